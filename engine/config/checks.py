@@ -1,0 +1,427 @@
+"""Rules about meaning, across files: one small function a code, registered in a table.
+
+Each check reads what the schema left intact and yields findings; none depends on another having
+run, and an entry that is already reported is not part of what they see.
+"""
+
+import ipaddress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from urllib.parse import urlsplit
+
+from engine.config.diagnostic import Diagnostic, Fix, Place, Related, Span
+from engine.config.document import Document, Path
+from engine.config.model import Config, ModelRule, Provider, RoutingTest, merge_timeouts
+from engine.config.template import Problem, Template, compile_template, render_now
+from engine.plan import Plan
+from engine.suggest import nearest
+
+_ROUTES, _PROVIDERS, _KEYS = "routes.yaml", "providers.yaml", "keys.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What checks look at. `now` is POSIX time."""
+
+    config: Config
+    documents: Mapping[str, Document]
+    templates: Mapping[Path, Template]
+    now: float
+
+    def span(self, file: str, path: Path, place: Place = Place.KEY) -> Span:
+        """Where the entry at `path` stands in `file`."""
+        entry = self.documents[file].entry(path)
+        return entry.head if place is Place.KEY else entry.value
+
+    def at(  # noqa: PLR0913 the parts of a finding
+        self,
+        code: str,
+        message: str,
+        file: str,
+        path: Path,
+        place: Place = Place.KEY,
+        *,
+        hint: str | None = None,
+        related: tuple[Related, ...] = (),
+        help: str = "",  # noqa: A002 the field's name
+    ) -> Diagnostic:
+        """A finding at an entry; `hint` is a known word to offer instead."""
+        span = self.span(file, path, place)
+        return Diagnostic(
+            code,
+            message,
+            span,
+            label=f"did you mean `{hint}`?" if hint else "",
+            help=help,
+            path=path,
+            related=related,
+            fix=Fix(span, hint) if hint else None,
+        )
+
+
+Check = Callable[[Subject], Iterator[Diagnostic]]
+
+
+def run_checks(subject: Subject) -> list[Diagnostic]:
+    """Every finding of every check."""
+    return [found for check in CHECKS for found in check(subject)]
+
+
+def _unknown_provider(subject: Subject) -> Iterator[Diagnostic]:
+    known = subject.config.known_providers
+    for rule in subject.config.rules:
+        if known and rule.provider not in known:
+            hint = nearest(rule.provider, known)
+            related: tuple[Related, ...] = ()
+            if hint:
+                related = (Related(subject.span(_PROVIDERS, ("providers", hint)), "defined here"),)
+            yield subject.at(
+                "X201",
+                f"{_named(rule)} names provider `{rule.provider}`, which {_PROVIDERS} does not define",
+                _ROUTES,
+                (*rule.at, "provider"),
+                Place.VALUE,
+                hint=hint,
+                related=related,
+            )
+
+
+def _unknown_endpoint(subject: Subject) -> Iterator[Diagnostic]:
+    known = subject.config.known_endpoints
+    if not known:
+        return
+    for who, name, file, path, place in _endpoint_names(subject):
+        if name not in known:
+            message = f"{who} names endpoint `{name}`, which {_ROUTES} does not define"
+            yield subject.at("X202", message, file, path, place, hint=nearest(name, known))
+
+
+def _endpoint_names(subject: Subject) -> Iterator[tuple[str, str, str, Path, Place]]:
+    for rule in subject.config.rules:
+        for index, name in enumerate(rule.endpoints or ()):
+            yield _named(rule), name, _ROUTES, (*rule.at, "endpoint", index), Place.VALUE
+    for test in subject.config.tests:
+        yield _titled(test), test.endpoint, _ROUTES, (*test.at, "endpoint"), Place.VALUE
+    for provider in subject.config.providers:
+        for served in provider.endpoints:
+            yield f"provider `{provider.name}`", served.name, _PROVIDERS, served.at, Place.KEY
+    for key in subject.config.keys or ():
+        for index, name in enumerate(key.endpoints or ()):
+            yield f"key `{key.name}`", name, _KEYS, (*key.at, "endpoints", index), Place.VALUE
+
+
+def _duplicate_route(subject: Subject) -> Iterator[Diagnostic]:
+    first: dict[tuple[str, str], Path] = {}
+    names: dict[tuple[str, str], str] = {}
+    for endpoint in subject.config.endpoints:
+        route = (endpoint.method, endpoint.path)
+        if route in first:
+            yield subject.at(
+                "X203",
+                f"endpoints `{names[route]}` and `{endpoint.name}` share a path and a method",
+                _ROUTES,
+                (*endpoint.at, "path"),
+                Place.VALUE,
+                related=(Related(subject.span(_ROUTES, first[route]), "the first of them"),),
+            )
+        first.setdefault(route, (*endpoint.at, "path"))
+        names.setdefault(route, endpoint.name)
+
+
+def _tied_rules(subject: Subject) -> Iterator[Diagnostic]:
+    groups: dict[tuple[bool, str], list[ModelRule]] = {}
+    for rule in subject.config.rules:
+        groups.setdefault((rule.is_prefix, rule.pattern), []).append(rule)
+    for group in groups.values():
+        for first, second in combinations(group, 2):
+            if _share_endpoints(first, second):
+                yield subject.at(
+                    "X204",
+                    f"{_named(second)} ties with another rule for the same models",
+                    _ROUTES,
+                    second.at,
+                    related=(Related(subject.span(_ROUTES, first.at), "the other rule"),),
+                    help="remove one, or narrow one with `endpoint:`",
+                )
+
+
+def _share_endpoints(first: ModelRule, second: ModelRule) -> bool:
+    if first.endpoints is None or second.endpoints is None:
+        return first.endpoints is second.endpoints
+    return bool(set(first.endpoints) & set(second.endpoints))
+
+
+def _unused_provider(subject: Subject) -> Iterator[Diagnostic]:
+    if "models" in subject.config.incomplete or "routes.yaml" not in subject.documents:
+        return
+    used = {rule.provider for rule in subject.config.rules}
+    for provider in subject.config.providers:
+        if provider.name not in used:
+            message = f"no model rule leads to provider `{provider.name}`"
+            help_text = f"add a rule such as `{{prefix: {provider.name}/, provider: {provider.name}, strip: true}}`"
+            yield subject.at("X205", message, _PROVIDERS, provider.at, help=help_text)
+
+
+def _endpoint_without_provider(subject: Subject) -> Iterator[Diagnostic]:
+    served = {served.name for provider in subject.config.providers for served in provider.endpoints}
+    for endpoint in subject.config.endpoints:
+        complete = subject.config.providers and "providers" not in subject.config.incomplete
+        if complete and endpoint.name not in served:
+            message = f"no provider serves endpoint `{endpoint.name}`"
+            yield subject.at("X206", message, _ROUTES, endpoint.at)
+
+
+def _dead_rule(subject: Subject) -> Iterator[Diagnostic]:
+    serves = {p.name: {served.name for served in p.endpoints} for p in subject.config.providers}
+    for rule in subject.config.rules:
+        if rule.provider not in serves or rule.endpoints is None:
+            continue
+        if not serves[rule.provider] & set(rule.endpoints):
+            message = f"{_named(rule)} can never serve: `{rule.provider}` has none of its endpoints"
+            yield subject.at("X207", message, _ROUTES, rule.at)
+
+
+def _exposed_and_refused(subject: Subject) -> Iterator[Diagnostic]:
+    exposed = {(e.path, e.method): e for e in subject.config.endpoints}
+    for entry in subject.config.not_exposed:
+        for index, path in enumerate(entry.paths):
+            for (open_path, method), endpoint in exposed.items():
+                if path == open_path and (not entry.methods or method in entry.methods):
+                    yield subject.at(
+                        "X208",
+                        f"`{path}` is not exposed and is endpoint `{endpoint.name}` as well",
+                        _ROUTES,
+                        (*entry.at, "paths", index),
+                        Place.VALUE,
+                        related=(Related(subject.span(_ROUTES, endpoint.at), "the endpoint"),),
+                    )
+
+
+def _unknown_credential(subject: Subject) -> Iterator[Diagnostic]:
+    for provider in subject.config.providers:
+        known = {credential.name for credential in provider.credentials}
+        for kind, brought in (("headers", provider.caller_headers), ("body", provider.caller_body)):
+            for field, name in brought.items():
+                if name not in known:
+                    yield subject.at(
+                        "X210",
+                        f"provider `{provider.name}` has no credential `{name}`",
+                        _PROVIDERS,
+                        (*provider.at, "caller_credentials", kind, field),
+                        Place.VALUE,
+                        hint=nearest(name, known),
+                    )
+
+
+def _bad_keys(subject: Subject) -> Iterator[Diagnostic]:
+    names: set[str] = set()
+    digests: set[str] = set()
+    for key in subject.config.keys or ():
+        if key.name in names:
+            yield subject.at("X211", f"the name `{key.name}` is given twice", _KEYS, (*key.at, "name"), Place.VALUE)
+        if key.sha256 in digests:
+            yield subject.at("X211", f"key `{key.name}` repeats the digest of another key", _KEYS, (*key.at, "sha256"), Place.VALUE)
+        if key.expiry_text is not None and key.expires is None:
+            message = f"`expires` of key `{key.name}` is not a date such as 2027-01-01"
+            yield subject.at("X211", message, _KEYS, (*key.at, "expires"), Place.VALUE)
+        if key.expires is not None and key.expires <= subject.now:
+            yield subject.at("X212", f"key `{key.name}` has expired", _KEYS, (*key.at, "expires"), Place.VALUE)
+        names.add(key.name)
+        digests.add(key.sha256)
+
+
+def _urls(subject: Subject) -> Iterator[Diagnostic]:
+    for provider in subject.config.providers:
+        paths: list[Path] = [(*provider.at, "base_url")]
+        for served in provider.endpoints:
+            paths.append(served.path_at)
+        for path in paths:
+            template = subject.templates.get(path)
+            if template is not None and not template.source.startswith("/"):
+                yield from _check_url(subject, provider, path, template)
+
+
+def _check_url(
+    subject: Subject, provider: Provider, path: Path, template: Template
+) -> Iterator[Diagnostic]:
+    variables = {v.name: v.value if v.value is not None else "placeholder" for v in provider.variables}
+    url = render_now(template, {"variables": variables, "model": "m"})
+    try:
+        parts = urlsplit(url or "")
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        usable = usable and "@" not in parts.netloc and not parts.query and not parts.fragment
+    except ValueError:
+        usable = False
+    if not usable:
+        message = f"the URL of provider `{provider.name}` must be http(s)://host/path and nothing more"
+        yield subject.at("X214", message, _PROVIDERS, path, Place.VALUE)
+    elif parts.scheme == "http" and not _is_near(parts.hostname or ""):
+        message = f"provider `{provider.name}` is dialled without TLS"
+        yield subject.at("X213", message, _PROVIDERS, path, Place.VALUE, help="write https://")
+
+
+def _is_near(host: str) -> bool:
+    """Loopback, a private address, or a name without dots, as inside one cluster."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith((".localhost", ".local", ".internal", ".svc"))
+    return address.is_loopback or address.is_private
+
+
+def _default_model_renamed(subject: Subject) -> Iterator[Diagnostic]:
+    for endpoint in subject.config.endpoints:
+        rules = [r for r in subject.config.rules if _matches(r, endpoint.name, endpoint.default_model)]
+        rule = max(rules, key=lambda r: (not r.is_prefix, len(r.pattern), bool(r.endpoints)), default=None)
+        if rule is not None and (rule.strip or rule.rename is not None):
+            yield subject.at(
+                "X216",
+                f"`default_model` of endpoint `{endpoint.name}` is renamed by {_named(rule)}",
+                _ROUTES,
+                (*endpoint.at, "default_model"),
+                Place.VALUE,
+                related=(Related(subject.span(_ROUTES, rule.at), "the rule"),),
+                help="name a model that is sent as it is",
+            )
+
+
+def _matches(rule: ModelRule, endpoint: str, model: str | None) -> bool:
+    if model is None or (rule.endpoints is not None and endpoint not in rule.endpoints):
+        return False
+    return model.startswith(rule.pattern) if rule.is_prefix else model == rule.pattern
+
+
+def _contradicting_timeouts(subject: Subject) -> Iterator[Diagnostic]:
+    places = [(_ROUTES, e.at, f"endpoint `{e.name}`", e.timeouts) for e in subject.config.endpoints]
+    places += [(_PROVIDERS, p.at, f"provider `{p.name}`", p.timeouts) for p in subject.config.providers]
+    for file, at, who, own in places:
+        timeouts = merge_timeouts(subject.config.timeouts, own)
+        for name in ("connect", "first_byte", "idle"):
+            if name in own and own[name] > timeouts.total:
+                message = f"`{name}` of {who} is longer than `total`, which ends the exchange first"
+                yield subject.at("X217", message, file, (*at, "timeouts", name), Place.VALUE)
+
+
+CHECKS: tuple[Check, ...] = (
+    _unknown_provider,
+    _unknown_endpoint,
+    _duplicate_route,
+    _tied_rules,
+    _unused_provider,
+    _endpoint_without_provider,
+    _dead_rule,
+    _exposed_and_refused,
+    _unknown_credential,
+    _bad_keys,
+    _urls,
+    _default_model_renamed,
+    _contradicting_timeouts,
+)
+
+
+def check_templates(
+    config: Config, documents: Mapping[str, Document]
+) -> tuple[dict[Path, Template], list[Diagnostic]]:
+    """Compile every template of every provider, with what is wrong with each."""
+    templates: dict[Path, Template] = {}
+    found: list[Diagnostic] = []
+    for provider in config.providers:
+        for path, source, roots in _sources(provider):
+            template, problems = compile_template(source)
+            if template is not None:
+                problems = list(_misused_names(provider, template, roots))
+                templates[path] = template
+            found.extend(_in_template(documents[_PROVIDERS], path, p) for p in problems)
+    return templates, found
+
+
+def _sources(provider: Provider) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+    """Each template with its place and the names it may start with."""
+    yield (*provider.at, "base_url"), provider.base_url, ("variables",)
+    for name, source in provider.headers.items():
+        roots = ("credentials", "variables", "model", "endpoint", "request")
+        yield (*provider.at, "headers", name), source, roots
+    for served in provider.endpoints:
+        yield served.path_at, served.path, ("variables", "model")
+        for name, source in served.query.items():
+            yield (*served.at, "query", name), source, ("variables",)
+
+
+def _misused_names(
+    provider: Provider, template: Template, roots: tuple[str, ...]
+) -> Iterator[Problem]:
+    known = {
+        "credentials": {credential.name for credential in provider.credentials},
+        "variables": {variable.name for variable in provider.variables},
+    }
+    for name in sorted(template.names):
+        if name[0] not in roots:
+            words = f"the name `{name[0]}` is not known here; there is " + ", ".join(
+                f"`{root}`" for root in roots
+            )
+            yield Problem("T302", words, name[0])
+        elif name[0] in known and (len(name) != 2 or name[1] not in known[name[0]]):
+            hint = nearest(name[-1], known[name[0]])
+            words = f"provider `{provider.name}` has no `{'.'.join(name)}`"
+            yield Problem("T302", words + (f"; did you mean `{hint}`?" if hint else ""), name[-1])
+        elif name[0] == "request" and (len(name) != 3 or name[1] != "headers"):
+            yield Problem("T302", "of a request only `request.headers['name']` is known", name[0])
+        elif name[0] in ("model", "endpoint") and len(name) != 1:
+            yield Problem("T302", f"`{name[0]}` is text and has nothing inside", name[0])
+        elif name == ("model",) and "request" not in roots and name not in template.segments:
+            yield Problem("T306", "write `{{ model | segment }}` in a path", "model")
+
+
+def _in_template(document: Document, path: Path, problem: Problem) -> Diagnostic:
+    """Point at the offending words when they stand on the line of the value."""
+    span = document.entry(path).value
+    line = document.lines[span.start.line - 1]
+    column = line.find(problem.text, span.start.column - 1) + 1 if problem.text else 0
+    if column:
+        start = type(span.start)(span.start.line, column)
+        span = Span(span.file, start, type(start)(start.line, column + len(problem.text)))
+    return Diagnostic(problem.code, problem.message, span, path=path)
+
+
+def check_routing_tests(plan: Plan, subject: Subject) -> Iterator[Diagnostic]:
+    """Findings for each entry of `tests:` that the Plan does not fulfil."""
+    for test in subject.config.tests:
+        for name, expected, actual in _differences(plan, test):
+            yield subject.at(
+                "X209",
+                f"{_titled(test)} expects {name} `{expected}`, but it is `{actual}`",
+                _ROUTES,
+                (*test.at, "expect", name),
+                Place.VALUE,
+            )
+
+
+def _differences(plan: Plan, test: RoutingTest) -> Sequence[tuple[str, str, str]]:
+    decision = plan.decide(test.endpoint, test.model)
+    upstream, refused = decision.upstream, decision.refusal
+    url = None
+    if upstream is not None:
+        path = upstream.path
+        text = path.decode() if isinstance(path, bytes) else path({"model": decision.sent_model})
+        query = "?" + upstream.query.decode() if upstream.query else ""
+        url = f"{upstream.origin}{text}{query}"
+    provider = decision.provider.name if decision.provider and not refused else None
+    actual = {
+        "provider": provider or f"refused with {refused}",
+        "url": url or (f"refused with {refused}" if refused else "unknown: a variable is not set"),
+        "model": decision.sent_model if not refused else f"refused with {refused}",
+        "error": refused or f"served by {provider}",
+    }
+    wanted = {
+        "provider": test.provider, "url": test.url, "model": test.sent_model, "error": test.error,
+    }  # fmt: skip
+    return [(n, w, actual[n]) for n, w in wanted.items() if w is not None and w != actual[n]]
+
+
+def _named(rule: ModelRule) -> str:
+    return f"model rule `{rule.pattern}`"
+
+
+def _titled(test: RoutingTest) -> str:
+    return f"test {int(test.at[1]) + 1}"

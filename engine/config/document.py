@@ -1,0 +1,276 @@
+"""Text to plain data plus the place of every key and value. The only module that knows YAML.
+
+YAML is read by the 1.2 core schema: only `true`/`false`, `null`/`~`/empty and decimal numbers are
+not strings, so a date such as 2023-06-01 stays a string and `on` stays a word. Anchors, aliases,
+merge keys and tags are refused. Size, depth and count of events are bounded before anything is
+composed: the C composer overflows its stack on deep input.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+import yaml
+
+from engine.config.diagnostic import Diagnostic, Position, Related, Span
+
+Path = tuple[str | int, ...]
+Data = dict[str, "Data"] | list["Data"] | str | int | float | bool | None
+
+MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 32
+MAX_EVENTS = 200_000
+
+# The line ends PyYAML counts; str.splitlines() knows more and would shift every excerpt.
+_LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_NULL = {"", "~", "null", "Null", "NULL"}
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+# What YAML 1.1 reads as something else, and where our reading is what people mean anyway.
+_SILENT_TAGS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a key (None for a list item and the root) and its value stand.
+
+    `value` of a block collection is the place of its key or first line, never the whole block.
+    """
+
+    key: Span | None
+    value: Span
+
+    @property
+    def head(self) -> Span:
+        return self.key or self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One configuration file: its lines for excerpts, its data, and the place of each entry."""
+
+    file: str
+    lines: tuple[str, ...]
+    data: Data
+    entries: dict[Path, Entry]
+
+    def entry(self, path: Path) -> Entry:
+        """The entry at `path`, or the nearest one around it."""
+        while path not in self.entries:
+            path = path[:-1]
+        return self.entries[path]
+
+
+@dataclass(slots=True)
+class _Walk:
+    file: str
+    entries: dict[Path, Entry] = field(default_factory=dict)
+    found: list[Diagnostic] = field(default_factory=list)
+
+
+def parse_document(file: str, raw: bytes) -> tuple[Document | None, list[Diagnostic]]:
+    """Read `raw` as one YAML document; without a Document when it cannot be trusted at all."""
+    whole = Span(file, Position(1, 1), Position(1, 1))
+    if len(raw) > MAX_BYTES:
+        return None, [Diagnostic("F003", f"`{file}` is larger than 1 MiB", whole)]
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        place = Span(file, Position(line, 1), Position(line, 1))
+        return None, [Diagnostic("F002", f"`{file}` is not UTF-8 text", place)]
+    lines = tuple(_LINE_END.split(text))
+    try:
+        found = _preflight(file, text)
+        node = yaml.compose(text, Loader=_LOADER) if not found else None  # noqa: S506 a BaseLoader
+    except yaml.MarkedYAMLError as error:
+        return None, [_syntax_error(file, error)]
+    except yaml.YAMLError as error:  # the reader's: NUL and other characters YAML forbids
+        return None, [Diagnostic("Y001", _reader_problem(error), whole)]
+    if found:
+        return None, found
+    if node is None:
+        return None, [Diagnostic("Y007", f"`{file}` is empty", whole, help="start with `version: 1`")]
+    walk = _Walk(file)
+    data = _build(walk, node, ())
+    return Document(file, lines, data, walk.entries), walk.found
+
+
+def _preflight(file: str, text: str) -> list[Diagnostic]:
+    """Bounds and refused features, on the event stream, which needs no stack."""
+    depth = documents = 0
+    for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+        problem: tuple[str, str, str] | None = None
+        if count > MAX_EVENTS:
+            problem = ("Y006", "too many entries", "split the file or shorten it")
+        elif isinstance(event, yaml.AliasEvent):
+            problem = ("Y003", "aliases are not supported", "write the value out where it is used")
+        elif isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                problem = ("Y008", "a second document starts here", "keep one document in a file")
+        elif isinstance(event, yaml.NodeEvent):
+            problem = _refused_feature(event)
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > MAX_DEPTH:
+                    problem = ("Y006", f"nested deeper than {MAX_DEPTH} levels", "flatten it")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if problem:
+            code, message, remedy = problem
+            return [Diagnostic(code, message, _mark_span(file, event.start_mark), help=remedy)]
+    return []
+
+
+def _refused_feature(event: yaml.NodeEvent) -> tuple[str, str, str] | None:
+    if event.anchor is not None:
+        return ("Y003", "anchors are not supported", "write the value out where it is used")
+    if getattr(event, "tag", None) not in (None, "!"):
+        return ("Y003", "tags are not supported", "remove the tag; quote the value to keep a string")
+    return None
+
+
+def _build(walk: _Walk, node: yaml.Node, path: Path, key: Span | None = None) -> Data:
+    walk.entries[path] = Entry(key, _node_span(walk.file, node, key))
+    if isinstance(node, yaml.MappingNode):
+        return _build_mapping(walk, node, path)
+    if isinstance(node, yaml.SequenceNode):
+        return [_build(walk, item, (*path, i)) for i, item in enumerate(node.value)]
+    return _build_scalar(walk, node)
+
+
+def _build_mapping(walk: _Walk, node: yaml.MappingNode, path: Path) -> Data:
+    data: dict[str, Data] = {}
+    for key_node, value_node in node.value:
+        span = _node_span(walk.file, key_node, None)
+        name = _key_name(walk, key_node, span)
+        if name is None:
+            continue
+        if name in data:
+            first = walk.entries[(*path, name)].head
+            walk.found.append(
+                Diagnostic(
+                    "Y002",
+                    f"key `{name}` is written twice in the same mapping",
+                    span,
+                    help="keep one of them",
+                    path=(*path, name),
+                    related=(Related(first, "first written here"),),
+                )
+            )
+            continue
+        data[name] = _build(walk, value_node, (*path, name), span)
+    return data
+
+
+def _key_name(walk: _Walk, node: yaml.Node, span: Span) -> str | None:
+    if not isinstance(node, yaml.ScalarNode) or not isinstance(_core(node), str):
+        walk.found.append(
+            Diagnostic("Y005", "a key must be a string", span, help="quote the key")
+        )
+        return None
+    if node.value == "<<" and not node.style:
+        walk.found.append(
+            Diagnostic("Y003", "merge keys are not supported", span, help="write the keys out")
+        )
+        return None
+    return str(node.value)
+
+
+def _build_scalar(walk: _Walk, node: yaml.ScalarNode) -> Data:
+    value = _core(node)
+    if not node.style and _reads_differently(node.value, value):
+        span = _node_span(walk.file, node, None)
+        walk.found.append(
+            Diagnostic(
+                "Y004",
+                "this unquoted value means different things to different YAML readers",
+                span,
+                label="read here as a string",
+                help="put it in quotes",
+            )
+        )
+    return value
+
+
+def _core(node: yaml.ScalarNode) -> str | int | float | bool | None:
+    """The value of a scalar by the YAML 1.2 core schema, decimal numbers only."""
+    text: str = node.value
+    if node.style:  # None or empty for a plain scalar, by loader
+        return text
+    if text in _NULL:
+        return None
+    if text in _BOOL:
+        return _BOOL[text]
+    if _INT.fullmatch(text) and len(text) <= 18:
+        return int(text)
+    if _FLOAT.fullmatch(text) and len(text) <= 32:
+        return float(text)
+    return text
+
+
+def _reads_differently(text: str, value: Data) -> bool:
+    """Whether a YAML 1.1 reader takes this plain scalar for something that is not our string."""
+    if not isinstance(value, str) or not text:
+        return False
+    resolvers = yaml.SafeLoader.yaml_implicit_resolvers.get(text[0], [])
+    tags = [tag for tag, pattern in resolvers if pattern.match(text)]
+    return bool(tags) and tags[0] not in _SILENT_TAGS
+
+
+def _node_span(file: str, node: yaml.Node, key: Span | None) -> Span:
+    start = _position(node.start_mark)
+    if isinstance(node, yaml.ScalarNode):
+        if node.style in ("|", ">") or node.end_mark.line != node.start_mark.line:
+            return Span(file, start, Position(start.line, start.column + 1))
+        end = _position(node.end_mark)
+        return Span(file, start, max(end, Position(start.line, start.column + 1)))
+    if node.flow_style and node.end_mark.line == node.start_mark.line:
+        return Span(file, start, _position(node.end_mark))
+    if key is not None:
+        return key
+    if isinstance(node, yaml.MappingNode) and node.value and not node.flow_style:
+        return _node_span(file, node.value[0][0], None)
+    return Span(file, start, Position(start.line, start.column + 1))
+
+
+def _position(mark: yaml.Mark) -> Position:
+    return Position(mark.line + 1, mark.column + 1)
+
+
+def _mark_span(file: str, mark: yaml.Mark | None) -> Span:
+    start = _position(mark) if mark else Position(1, 1)
+    return Span(file, start, Position(start.line, start.column + 1))
+
+
+# libyaml's own words, and what they mean to somebody who edits a file.
+_SYNTAX = {
+    "could not find expected ':'": "this line is not `key: value`; a `:` with a space is missing",
+    "did not find expected key": "the indentation does not fit, or a quote or comma is missing",
+    "found character that cannot start any token": "a tab or a reserved character starts a value",
+    "mapping values are not allowed in this context": "a `:` with a space stands inside a value",
+    "did not find expected ',' or '}'": "a `,` or `}` is missing",
+    "did not find expected ',' or ']'": "a `,` or `]` is missing",
+    "did not find expected '-' indicator": "this line is indented unlike the list it stands in",
+    "found unexpected end of stream": "a quote or bracket is never closed",
+}
+
+
+def _syntax_error(file: str, error: yaml.MarkedYAMLError) -> Diagnostic:
+    problem = error.problem or "the text is not YAML"
+    related: tuple[Related, ...] = ()
+    if error.context_mark is not None and error.problem_mark is not None:
+        if error.context_mark.line != error.problem_mark.line:
+            related = (Related(_mark_span(file, error.context_mark), "reading from here"),)
+    span = _mark_span(file, error.problem_mark or error.context_mark)
+    return Diagnostic("Y001", _SYNTAX.get(problem, problem), span, related=related)
+
+
+def _reader_problem(error: yaml.YAMLError) -> str:
+    character = getattr(error, "character", None)
+    if isinstance(character, int):
+        return f"the character U+{character:04X} is not allowed in YAML"
+    return "the file holds characters that YAML does not allow"

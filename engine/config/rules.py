@@ -1,0 +1,117 @@
+"""The catalogue of configuration findings: data only.
+
+The letter of a code is the phase that finds it: F file, Y YAML, S schema, X reference between
+entries, T template, E environment. A code is never reused; a retired one stays as a comment.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """`error` stops `serve`; `warning` does not; `note` is information about this machine."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One kind of finding: its stable name, how bad it is, and why it is one."""
+
+    code: str
+    name: str
+    severity: Severity
+    summary: str
+    explanation: str
+
+
+_ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
+
+_CATALOGUE = (
+    Rule("F001", "file-missing", _ERROR, "a file the engine needs is not there or not readable",
+         "A configuration is a folder with routes.yaml and providers.yaml, and keys.yaml where callers need keys."),
+    Rule("F002", "not-utf8", _ERROR, "the file is not UTF-8 text",
+         "Configuration is UTF-8, with or without a byte order mark. Save the file again in that encoding."),
+    Rule("F003", "file-too-large", _ERROR, "the file is larger than 1 MiB",
+         "The bound keeps a damaged or hostile file from stopping the gateway."),
+    Rule("Y001", "syntax", _ERROR, "the text is not YAML",
+         "The place is where reading stopped; the mistake is there or just before it."),
+    Rule("Y002", "duplicate-key", _ERROR, "a key is written twice in one mapping",
+         "Most readers keep the last one silently. Here nothing is dropped: remove or rename one."),
+    Rule("Y003", "unsupported-feature", _ERROR, "anchors, aliases, merge keys and tags are not read",
+         "They make the place of a setting ambiguous. `defaults` covers most of what they are used for."),
+    Rule("Y004", "ambiguous-scalar", _WARNING, "an unquoted value means different things to YAML 1.1 and 1.2",
+         "`yes`, `010` or `1:30` are a boolean or another number to older readers. Quotes settle it."),
+    Rule("Y005", "key-not-a-string", _ERROR, "a key is not a string",
+         "Numbers, booleans, lists and empty keys cannot name anything here. Quote the key."),
+    Rule("Y006", "too-deep", _ERROR, "the document is too deep or too long",
+         "At most 32 levels and 200,000 entries are read."),
+    Rule("Y007", "empty-file", _ERROR, "the file holds no document",
+         "An empty file configures nothing; the least it needs is `version: 1`."),
+    Rule("Y008", "many-documents", _ERROR, "the file holds more than one document",
+         "A `---` in the middle starts a second document, which would be ignored."),
+    Rule("S101", "missing-key", _ERROR, "a required key is missing",
+         "The entry cannot work without it. The message names the key."),
+    Rule("S102", "unknown-key", _ERROR, "a key that means nothing here",
+         "Unknown keys are never ignored: a typo would otherwise switch a setting off silently."),
+    Rule("S103", "wrong-type", _ERROR, "a value of the wrong kind",
+         "The message says which kind is expected. A number that should be text needs quotes."),
+    Rule("S104", "bad-value", _ERROR, "a value of the right kind that is not allowed",
+         "The message says what is expected. Values themselves are never printed: they may be secrets."),
+    Rule("S105", "bad-name", _ERROR, "a name that is not allowed",
+         "Names of endpoints, providers, credentials and variables are lower case letters, digits and `_`."),
+    Rule("X201", "unknown-provider", _ERROR, "a rule names a provider that providers.yaml does not define",
+         "Requests for the rule's models would have nowhere to go."),
+    Rule("X202", "unknown-endpoint", _ERROR, "an endpoint is named that routes.yaml does not define",
+         "Providers, model rules and keys refer to endpoints by the names under `endpoints:`."),
+    Rule("X203", "duplicate-route", _ERROR, "two endpoints share a path and a method",
+         "Only one of them could ever answer."),
+    Rule("X204", "tied-rules", _ERROR, "two model rules are equally specific",
+         "The most specific rule wins and order never matters, so two that match the same models in the same endpoints cannot both stand."),
+    Rule("X205", "unused-provider", _WARNING, "no model rule leads to a provider",
+         "The provider can never be reached. Add a rule for its models or remove it."),
+    Rule("X206", "endpoint-without-provider", _WARNING, "no provider serves an endpoint",
+         "Every request to it would be refused."),
+    Rule("X207", "dead-rule", _WARNING, "a model rule can never serve a request",
+         "Its provider serves none of the endpoints that the rule applies to."),
+    Rule("X208", "exposed-and-refused", _ERROR, "a path is both an endpoint and not exposed",
+         "The endpoint would win and the reason would never be seen."),
+    Rule("X209", "failing-test", _ERROR, "an entry of `tests:` does not hold",
+         "The routing that these files describe is not the one that the test expects."),
+    Rule("X210", "unknown-credential", _ERROR, "a caller credential names a credential the provider does not have",
+         "`caller_credentials` maps what a caller sends to a name under `credentials:`."),
+    Rule("X211", "bad-key-entry", _ERROR, "an entry of keys.yaml cannot be used",
+         "Names and digests must be unique, and an expiry must be a real date."),
+    Rule("X212", "expired-key", _WARNING, "a key in keys.yaml has expired",
+         "Its holder is refused with `expired_api_key`. Remove the entry or renew it."),
+    Rule("X213", "insecure-url", _ERROR, "a provider is dialled without TLS over the network",
+         "Its key would travel in the clear. Plain http is accepted for loopback and single-label hosts only."),
+    Rule("X214", "bad-url", _ERROR, "a URL that cannot be dialled as written",
+         "A base URL is a scheme, a host and a path, without user, query or fragment."),
+    Rule("X216", "default-model-renamed", _ERROR, "`default_model` is sent upstream under another name",
+         "A body without `model` goes up as it is, so the rule that routes its default must not rename it."),
+    Rule("X217", "contradicting-timeouts", _WARNING, "a timeout that another one makes pointless",
+         "`total` ends the exchange first, so a longer `first_byte` or `idle` can never act."),
+    Rule("T301", "template-syntax", _ERROR, "a template that cannot be read",
+         "Templates are Jinja2 expressions such as `{{ credentials.api_key }}`."),
+    Rule("T302", "template-unknown-name", _ERROR, "a template uses a name that does not exist",
+         "Templates see credentials and variables of their provider, model, endpoint and request.headers."),
+    Rule("T303", "template-unknown-filter", _ERROR, "a template uses a filter that does not exist",
+         "The filters are lower, upper, trim, default, b64encode and segment."),
+    Rule("T304", "template-too-clever", _ERROR, "a template does more than insert values",
+         "Statements, calls and arithmetic are refused: a template inserts names, with filters."),
+    Rule("T305", "template-output", _ERROR, "a template renders to text that a header or URL cannot hold",
+         "The result must be visible ASCII of at most 8 KiB: no line breaks, no control characters."),
+    Rule("T306", "template-unsafe-path", _ERROR, "the model stands in a URL path without `segment`",
+         "Only `{{ model | segment }}` keeps a model name from reaching another path."),
+    Rule("E401", "variable-not-set", _NOTE, "an environment variable that a provider needs is not set",
+         "The gateway runs, and calls to the provider answer `provider_key_missing` until it is set."),
+    Rule("E402", "credential-file", _WARNING, "a credential file cannot be read",
+         "The gateway runs, and calls to the provider answer `provider_key_missing` until it is there."),
+    Rule("E403", "unusable-value", _WARNING, "a credential or variable holds characters that no header or URL can hold",
+         "Usually a line break at its end. The provider answers `provider_key_missing` until it is mended."),
+)
+
+RULES = {rule.code: rule for rule in _CATALOGUE}

@@ -1,0 +1,218 @@
+"""Violations of schemas/ as diagnostics at the right place, in our own words.
+
+The validator's own messages are never used: they quote the offending value, which in
+providers.yaml may be a secret.
+"""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from engine.config.diagnostic import Diagnostic, Fix
+from engine.config.document import Data, Document, Path
+from engine.resources import shipped
+from engine.suggest import nearest
+
+# Words people write for a key of ours; no spelling distance finds these.
+WRONG_WORDS = {
+    "url": "base_url", "api_base": "base_url", "base": "base_url", "host": "base_url",
+    "auth": "credentials", "api_key": "credentials", "key": "credentials", "keys": "credentials",
+    "route": "path", "uri": "path", "routes": "endpoints", "verb": "method", "methods": "method",
+    "rules": "models", "model_list": "models", "name": "model", "alias": "as", "rename": "as",
+    "timeout": "timeouts", "ttfb": "first_byte", "read": "idle", "env_var": "env",
+    "pass_headers": "forward_headers", "params": "query", "max_size": "max_body",
+    "hash": "sha256", "digest": "sha256", "expiry": "expires", "expires_at": "expires",
+}  # fmt: skip
+
+_KINDS = {
+    "object": "a mapping", "array": "a list", "string": "text", "integer": "a whole number",
+    "number": "a number", "boolean": "`true` or `false`", "null": "nothing",
+}  # fmt: skip
+_ITEMS = {"endpoints": "endpoint", "providers": "provider", "keys": "key"}
+
+
+@cache
+def _validator(name: str) -> Draft202012Validator:
+    return Draft202012Validator(json.loads(read_schema(name)))
+
+
+def read_schema(name: str) -> str:
+    """The JSON Schema of `routes`, `providers` or `keys`, as shipped."""
+    return shipped(f"schemas/{name}.schema.json").read_text("utf-8")
+
+
+def check_schema(document: Document, name: str) -> tuple[list[Diagnostic], set[Path]]:
+    """All violations of the schema called `name`, and the paths of the values they make unusable."""
+    found: dict[tuple[str, Path, str], Diagnostic] = {}
+    broken: set[Path] = set()
+    for error in _validator(name).iter_errors(document.data):
+        for diagnostic in _explain(document, error):
+            found.setdefault((diagnostic.code, diagnostic.path, diagnostic.message), diagnostic)
+            broken.add(diagnostic.path)
+    return _merge_typos(list(found.values())), broken
+
+
+def _explain(document: Document, error: ValidationError) -> Iterator[Diagnostic]:
+    path: Path = tuple(error.absolute_path)
+    where = describe(document.data, path)
+    match error.validator:
+        case "additionalProperties" if error.validator_value is False:
+            yield from _unknown_keys(document, error, path, where)
+        case "required":
+            yield from _missing_keys(document, error, path, where)
+        case "type":
+            kinds = error.validator_value
+            kinds = [kinds] if isinstance(kinds, str) else kinds
+            wanted = " or ".join(_KINDS[kind] for kind in kinds)
+            hint = "quote the value" if "string" in kinds and _is_scalar(error.instance) else ""
+            message = f"{where} must be {wanted}, not {_kind_of(error.instance)}"
+            yield _at_value(document, "S103", message, path, help=hint)
+        case _ if "propertyNames" in error.absolute_schema_path:
+            name = (*path, str(error.instance))
+            message = f"`{error.instance}` is not a usable name in {where}"
+            expected = error.schema.get("x-expect", "lower case letters, digits and `_`")
+            yield _at_key(document, "S105", message, name, help=f"write {expected}")
+        case _:
+            yield _bad_value(document, error, path, where)
+
+
+def _unknown_keys(
+    document: Document, error: ValidationError, path: Path, where: str
+) -> Iterator[Diagnostic]:
+    schema: dict[str, Any] = error.schema
+    known = set(schema.get("properties", ()))
+    for key in error.instance:
+        if key in known:
+            continue
+        free = sorted(known - set(error.instance)) or sorted(known)
+        hint = nearest(key, free) or WRONG_WORDS.get(key)
+        hint = hint if hint in known else None
+        place = (*path, key)
+        yield Diagnostic(
+            "S102",
+            f"unknown key `{key}` in {where}",
+            document.entry(place).head,
+            label=f"did you mean `{hint}`?" if hint else "",
+            help="" if hint else "known keys: " + ", ".join(f"`{name}`" for name in sorted(known)),
+            path=place,
+            fix=Fix(document.entry(place).head, hint) if hint else None,
+        )
+
+
+def _missing_keys(
+    document: Document, error: ValidationError, path: Path, where: str
+) -> Iterator[Diagnostic]:
+    for key in error.validator_value:
+        if key not in error.instance:
+            yield Diagnostic(
+                "S101",
+                f"{where} has no `{key}`",
+                document.entry(path).head,
+                help=f"add `{key}:`",
+                path=(*path, key),
+            )
+
+
+def _bad_value(
+    document: Document, error: ValidationError, path: Path, where: str
+) -> Diagnostic:
+    hint = None
+    match error.validator:
+        case "enum":
+            wanted = "one of " + ", ".join(f"`{value}`" for value in error.validator_value)
+            if isinstance(error.instance, str):
+                hint = nearest(error.instance, [str(v) for v in error.validator_value])
+        case "const":
+            wanted = f"`{error.validator_value}`"
+        case "pattern":
+            wanted = error.schema.get("x-expect", "in the form its description gives")
+        case "minItems" | "minProperties" | "minLength":
+            wanted = "filled in, not empty"
+        case "minimum":
+            wanted = f"at least {error.validator_value}"
+        case "maximum":
+            wanted = f"at most {error.validator_value}"
+        case "maxLength":
+            wanted = f"at most {error.validator_value} characters long"
+        case "uniqueItems":
+            wanted = "without repeated items"
+        case _:
+            wanted = error.schema.get("x-expect", "in a form that is allowed here")
+    entry = document.entry(path)
+    return Diagnostic(
+        "S104",
+        f"{where} must be {wanted}",
+        entry.value,
+        label=f"did you mean `{hint}`?" if hint else "",
+        path=path,
+        fix=Fix(entry.value, hint) if hint else None,
+    )
+
+
+def _merge_typos(found: list[Diagnostic]) -> list[Diagnostic]:
+    """Drop a missing key whose misspelling is reported beside it: they are one mistake."""
+    typos = {(d.path[:-1], d.fix.text) for d in found if d.code == "S102" and d.fix}
+    return [d for d in found if d.code != "S101" or (d.path[:-1], d.path[-1]) not in typos]
+
+
+def _at_value(document: Document, code: str, message: str, path: Path, help: str) -> Diagnostic:  # noqa: A002 the field's name
+    return Diagnostic(code, message, document.entry(path).value, help=help, path=path)
+
+
+def _at_key(document: Document, code: str, message: str, path: Path, help: str) -> Diagnostic:  # noqa: A002 the field's name
+    return Diagnostic(code, message, document.entry(path).head, help=help, path=path)
+
+
+def _is_scalar(value: Data) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _kind_of(value: Data) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "`true` or `false`"
+        case str():
+            return "text"
+        case int() | float():
+            return "a number"
+        case list():
+            return "a list"
+        case _:
+            return "a mapping"
+
+
+def describe(data: Data, path: Path) -> str:
+    """The words for a place: "`timeouts` of endpoint `ocr`", "model rule `gpt-`"."""
+    match path:
+        case ():
+            return "the file"
+        case ("models", int(index), *rest):
+            item = _rule_name(data, index)
+        case (str(section), str(name), *rest) if section in _ITEMS:
+            item = f"{_ITEMS[section]} `{name}`"
+        case ("keys", int(index), *rest):
+            item = f"key entry {index + 1}"
+        case ("tests", int(index), *rest):
+            item = f"test {index + 1}"
+        case ("not_exposed", int(index), *rest):
+            item = f"entry {index + 1} of `not_exposed`"
+        case _:
+            return "`" + ".".join(str(step) for step in path) + "`"
+    inner = ".".join(str(step) for step in rest)
+    return f"`{inner}` of {item}" if inner else item
+
+
+def _rule_name(data: Data, index: int) -> str:
+    rules = data.get("models") if isinstance(data, dict) else None
+    rule = rules[index] if isinstance(rules, list) and index < len(rules) else None
+    if isinstance(rule, dict):
+        for kind in ("model", "prefix"):
+            if isinstance(rule.get(kind), str):
+                return f"model rule `{rule[kind]}`"
+    return f"model rule {index + 1}"

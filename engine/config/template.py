@@ -1,0 +1,206 @@
+"""The one Jinja environment: operators' templates, compiled at load, that only insert values.
+
+A template is text with `{{ name | filter }}` in it. Statements, calls, arithmetic and comparisons
+are refused on the syntax tree, so nothing a caller sends can ever be more than a value.
+"""
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, nodes
+from jinja2.filters import do_default, do_lower, do_trim, do_upper
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from engine.plan import Context, Render, UnusableValue
+
+MAX_OUTPUT = 8 * 1024
+_OUTPUT = re.compile(r"[\x20-\x7e]*")
+Name = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong in a template: a code of the catalogue, words, and the text to underline."""
+
+    code: str
+    message: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A compiled template. `names` are those it uses: ("credentials", "api_key"), ("model",).
+
+    `optional` are the names that a `default` filter covers. `segments` are those made safe for a
+    path by `segment`.
+    """
+
+    source: str
+    names: frozenset[Name]
+    optional: frozenset[Name]
+    segments: frozenset[Name]
+    render: Render
+
+    def uses(self, root: str) -> frozenset[str]:
+        """The names used below `root`, without those that have a default."""
+        used = self.names - self.optional
+        return frozenset(name[1] for name in used if name[0] == root and len(name) > 1)
+
+
+def segment(value: object) -> str:
+    """Percent-encode `value` as one segment of a URL path (RFC 3986, 3.3).
+
+    Raises:
+        UnusableValue: when a server could read it as more than one segment, or as `.` or `..`.
+    """
+    text = str(value)
+    if text in ("", ".", "..") or re.search(r"[/\\%\x00-\x1f\x7f]", text):
+        raise UnusableValue("the value cannot stand inside one segment of a path")
+    return quote(text, safe="!$&'()*+,;=:@~")
+
+
+def _b64encode(value: object) -> str:
+    return base64.b64encode(str(value).encode()).decode("ascii")
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Attributes and items are look-ups in plain mappings, never Python attributes."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        try:
+            return obj[attribute]
+        except (KeyError, TypeError):
+            return self.undefined(obj=obj, name=attribute)
+
+    getitem = getattr
+
+
+_FILTERS: dict[str, Callable[..., Any]] = {
+    "lower": do_lower,
+    "upper": do_upper,
+    "trim": do_trim,
+    "default": do_default,
+    "b64encode": _b64encode,
+    "segment": segment,
+}
+_ENVIRONMENT = _Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+_ENVIRONMENT.filters = _FILTERS
+_ENVIRONMENT.globals.clear()
+_ENVIRONMENT.tests.clear()
+
+
+def compile_template(source: str) -> tuple[Template | None, list[Problem]]:
+    """Compile one template, or say all that is wrong with it."""
+    if "{" not in source:
+        return _constant(source)
+    try:
+        tree = _ENVIRONMENT.parse(source)
+    except TemplateSyntaxError as error:
+        return None, [Problem("T301", f"the template cannot be read: {_plain(error.message)}")]
+    survey = _Survey()
+    survey.visit(tree)
+    if survey.problems:
+        return None, survey.problems
+    compiled = _ENVIRONMENT.from_string(tree)
+
+    def render(context: Context) -> str:
+        return checked_output(compiled.render(context))
+
+    names, optional = frozenset(survey.names), frozenset(survey.optional)
+    return Template(source, names, optional, frozenset(survey.segments), render), []
+
+
+def _constant(source: str) -> tuple[Template | None, list[Problem]]:
+    try:
+        checked_output(source)
+    except UnusableValue as error:
+        return None, [Problem("T305", str(error))]
+    nothing: frozenset[Name] = frozenset()
+    return Template(source, nothing, nothing, nothing, lambda _context: source), []
+
+
+def checked_output(text: str) -> str:
+    """`text`, if a header or URL can hold it.
+
+    Raises:
+        UnusableValue: it is longer than 8 KiB or not visible ASCII.
+    """
+    if len(text) > MAX_OUTPUT or not _OUTPUT.fullmatch(text):
+        raise UnusableValue("the value is not visible ASCII of at most 8 KiB")
+    return text
+
+
+def render_now(template: Template, context: Mapping[str, Any]) -> str | None:
+    """The text of a template that needs nothing but `context`; None where a value is absent."""
+    try:
+        return template.render(context)
+    except UndefinedError:
+        return None
+
+
+class _Survey:
+    """Walks a syntax tree: the names and filters used, and every node that is not allowed."""
+
+    def __init__(self) -> None:
+        self.names: set[Name] = set()
+        self.optional: set[Name] = set()
+        self.segments: set[Name] = set()
+        self.problems: list[Problem] = []
+
+    def visit(self, node: nodes.Node, filters: frozenset[str] = frozenset()) -> None:
+        match node:
+            case nodes.Template() | nodes.Output():
+                for child in node.iter_child_nodes():
+                    self.visit(child)
+            case nodes.Filter(node=inner, name=name, args=args):
+                self._visit_filter(inner, name, args, filters)
+            case nodes.Name() | nodes.Getattr() | nodes.Getitem():
+                self._visit_name(node, filters)
+            case nodes.TemplateData() | nodes.Const():
+                pass
+            case _:
+                words = "a template only inserts names, with filters"
+                self.problems.append(Problem("T304", words))
+
+    def _visit_filter(
+        self, inner: nodes.Node | None, name: str, args: list[nodes.Expr], outer: frozenset[str]
+    ) -> None:
+        if name not in _FILTERS or inner is None:
+            known = ", ".join(f"`{known}`" for known in _FILTERS)
+            self.problems.append(Problem("T303", f"no filter `{name}`; there are {known}", name))
+            return
+        for arg in args:
+            self.visit(arg)
+        self.visit(inner, outer | {name})
+
+    def _visit_name(self, node: nodes.Node, filters: frozenset[str]) -> None:
+        name = _dotted(node)
+        if name is None:
+            self.problems.append(Problem("T304", "a name is followed by something else than a name"))
+            return
+        self.names.add(name)
+        if "default" in filters:
+            self.optional.add(name)
+        if "segment" in filters:
+            self.segments.add(name)
+
+
+def _dotted(node: nodes.Node) -> Name | None:
+    match node:
+        case nodes.Name(name=name):
+            return (name,)
+        case nodes.Getattr(node=inner, attr=attr):
+            outer = _dotted(inner)
+            return (*outer, attr) if outer else None
+        case nodes.Getitem(node=inner, arg=nodes.Const(value=str(key))):
+            outer = _dotted(inner)
+            return (*outer, key) if outer else None
+    return None
+
+
+def _plain(message: str | None) -> str:
+    return (message or "syntax error").rstrip(".").replace("'", "`")

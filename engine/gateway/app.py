@@ -1,0 +1,350 @@
+"""The ASGI callable: reads a request, drives match -> exchange -> relay, writes the access record.
+
+One Gateway serves one Plan in one worker. Every way a request can end passes through `Call.run`:
+an answer of the upstream, one of the engine's own errors, or a caller who left.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from time import monotonic
+from typing import Any
+
+from engine.gateway.access import AccessLog, Record
+from engine.gateway.auth import authenticate
+from engine.gateway.body import CallerGone, Intake, Message, Receive
+from engine.gateway.deadline import Deadline
+from engine.gateway.errors import GatewayError, error_body, error_event, error_headers
+from engine.gateway.exchange import attempts
+from engine.gateway.headers import Pairs, response_headers
+from engine.gateway.inbound import Inbound, model_of, read_inbound
+from engine.gateway.match import Target, find_endpoint, find_target
+from engine.gateway.outbound import Outbound
+from engine.plan import Caller, Dialect, Endpoint, Plan
+from engine.upstream import Attempt, Client, Failure, Reply, UpstreamError
+from engine.upstream.limiter import Limiter
+
+Send = Callable[[Message], Awaitable[None]]
+Scope = Mapping[str, Any]
+
+# What each Failure tells the caller; never the words of an exception.
+_WORDS = {
+    Failure.CONNECT_FAILED: "provider `{}` cannot be reached",
+    Failure.CONNECT_TIMEOUT: "provider `{}` did not accept a connection in time",
+    Failure.DNS_FAILED: "the host of provider `{}` cannot be resolved",
+    Failure.TLS_FAILED: "the TLS handshake with provider `{}` failed",
+    Failure.OVERLOADED: "too many requests to provider `{}` are under way",
+    Failure.CLOSED: "provider `{}` closed the connection without an answer",
+    Failure.BAD_RESPONSE: "provider `{}` sent an answer that is not valid HTTP",
+    Failure.TRUNCATED: "provider `{}` broke off its answer",
+    Failure.FIRST_BYTE_TIMEOUT: "provider `{}` did not begin to answer in time",
+    Failure.IDLE_TIMEOUT: "provider `{}` stopped in the middle of its answer",
+    Failure.TOTAL_TIMEOUT: "the exchange with provider `{}` took longer than `total` allows",
+}
+
+
+class Gateway:
+    """The request side of one worker. `is_draining` tells load balancers to look elsewhere."""
+
+    def __init__(
+        self, plan: Plan, client: Client, log: AccessLog, is_draining: Callable[[], bool]
+    ) -> None:
+        self.plan = plan
+        self.client = client
+        self.limiters = {p.name: Limiter(p.limits) for p in plan.providers.values()}
+        self._log = log
+        self._is_draining = is_draining
+        self._probes = {b"/healthz": self._health, b"/readyz": self._readiness}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request; with one access record, but for the probes."""
+        probe = self._probes.get(scope["raw_path"])
+        if probe is not None and scope["method"] in ("GET", "HEAD"):
+            status, state = probe()
+            body = f'{{"status": "{state}", "config": "{self.plan.fingerprint}"}}'.encode()
+            await answer(send, status, [(b"content-type", b"application/json")], body)
+            return
+        call = Call(self, scope, receive, send)
+        try:
+            await call.run()
+        finally:
+            self._log.write(call.record)
+
+    def _health(self) -> tuple[int, str]:
+        return 200, "ok"
+
+    def _readiness(self) -> tuple[int, str]:
+        return (503, "draining") if self._is_draining() else (200, "ready")
+
+
+class Call:
+    """One request, from its head to its record."""
+
+    def __init__(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
+        self._gateway = gateway
+        self._plan = gateway.plan
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._headers: Pairs = scope["headers"]
+        self._dialect = Dialect.OPENAI
+        self._task = asyncio.current_task()
+        self._watch: asyncio.Task[None] | None = None
+        self._caller_gone = False
+        self._started = False
+        self._can_take_event = False
+        self.record = Record(request_id="req_" + secrets.token_hex(12))
+
+    async def run(self) -> None:
+        """Serve the request and turn whatever happens into an answer and an outcome."""
+        inbound: Inbound | None = None
+        try:
+            endpoint, caller = self._admit()
+            inbound = await self._read(endpoint)
+            await self._serve(endpoint, caller, inbound)
+        except GatewayError as error:
+            await self._fail(error)
+        except CallerGone:
+            self.record.outcome = "client_cancelled"
+        except asyncio.CancelledError:
+            self._end_cancelled()
+        except Exception:  # noqa: BLE001 the outermost frame: a bug becomes a 500 with an id
+            self.record.note_bug()
+            words = f"the gateway failed; its log has the details under {self.record.request_id}"
+            await self._fail(GatewayError("internal_error", words))
+        finally:
+            if self._watch is not None:
+                self._watch.cancel()
+            if inbound is not None:
+                self.record.bytes_in = inbound.received
+                inbound.close()
+
+    def _end_cancelled(self) -> None:
+        """A cancellation by the watch ends here; one from outside goes on."""
+        if not self._caller_gone or self._task is None:
+            self.record.outcome = "server_cancelled"
+            raise asyncio.CancelledError
+        self._task.uncancel()
+        self.record.outcome = "client_cancelled"
+
+    # -- what the caller may do ------------------------------------------------------------------
+
+    def _admit(self) -> tuple[Endpoint, Caller]:
+        """Path, key and permissions, with the body still unread.
+
+        The path comes first only to know which envelope a refusal of the key needs; what is wrong
+        with the path is told to holders of a key alone.
+        """
+        found: Endpoint | GatewayError
+        try:
+            found = find_endpoint(self._plan, self._scope["method"], self._scope["raw_path"])
+            self._dialect = found.dialect
+            self.record.endpoint = found.name
+        except GatewayError as error:
+            found = error
+        caller = authenticate(self._headers, self._plan.callers, time.time())
+        self.record.key = caller.name
+        self._check_framing()
+        if isinstance(found, GatewayError):
+            raise found
+        if caller.endpoints is not None and found.name not in caller.endpoints:
+            words = f"this API key may not use endpoint `{found.name}`"
+            raise GatewayError("not_allowed", words)
+        return found, caller
+
+    def _check_framing(self) -> None:
+        """What the server lets through and RFC 9112 does not (3.2, 6.1)."""
+        hosts = [value for name, value in self._headers if name == b"host"]
+        if len(hosts) != 1 or not hosts[0] or b"," in hosts[0]:
+            raise GatewayError("invalid_request", "a request needs exactly one `host` header")
+        for name, value in self._headers:
+            if name == b"transfer-encoding" and value.lower() != b"chunked":
+                raise GatewayError("invalid_request", "the only transfer coding here is `chunked`")
+
+    async def _read(self, endpoint: Endpoint) -> Inbound:
+        """The body, far enough to route it; from its end on the caller is watched."""
+        begun = monotonic()
+        intake = Intake(self._receive, endpoint.max_body, endpoint.caller_idle, endpoint.name)
+        inbound = await read_inbound(endpoint, self._headers, intake, self._plan.caller_fields)
+        self.record.body_wait = monotonic() - begun
+        if inbound.complete:
+            self._start_watch()
+        return inbound
+
+    def _start_watch(self) -> None:
+        self._watch = asyncio.ensure_future(self._watch_caller())
+
+    async def _watch_caller(self) -> None:
+        """Cancel the request when the caller leaves; nothing but `receive` tells."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._caller_gone = True
+        if self._task is not None:
+            self._task.cancel()
+
+    # -- the exchange with the provider ----------------------------------------------------------
+
+    async def _serve(self, endpoint: Endpoint, caller: Caller, inbound: Inbound) -> None:
+        model, is_named = model_of(inbound, endpoint)
+        self.record.model = model
+        if not caller.may_use_model(model):
+            raise GatewayError("not_allowed", "this API key may not use this model", param="model")
+        target = find_target(self._plan, endpoint, model)
+        self.record.note_target(target)
+        outbound = Outbound(endpoint, target, self._scope, is_named=is_named)
+        conversation = attempts((target,))
+        failure = None
+        chosen = next(conversation, None)
+        while chosen is not None:
+            failure = await self._attempt(outbound, inbound, chosen)
+            try:
+                chosen = conversation.send(failure)
+            except StopIteration:
+                chosen = None
+        if failure is not None:
+            self.record.outcome = failure.outcome
+            raise GatewayError(failure.code, _WORDS[failure].format(target.provider.name))
+
+    async def _attempt(
+        self, outbound: Outbound, inbound: Inbound, target: Target
+    ) -> Failure | None:
+        """One attempt in a slot of the provider; relays the answer if there is one."""
+        attempt = outbound.attempt(inbound)
+        limiter = self._gateway.limiters[target.provider.name]
+        self.record.attempts += 1
+        try:
+            await limiter.acquire()
+        except UpstreamError as error:
+            return error.failure
+        try:
+            return await self._exchange(attempt, outbound)
+        finally:
+            limiter.release()
+
+    async def _exchange(self, attempt: Attempt, outbound: Outbound) -> Failure | None:
+        """Send, wait for the head, relay the body: each phase within its time."""
+        timeouts = outbound.timeouts
+        deadline = Deadline(timeouts.total)
+        self.record.called = monotonic()
+        failure: Failure | None
+        try:
+            async with deadline:
+                deadline.allow(timeouts.connect + timeouts.first_byte, Failure.FIRST_BYTE_TIMEOUT)
+                if not isinstance(attempt.body, bytes):
+                    attempt = attempt.with_body(self._uploading(attempt.body, deadline, outbound))
+                reply = await self._gateway.client.send(attempt)
+                try:
+                    await self._relay(reply, deadline, outbound)
+                finally:
+                    await reply.close()
+            return None
+        except UpstreamError as error:
+            failure = error.failure
+        except TimeoutError:
+            failure = deadline.failure
+        if not self._started:
+            return failure
+        await self._break_off(failure, outbound.target.provider.name)
+        return None
+
+    async def _uploading(
+        self, pieces: AsyncIterator[bytes], deadline: Deadline, outbound: Outbound
+    ) -> AsyncIterator[bytes]:
+        """A body in pieces: the provider's time to answer begins when the last one has left."""
+        timeouts = outbound.timeouts
+        async for piece in pieces:
+            deadline.allow(timeouts.idle, Failure.IDLE_TIMEOUT)
+            yield piece
+            deadline.allow(timeouts.total, None)  # the intake has its own patience with the caller
+        deadline.allow(timeouts.first_byte, Failure.FIRST_BYTE_TIMEOUT)
+        if self._watch is None:
+            self._start_watch()
+
+    async def _relay(self, reply: Reply, deadline: Deadline, outbound: Outbound) -> None:
+        """The answer, piece by piece, as it arrives."""
+        timeouts = outbound.timeouts
+        self.record.status = reply.status
+        self.record.first_byte = monotonic()
+        headers, length = self._response_head(reply)
+        deadline.allow(timeouts.caller_idle, None)
+        await self._send(
+            {"type": "http.response.start", "status": reply.status, "headers": headers}
+        )
+        self._started = True
+        if not self._can_take_event:  # the server holds the head of all but event streams back
+            await self._send_piece(b"")
+        async with aclosing(reply.pieces()) as pieces:
+            deadline.allow(timeouts.idle, Failure.IDLE_TIMEOUT)
+            async for piece in pieces:
+                deadline.allow(timeouts.caller_idle, None)
+                await self._send_piece(piece)
+                deadline.allow(timeouts.idle, Failure.IDLE_TIMEOUT)
+        if length is not None and self.record.bytes_out != length:
+            raise UpstreamError(Failure.TRUNCATED)
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        self.record.outcome = "ok"
+
+    def _response_head(self, reply: Reply) -> tuple[Pairs, int | None]:
+        """The headers for the caller, and the length the body is held to."""
+        headers = response_headers(reply.headers)
+        names = {name: value for name, value in headers}
+        request_id = self.record.request_id.encode("ascii")
+        headers.append((b"x-engine-request-id", request_id))
+        if b"x-request-id" not in names:
+            headers.append((b"x-request-id", request_id))
+        media = names.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        is_stream = media == b"text/event-stream"
+        self._can_take_event = is_stream and b"content-encoding" not in names
+        if is_stream and b"x-accel-buffering" not in names:
+            headers.append((b"x-accel-buffering", b"no"))
+        length = reply.length
+        if length is not None:
+            headers.append((b"content-length", str(length).encode("ascii")))
+        return headers, length
+
+    async def _send_piece(self, piece: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        self.record.bytes_out += len(piece)
+
+    # -- how a request ends badly ----------------------------------------------------------------
+
+    async def _break_off(self, failure: Failure | None, provider: str) -> None:
+        """End a started answer so that nobody takes it for whole.
+
+        A stream gets the dialect's error event. Anything else is cut: returning without a final
+        message makes the server close the connection.
+        """
+        self.record.outcome = failure.outcome if failure else "client_stalled"
+        if failure is None:
+            return
+        self.record.error = failure.code
+        if self._can_take_event:
+            error = GatewayError(failure.code, _WORDS[failure].format(provider))
+            event = error_event(error, self._dialect, self.record.request_id)
+            await self._send({"type": "http.response.body", "body": event, "more_body": False})
+
+    async def _fail(self, error: GatewayError) -> None:
+        """Answer one of the engine's own errors."""
+        self.record.error = error.code
+        if self._started:
+            return
+        self.record.status = error.kind.status
+        request_id = self.record.request_id.encode("ascii")
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"x-engine-request-id", request_id),
+            (b"x-request-id", request_id),
+            *error_headers(error),
+        ]
+        body = error_body(error, self._dialect, self.record.request_id)
+        self.record.bytes_out = len(body)
+        await answer(self._send, error.kind.status, headers, body)
+
+
+async def answer(send: Send, status: int, headers: Pairs, body: bytes) -> None:
+    """Send a whole response."""
+    headers = [*headers, (b"content-length", str(len(body)).encode("ascii"))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

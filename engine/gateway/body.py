@@ -1,0 +1,97 @@
+"""Takes a request body from the caller: bounded in size, in pieces and in time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from time import monotonic
+from typing import Any
+
+from engine.gateway.errors import GatewayError
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+# Tiny chunks cost far more than their bytes; no real client sends them for long.
+FREE_PIECES = 1000
+LEAST_PIECE = 64
+# After `caller_idle` seconds a body must have come at this rate, so drips cannot hold a slot.
+LEAST_RATE = 1024
+
+
+class CallerGone(Exception):  # noqa: N818 an event, not an error
+    """The caller closed the connection. A body cut short is never taken for a whole one."""
+
+
+class Intake:
+    """The body of one request, piece by piece. `received` counts its bytes so far."""
+
+    def __init__(self, receive: Receive, limit: int, idle: float, endpoint: str) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._idle = idle
+        self._endpoint = endpoint
+        self._pieces = 0
+        self._started = monotonic()
+        self.received = 0
+        self.complete = False
+
+    def check_length(self, content_length: bytes | None) -> None:
+        """Refuse a declared length over the limit before a byte of it is read."""
+        if content_length is not None and int(content_length) > self._limit:
+            raise self._too_large()
+
+    async def piece(self) -> bytes:
+        """The next piece, empty once the body is complete.
+
+        Raises:
+            CallerGone: the caller left before the end of the body.
+            GatewayError: `request_too_large`, `bad_chunking` or `request_timeout`.
+        """
+        while not self.complete:
+            try:
+                async with asyncio.timeout(self._idle):
+                    message = await self._receive()
+            except TimeoutError:
+                raise self._too_slow() from None
+            if message["type"] != "http.request":
+                raise CallerGone
+            data: bytes = message.get("body", b"")
+            self.complete = not message.get("more_body", False)
+            self._account(len(data))
+            if data:
+                return data
+        return b""
+
+    async def rest(self) -> bytes:
+        """All that is left of the body."""
+        pieces = [await self.piece()]
+        while not self.complete:
+            pieces.append(await self.piece())
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _account(self, size: int) -> None:
+        self.received += size
+        self._pieces += 1
+        if self.received > self._limit:
+            raise self._too_large()
+        if self.complete or self._pieces < FREE_PIECES:
+            return
+        if self.received < self._pieces * LEAST_PIECE:
+            raise GatewayError("bad_chunking", "the body comes in too many tiny chunks")
+        elapsed = monotonic() - self._started
+        if elapsed > self._idle and self.received < elapsed * LEAST_RATE:
+            raise self._too_slow()
+
+    def _too_large(self) -> GatewayError:
+        return GatewayError(
+            "request_too_large",
+            f"the body is larger than {self._limit} bytes, the limit set by "
+            f"`max_body` of endpoint `{self._endpoint}` in routes.yaml",
+            headers=((b"connection", b"close"),),
+        )
+
+    def _too_slow(self) -> GatewayError:
+        return GatewayError(
+            "request_timeout",
+            f"the body came too slowly; `caller_idle` allows {self._idle:g} s without progress",
+            headers=((b"connection", b"close"),),
+        )

@@ -1,0 +1,126 @@
+"""Every error the engine itself can answer: status, code, and the envelope of each dialect.
+
+An error of the upstream is never turned into one of these; it goes back as it came.
+"""
+
+import json
+from dataclasses import dataclass
+
+from engine.plan import Dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A row of the catalogue. `sent`: the request may have been processed upstream."""
+
+    status: int
+    sent: bool = False
+    retry_after: int | None = None
+
+
+CATALOGUE: dict[str, Kind] = {
+    "invalid_request": Kind(400),
+    "invalid_json": Kind(400),
+    "invalid_form": Kind(400),
+    "invalid_model": Kind(400),
+    "model_required": Kind(400),
+    "duplicate_field": Kind(400),
+    "bad_chunking": Kind(400),
+    "missing_api_key": Kind(401),
+    "invalid_api_key": Kind(401),
+    "expired_api_key": Kind(401),
+    "provider_key_missing": Kind(401),
+    "not_allowed": Kind(403),
+    "unknown_path": Kind(404),
+    "not_exposed": Kind(404),
+    "model_not_found": Kind(404),
+    "endpoint_not_supported": Kind(404),
+    "method_not_allowed": Kind(405),
+    "request_timeout": Kind(408),
+    "request_too_large": Kind(413),
+    "unsupported_media_type": Kind(415),
+    "internal_error": Kind(500),
+    "upstream_connect_failed": Kind(502),
+    "upstream_dns_failed": Kind(502),
+    "upstream_tls_failed": Kind(502),
+    "upstream_closed": Kind(502, sent=True),
+    "upstream_bad_response": Kind(502, sent=True),
+    "upstream_truncated": Kind(502, sent=True),
+    "overloaded": Kind(503, retry_after=1),
+    "upstream_connect_timeout": Kind(504),
+    "upstream_timeout": Kind(504, sent=True),
+    "upstream_idle_timeout": Kind(504, sent=True),
+}
+
+# The `type` that each dialect's SDKs know a status by.
+_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+class GatewayError(Exception):
+    """A refusal or failure on its way to the caller; `code` is a key of CATALOGUE."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.param = param
+        self.kind = CATALOGUE[code]
+        self.headers = headers
+
+
+def error_body(error: GatewayError, dialect: Dialect, request_id: str) -> bytes:
+    """The JSON body of `error` in the envelope that the callers of an endpoint expect."""
+    return json.dumps(_envelope(error, dialect, request_id), ensure_ascii=False).encode()
+
+
+def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
+    """The headers that belong to `error` whatever its dialect.
+
+    `x-should-retry: false` keeps the official SDKs from paying twice for one answer.
+    """
+    headers = [(b"x-engine-error", error.code.encode("ascii")), *error.headers]
+    if error.kind.retry_after is not None:
+        headers.append((b"retry-after", str(error.kind.retry_after).encode("ascii")))
+    if error.kind.sent:
+        headers.append((b"x-should-retry", b"false"))
+    return headers
+
+
+def error_event(error: GatewayError, dialect: Dialect, request_id: str) -> bytes:
+    """The event that ends a broken SSE stream; it opens with a blank line to close a cut event."""
+    body = error_body(error, dialect, request_id)
+    name = b"event: error\n" if dialect is Dialect.ANTHROPIC else b""
+    return b"\n\n" + name + b"data: " + body + b"\n\n"
+
+
+def _envelope(error: GatewayError, dialect: Dialect, request_id: str) -> dict[str, object]:
+    status = error.kind.status
+    server = "api_error" if status >= 500 else "invalid_request_error"
+    if dialect is Dialect.ANTHROPIC:
+        kind = _ANTHROPIC_TYPES.get(status, server)
+        inner = {"type": kind, "message": f"{error.message} ({error.code})"}
+        return {"type": "error", "error": inner, "request_id": request_id}
+    kind = _OPENAI_TYPES.get(status, server)
+    return {
+        "error": {
+            "message": error.message,
+            "type": kind,
+            "param": error.param,
+            "code": error.code,
+        }
+    }

@@ -1,0 +1,254 @@
+"""Finds fields of a multipart form while it streams past, and changes them in the original bytes.
+
+A strict parser only looks; what goes upstream is what came, part for part. The head of a form is
+all that comes before its first file, or up to `model` when that stands later. It is kept (in
+memory, then in an unlinked temporary file), and the rest is passed on as it arrives.
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
+from typing import IO
+
+from multipart import (  # type: ignore[import-untyped]
+    MultipartError,
+    MultipartSegment,
+    PushMultipartParser,
+)
+
+from engine.gateway.body import Intake
+from engine.gateway.errors import GatewayError
+
+SPOOL_MEMORY = 1024 * 1024
+BLOCK = 64 * 1024
+MAX_PARTS = 1000
+MAX_FIELD = 8 * 1024
+_PLAIN_ENCODINGS = {"7bit", "8bit", "binary"}
+_BOUNDARY = re.compile(
+    r"""multipart/form-data[ \t]*;(?:[^;"]*;)*?[ \t]*boundary=
+        (?:"([0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-])"
+          |([0-9A-Za-z'+_.-]{1,70}))
+        [ \t]*(?:;.*)?""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A watched text field: its value and which part it is, counted from 0."""
+
+    value: str
+    part: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Bytes `start` to `end` of the head become `text`."""
+
+    start: int
+    end: int
+    text: bytes
+
+
+def find_boundary(content_type: bytes) -> bytes:
+    """The boundary of a form (RFC 2046, 5.1.1), given exactly once.
+
+    Raises:
+        GatewayError: `invalid_form`.
+    """
+    text = content_type.decode("latin-1")
+    match = _BOUNDARY.fullmatch(text)
+    if match is None or len(re.findall(r"boundary\s*=", text, re.IGNORECASE)) != 1:
+        raise _invalid("the content-type of a form needs one boundary of 1 to 70 characters")
+    return (match[1] or match[2]).encode("ascii")
+
+
+class FormBody:
+    """A form being received. `watched` are the fields whose values are wanted."""
+
+    def __init__(self, intake: Intake, boundary: bytes, watched: frozenset[str]) -> None:
+        self._intake = intake
+        self._delimiter = b"\r\n--" + boundary
+        self._parser = PushMultipartParser(
+            boundary, max_segment_count=MAX_PARTS, max_header_size=BLOCK // 8, strict=True
+        )
+        self._watched = watched
+        self._head: IO[bytes] = SpooledTemporaryFile(max_size=SPOOL_MEMORY)  # noqa: SIM115 closed in close()
+        self._tail = b"\r\n"
+        self._part = -1
+        self._name: str | None = None
+        self._value = bytearray()
+        self._file_seen = False
+        self._forbidden: frozenset[str] = frozenset()
+        self.fields: dict[str, Field] = {}
+        self.head_size = 0
+
+    def close(self) -> None:
+        """Give the head's memory or file back."""
+        self._head.close()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the head is the whole form."""
+        return self._intake.complete
+
+    async def read_head(self) -> None:
+        """Read until `model` and every field before the first file are known, or to the end.
+
+        Raises:
+            CallerGone: the caller left.
+            GatewayError: `invalid_form`, `invalid_model`, `duplicate_field` or a limit.
+        """
+        while not (self._file_seen and "model" in self.fields):
+            piece = await self._intake.piece()
+            if not piece:
+                self._finish()
+                return
+            self._look_at(piece)
+            self._head.write(piece)
+            self.head_size += len(piece)
+        if self._intake.complete:
+            self._finish()
+
+    def edits(self, changes: Mapping[str, str | None]) -> list[Edit]:
+        """What to change in the head: each field's new text, or None to remove its part."""
+        if not changes:
+            return []
+        opened = list(self._delimiters())
+        edits = []
+        for name, text in changes.items():
+            field = self.fields[name]
+            begin, end = opened[field.part], opened[field.part + 1]
+            if text is None:
+                edits.append(Edit(begin + 2, end + 2, b""))
+            else:
+                edits.append(Edit(end - len(field.value.encode()), end, text.encode()))
+        return sorted(edits, key=lambda edit: edit.start)
+
+    def edited(self, edits: list[Edit]) -> bytes:
+        """The whole edited head at once; for a small form that is complete."""
+        return b"".join(self._edited_head(edits))
+
+    async def stream(
+        self, edits: list[Edit], forbidden: frozenset[str]
+    ) -> AsyncIterator[bytes]:
+        """The edited head, then the rest as it comes; the caller is still checked while it does.
+
+        `forbidden` are fields that may not appear after the head.
+        """
+        self._forbidden = forbidden
+        for block in self._edited_head(edits):
+            yield block
+        while not self._intake.complete:
+            piece = await self._intake.piece()
+            if piece:
+                self._look_at(piece)
+            if self._intake.complete:
+                self._finish()
+            if piece:
+                yield piece
+
+    def _edited_head(self, edits: list[Edit]) -> Iterator[bytes]:
+        position = 0
+        self._head.seek(0)
+        for edit in edits:
+            yield from self._blocks(edit.start - position)
+            if edit.text:
+                yield edit.text
+            self._head.seek(edit.end)
+            position = edit.end
+        yield from self._blocks(self.head_size - position)
+
+    def _blocks(self, size: int) -> Iterator[bytes]:
+        while size > 0:
+            block = self._head.read(min(size, BLOCK))
+            size -= len(block)
+            yield block
+
+    def _delimiters(self) -> Iterator[int]:
+        """Where each delimiter starts, its CRLF included; the first one has none and gives -2."""
+        self._head.seek(0)
+        base, buffer = -2, b"\r\n"
+        while True:
+            block = self._head.read(BLOCK)
+            if not block:
+                return
+            buffer += block
+            index = buffer.find(self._delimiter)
+            last = 0
+            while index >= 0:
+                yield base + index
+                last = index + len(self._delimiter)
+                index = buffer.find(self._delimiter, last)
+            keep = max(last, len(buffer) - len(self._delimiter) + 1)
+            base, buffer = base + keep, buffer[keep:]
+
+    def _look_at(self, piece: bytes) -> None:
+        ended = self._tail.rstrip(b"\r\n").endswith(self._delimiter + b"--")
+        self._tail = (self._tail + piece)[-len(self._delimiter) - 64 :]
+        if ended and not piece.strip(b"\r\n"):
+            return
+        try:
+            for event in self._parser.parse(piece):
+                if isinstance(event, MultipartSegment):
+                    self._open_part(event)
+                elif event is None:
+                    self._close_part()
+                elif self._name is not None:
+                    self._collect(event)
+        except MultipartError as error:
+            raise _invalid(f"the form cannot be read: {str(error)[:100].lower()}") from None
+
+    def _finish(self) -> None:
+        try:
+            self._parser.close()
+        except MultipartError:
+            raise _invalid("the form ends before its closing boundary") from None
+
+    def _open_part(self, segment: MultipartSegment) -> None:
+        self._part += 1
+        disposition = segment.header("Content-Disposition", "")
+        if len(re.findall(r";\s*name\*?\s*\*?=", disposition, re.IGNORECASE)) != 1 or re.search(
+            r";\s*name\s*\*", disposition, re.IGNORECASE
+        ):
+            raise _invalid("a part of the form needs exactly one plain `name`")
+        name = segment.name
+        is_file = segment.filename is not None
+        self._file_seen = self._file_seen or is_file
+        self._name = self._watch(name, segment) if name.lower() in self._watched else None
+        self._value.clear()
+
+    def _watch(self, name: str, segment: MultipartSegment) -> str:
+        lower = name.lower()
+        if name != lower:
+            words = f"`{name}` may be read as `{lower}` by others; write it once, as `{lower}`"
+            raise GatewayError("duplicate_field", words, param=lower)
+        if name in self.fields:
+            words = f"the form has more than one field `{name}`"
+            raise GatewayError("duplicate_field", words, param=name)
+        if name in self._forbidden:
+            raise _invalid(f"`{name}` must stand before the first file of the form")
+        encoding = segment.header("Content-Transfer-Encoding", "binary").lower()
+        if segment.filename is not None or encoding not in _PLAIN_ENCODINGS:
+            raise _invalid(f"`{name}` must be a plain text field")
+        return name
+
+    def _collect(self, data: bytes) -> None:
+        self._value += data
+        if len(self._value) > MAX_FIELD:
+            raise _invalid(f"`{self._name}` is longer than {MAX_FIELD} bytes")
+
+    def _close_part(self) -> None:
+        if self._name is None:
+            return
+        try:
+            text = self._value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise _invalid(f"`{self._name}` is not UTF-8 text") from None
+        self.fields[self._name] = Field(text, self._part)
+        self._name = None
+
+
+def _invalid(message: str) -> GatewayError:
+    return GatewayError("invalid_form", message)

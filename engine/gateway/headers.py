@@ -1,0 +1,98 @@
+"""What goes up, what comes back, what never crosses.
+
+Upwards it is an allow-list: a small safe set plus what the provider forwards. Downwards everything
+crosses but the headers that frame a message or speak about a host.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from engine.plan import Context, Header, Provider
+
+Pairs = list[tuple[bytes, bytes]]
+
+# RFC 9110, 7.6.1, and the older names that are still seen.
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_ALWAYS_UP = frozenset({b"accept", b"accept-language", b"content-type", b"user-agent"})
+# Framing is the engine's own; cookies and host policies of an upstream are not the gateway's.
+_NEVER_DOWN = HOP_BY_HOP | {
+    b"alt-svc",
+    b"content-length",
+    b"set-cookie",
+    b"strict-transport-security",
+}
+_OWN = b"x-engine-"
+
+
+def request_headers(received: Pairs, provider: Provider) -> Pairs:
+    """The caller's headers that `provider` may see, in their order."""
+    dropped = _connection_listed(received)
+    return [
+        (name, value)
+        for name, value in received
+        if name not in dropped
+        and (
+            name in _ALWAYS_UP
+            or name in provider.forward
+            or (provider.forward_prefixes and name.startswith(provider.forward_prefixes))
+        )
+    ]
+
+
+def upstream_headers(
+    forwarded: Pairs,
+    received: Mapping[bytes, bytes],
+    own: Iterable[Header],
+    context: Context,
+) -> Pairs:
+    """The whole header list of an upstream request, but for `host` and framing.
+
+    The provider's own headers come last and replace forwarded ones of the same name, so nothing a
+    caller sends can remove or shadow an injected credential.
+    """
+    injected: Pairs = []
+    for header in own:
+        value = header.value
+        if not isinstance(value, bytes):
+            text = value(context)
+            if text is None:
+                continue
+            value = text.encode("ascii")
+        injected.append((header.name, value))
+    names = {name for name, _ in injected}
+    encoding = received.get(b"accept-encoding", b"identity")
+    return [
+        *((name, value) for name, value in forwarded if name not in names),
+        (b"accept-encoding", encoding),
+        *injected,
+    ]
+
+
+def response_headers(received: Iterable[tuple[bytes, bytes]]) -> Pairs:
+    """The upstream's headers as the caller gets them, names in lower case."""
+    pairs = [(name.lower(), value) for name, value in received]
+    dropped = _NEVER_DOWN | _connection_listed(pairs)
+    return [
+        (name, value)
+        for name, value in pairs
+        if name not in dropped and not name.startswith(_OWN)
+    ]
+
+
+def _connection_listed(pairs: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    """The names that `connection` declares hop-by-hop."""
+    listed = [value for name, value in pairs if name == b"connection"]
+    if not listed:
+        return frozenset()
+    return frozenset(name.strip().lower() for name in b",".join(listed).split(b","))

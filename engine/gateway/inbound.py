@@ -1,0 +1,179 @@
+"""The two kinds of request body behind one face: what routes it, and what goes upstream instead."""
+
+import re
+from collections.abc import AsyncIterator, Mapping, Set
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.gateway.body import Intake
+from engine.gateway.errors import GatewayError
+from engine.gateway.form_body import BLOCK, FormBody, find_boundary
+from engine.gateway.headers import Pairs
+from engine.gateway.json_body import JsonBody, stripped
+from engine.plan import Endpoint
+
+_MODEL = re.compile(r"[\x21-\x7e]{1,256}")
+_BODYLESS = {"GET", "DELETE"}
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A body on its way up: bytes, or pieces of `length` bytes in all (None: not known)."""
+
+    body: bytes | AsyncIterator[bytes]
+    length: int | None
+
+
+class Inbound(Protocol):
+    """A request body, read far enough to route it."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it has been received."""
+
+    @property
+    def received(self) -> int:
+        """Bytes received so far."""
+
+    def text(self, name: str) -> str | None:
+        """The value of a text field; None when there is none."""
+
+    def upload(self, changes: Mapping[str, str | None], forbidden: Set[str]) -> Upload:
+        """The body with fields replaced, or removed where None, all else byte for byte.
+
+        `forbidden` are fields that may not come later in a body that is still being received.
+        """
+
+    def close(self) -> None:
+        """Give its memory or file back."""
+
+
+class JsonInbound:
+    """A JSON body, or none at all; always complete."""
+
+    complete = True
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        self._body = JsonBody(raw or b"{}")
+        self.received = len(raw)
+
+    def text(self, name: str) -> str | None:
+        """The string in a top-level field."""
+        return self._body.text(name)
+
+    def upload(self, changes: Mapping[str, str | None], forbidden: Set[str]) -> Upload:  # noqa: ARG002 the protocol's
+        """The body with top-level fields changed."""
+        raw = stripped(self._body, changes) if changes else self._raw
+        return Upload(raw, len(raw))
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class FormInbound:
+    """A multipart form whose head has been read."""
+
+    def __init__(self, form: FormBody, intake: Intake, declared: int | None) -> None:
+        self._form = form
+        self._intake = intake
+        self._declared = declared
+
+    @property
+    def complete(self) -> bool:
+        """Whether the head is the whole form."""
+        return self._form.complete
+
+    @property
+    def received(self) -> int:
+        """Bytes received so far."""
+        return self._intake.received
+
+    def text(self, name: str) -> str | None:
+        """The value of a text part."""
+        field = self._form.fields.get(name)
+        return None if field is None else field.value
+
+    def upload(self, changes: Mapping[str, str | None], forbidden: Set[str]) -> Upload:
+        """The form with text parts changed; streams what has not been received yet."""
+        edits = self._form.edits(changes)
+        size = self._intake.received if self.complete else self._declared
+        if size is not None:
+            size += sum(len(edit.text) - (edit.end - edit.start) for edit in edits)
+        if self.complete and self._form.head_size <= BLOCK:
+            return Upload(self._form.edited(edits), size)
+        return Upload(self._form.stream(edits, frozenset(forbidden)), size)
+
+    def close(self) -> None:
+        """Give the spooled head back."""
+        self._form.close()
+
+
+async def read_inbound(
+    endpoint: Endpoint, headers: Pairs, intake: Intake, caller_fields: frozenset[str]
+) -> Inbound:
+    """Receive a body until it can be routed.
+
+    Raises:
+        CallerGone: the caller left.
+        GatewayError: the body is of a kind the endpoint does not take, or cannot be read.
+    """
+    fields = dict(headers)
+    if fields.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise GatewayError("unsupported_media_type", "send the body without content-encoding")
+    intake.check_length(fields.get(b"content-length"))
+    kind = _body_kind(endpoint, headers)
+    if kind == "json":
+        raw = await intake.rest()
+        if not raw and endpoint.method not in _BODYLESS:
+            raise GatewayError("invalid_json", "the body is empty; it must be a JSON object")
+        return JsonInbound(raw)
+    boundary = find_boundary(fields[b"content-type"])
+    form = FormBody(intake, boundary, caller_fields | {"model"})
+    try:
+        await form.read_head()
+    except BaseException:
+        form.close()
+        raise
+    length = fields.get(b"content-length")
+    return FormInbound(form, intake, None if length is None else int(length))
+
+
+def _body_kind(endpoint: Endpoint, headers: Pairs) -> str:
+    """`json` or `form`, chosen by content-type alone."""
+    types = [value for name, value in headers if name == b"content-type"]
+    if not types and endpoint.method in _BODYLESS:
+        return "json"
+    media, _, parameters = (types[0] if len(types) == 1 else b"").decode("latin-1").partition(";")
+    media = media.strip().lower()
+    kind = None
+    if media == "application/json" or re.fullmatch(r"application/[a-z0-9.-]+\+json", media):
+        charset = re.search(r"charset\s*=\s*\"?([^\s;\"]+)", parameters, re.IGNORECASE)
+        if charset is None or charset[1].lower() in ("utf-8", "utf8"):
+            kind = "json"
+    elif media == "multipart/form-data":
+        kind = "form"
+    if kind is None or kind not in endpoint.bodies:
+        names = {"json": "application/json in UTF-8", "form": "multipart/form-data"}
+        wanted = " or ".join(names[body] for body in sorted(endpoint.bodies, reverse=True))
+        words = f"endpoint `{endpoint.name}` takes {wanted}, by one content-type header"
+        raise GatewayError("unsupported_media_type", words)
+    return kind
+
+
+def model_of(inbound: Inbound, endpoint: Endpoint) -> tuple[str, bool]:
+    """The model that routes a request, and whether the caller named it.
+
+    Raises:
+        GatewayError: `model_required`, `invalid_model` or `duplicate_field`.
+    """
+    model = inbound.text("model")
+    if model is None:
+        if endpoint.default_model is None:
+            words = "the request names no `model`"
+            raise GatewayError("model_required", words, param="model")
+        return endpoint.default_model, False
+    if not _MODEL.fullmatch(model):
+        words = "`model` must be 1 to 256 visible ASCII characters without spaces"
+        raise GatewayError("invalid_model", words, param="model")
+    return model, True

@@ -1,0 +1,144 @@
+"""Finds top-level fields of a JSON body, and changes them without touching another byte.
+
+The body is checked and its top level taken apart at C speed; nothing below it is built. A routed
+field must be there once at most, in one spelling: two parsers may disagree on the second one.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+import msgspec
+
+from engine.gateway.errors import GatewayError
+
+_TOP_LEVEL = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
+_COMMA_AFTER = re.compile(rb"[ \t\r\n]*,")
+_BRACKETS = (b"{", 1), (b"[", 1), (b"}", -1), (b"]", -1)
+
+
+class JsonBody:
+    """A JSON object as it came.
+
+    Raises:
+        GatewayError: `invalid_json` when `raw` is not a UTF-8 JSON object.
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        try:
+            if not raw.isascii():
+                raw.decode("utf-8")
+            self._fields = _TOP_LEVEL.decode(raw)
+        except msgspec.ValidationError:
+            raise GatewayError("invalid_json", "the body must be a JSON object") from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            words = _reason(error)
+            raise GatewayError("invalid_json", f"the body is not valid JSON: {words}") from None
+        self.raw = raw
+
+    def text(self, name: str) -> str | None:
+        """The string in the top-level field `name`; None when there is no such field.
+
+        Raises:
+            GatewayError: `duplicate_field`, or `invalid_json` when it is not a string.
+        """
+        self._refuse_variants(name)
+        value = self._fields.get(name)
+        if value is None:
+            return None
+        self._key_span(name)
+        try:
+            return msgspec.json.decode(value, type=str)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            code = "invalid_model" if name == "model" else "invalid_json"
+            raise GatewayError(code, f"`{name}` must be a string", param=name) from None
+
+    def replaced(self, name: str, text: str) -> "JsonBody":
+        """The body with another string in field `name`, every other byte as it was."""
+        start, end = self._value_span(name)
+        return JsonBody(self.raw[:start] + json.dumps(text).encode() + self.raw[end:])
+
+    def without(self, name: str) -> "JsonBody":
+        """The body without field `name` and one comma, every other byte as it was."""
+        start = self._key_span(name)[0]
+        end = self._value_span(name)[1]
+        after = _COMMA_AFTER.match(self.raw, end)
+        if after:
+            end = after.end()
+        else:
+            before = self.raw[:start].rstrip(b" \t\r\n")
+            start = len(before) - 1 if before.endswith(b",") else start
+        return JsonBody(self.raw[:start] + self.raw[end:])
+
+    def _refuse_variants(self, name: str) -> None:
+        for key in self._fields:
+            if key != name and len(key) == len(name) and key.lower() == name:
+                words = f"`{key}` may be read as `{name}` by others; write it once, as `{name}`"
+                raise GatewayError("duplicate_field", words, param=name)
+
+    def _key_span(self, name: str) -> tuple[int, int]:
+        """Where the one top-level key `name` stands.
+
+        One literal occurrence in a body without escaped letters is the key itself; anything else
+        is looked at closely.
+        """
+        literal = b'"' + name.encode() + b'"'
+        if self.raw.count(literal) == 1 and not _may_hide_letters(self.raw):
+            start = self.raw.index(literal)
+            return start, start + len(literal)
+        spans = self._top_level_keys(name)
+        if len(spans) != 1:
+            words = f"`{name}` is written more than once at the top level of the body"
+            raise GatewayError("duplicate_field", words, param=name)
+        return spans[0]
+
+    def _top_level_keys(self, name: str) -> list[tuple[int, int]]:
+        """Every top-level key that reads as `name`: depth is counted between the candidates."""
+        spans = []
+        depth = position = 0
+        for match in _key_pattern(name).finditer(self.raw):
+            between = _STRING.sub(b"", self.raw[position : match.start()])
+            depth += sum(between.count(mark) * step for mark, step in _BRACKETS)
+            position = match.end()
+            if depth == 1:
+                spans.append(match.span())
+        return spans
+
+    def _value_span(self, name: str) -> tuple[int, int]:
+        colon = _COLON.match(self.raw, self._key_span(name)[1])
+        start = colon.end() if colon else 0
+        return start, start + len(memoryview(self._fields[name]))
+
+
+def _may_hide_letters(raw: bytes) -> bool:
+    """Whether an escape such as `\\u006d` may spell an ASCII character of a key."""
+    return b"\\u00" in raw and any(b"\\u00" + digit in raw for digit in b"2 3 4 5 6 7".split())
+
+
+@lru_cache(maxsize=64)
+def _key_pattern(name: str) -> re.Pattern[bytes]:
+    """Matches a key that decodes to `name`.
+
+    In valid JSON a quote that no backslash precedes, followed by the name, a quote and a colon, is
+    always a key: a closing quote is never followed by a letter.
+    """
+    letters = (rb"(?:%b|\\u(?i:%04x))" % (re.escape(c.encode()), ord(c)) for c in name)
+    return re.compile(rb'(?<!\\)"' + b"".join(letters) + rb'"(?=[ \t\r\n]*:)')
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 (byte {error.start})"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return str(error).removeprefix("JSON is malformed: ").lower()
+
+
+def stripped(body: JsonBody, changes: Mapping[str, str | None]) -> bytes:
+    """The bytes of `body` with each field replaced, or removed where the new text is None."""
+    for name, text in changes.items():
+        body = body.without(name) if text is None else body.replaced(name, text)
+    return body.raw

@@ -1,0 +1,145 @@
+"""What goes to the provider: target, credentials, headers and the edited body of one request."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from engine.gateway.errors import GatewayError
+from engine.gateway.headers import Pairs, request_headers, upstream_headers
+from engine.gateway.inbound import Inbound
+from engine.gateway.match import Target
+from engine.plan import Context, Endpoint, Header, Timeouts, UnusableValue, Upstream
+from engine.upstream import Attempt
+
+_QUERY = re.compile(rb"[\x21\x22\x24-\x7e]*")
+_CREDENTIAL = re.compile(r"[\x21-\x7e]{1,4096}")
+
+
+class Outbound:
+    """Prepares attempts. `is_named`: the caller named the model, so it may have to be rewritten."""
+
+    def __init__(
+        self, endpoint: Endpoint, target: Target, scope: Mapping[str, Any], *, is_named: bool
+    ) -> None:
+        self.target = target
+        self._endpoint = endpoint
+        self._scope = scope
+        self._is_named = is_named
+        self._received: Pairs = scope["headers"]
+        self._upstream = self._configured()
+        self.timeouts: Timeouts = self._upstream.timeouts
+
+    def _configured(self) -> Upstream:
+        """The upstream, if everything its URL needs is set."""
+        if self.target.upstream is None:
+            raise self._not_configured()
+        return self.target.upstream
+
+    def attempt(self, inbound: Inbound) -> Attempt:
+        """The request to send.
+
+        Raises:
+            GatewayError: `provider_key_missing`, or something of the caller's cannot be sent.
+        """
+        provider = self.target.provider
+        brought = self._caller_credentials(inbound)
+        if not brought and provider.missing:
+            raise self._not_configured()
+        own = provider.caller_headers if brought else provider.headers
+        forwarded = request_headers(self._received, provider)
+        context = self._context(brought, forwarded)
+        try:
+            path = self._path(context)
+            headers = upstream_headers(
+                forwarded, dict(self._received), self._rendered(own, brought), context
+            )
+        except UnusableValue as error:
+            code = "invalid_request" if isinstance(self._upstream.path, bytes) else "invalid_model"
+            raise GatewayError(code, f"the request cannot be sent upstream: {error}") from None
+        brought_fields = provider.caller_credentials.body
+        changes: dict[str, str | None] = {
+            name: None for name in brought_fields if inbound.text(name) is not None
+        }
+        if self._is_named and self.target.sent_model != self.target.model:
+            changes["model"] = self.target.sent_model
+        upload = inbound.upload(changes, brought_fields.keys())
+        return Attempt(
+            method=self._endpoint.method,
+            origin=self._upstream.origin,
+            target=path + self._query(),
+            headers=headers,
+            body=upload.body,
+            length=upload.length,
+            connect=self.timeouts.connect,
+        )
+
+    def _caller_credentials(self, inbound: Inbound) -> dict[str, str]:
+        """The credentials this caller brings; all that the provider requires, or none."""
+        accepted = self.target.provider.caller_credentials
+        brought: dict[str, str] = {}
+        for name, credential in accepted.body.items():
+            value = inbound.text(name)
+            if value is not None:
+                brought[credential] = value
+        for header, credential in accepted.headers.items():
+            values = [value for name, value in self._received if name == header]
+            if len(values) > 1:
+                words = f"the header `{header.decode()}` is sent twice"
+                raise GatewayError("invalid_request", words)
+            if values:
+                brought[credential] = values[0].decode("latin-1")
+        if not all(_CREDENTIAL.fullmatch(value) for value in brought.values()):
+            words = "a provider credential must be 1 to 4096 visible ASCII characters"
+            raise GatewayError("invalid_request", words)
+        absent = self.target.provider.required - brought.keys()
+        if brought and absent:
+            words = f"a caller who brings credentials for provider `{self.target.provider.name}`"
+            words += " must bring all it requires; missing: " + ", ".join(sorted(absent))
+            raise GatewayError("provider_key_missing", words)
+        return brought
+
+    def _rendered(
+        self, own: tuple[Header, ...], brought: Mapping[str, str]
+    ) -> tuple[Header, ...]:
+        """The provider's headers without those whose credential the caller did not bring."""
+        return tuple(h for h in own if h.credentials <= brought.keys()) if brought else own
+
+    def _context(self, brought: Mapping[str, str], forwarded: Pairs) -> Context:
+        return {
+            "credentials": brought,
+            "model": self.target.sent_model,
+            "endpoint": self._endpoint.name,
+            "request": {
+                "headers": {name.decode("latin-1"): v.decode("latin-1") for name, v in forwarded}
+            },
+        }
+
+    def _path(self, context: Context) -> bytes:
+        path = self._upstream.path
+        if isinstance(path, bytes):
+            return path
+        return (path(context) or "/").encode("ascii")
+
+    def _query(self) -> bytes:
+        """The caller's query with the provider's own parameters in place of theirs."""
+        query: bytes = self._scope["query_string"]
+        fixed = self._upstream.query
+        if not query:
+            return b"?" + fixed if fixed else b""
+        if not _QUERY.fullmatch(query):
+            raise GatewayError("invalid_request", "the query holds characters that are not ASCII")
+        kept = [
+            pair
+            for pair in query.split(b"&")
+            if unquote_to_bytes(pair.partition(b"=")[0]) not in self._upstream.query_names
+        ]
+        return b"?" + b"&".join([*kept, fixed] if fixed else kept)
+
+    def _not_configured(self) -> GatewayError:
+        provider = self.target.provider
+        words = f"provider `{provider.name}` has no credential on this gateway"
+        if provider.caller_credentials.headers:
+            names = ", ".join(f"`{n.decode()}`" for n in provider.caller_credentials.headers)
+            words += f"; bring your own in the header {names}, or ask the operator"
+        return GatewayError("provider_key_missing", words)

@@ -1,0 +1,177 @@
+"""The only road from a folder to a Plan: document -> schema -> model -> checks -> plan.
+
+Everything that needs configuration (`serve`, `check`, `route`, `routes`) calls `load`, so what one
+accepts is what the others run.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine.compile import Values, compile_plan
+from engine.config import checks
+from engine.config.diagnostic import Diagnostic, Place, Position, Severity, Span, in_order
+from engine.config.document import Document, parse_document
+from engine.config.document import Path as DataPath
+from engine.config.model import Config, Key, Provider, build_config
+from engine.config.schema import check_schema
+from engine.config.template import checked_output
+from engine.plan import Plan, UnusableValue
+
+FILES = {"routes.yaml": "routes", "providers.yaml": "providers", "keys.yaml": "keys"}
+OPTIONAL = {"keys.yaml"}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration folder read once. `plan` is None when any finding is an error."""
+
+    plan: Plan | None
+    config: Config
+    diagnostics: tuple[Diagnostic, ...]
+    documents: Mapping[str, Document]
+
+
+def load(
+    directory: Path, environ: Mapping[str, str], now: float, extra_keys: tuple[Key, ...] = ()
+) -> Loaded:
+    """Read, check and compile the folder `directory`.
+
+    `environ` provides credentials and variables, `now` (POSIX seconds) decides what has expired,
+    `extra_keys` are callers that no file declares, such as the one-off key of a mock run.
+    """
+    documents, found, texts = _read(directory)
+    broken: dict[str, set[DataPath]] = {}
+    for file, document in documents.items():
+        violations, broken[file] = check_schema(document, FILES[file])
+        found += violations
+    config = build_config(*(documents.get(file) for file in FILES), broken)
+    config = _with_keys(config, extra_keys)
+    templates, problems = checks.check_templates(config, documents)
+    subject = checks.Subject(config, documents, templates, now)
+    found += problems + checks.run_checks(subject)
+    values, notes = _resolve(subject, directory, environ)
+    plan = None
+    if not any(d.severity is Severity.ERROR for d in found):
+        lines = {rule.at: _where(subject, rule.at) for rule in config.rules}
+        fingerprint = hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
+        plan = compile_plan(config, templates, values, lines, fingerprint)
+        failing = list(checks.check_routing_tests(plan, subject))
+        found += failing
+        plan = None if failing else plan
+    return Loaded(plan, config, in_order(found + notes), documents)
+
+
+def _read(directory: Path) -> tuple[dict[str, Document], list[Diagnostic], list[bytes]]:
+    documents: dict[str, Document] = {}
+    found: list[Diagnostic] = []
+    texts: list[bytes] = []
+    for file in FILES:
+        try:
+            raw = (directory / file).read_bytes()
+        except FileNotFoundError:
+            if file not in OPTIONAL:
+                found.append(_missing(file, f"there is no `{file}` in this folder"))
+            continue
+        except OSError as error:
+            found.append(_missing(file, f"`{file}` cannot be read: {error.strerror}"))
+            continue
+        texts.append(raw)
+        document, problems = parse_document(file, raw)
+        found += problems
+        if document is not None:
+            documents[file] = document
+    return documents, found, texts
+
+
+def _missing(file: str, message: str) -> Diagnostic:
+    remedy = "`engine init DIR` writes a working configuration to start from"
+    return Diagnostic("F001", message, Span(file, Position(1, 1), Position(1, 1)), help=remedy)
+
+
+def _with_keys(config: Config, extra: tuple[Key, ...]) -> Config:
+    if not extra:
+        return config
+    return replace(config, keys=(config.keys or ()) + extra)
+
+
+def _where(subject: checks.Subject, at: DataPath) -> str:
+    span = subject.span("routes.yaml", at, Place.VALUE)
+    return f"{span.file}:{span.start.line}"
+
+
+def _resolve(
+    subject: checks.Subject, directory: Path, environ: Mapping[str, str]
+) -> tuple[dict[str, Values], list[Diagnostic]]:
+    """The secrets and variables of every provider, and a finding for each that is not set."""
+    values: dict[str, Values] = {}
+    notes: list[Diagnostic] = []
+    for provider in subject.config.providers:
+        resolver = _Resolver(subject, directory, environ, provider)
+        values[provider.name] = resolver.values()
+        notes += resolver.notes
+    return values, notes
+
+
+class _Resolver:
+    def __init__(
+        self,
+        subject: checks.Subject,
+        directory: Path,
+        environ: Mapping[str, str],
+        provider: Provider,
+    ) -> None:
+        self._subject = subject
+        self._directory = directory
+        self._environ = environ
+        self._provider = provider
+        self._missing: list[str] = []
+        self.notes: list[Diagnostic] = []
+
+    def values(self) -> Values:
+        credentials: dict[str, str] = {}
+        for credential in self._provider.credentials:
+            if credential.file is not None:
+                secret = self._file(credential.file, credential.at)
+            else:
+                secret = self._environ.get(credential.env or "") or None
+                if secret is None and not credential.optional:
+                    self._unset(credential.env or "", (*credential.at, "env"))
+            if secret is not None and self._usable(secret, credential.at):
+                credentials[credential.name] = secret
+        variables: dict[str, str] = {}
+        for variable in self._provider.variables:
+            value = self._environ.get(variable.env) if variable.env else None
+            value = value or variable.value
+            if value is None:
+                self._unset(variable.env or "", (*variable.at, "env"))
+            elif self._usable(value, variable.at):
+                variables[variable.name] = value
+        return Values(credentials, variables, tuple(self._missing))
+
+    def _usable(self, value: str, at: DataPath) -> bool:
+        """Whether a header or URL can hold `value`; a stray line end is the usual reason not."""
+        try:
+            checked_output(value)
+        except UnusableValue:
+            self._missing.append(str(at[-1]))
+            message = f"`{at[-1]}` of provider `{self._provider.name}` is not visible ASCII"
+            self.notes.append(self._subject.at("E403", message, "providers.yaml", at))
+            return False
+        return True
+
+    def _unset(self, env: str, at: DataPath) -> None:
+        self._missing.append(env)
+        message = f"`{env}` is not set, so provider `{self._provider.name}` cannot be called"
+        self.notes.append(self._subject.at("E401", message, "providers.yaml", at, Place.VALUE))
+
+    def _file(self, name: str, at: DataPath) -> str | None:
+        try:
+            return (self._directory / name).read_text("utf-8").rstrip("\r\n") or None
+        except (OSError, UnicodeDecodeError):
+            self._missing.append(name)
+            message = f"the credential file of provider `{self._provider.name}` cannot be read"
+            place = (*at, "file")
+            self.notes.append(self._subject.at("E402", message, "providers.yaml", place, Place.VALUE))
+            return None

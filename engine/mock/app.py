@@ -1,0 +1,130 @@
+"""The ASGI application that stands in for every upstream: reads, answers, plays faults, records.
+
+    app = create_app()                      answers, with faults chosen by the model's name
+    app = create_app(fault="status-429")    the same fault for every request
+
+It watches for the client leaving while it waits, stalls or streams, and notes when that was.
+``/__mock/...`` tells what has been received. It never calls out, and keeps nothing on disk.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import TypeAlias
+
+from engine.mock.answers import Answer, load_book
+from engine.mock.intake import Ledger, Receive, Record, Scope, Send, read_body
+
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+Watcher: TypeAlias = "asyncio.Task[None]"
+
+_INSPECT = "/__mock/"
+
+
+def create_app(fault: str | None = None, *, require_auth: bool = False, gap_ms: int = 5) -> App:
+    """Build a mock; ``gap_ms`` is the pause between two events or pieces of a stream."""
+    book = load_book(fault, auth=require_auth)
+    ledger = Ledger()
+
+    async def exchange(scope: Scope, receive: Receive, send: Send) -> None:
+        with ledger.record(scope) as record:
+            fields = await read_body(receive, record)
+            if record.disconnected_at is None:
+                player = _Player(book.answer(record, fields), record, send, gap_ms / 1000)
+                await player.play(receive)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["path"].startswith(_INSPECT):
+            await _inspect(ledger, scope, send)
+        else:
+            await exchange(scope, receive, send)
+
+    return app
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    kind = ""
+    while kind != "lifespan.shutdown":
+        kind = (await receive())["type"]
+        await send({"type": f"{kind}.complete"})
+
+
+async def _inspect(ledger: Ledger, scope: Scope, send: Send) -> None:
+    status, value = _look(ledger, scope["method"], scope["path"].removeprefix(_INSPECT))
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(value).encode()})
+
+
+def _look(ledger: Ledger, method: str, path: str) -> tuple[int, object]:
+    match method, path.split("/"):
+        case "GET", ["status"]:
+            return 200, {"open": ledger.open}
+        case "GET", ["requests"]:
+            return 200, {"requests": [asdict(record) for record in ledger.records]}
+        case "DELETE", ["requests"]:
+            ledger.records.clear()
+            return 200, {"requests": []}
+        case "GET", ["requests", number] if record := ledger.find(number):
+            return 200, asdict(record)
+    return 404, {"error": {"message": "nothing is recorded there"}}
+
+
+class _Player:
+    """Sends one answer at its pace, and stops where it ends or where the client leaves."""
+
+    def __init__(self, answer: Answer, record: Record, send: Send, gap: float) -> None:
+        self._answer, self._record, self._send = answer, record, send
+        self._gap = gap if answer.gap is None else answer.gap
+
+    async def play(self, receive: Receive) -> None:
+        watcher = asyncio.create_task(self._watch(receive))
+        try:
+            hangs = self._answer.ending == "hang"
+            if not await _gone(watcher, None if hangs else self._answer.wait):
+                await self._play(watcher)
+        finally:
+            watcher.cancel()
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._record.left()
+
+    async def _play(self, watcher: Watcher) -> None:
+        await self._start()
+        pieces = iter(self._answer.pieces)
+        held = next(pieces, b"")
+        for piece in pieces:
+            await self._piece(held)
+            held = piece
+            if await _gone(watcher, self._gap):
+                return
+        self._record.finished = self._answer.ending == "whole"
+        await self._piece(held, more=not self._record.finished)
+        if self._answer.ending == "stall":
+            await watcher
+
+    async def _start(self) -> None:
+        answer = self._answer
+        self._record.status = answer.status
+        headers = answer.headers | {"content-type": answer.type}
+        if answer.length is not None:
+            headers["content-length"] = str(answer.length)
+        coded = [(name.encode(), text.encode("latin-1")) for name, text in headers.items()]
+        await self._send({"type": "http.response.start", "status": answer.status, "headers": coded})
+
+    async def _piece(self, body: bytes, *, more: bool = True) -> None:
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+async def _gone(watcher: Watcher, seconds: float | None) -> bool:
+    """Wait, for ever if None, but no longer than the client stays; say whether it left."""
+    if seconds == 0:
+        await asyncio.sleep(0)
+    else:
+        await asyncio.wait({watcher}, timeout=seconds)
+    return watcher.done()

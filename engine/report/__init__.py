@@ -1,0 +1,1 @@
+"""Diagnostics as text or JSON; one renderer a file, each a pure function of its input."""

@@ -1,0 +1,83 @@
+"""Diagnostics for a person at a terminal: the line, an underline, and how to mend it."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+from engine.config.diagnostic import Diagnostic, Severity, Span
+from engine.config.document import Document
+
+_COLOURS = {Severity.ERROR: "31", Severity.WARNING: "33", Severity.NOTE: "36"}
+TAB = "    "
+
+
+def render_text(
+    diagnostics: Sequence[Diagnostic], documents: Mapping[str, Document], *, colour: bool
+) -> str:
+    """All findings with excerpts, notes folded into one line each way; "" when there are none."""
+    shown = [d for d in diagnostics if d.severity is not Severity.NOTE]
+    notes = [d for d in diagnostics if d.severity is Severity.NOTE]
+    parts = [_finding(d, documents, colour=colour) for d in shown]
+    parts += [f"{_paint('note', '36', colour)}[{d.code}]: {d.message}" for d in notes]
+    return "\n".join(parts)
+
+
+def summary(diagnostics: Sequence[Diagnostic], files: int) -> str:
+    """The closing line of a run that found something."""
+    errors = sum(d.severity is Severity.ERROR for d in diagnostics)
+    warnings = sum(d.severity is Severity.WARNING for d in diagnostics)
+    return f"found {_count(errors, 'error')}, {_count(warnings, 'warning')} in {_count(files, 'file')}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _finding(d: Diagnostic, documents: Mapping[str, Document], *, colour: bool) -> str:
+    head = _paint(f"{d.severity}[{d.code}]", f"1;{_COLOURS[d.severity]}", colour)
+    width = max(len(str(s.start.line)) for s in (d.span, *(r.span for r in d.related)))
+    pad = " " * width
+    lines = [f"{head}: {d.message}", f"{pad}--> {d.span}"]
+    lines += _excerpt(d.span, d.label, "^", documents, width)
+    for related in d.related:
+        lines.append(f"{pad}::: {related.span}")
+        lines += _excerpt(related.span, related.label, "-", documents, width)
+    if d.help:
+        lines.append(f"{pad} = help: {d.help}")
+    return "\n".join(lines) + "\n"
+
+
+def _excerpt(
+    span: Span, label: str, mark: str, documents: Mapping[str, Document], width: int
+) -> list[str]:
+    document = documents.get(span.file)
+    if document is None or span.start.line > len(document.lines):
+        return []
+    line = document.lines[span.start.line - 1]
+    start = span.start.column - 1
+    end = span.end.column - 1 if span.end.line == span.start.line else len(line)
+    before, marked = line[:start], line[start : max(end, start + 1)]
+    gutter = " " * width
+    underline = " " * _width(before) + mark * max(1, _width(marked))
+    return [
+        f"{gutter} |",
+        f"{span.start.line:>{width}} | {_shown(line)}",
+        f"{gutter} | {underline}{' ' + label if label else ''}".rstrip(),
+        f"{gutter} |",
+    ]
+
+
+def _shown(text: str) -> str:
+    """Tabs widened and control characters made harmless to a terminal."""
+    return "".join(TAB if c == "\t" else c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _width(text: str) -> int:
+    """Columns that `text` takes on a terminal."""
+    return sum(
+        len(TAB) if c == "\t" else 0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def _paint(text: str, code: str, colour: bool) -> str:  # noqa: FBT001 a private shorthand
+    return f"\x1b[{code}m{text}\x1b[0m" if colour else text

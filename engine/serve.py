@@ -1,0 +1,266 @@
+"""The Granian processes: workers that load the configuration, readiness, drain; and the mock.
+
+Each worker runs `load` itself, on the road `check` takes. The parent has done so before a port is
+opened, so a broken configuration is told once and nothing is started.
+"""
+
+import contextlib
+import http.client
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from engine.config.model import Config, Key
+from engine.gateway.access import AccessLog
+from engine.gateway.app import Gateway
+from engine.load import Loaded, load
+from engine.plan import Origin, Plan
+from engine.upstream.httpx_client import HttpxClient
+
+HEADER_SECONDS = 60
+BUFFER_BYTES = 65536
+BACKLOG = 2048
+MAX_CONNECTIONS = 4096
+MOCK_CREDENTIAL = "mock-credential"
+
+App = Callable[[Mapping[str, Any], Any, Any], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to serve. `mock` is the port of a mock upstream that stands in for every provider."""
+
+    directory: Path
+    host: str
+    port: int
+    workers: int
+    extra_keys: tuple[Key, ...] = ()
+    mock: int | None = None
+    drain_delay: float = 5.0
+    drain_timeout: int = 30
+
+
+class ServeError(Exception):
+    """The server could not run; the text is for the operator."""
+
+
+def load_for(options: Options) -> Loaded:
+    """The configuration as a worker of this server sees it."""
+    environ: Mapping[str, str] = os.environ
+    if options.mock is not None:
+        config = load(options.directory, environ, time.time()).config
+        environ = {**_mock_environ(config), **environ}
+    loaded = load(options.directory, environ, time.time(), options.extra_keys)
+    if options.mock is None or loaded.plan is None:
+        return loaded
+    return replace(loaded, plan=_redirected(loaded.plan, options.mock))
+
+
+def serve(options: Options, on_ready: Callable[[], None]) -> None:
+    """Run until a signal ends it.
+
+    Raises:
+        ServeError: the address is taken, or a worker cannot be kept alive.
+    """
+    _refuse_taken(options.host, options.port)
+    draining = multiprocessing.Event()
+    server = _Server(
+        _common_settings(options.host, options.port),
+        workers=options.workers,
+        respawn_failed_workers=True,
+        workers_kill_timeout=max(1, options.drain_timeout),
+        draining=draining,
+        drain_delay=options.drain_delay,
+    )
+    threading.Thread(target=_when_ready, args=(options, on_ready), daemon=True).start()
+    _run(server, partial(build_worker, options, draining))
+
+
+def serve_mock(host: str, port: int, fault: str | None) -> None:
+    """Run the mock upstream until a signal ends it; one process, so it can count."""
+    _refuse_taken(host, port)
+    _run(Granian(**_common_settings(host, port), workers=1), partial(_build_mock, fault))
+
+
+@contextlib.contextmanager
+def mock_process() -> Iterator[int]:
+    """A mock upstream beside this process; yields its port on the loopback interface."""
+    port = free_port()
+    command = [sys.executable, "-m", "engine", "mock", "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 our own module
+    try:
+        if not wait_until_ready("127.0.0.1", port, "/__mock/status"):
+            raise ServeError("the mock upstream did not start")
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def free_port() -> int:
+    """A port that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until_ready(host: str, port: int, path: str, seconds: float = 15) -> bool:
+    """Whether GET `path` answers 200 within `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        connection = http.client.HTTPConnection(host, port, timeout=1)
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+            connection.request("GET", path)
+            if connection.getresponse().status == http.client.OK:
+                return True
+        time.sleep(0.02)
+    return False
+
+
+def build_worker(options: Options, draining: Any) -> App:
+    """The ASGI application of one worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    loaded = load_for(options)
+    if loaded.plan is None:
+        raise ServeError("the configuration changed while the server was starting")
+    client = HttpxClient()
+    gateway = Gateway(loaded.plan, client, AccessLog(sys.stderr), draining.is_set)
+
+    async def app(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await _live(client, receive, send)
+        else:
+            await gateway(scope, receive, send)
+
+    return app
+
+
+async def _live(client: HttpxClient, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await client.close()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def _build_mock(fault: str | None) -> Any:
+    from engine.mock.app import create_app  # noqa: PLC0415 only a mock process pays for it
+
+    return create_app(fault)
+
+
+class _Server(Granian):  # type: ignore[misc, valid-type]
+    """Granian that says it is draining before it stops listening.
+
+    The first SIGTERM turns readiness off and waits for load balancers to notice; SIGINT or a
+    second signal stops at once.
+    """
+
+    def __init__(
+        self, settings: dict[str, Any], *, draining: Any, drain_delay: float, **more: Any
+    ) -> None:
+        super().__init__(**settings, **more)
+        self._draining = draining
+        self._drain_delay = drain_delay
+
+    def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
+        """Called by Granian's supervisor on SIGTERM and SIGINT."""
+        is_term = bool(args) and args[0] == signal.SIGTERM
+        stop = super().signal_handler_interrupt
+        if is_term and not self._draining.is_set() and self._drain_delay > 0:
+            self._draining.set()
+            timer = threading.Timer(self._drain_delay, stop)
+            timer.daemon = True
+            timer.start()
+        else:
+            self._draining.set()
+            stop()
+
+
+def _common_settings(host: str, port: int) -> dict[str, Any]:
+    return {
+        "target": "engine",
+        "address": host,
+        "port": port,
+        "interface": Interfaces.ASGI,
+        "http": HTTPModes.http1,  # `auto` waits for ever on a silent connection
+        "websockets": False,
+        "loop": Loops.asyncio if sys.platform == "win32" else Loops.uvloop,
+        "backlog": BACKLOG,
+        "backpressure": MAX_CONNECTIONS,
+        "http1_settings": HTTP1Settings(
+            header_read_timeout=HEADER_SECONDS * 1000, max_buffer_size=BUFFER_BYTES
+        ),
+        "log_access": False,  # it prints decoded paths, which can forge lines
+        "log_level": LogLevels.warning,
+    }
+
+
+def _run(server: Any, target_loader: Callable[[], Any]) -> None:
+    try:
+        server.serve(target_loader=target_loader, wrap_loader=False)
+    except SystemExit as stopped:
+        if stopped.code:
+            raise ServeError("a worker could not be kept running") from None
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """Refuse a taken address: workers share their port, so a second server would not notice."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ServeError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+
+
+def _when_ready(options: Options, on_ready: Callable[[], None]) -> None:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)  # noqa: S104 read, not bound
+    if wait_until_ready(host, options.port, "/readyz"):
+        on_ready()
+
+
+def _mock_environ(config: Config) -> dict[str, str]:
+    """Stand-ins for every variable that would otherwise leave a provider unusable."""
+    return {
+        item.env: MOCK_CREDENTIAL
+        for provider in config.providers
+        for item in (
+            *(c for c in provider.credentials if not c.optional),
+            *(v for v in provider.variables if v.value is None),
+        )
+        if item.env
+    }
+
+
+def _redirected(plan: Plan, port: int) -> Plan:
+    """The Plan with every provider dialled at the mock instead; paths stay as they are."""
+    origin = Origin("http", "127.0.0.1", port)
+    providers = {
+        name: replace(
+            provider,
+            upstreams={
+                endpoint: upstream and replace(upstream, origin=origin)
+                for endpoint, upstream in provider.upstreams.items()
+            },
+        )
+        for name, provider in plan.providers.items()
+    }
+    return replace(plan, providers=providers)

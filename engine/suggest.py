@@ -1,0 +1,33 @@
+"""Nearest known word, for "did you mean": shared by diagnostics and by the gateway's own errors."""
+
+from collections.abc import Iterable
+
+
+def distance(left: str, right: str) -> int:
+    """Restricted Damerau-Levenshtein distance: insert, delete, replace, swap of neighbours."""
+    before: list[int] = []
+    row = list(range(len(right) + 1))
+    for i, a in enumerate(left, 1):
+        older, before, row = before, row, [i]
+        for j, b in enumerate(right, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == right[j - 2] and left[i - 2] == b:
+                cost = min(cost, older[j - 2] + 1)
+            row.append(cost)
+    return row[-1]
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word closest to `word`, or None if none is within a third of its length.
+
+    Case and the choice between `-` and `_` do not count as differences.
+    """
+    folded = _fold(word)
+    limit = max(1, len(folded) // 3)
+    scored = ((distance(folded, _fold(name)), name) for name in known)
+    best = min(scored, default=(limit + 1, ""))
+    return best[1] if best[0] <= limit else None
+
+
+def _fold(word: str) -> str:
+    return word.casefold().replace("-", "_")

@@ -1,0 +1,101 @@
+"""The seam between the gateway and a provider: one attempt over the network.
+
+In goes an Attempt, out comes a Reply or one of a closed set of Failures. Exceptions of the HTTP
+client in use end here.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Protocol
+
+from engine.plan import Origin
+
+Pairs = list[tuple[bytes, bytes]]
+
+
+class Failure(Enum):
+    """Why an attempt gave no answer: the error code, the word for the log, and whether the
+    provider may have processed the request. Only what is provably unsent may be tried again.
+    """
+
+    CONNECT_FAILED = ("upstream_connect_failed", "connect_failed", False)
+    CONNECT_TIMEOUT = ("upstream_connect_timeout", "connect_timeout", False)
+    DNS_FAILED = ("upstream_dns_failed", "dns_failed", False)
+    TLS_FAILED = ("upstream_tls_failed", "tls_failed", False)
+    OVERLOADED = ("overloaded", "overloaded", False)
+    CLOSED = ("upstream_closed", "sent_unknown", True)
+    BAD_RESPONSE = ("upstream_bad_response", "bad_response", True)
+    TRUNCATED = ("upstream_truncated", "truncated", True)
+    FIRST_BYTE_TIMEOUT = ("upstream_timeout", "timeout_headers", True)
+    IDLE_TIMEOUT = ("upstream_idle_timeout", "timeout_idle", True)
+    TOTAL_TIMEOUT = ("upstream_timeout", "timeout_total", True)
+
+    def __init__(self, code: str, outcome: str, sent: bool) -> None:  # noqa: FBT001 a table's column
+        self.code = code
+        self.outcome = outcome
+        self.sent = sent
+
+
+class UpstreamError(Exception):
+    """A Failure on its way out of a client; carries no text, which might hold a secret."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.outcome)
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Attempt:
+    """One request to one provider, complete but for `host` and framing.
+
+    `body` is bytes, or pieces of `length` bytes in all (None: not known, sent chunked). `target`
+    goes on the wire as it is. `connect` is in seconds; the other deadlines are the caller's.
+    """
+
+    method: str
+    origin: Origin
+    target: bytes
+    headers: Pairs
+    body: bytes | AsyncIterator[bytes]
+    length: int | None
+    connect: float
+
+    def with_body(self, body: AsyncIterator[bytes]) -> "Attempt":
+        """The same attempt with its body read through something else."""
+        return replace(self, body=body)
+
+
+class Reply(Protocol):
+    """An answer whose head has arrived. Must be closed, whatever becomes of it.
+
+    `length` is the declared size of the body, None when it is not declared or there is none.
+    """
+
+    status: int
+    headers: Pairs
+    length: int | None
+
+    def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives, undecoded.
+
+        Raises:
+            UpstreamError: it ended before it was complete.
+        """
+
+    async def close(self) -> None:
+        """Give the connection back, or drop it if the body was not read to its end."""
+
+
+class Client(Protocol):
+    """Performs attempts; one for each worker."""
+
+    async def send(self, attempt: Attempt) -> Reply:
+        """Send `attempt` and wait for the head of the answer, without a deadline of its own.
+
+        Raises:
+            UpstreamError: there is no answer.
+        """
+
+    async def close(self) -> None:
+        """Drop every connection."""

@@ -1,0 +1,125 @@
+"""Attempts through httpx2's transport.
+
+The transport alone is used: no cookie jar (it would carry one caller's cookies to the next), no
+redirects, no environment proxies, no decoding. Every exception becomes a Failure by its class and
+cause; its text is dropped.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncGenerator
+
+import httpx2
+
+from engine.upstream import Attempt, Failure, Pairs, UpstreamError
+
+KEEPALIVE_SECONDS = 30.0
+KEEPALIVE_CONNECTIONS = 256
+CLOSE_SECONDS = 1.0
+
+# Answers that end with their head whatever they declare (RFC 9110, 15.3.5 and 15.4.5).
+_BODYLESS = {204, 304}
+
+# What says that nothing was sent; any other error may have come after the first byte.
+_UNSENT = {
+    httpx2.ConnectTimeout: Failure.CONNECT_TIMEOUT,
+    httpx2.ConnectError: Failure.CONNECT_FAILED,
+    httpx2.UnsupportedProtocol: Failure.CONNECT_FAILED,
+}
+
+
+class HttpxReply:
+    """An answer being read."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self._response = response
+        self.status = response.status_code
+        self.headers: Pairs = response.headers.raw
+        declared = response.headers.get("content-length", "")
+        has_body = self.status not in _BODYLESS
+        self.length = int(declared) if has_body and declared.isdecimal() else None
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives, undecoded."""
+        try:
+            async for piece in self._response.aiter_raw():
+                yield piece
+        except (httpx2.TransportError, httpx2.StreamError):
+            raise UpstreamError(Failure.TRUNCATED) from None
+
+    async def close(self) -> None:
+        """Close even while being cancelled, but never for long."""
+        closing = asyncio.ensure_future(self._response.aclose())
+        await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
+
+
+class HttpxClient:
+    """A connection pool of httpx2; how many requests run at once is for the limiter to say."""
+
+    def __init__(self) -> None:
+        self._transport = httpx2.AsyncHTTPTransport(
+            trust_env=False,
+            limits=httpx2.Limits(
+                max_connections=None,
+                max_keepalive_connections=KEEPALIVE_CONNECTIONS,
+                keepalive_expiry=KEEPALIVE_SECONDS,
+            ),
+        )
+
+    async def send(self, attempt: Attempt) -> HttpxReply:
+        """Send `attempt` and wait for the head of the answer."""
+        try:
+            response = await self._transport.handle_async_request(_request(attempt))
+        except httpx2.TransportError as error:
+            raise UpstreamError(_failure(error)) from None
+        reply = HttpxReply(response)
+        if not 200 <= reply.status <= 599:
+            await reply.close()
+            raise UpstreamError(Failure.BAD_RESPONSE)
+        return reply
+
+    async def close(self) -> None:
+        """Drop every connection."""
+        await self._transport.aclose()
+
+
+def _request(attempt: Attempt) -> httpx2.Request:
+    headers = [(b"host", attempt.origin.authority), *attempt.headers]
+    if attempt.length is None:
+        headers.append((b"transfer-encoding", b"chunked"))
+    else:
+        headers.append((b"content-length", str(attempt.length).encode("ascii")))
+    return httpx2.Request(
+        attempt.method,
+        str(attempt.origin),
+        headers=headers,
+        content=attempt.body,
+        extensions={"target": attempt.target, "timeout": {"connect": attempt.connect}},
+    )
+
+
+def _failure(error: httpx2.TransportError) -> Failure:
+    for kind, failure in _UNSENT.items():
+        if isinstance(error, kind):
+            return _connect_failure(error, failure)
+    if isinstance(error, httpx2.RemoteProtocolError) and not _is_disconnect(error):
+        return Failure.BAD_RESPONSE
+    return Failure.CLOSED
+
+
+def _connect_failure(error: BaseException, otherwise: Failure) -> Failure:
+    """Name resolution and TLS by the cause, however deep the client wrapped it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return Failure.DNS_FAILED
+        if isinstance(cause, ssl.SSLError):
+            return Failure.TLS_FAILED
+        cause = cause.__cause__ or cause.__context__
+    return otherwise
+
+
+def _is_disconnect(error: httpx2.RemoteProtocolError) -> bool:
+    """A close without an answer and a malformed answer share one class in httpx2."""
+    return "disconnected" in str(error)
