@@ -46,7 +46,10 @@ def load(
     for file, document in documents.items():
         violations, broken[file] = check_schema(document, FILES[file])
         found += violations
-    config = build_config(*(documents.get(file) for file in FILES), broken)
+    config = build_config(
+        documents.get("routes.yaml"), documents.get("providers.yaml"), documents.get("keys.yaml"),
+        broken,
+    )
     config = _with_keys(config, extra_keys)
     templates, problems = checks.check_templates(config, documents)
     subject = checks.Subject(config, documents, templates, now)

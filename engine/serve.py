@@ -43,13 +43,17 @@ App = Callable[[Mapping[str, Any], Any, Any], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to serve. `mock` is the port of a mock upstream that stands in for every provider."""
+    """How to serve. `mock` is the port of a mock upstream that stands in for every provider.
+
+    `is_open` asks callers for no key.
+    """
 
     directory: Path
     host: str
     port: int
     workers: int
     extra_keys: tuple[Key, ...] = ()
+    is_open: bool = False
     mock: int | None = None
     drain_delay: float = 5.0
     drain_timeout: int = 30
@@ -66,9 +70,12 @@ def load_for(options: Options) -> Loaded:
         config = load(options.directory, environ, time.time()).config
         environ = {**_mock_environ(config), **environ}
     loaded = load(options.directory, environ, time.time(), options.extra_keys)
-    if options.mock is None or loaded.plan is None:
-        return loaded
-    return replace(loaded, plan=_redirected(loaded.plan, options.mock))
+    plan = loaded.plan
+    if plan is not None and options.mock is not None:
+        plan = _redirected(plan, options.mock)
+    if plan is not None and options.is_open:
+        plan = replace(plan, callers=None)
+    return replace(loaded, plan=plan)
 
 
 def serve(options: Options, on_ready: Callable[[], None]) -> None:

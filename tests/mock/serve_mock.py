@@ -6,11 +6,12 @@ from typing import Any
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
 
 from engine.mock.app import create_app
 
 
-def load(_target: str) -> Callable[..., Any]:
+def load() -> Callable[..., Any]:
     """Make the app in the worker."""
     return create_app(sys.argv[2] or None, require_auth=sys.argv[3] == "True")
 
@@ -24,5 +25,5 @@ if __name__ == "__main__":
         http=HTTPModes.http1,
         websockets=False,
         workers=1,
-        log_level="warning",  # type: ignore[arg-type]
+        log_level=LogLevels.warning,
     ).serve(target_loader=load, wrap_loader=False)

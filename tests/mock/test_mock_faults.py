@@ -63,7 +63,8 @@ def test_silence_until_the_client_leaves(
 def test_stall_sends_headers_and_a_first_piece(mock_http: httpx2.Client) -> None:
     with mock_http.stream("POST", CHAT, json=ask("mock-stall", stream=True)) as answer:
         assert answer.status_code == 200
-        assert next(answer.iter_raw()).startswith(b"data: ")
+        pieces = answer.iter_raw()
+        assert next(pieces).startswith(b"data: ")
         assert mock_http.get("/__mock/status").json()["open"] == 1
     assert wait_closed(mock_http)["disconnected_at"] is not None
 

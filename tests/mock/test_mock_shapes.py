@@ -126,6 +126,7 @@ def test_messages_error(claude: anthropic.Anthropic) -> None:
     assert body["request_id"] == caught.value.response.headers["request-id"]
 
 
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
 def test_images(sdk: openai.OpenAI) -> None:
     made = sdk.images.generate(model="m", prompt="a fox", n=2)
     assert made.data is not None
@@ -153,9 +154,7 @@ def test_images_stream(sdk: openai.OpenAI, kind: str) -> None:
 def test_transcriptions(sdk: openai.OpenAI) -> None:
     plain = sdk.audio.transcriptions.create(model="m", file=SOUND)
     assert plain.text.startswith("The quick")  # type: ignore[union-attr]
-    verbose = sdk.audio.transcriptions.create(
-        model="m", file=SOUND, response_format="verbose_json"
-    )
+    verbose = sdk.audio.transcriptions.create(model="m", file=SOUND, response_format="verbose_json")
     assert verbose.segments[0].end == 1.0  # type: ignore[union-attr, index]
     text = sdk.audio.transcriptions.create(model="m", file=SOUND, response_format="srt")
     assert "-->" in str(text)
@@ -167,6 +166,7 @@ def test_transcriptions_stream(sdk: openai.OpenAI) -> None:
     assert "".join(event.delta for event in deltas) == done.text  # type: ignore[union-attr]
 
 
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
 def test_translations(sdk: openai.OpenAI, mock_http: httpx2.Client) -> None:
     assert sdk.audio.translations.create(model="m", file=SOUND).text
     answer = mock_http.post(

@@ -1,0 +1,44 @@
+"""Fixtures for tests over real sockets: one mock upstream and one gateway for the whole run."""
+
+import re
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from tests.servers import CANARY, KEY, ROOT, Server, gateway, mock_upstream, ship
+
+
+@pytest.fixture(scope="session")
+def mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The built-in upstream; what it received is at /__mock/requests."""
+    with mock_upstream(tmp_path_factory.mktemp("mock") / "log") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def canaries() -> dict[str, str]:
+    """Every environment variable that the shipped providers name, each with a unique secret."""
+    names = re.findall(r"env: ([A-Z_0-9]+)", (ROOT / "providers.yaml").read_text("utf-8"))
+    skipped = ("_URL", "_RESOURCE", "_REGION", "_VERSION")
+    return {n: f"{CANARY}-{n.lower()}" for n in names if not n.endswith(skipped)}
+
+
+@pytest.fixture(scope="session")
+def served(
+    tmp_path_factory: pytest.TempPathFactory, mock: Server, canaries: dict[str, str]
+) -> Iterator[Server]:
+    """The gateway on the shipped configuration, every provider played by `mock`."""
+    folder = tmp_path_factory.mktemp("gateway")
+    arguments = ("--mock-port", str(mock.port))
+    with gateway(ship(folder), folder / "log", *arguments, environ=canaries) as server:
+        yield server
+        assert server.process.poll() is None, "the gateway died during the tests"
+
+
+@pytest.fixture
+def http(served: Server) -> Iterator[httpx2.Client]:
+    """A plain client with the gateway key."""
+    headers = {"authorization": f"Bearer {KEY}"}
+    with httpx2.Client(base_url=served.url, headers=headers, timeout=10) as client:
+        yield client

@@ -1,0 +1,145 @@
+"""Starts the real processes that tests talk to: the gateway and its mock upstream."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from engine.keys import digest
+from engine.serve import free_port, wait_until_ready
+
+ROOT = Path(__file__).parent.parent
+KEY = "sk-orq-" + "c0ffee00" * 8
+CANARY = "canary"
+WAIT = 5.0
+
+
+@dataclass
+class Server:
+    """A running process with its log. `records` are the access records written so far."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def text(self) -> str:
+        return self.log.read_text("utf-8")
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines() if line.startswith("{")]
+
+    def record(self, request_id: str) -> dict[str, Any]:
+        """The access record of one request, which is written just after its answer ends."""
+        end = time.monotonic() + WAIT
+        while time.monotonic() < end:
+            for record in reversed(self.records):
+                if record["request_id"] == request_id:
+                    return record
+            time.sleep(0.01)
+        raise AssertionError(f"no access record for {request_id}")
+
+    def stop(self) -> int:
+        """End it as an operator does, and give its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=15)
+
+    def worker_pids(self) -> list[int]:
+        """The worker processes, by the kernel's own account."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(child) for child in children if _is_worker(int(child))]
+
+    def rss_kib(self) -> int:
+        """Resident memory of the first worker."""
+        return rss_kib(self.worker_pids()[0])
+
+
+def _is_worker(pid: int) -> bool:
+    words = Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b"resource_tracker" not in words and b"mock" not in words.split(b"\0")
+
+
+def rss_kib(pid: int) -> int:
+    """Resident memory of a process in KiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+
+def run_engine(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run `engine` to its end, with nothing in the environment but what is given."""
+    command = [sys.executable, "-m", "engine", *arguments]
+    env = {"PATH": os.environ["PATH"], **environ}
+    return subprocess.run(command, capture_output=True, text=True, env=env, cwd=ROOT, check=False)
+
+
+@contextlib.contextmanager
+def started(log: Path, ready: str, *arguments: str, environ: Mapping[str, str]) -> Iterator[Server]:
+    """A process of `engine` listening on a free port, killed at the end if it still runs."""
+    port = free_port()
+    command = [sys.executable, "-m", "engine", *arguments, "--port", str(port)]
+    env = {"PATH": os.environ["PATH"], **environ}
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=env, cwd=ROOT)
+    try:
+        assert wait_until_ready("127.0.0.1", port, ready), log.read_text()
+        yield Server(port, process, log)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextlib.contextmanager
+def mock_upstream(log: Path, *arguments: str) -> Iterator[Server]:
+    """The built-in upstream as a process."""
+    with started(log, "/__mock/status", "mock", *arguments, environ={}) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def gateway(
+    directory: Path, log: Path, *arguments: str, environ: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """The gateway on the configuration in `directory`."""
+    words = ("serve", str(directory), "--drain-delay", "0", *arguments)
+    with started(log, "/readyz", *words, environ=environ or {}) as server:
+        yield server
+
+
+def write_keys(directory: Path, *entries: str) -> None:
+    """A keys.yaml with KEY for everything, and more entries as YAML flow mappings."""
+    lines = [f"- {{name: tests, sha256: {digest(KEY)}}}", *(f"- {entry}" for entry in entries)]
+    (directory / "keys.yaml").write_text("version: 1\nkeys:\n  " + "\n  ".join(lines) + "\n")
+
+
+def ship(directory: Path) -> Path:
+    """The shipped configuration in a folder of its own, with KEY in its keys.yaml."""
+    for name in ("routes.yaml", "providers.yaml"):
+        (directory / name).write_bytes((ROOT / name).read_bytes())
+    write_keys(directory)
+    return directory
+
+
+def received(mock: Server, mock_id: str) -> dict[str, Any]:
+    """What the mock upstream received as its request `mock_id` (header `x-mock-id`)."""
+    answer: dict[str, Any] = httpx2.get(f"{mock.url}/__mock/requests/{mock_id}").json()
+    return answer
