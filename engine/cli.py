@@ -8,7 +8,6 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ _DIRECTORY = click.argument(
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="engine")
 def main() -> None:
-    """A gateway for LLM APIs, driven by two YAML files.
+    r"""A gateway for LLM APIs, driven by two YAML files.
 
     \b
     routes.yaml      the endpoints it answers, and which model goes to which provider
@@ -56,19 +55,30 @@ def main() -> None:
 @_DIRECTORY
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
-@click.option("--mock", is_flag=True, help="Send everything to a built-in upstream; no provider key needed.")
-@click.option("--mock-port", type=click.IntRange(1, 65535), help="The same, with an `engine mock` that runs already.")
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes."
+)
+@click.option(
+    "--mock", is_flag=True, help="Send everything to a built-in upstream; no provider key needed."
+)
+@click.option(
+    "--mock-port",
+    type=click.IntRange(1, 65535),
+    help="The same, with an `engine mock` that runs already.",
+)
 @click.option("--no-auth", is_flag=True, help="Ask callers for no key. Only on a loopback address.")
 @click.option(
-    "--drain-delay", default=5.0, show_default=True, type=click.FloatRange(0, 300),
+    "--drain-delay",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(0, 300),
     help="Seconds to report not-ready after SIGTERM before the port closes.",
 )
 @click.option(
     "--drain-timeout", default=30, show_default=True, type=click.IntRange(1, 86400),
     help="Seconds that requests may take to finish after the port has closed.",
 )  # fmt: skip
-def serve(  # noqa: PLR0913 one parameter an option
+def serve(  # noqa: PLR0913, PLR0917 one parameter an option
     directory: Path,
     host: str,
     port: int,
@@ -83,9 +93,13 @@ def serve(  # noqa: PLR0913 one parameter an option
     loaded = load(directory, os.environ, time.time())
     _refuse_errors(loaded)
     if no_auth and not _is_loopback(host):
-        _stop("--no-auth is only for a loopback address: anybody on the network could spend your money")
+        _stop(
+            "--no-auth is only for a loopback address: anybody on the network could spend your money"
+        )
     if loaded.config.keys is None and not (no_auth or mock):
-        _stop("callers need keys, and there is no keys.yaml: run `engine keys new NAME --write`, or try `engine serve --mock`")
+        _stop(
+            "callers need keys, and there is no keys.yaml: run `engine keys new NAME --write`, or try `engine serve --mock`"
+        )
     key = new_key() if mock and loaded.config.keys is None and not no_auth else None
     with ExitStack() as stack:
         options = server.Options(
@@ -98,7 +112,12 @@ def serve(  # noqa: PLR0913 one parameter an option
             **settings,
         )
         try:
-            server.serve(options, lambda: _announce(loaded, f"http://{host}:{port}", key, mock=options.mock is not None))
+            server.serve(
+                options,
+                lambda: _announce(
+                    loaded, f"http://{host}:{port}", key, mock=options.mock is not None
+                ),
+            )
         except server.ServeError as error:
             _stop(str(error))
 
@@ -107,7 +126,8 @@ def _announce(loaded: Loaded, url: str, key: str | None, *, mock: bool) -> None:
     config = loaded.config
     click.echo(
         f"listening on {url}: {len(config.endpoints)} endpoints, {len(config.providers)} providers, "
-        f"{len(config.rules)} model rules" + (", answered by the built-in mock upstream" if mock else "")
+        f"{len(config.rules)} model rules"
+        + (", answered by the built-in mock upstream" if mock else "")
     )
     for note in _unconfigured(loaded) if not mock else ():
         click.echo(note)
@@ -128,9 +148,13 @@ def _is_loopback(host: str) -> bool:
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8081, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--fault", metavar="NAME", help="Play one fault for every request: status-429, hang, cut, slow-500, ...")
+@click.option(
+    "--fault",
+    metavar="NAME",
+    help="Play one fault for every request: status-429, hang, cut, slow-500, ...",
+)
 def mock(host: str, port: int, fault: str | None) -> None:
-    """Run the built-in upstream alone, to point a gateway or an SDK at.
+    r"""Run the built-in upstream alone, to point a gateway or an SDK at.
 
     \b
     It answers every shipped endpoint in its provider's shape. A model name that contains
@@ -150,9 +174,15 @@ def mock(host: str, port: int, fault: str | None) -> None:
 
 @main.command()
 @_DIRECTORY
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--fail-on", type=click.Choice(["error", "warning"]), default="error", show_default=True)
-@click.option("-v", "--verbose", is_flag=True, help="Name each environment variable that is not set.")
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+@click.option(
+    "--fail-on", type=click.Choice(["error", "warning"]), default="error", show_default=True
+)
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Name each environment variable that is not set."
+)
 def check(directory: Path, form: str, fail_on: str, verbose: bool) -> None:  # noqa: FBT001 click's
     """Check the configuration in DIRECTORY exactly as `serve` would, without starting it.
 
@@ -196,7 +226,9 @@ def _unconfigured(loaded: Loaded) -> list[str]:
 @click.argument("method")
 @click.argument("path")
 @click.option("--model", required=True, help="The model a caller would ask for.")
-@click.option("-C", "--directory", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "-C", "--directory", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
 def route(method: str, path: str, model: str, directory: Path) -> None:
     """Say where a request would go, and which line sends it there."""
     from engine.report.routing import render_route  # noqa: PLC0415 reaches the request side
@@ -250,7 +282,9 @@ def keys() -> None:
 @keys.command("new")
 @click.argument("name")
 @click.option("--write", is_flag=True, help="Add the entry to keys.yaml.")
-@click.option("-C", "--directory", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "-C", "--directory", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
 def keys_new(name: str, write: bool, directory: Path) -> None:  # noqa: FBT001 click's
     """Make a key for NAME. The key is shown once; keys.yaml holds only its SHA-256."""
     key = new_key()
@@ -261,7 +295,9 @@ def keys_new(name: str, write: bool, directory: Path) -> None:  # noqa: FBT001 c
     document, found = parse_document(file.name, text.encode())
     found += check_schema(document, "keys")[0] if document else []
     if document is not None and not _is_last_and_unique(document.data, name):
-        _stop("keys.yaml cannot take the entry as it is; the name may be taken, or `keys:` is not its last section")
+        _stop(
+            "keys.yaml cannot take the entry as it is; the name may be taken, or `keys:` is not its last section"
+        )
     if found:
         click.echo(_render(found, {file.name: document} if document else {}), err=True)
         _stop("the entry was not written")
@@ -318,5 +354,3 @@ def _wants_colour(stream: Any) -> bool:
 def _stop(words: str) -> None:
     click.echo(f"engine: {words}", err=True)
     sys.exit(COULD_NOT_RUN)
-
-

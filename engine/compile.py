@@ -158,7 +158,9 @@ class _Compiler:
             forward=frozenset(name for name in forward if not name.endswith(b"*")),
             forward_prefixes=tuple(name[:-1] for name in forward if name.endswith(b"*")),
             caller_credentials=plan.CallerCredentials(
-                MappingProxyType({k.encode("ascii"): v for k, v in provider.caller_headers.items()}),
+                MappingProxyType(
+                    {k.encode("ascii"): v for k, v in provider.caller_headers.items()}
+                ),
                 MappingProxyType(dict(provider.caller_body)),
             ),
             limits=provider.limits,
@@ -195,9 +197,7 @@ class _Compiler:
         if root is None or sample is None or query is None:
             return None
         parts = urlsplit(root + sample)
-        origin = plan.Origin(
-            parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme]
-        )
+        origin = plan.Origin(parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme])
         served_endpoint = next((e for e in self._config.endpoints if e.name == served.name), None)
         return plan.Upstream(
             origin=origin,

@@ -17,7 +17,7 @@ from engine.config.document import Path as DataPath
 from engine.config.model import Config, Key, Provider, build_config
 from engine.config.schema import check_schema
 from engine.config.template import checked_output
-from engine.plan import Plan, UnusableValue
+from engine.plan import Plan, UnusableValueError
 
 FILES = {"routes.yaml": "routes", "providers.yaml": "providers", "keys.yaml": "keys"}
 OPTIONAL = {"keys.yaml"}
@@ -47,7 +47,9 @@ def load(
         violations, broken[file] = check_schema(document, FILES[file])
         found += violations
     config = build_config(
-        documents.get("routes.yaml"), documents.get("providers.yaml"), documents.get("keys.yaml"),
+        documents.get("routes.yaml"),
+        documents.get("providers.yaml"),
+        documents.get("keys.yaml"),
         broken,
     )
     config = _with_keys(config, extra_keys)
@@ -157,7 +159,7 @@ class _Resolver:
         """Whether a header or URL can hold `value`; a stray line end is the usual reason not."""
         try:
             checked_output(value)
-        except UnusableValue:
+        except UnusableValueError:
             self._missing.append(str(at[-1]))
             message = f"`{at[-1]}` of provider `{self._provider.name}` is not visible ASCII"
             self.notes.append(self._subject.at("E403", message, "providers.yaml", at))
@@ -176,5 +178,7 @@ class _Resolver:
             self._missing.append(name)
             message = f"the credential file of provider `{self._provider.name}` cannot be read"
             place = (*at, "file")
-            self.notes.append(self._subject.at("E402", message, "providers.yaml", place, Place.VALUE))
+            self.notes.append(
+                self._subject.at("E402", message, "providers.yaml", place, Place.VALUE)
+            )
             return None

@@ -17,7 +17,7 @@ class Dialect(StrEnum):
     ANTHROPIC = "anthropic"
 
 
-class UnusableValue(ValueError):
+class UnusableValueError(ValueError):
     """A template made something of a request that no header or URL can hold."""
 
 

@@ -132,7 +132,10 @@ def wait_until_ready(host: str, port: int, path: str, seconds: float = 15) -> bo
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         connection = http.client.HTTPConnection(host, port, timeout=1)
-        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+        with (
+            contextlib.suppress(OSError, http.client.HTTPException),
+            contextlib.closing(connection),
+        ):
             connection.request("GET", path)
             if connection.getresponse().status == http.client.OK:
                 return True
@@ -186,7 +189,7 @@ class _Server(Granian):  # type: ignore[misc, valid-type]
         self._draining = draining
         self._drain_delay = drain_delay
 
-    def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
+    def signal_handler_interrupt(self, *args: Any, **_: Any) -> None:
         """Called by Granian's supervisor on SIGTERM and SIGINT."""
         is_term = bool(args) and args[0] == signal.SIGTERM
         stop = super().signal_handler_interrupt
@@ -246,15 +249,11 @@ def _when_ready(options: Options, on_ready: Callable[[], None]) -> None:
 
 def _mock_environ(config: Config) -> dict[str, str]:
     """Stand-ins for every variable that would otherwise leave a provider unusable."""
-    return {
-        item.env: MOCK_CREDENTIAL
-        for provider in config.providers
-        for item in (
-            *(c for c in provider.credentials if not c.optional),
-            *(v for v in provider.variables if v.value is None),
-        )
-        if item.env
-    }
+    names: list[str | None] = []
+    for provider in config.providers:
+        names += [c.env for c in provider.credentials if not c.optional]
+        names += [v.env for v in provider.variables if v.value is None]
+    return {name: MOCK_CREDENTIAL for name in names if name}
 
 
 def _redirected(plan: Plan, port: int) -> Plan:

@@ -219,14 +219,28 @@ def _bad_keys(subject: Subject) -> Iterator[Diagnostic]:
     digests: set[str] = set()
     for key in subject.config.keys or ():
         if key.name in names:
-            yield subject.at("X211", f"the name `{key.name}` is given twice", _KEYS, (*key.at, "name"), Place.VALUE)
+            yield subject.at(
+                "X211",
+                f"the name `{key.name}` is given twice",
+                _KEYS,
+                (*key.at, "name"),
+                Place.VALUE,
+            )
         if key.sha256 in digests:
-            yield subject.at("X211", f"key `{key.name}` repeats the digest of another key", _KEYS, (*key.at, "sha256"), Place.VALUE)
+            yield subject.at(
+                "X211",
+                f"key `{key.name}` repeats the digest of another key",
+                _KEYS,
+                (*key.at, "sha256"),
+                Place.VALUE,
+            )
         if key.expiry_text is not None and key.expires is None:
             message = f"`expires` of key `{key.name}` is not a date such as 2027-01-01"
             yield subject.at("X211", message, _KEYS, (*key.at, "expires"), Place.VALUE)
         if key.expires is not None and key.expires <= subject.now:
-            yield subject.at("X212", f"key `{key.name}` has expired", _KEYS, (*key.at, "expires"), Place.VALUE)
+            yield subject.at(
+                "X212", f"key `{key.name}` has expired", _KEYS, (*key.at, "expires"), Place.VALUE
+            )
         names.add(key.name)
         digests.add(key.sha256)
 
@@ -234,8 +248,7 @@ def _bad_keys(subject: Subject) -> Iterator[Diagnostic]:
 def _urls(subject: Subject) -> Iterator[Diagnostic]:
     for provider in subject.config.providers:
         paths: list[Path] = [(*provider.at, "base_url")]
-        for served in provider.endpoints:
-            paths.append(served.path_at)
+        paths += [served.path_at for served in provider.endpoints]
         for path in paths:
             template = subject.templates.get(path)
             if template is not None and not template.source.startswith("/"):
@@ -245,7 +258,9 @@ def _urls(subject: Subject) -> Iterator[Diagnostic]:
 def _check_url(
     subject: Subject, provider: Provider, path: Path, template: Template
 ) -> Iterator[Diagnostic]:
-    variables = {v.name: v.value if v.value is not None else "placeholder" for v in provider.variables}
+    variables = {
+        v.name: v.value if v.value is not None else "placeholder" for v in provider.variables
+    }
     url = render_now(template, {"variables": variables, "model": "m"})
     try:
         parts = urlsplit(url or "")
@@ -254,7 +269,9 @@ def _check_url(
     except ValueError:
         usable = False
     if not usable:
-        message = f"the URL of provider `{provider.name}` must be http(s)://host/path and nothing more"
+        message = (
+            f"the URL of provider `{provider.name}` must be http(s)://host/path and nothing more"
+        )
         yield subject.at("X214", message, _PROVIDERS, path, Place.VALUE)
     elif parts.scheme == "http" and not _is_near(parts.hostname or ""):
         message = f"provider `{provider.name}` is dialled without TLS"
@@ -272,8 +289,12 @@ def _is_near(host: str) -> bool:
 
 def _default_model_renamed(subject: Subject) -> Iterator[Diagnostic]:
     for endpoint in subject.config.endpoints:
-        rules = [r for r in subject.config.rules if _matches(r, endpoint.name, endpoint.default_model)]
-        rule = max(rules, key=lambda r: (not r.is_prefix, len(r.pattern), bool(r.endpoints)), default=None)
+        rules = [
+            r for r in subject.config.rules if _matches(r, endpoint.name, endpoint.default_model)
+        ]
+        rule = max(
+            rules, key=lambda r: (not r.is_prefix, len(r.pattern), bool(r.endpoints)), default=None
+        )
         if rule is not None and (rule.strip or rule.rename is not None):
             yield subject.at(
                 "X216",
@@ -294,7 +315,9 @@ def _matches(rule: ModelRule, endpoint: str, model: str | None) -> bool:
 
 def _contradicting_timeouts(subject: Subject) -> Iterator[Diagnostic]:
     places = [(_ROUTES, e.at, f"endpoint `{e.name}`", e.timeouts) for e in subject.config.endpoints]
-    places += [(_PROVIDERS, p.at, f"provider `{p.name}`", p.timeouts) for p in subject.config.providers]
+    places += [
+        (_PROVIDERS, p.at, f"provider `{p.name}`", p.timeouts) for p in subject.config.providers
+    ]
     for file, at, who, own in places:
         timeouts = merge_timeouts(subject.config.timeouts, own)
         for name in ("connect", "first_byte", "idle"):

@@ -8,6 +8,7 @@ composed: the C composer overflows its stack on deep input.
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 
@@ -28,6 +29,12 @@ _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": Fals
 _NULL = {"", "~", "null", "Null", "NULL"}
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_STEPS = {
+    yaml.MappingStartEvent: 1,
+    yaml.SequenceStartEvent: 1,
+    yaml.MappingEndEvent: -1,
+    yaml.SequenceEndEvent: -1,
+}
 # What YAML 1.1 reads as something else, and where our reading is what people mean anyway.
 _SILENT_TAGS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge"}
 
@@ -73,18 +80,13 @@ class _Walk:
 def parse_document(file: str, raw: bytes) -> tuple[Document | None, list[Diagnostic]]:
     """Read `raw` as one YAML document; without a Document when it cannot be trusted at all."""
     whole = Span(file, Position(1, 1), Position(1, 1))
-    if len(raw) > MAX_BYTES:
-        return None, [Diagnostic("F003", f"`{file}` is larger than 1 MiB", whole)]
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        place = Span(file, Position(line, 1), Position(line, 1))
-        return None, [Diagnostic("F002", f"`{file}` is not UTF-8 text", place)]
+    text = _decode(file, raw)
+    if isinstance(text, Diagnostic):
+        return None, [text]
     lines = tuple(_LINE_END.split(text))
     try:
         found = _preflight(file, text)
-        node = yaml.compose(text, Loader=_LOADER) if not found else None  # noqa: S506 a BaseLoader
+        node = yaml.compose(text, Loader=_LOADER) if not found else None
     except yaml.MarkedYAMLError as error:
         return None, [_syntax_error(file, error)]
     except yaml.YAMLError as error:  # the reader's: NUL and other characters YAML forbids
@@ -92,44 +94,55 @@ def parse_document(file: str, raw: bytes) -> tuple[Document | None, list[Diagnos
     if found:
         return None, found
     if node is None:
-        return None, [Diagnostic("Y007", f"`{file}` is empty", whole, help="start with `version: 1`")]
+        return None, [
+            Diagnostic("Y007", f"`{file}` is empty", whole, help="start with `version: 1`")
+        ]
     walk = _Walk(file)
     data = _build(walk, node, ())
     return Document(file, lines, data, walk.entries), walk.found
+
+
+def _decode(file: str, raw: bytes) -> str | Diagnostic:
+    if len(raw) > MAX_BYTES:
+        place = Span(file, Position(1, 1), Position(1, 1))
+        return Diagnostic("F003", f"`{file}` is larger than 1 MiB", place)
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = Position(raw.count(b"\n", 0, error.start) + 1, 1)
+        return Diagnostic("F002", f"`{file}` is not UTF-8 text", Span(file, line, line))
 
 
 def _preflight(file: str, text: str) -> list[Diagnostic]:
     """Bounds and refused features, on the event stream, which needs no stack."""
     depth = documents = 0
     for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
-        problem: tuple[str, str, str] | None = None
-        if count > MAX_EVENTS:
-            problem = ("Y006", "too many entries", "split the file or shorten it")
-        elif isinstance(event, yaml.AliasEvent):
-            problem = ("Y003", "aliases are not supported", "write the value out where it is used")
-        elif isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                problem = ("Y008", "a second document starts here", "keep one document in a file")
-        elif isinstance(event, yaml.NodeEvent):
-            problem = _refused_feature(event)
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-                if depth > MAX_DEPTH:
-                    problem = ("Y006", f"nested deeper than {MAX_DEPTH} levels", "flatten it")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+        depth += _STEPS.get(type(event), 0)
+        documents += isinstance(event, yaml.DocumentStartEvent)
+        problem = _refused(event, count, depth, documents)
         if problem:
             code, message, remedy = problem
             return [Diagnostic(code, message, _mark_span(file, event.start_mark), help=remedy)]
     return []
 
 
-def _refused_feature(event: yaml.NodeEvent) -> tuple[str, str, str] | None:
-    if event.anchor is not None:
-        return ("Y003", "anchors are not supported", "write the value out where it is used")
+def _refused(  # noqa: PLR0911 one line a refusal
+    event: yaml.Event, count: int, depth: int, documents: int
+) -> tuple[str, str, str] | None:
+    """Why reading stops at `event`: code, message, remedy."""
+    plain = "write the value out where it is used"
+    if count > MAX_EVENTS:
+        return "Y006", "too many entries", "split the file or shorten it"
+    if depth > MAX_DEPTH:
+        return "Y006", f"nested deeper than {MAX_DEPTH} levels", "flatten it"
+    if documents > 1:
+        return "Y008", "a second document starts here", "keep one document in a file"
+    if isinstance(event, yaml.AliasEvent):
+        return "Y003", "aliases are not supported", plain
+    if getattr(event, "anchor", None) is not None:
+        return "Y003", "anchors are not supported", plain
     if getattr(event, "tag", None) not in (None, "!"):
-        return ("Y003", "tags are not supported", "remove the tag; quote the value to keep a string")
+        return "Y003", "tags are not supported", "remove the tag; quote the value to keep a string"
     return None
 
 
@@ -139,7 +152,7 @@ def _build(walk: _Walk, node: yaml.Node, path: Path, key: Span | None = None) ->
         return _build_mapping(walk, node, path)
     if isinstance(node, yaml.SequenceNode):
         return [_build(walk, item, (*path, i)) for i, item in enumerate(node.value)]
-    return _build_scalar(walk, node)
+    return _build_scalar(walk, node)  # composing yields nothing else
 
 
 def _build_mapping(walk: _Walk, node: yaml.MappingNode, path: Path) -> Data:
@@ -168,9 +181,7 @@ def _build_mapping(walk: _Walk, node: yaml.MappingNode, path: Path) -> Data:
 
 def _key_name(walk: _Walk, node: yaml.Node, span: Span) -> str | None:
     if not isinstance(node, yaml.ScalarNode) or not isinstance(_core(node), str):
-        walk.found.append(
-            Diagnostic("Y005", "a key must be a string", span, help="quote the key")
-        )
+        walk.found.append(Diagnostic("Y005", "a key must be a string", span, help="quote the key"))
         return None
     if node.value == "<<" and not node.style:
         walk.found.append(
@@ -180,7 +191,7 @@ def _key_name(walk: _Walk, node: yaml.Node, span: Span) -> str | None:
     return str(node.value)
 
 
-def _build_scalar(walk: _Walk, node: yaml.ScalarNode) -> Data:
+def _build_scalar(walk: _Walk, node: Any) -> Data:
     value = _core(node)
     if not node.style and _reads_differently(node.value, value):
         span = _node_span(walk.file, node, None)
@@ -196,7 +207,7 @@ def _build_scalar(walk: _Walk, node: yaml.ScalarNode) -> Data:
     return value
 
 
-def _core(node: yaml.ScalarNode) -> str | int | float | bool | None:
+def _core(node: Any) -> str | int | float | bool | None:
     """The value of a scalar by the YAML 1.2 core schema, decimal numbers only."""
     text: str = node.value
     if node.style:  # None or empty for a plain scalar, by loader
@@ -228,20 +239,24 @@ def _node_span(file: str, node: yaml.Node, key: Span | None) -> Span:
             return Span(file, start, Position(start.line, start.column + 1))
         end = _position(node.end_mark)
         return Span(file, start, max(end, Position(start.line, start.column + 1)))
-    if node.flow_style and node.end_mark.line == node.start_mark.line:
+    if (
+        isinstance(node, yaml.CollectionNode)
+        and node.flow_style
+        and node.end_mark.line == node.start_mark.line
+    ):
         return Span(file, start, _position(node.end_mark))
     if key is not None:
         return key
-    if isinstance(node, yaml.MappingNode) and node.value and not node.flow_style:
+    if isinstance(node, yaml.MappingNode) and node.value:
         return _node_span(file, node.value[0][0], None)
     return Span(file, start, Position(start.line, start.column + 1))
 
 
-def _position(mark: yaml.Mark) -> Position:
+def _position(mark: Any) -> Position:
     return Position(mark.line + 1, mark.column + 1)
 
 
-def _mark_span(file: str, mark: yaml.Mark | None) -> Span:
+def _mark_span(file: str, mark: Any) -> Span:
     start = _position(mark) if mark else Position(1, 1)
     return Span(file, start, Position(start.line, start.column + 1))
 
@@ -262,9 +277,9 @@ _SYNTAX = {
 def _syntax_error(file: str, error: yaml.MarkedYAMLError) -> Diagnostic:
     problem = error.problem or "the text is not YAML"
     related: tuple[Related, ...] = ()
-    if error.context_mark is not None and error.problem_mark is not None:
-        if error.context_mark.line != error.problem_mark.line:
-            related = (Related(_mark_span(file, error.context_mark), "reading from here"),)
+    begun, stopped = error.context_mark, error.problem_mark
+    if begun is not None and stopped is not None and begun.line != stopped.line:
+        related = (Related(_mark_span(file, begun), "reading from here"),)
     span = _mark_span(file, error.problem_mark or error.context_mark)
     return Diagnostic("Y001", _SYNTAX.get(problem, problem), span, related=related)
 

@@ -307,11 +307,13 @@ def _provider(name: str, at: Path, data: dict[str, Any]) -> Provider:
             for key, value in data.get("variables", {}).items()
         ),
         credentials=tuple(
-            Credential(key, (*at, "credentials", key), **{
-                "env": value.get("env"),
-                "file": value.get("file"),
-                "optional": value.get("optional", False),
-            })
+            Credential(
+                key,
+                (*at, "credentials", key),
+                env=value.get("env"),
+                file=value.get("file"),
+                optional=value.get("optional", False),
+            )
             for key, value in data.get("credentials", {}).items()
         ),
         headers=data.get("headers", {}),

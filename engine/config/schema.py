@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
 
 from engine.config.diagnostic import Diagnostic, Fix
 from engine.config.document import Data, Document, Path
@@ -56,7 +55,7 @@ def check_schema(document: Document, name: str) -> tuple[list[Diagnostic], set[P
     return _merge_typos(list(found.values())), broken
 
 
-def _explain(document: Document, error: ValidationError) -> Iterator[Diagnostic]:
+def _explain(document: Document, error: Any) -> Iterator[Diagnostic]:
     path: Path = tuple(error.absolute_path)
     where = describe(document.data, path)
     match error.validator:
@@ -80,9 +79,7 @@ def _explain(document: Document, error: ValidationError) -> Iterator[Diagnostic]
             yield _bad_value(document, error, path, where)
 
 
-def _unknown_keys(
-    document: Document, error: ValidationError, path: Path, where: str
-) -> Iterator[Diagnostic]:
+def _unknown_keys(document: Document, error: Any, path: Path, where: str) -> Iterator[Diagnostic]:
     schema: dict[str, Any] = error.schema
     known = set(schema.get("properties", ()))
     for key in error.instance:
@@ -103,9 +100,7 @@ def _unknown_keys(
         )
 
 
-def _missing_keys(
-    document: Document, error: ValidationError, path: Path, where: str
-) -> Iterator[Diagnostic]:
+def _missing_keys(document: Document, error: Any, path: Path, where: str) -> Iterator[Diagnostic]:
     for key in error.validator_value:
         if key not in error.instance:
             yield Diagnostic(
@@ -117,9 +112,7 @@ def _missing_keys(
             )
 
 
-def _bad_value(
-    document: Document, error: ValidationError, path: Path, where: str
-) -> Diagnostic:
+def _bad_value(document: Document, error: Any, path: Path, where: str) -> Diagnostic:
     hint = None
     match error.validator:
         case "enum":

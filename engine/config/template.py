@@ -15,7 +15,7 @@ from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, nodes
 from jinja2.filters import do_default, do_lower, do_trim, do_upper
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from engine.plan import Context, Render, UnusableValue
+from engine.plan import Context, Render, UnusableValueError
 
 MAX_OUTPUT = 8 * 1024
 _OUTPUT = re.compile(r"[\x20-\x7e]*")
@@ -55,11 +55,11 @@ def segment(value: object) -> str:
     """Percent-encode `value` as one segment of a URL path (RFC 3986, 3.3).
 
     Raises:
-        UnusableValue: when a server could read it as more than one segment, or as `.` or `..`.
+        UnusableValueError: when a server could read it as more than one segment, or as `.` or `..`.
     """
     text = str(value)
     if text in ("", ".", "..") or re.search(r"[/\\%\x00-\x1f\x7f]", text):
-        raise UnusableValue("the value cannot stand inside one segment of a path")
+        raise UnusableValueError("the value cannot stand inside one segment of a path")
     return quote(text, safe="!$&'()*+,;=:@~")
 
 
@@ -70,13 +70,14 @@ def _b64encode(value: object) -> str:
 class _Environment(ImmutableSandboxedEnvironment):
     """Attributes and items are look-ups in plain mappings, never Python attributes."""
 
-    def getattr(self, obj: Any, attribute: str) -> Any:
+    def getitem(self, obj: Any, argument: Any) -> Any:
         try:
-            return obj[attribute]
+            return obj[argument]
         except (KeyError, TypeError):
-            return self.undefined(obj=obj, name=attribute)
+            return self.undefined(obj=obj, name=argument)
 
-    getitem = getattr
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        return self.getitem(obj, attribute)
 
 
 _FILTERS: dict[str, Callable[..., Any]] = {
@@ -117,7 +118,7 @@ def compile_template(source: str) -> tuple[Template | None, list[Problem]]:
 def _constant(source: str) -> tuple[Template | None, list[Problem]]:
     try:
         checked_output(source)
-    except UnusableValue as error:
+    except UnusableValueError as error:
         return None, [Problem("T305", str(error))]
     nothing: frozenset[Name] = frozenset()
     return Template(source, nothing, nothing, nothing, lambda _context: source), []
@@ -127,10 +128,10 @@ def checked_output(text: str) -> str:
     """`text`, if a header or URL can hold it.
 
     Raises:
-        UnusableValue: it is longer than 8 KiB or not visible ASCII.
+        UnusableValueError: it is longer than 8 KiB or not visible ASCII.
     """
     if len(text) > MAX_OUTPUT or not _OUTPUT.fullmatch(text):
-        raise UnusableValue("the value is not visible ASCII of at most 8 KiB")
+        raise UnusableValueError("the value is not visible ASCII of at most 8 KiB")
     return text
 
 
@@ -180,7 +181,9 @@ class _Survey:
     def _visit_name(self, node: nodes.Node, filters: frozenset[str]) -> None:
         name = _dotted(node)
         if name is None:
-            self.problems.append(Problem("T304", "a name is followed by something else than a name"))
+            self.problems.append(
+                Problem("T304", "a name is followed by something else than a name")
+            )
             return
         self.names.add(name)
         if "default" in filters:

@@ -289,7 +289,7 @@ class Call:
     def _response_head(self, reply: Reply) -> tuple[Pairs, int | None]:
         """The headers for the caller, and the length the body is held to."""
         headers = response_headers(reply.headers)
-        names = {name: value for name, value in headers}
+        names = dict(headers)
         request_id = self.record.request_id.encode("ascii")
         headers.append((b"x-engine-request-id", request_id))
         if b"x-request-id" not in names:

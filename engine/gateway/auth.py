@@ -15,9 +15,7 @@ MAX_KEY = 256
 ANONYMOUS = Caller("anonymous", None, None, (), None)
 
 
-def authenticate(
-    headers: Headers, callers: Mapping[bytes, Caller] | None, now: float
-) -> Caller:
+def authenticate(headers: Headers, callers: Mapping[bytes, Caller] | None, now: float) -> Caller:
     """The holder of the gateway key in `headers`; `callers` None means that none is asked for.
 
     Several key headers may be present, as when an SDK sends a credential of its own as well; one

@@ -27,8 +27,8 @@ class Deadline:
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool | None:
-        return await self._timer.__aexit__(kind, error, traceback)
+    ) -> None:
+        await self._timer.__aexit__(kind, error, traceback)
 
     def allow(self, seconds: float, failure: Failure | None) -> None:
         """Start a phase of at most `seconds`, within the total."""

@@ -77,7 +77,7 @@ class FormBody:
         self._head: IO[bytes] = SpooledTemporaryFile(max_size=SPOOL_MEMORY)  # noqa: SIM115 closed in close()
         self._tail = b"\r\n"
         self._part = -1
-        self._name: str | None = None
+        self._name: str | None = None  # of the watched part being read
         self._value = bytearray()
         self._file_seen = False
         self._forbidden: frozenset[str] = frozenset()
@@ -130,24 +130,27 @@ class FormBody:
         """The whole edited head at once; for a small form that is complete."""
         return b"".join(self._edited_head(edits))
 
-    async def stream(
-        self, edits: list[Edit], forbidden: frozenset[str]
-    ) -> AsyncIterator[bytes]:
+    async def stream(self, edits: list[Edit], forbidden: frozenset[str]) -> AsyncIterator[bytes]:
         """The edited head, then the rest as it comes; the caller is still checked while it does.
 
-        `forbidden` are fields that may not appear after the head.
+        `forbidden` are fields that may not appear after the head. A piece is held until the next
+        one is known to be fine, so that a broken form never gets to its end upstream.
         """
         self._forbidden = forbidden
         for block in self._edited_head(edits):
             yield block
-        while not self._intake.complete:
+        held = b""
+        while True:
             piece = await self._intake.piece()
             if piece:
                 self._look_at(piece)
-            if self._intake.complete:
+            else:
                 self._finish()
-            if piece:
-                yield piece
+            if held:
+                yield held
+            if not piece:
+                return
+            held = piece
 
     def _edited_head(self, edits: list[Edit]) -> Iterator[bytes]:
         position = 0

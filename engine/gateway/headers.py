@@ -84,9 +84,7 @@ def response_headers(received: Iterable[tuple[bytes, bytes]]) -> Pairs:
     pairs = [(name.lower(), value) for name, value in received]
     dropped = _NEVER_DOWN | _connection_listed(pairs)
     return [
-        (name, value)
-        for name, value in pairs
-        if name not in dropped and not name.startswith(_OWN)
+        (name, value) for name, value in pairs if name not in dropped and not name.startswith(_OWN)
     ]
 
 

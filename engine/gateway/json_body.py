@@ -114,7 +114,7 @@ class JsonBody:
 
 
 def _may_hide_letters(raw: bytes) -> bool:
-    """Whether an escape such as `\\u006d` may spell an ASCII character of a key."""
+    r"""Whether an escape such as `\u006d` may spell an ASCII character of a key."""
     return b"\\u00" in raw and any(b"\\u00" + digit in raw for digit in b"2 3 4 5 6 7".split())
 
 

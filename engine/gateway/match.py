@@ -30,7 +30,9 @@ def find_endpoint(plan: Plan, method: str, path: bytes) -> Endpoint:
     for refusal in plan.refusals:
         hit = path.startswith(refusal.path) if refusal.is_prefix else path == refusal.path
         if hit and (not refusal.methods or method in refusal.methods):
-            raise GatewayError("not_exposed", f"this gateway does not offer this path: {refusal.reason}")
+            raise GatewayError(
+                "not_exposed", f"this gateway does not offer this path: {refusal.reason}"
+            )
     if methods is not None:
         allowed = ", ".join(sorted(methods))
         raise GatewayError(
@@ -56,14 +58,14 @@ def find_target(plan: Plan, endpoint: Endpoint, model: str) -> Target:
     if decision.refusal == "model_not_found" or not decision.rule or not decision.provider:
         raise GatewayError("model_not_found", _no_model(plan, model), param="model")
     if decision.refusal == "endpoint_not_supported":
-        raise GatewayError("endpoint_not_supported", _not_served(plan, endpoint, decision))
+        raise GatewayError("endpoint_not_supported", _not_served(endpoint, decision))
     rule, provider = decision.rule, decision.provider
     return Target(rule, provider, decision.upstream, model, decision.sent_model)
 
 
 def _no_model(plan: Plan, model: str) -> str:
     known = [*plan.models.exact, *plan.models.prefixes]
-    head = model.split("/")[0] + "/" if "/" in model else model
+    head = model.split("/", maxsplit=1)[0] + "/" if "/" in model else model
     starts = [name for name in plan.models.prefixes if name[:3] == model[:3]]
     near = [hint for hint in (nearest(head, known), nearest(model, known)) if hint]
     hints = list(dict.fromkeys(near + sorted(starts)))[:5]
@@ -73,7 +75,7 @@ def _no_model(plan: Plan, model: str) -> str:
     return words
 
 
-def _not_served(plan: Plan, endpoint: Endpoint, decision: Decision) -> str:
+def _not_served(endpoint: Endpoint, decision: Decision) -> str:
     provider = decision.provider
     served = ", ".join(sorted(provider.upstreams)) if provider else ""
     name = provider.name if provider else ""

@@ -9,7 +9,7 @@ from engine.gateway.errors import GatewayError
 from engine.gateway.headers import Pairs, request_headers, upstream_headers
 from engine.gateway.inbound import Inbound
 from engine.gateway.match import Target
-from engine.plan import Context, Endpoint, Header, Timeouts, UnusableValue, Upstream
+from engine.plan import Context, Endpoint, Header, Timeouts, UnusableValueError, Upstream
 from engine.upstream import Attempt
 
 _QUERY = re.compile(rb"[\x21\x22\x24-\x7e]*")
@@ -54,7 +54,7 @@ class Outbound:
             headers = upstream_headers(
                 forwarded, dict(self._received), self._rendered(own, brought), context
             )
-        except UnusableValue as error:
+        except UnusableValueError as error:
             code = "invalid_request" if isinstance(self._upstream.path, bytes) else "invalid_model"
             raise GatewayError(code, f"the request cannot be sent upstream: {error}") from None
         brought_fields = provider.caller_credentials.body
@@ -99,9 +99,7 @@ class Outbound:
             raise GatewayError("provider_key_missing", words)
         return brought
 
-    def _rendered(
-        self, own: tuple[Header, ...], brought: Mapping[str, str]
-    ) -> tuple[Header, ...]:
+    def _rendered(self, own: tuple[Header, ...], brought: Mapping[str, str]) -> tuple[Header, ...]:
         """The provider's headers without those whose credential the caller did not bring."""
         return tuple(h for h in own if h.credentials <= brought.keys()) if brought else own
 

@@ -28,7 +28,9 @@ def render_route(plan: Plan, method: str, path: str, model: str) -> tuple[str, b
     ]
     lines += [f"header     {line}" for line in _headers(target.provider)]
     if target.provider.missing:
-        lines.append(f"missing    {', '.join(target.provider.missing)}: callers get provider_key_missing")
+        lines.append(
+            f"missing    {', '.join(target.provider.missing)}: callers get provider_key_missing"
+        )
     return "\n".join(lines + _candidates(plan, endpoint.name, model)), True
 
 
@@ -37,7 +39,10 @@ def render_routes(plan: Plan) -> str:
     names = [e.name for methods in plan.endpoints.values() for e in methods.values()]
     header = ("endpoint", *plan.providers)
     rows = [
-        (name, *("x" if name in provider.upstreams else "." for provider in plan.providers.values()))
+        (
+            name,
+            *("x" if name in provider.upstreams else "." for provider in plan.providers.values()),
+        )
         for name in names
     ]
     rules = [
@@ -60,7 +65,9 @@ def _candidates(plan: Plan, endpoint: str, model: str) -> list[str]:
         rule = candidate.rule
         kind = "prefix" if rule.is_prefix else "model"
         verdict = f"lost: it {candidate.reason}" if candidate.reason else "won"
-        lines.append(f"rule       {rule.where}  {kind} `{rule.pattern}` -> {rule.provider}  {verdict}")
+        lines.append(
+            f"rule       {rule.where}  {kind} `{rule.pattern}` -> {rule.provider}  {verdict}"
+        )
     return lines
 
 
@@ -92,5 +99,8 @@ def _masked(header: Header) -> str:
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-    lines = ("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)) for row in (header, *rows))
+    lines = (
+        "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True))
+        for row in (header, *rows)
+    )
     return "\n".join(line.rstrip() for line in lines)

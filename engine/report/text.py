@@ -25,7 +25,9 @@ def summary(diagnostics: Sequence[Diagnostic], files: int) -> str:
     """The closing line of a run that found something."""
     errors = sum(d.severity is Severity.ERROR for d in diagnostics)
     warnings = sum(d.severity is Severity.WARNING for d in diagnostics)
-    return f"found {_count(errors, 'error')}, {_count(warnings, 'warning')} in {_count(files, 'file')}"
+    return (
+        f"found {_count(errors, 'error')}, {_count(warnings, 'warning')} in {_count(files, 'file')}"
+    )
 
 
 def _count(number: int, noun: str) -> str:
@@ -68,13 +70,21 @@ def _excerpt(
 
 def _shown(text: str) -> str:
     """Tabs widened and control characters made harmless to a terminal."""
-    return "".join(TAB if c == "\t" else c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return "".join(
+        TAB if c == "\t" else c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
 
 
 def _width(text: str) -> int:
     """Columns that `text` takes on a terminal."""
     return sum(
-        len(TAB) if c == "\t" else 0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        len(TAB)
+        if c == "\t"
+        else 0
+        if unicodedata.combining(c)
+        else 2
+        if unicodedata.east_asian_width(c) in "WF"
+        else 1
         for c in text
     )
 

@@ -15,8 +15,10 @@ Pairs = list[tuple[bytes, bytes]]
 
 
 class Failure(Enum):
-    """Why an attempt gave no answer: the error code, the word for the log, and whether the
-    provider may have processed the request. Only what is provably unsent may be tried again.
+    """Why an attempt gave no answer.
+
+    The error code, the word for the log, and whether the provider may have processed the request:
+    only what is provably unsent may be tried again.
     """
 
     CONNECT_FAILED = ("upstream_connect_failed", "connect_failed", False)
