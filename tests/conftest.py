@@ -9,6 +9,17 @@ import pytest
 from tests.servers import CANARY, KEY, ROOT, Server, gateway, mock_upstream, ship
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_in_any_log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """After the whole run: no log of any process holds a provider's secret or a gateway key."""
+    yield
+    logs = [path for path in tmp_path_factory.getbasetemp().rglob("log*") if path.is_file()]
+    for log in logs:
+        text = log.read_text("utf-8", errors="replace")
+        for secret in (CANARY + "-", KEY, KEY.removeprefix("sk-orq-")):
+            assert secret not in text, f"{log.parent.name}/{log.name} holds a secret"
+
+
 @pytest.fixture(scope="session")
 def mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The built-in upstream; what it received is at /__mock/requests."""

@@ -15,7 +15,8 @@ from typing import Any
 import httpx2
 
 from engine.keys import digest
-from engine.serve import free_port, wait_until_ready
+from engine.serve import free_port as free_port
+from engine.serve import wait_until_ready
 
 ROOT = Path(__file__).parent.parent
 KEY = "sk-orq-" + "c0ffee00" * 8
@@ -49,7 +50,7 @@ class Server:
         while time.monotonic() < end:
             for record in reversed(self.records):
                 if record["request_id"] == request_id:
-                    return record
+                    return dict(record)
             time.sleep(0.01)
         raise AssertionError(f"no access record for {request_id}")
 

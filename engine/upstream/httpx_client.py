@@ -36,9 +36,7 @@ class HttpxReply:
         self._response = response
         self.status = response.status_code
         self.headers: Pairs = response.headers.raw
-        declared = response.headers.get("content-length", "")
-        has_body = self.status not in _BODYLESS
-        self.length = int(declared) if has_body and declared.isdecimal() else None
+        self.length = _declared_length(response)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """The body as it arrives, undecoded."""
@@ -82,6 +80,13 @@ class HttpxClient:
     async def close(self) -> None:
         """Drop every connection."""
         await self._transport.aclose()
+
+
+def _declared_length(response: httpx2.Response) -> int | None:
+    """The size the body is held to; chunked framing overrules a declared one (RFC 9112, 6.3)."""
+    declared: str = response.headers.get("content-length", "")
+    is_framed = "transfer-encoding" in response.headers or response.status_code in _BODYLESS
+    return int(declared) if declared.isdecimal() and not is_framed else None
 
 
 def _request(attempt: Attempt) -> httpx2.Request:

@@ -1,0 +1,57 @@
+"""The server as a process: start-up, memory at rest, probes, signals."""
+
+import signal
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.servers import KEY, Server, gateway, ship
+
+
+def test_start_up_and_idle_memory_are_reported(tmp_path: Path, mock: Server) -> None:
+    begun = time.monotonic()
+    arguments = ("--workers", "2", "--mock-port", str(mock.port))
+    with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
+        seconds = time.monotonic() - begun
+        pids = server.worker_pids()
+        print(f"\nready after {seconds:.2f} s, idle worker {server.rss_kib()} KiB")  # noqa: T201 reported
+        assert len(pids) == 2
+        assert seconds < 10
+        assert server.rss_kib() < 100 * 1024
+
+
+def test_probes_need_no_key(served: Server) -> None:
+    for path, state in (("/healthz", "ok"), ("/readyz", "ready")):
+        answer = httpx2.get(served.url + path)
+        assert (answer.status_code, answer.json()["status"]) == (200, state)
+        assert len(answer.json()["config"]) == 16
+
+
+def test_sigterm_turns_readiness_off_before_the_port_closes(tmp_path: Path, mock: Server) -> None:
+    arguments = ("--drain-delay", "1", "--mock-port", str(mock.port))
+    with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert httpx2.get(server.url + "/readyz").status_code == 503
+        assert httpx2.get(server.url + "/healthz").status_code == 200
+        assert server.process.wait(timeout=10) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stream_under_way_is_finished_before_the_server_ends(
+    tmp_path: Path, mock: Server, number: signal.Signals
+) -> None:
+    with gateway(ship(tmp_path), tmp_path / "log", "--mock-port", str(mock.port)) as server:
+        body = {"model": "gpt-mock-events-50-20", "stream": True, "messages": []}
+        headers = {"authorization": f"Bearer {KEY}"}
+        url = server.url + "/v1/chat/completions"
+        with httpx2.stream("POST", url, json=body, headers=headers) as answer:
+            pieces = answer.iter_text()
+            text = next(pieces)
+            server.process.send_signal(number)
+            text += "".join(pieces)
+        assert text.count("data: ") >= 50
+        assert "upstream_" not in text
+        assert server.process.wait(timeout=10) == 0

@@ -1,0 +1,70 @@
+"""Many event streams at once: each complete, each event relayed on its own, memory reported."""
+
+import asyncio
+import json
+
+import pytest
+
+from tests.servers import KEY, Server
+
+STREAMS, EVENTS, GAP = 500, 50, 20
+
+
+async def read_stream(port: int, model: str) -> list[bytes]:
+    """The chunks of one streamed answer as they came off the wire."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    body = json.dumps({"model": model, "stream": True, "messages": []}).encode()
+    writer.write(
+        b"POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n"
+        + f"authorization: Bearer {KEY}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    chunks = []
+    while size := int(await reader.readline(), 16):
+        chunks.append((await reader.readexactly(size + 2))[:-2])
+    writer.close()
+    return chunks
+
+
+@pytest.fixture(scope="module")
+def streams(served: Server) -> tuple[list[list[bytes]], int, int]:
+    """Every stream's chunks, with the worker's memory before and while they run (KiB)."""
+
+    async def run() -> tuple[list[list[bytes]], int, int]:
+        model = f"gpt-mock-events-{EVENTS}-{GAP}"
+        await asyncio.gather(*(read_stream(served.port, model) for _ in range(10)))
+        before = served.rss_kib()
+        tasks = [asyncio.create_task(read_stream(served.port, model)) for _ in range(STREAMS)]
+        peak = before
+        while not all(task.done() for task in tasks):
+            await asyncio.sleep(0.2)
+            peak = max(peak, served.rss_kib())
+        return [task.result() for task in tasks], before, peak
+
+    return asyncio.run(run())
+
+
+def test_every_stream_is_complete(streams: tuple[list[list[bytes]], int, int]) -> None:
+    for chunks in streams[0]:
+        body = b"".join(chunks)
+        assert body.count(b"data: ") >= EVENTS
+        assert b"upstream_" not in body
+
+
+def test_no_event_is_merged_with_another(streams: tuple[list[list[bytes]], int, int]) -> None:
+    """An event leaves when it arrives; a chunk with two would mean that one had waited."""
+    chunks = [chunk for stream in streams[0] for chunk in stream]
+    merged = [chunk for chunk in chunks if chunk.count(b"\n\n") > 1]
+    assert len(merged) <= len(chunks) * 0.01
+
+
+def test_memory_of_a_stream_is_reported(
+    streams: tuple[list[list[bytes]], int, int], record_property: pytest.FixtureRequest
+) -> None:
+    _, before, peak = streams
+    per_stream = (peak - before) / STREAMS
+    record_property("kib_per_stream", round(per_stream, 1))  # type: ignore[operator]
+    print(f"\n{STREAMS} streams: {per_stream:.1f} KiB each, {before} -> {peak} KiB")  # noqa: T201 reported
+    assert per_stream < 200

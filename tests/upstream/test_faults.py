@@ -1,0 +1,238 @@
+"""What each failure of a provider looks like from outside, over real sockets."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.servers import KEY, Server, free_port, gateway, write_keys
+from tests.upstream.hostile import PLAYS, Hostile
+
+ROUTES = """
+version: 1
+defaults:
+  timeouts: {connect: 300ms, first_byte: 500ms, idle: 500ms, total: 1500ms}
+endpoints:
+  talk: {path: /talk}
+  claude: {path: /claude, errors: anthropic}
+models:
+  - {prefix: h-, provider: hostile}
+  - {model: refused, provider: refused}
+  - {model: nowhere, provider: nowhere}
+  - {model: plain, provider: plain}
+  - {model: full, provider: full}
+"""
+PROVIDERS = """
+version: 1
+providers:
+  hostile: {{base_url: "http://127.0.0.1:{port}", endpoints: {{talk: /talk, claude: /claude}}}}
+  refused: {{base_url: "http://127.0.0.1:{closed}", endpoints: {{talk: /talk}}}}
+  nowhere: {{base_url: "http://nowhere.invalid.localhost.test.internal", endpoints: {{talk: /talk}}}}
+  plain: {{base_url: "https://127.0.0.1:{port}", endpoints: {{talk: /talk}}}}
+  full: {{base_url: "http://127.0.0.1:{full}", endpoints: {{talk: /talk}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Hostile]:
+    with Hostile().running() as hostile:
+        yield hostile
+
+
+@pytest.fixture(scope="module")
+def backlog() -> Iterator[int]:
+    """A port whose backlog is full, so that a connection is never accepted."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        callers = [socket.socket() for _ in range(4)]
+        for caller in callers:
+            caller.setblocking(False)
+            caller.connect_ex(("127.0.0.1", port))
+        yield port
+        for caller in callers:
+            caller.close()
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, upstream: Hostile, backlog: int
+) -> Iterator[Server]:
+    folder: Path = tmp_path_factory.mktemp("faults")
+    (folder / "routes.yaml").write_text(ROUTES)
+    ports = {"port": upstream.port, "closed": free_port(), "full": backlog}
+    (folder / "providers.yaml").write_text(PROVIDERS.format(**ports))
+    write_keys(folder)
+    with gateway(folder, folder / "log") as running:
+        pids = running.worker_pids()
+        yield running
+        assert running.worker_pids() == pids, "a worker died"
+        assert "Traceback" not in running.text
+        assert "internal_error" not in running.text
+
+
+@pytest.fixture
+def http(server: Server) -> Iterator[httpx2.Client]:
+    headers = {"x-api-key": KEY}
+    with httpx2.Client(base_url=server.url, headers=headers, timeout=10) as client:
+        yield client
+
+
+def ask(http: httpx2.Client, model: str, path: str = "/talk") -> httpx2.Response:
+    return http.post(path, json={"model": model})
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "code", "outcome", "is_sent"),
+    [
+        ("refused", 502, "upstream_connect_failed", "connect_failed", False),
+        ("nowhere", 502, "upstream_dns_failed", "dns_failed", False),
+        ("plain", 502, "upstream_tls_failed", "tls_failed", False),
+        ("full", 504, "upstream_connect_timeout", "connect_timeout", False),
+        ("h-close", 502, "upstream_closed", "sent_unknown", True),
+        ("h-reset", 502, "upstream_closed", "sent_unknown", True),
+        ("h-reset-in-head", 502, "upstream_closed", "sent_unknown", True),
+        ("h-hang", 504, "upstream_timeout", "timeout_headers", True),
+        ("h-garbage", 502, "upstream_bad_response", "bad_response", True),
+        ("h-http2", 502, "upstream_bad_response", "bad_response", True),
+        ("h-status-000", 502, "upstream_bad_response", "bad_response", True),
+        ("h-status-099", 502, "upstream_bad_response", "bad_response", True),
+        ("h-status-999", 502, "upstream_bad_response", "bad_response", True),
+        ("h-status-1000", 502, "upstream_bad_response", "bad_response", True),
+        ("h-two-lengths", 502, "upstream_bad_response", "bad_response", True),
+        ("h-gzip-coding", 502, "upstream_bad_response", "bad_response", True),
+        ("h-huge-head", 502, "upstream_bad_response", "bad_response", True),
+        ("h-endless-head", 502, "upstream_bad_response", "bad_response", True),
+        ("h-switch", 502, "upstream_bad_response", "bad_response", True),
+    ],
+)
+def test_no_answer(
+    http: httpx2.Client, server: Server, upstream: Hostile,
+    model: str, status: int, code: str, outcome: str, is_sent: bool,
+) -> None:  # fmt: skip
+    before = upstream.seen[model]
+    answer = ask(http, model)
+    assert (answer.status_code, answer.headers["x-engine-error"]) == (status, code)
+    assert answer.json()["error"]["code"] == code
+    assert answer.headers.get("x-should-retry") == ("false" if is_sent else None)
+    assert upstream.seen[model] - before == (1 if model.startswith("h-") else 0)
+    record = server.record(answer.headers["x-engine-request-id"])
+    assert (record["outcome"], record["error"], record["attempts"]) == (outcome, code, 1)
+    assert ask(http, "h-ok").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["cut-length", "reset-length", "cut-chunked", "bad-chunk"])
+def test_a_cut_body_is_never_a_clean_end(
+    http: httpx2.Client, server: Server, upstream: Hostile, name: str
+) -> None:
+    with (
+        pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)),
+        http.stream("POST", "/talk", json={"model": f"h-{name}"}) as answer,
+    ):
+        assert answer.status_code == 200
+        answer.read()
+    record = server.record(answer.headers["x-engine-request-id"])
+    assert record["outcome"] == "truncated"
+    assert upstream.seen[f"h-{name}"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "outcome"),
+    [
+        ("cut-events", "upstream_truncated", "truncated"),
+        ("cut-in-event", "upstream_truncated", "truncated"),
+        ("hang-events", "upstream_idle_timeout", "timeout_idle"),
+        ("drip", "upstream_timeout", "timeout_total"),
+    ],
+)
+def test_a_broken_stream_ends_with_an_error_event(
+    http: httpx2.Client, server: Server, name: str, code: str, outcome: str
+) -> None:
+    answer = ask(http, f"h-{name}")
+    events = [event for event in answer.text.split("\n\n") if event.strip()]
+    assert answer.status_code == 200
+    assert json.loads(events[-1].removeprefix("data: "))["error"]["code"] == code
+    if name != "drip":
+        assert events[:2] == ['data: {"n": 1}', 'data: {"n": 2}']
+    assert server.record(answer.headers["x-engine-request-id"])["outcome"] == outcome
+
+
+def test_a_broken_stream_speaks_the_dialect_of_its_endpoint(http: httpx2.Client) -> None:
+    answer = ask(http, "h-cut-events@2", "/claude")
+    name, data = answer.text.rstrip().split("\n\n")[-1].splitlines()
+    assert name == "event: error"
+    body = json.loads(data.removeprefix("data: "))
+    assert body["type"] == "error"
+    assert body["error"]["type"] == "api_error"
+    assert body["request_id"] == answer.headers["x-engine-request-id"]
+
+
+def test_deadlines_are_kept(http: httpx2.Client) -> None:
+    """Bounds far from the deadlines: what is asserted is which one acted, not how fast."""
+    for model, low, high in (("h-hang", 0.45, 5), ("h-hang-events", 0.45, 5), ("h-drip", 1.4, 8)):
+        begun = time.monotonic()
+        ask(http, model)
+        assert low < time.monotonic() - begun < high
+
+
+@pytest.mark.parametrize("name", ["many-early", "hints", "both-framings", "ok"])
+def test_oddities_that_are_http_pass(http: httpx2.Client, name: str) -> None:
+    answer = ask(http, f"h-{name}")
+    assert (answer.status_code, answer.content) == (200, b"{}")
+    framing = [n for n in answer.headers if n in ("content-length", "transfer-encoding")]
+    assert len(framing) == 1
+
+
+def test_an_answer_without_a_body_keeps_the_connection_usable(http: httpx2.Client) -> None:
+    answer = ask(http, "h-no-content")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert ask(http, "h-ok").status_code == 200
+
+
+def test_a_redirect_is_passed_on_and_never_followed(http: httpx2.Client) -> None:
+    answer = ask(http, "h-redirect")
+    assert (answer.status_code, answer.headers["location"]) == (302, "http://127.0.0.1:1/elsewhere")
+
+
+def test_odd_headers(http: httpx2.Client) -> None:
+    answer = ask(http, "h-odd-headers")
+    raw = dict(answer.headers.raw)
+    for gone in (
+        "set-cookie",
+        "x-hop",
+        "keep-alive",
+        "strict-transport-security",
+        "x-engine-error",
+    ):
+        assert gone not in answer.headers
+    assert answer.headers["server"] == "odd"
+    assert answer.headers["via"] == "1.1 x"
+    assert raw[b"x-name"] == b"caf\xc3\xa9"
+
+
+def test_a_keep_alive_that_died_costs_the_caller_nothing(
+    http: httpx2.Client, upstream: Hostile
+) -> None:
+    """`close` answers nothing and hangs up; the `ok` before it left a connection in the pool."""
+    for _ in range(20):
+        assert ask(http, "h-ok").status_code == 200
+    assert upstream.seen["h-ok"] >= 20
+
+
+def test_every_play_is_tested() -> None:
+    source = Path(__file__).read_text("utf-8")
+    assert [name for name in PLAYS if name not in source] == []
+
+
+def test_connections_are_given_back(http: httpx2.Client, upstream: Hostile) -> None:
+    """After all of the above only idle keep-alives of `ok` may be open."""
+    ask(http, "h-ok")
+    end = time.monotonic() + 5
+    while upstream.open > 1 and time.monotonic() < end:
+        time.sleep(0.05)
+    assert upstream.open <= 1
