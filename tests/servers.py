@@ -15,8 +15,9 @@ from typing import Any
 import httpx2
 
 from engine.keys import digest
-from engine.serve import free_port as free_port
-from engine.serve import wait_until_ready
+from engine.serve import free_port, wait_until_ready
+
+__all__ = ["KEY", "ROOT", "Server", "free_port", "gateway", "mock_upstream", "ship", "write_keys"]
 
 ROOT = Path(__file__).parent.parent
 KEY = "sk-orq-" + "c0ffee00" * 8

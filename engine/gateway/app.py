@@ -299,7 +299,7 @@ class Call:
         self._can_take_event = is_stream and b"content-encoding" not in names
         if is_stream and b"x-accel-buffering" not in names:
             headers.append((b"x-accel-buffering", b"no"))
-        length = reply.length
+        length = None if is_stream else reply.length  # an error event may have to follow
         if length is not None:
             headers.append((b"content-length", str(length).encode("ascii")))
         return headers, length
@@ -334,9 +334,7 @@ class Call:
         request_id = self.record.request_id.encode("ascii")
         headers = [
             (b"content-type", b"application/json"),
-            (b"x-engine-request-id", request_id),
-            (b"x-request-id", request_id),
-            *error_headers(error),
+            *error_headers(error, self._dialect, request_id),
         ]
         body = error_body(error, self._dialect, self.record.request_id)
         self.record.bytes_out = len(body)

@@ -88,12 +88,21 @@ def error_body(error: GatewayError, dialect: Dialect, request_id: str) -> bytes:
     return json.dumps(_envelope(error, dialect, request_id), ensure_ascii=False).encode()
 
 
-def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
-    """The headers that belong to `error` whatever its dialect.
+def error_headers(
+    error: GatewayError, dialect: Dialect, request_id: bytes
+) -> list[tuple[bytes, bytes]]:
+    """The headers that belong to `error`, with the name that each dialect's SDKs look for its id by.
 
     `x-should-retry: false` keeps the official SDKs from paying twice for one answer.
     """
-    headers = [(b"x-engine-error", error.code.encode("ascii")), *error.headers]
+    headers = [
+        (b"x-engine-error", error.code.encode("ascii")),
+        (b"x-engine-request-id", request_id),
+        (b"x-request-id", request_id),
+        *error.headers,
+    ]
+    if dialect is Dialect.ANTHROPIC:
+        headers.append((b"request-id", request_id))
     if error.kind.retry_after is not None:
         headers.append((b"retry-after", str(error.kind.retry_after).encode("ascii")))
     if error.kind.sent:

@@ -126,12 +126,12 @@ def _ranking(of: object, query: object, top: object = None) -> list[dict[str, ob
 
 def _score(asked: set[str], text: str) -> float:
     common = len(asked & set(re.findall(r"\w+", text)))
-    jitter = hashlib.sha256(text.encode()).digest()[0] / 256
+    jitter = hashlib.sha256(text.encode(errors="replace")).digest()[0] / 256
     return round((common + jitter) / (len(asked) + 1), 6)
 
 
 def _png(of: object, side: int = 16) -> bytes:
-    colour = hashlib.sha256(str(of).encode()).digest()[:3]
+    colour = hashlib.sha256(str(of).encode(errors="replace")).digest()[:3]
     head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     rows = zlib.compress((b"\0" + colour * side) * side)
     chunks = (b"IHDR" + head, b"IDAT" + rows, b"IEND")

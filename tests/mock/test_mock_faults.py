@@ -4,11 +4,11 @@ import base64
 import gzip
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
 import pytest
-from conftest import ServeMock  # type: ignore[attr-defined, unused-ignore]
 
 CHAT = "/v1/chat/completions"
 SPEECH = "/v1/audio/speech"
@@ -75,13 +75,12 @@ def test_stall_sends_headers_and_a_first_piece(mock_http: httpx2.Client) -> None
 )
 def test_cut(mock_http: httpx2.Client, path: str, more: dict[str, Any]) -> None:
     received = b""
-    with (
-        pytest.raises(httpx2.RemoteProtocolError),
-        mock_http.stream("POST", path, json=ask("mock-cut", **more)) as answer,
-    ):
+    with mock_http.stream("POST", path, json=ask("mock-cut", **more)) as answer:
         assert answer.status_code == 200
-        for piece in answer.iter_raw():
-            received += piece
+        pieces = answer.iter_raw()
+        with pytest.raises(httpx2.RemoteProtocolError):
+            while True:
+                received += next(pieces)
     assert received
     assert b"[DONE]" not in received
     assert mock_http.post(CHAT, json=ask("m")).status_code == 200
@@ -143,7 +142,7 @@ def test_fault_in_a_deployment(mock_http: httpx2.Client) -> None:
     assert mock_http.post(path, json={}).status_code == 418
 
 
-def test_fault_of_the_process(serve_mock: ServeMock) -> None:
+def test_fault_of_the_process(serve_mock: Callable[..., str]) -> None:
     url = serve_mock("status-503", require_auth=True)
     with httpx2.Client(base_url=url, trust_env=False) as client:
         assert client.post(CHAT, json=ask("m")).status_code == 401
@@ -186,3 +185,14 @@ def wait_closed(client: httpx2.Client) -> dict[str, Any]:
         time.sleep(0.01)
     [record] = client.get("/__mock/requests").json()["requests"]
     return dict(record)
+
+
+def test_odd_values_do_not_break_it(mock_http: httpx2.Client) -> None:
+    odd = (
+        b'{"model": 7, "documents": ["\\ud800", 1, {}], "query": null, "top_n": "x", "stream": []}'
+    )
+    for path in ("/v1/rerank", CHAT, "/v1/responses", "/v1/embeddings", "/v1/images/edits"):
+        assert mock_http.post(path, content=odd).status_code == 200
+    picture = b'{"prompt": "\\udfff", "n": 1.5, "input": [[1], null], "messages": "x"}'
+    for path in ("/v1/images/generations", CHAT, "/v1/embeddings", "/v2/embed", "/v1/moderations"):
+        assert mock_http.post(path, content=picture).status_code == 200

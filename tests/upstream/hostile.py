@@ -5,9 +5,10 @@ import contextlib
 import json
 import socket
 import struct
-import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+
+from tests.listening import listening
 
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
@@ -121,29 +122,17 @@ PLAYS: dict[str, Play] = {
 
 
 class Hostile:
-    """The listening side, in a thread of its own. `seen` counts requests by model."""
+    """The listening side. `seen` counts requests by model, `open` the connections."""
 
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
         self.open = 0
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
         self.port = 0
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Hostile"]:
-        self._thread.start()
-        assert self._ready.wait(5)
-        yield self
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
-
-    def _run(self) -> None:
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        self._loop.run_forever()
+        with listening(self._serve) as self.port:
+            yield self
 
     async def _serve(self, reader: Reader, writer: Writer) -> None:
         self.open += 1

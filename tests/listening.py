@@ -1,0 +1,33 @@
+"""A raw asyncio server in a thread of its own, for upstreams that tests write byte by byte."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.contextmanager
+def listening(handler: Handler) -> Iterator[int]:
+    """The port on which `handler` serves each connection until the block ends."""
+    ready = threading.Event()
+    state: dict[str, int] = {}
+    stop: list[Callable[[], object]] = []
+
+    async def main() -> None:
+        server = await asyncio.start_server(handler, "127.0.0.1", 0)
+        state["port"] = server.sockets[0].getsockname()[1]
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        stop.append(lambda: loop.call_soon_threadsafe(ended.set))
+        ready.set()
+        await ended.wait()
+        server.close()
+
+    thread = threading.Thread(target=asyncio.run, args=(main(),), daemon=True)
+    thread.start()
+    assert ready.wait(5)
+    yield state["port"]
+    stop[0]()
+    thread.join(5)
