@@ -111,31 +111,28 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
             mock=stack.enter_context(server.mock_process()) if mock else mock_port,
             **settings,
         )
+        greeting = _greeting(loaded, f"http://{host}:{port}", key, mock=options.mock is not None)
         try:
-            server.serve(
-                options,
-                lambda: _announce(
-                    loaded, f"http://{host}:{port}", key, mock=options.mock is not None
-                ),
-            )
+            server.serve(options, greeting)
         except server.ServeError as error:
             _stop(str(error))
 
 
-def _announce(loaded: Loaded, url: str, key: str | None, *, mock: bool) -> None:
+def _greeting(loaded: Loaded, url: str, key: str | None, *, mock: bool) -> str:
+    """What an operator sees once the server is ready: where, what, and requests to paste."""
     config = loaded.config
-    click.echo(
+    played = ", answered by the built-in mock upstream" if mock else ""
+    lines = [
         f"listening on {url}: {len(config.endpoints)} endpoints, {len(config.providers)} providers, "
-        f"{len(config.rules)} model rules"
-        + (", answered by the built-in mock upstream" if mock else "")
-    )
-    for note in _unconfigured(loaded) if not mock else ():
-        click.echo(note)
-    if mock:
-        text = (Path(__file__).parent / "mock" / "curl.txt").read_text("utf-8")
-        if key:
-            click.echo(f"\nkey for this run only: {key}\n")
-        click.echo(text.format(url=url, key=key or "YOUR-KEY"))
+        f"{len(config.rules)} model rules{played}"
+    ]
+    if not mock:
+        lines += _unconfigured(loaded)
+    if key:
+        lines += ["", f"key for this run only: {key}", ""]
+        examples = (Path(__file__).parent / "mock" / "curl.txt").read_text("utf-8")
+        lines.append(examples.format(url=url, key=key))
+    return "\n".join(lines) + "\n"
 
 
 def _is_loopback(host: str) -> bool:

@@ -164,6 +164,7 @@ class _Compiler:
                 MappingProxyType(dict(provider.caller_body)),
             ),
             limits=provider.limits,
+            client=provider.client,
         )
 
     def _headers(

@@ -141,6 +141,7 @@ class Provider:
     forward_prefixes: tuple[bytes, ...]
     caller_credentials: CallerCredentials
     limits: Limits
+    client: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,8 @@ from engine.gateway.access import AccessLog
 from engine.gateway.app import Gateway
 from engine.load import Loaded, load
 from engine.plan import Origin, Plan
+from engine.upstream import Client
+from engine.upstream.http1 import Http1Client
 from engine.upstream.httpx_client import HttpxClient
 
 HEADER_SECONDS = 60
@@ -78,8 +80,10 @@ def load_for(options: Options) -> Loaded:
     return replace(loaded, plan=plan)
 
 
-def serve(options: Options, on_ready: Callable[[], None]) -> None:
-    """Run until a signal ends it.
+def serve(options: Options, greeting: str) -> None:
+    """Run until a signal ends it; `greeting` is printed once, when the first worker is ready.
+
+    The workers are forked, so the parent has no thread of its own that could hold a lock then.
 
     Raises:
         ServeError: the address is taken, or a worker cannot be kept alive.
@@ -94,8 +98,8 @@ def serve(options: Options, on_ready: Callable[[], None]) -> None:
         draining=draining,
         drain_delay=options.drain_delay,
     )
-    threading.Thread(target=_when_ready, args=(options, on_ready), daemon=True).start()
-    _run(server, partial(build_worker, options, draining))
+    greeter = _Greeter(greeting, multiprocessing.Lock())
+    _run(server, partial(build_worker, options, draining, greeter))
 
 
 def serve_mock(host: str, port: int, fault: str | None) -> None:
@@ -143,29 +147,31 @@ def wait_until_ready(host: str, port: int, path: str, seconds: float = 15) -> bo
     return False
 
 
-def build_worker(options: Options, draining: Any) -> App:
+def build_worker(options: Options, draining: Any, greeter: "_Greeter") -> App:
     """The ASGI application of one worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     loaded = load_for(options)
     if loaded.plan is None:
         raise ServeError("the configuration changed while the server was starting")
-    client = HttpxClient()
-    gateway = Gateway(loaded.plan, client, AccessLog(sys.stderr), draining.is_set)
+    clients: dict[str, Client] = {"http1": Http1Client(), "httpx": HttpxClient()}
+    gateway = Gateway(loaded.plan, clients, AccessLog(sys.stderr), draining.is_set)
 
     async def app(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
-            await _live(client, receive, send)
+            await _live(clients.values(), greeter, receive, send)
         else:
             await gateway(scope, receive, send)
 
     return app
 
 
-async def _live(client: HttpxClient, receive: Any, send: Any) -> None:
+async def _live(clients: Iterable[Client], greeter: "_Greeter", receive: Any, send: Any) -> None:
     await receive()
     await send({"type": "lifespan.startup.complete"})
+    greeter.greet()
     await receive()
-    await client.close()
+    for client in clients:
+        await client.close()
     await send({"type": "lifespan.shutdown.complete"})
 
 
@@ -173,6 +179,19 @@ def _build_mock(fault: str | None) -> Any:
     from engine.mock.app import create_app  # noqa: PLC0415 only a mock process pays for it
 
     return create_app(fault)
+
+
+@dataclass(frozen=True, slots=True)
+class _Greeter:
+    """Says that the server is ready, from whichever worker is the first to be."""
+
+    text: str
+    first: Any  # a lock that is taken once and never given back
+
+    def greet(self) -> None:
+        if self.first.acquire(block=False):
+            sys.stdout.write(self.text)
+            sys.stdout.flush()
 
 
 class _Server(Granian):  # type: ignore[misc, valid-type]
@@ -239,12 +258,6 @@ def _refuse_taken(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise ServeError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-
-
-def _when_ready(options: Options, on_ready: Callable[[], None]) -> None:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)  # noqa: S104 read, not bound
-    if wait_until_ready(host, options.port, "/readyz"):
-        on_ready()
 
 
 def _mock_environ(config: Config) -> dict[str, str]:

@@ -119,6 +119,7 @@ class Provider:
     endpoints: tuple[ProviderEndpoint, ...]
     timeouts: Mapping[str, float]
     limits: Limits
+    client: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +327,7 @@ def _provider(name: str, at: Path, data: dict[str, Any]) -> Provider:
         ),
         timeouts=_durations(data.get("timeouts", {})),
         limits=replace(DEFAULT_LIMITS, **limits),
+        client=data.get("client", "http1"),
     )
 
 

@@ -49,10 +49,14 @@ class Gateway:
     """The request side of one worker. `is_draining` tells load balancers to look elsewhere."""
 
     def __init__(
-        self, plan: Plan, client: Client, log: AccessLog, is_draining: Callable[[], bool]
+        self,
+        plan: Plan,
+        clients: Mapping[str, Client],
+        log: AccessLog,
+        is_draining: Callable[[], bool],
     ) -> None:
         self.plan = plan
-        self.client = client
+        self.clients = clients
         self.limiters = {p.name: Limiter(p.limits) for p in plan.providers.values()}
         self._log = log
         self._is_draining = is_draining
@@ -234,7 +238,7 @@ class Call:
                 deadline.allow(timeouts.connect + timeouts.first_byte, Failure.FIRST_BYTE_TIMEOUT)
                 if not isinstance(attempt.body, bytes):
                     attempt = attempt.with_body(self._uploading(attempt.body, deadline, outbound))
-                reply = await self._gateway.client.send(attempt)
+                reply = await self._gateway.clients[outbound.target.provider.client].send(attempt)
                 try:
                     await self._relay(reply, deadline, outbound)
                 finally:

@@ -107,13 +107,13 @@ def _request(attempt: Attempt) -> httpx2.Request:
 def _failure(error: httpx2.TransportError) -> Failure:
     for kind, failure in _UNSENT.items():
         if isinstance(error, kind):
-            return _connect_failure(error, failure)
+            return _connect_failure(error) if failure is Failure.CONNECT_FAILED else failure
     if isinstance(error, httpx2.RemoteProtocolError) and not _is_disconnect(error):
         return Failure.BAD_RESPONSE
     return Failure.CLOSED
 
 
-def _connect_failure(error: BaseException, otherwise: Failure) -> Failure:
+def _connect_failure(error: BaseException) -> Failure:
     """Name resolution and TLS by the cause, however deep the client wrapped it."""
     cause: BaseException | None = error
     while cause is not None:
@@ -122,7 +122,7 @@ def _connect_failure(error: BaseException, otherwise: Failure) -> Failure:
         if isinstance(cause, ssl.SSLError):
             return Failure.TLS_FAILED
         cause = cause.__cause__ or cause.__context__
-    return otherwise
+    return Failure.CONNECT_FAILED
 
 
 def _is_disconnect(error: httpx2.RemoteProtocolError) -> bool:

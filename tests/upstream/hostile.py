@@ -73,8 +73,11 @@ async def endless_headers(reader: Reader, writer: Writer) -> None:
 EVENTS = chunk(b'data: {"n": 1}\n\n') + chunk(b'data: {"n": 2}\n\n')
 LONG = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n"
 
+TLS_HANDSHAKE = b"\x16"
+
 PLAYS: dict[str, Play] = {
     "ok": raw(OK),
+    "plain": raw(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"),
     "close": raw(),
     "reset": reset,
     "reset-in-head": then(raw(b"HTTP/1.1 200 OK\r\ncontent-"), reset),
@@ -150,7 +153,10 @@ class Hostile:
             writer.close()
 
     async def _read(self, reader: Reader) -> str:
-        head = await reader.readuntil(b"\r\n\r\n")
+        first = await reader.readexactly(1)
+        if first == TLS_HANDSHAKE:
+            return "h-plain"
+        head = first + await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
         model: str = json.loads(await reader.readexactly(length))["model"]
         return model

@@ -29,16 +29,23 @@ models:
 PROVIDERS = """
 version: 1
 providers:
-  hostile: {{base_url: "http://127.0.0.1:{port}", endpoints: {{talk: /talk, claude: /claude}}}}
-  refused: {{base_url: "http://127.0.0.1:{closed}", endpoints: {{talk: /talk}}}}
-  nowhere: {{base_url: "http://nowhere.invalid.localhost.test.internal", endpoints: {{talk: /talk}}}}
-  plain: {{base_url: "https://127.0.0.1:{port}", endpoints: {{talk: /talk}}}}
-  full: {{base_url: "http://127.0.0.1:{full}", endpoints: {{talk: /talk}}}}
+  hostile: {{base_url: "http://127.0.0.1:{port}", client: {client}, endpoints: {{talk: /talk, claude: /claude}}}}
+  refused: {{base_url: "http://127.0.0.1:{closed}", client: {client}, endpoints: {{talk: /talk}}}}
+  nowhere: {{base_url: "http://nowhere.invalid.localhost.test.internal", client: {client}, endpoints: {{talk: /talk}}}}
+  plain: {{base_url: "https://127.0.0.1:{port}", client: {client}, endpoints: {{talk: /talk}}}}
+  full: {{base_url: "http://127.0.0.1:{full}", client: {client}, endpoints: {{talk: /talk}}}}
 """
 
 
+@pytest.fixture(scope="module", params=["http1", "httpx"])
+def client(request: pytest.FixtureRequest) -> str:
+    """Every fault looks the same through each client of the gateway."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[Hostile]:
+def upstream(client: str) -> Iterator[Hostile]:
     with Hostile().running() as hostile:
         yield hostile
 
@@ -61,12 +68,12 @@ def backlog() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def server(
-    tmp_path_factory: pytest.TempPathFactory, upstream: Hostile, backlog: int
+    tmp_path_factory: pytest.TempPathFactory, upstream: Hostile, backlog: int, client: str
 ) -> Iterator[Server]:
     folder: Path = tmp_path_factory.mktemp("faults")
     (folder / "routes.yaml").write_text(ROUTES)
     ports = {"port": upstream.port, "closed": free_port(), "full": backlog}
-    (folder / "providers.yaml").write_text(PROVIDERS.format(**ports))
+    (folder / "providers.yaml").write_text(PROVIDERS.format(**ports, client=client))
     write_keys(folder)
     with gateway(folder, folder / "log") as running:
         pids = running.worker_pids()
@@ -180,7 +187,16 @@ def test_deadlines_are_kept(http: httpx2.Client) -> None:
         assert low < time.monotonic() - begun < high
 
 
-@pytest.mark.parametrize("name", ["many-early", "hints", "both-framings", "ok"])
+def test_two_framings_become_one_or_none(http: httpx2.Client, client: str) -> None:
+    """RFC 9112, 6.3 allows both: to refuse the answer, or to take the chunked reading of it."""
+    answer = ask(http, "h-both-framings")
+    if client == "http1":
+        assert answer.headers["x-engine-error"] == "upstream_bad_response"
+    else:
+        assert (answer.status_code, answer.content) == (200, b"{}")
+
+
+@pytest.mark.parametrize("name", ["many-early", "hints", "ok"])
 def test_oddities_that_are_http_pass(http: httpx2.Client, name: str) -> None:
     answer = ask(http, f"h-{name}")
     assert (answer.status_code, answer.content) == (200, b"{}")
