@@ -104,6 +104,7 @@ class Connection(asyncio.Protocol):
         elif not self._complete:
             self.failure = self.failure or Failure.TRUNCATED
         self.state = State.CLOSED
+        self._parser = None  # it refers back to here
         self._wake()
 
     def pause_writing(self) -> None:
@@ -202,9 +203,8 @@ class Connection(asyncio.Protocol):
         sending = asyncio.ensure_future(self._send(pieces, is_chunked=is_chunked))
         try:
             while self.state is State.HEAD and not sending.done():
-                waiting = asyncio.ensure_future(self._wait())
-                await asyncio.wait({sending, waiting}, return_when=asyncio.FIRST_COMPLETED)
-                waiting.cancel()
+                self._reader = asyncio.get_running_loop().create_future()
+                await asyncio.wait({sending, self._reader}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
                 sending.result()
         finally:
@@ -305,6 +305,7 @@ class Http1Client:
     def __init__(self) -> None:
         self._idle: dict[Origin, list[Connection]] = {}
         self._tls = ssl.create_default_context()
+        self._tls.set_alpn_protocols(["http/1.1"])
         self._sweep: asyncio.TimerHandle | None = None
 
     async def send(self, attempt: Attempt) -> Http1Reply:
