@@ -67,7 +67,9 @@ def _explain(document: Document, error: Any) -> Iterator[Diagnostic]:
             kinds = error.validator_value
             kinds = [kinds] if isinstance(kinds, str) else kinds
             wanted = " or ".join(_KINDS[kind] for kind in kinds)
-            hint = "quote the value" if "string" in kinds and _is_scalar(error.instance) else ""
+            is_number = "string" in kinds and _is_scalar(error.instance)
+            expected = error.schema.get("x-expect")
+            hint = "quote the value" if is_number else f"write {expected}" if expected else ""
             message = f"{where} must be {wanted}, not {_kind_of(error.instance)}"
             yield _at_value(document, "S103", message, path, help=hint)
         case _ if "propertyNames" in error.absolute_schema_path:

@@ -1,13 +1,20 @@
 """Diagnostics for a person at a terminal: the line, an underline, and how to mend it."""
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from engine.config.diagnostic import Diagnostic, Severity, Span
 from engine.config.document import Document
 
 _COLOURS = {Severity.ERROR: "31", Severity.WARNING: "33", Severity.NOTE: "36"}
 TAB = "    "
+# What keys of well-known services look like, and long mixed tokens that can only be one.
+_SECRET = re.compile(
+    r"\b(?:sk|pk|rk|xai|gsk|hf|ghp|AKIA|AIza|eyJ|Bearer )[-_A-Za-z0-9.]{8,}"
+    r"|(?=[A-Za-z0-9+/_=-]*[0-9])(?=[A-Za-z0-9+/_=-]*[A-Za-z])[A-Za-z0-9+/_=-]{32,}"
+)
 
 
 def render_text(
@@ -35,6 +42,8 @@ def _count(number: int, noun: str) -> str:
 
 
 def _finding(d: Diagnostic, documents: Mapping[str, Document], *, colour: bool) -> str:
+    if "credentials" in d.path and d.span == _value_span(d, documents):
+        documents = {**documents, d.span.file: _hidden(documents[d.span.file], d.span)}
     head = _paint(f"{d.severity}[{d.code}]", f"1;{_COLOURS[d.severity]}", colour)
     width = max(len(str(s.start.line)) for s in (d.span, *(r.span for r in d.related)))
     pad = " " * width
@@ -46,6 +55,22 @@ def _finding(d: Diagnostic, documents: Mapping[str, Document], *, colour: bool) 
     if d.help:
         lines.append(f"{pad} = help: {d.help}")
     return "\n".join(lines) + "\n"
+
+
+def _value_span(d: Diagnostic, documents: Mapping[str, Document]) -> Span | None:
+    document = documents.get(d.span.file)
+    return document.entry(d.path).value if document else None
+
+
+def _hidden(document: Document, span: Span) -> Document:
+    """The document with the marked text replaced: where a secret belongs, any text may be one."""
+    lines = list(document.lines)
+    line = lines[span.start.line - 1]
+    start, end = span.start.column - 1, span.end.column - 1
+    if span.end.line != span.start.line:
+        end = len(line)
+    lines[span.start.line - 1] = line[:start] + "*" * (end - start) + line[end:]
+    return replace(document, lines=tuple(lines))
 
 
 def _excerpt(
@@ -69,7 +94,8 @@ def _excerpt(
 
 
 def _shown(text: str) -> str:
-    """Tabs widened and control characters made harmless to a terminal."""
+    """Secrets masked, tabs widened and control characters made harmless to a terminal."""
+    text = _SECRET.sub(lambda match: "*" * len(match[0]), text)
     return "".join(
         TAB if c == "\t" else c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text
     )
