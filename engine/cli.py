@@ -34,7 +34,7 @@ _DIRECTORY = click.argument(
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="engine")
 def main() -> None:
-    r"""A gateway for LLM APIs, driven by two YAML files.
+    """A gateway for LLM APIs, driven by two YAML files.
 
     \b
     routes.yaml      the endpoints it answers, and which model goes to which provider
@@ -151,7 +151,7 @@ def _is_loopback(host: str) -> bool:
     help="Play one fault for every request: status-429, hang, cut, slow-500, ...",
 )
 def mock(host: str, port: int, fault: str | None) -> None:
-    r"""Run the built-in upstream alone, to point a gateway or an SDK at.
+    """Run the built-in upstream alone, to point a gateway or an SDK at.
 
     \b
     It answers every shipped endpoint in its provider's shape. A model name that contains

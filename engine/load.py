@@ -15,8 +15,10 @@ from engine.config.diagnostic import Diagnostic, Place, Position, Severity, Span
 from engine.config.document import Document, parse_document
 from engine.config.document import Path as DataPath
 from engine.config.model import Config, Key, Provider, build_config
+from engine.config.routing_checks import check_routing_tests
 from engine.config.schema import check_schema
 from engine.config.template import checked_output
+from engine.config.template_checks import check_templates
 from engine.plan import Plan, UnusableValueError
 
 FILES = {"routes.yaml": "routes", "providers.yaml": "providers", "keys.yaml": "keys"}
@@ -55,7 +57,7 @@ def load(
         broken,
     )
     config = _with_keys(config, extra_keys)
-    templates, problems = checks.check_templates(config, documents)
+    templates, problems = check_templates(config, documents)
     subject = checks.Subject(config, documents, templates, now)
     found += problems + checks.run_checks(subject)
     values, notes = _resolve(subject, directory, environ)
@@ -64,7 +66,7 @@ def load(
         lines = {rule.at: _where(subject, rule.at) for rule in config.rules}
         fingerprint = hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
         plan = compile_plan(config, templates, values, lines, fingerprint)
-        failing = list(checks.check_routing_tests(plan, subject))
+        failing = list(check_routing_tests(plan, subject))
         found += failing
         plan = None if failing else plan
     return Loaded(plan, config, in_order(found + notes), documents)

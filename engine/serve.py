@@ -31,7 +31,7 @@ from engine.gateway.app import Gateway
 from engine.load import Loaded, load
 from engine.plan import Origin, Plan
 from engine.upstream import Client
-from engine.upstream.http1 import Http1Client
+from engine.upstream.http1_pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
 
 HEADER_SECONDS = 60
@@ -207,6 +207,9 @@ class _Server(Granian):  # type: ignore[misc, valid-type]
         super().__init__(**settings, **more)
         self._draining = draining
         self._drain_delay = drain_delay
+
+    def signal_handler_reload(self, *_args: Any, **_: Any) -> None:
+        """Ignore SIGHUP: Granian would replace every worker, and a broken file would end them."""
 
     def signal_handler_interrupt(self, *args: Any, **_: Any) -> None:
         """Called by Granian's supervisor on SIGTERM and SIGINT."""

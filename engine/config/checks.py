@@ -5,16 +5,15 @@ run, and an entry that is already reported is not part of what they see.
 """
 
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from urllib.parse import urlsplit
 
-from engine.config.diagnostic import Diagnostic, Fix, Place, Related, Span
+from engine.config.diagnostic import SECRET, Diagnostic, Fix, Place, Related, Span
 from engine.config.document import Document, Path
 from engine.config.model import Config, ModelRule, Provider, RoutingTest, merge_timeouts
-from engine.config.template import Problem, Template, compile_template, render_now
-from engine.plan import Plan
+from engine.config.template import Template, render_now
 from engine.suggest import nearest
 
 _ROUTES, _PROVIDERS, _KEYS = "routes.yaml", "providers.yaml", "keys.yaml"
@@ -102,7 +101,7 @@ def _endpoint_names(subject: Subject) -> Iterator[tuple[str, str, str, Path, Pla
         for index, name in enumerate(rule.endpoints or ()):
             yield _named(rule), name, _ROUTES, (*rule.at, "endpoint", index), Place.VALUE
     for test in subject.config.tests:
-        yield _titled(test), test.endpoint, _ROUTES, (*test.at, "endpoint"), Place.VALUE
+        yield titled(test), test.endpoint, _ROUTES, (*test.at, "endpoint"), Place.VALUE
     for provider in subject.config.providers:
         for served in provider.endpoints:
             yield f"provider `{provider.name}`", served.name, _PROVIDERS, served.at, Place.KEY
@@ -326,7 +325,28 @@ def _contradicting_timeouts(subject: Subject) -> Iterator[Diagnostic]:
                 yield subject.at("X217", message, file, (*at, "timeouts", name), Place.VALUE)
 
 
+def _literal_secret(subject: Subject) -> Iterator[Diagnostic]:
+    """By shape alone, in the values that end up in headers and URLs."""
+    for provider in subject.config.providers:
+        values: dict[Path, str] = {
+            (*provider.at, "headers", name): text for name, text in provider.headers.items()
+        }
+        values |= {v.at: v.value for v in provider.variables if v.value is not None and not v.env}
+        values |= {(*s.at, "query", n): t for s in provider.endpoints for n, t in s.query.items()}
+        for path, text in values.items():
+            if SECRET.search(text):
+                yield subject.at(
+                    "X218",
+                    f"`{path[-1]}` of provider `{provider.name}` looks like a secret",
+                    _PROVIDERS,
+                    path,
+                    Place.VALUE,
+                    help="declare it under `credentials:` as {env: NAME} and use {{ credentials.… }}",
+                )
+
+
 CHECKS: tuple[Check, ...] = (
+    _literal_secret,
     _unknown_provider,
     _unknown_endpoint,
     _duplicate_route,
@@ -343,108 +363,10 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def check_templates(
-    config: Config, documents: Mapping[str, Document]
-) -> tuple[dict[Path, Template], list[Diagnostic]]:
-    """Compile every template of every provider, with what is wrong with each."""
-    templates: dict[Path, Template] = {}
-    found: list[Diagnostic] = []
-    for provider in config.providers:
-        for path, source, roots in _sources(provider):
-            template, problems = compile_template(source)
-            if template is not None:
-                problems = list(_misused_names(provider, template, roots))
-                templates[path] = template
-            found.extend(_in_template(documents[_PROVIDERS], path, p) for p in problems)
-    return templates, found
-
-
-def _sources(provider: Provider) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
-    """Each template with its place and the names it may start with."""
-    yield (*provider.at, "base_url"), provider.base_url, ("variables",)
-    for name, source in provider.headers.items():
-        roots = ("credentials", "variables", "model", "endpoint", "request")
-        yield (*provider.at, "headers", name), source, roots
-    for served in provider.endpoints:
-        yield served.path_at, served.path, ("variables", "model")
-        for name, source in served.query.items():
-            yield (*served.at, "query", name), source, ("variables",)
-
-
-def _misused_names(
-    provider: Provider, template: Template, roots: tuple[str, ...]
-) -> Iterator[Problem]:
-    known = {
-        "credentials": {credential.name for credential in provider.credentials},
-        "variables": {variable.name for variable in provider.variables},
-    }
-    for name in sorted(template.names):
-        if name[0] not in roots:
-            words = f"the name `{name[0]}` is not known here; there is " + ", ".join(
-                f"`{root}`" for root in roots
-            )
-            yield Problem("T302", words, name[0])
-        elif name[0] in known and (len(name) != 2 or name[1] not in known[name[0]]):
-            hint = nearest(name[-1], known[name[0]])
-            words = f"provider `{provider.name}` has no `{'.'.join(name)}`"
-            yield Problem("T302", words + (f"; did you mean `{hint}`?" if hint else ""), name[-1])
-        elif name[0] == "request" and (len(name) != 3 or name[1] != "headers"):
-            yield Problem("T302", "of a request only `request.headers['name']` is known", name[0])
-        elif name[0] in ("model", "endpoint") and len(name) != 1:
-            yield Problem("T302", f"`{name[0]}` is text and has nothing inside", name[0])
-        elif name == ("model",) and "request" not in roots and name not in template.segments:
-            yield Problem("T306", "write `{{ model | segment }}` in a path", "model")
-
-
-def _in_template(document: Document, path: Path, problem: Problem) -> Diagnostic:
-    """Point at the offending words when they stand on the line of the value."""
-    span = document.entry(path).value
-    line = document.lines[span.start.line - 1]
-    column = line.find(problem.text, span.start.column - 1) + 1 if problem.text else 0
-    if column:
-        start = type(span.start)(span.start.line, column)
-        span = Span(span.file, start, type(start)(start.line, column + len(problem.text)))
-    return Diagnostic(problem.code, problem.message, span, path=path)
-
-
-def check_routing_tests(plan: Plan, subject: Subject) -> Iterator[Diagnostic]:
-    """Findings for each entry of `tests:` that the Plan does not fulfil."""
-    for test in subject.config.tests:
-        for name, expected, actual in _differences(plan, test):
-            yield subject.at(
-                "X209",
-                f"{_titled(test)} expects {name} `{expected}`, but it is `{actual}`",
-                _ROUTES,
-                (*test.at, "expect", name),
-                Place.VALUE,
-            )
-
-
-def _differences(plan: Plan, test: RoutingTest) -> Sequence[tuple[str, str, str]]:
-    decision = plan.decide(test.endpoint, test.model)
-    upstream, refused = decision.upstream, decision.refusal
-    url = None
-    if upstream is not None:
-        path = upstream.path
-        text = path.decode() if isinstance(path, bytes) else path({"model": decision.sent_model})
-        query = "?" + upstream.query.decode() if upstream.query else ""
-        url = f"{upstream.origin}{text}{query}"
-    provider = decision.provider.name if decision.provider and not refused else None
-    actual = {
-        "provider": provider or f"refused with {refused}",
-        "url": url or (f"refused with {refused}" if refused else "unknown: a variable is not set"),
-        "model": decision.sent_model if not refused else f"refused with {refused}",
-        "error": refused or f"served by {provider}",
-    }
-    wanted = {
-        "provider": test.provider, "url": test.url, "model": test.sent_model, "error": test.error,
-    }  # fmt: skip
-    return [(n, w, actual[n]) for n, w in wanted.items() if w is not None and w != actual[n]]
-
-
 def _named(rule: ModelRule) -> str:
     return f"model rule `{rule.pattern}`"
 
 
-def _titled(test: RoutingTest) -> str:
+def titled(test: RoutingTest) -> str:
+    """How a message names an entry of `tests:`."""
     return f"test {int(test.at[1]) + 1}"

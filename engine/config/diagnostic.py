@@ -1,12 +1,30 @@
 """The one value in which every configuration problem is told, and its order."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.config.rules import RULES, Severity
 
-__all__ = ["Diagnostic", "Fix", "Place", "Position", "Related", "Severity", "Span", "in_order"]
+__all__ = [
+    "SECRET",
+    "Diagnostic",
+    "Fix",
+    "Place",
+    "Position",
+    "Related",
+    "Severity",
+    "Span",
+    "in_order",
+]
+
+
+# What keys of well-known services look like, and long mixed tokens that can only be one.
+SECRET = re.compile(
+    r"\b(?:sk|pk|rk|xai|gsk|hf|ghp|AKIA|AIza|eyJ)[-_A-Za-z0-9.]{12,}"
+    r"|(?=[A-Za-z0-9+/_=-]*[0-9])(?=[A-Za-z0-9+/_=-]*[A-Za-z])[A-Za-z0-9+/_=-]{32,}"
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)

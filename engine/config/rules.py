@@ -255,6 +255,13 @@ _CATALOGUE = (
         "`total` ends the exchange first, so a longer `first_byte` or `idle` can never act.",
     ),
     Rule(
+        "X218",
+        "literal-secret",
+        _ERROR,
+        "a secret is written in a configuration file",
+        "A file is copied, shown and kept in history. Take the value from the environment or a file of its own.",
+    ),
+    Rule(
         "T301",
         "template-syntax",
         _ERROR,

@@ -33,7 +33,7 @@ class Record:
     attempts: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
-    body_wait: float = 0.0
+    waited: float = 0.0
     called: float | None = None
     first_byte: float | None = None
     exception: str | None = None
@@ -70,7 +70,7 @@ class Record:
             "bytes_out": self.bytes_out,
             "ms_first_byte": self._since(self.first_byte),
             "ms_total": self._since(ended),
-            "ms_engine": self._since(self.called, self.body_wait),
+            "ms_engine": self._since(self.called, self.waited),
         }
         if self.exception:
             entry["exception"] = self.exception

@@ -116,6 +116,7 @@ class Call:
             self._end_cancelled()
         except Exception:  # noqa: BLE001 the outermost frame: a bug becomes a 500 with an id
             self.record.note_bug()
+            self.record.outcome = "internal_error"
             words = f"the gateway failed; its log has the details under {self.record.request_id}"
             await self._fail(GatewayError("internal_error", words))
         finally:
@@ -172,7 +173,7 @@ class Call:
         begun = monotonic()
         intake = Intake(self._receive, endpoint.max_body, endpoint.caller_idle, endpoint.name)
         inbound = await read_inbound(endpoint, self._headers, intake, self._plan.caller_fields)
-        self.record.body_wait = monotonic() - begun
+        self.record.waited = monotonic() - begun
         if inbound.complete:
             self._start_watch()
         return inbound
@@ -218,10 +219,12 @@ class Call:
         attempt = outbound.attempt(inbound)
         limiter = self._gateway.limiters[target.provider.name]
         self.record.attempts += 1
+        queued = monotonic()
         try:
             await limiter.acquire()
         except UpstreamError as error:
             return error.failure
+        self.record.waited += monotonic() - queued
         try:
             return await self._exchange(attempt, outbound)
         finally:

@@ -1,20 +1,14 @@
 """Diagnostics for a person at a terminal: the line, an underline, and how to mend it."""
 
-import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from engine.config.diagnostic import Diagnostic, Severity, Span
+from engine.config.diagnostic import SECRET, Diagnostic, Severity, Span
 from engine.config.document import Document
 
 _COLOURS = {Severity.ERROR: "31", Severity.WARNING: "33", Severity.NOTE: "36"}
 TAB = "    "
-# What keys of well-known services look like, and long mixed tokens that can only be one.
-_SECRET = re.compile(
-    r"\b(?:sk|pk|rk|xai|gsk|hf|ghp|AKIA|AIza|eyJ|Bearer )[-_A-Za-z0-9.]{8,}"
-    r"|(?=[A-Za-z0-9+/_=-]*[0-9])(?=[A-Za-z0-9+/_=-]*[A-Za-z])[A-Za-z0-9+/_=-]{32,}"
-)
 
 
 def render_text(
@@ -95,7 +89,7 @@ def _excerpt(
 
 def _shown(text: str) -> str:
     """Secrets masked, tabs widened and control characters made harmless to a terminal."""
-    text = _SECRET.sub(lambda match: "*" * len(match[0]), text)
+    text = SECRET.sub(lambda match: "*" * len(match[0]), text)
     return "".join(
         TAB if c == "\t" else c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text
     )

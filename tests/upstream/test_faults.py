@@ -31,7 +31,7 @@ version: 1
 providers:
   hostile: {{base_url: "http://127.0.0.1:{port}", client: {client}, endpoints: {{talk: /talk, claude: /claude}}}}
   refused: {{base_url: "http://127.0.0.1:{closed}", client: {client}, endpoints: {{talk: /talk}}}}
-  nowhere: {{base_url: "http://nowhere.invalid.localhost.test.internal", client: {client}, endpoints: {{talk: /talk}}}}
+  nowhere: {{base_url: "http://nowhere.invalid.localhost.test.internal", timeouts: {{connect: 20s}}, client: {client}, endpoints: {{talk: /talk}}}}
   plain: {{base_url: "https://127.0.0.1:{port}", client: {client}, endpoints: {{talk: /talk}}}}
   full: {{base_url: "http://127.0.0.1:{full}", client: {client}, endpoints: {{talk: /talk}}}}
 """

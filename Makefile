@@ -1,0 +1,88 @@
+# Works on a fresh machine with make and Python 3.11 to 3.14; everything lands in .venv.
+#
+#   make serve                     try the gateway, with a built-in upstream and no provider key
+#   make serve PORT=9000           somewhere else
+#   make test ARGS="-k readme"     some of the tests
+#   make PYTHON=python3.13 serve   with another Python
+
+PYTHON ?= python3
+# Plain assignments, since some shells export HOST for their own use.
+HOST = 127.0.0.1
+PORT = 8080
+ARGS =
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+UV := $(firstword $(wildcard $(BIN)/uv) uv)
+COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --upgrade \
+	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+
+# Stamps: nothing is installed again until a lock or pyproject.toml changes.
+MADE := $(VENV)/.stamp-made
+RUNTIME := $(VENV)/.stamp-runtime
+PACKAGE := $(VENV)/.stamp-package
+DEV := $(VENV)/.stamp-dev
+
+.PHONY: help serve check test lint format docs lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make serve    run the gateway on $(HOST):$(PORT) with a built-in upstream"
+	@echo "make check    check routes.yaml, providers.yaml and keys.yaml"
+	@echo "make test     run the tests"
+	@echo "make lint     ruff and mypy"
+	@echo "make format   let ruff format the code"
+	@echo "make docs     write docs/configuration.md and docs/codes.md again"
+	@echo "make lock     resolve both lock files again (needs uv)"
+	@echo "make clean    remove .venv and caches"
+
+serve: $(PACKAGE)
+	@exec $(BIN)/engine serve --mock --host $(HOST) --port $(PORT)
+
+check: $(PACKAGE)
+	@$(BIN)/engine check
+
+test: $(DEV) $(PACKAGE)
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+lint: $(DEV) $(PACKAGE)
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { echo "not formatted; run: make format"; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+	@echo "lint: ok"
+
+format: $(DEV)
+	@$(BIN)/ruff format --quiet
+
+docs: $(PACKAGE)
+	@$(BIN)/python docs/generate.py
+
+lock:
+	@$(COMPILE) --group build --output-file requirements.lock
+	@$(COMPILE) --group dev --constraints requirements.lock --output-file requirements-dev.lock
+
+clean:
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	@find engine tests docs -name __pycache__ -prune -exec rm -rf {} +
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is not Python 3.11 or newer; name one: make PYTHON=python3.13"; exit 1; }
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(RUNTIME): $(MADE) requirements.lock
+	@echo "installing requirements.lock"
+	@$(PIP) install --require-hashes -r requirements.lock
+	@touch $@
+
+$(PACKAGE): $(RUNTIME) pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): $(RUNTIME) requirements-dev.lock
+	@echo "installing requirements-dev.lock"
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@

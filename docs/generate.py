@@ -1,0 +1,190 @@
+"""Writes docs/configuration.md from schemas/ and docs/codes.md from the catalogue of findings.
+
+    python docs/generate.py
+
+Run it with `make docs` after a change of either; a test compares the files with what it makes.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from engine.config.rules import RULES
+from engine.config.schema import read_schema
+
+HERE = Path(__file__).parent
+Schema = dict[str, Any]
+
+FILES = ("routes", "providers", "keys")
+PHASES = {
+    "F": "Files",
+    "Y": "YAML",
+    "S": "Schema",
+    "X": "References between entries",
+    "T": "Templates",
+    "E": "Environment of this machine",
+}
+NOTICE = "<!-- Written by docs/generate.py; change its source and run `make docs`. -->"
+
+CONFIGURATION = f"""{NOTICE}
+
+# Configuration reference
+
+A configuration is a folder with `routes.yaml` and `providers.yaml`, and `keys.yaml` where callers need keys.
+This page lists every key. `engine schema routes` prints the JSON Schema it is made from, which editors use for
+completion; `engine check` says what is wrong with a file and where.
+
+In the tables, `NAME` stands for a name of your own and `[]` for each item of a list. Durations are written with
+their unit (`500ms`, `30s`, `10m`, `1h`), and so are sizes (`512KiB`, `32MiB`, `1GiB`). Keys that are not listed here
+are errors, never ignored.
+"""
+
+CODES = f"""{NOTICE}
+
+# Findings of `engine check`
+
+An **error** stops `engine serve`, a **warning** does not, and a **note** tells something about this machine.
+A code is never given to another finding.
+"""
+
+
+def render_configuration() -> str:
+    """The text of docs/configuration.md."""
+    return "\n".join([CONFIGURATION, *(_file(name) for name in FILES), _timeouts()])
+
+
+def render_codes() -> str:
+    """The text of docs/codes.md."""
+    parts = [CODES]
+    for letter, title in PHASES.items():
+        parts.append(f"## {title}\n")
+        parts.extend(
+            f"### {rule.code} {rule.name}\n\n"
+            f"**{rule.severity}**: {rule.summary}. {rule.explanation}\n"
+            for rule in RULES.values()
+            if rule.code.startswith(letter)
+        )
+    return "\n".join(parts)
+
+
+def _file(name: str) -> str:
+    schema = json.loads(read_schema(name))
+    lines = [f"## {name}.yaml", "", schema["description"], ""]
+    for key, value in schema["properties"].items():
+        resolved = _resolve(schema, value)
+        required = ", required" if key in schema["required"] else ""
+        lines += [f"### {name}.yaml: `{key}`", "", f"*{_kind(resolved)}{required}.* "]
+        lines[-1] += resolved["description"]
+        lines += ["", *_example(key, resolved)]
+        lines += _table(_rows(schema, resolved, ""))
+    return "\n".join(lines)
+
+
+def _timeouts() -> str:
+    """The one shape that stands in several places, told once."""
+    schema = json.loads(read_schema("routes"))
+    rows = _rows(schema, schema["$defs"]["timeouts"], "")
+    return "\n".join(["## Time limits", "", "The keys of every `timeouts`.", "", *_table(rows)])
+
+
+def _table(rows: Iterator[str]) -> list[str]:
+    body = list(rows)
+    return ["| key | takes | what it does |", "|---|---|---|", *body, ""] if body else []
+
+
+def _example(key: str, schema: Schema) -> list[str]:
+    return ["```yaml", *_block({key: schema["examples"][0]}), "```", ""]
+
+
+def _rows(root: Schema, schema: Schema, path: str) -> Iterator[str]:
+    """A table row for each key below `schema`, depth first."""
+    for key, value, is_required in _keys(schema):
+        child = _resolve(root, value)
+        place = f"{path}.{key}".removeprefix(".").replace(".[]", "[]")
+        if "description" in child:
+            takes = _kind(child) + (", required" if is_required else "")
+            yield f"| `{place}` | {takes} | {_cell(child)} |"
+        if child.get("x-def") != "timeouts":
+            yield from _rows(root, child, place)
+
+
+def _keys(schema: Schema) -> Iterator[tuple[str, Schema, bool]]:
+    required = schema.get("required", [])
+    for key, value in schema.get("properties", {}).items():
+        yield key, value, key in required
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield "NAME", schema["additionalProperties"], False
+    if isinstance(schema.get("items"), dict):
+        yield "[]", schema["items"], False
+
+
+def _cell(schema: Schema) -> str:
+    example = schema.get("examples", [None])[0]
+    text = str(schema["description"])
+    if schema.get("x-def") == "timeouts":
+        text += " Keys: [time limits](#time-limits)."
+    if example is not None:
+        text += f" Example: `{_flow(example)}`"
+    return text.replace("|", "\\|")
+
+
+def _resolve(root: Schema, schema: Schema) -> Schema:
+    """The schema with its `$ref` followed; its own words win over those of the definition."""
+    if "$ref" not in schema:
+        return schema
+    name = schema["$ref"].removeprefix("#/$defs/")
+    return {"x-def": name, **_resolve(root, root["$defs"][name]), **schema}
+
+
+def _kind(schema: Schema) -> str:
+    if schema.get("x-def") in ("duration", "size", "name", "model"):
+        return str(schema["x-def"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    words = {
+        "object": "mapping",
+        "array": "list",
+        "string": "text",
+        "boolean": "`true` or `false`",
+        "integer": "whole number",
+    }
+    return " or ".join(words[kind] for kind in kinds)
+
+
+def _block(mapping: Schema) -> Iterator[str]:
+    """A mapping over several lines, with what is simple in flow style."""
+    for key, value in mapping.items():
+        if isinstance(value, dict) and any(isinstance(v, dict) for v in value.values()):
+            yield f"{_flow(key)}:"
+            yield from (f"  {line}" for line in _block(value))
+        elif isinstance(value, list) and any(isinstance(v, dict) for v in value):
+            yield f"{_flow(key)}:"
+            yield from (f"  - {_flow(item)}" for item in value)
+        else:
+            yield f"{_flow(key)}: {_flow(value)}"
+
+
+def _flow(value: Any) -> str:
+    """`value` as YAML in one line; JSON quoting is YAML too."""
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{_flow(k)}: {_flow(v)}" for k, v in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(_flow(item) for item in value) + "]"
+        case str() if value.replace("_", "").replace("-", "").isalnum() and value[0].isalpha():
+            return value
+    return json.dumps(value)
+
+
+def main() -> None:
+    """Write both files."""
+    (HERE / "configuration.md").write_text(render_configuration(), "utf-8")
+    (HERE / "codes.md").write_text(render_codes(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

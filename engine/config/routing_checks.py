@@ -1,0 +1,45 @@
+"""Runs the `tests:` of routes.yaml against a Plan, without any network."""
+
+from collections.abc import Iterator, Sequence
+
+from engine.config.checks import Subject, titled
+from engine.config.diagnostic import Diagnostic, Place
+from engine.config.model import RoutingTest
+from engine.plan import Plan
+
+_ROUTES = "routes.yaml"
+
+
+def check_routing_tests(plan: Plan, subject: Subject) -> Iterator[Diagnostic]:
+    """Findings for each entry of `tests:` that the Plan does not fulfil."""
+    for test in subject.config.tests:
+        for name, expected, actual in _differences(plan, test):
+            yield subject.at(
+                "X209",
+                f"{titled(test)} expects {name} `{expected}`, but it is `{actual}`",
+                _ROUTES,
+                (*test.at, "expect", name),
+                Place.VALUE,
+            )
+
+
+def _differences(plan: Plan, test: RoutingTest) -> Sequence[tuple[str, str, str]]:
+    decision = plan.decide(test.endpoint, test.model)
+    upstream, refused = decision.upstream, decision.refusal
+    url = None
+    if upstream is not None:
+        path = upstream.path
+        text = path.decode() if isinstance(path, bytes) else path({"model": decision.sent_model})
+        query = "?" + upstream.query.decode() if upstream.query else ""
+        url = f"{upstream.origin}{text}{query}"
+    provider = decision.provider.name if decision.provider and not refused else None
+    actual = {
+        "provider": provider or f"refused with {refused}",
+        "url": url or (f"refused with {refused}" if refused else "unknown: a variable is not set"),
+        "model": decision.sent_model if not refused else f"refused with {refused}",
+        "error": refused or f"served by {provider}",
+    }
+    wanted = {
+        "provider": test.provider, "url": test.url, "model": test.sent_model, "error": test.error,
+    }  # fmt: skip
+    return [(n, w, actual[n]) for n, w in wanted.items() if w is not None and w != actual[n]]

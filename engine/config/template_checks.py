@@ -1,0 +1,75 @@
+"""Compiles every template of a Config and says what each may not do where it stands."""
+
+from collections.abc import Iterator, Mapping
+
+from engine.config.diagnostic import Diagnostic, Position, Span
+from engine.config.document import Document, Path
+from engine.config.model import Config, Provider
+from engine.config.template import Problem, Template, compile_template
+from engine.suggest import nearest
+
+_PROVIDERS = "providers.yaml"
+
+
+def check_templates(
+    config: Config, documents: Mapping[str, Document]
+) -> tuple[dict[Path, Template], list[Diagnostic]]:
+    """Compile every template of every provider, with what is wrong with each."""
+    templates: dict[Path, Template] = {}
+    found: list[Diagnostic] = []
+    for provider in config.providers:
+        for path, source, roots in _sources(provider):
+            template, problems = compile_template(source)
+            if template is not None:
+                problems = list(_misused_names(provider, template, roots))
+                templates[path] = template
+            found.extend(_in_template(documents[_PROVIDERS], path, p) for p in problems)
+    return templates, found
+
+
+def _sources(provider: Provider) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+    """Each template with its place and the names it may start with."""
+    yield (*provider.at, "base_url"), provider.base_url, ("variables",)
+    for name, source in provider.headers.items():
+        roots = ("credentials", "variables", "model", "endpoint", "request")
+        yield (*provider.at, "headers", name), source, roots
+    for served in provider.endpoints:
+        yield served.path_at, served.path, ("variables", "model")
+        for name, source in served.query.items():
+            yield (*served.at, "query", name), source, ("variables",)
+
+
+def _misused_names(
+    provider: Provider, template: Template, roots: tuple[str, ...]
+) -> Iterator[Problem]:
+    known = {
+        "credentials": {credential.name for credential in provider.credentials},
+        "variables": {variable.name for variable in provider.variables},
+    }
+    for name in sorted(template.names):
+        if name[0] not in roots:
+            words = f"the name `{name[0]}` is not known here; there is " + ", ".join(
+                f"`{root}`" for root in roots
+            )
+            yield Problem("T302", words, name[0])
+        elif name[0] in known and (len(name) != 2 or name[1] not in known[name[0]]):
+            hint = nearest(name[-1], known[name[0]])
+            words = f"provider `{provider.name}` has no `{'.'.join(name)}`"
+            yield Problem("T302", words + (f"; did you mean `{hint}`?" if hint else ""), name[-1])
+        elif name[0] == "request" and (len(name) != 3 or name[1] != "headers"):
+            yield Problem("T302", "of a request only `request.headers['name']` is known", name[0])
+        elif name[0] in ("model", "endpoint") and len(name) != 1:
+            yield Problem("T302", f"`{name[0]}` is text and has nothing inside", name[0])
+        elif name == ("model",) and "request" not in roots and name not in template.segments:
+            yield Problem("T306", "write `{{ model | segment }}` in a path", "model")
+
+
+def _in_template(document: Document, path: Path, problem: Problem) -> Diagnostic:
+    """Point at the offending words when they stand on the line of the value."""
+    span = document.entry(path).value
+    line = document.lines[span.start.line - 1]
+    column = line.find(problem.text, span.start.column - 1) + 1 if problem.text else 0
+    if column:
+        start = Position(span.start.line, column)
+        span = Span(span.file, start, Position(start.line, column + len(problem.text)))
+    return Diagnostic(problem.code, problem.message, span, path=path)

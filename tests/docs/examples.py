@@ -1,0 +1,135 @@
+"""Finds the fenced examples of a Markdown page, and runs a page's examples as one session.
+
+An HTML comment before a fence says how to treat it:
+
+    test: make          each line must be a target of the Makefile; CI runs them
+    test: background    the last line is a server; it must become ready and stop well
+    test: into FILE     the YAML is added to FILE of the session's configuration
+    test: output        the last commands printed these lines
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.config.diagnostic import Severity
+from engine.config.document import parse_document
+from engine.load import load
+from engine.serve import free_port, wait_until_ready
+from tests.servers import KEY, ROOT, Server, ship
+
+_FENCE = re.compile(
+    r"(?:<!-- test: (?P<mark>.+?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
+)
+_LINE = re.compile(r"yaml:\d+")  # moves with every edit of a file
+WRITTEN_URL = "http://127.0.0.1:8080"
+WRITTEN_KEY = "sk-orq-..."
+
+
+@dataclass(frozen=True)
+class Example:
+    """One fenced block: `place` is its page and line."""
+
+    place: str
+    language: str
+    mark: str
+    text: str
+
+
+def examples(page: Path) -> list[Example]:
+    """The fenced blocks of `page`, in order."""
+    text = page.read_text("utf-8")
+    found = []
+    for match in _FENCE.finditer(text):
+        line = text.count("\n", 0, match.start("language")) + 1
+        place = f"{page.name}:{line}"
+        found.append(Example(place, match["language"], match["mark"] or "", match["text"]))
+    return found
+
+
+class Session:
+    """A folder with the shipped configuration, where a page's examples run one after another."""
+
+    def __init__(self, folder: Path, served: Server) -> None:
+        self._folder = ship(folder)
+        self._served = served
+        self._output = ""
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        self._env = {"PATH": path, "HOME": str(folder), "KEY": KEY}
+        (folder / ".curlrc").write_text("silent\nshow-error\nfail\n")
+
+    def run(self, example: Example) -> None:
+        """Run or load one example; fails the test when it does not do what the page says."""
+        word, _, argument = example.mark.partition(" ")
+        match example.language, word:
+            case "sh", "make":
+                for line in example.text.splitlines():
+                    self._bash(f"make --dry-run --directory {ROOT} {line.removeprefix('make ')}")
+            case "sh", "background":
+                self._serve(example)
+            case "sh", "":
+                self._output = self._bash(self._here(example.text))
+            case "python", "":
+                self._call(sys.executable, "-c", self._here(example.text))
+            case "yaml", "into":
+                self._add(argument, example.text)
+            case "yaml", "":
+                document, found = parse_document(example.place, example.text.encode())
+                assert document is not None
+                assert not found, example.place
+            case "text", "output":
+                shown, printed = (_LINE.sub("yaml:N", t) for t in (example.text, self._output))
+                assert shown in printed, f"{example.place}:\n{self._output}"
+            case "json", _:
+                pass  # compared with the code by tests of their own
+            case _:
+                raise AssertionError(f"{example.place}: nothing says how to test this")
+
+    def _here(self, text: str) -> str:
+        """The text with the address and key of the server under test."""
+        return text.replace(WRITTEN_URL, self._served.url).replace(WRITTEN_KEY, KEY)
+
+    def _bash(self, script: str) -> str:
+        return self._call("bash", "-euo", "pipefail", "-c", script)
+
+    def _call(self, *command: str) -> str:
+        done = subprocess.run(
+            command, capture_output=True, cwd=self._folder, env=self._env, check=False
+        )
+        output = done.stdout.decode("utf-8", "replace")
+        assert done.returncode == 0, f"{command[-1]}\n{output}{done.stderr.decode()}"
+        return output
+
+    def _serve(self, example: Example) -> None:
+        port = free_port()
+        options = f"--port {port} --drain-delay 0"
+        script = example.text.replace("engine serve", f"exec engine serve {options}")
+        command = ["bash", "-euo", "pipefail", "-c", script]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            command, cwd=self._folder, env=self._env, stdout=pipe, stderr=pipe
+        ) as process:
+            ready = wait_until_ready("127.0.0.1", port, "/readyz")
+            process.terminate()
+            _, errors = process.communicate(timeout=15)
+        assert ready, f"{example.place}: {errors.decode()}"
+        assert process.returncode == 0
+
+    def _add(self, name: str, text: str) -> None:
+        """Add YAML to a file: as a whole, or each section's entries to the section of that name."""
+        file = self._folder / name
+        if text.startswith("version:"):
+            file.write_text(text, "utf-8")
+        else:
+            head, _, entries = text.partition("\n")
+            old = file.read_text("utf-8")
+            assert old.count(f"\n{head}\n") == 1
+            file.write_text(old.replace(f"\n{head}\n", f"\n{head}\n{entries}"), "utf-8")
+        loaded = load(self._folder, {}, time.time())
+        assert not [
+            d for d in loaded.diagnostics if d.severity is Severity.ERROR and d.span.file == name
+        ]

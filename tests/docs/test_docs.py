@@ -1,0 +1,253 @@
+"""The pages say what the program does: examples run, tables and lists match the code."""
+
+import json
+import re
+import runpy
+import shutil
+import time
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import httpx2
+import pytest
+
+from engine.cli import main
+from engine.config.model import DEFAULT_LIMITS, DEFAULT_TIMEOUTS, parse_duration
+from engine.gateway.access import Record
+from engine.gateway.errors import CATALOGUE, GatewayError, error_body
+from engine.load import load
+from engine.plan import Dialect
+from engine.upstream import Failure
+from tests.docs.examples import Example, Session, examples
+from tests.servers import ROOT, Server
+
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+OTHERS = [ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"]
+OPERATIONS = (DOCS / "operations.md").read_text("utf-8")
+ERRORS = (DOCS / "errors.md").read_text("utf-8")
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def rows(text: str, first: str) -> list[list[str]]:
+    """The rows of every table whose header starts with column `first`."""
+    found: list[list[str]] = []
+    for table in re.findall(r"^\|.*\|(?:\n\|.*\|)*", text, re.M):
+        head, _, *body = table.splitlines()
+        if head.startswith(f"| {first} |"):
+            found += [[bare(cell) for cell in line.strip("|").split("|")] for line in body]
+    return found
+
+
+def bare(cell: str) -> str:
+    """The text of a cell, without backticks when all of it is code."""
+    code = re.fullmatch(r"`([^`]*)`", cell.strip())
+    return code[1] if code else cell.strip()
+
+
+def marked(page: Path, mark: str) -> Example:
+    """The one example of a page with this mark."""
+    (found,) = [example for example in examples(page) if example.mark == mark]
+    return found
+
+
+# -- examples ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.name))
+def test_examples_do_what_the_page_says(page: Path, served: Server, tmp_path: Path) -> None:
+    found = examples(page)
+    if any("curl " in example.text for example in found) and shutil.which("curl") is None:
+        pytest.skip("there is no curl on this machine")
+    session = Session(tmp_path, served)
+    for example in found:
+        session.run(example)
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda page: str(page.name))
+def test_every_fence_is_seen_and_every_link_leads_somewhere(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert len(re.findall(r"^```", text, re.M)) == 2 * len(examples(page))
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (page.parent / target).exists(), target
+
+
+def test_generated_pages_are_what_the_script_makes() -> None:
+    made = runpy.run_path(str(DOCS / "generate.py"))
+    for name in ("configuration", "codes"):
+        written = (DOCS / f"{name}.md").read_text("utf-8")
+        assert written == made[f"render_{name}"](), f"docs/{name}.md is old; run `make docs`"
+
+
+# -- errors --------------------------------------------------------------------------------------
+
+
+def test_every_error_code_is_explained_with_its_status_and_no_other() -> None:
+    table = rows(ERRORS, "code")
+    assert sorted(row[0] for row in table) == sorted(CATALOGUE)
+    assert {row[0]: int(row[1]) for row in table} == {c: k.status for c, k in CATALOGUE.items()}
+
+
+def test_the_page_says_which_errors_may_have_cost_money() -> None:
+    for code, *_, again in rows(ERRORS, "code"):
+        kind = CATALOGUE[code]
+        assert again.startswith("no: may have been processed") == kind.sent, code
+        assert ("retry-after" in again) == (kind.retry_after is not None), code
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+def test_the_envelopes_are_those_of_the_page(dialect: Dialect) -> None:
+    shown = json.loads(marked(DOCS / "errors.md", f"envelope {dialect}").text)
+    error = GatewayError("model_required", "the request names no `model`", param="model")
+    assert shown == json.loads(error_body(error, dialect, "req_0123456789abcdef01234567"))
+
+
+# -- operations ----------------------------------------------------------------------------------
+
+
+def test_the_page_has_every_field_of_an_access_record() -> None:
+    record = Record(request_id="req_x")
+    plain = json.loads(record.line(time.monotonic()))
+    record.exception = "ValueError at app.py:1"
+    with_bug = json.loads(record.line(time.monotonic()))
+    assert [row[0] for row in rows(OPERATIONS, "field")] == list(with_bug)
+    assert list(json.loads(marked(DOCS / "operations.md", "record").text)) == list(plain)
+    times = {"started", "waited", "called", "first_byte"}
+    assert {field.name for field in fields(Record)} - set(with_bug) == times
+
+
+def test_the_page_has_every_outcome() -> None:
+    source = "".join(
+        (ROOT / "engine/gateway" / name).read_text("utf-8") for name in ("access.py", "app.py")
+    )
+    literal = re.findall(r'outcome(?:: str)? = "(\w+)"', source)
+    literal += re.findall(r'outcome = .* else "(\w+)"', source)
+    known = {*literal, *(failure.outcome for failure in Failure)}
+    assert {row[0] for row in rows(OPERATIONS, "outcome")} == known
+
+
+def test_the_page_has_the_defaults_of_timeouts_and_limits() -> None:
+    shown = {row[0]: parse_duration(row[1]) for row in rows(OPERATIONS, "key")}
+    assert shown == {
+        field.name: getattr(DEFAULT_TIMEOUTS, field.name) for field in fields(DEFAULT_TIMEOUTS)
+    }
+    text = " ".join(" ".join(row) for row in rows(OPERATIONS, "what"))
+    assert f"`in_flight`, {DEFAULT_LIMITS.in_flight} by default" in text
+    assert f"`queue`, {DEFAULT_LIMITS.queue} by default" in text
+    assert f"`wait` ({DEFAULT_LIMITS.wait:g} s)" in text
+
+
+def test_readiness_has_the_shape_of_the_page(served: Server) -> None:
+    shown = json.loads(marked(DOCS / "operations.md", "shape").text)
+    answer = httpx2.get(served.url + "/readyz").json()
+    assert {**answer, "config": ""} == {**shown, "config": ""}
+
+
+def commands(group: click.Group, name: str = "engine") -> list[tuple[str, click.Command]]:
+    found: list[tuple[str, click.Command]] = []
+    for word, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found += commands(command, f"{name} {word}")
+        else:
+            found.append((f"{name} {word}", command))
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), commands(main), ids=str)
+def test_every_command_and_option_is_explained(name: str, command: click.Command) -> None:
+    section = OPERATIONS.partition(f"### `{name}`\n")[2].partition("\n### ")[0]
+    assert section, f"operations.md has no section `{name}`"
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            for spelling in (*parameter.opts, *parameter.secondary_opts):
+                assert f"`{spelling}" in section, spelling
+
+
+def test_no_command_is_explained_that_does_not_exist() -> None:
+    explained = re.findall(r"^### `(engine .+)`$", OPERATIONS, re.M)
+    assert sorted(explained) == sorted(name for name, _ in commands(main))
+
+
+@pytest.mark.parametrize(
+    "text", [README, OPERATIONS, ERRORS], ids=["README", "operations", "errors"]
+)
+def test_no_command_is_spoken_of_that_does_not_exist(text: str) -> None:
+    assert set(re.findall(r"\bengine ([a-z]+)\b", re.sub(r"--\S+", "", text))) <= set(main.commands)
+
+
+# -- README --------------------------------------------------------------------------------------
+
+
+def test_the_table_of_endpoints_is_the_shipped_configuration() -> None:
+    loaded = load(ROOT, {}, time.time())
+    assert loaded.plan is not None
+    providers = list(loaded.plan.providers)
+    shown = {row[0]: row for row in rows(README, "path")}
+    assert len(shown) == len(loaded.plan.endpoints)
+    for path, methods in loaded.plan.endpoints.items():
+        ((method, endpoint),) = methods.items()
+        _, takes, _, served_by = shown[path.decode()]
+        assert method == "POST"
+        assert set(takes.lower().split(" or ")) == endpoint.bodies, path
+        listed = served_by.removeprefix("all but ").split(", ")
+        if served_by.startswith("all but "):
+            listed = [name for name in providers if name not in listed]
+        serving = [n for n, p in loaded.plan.providers.items() if endpoint.name in p.upstreams]
+        assert listed == serving, path
+
+
+def test_the_calls_in_the_readme_are_those_that_serve_prints() -> None:
+    printed = (ROOT / "engine/mock/curl.txt").read_text("utf-8")
+    printed = printed.format(url="http://127.0.0.1:8080", key="$KEY")
+    assert f"```sh\n{printed.strip()}\n```" in README
+
+
+# -- ARCHITECTURE --------------------------------------------------------------------------------
+
+
+def test_the_rooms_are_those_of_the_tree() -> None:
+    rooms = " ".join(" ".join(row) for row in rows(ARCHITECTURE, "room"))
+    for module in (ROOT / "engine").rglob("*.py"):
+        name = module.relative_to(ROOT).as_posix()
+        inner = module.parent != ROOT / "engine"
+        if inner and module.stem == "__init__":
+            continue
+        assert re.search(rf"\b{module.stem}\b" if inner else re.escape(name), rooms), name
+    for name in re.findall(r"engine/[\w/.]+", rooms):
+        assert (ROOT / name).exists(), name
+
+
+def test_each_package_has_the_owner_that_the_page_names() -> None:
+    table = {row[0]: row[1] for row in rows(ARCHITECTURE, "package")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    declared = {re.split("[>=;]", item)[0].strip() for item in project["project"]["dependencies"]}
+    assert set(table) == declared
+    for module in (ROOT / "engine").rglob("*.py"):
+        name = module.relative_to(ROOT / "engine").with_suffix("").as_posix()
+        for package, owner in table.items():
+            imported = {"pyyaml": "yaml"}.get(package, package)
+            if re.search(rf"^\s*(?:import|from) {imported}\b", module.read_text("utf-8"), re.M):
+                assert name == owner, f"{package} is imported in engine/{name}.py"
+
+
+# -- locks ---------------------------------------------------------------------------------------
+
+
+def test_the_locks_hold_every_declared_dependency_with_hashes() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    groups = project["dependency-groups"]
+    runtime = project["project"]["dependencies"] + groups["build"]
+    wanted = {
+        "requirements.lock": runtime,
+        "requirements-dev.lock": runtime
+        + [item for item in groups["dev"] if isinstance(item, str)],
+    }
+    for name, declared in wanted.items():
+        lock = (ROOT / name).read_text("utf-8")
+        pinned = re.findall(r"^([a-z0-9-]+)==.*\\\n    --hash=sha256:", lock, re.M)
+        needed = {re.match(r"[\w.-]+", item)[0].lower() for item in declared}  # type: ignore[index]
+        assert needed <= set(pinned), f"{name} is old; run `make lock`"
+        assert not re.search(r"https?://|--index|--find-links", lock)
