@@ -44,7 +44,7 @@ def main() -> None:
     \b
     engine serve --mock          try it, with a built-in upstream and no provider key
     engine check                 is my configuration right?
-    engine route POST /v1/chat/completions --model gpt-4o     where would this request go?
+    engine route POST PATH --model NAME     where would this request go?
     """
 
 

@@ -115,7 +115,7 @@ def mock_process() -> Iterator[int]:
     command = [sys.executable, "-m", "engine", "mock", "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 our own module
     try:
-        if not wait_until_ready("127.0.0.1", port, "/__mock/status"):
+        if not wait_until_ready(process, port, "/__mock/status"):
             raise ServeError("the mock upstream did not start")
         yield port
     finally:
@@ -131,11 +131,13 @@ def free_port() -> int:
         return port
 
 
-def wait_until_ready(host: str, port: int, path: str, seconds: float = 15) -> bool:
-    """Whether GET `path` answers 200 within `seconds`."""
+def wait_until_ready(
+    process: "subprocess.Popen[bytes]", port: int, path: str, seconds: float = 15
+) -> bool:
+    """Whether GET `path` on the loopback interface answers 200 while `process` runs."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        connection = http.client.HTTPConnection(host, port, timeout=1)
+    while time.monotonic() < end and process.poll() is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
         with (
             contextlib.suppress(OSError, http.client.HTTPException),
             contextlib.closing(connection),

@@ -98,7 +98,7 @@ def started(log: Path, ready: str, *arguments: str, environ: Mapping[str, str]) 
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=env, cwd=ROOT)
     try:
-        assert wait_until_ready("127.0.0.1", port, ready), log.read_text()
+        assert wait_until_ready(process, port, ready), log.read_text()
         yield Server(port, process, log)
     finally:
         if process.poll() is None:

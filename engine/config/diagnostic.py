@@ -22,7 +22,7 @@ __all__ = [
 
 # What keys of well-known services look like, and long mixed tokens that can only be one.
 SECRET = re.compile(
-    r"\b(?:sk|pk|rk|xai|gsk|hf|ghp|AKIA|AIza|eyJ)[-_A-Za-z0-9.]{12,}"
+    r"\b(?:sk|pk|rk|gsk|hf|ghp|AKIA|AIza|eyJ)[-_A-Za-z0-9.]{12,}"
     r"|(?=[A-Za-z0-9+/_=-]*[0-9])(?=[A-Za-z0-9+/_=-]*[A-Za-z])[A-Za-z0-9+/_=-]{32,}"
 )
 
@@ -75,7 +75,7 @@ class Diagnostic:
     """One finding. `message` stands alone in a log: it names the object and never echoes a value.
 
     `label` is written beside the underline, `help` says how to mend it, `path` is the place in
-    the document's data (`("endpoints", "ocr", "path")`).
+    the document's data (`("endpoints", "search", "path")`).
     """
 
     code: str

@@ -183,7 +183,7 @@ def _kind_of(value: Data) -> str:
 
 
 def describe(data: Data, path: Path) -> str:
-    """The words for a place: "`timeouts` of endpoint `ocr`", "model rule `gpt-`"."""
+    """The words for a place: "`timeouts` of endpoint `search`", "model rule `a-`"."""
     match path:
         case ():
             return "the file"

@@ -1,0 +1,131 @@
+"""No endpoint and no provider of the shipped YAML is known to the Python code.
+
+A name made of one ordinary English word may stand in prose, but never as text of its own or as a
+part of a path. A compound name may not stand anywhere.
+"""
+
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import pytest
+import yaml
+
+from tests.servers import ROOT
+
+# Words that a comment, a docstring or a variable may use in their everyday sense.
+ORDINARY = {"completions", "embeddings", "messages", "moderations", "responses", "together"}
+# The two error envelopes are named after the APIs that defined them.
+DIALECTS = {"openai", "anthropic"}
+DIALECT_HOMES = {"engine/plan.py", "engine/gateway/errors.py"}
+DIALECT_MEMBER = re.compile(r"\bDialect\.(OPENAI|ANTHROPIC)\b")
+TEXT = re.compile(r"(?i:[rbuf]*)(\"\"\"|'''|\"|')(.*)\1", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Word:
+    """A name of the YAML found where it should not be."""
+
+    file: str
+    line: int
+    name: str
+
+
+@cache
+def names() -> set[str]:
+    routes = yaml.safe_load((ROOT / "routes.yaml").read_text("utf-8"))
+    providers = yaml.safe_load((ROOT / "providers.yaml").read_text("utf-8"))
+    return {*routes["endpoints"], *providers["providers"]}
+
+
+@cache
+def sources() -> dict[str, str]:
+    found = sorted((ROOT / "engine").rglob("*.py"))
+    return {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in found}
+
+
+def pattern(words: set[str]) -> re.Pattern[str]:
+    """Any of the words, whole; an underscore ends a word, so `call_groq` holds one."""
+    longest_first = sorted(words, key=len, reverse=True)
+    return re.compile(rf"(?<![a-z0-9])({'|'.join(longest_first)})(?![a-z0-9])", re.IGNORECASE)
+
+
+def anywhere(file: str, source: str, words: set[str]) -> Iterator[Word]:
+    """The words in code, comments, text and docstrings alike."""
+    for number, line in enumerate(source.splitlines(), 1):
+        for found in pattern(words).finditer(DIALECT_MEMBER.sub("Dialect", line)):
+            yield Word(file, number, found[1].lower())
+
+
+def as_text(file: str, source: str, words: set[str]) -> Iterator[Word]:
+    """The words as a string of their own, or as a segment of a path in one."""
+    whole = re.compile(rf"({'|'.join(sorted(words))})")
+    segment = re.compile(rf"/({'|'.join(sorted(words))})(?![a-z0-9_])")
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.STRING:
+            continue
+        text = TEXT.fullmatch(token.string)
+        assert text, token
+        if found := whole.fullmatch(text[2].strip()) or segment.search(text[2]):
+            above = text[2][: found.start()].count("\n")
+            yield Word(file, token.start[0] + above, found[1])
+
+
+def offences(file: str, source: str) -> set[Word]:
+    known = names()
+    allowed = DIALECTS if file in DIALECT_HOMES else set()
+    return {
+        *anywhere(file, source, known - ORDINARY - allowed),
+        *as_text(file, source, known & ORDINARY),
+    }
+
+
+@pytest.mark.parametrize("file", sources())
+def test_no_name(file: str) -> None:
+    assert offences(file, sources()[file]) == set()
+
+
+def test_the_dialects_are_members_and_constants_alone() -> None:
+    """In their two homes as well: no comparison with a text, no branch on a provider."""
+    plan = sources()["engine/plan.py"]
+    members = re.findall(r"^    (OPENAI|ANTHROPIC) = \"(openai|anthropic)\"$", plan, re.MULTILINE)
+    assert members == [("OPENAI", "openai"), ("ANTHROPIC", "anthropic")]
+    assert len(list(anywhere("", plan, DIALECTS))) == 4
+    errors = sources()["engine/gateway/errors.py"]
+    constants = re.sub(r"\b_(OPENAI|ANTHROPIC)_TYPES\b", "", errors)
+    assert list(anywhere("", constants, DIALECTS)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("x = 1  # as groq does", "groq"),
+        ('"""Calls Mistral."""', "mistral"),
+        ("def call_cohere(): ...", "cohere"),
+        ("chat_completions = 1", "chat_completions"),
+        ("if provider == 'openai': ...", "openai"),
+        ('if name == "messages": ...', "messages"),
+        ("path.startswith(b'/v1/responses')", "responses"),
+        ('f"{base}/embeddings?a=1"', "embeddings"),
+        ('"together"', "together"),
+    ],
+)
+def test_an_offence_is_found(source: str, name: str) -> None:
+    assert {word.name for word in offences("engine/x.py", source)} == {name}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "messages = 1  # put together",
+        '"""The responses of one upstream, taken together."""',
+        "raise ValueError('the messages are too long')",
+        "dialect = Dialect.OPENAI",
+        "togetherness = 'recompletions'",
+    ],
+)
+def test_everyday_words_are_no_offence(source: str) -> None:
+    assert offences("engine/x.py", source) == set()
