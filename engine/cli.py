@@ -10,7 +10,7 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -286,7 +286,7 @@ def keys_new(name: str, write: bool, directory: Path) -> None:  # noqa: FBT001 c
     """Make a key for NAME. The key is shown once; keys.yaml holds only its SHA-256."""
     key = new_key()
     file = directory / "keys.yaml"
-    old = file.read_text("utf-8") if file.exists() else ""
+    old = _text_of(file)
     text = with_entry(old, name, key)
     added = text.removeprefix(old) if write else with_entry("", name, key).partition("keys:\n")[2]
     document, found = parse_document(file.name, text.encode())
@@ -305,6 +305,16 @@ def keys_new(name: str, write: bool, directory: Path) -> None:  # noqa: FBT001 c
         click.echo(f"add this under `keys:` in keys.yaml:\n{added}", err=True)
     click.echo("the key, shown this once:", err=True)
     click.echo(key)
+
+
+def _text_of(file: Path) -> str:
+    """The text of `file` with its line ends as they are; "" when it is not there."""
+    try:
+        return file.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError):
+        _stop(f"{file} cannot be read as UTF-8 text")
 
 
 def _is_last_and_unique(data: Any, name: str) -> bool:
@@ -348,6 +358,6 @@ def _wants_colour(stream: Any) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
-def _stop(words: str) -> None:
+def _stop(words: str) -> NoReturn:
     click.echo(f"engine: {words}", err=True)
     sys.exit(COULD_NOT_RUN)

@@ -183,7 +183,8 @@ class _Compiler:
                 value = self._bind(template, credentials)
             else:
                 value = (self._render(template, credentials) or "").encode("ascii")
-            headers.append(plan.Header(name.encode("ascii"), value, needs))
+            is_secret = "credentials" in roots
+            headers.append(plan.Header(name.encode("ascii"), value, needs, is_secret))
         return headers
 
     def _upstream(
@@ -241,7 +242,10 @@ class _Compiler:
     def _render(
         self, template: Template, credentials: Mapping[str, str] | None = None, **more: str
     ) -> str | None:
-        return self._bind(template, credentials)(more)
+        try:
+            return self._bind(template, credentials)(more)
+        except plan.UnusableValueError:  # told by `load`, which counts the provider as incomplete
+            return None
 
 
 def path_of(url: str) -> str:

@@ -1,6 +1,7 @@
 """Gateway keys: `sk-orq-` and 64 hex characters from the system's randomness, kept as a digest."""
 
 import hashlib
+import json
 import secrets
 
 from engine.config.model import Key
@@ -25,7 +26,7 @@ def one_off(key: str, name: str) -> Key:
 
 def with_entry(text: str, name: str, key: str) -> str:
     """The text of keys.yaml with one more entry, everything else as it was."""
-    entry = f"  - name: {name}\n    sha256: {digest(key)}\n"
+    entry = f"  - name: {json.dumps(name)}\n    sha256: {digest(key)}\n"
     if not text.strip():
         return f"version: 1\nkeys:\n{entry}"
     return text + ("" if text.endswith("\n") else "\n") + entry

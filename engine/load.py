@@ -5,7 +5,7 @@ accepts is what the others run.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,10 +14,10 @@ from engine.config import checks
 from engine.config.diagnostic import Diagnostic, Place, Position, Severity, Span, in_order
 from engine.config.document import Document, parse_document
 from engine.config.document import Path as DataPath
-from engine.config.model import Config, Key, Provider, build_config
+from engine.config.model import Config, Credential, Key, Provider, build_config
 from engine.config.routing_checks import check_routing_tests
 from engine.config.schema import check_schema
-from engine.config.template import checked_output
+from engine.config.template import Template, checked_output, render_now
 from engine.config.template_checks import check_templates
 from engine.plan import Plan, UnusableValueError
 
@@ -142,7 +142,7 @@ class _Resolver:
         credentials: dict[str, str] = {}
         for credential in self._provider.credentials:
             if credential.file is not None:
-                secret = self._file(credential.file, credential.at)
+                secret = self._file(credential)
             else:
                 secret = self._environ.get(credential.env or "") or None
                 if secret is None and not credential.optional:
@@ -157,7 +157,44 @@ class _Resolver:
                 self._unset(variable.env or "", (*variable.at, "env"))
             elif self._usable(value, variable.at):
                 variables[variable.name] = value
+        self._drop_bad_urls(variables)
+        self._tell_unrenderable(credentials, variables)
         return Values(credentials, variables, tuple(self._missing))
+
+    def _templates(self) -> Iterator[tuple[DataPath, Template]]:
+        for path, template in self._subject.templates.items():
+            if path[:2] == self._provider.at:
+                yield path, template
+
+    def _drop_bad_urls(self, variables: dict[str, str]) -> None:
+        """Forget what the environment gives for a URL that cannot be dialled."""
+        from_environ = {v.name: v for v in self._provider.variables if v.env}
+        for path, template in self._templates():
+            is_url = path[2] == "base_url" or (path[2] == "endpoints" and "query" not in path)
+            used = template.uses("variables") & from_environ.keys() & variables.keys()
+            if not is_url or not used or template.source.startswith("/"):
+                continue
+            if template.uses("variables") <= variables.keys() and checks.url_problem(
+                template, variables
+            ):
+                for name in sorted(used):
+                    del variables[name]
+                    self._missing.append(from_environ[name].env or "")
+                    message = f"`{from_environ[name].env}` makes no URL that provider `{self._provider.name}` can be called at"
+                    at = (*from_environ[name].at, "env")
+                    self.notes.append(
+                        self._subject.at("E403", message, "providers.yaml", at, Place.VALUE)
+                    )
+
+    def _tell_unrenderable(self, credentials: dict[str, str], variables: dict[str, str]) -> None:
+        context = {"credentials": credentials, "variables": variables, "model": "m"}
+        for path, template in self._templates():
+            try:
+                render_now(template, {**context, "endpoint": "e", "request": {"headers": {}}})
+            except UnusableValueError:
+                self._missing.append(str(path[-1]))
+                message = f"`{path[-1]}` of provider `{self._provider.name}` renders to text that no header or URL can hold"
+                self.notes.append(self._subject.at("E403", message, "providers.yaml", path))
 
     def _usable(self, value: str, at: DataPath) -> bool:
         """Whether a header or URL can hold `value`; a stray line end is the usual reason not."""
@@ -175,14 +212,20 @@ class _Resolver:
         message = f"`{env}` is not set, so provider `{self._provider.name}` cannot be called"
         self.notes.append(self._subject.at("E401", message, "providers.yaml", at, Place.VALUE))
 
-    def _file(self, name: str, at: DataPath) -> str | None:
+    def _file(self, credential: Credential) -> str | None:
+        name = credential.file or ""
+        problem = "is empty"
         try:
-            return (self._directory / name).read_text("utf-8").rstrip("\r\n") or None
-        except (OSError, UnicodeDecodeError):
+            secret = (self._directory / name).read_text("utf-8").rstrip("\r\n")
+        except FileNotFoundError:
+            secret, problem = "", "is not there"
+        except (OSError, ValueError):
+            secret, problem = "", "cannot be read"
+        if not secret and not (credential.optional and problem == "is not there"):
             self._missing.append(name)
-            message = f"the credential file of provider `{self._provider.name}` cannot be read"
-            place = (*at, "file")
+            message = f"the credential file of provider `{self._provider.name}` {problem}"
+            place = (*credential.at, "file")
             self.notes.append(
                 self._subject.at("E402", message, "providers.yaml", place, Place.VALUE)
             )
-            return None
+        return secret or None

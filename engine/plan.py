@@ -75,12 +75,14 @@ class Refusal:
 class Header:
     """A header to send: bytes when it depends on configuration alone, else a template.
 
-    `credentials` are the names the template uses; the header is left out when one is absent.
+    `credentials` are the names the template needs; the header is left out when one is absent.
+    `is_secret`: some credential is in it, even one that has a default.
     """
 
     name: bytes
     value: bytes | Render
     credentials: frozenset[str] = frozenset()
+    is_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,15 @@ class Upstream:
     query: bytes
     query_names: frozenset[bytes]
     timeouts: Timeouts
+
+    def url(self, model: str) -> str:
+        """The whole URL for `model`, for people.
+
+        Raises:
+            UnusableValueError: the path cannot hold this model.
+        """
+        path = self.path.decode() if isinstance(self.path, bytes) else self.path({"model": model})
+        return f"{self.origin}{path}" + (f"?{self.query.decode()}" if self.query else "")
 
 
 @dataclass(frozen=True, slots=True)

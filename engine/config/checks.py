@@ -5,6 +5,7 @@ run, and an entry that is already reported is not part of what they see.
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,10 +13,12 @@ from urllib.parse import urlsplit
 
 from engine.config.diagnostic import SECRET, Diagnostic, Fix, Place, Related, Span
 from engine.config.document import Document, Path
-from engine.config.model import Config, ModelRule, Provider, RoutingTest, merge_timeouts
+from engine.config.model import Config, ModelRule, RoutingTest, merge_timeouts
 from engine.config.template import Template, render_now
 from engine.suggest import nearest
 
+_GUID = re.compile(r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b")
+_TIMEOUTS = ("connect", "first_byte", "idle")
 _ROUTES, _PROVIDERS, _KEYS = "routes.yaml", "providers.yaml", "keys.yaml"
 
 
@@ -72,6 +75,8 @@ def _unknown_provider(subject: Subject) -> Iterator[Diagnostic]:
     for rule in subject.config.rules:
         if known and rule.provider not in known:
             hint = nearest(rule.provider, known)
+            if hint and not _is_name(hint):  # told already as a bad name
+                continue
             related: tuple[Related, ...] = ()
             if hint:
                 related = (Related(subject.span(_PROVIDERS, ("providers", hint)), "defined here"),)
@@ -91,9 +96,14 @@ def _unknown_endpoint(subject: Subject) -> Iterator[Diagnostic]:
     if not known:
         return
     for who, name, file, path, place in _endpoint_names(subject):
-        if name not in known:
+        hint = nearest(name, known)
+        if name not in known and (hint is None or _is_name(hint)):  # else told as a bad name
             message = f"{who} names endpoint `{name}`, which {_ROUTES} does not define"
-            yield subject.at("X202", message, file, path, place, hint=nearest(name, known))
+            yield subject.at("X202", message, file, path, place, hint=hint)
+
+
+def _is_name(word: str) -> bool:
+    return re.fullmatch(r"[a-z][a-z0-9_]*", word) is not None
 
 
 def _endpoint_names(subject: Subject) -> Iterator[tuple[str, str, str, Path, Place]]:
@@ -176,6 +186,8 @@ def _dead_rule(subject: Subject) -> Iterator[Diagnostic]:
     for rule in subject.config.rules:
         if rule.provider not in serves or rule.endpoints is None:
             continue
+        if not set(rule.endpoints) <= subject.config.known_endpoints:
+            continue
         if not serves[rule.provider] & set(rule.endpoints):
             message = f"{_named(rule)} can never serve: `{rule.provider}` has none of its endpoints"
             yield subject.at("X207", message, _ROUTES, rule.at)
@@ -250,31 +262,32 @@ def _urls(subject: Subject) -> Iterator[Diagnostic]:
         paths += [served.path_at for served in provider.endpoints]
         for path in paths:
             template = subject.templates.get(path)
-            if template is not None and not template.source.startswith("/"):
-                yield from _check_url(subject, provider, path, template)
+            if template is None or template.source.startswith("/"):
+                continue
+            unset = {v.name for v in provider.variables if v.value is None}
+            if template.source.startswith("{{") and unset & template.uses("variables"):
+                continue  # only the environment knows; `load` looks then
+            code = url_problem(template, provider.sample_variables())
+            if code == "X214":
+                message = f"the URL of provider `{provider.name}` must be http(s)://host/path and nothing more"
+                yield subject.at(code, message, _PROVIDERS, path, Place.VALUE)
+            elif code:
+                message = f"provider `{provider.name}` is dialled without TLS"
+                yield subject.at(
+                    code, message, _PROVIDERS, path, Place.VALUE, help="write https://"
+                )
 
 
-def _check_url(
-    subject: Subject, provider: Provider, path: Path, template: Template
-) -> Iterator[Diagnostic]:
-    variables = {
-        v.name: v.value if v.value is not None else "placeholder" for v in provider.variables
-    }
-    url = render_now(template, {"variables": variables, "model": "m"})
+def url_problem(template: Template, variables: Mapping[str, str]) -> str | None:
+    """The code of what is wrong with the URL that `variables` make, if anything is."""
     try:
-        parts = urlsplit(url or "")
+        parts = urlsplit(render_now(template, {"variables": variables, "model": "m"}) or "")
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        usable = usable and "@" not in parts.netloc and not parts.query and not parts.fragment
     except ValueError:
-        usable = False
-    if not usable:
-        message = (
-            f"the URL of provider `{provider.name}` must be http(s)://host/path and nothing more"
-        )
-        yield subject.at("X214", message, _PROVIDERS, path, Place.VALUE)
-    elif parts.scheme == "http" and not _is_near(parts.hostname or ""):
-        message = f"provider `{provider.name}` is dialled without TLS"
-        yield subject.at("X213", message, _PROVIDERS, path, Place.VALUE, help="write https://")
+        return "X214"
+    if not usable or "@" in parts.netloc or parts.query or parts.fragment:
+        return "X214"
+    return "X213" if parts.scheme == "http" and not _is_near(parts.hostname or "") else None
 
 
 def _is_near(host: str) -> bool:
@@ -317,9 +330,15 @@ def _contradicting_timeouts(subject: Subject) -> Iterator[Diagnostic]:
     places += [
         (_PROVIDERS, p.at, f"provider `{p.name}`", p.timeouts) for p in subject.config.providers
     ]
+    defaults = {
+        str(path[2]): getattr(subject.config.timeouts, str(path[2]))
+        for path in (subject.documents[_ROUTES].entries if _ROUTES in subject.documents else ())
+        if path[:2] == ("defaults", "timeouts") and len(path) == 3 and str(path[2]) in _TIMEOUTS
+    }
+    places.append((_ROUTES, ("defaults",), "`defaults`", defaults))
     for file, at, who, own in places:
         timeouts = merge_timeouts(subject.config.timeouts, own)
-        for name in ("connect", "first_byte", "idle"):
+        for name in _TIMEOUTS:
             if name in own and own[name] > timeouts.total:
                 message = f"`{name}` of {who} is longer than `total`, which ends the exchange first"
                 yield subject.at("X217", message, file, (*at, "timeouts", name), Place.VALUE)
@@ -334,7 +353,7 @@ def _literal_secret(subject: Subject) -> Iterator[Diagnostic]:
         values |= {v.at: v.value for v in provider.variables if v.value is not None and not v.env}
         values |= {(*s.at, "query", n): t for s in provider.endpoints for n, t in s.query.items()}
         for path, text in values.items():
-            if SECRET.search(text):
+            if SECRET.search(_GUID.sub("", text)):  # an account or tenant id is no secret
                 yield subject.at(
                     "X218",
                     f"`{path[-1]}` of provider `{provider.name}` looks like a secret",

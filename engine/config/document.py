@@ -23,6 +23,7 @@ MAX_EVENTS = 200_000
 
 # The line ends PyYAML counts; str.splitlines() knows more and would shift every excerpt.
 _LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_FORBIDDEN = re.compile("[^\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -90,7 +91,7 @@ def parse_document(file: str, raw: bytes) -> tuple[Document | None, list[Diagnos
     except yaml.MarkedYAMLError as error:
         return None, [_syntax_error(file, error)]
     except yaml.YAMLError as error:  # the reader's: NUL and other characters YAML forbids
-        return None, [Diagnostic("Y001", _reader_problem(error), whole)]
+        return None, [Diagnostic("Y001", _reader_problem(error), _forbidden(file, lines))]
     if found:
         return None, found
     if node is None:
@@ -188,11 +189,17 @@ def _key_name(walk: _Walk, node: yaml.Node, span: Span) -> str | None:
             Diagnostic("Y003", "merge keys are not supported", span, help="write the keys out")
         )
         return None
+    _tell_ambiguous(walk, node, node.value)
     return str(node.value)
 
 
 def _build_scalar(walk: _Walk, node: Any) -> Data:
     value = _core(node)
+    _tell_ambiguous(walk, node, value)
+    return value
+
+
+def _tell_ambiguous(walk: _Walk, node: Any, value: Data) -> None:
     if not node.style and _reads_differently(node.value, value):
         span = _node_span(walk.file, node, None)
         walk.found.append(
@@ -204,7 +211,6 @@ def _build_scalar(walk: _Walk, node: Any) -> Data:
                 help="put it in quotes",
             )
         )
-    return value
 
 
 def _core(node: Any) -> str | int | float | bool | None:
@@ -282,6 +288,14 @@ def _syntax_error(file: str, error: yaml.MarkedYAMLError) -> Diagnostic:
         related = (Related(_mark_span(file, begun), "reading from here"),)
     span = _mark_span(file, error.problem_mark or error.context_mark)
     return Diagnostic("Y001", _SYNTAX.get(problem, problem), span, related=related)
+
+
+def _forbidden(file: str, lines: tuple[str, ...]) -> Span:
+    """Where the first character stands that YAML does not allow."""
+    for number, line in enumerate(lines, 1):
+        if hit := _FORBIDDEN.search(line):
+            return Span(file, Position(number, hit.start() + 1), Position(number, hit.end() + 1))
+    return Span(file, Position(1, 1), Position(1, 1))
 
 
 def _reader_problem(error: yaml.YAMLError) -> str:

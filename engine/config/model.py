@@ -121,6 +121,10 @@ class Provider:
     limits: Limits
     client: str
 
+    def sample_variables(self) -> dict[str, str]:
+        """Its variables as far as the files tell them."""
+        return {v.name: "placeholder" if v.value is None else v.value for v in self.variables}
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -169,7 +173,7 @@ def parse_size(text: str) -> int:
 def parse_expiry(text: str) -> float | None:
     """A date (its first second, UTC) or an RFC 3339 time as POSIX time; None when it is neither."""
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.upper())  # 3.11 knows `T` and `Z` in capitals only
     except ValueError:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
@@ -204,7 +208,12 @@ def build_config(
         keys=tuple(_key(*item) for item in callers.listed("keys")) if keys else None,
         known_endpoints=frozenset(routing.section("endpoints", keep_broken=True)),
         known_providers=frozenset(upstream.section("providers", keep_broken=True)),
-        incomplete=frozenset(str(path[0]) for paths in broken.values() for path in paths if path),
+        incomplete=frozenset(
+            name
+            for paths in broken.values()
+            for path in paths
+            for name in ([str(path[0])] if path else ("models", "providers"))
+        ),
     )
 
 

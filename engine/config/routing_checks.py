@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from engine.config.checks import Subject, titled
 from engine.config.diagnostic import Diagnostic, Place
 from engine.config.model import RoutingTest
-from engine.plan import Plan
+from engine.plan import Plan, UnusableValueError
 
 _ROUTES = "routes.yaml"
 
@@ -27,11 +27,10 @@ def _differences(plan: Plan, test: RoutingTest) -> Sequence[tuple[str, str, str]
     decision = plan.decide(test.endpoint, test.model)
     upstream, refused = decision.upstream, decision.refusal
     url = None
-    if upstream is not None:
-        path = upstream.path
-        text = path.decode() if isinstance(path, bytes) else path({"model": decision.sent_model})
-        query = "?" + upstream.query.decode() if upstream.query else ""
-        url = f"{upstream.origin}{text}{query}"
+    try:
+        url = upstream.url(decision.sent_model) if upstream else None
+    except UnusableValueError:
+        refused = "invalid_model"
     provider = decision.provider.name if decision.provider and not refused else None
     actual = {
         "provider": provider or f"refused with {refused}",

@@ -5,6 +5,7 @@ providers.yaml may be a secret.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -52,6 +53,8 @@ def check_schema(document: Document, name: str) -> tuple[list[Diagnostic], set[P
         for diagnostic in _explain(document, error):
             found.setdefault((diagnostic.code, diagnostic.path, diagnostic.message), diagnostic)
             broken.add(diagnostic.path)
+            if diagnostic.code == "S102" and diagnostic.fix:
+                broken.add((*diagnostic.path[:-1], diagnostic.fix.text))
     return _merge_typos(list(found.values())), broken
 
 
@@ -67,9 +70,10 @@ def _explain(document: Document, error: Any) -> Iterator[Diagnostic]:
             kinds = error.validator_value
             kinds = [kinds] if isinstance(kinds, str) else kinds
             wanted = " or ".join(_KINDS[kind] for kind in kinds)
-            is_number = "string" in kinds and _is_scalar(error.instance)
             expected = error.schema.get("x-expect")
-            hint = "quote the value" if is_number else f"write {expected}" if expected else ""
+            hint = f"write {expected}" if expected else ""
+            if "string" in kinds and _is_scalar(error.instance) and _fits_quoted(error):
+                hint = "quote the value"
             message = f"{where} must be {wanted}, not {_kind_of(error.instance)}"
             yield _at_value(document, "S103", message, path, help=hint)
         case _ if "propertyNames" in error.absolute_schema_path:
@@ -103,13 +107,14 @@ def _unknown_keys(document: Document, error: Any, path: Path, where: str) -> Ite
 
 
 def _missing_keys(document: Document, error: Any, path: Path, where: str) -> Iterator[Diagnostic]:
+    choice = error.schema.get("x-expect") if "properties" not in error.schema else None
     for key in error.validator_value:
         if key not in error.instance:
             yield Diagnostic(
                 "S101",
                 f"{where} has no `{key}`",
                 document.entry(path).head,
-                help=f"add `{key}:`",
+                help=f"give {choice}" if choice else f"add `{key}:`",
                 path=(*path, key),
             )
 
@@ -122,7 +127,7 @@ def _bad_value(document: Document, error: Any, path: Path, where: str) -> Diagno
             if isinstance(error.instance, str):
                 hint = nearest(error.instance, [str(v) for v in error.validator_value])
         case "const":
-            wanted = f"`{error.validator_value}`"
+            wanted = error.schema.get("x-expect", f"`{error.validator_value}`")
         case "pattern":
             wanted = error.schema.get("x-expect", "in the form its description gives")
         case "minItems" | "minProperties" | "minLength":
@@ -151,7 +156,13 @@ def _bad_value(document: Document, error: Any, path: Path, where: str) -> Diagno
 def _merge_typos(found: list[Diagnostic]) -> list[Diagnostic]:
     """Drop a missing key whose misspelling is reported beside it: they are one mistake."""
     typos = {(d.path[:-1], d.fix.text) for d in found if d.code == "S102" and d.fix}
-    return [d for d in found if d.code != "S101" or (d.path[:-1], d.path[-1]) not in typos]
+    return [d for d in found if d.code != "S101" or not _stands_for(d, typos)]
+
+
+def _stands_for(missing: Diagnostic, typos: set[tuple[Path, str]]) -> bool:
+    """Whether a misspelled key beside it is the missing one, or one that does as well."""
+    words = {str(missing.path[-1]), *re.findall(r"[a-z_]+", missing.help)}
+    return any(path == missing.path[:-1] and text in words for path, text in typos)
 
 
 def _at_value(document: Document, code: str, message: str, path: Path, help: str) -> Diagnostic:  # noqa: A002 the field's name
@@ -160,6 +171,11 @@ def _at_value(document: Document, code: str, message: str, path: Path, help: str
 
 def _at_key(document: Document, code: str, message: str, path: Path, help: str) -> Diagnostic:  # noqa: A002 the field's name
     return Diagnostic(code, message, document.entry(path).head, help=help, path=path)
+
+
+def _fits_quoted(error: Any) -> bool:
+    """Whether quotes would make the value right; a number of seconds needs its unit instead."""
+    return re.search(error.schema.get("pattern", ""), str(error.instance)) is not None
 
 
 def _is_scalar(value: Data) -> bool:

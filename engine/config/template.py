@@ -157,8 +157,8 @@ class _Survey:
             case nodes.Template() | nodes.Output():
                 for child in node.iter_child_nodes():
                     self.visit(child)
-            case nodes.Filter(node=inner, name=name, args=args):
-                self._visit_filter(inner, name, args, filters)
+            case nodes.Filter(kwargs=[], dyn_args=None, dyn_kwargs=None):
+                self._visit_filter(node, filters)
             case nodes.Name() | nodes.Getattr() | nodes.Getitem():
                 self._visit_name(node, filters)
             case nodes.TemplateData() | nodes.Const():
@@ -167,13 +167,14 @@ class _Survey:
                 words = "a template only inserts names, with filters"
                 self.problems.append(Problem("T304", words))
 
-    def _visit_filter(
-        self, inner: nodes.Node | None, name: str, args: list[nodes.Expr], outer: frozenset[str]
-    ) -> None:
+    def _visit_filter(self, node: nodes.Filter, outer: frozenset[str]) -> None:
+        inner, name, args = node.node, node.name, node.args
         if name not in _FILTERS or inner is None:
             known = ", ".join(f"`{known}`" for known in _FILTERS)
             self.problems.append(Problem("T303", f"no filter `{name}`; there are {known}", name))
             return
+        if len(args) > (2 if name == "default" else 0):
+            self.problems.append(Problem("T304", f"filter `{name}` takes no such argument", name))
         for arg in args:
             self.visit(arg)
         self.visit(inner, outer | {name})

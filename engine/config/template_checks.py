@@ -1,11 +1,13 @@
 """Compiles every template of a Config and says what each may not do where it stands."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 from engine.config.diagnostic import Diagnostic, Position, Span
 from engine.config.document import Document, Path
 from engine.config.model import Config, Provider
-from engine.config.template import Problem, Template, compile_template
+from engine.config.template import Problem, Template, compile_template, render_now
+from engine.plan import UnusableValueError
 from engine.suggest import nearest
 
 _PROVIDERS = "providers.yaml"
@@ -22,9 +24,21 @@ def check_templates(
             template, problems = compile_template(source)
             if template is not None:
                 problems = list(_misused_names(provider, template, roots))
-                templates[path] = template
+                problems = problems or list(_unrenderable(provider, template))
+                if not problems:
+                    templates[path] = template
             found.extend(_in_template(documents[_PROVIDERS], path, p) for p in problems)
     return templates, found
+
+
+def _unrenderable(provider: Provider, template: Template) -> Iterator[Problem]:
+    """What the literals of the files make of a template that no header or URL can hold."""
+    credentials = {credential.name: "placeholder" for credential in provider.credentials}
+    context = {"variables": provider.sample_variables(), "credentials": credentials, "model": "m"}
+    try:
+        render_now(template, {**context, "endpoint": "e", "request": {"headers": {}}})
+    except UnusableValueError as error:
+        yield Problem("T305", str(error))
 
 
 def _sources(provider: Provider) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
@@ -68,8 +82,13 @@ def _in_template(document: Document, path: Path, problem: Problem) -> Diagnostic
     """Point at the offending words when they stand on the line of the value."""
     span = document.entry(path).value
     line = document.lines[span.start.line - 1]
-    column = line.find(problem.text, span.start.column - 1) + 1 if problem.text else 0
-    if column:
+    word = re.compile(
+        rf"(?<![\w.-]){re.escape(problem.text)}(?![\w-])|(?<=\.){re.escape(problem.text)}(?![\w-])"
+    )
+    inside = line.find("{{", span.start.column - 1)
+    hit = word.search(line, inside) if problem.text and inside >= 0 else None
+    if hit:
+        column = hit.start() + 1
         start = Position(span.start.line, column)
         span = Span(span.file, start, Position(start.line, column + len(problem.text)))
     return Diagnostic(problem.code, problem.message, span, path=path)

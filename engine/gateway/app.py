@@ -5,6 +5,7 @@ an answer of the upstream, one of the engine's own errors, or a caller who left.
 """
 
 import asyncio
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -28,6 +29,8 @@ from engine.upstream.limiter import Limiter
 
 Send = Callable[[Message], Awaitable[None]]
 Scope = Mapping[str, Any]
+
+_HOST = re.compile(rb"[0-9A-Za-z._~%:\[\]-]+")
 
 # What each Failure tells the caller; never the words of an exception.
 _WORDS = {
@@ -111,7 +114,9 @@ class Call:
         except GatewayError as error:
             await self._fail(error)
         except CallerGone:
+            # Left, or sent framing that cannot be read: one who still listens is owed an answer.
             self.record.outcome = "client_cancelled"
+            await self._fail(GatewayError("invalid_request", "the body broke off before its end"))
         except asyncio.CancelledError:
             self._end_cancelled()
         except Exception:  # noqa: BLE001 the outermost frame: a bug becomes a 500 with an id
@@ -162,7 +167,7 @@ class Call:
     def _check_framing(self) -> None:
         """What the server lets through and RFC 9112 does not (3.2, 6.1)."""
         hosts = [value for name, value in self._headers if name == b"host"]
-        if len(hosts) != 1 or not hosts[0] or b"," in hosts[0]:
+        if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
             raise GatewayError("invalid_request", "a request needs exactly one `host` header")
         for name, value in self._headers:
             if name == b"transfer-encoding" and value.lower() != b"chunked":

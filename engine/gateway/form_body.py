@@ -8,6 +8,7 @@ memory, then in an unlinked temporary file), and the rest is passed on as it arr
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
@@ -25,6 +26,9 @@ BLOCK = 64 * 1024
 MAX_PARTS = 1000
 MAX_FIELD = 8 * 1024
 _PLAIN_ENCODINGS = {"7bit", "8bit", "binary"}
+_BLANK_LINE = b"\r\n\r\n"
+# `filename*` too: a parser that knows only the plain one takes such a file for a text field.
+_FILENAME = re.compile(r";\s*filename\s*\*?\s*=", re.IGNORECASE)
 _BOUNDARY = re.compile(
     r"""multipart/form-data[ \t]*;(?:[^;"]*;)*?[ \t]*boundary=
         (?:"([0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-])"
@@ -75,7 +79,10 @@ class FormBody:
         )
         self._watched = watched
         self._head: IO[bytes] = SpooledTemporaryFile(max_size=SPOOL_MEMORY)  # noqa: SIM115 closed in close()
+        self._closing = self._delimiter + b"--"
+        self._begin = b""  # the first bytes, up to the length of a delimiter
         self._tail = b"\r\n"
+        self._is_over = False
         self._part = -1
         self._name: str | None = None  # of the watched part being read
         self._value = bytearray()
@@ -137,9 +144,11 @@ class FormBody:
         one is known to be fine, so that a broken form never gets to its end upstream.
         """
         self._forbidden = forbidden
-        for block in self._edited_head(edits):
-            yield block
         held = b""
+        for block in self._edited_head(edits):
+            if held:
+                yield held
+            held = block
         while True:
             piece = await self._intake.piece()
             if piece:
@@ -170,27 +179,32 @@ class FormBody:
             yield block
 
     def _delimiters(self) -> Iterator[int]:
-        """Where each delimiter starts, its CRLF included; the first one has none and gives -2."""
+        """Where each delimiter starts, its CRLF included; the first one may have none: -2.
+
+        Behind a delimiter comes the header of a part, up to a blank line. What looks like a
+        delimiter right there is content, and is found to be so by the parser too.
+        """
         self._head.seek(0)
         base, buffer = -2, b"\r\n"
-        while True:
-            block = self._head.read(BLOCK)
-            if not block:
-                return
+        marks = cycle((self._delimiter, _BLANK_LINE))
+        mark = next(marks)
+        while block := self._head.read(BLOCK):
             buffer += block
-            index = buffer.find(self._delimiter)
-            last = 0
-            while index >= 0:
-                yield base + index
-                last = index + len(self._delimiter)
-                index = buffer.find(self._delimiter, last)
-            keep = max(last, len(buffer) - len(self._delimiter) + 1)
+            begin = 0
+            while (index := buffer.find(mark, begin)) >= 0:
+                if mark is self._delimiter:
+                    yield base + index
+                begin = index + len(mark)
+                mark = next(marks)
+            keep = max(begin, len(buffer) - len(mark) + 1)
             base, buffer = base + keep, buffer[keep:]
 
     def _look_at(self, piece: bytes) -> None:
-        ended = self._tail.rstrip(b"\r\n").endswith(self._delimiter + b"--")
-        self._tail = (self._tail + piece)[-len(self._delimiter) - 64 :]
-        if ended and not piece.strip(b"\r\n"):
+        self._check_begin(piece)
+        piece, after = self._until_closing(piece)
+        if after.strip(b"\r\n"):
+            raise _invalid("the form goes on behind its closing boundary")
+        if not piece:
             return
         try:
             for event in self._parser.parse(piece):
@@ -203,6 +217,28 @@ class FormBody:
         except MultipartError as error:
             raise _invalid(f"the form cannot be read: {str(error)[:100].lower()}") from None
 
+    def _check_begin(self, piece: bytes) -> None:
+        """Nothing may precede the first delimiter: others may find a part in it."""
+        if len(self._begin) >= len(self._delimiter):
+            return
+        self._begin += piece[: len(self._delimiter)]
+        start = self._delimiter if self._begin.startswith(b"\r") else self._delimiter[2:]
+        if not self._begin.startswith(start[: len(self._begin)]):
+            raise _invalid("the form does not begin with its boundary")
+
+    def _until_closing(self, piece: bytes) -> tuple[bytes, bytes]:
+        """What of `piece` belongs to the form, and what comes behind its closing delimiter."""
+        if self._is_over:
+            return b"", piece
+        window = self._tail + piece
+        at = window.find(self._closing)
+        self._tail = window[1 - len(self._closing) :]
+        if at < 0:
+            return piece, b""
+        self._is_over = True
+        end = at + len(self._closing) - (len(window) - len(piece))
+        return piece[:end], piece[end:]
+
     def _finish(self) -> None:
         try:
             self._parser.close()
@@ -211,18 +247,22 @@ class FormBody:
 
     def _open_part(self, segment: MultipartSegment) -> None:
         self._part += 1
+        names = [name for name, _ in segment.headerlist]
+        if len(set(names)) != len(names):
+            raise _invalid("a part of the form has the same header twice")
         disposition = segment.header("Content-Disposition", "")
         if len(re.findall(r";\s*name\*?\s*\*?=", disposition, re.IGNORECASE)) != 1 or re.search(
             r";\s*name\s*\*", disposition, re.IGNORECASE
         ):
             raise _invalid("a part of the form needs exactly one plain `name`")
         name = segment.name
-        is_file = segment.filename is not None
+        is_file = bool(_FILENAME.search(disposition))
         self._file_seen = self._file_seen or is_file
-        self._name = self._watch(name, segment) if name.lower() in self._watched else None
+        is_watched = name.lower() in self._watched
+        self._name = self._watch(name, segment, is_file=is_file) if is_watched else None
         self._value.clear()
 
-    def _watch(self, name: str, segment: MultipartSegment) -> str:
+    def _watch(self, name: str, segment: MultipartSegment, *, is_file: bool) -> str:
         lower = name.lower()
         if name != lower:
             words = f"`{name}` may be read as `{lower}` by others; write it once, as `{lower}`"
@@ -233,7 +273,7 @@ class FormBody:
         if name in self._forbidden:
             raise _invalid(f"`{name}` must stand before the first file of the form")
         encoding = segment.header("Content-Transfer-Encoding", "binary").lower()
-        if segment.filename is not None or encoding not in _PLAIN_ENCODINGS:
+        if is_file or encoding not in _PLAIN_ENCODINGS:
             raise _invalid(f"`{name}` must be a plain text field")
         return name
 

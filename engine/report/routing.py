@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.match import explain, find_endpoint, find_target
-from engine.plan import Header, Plan, Provider, Upstream
+from engine.plan import Header, Plan, Provider, UnusableValueError
 
+UNKNOWN = "unknown until its variables are set"
 SECRET = "***"  # noqa: S105 what stands for one
 
 
@@ -16,6 +17,11 @@ def render_route(plan: Plan, method: str, path: str, model: str) -> tuple[str, b
     try:
         endpoint = find_endpoint(plan, method, path.encode())
         target = find_target(plan, endpoint, model)
+        url = target.upstream.url(target.sent_model) if target.upstream else UNKNOWN
+    except UnusableValueError:
+        lines.append("refused: 400 invalid_model: the model cannot stand in the provider's URL")
+        lines += _candidates(plan, endpoint.name, model) if endpoint else []
+        return "\n".join(lines), False
     except GatewayError as error:
         lines.append(f"refused: {error.kind.status} {error.code}: {error.message}")
         lines += _candidates(plan, endpoint.name, model) if endpoint else []
@@ -24,7 +30,7 @@ def render_route(plan: Plan, method: str, path: str, model: str) -> tuple[str, b
         f"endpoint   {endpoint.name}",
         f"provider   {target.provider.name}",
         f"sent as    {target.sent_model}",
-        f"url        {_url(target.upstream, target.sent_model, endpoint.name)}",
+        f"url        {url}",
     ]
     lines += [f"header     {line}" for line in _headers(target.provider)]
     if target.provider.missing:
@@ -71,28 +77,13 @@ def _candidates(plan: Plan, endpoint: str, model: str) -> list[str]:
     return lines
 
 
-def _url(upstream: Upstream | None, model: str, endpoint: str) -> str:
-    if upstream is None:
-        return "unknown until its variables are set"
-    path = upstream.path
-    if isinstance(path, bytes):
-        text: str | None = path.decode()
-    else:
-        try:
-            text = path({"model": model, "endpoint": endpoint})
-        except ValueError as error:
-            text = f"  (refused: {error})"
-    query = "?" + upstream.query.decode() if upstream.query else ""
-    return f"{upstream.origin}{text}{query}"
-
-
 def _headers(provider: Provider) -> Iterable[str]:
     for header in provider.headers:
         yield f"{header.name.decode()}: {_masked(header)}"
 
 
 def _masked(header: Header) -> str:
-    if header.credentials:
+    if header.is_secret:
         return SECRET
     return header.value.decode() if isinstance(header.value, bytes) else "set for each request"
 

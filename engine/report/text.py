@@ -1,5 +1,6 @@
 """Diagnostics for a person at a terminal: the line, an underline, and how to mend it."""
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -36,8 +37,8 @@ def _count(number: int, noun: str) -> str:
 
 
 def _finding(d: Diagnostic, documents: Mapping[str, Document], *, colour: bool) -> str:
-    if "credentials" in d.path and d.span == _value_span(d, documents):
-        documents = {**documents, d.span.file: _hidden(documents[d.span.file], d.span)}
+    if "credentials" in d.path and d.span.file in documents:
+        documents = {**documents, d.span.file: _without_secrets(documents[d.span.file], d)}
     head = _paint(f"{d.severity}[{d.code}]", f"1;{_COLOURS[d.severity]}", colour)
     width = max(len(str(s.start.line)) for s in (d.span, *(r.span for r in d.related)))
     pad = " " * width
@@ -51,16 +52,32 @@ def _finding(d: Diagnostic, documents: Mapping[str, Document], *, colour: bool) 
     return "\n".join(lines) + "\n"
 
 
-def _value_span(d: Diagnostic, documents: Mapping[str, Document]) -> Span | None:
-    document = documents.get(d.span.file)
-    return document.entry(d.path).value if document else None
+def _without_secrets(document: Document, d: Diagnostic) -> Document:
+    """The document with every value hidden that stands where the secret of `d` belongs."""
+    root = d.path[: d.path.index("credentials") + 2]
+    branches = {path[:-1] for path in document.entries if path}
+    for path, entry in document.entries.items():
+        if path[: len(root)] == root and path not in branches:
+            line = document.lines[entry.value.start.line - 1]
+            text = line[entry.value.start.column - 1 : entry.value.end.column - 1]
+            if not _is_no_secret(str(path[-1]), text, d.code):
+                document = _hidden(document, entry.value)
+    return document
+
+
+def _is_no_secret(key: str, text: str, code: str) -> bool:
+    if key == "file":
+        return code.startswith("E")  # a path that passed its schema
+    return text in ("true", "false") or (
+        key == "env" and re.fullmatch(r"[A-Z_][A-Z0-9_]*", text) is not None
+    )
 
 
 def _hidden(document: Document, span: Span) -> Document:
     """The document with the marked text replaced: where a secret belongs, any text may be one."""
     lines = list(document.lines)
     line = lines[span.start.line - 1]
-    start, end = span.start.column - 1, span.end.column - 1
+    start, end = span.start.column - 1, min(span.end.column - 1, len(line))
     if span.end.line != span.start.line:
         end = len(line)
     lines[span.start.line - 1] = line[:start] + "*" * (end - start) + line[end:]

@@ -1,0 +1,103 @@
+"""Who holds which key, and that every refusal of a key reads the same."""
+
+import hashlib
+
+import pytest
+
+from engine.gateway.auth import ANONYMOUS, KEY_HEADERS, MAX_KEY, authenticate
+from engine.gateway.errors import GatewayError
+from engine.plan import Caller
+
+NOW = 1_000.0
+GOOD, OTHER, OLD = "sk-orq-good", "sk-orq-other", "sk-orq-old"
+
+
+def caller(name: str, expires: float | None = None) -> Caller:
+    return Caller(name, None, None, (), expires)
+
+
+CALLERS = {
+    hashlib.sha256(key.encode()).digest(): caller(key, expires)
+    for key, expires in ((GOOD, None), (OTHER, NOW + 1), (OLD, NOW))
+}
+
+
+def refusal(*headers: tuple[bytes, bytes]) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        authenticate(headers, CALLERS, NOW)
+    return caught.value
+
+
+def bearer(token: str | bytes) -> tuple[bytes, bytes]:
+    return b"authorization", b"Bearer " + (token if isinstance(token, bytes) else token.encode())
+
+
+@pytest.mark.parametrize("name", sorted(KEY_HEADERS - {b"authorization"}))
+def test_a_key_in_each_header(name: bytes) -> None:
+    assert authenticate([(name, GOOD.encode())], CALLERS, NOW).name == GOOD
+
+
+@pytest.mark.parametrize("scheme", [b"Bearer ", b"bearer ", b"BEARER  "])
+def test_the_scheme_has_no_case(scheme: bytes) -> None:
+    assert authenticate([(b"authorization", scheme + GOOD.encode())], CALLERS, NOW).name == GOOD
+
+
+def test_no_keys_configured_asks_for_none() -> None:
+    assert authenticate([bearer("anything")], None, NOW) is ANONYMOUS
+
+
+def test_an_empty_list_of_keys_admits_nobody() -> None:
+    with pytest.raises(GatewayError):
+        authenticate([bearer(GOOD)], {}, NOW)
+
+
+def test_a_foreign_credential_beside_the_key() -> None:
+    headers = [(b"x-api-key", b"sk-ant-1"), bearer(GOOD), (b"api-key", b"")]
+    assert authenticate(headers, CALLERS, NOW).name == GOOD
+
+
+def test_one_key_in_two_headers() -> None:
+    assert authenticate([bearer(GOOD), (b"api-key", GOOD.encode())], CALLERS, NOW).name == GOOD
+
+
+WRONG = {
+    "unknown": [bearer("sk-orq-unknown")],
+    "empty": [bearer("")],
+    "scheme alone": [(b"authorization", b"Bearer")],
+    "no scheme": [(b"authorization", GOOD.encode())],
+    "basic": [(b"authorization", b"Basic " + GOOD.encode())],
+    "two holders": [bearer(GOOD), (b"x-api-key", OTHER.encode())],
+    "valid and expired": [bearer(GOOD), (b"x-api-key", OLD.encode())],
+    "twice": [bearer(GOOD), bearer(GOOD)],
+    "twice, one wrong": [bearer(GOOD), bearer("x")],
+    "nul": [bearer(GOOD + "\0")],
+    "non-ascii": [bearer(b"\xff\xfe")],
+    "huge": [bearer("k" * 100_000)],
+    "overlong": [bearer(GOOD + "x" * MAX_KEY)],
+    "digest": [bearer(hashlib.sha256(GOOD.encode()).digest())],
+    "hex digest": [bearer(hashlib.sha256(GOOD.encode()).hexdigest())],
+    "padded elsewhere": [(b"x-api-key", b" " + GOOD.encode())],
+}
+
+
+@pytest.mark.parametrize("headers", WRONG.values(), ids=WRONG.keys())
+def test_wrong_keys_read_the_same(headers: list[tuple[bytes, bytes]]) -> None:
+    error = refusal(*headers)
+    expected = refusal(bearer("sk-orq-x"))
+    assert error.code == "invalid_api_key"
+    assert (error.message, error.param, error.headers) == (expected.message, None, ())
+
+
+def test_no_key() -> None:
+    assert refusal((b"cookie", GOOD.encode())).code == "missing_api_key"
+
+
+def test_a_key_ends_at_the_second_it_expires() -> None:
+    assert refusal(bearer(OLD)).code == "expired_api_key"
+    assert authenticate([bearer(OTHER)], CALLERS, NOW).name == OTHER
+
+
+def test_no_refusal_quotes_a_key() -> None:
+    for error in (refusal(bearer("sk-orq-secret")), refusal(bearer(OLD)), refusal()):
+        assert "secret" not in error.message
+        assert OLD not in error.message

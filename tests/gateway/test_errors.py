@@ -1,0 +1,134 @@
+"""Every error of the catalogue in both envelopes, and what its headers promise."""
+
+import json
+
+import pytest
+
+from engine.gateway.errors import (
+    CATALOGUE,
+    GatewayError,
+    error_body,
+    error_event,
+    error_headers,
+)
+from engine.plan import Dialect
+from engine.upstream import Failure
+
+ID = "req_1"
+MESSAGE = 'it said "no" to ü\n'
+EVERY = sorted(CATALOGUE)
+
+# The contract, written down a second time: statuses, and the codes that forbid another try.
+STATUSES = {
+    400: "invalid_request invalid_json invalid_form invalid_model model_required duplicate_field "
+    "bad_chunking",
+    401: "missing_api_key invalid_api_key expired_api_key provider_key_missing",
+    403: "not_allowed",
+    404: "unknown_path not_exposed model_not_found endpoint_not_supported",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "request_too_large",
+    415: "unsupported_media_type",
+    500: "internal_error",
+    502: "upstream_connect_failed upstream_dns_failed upstream_tls_failed upstream_closed "
+    "upstream_bad_response upstream_truncated",
+    503: "overloaded",
+    504: "upstream_connect_timeout upstream_timeout upstream_idle_timeout",
+}
+SENT = {
+    "upstream_closed",
+    "upstream_bad_response",
+    "upstream_truncated",
+    "upstream_timeout",
+    "upstream_idle_timeout",
+}
+
+
+def error(code: str) -> GatewayError:
+    return GatewayError(code, MESSAGE, param="model")
+
+
+def headers(code: str, dialect: Dialect) -> dict[bytes, bytes]:
+    pairs = error_headers(error(code), dialect, ID.encode())
+    assert len({name for name, _ in pairs}) == len(pairs)
+    return dict(pairs)
+
+
+def test_statuses() -> None:
+    listed = {code: status for status, codes in STATUSES.items() for code in codes.split()}
+    known = {code: kind.status for code, kind in CATALOGUE.items() if code in listed}
+    assert known == listed
+
+
+@pytest.mark.parametrize("code", EVERY)
+def test_openai(code: str) -> None:
+    body = json.loads(error_body(error(code), Dialect.OPENAI, ID))
+    kind = body["error"].pop("type")
+    assert body == {"error": {"message": MESSAGE, "param": "model", "code": code}}
+    assert kind.endswith("_error")
+    assert (kind == "api_error") == (CATALOGUE[code].status >= 500)
+
+
+@pytest.mark.parametrize("code", EVERY)
+def test_anthropic(code: str) -> None:
+    body = json.loads(error_body(error(code), Dialect.ANTHROPIC, ID))
+    kind = body["error"].pop("type")
+    assert kind.endswith("_error") or kind == "request_too_large"
+    assert body == {
+        "type": "error",
+        "error": {"message": f"{MESSAGE} ({code})"},
+        "request_id": ID,
+    }
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+@pytest.mark.parametrize("code", EVERY)
+def test_headers(code: str, dialect: Dialect) -> None:
+    found = headers(code, dialect)
+    assert found[b"x-engine-error"] == code.encode()
+    assert found[b"x-engine-request-id"] == found[b"x-request-id"] == ID.encode()
+    assert found.get(b"request-id") == (ID.encode() if dialect is Dialect.ANTHROPIC else None)
+    assert found.get(b"x-should-retry") == (b"false" if code in SENT else None)
+
+
+@pytest.mark.parametrize("code", EVERY)
+def test_retry_after_exactly_where_waiting_helps(code: str) -> None:
+    wanted = CATALOGUE[code].status in (429, 503)
+    value = headers(code, Dialect.OPENAI).get(b"retry-after")
+    assert (value is not None) == wanted
+    assert value is None or int(value) >= 1
+
+
+@pytest.mark.parametrize("failure", Failure)
+def test_every_failure_has_a_code_that_says_whether_it_was_sent(failure: Failure) -> None:
+    assert CATALOGUE[failure.code].sent == failure.sent
+
+
+@pytest.mark.parametrize("code", EVERY)
+def test_event_openai(code: str) -> None:
+    event = error_event(error(code), Dialect.OPENAI, ID).decode()
+    assert event.startswith("\n\ndata: ")
+    assert event.endswith("\n\n")
+    (line,) = event.split()[:1]
+    assert line == "data:"
+    assert event.strip().count("\n") == 0
+    assert json.loads(event.strip().removeprefix("data: "))["error"]["code"] == code
+
+
+@pytest.mark.parametrize("code", EVERY)
+def test_event_anthropic(code: str) -> None:
+    event = error_event(error(code), Dialect.ANTHROPIC, ID).decode()
+    name, data = event.strip().split("\n")
+    assert name == "event: error"
+    assert json.loads(data.removeprefix("data: "))["type"] == "error"
+    assert event.endswith("\n\n")
+
+
+def test_headers_of_an_error_come_along() -> None:
+    refused = GatewayError("method_not_allowed", "no", headers=((b"allow", b"POST"),))
+    assert (b"allow", b"POST") in error_headers(refused, Dialect.OPENAI, b"req_1")
+
+
+def test_an_unlisted_code_cannot_be_made() -> None:
+    with pytest.raises(KeyError):
+        GatewayError("no_such_code", "x")

@@ -1,0 +1,137 @@
+"""Which headers cross, in either direction, whatever a caller or an upstream lists."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.gateway.auth import KEY_HEADERS
+from engine.gateway.headers import Pairs, request_headers, response_headers, upstream_headers
+from engine.plan import Provider
+from tests.gateway.plans import shipped_plan
+
+BOUNDED = settings(deadline=None, max_examples=200)
+HOP_BY_HOP = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+]
+SAFE = ["accept", "content-type", "user-agent", "accept-language", "openai-beta"]
+SECRET = ["authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "x-provider-api-key"]
+OTHERS = ["x-forwarded-for", "x-engine-request-id", "host", "content-length", "x-custom", "range"]
+TOKENS = HOP_BY_HOP + SAFE + SECRET + OTHERS
+VALUES = st.sampled_from([b"v", b"keep-alive", b"", b"a, b"])
+CREDENTIAL = (b"authorization", b"Bearer sk-openai")
+
+
+@st.composite
+def received(draw: st.DrawFn) -> Pairs:
+    """Headers as the server gives them, with any of them listed in `connection`."""
+    names = draw(st.lists(st.sampled_from(TOKENS), max_size=10))
+    pairs = [(name.encode(), draw(VALUES)) for name in names if name != "connection"]
+    for _ in range(draw(st.integers(0, 2))):
+        listed = draw(st.lists(st.sampled_from(TOKENS), max_size=4))
+        cased = [draw(st.sampled_from([name, name.title(), name.upper()])) for name in listed]
+        separator = draw(st.sampled_from([",", ", ", " ,, "]))
+        place = draw(st.integers(0, len(pairs)))
+        pairs.insert(place, (b"connection", separator.join(cased).encode()))
+    return pairs
+
+
+def provider(name: str = "openai") -> Provider:
+    return shipped_plan().providers[name]
+
+
+def sent(pairs: Pairs, to: Provider) -> Pairs:
+    """What `to` gets of a caller's headers."""
+    return upstream_headers(request_headers(pairs, to), dict(pairs), to.headers, {})
+
+
+def listed(pairs: Pairs) -> set[bytes]:
+    values = [value for name, value in pairs if name == b"connection"]
+    return {token.strip().lower() for value in values for token in value.split(b",")}
+
+
+def names(pairs: Pairs) -> set[bytes]:
+    return {name for name, _ in pairs}
+
+
+NEVER = {name.encode() for name in HOP_BY_HOP}
+
+
+@BOUNDED
+@given(received())
+def test_hop_by_hop_headers_never_go_up(pairs: Pairs) -> None:
+    up = sent(pairs, provider())
+    assert not names(up) & NEVER
+    own = {b"authorization", b"accept-encoding"}
+    assert not (names(up) - own) & listed(pairs)
+
+
+@BOUNDED
+@given(received())
+def test_hop_by_hop_headers_never_come_down(pairs: Pairs) -> None:
+    down = response_headers(pairs)
+    assert not names(down) & (NEVER | {b"content-length", b"set-cookie"})
+    assert not names(down) & listed(pairs)
+    assert not [name for name in names(down) if name.startswith(b"x-engine-")]
+
+
+@BOUNDED
+@given(received())
+def test_the_credential_is_always_the_injected_one(pairs: Pairs) -> None:
+    up = sent(pairs, provider())
+    assert [pair for pair in up if pair[0] in KEY_HEADERS] == [CREDENTIAL]
+    assert b"cookie" not in names(up)
+
+
+@BOUNDED
+@given(received())
+def test_nothing_unlisted_goes_up(pairs: Pairs) -> None:
+    own = {b"authorization", b"accept-encoding"}
+    assert names(sent(pairs, provider())) <= own | {name.encode() for name in SAFE}
+
+
+@BOUNDED
+@given(received())
+def test_what_crosses_keeps_order_and_repetition(pairs: Pairs) -> None:
+    kept = {name.encode() for name in SAFE} - listed(pairs)
+    passed = [pair for pair in sent(pairs, provider()) if pair[0] in kept]
+    assert passed == [pair for pair in pairs if pair[0] in kept]
+    gone = NEVER | {b"content-length", b"x-engine-request-id"} | listed(pairs)
+    assert response_headers(pairs) == [pair for pair in pairs if pair[0] not in gone]
+
+
+@pytest.mark.parametrize("name", ["set-cookie", "alt-svc", "strict-transport-security"])
+def test_what_speaks_about_another_host_stays_there(name: str) -> None:
+    assert response_headers([(name.encode(), b"x"), (b"x-kept", b"1")]) == [(b"x-kept", b"1")]
+
+
+def test_names_come_down_in_lower_case() -> None:
+    pairs = [(b"X-Request-Id", b"r"), (b"Set-Cookie", b"c"), (b"Connection", b"X-Secret")]
+    assert response_headers([*pairs, (b"x-SECRET", b"s")]) == [(b"x-request-id", b"r")]
+
+
+def test_a_provider_that_forwards_key_headers_still_sends_its_own() -> None:
+    careless = replace(provider(), forward=frozenset({b"authorization"}))
+    assert (b"authorization", b"Bearer mine") not in sent(
+        [(b"authorization", b"Bearer mine")], careless
+    )
+
+
+def test_a_forwarded_prefix() -> None:
+    pairs = [(b"x-stainless-os", b"Linux"), (b"x-stain", b"no")]
+    assert (b"x-stainless-os", b"Linux") in sent(pairs, provider())
+    assert b"x-stain" not in names(sent(pairs, provider()))
+
+
+def test_encoding_is_identity_unless_the_caller_asks() -> None:
+    assert (b"accept-encoding", b"identity") in sent([], provider())
+    assert (b"accept-encoding", b"gzip") in sent([(b"accept-encoding", b"gzip")], provider())

@@ -1,0 +1,132 @@
+"""A client that writes requests byte by byte and reads whatever comes back."""
+
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from tests.servers import KEY, Server
+
+CHAT = "/v1/chat/completions"
+JSON = "application/json"
+CRLF = b"\r\n"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response; `status` 0 stands for a connection that closed without one."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+    interim: tuple[int, ...] = ()
+
+    def header(self, name: str) -> str | None:
+        return next((value for key, value in self.headers if key == name), None)
+
+    def count(self, name: str) -> int:
+        return sum(key == name for key, _ in self.headers)
+
+
+SILENCE = Answer(0, [], b"")
+
+
+def request(
+    body: bytes = b"",
+    *lines: str | bytes,
+    method: str = "POST",
+    target: str | bytes = CHAT,
+    kind: str | None = JSON,
+    key: str | None = KEY,
+    host: str | None = "gateway.test",
+    length: int | None = -1,
+) -> bytes:
+    """A request as bytes. `lines` are more header lines; -1 declares the true length."""
+    head = [b" ".join([method.encode(), _raw(target), b"HTTP/1.1"])]
+    head += [b"host: " + host.encode()] if host is not None else []
+    head += [b"content-type: " + kind.encode()] if kind is not None else []
+    head += [b"authorization: Bearer " + key.encode()] if key is not None else []
+    size = len(body) if length == -1 else length
+    head += [b"content-length: %d" % size] if size is not None else []
+    return CRLF.join([*head, *map(_raw, lines), b"", b""]) + body
+
+
+def chunked(pieces: Iterable[bytes], *, is_ended: bool = True) -> bytes:
+    """`pieces` as chunks of a chunked body."""
+    framed = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    return framed + (b"0\r\n\r\n" if is_ended else b"")
+
+
+def talk(port: int, sent: bytes, *, half_close: bool = False, timeout: float = 8) -> Answer:
+    """Send everything and read one answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout) as connection:
+        try:
+            connection.sendall(sent)
+            if half_close:
+                connection.shutdown(socket.SHUT_WR)
+        except ConnectionError:
+            pass  # an answer before the end of the request may be waiting
+        return read_answer(connection)
+
+
+def read_answer(connection: socket.socket) -> Answer:
+    """The next final response on a connection, with the interim ones before it."""
+    interim: list[int] = []
+    buffer = b""
+    while True:
+        head, buffer = _head(connection, buffer)
+        if not head:
+            return SILENCE
+        status, headers = _parsed(head)
+        if status >= 200:
+            return Answer(status, headers, _body(connection, headers, buffer), tuple(interim))
+        interim.append(status)
+
+
+def received_by(mock: Server) -> list[dict[str, Any]]:
+    """What the mock upstream received since it was last cleared."""
+    records: list[dict[str, Any]] = httpx2.get(f"{mock.url}/__mock/requests").json()["requests"]
+    return records
+
+
+def clear(mock: Server) -> None:
+    httpx2.delete(f"{mock.url}/__mock/requests").raise_for_status()
+
+
+def _raw(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("latin-1")
+
+
+def _receive(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(65536)
+    except ConnectionError:
+        return b""
+
+
+def _head(connection: socket.socket, buffer: bytes) -> tuple[bytes, bytes]:
+    while b"\r\n\r\n" not in buffer:
+        piece = _receive(connection)
+        if not piece:
+            return b"", b""
+        buffer += piece
+    head, _, rest = buffer.partition(b"\r\n\r\n")
+    return head, rest
+
+
+def _parsed(head: bytes) -> tuple[int, list[tuple[str, str]]]:
+    first, *lines = head.decode("latin-1").split("\r\n")
+    pairs = [line.partition(":") for line in lines]
+    return int(first.split()[1]), [(name.lower(), value.strip()) for name, _, value in pairs]
+
+
+def _body(connection: socket.socket, headers: list[tuple[str, str]], buffer: bytes) -> bytes:
+    length = next((int(value) for name, value in headers if name == "content-length"), 0)
+    while len(buffer) < length:
+        piece = _receive(connection)
+        if not piece:
+            break
+        buffer += piece
+    return buffer

@@ -1,0 +1,152 @@
+"""The house rules: which room may import which, who owns a library, how large a module may be."""
+
+import ast
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from functools import cache
+
+import pytest
+
+from tests.servers import ROOT
+
+ENGINE = ROOT / "engine"
+MODULES = sorted(str(p.relative_to(ENGINE).with_suffix("")) for p in ENGINE.rglob("*.py"))
+
+# From a module to the modules it may import; the first pattern that fits a module is its rule.
+ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("__init__", ()),
+    ("__main__", ("cli",)),
+    ("cli", ("*",)),
+    ("serve", ("load", "gateway/*", "upstream/*", "plan", "mock/*", "config/model")),
+    ("load", ("compile", "config/*", "plan")),
+    ("compile", ("config/*", "plan")),
+    ("config/*", ("config/*", "plan", "suggest", "resources")),
+    ("gateway/*", ("gateway/*", "plan", "upstream/*", "suggest")),
+    ("upstream/*", ("upstream/*", "plan")),
+    ("report/__init__", ()),
+    ("report/text", ("config/diagnostic", "config/document")),
+    ("report/json", ("config/diagnostic", "config/document")),
+    ("report/routing", ("gateway/match", "gateway/errors", "plan")),
+    ("keys", ("config/model",)),
+    ("mock/*", ("mock/*",)),
+    ("plan", ()),
+    ("suggest", ()),
+    ("resources", ()),
+)
+OWNERS = {
+    "yaml": {"config/document"},
+    "jsonschema": {"config/schema"},
+    "jinja2": {"config/template"},
+    "granian": {"serve"},
+    "httpx2": {"upstream/httpx_client"},
+    "msgspec": {"gateway/json_body"},
+    "multipart": {"gateway/form_body"},
+    "click": {"cli"},
+}
+MAX_LINES = 400
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse((ENGINE / f"{module}.py").read_text("utf-8"))
+
+
+def imported(module: str) -> Iterator[str]:
+    """Every module named in an import statement, wherever in the module it stands."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms(module: str) -> set[str]:
+    """The modules of engine that `module` imports; importing the package itself is free."""
+    names = {name.removeprefix("engine.").replace(".", "/") for name in imported(module) if name.startswith("engine.")}  # fmt: skip
+    return {name if name in MODULES else f"{name}/__init__" for name in names if name in MODULES or f"{name}/__init__" in MODULES}  # fmt: skip
+
+
+def allowed(module: str) -> tuple[str, ...]:
+    return next(targets for pattern, targets in ARROWS if fnmatch(module, pattern))
+
+
+def forbidden(module: str) -> set[str]:
+    """The imports of `module` that no arrow allows."""
+    packages = {target.removesuffix("/*") + "/__init__" for target in allowed(module)}
+    packages |= {target.rpartition("/")[0] + "/__init__" for target in allowed(module)}
+    return {
+        room
+        for room in rooms(module)
+        if room not in packages and not any(fnmatch(room, target) for target in allowed(module))
+    }
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module: str) -> None:
+    assert forbidden(module) == set()
+
+
+def test_the_rule_sees_imports_at_all() -> None:
+    assert {"load", "config/model", "upstream/http1"} & rooms("serve")
+    assert rooms("compile") >= {"config/model", "config/template", "plan"}
+    assert not any(fnmatch("gateway/app", target) for target in allowed("load"))
+
+
+def test_every_module_has_a_rule() -> None:
+    for module in MODULES:
+        assert any(fnmatch(module, pattern) for pattern, _ in ARROWS), module
+
+
+@pytest.mark.parametrize("package", OWNERS)
+def test_a_library_has_one_owner(package: str) -> None:
+    users = {m for m in MODULES if any(n.split(".")[0] == package for n in imported(m))}
+    assert users == OWNERS[package]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_is_not_too_long(module: str) -> None:
+    lines = (ENGINE / f"{module}.py").read_text("utf-8").count("\n")
+    assert lines <= MAX_LINES, f"{lines} lines"
+
+
+def named(module: str) -> Iterator[str]:
+    """Every attribute written as `a.b`, and every name imported from a module as `a.b`."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            yield f"{node.value.id}.{node.attr}"
+    yield from imported(module)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_wait_for(module: str) -> None:
+    """`asyncio.wait_for` loses cancellations on Python 3.11; `asyncio.timeout` does not."""
+    assert "asyncio.wait_for" not in set(named(module))
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "cli"])
+def test_only_the_command_line_prints(module: str) -> None:
+    calls = [node.func for node in ast.walk(tree(module)) if isinstance(node, ast.Call)]
+    assert not [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_is_evaluated(module: str) -> None:
+    calls = [node.func for node in ast.walk(tree(module)) if isinstance(node, ast.Call)]
+    names = {call.id for call in calls if isinstance(call, ast.Name)}
+    assert not names & {"eval", "exec", "compile", "__import__"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_says_what_it_is_for(module: str) -> None:
+    assert ast.get_docstring(tree(module))
+
+
+def test_the_request_side_never_reads_files() -> None:
+    for module in MODULES:
+        if module.startswith(("gateway/", "upstream/")):
+            names = {
+                node.attr for node in ast.walk(tree(module)) if isinstance(node, ast.Attribute)
+            }
+            assert not names & {"read_text", "read_bytes", "write_text", "write_bytes"}, module
