@@ -101,21 +101,21 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
             "callers need keys, and there is no keys.yaml: run `engine keys new NAME --write`, or try `engine serve --mock`"
         )
     key = new_key() if mock and loaded.config.keys is None and not no_auth else None
-    with ExitStack() as stack:
-        options = server.Options(
-            directory=directory.resolve(),
-            host=host,
-            port=port,
-            extra_keys=(one_off(key, "one-off"),) if key else (),
-            is_open=no_auth,
-            mock=stack.enter_context(server.mock_process()) if mock else mock_port,
-            **settings,
-        )
-        greeting = _greeting(loaded, f"http://{host}:{port}", key, mock=options.mock is not None)
-        try:
-            server.serve(options, greeting)
-        except server.ServeError as error:
-            _stop(str(error))
+    url = f"http://{host}:{port}"
+    try:
+        with ExitStack() as stack:
+            options = server.Options(
+                directory=directory.resolve(),
+                host=host,
+                port=port,
+                extra_keys=(one_off(key, "one-off"),) if key else (),
+                is_open=no_auth,
+                mock=stack.enter_context(server.mock_process()) if mock else mock_port,
+                **settings,
+            )
+            server.serve(options, _greeting(loaded, url, key, mock=options.mock is not None))
+    except server.ServeError as error:
+        _stop(str(error))
 
 
 def _greeting(loaded: Loaded, url: str, key: str | None, *, mock: bool) -> str:

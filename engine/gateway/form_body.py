@@ -40,10 +40,14 @@ _BOUNDARY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A watched text field: its value and which part it is, counted from 0."""
+    """A watched text field: its value and which part it is, counted from 0.
+
+    `is_late`: a file stands before it.
+    """
 
     value: str
     part: int
+    is_late: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +275,7 @@ class FormBody:
             words = f"the form has more than one field `{name}`"
             raise GatewayError("duplicate_field", words, param=name)
         if name in self._forbidden:
-            raise _invalid(f"`{name}` must stand before the first file of the form")
+            raise too_late(name)
         encoding = segment.header("Content-Transfer-Encoding", "binary").lower()
         if is_file or encoding not in _PLAIN_ENCODINGS:
             raise _invalid(f"`{name}` must be a plain text field")
@@ -289,8 +293,13 @@ class FormBody:
             text = self._value.decode("utf-8")
         except UnicodeDecodeError:
             raise _invalid(f"`{self._name}` is not UTF-8 text") from None
-        self.fields[self._name] = Field(text, self._part)
+        self.fields[self._name] = Field(text, self._part, self._file_seen)
         self._name = None
+
+
+def too_late(name: str) -> GatewayError:
+    """What is told of a field that was needed before the upload began."""
+    return _invalid(f"`{name}` must stand before the first file of the form")
 
 
 def _invalid(message: str) -> GatewayError:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from engine.gateway.body import Intake
 from engine.gateway.errors import GatewayError
-from engine.gateway.form_body import BLOCK, FormBody, find_boundary
+from engine.gateway.form_body import BLOCK, FormBody, find_boundary, too_late
 from engine.gateway.headers import Pairs
 from engine.gateway.json_body import JsonBody, stripped
 from engine.plan import Endpoint
@@ -90,8 +90,14 @@ class FormInbound:
         return self._intake.received
 
     def text(self, name: str) -> str | None:
-        """The value of a text part."""
+        """The value of a text part.
+
+        Only `model` may stand behind a file: anything else would be found or missed depending on
+        how much of the form had come when the upload began.
+        """
         field = self._form.fields.get(name)
+        if field is not None and field.is_late and name != "model":
+            raise too_late(name)
         return None if field is None else field.value
 
     def upload(self, changes: Mapping[str, str | None], forbidden: Set[str]) -> Upload:

@@ -281,6 +281,7 @@ RAISING = {
         provider(variables={"a": "b"}, headers={"x-a": "{{ variables.a | lower('c') }}"}),
         "T304",
     ),
+    "a duration of nothing": (provider(timeouts={"total": "0.0s"}), "S104"),
     "a duration of 5000 digits": (provider(timeouts={"total": "9" * 5000 + "s"}), "S104"),
     "a template that is only itself": (provider(headers={"x-a": "{{ self }}"}), "T302"),
 }

@@ -223,6 +223,17 @@ def test_a_credential_behind_the_file_is_refused(uploads: Uploads) -> None:
     assert uploads.becomes_clean()
 
 
+def test_a_credential_behind_a_small_file_is_refused_as_well(uploads: Uploads) -> None:
+    """However much of the form has come at once: the network must not decide."""
+    clear(uploads.mock)
+    small = part("file", b"x", 'filename="a.wav"')
+    body = form(part("model", b"whisper-1"), small, part("api_key", b"sk-late"))
+    answer = upload(uploads, body)
+    assert (answer.status, answer.header("x-engine-error")) == (400, "invalid_form")
+    assert b"must stand before" in answer.body
+    assert received_by(uploads.mock) == []
+
+
 @pytest.mark.parametrize(
     "ending",
     [b"", part("model", b"whisper-1") + b"\r\n", b"--frontier\r\nbroken"],
