@@ -58,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._ends_by_close = False
         self._complete = False
         self._keep_alive = False
+        self._has_surplus = False
         self._reading_paused = False
         self._writing_paused = False
         self._reader: asyncio.Future[None] | None = None
@@ -113,10 +114,11 @@ class Connection(asyncio.Protocol):
     # -- what the parser calls -------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """A message while none is asked for is an answer to nobody."""
-        if self.state is not State.HEAD:
-            self._fail(Failure.BAD_RESPONSE)
-        self.headers = []
+        """A message behind a complete answer is one to nobody: it ends the connection's use."""
+        if self.state is State.HEAD:
+            self.headers = []
+        else:
+            self._has_surplus = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header, or one trailer, which nobody is told about."""
@@ -125,6 +127,8 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """The head is there: interim answers are dropped, others settle the framing."""
+        if self.state is not State.HEAD:
+            return
         status: int = self._parser.get_status_code()
         if 100 <= status <= 199 and status != 101:
             self._interim += 1
@@ -141,13 +145,15 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body, as it came."""
+        if self._has_surplus:
+            return
         self._pieces.append(data)
         self._buffered += len(data)
         self._wake()
 
     def on_message_complete(self) -> None:
         """The answer is whole."""
-        if self.state is State.BODY:
+        if self.state is State.BODY and not self._has_surplus:
             self._complete = True
             self._keep_alive = self._parser.should_keep_alive()
             self._wake()
@@ -242,6 +248,7 @@ class Connection(asyncio.Protocol):
     def finish(self, now: float) -> bool:
         """End the exchange: whether the connection can carry another one."""
         usable = self._complete and self._keep_alive and self.is_sent and not self._pieces
+        usable = usable and not self._has_surplus
         if not usable or self.state is not State.BODY or self._transport.is_closing():
             self.abort()
             return False
