@@ -4,6 +4,7 @@ Each worker runs `load` itself, on the road `check` takes. The parent has done s
 opened, so a broken configuration is told once and nothing is started.
 """
 
+import asyncio
 import contextlib
 import http.client
 import multiprocessing
@@ -38,6 +39,7 @@ HEADER_SECONDS = 60
 BUFFER_BYTES = 65536
 BACKLOG = 2048
 MAX_CONNECTIONS = 4096
+ORPHAN_SECONDS = 1.0
 MOCK_CREDENTIAL = "mock-credential"
 
 App = Callable[[Mapping[str, Any], Any, Any], Awaitable[None]]
@@ -105,7 +107,10 @@ def serve(options: Options, greeting: str) -> None:
 def serve_mock(host: str, port: int, fault: str | None) -> None:
     """Run the mock upstream until a signal ends it; one process, so it can count."""
     _refuse_taken(host, port)
-    _run(Granian(**_common_settings(host, port), workers=1), partial(_build_mock, fault))
+    server = _Server(
+        _common_settings(host, port), workers=1, draining=multiprocessing.Event(), drain_delay=0
+    )
+    _run(server, partial(_build_mock, fault))
 
 
 @contextlib.contextmanager
@@ -171,7 +176,9 @@ async def _live(clients: Iterable[Client], greeter: "_Greeter", receive: Any, se
     await receive()
     await send({"type": "lifespan.startup.complete"})
     greeter.greet()
+    orphaned = asyncio.ensure_future(_end_with_parent(os.getppid()))
     await receive()
+    orphaned.cancel()
     for client in clients:
         await client.close()
     await send({"type": "lifespan.shutdown.complete"})
@@ -181,6 +188,13 @@ def _build_mock(fault: str | None) -> Any:
     from engine.mock.app import create_app  # noqa: PLC0415 only a mock process pays for it
 
     return create_app(fault)
+
+
+async def _end_with_parent(parent: int) -> None:
+    """Stop when the parent has died: an orphan would hold the port with an old configuration."""
+    while os.getppid() == parent:  # noqa: ASYNC110 nothing else tells of it
+        await asyncio.sleep(ORPHAN_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +228,12 @@ class _Server(Granian):  # type: ignore[misc, valid-type]
         """Ignore SIGHUP: Granian would replace every worker, and a broken file would end them."""
 
     def signal_handler_interrupt(self, *args: Any, **_: Any) -> None:
-        """Called by Granian's supervisor on SIGTERM and SIGINT."""
+        """Called by Granian's supervisor on SIGTERM and SIGINT.
+
+        A worker inherits this until it takes signals itself, and would forget one that comes then.
+        """
+        if os.getpid() != self.pid:
+            os._exit(0)
         is_term = bool(args) and args[0] == signal.SIGTERM
         stop = super().signal_handler_interrupt
         if is_term and not self._draining.is_set() and self._drain_delay > 0:

@@ -55,3 +55,17 @@ def test_a_stream_under_way_is_finished_before_the_server_ends(
         assert text.count("data: ") >= 50
         assert "upstream_" not in text
         assert server.process.wait(timeout=10) == 0
+
+
+def test_no_worker_outlives_the_server(tmp_path: Path, mock: Server) -> None:
+    """A killed parent cannot stop its workers; a signal during start-up is not lost either."""
+    arguments = ("--workers", "2", "--mock-port", str(mock.port))
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
+            pids = server.worker_pids()
+            server.process.send_signal(number)
+            server.process.wait(timeout=10)
+            end = time.monotonic() + 10
+            while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < end:
+                time.sleep(0.05)
+            assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
