@@ -176,7 +176,7 @@ async def _live(clients: Iterable[Client], greeter: "_Greeter", receive: Any, se
     await receive()
     await send({"type": "lifespan.startup.complete"})
     greeter.greet()
-    orphaned = asyncio.ensure_future(_end_with_parent(os.getppid()))
+    orphaned = asyncio.ensure_future(_end_with_parent())
     await receive()
     orphaned.cancel()
     for client in clients:
@@ -190,9 +190,12 @@ def _build_mock(fault: str | None) -> Any:
     return create_app(fault)
 
 
-async def _end_with_parent(parent: int) -> None:
+async def _end_with_parent() -> None:
     """Stop when the parent has died: an orphan would hold the port with an old configuration."""
-    while os.getppid() == parent:  # noqa: ASYNC110 nothing else tells of it
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    while os.getppid() == parent.pid:  # noqa: ASYNC110 nothing else tells of it
         await asyncio.sleep(ORPHAN_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
 
