@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -9,14 +10,14 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 @contextlib.contextmanager
-def listening(handler: Handler) -> Iterator[int]:
+def listening(handler: Handler, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """The port on which `handler` serves each connection until the block ends."""
     ready = threading.Event()
     state: dict[str, int] = {}
     stop: list[Callable[[], object]] = []
 
     async def main() -> None:
-        server = await asyncio.start_server(handler, "127.0.0.1", 0)
+        server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=tls)
         state["port"] = server.sockets[0].getsockname()[1]
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()

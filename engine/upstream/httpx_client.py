@@ -58,6 +58,7 @@ class HttpxClient:
     def __init__(self) -> None:
         self._transport = httpx2.AsyncHTTPTransport(
             trust_env=False,
+            verify=ssl.create_default_context(),  # the same trust as the default client's
             limits=httpx2.Limits(
                 max_connections=None,
                 max_keepalive_connections=KEEPALIVE_CONNECTIONS,
