@@ -45,8 +45,9 @@ def _finding(d: Diagnostic, documents: Mapping[str, Document], *, colour: bool) 
     lines = [f"{head}: {d.message}", f"{pad}--> {d.span}"]
     lines += _excerpt(d.span, d.label, "^", documents, width)
     for related in d.related:
-        lines.append(f"{pad}::: {related.span}")
-        lines += _excerpt(related.span, related.label, "-", documents, width)
+        excerpt = _excerpt(related.span, related.label, "-", documents, width)
+        lines.append(f"{pad}::: {related.span}" + ("" if excerpt else f" {related.label}"))
+        lines += excerpt
     if d.help:
         lines.append(f"{pad} = help: {d.help}")
     return "\n".join(lines) + "\n"
