@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from engine.compile import Values, compile_plan
 from engine.config import checks
@@ -36,14 +37,19 @@ class Loaded:
 
 
 def load(
-    directory: Path, environ: Mapping[str, str], now: float, extra_keys: tuple[Key, ...] = ()
+    directory: Path,
+    environ: Mapping[str, str],
+    now: float,
+    extra_keys: tuple[Key, ...] = (),
+    unsaved: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Loaded:
     """Read, check and compile the folder `directory`.
 
     `environ` provides credentials and variables, `now` (POSIX seconds) decides what has expired,
     `extra_keys` are callers that no file declares, such as the one-off key of a mock run.
+    `unsaved` holds, by file name, texts that count instead of what is on disk: an editor's.
     """
-    documents, found, texts = _read(directory)
+    documents, found, texts = _read(directory, unsaved)
     broken: dict[str, set[DataPath]] = {}
     for file, document in documents.items():
         violations, broken[file] = check_schema(document, FILES[file])
@@ -72,13 +78,15 @@ def load(
     return Loaded(plan, config, in_order(found + notes), documents)
 
 
-def _read(directory: Path) -> tuple[dict[str, Document], list[Diagnostic], list[bytes]]:
+def _read(
+    directory: Path, unsaved: Mapping[str, bytes]
+) -> tuple[dict[str, Document], list[Diagnostic], list[bytes]]:
     documents: dict[str, Document] = {}
     found: list[Diagnostic] = []
     texts: list[bytes] = []
     for file in FILES:
         try:
-            raw = (directory / file).read_bytes()
+            raw = unsaved[file] if file in unsaved else (directory / file).read_bytes()
         except FileNotFoundError:
             if file not in OPTIONAL:
                 found.append(_missing(file, f"there is no `{file}` in this folder"))

@@ -15,8 +15,8 @@ MODULES = sorted(str(p.relative_to(ENGINE).with_suffix("")) for p in ENGINE.rglo
 # From a module to the modules it may import; the first pattern that fits a module is its rule.
 ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("__init__", ()),
-    ("__main__", ("cli",)),
-    ("cli", ("*",)),
+    ("__main__", ("cli/__init__",)),
+    ("cli/*", ("*",)),
     ("serve", ("load", "gateway/*", "upstream/*", "plan", "mock/*", "config/model")),
     ("load", ("compile", "config/*", "plan")),
     ("compile", ("config/*", "plan")),
@@ -41,7 +41,7 @@ OWNERS = {
     "httpx2": {"upstream/httpx_client"},
     "msgspec": {"gateway/json_body"},
     "multipart": {"gateway/form_body"},
-    "click": {"cli"},
+    "click": {m for m in MODULES if m.startswith("cli/")},
 }
 MAX_LINES = 400
 
@@ -125,7 +125,7 @@ def test_no_wait_for(module: str) -> None:
     assert "asyncio.wait_for" not in set(named(module))
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module != "cli"])
+@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("cli/")])
 def test_only_the_command_line_prints(module: str) -> None:
     calls = [node.func for node in ast.walk(tree(module)) if isinstance(node, ast.Call)]
     assert not [call for call in calls if isinstance(call, ast.Name) and call.id == "print"]

@@ -9,6 +9,7 @@ from engine.config.rules import RULES, Severity
 
 __all__ = [
     "SECRET",
+    "Applicability",
     "Diagnostic",
     "Fix",
     "Place",
@@ -62,12 +63,20 @@ class Related:
     label: str
 
 
+class Applicability(StrEnum):
+    """Whether a fix can be applied unseen: `safe` cannot change a meaning, `unsafe` is a good guess."""
+
+    SAFE = "safe"
+    UNSAFE = "unsafe"
+
+
 @dataclass(frozen=True, slots=True)
 class Fix:
     """Text to put in place of `span`."""
 
     span: Span
     text: str
+    applicability: Applicability = Applicability.UNSAFE
 
 
 @dataclass(frozen=True, slots=True)

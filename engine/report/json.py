@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from engine.config.diagnostic import Diagnostic, Severity, Span
+from engine.config.diagnostic import Diagnostic, Fix, Severity, Span
 
 FORMAT_VERSION = "1.0"
 
@@ -34,7 +34,15 @@ def _finding(d: Diagnostic) -> dict[str, Any]:
         "label": d.label,
         "related": [{"range": _range(r.span), "label": r.label} for r in d.related],
         "help": d.help,
-        "fix": {"range": _range(d.fix.span), "text": d.fix.text} if d.fix else None,
+        "fix": _fix(d.fix) if d.fix else None,
+    }
+
+
+def _fix(fix: Fix) -> dict[str, Any]:
+    return {
+        "range": _range(fix.span),
+        "text": fix.text,
+        "applicability": fix.applicability,
     }
 
 

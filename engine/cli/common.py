@@ -1,0 +1,54 @@
+"""What the commands share: exit codes, the folder argument, and how a run ends that cannot go on."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from engine.config.diagnostic import Diagnostic, Severity
+from engine.load import Loaded, load
+from engine.report.text import render_text, summary
+
+FINE, FINDINGS, COULD_NOT_RUN = 0, 1, 2
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+DIRECTORY = click.argument("directory", default=".", type=_FOLDER)
+IN_DIRECTORY = click.option("-C", "--directory", default=".", type=_FOLDER)
+
+
+def loaded_plan(directory: Path) -> Any:
+    loaded = load(directory, os.environ, time.time())
+    refuse_errors(loaded)
+    return loaded.plan
+
+
+def refuse_errors(loaded: Loaded) -> None:
+    if loaded.plan is None:
+        errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
+        click.echo(render(errors, loaded.documents), err=True)
+        stop(summary(errors, len(loaded.documents)))
+
+
+def render(found: Any, documents: Any) -> str:
+    diagnostics: list[Diagnostic] = list(found)
+    return render_text(diagnostics, documents, colour=wants_colour(sys.stderr))
+
+
+def wants_colour(stream: Any) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
+def stop(words: str) -> NoReturn:
+    click.echo(f"engine: {words}", err=True)
+    sys.exit(COULD_NOT_RUN)
+
+
+def unconfigured(loaded: Loaded) -> list[str]:
+    """One line for all the providers that have no credential here."""
+    names = {str(d.path[1]): None for d in loaded.diagnostics if d.code.startswith("E")}
+    if not names:
+        return []
+    return [f"note: not configured here, callers get `provider_key_missing`: {', '.join(names)}"]

@@ -1,0 +1,90 @@
+"""`init` and `keys`: the commands that write files."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine.cli.common import IN_DIRECTORY, render, stop
+from engine.config.document import parse_document
+from engine.config.schema import check_schema
+from engine.keys import new_key, with_entry
+from engine.resources import shipped
+
+
+@click.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+def init(directory: Path) -> None:
+    """Write the shipped configuration and its schemas into DIRECTORY; nothing is overwritten."""
+    names = ["routes.yaml", "providers.yaml"]
+    names += [f"schemas/{name}.schema.json" for name in ("routes", "providers", "keys")]
+    taken = [name for name in names if (directory / name).exists()]
+    if taken:
+        stop(f"{directory} already has {', '.join(taken)}; choose another folder")
+    (directory / "schemas").mkdir(parents=True, exist_ok=True)
+    for name in names:
+        shutil.copyfile(shipped(name), directory / name)
+        click.echo(f"wrote {directory / name}")
+    click.echo(f"next: engine keys new NAME --write -C {directory}; engine serve {directory}")
+
+
+@click.group()
+def keys() -> None:
+    """Gateway keys."""
+
+
+@keys.command("new")
+@click.argument("name")
+@click.option("--write", is_flag=True, help="Add the entry to keys.yaml.")
+@IN_DIRECTORY
+def keys_new(name: str, write: bool, directory: Path) -> None:  # noqa: FBT001 click's
+    """Make a key for NAME. The key is shown once; keys.yaml holds only its SHA-256."""
+    key = new_key()
+    file = directory / "keys.yaml"
+    old = _text_of(file)
+    text = with_entry(old, name, key)
+    added = text.removeprefix(old) if write else with_entry("", name, key).partition("keys:\n")[2]
+    document, found = parse_document(file.name, text.encode())
+    found += check_schema(document, "keys")[0] if document else []
+    if document is not None and not _is_last_and_unique(document.data, name):
+        stop(
+            "keys.yaml cannot take the entry as it is; the name may be taken, or `keys:` is not its last section"
+        )
+    if found:
+        click.echo(render(found, {file.name: document} if document else {}), err=True)
+        stop("the entry was not written")
+    if write:
+        _replace_file(file, text)
+        click.echo(f"added to {file}:\n{added}", err=True)
+    else:
+        click.echo(f"add this under `keys:` in keys.yaml:\n{added}", err=True)
+    click.echo("the key, shown this once:", err=True)
+    click.echo(key)
+
+
+def _text_of(file: Path) -> str:
+    """The text of `file` with its line ends as they are; "" when it is not there."""
+    try:
+        return file.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError):
+        stop(f"{file} cannot be read as UTF-8 text")
+
+
+def _is_last_and_unique(data: Any, name: str) -> bool:
+    entries = data.get("keys") if isinstance(data, dict) else None
+    if not isinstance(entries, list) or not isinstance(entries[-1], dict):
+        return False
+    names = [entry.get("name") for entry in entries if isinstance(entry, dict)]
+    return names[-1] == name and names.count(name) == 1
+
+
+def _replace_file(file: Path, text: str) -> None:
+    """Write beside and rename, so that no reader ever sees half a file."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_text(text, "utf-8")
+    draft.replace(file)

@@ -1,0 +1,129 @@
+"""`serve` and `mock`: the commands that keep running."""
+
+import ipaddress
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine.cli.common import DIRECTORY, refuse_errors, stop, unconfigured
+from engine.keys import new_key, one_off
+from engine.load import Loaded, load
+
+
+@click.command()
+@DIRECTORY
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes."
+)
+@click.option(
+    "--mock", is_flag=True, help="Send everything to a built-in upstream; no provider key needed."
+)
+@click.option(
+    "--mock-port",
+    type=click.IntRange(1, 65535),
+    help="The same, with an `engine mock` that runs already.",
+)
+@click.option("--no-auth", is_flag=True, help="Ask callers for no key. Only on a loopback address.")
+@click.option(
+    "--drain-delay",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(0, 300),
+    help="Seconds to report not-ready after SIGTERM before the port closes.",
+)
+@click.option(
+    "--drain-timeout", default=30, show_default=True, type=click.IntRange(1, 86400),
+    help="Seconds that requests may take to finish after the port has closed.",
+)  # fmt: skip
+def serve(  # noqa: PLR0913, PLR0917 one parameter an option
+    directory: Path,
+    host: str,
+    port: int,
+    mock: bool,  # noqa: FBT001 click's
+    mock_port: int | None,
+    no_auth: bool,  # noqa: FBT001 click's
+    **settings: Any,
+) -> None:
+    """Run the gateway on the configuration in DIRECTORY."""
+    from engine import serve as server  # noqa: PLC0415 other commands start without the server
+
+    loaded = load(directory, os.environ, time.time())
+    refuse_errors(loaded)
+    if no_auth and not _is_loopback(host):
+        stop(
+            "--no-auth is only for a loopback address: anybody on the network could spend your money"
+        )
+    if loaded.config.keys is None and not (no_auth or mock):
+        stop(
+            "callers need keys, and there is no keys.yaml: run `engine keys new NAME --write`, or try `engine serve --mock`"
+        )
+    key = new_key() if mock and loaded.config.keys is None and not no_auth else None
+    url = f"http://{host}:{port}"
+    try:
+        with ExitStack() as stack:
+            options = server.Options(
+                directory=directory.resolve(),
+                host=host,
+                port=port,
+                extra_keys=(one_off(key, "one-off"),) if key else (),
+                is_open=no_auth,
+                mock=stack.enter_context(server.mock_process()) if mock else mock_port,
+                **settings,
+            )
+            server.serve(options, _greeting(loaded, url, key, mock=options.mock is not None))
+    except server.ServeError as error:
+        stop(str(error))
+
+
+def _greeting(loaded: Loaded, url: str, key: str | None, *, mock: bool) -> str:
+    """What an operator sees once the server is ready: where, what, and requests to paste."""
+    config = loaded.config
+    played = ", answered by the built-in mock upstream" if mock else ""
+    lines = [
+        f"listening on {url}: {len(config.endpoints)} endpoints, {len(config.providers)} providers, "
+        f"{len(config.rules)} model rules{played}"
+    ]
+    if not mock:
+        lines += unconfigured(loaded)
+    if key:
+        lines += ["", f"key for this run only: {key}", ""]
+        examples = (Path(__file__).parents[1] / "mock" / "curl.txt").read_text("utf-8")
+        lines.append(examples.format(url=url, key=key))
+    return "\n".join(lines) + "\n"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8081, show_default=True, type=click.IntRange(1, 65535))
+@click.option(
+    "--fault",
+    metavar="NAME",
+    help="Play one fault for every request: status-429, hang, cut, slow-500, ...",
+)
+def mock(host: str, port: int, fault: str | None) -> None:
+    """Run the built-in upstream alone, to point a gateway or an SDK at.
+
+    \b
+    It answers every shipped endpoint in its provider's shape. A model name that contains
+    mock-status-429, mock-slow-500, mock-hang, mock-cut or mock-stall plays that fault.
+    GET /__mock/requests tells what it has received.
+    """
+    from engine import serve as server  # noqa: PLC0415 other commands start without the server
+
+    try:
+        server.serve_mock(host, port, fault)
+    except server.ServeError as error:
+        stop(str(error))
