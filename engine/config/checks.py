@@ -96,8 +96,10 @@ def _unknown_endpoint(subject: Subject) -> Iterator[Diagnostic]:
     if not known:
         return
     for who, name, file, path, place in _endpoint_names(subject):
+        if name in known:
+            continue
         hint = nearest(name, known)
-        if name not in known and (hint is None or _is_name(hint)):  # else told as a bad name
+        if hint is None or _is_name(hint):  # else told as a bad name
             message = f"{who} names endpoint `{name}`, which {_ROUTES} does not define"
             yield subject.at("X202", message, file, path, place, hint=hint)
 

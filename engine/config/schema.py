@@ -37,7 +37,24 @@ _ITEMS = {"endpoints": "endpoint", "providers": "provider", "keys": "key"}
 
 @cache
 def _validator(name: str) -> Draft202012Validator:
-    return Draft202012Validator(json.loads(read_schema(name)))
+    schema = json.loads(read_schema(name))
+    return Draft202012Validator(_inlined(schema, schema["$defs"]))
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """`schema` with each `$ref` replaced by what it names, since following them is half the time.
+
+    The schemas have no cycle; words beside a `$ref` win over those of the definition.
+    """
+    match schema:
+        case {"$ref": str(ref), **rest}:
+            return _inlined(definitions[ref.removeprefix("#/$defs/")] | rest, definitions)
+        case dict():
+            return {k: _inlined(v, definitions) for k, v in schema.items() if k != "$defs"}
+        case list():
+            return [_inlined(item, definitions) for item in schema]
+        case _:
+            return schema
 
 
 def read_schema(name: str) -> str:
