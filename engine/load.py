@@ -18,6 +18,7 @@ from engine.config.document import Path as DataPath
 from engine.config.model import Config, Credential, Key, Provider, build_config
 from engine.config.routing_checks import check_routing_tests
 from engine.config.schema import check_schema
+from engine.config.suppressions import Suppressed, read_suppressions, suppress, unused
 from engine.config.template import Template, checked_output, render_now
 from engine.config.template_checks import check_templates
 from engine.plan import Plan, UnusableValueError
@@ -34,6 +35,7 @@ class Loaded:
     config: Config
     diagnostics: tuple[Diagnostic, ...]
     documents: Mapping[str, Document]
+    suppressed: tuple[Suppressed, ...] = ()
 
 
 def load(
@@ -67,6 +69,8 @@ def load(
     subject = checks.Subject(config, documents, templates, now)
     found += problems + checks.run_checks(subject)
     values, notes = _resolve(subject, directory, environ)
+    comments, problems = read_suppressions(documents)
+    found, suppressed = suppress(in_order(found + notes + problems), comments)
     plan = None
     if not any(d.severity is Severity.ERROR for d in found):
         lines = {rule.at: _where(subject, rule.at) for rule in config.rules}
@@ -75,7 +79,9 @@ def load(
         failing = list(check_routing_tests(plan, subject))
         found += failing
         plan = None if failing else plan
-    return Loaded(plan, config, in_order(found + notes), documents)
+    if plan is not None:
+        found += unused(comments, suppressed, undecided="EA")
+    return Loaded(plan, config, in_order(found), documents, tuple(suppressed))
 
 
 def _read(

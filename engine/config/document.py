@@ -103,6 +103,18 @@ def parse_document(file: str, raw: bytes) -> tuple[Document | None, list[Diagnos
     return Document(file, lines, data, walk.entries), walk.found
 
 
+def opaque_spans(document: Document) -> list[Span]:
+    """Where quoted and block scalars stand, in which a `#` begins no comment."""
+    spans = []
+    for event in yaml.parse("\n".join(document.lines), Loader=_LOADER):
+        if isinstance(event, yaml.ScalarEvent) and event.style:
+            start, end = _position(event.start_mark), _position(event.end_mark)
+            if event.style in "|>":  # a comment may stand beside the mark of a block
+                start = Position(start.line + 1, 1)
+            spans.append(Span(document.file, start, end))
+    return spans
+
+
 def _decode(file: str, raw: bytes) -> str | Diagnostic:
     if len(raw) > MAX_BYTES:
         place = Span(file, Position(1, 1), Position(1, 1))

@@ -26,6 +26,13 @@ class Rule:
     summary: str
     explanation: str
 
+    @property
+    def ignorable(self) -> bool:
+        """Whether a comment can silence it: only what still leaves a usable Plan."""
+        if self.code[0] not in "XTEA" or self.code in ("X291", "X292"):
+            return False
+        return self.severity is not Severity.ERROR or self.code in ("X208", "X213", "X218")
+
 
 _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
 
@@ -260,6 +267,20 @@ _CATALOGUE = (
         _ERROR,
         "a secret is written in a configuration file",
         "A file is copied, shown and kept in history. Take the value from the environment or a file of its own.",
+    ),
+    Rule(
+        "X291",
+        "bad-suppression",
+        _WARNING,
+        "a suppression that cannot count",
+        "It is `# engine: ignore[CODE] reason`, on the line of the finding or alone above it. What leaves nothing to serve cannot be suppressed.",
+    ),
+    Rule(
+        "X292",
+        "unused-suppression",
+        _WARNING,
+        "a suppression of something that is not found there",
+        "It would hide the next such finding. It is told once there are no errors, which may hide findings.",
     ),
     Rule(
         "T301",
