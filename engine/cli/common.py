@@ -2,14 +2,14 @@
 
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from engine.config.diagnostic import Diagnostic, Severity
-from engine.load import Loaded, load
+from engine.load import Loaded
+from engine.plan import Plan
 from engine.report.text import render_text, summary
 
 FINE, FINDINGS, COULD_NOT_RUN = 0, 1, 2
@@ -19,17 +19,13 @@ DIRECTORY = click.argument("directory", default=".", type=_FOLDER)
 IN_DIRECTORY = click.option("-C", "--directory", default=".", type=_FOLDER)
 
 
-def loaded_plan(directory: Path) -> Any:
-    loaded = load(directory, os.environ, time.time())
-    refuse_errors(loaded)
-    return loaded.plan
-
-
-def refuse_errors(loaded: Loaded) -> None:
+def refuse_errors(loaded: Loaded) -> Plan:
+    """The Plan; a configuration with errors is told, and the run ends."""
     if loaded.plan is None:
         errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
         click.echo(render(errors, loaded.documents), err=True)
         stop(summary(errors, len(loaded.documents)))
+    return loaded.plan
 
 
 def render(found: Any, documents: Any) -> str:

@@ -1,32 +1,82 @@
 """`route` and `routes`: where requests go, and which line sends them there."""
 
+import os
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from engine.cli.common import DIRECTORY, FINDINGS, FINE, IN_DIRECTORY, loaded_plan
+from engine.cli.common import DIRECTORY, FINDINGS, FINE, IN_DIRECTORY, refuse_errors, stop
+from engine.load import load
+from engine.plan import Caller, Plan
+from engine.suggest import nearest
+
+_FORMAT = click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
 
 
 @click.command()
 @click.argument("method")
 @click.argument("path")
 @click.option("--model", required=True, help="The model a caller would ask for.")
+@click.option("--key", metavar="NAME", help="Also say whether this key of keys.yaml may do that.")
+@_FORMAT
 @IN_DIRECTORY
-def route(method: str, path: str, model: str, directory: Path) -> None:
-    """Say where a request would go, and which line sends it there."""
-    from engine.report.routing import render_route  # noqa: PLC0415 reaches the request side
+def route(  # noqa: PLR0913, PLR0917 one parameter an option
+    method: str, path: str, model: str, key: str | None, form: str, directory: Path
+) -> None:
+    """Say where a request would go, and which line sends it there.
 
-    plan = loaded_plan(directory)
-    text, is_routed = render_route(plan, method.upper(), path, model)
-    click.echo(text)
-    sys.exit(FINE if is_routed else FINDINGS)
+    Exits with 0 when it would be sent, 1 when it would be refused.
+    """
+    from engine.report import route as report  # noqa: PLC0415 reaches the request side
+
+    now = time.time()
+    loaded = load(directory, os.environ, now)
+    plan = refuse_errors(loaded)
+    caller = _caller(plan, key) if key is not None else None
+    question = report.Question(method.upper(), path, model, caller, now)
+    view = report.view_route(plan, loaded.documents, question)
+    click.echo(
+        report.render_json(view) if form == "json" else report.render_text(view) + "\n", nl=False
+    )
+    sys.exit(FINE if view["ok"] else FINDINGS)
+
+
+def _caller(plan: Plan, name: str) -> Caller:
+    callers = {caller.name: caller for caller in (plan.callers or {}).values()}
+    if name not in callers:
+        _unknown("key", name, "keys.yaml", callers)
+    return callers[name]
+
+
+def _unknown(kind: str, name: str, file: str, known: Iterable[str]) -> None:
+    hint = nearest(name, known)
+    stop(f"there is no {kind} `{name}` in {file}" + (f"; did you mean `{hint}`?" if hint else ""))
 
 
 @click.command()
 @DIRECTORY
-def routes(directory: Path) -> None:
-    """Show the endpoints, the providers that serve them, and the model rules."""
-    from engine.report.routing import render_routes  # noqa: PLC0415 reaches the request side
+@click.option("--endpoint", metavar="NAME", help="Only this endpoint.")
+@click.option("--provider", metavar="NAME", help="Only this provider.")
+@_FORMAT
+def routes(directory: Path, endpoint: str | None, provider: str | None, form: str) -> None:
+    """Show the endpoints, the providers that serve them, and the model rules.
 
-    click.echo(render_routes(loaded_plan(directory)))
+    In the table of providers, x is served, ? is served once a variable in its URL is set.
+    """
+    from engine.report import routing as report  # noqa: PLC0415 reaches the request side
+
+    plan = refuse_errors(load(directory, os.environ, time.time()))
+    if endpoint is not None and plan.endpoint(endpoint) is None:
+        names = [e.name for methods in plan.endpoints.values() for e in methods.values()]
+        _unknown("endpoint", endpoint, "routes.yaml", names)
+    if provider is not None and provider not in plan.providers:
+        _unknown("provider", provider, "providers.yaml", plan.providers)
+    view = report.view_routes(plan, endpoint, provider)
+    click.echo(
+        report.render_json(view) if form == "json" else report.render_text(view) + "\n", nl=False
+    )

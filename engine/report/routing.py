@@ -1,91 +1,91 @@
-"""Routing for a person: where one request goes and why, and the matrix of all of them."""
+"""The whole of routing: which provider serves which endpoint, and all model rules."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Sequence
+from typing import Any
 
-from engine.gateway.errors import GatewayError
-from engine.gateway.match import explain, find_endpoint, find_target
-from engine.plan import Header, Plan, Provider, UnusableValueError
+from engine.plan import Plan
 
-UNKNOWN = "unknown until its variables are set"
-SECRET = "***"  # noqa: S105 what stands for one
+FORMAT_VERSION = "1.0"
+View = dict[str, Any]
 
 
-def render_route(plan: Plan, method: str, path: str, model: str) -> tuple[str, bool]:
-    """Where METHOD PATH with `model` goes, and whether it goes anywhere."""
-    lines = [f"{method} {path}  model {model}"]
-    endpoint = None
-    try:
-        endpoint = find_endpoint(plan, method, path.encode())
-        target = find_target(plan, endpoint, model)
-        url = target.upstream.url(target.sent_model) if target.upstream else UNKNOWN
-    except UnusableValueError:
-        lines.append("refused: 400 invalid_model: the model cannot stand in the provider's URL")
-        lines += _candidates(plan, endpoint.name, model) if endpoint else []
-        return "\n".join(lines), False
-    except GatewayError as error:
-        lines.append(f"refused: {error.kind.status} {error.code}: {error.message}")
-        lines += _candidates(plan, endpoint.name, model) if endpoint else []
-        return "\n".join(lines), False
-    lines += [
-        f"endpoint   {endpoint.name}",
-        f"provider   {target.provider.name}",
-        f"sent as    {target.sent_model}",
-        f"url        {url}",
+def view_routes(plan: Plan, endpoint: str | None = None, provider: str | None = None) -> View:
+    """Endpoints, providers and rules, narrowed to one endpoint or provider, as plain data."""
+    every = [e for methods in plan.endpoints.values() for e in methods.values()]
+    endpoints = [e for e in every if endpoint in (None, e.name)]
+    names = {e.name for e in endpoints}
+    providers = [
+        p for p in plan.providers.values()
+        if provider in (None, p.name) and (endpoint is None or endpoint in p.upstreams)
+    ]  # fmt: skip
+    chosen = {p.name for p in providers}
+    return {
+        "format_version": FORMAT_VERSION,
+        "endpoints": [
+            {"name": e.name, "method": e.method, "path": e.path.decode()} for e in endpoints
+        ],
+        "providers": [
+            {
+                "name": p.name,
+                "endpoints": [name for name in p.upstreams if name in names],
+                "unset": [n for n, upstream in p.upstreams.items() if n in names and not upstream],
+            }
+            for p in providers
+        ],
+        "rules": [
+            {
+                "pattern": rule.pattern,
+                "kind": "prefix" if rule.is_prefix else "model",
+                "endpoints": list(rule.endpoints) if rule.endpoints is not None else None,
+                "provider": rule.provider,
+                "as": rule.rename,
+                "strip": rule.strip,
+                "where": rule.where,
+            }
+            for rule in plan.rules
+            if rule.provider in chosen and not (rule.endpoints and names.isdisjoint(rule.endpoints))
+        ],
+    }
+
+
+def render_json(view: View) -> str:
+    return json.dumps(view, indent=2) + "\n"
+
+
+def render_text(view: View) -> str:
+    """Endpoints with a number each, providers as rows under those numbers, then the rules."""
+    numbers = [str(number) for number in range(1, len(view["endpoints"]) + 1)]
+    endpoints = [
+        (number, e["name"], e["method"], e["path"])
+        for number, e in zip(numbers, view["endpoints"], strict=True)
     ]
-    lines += [f"header     {line}" for line in _headers(target.provider)]
-    if target.provider.missing:
-        lines.append(
-            f"missing    {', '.join(target.provider.missing)}: callers get provider_key_missing"
-        )
-    return "\n".join(lines + _candidates(plan, endpoint.name, model)), True
-
-
-def render_routes(plan: Plan) -> str:
-    """The endpoint x provider matrix and the model rules."""
-    names = [e.name for methods in plan.endpoints.values() for e in methods.values()]
-    header = ("endpoint", *plan.providers)
-    rows = [
-        (
-            name,
-            *("x" if name in provider.upstreams else "." for provider in plan.providers.values()),
-        )
-        for name in names
+    matrix = [
+        (p["name"], *(_mark(p, e["name"]) for e in view["endpoints"])) for p in view["providers"]
     ]
-    rules = [
-        (
-            rule.pattern + ("*" if rule.is_prefix else ""),
-            ", ".join(rule.endpoints) if rule.endpoints else "any",
-            rule.provider,
-            rule.rename or ("without the prefix" if rule.strip else "as it is"),
-            rule.where,
-        )
-        for rule in sorted(plan.rules, key=lambda r: (r.provider, r.pattern))
+    rules = sorted(view["rules"], key=lambda rule: (rule["provider"], rule["pattern"]))
+    tables = [
+        _table(("", "endpoint", "method", "path"), endpoints),
+        _table(("provider", *numbers), matrix),
+        _table(("model", "endpoint", "provider", "sent", "line"), [_rule(rule) for rule in rules]),
     ]
-    rule_header = ("model", "endpoint", "provider", "sent", "line")
-    return f"{_table(header, rows)}\n\n{_table(rule_header, rules)}"
+    return "\n\n".join(tables)
 
 
-def _candidates(plan: Plan, endpoint: str, model: str) -> list[str]:
-    lines = []
-    for candidate in explain(plan, endpoint, model):
-        rule = candidate.rule
-        kind = "prefix" if rule.is_prefix else "model"
-        verdict = f"lost: it {candidate.reason}" if candidate.reason else "won"
-        lines.append(
-            f"rule       {rule.where}  {kind} `{rule.pattern}` -> {rule.provider}  {verdict}"
-        )
-    return lines
+def _mark(provider: View, endpoint: str) -> str:
+    if endpoint in provider["unset"]:
+        return "?"
+    return "x" if endpoint in provider["endpoints"] else "."
 
 
-def _headers(provider: Provider) -> Iterable[str]:
-    for header in provider.headers:
-        yield f"{header.name.decode()}: {_masked(header)}"
-
-
-def _masked(header: Header) -> str:
-    if header.is_secret:
-        return SECRET
-    return header.value.decode() if isinstance(header.value, bytes) else "set for each request"
+def _rule(rule: View) -> tuple[str, ...]:
+    return (
+        rule["pattern"] + ("*" if rule["kind"] == "prefix" else ""),
+        ", ".join(rule["endpoints"]) if rule["endpoints"] else "any",
+        rule["provider"],
+        rule["as"] or ("without the prefix" if rule["strip"] else "as it is"),
+        rule["where"],
+    )
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -13,43 +13,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from syrupy.assertion import SnapshotAssertion
 
 from engine.cli import main
 from engine.config.schema import read_schema
 from engine.serve import free_port
+from tests.cli.running import engine, plain
 from tests.config.folders import SECRET, TextSnapshot, minimal, provider, write
 from tests.servers import KEY, ROOT, run_engine, write_keys
 
 KEYS = "version: 1\nkeys:\n  - name: first  # a comment\n    sha256: {digest}\n".format(digest="a" * 64)  # fmt: skip
+__all__ = ["plain"]
 COMMANDS = ["serve", "mock", "check", "route", "routes", "schema", "init", "keys", "keys new"]
 BROKEN = minimal("routes").replace("path:", "paht:")
 WARNED = minimal("routes") + "  - {model: no, provider: openai}\n"
-
-
-@pytest.fixture(autouse=True)
-def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of this machine: no provider key, no colour, one width."""
-    for name in list(os.environ):
-        if name.endswith(("_KEY", "_URL")) or name in ("NO_COLOR", "FORCE_COLOR"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A minimal configuration."""
     return write(tmp_path)
-
-
-def engine(*words: str | Path) -> Result:
-    """Run the command in this process; an exception is a failure of the test."""
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 # -- exit codes ----------------------------------------------------------------------------------
@@ -70,9 +54,14 @@ EXITS: dict[str, tuple[tuple[str, ...], str, int]] = {
     "route, routed": ((*ROUTE, "text-embedding-3-small"), "", 0),
     "route, refused": ((*ROUTE, "claude"), "", 1),
     "route, broken": ((*ROUTE, "text-embedding-3-small"), BROKEN, 2),
+    "route, key": ((*ROUTE, "gpt-4o", "--key", "nobody"), "", 2),
+    "route, no such format": ((*ROUTE, "gpt-4o", "--format", "xml"), "", 2),
     "route, no model": (ROUTE[:-1], "", 2),
     "route, no path": (("route", "POST"), "", 2),
     "routes, fine": (("routes", "DIR"), "", 0),
+    "routes, as json": (("routes", "DIR", "--format", "json"), "", 0),
+    "routes, no such endpoint": (("routes", "DIR", "--endpoint", "embedding"), "", 2),
+    "routes, no such provider": (("routes", "DIR", "--provider", "opena"), "", 2),
     "routes, broken": (("routes", "DIR"), BROKEN, 2),
     "schema, fine": (("schema", "keys"), "", 0),
     "schema, no such file": (("schema", "nothing"), "", 2),

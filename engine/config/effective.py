@@ -1,0 +1,142 @@
+"""What a configuration amounts to: every default filled in, and where each value was set.
+
+Defaults are read from `schemas/`, so a key that gets one there is filled in here as well.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from engine.config.document import Data, Document, Path
+from engine.config.schema import read_schema
+
+DEFAULT = "default"
+_ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """One file filled in. `origins` has the place of each scalar: `routes.yaml:12` or `default`."""
+
+    data: dict[str, Any]
+    origins: Mapping[Path, str]
+
+    def origin(self, path: Path) -> str:
+        return self.origins.get(path, DEFAULT)
+
+
+def fill_in(document: Document, name: str) -> Effective:
+    """`document`, which has passed the schema called `name`, with every default in its place."""
+    fill = _Fill(document, _schema(name))
+    data: Any = document.data
+    known = fill.schema["properties"]
+    if "defaults" in known:
+        fill.value(known["defaults"], data.get("defaults", {}), ("defaults",))
+    filled = fill.value(fill.schema, data, ())
+    ordered = {key: filled[key] for key in known if key in filled}
+    return Effective({**ordered, **filled}, fill.origins)
+
+
+@cache
+def _schema(name: str) -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads(read_schema(name))
+    return schema
+
+
+@dataclass(slots=True)
+class _Fill:
+    document: Document
+    schema: Mapping[str, Any]
+    origins: dict[Path, str] = field(default_factory=dict)
+    leaves: dict[Path, Any] = field(default_factory=dict)
+
+    def value(self, schema: Mapping[str, Any], data: Data, path: Path) -> Any:
+        schema = self._resolved(schema)
+        if isinstance(data, dict):
+            return dict(self._members(schema, data, path))
+        if isinstance(data, list):
+            item = schema.get("items", {})
+            return [self.value(item, inner, (*path, i)) for i, inner in enumerate(data)]
+        line = self.document.entry(path).value.start.line
+        return self._leaf(path, data, f"{self.document.file}:{line}")
+
+    def _members(
+        self, schema: Mapping[str, Any], data: Mapping[str, Data], path: Path
+    ) -> Iterator[tuple[str, Any]]:
+        known: Mapping[str, Any] = schema.get("properties", {})
+        other = schema.get("additionalProperties")
+        for key, inner in data.items():
+            below = known.get(key, other if isinstance(other, dict) else {})
+            yield key, self.value(below, inner, (*path, key))
+        # A provider's timeouts win over an endpoint's, so those it leaves out must stay out.
+        if (path[:1], path[2:]) == (("providers",), ("timeouts",)):
+            return
+        for key in [key for key in known if key not in data]:
+            if all(need in data for need in schema.get("dependentRequired", {}).get(key, ())):
+                value = self._absent(known[key], (*path, key))
+                if value is not _ABSENT:
+                    yield key, value
+
+    def _absent(self, schema: Mapping[str, Any], path: Path) -> Any:
+        """What stands for an entry that nobody wrote."""
+        schema = self._resolved(schema)
+        source = ("defaults", *path[2:])
+        if path[0] == "endpoints" and source in self.leaves:
+            return self._leaf(path, self.leaves[source], self.origins[source])
+        if "default" in schema:
+            return self._leaf(path, schema["default"], DEFAULT)
+        if schema.get("required"):
+            return _ABSENT
+        return dict(self._members(schema, {}, path)) or _ABSENT
+
+    def _leaf(self, path: Path, value: Data, origin: str) -> Data:
+        self.leaves[path] = value
+        self.origins[path] = origin
+        return value
+
+    def _resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The schema with its `$ref` followed; what stands beside the reference counts first."""
+        if "$ref" not in schema:
+            return schema
+        target = self.schema["$defs"][schema["$ref"].rpartition("/")[2]]
+        return {**target, **schema}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value in force and where it was set: `first_byte`, `10m`, `routes.yaml:9`."""
+
+    name: str
+    value: Any
+    where: str
+
+
+def timeouts_of(
+    routes: Effective, providers: Effective, endpoint: str, provider: str
+) -> list[Setting]:
+    """The time limits of requests to `endpoint` at `provider`; the provider's own win."""
+    own = providers.data["providers"][provider].get("timeouts", {})
+    settings = []
+    for name, value in routes.data["endpoints"][endpoint]["timeouts"].items():
+        source, at = (
+            (routes, ("endpoints", endpoint))
+            if name not in own
+            else (providers, ("providers", provider))
+        )
+        settings.append(Setting(name, own.get(name, value), source.origin((*at, "timeouts", name))))
+    return settings
+
+
+def limits_of(
+    routes: Effective, providers: Effective, endpoint: str, provider: str
+) -> list[Setting]:
+    """The bounds on a request body and on requests under way to `provider`."""
+    at = ("providers", provider, "limits")
+    limits = providers.data["providers"][provider]["limits"]
+    size = ("endpoints", endpoint, "max_body")
+    return [
+        Setting("max_body", routes.data["endpoints"][endpoint]["max_body"], routes.origin(size)),
+        *(Setting(name, value, providers.origin((*at, name))) for name, value in limits.items()),
+    ]
