@@ -43,13 +43,14 @@ def load(
     environ: Mapping[str, str],
     now: float,
     extra_keys: tuple[Key, ...] = (),
-    unsaved: Mapping[str, bytes] = MappingProxyType({}),
+    unsaved: Mapping[str, bytes | None] = MappingProxyType({}),
 ) -> Loaded:
     """Read, check and compile the folder `directory`.
 
     `environ` provides credentials and variables, `now` (POSIX seconds) decides what has expired,
     `extra_keys` are callers that no file declares, such as the one-off key of a mock run.
-    `unsaved` holds, by file name, texts that count instead of what is on disk: an editor's.
+    `unsaved` holds, by file name, texts that count instead of what is on disk: an editor's, or
+    those a running server has read; None stands for a file that is not there.
     """
     documents, found, texts = _read(directory, unsaved)
     broken: dict[str, set[DataPath]] = {}
@@ -85,7 +86,7 @@ def load(
 
 
 def _read(
-    directory: Path, unsaved: Mapping[str, bytes]
+    directory: Path, unsaved: Mapping[str, bytes | None]
 ) -> tuple[dict[str, Document], list[Diagnostic], list[bytes]]:
     documents: dict[str, Document] = {}
     found: list[Diagnostic] = []
@@ -94,11 +95,13 @@ def _read(
         try:
             raw = unsaved[file] if file in unsaved else (directory / file).read_bytes()
         except FileNotFoundError:
-            if file not in OPTIONAL:
-                found.append(_missing(file, f"there is no `{file}` in this folder"))
-            continue
+            raw = None
         except OSError as error:
             found.append(_missing(file, f"`{file}` cannot be read: {error.strerror}"))
+            continue
+        if raw is None:
+            if file not in OPTIONAL:
+                found.append(_missing(file, f"there is no `{file}` in this folder"))
             continue
         texts.append(raw)
         document, problems = parse_document(file, raw)

@@ -1,10 +1,9 @@
-"""The Granian processes: workers that load the configuration, readiness, drain; and the mock.
+"""The Granian processes: the parent that keeps workers running, reloads and drains; and the mock.
 
 Each worker runs `load` itself, on the road `check` takes. The parent has done so before a port is
 opened, so a broken configuration is told once and nothing is started.
 """
 
-import asyncio
 import contextlib
 import http.client
 import multiprocessing
@@ -15,9 +14,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +26,30 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from engine.config.diagnostic import Diagnostic, Severity
 from engine.config.model import Config, Key
-from engine.gateway.access import AccessLog
-from engine.gateway.app import Gateway
 from engine.load import Loaded, load
 from engine.plan import Origin, Plan
-from engine.upstream import Client
-from engine.upstream.http1_pool import Http1Client
-from engine.upstream.httpx_client import HttpxClient
+from engine.reload import (
+    Keeper,
+    Link,
+    Problem,
+    Snapshot,
+    State,
+    files_of,
+    now_text,
+    watch,
+)
+from engine.worker import CUT, Greeter, Parent, Worker
 
 HEADER_SECONDS = 60
 BUFFER_BYTES = 65536
 BACKLOG = 2048
 MAX_CONNECTIONS = 4096
-ORPHAN_SECONDS = 1.0
+FLUSH_SECONDS = 1  # for what is cut at the end of draining to leave
 MOCK_CREDENTIAL = "mock-credential"
 
-App = Callable[[Mapping[str, Any], Any, Any], Awaitable[None]]
+_CLAIMS: list[socket.socket] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,40 +74,59 @@ class ServeError(Exception):
     """The server could not run; the text is for the operator."""
 
 
-def load_for(options: Options) -> Loaded:
-    """The configuration as a worker of this server sees it."""
+def prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded, list[Problem]]:
+    """A configuration as a worker of this server sees it, and why it cannot serve, if so."""
     environ: Mapping[str, str] = os.environ
+    directory, now, texts = options.directory, snapshot.read_at, snapshot.texts
     if options.mock is not None:
-        config = load(options.directory, environ, time.time()).config
+        config = load(directory, environ, now, unsaved=texts).config
         environ = {**_mock_environ(config), **environ}
-    loaded = load(options.directory, environ, time.time(), options.extra_keys)
+    loaded = load(directory, environ, now, options.extra_keys, texts)
     plan = loaded.plan
-    if plan is not None and options.mock is not None:
+    if plan is None:
+        return loaded, [_problem(d) for d in loaded.diagnostics if d.severity is Severity.ERROR]
+    if options.mock is not None:
         plan = _redirected(plan, options.mock)
-    if plan is not None and options.is_open:
+    if options.is_open:
         plan = replace(plan, callers=None)
-    return replace(loaded, plan=plan)
+    elif plan.callers is None:
+        return loaded, [Problem("keys.yaml", "there is no keys.yaml, so anybody could call")]
+    return replace(loaded, plan=plan), []
 
 
-def serve(options: Options, greeting: str) -> None:
+def _problem(found: Diagnostic) -> Problem:
+    place = f"{found.span} {found.code}"
+    return Problem(place, f"{found.span}: error[{found.code}]: {found.message}")
+
+
+def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -> None:
     """Run until a signal ends it; `greeting` is printed once, when the first worker is ready.
 
-    The workers are forked, so the parent has no thread of its own that could hold a lock then.
+    `snapshot` is what the folder held and `loaded` what it became; it has no error. The workers
+    are forked, so the parent has no thread of its own that could hold a lock then.
 
     Raises:
         ServeError: the address is taken, or a worker cannot be kept alive.
     """
     _refuse_taken(options.host, options.port)
+    keeper = Keeper(
+        options.directory,
+        partial(prepare, options),
+        accepted=snapshot,
+        state=State(now_text()),
+        credential_files=files_of(loaded),
+    )
     draining = multiprocessing.Event()
     server = _Server(
         _common_settings(options.host, options.port),
         workers=options.workers,
         respawn_failed_workers=True,
-        workers_kill_timeout=max(1, options.drain_timeout),
+        workers_kill_timeout=options.drain_timeout + FLUSH_SECONDS,
         draining=draining,
-        drain_delay=options.drain_delay,
+        drain=(options.drain_delay, options.drain_timeout),
+        keeper=keeper,
     )
-    greeter = _Greeter(greeting, multiprocessing.Lock())
+    greeter = Greeter(greeting, multiprocessing.Lock())
     _run(server, partial(build_worker, options, draining, greeter))
 
 
@@ -108,7 +134,7 @@ def serve_mock(host: str, port: int, fault: str | None) -> None:
     """Run the mock upstream until a signal ends it; one process, so it can count."""
     _refuse_taken(host, port)
     server = _Server(
-        _common_settings(host, port), workers=1, draining=multiprocessing.Event(), drain_delay=0
+        _common_settings(host, port), workers=1, draining=multiprocessing.Event(), drain=(0, None)
     )
     _run(server, partial(_build_mock, fault))
 
@@ -154,34 +180,23 @@ def wait_until_ready(
     return False
 
 
-def build_worker(options: Options, draining: Any, greeter: "_Greeter") -> App:
-    """The ASGI application of one worker process."""
+def build_worker(
+    options: Options,
+    draining: Any,
+    greeter: Greeter,
+    start: tuple[Snapshot, State],
+    link: Connection,
+) -> Worker:
+    """The ASGI application of one worker process, on what was accepted last."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    loaded = load_for(options)
+    again = partial(prepare, options)
+    accepted, state = start
+    loaded, _ = again(accepted)
     if loaded.plan is None:
-        raise ServeError("the configuration changed while the server was starting")
-    clients: dict[str, Client] = {"http1": Http1Client(), "httpx": HttpxClient()}
-    gateway = Gateway(loaded.plan, clients, AccessLog(sys.stderr), draining.is_set)
-
-    async def app(scope: Mapping[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            await _live(clients.values(), greeter, receive, send)
-        else:
-            await gateway(scope, receive, send)
-
-    return app
-
-
-async def _live(clients: Iterable[Client], greeter: "_Greeter", receive: Any, send: Any) -> None:
-    await receive()
-    await send({"type": "lifespan.startup.complete"})
-    greeter.greet()
-    orphaned = asyncio.ensure_future(_end_with_parent())
-    await receive()
-    orphaned.cancel()
-    for client in clients:
-        await client.close()
-    await send({"type": "lifespan.shutdown.complete"})
+        raise ServeError("a worker could not load the configuration that was accepted")
+    seconds = float(options.drain_timeout)
+    parent = Parent(link, options.directory, again, draining.is_set, seconds)
+    return Worker(loaded.plan, state, parent, greeter)
 
 
 def _build_mock(fault: str | None) -> Any:
@@ -190,45 +205,54 @@ def _build_mock(fault: str | None) -> Any:
     return create_app(fault)
 
 
-async def _end_with_parent() -> None:
-    """Stop when the parent has died: an orphan would hold the port with an old configuration."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-    while os.getppid() == parent.pid:  # noqa: ASYNC110 nothing else tells of it
-        await asyncio.sleep(ORPHAN_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-@dataclass(frozen=True, slots=True)
-class _Greeter:
-    """Says that the server is ready, from whichever worker is the first to be."""
-
-    text: str
-    first: Any  # a lock that is taken once and never given back
-
-    def greet(self) -> None:
-        if self.first.acquire(block=False):
-            sys.stdout.write(self.text)
-            sys.stdout.flush()
-
-
 class _Server(Granian):  # type: ignore[misc, valid-type]
-    """Granian that says it is draining before it stops listening.
+    """Granian that reloads in place, and says that it is draining before it stops listening.
 
-    The first SIGTERM turns readiness off and waits for load balancers to notice; SIGINT or a
-    second signal stops at once.
+    The first SIGTERM turns readiness off, waits for load balancers to notice, and gives requests
+    under way `drain` seconds; SIGINT or a second signal stops at once. `drain` is the delay and
+    the timeout.
     """
 
     def __init__(
-        self, settings: dict[str, Any], *, draining: Any, drain_delay: float, **more: Any
+        self,
+        settings: dict[str, Any],
+        *,
+        draining: Any,
+        drain: tuple[float, float | None],
+        keeper: Keeper | None = None,
+        **more: Any,
     ) -> None:
         super().__init__(**settings, **more)
         self._draining = draining
-        self._drain_delay = drain_delay
+        self._drain_delay, self._drain_timeout = drain
+        self._keeper = keeper
+        signal.signal(CUT, signal.SIG_IGN)  # a worker that is not ready yet has nothing to cut
 
-    def signal_handler_reload(self, *_args: Any, **_: Any) -> None:
-        """Ignore SIGHUP: Granian would replace every worker, and a broken file would end them."""
+    def _spawn_worker(self, idx: int, target: Any, callback_loader: Any) -> Any:
+        """Give each worker a line to here."""
+        if self._keeper is None:
+            return super()._spawn_worker(idx, target, callback_loader)
+        ours, theirs = multiprocessing.Pipe()
+        now = partial(callback_loader, (self._keeper.accepted, self._keeper.state), theirs)
+        worker = super()._spawn_worker(idx, target, now)
+        self._keeper.links[idx] = Link(ours, lambda: worker.inner.sentinel)
+        return worker
+
+    def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
+        """Watch the files once the workers are forked; the thread only raises a flag."""
+        if self._keeper is not None:
+            watch(self._keeper, self.signal_handler_reload)
+        super()._serve_loop(spawn_target, target_loader)
+
+    def _reload(self, spawn_target: Any, target_loader: Any) -> None:  # noqa: ARG002 Granian's
+        """On SIGHUP, or when the files have changed: in place, where Granian would respawn.
+
+        Runs in the main thread, as forking does, so that no worker is forked from the middle of it.
+        """
+        self.main_loop_interrupt.clear()
+        self.reload_signal = self._keeper is not None and self._keeper.reload()
+        if self.reload_signal or self.interrupt_signal or self.interrupt_children:
+            self.main_loop_interrupt.set()  # told while this ran
 
     def signal_handler_interrupt(self, *args: Any, **_: Any) -> None:
         """Called by Granian's supervisor on SIGTERM and SIGINT.
@@ -238,15 +262,32 @@ class _Server(Granian):  # type: ignore[misc, valid-type]
         if os.getpid() != self.pid:
             os._exit(0)
         is_term = bool(args) and args[0] == signal.SIGTERM
-        stop = super().signal_handler_interrupt
-        if is_term and not self._draining.is_set() and self._drain_delay > 0:
-            self._draining.set()
-            timer = threading.Timer(self._drain_delay, stop)
-            timer.daemon = True
-            timer.start()
+        is_first = not self._draining.is_set()
+        self._draining.set()
+        if is_term and is_first and self._drain_delay > 0:
+            _later(self._drain_delay, self._stop)
+        elif is_term and is_first:
+            self._stop()
         else:
-            self._draining.set()
-            stop()
+            super().signal_handler_interrupt()
+            self._cut()
+
+    def _stop(self) -> None:
+        super().signal_handler_interrupt()
+        if self._drain_timeout is not None:
+            _later(self._drain_timeout, self._cut)
+
+    def _cut(self) -> None:
+        """Tell the workers to end what is still under way."""
+        for worker in tuple(self.wrks):
+            with contextlib.suppress(OSError, TypeError):  # ended, or not started yet
+                os.kill(worker.inner.pid, CUT)
+
+
+def _later(seconds: float, call: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, call)
+    timer.daemon = True
+    timer.start()
 
 
 def _common_settings(host: str, port: int) -> dict[str, Any]:
@@ -277,7 +318,17 @@ def _run(server: Any, target_loader: Callable[[], Any]) -> None:
 
 
 def _refuse_taken(host: str, port: int) -> None:
-    """Refuse a taken address: workers share their port, so a second server would not notice."""
+    """Refuse a taken address: workers share their port, so a second server would not notice.
+
+    Two that start at the same moment are told apart by a name that the kernel gives to one process.
+    """
+    if sys.platform == "linux":
+        try:
+            claim = socket.socket(socket.AF_UNIX)
+            claim.bind(f"\0engine-{host}-{port}")
+        except OSError as error:
+            raise ServeError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        _CLAIMS.append(claim)  # for as long as this process and its workers live
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

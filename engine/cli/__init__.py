@@ -6,7 +6,7 @@ Exit codes: 0 fine, 1 findings, 2 could not run.
 import click
 
 from engine import __version__
-from engine.cli import checking, making, routing, serving
+from engine.cli import checking, making, routing, serving, status
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -29,6 +29,7 @@ def main() -> None:
 for command in (
     serving.serve,
     serving.mock,
+    status.status,
     checking.check,
     routing.route,
     routing.routes,

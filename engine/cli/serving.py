@@ -2,7 +2,6 @@
 
 import ipaddress
 import os
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -52,8 +51,10 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
 ) -> None:
     """Run the gateway on the configuration in DIRECTORY."""
     from engine import serve as server  # noqa: PLC0415 other commands start without the server
+    from engine.reload import read_folder  # noqa: PLC0415 as above
 
-    loaded = load(directory, os.environ, time.time())
+    snapshot = read_folder(directory)
+    loaded = load(directory, os.environ, snapshot.read_at, unsaved=snapshot.texts)
     refuse_errors(loaded)
     if no_auth and not _is_loopback(host):
         stop(
@@ -68,7 +69,7 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
     try:
         with ExitStack() as stack:
             options = server.Options(
-                directory=directory.resolve(),
+                directory=directory.absolute(),
                 host=host,
                 port=port,
                 extra_keys=(one_off(key, "one-off"),) if key else (),
@@ -76,7 +77,8 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
                 mock=stack.enter_context(server.mock_process()) if mock else mock_port,
                 **settings,
             )
-            server.serve(options, _greeting(loaded, url, key, mock=options.mock is not None))
+            greeting = _greeting(loaded, url, key, mock=options.mock is not None)
+            server.serve(options, snapshot, loaded, greeting)
     except server.ServeError as error:
         stop(str(error))
 

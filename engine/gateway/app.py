@@ -5,6 +5,7 @@ an answer of the upstream, one of the engine's own errors, or a caller who left.
 """
 
 import asyncio
+import json
 import re
 import secrets
 import time
@@ -18,7 +19,7 @@ from engine.gateway.auth import authenticate
 from engine.gateway.body import CallerGone, Intake, Message, Receive
 from engine.gateway.deadline import Deadline
 from engine.gateway.errors import GatewayError, error_body, error_event, error_headers
-from engine.gateway.exchange import attempts
+from engine.gateway.exchange import attempts, failure_error
 from engine.gateway.headers import Pairs, response_headers
 from engine.gateway.inbound import Inbound, model_of, read_inbound
 from engine.gateway.match import Target, find_endpoint, find_target
@@ -31,21 +32,6 @@ Send = Callable[[Message], Awaitable[None]]
 Scope = Mapping[str, Any]
 
 _HOST = re.compile(rb"[0-9A-Za-z._~%:\[\]-]+")
-
-# What each Failure tells the caller; never the words of an exception.
-_WORDS = {
-    Failure.CONNECT_FAILED: "provider `{}` cannot be reached",
-    Failure.CONNECT_TIMEOUT: "provider `{}` did not accept a connection in time",
-    Failure.DNS_FAILED: "the host of provider `{}` cannot be resolved",
-    Failure.TLS_FAILED: "the TLS handshake with provider `{}` failed",
-    Failure.OVERLOADED: "too many requests to provider `{}` are under way",
-    Failure.CLOSED: "provider `{}` closed the connection without an answer",
-    Failure.BAD_RESPONSE: "provider `{}` sent an answer that is not valid HTTP",
-    Failure.TRUNCATED: "provider `{}` broke off its answer",
-    Failure.FIRST_BYTE_TIMEOUT: "provider `{}` did not begin to answer in time",
-    Failure.IDLE_TIMEOUT: "provider `{}` stopped in the middle of its answer",
-    Failure.TOTAL_TIMEOUT: "the exchange with provider `{}` took longer than `total` allows",
-}
 
 
 class Gateway:
@@ -61,6 +47,10 @@ class Gateway:
         self.plan = plan
         self.clients = clients
         self.limiters = {p.name: Limiter(p.limits) for p in plan.providers.values()}
+        self.about: Mapping[str, object] = {}  # what the probes tell beside status and config
+        self.calls: set[Call] = set()
+        self._emptied = asyncio.Event()
+        self._retiring = False
         self._log = log
         self._is_draining = is_draining
         self._probes = {b"/healthz": self._health, b"/readyz": self._readiness}
@@ -70,14 +60,36 @@ class Gateway:
         probe = self._probes.get(scope["raw_path"])
         if probe is not None and scope["method"] in ("GET", "HEAD"):
             status, state = probe()
-            body = f'{{"status": "{state}", "config": "{self.plan.fingerprint}"}}'.encode()
+            told = {"status": state, "config": self.plan.fingerprint, **self.about}
+            body = json.dumps(told).encode()
             await answer(send, status, [(b"content-type", b"application/json")], body)
             return
         call = Call(self, scope, receive, send)
+        self.calls.add(call)
         try:
             await call.run()
         finally:
+            self.calls.discard(call)
             self._log.write(call.record)
+            if self._retiring and not self.calls:
+                self._emptied.set()
+
+    def cut(self) -> None:
+        """End every request under way: the server stops."""
+        for call in tuple(self.calls):
+            call.cut()
+
+    async def retire(self) -> None:
+        """Close the connections to providers once no request is under way any more."""
+        self._retiring = True
+        if self.calls:
+            await self._emptied.wait()
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections to providers."""
+        for client in self.clients.values():
+            await client.close()
 
     def _health(self) -> tuple[int, str]:
         return 200, "ok"
@@ -100,6 +112,7 @@ class Call:
         self._task = asyncio.current_task()
         self._watch: asyncio.Task[None] | None = None
         self._caller_gone = False
+        self._is_cut = False
         self._started = False
         self._can_take_event = False
         self.record = Record(request_id="req_" + secrets.token_hex(12))
@@ -118,7 +131,7 @@ class Call:
             self.record.outcome = "client_cancelled"
             await self._fail(GatewayError("invalid_request", "the body broke off before its end"))
         except asyncio.CancelledError:
-            self._end_cancelled()
+            await self._end_cancelled()
         except Exception:  # noqa: BLE001 the outermost frame: a bug becomes a 500 with an id
             self.record.note_bug()
             self.record.outcome = "internal_error"
@@ -131,13 +144,26 @@ class Call:
                 self.record.bytes_in = inbound.received
                 inbound.close()
 
-    def _end_cancelled(self) -> None:
-        """A cancellation by the watch ends here; one from outside goes on."""
-        if not self._caller_gone or self._task is None:
+    def cut(self) -> None:
+        """End this request because the server stops."""
+        if self._task is not None and not self._caller_gone:
+            self._is_cut = True
+            self._task.cancel()
+
+    async def _end_cancelled(self) -> None:
+        """A cancellation by the watch or by `cut` ends here; one from outside goes on."""
+        if self._task is None or not (self._caller_gone or self._is_cut):
             self.record.outcome = "server_cancelled"
             raise asyncio.CancelledError
         self._task.uncancel()
-        self.record.outcome = "client_cancelled"
+        if self._caller_gone:
+            self.record.outcome = "client_cancelled"
+            return
+        self.record.outcome = "server_cancelled"
+        error = GatewayError("server_shutting_down", "the gateway is shutting down")
+        if self._started and self._can_take_event:
+            await self._send_event(error)
+        await self._fail(error)
 
     # -- what the caller may do ------------------------------------------------------------------
 
@@ -215,7 +241,7 @@ class Call:
                 chosen = None
         if failure is not None:
             self.record.outcome = failure.outcome
-            raise GatewayError(failure.code, _WORDS[failure].format(target.provider.name))
+            raise failure_error(failure, target.provider.name)
 
     async def _attempt(
         self, outbound: Outbound, inbound: Inbound, target: Target
@@ -333,9 +359,11 @@ class Call:
             return
         self.record.error = failure.code
         if self._can_take_event:
-            error = GatewayError(failure.code, _WORDS[failure].format(provider))
-            event = error_event(error, self._dialect, self.record.request_id)
-            await self._send({"type": "http.response.body", "body": event, "more_body": False})
+            await self._send_event(failure_error(failure, provider))
+
+    async def _send_event(self, error: GatewayError) -> None:
+        event = error_event(error, self._dialect, self.record.request_id)
+        await self._send({"type": "http.response.body", "body": event, "more_body": False})
 
     async def _fail(self, error: GatewayError) -> None:
         """Answer one of the engine's own errors."""

@@ -47,6 +47,7 @@ CATALOGUE: dict[str, Kind] = {
     "upstream_bad_response": Kind(502, sent=True),
     "upstream_truncated": Kind(502, sent=True),
     "overloaded": Kind(503, retry_after=1),
+    "server_shutting_down": Kind(503, sent=True, retry_after=1),
     "upstream_connect_timeout": Kind(504),
     "upstream_timeout": Kind(504, sent=True),
     "upstream_idle_timeout": Kind(504, sent=True),

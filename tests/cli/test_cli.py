@@ -25,7 +25,10 @@ from tests.servers import KEY, ROOT, run_engine, write_keys
 
 KEYS = "version: 1\nkeys:\n  - name: first  # a comment\n    sha256: {digest}\n".format(digest="a" * 64)  # fmt: skip
 __all__ = ["plain"]
-COMMANDS = ["serve", "mock", "check", "route", "routes", "schema", "init", "keys", "keys new"]
+COMMANDS = [
+    *("serve", "mock", "status", "check", "route", "routes"),
+    *("schema", "init", "keys", "keys new"),
+]
 BROKEN = minimal("routes").replace("path:", "paht:")
 WARNED = minimal("routes") + "  - {model: no, provider: openai}\n"
 
@@ -78,6 +81,7 @@ EXITS: dict[str, tuple[tuple[str, ...], str, int]] = {
     "serve, no such port": (("serve", "DIR", "--port", "70000"), "", 2),
     "serve, no workers": (("serve", "DIR", "--workers", "0"), "", 2),
     "mock, no such port": (("mock", "--port", "0"), "", 2),
+    "status, nothing answers": (("status", "DIR", "--url", "http://127.0.0.1:9"), "", 2),
     "no such command": (("chekc",), "", 2),
     "version": (("--version",), "", 0),
     "help": (("-h",), "", 0),

@@ -143,7 +143,7 @@ def test_the_page_has_the_defaults_of_timeouts_and_limits() -> None:
 def test_readiness_has_the_shape_of_the_page(served: Server) -> None:
     shown = json.loads(marked(DOCS / "operations.md", "shape").text)
     answer = httpx2.get(served.url + "/readyz").json()
-    assert {**answer, "config": ""} == {**shown, "config": ""}
+    assert {**answer, "config": "", "loaded": ""} == {**shown, "config": "", "loaded": ""}
 
 
 def commands(group: click.Group, name: str = "engine") -> list[tuple[str, click.Command]]:

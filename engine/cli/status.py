@@ -1,0 +1,65 @@
+"""`status`: what a running server serves, beside what its folder holds."""
+
+import http.client
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from engine.cli.common import DIRECTORY, FINDINGS, FINE, render, stop
+from engine.config.diagnostic import Severity
+from engine.load import load
+
+SECONDS = 5
+
+
+@click.command()
+@DIRECTORY
+@click.option(
+    "--url", default="http://127.0.0.1:8080", show_default=True, help="Where the server listens."
+)
+def status(directory: Path, url: str) -> None:
+    """Say what a running server serves, and whether that is what DIRECTORY holds.
+
+    Exits with 0 when it is and the server is ready, 1 when not, 2 when the server does not answer.
+    """
+    told = _readiness(url)
+    click.echo(f"running   config {told['config']} since {told['loaded']}, {told['status']}")
+    same = _print_disk(directory, told)
+    sys.exit(FINE if same and told["status"] == "ready" else FINDINGS)
+
+
+def _print_disk(directory: Path, told: dict[str, Any]) -> bool:
+    loaded = load(directory, os.environ, time.time())
+    refused = told["refused"]
+    if refused:
+        click.echo(f"on disk   refused at {refused['at']}: {', '.join(refused['reasons'])}")
+    if loaded.plan is None:
+        errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
+        click.echo(f"on disk   cannot run\n\n{render(errors, loaded.documents)}")
+        return False
+    if loaded.plan.fingerprint != told["config"]:
+        click.echo(f"on disk   config {loaded.plan.fingerprint}, which is not what runs")
+        return False
+    if not refused:
+        click.echo("on disk   the same")
+    return not refused
+
+
+def _readiness(url: str) -> dict[str, Any]:
+    """What `/readyz` of the server at `url` says."""
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    try:
+        connection = kind(parts.hostname or "", parts.port, timeout=SECONDS)
+        connection.request("GET", "/readyz")
+        told = json.loads(connection.getresponse().read())
+        connection.close()
+        return {name: told[name] for name in ("status", "config", "loaded", "refused")}
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+        stop(f"no gateway answers at {url}")

@@ -1,0 +1,153 @@
+"""One worker process: a Gateway for the Plan that runs, and the way to the next one.
+
+A request stays with the Gateway it began on. Once the last one of an old Gateway has ended, its
+connections to providers are closed.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from engine.gateway.access import AccessLog
+from engine.gateway.app import Gateway
+from engine.plan import Plan
+from engine.reload import Prepare, Snapshot, State, read_folder
+from engine.upstream import Client
+from engine.upstream.http1_pool import Http1Client
+from engine.upstream.httpx_client import HttpxClient
+
+ORPHAN_SECONDS = 1.0
+CUT = signal.SIGUSR1
+
+
+@dataclass(frozen=True, slots=True)
+class Greeter:
+    """Says that the server is ready, from whichever worker is the first to be."""
+
+    text: str
+    first: Any  # a lock that is taken once and never given back
+
+    def greet(self) -> None:
+        if self.first.acquire(block=False):
+            sys.stdout.write(self.text)
+            sys.stdout.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """What a worker has of its parent: a line to it, and how it reads the configuration."""
+
+    link: Connection
+    directory: Path
+    prepare: Prepare
+    is_draining: Callable[[], bool]
+    drain_timeout: float
+
+
+class Worker:
+    """The ASGI application of one process."""
+
+    def __init__(self, plan: Plan, state: State, parent: Parent, greeter: Greeter) -> None:
+        self._parent = parent
+        self._link = parent.link
+        self._greeter = greeter
+        self._log = AccessLog(sys.stderr)
+        self._gateway = self._made(plan)
+        self._gateway.about = state.entries()
+        self._next: Gateway | None = None
+        self._retired: set[asyncio.Task[None]] = set()
+        self._gateways = {self._gateway}
+        self._following: asyncio.Task[None] | None = None
+
+    def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> Awaitable[None]:
+        """Hand a request to the Plan that runs now."""
+        if scope["type"] == "http":
+            return self._gateway(scope, receive, send)
+        return self._live(receive, send)
+
+    def _made(self, plan: Plan) -> Gateway:
+        clients: dict[str, Client] = {"http1": Http1Client(), "httpx": HttpxClient()}
+        return Gateway(plan, clients, self._log, self._parent.is_draining)
+
+    async def _live(self, receive: Any, send: Any) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(CUT, self._cut)
+        loop.add_reader(self._link.fileno(), self._read_link)
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        self._greeter.greet()
+        orphaned = asyncio.ensure_future(self._end_with_parent())
+        await receive()
+        orphaned.cancel()
+        loop.remove_reader(self._link.fileno())
+        for gateway in self._gateways:
+            await gateway.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    # -- following the parent --------------------------------------------------------------------
+
+    def _read_link(self) -> None:
+        """A message of the parent; they come one at a time, each after the reply to the last."""
+        try:
+            word, number, *rest = self._link.recv()
+        except (OSError, EOFError):
+            asyncio.get_running_loop().remove_reader(self._link.fileno())
+            return
+        if word == "prepare":
+            self._following = asyncio.ensure_future(self._follow(number, *rest))
+            return
+        if word == "commit" and self._next is not None:
+            self._swap(self._next)
+        self._next = None
+        self._gateway.about = rest[0].entries()
+
+    async def _follow(self, number: int, digest: str, now: float) -> None:
+        """Load what the parent has loaded, in a thread, so that requests go on meanwhile."""
+        self._next = None
+        snapshot = await asyncio.to_thread(read_folder, self._parent.directory)
+        word = "changed"
+        if snapshot.digest == digest:
+            snapshot = Snapshot(snapshot.texts, now)
+            loaded, problems = await asyncio.to_thread(self._parent.prepare, snapshot)
+            word = "a worker could not load the configuration"
+            if loaded.plan is not None and not problems:
+                self._next = self._made(loaded.plan)
+                word = "ready"
+        self._link.send((number, word))
+
+    def _swap(self, new: Gateway) -> None:
+        old, self._gateway = self._gateway, new
+        self._gateways.add(new)
+        task = asyncio.ensure_future(self._retire(old))
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+
+    async def _retire(self, old: Gateway) -> None:
+        """Close an old Gateway once nothing runs on it any more."""
+        await old.retire()
+        self._gateways.discard(old)
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def _cut(self) -> None:
+        """End every request under way: the time to drain is over."""
+        for gateway in self._gateways:
+            gateway.cut()
+
+    async def _end_with_parent(self) -> None:
+        """Stop when the parent has died: an orphan would hold the port with an old configuration."""
+        parent = multiprocessing.parent_process()
+        if parent is None:
+            return
+        while os.getppid() == parent.pid:  # noqa: ASYNC110 nothing else tells of it
+            await asyncio.sleep(ORPHAN_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(self._parent.drain_timeout)
+        self._cut()

@@ -1,0 +1,223 @@
+"""How the server ends, and what the callers of that moment are told."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.servers import KEY, ROOT, Server, free_port, gateway, run_engine, ship, write_keys
+
+STREAMS = 50
+DRAIN = ("--drain-timeout", "1")
+
+
+@pytest.fixture
+def server(tmp_path: Path, mock: Server) -> Iterator[Server]:
+    arguments = (*DRAIN, "--workers", "2", "--mock-port", str(mock.port))
+    with gateway(ship(tmp_path), tmp_path / "log", *arguments) as running:
+        end = time.monotonic() + 10
+        while len(listeners(running.port)) < 2 and time.monotonic() < end:
+            time.sleep(0.02)
+        yield running
+
+
+def listeners(port: int) -> list[str]:
+    """The listening sockets on `port`: one for each worker that is up."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()
+    return [
+        line
+        for line in lines
+        if line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A"
+    ]
+
+
+async def ask(port: int, model: str, path: str = "/v1/chat/completions") -> bytes:
+    """All that comes back for one streamed request, to the end of the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    body = json.dumps({"model": model, "stream": True, "messages": [], "max_tokens": 9}).encode()
+    writer.write(
+        f"POST {path} HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {KEY}\r\n"
+        f"content-type: application/json\r\nconnection: close\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+def test_streams_that_do_not_make_it_are_told(server: Server) -> None:
+    """Fifty streams, a deadline of one second: each ends with the error event of its dialect."""
+
+    async def run() -> tuple[list[bytes], list[bytes], bytes, float]:
+        tasks = [asyncio.ensure_future(ask(server.port, "gpt-mock-events-999-100")) for _ in range(STREAMS - 1)]  # fmt: skip
+        other = asyncio.ensure_future(
+            ask(server.port, "claude-mock-events-999-100", "/v1/messages")
+        )
+        silent = asyncio.ensure_future(ask(server.port, "gpt-mock-hang"))
+        short = [asyncio.ensure_future(ask(server.port, "gpt-mock-events-8-100")) for _ in range(4)]
+        await asyncio.sleep(0.6)
+        begun = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        ended = [await task for task in [*tasks, other]]
+        code = await asyncio.to_thread(server.process.wait, 10)
+        assert code == 0
+        return ended, [await task for task in short], await silent, time.monotonic() - begun
+
+    ended, short, silent, seconds = asyncio.run(run())
+    print(f"\n{STREAMS} streams, deadline 1 s: ended after {seconds:.2f} s")  # noqa: T201 reported
+    for answer in ended:
+        assert b"server_shutting_down" in answer[-500:]
+        assert answer.endswith(b"0\r\n\r\n"), "an end that the client can tell from a cut"
+        assert b"[DONE]" not in answer
+    assert b"event: error\ndata: " in ended[-1]
+    for answer in short:
+        assert b"server_shutting_down" not in answer
+        assert b"[DONE]" in answer
+    head, _, body = silent.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"x-should-retry: false" in head
+    assert json.loads(body)["error"]["code"] == "server_shutting_down"
+    outcomes = [r["outcome"] for r in server.records if r["endpoint"]]
+    assert outcomes.count("server_cancelled") == STREAMS + 1
+    assert outcomes.count("ok") == len(short)
+    assert seconds < 10
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])
+def test_a_second_signal_ends_it_at_once(
+    tmp_path: Path, mock: Server, signals: list[signal.Signals]
+) -> None:
+    arguments = ("--drain-timeout", "60", "--mock-port", str(mock.port))
+    with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
+
+        async def run() -> bytes:
+            stream = asyncio.ensure_future(ask(server.port, "gpt-mock-events-999-100"))
+            await asyncio.sleep(0.3)
+            for number in signals:
+                server.process.send_signal(number)
+                await asyncio.sleep(0.1)
+            return await stream
+
+        assert b"server_shutting_down" in asyncio.run(run())
+        assert server.process.wait(timeout=10) == 0
+
+
+def test_a_worker_that_is_killed_is_replaced(server: Server) -> None:
+    """Its own requests fail, the other worker goes on, and the port stays open."""
+    first, second = server.worker_pids()
+
+    async def run() -> list[bytes | BaseException]:
+        tasks = [ask(server.port, f"gpt-mock-events-15-100-{n}") for n in range(16)]
+        streams = [asyncio.ensure_future(task) for task in tasks]
+        await asyncio.sleep(0.5)
+        os.kill(first, signal.SIGKILL)
+        return await asyncio.gather(*streams, return_exceptions=True)
+
+    answers = asyncio.run(run())
+    whole = [a for a in answers if isinstance(a, bytes) and b"[DONE]" in a]
+    cut = [a for a in answers if a not in whole]
+    assert whole
+    assert not [a for a in cut if isinstance(a, bytes) and a.endswith(b"0\r\n\r\n")]
+    end = time.monotonic() + 10
+    while len(pids := server.worker_pids()) < 2 and time.monotonic() < end:
+        time.sleep(0.02)
+    assert second in pids
+    assert first not in pids
+    assert len(pids) == 2
+    assert httpx2.get(server.url + "/readyz").status_code == 200
+
+
+def test_a_crash_loop_ends_the_server_and_says_so(tmp_path: Path, mock: Server) -> None:
+    with gateway(ship(tmp_path), tmp_path / "log", "--mock-port", str(mock.port)) as server:
+        killed: set[int] = set()
+        end = time.monotonic() + 15
+        while server.process.poll() is None and time.monotonic() < end:
+            try:
+                fresh = set(server.worker_pids()) - killed
+            except OSError:
+                break
+            for pid in fresh:
+                os.kill(pid, signal.SIGKILL)
+            killed |= fresh
+            time.sleep(0.05)
+        assert server.process.wait(timeout=10) == 2
+        assert len(killed) >= 2
+        assert "crash loop" in server.text
+        assert "engine: a worker could not be kept running" in server.text
+
+
+def test_a_second_instance_is_refused(tmp_path: Path, mock: Server) -> None:
+    """Whether it comes later or at the same moment."""
+    folder, port = ship(tmp_path), str(free_port())
+    command = [sys.executable, "-m", "engine", "serve", str(folder), "--port", port]
+    command += ["--mock-port", str(mock.port), "--drain-delay", "0"]
+    environ = {"PATH": os.environ["PATH"]}
+    pair = [
+        subprocess.Popen(
+            command, cwd=ROOT, env=environ, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+        for _ in range(2)
+    ]
+    end = time.monotonic() + 15
+    while all(p.poll() is None for p in pair) and time.monotonic() < end:
+        time.sleep(0.05)
+    (loser,) = [p for p in pair if p.poll() is not None]
+    (winner,) = [p for p in pair if p is not loser]
+    assert loser.returncode == 2
+    assert loser.stderr is not None
+    assert f"cannot listen on 127.0.0.1:{port}".encode() in loser.stderr.read()
+    third = run_engine("serve", str(folder), "--port", port, "--mock-port", str(mock.port))
+    assert (third.returncode, f"cannot listen on 127.0.0.1:{port}" in third.stderr) == (2, True)
+    winner.terminate()
+    assert winner.wait(timeout=15) == 0
+    for process in pair:
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+@pytest.mark.parametrize("text", ["version: 1\nendpoint: {}\n", None])
+def test_a_broken_configuration_is_refused_before_the_port_opens(
+    tmp_path: Path, text: str | None
+) -> None:
+    folder, port = ship(tmp_path), free_port()
+    if text is None:
+        (folder / "routes.yaml").unlink()
+    else:
+        (folder / "routes.yaml").write_text(text)
+    command = [sys.executable, "-m", "engine", "serve", str(folder), "--port", str(port)]
+    begun = time.monotonic()
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            with socket.socket() as probe:
+                probe.settimeout(0.05)
+                assert probe.connect_ex(("127.0.0.1", port)) != 0
+        seconds = time.monotonic() - begun
+        assert process.stderr is not None
+        told = process.stderr.read()
+    print(f"\nrefused after {seconds:.2f} s")  # noqa: T201 reported
+    assert process.returncode == 2
+    assert "error[" in told
+    assert "routes.yaml" in told
+    assert "Traceback" not in told
+
+
+def test_an_idle_server_ends_quickly(tmp_path: Path, mock: Server) -> None:
+    """A keep-alive connection without a request does not hold it up."""
+    write_keys(tmp_path)
+    with (
+        gateway(ship(tmp_path), tmp_path / "log", "--mock-port", str(mock.port)) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as idle,
+    ):
+        idle.sendall(b"GET /healthz HTTP/1.1\r\nhost: g\r\n\r\n")
+        assert idle.recv(100).startswith(b"HTTP/1.1 200")
+        assert server.stop() == 0
