@@ -7,21 +7,26 @@ accepts is what the others run.
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
-from engine.compile import Values, compile_plan
+from engine.compile import compile_plan
+from engine.compile_provider import Values
 from engine.config import checks
+from engine.config.build import build_config
 from engine.config.diagnostic import Diagnostic, Place, Position, Severity, Span, in_order
 from engine.config.document import Document, parse_document
 from engine.config.document import Path as DataPath
-from engine.config.model import Config, Credential, Key, Provider, build_config
-from engine.config.routing_checks import check_routing_tests
+from engine.config.model import Config, Credential, Key, Provider
+from engine.config.provider_checks import check_providers
+from engine.config.routing_checks import check_listed_models, check_routing_tests
 from engine.config.schema import check_schema
 from engine.config.suppressions import Suppressed, read_suppressions, suppress, unused
 from engine.config.template import Template, checked_output, render_now
 from engine.config.template_checks import check_templates
 from engine.plan import Plan, UnusableValueError
+from engine.signers import SIGNERS
 
 FILES = {"routes.yaml": "routes", "providers.yaml": "providers", "keys.yaml": "keys"}
 OPTIONAL = {"keys.yaml"}
@@ -68,7 +73,7 @@ def load(
     config = _with_keys(config, extra_keys)
     templates, problems = check_templates(config, documents)
     subject = checks.Subject(config, documents, templates, now)
-    found += problems + checks.run_checks(subject)
+    found += problems + checks.run_checks(subject) + check_providers(subject)
     values, notes = _resolve(subject, directory, environ)
     comments, problems = read_suppressions(documents)
     found, suppressed = suppress(in_order(found + notes + problems), comments)
@@ -78,7 +83,9 @@ def load(
         fingerprint = hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
         plan = compile_plan(config, templates, values, lines, fingerprint)
         failing = list(check_routing_tests(plan, subject))
-        found += failing
+        unlisted, silenced = suppress(list(check_listed_models(plan, subject)), comments)
+        found += failing + unlisted
+        suppressed += silenced
         plan = None if failing else plan
     if plan is not None:
         found += unused(comments, suppressed, undecided="EA")
@@ -134,10 +141,19 @@ def _resolve(
     values: dict[str, Values] = {}
     notes: list[Diagnostic] = []
     for provider in subject.config.providers:
-        resolver = _Resolver(subject, directory, environ, provider)
-        values[provider.name] = resolver.values()
-        notes += resolver.notes
-    return values, notes
+        forms = [provider, *(provider.with_account(account) for account in provider.accounts)]
+        resolvers = [_Resolver(subject, directory, environ, form) for form in forms]
+        own, *others = [resolver.values() for resolver in resolvers]
+        values[provider.name] = replace(own, accounts=tuple(others))
+        notes += [note for resolver in resolvers for note in resolver.notes]
+    return values, list({(note.code, note.span): note for note in notes}.values())
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # of the package around it
+        return False
 
 
 class _Resolver:
@@ -172,11 +188,34 @@ class _Resolver:
             value = value or variable.value
             if value is None:
                 self._unset(variable.env or "", (*variable.at, "env"))
+            elif variable.choices and value not in variable.choices:
+                self._missing.append(variable.env or variable.name)
+                message = (
+                    f"`{variable.name}` of provider `{self._provider.name}` is none of its choices"
+                )
+                self._note("E403", message, variable.at)
             elif self._usable(value, variable.at):
                 variables[variable.name] = value
+        self._check_signer(credentials)
         self._drop_bad_urls(variables)
         self._tell_unrenderable(credentials, variables)
         return Values(credentials, variables, tuple(self._missing))
+
+    def _check_signer(self, credentials: Mapping[str, str]) -> None:
+        """What the signer lacks, where no header signs in instead."""
+        sign = self._provider.sign
+        header = self._subject.templates.get((*self._provider.at, "headers", "authorization"))
+        signs_in = header is not None and header.uses("credentials") <= credentials.keys()
+        if sign is None or signs_in:
+            return
+        kind = SIGNERS[sign.signer]
+        for credential in self._provider.credentials:
+            if credential.name in kind.needs and credential.name not in credentials:
+                self._unset(credential.env or credential.name, (*credential.at, "env"))
+        if not _is_installed(kind.package):
+            self._missing.append(f"pip install orqen[{kind.extra}]")
+            message = f"signer `{sign.signer}` needs `pip install orqen[{kind.extra}]`, so provider `{self._provider.name}` cannot be called"
+            self._note("E404", message, (*sign.at, "with"))
 
     def _templates(self) -> Iterator[tuple[DataPath, Template]]:
         for path, template in self._subject.templates.items():
@@ -223,6 +262,9 @@ class _Resolver:
             self.notes.append(self._subject.at("E403", message, "providers.yaml", at))
             return False
         return True
+
+    def _note(self, code: str, message: str, at: DataPath) -> None:
+        self.notes.append(self._subject.at(code, message, "providers.yaml", at, Place.VALUE))
 
     def _unset(self, env: str, at: DataPath) -> None:
         self._missing.append(env)

@@ -4,10 +4,59 @@ Made once by `compile`; a request only reads them. Everything that depends on co
 is already bytes here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+
+from engine.provider import (
+    Account,
+    BodyEdits,
+    CallerCredentials,
+    Choices,
+    Context,
+    FieldValue,
+    Header,
+    Limits,
+    Names,
+    Origin,
+    Pairs,
+    Provider,
+    Render,
+    Sign,
+    Timeouts,
+    UnusableValueError,
+    Upstream,
+)
+
+__all__ = [
+    "Account",
+    "BodyEdits",
+    "Caller",
+    "CallerCredentials",
+    "Choices",
+    "Context",
+    "Decision",
+    "Dialect",
+    "Endpoint",
+    "FieldValue",
+    "Header",
+    "Limits",
+    "Listing",
+    "ModelTable",
+    "Names",
+    "Origin",
+    "Pairs",
+    "Plan",
+    "Provider",
+    "Refusal",
+    "Render",
+    "Rule",
+    "Sign",
+    "Slot",
+    "Timeouts",
+    "UnusableValueError",
+    "Upstream",
+]
 
 
 class Dialect(StrEnum):
@@ -15,36 +64,6 @@ class Dialect(StrEnum):
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
-
-
-class UnusableValueError(ValueError):
-    """A template made something of a request that no header or URL can hold."""
-
-
-# What templates see of one request: credentials, model, endpoint, request (its headers).
-Context = Mapping[str, Any]
-# None where a name the template uses is absent.
-Render = Callable[[Context], str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds. `first_byte` runs from the request being sent to the final response headers."""
-
-    connect: float
-    first_byte: float
-    idle: float
-    total: float
-    caller_idle: float
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Per worker: exchanges with a provider at once, how many may wait, and how long (seconds)."""
-
-    in_flight: int
-    queue: int
-    wait: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,90 +88,6 @@ class Refusal:
     is_prefix: bool
     methods: frozenset[str]
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """A header to send: bytes when it depends on configuration alone, else a template.
-
-    `credentials` are the names the template needs; the header is left out when one is absent.
-    `is_secret`: some credential is in it, even one that has a default.
-    """
-
-    name: bytes
-    value: bytes | Render
-    credentials: frozenset[str] = frozenset()
-    is_secret: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What is dialled. Made from YAML only: nothing a caller sends can change it."""
-
-    scheme: str
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        default = {"http": 80, "https": 443}[self.scheme]
-        return f"{self.scheme}://{host}" + (f":{self.port}" if self.port != default else "")
-
-    @property
-    def authority(self) -> bytes:
-        """The `host` header."""
-        return str(self).partition("//")[2].encode("ascii")
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """One endpoint at one provider. `query` is fixed; its names replace those of the caller."""
-
-    origin: Origin
-    path: bytes | Render
-    query: bytes
-    query_names: frozenset[bytes]
-    timeouts: Timeouts
-
-    def url(self, model: str) -> str:
-        """The whole URL for `model`, for people.
-
-        Raises:
-            UnusableValueError: the path cannot hold this model.
-        """
-        path = self.path.decode() if isinstance(self.path, bytes) else self.path({"model": model})
-        return f"{self.origin}{path}" + (f"?{self.query.decode()}" if self.query else "")
-
-
-@dataclass(frozen=True, slots=True)
-class CallerCredentials:
-    """How a caller brings a provider credential: request header or body field to credential name."""
-
-    headers: Mapping[bytes, str]
-    body: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Provider:
-    """An upstream API.
-
-    `upstreams` has every endpoint it serves; the value is None while a variable in its URL is not
-    set. `missing` lists what to set before the operator's own credentials work, `required` the
-    credentials that a caller who brings one must bring. `caller_headers` are `headers` with the
-    credentials left open.
-    """
-
-    name: str
-    upstreams: Mapping[str, Upstream | None]
-    headers: tuple[Header, ...]
-    caller_headers: tuple[Header, ...]
-    required: frozenset[str]
-    missing: tuple[str, ...]
-    forward: frozenset[bytes]
-    forward_prefixes: tuple[bytes, ...]
-    caller_credentials: CallerCredentials
-    limits: Limits
-    client: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +143,24 @@ class ModelTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """Where the gateway tells which models there are; a header may choose another shape."""
+
+    paths: tuple[bytes, ...]
+    shape: Dialect
+    shape_by_header: tuple[tuple[bytes, Dialect], ...]
+
+    def asked(self, path: bytes) -> bytes | None:
+        """What `path` asks for: b"" for the list, or one model; None for something else."""
+        for known in self.paths:
+            if path == known:
+                return b""
+            if path.startswith(known + b"/") and len(path) > len(known) + 1:
+                return path[len(known) + 1 :]
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """The holder of a gateway key. None for `endpoints` or `models` means all of them."""
 
@@ -227,7 +180,8 @@ class Caller:
 class Plan:
     """A whole configuration, ready to serve. `callers` None means that no key is asked for.
 
-    `caller_fields` are the body fields in which any provider takes a caller's credential.
+    `caller_fields` are the body fields in which any provider takes something of a caller's;
+    `edited_fields`, by endpoint, those that any provider changes.
     """
 
     endpoints: Mapping[bytes, Mapping[str, Endpoint]]
@@ -237,6 +191,8 @@ class Plan:
     providers: Mapping[str, Provider]
     callers: Mapping[bytes, Caller] | None
     caller_fields: frozenset[str]
+    edited_fields: Mapping[str, frozenset[str]]
+    listing: Listing | None
     fingerprint: str
 
     def decide(self, endpoint: str, model: str) -> "Decision":
@@ -251,6 +207,18 @@ class Plan:
         if endpoint not in provider.upstreams:
             return Decision(model, sent, rule, provider, None, "endpoint_not_supported")
         return Decision(model, sent, rule, provider, provider.upstreams[endpoint], None)
+
+    def public_name(self, provider: Provider, model: str) -> str | None:
+        """The shortest name by which callers reach `model` of `provider`; for listings."""
+        rules = [rule for rule in self.rules if rule.provider == provider.name]
+        names = {model, *(r.pattern for r in rules if r.rename == model)}
+        names |= {rule.pattern + model for rule in rules if rule.strip}
+        leading = (name for name in names if self._leads(name, provider, model))
+        return min(leading, key=lambda name: (len(name), name), default=None)
+
+    def _leads(self, name: str, provider: Provider, model: str) -> bool:
+        found = (self.models.find(endpoint, name) for endpoint in provider.upstreams)
+        return any(r and r.provider == provider.name and r.sent_model(name) == model for r in found)
 
     def endpoint(self, name: str) -> Endpoint | None:
         """The endpoint called `name`; for commands, not for requests."""

@@ -350,14 +350,5 @@ def _mock_environ(config: Config) -> dict[str, str]:
 def _redirected(plan: Plan, port: int) -> Plan:
     """The Plan with every provider dialled at the mock instead; paths stay as they are."""
     origin = Origin("http", "127.0.0.1", port)
-    providers = {
-        name: replace(
-            provider,
-            upstreams={
-                endpoint: upstream and replace(upstream, origin=origin)
-                for endpoint, upstream in provider.upstreams.items()
-            },
-        )
-        for name, provider in plan.providers.items()
-    }
-    return replace(plan, providers=providers)
+    moved = {name: provider.at_origin(origin) for name, provider in plan.providers.items()}
+    return replace(plan, providers=moved)

@@ -115,7 +115,7 @@ def _endpoint_names(subject: Subject) -> Iterator[tuple[str, str, str, Path, Pla
     for test in subject.config.tests:
         yield titled(test), test.endpoint, _ROUTES, (*test.at, "endpoint"), Place.VALUE
     for provider in subject.config.providers:
-        for served in provider.endpoints:
+        for served in (*provider.endpoints, *provider.not_enabled):
             yield f"provider `{provider.name}`", served.name, _PROVIDERS, served.at, Place.KEY
     for key in subject.config.keys or ():
         for index, name in enumerate(key.endpoints or ()):
@@ -125,19 +125,30 @@ def _endpoint_names(subject: Subject) -> Iterator[tuple[str, str, str, Path, Pla
 def _duplicate_route(subject: Subject) -> Iterator[Diagnostic]:
     first: dict[tuple[str, str], Path] = {}
     names: dict[tuple[str, str], str] = {}
-    for endpoint in subject.config.endpoints:
-        route = (endpoint.method, endpoint.path)
+    for name, method, path, at in _routes(subject.config):
+        route = (method, path)
         if route in first:
             yield subject.at(
                 "X203",
-                f"endpoints `{names[route]}` and `{endpoint.name}` share a path and a method",
+                f"endpoints `{names[route]}` and `{name}` share a path and a method",
                 _ROUTES,
-                (*endpoint.at, "path"),
+                at,
                 Place.VALUE,
                 related=(Related(subject.span(_ROUTES, first[route]), "the first of them"),),
             )
-        first.setdefault(route, (*endpoint.at, "path"))
-        names.setdefault(route, endpoint.name)
+        first.setdefault(route, at)
+        names.setdefault(route, name)
+
+
+def _routes(config: Config) -> Iterator[tuple[str, str, str, Path]]:
+    """Name, method, path and place of everything the gateway answers."""
+    for e in config.endpoints:
+        yield e.name, e.method, e.path, (*e.at, "path")
+        yield from ((e.name, e.method, p, (*e.at, "also", i)) for i, p in enumerate(e.also))
+    if listed := config.listing:
+        places = [("path",), *(("also", index) for index in range(len(listed.paths) - 1))]
+        for path, place in zip(listed.paths, places, strict=True):
+            yield "listing", "GET", path, (*listed.at, *place)
 
 
 def _tied_rules(subject: Subject) -> Iterator[Diagnostic]:
@@ -196,34 +207,21 @@ def _dead_rule(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def _exposed_and_refused(subject: Subject) -> Iterator[Diagnostic]:
-    exposed = {(e.path, e.method): e for e in subject.config.endpoints}
+    exposed = {(path, method): name for name, method, path, _ in _routes(subject.config)}
+    places = {
+        name: at[:-1] if at[-1] == "path" else at[:-2] for name, *_, at in _routes(subject.config)
+    }
     for entry in subject.config.not_exposed:
         for index, path in enumerate(entry.paths):
-            for (open_path, method), endpoint in exposed.items():
+            for (open_path, method), name in exposed.items():
                 if path == open_path and (not entry.methods or method in entry.methods):
                     yield subject.at(
                         "X208",
-                        f"`{path}` is not exposed and is endpoint `{endpoint.name}` as well",
+                        f"`{path}` is not exposed and is endpoint `{name}` as well",
                         _ROUTES,
                         (*entry.at, "paths", index),
                         Place.VALUE,
-                        related=(Related(subject.span(_ROUTES, endpoint.at), "the endpoint"),),
-                    )
-
-
-def _unknown_credential(subject: Subject) -> Iterator[Diagnostic]:
-    for provider in subject.config.providers:
-        known = {credential.name for credential in provider.credentials}
-        for kind, brought in (("headers", provider.caller_headers), ("body", provider.caller_body)):
-            for field, name in brought.items():
-                if name not in known:
-                    yield subject.at(
-                        "X210",
-                        f"provider `{provider.name}` has no credential `{name}`",
-                        _PROVIDERS,
-                        (*provider.at, "caller_credentials", kind, field),
-                        Place.VALUE,
-                        hint=nearest(name, known),
+                        related=(Related(subject.span(_ROUTES, places[name]), "the endpoint"),),
                     )
 
 
@@ -376,7 +374,6 @@ CHECKS: tuple[Check, ...] = (
     _endpoint_without_provider,
     _dead_rule,
     _exposed_and_refused,
-    _unknown_credential,
     _bad_keys,
     _urls,
     _default_model_renamed,

@@ -1,4 +1,4 @@
-"""Runs the `tests:` of routes.yaml against a Plan, without any network."""
+"""What a Plan tells of its configuration: the `tests:` of routes.yaml, and names nobody reaches."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,6 +8,7 @@ from engine.config.model import RoutingTest
 from engine.plan import Plan, UnusableValueError
 
 _ROUTES = "routes.yaml"
+_PROVIDERS = "providers.yaml"
 
 
 def check_routing_tests(plan: Plan, subject: Subject) -> Iterator[Diagnostic]:
@@ -21,6 +22,18 @@ def check_routing_tests(plan: Plan, subject: Subject) -> Iterator[Diagnostic]:
                 (*test.at, "expect", name),
                 Place.VALUE,
             )
+
+
+def check_listed_models(plan: Plan, subject: Subject) -> Iterator[Diagnostic]:
+    """Findings for models that a provider lists and no caller can name."""
+    for provider in subject.config.providers:
+        for index, name in enumerate(provider.models):
+            if plan.public_name(plan.providers[provider.name], name) is None:
+                message = (
+                    f"no rule leads to model {index + 1} in the list of provider `{provider.name}`"
+                )
+                at = (*provider.at, "models", index)
+                yield subject.at("X233", message, _PROVIDERS, at, Place.VALUE)
 
 
 def _differences(plan: Plan, test: RoutingTest) -> Sequence[tuple[str, str, str]]:

@@ -269,6 +269,34 @@ _CATALOGUE = (
         "A file is copied, shown and kept in history. Take the value from the environment or a file of its own.",
     ),
     Rule(
+        "X230",
+        "unknown-variable",
+        _ERROR,
+        "an account or a caller's variable has a name that the provider does not define",
+        "The name must stand under `variables` of the same provider.",
+    ),
+    Rule(
+        "X231",
+        "variable-without-choices",
+        _ERROR,
+        "a caller may pick a variable that has no choices",
+        "A caller picks only what the file lists under `choices`, so that it can never name a host.",
+    ),
+    Rule(
+        "X232",
+        "signer-cannot-serve",
+        _ERROR,
+        "a provider's signer cannot do what the provider needs of it",
+        "Its credentials have fixed names; AWS signatures cover the whole body, so forms cannot be signed; and a file of this machine is never named by a caller.",
+    ),
+    Rule(
+        "X233",
+        "model-not-listed",
+        _WARNING,
+        "a model of a provider's list is led to it by no rule",
+        "Only names that callers can use are listed. Add a rule for the model or a prefix for the provider.",
+    ),
+    Rule(
         "X291",
         "bad-suppression",
         _WARNING,
@@ -301,7 +329,7 @@ _CATALOGUE = (
         "template-unknown-filter",
         _ERROR,
         "a template uses a filter that does not exist",
-        "The filters are lower, upper, trim, default, b64encode and segment.",
+        "The filters are lower, upper, trim, default, b64encode, segment, segments and encoded.",
     ),
     Rule(
         "T304",
@@ -322,7 +350,7 @@ _CATALOGUE = (
         "template-unsafe-path",
         _ERROR,
         "the model stands in a URL path without `segment`",
-        "Only `{{ model | segment }}` keeps a model name from reaching another path.",
+        "`{{ model | segment }}` keeps a model name from reaching another path; `segments` keeps its slashes as separators, `encoded` writes them as %2F.",
     ),
     Rule(
         "E401",
@@ -344,6 +372,13 @@ _CATALOGUE = (
         _WARNING,
         "a credential or variable holds characters that no header or URL can hold",
         "Usually a line break at its end. The provider answers `provider_key_missing` until it is mended.",
+    ),
+    Rule(
+        "E404",
+        "signer-not-installed",
+        _NOTE,
+        "the package that a signer needs is not installed",
+        "Signers are extras of this package. Until it is installed, callers get provider_key_missing.",
     ),
 )
 

@@ -36,7 +36,7 @@ class Template:
     """A compiled template. `names` are those it uses: ("credentials", "api_key"), ("model",).
 
     `optional` are the names that a `default` filter covers. `segments` are those made safe for a
-    path by `segment`.
+    path by `segment`, `segments` or `encoded`.
     """
 
     source: str
@@ -63,6 +63,24 @@ def segment(value: object) -> str:
     return quote(text, safe="!$&'()*+,;=:@~")
 
 
+def segments(value: object) -> str:
+    """Each part of `value` between slashes as a segment of its own, the slashes kept.
+
+    Raises:
+        UnusableValueError: as `segment` does, for any part.
+    """
+    return "/".join(segment(part) for part in str(value).split("/"))
+
+
+def encoded(value: object) -> str:
+    """Percent-encode all of `value` as one segment, its slashes as `%2F`.
+
+    Raises:
+        UnusableValueError: as `segment` does, for any part between slashes.
+    """
+    return "%2F".join(quote(segment(part), safe="%~") for part in str(value).split("/"))
+
+
 def _b64encode(value: object) -> str:
     return base64.b64encode(str(value).encode()).decode("ascii")
 
@@ -87,7 +105,10 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "default": do_default,
     "b64encode": _b64encode,
     "segment": segment,
+    "segments": segments,
+    "encoded": encoded,
 }
+_PATH_FILTERS = frozenset({"segment", "segments", "encoded"})
 _ENVIRONMENT = _Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
 _ENVIRONMENT.filters = _FILTERS
 _ENVIRONMENT.globals.clear()
@@ -189,7 +210,7 @@ class _Survey:
         self.names.add(name)
         if "default" in filters:
             self.optional.add(name)
-        if "segment" in filters:
+        if filters & _PATH_FILTERS:
             self.segments.add(name)
 
 

@@ -47,8 +47,14 @@ def _sources(provider: Provider) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
     for name, source in provider.headers.items():
         roots = ("credentials", "variables", "model", "endpoint", "request")
         yield (*provider.at, "headers", name), source, roots
-    for served in provider.endpoints:
+    for name, source in provider.default_headers.items():
+        yield (*provider.at, "default_headers", name), source, ("variables",)
+    for name, source in (provider.sign.settings if provider.sign else {}).items():
+        yield (*provider.at, "sign", name), source, ("variables",)
+    for served in (*provider.endpoints, *provider.not_enabled):
         yield served.path_at, served.path, ("variables", "model")
+        if served.stream_path is not None:
+            yield (*served.at, "stream_path"), served.stream_path, ("variables", "model")
         for name, source in served.query.items():
             yield (*served.at, "query", name), source, ("variables",)
 

@@ -6,7 +6,6 @@ an answer of the upstream, one of the engine's own errors, or a caller who left.
 
 import asyncio
 import json
-import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -15,23 +14,25 @@ from time import monotonic
 from typing import Any
 
 from engine.gateway.access import AccessLog, Record
+from engine.gateway.accounts import Forms
 from engine.gateway.auth import authenticate
 from engine.gateway.body import CallerGone, Intake, Message, Receive
 from engine.gateway.deadline import Deadline
 from engine.gateway.errors import GatewayError, error_body, error_event, error_headers
 from engine.gateway.exchange import attempts, failure_error
+from engine.gateway.framing import answer, check_framing
 from engine.gateway.headers import Pairs, response_headers
 from engine.gateway.inbound import Inbound, model_of, read_inbound
+from engine.gateway.listing import render_listing, shape_of
 from engine.gateway.match import Target, find_endpoint, find_target
 from engine.gateway.outbound import Outbound
 from engine.plan import Caller, Dialect, Endpoint, Plan
 from engine.upstream import Attempt, Client, Failure, Reply, UpstreamError
 from engine.upstream.limiter import Limiter
+from engine.upstream.signing import Signers
 
 Send = Callable[[Message], Awaitable[None]]
 Scope = Mapping[str, Any]
-
-_HOST = re.compile(rb"[0-9A-Za-z._~%:\[\]-]+")
 
 
 class Gateway:
@@ -46,6 +47,8 @@ class Gateway:
     ) -> None:
         self.plan = plan
         self.clients = clients
+        self.forms = Forms()
+        self.signers = Signers()
         self.limiters = {p.name: Limiter(p.limits) for p in plan.providers.values()}
         self.about: Mapping[str, object] = {}  # what the probes tell beside status and config
         self.calls: set[Call] = set()
@@ -121,6 +124,8 @@ class Call:
         """Serve the request and turn whatever happens into an answer and an outcome."""
         inbound: Inbound | None = None
         try:
+            if self._scope["method"] == "GET" and await self._answer_listing():
+                return
             endpoint, caller = self._admit()
             inbound = await self._read(endpoint)
             await self._serve(endpoint, caller, inbound)
@@ -182,7 +187,7 @@ class Call:
             found = error
         caller = authenticate(self._headers, self._plan.callers, time.time())
         self.record.key = caller.name
-        self._check_framing()
+        check_framing(self._headers)
         if isinstance(found, GatewayError):
             raise found
         if caller.endpoints is not None and found.name not in caller.endpoints:
@@ -190,20 +195,31 @@ class Call:
             raise GatewayError("not_allowed", words)
         return found, caller
 
-    def _check_framing(self) -> None:
-        """What the server lets through and RFC 9112 does not (3.2, 6.1)."""
-        hosts = [value for name, value in self._headers if name == b"host"]
-        if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
-            raise GatewayError("invalid_request", "a request needs exactly one `host` header")
-        for name, value in self._headers:
-            if name == b"transfer-encoding" and value.lower() != b"chunked":
-                raise GatewayError("invalid_request", "the only transfer coding here is `chunked`")
+    async def _answer_listing(self) -> bool:
+        """Answer with the models there are, if that is what the path asks for."""
+        listing = self._plan.listing
+        asked = listing and listing.asked(self._scope["raw_path"])
+        if listing is None or asked is None:
+            return False
+        self._dialect = shape_of(listing, self._headers)
+        caller = authenticate(self._headers, self._plan.callers, time.time())
+        self.record.key = caller.name
+        check_framing(self._headers)
+        body = render_listing(self._plan, caller, self._dialect, asked)
+        self.record.status, self.record.outcome, self.record.bytes_out = 200, "ok", len(body)
+        request_id = self.record.request_id.encode("ascii")
+        headers = [(b"content-type", b"application/json"), (b"x-engine-request-id", request_id)]
+        await answer(self._send, 200, [*headers, (b"x-request-id", request_id)], body)
+        return True
 
     async def _read(self, endpoint: Endpoint) -> Inbound:
         """The body, far enough to route it; from its end on the caller is watched."""
         begun = monotonic()
         intake = Intake(self._receive, endpoint.max_body, endpoint.caller_idle, endpoint.name)
-        inbound = await read_inbound(endpoint, self._headers, intake, self._plan.caller_fields)
+        edited = self._plan.edited_fields.get(endpoint.name, frozenset())
+        inbound = await read_inbound(
+            endpoint, self._headers, intake, self._plan.caller_fields, edited
+        )
         self.record.waited = monotonic() - begun
         if inbound.complete:
             self._start_watch()
@@ -229,7 +245,10 @@ class Call:
             raise GatewayError("not_allowed", "this API key may not use this model", param="model")
         target = find_target(self._plan, endpoint, model)
         self.record.note_target(target)
-        outbound = Outbound(endpoint, target, self._scope, is_named=is_named)
+        provider = target.provider
+        if provider.accounts or provider.choices is not None:
+            provider = self._gateway.forms.choose(target, caller.name, inbound, self._headers)
+        outbound = Outbound(endpoint, target, self._scope, is_named=is_named, provider=provider)
         conversation = attempts((target,))
         failure = None
         chosen = next(conversation, None)
@@ -257,7 +276,11 @@ class Call:
             return error.failure
         self.record.waited += monotonic() - queued
         try:
+            if outbound.sign is not None:
+                attempt = await self._gateway.signers.sign(outbound.sign, attempt)
             return await self._exchange(attempt, outbound)
+        except UpstreamError as error:  # of the signer; the exchange keeps its own
+            return error.failure
         finally:
             limiter.release()
 
@@ -379,10 +402,3 @@ class Call:
         body = error_body(error, self._dialect, self.record.request_id)
         self.record.bytes_out = len(body)
         await answer(self._send, error.kind.status, headers, body)
-
-
-async def answer(send: Send, status: int, headers: Pairs, body: bytes) -> None:
-    """Send a whole response."""
-    headers = [*headers, (b"content-length", str(len(body)).encode("ascii"))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -43,6 +43,7 @@ CATALOGUE: dict[str, Kind] = {
     "upstream_connect_failed": Kind(502),
     "upstream_dns_failed": Kind(502),
     "upstream_tls_failed": Kind(502),
+    "upstream_sign_in_failed": Kind(502),
     "upstream_closed": Kind(502, sent=True),
     "upstream_bad_response": Kind(502, sent=True),
     "upstream_truncated": Kind(502, sent=True),

@@ -17,6 +17,7 @@ _WORDS = {
     Failure.CONNECT_TIMEOUT: "provider `{}` did not accept a connection in time",
     Failure.DNS_FAILED: "the host of provider `{}` cannot be resolved",
     Failure.TLS_FAILED: "the TLS handshake with provider `{}` failed",
+    Failure.SIGN_IN_FAILED: "the request to provider `{}` could not be signed",
     Failure.OVERLOADED: "too many requests to provider `{}` are under way",
     Failure.CLOSED: "provider `{}` closed the connection without an answer",
     Failure.BAD_RESPONSE: "provider `{}` sent an answer that is not valid HTTP",

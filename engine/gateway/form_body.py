@@ -73,15 +73,26 @@ def find_boundary(content_type: bytes) -> bytes:
 
 
 class FormBody:
-    """A form being received. `watched` are the fields whose values are wanted."""
+    """A form being received.
 
-    def __init__(self, intake: Intake, boundary: bytes, watched: frozenset[str]) -> None:
+    `watched` are the fields whose values are wanted, each once; `noted` those of which only the
+    parts are, in `parts`.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        boundary: bytes,
+        watched: frozenset[str],
+        noted: frozenset[str] = frozenset(),
+    ) -> None:
         self._intake = intake
         self._delimiter = b"\r\n--" + boundary
         self._parser = PushMultipartParser(
             boundary, max_segment_count=MAX_PARTS, max_header_size=BLOCK // 8, strict=True
         )
         self._watched = watched
+        self._noted = noted
         self._head: IO[bytes] = SpooledTemporaryFile(max_size=SPOOL_MEMORY)  # noqa: SIM115 closed in close()
         self._closing = self._delimiter + b"--"
         self._begin = b""  # the first bytes, up to the length of a delimiter
@@ -93,6 +104,7 @@ class FormBody:
         self._file_seen = False
         self._forbidden: frozenset[str] = frozenset()
         self.fields: dict[str, Field] = {}
+        self.parts: dict[str, list[int]] = {}
         self.head_size = 0
 
     def close(self) -> None:
@@ -126,7 +138,7 @@ class FormBody:
         """What to change in the head: each field's new text, or None to remove its part."""
         if not changes:
             return []
-        opened = list(self._delimiters())
+        opened = self.delimiters()
         edits = []
         for name, text in changes.items():
             field = self.fields[name]
@@ -136,6 +148,20 @@ class FormBody:
             else:
                 edits.append(Edit(end - len(field.value.encode()), end, text.encode()))
         return sorted(edits, key=lambda edit: edit.start)
+
+    def delimiters(self) -> list[int]:
+        """Where each delimiter of the head starts, its CRLF included; the first may have none: -2."""
+        return list(self._delimiters())
+
+    def part_head(self, start: int) -> bytes:
+        """The header of the part behind the delimiter that starts at `start`."""
+        self._head.seek(max(start, 0))
+        return self._head.read(BLOCK // 4).partition(_BLANK_LINE)[0]
+
+    @property
+    def delimiter(self) -> bytes:
+        """What stands between two parts, without the CRLF around it."""
+        return self._delimiter[2:]
 
     def edited(self, edits: list[Edit]) -> bytes:
         """The whole edited head at once; for a small form that is complete."""
@@ -262,6 +288,10 @@ class FormBody:
         name = segment.name
         is_file = bool(_FILENAME.search(disposition))
         self._file_seen = self._file_seen or is_file
+        if name in self._noted:
+            self.parts.setdefault(name, []).append(self._part)
+            if name in self._forbidden:
+                raise too_late(name)
         is_watched = name.lower() in self._watched
         self._name = self._watch(name, segment, is_file=is_file) if is_watched else None
         self._value.clear()

@@ -50,6 +50,12 @@ def request_headers(received: Pairs, provider: Provider) -> Pairs:
     ]
 
 
+def with_defaults(forwarded: Pairs, defaults: Iterable[tuple[bytes, bytes]]) -> Pairs:
+    """`forwarded` with each default that the caller did not send."""
+    sent = {name for name, _ in forwarded}
+    return forwarded + [pair for pair in defaults if pair[0] not in sent]
+
+
 def upstream_headers(
     forwarded: Pairs,
     received: Mapping[bytes, bytes],

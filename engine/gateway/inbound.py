@@ -8,9 +8,10 @@ from typing import Protocol
 from engine.gateway.body import Intake
 from engine.gateway.errors import GatewayError
 from engine.gateway.form_body import BLOCK, FormBody, find_boundary, too_late
+from engine.gateway.form_edits import form_edits
 from engine.gateway.headers import Pairs
-from engine.gateway.json_body import JsonBody, stripped
-from engine.plan import Endpoint
+from engine.gateway.json_body import JsonBody, edited, stripped
+from engine.plan import BodyEdits, Endpoint
 
 _MODEL = re.compile(r"[\x21-\x7e]{1,256}")
 _BODYLESS = {"GET", "DELETE"}
@@ -27,6 +28,8 @@ class Upload:
 class Inbound(Protocol):
     """A request body, read far enough to route it."""
 
+    is_form: bool
+
     @property
     def complete(self) -> bool:
         """Whether all of it has been received."""
@@ -38,10 +41,16 @@ class Inbound(Protocol):
     def text(self, name: str) -> str | None:
         """The value of a text field; None when there is none."""
 
-    def upload(self, changes: Mapping[str, str | None], forbidden: Set[str]) -> Upload:
+    def flag(self, name: str) -> bool:
+        """Whether the field `name` is `true`."""
+
+    def upload(
+        self, changes: Mapping[str, str | None], forbidden: Set[str], edits: BodyEdits | None
+    ) -> Upload:
         """The body with fields replaced, or removed where None, all else byte for byte.
 
-        `forbidden` are fields that may not come later in a body that is still being received.
+        `forbidden` are fields that may not come later in a body that is still being received;
+        `edits` are the provider's own changes, made after the others.
         """
 
     def close(self) -> None:
@@ -52,6 +61,7 @@ class JsonInbound:
     """A JSON body, or none at all; always complete."""
 
     complete = True
+    is_form = False
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
@@ -62,9 +72,22 @@ class JsonInbound:
         """The string in a top-level field."""
         return self._body.text(name)
 
-    def upload(self, changes: Mapping[str, str | None], forbidden: Set[str]) -> Upload:  # noqa: ARG002 the protocol's
+    def flag(self, name: str) -> bool:
+        """Whether a top-level field is `true`."""
+        return self._body.flag(name)
+
+    def upload(
+        self,
+        changes: Mapping[str, str | None],
+        forbidden: Set[str],  # noqa: ARG002 the protocol's
+        edits: BodyEdits | None,
+    ) -> Upload:
         """The body with top-level fields changed."""
-        raw = stripped(self._body, changes) if changes else self._raw
+        raw = self._raw
+        if changes:
+            raw = stripped(self._body, changes)
+        if edits is not None and raw:
+            raw = edited(self._body if raw is self._raw else JsonBody(raw), edits)
         return Upload(raw, len(raw))
 
     def close(self) -> None:
@@ -73,6 +96,8 @@ class JsonInbound:
 
 class FormInbound:
     """A multipart form whose head has been read."""
+
+    is_form = True
 
     def __init__(self, form: FormBody, intake: Intake, declared: int | None) -> None:
         self._form = form
@@ -100,15 +125,26 @@ class FormInbound:
             raise too_late(name)
         return None if field is None else field.value
 
-    def upload(self, changes: Mapping[str, str | None], forbidden: Set[str]) -> Upload:
+    def flag(self, name: str) -> bool:
+        """Whether a text part that is looked at is `true`."""
+        field = self._form.fields.get(name)
+        return field is not None and field.value == "true"
+
+    def upload(
+        self, changes: Mapping[str, str | None], forbidden: Set[str], edits: BodyEdits | None
+    ) -> Upload:
         """The form with text parts changed; streams what has not been received yet."""
-        edits = self._form.edits(changes)
+        pieces = self._form.edits(changes)
+        late = frozenset(forbidden)
+        if edits is not None:
+            pieces = sorted([*pieces, *form_edits(self._form, edits)], key=lambda e: e.start)
+            late |= edits.names
         size = self._intake.received if self.complete else self._declared
         if size is not None:
-            size += sum(len(edit.text) - (edit.end - edit.start) for edit in edits)
+            size += sum(len(edit.text) - (edit.end - edit.start) for edit in pieces)
         if self.complete and self._form.head_size <= BLOCK:
-            return Upload(self._form.edited(edits), size)
-        return Upload(self._form.stream(edits, frozenset(forbidden)), size)
+            return Upload(self._form.edited(pieces), size)
+        return Upload(self._form.stream(pieces, late), size)
 
     def close(self) -> None:
         """Give the spooled head back."""
@@ -116,9 +152,13 @@ class FormInbound:
 
 
 async def read_inbound(
-    endpoint: Endpoint, headers: Pairs, intake: Intake, caller_fields: frozenset[str]
+    endpoint: Endpoint,
+    headers: Pairs,
+    intake: Intake,
+    caller_fields: frozenset[str],
+    edited_fields: frozenset[str] = frozenset(),
 ) -> Inbound:
-    """Receive a body until it can be routed.
+    """Receive a body until it can be routed; `edited_fields` are those a provider may change.
 
     Raises:
         CallerGone: the caller left.
@@ -135,7 +175,7 @@ async def read_inbound(
             raise GatewayError("invalid_json", "the body is empty; it must be a JSON object")
         return JsonInbound(raw)
     boundary = find_boundary(fields[b"content-type"])
-    form = FormBody(intake, boundary, caller_fields | {"model"})
+    form = FormBody(intake, boundary, caller_fields | {"model"}, edited_fields)
     try:
         await form.read_head()
     except BaseException:

@@ -12,6 +12,7 @@ from functools import lru_cache
 import msgspec
 
 from engine.gateway.errors import GatewayError
+from engine.plan import BodyEdits
 
 _TOP_LEVEL = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
@@ -56,10 +57,39 @@ class JsonBody:
             code = "invalid_model" if name == "model" else "invalid_json"
             raise GatewayError(code, f"`{name}` must be a string", param=name) from None
 
+    def flag(self, name: str) -> bool:
+        """Whether the top-level field `name` is `true`."""
+        return bytes(self._fields.get(name, b"")) == b"true"
+
+    def has(self, name: str) -> bool:
+        """Whether there is a top-level field `name`.
+
+        Raises:
+            GatewayError: `duplicate_field` when it is there in another spelling.
+        """
+        self._refuse_variants(name)
+        return name in self._fields
+
     def replaced(self, name: str, text: str) -> "JsonBody":
         """The body with another string in field `name`, every other byte as it was."""
+        return self.with_value(name, json.dumps(text).encode())
+
+    def with_value(self, name: str, value: bytes) -> "JsonBody":
+        """The body with another value (JSON) in field `name`, every other byte as it was."""
         start, end = self._value_span(name)
-        return JsonBody(self.raw[:start] + json.dumps(text).encode() + self.raw[end:])
+        return JsonBody(self.raw[:start] + value + self.raw[end:])
+
+    def renamed(self, name: str, new: str) -> "JsonBody":
+        """The body with another name for field `name`, every other byte as it was."""
+        start, end = self._key_span(name)
+        return JsonBody(self.raw[:start] + json.dumps(new).encode() + self.raw[end:])
+
+    def added(self, name: str, value: bytes) -> "JsonBody":
+        """The body with one more field in front, every other byte as it was."""
+        start = self.raw.index(b"{") + 1
+        comma = b", " if self._fields else b""
+        field = json.dumps(name).encode() + b": " + value + comma
+        return JsonBody(self.raw[:start] + field + self.raw[start:])
 
     def without(self, name: str) -> "JsonBody":
         """The body without field `name` and one comma, every other byte as it was."""
@@ -142,3 +172,30 @@ def stripped(body: JsonBody, changes: Mapping[str, str | None]) -> bytes:
     for name, text in changes.items():
         body = body.without(name) if text is None else body.replaced(name, text)
     return body.raw
+
+
+def edited(body: JsonBody, edits: BodyEdits) -> bytes:
+    """The bytes of `body` as the provider wants it: dropped, renamed, defaulted and set, in this order.
+
+    Raises:
+        GatewayError: `duplicate_field` when a field is there under its old and its new name.
+    """
+    for name in edits.drop:
+        body = body.without(name) if body.has(name) else body
+    for name, new in edits.rename.items():
+        if body.has(name):
+            if body.has(new):
+                raise both_names(name, new)
+            body = body.renamed(name, new)
+    for name, value in edits.default.items():
+        body = body if body.has(name) else body.added(name, value.json)
+    for name, value in edits.set.items():
+        known = body.has(name)
+        body = body.with_value(name, value.json) if known else body.added(name, value.json)
+    return body.raw
+
+
+def both_names(name: str, new: str) -> GatewayError:
+    """What is told of a field that the body holds under its old and its new name."""
+    words = f"`{name}` is sent to the provider as `{new}`, and the body has both"
+    return GatewayError("duplicate_field", words, param=name)

@@ -40,6 +40,9 @@ def find_endpoint(plan: Plan, method: str, path: bytes) -> Endpoint:
             f"this path answers {allowed}",
             headers=((b"allow", allowed.encode("ascii")),),
         )
+    if plan.listing is not None and plan.listing.asked(path) is not None:
+        words = "this path answers GET"
+        raise GatewayError("method_not_allowed", words, headers=((b"allow", b"GET"),))
     raise GatewayError("unknown_path", _unknown_path(plan, path))
 
 

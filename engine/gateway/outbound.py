@@ -2,14 +2,25 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.headers import Pairs, request_headers, upstream_headers
+from engine.gateway.headers import Pairs, request_headers, upstream_headers, with_defaults
 from engine.gateway.inbound import Inbound
 from engine.gateway.match import Target
-from engine.plan import Context, Endpoint, Header, Timeouts, UnusableValueError, Upstream
+from engine.plan import (
+    Context,
+    Endpoint,
+    Header,
+    Provider,
+    Sign,
+    Timeouts,
+    UnusableValueError,
+    Upstream,
+)
+from engine.signers import SIGNERS
 from engine.upstream import Attempt
 
 _QUERY = re.compile(rb"[\x21\x22\x24-\x7e]*")
@@ -17,12 +28,24 @@ _CREDENTIAL = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
 class Outbound:
-    """Prepares attempts. `is_named`: the caller named the model, so it may have to be rewritten."""
+    """Prepares attempts. `is_named`: the caller named the model, so it may have to be rewritten.
+
+    `provider` is the form of the target's provider that serves the request, `sign` how its
+    attempts are signed once `attempt` has made one.
+    """
 
     def __init__(
-        self, endpoint: Endpoint, target: Target, scope: Mapping[str, Any], *, is_named: bool
+        self,
+        endpoint: Endpoint,
+        target: Target,
+        scope: Mapping[str, Any],
+        *,
+        is_named: bool,
+        provider: Provider | None = None,
     ) -> None:
         self.target = target
+        self.provider = target.provider if provider is None else provider
+        self.sign: Sign | None = None
         self._endpoint = endpoint
         self._scope = scope
         self._is_named = is_named
@@ -32,9 +55,10 @@ class Outbound:
 
     def _configured(self) -> Upstream:
         """The upstream, if everything its URL needs is set."""
-        if self.target.upstream is None:
+        upstream = self.provider.upstreams[self._endpoint.name]
+        if upstream is None:
             raise self._not_configured()
-        return self.target.upstream
+        return upstream
 
     def attempt(self, inbound: Inbound) -> Attempt:
         """The request to send.
@@ -42,28 +66,41 @@ class Outbound:
         Raises:
             GatewayError: `provider_key_missing`, or something of the caller's cannot be sent.
         """
-        provider = self.target.provider
+        provider = self.provider
         brought = self._caller_credentials(inbound)
         if not brought and provider.missing:
             raise self._not_configured()
         own = provider.caller_headers if brought else provider.headers
+        own = self._rendered(own, brought)
         forwarded = request_headers(self._received, provider)
+        if provider.default_headers:
+            forwarded = with_defaults(forwarded, provider.default_headers)
+        if provider.sign is not None or provider.caller_sign is not None:
+            self.sign = self._signing(own, brought)
         context = self._context(brought, forwarded)
         try:
-            path = self._path(context)
-            headers = upstream_headers(
-                forwarded, dict(self._received), self._rendered(own, brought), context
-            )
+            path = self._path(context, inbound)
+            headers = upstream_headers(forwarded, dict(self._received), own, context)
         except UnusableValueError as error:
             code = "invalid_request" if isinstance(self._upstream.path, bytes) else "invalid_model"
             raise GatewayError(code, f"the request cannot be sent upstream: {error}") from None
-        brought_fields = provider.caller_credentials.body
+        brought_fields = set(provider.caller_credentials.body)
+        if self.target.provider.choices is not None:
+            brought_fields |= self.target.provider.choices.body.keys()
         changes: dict[str, str | None] = {
             name: None for name in brought_fields if inbound.text(name) is not None
         }
-        if self._is_named and self.target.sent_model != self.target.model:
+        edits = self._upstream.edits
+        if (
+            self._is_named
+            and self.target.sent_model != self.target.model
+            and not (edits is not None and ("model" in edits.drop or "model" in edits.set))
+        ):
             changes["model"] = self.target.sent_model
-        upload = inbound.upload(changes, brought_fields.keys())
+        upload = inbound.upload(changes, brought_fields, edits)
+        if self.sign is not None and SIGNERS[self.sign.signer].whole_body and inbound.is_form:
+            words = f"provider `{provider.name}` needs a signature over the whole body; send JSON"
+            raise GatewayError("unsupported_media_type", words)
         return Attempt(
             method=self._endpoint.method,
             origin=self._upstream.origin,
@@ -76,7 +113,7 @@ class Outbound:
 
     def _caller_credentials(self, inbound: Inbound) -> dict[str, str]:
         """The credentials this caller brings; all that the provider requires, or none."""
-        accepted = self.target.provider.caller_credentials
+        accepted = self.provider.caller_credentials
         brought: dict[str, str] = {}
         for name, credential in accepted.body.items():
             value = inbound.text(name)
@@ -92,7 +129,7 @@ class Outbound:
         if not all(_CREDENTIAL.fullmatch(value) for value in brought.values()):
             words = "a provider credential must be 1 to 4096 visible ASCII characters"
             raise GatewayError("invalid_request", words)
-        absent = self.target.provider.required - brought.keys()
+        absent = self.provider.required - brought.keys()
         if brought and absent:
             words = f"a caller who brings credentials for provider `{self.target.provider.name}`"
             words += " must bring all it requires; missing: " + ", ".join(sorted(absent))
@@ -102,6 +139,23 @@ class Outbound:
     def _rendered(self, own: tuple[Header, ...], brought: Mapping[str, str]) -> tuple[Header, ...]:
         """The provider's headers without those whose credential the caller did not bring."""
         return tuple(h for h in own if h.credentials <= brought.keys()) if brought else own
+
+    def _signing(self, own: tuple[Header, ...], brought: Mapping[str, str]) -> Sign | None:
+        """How this request is signed: with what the caller brought, or the operator's own.
+
+        Raises:
+            GatewayError: `provider_key_missing` when the caller brought too little to sign with.
+        """
+        if not brought:
+            return self.provider.sign
+        if any(header.name == b"authorization" for header in own):
+            return None
+        sign = self.provider.caller_sign
+        absent = set(SIGNERS[sign.signer].needs) - brought.keys() if sign else {"authorization"}
+        if sign is None or absent:
+            words = f"these credentials do not sign in to provider `{self.provider.name}`"
+            raise GatewayError("provider_key_missing", f"{words}; missing: {', '.join(absent)}")
+        return replace(sign, credentials=dict(brought))
 
     def _context(self, brought: Mapping[str, str], forwarded: Pairs) -> Context:
         return {
@@ -113,8 +167,10 @@ class Outbound:
             },
         }
 
-    def _path(self, context: Context) -> bytes:
+    def _path(self, context: Context, inbound: Inbound) -> bytes:
         path = self._upstream.path
+        if self._upstream.stream_path is not None and inbound.flag("stream"):
+            path = self._upstream.stream_path
         if isinstance(path, bytes):
             return path
         return (path(context) or "/").encode("ascii")
@@ -135,7 +191,7 @@ class Outbound:
         return b"?" + b"&".join([*kept, fixed] if fixed else kept)
 
     def _not_configured(self) -> GatewayError:
-        provider = self.target.provider
+        provider = self.provider
         words = f"provider `{provider.name}` has no credential on this gateway"
         if provider.caller_credentials.headers:
             names = ", ".join(f"`{n.decode()}`" for n in provider.caller_credentials.headers)

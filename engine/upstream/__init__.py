@@ -25,6 +25,7 @@ class Failure(Enum):
     CONNECT_TIMEOUT = ("upstream_connect_timeout", "connect_timeout", False)
     DNS_FAILED = ("upstream_dns_failed", "dns_failed", False)
     TLS_FAILED = ("upstream_tls_failed", "tls_failed", False)
+    SIGN_IN_FAILED = ("upstream_sign_in_failed", "sign_in_failed", False)
     OVERLOADED = ("overloaded", "overloaded", False)
     CLOSED = ("upstream_closed", "sent_unknown", True)
     BAD_RESPONSE = ("upstream_bad_response", "bad_response", True)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from engine.compile import path_of
+from engine.compile_provider import path_of
 from engine.plan import Plan
 from tests.config.folders import ENVIRON, SECRET, minimal, provider, read, write
 

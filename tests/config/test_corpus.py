@@ -69,8 +69,12 @@ def test_an_error_stops_serving_and_nothing_else_does(case: str, tmp_path: Path)
     assert (loaded.plan is None) == has_error
 
 
+# Found only where a package is missing that these tests have; tests/config/test_load.py has it.
+ELSEWHERE = {"E404"}
+
+
 def test_every_code_has_a_case() -> None:
-    assert set(RULES) - {case[:4] for case in CASES} == set()
+    assert set(RULES) - {case[:4] for case in CASES} == ELSEWHERE
 
 
 def test_every_case_has_two_sides_and_a_known_code() -> None:

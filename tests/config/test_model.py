@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from engine.config.build import build_config
 from engine.config.document import parse_document
 from engine.config.model import (
     DEFAULT_LIMITS,
     DEFAULT_MAX_BODY,
     DEFAULT_TIMEOUTS,
     Config,
-    build_config,
     merge_timeouts,
     parse_duration,
     parse_expiry,

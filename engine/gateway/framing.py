@@ -1,0 +1,33 @@
+"""How whole messages are framed towards callers: what of theirs is refused, what is sent."""
+
+import re
+from collections.abc import Awaitable, Callable
+
+from engine.gateway.body import Message
+from engine.gateway.errors import GatewayError
+from engine.gateway.headers import Pairs
+
+Send = Callable[[Message], Awaitable[None]]
+
+_HOST = re.compile(rb"[0-9A-Za-z._~%:\[\]-]+")
+
+
+def check_framing(headers: Pairs) -> None:
+    """Refuse what the server lets through and RFC 9112 does not (3.2, 6.1).
+
+    Raises:
+        GatewayError: `invalid_request`.
+    """
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+        raise GatewayError("invalid_request", "a request needs exactly one `host` header")
+    for name, value in headers:
+        if name == b"transfer-encoding" and value.lower() != b"chunked":
+            raise GatewayError("invalid_request", "the only transfer coding here is `chunked`")
+
+
+async def answer(send: Send, status: int, headers: Pairs, body: bytes) -> None:
+    """Send a whole response."""
+    headers = [*headers, (b"content-length", str(len(body)).encode("ascii"))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

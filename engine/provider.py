@@ -1,0 +1,224 @@
+"""The frozen runtime types of one provider; a part of `plan`, from where others import them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+class UnusableValueError(ValueError):
+    """A template made something of a request that no header or URL can hold."""
+
+
+# What templates see of one request: credentials, model, endpoint, request (its headers).
+Context = Mapping[str, Any]
+# None where a name the template uses is absent.
+Render = Callable[[Context], str | None]
+Pairs = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. `first_byte` runs from the request being sent to the final response headers."""
+
+    connect: float
+    first_byte: float
+    idle: float
+    total: float
+    caller_idle: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Per worker: exchanges with a provider at once, how many may wait, and how long (seconds)."""
+
+    in_flight: int
+    queue: int
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header to send: bytes when it depends on configuration alone, else a template.
+
+    `credentials` are the names the template needs; the header is left out when one is absent.
+    `is_secret`: some credential is in it, even one that has a default.
+    """
+
+    name: bytes
+    value: bytes | Render
+    credentials: frozenset[str] = frozenset()
+    is_secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What is dialled. Made from YAML only: nothing a caller sends can change it."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        default = {"http": 80, "https": 443}[self.scheme]
+        return f"{self.scheme}://{host}" + (f":{self.port}" if self.port != default else "")
+
+    @property
+    def authority(self) -> bytes:
+        """The `host` header."""
+        return str(self).partition("//")[2].encode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class FieldValue:
+    """What a body field is set to: its JSON, and its text in a form."""
+
+    json: bytes
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class BodyEdits:
+    """Changes to top-level body fields, applied in this order; `names` are all that they touch."""
+
+    drop: tuple[str, ...]
+    rename: Mapping[str, str]
+    default: Mapping[str, FieldValue]
+    set: Mapping[str, FieldValue]
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """One endpoint at one provider. `query` is fixed; its names replace those of the caller.
+
+    `stream_path` takes the place of `path` when the body asks for a stream.
+    """
+
+    origin: Origin
+    path: bytes | Render
+    query: bytes
+    query_names: frozenset[bytes]
+    timeouts: Timeouts
+    stream_path: bytes | Render | None = None
+    edits: BodyEdits | None = None
+
+    def url(self, model: str) -> str:
+        """The whole URL for `model`, for people.
+
+        Raises:
+            UnusableValueError: the path cannot hold this model.
+        """
+        path = self.path.decode() if isinstance(self.path, bytes) else self.path({"model": model})
+        return f"{self.origin}{path}" + (f"?{self.query.decode()}" if self.query else "")
+
+
+@dataclass(frozen=True, slots=True)
+class CallerCredentials:
+    """How a caller brings a provider credential: request header or body field to credential name."""
+
+    headers: Mapping[bytes, str]
+    body: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Sign:
+    """How a request is signed: the signer, its settings, and the credentials by its names."""
+
+    signer: str
+    settings: Mapping[str, str]
+    credentials: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """A set of names, some given by their start."""
+
+    exact: frozenset[str]
+    prefixes: tuple[str, ...]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.exact or name.startswith(self.prefixes)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Account:
+    """The same provider with other credentials or variables, for some callers or models.
+
+    `providers` are used in turn; None for `callers` or `models` means all of them.
+    """
+
+    callers: Names | None
+    models: Names | None
+    providers: tuple["Provider", ...]
+
+    def fits(self, caller: str, model: str) -> bool:
+        return (self.callers is None or caller in self.callers) and (
+            self.models is None or model in self.models
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Choices:
+    """Variables that a caller may pick: by request header or body field, and what each pick gives.
+
+    `allowed` has the values of each variable; `own` those of the operator; `providers` one
+    provider for each combination.
+    """
+
+    headers: Mapping[bytes, str]
+    body: Mapping[str, str]
+    allowed: Mapping[str, tuple[str, ...]]
+    own: Mapping[str, str]
+    providers: Mapping[frozenset[tuple[str, str]], "Provider"]
+
+    def pick(self, picked: Mapping[str, str]) -> "Provider":
+        """The provider for these values; the operator's own stand for what is not picked."""
+        return self.providers[frozenset({**self.own, **picked}.items())]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Provider:
+    """An upstream API.
+
+    `upstreams` has every endpoint it serves; the value is None while a variable in its URL is not
+    set. `missing` lists what to set before the operator's own credentials work, `required` the
+    credentials that a caller who brings one must bring. `caller_headers` are `headers` with the
+    credentials left open. `default_headers` are sent unless the caller sends its own. `sign` is
+    None where the headers sign in; `caller_sign` is what is left open for a caller's credentials.
+    `accounts`, most narrowly described first, and `choices` lead to other forms of this provider.
+    """
+
+    name: str
+    upstreams: Mapping[str, Upstream | None]
+    headers: tuple[Header, ...]
+    caller_headers: tuple[Header, ...]
+    required: frozenset[str]
+    missing: tuple[str, ...]
+    forward: frozenset[bytes]
+    forward_prefixes: tuple[bytes, ...]
+    caller_credentials: CallerCredentials
+    limits: Limits
+    client: str
+    default_headers: Pairs = ()
+    sign: Sign | None = None
+    caller_sign: Sign | None = None
+    accounts: tuple[Account, ...] = ()
+    choices: Choices | None = None
+    models: tuple[str, ...] = ()
+
+    def at_origin(self, origin: Origin) -> "Provider":
+        """The provider and every other form of it, dialled at `origin` instead."""
+        upstreams = {
+            endpoint: upstream and replace(upstream, origin=origin)
+            for endpoint, upstream in self.upstreams.items()
+        }
+        accounts = tuple(
+            replace(account, providers=tuple(p.at_origin(origin) for p in account.providers))
+            for account in self.accounts
+        )
+        choices = self.choices
+        if choices is not None:
+            forms = {pick: p.at_origin(origin) for pick, p in choices.providers.items()}
+            choices = replace(choices, providers=forms)
+        return replace(self, upstreams=upstreams, accounts=accounts, choices=choices)

@@ -1,0 +1,42 @@
+"""The signers there are, and what each needs. Load side and request side both look here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SignerKind:
+    """What a signer needs: a package to import, settings, and credentials by fixed names.
+
+    `from_callers`: a caller may bring them. Not where one is a file of this machine.
+    """
+
+    package: str
+    extra: str
+    settings: tuple[str, ...]
+    needs: tuple[str, ...]
+    may: tuple[str, ...]
+    from_callers: bool
+    whole_body: bool
+
+
+SIGNERS: Mapping[str, SignerKind] = {
+    "aws_sigv4": SignerKind(
+        "botocore",
+        "aws",
+        ("service", "region"),
+        ("access_key_id", "secret_access_key"),
+        ("session_token",),
+        from_callers=True,
+        whole_body=True,
+    ),
+    "google_oauth": SignerKind(
+        "google.auth",
+        "google",
+        ("scope",),
+        ("credentials_file",),
+        (),
+        from_callers=False,
+        whole_body=False,
+    ),
+}
