@@ -27,7 +27,7 @@ def compile_plan(
     }
     rules = tuple(_rule(rule, lines[rule.at]) for rule in config.rules)
     return plan.Plan(
-        endpoints=_endpoints(config),
+        endpoints=_endpoints(config, _edited_fields(providers.values())),
         refusals=tuple(_refusals(config)),
         models=_model_table(rules),
         rules=rules,
@@ -36,13 +36,14 @@ def compile_plan(
         caller_fields=frozenset(
             name for p in config.providers for name in (*p.caller_body, *p.caller_variable_body)
         ),
-        edited_fields=_edited_fields(providers.values()),
         listing=_listing(config),
         fingerprint=fingerprint,
     )
 
 
-def _endpoints(config: model.Config) -> Mapping[bytes, Mapping[str, plan.Endpoint]]:
+def _endpoints(
+    config: model.Config, edited: Mapping[str, frozenset[str]]
+) -> Mapping[bytes, Mapping[str, plan.Endpoint]]:
     table: dict[bytes, dict[str, plan.Endpoint]] = {}
     for endpoint in config.endpoints:
         timeouts = model.merge_timeouts(config.timeouts, endpoint.timeouts)
@@ -55,6 +56,7 @@ def _endpoints(config: model.Config) -> Mapping[bytes, Mapping[str, plan.Endpoin
             dialect=endpoint.dialect,
             max_body=endpoint.max_body,
             caller_idle=timeouts.caller_idle,
+            edited_fields=edited.get(endpoint.name, frozenset()),
         )
         for path in (endpoint.path, *endpoint.also):
             table.setdefault(path.encode("ascii"), {})[endpoint.method] = compiled
@@ -134,7 +136,7 @@ def _edited_fields(providers: Iterable[plan.Provider]) -> Mapping[str, frozenset
         for endpoint, upstream in provider.upstreams.items():
             if upstream is not None and upstream.edits is not None:
                 names[endpoint] = names.get(endpoint, frozenset()) | upstream.edits.names
-    return MappingProxyType(names)
+    return names
 
 
 def _caller(key: model.Key) -> plan.Caller:

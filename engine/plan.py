@@ -68,7 +68,10 @@ class Dialect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A path that the gateway answers. `bodies` holds `json`, `form` or both; sizes are bytes."""
+    """A path that the gateway answers. `bodies` holds `json`, `form` or both; sizes are bytes.
+
+    `edited_fields` are the body fields that some provider changes there.
+    """
 
     name: str
     path: bytes
@@ -78,6 +81,7 @@ class Endpoint:
     dialect: Dialect
     max_body: int
     caller_idle: float
+    edited_fields: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +184,7 @@ class Caller:
 class Plan:
     """A whole configuration, ready to serve. `callers` None means that no key is asked for.
 
-    `caller_fields` are the body fields in which any provider takes something of a caller's;
-    `edited_fields`, by endpoint, those that any provider changes.
+    `caller_fields` are the body fields in which any provider takes something of a caller's.
     """
 
     endpoints: Mapping[bytes, Mapping[str, Endpoint]]
@@ -191,7 +194,6 @@ class Plan:
     providers: Mapping[str, Provider]
     callers: Mapping[bytes, Caller] | None
     caller_fields: frozenset[str]
-    edited_fields: Mapping[str, frozenset[str]]
     listing: Listing | None
     fingerprint: str
 

@@ -8,7 +8,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from time import monotonic
 from typing import Any
@@ -16,11 +16,11 @@ from typing import Any
 from engine.gateway.access import AccessLog, Record
 from engine.gateway.accounts import Forms
 from engine.gateway.auth import authenticate
-from engine.gateway.body import CallerGone, Intake, Message, Receive
+from engine.gateway.body import CallerGone, Intake, Receive
 from engine.gateway.deadline import Deadline
 from engine.gateway.errors import GatewayError, error_body, error_event, error_headers
 from engine.gateway.exchange import attempts, failure_error
-from engine.gateway.framing import answer, check_framing
+from engine.gateway.framing import Send, answer, check_framing, id_headers
 from engine.gateway.headers import Pairs, response_headers
 from engine.gateway.inbound import Inbound, model_of, read_inbound
 from engine.gateway.listing import render_listing, shape_of
@@ -31,7 +31,6 @@ from engine.upstream import Attempt, Client, Failure, Reply, UpstreamError
 from engine.upstream.limiter import Limiter
 from engine.upstream.signing import Signers
 
-Send = Callable[[Message], Awaitable[None]]
 Scope = Mapping[str, Any]
 
 
@@ -198,7 +197,7 @@ class Call:
     async def _answer_listing(self) -> bool:
         """Answer with the models there are, if that is what the path asks for."""
         listing = self._plan.listing
-        asked = listing and listing.asked(self._scope["raw_path"])
+        asked = None if listing is None else listing.asked(self._scope["raw_path"])
         if listing is None or asked is None:
             return False
         self._dialect = shape_of(listing, self._headers)
@@ -207,19 +206,15 @@ class Call:
         check_framing(self._headers)
         body = render_listing(self._plan, caller, self._dialect, asked)
         self.record.status, self.record.outcome, self.record.bytes_out = 200, "ok", len(body)
-        request_id = self.record.request_id.encode("ascii")
-        headers = [(b"content-type", b"application/json"), (b"x-engine-request-id", request_id)]
-        await answer(self._send, 200, [*headers, (b"x-request-id", request_id)], body)
+        headers = [(b"content-type", b"application/json"), *id_headers(self.record.request_id)]
+        await answer(self._send, 200, headers, body)
         return True
 
     async def _read(self, endpoint: Endpoint) -> Inbound:
         """The body, far enough to route it; from its end on the caller is watched."""
         begun = monotonic()
         intake = Intake(self._receive, endpoint.max_body, endpoint.caller_idle, endpoint.name)
-        edited = self._plan.edited_fields.get(endpoint.name, frozenset())
-        inbound = await read_inbound(
-            endpoint, self._headers, intake, self._plan.caller_fields, edited
-        )
+        inbound = await read_inbound(endpoint, self._headers, intake, self._plan.caller_fields)
         self.record.waited = monotonic() - begun
         if inbound.complete:
             self._start_watch()

@@ -26,6 +26,13 @@ def check_framing(headers: Pairs) -> None:
             raise GatewayError("invalid_request", "the only transfer coding here is `chunked`")
 
 
+def id_headers(request_id: str) -> Pairs:
+    """The headers that carry the engine's id of a request, where the engine answers itself."""
+    return [
+        (name, request_id.encode("ascii")) for name in (b"x-engine-request-id", b"x-request-id")
+    ]
+
+
 async def answer(send: Send, status: int, headers: Pairs, body: bytes) -> None:
     """Send a whole response."""
     headers = [*headers, (b"content-length", str(len(body)).encode("ascii"))]

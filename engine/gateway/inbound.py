@@ -152,13 +152,9 @@ class FormInbound:
 
 
 async def read_inbound(
-    endpoint: Endpoint,
-    headers: Pairs,
-    intake: Intake,
-    caller_fields: frozenset[str],
-    edited_fields: frozenset[str] = frozenset(),
+    endpoint: Endpoint, headers: Pairs, intake: Intake, caller_fields: frozenset[str]
 ) -> Inbound:
-    """Receive a body until it can be routed; `edited_fields` are those a provider may change.
+    """Receive a body until it can be routed.
 
     Raises:
         CallerGone: the caller left.
@@ -175,7 +171,7 @@ async def read_inbound(
             raise GatewayError("invalid_json", "the body is empty; it must be a JSON object")
         return JsonInbound(raw)
     boundary = find_boundary(fields[b"content-type"])
-    form = FormBody(intake, boundary, caller_fields | {"model"}, edited_fields)
+    form = FormBody(intake, boundary, caller_fields | {"model"}, endpoint.edited_fields)
     try:
         await form.read_head()
     except BaseException:
