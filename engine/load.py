@@ -15,8 +15,17 @@ from engine.compile import compile_plan
 from engine.compile_provider import Values
 from engine.config import checks
 from engine.config.build import build_config
-from engine.config.diagnostic import Diagnostic, Place, Position, Severity, Span, in_order
-from engine.config.document import Document, parse_document
+from engine.config.diagnostic import (
+    Applicability,
+    Diagnostic,
+    Fix,
+    Place,
+    Position,
+    Severity,
+    Span,
+    in_order,
+)
+from engine.config.document import Document, last_line, parse_document, unread_document
 from engine.config.document import Path as DataPath
 from engine.config.model import Config, Credential, Key, Provider
 from engine.config.provider_checks import check_providers
@@ -34,7 +43,10 @@ OPTIONAL = {"keys.yaml"}
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration folder read once. `plan` is None when any finding is an error."""
+    """A configuration folder read once. `plan` is None when any finding is an error.
+
+    `documents` has every file that could be read; one that is not YAML has lines and no data.
+    """
 
     plan: Plan | None
     config: Config
@@ -57,7 +69,7 @@ def load(
     `unsaved` holds, by file name, texts that count instead of what is on disk: an editor's, or
     those a running server has read; None stands for a file that is not there.
     """
-    documents, found, texts = _read(directory, unsaved)
+    documents, unread, found, texts = _read(directory, unsaved)
     broken: dict[str, set[DataPath]] = {}
     for file, document in documents.items():
         violations, broken[file] = check_schema(document, FILES[file])
@@ -89,13 +101,14 @@ def load(
         plan = None if failing else plan
     if plan is not None:
         found += unused(comments, suppressed, undecided="EA")
-    return Loaded(plan, config, in_order(found), documents, tuple(suppressed))
+    return Loaded(plan, config, in_order(found), documents | unread, tuple(suppressed))
 
 
 def _read(
     directory: Path, unsaved: Mapping[str, bytes | None]
-) -> tuple[dict[str, Document], list[Diagnostic], list[bytes]]:
+) -> tuple[dict[str, Document], dict[str, Document], list[Diagnostic], list[bytes]]:
     documents: dict[str, Document] = {}
+    unread: dict[str, Document] = {}
     found: list[Diagnostic] = []
     texts: list[bytes] = []
     for file in FILES:
@@ -115,7 +128,26 @@ def _read(
         found += problems
         if document is not None:
             documents[file] = document
-    return documents, found, texts
+            found += _unfinished(document)
+        elif shown := unread_document(file, raw):
+            unread[file] = shown
+    return documents, unread, found, texts
+
+
+def _unfinished(document: Document) -> list[Diagnostic]:
+    """A file whose last line is not ended may have been cut short, valid as it is."""
+    if not document.lines[-1]:
+        return []
+    last = last_line(document.file, document.lines)
+    return [
+        Diagnostic(
+            "F004",
+            f"the last line of `{document.file}` is not ended; the file may be cut short",
+            last,
+            help="end the line, if nothing is missing behind it",
+            fix=Fix(Span(last.file, last.end, last.end), "\n", Applicability.SAFE),
+        )
+    ]
 
 
 def _missing(file: str, message: str) -> Diagnostic:

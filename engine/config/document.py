@@ -12,7 +12,9 @@ from typing import Any
 
 import yaml
 
-from engine.config.diagnostic import Diagnostic, Position, Related, Span
+from engine.config.diagnostic import Diagnostic, Fix, Position, Related, Span
+from engine.config.masking import shown_lines
+from engine.config.syntax import Repair, find_repair
 
 Path = tuple[str | int, ...]
 Data = dict[str, "Data"] | list["Data"] | str | int | float | bool | None
@@ -89,7 +91,7 @@ def parse_document(file: str, raw: bytes) -> tuple[Document | None, list[Diagnos
         found = _preflight(file, text)
         node = yaml.compose(text, Loader=_LOADER) if not found else None
     except yaml.MarkedYAMLError as error:
-        return None, [_syntax_error(file, error)]
+        return None, [_syntax_error(file, lines, error)]
     except yaml.YAMLError as error:  # the reader's: NUL and other characters YAML forbids
         return None, [Diagnostic("Y001", _reader_problem(error), _forbidden(file, lines))]
     if found:
@@ -113,6 +115,16 @@ def opaque_spans(document: Document) -> list[Span]:
                 start = Position(start.line + 1, 1)
             spans.append(Span(document.file, start, end))
     return spans
+
+
+def unread_document(file: str, raw: bytes) -> Document | None:
+    """What can be shown of a text that is no document: lines without secrets, and no data."""
+    text = _decode(file, raw)
+    if isinstance(text, Diagnostic):
+        return None
+    start = Position(1, 1)
+    lines = shown_lines(tuple(_LINE_END.split(text)))
+    return Document(file, lines, None, {(): Entry(None, Span(file, start, start))})
 
 
 def _decode(file: str, raw: bytes) -> str | Diagnostic:
@@ -292,14 +304,46 @@ _SYNTAX = {
 }
 
 
-def _syntax_error(file: str, error: yaml.MarkedYAMLError) -> Diagnostic:
+def _syntax_error(file: str, lines: tuple[str, ...], error: yaml.MarkedYAMLError) -> Diagnostic:
+    stopped: Any = error.problem_mark or error.context_mark
+    begun = error.context_mark or stopped
+    repair = find_repair(lines, stopped.line, begun.line, _error_line)
+    if repair is not None:
+        return _repaired(file, repair)
+    if lines[-1] and stopped.line >= len(lines) - 1:
+        words = "the file stops in the middle of something; it may be cut short"
+        return Diagnostic("Y001", words, last_line(file, lines))
     problem = error.problem or "the text is not YAML"
     related: tuple[Related, ...] = ()
-    begun, stopped = error.context_mark, error.problem_mark
-    if begun is not None and stopped is not None and begun.line != stopped.line:
+    if begun.line != stopped.line:
         related = (Related(_mark_span(file, begun), "reading from here"),)
-    span = _mark_span(file, error.problem_mark or error.context_mark)
-    return Diagnostic("Y001", _SYNTAX.get(problem, problem), span, related=related)
+    return Diagnostic(
+        "Y001", _SYNTAX.get(problem, problem), _mark_span(file, stopped), related=related
+    )
+
+
+def _error_line(text: str) -> int | None:
+    try:
+        for _ in yaml.parse(text, Loader=_LOADER):
+            pass
+    except yaml.MarkedYAMLError as error:
+        mark: Any = error.problem_mark or error.context_mark
+        return int(mark.line)
+    return None
+
+
+def _repaired(file: str, repair: Repair) -> Diagnostic:
+    def span(start: int, end: int) -> Span:
+        return Span(file, Position(repair.line + 1, start + 1), Position(repair.line + 1, end + 1))
+
+    fix = Fix(span(repair.start, repair.end), repair.text)
+    return Diagnostic("Y001", repair.words, span(*repair.shown), fix=fix)
+
+
+def last_line(file: str, lines: tuple[str, ...]) -> Span:
+    """The last character of a text that has no line end behind it."""
+    line = Position(len(lines), len(lines[-1]))
+    return Span(file, line, Position(line.line, line.column + 1))
 
 
 def _forbidden(file: str, lines: tuple[str, ...]) -> Span:

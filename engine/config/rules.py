@@ -59,6 +59,13 @@ _CATALOGUE = (
         "The bound keeps a damaged or hostile file from stopping the gateway.",
     ),
     Rule(
+        "F004",
+        "unfinished-file",
+        _WARNING,
+        "the last line of the file is not ended",
+        "A file that was cut short by a full disk or a copy still under way looks like this, and may be valid all the same.",
+    ),
+    Rule(
         "Y001",
         "syntax",
         _ERROR,

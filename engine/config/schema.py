@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from engine.config.diagnostic import Diagnostic, Fix
 from engine.config.document import Data, Document, Path
+from engine.config.merging import one_per_mistake
 from engine.resources import shipped
 from engine.suggest import nearest
 
@@ -72,7 +73,7 @@ def check_schema(document: Document, name: str) -> tuple[list[Diagnostic], set[P
             broken.add(diagnostic.path)
             if diagnostic.code == "S102" and diagnostic.fix:
                 broken.add((*diagnostic.path[:-1], diagnostic.fix.text))
-    return _merge_typos(list(found.values())), broken
+    return one_per_mistake(document, list(found.values())), broken
 
 
 def _explain(document: Document, error: Any) -> Iterator[Diagnostic]:
@@ -168,18 +169,6 @@ def _bad_value(document: Document, error: Any, path: Path, where: str) -> Diagno
         path=path,
         fix=Fix(entry.value, hint) if hint else None,
     )
-
-
-def _merge_typos(found: list[Diagnostic]) -> list[Diagnostic]:
-    """Drop a missing key whose misspelling is reported beside it: they are one mistake."""
-    typos = {(d.path[:-1], d.fix.text) for d in found if d.code == "S102" and d.fix}
-    return [d for d in found if d.code != "S101" or not _stands_for(d, typos)]
-
-
-def _stands_for(missing: Diagnostic, typos: set[tuple[Path, str]]) -> bool:
-    """Whether a misspelled key beside it is the missing one, or one that does as well."""
-    words = {str(missing.path[-1]), *re.findall(r"[a-z_]+", missing.help)}
-    return any(path == missing.path[:-1] and text in words for path, text in typos)
 
 
 def _at_value(document: Document, code: str, message: str, path: Path, help: str) -> Diagnostic:  # noqa: A002 the field's name

@@ -16,6 +16,7 @@ from jinja2.filters import do_default, do_lower, do_trim, do_upper
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from engine.plan import Context, Render, UnusableValueError
+from engine.suggest import nearest
 
 MAX_OUTPUT = 8 * 1024
 _OUTPUT = re.compile(r"[\x20-\x7e]*")
@@ -24,11 +25,15 @@ Name = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong in a template: a code of the catalogue, words, and the text to underline."""
+    """What is wrong in a template: a code of the catalogue, words, and the text to underline.
+
+    `hint` is a known word to offer instead of that text.
+    """
 
     code: str
     message: str
     text: str = ""
+    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +197,11 @@ class _Survey:
         inner, name, args = node.node, node.name, node.args
         if name not in _FILTERS or inner is None:
             known = ", ".join(f"`{known}`" for known in _FILTERS)
-            self.problems.append(Problem("T303", f"no filter `{name}`; there are {known}", name))
+            self.problems.append(
+                Problem(
+                    "T303", f"no filter `{name}`; there are {known}", name, nearest(name, _FILTERS)
+                )
+            )
             return
         if len(args) > (2 if name == "default" else 0):
             self.problems.append(Problem("T304", f"filter `{name}` takes no such argument", name))

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from engine.config.diagnostic import Diagnostic, Position, Span
+from engine.config.diagnostic import Diagnostic, Fix, Position, Span
 from engine.config.document import Document, Path
 from engine.config.model import Config, Provider
 from engine.config.template import Problem, Template, compile_template, render_now
@@ -71,11 +71,10 @@ def _misused_names(
             words = f"the name `{name[0]}` is not known here; there is " + ", ".join(
                 f"`{root}`" for root in roots
             )
-            yield Problem("T302", words, name[0])
+            yield Problem("T302", words, name[0], nearest(name[0], roots))
         elif name[0] in known and (len(name) != 2 or name[1] not in known[name[0]]):
-            hint = nearest(name[-1], known[name[0]])
             words = f"provider `{provider.name}` has no `{'.'.join(name)}`"
-            yield Problem("T302", words + (f"; did you mean `{hint}`?" if hint else ""), name[-1])
+            yield Problem("T302", words, name[-1], nearest(name[-1], known[name[0]]))
         elif name[0] == "request" and (len(name) != 3 or name[1] != "headers"):
             yield Problem("T302", "of a request only `request.headers['name']` is known", name[0])
         elif name[0] in ("model", "endpoint") and len(name) != 1:
@@ -97,4 +96,6 @@ def _in_template(document: Document, path: Path, problem: Problem) -> Diagnostic
         column = hit.start() + 1
         start = Position(span.start.line, column)
         span = Span(span.file, start, Position(start.line, column + len(problem.text)))
-    return Diagnostic(problem.code, problem.message, span, path=path)
+    label = f"did you mean `{problem.hint}`?" if problem.hint else ""
+    fix = Fix(span, problem.hint) if problem.hint and hit else None
+    return Diagnostic(problem.code, problem.message, span, label=label, path=path, fix=fix)

@@ -34,7 +34,7 @@ def prepared(side: Path, folder: Path) -> tuple[Path, dict[str, Any]]:
         (folder / name).unlink()
     for name, size in setup.get("pad", {}).items():
         raw = (folder / name).read_bytes()
-        (folder / name).write_bytes(raw + b"#" * (size - len(raw)))
+        (folder / name).write_bytes(raw + b"#" * (size - len(raw) - 1) + b"\n")
     return folder, setup
 
 

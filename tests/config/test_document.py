@@ -107,7 +107,7 @@ def test_a_character_that_yaml_forbids_is_pointed_at() -> None:
 def test_syntax_errors_name_where_the_trouble_began() -> None:
     found = problem("a:\n  b: [c,\n  d: e\n")
     assert found.code == "Y001"
-    assert [str(related.span) for related in found.related] == ["x.yaml:2:6"]
+    assert (str(found.span), found.fix and found.fix.text) == ("x.yaml:2:6", "]")
 
 
 # -- scalars -------------------------------------------------------------------------------------

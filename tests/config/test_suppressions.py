@@ -88,7 +88,7 @@ def test_every_error_but_three_is_beyond_silencing() -> None:
 
 
 IGNORABLE_ERRORS = {
-    "X208": ("routes", minimal("routes") + "not_exposed:\n  - {paths: [/v1/embeddings], reason: not here}"),
+    "X208": ("routes", minimal("routes") + "not_exposed:\n  - {paths: [/v1/embeddings], reason: not here}\n"),
     "X213": ("providers", minimal("providers").replace("https:", "http:")),
     "X218": (
         "providers",
@@ -105,7 +105,7 @@ def test_an_error_that_is_silenced_no_longer_stops_serving(code: str, tmp_path: 
     span = only(loaded).span
     lines = text.splitlines()
     lines[span.start.line - 1] += f"  # engine: ignore[{code}] it is a sandbox"
-    loaded = read(write(tmp_path, **{file: "\n".join(lines)}))
+    loaded = read(write(tmp_path, **{file: "\n".join(lines) + "\n"}))
     assert codes(loaded) == []
     assert loaded.plan is not None
 

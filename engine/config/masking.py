@@ -1,0 +1,40 @@
+"""The lines of a text that is no YAML, fit to be shown: what may be a secret is starred out.
+
+In a document the place tells which value is a secret. A broken text has no places, so here only
+words that cannot be one are left: keys, paths, URLs, names of variables and plain short words.
+"""
+
+import re
+
+MAX_KEY = 40
+_WORD = re.compile(r"""[^\s{}\[\],:"'#|]+""")
+_HARMLESS = re.compile(
+    r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"  # OPENAI_API_KEY
+    r"|[A-Za-z_]{1,12}|[A-Za-z]+(?:[_./]+[A-Za-z]+)*"
+    r"|/[A-Za-z0-9_./-]*|//[a-z0-9.-]+(?:/[a-z0-9_./-]*)?"
+    r"|[0-9]{1,6}(?:ms|s|m|h|B|KiB|MiB|GiB)?|[-*?&!%@`<>=+]{1,8}(?:[A-Za-z_-]{1,12})?"
+)
+_SECRETIVE = re.compile(r"(?i)(?:key|token|secret|passw|digest|sha256|credential|authorization)")
+_INNOCENT = re.compile(
+    r"env|file|optional|true|false|credentials|variables|Bearer|[.A-Z0-9_]+|\w+\.\w+"
+)
+
+
+def shown_lines(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """`lines` with every word starred out that is not known to be harmless."""
+    return tuple(_shown(line) for line in lines)
+
+
+def _shown(line: str) -> str:
+    secretive = _SECRETIVE.search(line)
+    limit = secretive.end() if secretive else len(line)
+    first = len(line) - len(line.lstrip(" -{"))
+
+    def word(found: re.Match[str]) -> str:
+        text = found[0]
+        is_key = found.start() == first or line[found.end() : found.end() + 1] == ":"
+        kept = _HARMLESS if found.start() < limit else _INNOCENT
+        is_shown = kept.fullmatch(text) or (is_key and len(text) <= MAX_KEY)
+        return text if is_shown else "*" * len(text)
+
+    return _WORD.sub(word, line)
