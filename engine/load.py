@@ -30,13 +30,17 @@ from engine.config.document import Path as DataPath
 from engine.config.model import Config, Credential, Key, Provider
 from engine.config.provider_checks import check_providers
 from engine.config.routing_checks import check_listed_models, check_routing_tests
+from engine.config.rule_checks import check_rules
 from engine.config.schema import check_schema
+from engine.config.secret_checks import check_secrets
 from engine.config.suppressions import Suppressed, read_suppressions, suppress, unused
 from engine.config.template import Template, checked_output, render_now
 from engine.config.template_checks import check_templates
+from engine.config.url_checks import check_urls, url_problem
 from engine.plan import Plan, UnusableValueError
 from engine.signers import SIGNERS
 
+CHECKS = (checks.run_checks, check_rules, check_providers, check_urls, check_secrets)
 FILES = {"routes.yaml": "routes", "providers.yaml": "providers", "keys.yaml": "keys"}
 OPTIONAL = {"keys.yaml"}
 
@@ -53,6 +57,11 @@ class Loaded:
     diagnostics: tuple[Diagnostic, ...]
     documents: Mapping[str, Document]
     suppressed: tuple[Suppressed, ...] = ()
+
+
+def stops_serving(found: Diagnostic) -> bool:
+    """Whether `serve` refuses to start for this: an error, or a secret that must be there."""
+    return found.severity is Severity.ERROR or found.code == "E405"
 
 
 def load(
@@ -85,7 +94,7 @@ def load(
     config = _with_keys(config, extra_keys)
     templates, problems = check_templates(config, documents)
     subject = checks.Subject(config, documents, templates, now)
-    found += problems + checks.run_checks(subject) + check_providers(subject)
+    found += problems + [f for check in CHECKS for f in check(subject)]
     values, notes = _resolve(subject, directory, environ)
     comments, problems = read_suppressions(documents)
     found, suppressed = suppress(in_order(found + notes + problems), comments)
@@ -212,6 +221,9 @@ class _Resolver:
                 secret = self._environ.get(credential.env or "") or None
                 if secret is None and not credential.optional:
                     self._unset(credential.env or "", (*credential.at, "env"))
+            if secret is None and credential.required:
+                message = f"provider `{self._provider.name}` has no `{credential.name}`, without which the gateway must not start"
+                self._note("E405", message, (*credential.at, "required"))
             if secret is not None and self._usable(secret, credential.at):
                 credentials[credential.name] = secret
         variables: dict[str, str] = {}
@@ -262,9 +274,7 @@ class _Resolver:
             used = template.uses("variables") & from_environ.keys() & variables.keys()
             if not is_url or not used or template.source.startswith("/"):
                 continue
-            if template.uses("variables") <= variables.keys() and checks.url_problem(
-                template, variables
-            ):
+            if template.uses("variables") <= variables.keys() and url_problem(template, variables):
                 for name in sorted(used):
                     del variables[name]
                     self._missing.append(from_environ[name].env or "")

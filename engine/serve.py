@@ -26,9 +26,9 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from engine.config.diagnostic import Diagnostic, Severity
+from engine.config.diagnostic import Diagnostic
 from engine.config.model import Config, Key
-from engine.load import Loaded, load
+from engine.load import Loaded, load, stops_serving
 from engine.plan import Origin, Plan
 from engine.reload import (
     Keeper,
@@ -83,8 +83,9 @@ def prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded, list[Problem]
         environ = {**_mock_environ(config), **environ}
     loaded = load(directory, environ, now, options.extra_keys, texts)
     plan = loaded.plan
-    if plan is None:
-        return loaded, [_problem(d) for d in loaded.diagnostics if d.severity is Severity.ERROR]
+    refused = [_problem(d) for d in loaded.diagnostics if stops_serving(d)]
+    if plan is None or refused:
+        return loaded, refused
     if options.mock is not None:
         plan = _redirected(plan, options.mock)
     if options.is_open:

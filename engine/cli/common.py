@@ -22,10 +22,14 @@ IN_DIRECTORY = click.option("-C", "--directory", default=".", type=_FOLDER)
 def refuse_errors(loaded: Loaded) -> Plan:
     """The Plan; a configuration with errors is told, and the run ends."""
     if loaded.plan is None:
-        errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
-        click.echo(render(errors, loaded.documents), err=True)
-        stop(summary(errors, len(loaded.documents)))
+        tell_and_stop([d for d in loaded.diagnostics if d.severity is Severity.ERROR], loaded)
     return loaded.plan
+
+
+def tell_and_stop(found: list[Diagnostic], loaded: Loaded) -> NoReturn:
+    """Say what stands in the way, and end the run."""
+    click.echo(render(found, loaded.documents), err=True)
+    stop(summary(found, len(loaded.documents)))
 
 
 def render(found: Any, documents: Any) -> str:

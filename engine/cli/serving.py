@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from engine.cli.common import DIRECTORY, refuse_errors, stop, unconfigured
+from engine.cli.common import DIRECTORY, refuse_errors, stop, tell_and_stop, unconfigured
 from engine.keys import new_key, one_off
-from engine.load import Loaded, load
+from engine.load import Loaded, load, stops_serving
 
 
 @click.command()
@@ -56,6 +56,9 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
     snapshot = read_folder(directory)
     loaded = load(directory, os.environ, snapshot.read_at, unsaved=snapshot.texts)
     refuse_errors(loaded)
+    stopping = [d for d in loaded.diagnostics if stops_serving(d)]
+    if stopping and not mock and mock_port is None:
+        tell_and_stop(stopping, loaded)
     if no_auth and not _is_loopback(host):
         stop(
             "--no-auth is only for a loopback address: anybody on the network could spend your money"

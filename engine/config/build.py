@@ -213,6 +213,7 @@ def _credentials(at: Path, data: dict[str, Any]) -> tuple[Credential, ...]:
             env=value.get("env"),
             file=value.get("file"),
             optional=value.get("optional", False),
+            required=value.get("required", False),
         )
         for key, value in data.get("credentials", {}).items()
     )

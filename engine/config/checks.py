@@ -4,20 +4,16 @@ Each check reads what the schema left intact and yields findings; none depends o
 run, and an entry that is already reported is not part of what they see.
 """
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
-from urllib.parse import urlsplit
 
-from engine.config.diagnostic import SECRET, Diagnostic, Fix, Place, Related, Span
+from engine.config.diagnostic import Diagnostic, Fix, Place, Related, Span
 from engine.config.document import Document, Path
 from engine.config.model import Config, ModelRule, RoutingTest, merge_timeouts
-from engine.config.template import Template, render_now
+from engine.config.template import Template
 from engine.suggest import nearest
 
-_GUID = re.compile(r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b")
 _TIMEOUTS = ("connect", "first_byte", "idle")
 _ROUTES, _PROVIDERS, _KEYS = "routes.yaml", "providers.yaml", "keys.yaml"
 
@@ -82,7 +78,7 @@ def _unknown_provider(subject: Subject) -> Iterator[Diagnostic]:
                 related = (Related(subject.span(_PROVIDERS, ("providers", hint)), "defined here"),)
             yield subject.at(
                 "X201",
-                f"{_named(rule)} names provider `{rule.provider}`, which {_PROVIDERS} does not define",
+                f"{named(rule)} names provider `{rule.provider}`, which {_PROVIDERS} does not define",
                 _ROUTES,
                 (*rule.at, "provider"),
                 Place.VALUE,
@@ -111,7 +107,7 @@ def _is_name(word: str) -> bool:
 def _endpoint_names(subject: Subject) -> Iterator[tuple[str, str, str, Path, Place]]:
     for rule in subject.config.rules:
         for index, name in enumerate(rule.endpoints or ()):
-            yield _named(rule), name, _ROUTES, (*rule.at, "endpoint", index), Place.VALUE
+            yield named(rule), name, _ROUTES, (*rule.at, "endpoint", index), Place.VALUE
     for test in subject.config.tests:
         yield titled(test), test.endpoint, _ROUTES, (*test.at, "endpoint"), Place.VALUE
     for provider in subject.config.providers:
@@ -151,29 +147,6 @@ def _routes(config: Config) -> Iterator[tuple[str, str, str, Path]]:
             yield "listing", "GET", path, (*listed.at, *place)
 
 
-def _tied_rules(subject: Subject) -> Iterator[Diagnostic]:
-    groups: dict[tuple[bool, str], list[ModelRule]] = {}
-    for rule in subject.config.rules:
-        groups.setdefault((rule.is_prefix, rule.pattern), []).append(rule)
-    for group in groups.values():
-        for first, second in combinations(group, 2):
-            if _share_endpoints(first, second):
-                yield subject.at(
-                    "X204",
-                    f"{_named(second)} ties with another rule for the same models",
-                    _ROUTES,
-                    second.at,
-                    related=(Related(subject.span(_ROUTES, first.at), "the other rule"),),
-                    help="remove one, or narrow one with `endpoint:`",
-                )
-
-
-def _share_endpoints(first: ModelRule, second: ModelRule) -> bool:
-    if first.endpoints is None or second.endpoints is None:
-        return first.endpoints is second.endpoints
-    return bool(set(first.endpoints) & set(second.endpoints))
-
-
 def _unused_provider(subject: Subject) -> Iterator[Diagnostic]:
     if "models" in subject.config.incomplete or "routes.yaml" not in subject.documents:
         return
@@ -192,18 +165,6 @@ def _endpoint_without_provider(subject: Subject) -> Iterator[Diagnostic]:
         if complete and endpoint.name not in served:
             message = f"no provider serves endpoint `{endpoint.name}`"
             yield subject.at("X206", message, _ROUTES, endpoint.at)
-
-
-def _dead_rule(subject: Subject) -> Iterator[Diagnostic]:
-    serves = {p.name: {served.name for served in p.endpoints} for p in subject.config.providers}
-    for rule in subject.config.rules:
-        if rule.provider not in serves or rule.endpoints is None:
-            continue
-        if not set(rule.endpoints) <= subject.config.known_endpoints:
-            continue
-        if not serves[rule.provider] & set(rule.endpoints):
-            message = f"{_named(rule)} can never serve: `{rule.provider}` has none of its endpoints"
-            yield subject.at("X207", message, _ROUTES, rule.at)
 
 
 def _exposed_and_refused(subject: Subject) -> Iterator[Diagnostic]:
@@ -256,75 +217,6 @@ def _bad_keys(subject: Subject) -> Iterator[Diagnostic]:
         digests.add(key.sha256)
 
 
-def _urls(subject: Subject) -> Iterator[Diagnostic]:
-    for provider in subject.config.providers:
-        paths: list[Path] = [(*provider.at, "base_url")]
-        paths += [served.path_at for served in provider.endpoints]
-        for path in paths:
-            template = subject.templates.get(path)
-            if template is None or template.source.startswith("/"):
-                continue
-            unset = {v.name for v in provider.variables if v.value is None}
-            if template.source.startswith("{{") and unset & template.uses("variables"):
-                continue  # only the environment knows; `load` looks then
-            code = url_problem(template, provider.sample_variables())
-            if code == "X214":
-                message = f"the URL of provider `{provider.name}` must be http(s)://host/path and nothing more"
-                yield subject.at(code, message, _PROVIDERS, path, Place.VALUE)
-            elif code:
-                message = f"provider `{provider.name}` is dialled without TLS"
-                yield subject.at(
-                    code, message, _PROVIDERS, path, Place.VALUE, help="write https://"
-                )
-
-
-def url_problem(template: Template, variables: Mapping[str, str]) -> str | None:
-    """The code of what is wrong with the URL that `variables` make, if anything is."""
-    try:
-        parts = urlsplit(render_now(template, {"variables": variables, "model": "m"}) or "")
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        return "X214"
-    if not usable or "@" in parts.netloc or parts.query or parts.fragment:
-        return "X214"
-    return "X213" if parts.scheme == "http" and not _is_near(parts.hostname or "") else None
-
-
-def _is_near(host: str) -> bool:
-    """Loopback, a private address, or a name without dots, as inside one cluster."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return "." not in host or host.endswith((".localhost", ".local", ".internal", ".svc"))
-    return address.is_loopback or address.is_private
-
-
-def _default_model_renamed(subject: Subject) -> Iterator[Diagnostic]:
-    for endpoint in subject.config.endpoints:
-        rules = [
-            r for r in subject.config.rules if _matches(r, endpoint.name, endpoint.default_model)
-        ]
-        rule = max(
-            rules, key=lambda r: (not r.is_prefix, len(r.pattern), bool(r.endpoints)), default=None
-        )
-        if rule is not None and (rule.strip or rule.rename is not None):
-            yield subject.at(
-                "X216",
-                f"`default_model` of endpoint `{endpoint.name}` is renamed by {_named(rule)}",
-                _ROUTES,
-                (*endpoint.at, "default_model"),
-                Place.VALUE,
-                related=(Related(subject.span(_ROUTES, rule.at), "the rule"),),
-                help="name a model that is sent as it is",
-            )
-
-
-def _matches(rule: ModelRule, endpoint: str, model: str | None) -> bool:
-    if model is None or (rule.endpoints is not None and endpoint not in rule.endpoints):
-        return False
-    return model.startswith(rule.pattern) if rule.is_prefix else model == rule.pattern
-
-
 def _contradicting_timeouts(subject: Subject) -> Iterator[Diagnostic]:
     places = [(_ROUTES, e.at, f"endpoint `{e.name}`", e.timeouts) for e in subject.config.endpoints]
     places += [
@@ -344,44 +236,19 @@ def _contradicting_timeouts(subject: Subject) -> Iterator[Diagnostic]:
                 yield subject.at("X217", message, file, (*at, "timeouts", name), Place.VALUE)
 
 
-def _literal_secret(subject: Subject) -> Iterator[Diagnostic]:
-    """By shape alone, in the values that end up in headers and URLs."""
-    for provider in subject.config.providers:
-        values: dict[Path, str] = {
-            (*provider.at, "headers", name): text for name, text in provider.headers.items()
-        }
-        values |= {v.at: v.value for v in provider.variables if v.value is not None and not v.env}
-        values |= {(*s.at, "query", n): t for s in provider.endpoints for n, t in s.query.items()}
-        for path, text in values.items():
-            if SECRET.search(_GUID.sub("", text)):  # an account or tenant id is no secret
-                yield subject.at(
-                    "X218",
-                    f"`{path[-1]}` of provider `{provider.name}` looks like a secret",
-                    _PROVIDERS,
-                    path,
-                    Place.VALUE,
-                    help="declare it under `credentials:` as {env: NAME} and use {{ credentials.… }}",
-                )
-
-
 CHECKS: tuple[Check, ...] = (
-    _literal_secret,
     _unknown_provider,
     _unknown_endpoint,
     _duplicate_route,
-    _tied_rules,
     _unused_provider,
     _endpoint_without_provider,
-    _dead_rule,
     _exposed_and_refused,
     _bad_keys,
-    _urls,
-    _default_model_renamed,
     _contradicting_timeouts,
 )
 
 
-def _named(rule: ModelRule) -> str:
+def named(rule: ModelRule) -> str:
     return f"model rule `{rule.pattern}`"
 
 

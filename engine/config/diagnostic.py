@@ -23,7 +23,7 @@ __all__ = [
 
 # What keys of well-known services look like, and long mixed tokens that can only be one.
 SECRET = re.compile(
-    r"\b(?:sk|pk|rk|gsk|hf|ghp|AKIA|AIza|eyJ)[-_A-Za-z0-9.]{12,}"
+    r"\b(?:sk|pk|rk|gsk|hf|ghp|xai|AKIA|AIza|eyJ)[-_A-Za-z0-9.]{12,}"
     r"|(?=[A-Za-z0-9+/_=-]*[0-9])(?=[A-Za-z0-9+/_=-]*[A-Za-z])[A-Za-z0-9+/_=-]{32,}"
 )
 

@@ -87,6 +87,7 @@ class Credential:
     env: str | None
     file: str | None
     optional: bool
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -276,6 +276,34 @@ _CATALOGUE = (
         "A file is copied, shown and kept in history. Take the value from the environment or a file of its own.",
     ),
     Rule(
+        "X219",
+        "rule-never-wins",
+        _WARNING,
+        "a model rule loses to narrower ones wherever its provider serves",
+        "A rule that names an endpoint beats one that does not. When such rules take every endpoint that this one's provider serves, it never decides anything.",
+    ),
+    Rule(
+        "X220",
+        "alias-of-alias",
+        _WARNING,
+        "an alias is sent upstream under a name that is itself only an alias here",
+        "`as` is the name that the provider gets; it is not looked up again. Name the provider's own model.",
+    ),
+    Rule(
+        "X221",
+        "alias-cycle",
+        _WARNING,
+        "aliases lead back to where they began",
+        "`as` is not looked up again, so a chain of aliases never arrives where it seems to lead.",
+    ),
+    Rule(
+        "X223",
+        "doubled-path",
+        _WARNING,
+        "a URL repeats the end of `base_url`",
+        "An endpoint's path is added to `base_url`, so what both hold stands in the URL twice.",
+    ),
+    Rule(
         "X230",
         "unknown-variable",
         _ERROR,
@@ -360,6 +388,13 @@ _CATALOGUE = (
         "`{{ model | segment }}` keeps a model name from reaching another path; `segments` keeps its slashes as separators, `encoded` writes them as %2F.",
     ),
     Rule(
+        "T307",
+        "host-from-caller",
+        _ERROR,
+        "a host is made of something that a caller can choose",
+        "The scheme, host and port of a URL come from `variables` alone: a request must never choose where a secret is sent.",
+    ),
+    Rule(
         "E401",
         "variable-not-set",
         _NOTE,
@@ -386,6 +421,13 @@ _CATALOGUE = (
         _NOTE,
         "the package that a signer needs is not installed",
         "Signers are extras of this package. Until it is installed, callers get provider_key_missing.",
+    ),
+    Rule(
+        "E405",
+        "required-secret-missing",
+        _WARNING,
+        "a secret that is `required` is not there",
+        "`engine serve` does not start without it, so that a deployment without its secret fails at once and not at the first request.",
     ),
 )
 

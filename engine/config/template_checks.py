@@ -11,6 +11,8 @@ from engine.plan import UnusableValueError
 from engine.suggest import nearest
 
 _PROVIDERS = "providers.yaml"
+# What differs from request to request, and so what a caller can choose.
+_PER_REQUEST = {"credentials", "model", "endpoint", "request"}
 
 
 def check_templates(
@@ -59,6 +61,12 @@ def _sources(provider: Provider) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
             yield (*served.at, "query", name), source, ("variables",)
 
 
+def _host(source: str) -> str:
+    """The part of a URL template that decides who is called; "" for a path and for a header."""
+    found = re.match(r"https?://([^/]*)", source)
+    return found[1] if found else ""
+
+
 def _misused_names(
     provider: Provider, template: Template, roots: tuple[str, ...]
 ) -> Iterator[Problem]:
@@ -67,7 +75,10 @@ def _misused_names(
         "variables": {variable.name for variable in provider.variables},
     }
     for name in sorted(template.names):
-        if name[0] not in roots:
+        if name[0] in _PER_REQUEST and re.search(rf"\b{name[0]}\b", _host(template.source)):
+            words = "a host is made of `variables` alone: no caller may choose where a key is sent"
+            yield Problem("T307", words, name[0])
+        elif name[0] not in roots:
             words = f"the name `{name[0]}` is not known here; there is " + ", ".join(
                 f"`{root}`" for root in roots
             )

@@ -106,6 +106,17 @@ def test_why_it_could_not_run_is_said_on_stderr(name: str, tmp_path: Path) -> No
     assert "Traceback" not in result.stderr
 
 
+def test_a_required_secret_that_is_missing_is_a_warning_to_check_and_stops_serve(
+    tmp_path: Path,
+) -> None:
+    text = minimal("providers").replace("OPENAI_API_KEY}", "NOT_SET_ANYWHERE, required: true}")
+    folder = write(tmp_path, providers=text)
+    assert engine("check", folder).exit_code == 0
+    assert engine("check", folder, "--fail-on", "warning").exit_code == 1
+    refused = engine("serve", folder, "--no-auth")
+    assert (refused.exit_code, "E405" in refused.stderr) == (2, True)
+
+
 def test_every_command_is_in_the_table() -> None:
     assert {words[0] for words, _, _ in EXITS.values()} >= set(main.commands)
 

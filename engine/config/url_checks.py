@@ -1,0 +1,96 @@
+"""Rules about what is dialled: where a URL leads, and who may say so."""
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from engine.config.checks import Subject
+from engine.config.diagnostic import Diagnostic, Place, Related
+from engine.config.document import Path
+from engine.config.model import Provider
+from engine.config.template import Template, render_now
+
+_PROVIDERS = "providers.yaml"
+
+
+def check_urls(subject: Subject) -> list[Diagnostic]:
+    """Every finding about the URLs of providers."""
+    return [found for check in (_urls, _doubled_path) for found in check(subject)]
+
+
+def _urls(subject: Subject) -> Iterator[Diagnostic]:
+    for provider in subject.config.providers:
+        paths: list[Path] = [(*provider.at, "base_url")]
+        paths += [served.path_at for served in provider.endpoints]
+        for path in paths:
+            template = subject.templates.get(path)
+            if template is None or template.source.startswith("/"):
+                continue
+            unset = {v.name for v in provider.variables if v.value is None}
+            if template.source.startswith("{{") and unset & template.uses("variables"):
+                continue  # only the environment knows; `load` looks then
+            code = url_problem(template, provider.sample_variables())
+            if code == "X214":
+                message = f"the URL of provider `{provider.name}` must be http(s)://host/path and nothing more"
+                yield subject.at(code, message, _PROVIDERS, path, Place.VALUE)
+            elif code:
+                message = f"provider `{provider.name}` is dialled without TLS"
+                yield subject.at(
+                    code, message, _PROVIDERS, path, Place.VALUE, help="write https://"
+                )
+
+
+def url_problem(template: Template, variables: Mapping[str, str]) -> str | None:
+    """The code of what is wrong with the URL that `variables` make, if anything is."""
+    try:
+        parts = urlsplit(render_now(template, {"variables": variables, "model": "m"}) or "")
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        return "X214"
+    if not usable or "@" in parts.netloc or parts.query or parts.fragment:
+        return "X214"
+    return "X213" if parts.scheme == "http" and not _is_near(parts.hostname or "") else None
+
+
+def _is_near(host: str) -> bool:
+    """Loopback, a private address, or a name without dots, as inside one cluster."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith((".localhost", ".local", ".internal", ".svc"))
+    return address.is_loopback or address.is_private
+
+
+def _doubled_path(subject: Subject) -> Iterator[Diagnostic]:
+    for provider in subject.config.providers:
+        base = _segments(urlsplit(provider.base_url).path)
+        for served in provider.endpoints:
+            own = _segments(served.path) if served.path.startswith("/") else []
+            twice = _overlap(base, own)
+            if twice:
+                yield subject.at(
+                    "X223",
+                    f"the URL of `{served.name}` at provider `{provider.name}` holds `{twice}` twice",
+                    _PROVIDERS,
+                    served.path_at,
+                    Place.VALUE,
+                    related=_base(subject, provider),
+                    help=f"leave `{twice}` out of the path, or out of `base_url`",
+                )
+
+
+def _base(subject: Subject, provider: Provider) -> tuple[Related, ...]:
+    span = subject.span(_PROVIDERS, (*provider.at, "base_url"), Place.VALUE)
+    return (Related(span, "the path is added to this"),)
+
+
+def _segments(path: str) -> list[str]:
+    return [segment for segment in path.split("/") if segment]
+
+
+def _overlap(base: list[str], own: list[str]) -> str:
+    """The end of `base` that is also the start of `own`, as a path."""
+    for length in range(min(len(base), len(own)), 0, -1):
+        if base[-length:] == own[:length]:
+            return "/" + "/".join(own[:length])
+    return ""
