@@ -87,6 +87,8 @@ def _rule(rule: model.ModelRule, where: str) -> plan.Rule:
         rename=rule.rename,
         strip=rule.strip,
         where=where,
+        ways=tuple(plan.Way(t.provider, t.rename, t.strip, t.weight) for t in rule.targets),
+        is_sticky=rule.is_sticky,
     )
 
 

@@ -133,6 +133,8 @@ class _Compiler:
                 MappingProxyType(dict(provider.caller_body)),
             ),
             limits=provider.limits,
+            retry=provider.retry,
+            breaker=provider.breaker,
             client=provider.client,
             default_headers=tuple(self._defaults(provider)),
             sign=self._sign(provider, headers),

@@ -11,6 +11,7 @@ from enum import StrEnum
 from engine.provider import (
     Account,
     BodyEdits,
+    Breaker,
     CallerCredentials,
     Choices,
     Context,
@@ -22,6 +23,7 @@ from engine.provider import (
     Pairs,
     Provider,
     Render,
+    Retry,
     Sign,
     Timeouts,
     UnusableValueError,
@@ -31,6 +33,7 @@ from engine.provider import (
 __all__ = [
     "Account",
     "BodyEdits",
+    "Breaker",
     "Caller",
     "CallerCredentials",
     "Choices",
@@ -50,12 +53,14 @@ __all__ = [
     "Provider",
     "Refusal",
     "Render",
+    "Retry",
     "Rule",
     "Sign",
     "Slot",
     "Timeouts",
     "UnusableValueError",
     "Upstream",
+    "Way",
 ]
 
 
@@ -95,8 +100,22 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """One of several targets of a rule. Without a weight it comes after those that have one."""
+
+    provider: str
+    rename: str | None
+    strip: bool
+    weight: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
-    """A model rule. `where` is its line (`routes.yaml:41`); `endpoints` None means every one."""
+    """A model rule. `where` is its line (`routes.yaml:41`); `endpoints` None means every one.
+
+    `ways` are its targets when it has several; `provider`, `rename` and `strip` are those of the
+    first. `is_sticky`: each caller's key keeps to one of them.
+    """
 
     pattern: str
     is_prefix: bool
@@ -105,12 +124,15 @@ class Rule:
     rename: str | None
     strip: bool
     where: str
+    ways: tuple[Way, ...] = ()
+    is_sticky: bool = False
 
-    def sent_model(self, model: str) -> str:
-        """The name the provider gets for `model`."""
-        if self.rename is not None:
-            return self.rename
-        return model[len(self.pattern) :] if self.strip else model
+    def sent_model(self, model: str, way: Way | None = None) -> str:
+        """The name the provider gets for `model`; that of `way` if one is given."""
+        chosen = way or self
+        if chosen.rename is not None:
+            return chosen.rename
+        return model[len(self.pattern) :] if chosen.strip else model
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +224,13 @@ class Plan:
         rule = self.models.find(endpoint, model)
         if rule is None:
             return Decision(model, model, None, None, None, "model_not_found")
-        provider = self.providers[rule.provider]
-        sent = rule.sent_model(model)
+        way = next((w for w in rule.ways if endpoint in self.providers[w.provider].upstreams), None)
+        return self.follow(rule, endpoint, model, way)
+
+    def follow(self, rule: Rule, endpoint: str, model: str, way: Way | None) -> "Decision":
+        """Where `rule` leads a request, by one of its ways if it has several."""
+        provider = self.providers[(way or rule).provider]
+        sent = rule.sent_model(model, way)
         if not sent:
             return Decision(model, sent, rule, provider, None, "model_not_found")
         if endpoint not in provider.upstreams:

@@ -37,6 +37,26 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """When a request may be sent again: what it takes, and how much of it (a share) there may be."""
+
+    attempts: int
+    statuses: frozenset[int]
+    max_wait: float
+    budget: float
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """What opens it: failures in a row, or a share of the last `requests`; and for how long."""
+
+    failures: int | None
+    ratio: float | None
+    requests: int
+    open: float
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """A header to send: bytes when it depends on configuration alone, else a template.
 
@@ -199,6 +219,8 @@ class Provider:
     forward_prefixes: tuple[bytes, ...]
     caller_credentials: CallerCredentials
     limits: Limits
+    retry: Retry
+    breaker: Breaker | None
     client: str
     default_headers: Pairs = ()
     sign: Sign | None = None
@@ -206,6 +228,11 @@ class Provider:
     accounts: tuple[Account, ...] = ()
     choices: Choices | None = None
     models: tuple[str, ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a request is sent to it once, whatever comes of that."""
+        return self.breaker is None and self.retry.attempts == 1
 
     def at_origin(self, origin: Origin) -> "Provider":
         """The provider and every other form of it, dialled at `origin` instead."""

@@ -122,7 +122,7 @@ class Link:
             return "gone"
 
 
-Prepare = Callable[[Snapshot], tuple[Loaded, list[Problem]]]
+Prepare = Callable[[Snapshot], tuple[Loaded | None, list[Problem]]]
 
 
 @dataclass(slots=True)
@@ -144,7 +144,7 @@ class Keeper:
         """Take what is on disk, in every worker or in none; whether to try again at once."""
         snapshot = read_folder(self.directory)
         loaded, problems = self.prepare(snapshot)
-        if problems:
+        if loaded is None or problems:
             self._refuse(problems)
             return False
         if len(snapshot.texts) < len(FILES):

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -74,8 +75,20 @@ class ServeError(Exception):
     """The server could not run; the text is for the operator."""
 
 
-def prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded, list[Problem]]:
-    """A configuration as a worker of this server sees it, and why it cannot serve, if so."""
+def prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded | None, list[Problem]]:
+    """A configuration as a worker of this server sees it, and why it cannot serve, if so.
+
+    A bug that a file brings to light refuses the file: it must not end a server that runs.
+    """
+    try:
+        return _prepare(options, snapshot)
+    except Exception as bug:  # noqa: BLE001 the outermost frame of a reload
+        frame = traceback.extract_tb(bug.__traceback__)[-1]
+        place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+        return None, [Problem("internal error", f"a bug: {type(bug).__name__} at {place}")]
+
+
+def _prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded, list[Problem]]:
     environ: Mapping[str, str] = os.environ
     directory, now, texts = options.directory, snapshot.read_at, snapshot.texts
     if options.mock is not None:
@@ -193,7 +206,7 @@ def build_worker(
     again = partial(prepare, options)
     accepted, state = start
     loaded, _ = again(accepted)
-    if loaded.plan is None:
+    if loaded is None or loaded.plan is None:
         raise ServeError("a worker could not load the configuration that was accepted")
     seconds = float(options.drain_timeout)
     parent = Parent(link, options.directory, again, draining.is_set, seconds)

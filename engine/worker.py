@@ -117,7 +117,7 @@ class Worker:
             snapshot = Snapshot(snapshot.texts, now)
             loaded, problems = await asyncio.to_thread(self._parent.prepare, snapshot)
             word = "a worker could not load the configuration"
-            if loaded.plan is not None and not problems:
+            if loaded is not None and loaded.plan is not None and not problems:
                 self._next = self._made(loaded.plan)
                 word = "ready"
         self._link.send((number, word))

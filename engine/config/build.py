@@ -12,6 +12,7 @@ from engine.config.document import Document, Path
 from engine.config.model import (
     DEFAULT_LIMITS,
     DEFAULT_MAX_BODY,
+    DEFAULT_RETRY,
     DEFAULT_TIMEOUTS,
     Account,
     BodyEdits,
@@ -21,6 +22,7 @@ from engine.config.model import (
     Key,
     Listing,
     ModelRule,
+    ModelTarget,
     NotExposed,
     Provider,
     ProviderEndpoint,
@@ -30,9 +32,10 @@ from engine.config.model import (
     merge_timeouts,
     parse_duration,
     parse_expiry,
+    parse_share,
     parse_size,
 )
-from engine.plan import Dialect, Timeouts
+from engine.plan import Breaker, Dialect, Retry, Timeouts
 
 
 def build_config(
@@ -142,15 +145,26 @@ def _listing(data: dict[str, Any]) -> Listing | None:
 
 
 def _rule(at: Path, data: dict[str, Any]) -> ModelRule:
+    targets = tuple(
+        _target((*at, "targets", index), item) for index, item in enumerate(data.get("targets", ()))
+    )
+    first = targets[0] if targets else _target(at, data)
     return ModelRule(
         at=at,
         pattern=data["model"] if "model" in data else data["prefix"],
         is_prefix="prefix" in data,
-        provider=data["provider"],
+        provider=first.provider,
         endpoints=_several(data.get("endpoint")),
-        rename=data.get("as"),
-        strip=data.get("strip", False),
+        rename=first.rename,
+        strip=first.strip,
+        targets=targets,
+        is_sticky="sticky" in data,
     )
+
+
+def _target(at: Path, data: dict[str, Any]) -> ModelTarget:
+    rename, strip = data.get("as"), data.get("strip", False)
+    return ModelTarget(at, data["provider"], rename, strip, data.get("weight"))
 
 
 def _test(at: Path, data: dict[str, Any]) -> RoutingTest:
@@ -197,6 +211,8 @@ def _provider(name: str, at: Path, data: dict[str, Any]) -> Provider:
         not_enabled=tuple(endpoint for endpoint, is_enabled in endpoints if not is_enabled),
         timeouts=_durations(data.get("timeouts", {})),
         limits=replace(DEFAULT_LIMITS, **limits),
+        retry=_retry(data.get("retry", {})),
+        breaker=_breaker(data["breaker"]) if "breaker" in data else None,
         client=data.get("client", "http1"),
     )
 
@@ -223,6 +239,25 @@ def _variables(at: Path, data: dict[str, Any]) -> tuple[Variable, ...]:
     return tuple(
         _variable(key, (*at, "variables", key), value)
         for key, value in data.get("variables", {}).items()
+    )
+
+
+def _retry(data: dict[str, Any]) -> Retry:
+    read = dict(data)
+    for name, parse in (("max_wait", parse_duration), ("budget", parse_share)):
+        if name in read:
+            read[name] = parse(read[name])
+    if "statuses" in read:
+        read["statuses"] = frozenset(read["statuses"])
+    return replace(DEFAULT_RETRY, **read)
+
+
+def _breaker(data: dict[str, Any]) -> Breaker:
+    return Breaker(
+        failures=data.get("failures"),
+        ratio=parse_share(data["ratio"]) if "ratio" in data else None,
+        requests=data.get("requests", 0),
+        open=parse_duration(data["open"]),
     )
 
 

@@ -68,9 +68,10 @@ def run_checks(subject: Subject) -> list[Diagnostic]:
 
 def _unknown_provider(subject: Subject) -> Iterator[Diagnostic]:
     known = subject.config.known_providers
-    for rule in subject.config.rules:
-        if known and rule.provider not in known:
-            hint = nearest(rule.provider, known)
+    entries = [(r, *item) for r in subject.config.rules for item in r.providers().items()]
+    for rule, path, provider in entries:
+        if known and provider not in known:
+            hint = nearest(provider, known)
             if hint and not _is_name(hint):  # told already as a bad name
                 continue
             related: tuple[Related, ...] = ()
@@ -78,9 +79,9 @@ def _unknown_provider(subject: Subject) -> Iterator[Diagnostic]:
                 related = (Related(subject.span(_PROVIDERS, ("providers", hint)), "defined here"),)
             yield subject.at(
                 "X201",
-                f"{named(rule)} names provider `{rule.provider}`, which {_PROVIDERS} does not define",
+                f"{named(rule)} names provider `{provider}`, which {_PROVIDERS} does not define",
                 _ROUTES,
-                (*rule.at, "provider"),
+                path,
                 Place.VALUE,
                 hint=hint,
                 related=related,
@@ -150,7 +151,7 @@ def _routes(config: Config) -> Iterator[tuple[str, str, str, Path]]:
 def _unused_provider(subject: Subject) -> Iterator[Diagnostic]:
     if "models" in subject.config.incomplete or "routes.yaml" not in subject.documents:
         return
-    used = {rule.provider for rule in subject.config.rules}
+    used = {name for rule in subject.config.rules for name in rule.providers().values()}
     for provider in subject.config.providers:
         if provider.name not in used:
             message = f"no model rule leads to provider `{provider.name}`"

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engine.config.document import Path
-from engine.plan import Dialect, Limits, Timeouts
+from engine.plan import Breaker, Dialect, Limits, Retry, Timeouts
 
 DEFAULT_TIMEOUTS = Timeouts(connect=5, first_byte=600, idle=120, total=1800, caller_idle=30)
 DEFAULT_LIMITS = Limits(in_flight=1024, queue=1024, wait=10)
+DEFAULT_RETRY = Retry(attempts=1, statuses=frozenset({429, 503, 529}), max_wait=5, budget=0.2)
 DEFAULT_MAX_BODY = 32 * 1024 * 1024
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -53,8 +54,23 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelTarget:
+    """An entry of `targets:`; without a weight it comes after those that have one."""
+
+    at: Path
+    provider: str
+    rename: str | None
+    strip: bool
+    weight: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRule:
-    """An entry of `models:`: an exact name or a prefix, and where it leads."""
+    """An entry of `models:`: an exact name or a prefix, and where it leads.
+
+    With `targets`, `provider`, `rename` and `strip` are those of the first one. `is_sticky`: each
+    key keeps to one target.
+    """
 
     at: Path
     pattern: str
@@ -63,6 +79,18 @@ class ModelRule:
     endpoints: tuple[str, ...] | None
     rename: str | None
     strip: bool
+    targets: tuple[ModelTarget, ...] = ()
+    is_sticky: bool = False
+
+    def providers(self) -> dict[Path, str]:
+        """Every provider that the rule names, by its place."""
+        if self.targets:
+            return {(*target.at, "provider"): target.provider for target in self.targets}
+        return {(*self.at, "provider"): self.provider}
+
+    def changes_the_name(self) -> bool:
+        """Whether some provider gets the model under another name."""
+        return any(way.strip or way.rename is not None for way in self.targets or (self,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +199,8 @@ class Provider:
     not_enabled: tuple[ProviderEndpoint, ...]
     timeouts: Mapping[str, float]
     limits: Limits
+    retry: Retry
+    breaker: Breaker | None
     client: str
 
     def sample_variables(self) -> dict[str, str]:
@@ -225,6 +255,11 @@ def parse_duration(text: str) -> float:
     """`"1.5m"` as seconds. The text has passed the schema."""
     unit = text.lstrip("0123456789.")
     return float(text.removesuffix(unit)) * _SECONDS[unit]
+
+
+def parse_share(text: str) -> float:
+    """`"20%"` as 0.2. The text has passed the schema."""
+    return int(text.removesuffix("%")) / 100
 
 
 def parse_size(text: str) -> int:

@@ -48,7 +48,7 @@ def _never_wins(subject: Subject) -> Iterator[Diagnostic]:
     for group in _same_pattern(subject):
         taken = {name: rule for rule in group for name in rule.endpoints or ()}
         for rule in group:
-            served = serves.get(rule.provider, set())
+            served = set().union(*(serves.get(p, set()) for p in rule.providers().values()))
             if rule.endpoints is None and served and served <= taken.keys():
                 others = dict.fromkeys(taken[name].at for name in sorted(served))
                 yield subject.at(
@@ -66,13 +66,15 @@ def _never_wins(subject: Subject) -> Iterator[Diagnostic]:
 def _dead_rule(subject: Subject) -> Iterator[Diagnostic]:
     serves = {p.name: {served.name for served in p.endpoints} for p in subject.config.providers}
     for rule in subject.config.rules:
-        if rule.provider not in serves or rule.endpoints is None:
+        if not serves.keys() >= {*rule.providers().values()} or rule.endpoints is None:
             continue
         if not set(rule.endpoints) <= subject.config.known_endpoints:
             continue
-        if not serves[rule.provider] & set(rule.endpoints):
-            message = f"{named(rule)} can never serve: `{rule.provider}` has none of its endpoints"
-            yield subject.at("X207", message, _ROUTES, rule.at)
+        for path, provider in rule.providers().items():
+            if not serves[provider] & set(rule.endpoints):
+                message = f"{named(rule)} can never serve: `{provider}` has none of its endpoints"
+                at = path[:-1] if rule.targets else rule.at
+                yield subject.at("X207", message, _ROUTES, at)
 
 
 def _aliases(subject: Subject) -> Iterator[Diagnostic]:
@@ -92,7 +94,7 @@ def _aliases(subject: Subject) -> Iterator[Diagnostic]:
             "X221" if is_cycle else "X220",
             f"{named(rule)} is sent as `{rule.rename}`, {words}; aliases are not followed",
             _ROUTES,
-            (*rule.at, "as"),
+            (*(rule.targets[0].at if rule.targets else rule.at), "as"),
             Place.VALUE,
             related=(Related(subject.span(_ROUTES, following.at), "the other alias"),),
             help="write the name that the provider knows",
@@ -118,7 +120,7 @@ def _default_model_renamed(subject: Subject) -> Iterator[Diagnostic]:
         rule = max(
             rules, key=lambda r: (not r.is_prefix, len(r.pattern), bool(r.endpoints)), default=None
         )
-        if rule is not None and (rule.strip or rule.rename is not None):
+        if rule is not None and rule.changes_the_name():
             yield subject.at(
                 "X216",
                 f"`default_model` of endpoint `{endpoint.name}` is renamed by {named(rule)}",

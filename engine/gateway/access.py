@@ -37,6 +37,7 @@ class Record:
     called: float | None = None
     first_byte: float | None = None
     exception: str | None = None
+    tried: list[str] = field(default_factory=list)
 
     def note_target(self, target: Target) -> None:
         """Note where the request goes and which rule sent it there."""
@@ -53,7 +54,7 @@ class Record:
 
     def line(self, ended: float) -> str:
         """The record as JSON; absent values are null, times are milliseconds."""
-        entry = {
+        entry: dict[str, object] = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "request_id": self.request_id,
             "key": self.key,
@@ -72,6 +73,8 @@ class Record:
             "ms_total": self._since(ended),
             "ms_engine": self._since(self.called, self.waited),
         }
+        if self.tried:
+            entry["tried"] = self.tried
         if self.exception:
             entry["exception"] = self.exception
         return json.dumps(entry) + "\n"

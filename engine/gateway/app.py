@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -19,9 +20,11 @@ from engine.gateway.auth import authenticate
 from engine.gateway.body import CallerGone, Intake, Receive
 from engine.gateway.deadline import Deadline
 from engine.gateway.errors import GatewayError, error_body, error_event, error_headers
-from engine.gateway.exchange import attempts, failure_error
-from engine.gateway.framing import Send, answer, check_framing, id_headers
-from engine.gateway.headers import Pairs, response_headers
+from engine.gateway.exchange import Why, error_of
+from engine.gateway.failover import Talk, converse, in_turn
+from engine.gateway.framing import Send, answer, check_framing, id_headers, response_head
+from engine.gateway.headers import Pairs
+from engine.gateway.health import Health
 from engine.gateway.inbound import Inbound, model_of, read_inbound
 from engine.gateway.listing import render_listing, shape_of
 from engine.gateway.match import Target, find_endpoint, find_target
@@ -49,13 +52,14 @@ class Gateway:
         self.forms = Forms()
         self.signers = Signers()
         self.limiters = {p.name: Limiter(p.limits) for p in plan.providers.values()}
+        self.health = {p.name: Health(p.breaker, p.retry) for p in plan.providers.values()}
         self.about: Mapping[str, object] = {}  # what the probes tell beside status and config
         self.calls: set[Call] = set()
         self._emptied = asyncio.Event()
         self._retiring = False
         self._log = log
         self._is_draining = is_draining
-        self._probes = {b"/healthz": self._health, b"/readyz": self._readiness}
+        self._probes = {b"/healthz": lambda: (200, "ok"), b"/readyz": self._readiness}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; with one access record, but for the probes."""
@@ -92,9 +96,6 @@ class Gateway:
         """Close the connections to providers."""
         for client in self.clients.values():
             await client.close()
-
-    def _health(self) -> tuple[int, str]:
-        return 200, "ok"
 
     def _readiness(self) -> tuple[int, str]:
         return (503, "draining") if self._is_draining() else (200, "ready")
@@ -239,30 +240,41 @@ class Call:
         if not caller.may_use_model(model):
             raise GatewayError("not_allowed", "this API key may not use this model", param="model")
         target = find_target(self._plan, endpoint, model)
+        prepare = partial(self._outbound, (endpoint, caller), inbound, is_named)
+        why: Why | None
+        if target.provider.is_plain and not target.rule.ways:
+            why = await self._attempt(prepare(target), inbound, None)
+        else:
+            targets = in_turn(self._plan, endpoint, target, caller.name, self._headers, inbound)
+            self.record.note_target(target)
+            talk = Talk(targets, self._gateway.health)
+            why = await converse(
+                talk, lambda to: self._attempt(prepare(to), inbound, talk), self.record
+            )
+        if why is not None:
+            self.record.outcome = why.outcome if isinstance(why, Failure) else "unavailable"
+            raise error_of(why, self.record.provider or "")
+
+    def _outbound(
+        self,
+        routed: tuple[Endpoint, Caller],
+        inbound: Inbound,
+        named: bool,  # noqa: FBT001 bound by partial
+        target: Target,
+    ) -> Outbound:
+        """What goes to `target`, by the account and the picks of this caller."""
         self.record.note_target(target)
         provider = target.provider
         if provider.accounts or provider.choices is not None:
-            provider = self._gateway.forms.choose(target, caller.name, inbound, self._headers)
-        outbound = Outbound(endpoint, target, self._scope, is_named=is_named, provider=provider)
-        conversation = attempts((target,))
-        failure = None
-        chosen = next(conversation, None)
-        while chosen is not None:
-            failure = await self._attempt(outbound, inbound, chosen)
-            try:
-                chosen = conversation.send(failure)
-            except StopIteration:
-                chosen = None
-        if failure is not None:
-            self.record.outcome = failure.outcome
-            raise failure_error(failure, target.provider.name)
+            provider = self._gateway.forms.choose(target, routed[1].name, inbound, self._headers)
+        return Outbound(routed[0], target, self._scope, is_named=named, provider=provider)
 
     async def _attempt(
-        self, outbound: Outbound, inbound: Inbound, target: Target
+        self, outbound: Outbound, inbound: Inbound, talk: Talk | None
     ) -> Failure | None:
         """One attempt in a slot of the provider; relays the answer if there is one."""
         attempt = outbound.attempt(inbound)
-        limiter = self._gateway.limiters[target.provider.name]
+        limiter = self._gateway.limiters[outbound.target.provider.name]
         self.record.attempts += 1
         queued = monotonic()
         try:
@@ -273,18 +285,21 @@ class Call:
         try:
             if outbound.sign is not None:
                 attempt = await self._gateway.signers.sign(outbound.sign, attempt)
-            return await self._exchange(attempt, outbound)
+            return await self._exchange(attempt, outbound, talk)
         except UpstreamError as error:  # of the signer; the exchange keeps its own
             return error.failure
         finally:
             limiter.release()
 
-    async def _exchange(self, attempt: Attempt, outbound: Outbound) -> Failure | None:
+    async def _exchange(
+        self, attempt: Attempt, outbound: Outbound, talk: Talk | None
+    ) -> Failure | None:
         """Send, wait for the head, relay the body: each phase within its time."""
         timeouts = outbound.timeouts
         deadline = Deadline(timeouts.total)
         self.record.called = monotonic()
         failure: Failure | None
+        is_kept = isinstance(attempt.body, bytes)
         try:
             async with deadline:
                 deadline.allow(timeouts.connect + timeouts.first_byte, Failure.FIRST_BYTE_TIMEOUT)
@@ -292,7 +307,8 @@ class Call:
                     attempt = attempt.with_body(self._uploading(attempt.body, deadline, outbound))
                 reply = await self._gateway.clients[outbound.target.provider.client].send(attempt)
                 try:
-                    await self._relay(reply, deadline, outbound)
+                    if talk is None or talk.is_wanted(reply, is_kept=is_kept):
+                        await self._relay(reply, deadline, outbound)
                 finally:
                     await reply.close()
             return None
@@ -303,6 +319,8 @@ class Call:
         if not self._started:
             return failure
         await self._break_off(failure, outbound.target.provider.name)
+        if talk is not None:
+            talk.tell(failure)
         return None
 
     async def _uploading(
@@ -323,7 +341,8 @@ class Call:
         timeouts = outbound.timeouts
         self.record.status = reply.status
         self.record.first_byte = monotonic()
-        headers, length = self._response_head(reply)
+        head = response_head(reply.headers, reply.length, self.record.request_id)
+        headers, length, self._can_take_event = head
         deadline.allow(timeouts.caller_idle, None)
         await self._send(
             {"type": "http.response.start", "status": reply.status, "headers": headers}
@@ -342,24 +361,6 @@ class Call:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         self.record.outcome = "ok"
 
-    def _response_head(self, reply: Reply) -> tuple[Pairs, int | None]:
-        """The headers for the caller, and the length the body is held to."""
-        headers = response_headers(reply.headers)
-        names = dict(headers)
-        request_id = self.record.request_id.encode("ascii")
-        headers.append((b"x-engine-request-id", request_id))
-        if b"x-request-id" not in names:
-            headers.append((b"x-request-id", request_id))
-        media = names.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        is_stream = media == b"text/event-stream"
-        self._can_take_event = is_stream and b"content-encoding" not in names
-        if is_stream and b"x-accel-buffering" not in names:
-            headers.append((b"x-accel-buffering", b"no"))
-        length = None if is_stream else reply.length  # an error event may have to follow
-        if length is not None:
-            headers.append((b"content-length", str(length).encode("ascii")))
-        return headers, length
-
     async def _send_piece(self, piece: bytes) -> None:
         await self._send({"type": "http.response.body", "body": piece, "more_body": True})
         self.record.bytes_out += len(piece)
@@ -377,7 +378,7 @@ class Call:
             return
         self.record.error = failure.code
         if self._can_take_event:
-            await self._send_event(failure_error(failure, provider))
+            await self._send_event(error_of(failure, provider))
 
     async def _send_event(self, error: GatewayError) -> None:
         event = error_event(error, self._dialect, self.record.request_id)

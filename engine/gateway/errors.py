@@ -48,6 +48,7 @@ CATALOGUE: dict[str, Kind] = {
     "upstream_bad_response": Kind(502, sent=True),
     "upstream_truncated": Kind(502, sent=True),
     "overloaded": Kind(503, retry_after=1),
+    "upstream_unavailable": Kind(503, retry_after=1),
     "server_shutting_down": Kind(503, sent=True, retry_after=1),
     "upstream_connect_timeout": Kind(504),
     "upstream_timeout": Kind(504, sent=True),
@@ -76,6 +77,7 @@ class GatewayError(Exception):
         *,
         param: str | None = None,
         headers: tuple[tuple[bytes, bytes], ...] = (),
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -83,6 +85,7 @@ class GatewayError(Exception):
         self.param = param
         self.kind = CATALOGUE[code]
         self.headers = headers
+        self.retry_after = self.kind.retry_after if retry_after is None else retry_after
 
 
 def error_body(error: GatewayError, dialect: Dialect, request_id: str) -> bytes:
@@ -105,8 +108,8 @@ def error_headers(
     ]
     if dialect is Dialect.ANTHROPIC:
         headers.append((b"request-id", request_id))
-    if error.kind.retry_after is not None:
-        headers.append((b"retry-after", str(error.kind.retry_after).encode("ascii")))
+    if error.retry_after is not None:
+        headers.append((b"retry-after", str(error.retry_after).encode("ascii")))
     if error.kind.sent:
         headers.append((b"x-should-retry", b"false"))
     return headers

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from engine.gateway.body import Message
 from engine.gateway.errors import GatewayError
-from engine.gateway.headers import Pairs
+from engine.gateway.headers import Pairs, response_headers
 
 Send = Callable[[Message], Awaitable[None]]
 
@@ -31,6 +31,31 @@ def id_headers(request_id: str) -> Pairs:
     return [
         (name, request_id.encode("ascii")) for name in (b"x-engine-request-id", b"x-request-id")
     ]
+
+
+def response_head(
+    received: Pairs, length: int | None, request_id: str
+) -> tuple[Pairs, int | None, bool]:
+    """The headers of an upstream's answer for the caller, framed by us.
+
+    Beside them the length that the body is held to, and whether it is an event stream that can
+    take an event of our own.
+    """
+    headers = response_headers(received)
+    names = dict(headers)
+    own_id = request_id.encode("ascii")
+    headers.append((b"x-engine-request-id", own_id))
+    if b"x-request-id" not in names:
+        headers.append((b"x-request-id", own_id))
+    media = names.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    is_stream = media == b"text/event-stream"
+    if is_stream and b"x-accel-buffering" not in names:
+        headers.append((b"x-accel-buffering", b"no"))
+    if is_stream:
+        length = None  # an error event may have to follow
+    if length is not None:
+        headers.append((b"content-length", b"%d" % length))
+    return headers, length, is_stream and b"content-encoding" not in names
 
 
 async def answer(send: Send, status: int, headers: Pairs, body: bytes) -> None:

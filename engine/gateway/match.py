@@ -1,10 +1,15 @@
 """Endpoint and model to where the request goes, with the reasons the others lost."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
+from math import log
 
 from engine.gateway.errors import GatewayError
 from engine.plan import Decision, Endpoint, Plan, Provider, Rule, Upstream
 from engine.suggest import nearest
+
+_LEAST = 2.0**-64
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +67,41 @@ def find_target(plan: Plan, endpoint: Endpoint, model: str) -> Target:
         raise GatewayError("model_not_found", _no_model(plan, model), param="model")
     if decision.refusal == "endpoint_not_supported":
         raise GatewayError("endpoint_not_supported", _not_served(endpoint, decision))
-    rule, provider = decision.rule, decision.provider
-    return Target(rule, provider, decision.upstream, model, decision.sent_model)
+    return _target(decision, decision.rule, decision.provider)
+
+
+def _target(decision: Decision, rule: Rule, provider: Provider) -> Target:
+    return Target(rule, provider, decision.upstream, decision.model, decision.sent_model)
+
+
+def find_targets(
+    plan: Plan, endpoint: Endpoint, first: Target, key: str, draw: Callable[[], float]
+) -> tuple[Target, ...]:
+    """The targets of the rule that chose `first`, in the order in which to try them.
+
+    Those with a weight come first, one drawn before the other by weight (Efraimidis and Spirakis,
+    2006); `draw` gives numbers from 0 to 1. On a sticky rule a digest of the caller's `key` stands
+    in for it, so that a target that comes or goes moves none but its own callers.
+    """
+    rule = first.rule
+    is_even = rule.is_sticky and all(way.weight is None for way in rule.ways)
+    ranked: list[tuple[tuple[bool, float], Target]] = []
+    for number, way in enumerate(rule.ways):
+        decision = plan.follow(rule, endpoint.name, first.model, way)
+        if decision.refusal or decision.provider is None:
+            continue
+        rank = (True, float(number))
+        if is_even or way.weight is not None:
+            name = f"{key}\0{way.provider}\0{way.rename}"
+            drawn = _digested(name) if rule.is_sticky else draw()
+            rank = (False, -log(drawn or _LEAST) / (way.weight or 1))
+        ranked.append((rank, _target(decision, rule, decision.provider)))
+    return tuple(target for _, target in sorted(ranked, key=lambda item: item[0]))
+
+
+def _digested(text: str) -> float:
+    """A number from 0 to 1 that is always the same for `text`."""
+    return int.from_bytes(sha256(text.encode()).digest()[:8]) / 2**64
 
 
 def _no_model(plan: Plan, model: str) -> str:

@@ -32,7 +32,7 @@ STATUSES = {
     500: "internal_error",
     502: "upstream_connect_failed upstream_dns_failed upstream_tls_failed upstream_closed "
     "upstream_bad_response upstream_truncated",
-    503: "overloaded server_shutting_down",
+    503: "overloaded upstream_unavailable server_shutting_down",
     504: "upstream_connect_timeout upstream_timeout upstream_idle_timeout",
 }
 SENT = {

@@ -197,7 +197,7 @@ def test_connections_of_an_old_plan_are_closed(
 @pytest.mark.parametrize(
     ("name", "text", "place"),
     [
-        ("routes.yaml", "version: 1\nendpoints: {", "routes.yaml:3:"),
+        ("routes.yaml", "version: 1\nendpoints: {", "routes.yaml:2:"),
         ("routes.yaml", ROUTES.replace("steady", "nobody"), "routes.yaml:6:"),
         ("routes.yaml", None, "routes.yaml:1:1 F001"),
         ("keys.yaml", None, "keys.yaml"),
@@ -225,7 +225,7 @@ def test_a_broken_file_is_refused_and_nothing_changes(
         assert ask(caller)
     finally:
         file.write_bytes(good)
-    until(lambda: all(r["refused"] is None for r in readiness(server)))
+        until(lambda: all(r["refused"] is None for r in readiness(server)))
     assert readiness(server)[0]["config"] == running
 
 

@@ -70,6 +70,17 @@ async def endless_headers(reader: Reader, writer: Writer) -> None:
         await writer.drain()
 
 
+def status(code: int, *lines: str) -> bytes:
+    """A short answer as one piece of the wire."""
+    head = [
+        f"HTTP/1.1 {code} Status",
+        "content-type: application/json",
+        "content-length: 2",
+        *lines,
+    ]
+    return "\r\n".join([*head, "", "{}"]).encode()
+
+
 EVENTS = chunk(b'data: {"n": 1}\n\n') + chunk(b'data: {"n": 2}\n\n')
 LONG = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n"
 
@@ -77,6 +88,10 @@ TLS_HANDSHAKE = b"\x16"
 
 PLAYS: dict[str, Play] = {
     "ok": raw(OK),
+    "busy": raw(status(429, "retry-after: 0")),
+    "busy-long": raw(status(429, "retry-after: 60")),
+    "overloaded": raw(status(529)),
+    "error": raw(status(500)),
     "plain": raw(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"),
     "close": raw(),
     "reset": reset,
@@ -143,7 +158,9 @@ class Hostile:
             while model := await self._read(reader):
                 self.seen[model] += 1
                 name = model.removeprefix("h-").partition("@")[0]
-                await PLAYS[name](reader, writer)
+                if name.startswith("first-") and self.seen[model] > 1:
+                    name = "ok"  # `h-first-busy` is busy once
+                await PLAYS[name.removeprefix("first-")](reader, writer)
                 if name != "ok":
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -158,5 +175,8 @@ class Hostile:
             return "h-plain"
         head = first + await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-        model: str = json.loads(await reader.readexactly(length))["model"]
+        body = await reader.readexactly(length)
+        if not body.startswith(b"{"):
+            return body.partition(b'name="model"\r\n\r\n')[2].partition(b"\r\n")[0].decode()
+        model: str = json.loads(body)["model"]
         return model
