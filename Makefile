@@ -24,13 +24,14 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help serve check test lint format docs lock clean
+.PHONY: help serve check test slips lint format docs lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make serve    run the gateway on $(HOST):$(PORT) with a built-in upstream"
 	@echo "make check    check routes.yaml, providers.yaml and keys.yaml"
 	@echo "make test     run the tests"
+	@echo "make slips    how often a finding stands on the line of a slip (20 minutes)"
 	@echo "make lint     ruff and mypy"
 	@echo "make format   let ruff format the code"
 	@echo "make docs     write docs/configuration.md and docs/codes.md again"
@@ -45,6 +46,9 @@ check: $(PACKAGE)
 
 test: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m pytest -q $(ARGS)
+
+slips: $(DEV) $(PACKAGE)
+	@$(BIN)/python -m tests.config.mutation 2000 7
 
 lint: $(DEV) $(PACKAGE)
 	@$(BIN)/ruff check --quiet

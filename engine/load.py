@@ -7,7 +7,9 @@ accepts is what the others run.
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,6 +18,7 @@ from engine.compile_provider import Values
 from engine.config import checks
 from engine.config.build import build_config
 from engine.config.diagnostic import (
+    MAX_FOUND,
     Applicability,
     Diagnostic,
     Fix,
@@ -78,30 +81,28 @@ def load(
     `unsaved` holds, by file name, texts that count instead of what is on disk: an editor's, or
     those a running server has read; None stands for a file that is not there.
     """
-    documents, unread, found, texts = _read(directory, unsaved)
-    broken: dict[str, set[DataPath]] = {}
-    for file, document in documents.items():
-        violations, broken[file] = check_schema(document, FILES[file])
-        blamed = {d.span for d in violations}
-        found = [d for d in found if d.code != "Y004" or d.span not in blamed]
-        found += violations
+    texts, found = _texts(directory, unsaved)
+    reads = {file: _read(file, text) for file, text in texts.items()}
+    found += [d for read in reads.values() for d in read.found]
+    documents = {file: read.document for file, read in reads.items() if read.document}
+    unread = {file: read.unread for file, read in reads.items() if read.unread}
     config = build_config(
         documents.get("routes.yaml"),
         documents.get("providers.yaml"),
         documents.get("keys.yaml"),
-        broken,
+        {file: read.broken for file, read in reads.items()},
     )
     config = _with_keys(config, extra_keys)
     templates, problems = check_templates(config, documents)
     subject = checks.Subject(config, documents, templates, now)
-    found += problems + [f for check in CHECKS for f in check(subject)]
+    found += problems + [f for check in CHECKS for f in islice(check(subject), MAX_FOUND)]
     values, notes = _resolve(subject, directory, environ)
     comments, problems = read_suppressions(documents)
     found, suppressed = suppress(in_order(found + notes + problems), comments)
     plan = None
     if not any(d.severity is Severity.ERROR for d in found):
         lines = {rule.at: _where(subject, rule.at) for rule in config.rules}
-        fingerprint = hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
+        fingerprint = hashlib.sha256(b"\0".join(texts.values())).hexdigest()[:16]
         plan = compile_plan(config, templates, values, lines, fingerprint)
         failing = list(check_routing_tests(plan, subject))
         unlisted, silenced = suppress(list(check_listed_models(plan, subject)), comments)
@@ -113,13 +114,44 @@ def load(
     return Loaded(plan, config, in_order(found), documents | unread, tuple(suppressed))
 
 
-def _read(
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One file by itself. `unread` is what can be shown of it when it is no document.
+
+    `broken` are the paths of values that failed the schema.
+    """
+
+    document: Document | None
+    unread: Document | None
+    found: tuple[Diagnostic, ...]
+    broken: frozenset[DataPath]
+
+
+@lru_cache(maxsize=8)  # an editor asks again at every key, a server at every change of one file
+def _read(file: str, text: bytes) -> _Read:
+    document, found = parse_document(file, text)
+    if document is None:
+        return _Read(None, unread_document(file, text), tuple(found), frozenset())
+    violations, broken = check_schema(document, FILES[file])
+    blamed = {d.span for d in violations}
+    found = [d for d in found if d.code != "Y004" or d.span not in blamed]
+    found += violations + _unfinished(document)
+    if len(found) >= MAX_FOUND:
+        return _Read(None, document, (*found[:MAX_FOUND], _too_many(file)), frozenset())
+    return _Read(document, None, tuple(found), frozenset(broken))
+
+
+def _too_many(file: str) -> Diagnostic:
+    start = Position(1, 1)
+    message = f"only the first {MAX_FOUND} findings in `{file}` are told"
+    return Diagnostic("F005", message, Span(file, start, start), help="mend these first")
+
+
+def _texts(
     directory: Path, unsaved: Mapping[str, bytes | None]
-) -> tuple[dict[str, Document], dict[str, Document], list[Diagnostic], list[bytes]]:
-    documents: dict[str, Document] = {}
-    unread: dict[str, Document] = {}
+) -> tuple[dict[str, bytes], list[Diagnostic]]:
+    texts: dict[str, bytes] = {}
     found: list[Diagnostic] = []
-    texts: list[bytes] = []
     for file in FILES:
         try:
             raw = unsaved[file] if file in unsaved else (directory / file).read_bytes()
@@ -128,19 +160,11 @@ def _read(
         except OSError as error:
             found.append(_missing(file, f"`{file}` cannot be read: {error.strerror}"))
             continue
-        if raw is None:
-            if file not in OPTIONAL:
-                found.append(_missing(file, f"there is no `{file}` in this folder"))
-            continue
-        texts.append(raw)
-        document, problems = parse_document(file, raw)
-        found += problems
-        if document is not None:
-            documents[file] = document
-            found += _unfinished(document)
-        elif shown := unread_document(file, raw):
-            unread[file] = shown
-    return documents, unread, found, texts
+        if raw is not None:
+            texts[file] = raw
+        elif file not in OPTIONAL:
+            found.append(_missing(file, f"there is no `{file}` in this folder"))
+    return texts, found
 
 
 def _unfinished(document: Document) -> list[Diagnostic]:

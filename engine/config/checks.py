@@ -61,9 +61,9 @@ class Subject:
 Check = Callable[[Subject], Iterator[Diagnostic]]
 
 
-def run_checks(subject: Subject) -> list[Diagnostic]:
-    """Every finding of every check."""
-    return [found for check in CHECKS for found in check(subject)]
+def run_checks(subject: Subject) -> Iterator[Diagnostic]:
+    """The findings of every check."""
+    return (found for check in CHECKS for found in check(subject))
 
 
 def _unknown_provider(subject: Subject) -> Iterator[Diagnostic]:

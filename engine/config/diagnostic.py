@@ -8,6 +8,7 @@ from enum import StrEnum
 from engine.config.rules import RULES, Severity
 
 __all__ = [
+    "MAX_FOUND",
     "SECRET",
     "Applicability",
     "Diagnostic",
@@ -21,10 +22,13 @@ __all__ = [
 ]
 
 
+# As many findings of one kind as a person could want at once; a hostile file could hold millions.
+MAX_FOUND = 200
+
 # What keys of well-known services look like, and long mixed tokens that can only be one.
 SECRET = re.compile(
     r"\b(?:sk|pk|rk|gsk|hf|ghp|xai|AKIA|AIza|eyJ)[-_A-Za-z0-9.]{12,}"
-    r"|(?=[A-Za-z0-9+/_=-]*[0-9])(?=[A-Za-z0-9+/_=-]*[A-Za-z])[A-Za-z0-9+/_=-]{32,}"
+    r"|(?<![A-Za-z0-9+/_=-])(?=[A-Za-z0-9+/_=-]*[0-9])(?=[A-Za-z0-9+/_=-]*[A-Za-z])[A-Za-z0-9+/_=-]{32,}"
 )
 
 

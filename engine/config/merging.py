@@ -28,8 +28,10 @@ def _stands_for(missing: Diagnostic, typos: set[tuple[Path, str]]) -> bool:
 
 def _without_swallowed(document: Document, found: list[Diagnostic]) -> list[Diagnostic]:
     """A missing key that is there, but indented into or out of its entry: told at that place."""
-    for missing in [d for d in found if d.code == "S101"]:
-        place = _astray(document, missing.path, {d.path for d in found})
+    absent = [d for d in found if d.code == "S101"]
+    places = _places(document, {d.path[-1] for d in absent})
+    for missing in absent:
+        place = _astray(places[missing.path[-1]], missing.path, {d.path for d in found})
         if place is None:
             continue
         depth = "less" if len(place) > len(missing.path) else "more"
@@ -45,18 +47,24 @@ def _without_swallowed(document: Document, found: list[Diagnostic]) -> list[Diag
     return found
 
 
-def _astray(document: Document, missing: Path, broken: set[Path]) -> Path | None:
+def _places(document: Document, keys: set[str | int]) -> dict[str | int, list[Path]]:
+    """Where each of `keys` stands as a key."""
+    places: dict[str | int, list[Path]] = {key: [] for key in keys}
+    for path in document.entries:
+        if path and path[-1] in places:
+            places[path[-1]].append(path)
+    return places
+
+
+def _astray(places: list[Path], missing: Path, broken: set[Path]) -> Path | None:
     """Where the key stands that `missing` wants: deeper in the same entry, or beside the entry."""
-    owner, key = missing[:-1], missing[-1]
+    owner = missing[:-1]
     deeper = (
         path
-        for path in document.entries
-        if path[: len(owner)] == owner
-        and len(path) > len(missing)
-        and path[-1] == key
-        and isinstance(path[-2], str)
+        for path in places
+        if path[: len(owner)] == owner and len(path) > len(missing) and isinstance(path[-2], str)
     )
-    beside = (*owner[:-1], key)
+    beside = (*owner[:-1], missing[-1])
     return next(deeper, beside if owner and beside in broken else None)
 
 

@@ -10,10 +10,10 @@ from engine.config.model import ModelRule
 _ROUTES = "routes.yaml"
 
 
-def check_rules(subject: Subject) -> list[Diagnostic]:
-    """Every finding about the rules under `models:`."""
+def check_rules(subject: Subject) -> Iterator[Diagnostic]:
+    """The findings about the rules under `models:`."""
     checks = (_tied_rules, _never_wins, _dead_rule, _aliases, _default_model_renamed)
-    return [found for check in checks for found in check(subject)]
+    return (found for check in checks for found in check(subject))
 
 
 def _same_pattern(subject: Subject) -> list[list[ModelRule]]:

@@ -66,6 +66,13 @@ _CATALOGUE = (
         "A file that was cut short by a full disk or a copy still under way looks like this, and may be valid all the same.",
     ),
     Rule(
+        "F005",
+        "too-many-findings",
+        _ERROR,
+        "a file holds more findings than are told at once",
+        "After 200 findings in one file the rest is left for the next run, and so is what depends on that file.",
+    ),
+    Rule(
         "Y001",
         "syntax",
         _ERROR,

@@ -8,11 +8,12 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from engine.config.diagnostic import Diagnostic, Fix
+from engine.config.diagnostic import MAX_FOUND, Diagnostic, Fix
 from engine.config.document import Data, Document, Path
 from engine.config.merging import one_per_mistake
 from engine.resources import shipped
@@ -64,15 +65,19 @@ def read_schema(name: str) -> str:
 
 
 def check_schema(document: Document, name: str) -> tuple[list[Diagnostic], set[Path]]:
-    """All violations of the schema called `name`, and the paths of the values they make unusable."""
+    """All violations of the schema called `name`, and the paths of the values they make unusable.
+
+    MAX_FOUND of them mean that there may be more, and that no value of the document can be used.
+    """
     found: dict[tuple[str, Path, str], Diagnostic] = {}
     broken: set[Path] = set()
-    for error in _validator(name).iter_errors(document.data):
-        for diagnostic in _explain(document, error):
-            found.setdefault((diagnostic.code, diagnostic.path, diagnostic.message), diagnostic)
-            broken.add(diagnostic.path)
-            if diagnostic.code == "S102" and diagnostic.fix:
-                broken.add((*diagnostic.path[:-1], diagnostic.fix.text))
+    errors = _validator(name).iter_errors(document.data)
+    every = (found for error in errors for found in _explain(document, error))
+    for diagnostic in islice(every, MAX_FOUND):
+        found.setdefault((diagnostic.code, diagnostic.path, diagnostic.message), diagnostic)
+        broken.add(diagnostic.path)
+        if diagnostic.code == "S102" and diagnostic.fix:
+            broken.add((*diagnostic.path[:-1], diagnostic.fix.text))
     return one_per_mistake(document, list(found.values())), broken
 
 

@@ -19,9 +19,9 @@ _SENT = {"headers", "default_headers", "variables", "query", "base_url", "sign"}
 _NAMES = {"env", "file"}
 
 
-def check_secrets(subject: Subject) -> list[Diagnostic]:
+def check_secrets(subject: Subject) -> Iterator[Diagnostic]:
     """Every value that looks like a secret, in all files but keys.yaml, which holds digests."""
-    return [
+    return (
         subject.at(
             "X218",
             f"{describe(subject.documents[file].data, path)} looks like a secret",
@@ -34,7 +34,7 @@ def check_secrets(subject: Subject) -> list[Diagnostic]:
         if file in subject.documents
         for path, text in _texts(subject.documents[file].data, ())
         if _is_secret(path, text)
-    ]
+    )
 
 
 def _is_secret(path: Path, text: str) -> bool:

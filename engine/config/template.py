@@ -8,6 +8,7 @@ import base64
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -120,6 +121,7 @@ _ENVIRONMENT.globals.clear()
 _ENVIRONMENT.tests.clear()
 
 
+@lru_cache(maxsize=4096)  # most providers share theirs
 def compile_template(source: str) -> tuple[Template | None, list[Problem]]:
     """Compile one template, or say all that is wrong with it."""
     if "{" not in source:

@@ -13,9 +13,9 @@ from engine.config.template import Template, render_now
 _PROVIDERS = "providers.yaml"
 
 
-def check_urls(subject: Subject) -> list[Diagnostic]:
-    """Every finding about the URLs of providers."""
-    return [found for check in (_urls, _doubled_path) for found in check(subject)]
+def check_urls(subject: Subject) -> Iterator[Diagnostic]:
+    """The findings about the URLs of providers."""
+    return (found for check in (_urls, _doubled_path) for found in check(subject))
 
 
 def _urls(subject: Subject) -> Iterator[Diagnostic]:
