@@ -4,6 +4,7 @@ Each worker runs `load` itself, on the road `check` takes. The parent has done s
 opened, so a broken configuration is told once and nothing is started.
 """
 
+import asyncio
 import contextlib
 import http.client
 import multiprocessing
@@ -145,8 +146,21 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
 
 
 def serve_mock(host: str, port: int, fault: str | None) -> None:
-    """Run the mock upstream until a signal ends it; one process, so it can count."""
+    """Run the mock upstream until a signal ends it; one process, so it can count.
+
+    Raises:
+        ServeError: the address is taken, or there is no such fault.
+    """
+    from engine.mock.answers import parse_faults  # noqa: PLC0415 only a mock process pays for it
+    from engine.mock.hostile import PLAYS, serve_hostile  # noqa: PLC0415 as above
+
     _refuse_taken(host, port)
+    if fault is not None and not parse_faults(f"mock-{fault}"):
+        if fault not in PLAYS:
+            raise ServeError(f"there is no fault `{fault}`; there are: {', '.join(sorted(PLAYS))}")
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(serve_hostile(host, port, fault))
+        return
     server = _Server(
         _common_settings(host, port), workers=1, draining=multiprocessing.Event(), drain=(0, None)
     )

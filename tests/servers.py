@@ -66,6 +66,17 @@ class Server:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return [int(child) for child in children if _is_worker(int(child))]
 
+    def files(self) -> int:
+        """Open files and sockets of the first worker."""
+        return len(list(Path(f"/proc/{self.worker_pids()[0]}/fd").iterdir()))
+
+    def settled(self, files: int, seconds: float = WAIT) -> bool:
+        """Whether the first worker comes back to `files` open files, give or take two."""
+        end = time.monotonic() + seconds
+        while self.files() > files + 2 and time.monotonic() < end:
+            time.sleep(0.02)
+        return self.files() <= files + 2
+
     def rss_kib(self) -> int:
         """Resident memory of the first worker."""
         return rss_kib(self.worker_pids()[0])

@@ -116,7 +116,7 @@ def _is_loopback(host: str) -> bool:
 @click.option(
     "--fault",
     metavar="NAME",
-    help="Play one fault for every request: status-429, hang, cut, slow-500, ...",
+    help="Play one fault for every request: status-429, hang, slow-500, reset, two-lengths, ...",
 )
 def mock(host: str, port: int, fault: str | None) -> None:
     """Run the built-in upstream alone, to point a gateway or an SDK at.

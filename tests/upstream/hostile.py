@@ -1,182 +1,21 @@
-"""An upstream that misbehaves on demand: raw bytes over raw sockets, chosen by the model's name."""
+"""The hostile upstream of `engine mock`, in a thread of its own."""
 
-import asyncio
 import contextlib
-import json
-import socket
-import struct
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 
+from engine.mock import hostile
+from engine.mock.hostile import PLAYS
 from tests.listening import listening
 
-Reader = asyncio.StreamReader
-Writer = asyncio.StreamWriter
-Play = Callable[[Reader, Writer], Awaitable[None]]
-
-OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
-SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+__all__ = ["PLAYS", "Hostile"]
 
 
-def chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
+class Hostile(hostile.Hostile):
+    """One that tests can start; `port` is where it listens then."""
 
-
-def raw(*pieces: bytes, pause: float = 0.0) -> Play:
-    """Send `pieces` with pauses between them and close."""
-
-    async def play(reader: Reader, writer: Writer) -> None:
-        for piece in pieces:
-            writer.write(piece)
-            await writer.drain()
-            await asyncio.sleep(pause)
-
-    return play
-
-
-def then(first: Play, second: Play) -> Play:
-    async def play(reader: Reader, writer: Writer) -> None:
-        await first(reader, writer)
-        await second(reader, writer)
-
-    return play
-
-
-async def hang(reader: Reader, writer: Writer) -> None:
-    """Say nothing until the gateway gives up."""
-    await reader.read()
-
-
-async def reset(reader: Reader, writer: Writer) -> None:
-    """Close with a TCP reset."""
-    sock = writer.get_extra_info("socket")
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
-
-
-async def drip(reader: Reader, writer: Writer) -> None:
-    """A byte of an event every 0.3 s, for ever: the idle timeout never fires."""
-    writer.write(SSE)
-    while not writer.is_closing():
-        writer.write(chunk(b"data: x\n\n"))
-        await writer.drain()
-        await asyncio.sleep(0.3)
-
-
-async def endless_headers(reader: Reader, writer: Writer) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\n")
-    while not writer.is_closing():
-        writer.write(b"x-more: " + b"y" * 1000 + b"\r\n")
-        await writer.drain()
-
-
-def status(code: int, *lines: str) -> bytes:
-    """A short answer as one piece of the wire."""
-    head = [
-        f"HTTP/1.1 {code} Status",
-        "content-type: application/json",
-        "content-length: 2",
-        *lines,
-    ]
-    return "\r\n".join([*head, "", "{}"]).encode()
-
-
-EVENTS = chunk(b'data: {"n": 1}\n\n') + chunk(b'data: {"n": 2}\n\n')
-LONG = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n"
-
-TLS_HANDSHAKE = b"\x16"
-
-PLAYS: dict[str, Play] = {
-    "ok": raw(OK),
-    "busy": raw(status(429, "retry-after: 0")),
-    "busy-long": raw(status(429, "retry-after: 60")),
-    "overloaded": raw(status(529)),
-    "error": raw(status(500)),
-    "plain": raw(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"),
-    "close": raw(),
-    "reset": reset,
-    "reset-in-head": then(raw(b"HTTP/1.1 200 OK\r\ncontent-"), reset),
-    "cut-length": raw(LONG + b"{"),
-    "reset-length": then(raw(LONG + b"{", pause=0.05), reset),
-    "cut-chunked": raw(
-        b"HTTP/1.1 200 OK\r\ncontent-type: audio/wav\r\ntransfer-encoding: chunked\r\n\r\n"
-        + chunk(b"x")
-    ),
-    "bad-chunk": raw(
-        b"HTTP/1.1 200 OK\r\ncontent-type: audio/wav\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nx\r\n"
-    ),
-    "cut-events": raw(SSE + EVENTS),
-    "cut-in-event": raw(SSE + EVENTS + chunk(b'data: {"n"')),
-    "hang": hang,
-    "hang-events": then(raw(SSE + EVENTS), hang),
-    "drip": drip,
-    "garbage": raw(b"\x00\x01\x02 not http\r\n\r\n"),
-    "http2": raw(b"\x00\x00\x12\x04\x00\x00\x00\x00\x00" + b"\x00" * 18),
-    "status-000": raw(b"HTTP/1.1 000 No\r\ncontent-length: 0\r\n\r\n"),
-    "status-099": raw(b"HTTP/1.1 099 No\r\ncontent-length: 0\r\n\r\n"),
-    "status-999": raw(b"HTTP/1.1 999 No\r\ncontent-length: 0\r\n\r\n"),
-    "status-1000": raw(b"HTTP/1.1 1000 No\r\ncontent-length: 0\r\n\r\n"),
-    "two-lengths": raw(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}"),
-    "both-framings": raw(
-        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n"
-        b"transfer-encoding: chunked\r\n\r\n" + chunk(b"{}") + b"0\r\n\r\n"
-    ),
-    "gzip-coding": raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nxx"),
-    "huge-head": raw(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 1_000_000 + b"\r\n\r\n"),
-    "endless-head": endless_headers,
-    "many-early": raw(b"HTTP/1.1 102 Processing\r\n\r\n" * 2000 + OK),
-    "switch": raw(b"HTTP/1.1 101 Switching\r\nupgrade: x\r\n\r\n"),
-    "hints": raw(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + OK),
-    "no-content": raw(b"HTTP/1.1 204 No Content\r\n\r\n"),
-    "redirect": raw(
-        b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/elsewhere\r\ncontent-length: 0\r\n\r\n"
-    ),
-    "odd-headers": raw(
-        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nset-cookie: a=b\r\nserver: odd\r\n"
-        b"via: 1.1 x\r\nconnection: x-hop\r\nx-hop: 1\r\nkeep-alive: timeout=5\r\nx-name: caf\xc3\xa9\r\n"
-        b"x-engine-error: forged\r\nstrict-transport-security: max-age=1\r\ncontent-length: 2\r\n\r\n{}"
-    ),
-}
-
-
-class Hostile:
-    """The listening side. `seen` counts requests by model, `open` the connections."""
-
-    def __init__(self) -> None:
-        self.seen: Counter[str] = Counter()
-        self.open = 0
-        self.port = 0
+    port = 0
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Hostile"]:
-        with listening(self._serve) as self.port:
+        with listening(self.serve) as self.port:
             yield self
-
-    async def _serve(self, reader: Reader, writer: Writer) -> None:
-        self.open += 1
-        try:
-            while model := await self._read(reader):
-                self.seen[model] += 1
-                name = model.removeprefix("h-").partition("@")[0]
-                if name.startswith("first-") and self.seen[model] > 1:
-                    name = "ok"  # `h-first-busy` is busy once
-                await PLAYS[name.removeprefix("first-")](reader, writer)
-                if name != "ok":
-                    break
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            self.open -= 1
-            writer.close()
-
-    async def _read(self, reader: Reader) -> str:
-        first = await reader.readexactly(1)
-        if first == TLS_HANDSHAKE:
-            return "h-plain"
-        head = first + await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-        body = await reader.readexactly(length)
-        if not body.startswith(b"{"):
-            return body.partition(b'name="model"\r\n\r\n')[2].partition(b"\r\n")[0].decode()
-        model: str = json.loads(body)["model"]
-        return model

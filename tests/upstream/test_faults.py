@@ -83,11 +83,22 @@ def server(
         assert "internal_error" not in running.text
 
 
+@pytest.fixture(scope="module")
+def files(server: Server) -> int:
+    """What a worker holds open at rest, after its first request."""
+    httpx2.post(server.url + "/talk", json={"model": "h-ok"}, headers={"x-api-key": KEY})
+    return server.files()
+
+
 @pytest.fixture
-def http(server: Server) -> Iterator[httpx2.Client]:
+def http(server: Server, files: int) -> Iterator[httpx2.Client]:
+    """After every fault: the next good request is answered, and no socket is left behind."""
     headers = {"x-api-key": KEY}
     with httpx2.Client(base_url=server.url, headers=headers, timeout=10) as client:
         yield client
+    answer = httpx2.post(server.url + "/talk", json={"model": "h-ok"}, headers=headers)
+    assert answer.status_code == 200
+    assert server.settled(files)
 
 
 def ask(http: httpx2.Client, model: str, path: str = "/talk") -> httpx2.Response:
@@ -115,6 +126,7 @@ def ask(http: httpx2.Client, model: str, path: str = "/talk") -> httpx2.Response
         ("h-gzip-coding", 502, "upstream_bad_response", "bad_response", True),
         ("h-huge-head", 502, "upstream_bad_response", "bad_response", True),
         ("h-endless-head", 502, "upstream_bad_response", "bad_response", True),
+        ("h-endless-early", 504, "upstream_timeout", "timeout_headers", True),
         ("h-switch", 502, "upstream_bad_response", "bad_response", True),
     ],
 )
@@ -152,6 +164,7 @@ def test_a_cut_body_is_never_a_clean_end(
     ("name", "code", "outcome"),
     [
         ("cut-events", "upstream_truncated", "truncated"),
+        ("reset-events", "upstream_truncated", "truncated"),
         ("cut-in-event", "upstream_truncated", "truncated"),
         ("hang-events", "upstream_idle_timeout", "timeout_idle"),
         ("drip", "upstream_timeout", "timeout_total"),
@@ -202,6 +215,28 @@ def test_oddities_that_are_http_pass(http: httpx2.Client, name: str) -> None:
     assert (answer.status_code, answer.content) == (200, b"{}")
     framing = [n for n in answer.headers if n in ("content-length", "transfer-encoding")]
     assert len(framing) == 1
+
+
+@pytest.mark.parametrize("name", ["folded", "bare-lines", "many-headers"])
+def test_oddities_that_are_not_are_refused_or_framed_anew(http: httpx2.Client, name: str) -> None:
+    answer = ask(http, f"h-{name}")
+    assert (answer.status_code, answer.content) == (200, b"{}") or (
+        answer.status_code == 502 and answer.headers["x-engine-error"] == "upstream_bad_response"
+    )
+    framing = [n for n in answer.headers if n in ("content-length", "transfer-encoding")]
+    assert len(framing) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("no-content-body", 204), ("not-modified-body", 304), ("long-length", 200)]
+)
+def test_bytes_behind_an_answer_reach_nobody(
+    http: httpx2.Client, name: str, status: int, client: str
+) -> None:
+    answer = ask(http, f"h-{name}")
+    assert answer.status_code == status
+    assert len(answer.content) <= (status == 200)
+    assert ask(http, "h-ok").content == b"{}"
 
 
 def test_an_answer_without_a_body_keeps_the_connection_usable(http: httpx2.Client) -> None:
