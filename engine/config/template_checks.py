@@ -35,12 +35,17 @@ def check_templates(
 
 def _unrenderable(provider: Provider, template: Template) -> Iterator[Problem]:
     """What the literals of the files make of a template that no header or URL can hold."""
-    credentials = {credential.name: "placeholder" for credential in provider.credentials}
-    context = {"variables": provider.sample_variables(), "credentials": credentials, "model": "m"}
-    try:
-        render_now(template, {**context, "endpoint": "e", "request": {"headers": {}}})
-    except UnusableValueError as error:
-        yield Problem("T305", str(error))
+    context = {"variables": provider.sample_variables(), "model": "m", "endpoint": "e"}
+    every = {credential.name: "placeholder" for credential in provider.credentials}
+    needed = {credential.name: "placeholder" for credential in provider.credentials if not credential.optional}  # fmt: skip
+    for credentials in (every, needed):
+        try:
+            render_now(
+                template, {**context, "credentials": credentials, "request": {"headers": {}}}
+            )
+        except UnusableValueError as error:
+            yield Problem("T305", str(error))
+            return
 
 
 def _sources(provider: Provider) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
