@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from schemas/ and docs/codes.md from the catalogue of findings.
+"""Writes configuration.md from schemas/, codes.md from the findings, providers.md from providers.yaml.
 
     python docs/generate.py
 
@@ -12,6 +12,8 @@ from typing import Any
 
 from engine.config.rules import RULES
 from engine.config.schema import read_schema
+from engine.load import load
+from engine.report.routing import counted, view_catalogue
 
 HERE = Path(__file__).parent
 Schema = dict[str, Any]
@@ -49,6 +51,17 @@ A code is never given to another finding.
 """
 
 
+PROVIDERS = f"""{NOTICE}
+
+# Providers of the shipped configuration
+
+Each entry says what it rests on: **sdk**, the provider's own SDK, API specification or server source; **docs**, its
+documentation. An entry in brackets is known at **second-hand** or is a **guess**; it is not enabled until you have
+tried it and removed `enabled: false` in `providers.yaml`. An empty place is not offered, or in a shape that differs from
+what callers send; `providers.yaml` has the reason. `engine routes --providers` prints the same for your own files.
+"""
+
+
 def render_configuration() -> str:
     """The text of docs/configuration.md."""
     return "\n".join([CONFIGURATION, *(_file(name) for name in FILES), _timeouts()])
@@ -66,6 +79,28 @@ def render_codes() -> str:
             if rule.code.startswith(letter)
         )
     return "\n".join(parts)
+
+
+def render_providers() -> str:
+    """The text of docs/providers.md: the shipped providers with the grade of each entry."""
+    view = view_catalogue(load(HERE.parent, {}, 0).config)
+    head = ("provider", *(f"`{name}`" for name in view["endpoints"]), "what it is")
+    rows = [
+        (
+            f"`{p['name']}`",
+            *(_provider_cell(p, name) for name in view["endpoints"]),
+            p["description"].replace("|", "\\|"),
+        )
+        for p in view["providers"]
+    ]
+    lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+    return "\n".join([f"{PROVIDERS}\n{counted(view).capitalize()}.\n", *lines, ""])
+
+
+def _provider_cell(provider: Schema, endpoint: str) -> str:
+    if endpoint in provider["not_enabled"]:
+        return f"({provider['not_enabled'][endpoint]})"
+    return provider["grades"].get(endpoint) or ""
 
 
 def _file(name: str) -> str:
@@ -181,9 +216,10 @@ def _flow(value: Any) -> str:
 
 
 def main() -> None:
-    """Write both files."""
+    """Write all three files."""
     (HERE / "configuration.md").write_text(render_configuration(), "utf-8")
     (HERE / "codes.md").write_text(render_codes(), "utf-8")
+    (HERE / "providers.md").write_text(render_providers(), "utf-8")
 
 
 if __name__ == "__main__":

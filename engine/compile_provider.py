@@ -101,7 +101,7 @@ class _Compiler:
         self, picked: Sequence[model.Variable], values: Sequence[str], provider: model.Provider
     ) -> plan.Provider:
         chosen = {variable.name: value for variable, value in zip(picked, values, strict=True)}
-        unset = {variable.env for variable in picked}
+        unset = {name for variable in picked for name in variable.env[:1]}
         bound = replace(
             self._values,
             variables={**self._values.variables, **chosen},

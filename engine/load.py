@@ -242,9 +242,9 @@ class _Resolver:
             if credential.file is not None:
                 secret = self._file(credential)
             else:
-                secret = self._environ.get(credential.env or "") or None
+                secret = self._first_set(credential.env)
                 if secret is None and not credential.optional:
-                    self._unset(credential.env or "", (*credential.at, "env"))
+                    self._unset(credential.env[0], (*credential.at, "env"))
             if secret is None and credential.required:
                 message = f"provider `{self._provider.name}` has no `{credential.name}`, without which the gateway must not start"
                 self._note("E405", message, (*credential.at, "required"))
@@ -252,12 +252,11 @@ class _Resolver:
                 credentials[credential.name] = secret
         variables: dict[str, str] = {}
         for variable in self._provider.variables:
-            value = self._environ.get(variable.env) if variable.env else None
-            value = value or variable.value
+            value = self._first_set(variable.env) or variable.value
             if value is None:
-                self._unset(variable.env or "", (*variable.at, "env"))
+                self._unset(variable.env[0], (*variable.at, "env"))
             elif variable.choices and value not in variable.choices:
-                self._missing.append(variable.env or variable.name)
+                self._missing.append(next(iter(variable.env), variable.name))
                 message = (
                     f"`{variable.name}` of provider `{self._provider.name}` is none of its choices"
                 )
@@ -269,6 +268,9 @@ class _Resolver:
         self._tell_unrenderable(credentials, variables)
         return Values(credentials, variables, tuple(self._missing))
 
+    def _first_set(self, names: tuple[str, ...]) -> str | None:
+        return next((value for name in names if (value := self._environ.get(name))), None)
+
     def _check_signer(self, credentials: Mapping[str, str]) -> None:
         """What the signer lacks, where no header signs in instead."""
         sign = self._provider.sign
@@ -279,7 +281,8 @@ class _Resolver:
         kind = SIGNERS[sign.signer]
         for credential in self._provider.credentials:
             if credential.name in kind.needs and credential.name not in credentials:
-                self._unset(credential.env or credential.name, (*credential.at, "env"))
+                name, at = next(iter(credential.env), credential.name), (*credential.at, "env")
+                self._unset(name, at if credential.env else credential.at)
         if not _is_installed(kind.package):
             self._missing.append(f"pip install orqen[{kind.extra}]")
             message = f"signer `{sign.signer}` needs `pip install orqen[{kind.extra}]`, so provider `{self._provider.name}` cannot be called"
@@ -301,8 +304,8 @@ class _Resolver:
             if template.uses("variables") <= variables.keys() and url_problem(template, variables):
                 for name in sorted(used):
                     del variables[name]
-                    self._missing.append(from_environ[name].env or "")
-                    message = f"`{from_environ[name].env}` makes no URL that provider `{self._provider.name}` can be called at"
+                    self._missing.append(from_environ[name].env[0])
+                    message = f"`{from_environ[name].env[0]}` makes no URL that provider `{self._provider.name}` can be called at"
                     at = (*from_environ[name].at, "env")
                     self.notes.append(
                         self._subject.at("E403", message, "providers.yaml", at, Place.VALUE)

@@ -251,8 +251,12 @@ class Plan:
 
     def endpoint(self, name: str) -> Endpoint | None:
         """The endpoint called `name`; for commands, not for requests."""
+        return next((e for e in self.every_endpoint() if e.name == name), None)
+
+    def every_endpoint(self) -> list[Endpoint]:
+        """Each endpoint once, however many paths it has; for commands and listings."""
         every = (e for methods in self.endpoints.values() for e in methods.values())
-        return next((e for e in every if e.name == name), None)
+        return list({e.name: e for e in every}.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -368,11 +368,12 @@ def _refuse_taken(host: str, port: int) -> None:
 
 def _mock_environ(config: Config) -> dict[str, str]:
     """Stand-ins for every variable that would otherwise leave a provider unusable."""
-    names: list[str | None] = []
+    names: list[str] = []
     for provider in config.providers:
-        names += [c.env for c in provider.credentials if not c.optional]
-        names += [v.env for v in provider.variables if v.value is None]
-    return {name: MOCK_CREDENTIAL for name in names if name}
+        needed = [c for c in provider.credentials if provider.sign or not c.optional]
+        names += [name for c in needed for name in c.env[:1]]
+        names += [name for v in provider.variables if v.value is None for name in v.env[:1]]
+    return dict.fromkeys(names, MOCK_CREDENTIAL)
 
 
 def _redirected(plan: Plan, port: int) -> Plan:

@@ -1,10 +1,10 @@
 """Fixtures for tests over real sockets: one mock upstream and one gateway for the whole run."""
 
-import re
 from collections.abc import Iterator
 
 import httpx2
 import pytest
+import yaml
 
 from tests.servers import CANARY, KEY, ROOT, Server, gateway, mock_upstream, ship
 
@@ -29,10 +29,21 @@ def mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def canaries() -> dict[str, str]:
-    """Every environment variable that the shipped providers name, each with a unique secret."""
-    names = re.findall(r"env: ([A-Z_0-9]+)", (ROOT / "providers.yaml").read_text("utf-8"))
-    skipped = ("_URL", "_RESOURCE", "_REGION", "_VERSION")
-    return {n: f"{CANARY}-{n.lower()}" for n in names if not n.endswith(skipped)}
+    """Every environment variable that the shipped providers need, secrets each with a unique value."""
+    environ: dict[str, str] = {}
+    for provider in yaml.safe_load((ROOT / "providers.yaml").read_text("utf-8"))[
+        "providers"
+    ].values():
+        for credential in provider["credentials"].values():
+            environ |= {name: f"{CANARY}-{name.lower()}" for name in _names(credential["env"])[:1]}
+        for variable in provider.get("variables", {}).values():
+            if "default" not in variable:
+                environ |= dict.fromkeys(_names(variable["env"])[:1], "of-the-tests")
+    return environ
+
+
+def _names(env: str | list[str]) -> list[str]:
+    return [env] if isinstance(env, str) else env
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("report/__init__", ()),
     ("report/text", ("config/diagnostic", "config/document")),
     ("report/json", ("config/diagnostic", "config/document")),
-    ("report/routing", ("plan",)),
+    ("report/routing", ("plan", "config/model")),
     ("report/route", ("gateway/match", "gateway/errors", "plan", "config/*")),
     ("keys", ("config/model",)),
     ("mock/*", ("mock/*",)),

@@ -62,17 +62,30 @@ def _unknown(kind: str, name: str, file: str, known: Iterable[str]) -> None:
 @DIRECTORY
 @click.option("--endpoint", metavar="NAME", help="Only this endpoint.")
 @click.option("--provider", metavar="NAME", help="Only this provider.")
+@click.option("--providers", is_flag=True, help="What each entry of each provider rests on.")
 @_FORMAT
-def routes(directory: Path, endpoint: str | None, provider: str | None, form: str) -> None:
+def routes(
+    directory: Path,
+    endpoint: str | None,
+    provider: str | None,
+    providers: bool,  # noqa: FBT001 click's
+    form: str,
+) -> None:
     """Show the endpoints, the providers that serve them, and the model rules.
 
     In the table of providers, x is served, ? is served once a variable in its URL is set.
     """
     from engine.report import routing as report  # noqa: PLC0415 reaches the request side
 
-    plan = refuse_errors(load(directory, os.environ, time.time()))
+    loaded = load(directory, os.environ, time.time())
+    plan = refuse_errors(loaded)
+    if providers:
+        catalogue = report.view_catalogue(loaded.config)
+        text = report.render_json(catalogue) if form == "json" else report.text_catalogue(catalogue)
+        click.echo(text, nl=False)
+        return
     if endpoint is not None and plan.endpoint(endpoint) is None:
-        names = [e.name for methods in plan.endpoints.values() for e in methods.values()]
+        names = [e.name for e in plan.every_endpoint()]
         _unknown("endpoint", endpoint, "routes.yaml", names)
     if provider is not None and provider not in plan.providers:
         _unknown("provider", provider, "providers.yaml", plan.providers)

@@ -191,6 +191,7 @@ def _provider(name: str, at: Path, data: dict[str, Any]) -> Provider:
     return Provider(
         name=name,
         at=at,
+        description=data.get("description", ""),
         base_url=data["base_url"],
         variables=_variables(at, data),
         credentials=_credentials(at, data),
@@ -226,7 +227,7 @@ def _credentials(at: Path, data: dict[str, Any]) -> tuple[Credential, ...]:
         Credential(
             key,
             (*at, "credentials", key),
-            env=value.get("env"),
+            env=_several(value.get("env")) or (),
             file=value.get("file"),
             optional=value.get("optional", False),
             required=value.get("required", False),
@@ -263,8 +264,9 @@ def _breaker(data: dict[str, Any]) -> Breaker:
 
 def _variable(name: str, at: Path, data: str | dict[str, Any]) -> Variable:
     if isinstance(data, str):
-        return Variable(name, at, data, None)
-    return Variable(name, at, data.get("default"), data["env"], tuple(data.get("choices", ())))
+        return Variable(name, at, data, ())
+    env = _several(data["env"]) or ()
+    return Variable(name, at, data.get("default"), env, tuple(data.get("choices", ())))
 
 
 def _account(at: Path, data: dict[str, Any]) -> Account:

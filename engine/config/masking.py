@@ -9,7 +9,7 @@ import re
 MAX_KEY = 40
 _WORD = re.compile(r"""[^\s{}\[\],:"'#|]+""")
 _HARMLESS = re.compile(
-    r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"  # OPENAI_API_KEY
+    r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"  # SOME_API_KEY
     r"|[A-Za-z_]{1,12}|[A-Za-z]+(?:[_./]+[A-Za-z]+)*"
     r"|/[A-Za-z0-9_./-]*|//[a-z0-9.-]+(?:/[a-z0-9_./-]*)?"
     r"|[0-9]{1,6}(?:ms|s|m|h|B|KiB|MiB|GiB)?|[-*?&!%@`<>=+]{1,8}(?:[A-Za-z_-]{1,12})?"

@@ -108,11 +108,11 @@ class RoutingTest:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """Where an operator's secret comes from: an environment variable or a file."""
+    """Where an operator's secret comes from: the first variable that is set, or a file."""
 
     name: str
     at: Path
-    env: str | None
+    env: tuple[str, ...]
     file: str | None
     optional: bool
     required: bool = False
@@ -125,7 +125,7 @@ class Variable:
     name: str
     at: Path
     value: str | None
-    env: str | None
+    env: tuple[str, ...]
     choices: tuple[str, ...] = ()
 
 
@@ -182,6 +182,7 @@ class Provider:
 
     name: str
     at: Path
+    description: str
     base_url: str
     variables: tuple[Variable, ...]
     credentials: tuple[Credential, ...]

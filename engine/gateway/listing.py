@@ -61,7 +61,7 @@ def _listed(plan: Plan, caller: Caller) -> Iterator[tuple[str, str]]:
 
 def _can_use(plan: Plan, caller: Caller, name: str) -> bool:
     """Whether some endpoint of the caller's serves the model."""
-    endpoints = {e.name for methods in plan.endpoints.values() for e in methods.values()}
+    endpoints = {endpoint.name for endpoint in plan.every_endpoint()}
     if caller.endpoints is not None:
         endpoints &= caller.endpoints
     return any(plan.decide(endpoint, name).refusal is None for endpoint in endpoints)

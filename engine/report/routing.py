@@ -1,9 +1,11 @@
 """The whole of routing: which provider serves which endpoint, and all model rules."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from engine.config.model import Config
 from engine.plan import Plan
 
 FORMAT_VERSION = "1.0"
@@ -12,8 +14,7 @@ View = dict[str, Any]
 
 def view_routes(plan: Plan, endpoint: str | None = None, provider: str | None = None) -> View:
     """Endpoints, providers and rules, narrowed to one endpoint or provider, as plain data."""
-    every = [e for methods in plan.endpoints.values() for e in methods.values()]
-    endpoints = [e for e in every if endpoint in (None, e.name)]
+    endpoints = [e for e in plan.every_endpoint() if endpoint in (None, e.name)]
     names = {e.name for e in endpoints}
     providers = [
         p for p in plan.providers.values()
@@ -47,6 +48,56 @@ def view_routes(plan: Plan, endpoint: str | None = None, provider: str | None = 
             if rule.provider in chosen and not (rule.endpoints and names.isdisjoint(rule.endpoints))
         ],
     }
+
+
+def view_catalogue(config: Config) -> View:
+    """Every provider with what each of its entries rests on, as plain data."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "endpoints": [endpoint.name for endpoint in config.endpoints],
+        "providers": [
+            {
+                "name": provider.name,
+                "description": provider.description,
+                "grades": {e.name: e.grade for e in provider.endpoints},
+                "not_enabled": {e.name: e.grade for e in provider.not_enabled},
+            }
+            for provider in config.providers
+        ],
+    }
+
+
+def text_catalogue(view: View) -> str:
+    """Providers as rows under the numbers of endpoints, and how many entries there are by grade."""
+    numbers = [str(number) for number in range(1, len(view["endpoints"]) + 1)]
+    rows = [(p["name"], *(_grade(p, name) for name in view["endpoints"])) for p in view["providers"]]
+    tables = [
+        _table(("", "endpoint"), list(zip(numbers, view["endpoints"], strict=True))),
+        _table(("provider", *numbers), rows),
+        "x is served and has no grade; off is known and not enabled",
+        counted(view),
+    ]
+    return "\n\n".join(tables) + "\n"
+
+
+def _grade(provider: View, endpoint: str) -> str:
+    if endpoint in provider["not_enabled"]:
+        return "off"
+    if endpoint in provider["grades"]:
+        return provider["grades"][endpoint] or "x"
+    return "."
+
+
+def counted(view: View) -> str:
+    """How many providers and entries there are: "2 providers, 5 entries: 4 sdk, 1 docs; 1 off"."""
+    served = [grade or "x" for p in view["providers"] for grade in p["grades"].values()]
+    off = [grade or "x" for p in view["providers"] for grade in p["not_enabled"].values()]
+    words = f"{len(view['providers'])} providers, {len(served)} entries: {_by_grade(served)}"
+    return words + (f"; {len(off)} not enabled: {_by_grade(off)}" if off else "")
+
+
+def _by_grade(grades: list[str]) -> str:
+    return ", ".join(f"{count} {grade}" for grade, count in Counter(grades).most_common())
 
 
 def render_json(view: View) -> str:

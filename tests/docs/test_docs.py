@@ -77,7 +77,7 @@ def test_every_fence_is_seen_and_every_link_leads_somewhere(page: Path) -> None:
 
 def test_generated_pages_are_what_the_script_makes() -> None:
     made = runpy.run_path(str(DOCS / "generate.py"))
-    for name in ("configuration", "codes"):
+    for name in ("configuration", "codes", "providers"):
         written = (DOCS / f"{name}.md").read_text("utf-8")
         assert written == made[f"render_{name}"](), f"docs/{name}.md is old; run `make docs`"
 
@@ -185,19 +185,14 @@ def test_no_command_is_spoken_of_that_does_not_exist(text: str) -> None:
 def test_the_table_of_endpoints_is_the_shipped_configuration() -> None:
     loaded = load(ROOT, {}, time.time())
     assert loaded.plan is not None
-    providers = list(loaded.plan.providers)
     shown = {row[0]: row for row in rows(README, "path")}
-    assert len(shown) == len(loaded.plan.endpoints)
-    for path, methods in loaded.plan.endpoints.items():
-        ((method, endpoint),) = methods.items()
-        _, takes, _, served_by = shown[path.decode()]
-        assert method == "POST"
-        assert set(takes.lower().split(" or ")) == endpoint.bodies, path
-        listed = served_by.removeprefix("all but ").split(", ")
-        if served_by.startswith("all but "):
-            listed = [name for name in providers if name not in listed]
-        serving = [n for n, p in loaded.plan.providers.items() if endpoint.name in p.upstreams]
-        assert listed == serving, path
+    assert len(shown) == len(loaded.plan.every_endpoint())
+    for endpoint in loaded.plan.every_endpoint():
+        _, takes, _, served_by = shown[endpoint.path.decode()]
+        assert endpoint.method == "POST"
+        assert set(takes.lower().split(" or ")) == endpoint.bodies, endpoint.name
+        serving = [p for p in loaded.plan.providers.values() if endpoint.name in p.upstreams]
+        assert int(served_by) == len(serving), endpoint.name
 
 
 def test_the_calls_in_the_readme_are_those_that_serve_prints() -> None:

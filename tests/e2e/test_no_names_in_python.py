@@ -22,6 +22,8 @@ ORDINARY = {"completions", "embeddings", "messages", "moderations", "responses",
 DIALECTS = {"openai", "anthropic"}
 DIALECT_HOMES = {"engine/plan.py", "engine/gateway/errors.py"}
 DIALECT_MEMBER = re.compile(r"\bDialect\.(OPENAI|ANTHROPIC)\b")
+# How the keys of services begin, by which a secret in a file is known.
+KEY_STARTS = "sk|pk|rk|gsk|hf|ghp|xai"
 TEXT = re.compile(r"(?i:[rbuf]*)(\"\"\"|'''|\"|')(.*)\1", re.DOTALL)
 
 
@@ -55,7 +57,7 @@ def pattern(words: set[str]) -> re.Pattern[str]:
 
 def anywhere(file: str, source: str, words: set[str]) -> Iterator[Word]:
     """The words in code, comments, text and docstrings alike."""
-    for number, line in enumerate(source.splitlines(), 1):
+    for number, line in enumerate(source.replace(KEY_STARTS, "").splitlines(), 1):
         for found in pattern(words).finditer(DIALECT_MEMBER.sub("Dialect", line)):
             yield Word(file, number, found[1].lower())
 

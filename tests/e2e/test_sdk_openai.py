@@ -323,4 +323,4 @@ def test_every_endpoint_of_the_provider_is_called() -> None:
     """One that is added to providers.yaml needs a case here."""
     shipped = yaml.safe_load((ROOT / "providers.yaml").read_text("utf-8"))
     endpoints = shipped["providers"]["openai"]["endpoints"]
-    assert {f"/v1{path}" for path in endpoints.values()} == {case.path for case in CASES}
+    assert {f"/v1{entry['path']}" for entry in endpoints.values()} == {case.path for case in CASES}
