@@ -51,6 +51,7 @@ def recording() -> Iterator[Recorder]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one segment
 
         def do_POST(self) -> None:
             body = self._chunks() if "transfer-encoding" in self.headers else self._counted()

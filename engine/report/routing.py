@@ -70,7 +70,9 @@ def view_catalogue(config: Config) -> View:
 def text_catalogue(view: View) -> str:
     """Providers as rows under the numbers of endpoints, and how many entries there are by grade."""
     numbers = [str(number) for number in range(1, len(view["endpoints"]) + 1)]
-    rows = [(p["name"], *(_grade(p, name) for name in view["endpoints"])) for p in view["providers"]]
+    rows = [
+        (p["name"], *(_grade(p, name) for name in view["endpoints"])) for p in view["providers"]
+    ]
     tables = [
         _table(("", "endpoint"), list(zip(numbers, view["endpoints"], strict=True))),
         _table(("provider", *numbers), rows),
