@@ -1,7 +1,7 @@
 """The frozen runtime types of one provider; a part of `plan`, from where others import them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -72,21 +72,27 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What is dialled. Made from YAML only: nothing a caller sends can change it."""
+    """What is dialled. Made from YAML only: nothing a caller sends can change it.
+
+    `url` is its text, such as `https://api.example.com`, `authority` the `host` header.
+    """
 
     scheme: str
     host: str
     port: int
+    url: str = field(init=False, compare=False, repr=False)
+    authority: bytes = field(init=False, compare=False, repr=False)
 
-    def __str__(self) -> str:
+    def __post_init__(self) -> None:
+        """Write both texts once, since every request needs them."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         default = {"http": 80, "https": 443}[self.scheme]
-        return f"{self.scheme}://{host}" + (f":{self.port}" if self.port != default else "")
+        authority = host + (f":{self.port}" if self.port != default else "")
+        object.__setattr__(self, "url", f"{self.scheme}://{authority}")
+        object.__setattr__(self, "authority", authority.encode("ascii"))
 
-    @property
-    def authority(self) -> bytes:
-        """The `host` header."""
-        return str(self).partition("//")[2].encode("ascii")
+    def __str__(self) -> str:
+        return self.url
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ OWNERS = {
     "granian": {"serve"},
     "watchfiles": {"reload"},
     "httpx2": {"upstream/httpx_client"},
-    "msgspec": {"gateway/json_body"},
+    "msgspec": {"gateway/json_body", "gateway/access"},
     "multipart": {"gateway/form_body"},
     "click": {m for m in MODULES if m.startswith("cli/")},
 }

@@ -4,15 +4,38 @@ No bodies, no secrets, no raw paths. A log that cannot be written never fails a 
 lost is counted.
 """
 
-import json
+import asyncio
+import os
 import sys
+import threading
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from time import monotonic
+from time import monotonic, time_ns
 from typing import TextIO
 
+import msgspec
+
 from engine.gateway.match import Target
+
+FLUSH_SECONDS = 0.05
+CLOSE_SECONDS = 1.0
+MAX_WAITING = 20_000  # lines; about 10 MB
+PIPE_BYTES = 4096  # what a pipe takes at once and in one piece (POSIX, PIPE_BUF)
+
+_encode = msgspec.json.Encoder().encode
+
+
+_random: list[str] = []
+
+
+def new_id() -> str:
+    """An id for a request that nobody can guess; randomness is fetched for many at a time."""
+    if not _random:
+        block = os.urandom(12 * 256).hex()
+        _random.extend(block[start : start + 24] for start in range(0, len(block), 24))
+    return "req_" + _random.pop()
 
 
 @dataclass(slots=True)
@@ -52,10 +75,12 @@ class Record:
         places = " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in reversed(frames))
         self.exception = f"{kind.__name__ if kind else 'Exception'} at {places}"
 
-    def line(self, ended: float) -> str:
+    def line(self, ended: float, now: str) -> bytes:
         """The record as JSON; absent values are null, times are milliseconds."""
+        started = self.started
+        first, called = self.first_byte, self.called
         entry: dict[str, object] = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "time": now,
             "request_id": self.request_id,
             "key": self.key,
             "endpoint": self.endpoint,
@@ -69,31 +94,111 @@ class Record:
             "attempts": self.attempts,
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
-            "ms_first_byte": self._since(self.first_byte),
-            "ms_total": self._since(ended),
-            "ms_engine": self._since(self.called, self.waited),
+            "ms_first_byte": None if first is None else round((first - started) * 1000, 2),
+            "ms_total": round((ended - started) * 1000, 2),
+            "ms_engine": None
+            if called is None
+            else round((called - started - self.waited) * 1000, 2),
         }
         if self.tried:
             entry["tried"] = self.tried
         if self.exception:
             entry["exception"] = self.exception
-        return json.dumps(entry) + "\n"
-
-    def _since(self, moment: float | None, less: float = 0.0) -> float | None:
-        return None if moment is None else round((moment - self.started - less) * 1000, 2)
+        return _encode(entry) + b"\n"
 
 
 class AccessLog:
-    """Writes records to a stream; `dropped` counts those it could not write."""
+    """Writes records to a stream, in batches and from a thread of its own.
+
+    A request only adds its line; a reader of the log that is slow, or stops, costs lines and no
+    request. `dropped` counts the lines that were lost.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._lines: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._batch: list[bytes] = []
+        self._filled = threading.Event()
+        self._idle = threading.Event()
+        self._idle.set()
+        self._second = 0
+        self._second_text = ""
+        self._thread_runs = False
+        self._told = 0
         self.dropped = 0
 
     def write(self, record: Record) -> None:
-        """Write one record now."""
-        try:
-            self._stream.write(record.line(monotonic()))
-            self._stream.flush()
-        except (OSError, ValueError):
+        """Take one record; it is written within FLUSH_SECONDS, or lost if too many wait."""
+        if len(self._lines) >= MAX_WAITING:
             self.dropped += 1
+            return
+        self._lines.append(record.line(monotonic(), self._now()))
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(FLUSH_SECONDS, self._flush)
+
+    def close(self) -> None:
+        """Write what waits, for a moment at most."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._idle.wait(CLOSE_SECONDS) and self._lines:
+            self._hand_over()
+            self._idle.wait(CLOSE_SECONDS)
+
+    def _now(self) -> str:
+        second, rest = divmod(time_ns(), 1_000_000_000)
+        if second != self._second:
+            self._second = second
+            self._second_text = datetime.fromtimestamp(second, UTC).isoformat()[:19]
+        return f"{self._second_text}.{rest // 1_000_000:03}+00:00"
+
+    def _flush(self) -> None:
+        """Hand over what waits, unless the last batch is still being written."""
+        self._timer = None
+        if self._idle.is_set():
+            self._hand_over()
+        else:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(FLUSH_SECONDS, self._flush)
+
+    def _hand_over(self) -> None:
+        if not self._thread_runs:
+            self._thread_runs = True
+            threading.Thread(target=self._write_batches, daemon=True).start()
+        if self.dropped != self._told:
+            words = f"engine: {self.dropped - self._told} access records were lost\n"
+            self._lines.append(words.encode())
+            self._told = self.dropped
+        self._batch, self._lines = self._lines, []
+        self._idle.clear()
+        self._filled.set()
+
+    def _write_batches(self) -> None:
+        while self._filled.wait():
+            self._filled.clear()
+            for piece in _pieces(self._batch):
+                self._write(piece)
+            self._idle.set()
+
+    def _write(self, piece: bytes) -> None:
+        """Write past the text layer, whose lock the rest of the process may want."""
+        try:
+            fd = self._stream.fileno()
+            while piece:
+                piece = piece[os.write(fd, piece) :]
+        except (OSError, ValueError):
+            self.dropped += piece.count(b"\n")
+
+
+def _pieces(lines: list[bytes]) -> Iterator[bytes]:
+    """Whole lines together, each piece small enough that a pipe keeps it in one."""
+    piece: list[bytes] = []
+    size = 0
+    for line in lines:
+        if piece and size + len(line) > PIPE_BYTES:
+            yield b"".join(piece)
+            piece, size = [], 0
+        piece.append(line)
+        size += len(line)
+    yield b"".join(piece)

@@ -1,40 +1,22 @@
-"""The ASGI callable: reads a request, drives match -> exchange -> relay, writes the access record.
-
-One Gateway serves one Plan in one worker. Every way a request can end passes through `Call.run`:
-an answer of the upstream, one of the engine's own errors, or a caller who left.
-"""
+"""The ASGI callable: one Gateway serves one Plan in one worker, each request as a Call."""
 
 import asyncio
 import json
-import secrets
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import aclosing
-from functools import partial
+from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any
 
-from engine.gateway.access import AccessLog, Record
+from engine.gateway.access import AccessLog
 from engine.gateway.accounts import Forms
-from engine.gateway.auth import authenticate
-from engine.gateway.body import CallerGone, Intake, Receive
-from engine.gateway.deadline import Deadline
-from engine.gateway.errors import GatewayError, error_body, error_event, error_headers
-from engine.gateway.exchange import Why, error_of
-from engine.gateway.failover import Talk, converse, in_turn
-from engine.gateway.framing import Send, answer, check_framing, id_headers, response_head
-from engine.gateway.headers import Pairs
+from engine.gateway.body import Receive
+from engine.gateway.call import Call, Means, Scope
+from engine.gateway.framing import Send, answer
 from engine.gateway.health import Health
-from engine.gateway.inbound import Inbound, model_of, read_inbound
-from engine.gateway.listing import render_listing, shape_of
-from engine.gateway.match import Target, find_endpoint, find_target
-from engine.gateway.outbound import Outbound
-from engine.plan import Caller, Dialect, Endpoint, Plan
-from engine.upstream import Attempt, Client, Failure, Reply, UpstreamError
+from engine.plan import Plan
+from engine.upstream import Client
 from engine.upstream.limiter import Limiter
 from engine.upstream.signing import Signers
 
-Scope = Mapping[str, Any]
+TICK_SECONDS = 0.05  # how often the gateway looks at deadlines and at who has left
 
 
 class Gateway:
@@ -49,10 +31,15 @@ class Gateway:
     ) -> None:
         self.plan = plan
         self.clients = clients
-        self.forms = Forms()
-        self.signers = Signers()
-        self.limiters = {p.name: Limiter(p.limits) for p in plan.providers.values()}
-        self.health = {p.name: Health(p.breaker, p.retry) for p in plan.providers.values()}
+        self._means = Means(
+            plan,
+            clients,
+            {p.name: Limiter(p.limits) for p in plan.providers.values()},
+            {p.name: Health(p.breaker, p.retry) for p in plan.providers.values()},
+            Forms(),
+            Signers(),
+        )
+        self._timer: asyncio.TimerHandle | None = None
         self.about: Mapping[str, object] = {}  # what the probes tell beside status and config
         self.calls: set[Call] = set()
         self._emptied = asyncio.Event()
@@ -70,8 +57,10 @@ class Gateway:
             body = json.dumps(told).encode()
             await answer(send, status, [(b"content-type", b"application/json")], body)
             return
-        call = Call(self, scope, receive, send)
+        call = Call(self._means, scope, receive, send)
         self.calls.add(call)
+        if self._timer is None:
+            self._look()
         try:
             await call.run()
         finally:
@@ -79,6 +68,14 @@ class Gateway:
             self._log.write(call.record)
             if self._retiring and not self.calls:
                 self._emptied.set()
+
+    def _look(self) -> None:
+        """Look at every request under way, and again soon if there is any."""
+        now = monotonic()
+        for call in tuple(self.calls):
+            call.look(now)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(TICK_SECONDS, self._look) if self.calls else None
 
     def cut(self) -> None:
         """End every request under way: the server stops."""
@@ -99,302 +96,3 @@ class Gateway:
 
     def _readiness(self) -> tuple[int, str]:
         return (503, "draining") if self._is_draining() else (200, "ready")
-
-
-class Call:
-    """One request, from its head to its record."""
-
-    def __init__(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
-        self._gateway = gateway
-        self._plan = gateway.plan
-        self._scope = scope
-        self._receive = receive
-        self._send = send
-        self._headers: Pairs = scope["headers"]
-        self._dialect = Dialect.OPENAI
-        self._task = asyncio.current_task()
-        self._watch: asyncio.Task[None] | None = None
-        self._caller_gone = False
-        self._is_cut = False
-        self._started = False
-        self._can_take_event = False
-        self.record = Record(request_id="req_" + secrets.token_hex(12))
-
-    async def run(self) -> None:
-        """Serve the request and turn whatever happens into an answer and an outcome."""
-        inbound: Inbound | None = None
-        try:
-            if self._scope["method"] == "GET" and await self._answer_listing():
-                return
-            endpoint, caller = self._admit()
-            inbound = await self._read(endpoint)
-            await self._serve(endpoint, caller, inbound)
-        except GatewayError as error:
-            await self._fail(error)
-        except CallerGone:
-            # Left, or sent framing that cannot be read: one who still listens is owed an answer.
-            self.record.outcome = "client_cancelled"
-            await self._fail(GatewayError("invalid_request", "the body broke off before its end"))
-        except asyncio.CancelledError:
-            await self._end_cancelled()
-        except Exception:  # noqa: BLE001 the outermost frame: a bug becomes a 500 with an id
-            self.record.note_bug()
-            self.record.outcome = "internal_error"
-            words = f"the gateway failed; its log has the details under {self.record.request_id}"
-            await self._fail(GatewayError("internal_error", words))
-        finally:
-            if self._watch is not None:
-                self._watch.cancel()
-            if inbound is not None:
-                self.record.bytes_in = inbound.received
-                inbound.close()
-
-    def cut(self) -> None:
-        """End this request because the server stops."""
-        if self._task is not None and not self._caller_gone:
-            self._is_cut = True
-            self._task.cancel()
-
-    async def _end_cancelled(self) -> None:
-        """A cancellation by the watch or by `cut` ends here; one from outside goes on."""
-        if self._task is None or not (self._caller_gone or self._is_cut):
-            self.record.outcome = "server_cancelled"
-            raise asyncio.CancelledError
-        self._task.uncancel()
-        if self._caller_gone:
-            self.record.outcome = "client_cancelled"
-            return
-        self.record.outcome = "server_cancelled"
-        error = GatewayError("server_shutting_down", "the gateway is shutting down")
-        if self._started and self._can_take_event:
-            await self._send_event(error)
-        await self._fail(error)
-
-    # -- what the caller may do ------------------------------------------------------------------
-
-    def _admit(self) -> tuple[Endpoint, Caller]:
-        """Path, key and permissions, with the body still unread.
-
-        The path comes first only to know which envelope a refusal of the key needs; what is wrong
-        with the path is told to holders of a key alone.
-        """
-        found: Endpoint | GatewayError
-        try:
-            found = find_endpoint(self._plan, self._scope["method"], self._scope["raw_path"])
-            self._dialect = found.dialect
-            self.record.endpoint = found.name
-        except GatewayError as error:
-            found = error
-        caller = authenticate(self._headers, self._plan.callers, time.time())
-        self.record.key = caller.name
-        check_framing(self._headers)
-        if isinstance(found, GatewayError):
-            raise found
-        if caller.endpoints is not None and found.name not in caller.endpoints:
-            words = f"this API key may not use endpoint `{found.name}`"
-            raise GatewayError("not_allowed", words)
-        return found, caller
-
-    async def _answer_listing(self) -> bool:
-        """Answer with the models there are, if that is what the path asks for."""
-        listing = self._plan.listing
-        asked = None if listing is None else listing.asked(self._scope["raw_path"])
-        if listing is None or asked is None:
-            return False
-        self._dialect = shape_of(listing, self._headers)
-        caller = authenticate(self._headers, self._plan.callers, time.time())
-        self.record.key = caller.name
-        check_framing(self._headers)
-        body = render_listing(self._plan, caller, self._dialect, asked)
-        self.record.status, self.record.outcome, self.record.bytes_out = 200, "ok", len(body)
-        headers = [(b"content-type", b"application/json"), *id_headers(self.record.request_id)]
-        await answer(self._send, 200, headers, body)
-        return True
-
-    async def _read(self, endpoint: Endpoint) -> Inbound:
-        """The body, far enough to route it; from its end on the caller is watched."""
-        begun = monotonic()
-        intake = Intake(self._receive, endpoint.max_body, endpoint.caller_idle, endpoint.name)
-        inbound = await read_inbound(endpoint, self._headers, intake, self._plan.caller_fields)
-        self.record.waited = monotonic() - begun
-        if inbound.complete:
-            self._start_watch()
-        return inbound
-
-    def _start_watch(self) -> None:
-        self._watch = asyncio.ensure_future(self._watch_caller())
-
-    async def _watch_caller(self) -> None:
-        """Cancel the request when the caller leaves; nothing but `receive` tells."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._caller_gone = True
-        if self._task is not None:
-            self._task.cancel()
-
-    # -- the exchange with the provider ----------------------------------------------------------
-
-    async def _serve(self, endpoint: Endpoint, caller: Caller, inbound: Inbound) -> None:
-        model, is_named = model_of(inbound, endpoint)
-        self.record.model = model
-        if not caller.may_use_model(model):
-            raise GatewayError("not_allowed", "this API key may not use this model", param="model")
-        target = find_target(self._plan, endpoint, model)
-        prepare = partial(self._outbound, (endpoint, caller), inbound, is_named)
-        why: Why | None
-        if target.provider.is_plain and not target.rule.ways:
-            why = await self._attempt(prepare(target), inbound, None)
-        else:
-            targets = in_turn(self._plan, endpoint, target, caller.name, self._headers, inbound)
-            self.record.note_target(target)
-            talk = Talk(targets, self._gateway.health)
-            why = await converse(
-                talk, lambda to: self._attempt(prepare(to), inbound, talk), self.record
-            )
-        if why is not None:
-            self.record.outcome = why.outcome if isinstance(why, Failure) else "unavailable"
-            raise error_of(why, self.record.provider or "")
-
-    def _outbound(
-        self,
-        routed: tuple[Endpoint, Caller],
-        inbound: Inbound,
-        named: bool,  # noqa: FBT001 bound by partial
-        target: Target,
-    ) -> Outbound:
-        """What goes to `target`, by the account and the picks of this caller."""
-        self.record.note_target(target)
-        provider = target.provider
-        if provider.accounts or provider.choices is not None:
-            provider = self._gateway.forms.choose(target, routed[1].name, inbound, self._headers)
-        return Outbound(routed[0], target, self._scope, is_named=named, provider=provider)
-
-    async def _attempt(
-        self, outbound: Outbound, inbound: Inbound, talk: Talk | None
-    ) -> Failure | None:
-        """One attempt in a slot of the provider; relays the answer if there is one."""
-        attempt = outbound.attempt(inbound)
-        limiter = self._gateway.limiters[outbound.target.provider.name]
-        self.record.attempts += 1
-        queued = monotonic()
-        try:
-            await limiter.acquire()
-        except UpstreamError as error:
-            return error.failure
-        self.record.waited += monotonic() - queued
-        try:
-            if outbound.sign is not None:
-                attempt = await self._gateway.signers.sign(outbound.sign, attempt)
-            return await self._exchange(attempt, outbound, talk)
-        except UpstreamError as error:  # of the signer; the exchange keeps its own
-            return error.failure
-        finally:
-            limiter.release()
-
-    async def _exchange(
-        self, attempt: Attempt, outbound: Outbound, talk: Talk | None
-    ) -> Failure | None:
-        """Send, wait for the head, relay the body: each phase within its time."""
-        timeouts = outbound.timeouts
-        deadline = Deadline(timeouts.total)
-        self.record.called = monotonic()
-        failure: Failure | None
-        is_kept = isinstance(attempt.body, bytes)
-        try:
-            async with deadline:
-                deadline.allow(timeouts.connect + timeouts.first_byte, Failure.FIRST_BYTE_TIMEOUT)
-                if not isinstance(attempt.body, bytes):
-                    attempt = attempt.with_body(self._uploading(attempt.body, deadline, outbound))
-                reply = await self._gateway.clients[outbound.target.provider.client].send(attempt)
-                try:
-                    if talk is None or talk.is_wanted(reply, is_kept=is_kept):
-                        await self._relay(reply, deadline, outbound)
-                finally:
-                    await reply.close()
-            return None
-        except UpstreamError as error:
-            failure = error.failure
-        except TimeoutError:
-            failure = deadline.failure
-        if not self._started:
-            return failure
-        await self._break_off(failure, outbound.target.provider.name)
-        if talk is not None:
-            talk.tell(failure)
-        return None
-
-    async def _uploading(
-        self, pieces: AsyncIterator[bytes], deadline: Deadline, outbound: Outbound
-    ) -> AsyncIterator[bytes]:
-        """A body in pieces: the provider's time to answer begins when the last one has left."""
-        timeouts = outbound.timeouts
-        async for piece in pieces:
-            deadline.allow(timeouts.idle, Failure.IDLE_TIMEOUT)
-            yield piece
-            deadline.allow(timeouts.total, None)  # the intake has its own patience with the caller
-        deadline.allow(timeouts.first_byte, Failure.FIRST_BYTE_TIMEOUT)
-        if self._watch is None:
-            self._start_watch()
-
-    async def _relay(self, reply: Reply, deadline: Deadline, outbound: Outbound) -> None:
-        """The answer, piece by piece, as it arrives."""
-        timeouts = outbound.timeouts
-        self.record.status = reply.status
-        self.record.first_byte = monotonic()
-        head = response_head(reply.headers, reply.length, self.record.request_id)
-        headers, length, self._can_take_event = head
-        deadline.allow(timeouts.caller_idle, None)
-        await self._send(
-            {"type": "http.response.start", "status": reply.status, "headers": headers}
-        )
-        self._started = True
-        if not self._can_take_event:  # the server holds the head of all but event streams back
-            await self._send_piece(b"")
-        async with aclosing(reply.pieces()) as pieces:
-            deadline.allow(timeouts.idle, Failure.IDLE_TIMEOUT)
-            async for piece in pieces:
-                deadline.allow(timeouts.caller_idle, None)
-                await self._send_piece(piece)
-                deadline.allow(timeouts.idle, Failure.IDLE_TIMEOUT)
-        if length is not None and self.record.bytes_out != length:
-            raise UpstreamError(Failure.TRUNCATED)
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-        self.record.outcome = "ok"
-
-    async def _send_piece(self, piece: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
-        self.record.bytes_out += len(piece)
-
-    # -- how a request ends badly ----------------------------------------------------------------
-
-    async def _break_off(self, failure: Failure | None, provider: str) -> None:
-        """End a started answer so that nobody takes it for whole.
-
-        A stream gets the dialect's error event. Anything else is cut: returning without a final
-        message makes the server close the connection.
-        """
-        self.record.outcome = failure.outcome if failure else "client_stalled"
-        if failure is None:
-            return
-        self.record.error = failure.code
-        if self._can_take_event:
-            await self._send_event(error_of(failure, provider))
-
-    async def _send_event(self, error: GatewayError) -> None:
-        event = error_event(error, self._dialect, self.record.request_id)
-        await self._send({"type": "http.response.body", "body": event, "more_body": False})
-
-    async def _fail(self, error: GatewayError) -> None:
-        """Answer one of the engine's own errors."""
-        self.record.error = error.code
-        if self._started:
-            return
-        self.record.status = error.kind.status
-        request_id = self.record.request_id.encode("ascii")
-        headers = [
-            (b"content-type", b"application/json"),
-            *error_headers(error, self._dialect, request_id),
-        ]
-        body = error_body(error, self._dialect, self.record.request_id)
-        self.record.bytes_out = len(body)
-        await answer(self._send, error.kind.status, headers, body)

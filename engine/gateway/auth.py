@@ -34,8 +34,7 @@ def authenticate(headers: Headers, callers: Mapping[bytes, Caller] | None, now: 
         )
     digests = [hashlib.sha256(_token(name, value)).digest() for name, value in presented]
     found = {digest for digest in digests if digest in callers}
-    repeated = len({name for name, _ in presented}) != len(presented)
-    if len(found) != 1 or repeated:
+    if len(found) != 1 or len(dict(presented)) != len(presented):
         raise GatewayError("invalid_api_key", "the API key is not valid for this gateway")
     caller = callers[found.pop()]
     if caller.expires is not None and caller.expires <= now:

@@ -1,11 +1,12 @@
 """Takes a request body from the caller: bounded in size, in pieces and in time."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from time import monotonic
 from typing import Any
 
+from engine.gateway.deadline import Deadline
 from engine.gateway.errors import GatewayError
+from engine.plan import Endpoint
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -24,11 +25,12 @@ class CallerGone(Exception):  # noqa: N818 an event, not an error
 class Intake:
     """The body of one request, piece by piece. `received` counts its bytes so far."""
 
-    def __init__(self, receive: Receive, limit: int, idle: float, endpoint: str) -> None:
+    def __init__(self, receive: Receive, endpoint: Endpoint, deadline: Deadline) -> None:
         self._receive = receive
-        self._limit = limit
-        self._idle = idle
-        self._endpoint = endpoint
+        self._limit = endpoint.max_body
+        self._idle = endpoint.caller_idle
+        self._endpoint = endpoint.name
+        self._deadline = deadline
         self._pieces = 0
         self._started = monotonic()
         self.received = 0
@@ -44,14 +46,11 @@ class Intake:
 
         Raises:
             CallerGone: the caller left before the end of the body.
-            GatewayError: `request_too_large`, `bad_chunking` or `request_timeout`.
+            GatewayError: `request_too_large`, `bad_chunking`, or by the deadline `request_timeout`.
         """
         while not self.complete:
-            try:
-                async with asyncio.timeout(self._idle):
-                    message = await self._receive()
-            except TimeoutError:
-                raise self._too_slow() from None
+            self._deadline.allow(self._idle, self._too_slow)
+            message = await self._receive()
             if message["type"] != "http.request":
                 raise CallerGone
             data: bytes = message.get("body", b"")
@@ -70,10 +69,12 @@ class Intake:
 
     def _account(self, size: int) -> None:
         self.received += size
+        if self.complete and self.received <= self._limit:
+            return
         self._pieces += 1
         if self.received > self._limit:
             raise self._too_large()
-        if self.complete or self._pieces < FREE_PIECES:
+        if self._pieces < FREE_PIECES:
             return
         if self.received < self._pieces * LEAST_PIECE:
             raise GatewayError("bad_chunking", "the body comes in too many tiny chunks")

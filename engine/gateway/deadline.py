@@ -1,41 +1,57 @@
-"""One timer for a whole exchange: each phase sets how long it may take and what a timeout means."""
+"""How long each phase of a request may take, without a timer for each.
+
+A phase only sets a time; the gateway looks at the times of all requests several times a second.
+"""
 
 import asyncio
+from collections.abc import Callable
+from time import monotonic
 from types import TracebackType
+from typing import Any
 
-from engine.upstream import Failure
+NEVER = float("inf")
 
 
 class Deadline:
-    """`async with` it around an exchange; TimeoutError comes out when a phase takes too long.
+    """`with` it around phases of `task`; what `allow` named comes out of a late one."""
 
-    `failure` then says which phase it was; None stands for a caller who stopped reading.
-    """
+    __slots__ = ("_end", "_is_over", "_late", "_task", "when")
 
-    def __init__(self, total: float) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._end = self._loop.time() + total
-        self._timer = asyncio.timeout_at(self._end)
-        self.failure: Failure | None = Failure.TOTAL_TIMEOUT
+    def __init__(self, task: asyncio.Task[Any] | None) -> None:
+        self._task = task
+        self._end: tuple[float, Callable[[], Exception]] | None = None
+        self._is_over = False
+        self._late: Callable[[], Exception] = TimeoutError
+        self.when = NEVER
 
-    async def __aenter__(self) -> "Deadline":
-        await self._timer.__aenter__()
-        return self
+    def limit(self, seconds: float, late: Callable[[], Exception]) -> None:
+        """Whatever the phases are, all of them together take at most `seconds`."""
+        self._end = (monotonic() + seconds, late)
 
-    async def __aexit__(
+    def allow(self, seconds: float, late: Callable[[], Exception]) -> None:
+        """Start a phase of at most `seconds`; `late` makes what is raised when it takes longer."""
+        self.when, self._late = monotonic() + seconds, late
+        if self._end is not None and self._end[0] <= self.when:
+            self.when, self._late = self._end
+
+    def look(self, now: float) -> None:
+        """Interrupt the task if its phase has taken too long."""
+        if now > self.when and self._task is not None:
+            self.when, self._is_over = NEVER, True
+            self._task.cancel()
+
+    def __enter__(self) -> None:
+        """Nothing is allowed or forbidden before the first `allow`."""
+
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._timer.__aexit__(kind, error, traceback)
-
-    def allow(self, seconds: float, failure: Failure | None) -> None:
-        """Start a phase of at most `seconds`, within the total."""
-        when = self._loop.time() + seconds
-        if when < self._end:
-            self.failure = failure
-            self._timer.reschedule(when)
-        else:
-            self.failure = Failure.TOTAL_TIMEOUT
-            self._timer.reschedule(self._end)
+        self.when, self._end = NEVER, None
+        if self._is_over and self._task is not None:
+            self._is_over = False
+            self._task.uncancel()
+            if kind is not None and issubclass(kind, asyncio.CancelledError):
+                raise self._late() from None

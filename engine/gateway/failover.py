@@ -52,7 +52,7 @@ class Talk:
 
     def is_wanted(self, reply: Reply, *, is_kept: bool) -> bool:
         """Whether an answer whose head has come is the one to pass on."""
-        fields = {name.lower(): value for name, value in reply.headers}
+        fields = dict(reply.headers)
         self.status = reply.status
         wait = retry_after(fields.get(b"retry-after"), time())
         self.tell(Head(reply.status, wait, is_kept=is_kept))

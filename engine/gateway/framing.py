@@ -18,11 +18,13 @@ def check_framing(headers: Pairs) -> None:
     Raises:
         GatewayError: `invalid_request`.
     """
-    hosts = [value for name, value in headers if name == b"host"]
-    if len(hosts) != 1 or not _HOST.fullmatch(hosts[0]):
+    fields = dict(headers)
+    is_once = len(fields) == len(headers) or [n for n, _ in headers].count(b"host") == 1
+    if not is_once or not _HOST.fullmatch(fields.get(b"host", b"")):
         raise GatewayError("invalid_request", "a request needs exactly one `host` header")
-    for name, value in headers:
-        if name == b"transfer-encoding" and value.lower() != b"chunked":
+    if b"transfer-encoding" in fields:
+        codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+        if any(coding != b"chunked" for coding in codings):
             raise GatewayError("invalid_request", "the only transfer coding here is `chunked`")
 
 

@@ -33,21 +33,23 @@ _NEVER_DOWN = HOP_BY_HOP | {
     b"strict-transport-security",
 }
 _OWN = b"x-engine-"
+# What is known of names that upstreams have sent: they are few, and asked about all the time.
+_COMES_DOWN: dict[bytes, bool] = {}
+_MAX_KNOWN = 4096
 
 
 def request_headers(received: Pairs, provider: Provider) -> Pairs:
     """The caller's headers that `provider` may see, in their order."""
-    dropped = _connection_listed(received)
-    return [
-        (name, value)
-        for name, value in received
-        if name not in dropped
-        and (
-            name in _ALWAYS_UP
-            or name in provider.forward
-            or (provider.forward_prefixes and name.startswith(provider.forward_prefixes))
-        )
+    forward, prefixes = provider.forward, provider.forward_prefixes
+    passed = [
+        pair
+        for pair in received
+        if pair[0] in _ALWAYS_UP
+        or pair[0] in forward
+        or (prefixes and pair[0].startswith(prefixes))
     ]
+    dropped = _connection_listed(received)
+    return [pair for pair in passed if pair[0] not in dropped] if dropped else passed
 
 
 def with_defaults(forwarded: Pairs, defaults: Iterable[tuple[bytes, bytes]]) -> Pairs:
@@ -76,27 +78,29 @@ def upstream_headers(
                 continue
             value = text.encode("ascii")
         injected.append((header.name, value))
-    names = {name for name, _ in injected}
-    encoding = received.get(b"accept-encoding", b"identity")
-    return [
-        *((name, value) for name, value in forwarded if name not in names),
-        (b"accept-encoding", encoding),
-        *injected,
-    ]
+    names = dict(injected)
+    headers = [pair for pair in forwarded if pair[0] not in names]
+    headers.append((b"accept-encoding", received.get(b"accept-encoding", b"identity")))
+    return headers + injected
 
 
-def response_headers(received: Iterable[tuple[bytes, bytes]]) -> Pairs:
-    """The upstream's headers as the caller gets them, names in lower case."""
-    pairs = [(name.lower(), value) for name, value in received]
-    dropped = _NEVER_DOWN | _connection_listed(pairs)
-    return [
-        (name, value) for name, value in pairs if name not in dropped and not name.startswith(_OWN)
-    ]
+def response_headers(received: Pairs) -> Pairs:
+    """The upstream's headers as the caller gets them; names are in lower case on both sides."""
+    dropped = _connection_listed(received)
+    try:
+        passed = [pair for pair in received if _COMES_DOWN[pair[0]]]
+    except KeyError:
+        if len(_COMES_DOWN) > _MAX_KNOWN:
+            _COMES_DOWN.clear()
+        for name, _ in received:
+            _COMES_DOWN[name] = name not in _NEVER_DOWN and not name.startswith(_OWN)
+        passed = [pair for pair in received if _COMES_DOWN[pair[0]]]
+    return [pair for pair in passed if pair[0] not in dropped] if dropped else passed
 
 
-def _connection_listed(pairs: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
+def _connection_listed(pairs: Pairs) -> frozenset[bytes]:
     """The names that `connection` declares hop-by-hop."""
     listed = [value for name, value in pairs if name == b"connection"]
-    if not listed:
+    if not listed or listed == [b"keep-alive"]:
         return frozenset()
     return frozenset(name.strip().lower() for name in b",".join(listed).split(b","))

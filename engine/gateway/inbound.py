@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Mapping, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from engine.gateway.body import Intake
@@ -181,20 +182,25 @@ async def read_inbound(
     return FormInbound(form, intake, None if length is None else int(length))
 
 
+@lru_cache(maxsize=256)
+def _kind_of(content_type: bytes) -> str | None:
+    """What body a content-type stands for; callers send the same few."""
+    media, _, parameters = content_type.decode("latin-1").partition(";")
+    media = media.strip().lower()
+    if media == "multipart/form-data":
+        return "form"
+    if media != "application/json" and not re.fullmatch(r"application/[a-z0-9.-]+\+json", media):
+        return None
+    charset = re.search(r"charset\s*=\s*\"?([^\s;\"]+)", parameters, re.IGNORECASE)
+    return "json" if charset is None or charset[1].lower() in ("utf-8", "utf8") else None
+
+
 def _body_kind(endpoint: Endpoint, headers: Pairs) -> str:
     """`json` or `form`, chosen by content-type alone."""
     types = [value for name, value in headers if name == b"content-type"]
     if not types and endpoint.method in _BODYLESS:
         return "json"
-    media, _, parameters = (types[0] if len(types) == 1 else b"").decode("latin-1").partition(";")
-    media = media.strip().lower()
-    kind = None
-    if media == "application/json" or re.fullmatch(r"application/[a-z0-9.-]+\+json", media):
-        charset = re.search(r"charset\s*=\s*\"?([^\s;\"]+)", parameters, re.IGNORECASE)
-        if charset is None or charset[1].lower() in ("utf-8", "utf8"):
-            kind = "json"
-    elif media == "multipart/form-data":
-        kind = "form"
+    kind = _kind_of(types[0]) if len(types) == 1 else None
     if kind is None or kind not in endpoint.bodies:
         names = {"json": "application/json in UTF-8", "form": "multipart/form-data"}
         wanted = " or ".join(names[body] for body in sorted(endpoint.bodies, reverse=True))

@@ -16,6 +16,9 @@ from engine.plan import BodyEdits
 
 _TOP_LEVEL = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_NEXT_KEY = re.compile(rb'[ \t\r\n]*,?[ \t\r\n]*"([^"\\]*)"[ \t\r\n]*:[ \t\r\n]*')
+_END = re.compile(rb"[ \t\r\n]*\}[ \t\r\n]*")
+SMALL = 16 * 1024  # bytes; up to here counting is faster than walking
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 _COMMA_AFTER = re.compile(rb"[ \t\r\n]*,")
 _BRACKETS = (b"{", 1), (b"[", 1), (b"}", -1), (b"]", -1)
@@ -112,11 +115,16 @@ class JsonBody:
     def _key_span(self, name: str) -> tuple[int, int]:
         """Where the one top-level key `name` stands.
 
-        One literal occurrence in a body without escaped letters is the key itself; anything else
-        is looked at closely.
+        One literal occurrence in a small body without escaped letters is the key itself. In a
+        large one a walk along the top level looks at the keys alone. Anything else, such as a key
+        that is there twice, is looked at closely.
         """
         literal = b'"' + name.encode() + b'"'
-        if self.raw.count(literal) == 1 and not _may_hide_letters(self.raw):
+        if len(self.raw) > SMALL:
+            walked = self._walk()
+            if walked is not None:
+                return walked[name]
+        elif self.raw.count(literal) == 1 and not _may_hide_letters(self.raw):
             start = self.raw.index(literal)
             return start, start + len(literal)
         spans = self._top_level_keys(name)
@@ -124,6 +132,21 @@ class JsonBody:
             words = f"`{name}` is written more than once at the top level of the body"
             raise GatewayError("duplicate_field", words, param=name)
         return spans[0]
+
+    def _walk(self) -> dict[str, tuple[int, int]] | None:
+        """Where each top-level key stands, by the lengths of the values between them.
+
+        None when the keys are not simply one after the other: written twice, or with escapes.
+        """
+        spans = {}
+        position = self.raw.index(b"{") + 1
+        for key, value in self._fields.items():
+            match = _NEXT_KEY.match(self.raw, position)
+            if match is None or match[1] != key.encode():
+                return None
+            spans[key] = (match.start(1) - 1, match.end(1) + 1)
+            position = match.end() + len(memoryview(value))
+        return spans if _END.fullmatch(self.raw, position) else None
 
     def _top_level_keys(self, name: str) -> list[tuple[int, int]]:
         """Every top-level key that reads as `name`: depth is counted between the candidates."""

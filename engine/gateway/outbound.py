@@ -50,6 +50,7 @@ class Outbound:
         self._scope = scope
         self._is_named = is_named
         self._received: Pairs = scope["headers"]
+        self._fields = dict(self._received)
         self._upstream = self._configured()
         self.timeouts: Timeouts = self._upstream.timeouts
 
@@ -77,10 +78,12 @@ class Outbound:
             forwarded = with_defaults(forwarded, provider.default_headers)
         if provider.sign is not None or provider.caller_sign is not None:
             self.sign = self._signing(own, brought)
-        context = self._context(brought, forwarded)
+        texts = [self._upstream.path, self._upstream.stream_path, *[h.value for h in own]]
+        is_fixed = all(isinstance(text, bytes | None) for text in texts)
+        context = {} if is_fixed else self._context(brought, forwarded)
         try:
             path = self._path(context, inbound)
-            headers = upstream_headers(forwarded, dict(self._received), own, context)
+            headers = upstream_headers(forwarded, self._fields, own, context)
         except UnusableValueError as error:
             code = "invalid_request" if isinstance(self._upstream.path, bytes) else "invalid_model"
             raise GatewayError(code, f"the request cannot be sent upstream: {error}") from None
@@ -120,17 +123,19 @@ class Outbound:
             if value is not None:
                 brought[credential] = value
         for header, credential in accepted.headers.items():
-            values = [value for name, value in self._received if name == header]
-            if len(values) > 1:
+            if header not in self._fields:
+                continue
+            if [name for name, _ in self._received].count(header) > 1:
                 words = f"the header `{header.decode()}` is sent twice"
                 raise GatewayError("invalid_request", words)
-            if values:
-                brought[credential] = values[0].decode("latin-1")
+            brought[credential] = self._fields[header].decode("latin-1")
+        if not brought:
+            return brought
         if not all(_CREDENTIAL.fullmatch(value) for value in brought.values()):
             words = "a provider credential must be 1 to 4096 visible ASCII characters"
             raise GatewayError("invalid_request", words)
         absent = self.provider.required - brought.keys()
-        if brought and absent:
+        if absent:
             words = f"a caller who brings credentials for provider `{self.target.provider.name}`"
             words += " must bring all it requires; missing: " + ", ".join(sorted(absent))
             raise GatewayError("provider_key_missing", words)

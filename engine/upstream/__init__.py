@@ -4,7 +4,7 @@ In goes an Attempt, out comes a Reply or one of a closed set of Failures. Except
 client in use end here.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
@@ -48,12 +48,13 @@ class UpstreamError(Exception):
         self.failure = failure
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False)
 class Attempt:
     """One request to one provider, complete but for `host` and framing.
 
     `body` is bytes, or pieces of `length` bytes in all (None: not known, sent chunked). `target`
-    goes on the wire as it is. `connect` is in seconds; the other deadlines are the caller's.
+    goes on the wire as it is. `connect` is in seconds; the other deadlines are the caller's. Not
+    frozen: that costs most of making one.
     """
 
     method: str
@@ -72,15 +73,23 @@ class Attempt:
 class Reply(Protocol):
     """An answer whose head has arrived. Must be closed, whatever becomes of it.
 
-    `length` is the declared size of the body, None when it is not declared or there is none.
+    Names in `headers` are in lower case. `length` is the declared size of the body, None when it
+    is not declared or there is none.
     """
 
     status: int
     headers: Pairs
     length: int | None
 
-    def pieces(self) -> AsyncGenerator[bytes, None]:
-        """The body as it arrives, undecoded.
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of the body is known to have arrived."""
+
+    def arrived(self) -> bytes:
+        """All that has arrived of the body and was not read yet, without waiting."""
+
+    async def read(self) -> bytes:
+        """The next piece of the body as it came, undecoded; empty at its end.
 
         Raises:
             UpstreamError: it ended before it was complete.

@@ -8,7 +8,6 @@ cause; its text is dropped.
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncGenerator
 
 import httpx2
 
@@ -35,21 +34,33 @@ class HttpxReply:
     def __init__(self, response: httpx2.Response) -> None:
         self._response = response
         self.status = response.status_code
-        self.headers: Pairs = response.headers.raw
+        self.headers: Pairs = [(name.lower(), value) for name, value in response.headers.raw]
         self.length = _declared_length(response)
+        self.is_complete = False  # known only when reading ends
+        self._pieces = response.aiter_raw()
 
-    async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """The body as it arrives, undecoded."""
+    def arrived(self) -> bytes:
+        """Nothing: this client says what has come only when it is asked to wait."""
+        return b""
+
+    async def read(self) -> bytes:
+        """The next piece of the body, undecoded."""
         try:
-            async for piece in self._response.aiter_raw():
-                yield piece
+            async for piece in self._pieces:
+                if piece:
+                    return piece
         except (httpx2.TransportError, httpx2.StreamError):
             raise UpstreamError(Failure.TRUNCATED) from None
+        return b""
 
     async def close(self) -> None:
         """Close even while being cancelled, but never for long."""
-        closing = asyncio.ensure_future(self._response.aclose())
+        closing = asyncio.ensure_future(self._close())
         await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
+
+    async def _close(self) -> None:
+        await self._pieces.aclose()
+        await self._response.aclose()
 
 
 class HttpxClient:

@@ -15,14 +15,20 @@ class Limiter:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.in_flight = 0
 
+    def take(self) -> bool:
+        """Take a slot if one is free and nobody waits for it."""
+        if self.in_flight < self._limits.in_flight and not self._waiting:
+            self.in_flight += 1
+            return True
+        return False
+
     async def acquire(self) -> None:
         """Take a slot, waiting for one if the queue has room.
 
         Raises:
             UpstreamError: OVERLOADED when the queue is full or the wait too long.
         """
-        if self.in_flight < self._limits.in_flight and not self._waiting:
-            self.in_flight += 1
+        if self.take():
             return
         if len(self._waiting) >= self._limits.queue:
             raise UpstreamError(Failure.OVERLOADED)

@@ -110,10 +110,10 @@ def test_the_envelopes_are_those_of_the_page(dialect: Dialect) -> None:
 
 def test_the_page_has_every_field_of_an_access_record() -> None:
     record = Record(request_id="req_x")
-    plain = json.loads(record.line(time.monotonic()))
+    plain = json.loads(record.line(time.monotonic(), "now"))
     record.tried = ["first 429"]
     record.exception = "ValueError at app.py:1"
-    with_bug = json.loads(record.line(time.monotonic()))
+    with_bug = json.loads(record.line(time.monotonic(), "now"))
     assert [row[0] for row in rows(OPERATIONS, "field")] == list(with_bug)
     assert list(json.loads(marked(DOCS / "operations.md", "record").text)) == list(plain)
     times = {"started", "waited", "called", "first_byte"}
@@ -122,7 +122,7 @@ def test_the_page_has_every_field_of_an_access_record() -> None:
 
 def test_the_page_has_every_outcome() -> None:
     source = "".join(
-        (ROOT / "engine/gateway" / name).read_text("utf-8") for name in ("access.py", "app.py")
+        (ROOT / "engine/gateway" / name).read_text("utf-8") for name in ("access.py", "call.py")
     )
     literal = re.findall(r'outcome(?:: str)? = "(\w+)"', source)
     literal += re.findall(r'outcome = .* else "(\w+)"', source)

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeVar
 
 from engine.gateway.body import Intake, Message
+from engine.gateway.deadline import Deadline
 from engine.gateway.form_body import FormBody
+from tests.gateway.plans import shipped_plan
 
 T = TypeVar("T")
 
@@ -52,7 +54,10 @@ def cut(raw: bytes, places: Iterable[int]) -> list[bytes]:
 
 
 def intake_of(pieces: Sequence[bytes]) -> Intake:
-    return Intake(Pieces(pieces).receive, 1 << 30, 30.0, "tests")
+    endpoint = replace(
+        next(iter(shipped_plan().endpoints[b"/v1/images/edits"].values())), max_body=1 << 30
+    )
+    return Intake(Pieces(pieces).receive, endpoint, Deadline(None))
 
 
 def form_of(pieces: Sequence[bytes], boundary: str = BOUNDARY) -> FormBody:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.json_body import JsonBody, stripped
+from engine.gateway.json_body import SMALL, JsonBody, stripped
 
 BOUNDED = settings(deadline=None, max_examples=150)
 TRAPS = ["model", '"model":', '\\"model": 1', "{", "]}", "\\", "é", '{"model": "x"}', '"']
@@ -210,3 +210,21 @@ def test_a_credential_that_is_no_string_is_invalid_json() -> None:
 def test_a_kelvin_sign_is_a_variant_of_k() -> None:
     raw = '{"api_key": "a", "api_\u212aey": "b"}'.encode()
     assert outcome(raw, "api_key") == "[duplicate_field]"
+
+
+@BOUNDED
+@given(texts(), st.booleans())
+def test_a_walk_finds_what_a_close_look_finds(text: Text, is_large: bool) -> None:
+    """The walk is what large bodies get; it may give up, and is never wrong."""
+    raw = text.raw
+    if is_large:
+        raw = (
+            raw.rstrip()[:-1] + (b"," if text.members else b"") + b'"pad":"' + b"x" * SMALL + b'"}'
+        )
+    body = JsonBody(raw)
+    walked = vars(JsonBody)["_walk"](body)
+    for name, span in (walked or {}).items():
+        assert vars(JsonBody)["_top_level_keys"](body, name) == [span]
+    keys = [json.loads(member.key) for member in text.members]
+    if walked is None:
+        assert len(set(keys)) < len(keys) or any("\\" in member.key for member in text.members)

@@ -1,0 +1,99 @@
+"""Access records leave in batches, off the path of requests, and a stuck reader costs only lines."""
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+
+from engine.gateway import access
+from engine.gateway.access import PIPE_BYTES, AccessLog, Record, new_id
+
+PIPE_BYTES_TOTAL = 64 * 1024
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, TextIO]]:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream:
+        yield reading, stream
+    os.close(reading)
+
+
+def write(log: AccessLog, count: int) -> None:
+    for number in range(count):
+        log.write(Record(f"req_{number}"))
+
+
+def test_records_come_out_in_order_and_whole(tmp_path: Path) -> None:
+    async def main() -> None:
+        with (tmp_path / "log").open("w") as stream:
+            log = AccessLog(stream)
+            write(log, 1000)
+            await asyncio.sleep(access.FLUSH_SECONDS * 2)
+            write(log, 500)
+            log.close()
+            assert log.dropped == 0
+
+    asyncio.run(main())
+    ids = [json.loads(line)["request_id"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert ids == [f"req_{number}" for number in (*range(1000), *range(500))]
+
+
+def test_nothing_waits_for_a_reader_who_does_not_read(pipe: tuple[int, TextIO]) -> None:
+    """Lines beyond the bound are lost, counted, and told once somebody reads again."""
+    reading, stream = pipe
+    seen: list[bytes] = []
+
+    def drain() -> None:
+        while (piece := os.read(reading, PIPE_BYTES_TOTAL)) and not piece.endswith(b"lost\n"):
+            seen.append(piece)
+        seen.append(piece)
+
+    async def main() -> int:
+        log = AccessLog(stream)
+        write(log, 2000)  # more than a pipe holds
+        await asyncio.sleep(access.FLUSH_SECONDS * 2)
+        write(log, access.MAX_WAITING + 7)
+        assert log.dropped == 7
+        reader = threading.Thread(target=drain)
+        reader.start()
+        await asyncio.to_thread(reader.join)
+        return log.dropped
+
+    assert asyncio.run(main()) == 7
+    lines = b"".join(seen).splitlines()
+    assert len(lines) == 2000 + access.MAX_WAITING + 1
+    assert lines[-1] == b"engine: 7 access records were lost"
+    assert all(json.loads(line)["outcome"] == "refused" for line in lines[:-1])
+
+
+def test_a_log_that_cannot_be_written_fails_nobody(pipe: tuple[int, TextIO]) -> None:
+    async def main() -> int:
+        stream = pipe[1]
+        log = AccessLog(stream)
+        os.dup2(pipe[0], stream.fileno())  # the end that only reads
+        write(log, 5)
+        await asyncio.sleep(access.FLUSH_SECONDS * 2)
+        log.close()
+        return log.dropped
+
+    assert asyncio.run(main()) == 5
+
+
+def test_lines_are_written_whole() -> None:
+    """What a pipe takes in one piece is not torn apart by another worker's lines."""
+    lines = [b"%d\n" % number * (number % 90 + 1) for number in range(3000)]
+    pieces = list(vars(access)["_pieces"](lines))
+    assert b"".join(pieces) == b"".join(lines)
+    assert all(len(piece) <= PIPE_BYTES and piece.endswith(b"\n") for piece in pieces)
+
+
+def test_ids_are_all_different() -> None:
+    ids = {new_id() for _ in range(2000)}
+    assert len(ids) == 2000
+    assert all(len(one) == 28 for one in ids)

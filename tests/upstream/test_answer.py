@@ -1,0 +1,145 @@
+"""The answer machine without a socket: every step of its table, and every cut of its input."""
+
+from collections.abc import Iterator
+from itertools import pairwise, product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.upstream import Failure
+from engine.upstream.answer import FAILURES, MAX_FIELDS, STEPS, Answer, Event, State
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+ANSWERS = {
+    "length": (HEAD + b"Content-Length: 5\r\n\r\nhello", b"hello"),
+    "chunked": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", b"hello"),
+    "interim": (b"HTTP/1.1 103 Early\r\nlink: x\r\n\r\n" * 3 + HEAD + b"content-length: 2\r\n\r\nhi", b"hi"),
+    "none": (b"HTTP/1.1 204 No Content\r\n\r\n", b""),
+    "empty": (HEAD + b"content-length: 0\r\n\r\n", b""),
+}  # fmt: skip
+
+
+def asked() -> Answer:
+    answer = Answer()
+    answer.ask()
+    return answer
+
+
+def fed(*pieces: bytes) -> Answer:
+    answer = asked()
+    for piece in pieces:
+        answer.feed(piece)
+    return answer
+
+
+@pytest.mark.parametrize("state", State)
+def test_the_table_has_every_state_and_nothing_leaves_the_last(state: State) -> None:
+    assert all(step in State for step in STEPS[state].values())
+    assert (STEPS[state] == {}) is (state is State.SPENT)
+
+
+def test_only_steps_of_the_table_are_taken() -> None:
+    """Whatever is fed in whatever state leads where the table says, or ends the use."""
+    inputs = [raw for raw, _ in ANSWERS.values()] + [b"\0garbage\r\n\r\n", b"H", b""]
+    for first, second in product(inputs, repeat=2):
+        answer = fed(first, second)
+        assert answer.state in (*STEPS[State.HEAD].values(), State.WHOLE, State.SPENT)
+        assert (answer.failure is None) or answer.state is State.SPENT
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.sampled_from(sorted(ANSWERS)), st.data())
+def test_an_answer_is_the_same_however_it_is_cut(name: str, data: st.DataObject) -> None:
+    raw, body = ANSWERS[name]
+    places = sorted(data.draw(st.sets(st.integers(0, len(raw)), max_size=6)) | {0, len(raw)})
+    answer = fed(*(raw[a:b] for a, b in pairwise(places)))
+    assert (answer.status, answer.is_complete, answer.take_all()) == (int(raw[9:12]) if name != "interim" else 200, True, body)  # fmt: skip
+    assert answer.release()
+    assert answer.state is State.IDLE
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_connection_carries_one_answer_after_another(name: str) -> None:
+    answer = Answer()
+    for _ in range(3):
+        answer.ask()
+        answer.feed(ANSWERS[name][0])
+        assert (answer.is_complete, answer.take_all()) == (True, ANSWERS[name][1])
+        assert answer.release()
+
+
+def cuts() -> Iterator[tuple[str, int]]:
+    """Places inside the answers whose length is known, but for their ends."""
+    for name in ("length", "chunked", "interim"):
+        yield from ((name, place) for place in range(len(ANSWERS[name][0])))
+
+
+def test_an_answer_that_is_cut_is_never_complete() -> None:
+    for name, place in cuts():
+        answer = fed(ANSWERS[name][0][:place])
+        answer.closed(cleanly=True)
+        assert not answer.is_complete
+        assert answer.failure is (Failure.TRUNCATED if answer.status else Failure.CLOSED)
+        assert not answer.release()
+
+
+@pytest.mark.parametrize(("is_clean", "failure"), [(True, None), (False, Failure.TRUNCATED)])
+def test_an_end_of_input_completes_only_what_it_frames(
+    failure: Failure | None, *, is_clean: bool
+) -> None:
+    answer = fed(HEAD + b"\r\nhello")
+    answer.closed(cleanly=is_clean)
+    assert (answer.is_complete, answer.failure, answer.take_all()) == (is_clean, failure, b"hello")
+    assert not answer.release()
+
+
+@pytest.mark.parametrize("surplus", [b"x", ANSWERS["length"][0], b"\r\n\0"])
+def test_bytes_behind_an_answer_end_the_connection_and_not_the_answer(surplus: bytes) -> None:
+    for pieces in ([ANSWERS["length"][0] + surplus], [ANSWERS["length"][0], surplus]):
+        answer = fed(*pieces)
+        assert (answer.is_complete, answer.take_all()) == (True, b"hello")
+        assert not answer.release()
+
+
+def test_bytes_for_nobody_end_the_connection() -> None:
+    answer = Answer()
+    answer.feed(ANSWERS["length"][0])
+    assert answer.state is State.SPENT
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\0\1\2 not http\r\n\r\n",
+        b"HTTP/1.1 099 No\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\nupgrade: x\r\n\r\n",
+        HEAD + b"content-length: 2\r\ncontent-length: 3\r\n\r\n",
+        HEAD + b"transfer-encoding: gzip\r\n\r\n",
+        HEAD + b"x: 1\r\n" * MAX_FIELDS + b"content-length: 0\r\n\r\n",
+        HEAD + b"x: " + b"y" * 200_000,
+    ],
+)
+def test_what_is_not_http_is_refused(raw: bytes) -> None:
+    answer = fed(raw)
+    assert (answer.state, answer.failure, answer.status) == (State.SPENT, Failure.BAD_RESPONSE, 0)
+
+
+def test_names_are_in_lower_case_and_values_as_they_came() -> None:
+    answer = fed(HEAD + b"X-Name: Caf\xc3\xa9\r\nX-NAME: 2\r\nContent-Length: 0\r\n\r\n")
+    assert answer.headers[1:3] == [(b"x-name", b"Caf\xc3\xa9"), (b"x-name", b"2")]
+
+
+def test_pieces_stay_as_they_came() -> None:
+    answer = fed(
+        HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\na\r\n1\r\nb\r\n", b"1\r\nc\r\n"
+    )
+    assert [answer.take(), answer.take_all(), answer.take()] == [b"a", b"bc", b""]
+    assert answer.buffered == 0
+
+
+def test_every_failure_is_one_of_a_step_that_is_not_there() -> None:
+    assert [pair for pair in FAILURES if pair[1] in STEPS[pair[0]]] == []
+    assert {event for row in STEPS.values() for event in row} == set(Event) - {
+        Event.SURPLUS, Event.GARBAGE, Event.CLOSE,
+    }  # fmt: skip
