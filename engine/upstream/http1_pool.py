@@ -30,11 +30,7 @@ class Http1Reply:
     async def close(self) -> None:
         """Pool the connection, or drop it."""
         connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        if connection.is_complete:
-            connection.arrived()  # an answer that nobody wants costs no connection
-        if connection.finish():
+        if connection is not None and connection.finish():
             self._pool.append(connection)
             if len(self._pool) > MAX_IDLE:
                 self._pool.pop(0).abort()
