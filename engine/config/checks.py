@@ -5,7 +5,7 @@ run, and an entry that is already reported is not part of what they see.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from engine.config.diagnostic import Diagnostic, Fix, Place, Related, Span
@@ -152,6 +152,7 @@ def _unused_provider(subject: Subject) -> Iterator[Diagnostic]:
     if "models" in subject.config.incomplete or "routes.yaml" not in subject.documents:
         return
     used = {name for rule in subject.config.rules for name in rule.providers().values()}
+    used |= _meant(used, subject.config.known_providers)
     for provider in subject.config.providers:
         if provider.name not in used:
             message = f"no model rule leads to provider `{provider.name}`"
@@ -160,12 +161,19 @@ def _unused_provider(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def _endpoint_without_provider(subject: Subject) -> Iterator[Diagnostic]:
+    if not subject.config.providers or "providers" in subject.config.incomplete:
+        return
     served = {served.name for provider in subject.config.providers for served in provider.endpoints}
+    served |= _meant(served, subject.config.known_endpoints)
     for endpoint in subject.config.endpoints:
-        complete = subject.config.providers and "providers" not in subject.config.incomplete
-        if complete and endpoint.name not in served:
+        if endpoint.name not in served:
             message = f"no provider serves endpoint `{endpoint.name}`"
             yield subject.at("X206", message, _ROUTES, endpoint.at)
+
+
+def _meant(names: Set[str], known: Set[str]) -> set[str]:
+    """The known names that misspelt ones stand for; the misspelling is told, and no more."""
+    return {hint for name in names - known if (hint := nearest(name, known))}
 
 
 def _exposed_and_refused(subject: Subject) -> Iterator[Diagnostic]:
