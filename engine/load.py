@@ -53,6 +53,7 @@ class Loaded:
     """A configuration folder read once. `plan` is None when any finding is an error.
 
     `documents` has every file that could be read; one that is not YAML has lines and no data.
+    `untested` is the Plan before its tests were run: there when they are all that fails.
     """
 
     plan: Plan | None
@@ -60,6 +61,7 @@ class Loaded:
     diagnostics: tuple[Diagnostic, ...]
     documents: Mapping[str, Document]
     suppressed: tuple[Suppressed, ...] = ()
+    untested: Plan | None = None
 
 
 def stops_serving(found: Diagnostic) -> bool:
@@ -99,19 +101,19 @@ def load(
     values, notes = _resolve(subject, directory, environ)
     comments, problems = read_suppressions(documents)
     found, suppressed = suppress(in_order(found + notes + problems), comments)
-    plan = None
+    plan = untested = None
     if not any(d.severity is Severity.ERROR for d in found):
         lines = {rule.at: _where(subject, rule.at) for rule in config.rules}
         fingerprint = hashlib.sha256(b"\0".join(texts.values())).hexdigest()[:16]
-        plan = compile_plan(config, templates, values, lines, fingerprint)
-        failing = list(check_routing_tests(plan, subject))
-        unlisted, silenced = suppress(list(check_listed_models(plan, subject)), comments)
+        untested = compile_plan(config, templates, values, lines, fingerprint)
+        failing = list(check_routing_tests(untested, subject))
+        unlisted, silenced = suppress(list(check_listed_models(untested, subject)), comments)
         found += failing + unlisted
         suppressed += silenced
-        plan = None if failing else plan
+        plan = None if failing else untested
     if plan is not None:
         found += unused(comments, suppressed, undecided="EA")
-    return Loaded(plan, config, in_order(found), documents | unread, tuple(suppressed))
+    return Loaded(plan, config, in_order(found), documents | unread, tuple(suppressed), untested)
 
 
 @dataclass(frozen=True, slots=True)

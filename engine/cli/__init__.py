@@ -6,7 +6,7 @@ Exit codes: 0 fine, 1 findings, 2 could not run.
 import click
 
 from engine import __version__
-from engine.cli import checking, making, routing, serving, status
+from engine.cli import checking, comparing, inspecting, making, routing, serving, status, testing
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -33,6 +33,9 @@ for command in (
     checking.check,
     routing.route,
     routing.routes,
+    testing.test,
+    inspecting.show,
+    comparing.diff,
     checking.schema,
     making.init,
     making.keys,

@@ -58,7 +58,7 @@ def _print_findings(loaded: Loaded, *, verbose: bool) -> None:
 
 
 @click.command()
-@click.argument("name", type=click.Choice(["routes", "providers", "keys"]))
+@click.argument("name", type=click.Choice(["routes", "providers", "keys", "tests"]))
 def schema(name: str) -> None:
-    """Print the JSON Schema of a configuration file."""
+    """Print the JSON Schema of a configuration file, or of a file of tests."""
     click.echo(read_schema(name), nl=False)

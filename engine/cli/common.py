@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,12 +12,15 @@ from engine.config.diagnostic import Diagnostic, Severity
 from engine.load import Loaded
 from engine.plan import Plan
 from engine.report.text import render_text, summary
+from engine.suggest import nearest
 
 FINE, FINDINGS, COULD_NOT_RUN = 0, 1, 2
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 DIRECTORY = click.argument("directory", default=".", type=_FOLDER)
 IN_DIRECTORY = click.option("-C", "--directory", default=".", type=_FOLDER)
+ENDPOINT = click.option("--endpoint", metavar="NAME", help="Only this endpoint.")
+PROVIDER = click.option("--provider", metavar="NAME", help="Only this provider.")
 
 
 def refuse_errors(loaded: Loaded) -> Plan:
@@ -30,6 +34,23 @@ def tell_and_stop(found: list[Diagnostic], loaded: Loaded) -> NoReturn:
     """Say what stands in the way, and end the run."""
     click.echo(render(found, loaded.documents), err=True)
     stop(summary(found, len(loaded.documents)))
+
+
+def refuse_unknown(plan: Plan, endpoint: str | None, provider: str | None) -> None:
+    """End the run when an endpoint or provider is asked for that is not there."""
+    names = [e.name for methods in plan.endpoints.values() for e in methods.values()]
+    if endpoint is not None:
+        refuse_unknown_name("endpoint", endpoint, "routes.yaml", names)
+    if provider is not None:
+        refuse_unknown_name("provider", provider, "providers.yaml", plan.providers)
+
+
+def refuse_unknown_name(kind: str, name: str, file: str, known: Iterable[str]) -> None:
+    known = list(known)
+    if name not in known:
+        hint = nearest(name, known)
+        words = f"; did you mean `{hint}`?" if hint else ""
+        stop(f"there is no {kind} `{name}` in {file}{words}")
 
 
 def render(found: Any, documents: Any) -> str:

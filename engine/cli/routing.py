@@ -3,15 +3,23 @@
 import os
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from engine.cli.common import DIRECTORY, FINDINGS, FINE, IN_DIRECTORY, refuse_errors, stop
+from engine.cli.common import (
+    DIRECTORY,
+    ENDPOINT,
+    FINDINGS,
+    FINE,
+    IN_DIRECTORY,
+    PROVIDER,
+    refuse_errors,
+    refuse_unknown,
+    refuse_unknown_name,
+)
 from engine.load import load
 from engine.plan import Caller, Plan
-from engine.suggest import nearest
 
 _FORMAT = click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
@@ -48,20 +56,14 @@ def route(  # noqa: PLR0913, PLR0917 one parameter an option
 
 def _caller(plan: Plan, name: str) -> Caller:
     callers = {caller.name: caller for caller in (plan.callers or {}).values()}
-    if name not in callers:
-        _unknown("key", name, "keys.yaml", callers)
+    refuse_unknown_name("key", name, "keys.yaml", callers)
     return callers[name]
-
-
-def _unknown(kind: str, name: str, file: str, known: Iterable[str]) -> None:
-    hint = nearest(name, known)
-    stop(f"there is no {kind} `{name}` in {file}" + (f"; did you mean `{hint}`?" if hint else ""))
 
 
 @click.command()
 @DIRECTORY
-@click.option("--endpoint", metavar="NAME", help="Only this endpoint.")
-@click.option("--provider", metavar="NAME", help="Only this provider.")
+@ENDPOINT
+@PROVIDER
 @click.option("--providers", is_flag=True, help="What each entry of each provider rests on.")
 @_FORMAT
 def routes(
@@ -84,11 +86,7 @@ def routes(
         text = report.render_json(catalogue) if form == "json" else report.text_catalogue(catalogue)
         click.echo(text, nl=False)
         return
-    if endpoint is not None and plan.endpoint(endpoint) is None:
-        names = [e.name for e in plan.every_endpoint()]
-        _unknown("endpoint", endpoint, "routes.yaml", names)
-    if provider is not None and provider not in plan.providers:
-        _unknown("provider", provider, "providers.yaml", plan.providers)
+    refuse_unknown(plan, endpoint, provider)
     view = report.view_routes(plan, endpoint, provider)
     click.echo(
         report.render_json(view) if form == "json" else report.render_text(view) + "\n", nl=False

@@ -27,6 +27,14 @@ class Effective:
         return self.origins.get(path, DEFAULT)
 
 
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """A scalar and the place it came from."""
+
+    value: str | int | float | bool | None
+    where: str
+
+
 def fill_in(document: Document, name: str) -> Effective:
     """`document`, which has passed the schema called `name`, with every default in its place."""
     fill = _Fill(document, _schema(name))

@@ -60,8 +60,19 @@ def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
 
 
 def read_schema(name: str) -> str:
-    """The JSON Schema of `routes`, `providers` or `keys`, as shipped."""
+    """The JSON Schema of `routes`, `providers` or `keys`, as shipped; that of `tests` is a part of it."""
+    if name == "tests":
+        return _tests_schema()
     return shipped(f"schemas/{name}.schema.json").read_text("utf-8")
+
+
+def _tests_schema() -> str:
+    """The schema of a file that holds only `tests:`, written as in routes.yaml."""
+    schema = json.loads(read_schema("routes"))
+    schema |= {"$id": "urn:orqen:schema:tests:1", "title": "tests", "required": ["tests"]}
+    schema["description"] = "Tests of routing in a file of their own, for `engine test FILE`."
+    schema["properties"] = {name: schema["properties"][name] for name in ("version", "tests")}
+    return json.dumps(schema, indent=2) + "\n"
 
 
 def check_schema(document: Document, name: str) -> tuple[list[Diagnostic], set[Path]]:

@@ -11,10 +11,10 @@ from engine.config.effective import fill_in, limits_of, timeouts_of
 from engine.gateway.errors import GatewayError
 from engine.gateway.match import Candidate, Target, explain, find_endpoint, find_target
 from engine.plan import Caller, Endpoint, Header, Plan, UnusableValueError
+from engine.report.mask import MASK, masked, masked_url
 
 FORMAT_VERSION = "1.0"
 UNKNOWN = "unknown until its variables are set"
-MASK = "***"
 _ROUTES, _PROVIDERS = "routes.yaml", "providers.yaml"
 _EXCERPT_LINES = 8
 
@@ -120,7 +120,7 @@ def _target(documents: Mapping[str, Document], endpoint: Endpoint, target: Targe
         "provider": provider.name,
         "where": f"{place.file}:{place.start.line}",
         "sent_model": target.sent_model,
-        "url": target.upstream.url(target.sent_model) if target.upstream else None,
+        "url": masked_url(target.upstream.url(target.sent_model)) if target.upstream else None,
         "headers": [_header(header) for header in provider.headers],
         "missing": list(provider.missing),
         "timeouts": _settings(timeouts_of(*files, endpoint.name, provider.name)),
@@ -133,10 +133,11 @@ def _settings(settings: Iterable[Any]) -> list[View]:
 
 
 def _header(header: Header) -> View:
+    name = header.name.decode()
     value = header.value.decode() if isinstance(header.value, bytes) else None
     return {
-        "name": header.name.decode(),
-        "value": None if header.is_secret else value,
+        "name": name,
+        "value": None if header.is_secret or value is None else masked(name, value),
         "secret": header.is_secret,
     }
 

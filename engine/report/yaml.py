@@ -1,0 +1,59 @@
+"""Plain data as YAML that this engine and any other YAML reader read back alike, with comments."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from engine.config.effective import Sourced
+
+# A word that no YAML reader, 1.1 or 1.2, takes for anything but text; in flow style as well.
+_PLAIN = re.compile(r"(?!.*: )[A-Za-z/][A-Za-z0-9_./+ :;()-]*(?<![: ])|[0-9]+(ms|s|m|h|[KMG]iB)")
+_OTHER = re.compile(r"(?i:true|false|yes|no|on|off|null|y|n)")
+_CONTROL = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+
+
+def render_yaml(data: dict[str, Any]) -> str:
+    """`data` in block style; the place of a Sourced value becomes its comment."""
+    return "\n".join(_block(data, "")) + "\n"
+
+
+def _block(data: dict[str, Any] | list[Any], indent: str) -> Iterator[str]:
+    items = data.items() if isinstance(data, dict) else ((None, item) for item in data)
+    for key, value in items:
+        head = indent + ("-" if key is None else f"{_scalar(key)}:")
+        if not _is_nested(value):
+            yield f"{head} {_leaf(value)}{_comment(value)}"
+        elif key is None:
+            first, *rest = _block(value, indent + "  ")
+            yield f"{head} {first.lstrip(' ')}"
+            yield from rest
+        else:
+            yield head
+            yield from _block(value, indent + "  ")
+
+
+def _is_nested(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(isinstance(item, dict | list) for item in value)
+    return isinstance(value, dict) and bool(value)
+
+
+def _leaf(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_leaf(item) for item in value)}]"
+    if isinstance(value, dict):
+        return "{}"
+    return _scalar(value.value if isinstance(value, Sourced) else value)
+
+
+def _comment(value: Any) -> str:
+    first = value[0] if isinstance(value, list) and value else value
+    return f"  # {first.where}" if isinstance(first, Sourced) else ""
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and not _OTHER.fullmatch(value):
+        return value
+    text = json.dumps(value, ensure_ascii=False)
+    return _CONTROL.sub(lambda hit: f"\\u{ord(hit[0]):04x}", text)

@@ -1,0 +1,289 @@
+"""`engine diff`: it tells every effect, each once, and nothing that has none."""
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from syrupy.assertion import SnapshotAssertion
+
+from engine.effects import effects, probes
+from engine.load import Loaded, load
+from engine.plan import Plan, UnusableValueError
+from engine.report.diff import render_text, view_diff
+from tests.cli.outputs import view_of
+from tests.cli.running import engine, plain
+from tests.config.folders import NOW, SECRET, TextSnapshot
+from tests.servers import ROOT, ship
+
+__all__ = ["plain"]
+
+Config = dict[str, Any]
+KEYS = """version: 1
+keys:
+  - {name: gone, sha256: "%s"}
+  - {name: kept, sha256: "%s", models: [gpt-*]}
+"""
+
+
+def changed(folder: Path, *edits: tuple[str, str, str]) -> Path:
+    """The shipped files with (file, old, new) replaced; each must be there."""
+    ship(folder)
+    for name, old, new in edits:
+        file = folder / f"{name}.yaml"
+        text = file.read_text("utf-8")
+        assert old in text, old
+        file.write_text(text.replace(old, new), "utf-8")
+    return folder
+
+
+def keyless(folder: Path) -> Path:
+    folder.mkdir()
+    for name in ("routes.yaml", "providers.yaml"):
+        shutil.copyfile(ROOT / name, folder / name)
+    return folder
+
+
+# -- what it says --------------------------------------------------------------------------------
+
+
+def test_text(tmp_path: Path, snapshot: SnapshotAssertion) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    old = changed(tmp_path / "old", ("providers", "MISTRAL_API_KEY", "M_KEY"))
+    new = changed(
+        tmp_path / "new",
+        ("routes", "first_byte: 10m", "first_byte: 9m"),
+        ("routes", "path: /v1/ocr", "path: /v1/read"),
+        ("routes", "{prefix: gpt-oss-, provider: groq}", "{prefix: gpt-oss-, provider: together}"),
+        ("routes", "paths: [/v1/skills,", "paths: [/v1/tricks,"),
+        ("providers", "https://api.x.ai", "https://x.example"),
+        ("providers", "https://api.mistral.ai/v1", "https://{{ variables.host }}/v2"),
+        ("providers", "    description: Mistral AI", "    description: M\n    variables: {host: m.example}"),
+    )  # fmt: skip
+    (old / "keys.yaml").write_text(KEYS % ("a" * 64, "b" * 64))
+    (new / "keys.yaml").write_text(
+        KEYS.replace("gone", "added").replace("gpt-*", "gpt-*, o1") % ("a" * 64, "c" * 64)
+    )
+    result = engine("diff", old, new)
+    assert result.stdout == snapshot(extension_class=TextSnapshot)
+    assert "b" * 64 not in result.stdout
+    view_of("diff", engine("diff", old, new, "--format", "json"))
+
+
+def test_the_timeout_of_one_provider_is_one_line(tmp_path: Path) -> None:
+    base = "    base_url: https://api.openai.com/v1"
+    new = changed(tmp_path, ("providers", base, f"{base}\n    timeouts: {{idle: 30s}}"))
+    assert engine("diff", ROOT, new).stdout.count("idle") == 1
+    view = view_of("diff", engine("diff", ROOT, new, "--format", "json"))
+    assert view["upstreams"] == [
+        {"providers": ["openai"], "every_provider": False, "endpoints": None,
+         "what": "timeouts.idle", "old": "2m", "new": "30s"}
+    ]  # fmt: skip
+
+
+def shuffled(text: str) -> str:
+    """routes.yaml with its rules and tests in another order."""
+    lines = text.splitlines()
+    moved = [n for n, line in enumerate(lines) if re.match(r"  - \{(prefix|model):", line)]
+    order = random.Random(7).sample(moved, len(moved))
+    taken = [lines[n] for n in order]
+    for n, line in zip(moved, taken, strict=True):
+        lines[n] = line
+    return "\n".join(lines) + "\n"
+
+
+REWRITES: dict[str, Callable[[str, str], str]] = {
+    "another order": lambda name, text: shuffled(text) if name == "routes" else text,
+    "no comments": lambda _, text: re.sub(r"(^|\s)#.*", "", text),
+    "equal durations": lambda _, text: text.replace("10m", "600s").replace("64MiB", "65536KiB"),
+    "spaces in templates": lambda _, text: text.replace("{{ ", "{{").replace(" }}", "  }}").replace(" | ", "|"),
+    "other quotes": lambda _, text: text.replace("['anthropic-version']", '[\\"anthropic-version\\"]'),
+    "shown bare": lambda name, _: engine("show", ROOT, "--bare", "--file", f"{name}.yaml").stdout,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rewrite", REWRITES)
+def test_another_spelling_has_no_effect(rewrite: str, tmp_path: Path) -> None:
+    new = keyless(tmp_path / "new")
+    for name in ("routes", "providers"):
+        file = new / f"{name}.yaml"
+        file.write_text(REWRITES[rewrite](name, file.read_text("utf-8")), "utf-8")
+    result = engine("diff", ROOT, new, "--exit-code")
+    assert (result.stdout, result.exit_code) == ("no effect\n", 0)
+
+
+def test_keys_are_asked_for_or_not(tmp_path: Path) -> None:
+    with_keys = ship(tmp_path)
+    assert "callers need a key" in engine("diff", ROOT, with_keys).stdout
+    assert "callers need no key" in engine("diff", with_keys, ROOT).stdout
+
+
+def test_no_secret_is_shown(tmp_path: Path) -> None:
+    literal = "sk-" + "a1b2c3d4" * 4
+    old = 'authorization: "Bearer {{ credentials.api_key }}"'
+    new = f"authorization: {literal}  # engine: ignore[X218] a test"
+    file = "api_key: {env: MISTRAL_API_KEY}"
+    folder = changed(
+        tmp_path, ("providers", old, new), ("providers", file, "api_key: {file: s.txt}")
+    )
+    (folder / "s.txt").write_text(SECRET)
+    for words in ((ROOT, folder), (folder, ROOT), (ROOT, folder, "--format", "json")):
+        result = engine("diff", *words)
+        assert result.exit_code == 0, result.output
+        assert "headers.authorization" in result.stdout
+        assert literal not in result.output
+        assert SECRET not in result.output
+
+
+# -- git -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with the shipped files committed, and a change that is not."""
+    if shutil.which("git") is None:
+        pytest.skip("there is no git on this machine")
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    folder = keyless(tmp_path / "gateway")
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
+    for words in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "first"]):
+        subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
+    file = folder / "routes.yaml"
+    file.write_text(
+        file.read_text("utf-8").replace(
+            "{model: o1, provider: openai}", "{model: o1, provider: azure}"
+        )
+    )
+    (folder / "keys.yaml").write_text(KEYS % ("a" * 64, "b" * 64))
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_a_revision_is_compared_with_the_folder(repository: Path) -> None:
+    result = engine("diff", "git:HEAD", "--exit-code")
+    assert result.exit_code == 1, result.stderr
+    assert "openai -> azure" in result.stdout
+    assert "callers need a key" in result.stdout
+    assert engine("diff", "git:HEAD", "git:HEAD", "--exit-code").stdout == "no effect\n"
+    assert [path.name for path in repository.iterdir() if path.name.startswith(".")] == [".git"]
+
+
+@pytest.mark.parametrize("name", ["git:nothing", "git:", "git:--output=x", "git:-h", "nowhere", "git:HEAD~9"])  # fmt: skip
+def test_what_is_neither_is_told(name: str, repository: Path) -> None:
+    result = engine("diff", name)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Traceback" not in result.stderr
+    assert not (repository / "x").exists()
+
+
+# -- against every model there is ----------------------------------------------------------------
+
+MODELS = ["".join(letters) for n in range(1, 5) for letters in product("ab", repeat=n)]
+MODELS.append("zz-other")
+ENVIRON = {"A_KEY": "secret-a", "B_KEY": "secret-b"}
+PROVIDER: dict[str, st.SearchStrategy[Any]] = {
+    "base": st.sampled_from(["https://one.example/v1", "https://two.example", "https://{{ variables.host }}/v1"]),
+    "path": st.sampled_from(["/c", "/{{ model | segment }}", "/{{model|segment}}"]),
+    "first_byte": st.sampled_from([None, "10m", "600s", "5m"]),
+    "in_flight": st.sampled_from([None, 1024, 7]),
+    "key": st.sampled_from(["A_KEY", "B_KEY"]),
+    "serves": st.sampled_from([("c",), ("c", "e"), ("e",)]),
+}  # fmt: skip
+RULES = st.lists(
+    st.tuples(
+        st.sampled_from(["prefix", "model"]), st.text("ab", min_size=1, max_size=3),
+        st.sampled_from(["p", "q"]), st.sampled_from(["", "strip", "as"]), st.sampled_from([None, "c"]),
+    ),
+    max_size=4, unique_by=lambda rule: rule[:2],
+)  # fmt: skip
+SIDE: st.SearchStrategy[Config] = st.fixed_dictionaries(
+    {"rules": RULES, "p": st.fixed_dictionaries(PROVIDER), "q": st.fixed_dictionaries(PROVIDER)}
+)
+
+
+def written(folder: Path, side: Config) -> Loaded:
+    rules: list[Config] = [{"prefix": "zz", "provider": "q"}]
+    for kind, pattern, provider, form, endpoint in side["rules"]:
+        more: Config = {"strip": True} if form == "strip" and kind == "prefix" else {}
+        more |= {"as": "ab"} if form == "as" and kind == "model" else {}
+        more |= {"endpoint": endpoint} if endpoint else {}
+        rules.append({kind: pattern, "provider": provider, **more})
+    routes = {
+        "version": 1,
+        "endpoints": {"c": {"path": "/v1/c"}, "e": {"path": "/v1/e"}},
+        "models": rules,
+    }
+    providers = {}
+    for name in "pq":
+        drawn = side[name]
+        providers[name] = {
+            "base_url": drawn["base"], "variables": {"host": "one.example"},
+            "credentials": {"api_key": {"env": drawn["key"]}},
+            "headers": {"authorization": "Bearer {{ credentials.api_key }}"},
+            "endpoints": dict.fromkeys(drawn["serves"], drawn["path"]),
+            **({"timeouts": {"first_byte": drawn["first_byte"]}} if drawn["first_byte"] else {}),
+            **({"limits": {"in_flight": drawn["in_flight"]}} if drawn["in_flight"] else {}),
+        }  # fmt: skip
+    (folder / "routes.yaml").write_text(json.dumps(routes))
+    (folder / "providers.yaml").write_text(json.dumps({"version": 1, "providers": providers}))
+    loaded = load(folder, ENVIRON, NOW)
+    assert loaded.plan is not None, loaded.diagnostics
+    return loaded
+
+
+def everything(plan: Plan) -> dict[tuple[str, str], Any]:
+    """What happens to every short model at every endpoint."""
+    outcome: dict[tuple[str, str], Any] = {}
+    for endpoint, model in product("ce", MODELS):
+        decision = plan.decide(endpoint, model)
+        provider, upstream = decision.provider, decision.upstream
+        if decision.refusal or provider is None or upstream is None:
+            outcome[endpoint, model] = decision.refusal
+            continue
+        try:
+            url = upstream.url(decision.sent_model)
+        except UnusableValueError:
+            url = "invalid_model"
+        headers = [header.value for header in provider.headers]
+        outcome[endpoint, model] = (provider.name, decision.sent_model, url, headers, provider.limits, upstream.timeouts)  # fmt: skip
+    return outcome
+
+
+EDITS = st.one_of(
+    st.just(lambda side: {**side, "rules": side["rules"][::-1]}),
+    RULES.map(lambda rules: lambda side: {**side, "rules": rules}),
+    RULES.map(lambda rules: lambda side: {**side, "rules": [*side["rules"], *(r for r in rules[:1] if r[:2] not in {s[:2] for s in side["rules"]})]}),
+    st.tuples(st.sampled_from("pq"), st.sampled_from(list(PROVIDER)).flatmap(lambda key: st.tuples(st.just(key), PROVIDER[key]))).map(
+        lambda pair: lambda side: {**side, pair[0]: {**side[pair[0]], pair[1][0]: pair[1][1]}}
+    ),
+)  # fmt: skip
+
+
+@settings(
+    deadline=None, max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # fmt: skip
+@given(SIDE, st.lists(EDITS, max_size=2))
+def test_it_tells_something_exactly_when_some_request_is_treated_otherwise(
+    tmp_path: Path, side: Config, edits: list[Callable[[Config], Config]]
+) -> None:
+    old = written(tmp_path, side)
+    for edit in edits:
+        side = edit(side)
+    new = written(tmp_path, side)
+    models = probes(old.config, new.config)
+    view = view_diff(effects(old, models), effects(new, models))
+    assert old.plan is not None
+    assert new.plan is not None
+    assert view["same"] is (everything(old.plan) == everything(new.plan)), render_text(view)
