@@ -6,7 +6,17 @@ Exit codes: 0 fine, 1 findings, 2 could not run.
 import click
 
 from engine import __version__
-from engine.cli import checking, comparing, inspecting, making, routing, serving, status, testing
+from engine.cli import (
+    checking,
+    comparing,
+    formatting,
+    inspecting,
+    making,
+    routing,
+    serving,
+    status,
+    testing,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -36,6 +46,7 @@ for command in (
     testing.test,
     inspecting.show,
     comparing.diff,
+    formatting.fmt,
     checking.schema,
     making.init,
     making.keys,

@@ -1,5 +1,6 @@
 """What the commands share: exit codes, the folder argument, and how a run ends that cannot go on."""
 
+import difflib
 import os
 import sys
 from collections.abc import Iterable
@@ -73,3 +74,29 @@ def unconfigured(loaded: Loaded) -> list[str]:
     if not names:
         return []
     return [f"note: not configured here, callers get `provider_key_missing`: {', '.join(names)}"]
+
+
+def replace_file(file: Path, raw: bytes) -> None:
+    """Write beside and rename, so that no reader ever sees half a file; its mode stays.
+
+    Raises:
+        OSError: it cannot be written; the file is as it was.
+    """
+    target = file.resolve()
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        draft.touch(mode=0o600)
+        draft.write_bytes(raw)
+        draft.chmod(target.stat().st_mode)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def unified_diff(name: str, old: str, new: str) -> str:
+    """What changes from `old` to `new`, as `diff -u` tells it."""
+    before, after = ((text.replace("\r\n", "\n")).splitlines(keepends=True) for text in (old, new))
+    return "".join(
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+        for line in difflib.unified_diff(before, after, name, f"{name}, changed")
+    )

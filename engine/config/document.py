@@ -117,6 +117,38 @@ def opaque_spans(document: Document) -> list[Span]:
     return spans
 
 
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of text as the YAML scanner cuts it: `Scalar`, `Key`, `BlockEntry`; from 0, (line, column)."""
+
+    kind: str
+    start: tuple[int, int]
+    end: tuple[int, int]
+
+
+def scan(text: str) -> list[Token]:
+    """The tokens of a text that `parse_document` accepts."""
+    return [
+        Token(
+            type(token).__name__.removesuffix("Token"),
+            (token.start_mark.line, token.start_mark.column),
+            (token.end_mark.line, token.end_mark.column),
+        )
+        for token in yaml.scan(text, Loader=_LOADER)
+    ]
+
+
+def meaning(text: str) -> list[tuple[str, Any, Any]] | None:
+    """What a YAML reader takes from a text, None if nothing: texts that differ in spaces are equal."""
+    try:
+        return [
+            (type(event).__name__, getattr(event, "value", None), getattr(event, "style", None))
+            for event in yaml.parse(text, Loader=_LOADER)
+        ]
+    except yaml.YAMLError:
+        return None
+
+
 def unread_document(file: str, raw: bytes) -> Document | None:
     """What can be shown of a text that is no document: lines without secrets, and no data."""
     text = _decode(file, raw)

@@ -34,6 +34,7 @@ TESTS = """tests:
   - {endpoint: embeddings, model: claude, expect: {%s}}
 """
 TESTED = minimal("routes") + TESTS % "error: model_not_found"
+MESSY = minimal("routes").replace("    ", "        ")
 FAILING = minimal("routes") + TESTS % 'provider: openai, url: "https://x.example/v1"'
 
 
@@ -94,6 +95,14 @@ EXITS: dict[str, tuple[tuple[str, ...], str, int]] = {
     "diff, broken": (("diff", "DIR", str(ROOT)), BROKEN, 2),
     "diff, no such folder": (("diff", "DIR", "DIR/nowhere"), "", 2),
     "diff, nothing named": (("diff",), "", 2),
+    "fmt, tidy": (("fmt", "DIR"), "", 0),
+    "fmt, messy": (("fmt", "DIR"), MESSY, 0),
+    "fmt, check tidy": (("fmt", "DIR", "--check"), "", 0),
+    "fmt, check messy": (("fmt", "DIR", "--check"), MESSY, 1),
+    "fmt, diff messy": (("fmt", "DIR", "--diff"), MESSY, 1),
+    "fmt, not YAML": (("fmt", "DIR/routes.yaml"), "a: [", 2),
+    "fmt, no such file": (("fmt", "DIR/nothing.yaml"), "", 2),
+    "fmt, - and more": (("fmt", "-", "DIR"), "", 2),
     "schema, tests": (("schema", "tests"), "", 0),
     "schema, fine": (("schema", "keys"), "", 0),
     "schema, no such file": (("schema", "nothing"), "", 2),

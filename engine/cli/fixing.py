@@ -1,0 +1,56 @@
+"""Repairs for `check --fix`: reads the files, has them repaired, and writes or shows the change."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from engine.cli.common import replace_file, stop, unified_diff
+from engine.config.diagnostic import Applicability, Diagnostic
+from engine.config.fixes import Texts, fix_all
+from engine.load import FILES, load
+
+
+def fix_folder(
+    directory: Path, environ: Mapping[str, str], *, unsafe: bool, only_diff: bool
+) -> None:
+    """Repair the files of `directory`, or show what would change; what was done is told on stderr."""
+
+    def check(texts: Texts) -> Sequence[Diagnostic]:
+        unsaved = {name: text.encode() for name, text in texts.items()}
+        return load(directory, environ, time.time(), unsaved=unsaved).diagnostics
+
+    texts = _texts(directory)
+    fixed = fix_all(texts, check, unsafe=unsafe)
+    for name, text in fixed.texts.items():
+        if text != texts[name] and only_diff:
+            click.echo(unified_diff(name, texts[name], text), nl=False)
+        elif text != texts[name]:
+            _write(directory / name, text)
+    verb = "would fix" if only_diff else "fixed"
+    for d in fixed.applied:
+        click.echo(f"{verb} {d.span}: {d.code} {d.name}", err=True)
+    unsure = sum(
+        d.fix is not None and d.fix.applicability is Applicability.UNSAFE for d in fixed.left
+    )
+    if unsure and not unsafe:
+        click.echo(f"{unsure} more with --unsafe-fixes, which are good guesses", err=True)
+
+
+def _texts(directory: Path) -> dict[str, str]:
+    """The files that can be repaired; what is wrong with another is told by the check."""
+    texts = {}
+    for name in FILES:
+        try:
+            texts[name] = (directory / name).read_bytes().decode("utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+    return texts
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        replace_file(file, text.encode())
+    except OSError as error:
+        stop(f"{file} cannot be written: {error.strerror}")

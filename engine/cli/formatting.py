@@ -1,0 +1,102 @@
+"""`fmt`: one layout for configuration files."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from engine.cli.common import (
+    COULD_NOT_RUN,
+    FINDINGS,
+    FINE,
+    render,
+    replace_file,
+    stop,
+    unified_diff,
+)
+from engine.config.document import parse_document
+from engine.config.formatting import FormatError, format_text
+from engine.load import FILES
+
+STDIN = "-"
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=click.Path(exists=True, allow_dash=True, path_type=Path))
+@click.option(
+    "--check",
+    "only_check",
+    is_flag=True,
+    help="Change nothing; exit with 1 when something would be.",
+)
+@click.option("--diff", "only_diff", is_flag=True, help="The same, and show what would change.")
+def fmt(paths: tuple[Path, ...], only_check: bool, only_diff: bool) -> None:  # noqa: FBT001 click's
+    """Lay out configuration files; spaces and empty lines change, nothing else does.
+
+    PATHS are files, or folders with the usual three; the current folder by default. With - the text
+    comes from stdin and goes to stdout.
+    """
+    if [str(path) for path in paths] == [STDIN]:
+        sys.exit(_stdin(only_check=only_check, only_diff=only_diff))
+    worst = FINE
+    for file in _files(paths or (Path(),)):
+        code = _file(file, only_check=only_check, only_diff=only_diff)
+        worst = max(worst, code)
+    sys.exit(worst)
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    found = []
+    for path in paths:
+        if str(path) == STDIN:
+            stop("- stands alone")
+        inside = [path / name for name in FILES if (path / name).exists()] if path.is_dir() else []
+        if path.is_dir() and not inside:
+            stop(f"{path} has no {', '.join(FILES)}")
+        found += inside or [path]
+    return found
+
+
+def _stdin(*, only_check: bool, only_diff: bool) -> int:
+    raw = sys.stdin.buffer.read()
+    made = _formatted("stdin", raw)
+    if made is None:
+        return COULD_NOT_RUN
+    if only_diff:
+        click.echo(unified_diff("stdin", raw.decode(), made), nl=False)
+    elif not only_check:
+        sys.stdout.buffer.write(made.encode())
+    return FINDINGS if (only_check or only_diff) and made != raw.decode() else FINE
+
+
+def _file(file: Path, *, only_check: bool, only_diff: bool) -> int:
+    try:
+        raw = file.read_bytes()
+        made = _formatted(str(file), raw)
+        if made is None or made.encode() == raw:
+            return COULD_NOT_RUN if made is None else FINE
+        if only_diff:
+            click.echo(unified_diff(str(file), raw.decode(), made), nl=False)
+        elif only_check:
+            click.echo(f"would format {file}")
+        else:
+            replace_file(file, made.encode())
+            click.echo(f"formatted {file}")
+    except OSError as error:
+        click.echo(f"engine: {file}: {error.strerror}", err=True)
+        return COULD_NOT_RUN
+    return FINDINGS if only_check or only_diff else FINE
+
+
+def _formatted(name: str, raw: bytes) -> str | None:
+    """The text in its layout; None, with the reason told, when it is left as it is."""
+    document, found = parse_document(name, raw)
+    if document is None:
+        click.echo(render(found, {}), err=True)
+        return None
+    try:
+        return format_text(raw.decode())
+    except FormatError as error:
+        click.echo(f"engine: {name} is left as it is: {error}", err=True)
+        return None
