@@ -7,7 +7,7 @@ Nothing comes from the environment: a variable or secret stands for itself as `$
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from engine.config.effective import fill_in
@@ -27,7 +27,6 @@ _UNITS = (("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 0.001))
 _ENDPOINT_SKIPS = {"description", "timeouts"}
 _PROVIDER_SKIPS = {"description", "timeouts", "base_url", "variables", "headers", "endpoints"}
 _SERVED_SKIPS = {"path", "query", "grade", "enabled"}
-_RULE_SKIPS = {"model", "prefix", "endpoint", "provider", "as", "strip"}
 # Stands for the rest of a name: no pattern can hold it, so it never meets a longer prefix.
 REST = "*"
 # How the gateway's own list of models is named among the endpoints.
@@ -35,13 +34,25 @@ LISTING = "list of models"
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """Where one model goes at one endpoint; `refusal` is a code when it goes nowhere."""
+class Target:
+    """One place a request may go to; `weight` only where there is a choice."""
 
-    provider: str | None
-    sent_model: str | None
+    provider: str
+    sent_model: str
+    weight: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where one model goes at one endpoint, in turn; `refusal` is a code when it goes nowhere."""
+
+    targets: tuple[Target, ...]
     refusal: str | None
-    more: tuple[tuple[str, str], ...] = ()
+    is_sticky: bool = False
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        return tuple(target.provider for target in self.targets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +91,8 @@ def effects(loaded: Loaded, models: Iterable[str]) -> Effects:
     data = {name: fill_in(d, FILES[name]).data for name, d in loaded.documents.items()}
     endpoints = data["routes.yaml"]["endpoints"]
     entries = data["providers.yaml"]["providers"]
-    rules = data["routes.yaml"].get("models", [])
-    extras = {
-        id(rule): tuple(_flat(entry, _RULE_SKIPS).items())
-        for rule, entry in zip(plan.rules, rules, strict=True)
-    }
-    routes = {(e, m): _route(plan, extras, e, m) for m in models for e in endpoints}
-    reached = {(r.provider, e) for (e, _), r in routes.items() if r.provider}
+    routes = {(e, m): _route(plan, e, m) for m in models for e in endpoints}
+    reached = {(name, e) for (e, _), route in routes.items() for name in route.providers}
     providers = {p.name: p for p in loaded.config.providers}
     return Effects(
         endpoints={name: _endpoint(entry) for name, entry in endpoints.items()}
@@ -102,13 +108,21 @@ def effects(loaded: Loaded, models: Iterable[str]) -> Effects:
     )
 
 
-def _route(
-    plan: Plan, extras: Mapping[int, tuple[tuple[str, str], ...]], endpoint: str, model: str
-) -> Route:
+def _route(plan: Plan, endpoint: str, model: str) -> Route:
     decision = plan.decide(endpoint, model)
-    if decision.refusal or decision.provider is None:
-        return Route(None, None, decision.refusal)
-    return Route(decision.provider.name, decision.sent_model, None, extras[id(decision.rule)])
+    rule = decision.rule
+    if decision.refusal or rule is None:
+        return Route((), decision.refusal)
+    ways = rule.ways or (None,)
+    targets = []
+    for way in ways:
+        at = plan.follow(rule, endpoint, model, way)
+        if at.provider is not None and not at.refusal:
+            targets.append(Target(at.provider.name, at.sent_model, way.weight if way else None))
+    is_choice = len(targets) > 1
+    if not is_choice:
+        targets = [replace(target, weight=None) for target in targets]
+    return Route(tuple(targets), None, is_sticky=is_choice and rule.is_sticky)
 
 
 def _endpoint(entry: dict[str, Any]) -> Facets:

@@ -13,6 +13,8 @@ from engine.config.document import Data, Document, Path
 from engine.config.schema import read_schema
 
 DEFAULT = "default"
+# Whether these may stand depends on their neighbours, so they are never filled in.
+_LEFT_OUT = {"strip"}
 _ABSENT = object()
 
 
@@ -81,11 +83,10 @@ class _Fill:
         # A provider's timeouts win over an endpoint's, so those it leaves out must stay out.
         if (path[:1], path[2:]) == (("providers",), ("timeouts",)):
             return
-        for key in [key for key in known if key not in data]:
-            if all(need in data for need in schema.get("dependentRequired", {}).get(key, ())):
-                value = self._absent(known[key], (*path, key))
-                if value is not _ABSENT:
-                    yield key, value
+        for key in [key for key in known if key not in data and key not in _LEFT_OUT]:
+            value = self._absent(known[key], (*path, key))
+            if value is not _ABSENT:
+                yield key, value
 
     def _absent(self, schema: Mapping[str, Any], path: Path) -> Any:
         """What stands for an entry that nobody wrote."""

@@ -118,16 +118,19 @@ def _routing(old: Effects, new: Effects) -> list[View]:
 
 
 def _named(route: Route, model: str) -> Route:
-    """The route without the model it is sent with, when that is what was asked for."""
-    return replace(route, sent_model=None) if route.sent_model == model else route
+    """The route without the model it is sent with, where that is what was asked for."""
+    targets = (replace(t, sent_model="") if t.sent_model == model else t for t in route.targets)
+    return replace(route, targets=tuple(targets))
 
 
 def _route(route: Route) -> View:
     return {
-        "provider": route.provider,
-        "sent_model": route.sent_model,
+        "targets": [
+            {"provider": t.provider, "sent_model": t.sent_model or None, "weight": t.weight}
+            for t in route.targets
+        ],
+        "sticky": route.is_sticky,
         "error": route.refusal,
-        "more": dict(route.more),
     }
 
 
@@ -218,8 +221,14 @@ def _move(move: View) -> Iterator[str]:
 def _went(route: View) -> str:
     if route["error"]:
         return f"refused with {route['error']}"
-    sent = f" as {route['sent_model']}" if route["sent_model"] else ""
-    return str(route["provider"]) + sent + "".join(f", {k} {v}" for k, v in route["more"].items())
+    sticky = " by key" if route["sticky"] else ""
+    return ", then ".join(_target(target) for target in route["targets"]) + sticky
+
+
+def _target(target: View) -> str:
+    sent = f" as {target['sent_model']}" if target["sent_model"] else ""
+    weight = f" weight {target['weight']}" if target["weight"] else ""
+    return f"{target['provider']}{sent}{weight}"
 
 
 def _some(names: Sequence[str]) -> str:

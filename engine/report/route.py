@@ -45,7 +45,9 @@ def view_route(plan: Plan, documents: Mapping[str, Document], question: Question
         "error": _error(error) if error else None,
         "endpoint": endpoint.name if endpoint else None,
         "key": {"name": caller.name, "allowed": refused is None} if caller else None,
-        "target": _target(documents, endpoint, target) if endpoint and target else None,
+        "target": _target(documents, endpoint, target, _others(plan, endpoint, target))
+        if endpoint and target
+        else None,
         "rules": [],
     }
     if endpoint:
@@ -112,7 +114,18 @@ def _error(error: GatewayError) -> View:
     return {"code": error.code, "status": error.kind.status, "message": error.message}
 
 
-def _target(documents: Mapping[str, Document], endpoint: Endpoint, target: Target) -> View:
+def _others(plan: Plan, endpoint: Endpoint, target: Target) -> Iterator[View]:
+    """The other targets of the rule: those that a request goes to when this one does not take it."""
+    for way in target.rule.ways:
+        at = plan.follow(target.rule, endpoint.name, target.model, way)
+        is_first = at.provider is target.provider and at.sent_model == target.sent_model
+        if at.provider is not None and not at.refusal and not is_first:
+            yield {"provider": at.provider.name, "sent_model": at.sent_model, "weight": way.weight}
+
+
+def _target(
+    documents: Mapping[str, Document], endpoint: Endpoint, target: Target, others: Iterable[View]
+) -> View:
     provider = target.provider
     files = fill_in(documents[_ROUTES], "routes"), fill_in(documents[_PROVIDERS], "providers")
     place = documents[_PROVIDERS].entry(("providers", provider.name)).head
@@ -123,6 +136,7 @@ def _target(documents: Mapping[str, Document], endpoint: Endpoint, target: Targe
         "url": masked_url(target.upstream.url(target.sent_model)) if target.upstream else None,
         "headers": [_header(header) for header in provider.headers],
         "missing": list(provider.missing),
+        "then": list(others),
         "timeouts": _settings(timeouts_of(*files, endpoint.name, provider.name)),
         "limits": _settings(limits_of(*files, endpoint.name, provider.name)),
     }
@@ -178,6 +192,9 @@ def _target_lines(target: View) -> list[str]:
         f"url        {target['url'] or UNKNOWN}",
     ]
     lines += [f"header     {h['name']}: {_shown(h)}" for h in target["headers"]]
+    for other in target["then"]:
+        weight = f"  weight {other['weight']}" if other["weight"] else ""
+        lines.append(f"or         {other['provider']} as {other['sent_model']}{weight}")
     if target["missing"]:
         names = ", ".join(target["missing"])
         lines.append(f"missing    {names}: callers get provider_key_missing")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.config.model import Config
-from engine.plan import Plan
+from engine.plan import Plan, Rule, Way
 
 FORMAT_VERSION = "1.0"
 View = dict[str, Any]
@@ -39,13 +39,16 @@ def view_routes(plan: Plan, endpoint: str | None = None, provider: str | None = 
                 "pattern": rule.pattern,
                 "kind": "prefix" if rule.is_prefix else "model",
                 "endpoints": list(rule.endpoints) if rule.endpoints is not None else None,
-                "provider": rule.provider,
-                "as": rule.rename,
-                "strip": rule.strip,
+                "targets": [
+                    {"provider": w.provider, "as": w.rename, "strip": w.strip, "weight": w.weight}
+                    for w in _ways(rule)
+                ],
+                "sticky": rule.is_sticky,
                 "where": rule.where,
             }
             for rule in plan.rules
-            if rule.provider in chosen and not (rule.endpoints and names.isdisjoint(rule.endpoints))
+            if any(way.provider in chosen for way in _ways(rule))
+            and not (rule.endpoints and names.isdisjoint(rule.endpoints))
         ],
     }
 
@@ -102,6 +105,10 @@ def _by_grade(grades: list[str]) -> str:
     return ", ".join(f"{count} {grade}" for grade, count in Counter(grades).most_common())
 
 
+def _ways(rule: Rule) -> tuple[Way, ...]:
+    return rule.ways or (Way(rule.provider, rule.rename, rule.strip, None),)
+
+
 def render_json(view: View) -> str:
     return json.dumps(view, indent=2) + "\n"
 
@@ -116,7 +123,9 @@ def render_text(view: View) -> str:
     matrix = [
         (p["name"], *(_mark(p, e["name"]) for e in view["endpoints"])) for p in view["providers"]
     ]
-    rules = sorted(view["rules"], key=lambda rule: (rule["provider"], rule["pattern"]))
+    rules = sorted(
+        view["rules"], key=lambda rule: (rule["targets"][0]["provider"], rule["pattern"])
+    )
     tables = [
         _table(("", "endpoint", "method", "path"), endpoints),
         _table(("provider", *numbers), matrix),
@@ -135,10 +144,14 @@ def _rule(rule: View) -> tuple[str, ...]:
     return (
         rule["pattern"] + ("*" if rule["kind"] == "prefix" else ""),
         ", ".join(rule["endpoints"]) if rule["endpoints"] else "any",
-        rule["provider"],
-        rule["as"] or ("without the prefix" if rule["strip"] else "as it is"),
+        ", ".join(target["provider"] for target in rule["targets"]),
+        ", ".join(dict.fromkeys(_sent(target) for target in rule["targets"])),
         rule["where"],
     )
+
+
+def _sent(target: View) -> str:
+    return target["as"] or ("without the prefix" if target["strip"] else "as it is")
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -44,7 +44,7 @@ def narrow(files: dict[str, Data], endpoint: str | None, provider: str | None) -
     routes["endpoints"] = {k: v for k, v in routes["endpoints"].items() if k in served}
     routes.pop("not_exposed", None)
     routes["models"] = [
-        rule for rule in routes.get("models", []) if _plain(rule["provider"]) in chosen
+        rule for rule in routes.get("models", []) if not chosen.keys().isdisjoint(_leads_to(rule))
         and (endpoint is None or endpoint in _several(rule.get("endpoint"), endpoint))
     ]  # fmt: skip
     routes["tests"] = [
@@ -57,6 +57,11 @@ def narrow(files: dict[str, Data], endpoint: str | None, provider: str | None) -
         kept = [k for k in keys["keys"] if endpoint is None or endpoint in _several(k.get("endpoints"), endpoint)]  # fmt: skip
         narrowed["keys.yaml"] = {**keys, "keys": kept}
     return narrowed
+
+
+def _leads_to(rule: Data) -> list[str]:
+    """The providers of a rule, which has one or several targets."""
+    return [_plain(target["provider"]) for target in rule.get("targets", [rule])]
 
 
 def _several(value: Any, default: str) -> list[Any]:

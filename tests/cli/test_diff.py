@@ -145,6 +145,20 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
         assert SECRET not in result.output
 
 
+def test_targets_are_compared_in_their_turn(tmp_path: Path) -> None:
+    rule = "{prefix: claude-, provider: anthropic}"
+    several = "{prefix: claude-, targets: [{provider: anthropic, weight: 2}, {provider: bedrock, as: c, weight: 1}]}"
+    one = "{prefix: claude-, targets: [{provider: anthropic}]}"
+    for name, text in (("several", several), ("one", one)):
+        folder = keyless(tmp_path / name)
+        file = folder / "routes.yaml"
+        file.write_text(file.read_text("utf-8").replace(rule, text), "utf-8")
+    result = engine("diff", ROOT, tmp_path / "several").stdout
+    assert "anthropic -> anthropic weight 2, then bedrock as c weight 1" in result
+    assert engine("diff", ROOT, tmp_path / "one").stdout == "no effect\n"
+    view_of("diff", engine("diff", ROOT, tmp_path / "several", "--format", "json"))
+
+
 # -- git -----------------------------------------------------------------------------------------
 
 

@@ -140,4 +140,28 @@ def test_the_shipped_table_fits_a_terminal() -> None:
     assert max(len(line) for line in matrix.splitlines()) <= 80
     assert "azure_deployments  ?" in matrix
     view = view_of("routes", engine("routes", ROOT, "--provider", "groq", "--format", "json"))
-    assert {rule["provider"] for rule in view["rules"]} == {"groq"}
+    assert {rule["targets"][0]["provider"] for rule in view["rules"]} == {"groq"}
+
+
+TARGETS = """version: 1
+endpoints:
+  embeddings: {path: /v1/embeddings}
+  chat_completions: {path: /v1/chat/completions}
+models:
+  - prefix: m-
+    sticky: key
+    targets:
+      - {provider: openai, weight: 3}
+      - {provider: openai, as: other, weight: 1}
+"""
+
+
+def test_every_target_of_a_rule_is_told(tmp_path: Path) -> None:
+    folder = write(tmp_path, routes=TARGETS)
+    result = engine(*EMBED, "--model", "m-1", "-C", folder)
+    assert "or         openai as other  weight 1" in result.stdout
+    view = view_of("route", engine(*EMBED, "--model", "m-1", "-C", folder, "--format", "json"))
+    assert view["target"]["then"] == [{"provider": "openai", "sent_model": "other", "weight": 1}]
+    rules = view_of("routes", engine("routes", folder, "--format", "json"))["rules"]
+    assert [target["as"] for target in rules[0]["targets"]] == [None, "other"]
+    assert "openai, openai  as it is, other" in engine("routes", folder).stdout
