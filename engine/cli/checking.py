@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from engine.cli.common import DIRECTORY, FINDINGS, FINE, unconfigured, wants_colour
+from engine.cli.fixing import fix_folder, repairs
 from engine.config.diagnostic import Severity
 from engine.config.schema import read_schema
 from engine.load import Loaded, load
@@ -26,11 +27,22 @@ from engine.report.text import render_text, summary
 @click.option(
     "-v", "--verbose", is_flag=True, help="Name each environment variable that is not set."
 )
-def check(directory: Path, form: str, fail_on: str, verbose: bool) -> None:  # noqa: FBT001 click's
+@repairs
+def check(  # noqa: PLR0913, PLR0917 one parameter an option
+    directory: Path,
+    form: str,
+    fail_on: str,
+    verbose: bool,  # noqa: FBT001 click's
+    fix: bool,  # noqa: FBT001 click's
+    unsafe_fixes: bool,  # noqa: FBT001 click's
+    diff: bool,  # noqa: FBT001 click's
+) -> None:
     """Check the configuration in DIRECTORY exactly as `serve` would, without starting it.
 
     Exits with 0 when it is fine, 1 when something was found, 2 when it could not be checked.
     """
+    if fix or diff:
+        fix_folder(directory, os.environ, unsafe=unsafe_fixes, only_diff=diff)
     loaded = load(directory, os.environ, time.time())
     if form == "json":
         click.echo(render_json(loaded.diagnostics), nl=False)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,6 +11,18 @@ from engine.cli.common import replace_file, stop, unified_diff
 from engine.config.diagnostic import Applicability, Diagnostic
 from engine.config.fixes import Texts, fix_all
 from engine.load import FILES, load
+
+
+def repairs(command: Any) -> Any:
+    """The options of `check` that repair."""
+    options = (
+        click.option("--fix", is_flag=True, help="Make the repairs that cannot change a meaning."),
+        click.option("--unsafe-fixes", is_flag=True, help="With --fix or --diff, good guesses as well."),
+        click.option("--diff", is_flag=True, help="Change nothing, and show what --fix would."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def fix_folder(
