@@ -56,24 +56,55 @@ def keyless(folder: Path) -> Path:
 # -- what it says --------------------------------------------------------------------------------
 
 
+ROUTES = """version: 1
+endpoints:
+  chat: {path: /v1/chat}
+  read: {path: /v1/ocr}
+  rank: {path: /v1/rank, max_body: 1MiB}
+not_exposed:
+  - {paths: [/v1/skills, /v1/files], reason: not here}
+models:
+  - {prefix: a/, provider: one, strip: true}
+  - {prefix: gpt-, provider: one}
+  - {prefix: gpt-oss-, provider: two}
+  - {model: fast, provider: two, as: gpt-oss-1}
+"""
+PROVIDERS = """version: 1
+providers:
+  one:
+    base_url: https://one.example/v1
+    credentials: {api_key: {env: ONE_KEY}}
+    headers: {authorization: "Bearer {{ credentials.api_key }}"}
+    endpoints: {chat: /chat, read: /read, rank: /rank}
+  two:
+    base_url: https://two.example
+    endpoints: {chat: /chat, rank: /rank}
+"""
+CHANGES = (
+    ("routes", "path: /v1/ocr", "path: /v1/read"),
+    ("routes", "endpoints:", "defaults: {timeouts: {first_byte: 9m}}\nendpoints:"),
+    ("routes", "{prefix: gpt-oss-, provider: two}", "{prefix: gpt-oss-, provider: one}"),
+    ("routes", "/v1/skills", "/v1/tricks"),
+    ("providers", "env: ONE_KEY", "env: OTHER_KEY"),
+    ("providers", "https://one.example/v1", '"https://{{ variables.host }}/v2"'),
+    ("providers", "  one:", "  one:\n    variables: {host: m.example}"),
+    ("providers", "  two:", "  two:\n    limits: {in_flight: 5}"),
+    ("keys", "gone", "added"),
+    ("keys", "gpt-*", "gpt-*, o1"),
+    ("keys", "b" * 64, "c" * 64),
+)
+
+
 def test_text(tmp_path: Path, snapshot: SnapshotAssertion) -> None:
-    (tmp_path / "old").mkdir()
-    (tmp_path / "new").mkdir()
-    old = changed(tmp_path / "old", ("providers", "MISTRAL_API_KEY", "M_KEY"))
-    new = changed(
-        tmp_path / "new",
-        ("routes", "first_byte: 10m", "first_byte: 9m"),
-        ("routes", "path: /v1/ocr", "path: /v1/read"),
-        ("routes", "{prefix: gpt-oss-, provider: groq}", "{prefix: gpt-oss-, provider: together}"),
-        ("routes", "paths: [/v1/skills,", "paths: [/v1/tricks,"),
-        ("providers", "https://api.x.ai", "https://x.example"),
-        ("providers", "https://api.mistral.ai/v1", "https://{{ variables.host }}/v2"),
-        ("providers", "    description: Mistral AI", "    description: M\n    variables: {host: m.example}"),
-    )  # fmt: skip
-    (old / "keys.yaml").write_text(KEYS % ("a" * 64, "b" * 64))
-    (new / "keys.yaml").write_text(
-        KEYS.replace("gone", "added").replace("gpt-*", "gpt-*, o1") % ("a" * 64, "c" * 64)
-    )
+    texts = {"routes": ROUTES, "providers": PROVIDERS, "keys": KEYS % ("a" * 64, "b" * 64)}
+    for side in ("old", "new"):
+        (tmp_path / side).mkdir()
+        for name, text in texts.items():
+            (tmp_path / side / f"{name}.yaml").write_text(text)
+        for name, before, after in CHANGES if side == "old" else ():
+            assert before in texts[name]
+            texts[name] = texts[name].replace(before, after)
+    old, new = tmp_path / "old", tmp_path / "new"
     result = engine("diff", old, new)
     assert result.stdout == snapshot(extension_class=TextSnapshot)
     assert "b" * 64 not in result.stdout
@@ -81,8 +112,9 @@ def test_text(tmp_path: Path, snapshot: SnapshotAssertion) -> None:
 
 
 def test_the_timeout_of_one_provider_is_one_line(tmp_path: Path) -> None:
-    base = "    base_url: https://api.openai.com/v1"
-    new = changed(tmp_path, ("providers", base, f"{base}\n    timeouts: {{idle: 30s}}"))
+    new = changed(
+        tmp_path, ("providers", "\n  openai:\n", "\n  openai:\n    timeouts: {idle: 30s}\n")
+    )
     assert engine("diff", ROOT, new).stdout.count("idle") == 1
     view = view_of("diff", engine("diff", ROOT, new, "--format", "json"))
     assert view["upstreams"] == [
