@@ -163,7 +163,7 @@ def _upstream(config: Config, provider: Provider, entry: dict[str, Any], endpoin
     for variable in provider.variables:
         if variable.env and variable.name in used:
             default = "required" if variable.value is None else f"{variable.value} by default"
-            facets[f"environment.{variable.env}"] = default
+            facets[f"environment.{' or '.join(variable.env)}"] = default
         if variable.choices:
             facets[f"choices.{variable.name}"] = _listed(variable.choices)
     own = next(each.timeouts for each in config.endpoints if each.name == endpoint)
@@ -185,8 +185,8 @@ def _url(provider: Provider, endpoint: str) -> str:
 
 def _written_out(source: str, provider: Provider) -> str:
     """A template in one spelling, with the variables in it replaced by what they stand for."""
-    literals = {v.name: v.value for v in provider.variables if v.env is None}
-    symbols = {v.name: f"${v.env}" for v in provider.variables if v.env}
+    literals = {v.name: v.value for v in provider.variables if not v.env}
+    symbols = {v.name: f"${v.env[0]}" for v in provider.variables if v.env}
 
     def block(hit: re.Match[str]) -> str:
         template, _ = compile_template(hit[0])
