@@ -10,12 +10,14 @@ PYTHON ?= python3
 HOST = 127.0.0.1
 PORT = 8080
 ARGS =
+MINUTES = 10
+CASES = 1000000
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV := $(firstword $(wildcard $(BIN)/uv) uv)
-COMPILE = $(UV) pip compile pyproject.toml --quiet --universal --python-version 3.11 --upgrade \
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --upgrade \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
 
 # Stamps: nothing is installed again until a lock or pyproject.toml changes.
@@ -24,7 +26,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help serve check test slips lint format docs lock clean
+.PHONY: help serve check test slips soak fuzz lint format docs lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -32,10 +34,14 @@ help:
 	@echo "make check    check routes.yaml, providers.yaml and keys.yaml"
 	@echo "make test     run the tests"
 	@echo "make slips    how often a finding stands on the line of a slip (20 minutes)"
+	@echo "make soak     ten minutes of mixed traffic, faults, reloads and kills, with a verdict"
+	@echo "make fuzz     a million cases for what reads input, with a report"
 	@echo "make lint     ruff and mypy"
 	@echo "make format   let ruff format the code"
 	@echo "make docs     write docs/configuration.md and docs/codes.md again"
 	@echo "make lock     resolve both lock files again (needs uv)"
+	@echo "make wheel    build the wheel and check what is in it"
+	@echo "make sbom     write sbom.json: what an installation consists of (CycloneDX)"
 	@echo "make clean    remove .venv and caches"
 
 serve: $(PACKAGE)
@@ -50,6 +56,23 @@ test: $(DEV) $(PACKAGE)
 slips: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.config.mutation 2000 7
 
+soak: $(DEV) $(PACKAGE)
+	@$(BIN)/python -m tests.soak $(MINUTES)
+
+fuzz: $(DEV) $(PACKAGE)
+	@$(BIN)/python -m tests.fuzz $(CASES)
+
+wheel: $(DEV)
+	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+	@$(BIN)/python -m pytest -q tests/test_wheel.py
+
+sbom: $(MADE)
+	@$(PYTHON) -m venv $(VENV)/sbom
+	@$(VENV)/sbom/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-sbom.lock
+	@$(VENV)/sbom/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --output-file sbom.json
+	@echo "sbom: wrote sbom.json"
+
 lint: $(DEV) $(PACKAGE)
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet || { echo "not formatted; run: make format"; exit 1; }
@@ -63,8 +86,9 @@ docs: $(PACKAGE)
 	@$(BIN)/python docs/generate.py
 
 lock:
-	@$(COMPILE) --group build --output-file requirements.lock
-	@$(COMPILE) --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	@$(COMPILE) pyproject.toml --group build --output-file requirements.lock
+	@$(COMPILE) pyproject.toml --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	@$(COMPILE) --group sbom --output-file requirements-sbom.lock
 
 clean:
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -138,8 +138,9 @@ class Call:
         with the path is told to holders of a key alone.
         """
         found: Endpoint | GatewayError
+        asked = self._scope["method"], self._scope["raw_path"]
         try:
-            found = find_endpoint(self._plan, self._scope["method"], self._scope["raw_path"])
+            found = find_endpoint(self._plan, *asked, hint=False)
             self._dialect = found.dialect
             self.record.endpoint = found.name
         except GatewayError as error:
@@ -148,6 +149,7 @@ class Call:
         self.record.key = caller.name
         check_framing(self._headers)
         if isinstance(found, GatewayError):
+            find_endpoint(self._plan, *asked)  # raises it again, with a hint
             raise found
         if caller.endpoints is not None and found.name not in caller.endpoints:
             words = f"this API key may not use endpoint `{found.name}`"

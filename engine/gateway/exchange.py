@@ -195,7 +195,7 @@ def retry_after(value: bytes | None, now: float) -> float | None:
     try:
         moment = parsedate_to_datetime(value.decode("latin-1")).timestamp()
         return min(max(0.0, moment - now), LONGEST)
-    except ValueError:
+    except (ValueError, OverflowError, TypeError, OSError):  # what a date can do to datetime
         return None
 
 

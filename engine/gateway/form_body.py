@@ -72,6 +72,15 @@ def find_boundary(content_type: bytes) -> bytes:
     return (match[1] or match[2]).encode("ascii")
 
 
+class _Parser(PushMultipartParser):  # type: ignore[misc]
+    """The library's parser, which passes over a lone CR or LF when the line end came with it."""
+
+    def _on_segment_headerline(self, line: bytes) -> None:
+        if b"\n" in line or b"\r" in line:
+            raise MultipartError("invalid line break in segment header")
+        super()._on_segment_headerline(line)
+
+
 class FormBody:
     """A form being received.
 
@@ -88,7 +97,7 @@ class FormBody:
     ) -> None:
         self._intake = intake
         self._delimiter = b"\r\n--" + boundary
-        self._parser = PushMultipartParser(
+        self._parser = _Parser(
             boundary, max_segment_count=MAX_PARTS, max_header_size=BLOCK // 8, strict=True
         )
         self._watched = watched

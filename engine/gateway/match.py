@@ -23,8 +23,10 @@ class Target:
     sent_model: str
 
 
-def find_endpoint(plan: Plan, method: str, path: bytes) -> Endpoint:
+def find_endpoint(plan: Plan, method: str, path: bytes, *, hint: bool = True) -> Endpoint:
     """The endpoint at exactly `path`. No decoding: one spelling of a path is the only one.
+
+    `hint` looks for the nearest known path, which costs far more than all the rest.
 
     Raises:
         GatewayError: `unknown_path`, `not_exposed` or `method_not_allowed`.
@@ -48,7 +50,8 @@ def find_endpoint(plan: Plan, method: str, path: bytes) -> Endpoint:
     if plan.listing is not None and plan.listing.asked(path) is not None:
         words = "this path answers GET"
         raise GatewayError("method_not_allowed", words, headers=((b"allow", b"GET"),))
-    raise GatewayError("unknown_path", _unknown_path(plan, path))
+    words = _unknown_path(plan, path) if hint else "this gateway has no such path"
+    raise GatewayError("unknown_path", words)
 
 
 def _unknown_path(plan: Plan, path: bytes) -> str:

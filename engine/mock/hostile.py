@@ -117,6 +117,7 @@ PLAYS: dict[str, Play] = {
     "bad-chunk": raw(
         b"HTTP/1.1 200 OK\r\ncontent-type: audio/wav\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nx\r\n"
     ),
+    "events": raw(SSE + EVENTS + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"),
     "cut-events": raw(SSE + EVENTS),
     "cut-in-event": raw(SSE + EVENTS + chunk(b'data: {"n"')),
     "hang": hang,
@@ -159,6 +160,9 @@ PLAYS: dict[str, Play] = {
     ),
 }
 
+# Whole answers, after which a connection can be used again.
+KEEPING = {"ok", "events", "busy", "busy-long", "overloaded", "error"}
+
 
 class Hostile:
     """The listening side. `seen` counts requests by model, `open` the connections.
@@ -181,7 +185,7 @@ class Hostile:
                 if name.startswith("first-") and self.seen[model] > 1:
                     name = "ok"  # `h-first-busy` is busy once
                 await PLAYS[name.removeprefix("first-")](reader, writer)
-                if name != "ok":
+                if name.removeprefix("first-") not in KEEPING:
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
             pass

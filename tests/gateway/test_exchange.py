@@ -431,6 +431,7 @@ def test_unavailable_says_when_to_come_back(seconds: float, told: int) -> None:
         (b" 0 ", 0.0),
         (b"Wed, 21 Oct 2026 07:28:10 GMT", 10.0),
         (b"Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        (b"Wed, 21 Oct 99999999999999 07:28:10 GMT", None),
         (b"soon", None),
         (b"-1", None),
         (b"1.5", None),

@@ -185,6 +185,16 @@ def test_a_line_end_before_the_form_is_fine_in_any_cut() -> None:
     assert rewritten([raw], {"model": "m", "api_key": None}) == changed
 
 
+@pytest.mark.parametrize("stray", [b"\n", b"\r", b"\n\n", b"\r\r"])
+def test_a_lone_line_end_in_a_part_header_is_refused_in_any_cut(stray: bytes) -> None:
+    """A parser may take it for a line end, another for a part of the name."""
+    head = b"--frontier\r\n"
+    line = b'Content-Disposition: form-data; name="model"\r\n\r\nx\r\n--frontier--\r\n'
+    for raw in (head + stray + line, head + line.replace(b"; ", b"; " + stray)):
+        for place in range(1, len(raw)):
+            assert outcome(cut(raw, [place])) == "invalid_form"
+
+
 def test_line_ends_behind_the_form_are_fine_in_any_cut() -> None:
     raw = form(NAMED, TRAP) + b"\r\n\r\n"
     for place in range(len(raw) - 20, len(raw)):

@@ -64,6 +64,19 @@ def test_a_log_that_nobody_reads_stops_no_request(tmp_path: Path, mock: Server) 
         os.close(writing)
 
 
+def test_a_log_whose_reader_has_stopped_stops_no_request(tmp_path: Path, mock: Server) -> None:
+    """Case O9, a reader that does not read: the pipe is full after some 150 records."""
+    reading, writing = os.pipe()
+    try:
+        with serving(tmp_path, mock, "", writing) as (_, url):
+            with httpx2.Client(headers={"x-api-key": KEY}, timeout=5) as client:
+                path = url + "/v1/chat/completions"
+                assert {client.post(path, json=BODY).status_code for _ in range(400)} == {200}
+            os.close(reading)
+    finally:
+        os.close(writing)
+
+
 def test_a_limit_on_files_is_survived(tmp_path: Path, mock: Server) -> None:
     """Case O10: more callers than there are files; once they leave, all is as before."""
     with (

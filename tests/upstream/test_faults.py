@@ -182,6 +182,12 @@ def test_a_broken_stream_ends_with_an_error_event(
     assert server.record(answer.headers["x-engine-request-id"])["outcome"] == outcome
 
 
+def test_a_whole_stream_passes(http: httpx2.Client) -> None:
+    answer = ask(http, "h-events")
+    assert answer.text.endswith("data: [DONE]\n\n")
+    assert "upstream_" not in answer.text
+
+
 def test_a_broken_stream_speaks_the_dialect_of_its_endpoint(http: httpx2.Client) -> None:
     answer = ask(http, "h-cut-events@2", "/claude")
     name, data = answer.text.rstrip().split("\n\n")[-1].splitlines()
