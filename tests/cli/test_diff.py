@@ -23,7 +23,7 @@ from engine.report.diff import render_text, view_diff
 from tests.cli.outputs import view_of
 from tests.cli.running import engine, plain
 from tests.config.folders import NOW, SECRET, TextSnapshot
-from tests.servers import ROOT, ship
+from tests.servers import ROOT
 
 __all__ = ["plain"]
 
@@ -35,14 +35,15 @@ keys:
 """
 
 
-def changed(folder: Path, *edits: tuple[str, str, str]) -> Path:
-    """The shipped files with (file, old, new) replaced; each must be there."""
-    ship(folder)
+def small(folder: Path, *edits: tuple[str, str, str]) -> Path:
+    """ROUTES and PROVIDERS with (file, old, new) replaced; each must be there."""
+    folder.mkdir()
+    texts = {"routes": ROUTES, "providers": PROVIDERS}
     for name, old, new in edits:
-        file = folder / f"{name}.yaml"
-        text = file.read_text("utf-8")
-        assert old in text, old
-        file.write_text(text.replace(old, new), "utf-8")
+        assert old in texts[name], old
+        texts[name] = texts[name].replace(old, new)
+    for name, text in texts.items():
+        (folder / f"{name}.yaml").write_text(text)
     return folder
 
 
@@ -112,13 +113,12 @@ def test_text(tmp_path: Path, snapshot: SnapshotAssertion) -> None:
 
 
 def test_the_timeout_of_one_provider_is_one_line(tmp_path: Path) -> None:
-    new = changed(
-        tmp_path, ("providers", "\n  openai:\n", "\n  openai:\n    timeouts: {idle: 30s}\n")
-    )
-    assert engine("diff", ROOT, new).stdout.count("idle") == 1
-    view = view_of("diff", engine("diff", ROOT, new, "--format", "json"))
+    old = small(tmp_path / "old")
+    new = small(tmp_path / "new", ("providers", "  one:", "  one:\n    timeouts: {idle: 30s}"))
+    assert engine("diff", old, new).stdout.count("idle") == 1
+    view = view_of("diff", engine("diff", old, new, "--format", "json"))
     assert view["upstreams"] == [
-        {"providers": ["openai"], "every_provider": False, "endpoints": None,
+        {"providers": ["one"], "every_provider": False, "endpoints": None,
          "what": "timeouts.idle", "old": "2m", "new": "30s"}
     ]  # fmt: skip
 
@@ -155,21 +155,23 @@ def test_another_spelling_has_no_effect(rewrite: str, tmp_path: Path) -> None:
 
 
 def test_keys_are_asked_for_or_not(tmp_path: Path) -> None:
-    with_keys = ship(tmp_path)
-    assert "callers need a key" in engine("diff", ROOT, with_keys).stdout
-    assert "callers need no key" in engine("diff", with_keys, ROOT).stdout
+    open_to_all, with_keys = small(tmp_path / "open"), small(tmp_path / "keys")
+    (with_keys / "keys.yaml").write_text(KEYS % ("a" * 64, "b" * 64))
+    assert "callers need a key" in engine("diff", open_to_all, with_keys).stdout
+    assert "callers need no key" in engine("diff", with_keys, open_to_all).stdout
 
 
 def test_no_secret_is_shown(tmp_path: Path) -> None:
     literal = "sk-" + "a1b2c3d4" * 4
-    old = 'authorization: "Bearer {{ credentials.api_key }}"'
-    new = f"authorization: {literal}  # engine: ignore[X218] a test"
-    file = "api_key: {env: MISTRAL_API_KEY}"
-    folder = changed(
-        tmp_path, ("providers", old, new), ("providers", file, "api_key: {file: s.txt}")
+    header = 'authorization: "Bearer {{ credentials.api_key }}"}'
+    old = small(tmp_path / "old")
+    new = small(
+        tmp_path / "new",
+        ("providers", header, f"authorization: {literal}}}  # engine: ignore[X218] a test"),
+        ("providers", "{env: ONE_KEY}", "{file: s.txt}"),
     )
-    (folder / "s.txt").write_text(SECRET)
-    for words in ((ROOT, folder), (folder, ROOT), (ROOT, folder, "--format", "json")):
+    (new / "s.txt").write_text(SECRET)
+    for words in ((old, new), (new, old), (old, new, "--format", "json")):
         result = engine("diff", *words)
         assert result.exit_code == 0, result.output
         assert "headers.authorization" in result.stdout
@@ -178,17 +180,16 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
 
 
 def test_targets_are_compared_in_their_turn(tmp_path: Path) -> None:
-    rule = "{prefix: claude-, provider: anthropic}"
-    several = "{prefix: claude-, targets: [{provider: anthropic, weight: 2}, {provider: bedrock, as: c, weight: 1}]}"
-    one = "{prefix: claude-, targets: [{provider: anthropic}]}"
-    for name, text in (("several", several), ("one", one)):
-        folder = keyless(tmp_path / name)
-        file = folder / "routes.yaml"
-        file.write_text(file.read_text("utf-8").replace(rule, text), "utf-8")
-    result = engine("diff", ROOT, tmp_path / "several").stdout
-    assert "anthropic -> anthropic weight 2, then bedrock as c weight 1" in result
-    assert engine("diff", ROOT, tmp_path / "one").stdout == "no effect\n"
-    view_of("diff", engine("diff", ROOT, tmp_path / "several", "--format", "json"))
+    rule = "{prefix: gpt-, provider: one}"
+    several = (
+        "{prefix: gpt-, targets: [{provider: one, weight: 2}, {provider: two, as: c, weight: 1}]}"
+    )
+    old = small(tmp_path / "old")
+    chosen = small(tmp_path / "several", ("routes", rule, several))
+    alone = small(tmp_path / "one", ("routes", rule, "{prefix: gpt-, targets: [{provider: one}]}"))
+    assert "one -> one weight 2, then two as c weight 1" in engine("diff", old, chosen).stdout
+    assert engine("diff", old, alone).stdout == "no effect\n"
+    view_of("diff", engine("diff", old, chosen, "--format", "json"))
 
 
 # -- git -----------------------------------------------------------------------------------------
