@@ -26,7 +26,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help serve check test slips soak fuzz lint format docs lock wheel sbom clean
+.PHONY: help serve check test slips soak fuzz lint format docs hooks lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -39,6 +39,7 @@ help:
 	@echo "make lint     ruff and mypy"
 	@echo "make format   let ruff format the code"
 	@echo "make docs     write docs/configuration.md and docs/codes.md again"
+	@echo "make hooks    prove the hook for pre-commit with the real one"
 	@echo "make lock     resolve both lock files again (needs uv)"
 	@echo "make wheel    build the wheel and check what is in it"
 	@echo "make sbom     write sbom.json: what an installation consists of (CycloneDX)"
@@ -84,6 +85,9 @@ format: $(DEV)
 
 docs: $(PACKAGE)
 	@$(BIN)/python docs/generate.py
+
+hooks:
+	@PYTHON=$(PYTHON) tests/hooks/prove.sh
 
 lock:
 	@$(COMPILE) pyproject.toml --group build --output-file requirements.lock

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.config.rules import RULES
+from engine.cli.explaining import told
+from engine.config.examples import example
+from engine.config.rules import RULES, Rule
 from engine.config.schema import read_schema
 from engine.load import load
 from engine.report.routing import counted, view_catalogue
@@ -26,6 +28,7 @@ PHASES = {
     "X": "References between entries",
     "T": "Templates",
     "E": "Environment of this machine",
+    "A": "Advice, with `--audit`",
 }
 NOTICE = "<!-- Written by docs/generate.py; change its source and run `make docs`. -->"
 
@@ -47,7 +50,10 @@ CODES = f"""{NOTICE}
 # Findings of `engine check`
 
 An **error** stops `engine serve`, a **warning** does not, and a **note** tells something about this machine.
-A code is never given to another finding.
+A code is never given to another finding. `engine explain CODE` prints what stands here.
+
+What only warns, notes or advises, and an error that says so below, can be silenced by a comment on its line or alone
+above it, with a reason: `# engine: ignore[X205] reason`. See [check.md](check.md).
 """
 
 
@@ -72,12 +78,7 @@ def render_codes() -> str:
     parts = [CODES]
     for letter, title in PHASES.items():
         parts.append(f"## {title}\n")
-        parts.extend(
-            f"### {rule.code} {rule.name}\n\n"
-            f"**{rule.severity}**: {rule.summary}. {rule.explanation}\n"
-            for rule in RULES.values()
-            if rule.code.startswith(letter)
-        )
+        parts.extend(_finding(rule) for rule in RULES.values() if rule.code.startswith(letter))
     return "\n".join(parts)
 
 
@@ -101,6 +102,26 @@ def _provider_cell(provider: Schema, endpoint: str) -> str:
     if endpoint in provider["not_enabled"]:
         return f"({provider['not_enabled'][endpoint]})"
     return provider["grades"].get(endpoint) or ""
+
+
+def _finding(rule: Rule) -> str:
+    shown = example(rule.code)
+    silenced = "a comment silences it" if rule.ignorable else "no comment silences it"
+    lines = [f"### {rule.code} {rule.name}", ""]
+    lines += [f"**{rule.severity}** ({silenced}): {rule.summary}. {rule.explanation}", ""]
+    for name, text in shown.beside.items():
+        lines += [f"With this `{name}`:", "", *_fence("example", "yaml", text), ""]
+    if shown.bad is None:
+        lines += [f"Without `{shown.file}`, this is told:", ""]
+    else:
+        lines += [f"Wrong in `{shown.file}`, and what is told:", ""]
+        lines += [*_fence("example", "yaml", shown.bad), ""]
+    lines += [*_fence("example", "text", told(rule.code)), "", "Right:", ""]
+    return "\n".join([*lines, *_fence("example", "yaml", shown.good), ""])
+
+
+def _fence(mark: str, language: str, text: str) -> list[str]:
+    return [f"<!-- test: {mark} -->", f"```{language}", *text.rstrip("\n").split("\n"), "```"]
 
 
 def _file(name: str) -> str:

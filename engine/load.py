@@ -16,6 +16,7 @@ from types import MappingProxyType
 from engine.compile import compile_plan
 from engine.compile_provider import Values
 from engine.config import checks
+from engine.config.advice import run_advice
 from engine.config.build import build_config
 from engine.config.diagnostic import (
     MAX_FOUND,
@@ -69,12 +70,14 @@ def stops_serving(found: Diagnostic) -> bool:
     return found.severity is Severity.ERROR or found.code == "E405"
 
 
-def load(
+def load(  # noqa: PLR0913 all that a Plan depends on
     directory: Path,
     environ: Mapping[str, str],
     now: float,
     extra_keys: tuple[Key, ...] = (),
     unsaved: Mapping[str, bytes | None] = MappingProxyType({}),
+    *,
+    audit: bool = False,
 ) -> Loaded:
     """Read, check and compile the folder `directory`.
 
@@ -82,6 +85,7 @@ def load(
     `extra_keys` are callers that no file declares, such as the one-off key of a mock run.
     `unsaved` holds, by file name, texts that count instead of what is on disk: an editor's, or
     those a running server has read; None stands for a file that is not there.
+    `audit` adds advice to the findings.
     """
     texts, found = _texts(directory, unsaved)
     reads = {file: _read(file, text) for file, text in texts.items()}
@@ -98,6 +102,7 @@ def load(
     templates, problems = check_templates(config, documents)
     subject = checks.Subject(config, documents, templates, now)
     found += problems + [f for check in CHECKS for f in islice(check(subject), MAX_FOUND)]
+    found += run_advice(subject) if audit else []
     values, notes = _resolve(subject, directory, environ)
     comments, problems = read_suppressions(documents)
     found, suppressed = suppress(in_order(found + notes + problems), comments)
@@ -112,7 +117,7 @@ def load(
         suppressed += silenced
         plan = None if failing else untested
     if plan is not None:
-        found += unused(comments, suppressed, undecided="EA")
+        found += unused(comments, suppressed, undecided="E" if audit else "EA")
     return Loaded(plan, config, in_order(found), documents | unread, tuple(suppressed), untested)
 
 

@@ -24,7 +24,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """
     folded = _fold(word)
     limit = max(1, len(folded) // 3)
-    scored = ((distance(folded, _fold(name)), name) for name in known)
+    near = (name for name in known if abs(len(name) - len(folded)) <= limit)
+    scored = ((distance(folded, _fold(name)), name) for name in near)
     best = min(scored, default=(limit + 1, ""))
     return best[1] if best[0] <= limit else None
 

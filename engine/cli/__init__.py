@@ -9,6 +9,7 @@ from engine import __version__
 from engine.cli import (
     checking,
     comparing,
+    explaining,
     formatting,
     inspecting,
     making,
@@ -17,11 +18,16 @@ from engine.cli import (
     status,
     testing,
 )
+from engine.cli.crash import Commands
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="engine")
-def main() -> None:
+@click.option("--debug", is_flag=True, envvar="ENGINE_DEBUG", help="Show the traceback of a bug.")
+def main(debug: bool) -> None:  # noqa: FBT001 click's; `Commands` reads it
     """A gateway for LLM APIs, driven by two YAML files.
 
     \b
@@ -41,6 +47,7 @@ for command in (
     serving.mock,
     status.status,
     checking.check,
+    explaining.explain,
     routing.route,
     routing.routes,
     testing.test,

@@ -3,35 +3,97 @@
 import os
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
-from engine.cli.common import DIRECTORY, FINDINGS, FINE, unconfigured, wants_colour
+from engine.cli.common import FINDINGS, FINE, stop, unconfigured
+from engine.cli.console import COLOUR, wants_colour, width_of
 from engine.cli.fixing import fix_folder, repairs
-from engine.config.diagnostic import Severity
+from engine.config.catalogue import UnknownRuleError, find_rules
+from engine.config.diagnostic import Diagnostic, Severity
+from engine.config.document import MAX_BYTES
+from engine.config.rules import RULES
 from engine.config.schema import read_schema
-from engine.load import Loaded, load
-from engine.report.json import render_json
-from engine.report.text import render_text, summary
+from engine.load import FILES, Loaded, load, stops_serving
+
+_ORDER = [Severity.ERROR, Severity.WARNING, Severity.NOTE]
+_LEVELS = click.Choice([severity.value for severity in _ORDER])
+_FORMATS = click.Choice(["auto", "text", "concise", "json", "sarif", "github"])
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_STDIN = Path("-")
+
+
+class _Source(click.Path):
+    """A folder, or - for standard input."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return _STDIN if value == "-" else super().convert(value, param, ctx)
+
+
+_SOURCE = _Source(exists=True, file_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """What to tell: the findings chosen, those not asked for, and how to write them."""
+
+    loaded: Loaded
+    chosen: tuple[Diagnostic, ...]
+    ignored: tuple[Diagnostic, ...]
+    folder: str
+    colour: str
+    verbose: bool
+
+
+def _codes(_context: Any, parameter: click.Parameter, words: tuple[str, ...]) -> frozenset[str]:
+    """The codes that an option names, by code, name or prefix."""
+    found: set[str] = set()
+    for word in ",".join(words).replace(" ", "").split(",") if words else ():
+        try:
+            rules = find_rules(word)
+        except UnknownRuleError as error:
+            raise click.BadParameter(str(error)) from error
+        if parameter.name == "ignore":
+            kept = [r for r in rules if r.ignorable or r.severity is not Severity.ERROR]
+            if not kept:
+                raise click.BadParameter(f"`{word}` cannot be ignored: it leaves nothing to serve")
+            rules = kept
+        found |= {rule.code for rule in rules}
+    return frozenset(found)
 
 
 @click.command()
-@DIRECTORY
+@click.argument("directory", default=".", type=_SOURCE)
+@click.option("-C", "--directory", "folder", type=_FOLDER, help="With -, where the other files are.")  # fmt: skip
 @click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
+    "--stdin-filename",
+    type=click.Path(path_type=Path),
+    help="With -, the file whose text is read from standard input.",
 )
-@click.option(
-    "--fail-on", type=click.Choice(["error", "warning"]), default="error", show_default=True
-)
+@click.option("--format", "form", type=_FORMATS, default="auto", show_default=True)
+@click.option("--select", multiple=True, metavar="CODES", callback=_codes, help="Tell only these: codes, names, or starts such as X2.")  # fmt: skip
+@click.option("--ignore", multiple=True, metavar="CODES", callback=_codes, help="Tell all but these.")  # fmt: skip
+@click.option("--fail-on", type=_LEVELS, default="error", show_default=True)
+@click.option("--audit", is_flag=True, help="Give advice as well.")
+@COLOUR
 @click.option(
     "-v", "--verbose", is_flag=True, help="Name each environment variable that is not set."
 )
 @repairs
 def check(  # noqa: PLR0913, PLR0917 one parameter an option
     directory: Path,
+    folder: Path | None,
+    stdin_filename: Path | None,
     form: str,
+    select: frozenset[str],
+    ignore: frozenset[str],
     fail_on: str,
+    audit: bool,  # noqa: FBT001 click's
+    colour: str,
     verbose: bool,  # noqa: FBT001 click's
     fix: bool,  # noqa: FBT001 click's
     unsafe_fixes: bool,  # noqa: FBT001 click's
@@ -39,38 +101,133 @@ def check(  # noqa: PLR0913, PLR0917 one parameter an option
 ) -> None:
     """Check the configuration in DIRECTORY exactly as `serve` would, without starting it.
 
+    DIRECTORY may be -, to check the text of one file from standard input.
+
     Exits with 0 when it is fine, 1 when something was found, 2 when it could not be checked.
     """
+    directory, unsaved = _source(directory, folder, stdin_filename)
     if fix or diff:
+        if unsaved:
+            raise click.UsageError("--fix and --diff need a folder, not -")
         fix_folder(directory, os.environ, unsafe=unsafe_fixes, only_diff=diff)
-    loaded = load(directory, os.environ, time.time())
-    if form == "json":
-        click.echo(render_json(loaded.diagnostics), nl=False)
-    else:
-        _print_findings(loaded, verbose=verbose)
-    failing = {Severity.ERROR} | ({Severity.WARNING} if fail_on == "warning" else set())
-    sys.exit(FINDINGS if any(d.severity in failing for d in loaded.diagnostics) else FINE)
+    loaded = load(directory, os.environ, time.time(), unsaved=unsaved, audit=audit)
+    form = _format() if form == "auto" else form
+    told = (select or set(RULES)) - ignore
+    chosen = tuple(
+        d
+        for d in loaded.diagnostics
+        if d.code in told and (verbose or form == "json" or d.code in select or not _is_local(d))
+    )
+    ignored = tuple(d for d in loaded.diagnostics if d.code not in told)
+    report = _Report(loaded, chosen, ignored, _shown(directory, form), colour, verbose)
+    _WRITERS.get(form, _write_data)(report, form)
+    failing = _ORDER[: _ORDER.index(Severity(fail_on)) + 1]
+    found = [d for d in loaded.diagnostics if d.code in told and d.severity in failing]
+    sys.exit(FINDINGS if found else FINE)
 
 
-def _print_findings(loaded: Loaded, *, verbose: bool) -> None:
-    shown = [d for d in loaded.diagnostics if verbose or d.severity is not Severity.NOTE]
-    if shown:
-        click.echo(render_text(shown, loaded.documents, colour=wants_colour(sys.stdout)))
-    if any(d.severity is not Severity.NOTE for d in loaded.diagnostics):
-        click.echo(summary(loaded.diagnostics, len(loaded.documents)))
+def _source(
+    directory: Path, folder: Path | None, name: Path | None
+) -> tuple[Path, Mapping[str, bytes]]:
+    """The folder to check, and the text from standard input that stands for one of its files."""
+    if directory != _STDIN:
+        if folder is not None or name is not None:
+            raise click.UsageError("-C and --stdin-filename need - in place of DIRECTORY")
+        return directory, {}
+    if name is None or name.name not in FILES:
+        names = ", ".join(FILES)
+        raise click.UsageError(f"- needs --stdin-filename, and it ends in one of {names}")
+    where = folder or name.parent
+    if not where.is_dir():
+        stop(f"there is no folder {where}")
+    return where, {name.name: sys.stdin.buffer.read(MAX_BYTES + 1)}
+
+
+def _format() -> str:
+    return "github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text"
+
+
+def _is_local(d: Diagnostic) -> bool:
+    """Whether it only tells what this machine lacks, which one line sums up."""
+    return d.code.startswith("E") and d.severity is Severity.NOTE
+
+
+def _shown(directory: Path, form: str) -> str:
+    """What to put before file names: the folder as seen from here, or from the repository's root."""
+    root = os.environ.get("GITHUB_WORKSPACE") if form in ("github", "sarif") else None
+    relative = Path(os.path.relpath(directory.resolve(), Path(root or ".").resolve()))
+    shown = directory if relative.parts[:1] == ("..",) else relative
+    return "" if shown == Path() else f"{shown.as_posix()}/"
+
+
+def _write_data(report: _Report, form: str) -> None:
+    from engine.report.view import Findings  # noqa: PLC0415 only the format asked for is imported
+
+    loaded = report.loaded
+    findings = Findings(report.chosen, loaded.documents, loaded.suppressed, report.folder)
+    match form:
+        case "json":
+            from engine.report.json import render_json as render  # noqa: PLC0415 the same
+        case "sarif":
+            from engine.report.sarif import render_sarif as render  # noqa: PLC0415 the same
+        case "concise":
+            from engine.report.lines import render_concise as render  # noqa: PLC0415 the same
+        case _:
+            from engine.report.lines import render_github as render  # noqa: PLC0415 the same
+    click.echo(render(findings), nl=False)
+
+
+def _write_github(report: _Report, form: str) -> None:
+    _write_data(report, form)
+    _close(report)
+
+
+def _write_text(report: _Report, _form: str) -> None:
+    from engine.report.text import render_text  # noqa: PLC0415 only the format asked for
+
+    colour = wants_colour(sys.stdout, report.colour)
+    if report.chosen:
+        text = render_text(
+            report.chosen,
+            report.loaded.documents,
+            colour=colour,
+            width=width_of(sys.stdout),
+            folder=report.folder,
+        )
+        click.echo(text, color=colour)
+    _close(report)
+
+
+def _close(report: _Report) -> None:
+    """The last lines: what was found or how much is fine, and what was left out."""
+    from engine.report.text import summary  # noqa: PLC0415 only the format asked for
+
+    loaded, chosen, ignored = report.loaded, report.chosen, report.ignored
+    hidden = len(loaded.suppressed)
+    if chosen:
+        click.echo(summary(chosen, len(loaded.documents), hidden))
+        click.echo(f"for more about a code: engine explain {chosen[0].code}")
     else:
         config = loaded.config
         click.echo(
             f"ok: {len(loaded.documents)} files, {len(config.endpoints)} endpoints, "
-            f"{len(config.providers)} providers, {len(config.rules)} model rules, {len(config.tests)} tests"
+            f"{len(config.providers)} providers, {len(config.rules)} model rules, "
+            f"{len(config.tests)} tests" + (f" ({hidden} suppressed)" if hidden else "")
         )
-    if not verbose:
+    errors = sum(stops_serving(d) for d in ignored)
+    if ignored:
+        stops = f"; {errors} of them would stop `engine serve`" if errors else ""
+        click.echo(f"note: not told, as --select or --ignore asks: {len(ignored)}{stops}")
+    if not report.verbose:
         for note in unconfigured(loaded):
             click.echo(note)
 
 
+_WRITERS = {"text": _write_text, "github": _write_github}
+
+
 @click.command()
-@click.argument("name", type=click.Choice(["routes", "providers", "keys", "tests"]))
+@click.argument("name", type=click.Choice(["routes", "providers", "keys", "tests", "diagnostics"]))
 def schema(name: str) -> None:
-    """Print the JSON Schema of a configuration file, or of a file of tests."""
+    """Print the JSON Schema of a configuration file, of a file of tests, or of findings."""
     click.echo(read_schema(name), nl=False)

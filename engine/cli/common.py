@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
+from engine.cli.console import wants_colour, width_of
 from engine.config.diagnostic import Diagnostic, Severity
 from engine.load import Loaded
 from engine.plan import Plan
@@ -16,6 +17,7 @@ from engine.report.text import render_text, summary
 from engine.suggest import nearest
 
 FINE, FINDINGS, COULD_NOT_RUN = 0, 1, 2
+MANY = 20  # names in one line
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 DIRECTORY = click.argument("directory", default=".", type=_FOLDER)
@@ -56,11 +58,8 @@ def refuse_unknown_name(kind: str, name: str, file: str, known: Iterable[str]) -
 
 def render(found: Any, documents: Any) -> str:
     diagnostics: list[Diagnostic] = list(found)
-    return render_text(diagnostics, documents, colour=wants_colour(sys.stderr))
-
-
-def wants_colour(stream: Any) -> bool:
-    return stream.isatty() and not os.environ.get("NO_COLOR")
+    colour = wants_colour(sys.stderr)
+    return render_text(diagnostics, documents, colour=colour, width=width_of(sys.stderr))
 
 
 def stop(words: str) -> NoReturn:
@@ -73,7 +72,8 @@ def unconfigured(loaded: Loaded) -> list[str]:
     names = {str(d.path[1]): None for d in loaded.diagnostics if d.code.startswith("E")}
     if not names:
         return []
-    return [f"note: not configured here, callers get `provider_key_missing`: {', '.join(names)}"]
+    told = ", ".join(list(names)[:MANY]) + (f" and {len(names) - MANY} more" * (len(names) > MANY))
+    return [f"note: not configured here, callers get `provider_key_missing`: {told}"]
 
 
 def replace_file(file: Path, raw: bytes) -> None:

@@ -1,6 +1,5 @@
 """`status`: what a running server serves, beside what its folder holds."""
 
-import http.client
 import json
 import os
 import sys
@@ -53,6 +52,8 @@ def _print_disk(directory: Path, told: dict[str, Any]) -> bool:
 
 def _readiness(url: str) -> dict[str, Any]:
     """What `/readyz` of the server at `url` says."""
+    import http.client  # noqa: PLC0415 other commands start without it
+
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:

@@ -1,7 +1,7 @@
 """The catalogue of configuration findings: data only.
 
 The letter of a code is the phase that finds it: F file, Y YAML, S schema, X reference between
-entries, T template, E environment. A code is never reused; a retired one stays as a comment.
+entries, T template, E environment, A advice. A code is never reused; a retired one stays as a comment.
 """
 
 from dataclasses import dataclass
@@ -27,9 +27,14 @@ class Rule:
     explanation: str
 
     @property
+    def url(self) -> str:
+        """Where it is documented, relative to the project."""
+        return f"docs/codes.md#{self.code.lower()}-{self.name}"
+
+    @property
     def ignorable(self) -> bool:
         """Whether a comment can silence it: only what still leaves a usable Plan."""
-        if self.code[0] not in "XTEA" or self.code in ("X291", "X292"):
+        if self.code[0] not in "XTEA" or self.code in ("X291", "X292", "E405"):
             return False
         return self.severity is not Severity.ERROR or self.code in ("X208", "X213", "X218")
 
@@ -436,6 +441,44 @@ _CATALOGUE = (
         "a secret that is `required` is not there",
         "`engine serve` does not start without it, so that a deployment without its secret fails at once and not at the first request.",
     ),
+    Rule(
+        "A501",
+        "key-without-expiry",
+        _NOTE,
+        "a gateway key never expires",
+        "A key that leaks and is not noticed works for ever. With `expires` its holder has to renew it.",
+    ),
+    Rule(
+        "A502",
+        "key-for-everything",
+        _NOTE,
+        "a gateway key may use every endpoint and every model",
+        "Name the `endpoints` or `models` that its holder needs: less can be spent with it.",
+    ),
+    Rule(
+        "A503",
+        "no-tests",
+        _NOTE,
+        "routes.yaml has no `tests:`",
+        "A test names an endpoint, a model and what must come of it. An edit that sends a model elsewhere then fails `engine check`.",
+    ),
+    Rule(
+        "A504",
+        "plain-http-inside",
+        _NOTE,
+        "a provider inside the network is called without TLS",
+        "Bodies and the provider's key can be read on the way.",
+    ),
+    Rule(
+        "A505",
+        "catch-all-rule",
+        _NOTE,
+        "a model rule takes every model",
+        "A mistyped model is sent, and perhaps billed, instead of being answered with a 404 that names the nearest rules.",
+    ),
 )
 
 RULES = {rule.code: rule for rule in _CATALOGUE}
+
+# Codes that once were given or reserved. They mean nothing today and nothing else ever.
+RETIRED = frozenset({"X215"})

@@ -122,10 +122,10 @@ def _explain(document: Document, error: Any) -> Iterator[Diagnostic]:
 def _unknown_keys(document: Document, error: Any, path: Path, where: str) -> Iterator[Diagnostic]:
     schema: dict[str, Any] = error.schema
     known = set(schema.get("properties", ()))
+    free = sorted(known - set(error.instance)) or sorted(known)
     for key in error.instance:
         if key in known:
             continue
-        free = sorted(known - set(error.instance)) or sorted(known)
         hint = nearest(key, free) or WRONG_WORDS.get(key)
         hint = hint if hint in known else None
         place = (*path, key)

@@ -1,128 +1,158 @@
-"""Diagnostics for a person at a terminal: the line, an underline, and how to mend it."""
+"""Findings for a person at a terminal: the line, an underline, and how to mend it."""
 
 import re
+import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import lru_cache
 
-from engine.config.diagnostic import SECRET, Diagnostic, Severity, Span
+from engine.config.diagnostic import Diagnostic, Severity
 from engine.config.document import Document
+from engine.report.excerpt import Excerpt
+from engine.report.view import Findings, View, count, finding
 
 _COLOURS = {Severity.ERROR: "31", Severity.WARNING: "33", Severity.NOTE: "36"}
 TAB = "    "
+WIDE = 160  # a line of a file is cut to this where no terminal says how wide it is
+NARROWEST, WIDEST = 30, 400
+_SHORT_CODE = re.compile("`[^`]{1,24}`")
+
+Cell = tuple[str, int]
 
 
 def render_text(
-    diagnostics: Sequence[Diagnostic], documents: Mapping[str, Document], *, colour: bool
+    diagnostics: Sequence[Diagnostic],
+    documents: Mapping[str, Document],
+    *,
+    colour: bool,
+    width: int | None = None,
+    folder: str = "",
 ) -> str:
-    """All findings with excerpts, notes folded into one line each way; "" when there are none."""
-    shown = [d for d in diagnostics if d.severity is not Severity.NOTE]
-    notes = [d for d in diagnostics if d.severity is Severity.NOTE]
-    parts = [_finding(d, documents, colour=colour) for d in shown]
-    parts += [f"{_paint('note', '36', colour)}[{d.code}]: {d.message}" for d in notes]
-    return "\n".join(parts)
+    """All findings with excerpts; "" when there are none.
 
-
-def summary(diagnostics: Sequence[Diagnostic], files: int) -> str:
-    """The closing line of a run that found something."""
-    errors = sum(d.severity is Severity.ERROR for d in diagnostics)
-    warnings = sum(d.severity is Severity.WARNING for d in diagnostics)
-    return (
-        f"found {_count(errors, 'error')}, {_count(warnings, 'warning')} in {_count(files, 'file')}"
+    `width` is that of the terminal in columns; without one, messages are not wrapped.
+    """
+    findings = Findings(diagnostics, documents, folder=folder)
+    return "\n".join(
+        render_finding(finding(d, findings), colour=colour, width=width) for d in diagnostics
     )
+
+
+def summary(diagnostics: Sequence[Diagnostic], files: int, suppressed: int = 0) -> str:
+    """The closing line of a run that found something."""
+    counts = count(diagnostics)
+    parts = [_count(counts["errors"], "error"), _count(counts["warnings"], "warning")]
+    hidden = f" ({suppressed} suppressed)" if suppressed else ""
+    return f"found {', '.join(parts)} in {_count(files, 'file')}{hidden}"
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _finding(d: Diagnostic, documents: Mapping[str, Document], *, colour: bool) -> str:
-    if "credentials" in d.path and d.span.file in documents:
-        documents = {**documents, d.span.file: _without_secrets(documents[d.span.file], d)}
-    head = _paint(f"{d.severity}[{d.code}]", f"1;{_COLOURS[d.severity]}", colour)
-    width = max(len(str(s.start.line)) for s in (d.span, *(r.span for r in d.related)))
-    pad = " " * width
-    lines = [f"{head}: {d.message}", f"{pad}--> {d.span}"]
-    lines += _excerpt(d.span, d.label, "^", documents, width)
-    for related in d.related:
-        excerpt = _excerpt(related.span, related.label, "-", documents, width)
-        lines.append(f"{pad}::: {related.span}" + ("" if excerpt else f" {related.label}"))
-        lines += excerpt
-    if d.help:
-        lines.append(f"{pad} = help: {d.help}")
+def render_finding(found: View, *, colour: bool, width: int | None = None) -> str:
+    """One finding of a view, over several lines."""
+    width = min(max(width, NARROWEST), WIDEST) if width else None
+    related = found["related"]
+    last = max(r["range"]["start"]["line"] for r in (found, *related))
+    gutter = len(str(last))
+    pad = " " * gutter
+    head = f"{found['severity']}[{found['code']}]:"
+    lines = _wrapped(f"{head} {found['message']}", "  ", width)
+    style = f"1;{_COLOURS[Severity(found['severity'])]}"
+    lines[0] = _paint(head[:-1], style, colour) + lines[0][len(head) - 1 :]
+    for item, arrow, mark in ((found, "-->", "^"), *((r, ":::", "-") for r in related)):
+        excerpt = _excerpt(item, mark, gutter, width)
+        label = "" if excerpt else f" {item['label']}"
+        lines += [f"{pad}{arrow} {_place(item)}{label}".rstrip(), *excerpt]
+    if found["help"]:
+        lines += _wrapped(f"{pad} = help: {found['help']}", f"{pad}   ", width)
     return "\n".join(lines) + "\n"
 
 
-def _without_secrets(document: Document, d: Diagnostic) -> Document:
-    """The document with every value hidden that stands where the secret of `d` belongs."""
-    root = d.path[: d.path.index("credentials") + 2]
-    branches = {path[:-1] for path in document.entries if path}
-    for path, entry in document.entries.items():
-        if path[: len(root)] == root and path not in branches:
-            line = document.lines[entry.value.start.line - 1]
-            text = line[entry.value.start.column - 1 : entry.value.end.column - 1]
-            if not _is_no_secret(str(path[-1]), text):
-                document = _hidden(document, entry.value)
-    return document
+def _place(item: View) -> str:
+    start = item["range"]["start"]
+    return f"{item['range']['file']}:{start['line']}:{start['column']}"
 
 
-def _is_no_secret(key: str, text: str) -> bool:
-    return text in ("true", "false") or (
-        key == "env" and re.fullmatch(r"[A-Z_][A-Z0-9_]*", text) is not None
+def _wrapped(text: str, indent: str, width: int | None) -> list[str]:
+    if width is None:
+        return [text]
+    kept = _SHORT_CODE.sub(lambda code: code[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+    lines = textwrap.wrap(
+        kept, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
-def _hidden(document: Document, span: Span) -> Document:
-    """The document with the marked text replaced: where a secret belongs, any text may be one."""
-    lines = list(document.lines)
-    line = lines[span.start.line - 1]
-    start, end = span.start.column - 1, min(span.end.column - 1, len(line))
-    if span.end.line != span.start.line:
-        end = len(line)
-    lines[span.start.line - 1] = line[:start] + "*" * (end - start) + line[end:]
-    return replace(document, lines=tuple(lines))
-
-
-def _excerpt(
-    span: Span, label: str, mark: str, documents: Mapping[str, Document], width: int
-) -> list[str]:
-    document = documents.get(span.file)
-    if document is None or span.start.line > len(document.lines):
+def _excerpt(item: View, mark: str, gutter: int, width: int | None) -> list[str]:
+    """The line of an item with its place underlined, cut around it to what fits."""
+    line, label = item["excerpt"], item["label"]
+    if not line.text:
         return []
-    line = document.lines[span.start.line - 1]
-    start = span.start.column - 1
-    end = span.end.column - 1 if span.end.line == span.start.line else len(line)
-    before, marked = line[:start], line[start : max(end, start + 1)]
-    gutter = " " * width
-    underline = " " * _width(before) + mark * max(1, _width(marked))
-    return [
-        f"{gutter} |",
-        f"{span.start.line:>{width}} | {_shown(line)}",
-        f"{gutter} | {underline}{' ' + label if label else ''}".rstrip(),
-        f"{gutter} |",
-    ]
+    begin, end = item["range"]["start"], item["range"]["end"]
+    start = begin["column"] - line.first
+    stop = end["column"] - line.first if end["line"] == begin["line"] else len(line.text)
+    room = (width or WIDE) - gutter - len(" | ")
+    shown, before, marked = _window(line, start, max(stop, start + 1), room)
+    pad = " " * gutter
+    underline = " " * before + mark * marked
+    lines = [f"{pad} |", f"{begin['line']:>{gutter}} | {shown}".rstrip()]
+    if width is None or before + marked + 1 + len(label) <= room:
+        lines.append(f"{pad} | {underline} {label}".rstrip())
+    else:
+        indent = " " * max(0, min(before, room - len(label)))
+        lines.append(f"{pad} | {underline}")
+        lines += [f"{pad} | {part}" for part in textwrap.wrap(indent + label, room)]
+    return [*lines, f"{pad} |"]
 
 
-def _shown(text: str) -> str:
-    """Secrets masked, tabs widened and control characters made harmless to a terminal."""
-    text = SECRET.sub(lambda match: "*" * len(match[0]), text)
-    return "".join(
-        TAB if c == "\t" else c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
+def _window(line: Excerpt, start: int, stop: int, room: int) -> tuple[str, int, int]:
+    """At most `room` columns of a line: the text, the columns before the marked part, and its own.
+
+    The marked part comes first, then what stands around it, a little more of what follows.
+    """
+    cells = [_cell(c) for c in line.text]
+    low, high = 0, len(cells)
+    if not line.is_whole or _width(cells) > room:
+        left = room - 2  # for an ellipsis on either side
+        high = start + _fitting(cells[start:stop], left)
+        left -= _width(cells[start:high])
+        low = start - _fitting(cells[:start][::-1], left // 2)
+        left -= _width(cells[low:start])
+        if high == min(stop, len(cells)):
+            more = _fitting(cells[high:], left)
+            left -= _width(cells[high : high + more])
+            high += more
+        low -= _fitting(cells[:low][::-1], left)
+    text = "".join(text for text, _ in cells[low:high])
+    is_cut = low > 0 or line.first > 1
+    shown = ("…" if is_cut else "") + text + ("…" if high < len(cells) else "")
+    before = _width(cells[low:start]) + is_cut
+    return shown, before, max(1, _width(cells[start : min(stop, high)]))
 
 
-def _width(text: str) -> int:
-    """Columns that `text` takes on a terminal."""
-    return sum(
-        len(TAB)
-        if c == "\t"
-        else 0
-        if unicodedata.combining(c)
-        else 2
-        if unicodedata.east_asian_width(c) in "WF"
-        else 1
-        for c in text
-    )
+def _fitting(cells: Sequence[Cell], room: int) -> int:
+    """How many of the first cells take at most `room` columns."""
+    for taken, (_, width) in enumerate(cells):
+        room -= width
+        if room < 0:
+            return taken
+    return len(cells)
+
+
+def _width(cells: Sequence[Cell]) -> int:
+    return sum(width for _, width in cells)
+
+
+@lru_cache(4096)
+def _cell(character: str) -> Cell:
+    """A character as it is shown, and the columns it takes on a terminal."""
+    if character == "\t":
+        return TAB, len(TAB)
+    if unicodedata.combining(character):
+        return character, 0
+    return character, 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def _paint(text: str, code: str, colour: bool) -> str:  # noqa: FBT001 a private shorthand

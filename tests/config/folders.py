@@ -40,9 +40,9 @@ def write(folder: Path, **files: str | bytes) -> Path:
     return fill(folder)
 
 
-def read(folder: Path, environ: Mapping[str, str] = ENVIRON) -> Loaded:
+def read(folder: Path, environ: Mapping[str, str] = ENVIRON, *, audit: bool = False) -> Loaded:
     """Load `folder` with a fixed environment and a fixed clock."""
-    return load(folder, environ, NOW)
+    return load(folder, environ, NOW, audit=audit)
 
 
 def codes(loaded: Loaded) -> list[str]:

@@ -1,7 +1,7 @@
 """Every finding has broken and mended files under corpus/, and the report of each is pinned.
 
 A case is a folder `<CODE>-<mistake>` with `bad/` and `good/`. A setup.json beside the files may
-name files that stay `absent`, sizes to `pad` files to, and codes that are found `also`.
+name files that stay `absent`, sizes to `pad` files to, whether to `audit`, and codes found `also`.
 """
 
 import ast
@@ -40,7 +40,7 @@ def prepared(side: Path, folder: Path) -> tuple[Path, dict[str, Any]]:
 
 def loaded_side(case: str, side: str, folder: Path) -> tuple[Loaded, dict[str, Any]]:
     folder, setup = prepared(CORPUS / case / side, folder)
-    return read(folder), setup
+    return read(folder, audit=setup.get("audit", False)), setup
 
 
 @pytest.mark.parametrize("case", CASES)

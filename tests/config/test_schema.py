@@ -14,7 +14,8 @@ from engine.config.document import parse_document
 from engine.config.schema import WRONG_WORDS, check_schema, describe, read_schema
 from engine.load import Loaded
 from engine.report.json import render_json
-from tests.config.folders import minimal, only, read, report, underlined, write
+from engine.report.view import Findings
+from tests.config.folders import minimal, only, provider, read, report, underlined, write
 from tests.servers import ROOT
 
 NAMES = ("routes", "providers", "keys")
@@ -285,7 +286,7 @@ def test_no_message_repeats_a_value(place: str, canary: str, tmp_path: Path) -> 
     loaded = load_canary(tmp_path, place, canary)
     words = [(d.message, d.label, d.help, [r.label for r in d.related]) for d in loaded.diagnostics]
     assert canary not in repr(words)
-    assert canary not in render_json(loaded.diagnostics)
+    assert canary not in render_json(Findings(loaded.diagnostics, loaded.documents))
 
 
 @pytest.mark.parametrize("place", [*PLACES, *KEY_PLACES])
@@ -303,6 +304,17 @@ def test_no_excerpt_shows_anything_from_where_secrets_belong(place: str, tmp_pat
 
 
 @pytest.mark.parametrize(
+    "comment", ["ignore[S103]", "ignore[S103] why", "ignore[X205] why", "ignored"]
+)
+def test_a_comment_beside_a_secret_does_not_have_it_shown(comment: str, tmp_path: Path) -> None:
+    text = provider(credentials={"api_key": PASSWORD})
+    text = text.replace(PASSWORD, f"{PASSWORD}  # engine: {comment}")
+    loaded = read(write(tmp_path, providers=text))
+    assert {found.code for found in loaded.diagnostics} >= {"S103"}
+    assert PASSWORD not in report(loaded)
+
+
+@pytest.mark.parametrize(
     "line",
     ["    api_key CANARY\n    more: x\n", '    headers: {authorization: "CANARY}\n', "    \tapi_key: CANARY\n",
      "    credentials: {api_key: !secret CANARY}\n", "    credentials: {api_key: &a CANARY}\n", "    api_key: *CANARY\n"],
@@ -311,4 +323,6 @@ def test_no_syntax_error_shows_a_value(line: str, tmp_path: Path) -> None:
     text = minimal("providers") + line.replace("CANARY", CANARY)
     loaded = read(write(tmp_path, providers=text))
     assert loaded.plan is None
-    assert CANARY not in report(loaded) + render_json(loaded.diagnostics)
+    assert CANARY not in report(loaded) + render_json(
+        Findings(loaded.diagnostics, loaded.documents)
+    )

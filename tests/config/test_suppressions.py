@@ -1,10 +1,15 @@
 """Comments that silence findings: where they count, what they may silence, and what is no comment."""
 
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from engine.config.document import parse_document
 from engine.config.rules import RULES, Severity
+from engine.config.suppressions import read_suppressions
 from tests.config.folders import codes, minimal, only, read, write
 
 SPARE = (
@@ -133,3 +138,35 @@ def test_the_fix_of_an_unused_one_takes_out_what_is_unused(tmp_path: Path) -> No
     assert fix is not None
     assert fix.text == "# engine: ignore[X205] why"
     assert fix.applicability == "safe"
+
+
+PIECES = st.sampled_from(
+    [GOOD, "#", " # ", "\n", "'", '"', "a", ": ", "\N{CJK UNIFIED IDEOGRAPH-8A9E}", "\\", "\t"]
+)
+VALUES = st.lists(PIECES, max_size=6).map("".join)
+
+
+@given(values=st.lists(st.tuples(VALUES, st.sampled_from("\"'|>"), st.booleans()), max_size=6))
+def test_comments_are_found_whatever_the_values_hold(values: list[tuple[str, str, bool]]) -> None:
+    lines: list[str] = ["first: 1"]
+    expected: list[int] = []
+    for number, (value, style, is_commented) in enumerate(values):
+        comment = f"  {GOOD}" if is_commented else ""
+        if style in "|>":
+            body = [line for line in value.replace("\t", " ").split("\n") if line.strip()] or ["a"]
+            lines.append(f"k{number}: {style}{comment}")
+            expected += [len(lines)] * is_commented
+            lines += [f"  {line.lstrip()}" for line in body]
+        else:
+            quoted = (
+                json.dumps(value, ensure_ascii=False)
+                if style == '"'
+                else "'" + value.replace("'", "''").replace("\n", " ") + "'"
+            )
+            lines.append(f"k{number}: {quoted}{comment}")
+            expected += [len(lines)] * is_commented
+    document, _ = parse_document("routes.yaml", ("\n".join(lines) + "\n").encode())
+    assert document is not None
+    comments, problems = read_suppressions({"routes.yaml": document})
+    assert [comment.line for comment in comments] == expected
+    assert problems == []

@@ -12,21 +12,27 @@ from pathlib import Path
 import click
 import httpx2
 import pytest
+import yaml
 
 from engine.cli import main
+from engine.config.examples import example, folder
 from engine.config.model import DEFAULT_LIMITS, DEFAULT_TIMEOUTS, parse_duration
+from engine.config.rules import RULES
 from engine.gateway.access import Record
 from engine.gateway.errors import CATALOGUE, GatewayError, error_body
-from engine.load import load
+from engine.load import FILES, load
 from engine.plan import Dialect
+from engine.report.lines import render_concise
+from engine.report.view import Findings
 from engine.upstream import Failure
 from tests.docs.examples import Example, Session, examples
-from tests.servers import ROOT, Server
+from tests.servers import ROOT, Server, ship
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 OTHERS = [ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"]
 OPERATIONS = (DOCS / "operations.md").read_text("utf-8")
+CHECK = (DOCS / "check.md").read_text("utf-8")
 ERRORS = (DOCS / "errors.md").read_text("utf-8")
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8")
@@ -63,8 +69,8 @@ def test_examples_do_what_the_page_says(page: Path, served: Server, tmp_path: Pa
     if any("curl " in example.text for example in found) and shutil.which("curl") is None:
         pytest.skip("there is no curl on this machine")
     session = Session(tmp_path, served)
-    for example in found:
-        session.run(example)
+    for shown in found:
+        session.run(shown)
 
 
 @pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda page: str(page.name))
@@ -173,10 +179,72 @@ def test_no_command_is_explained_that_does_not_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [README, OPERATIONS, ERRORS], ids=["README", "operations", "errors"]
+    "text", [README, OPERATIONS, ERRORS, CHECK], ids=["README", "operations", "errors", "check"]
 )
 def test_no_command_is_spoken_of_that_does_not_exist(text: str) -> None:
     assert set(re.findall(r"\bengine ([a-z]+)\b", re.sub(r"--\S+", "", text))) <= set(main.commands)
+
+
+# -- check ---------------------------------------------------------------------------------------
+
+
+def test_the_suppression_of_the_page_silences_what_is_found_there(tmp_path: Path) -> None:
+    text = marked(DOCS / "check.md", "suppression").text.partition("\n")[2]
+    shipped = (ROOT / "providers.yaml").read_text("utf-8")
+    ship(tmp_path)
+    (tmp_path / "providers.yaml").write_text(
+        shipped.replace("\nproviders:\n", f"\nproviders:\n{text}")
+    )
+    loaded = load(tmp_path, {}, time.time())
+    assert [silenced.found.code for silenced in loaded.suppressed] == ["X205"]
+    assert {found.code for found in loaded.diagnostics} == {"E401"}
+
+
+def test_the_page_has_every_format(tmp_path: Path) -> None:
+    (option,) = [p for p in main.commands["check"].params if p.name == "form"]
+    assert isinstance(option.type, click.Choice)
+    assert [row[0] for row in rows(CHECK, "format")] == [
+        f for f in option.type.choices if f != "auto"
+    ]
+
+
+def test_the_hook_of_the_page_is_the_one_there_is(tmp_path: Path) -> None:
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
+    (theirs,) = yaml.safe_load(marked(DOCS / "check.md", "hooks").text)["repos"]
+    assert [asked["id"] for asked in theirs["hooks"]] == [hook["id"]]
+    for name in FILES:
+        assert re.search(hook["files"], name)
+    assert not re.search(hook["files"], "routes.yaml.md")
+    assert hook["entry"].split() == ["engine", "check"]
+    assert (hook["pass_filenames"], hook["require_serial"]) == (False, True)
+
+
+def test_the_steps_of_the_workflow_do_what_they_say(tmp_path: Path, served: Server) -> None:
+    workflow = yaml.safe_load(marked(DOCS / "check.md", "workflow").text)
+    assert workflow["permissions"]["security-events"] == "write"
+    steps = workflow["jobs"]["check"]["steps"]
+    session = Session(tmp_path, served)
+    for step in steps:
+        if step.get("run", "").startswith("engine "):
+            session.run(Example("check.md", "sh", "", step["run"]))
+    (upload,) = [step for step in steps if "upload-sarif" in step.get("uses", "")]
+    told = json.loads((tmp_path / upload["with"]["sarif_file"]).read_text("utf-8"))
+    assert told["version"] == "2.1.0"
+
+
+def test_the_problem_matchers_know_every_line_of_the_concise_format(tmp_path: Path) -> None:
+    matchers = json.loads((DOCS / "problem-matcher.json").read_text("utf-8"))["problemMatcher"]
+    patterns = [pattern for matcher in matchers for pattern in matcher["pattern"]]
+    for code in RULES:
+        made = folder(code)
+        loaded = load(tmp_path, made.environ, time.time(), unsaved=made.texts, audit=True)
+        for line in render_concise(Findings(loaded.diagnostics, loaded.documents)).splitlines():
+            (match,) = [m for p in patterns if (m := re.search(p["regexp"], line))]
+            (pattern,) = [p for p in patterns if re.search(p["regexp"], line)]
+            assert match[pattern["code"]] in (code, *example(code).also)
+            assert match[pattern["file"]].endswith(".yaml")
+            assert int(match[pattern["line"]]) and int(match[pattern["column"]])
+            assert match[pattern.get("severity", 0)].count(RULES[match[pattern["code"]]].severity)
 
 
 # -- README --------------------------------------------------------------------------------------

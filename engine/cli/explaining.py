@@ -1,0 +1,55 @@
+"""`explain`: what a finding means, with an example."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from engine.cli.console import width_of
+from engine.config.catalogue import UnknownRuleError, find_rule
+from engine.config.rules import RULES
+
+NOW = 1_790_000_000.0  # 2026-09-21: what an example tells does not depend on the day
+
+
+@click.command()
+@click.argument("code", required=False)
+@click.option("--list", "is_list", is_flag=True, help="List every code.")
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+def explain(code: str | None, is_list: bool, form: str) -> None:  # noqa: FBT001 click's
+    """Say what the finding CODE of `engine check` means, with a wrong and a right example.
+
+    CODE is a code such as X201 or a name such as unknown-provider.
+    """
+    from engine.report import explanation as report  # noqa: PLC0415 reads the examples
+
+    if is_list == (code is not None):
+        raise click.UsageError("give a code, or --list")
+    if code is None:
+        views = map(report.view_rule, RULES.values())
+        text = report.render_json(views) if form == "json" else report.render_list()
+        click.echo(text, nl=False)
+        return
+    try:
+        rule = find_rule(code)
+    except UnknownRuleError as error:
+        raise click.BadArgumentUsage(str(error)) from error
+    view = report.view_explained(rule, told(rule.code))
+    width = min(width_of(sys.stdout) or 100, 100)
+    text = report.render_json([view]) if form == "json" else report.render_text(view, width)
+    click.echo(text, nl=False)
+
+
+def told(code: str) -> str:
+    """How `engine check` reports the bad example of a code."""
+    from engine.config.examples import folder  # noqa: PLC0415 reads the examples
+    from engine.load import load  # noqa: PLC0415 the same
+    from engine.report.text import render_text  # noqa: PLC0415 the same
+
+    bad = folder(code)
+    loaded = load(Path("nowhere"), bad.environ, NOW, unsaved=bad.texts, audit=True)
+    found = [d for d in loaded.diagnostics if d.code == code]
+    text = render_text(found[:1], loaded.documents, colour=False)
+    return text.rstrip("\n") or "nothing on this machine, where the package is installed"

@@ -1,0 +1,83 @@
+"""What a finding means, for people and as data: schemas/output/explain.schema.json."""
+
+import json
+import textwrap
+from collections.abc import Iterable
+from typing import Any
+
+from engine.config.examples import example
+from engine.config.rules import RULES, Rule
+
+FORMAT_VERSION = "1.0"
+View = dict[str, Any]
+
+
+def view_rule(rule: Rule) -> View:
+    """One entry of the catalogue."""
+    return {
+        "code": rule.code,
+        "name": rule.name,
+        "severity": rule.severity.value,
+        "ignorable": rule.ignorable,
+        "summary": rule.summary,
+        "explanation": rule.explanation,
+        "url": rule.url,
+    }
+
+
+def view_explained(rule: Rule, told: str) -> View:
+    """One entry with its example; `told` is how `engine check` reports the bad one."""
+    shown = example(rule.code)
+    return {
+        **view_rule(rule),
+        "example": {
+            "file": shown.file,
+            "bad": shown.bad,
+            "good": shown.good,
+            "beside": dict(shown.beside),
+            "told": told,
+        },
+    }
+
+
+def render_json(views: Iterable[View]) -> str:
+    """Entries as one JSON document."""
+    return json.dumps({"format_version": FORMAT_VERSION, "rules": list(views)}, indent=2) + "\n"
+
+
+def render_list(rules: Iterable[Rule] = tuple(RULES.values())) -> str:
+    """The catalogue as a table."""
+    rows = [("code", "name", "severity", "silenced by a comment", "what it tells")]
+    rows += [
+        (r.code, r.name, r.severity.value, "yes" if r.ignorable else "no", r.summary) for r in rules
+    ]
+    widths = [max(len(row[n]) for row in rows) for n in range(4)]
+    lines = ("  ".join([*map(str.ljust, row[:4], widths), row[4]]) for row in rows)
+    return "\n".join(lines) + "\n"
+
+
+def render_text(view: View, width: int = 100) -> str:
+    """One entry with its example, for a terminal of `width` columns."""
+    shown = view["example"]
+    texts = f"{view['summary']}. {view['explanation']}"
+    parts = [
+        f"{view['code']} {view['name']} ({view['severity']})",
+        textwrap.fill(texts, width, break_long_words=False, break_on_hyphens=False),
+    ]
+    parts += [f"With this {name}:\n\n{_indented(text)}" for name, text in shown["beside"].items()]
+    if shown["bad"] is None:
+        parts.append(f"Without {shown['file']}, this is told:")
+    else:
+        parts.append(f"With this in {shown['file']}\n\n{_indented(shown['bad'])}")
+        parts.append("this is told:")
+    parts.append(_indented(shown["told"]))
+    parts.append(f"It is right like this:\n\n{_indented(shown['good'])}")
+    if view["ignorable"]:
+        parts.append(f"A comment on its line silences it: # engine: ignore[{view['code']}] reason")
+    else:
+        parts.append("No comment silences it.")
+    return "\n\n".join(parts) + "\n"
+
+
+def _indented(text: str) -> str:
+    return textwrap.indent(text.rstrip("\n"), "    ")
