@@ -127,6 +127,7 @@ class Worker:
         self._link.send((number, word))
 
     def _swap(self, new: Gateway) -> None:
+        new.carry_over(self._gateway)
         old, self._gateway = self._gateway, new
         self._gateways.add(new)
         task = asyncio.ensure_future(self._retire(old))

@@ -158,6 +158,13 @@ def test_a_module_says_what_it_is_for(module: str) -> None:
     assert ast.get_docstring(tree(module))
 
 
+def test_only_dates_are_read_off_the_wall_clock() -> None:
+    """Keys expire, records are dated, `retry-after` may be a date; all else goes by `monotonic`."""
+    wall = {"time.time", "time.time_ns", "datetime.now", "time.localtime"}
+    users = {m for m in MODULES if m.startswith(("gateway/", "upstream/")) and wall & set(named(m))}
+    assert users <= {"gateway/call", "gateway/access", "gateway/failover", "gateway/listing"}
+
+
 def test_the_request_side_never_reads_files() -> None:
     for module in MODULES:
         if module.startswith(("gateway/", "upstream/")):

@@ -11,7 +11,7 @@ from engine.gateway.body import Receive
 from engine.gateway.call import Call, Means, Scope
 from engine.gateway.framing import Send, answer
 from engine.gateway.health import Health
-from engine.plan import Plan
+from engine.plan import Plan, Provider
 from engine.upstream import Client
 from engine.upstream.limiter import Limiter
 from engine.upstream.signing import Signers
@@ -77,6 +77,14 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(TICK_SECONDS, self._look) if self.calls else None
 
+    def carry_over(self, old: "Gateway") -> None:
+        """Go on with the slots, breakers and budgets of providers that are as they were."""
+        for name, provider in self.plan.providers.items():
+            before = old.plan.providers.get(name)
+            if before is not None and _alike(before, provider):
+                self._means.limiters[name] = old._means.limiters[name]
+                self._means.health[name] = old._means.health[name]
+
     def cut(self) -> None:
         """End every request under way: the server stops."""
         for call in tuple(self.calls):
@@ -96,3 +104,13 @@ class Gateway:
 
     def _readiness(self) -> tuple[int, str]:
         return (503, "draining") if self._is_draining() else (200, "ready")
+
+
+def _alike(one: Provider, other: Provider) -> bool:
+    """Whether what was learnt of `one` holds for `other`."""
+    places = ({u.origin for u in p.upstreams.values() if u} for p in (one, other))
+    return (one.limits, one.retry, one.breaker) == (
+        other.limits,
+        other.retry,
+        other.breaker,
+    ) and next(places) == next(places)

@@ -52,8 +52,8 @@ class Means:
 
     plan: Plan
     clients: Mapping[str, Client]
-    limiters: Mapping[str, Limiter]
-    health: Mapping[str, Health]
+    limiters: dict[str, Limiter]
+    health: dict[str, Health]
     forms: Forms
     signers: Signers
 
@@ -272,12 +272,14 @@ class Call:
     ) -> Failure | None:
         """Send, wait for the head, relay the body: each phase within its time."""
         timeouts, deadline = outbound.timeouts, self._deadline
-        self.record.called = monotonic()
+        now = monotonic()
+        if self.record.called is None:
+            self.record.called = now
         failure: Failure | None = None
         is_kept = isinstance(attempt.body, bytes)
         try:
             with deadline:
-                deadline.limit(timeouts.total, _TOTAL)
+                deadline.limit(timeouts.total - (now - self.record.called), _TOTAL)
                 deadline.allow(timeouts.connect + timeouts.first_byte, _FIRST_BYTE)
                 if not isinstance(attempt.body, bytes):
                     attempt = attempt.with_body(self._uploading(attempt.body, outbound))

@@ -229,6 +229,27 @@ def test_a_broken_file_is_refused_and_nothing_changes(
     assert readiness(server)[0]["config"] == running
 
 
+def test_an_open_breaker_stays_open_over_a_reload(tmp_path: Path, folder: Path) -> None:
+    """Until the provider's entry changes."""
+    config = tmp_path / "config"
+    shutil.copytree(folder, config)
+    text = PROVIDERS.replace("PORT", str(free_port())).replace("MARK", "m")
+    text = text.replace("endpoints:", "breaker: {failures: 1, open: 1h}, endpoints:")
+    (config / "providers.yaml").write_text(text)
+
+    def codes() -> list[str]:
+        return [json.loads(fetch(running, "POST", "/talk"))["error"]["code"] for _ in range(2)]
+
+    with gateway(config, tmp_path / "log") as running:
+        assert codes() == ["upstream_connect_failed", "upstream_unavailable"]
+        running.process.send_signal(signal.SIGHUP)
+        until(lambda: running.text.count("engine: reloaded") == 1)
+        assert codes() == ["upstream_unavailable", "upstream_unavailable"]
+        (config / "providers.yaml").write_text(text.replace("1h", "2h"))
+        until(lambda: running.text.count("engine: reloaded") == 2)
+        assert codes() == ["upstream_connect_failed", "upstream_unavailable"]
+
+
 def test_sighup_loads_again(server: Server, caller: httpx2.Client) -> None:
     before = server.text.count("engine: reloaded")
     server.process.send_signal(signal.SIGHUP)
