@@ -13,6 +13,7 @@ from tests.servers import ROOT
 
 ALLOWED = re.compile(
     r"engine/(?:[a-z0-9_]+/)*[a-z0-9_]+\.py"
+    r"|engine/config/examples\.yaml"
     r"|engine/mock/(?:answers\.json|curl\.txt)"
     r"|engine/shipped/(?:routes|providers)\.yaml"
     r"|engine/shipped/schemas/(?:output/)?[a-z]+\.schema\.json"
