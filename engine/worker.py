@@ -138,6 +138,8 @@ class Worker:
         """Close an old Gateway once nothing runs on it any more."""
         await old.retire()
         self._gateways.discard(old)
+        del old
+        _settle_garbage()
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -161,8 +163,10 @@ class Worker:
 def _settle_garbage() -> None:
     """Keep what was loaded out of every later collection, and collect the young less often.
 
-    A request makes some sixty short-lived containers and hardly ever a cycle.
+    A request makes some sixty short-lived containers and hardly ever a cycle. What was loaded
+    before, and what loading left behind, goes now or never.
     """
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 20)

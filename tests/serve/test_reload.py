@@ -257,6 +257,24 @@ def test_sighup_loads_again(server: Server, caller: httpx2.Client) -> None:
     assert ask(caller)
 
 
+def test_reloads_leave_nothing_behind(server: Server, caller: httpx2.Client) -> None:
+    """Neither memory nor files: ten of them cost what three do."""
+
+    def reload() -> None:
+        before = server.text.count("engine: reloaded")
+        server.process.send_signal(signal.SIGHUP)
+        until(lambda: server.text.count("engine: reloaded") > before)
+        assert ask(caller)
+
+    for _ in range(3):
+        reload()
+    kib, files = server.rss_kib(), server.files()
+    for _ in range(7):
+        reload()
+    assert server.rss_kib() - kib < 4 * 1024
+    assert server.settled(files)
+
+
 def test_a_secret_that_was_rotated_is_sent(
     server: Server, folder: Path, caller: httpx2.Client
 ) -> None:
