@@ -26,7 +26,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help serve check test slips soak fuzz lint format docs hooks lock wheel sbom clean
+.PHONY: help editors serve check test slips soak fuzz lint format docs hooks lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -40,6 +40,7 @@ help:
 	@echo "make format   let ruff format the code"
 	@echo "make docs     write docs/configuration.md and docs/codes.md again"
 	@echo "make hooks    prove the hook for pre-commit with the real one"
+	@echo "make editors  show the schemas to the real yaml-language-server (needs npm)"
 	@echo "make lock     resolve both lock files again (needs uv)"
 	@echo "make wheel    build the wheel and check what is in it"
 	@echo "make sbom     write sbom.json: what an installation consists of (CycloneDX)"
@@ -82,6 +83,9 @@ lint: $(DEV) $(PACKAGE)
 
 format: $(DEV)
 	@$(BIN)/ruff format --quiet
+
+editors: $(DEV) $(PACKAGE)
+	@$(BIN)/python -m tests.lsp.yaml_language_server
 
 docs: $(PACKAGE)
 	@$(BIN)/python docs/generate.py

@@ -9,3 +9,8 @@ def shipped(name: str) -> Path:
     """The path of a shipped file such as `routes.yaml` or `schemas/keys.schema.json`."""
     inside = _PACKAGE / "shipped" / name
     return inside if inside.exists() else _PACKAGE.parent / name
+
+
+def starter(name: str) -> Path:
+    """The path of a file that `engine init` writes as a small start."""
+    return _PACKAGE / "starter" / name

@@ -17,6 +17,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("__init__", ()),
     ("__main__", ("cli/__init__",)),
     ("cli/*", ("*",)),
+    ("lsp/*", ("lsp/*", "load", "config/*", "plan", "resources")),
     ("serve", ("worker", "reload", "load", "plan", "mock/*", "config/model", "config/diagnostic")),
     ("worker", ("reload", "gateway/*", "upstream/*", "plan")),
     ("reload", ("load",)),
@@ -55,6 +56,8 @@ OWNERS = {
     "httpx2": {"upstream/httpx_client"},
     "msgspec": {"gateway/json_body", "gateway/access"},
     "multipart": {"gateway/form_body"},
+    "pygls": {"lsp/server"},
+    "lsprotocol": {"lsp/server", "lsp/protocol"},
     "click": {m for m in MODULES if m.startswith("cli/")},
 }
 MAX_LINES = 400

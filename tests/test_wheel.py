@@ -16,6 +16,8 @@ ALLOWED = re.compile(
     r"|engine/config/examples\.yaml"
     r"|engine/mock/(?:answers\.json|curl\.txt)"
     r"|engine/shipped/(?:routes|providers)\.yaml"
+    r"|engine/shipped/docs/codes\.md"
+    r"|engine/starter/(?:(?:routes|providers)\.yaml|vscode-(?:settings|extensions)\.json)"
     r"|engine/shipped/schemas/(?:output/)?[a-z]+\.schema\.json"
     r"|engine/py\.typed"
     r"|orqen-[0-9.]+\.dist-info/(?:METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE)"

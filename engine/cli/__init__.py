@@ -9,6 +9,7 @@ from engine import __version__
 from engine.cli import (
     checking,
     comparing,
+    editing,
     explaining,
     formatting,
     inspecting,
@@ -55,6 +56,7 @@ for command in (
     comparing.diff,
     formatting.fmt,
     checking.schema,
+    editing.lsp,
     making.init,
     making.keys,
 ):

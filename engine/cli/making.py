@@ -11,21 +11,31 @@ from engine.cli.common import IN_DIRECTORY, render, stop
 from engine.config.document import parse_document
 from engine.config.schema import check_schema
 from engine.keys import new_key, with_entry
-from engine.resources import shipped
+from engine.resources import shipped, starter
+
+SCHEMAS = [f"schemas/{name}.schema.json" for name in ("routes", "providers", "keys")]
+EDITORS = {"vscode": ("settings.json", "extensions.json")}
 
 
 @click.command()
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-def init(directory: Path) -> None:
-    """Write the shipped configuration and its schemas into DIRECTORY; nothing is overwritten."""
-    names = ["routes.yaml", "providers.yaml"]
-    names += [f"schemas/{name}.schema.json" for name in ("routes", "providers", "keys")]
-    taken = [name for name in names if (directory / name).exists()]
+@click.option("--minimal", is_flag=True, help="One provider to start from, not all that are known.")
+@click.option(
+    "--editor", type=click.Choice(list(EDITORS)), help="Settings that show an editor the schemas."
+)
+def init(directory: Path, minimal: bool, editor: str | None) -> None:  # noqa: FBT001 click's
+    """Write a configuration that works and its schemas into DIRECTORY; nothing is overwritten."""
+    find = starter if minimal else shipped
+    files = {name: find(name) for name in ("routes.yaml", "providers.yaml")}
+    files |= {name: shipped(name) for name in SCHEMAS}
+    if editor:
+        files |= {f".{editor}/{n}": starter(f"{editor}-{n}") for n in EDITORS[editor]}
+    taken = [name for name in files if (directory / name).exists()]
     if taken:
         stop(f"{directory} already has {', '.join(taken)}; choose another folder")
-    (directory / "schemas").mkdir(parents=True, exist_ok=True)
-    for name in names:
-        shutil.copyfile(shipped(name), directory / name)
+    for name, source in files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, directory / name)
         click.echo(f"wrote {directory / name}")
     click.echo(f"next: engine keys new NAME --write -C {directory}; engine serve {directory}")
 
@@ -44,7 +54,7 @@ def keys_new(name: str, write: bool, directory: Path) -> None:  # noqa: FBT001 c
     key = new_key()
     file = directory / "keys.yaml"
     old = _text_of(file)
-    text = with_entry(old, name, key)
+    text = _modeline(directory, old) + with_entry(old, name, key)
     added = text.removeprefix(old) if write else with_entry("", name, key).partition("keys:\n")[2]
     document, found = parse_document(file.name, text.encode())
     found += check_schema(document, "keys")[0] if document else []
@@ -62,6 +72,14 @@ def keys_new(name: str, write: bool, directory: Path) -> None:  # noqa: FBT001 c
         click.echo(f"add this under `keys:` in keys.yaml:\n{added}", err=True)
     click.echo("the key, shown this once:", err=True)
     click.echo(key)
+
+
+def _modeline(directory: Path, old: str) -> str:
+    """The first line of a new keys.yaml, which names the schema to an editor if it is there."""
+    schema = "schemas/keys.schema.json"
+    if old.strip() or not (directory / schema).exists():
+        return ""
+    return f"# yaml-language-server: $schema=./{schema}\n"
 
 
 def _text_of(file: Path) -> str:

@@ -24,7 +24,7 @@ MAX_DEPTH = 32
 MAX_EVENTS = 200_000
 
 # The line ends PyYAML counts; str.splitlines() knows more and would shift every excerpt.
-_LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _FORBIDDEN = re.compile("[^\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
@@ -86,7 +86,7 @@ def parse_document(file: str, raw: bytes) -> tuple[Document | None, list[Diagnos
     text = _decode(file, raw)
     if isinstance(text, Diagnostic):
         return None, [text]
-    lines = tuple(_LINE_END.split(text))
+    lines = tuple(LINE_END.split(text))
     try:
         found = _preflight(file, text)
         node = yaml.compose(text, Loader=_LOADER) if not found else None
@@ -155,7 +155,7 @@ def unread_document(file: str, raw: bytes) -> Document | None:
     if isinstance(text, Diagnostic):
         return None
     start = Position(1, 1)
-    lines = shown_lines(tuple(_LINE_END.split(text)))
+    lines = shown_lines(tuple(LINE_END.split(text)))
     return Document(file, lines, None, {(): Entry(None, Span(file, start, start))})
 
 

@@ -115,6 +115,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "encoded": encoded,
 }
 _PATH_FILTERS = frozenset({"segment", "segments", "encoded"})
+FILTER_NAMES = tuple(_FILTERS)
 _ENVIRONMENT = _Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
 _ENVIRONMENT.filters = _FILTERS
 _ENVIRONMENT.globals.clear()

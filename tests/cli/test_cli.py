@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from engine.cli import main, making
 from engine.config.schema import read_schema
+from engine.load import load
 from engine.serve import free_port
 from tests.cli.running import engine, plain
 from tests.config.folders import SECRET, TextSnapshot, minimal, provider, write
@@ -123,7 +125,11 @@ EXITS: dict[str, tuple[tuple[str, ...], str, int]] = {
     "schema, tests": (("schema", "tests"), "", 0),
     "schema, fine": (("schema", "keys"), "", 0),
     "schema, no such file": (("schema", "nothing"), "", 2),
+    "lsp, an editor that is gone": (("lsp",), "", 1),
+    "lsp, one argument too many": (("lsp", "DIR"), "", 2),
     "init, fine": (("init", "DIR/new"), "", 0),
+    "init, small": (("init", "DIR/new", "--minimal", "--editor", "vscode"), "", 0),
+    "init, no such editor": (("init", "DIR/new", "--editor", "ed"), "", 2),
     "init, taken": (("init", "DIR"), "", 2),
     "init, no folder named": (("init",), "", 2),
     "keys new, fine": (("keys", "new", "agent", "-C", "DIR"), "", 0),
@@ -385,9 +391,10 @@ def test_schema_is_the_file(name: str) -> None:
     assert done.stdout == read_schema(name)
 
 
-def test_init_writes_what_check_accepts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--minimal",), ("--minimal", "--editor", "vscode")])
+def test_init_writes_what_check_accepts(options: tuple[str, ...], tmp_path: Path) -> None:
     new = tmp_path / "a" / "new"
-    result = engine("init", new)
+    result = engine("init", new, *options)
     assert result.exit_code == 0
     assert engine("check", new, "--fail-on", "warning").exit_code == 0
     for name in ("routes", "providers"):
@@ -395,17 +402,64 @@ def test_init_writes_what_check_accepts(tmp_path: Path) -> None:
         link = re.match(r"# yaml-language-server: \$schema=(\S+)\n", text)
         assert link
         assert (new / link[1]).read_text("utf-8") == read_schema(name)
+    assert (new / ".vscode").exists() == ("vscode" in options)
 
 
-@pytest.mark.parametrize("name", ["routes.yaml", "providers.yaml", "schemas/keys.schema.json"])
+def test_the_first_key_of_a_new_folder_makes_a_file_with_its_schema(tmp_path: Path) -> None:
+    engine("init", tmp_path, "--minimal")
+    for name in ("first", "second"):
+        assert engine("keys", "new", name, "--write", "-C", tmp_path).exit_code == 0
+    text = (tmp_path / "keys.yaml").read_text("utf-8")
+    assert text.startswith(
+        "# yaml-language-server: $schema=./schemas/keys.schema.json\nversion: 1\n"
+    )
+    assert text.count("$schema") == 1
+    assert engine("check", tmp_path).exit_code == 0
+
+
+def test_a_minimal_start_has_one_provider_and_tests(tmp_path: Path) -> None:
+    engine("init", tmp_path, "--minimal")
+    loaded = load(tmp_path, {"OPENAI_API_KEY": SECRET}, time.time())
+    assert loaded.diagnostics == ()
+    assert len(loaded.config.providers) == 1
+    assert len(loaded.config.tests) > 2
+
+
+def test_settings_of_an_editor_name_the_schemas_that_are_there(tmp_path: Path) -> None:
+    engine("init", tmp_path, "--editor", "vscode")
+    settings = json.loads((tmp_path / ".vscode/settings.json").read_text("utf-8"))
+    json.loads((tmp_path / ".vscode/extensions.json").read_text("utf-8"))
+    files = settings["yaml.schemas"]
+    assert set(files.values()) == {"routes.yaml", "providers.yaml", "keys.yaml"}
+    for schema, file in files.items():
+        assert (tmp_path / schema).read_text("utf-8") == read_schema(file.removesuffix(".yaml"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["routes.yaml", "providers.yaml", "schemas/keys.schema.json", ".vscode/settings.json"],
+)
 def test_init_overwrites_nothing(name: str, tmp_path: Path) -> None:
-    (tmp_path / "schemas").mkdir()
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
-    result = engine("init", tmp_path)
+    result = engine("init", tmp_path, "--editor", "vscode")
     assert result.exit_code == 2
     assert name in result.stderr
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path.read_text() for path in files] == ["mine"]
+
+
+# -- lsp -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("package", ["pygls", "lsprotocol"])
+def test_a_language_server_that_is_not_installed_says_what_to_install(package: str) -> None:
+    code = (
+        f"import sys; sys.modules['{package}'] = None; from engine.cli import main; main(['lsp'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "engine: `engine lsp` needs one more package: pip install 'orqen[lsp]'\n"
 
 
 # -- keys ----------------------------------------------------------------------------------------

@@ -1,0 +1,24 @@
+"""`lsp`: the language server that editors start."""
+
+import os
+import sys
+
+import click
+
+from engine.cli.common import stop
+
+
+@click.command()
+def lsp() -> None:
+    """Serve an editor over standard input and output, as a language server.
+
+    It shows the findings of `check` as you type, in routes.yaml, providers.yaml and keys.yaml.
+    docs/editors.md says how to set up an editor. Needs: pip install 'orqen[lsp]'
+    """
+    try:
+        from engine.lsp.server import run  # noqa: PLC0415 an optional package
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] not in ("pygls", "lsprotocol"):
+            raise
+        stop("`engine lsp` needs one more package: pip install 'orqen[lsp]'")
+    sys.exit(run(os.environ))

@@ -1,0 +1,1 @@
+"""The language server behind `engine lsp`: what `check` finds, and what the schemas say, in an editor."""
