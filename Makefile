@@ -14,6 +14,7 @@ MINUTES = 10
 CASES = 1000000
 
 VENV := .venv
+SDKS := .venv-conformance
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV := $(firstword $(wildcard $(BIN)/uv) uv)
@@ -26,7 +27,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help editors serve check test slips soak fuzz lint format docs hooks lock wheel sbom clean
+.PHONY: help editors serve check test conformance slips soak fuzz lint format docs hooks lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -36,6 +37,7 @@ help:
 	@echo "make slips    how often a finding stands on the line of a slip (20 minutes)"
 	@echo "make soak     ten minutes of mixed traffic, faults, reloads and kills, with a verdict"
 	@echo "make fuzz     a million cases for what reads input, with a report"
+	@echo "make conformance  compare what vendors' SDKs send with what arrives through the gateway (needs npm)"
 	@echo "make lint     ruff and mypy"
 	@echo "make format   let ruff format the code"
 	@echo "make docs     write docs/configuration.md and docs/codes.md again"
@@ -87,6 +89,14 @@ format: $(DEV)
 editors: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.lsp.yaml_language_server
 
+# Vendors' own SDKs against the shipped configuration: an environment of their own, and minutes rather than seconds.
+conformance: $(DEV) $(PACKAGE)
+	@test -d $(SDKS) || $(PYTHON) -m venv $(SDKS)
+	@$(SDKS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r tests/conformance/requirements.lock
+	@mkdir -p $(SDKS)/node && cp tests/conformance/*.json tests/conformance/calls.mjs $(SDKS)/node
+	@cd $(SDKS)/node && npm ci --silent
+	@$(BIN)/python -m tests.conformance.compare $(SDKS)/bin/python $(SDKS)/node
+
 docs: $(PACKAGE)
 	@$(BIN)/python docs/generate.py
 
@@ -97,9 +107,10 @@ lock:
 	@$(COMPILE) pyproject.toml --group build --output-file requirements.lock
 	@$(COMPILE) pyproject.toml --group dev --constraints requirements.lock --output-file requirements-dev.lock
 	@$(COMPILE) --group sbom --output-file requirements-sbom.lock
+	@$(COMPILE) tests/conformance/requirements.in --output-file tests/conformance/requirements.lock
 
 clean:
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	@rm -rf $(VENV) $(SDKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 	@find engine tests docs -name __pycache__ -prune -exec rm -rf {} +
 
 $(MADE):

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -386,3 +388,38 @@ def test_an_unquoted_key_that_readers_disagree_on_is_told(tmp_path: Path) -> Non
     text = minimal("providers").replace("  openai:", "  no:")
     routes = minimal("routes").replace("provider: openai", 'provider: "no"')
     assert codes(read(write(tmp_path, routes=routes, providers=text))) == ["Y004"]
+
+
+def test_the_first_variable_that_is_set_counts(tmp_path: Path) -> None:
+    text = provider(
+        credentials={"api_key": {"env": ["FIRST_KEY", "SECOND_KEY"]}},
+        variables={"region": {"env": ["FIRST_REGION", "REGION"]}},
+        headers={"x-region": "{{ variables.region }}", **BEARER},
+    )
+    folder = write(tmp_path, providers=text)
+    assert codes(load(folder, {"REGION": "eu"}, NOW)) == ["E401"]
+    assert "FIRST_KEY" in only(load(folder, {"REGION": "eu"}, NOW)).message
+    loaded = load(folder, {"SECOND_KEY": "second", "FIRST_REGION": "one", "REGION": "two"}, NOW)
+    assert loaded.plan is not None
+    sent = {h.name: h.value for h in loaded.plan.providers["openai"].headers}
+    assert sent == {b"x-region": b"one", b"authorization": b"Bearer second"}
+
+
+def test_a_signer_whose_package_is_missing_is_told(tmp_path: Path) -> None:
+    text = provider(
+        credentials={
+            "access_key_id": {"env": "OPENAI_API_KEY"},
+            "secret_access_key": {"env": "OTHER_API_KEY"},
+        },
+        sign={"with": "aws_sigv4", "service": "s", "region": "r"},
+    )
+    script = (
+        "import sys, pathlib; sys.modules['botocore'] = None; from engine.load import load;"
+        f"found = load(pathlib.Path({str(write(tmp_path, providers=text))!r}), {ENVIRON!r}, 0);"
+        "print([(d.code, 'orqen[aws]' in d.message) for d in found.diagnostics],"
+        " found.plan.providers['openai'].missing)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[('E404', True)] ('pip install orqen[aws]',)\n"
