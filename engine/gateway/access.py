@@ -9,8 +9,8 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic, time_ns
 from typing import TextIO
@@ -38,12 +38,15 @@ def new_id() -> str:
     return "req_" + _random.pop()
 
 
-@dataclass(slots=True)
+@dataclass(init=False)
 class Record:
-    """What is known of a request so far. Times are `time.monotonic()` seconds."""
+    """What is known of a request so far. Times are `time.monotonic()` seconds.
+
+    What is not set yet is read from the class, so that a new record costs little.
+    """
 
     request_id: str
-    started: float = field(default_factory=monotonic)
+    started: float
     key: str | None = None
     endpoint: str | None = None
     model: str | None = None
@@ -60,7 +63,11 @@ class Record:
     called: float | None = None
     first_byte: float | None = None
     exception: str | None = None
-    tried: list[str] = field(default_factory=list)
+    tried: Sequence[str] = ()
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        self.started = monotonic()
 
     def note_target(self, target: Target) -> None:
         """Note where the request goes and which rule sent it there."""

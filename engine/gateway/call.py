@@ -7,7 +7,7 @@ engine's own errors, or a caller who left.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -34,6 +34,7 @@ from engine.upstream.signing import Signers
 
 Scope = Mapping[str, Any]
 
+MAX_TARGETS = 4096
 SHORT = 0.05  # seconds; a request that takes longer is watched for its caller leaving
 
 _FIRST_BYTE, _IDLE, _TOTAL = (
@@ -56,10 +57,19 @@ class Means:
     health: dict[str, Health]
     forms: Forms
     signers: Signers
+    targets: dict[tuple[str, str], Target] = field(default_factory=dict)
 
 
 class Call:
-    """One request, from its head to its record."""
+    """One request, from its head to its record. What stands here is how every one begins."""
+
+    _dialect = Dialect.OPENAI
+    _intake: Intake | None = None
+    _watch: asyncio.Task[None] | None = None
+    _caller_gone = False
+    _is_cut = False
+    _started = False
+    _can_take_event = False
 
     def __init__(self, means: Means, scope: Scope, receive: Receive, send: Send) -> None:
         self._means = means
@@ -68,15 +78,8 @@ class Call:
         self._receive = receive
         self._send = send
         self._headers: Pairs = scope["headers"]
-        self._dialect = Dialect.OPENAI
         self._task = asyncio.current_task()
         self._deadline = Deadline(self._task)
-        self._intake: Intake | None = None
-        self._watch: asyncio.Task[None] | None = None
-        self._caller_gone = False
-        self._is_cut = False
-        self._started = False
-        self._can_take_event = False
         self.record = Record(new_id())
 
     async def run(self) -> None:
@@ -213,7 +216,7 @@ class Call:
         self.record.model = model
         if not caller.may_use_model(model):
             raise GatewayError("not_allowed", "this API key may not use this model", param="model")
-        target = find_target(self._plan, endpoint, model)
+        target = self._target(endpoint, model)
         prepare = partial(self._outbound, (endpoint, caller), inbound, is_named)
         why: Why | None
         if target.provider.is_plain and not target.rule.ways:
@@ -228,6 +231,17 @@ class Call:
         if why is not None:
             self.record.outcome = why.outcome if isinstance(why, Failure) else "unavailable"
             raise error_of(why, self.record.provider or "")
+
+    def _target(self, endpoint: Endpoint, model: str) -> Target:
+        """Where `model` goes; remembered, since callers ask for the same few."""
+        known = self._means.targets
+        target = known.get((endpoint.name, model))
+        if target is None:
+            target = find_target(self._plan, endpoint, model)
+            if len(known) >= MAX_TARGETS:
+                known.clear()
+            known[endpoint.name, model] = target
+        return target
 
     def _outbound(
         self,

@@ -110,7 +110,7 @@ async def converse(talk: Talk, attempt: Attempt, record: Record) -> Why | None:
                     talk.tell(None)
                 if talk.step is not None:
                     word = failure.outcome if failure else talk.status
-                    record.tried.append(f"{target.provider.name} {word}")
+                    record.tried = (*record.tried, f"{target.provider.name} {word}")
     finally:
         talk.close()
     return talk.why

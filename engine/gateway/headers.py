@@ -4,7 +4,7 @@ Upwards it is an allow-list: a small safe set plus what the provider forwards. D
 crosses but the headers that frame a message or speak about a host.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from engine.plan import Context, Header, Provider
 
@@ -62,7 +62,7 @@ def upstream_headers(
     forwarded: Pairs,
     received: Mapping[bytes, bytes],
     own: Iterable[Header],
-    context: Context,
+    context: Callable[[], Context],
 ) -> Pairs:
     """The whole header list of an upstream request, but for `host` and framing.
 
@@ -73,7 +73,7 @@ def upstream_headers(
     for header in own:
         value = header.value
         if not isinstance(value, bytes):
-            text = value(context)
+            text = value(context())
             if text is None:
                 continue
             value = text.encode("ascii")

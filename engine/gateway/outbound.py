@@ -1,8 +1,9 @@
 """What goes to the provider: target, credentials, headers and the edited body of one request."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -78,21 +79,20 @@ class Outbound:
             forwarded = with_defaults(forwarded, provider.default_headers)
         if provider.sign is not None or provider.caller_sign is not None:
             self.sign = self._signing(own, brought)
-        texts = [self._upstream.path, self._upstream.stream_path, *[h.value for h in own]]
-        is_fixed = all(isinstance(text, bytes | None) for text in texts)
-        context = {} if is_fixed else self._context(brought, forwarded)
+        context = partial(self._context, brought, forwarded)
         try:
             path = self._path(context, inbound)
             headers = upstream_headers(forwarded, self._fields, own, context)
         except UnusableValueError as error:
             code = "invalid_request" if isinstance(self._upstream.path, bytes) else "invalid_model"
             raise GatewayError(code, f"the request cannot be sent upstream: {error}") from None
-        brought_fields = set(provider.caller_credentials.body)
+        brought_fields: Set[str] = provider.caller_credentials.body.keys()
         if self.target.provider.choices is not None:
             brought_fields |= self.target.provider.choices.body.keys()
-        changes: dict[str, str | None] = {
-            name: None for name in brought_fields if inbound.text(name) is not None
-        }
+        changes: dict[str, str | None] = {}
+        for name in brought_fields:
+            if inbound.text(name) is not None:
+                changes[name] = None
         edits = self._upstream.edits
         if (
             self._is_named
@@ -172,13 +172,13 @@ class Outbound:
             },
         }
 
-    def _path(self, context: Context, inbound: Inbound) -> bytes:
+    def _path(self, context: Callable[[], Context], inbound: Inbound) -> bytes:
         path = self._upstream.path
         if self._upstream.stream_path is not None and inbound.flag("stream"):
             path = self._upstream.stream_path
         if isinstance(path, bytes):
             return path
-        return (path(context) or "/").encode("ascii")
+        return (path(context()) or "/").encode("ascii")
 
     def _query(self) -> bytes:
         """The caller's query with the provider's own parameters in place of theirs."""

@@ -51,7 +51,7 @@ def provider(name: str = "openai") -> Provider:
 
 def sent(pairs: Pairs, to: Provider) -> Pairs:
     """What `to` gets of a caller's headers."""
-    return upstream_headers(request_headers(pairs, to), dict(pairs), to.headers, {})
+    return upstream_headers(request_headers(pairs, to), dict(pairs), to.headers, dict)
 
 
 def listed(pairs: Pairs) -> set[bytes]:
