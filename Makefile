@@ -12,6 +12,8 @@ PORT = 8080
 ARGS =
 MINUTES = 10
 CASES = 1000000
+BENCH =
+MEMORY =
 
 VENV := .venv
 SDKS := .venv-conformance
@@ -27,7 +29,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help editors serve check test conformance slips soak fuzz lint format docs hooks lock wheel sbom clean
+.PHONY: help editors serve check test conformance slips soak fuzz lint format docs hooks bench memory lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -43,6 +45,8 @@ help:
 	@echo "make docs     write docs/configuration.md and docs/codes.md again"
 	@echo "make hooks    prove the hook for pre-commit with the real one"
 	@echo "make editors  show the schemas to the real yaml-language-server (needs npm)"
+	@echo "make bench    measure the gateway beside other proxies (docs/performance.md)"
+	@echo "make memory   memory of a worker over half an hour of mixed load"
 	@echo "make lock     resolve both lock files again (needs uv)"
 	@echo "make wheel    build the wheel and check what is in it"
 	@echo "make sbom     write sbom.json: what an installation consists of (CycloneDX)"
@@ -102,6 +106,12 @@ docs: $(PACKAGE)
 
 hooks:
 	@PYTHON=$(PYTHON) tests/hooks/prove.sh
+
+bench: $(DEV) $(PACKAGE)
+	@$(BIN)/python -m bench $(BENCH)
+
+memory: $(DEV) $(PACKAGE)
+	@$(BIN)/python -m bench.memory $(MEMORY)
 
 lock:
 	@$(COMPILE) pyproject.toml --group build --output-file requirements.lock

@@ -1,0 +1,1 @@
+"""Measures the gateway beside other proxies on this machine: `make bench`. Not part of the package."""

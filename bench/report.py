@@ -1,0 +1,102 @@
+"""From figures to tables: what people read, and what was aimed at."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.scenarios import SCENARIOS, Scenario
+
+Rows = Mapping[str, Mapping[str, Mapping[str, float]]]  # scenario -> peer -> figure
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A markdown table, its columns aligned so that it can be read as it is."""
+    widths = [max(len(row[i]) for row in (headings, *rows)) for i in range(len(headings))]
+
+    def line(cells: Sequence[str]) -> str:
+        shown = [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths, strict=True))]  # fmt: skip
+        return "| " + " | ".join(shown) + " |"
+
+    rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"  # fmt: skip
+    return "\n".join([line(headings), rule, *(line(row) for row in rows)])
+
+
+def number(value: float | None) -> str:
+    """Three significant figures, thousands with commas."""
+    if value is None:
+        return "-"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def scenario_table(scenario: Scenario, rows: Rows, missing: Mapping[str, str]) -> str:
+    """The table of one scenario; peers that could not be measured are told below it."""
+    seen = rows.get(scenario.name, {})
+    body = [[p, *(number(seen[p].get(c)) for c in scenario.columns)] for p in scenario.peers if p in seen]  # fmt: skip
+    text = table(["", *scenario.columns.values()], body) if body else "Not measured."
+    notes = [f"\n{p}: {missing[f'{scenario.name}/{p}']}" for p in scenario.peers if f"{scenario.name}/{p}" in missing]  # fmt: skip
+    return text + "".join(f"\n{note}" for note in notes)
+
+
+def _ratio(scenario: str, figure: str, first: str, second: str) -> Callable[[Rows], float]:
+    return lambda rows: rows[scenario][first][figure] / rows[scenario][second][figure]
+
+
+# What is aimed at: words, the figure, and whether it may be at most or must be at least the bound.
+TARGETS: tuple[tuple[str, Callable[[Rows], float], str, float], ...] = (
+    ("small JSON: CPU to Envoy's", _ratio("small", "cpu_us", "engine", "envoy"), "≤", 1.5),
+    ("small JSON: CPU to ferrogw's", _ratio("small", "cpu_us", "engine", "ferrogw"), "≤", 0.5),
+    ("small JSON: CPU to LiteLLM's", _ratio("small", "cpu_us", "engine", "litellm"), "≤", 0.01),
+    ("TLS upstream: CPU to Envoy's", _ratio("tls", "cpu_us", "engine", "envoy"), "≤", 1.75),
+    ("one caller: added p50 to Envoy's", _ratio("small", "added_alone_p50_ms", "engine", "envoy"), "≤", 1.3),
+    ("streams: CPU an event to nginx's", _ratio("events", "cpu_us", "engine", "nginx"), "≤", 1.5),
+    ("streams: added delay p99, ms", lambda r: r["events"]["engine"]["added_delay_p99_ms"], "≤", 5),
+    ("2 MB request: CPU to Envoy's", _ratio("request_2m", "cpu_us", "engine", "envoy"), "≤", 2),
+    ("25 MB form: throughput to nginx's", _ratio("forms", "megabytes_per_second", "engine", "nginx"), "≥", 0.7),
+    ("5,000 rules: CPU to that with 50", lambda r: r["rules"]["engine"]["cpu_us_5000"] / r["rules"]["engine"]["cpu_us_50"], "≤", 1.03),
+    ("two workers: capacity to one's", lambda r: r["workers"]["engine"]["capacity_ratio"], "≥", 1.8),
+    ("start-up, s", lambda r: r["small"]["engine"]["start_seconds"], "≤", 0.5),
+    ("KiB an open stream", lambda r: r["memory"]["engine"]["stream_kib"], "≤", 40),
+)  # fmt: skip
+
+
+def targets_table(rows: Rows) -> str:
+    """What was aimed at, beside what was measured."""
+    body = []
+    for words, figure, sign, bound in TARGETS:
+        try:
+            value = figure(rows)
+        except KeyError:
+            body.append([words, f"{sign} {bound:g}", "-", "not measured"])
+            continue
+        is_met = value <= bound if sign == "≤" else value >= bound
+        shown = f"{value:.4f}" if bound < 0.1 else number(value)
+        body.append([words, f"{sign} {bound:g}", shown, "yes" if is_met else "no"])
+    return table(["", "aim", "measured", "reached"], body)
+
+
+def render(result: Mapping[str, Any]) -> str:
+    """Every table of one run."""
+    machine = ", ".join(result["machine"].values())
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    parts = [f"Measured on {result['date']}: {machine}.\n{versions}."]
+    parts += [f"### Aims\n\n{targets_table(result['rows'])}"]
+    for scenario in SCENARIOS:
+        shown = scenario_table(scenario, result["rows"], result["missing"])
+        parts.append(f"### {scenario.title}\n\n{shown}")
+    return "\n\n".join(parts) + "\n"
+
+
+def write_page(result: Mapping[str, Any], page: Path) -> None:
+    """Put the tables between the marks of `page`."""
+    page.write_text(replaced(page.read_text("utf-8"), render(result)), "utf-8")
+
+
+BEGIN, END = "<!-- measured -->\n", "<!-- end -->\n"
+
+
+def replaced(text: str, tables: str) -> str:
+    """`text` with `tables` between its marks."""
+    head, _, rest = text.partition(BEGIN)
+    return head + BEGIN + "\n" + tables + "\n" + END + rest.partition(END)[2]
