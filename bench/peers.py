@@ -23,11 +23,8 @@ ROOT = Path(__file__).parent.parent
 # Another folder and other ports let two runs stand beside each other.
 FOLDER = ROOT / os.environ.get("BENCH_FOLDER", ".bench")
 FIRST_PORT = int(os.environ.get("BENCH_PORT", "9101"))
-PLAIN, TLS, SINK = (
-    9101,
-    9111,
-    9121,
-)  # the upstreams: small answers, the same over TLS, bodies and events
+# The upstreams: small answers, the same over TLS, bodies and events.
+PLAIN, TLS, SINK = FIRST_PORT, FIRST_PORT + 10, FIRST_PORT + 20
 KEY = "sk-orq-" + secrets.token_hex(32)
 MODEL = "text-embedding-3-small"
 SMALL = json.dumps(
