@@ -379,6 +379,8 @@ PEERS: tuple[Peer, ...] = (
             "OPENAI_BASE_URL": f"http://127.0.0.1:{PLAIN}/v1",
             "MASTER_KEY": MASTER,
             "LOG_LEVEL": "error",
+            "RATE_LIMIT_RPS": "1000000",  # it refuses more than 100 a second by default
+            "RATE_LIMIT_BURST": "1000000",
         },
         headers={"authorization": f"Bearer {MASTER}"},
     ),
