@@ -65,6 +65,7 @@ slips: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.config.mutation 2000 7
 
 soak: $(DEV) $(PACKAGE)
+	@$(BIN)/python -m pytest -q tests/serve/rolling.py
 	@$(BIN)/python -m tests.soak $(MINUTES)
 
 fuzz: $(DEV) $(PACKAGE)

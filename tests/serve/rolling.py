@@ -1,4 +1,4 @@
-"""Two instances restarted in turn behind a balancer that goes by `/readyz`."""
+"""Two instances restarted in turn behind a balancer that goes by `/readyz`; part of `make soak`."""
 
 import asyncio
 import os
