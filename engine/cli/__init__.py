@@ -3,27 +3,51 @@
 Exit codes: 0 fine, 1 findings, 2 could not run.
 """
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+
 import click
 
 from engine import __version__
-from engine.cli import (
-    checking,
-    comparing,
-    editing,
-    explaining,
-    formatting,
-    inspecting,
-    making,
-    routing,
-    serving,
-    status,
-    testing,
-)
 from engine.cli.crash import Commands
+
+# Where each command is; it is imported when it is asked for, since most need little of the rest.
+MODULES = {
+    "serve": "serving",
+    "mock": "serving",
+    "status": "status",
+    "check": "checking",
+    "explain": "explaining",
+    "route": "routing",
+    "routes": "routing",
+    "test": "testing",
+    "show": "inspecting",
+    "diff": "comparing",
+    "fmt": "formatting",
+    "schema": "checking",
+    "lsp": "editing",
+    "init": "making",
+    "keys": "making",
+}
+
+
+class OnDemand(Mapping[str, click.Command]):
+    """The commands by name, each imported when it is looked up."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        command: click.Command = getattr(import_module(f"engine.cli.{MODULES[name]}"), name)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        return len(MODULES)
 
 
 @click.group(
     cls=Commands,
+    commands=OnDemand(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="engine")
@@ -41,23 +65,3 @@ def main(debug: bool) -> None:  # noqa: FBT001 click's; `Commands` reads it
     engine check                 is my configuration right?
     engine route POST PATH --model NAME     where would this request go?
     """
-
-
-for command in (
-    serving.serve,
-    serving.mock,
-    status.status,
-    checking.check,
-    explaining.explain,
-    routing.route,
-    routing.routes,
-    testing.test,
-    inspecting.show,
-    comparing.diff,
-    formatting.fmt,
-    checking.schema,
-    editing.lsp,
-    making.init,
-    making.keys,
-):
-    main.add_command(command)
