@@ -58,8 +58,9 @@ serve: $(PACKAGE)
 check: $(PACKAGE)
 	@$(BIN)/engine check
 
+# Two processes: most tests wait for servers, and a file stays with one, which shares its servers.
 test: $(DEV) $(PACKAGE)
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 slips: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.config.mutation 2000 7
