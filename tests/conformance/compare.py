@@ -6,6 +6,9 @@ PYTHON is an interpreter with the SDKs, NODE_FOLDER a folder with the packages f
 made twice: straight to a recorder, and through a gateway in front of the same recorder. Method,
 host, path, query, the header that signs in, the headers that matter and every byte of the body must
 be the same; a difference is a failure, or one of RULES. Prints a table; exits with 1 on a failure.
+
+Not here, since they send nothing that the gateway takes: Ollama's own client (/api/chat), google-genai
+(Google's own shape) and xai-sdk (gRPC). Their providers are called through OpenAI's SDK.
 """
 
 import json
