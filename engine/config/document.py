@@ -28,6 +28,7 @@ LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _FORBIDDEN = re.compile("[^\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
+_CURLY = set("\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\xab\xbb")
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _NULL = {"", "~", "null", "Null", "NULL"}
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
@@ -267,6 +268,10 @@ def _tell_ambiguous(walk: _Walk, node: Any, value: Data) -> None:
                 help="put it in quotes",
             )
         )
+    if not node.style and node.value[:1] in _CURLY:
+        span = _node_span(walk.file, node, None)
+        words = "the quotes around this are typographic ones, which are part of the text"
+        walk.found.append(Diagnostic("Y009", words, span, help="write \" or ' instead"))
 
 
 def _core(node: Any) -> str | int | float | bool | None:

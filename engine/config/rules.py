@@ -134,6 +134,13 @@ _CATALOGUE = (
         "A `---` in the middle starts a second document, which would be ignored.",
     ),
     Rule(
+        "Y009",
+        "typographic-quotes",
+        _WARNING,
+        "a value begins with a quote that YAML takes for a letter",
+        "Chat programs and word processors turn straight quotes into curly ones. YAML keeps those as part of the value, so a name in them matches nothing.",
+    ),
+    Rule(
         "S101",
         "missing-key",
         _ERROR,

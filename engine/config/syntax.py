@@ -120,10 +120,12 @@ def _scan(line: str) -> _Scan:
 def _tabs(index: int, lines: list[str]) -> Iterator[Repair]:
     line = lines[index]
     indent = _indent(line)
-    if "\t" not in line[:indent]:
+    odd = line[:indent].lstrip(" ")
+    if not odd:
         return
-    words = "a tab stands in the indentation; YAML wants spaces"
-    at = line.index("\t")
+    what = "a tab" if odd[0] == "\t" else "a character that only looks like a space"
+    words = f"{what} stands in the indentation; YAML wants spaces"
+    at = line.index(odd[0])
     for width in dict.fromkeys(_indents_around(lines, index)):
         yield Repair(index, 0, indent, " " * width, words, (at, at + 1))
 
