@@ -156,3 +156,14 @@ def received(mock: Server, mock_id: str) -> dict[str, Any]:
     """What the mock upstream received as its request `mock_id` (header `x-mock-id`)."""
     answer: dict[str, Any] = httpx2.get(f"{mock.url}/__mock/requests/{mock_id}").json()
     return answer
+
+
+@contextlib.contextmanager
+def unharmed(folder: Path, log: Path, *options: str) -> Iterator[Server]:
+    """A gateway that must come through whatever is done to it: the same workers, and no bug told."""
+    with gateway(folder, log, *options) as running:
+        pids = running.worker_pids()
+        yield running
+        assert running.worker_pids() == pids, "a worker died"
+        assert "Traceback" not in running.text
+        assert "internal_error" not in running.text

@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from engine.keys import digest
+from tests.recorder import Arrival
 from tests.servers import KEY, Server, gateway, write_keys
 
 PASS, SEAL, OWN = "canary-delphi-pass", "canary-delphi-seal", "canary-brought-along"
@@ -90,19 +91,6 @@ KEYS = [
     f'{{name: expired, sha256: {digest(EXPIRED)}, expires: "2020-01-01"}}',
     f'{{name: active, sha256: {digest(ACTIVE)}, expires: "2999-01-01"}}',
 ]
-
-
-@dataclass
-class Arrival:
-    """A request as the upstream read it."""
-
-    method: str
-    target: str
-    headers: list[tuple[str, str]]
-    body: bytes
-
-    def values(self, name: str) -> list[str]:
-        return [value for key, value in self.headers if key == name]
 
 
 @dataclass
