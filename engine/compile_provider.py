@@ -24,12 +24,16 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Values:
-    """What the environment gave one provider: secrets, variables, and what is not set."""
+    """What the machine gave one provider: secrets, variables, what is not set, and whom to trust.
+
+    `ca` is PEM; empty when the file that the provider names cannot be used, None when it names none.
+    """
 
     credentials: Mapping[str, str]
     variables: Mapping[str, str]
     missing: tuple[str, ...]
     accounts: tuple["Values", ...] = ()
+    ca: str | None = None
 
 
 def compile_provider(
@@ -201,7 +205,9 @@ class _Compiler:
         if root is None or sample is None or query is None:
             return None
         parts = urlsplit(root + sample)
-        origin = plan.Origin(parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme])
+        port = parts.port or _PORTS[parts.scheme]
+        ca = self._values.ca if parts.scheme == "https" else None
+        origin = plan.Origin(parts.scheme, parts.hostname or "", port, ca)
         served_endpoint = next((e for e in self._config.endpoints if e.name == served.name), None)
         return plan.Upstream(
             origin=origin,

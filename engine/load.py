@@ -6,7 +6,7 @@ accepts is what the others run.
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from itertools import islice
@@ -17,6 +17,7 @@ from engine.compile import compile_plan
 from engine.compile_provider import Values
 from engine.config import checks
 from engine.config.advice import run_advice
+from engine.config.authority_checks import check_authorities, check_without_tls
 from engine.config.build import build_config
 from engine.config.diagnostic import (
     MAX_FOUND,
@@ -44,7 +45,9 @@ from engine.config.url_checks import check_urls, url_problem
 from engine.plan import Plan, UnusableValueError
 from engine.signers import SIGNERS
 
-CHECKS = (checks.run_checks, check_rules, check_providers, check_urls, check_secrets)
+CHECKS = (
+    checks.run_checks, check_rules, check_providers, check_urls, check_without_tls, check_secrets,
+)  # fmt: skip
 FILES = {"routes.yaml": "routes", "providers.yaml": "providers", "keys.yaml": "keys"}
 OPTIONAL = {"keys.yaml"}
 
@@ -55,6 +58,7 @@ class Loaded:
 
     `documents` has every file that could be read; one that is not YAML has lines and no data.
     `untested` is the Plan before its tests were run: there when they are all that fails.
+    `files` are the certificates that it names, by the names it gives them.
     """
 
     plan: Plan | None
@@ -63,11 +67,12 @@ class Loaded:
     documents: Mapping[str, Document]
     suppressed: tuple[Suppressed, ...] = ()
     untested: Plan | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def stops_serving(found: Diagnostic) -> bool:
-    """Whether `serve` refuses to start for this: an error, or a secret that must be there."""
-    return found.severity is Severity.ERROR or found.code == "E405"
+    """Whether `serve` refuses to start for this: an error, or a file or secret that must be there."""
+    return found.severity is Severity.ERROR or found.code in ("E405", "E406")
 
 
 def load(  # noqa: PLR0913 all that a Plan depends on
@@ -84,7 +89,8 @@ def load(  # noqa: PLR0913 all that a Plan depends on
     `environ` provides credentials and variables, `now` (POSIX seconds) decides what has expired,
     `extra_keys` are callers that no file declares, such as the one-off key of a mock run.
     `unsaved` holds, by file name, texts that count instead of what is on disk: an editor's, or
-    those a running server has read; None stands for a file that is not there.
+    those a running server has read; None stands for a file that is not there. A file of
+    certificates may be among them.
     `audit` adds advice to the findings.
     """
     texts, found = _texts(directory, unsaved)
@@ -103,13 +109,16 @@ def load(  # noqa: PLR0913 all that a Plan depends on
     subject = checks.Subject(config, documents, templates, now)
     found += problems + [f for check in CHECKS for f in islice(check(subject), MAX_FOUND)]
     found += run_advice(subject) if audit else []
-    values, notes = _resolve(subject, directory, environ)
+    files = _certificates(config, directory, unsaved)
+    values, notes = _resolve(subject, directory, environ, files)
+    read = {name: raw for name, raw in files.items() if isinstance(raw, bytes)}
     comments, problems = read_suppressions(documents)
     found, suppressed = suppress(in_order(found + notes + problems), comments)
     plan = untested = None
     if not any(d.severity is Severity.ERROR for d in found):
         lines = {rule.at: _where(subject, rule.at) for rule in config.rules}
-        fingerprint = hashlib.sha256(b"\0".join(texts.values())).hexdigest()[:16]
+        parts = (*texts.values(), *(raw for _, raw in sorted(read.items())))
+        fingerprint = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
         untested = compile_plan(config, templates, values, lines, fingerprint)
         failing = list(check_routing_tests(untested, subject))
         unlisted, silenced = suppress(list(check_listed_models(untested, subject)), comments)
@@ -118,7 +127,9 @@ def load(  # noqa: PLR0913 all that a Plan depends on
         plan = None if failing else untested
     if plan is not None:
         found += unused(comments, suppressed, undecided="E" if audit else "EA")
-    return Loaded(plan, config, in_order(found), documents | unread, tuple(suppressed), untested)
+    return Loaded(
+        plan, config, in_order(found), documents | unread, tuple(suppressed), untested, read
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,16 +217,35 @@ def _where(subject: checks.Subject, at: DataPath) -> str:
     return f"{span.file}:{span.start.line}"
 
 
+def _certificates(
+    config: Config, directory: Path, unsaved: Mapping[str, bytes | None]
+) -> dict[str, bytes | str]:
+    """Every file of certificates that a provider names, or the words for why it cannot be read."""
+    files: dict[str, bytes | str] = {}
+    for name in {provider.ca for provider in config.providers if provider.ca is not None}:
+        path = directory / name
+        try:
+            raw = unsaved[name] if name in unsaved else path.is_file() and path.read_bytes()
+            files[name] = raw or ("is empty" if raw == b"" else "is not there")
+        except OSError as error:
+            files[name] = f"cannot be read: {error.strerror}"
+    return files
+
+
 def _resolve(
-    subject: checks.Subject, directory: Path, environ: Mapping[str, str]
+    subject: checks.Subject,
+    directory: Path,
+    environ: Mapping[str, str],
+    files: Mapping[str, bytes | str],
 ) -> tuple[dict[str, Values], list[Diagnostic]]:
-    """The secrets and variables of every provider, and a finding for each that is not set."""
+    """What every provider gets of this machine, and a finding for each thing that is not there."""
     values: dict[str, Values] = {}
-    notes: list[Diagnostic] = []
+    authorities, notes = check_authorities(subject, files)
     for provider in subject.config.providers:
         forms = [provider, *(provider.with_account(account) for account in provider.accounts)]
         resolvers = [_Resolver(subject, directory, environ, form) for form in forms]
-        own, *others = [resolver.values() for resolver in resolvers]
+        ca = authorities.get(provider.name)
+        own, *others = [replace(resolver.values(), ca=ca) for resolver in resolvers]
         values[provider.name] = replace(own, accounts=tuple(others))
         notes += [note for resolver in resolvers for note in resolver.notes]
     return values, list({(note.code, note.span): note for note in notes}.values())

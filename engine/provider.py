@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any
 
 
@@ -74,22 +75,28 @@ class Header:
 class Origin:
     """What is dialled. Made from YAML only: nothing a caller sends can change it.
 
-    `url` is its text, such as `https://api.example.com`, `authority` the `host` header.
+    `url` is its text, such as `https://api.example.com`, `authority` the `host` header. `ca` holds
+    the certificates that vouch for it, as PEM, in place of the system's; `key` tells connections
+    apart that must not be shared.
     """
 
     scheme: str
     host: str
     port: int
+    ca: str | None = field(default=None, repr=False)
     url: str = field(init=False, compare=False, repr=False)
     authority: bytes = field(init=False, compare=False, repr=False)
+    key: str = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Write both texts once, since every request needs them."""
+        """Write the texts once, since every request needs them."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         default = {"http": 80, "https": 443}[self.scheme]
         authority = host + (f":{self.port}" if self.port != default else "")
         object.__setattr__(self, "url", f"{self.scheme}://{authority}")
         object.__setattr__(self, "authority", authority.encode("ascii"))
+        trust = "" if self.ca is None else f" {sha256(self.ca.encode()).hexdigest()}"
+        object.__setattr__(self, "key", self.url + trust)
 
     def __str__(self) -> str:
         return self.url

@@ -37,7 +37,10 @@ SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The files of a folder as they were read once; None stands for one that is not there."""
+    """The files of a folder as they were read once; None stands for one that is not there.
+
+    Certificates are among them, by the names that the configuration gives them.
+    """
 
     texts: Mapping[str, bytes | None]
     read_at: float
@@ -45,14 +48,17 @@ class Snapshot:
     @property
     def digest(self) -> str:
         """What tells two snapshots apart."""
-        parts = (repr((name, self.texts.get(name))) for name in FILES)
-        return hashlib.sha256("".join(parts).encode()).hexdigest()
+        return hashlib.sha256(repr(sorted(self.texts.items())).encode()).hexdigest()
+
+    def with_files(self, loaded: Loaded) -> "Snapshot":
+        """The same with the files that it turned out to name."""
+        return Snapshot({**self.texts, **loaded.files}, self.read_at)
 
 
-def read_folder(directory: Path) -> Snapshot:
+def read_folder(directory: Path, names: Iterable[str] = FILES) -> Snapshot:
     """The files of `directory` now. One that cannot be read is left out, for `load` to tell."""
     texts: dict[str, bytes | None] = {}
-    for name in FILES:
+    for name in names:
         with contextlib.suppress(OSError):
             texts[name] = (directory / name).read_bytes()
         if name not in texts and not (directory / name).exists():
@@ -136,7 +142,7 @@ class Keeper:
     prepare: Prepare
     accepted: Snapshot
     state: State
-    credential_files: tuple[str, ...] = ()
+    other_files: tuple[str, ...] = ()
     links: dict[int, Link] = field(default_factory=dict)
     _number: int = 0
 
@@ -144,12 +150,15 @@ class Keeper:
         """Take what is on disk, in every worker or in none; whether to try again at once."""
         snapshot = read_folder(self.directory)
         loaded, problems = self.prepare(snapshot)
+        if loaded is not None:
+            # A file that is not there yet may be all that is wrong.
+            self.other_files = tuple(sorted({*self.other_files, *files_of(loaded)}))
         if loaded is None or problems:
             self._refuse(problems)
             return False
         if len(snapshot.texts) < len(FILES):
             return True  # what could not be read could be loaded: it is being written
-        self.credential_files = files_of(loaded)
+        snapshot = snapshot.with_files(loaded)
         words = self._ask(snapshot)
         if words == "changed":
             return True
@@ -166,7 +175,9 @@ class Keeper:
         """Let every worker prepare; "" when all are ready or gone."""
         self._number += 1
         for link in self.links.values():
-            link.tell(("prepare", self._number, snapshot.digest, snapshot.read_at))
+            link.tell(
+                ("prepare", self._number, snapshot.digest, tuple(snapshot.texts), snapshot.read_at)
+            )
         end = time.monotonic() + PREPARE_SECONDS
         replies = {link.reply(self._number, end) for link in self.links.values()}
         problems = sorted(replies - {"ready", "gone"})
@@ -188,8 +199,10 @@ class Keeper:
 
 
 def files_of(loaded: Loaded) -> tuple[str, ...]:
-    """The credential files that a configuration reads."""
-    every = (c.file for provider in loaded.config.providers for c in provider.credentials)
+    """The files that a configuration names: credentials and certificates."""
+    providers = loaded.config.providers
+    every = [c.file for provider in providers for c in provider.credentials]
+    every += [provider.ca for provider in providers]
     return tuple(sorted({name for name in every if name}))
 
 
@@ -239,7 +252,7 @@ def _ticks(directory: Path) -> Iterator[object]:
 
 def signature(keeper: Keeper) -> tuple[object, ...]:
     """What `stat` says of every file that the configuration is made of."""
-    return tuple(_stat(keeper.directory / name) for name in (*FILES, *keeper.credential_files))
+    return tuple(_stat(keeper.directory / name) for name in (*FILES, *keeper.other_files))
 
 
 def _stat(path: Path) -> Iterable[int] | None:

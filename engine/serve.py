@@ -98,7 +98,7 @@ def _prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded, list[Problem
     loaded = load(directory, environ, now, options.extra_keys, texts)
     plan = loaded.plan
     refused = [_problem(d) for d in loaded.diagnostics if stops_serving(d)]
-    if plan is None or refused:
+    if plan is None or (refused and options.mock is None):
         return loaded, refused
     if options.mock is not None:
         plan = _redirected(plan, options.mock)
@@ -127,9 +127,9 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
     keeper = Keeper(
         options.directory,
         partial(prepare, options),
-        accepted=snapshot,
+        accepted=snapshot.with_files(loaded),
         state=State(now_text()),
-        credential_files=files_of(loaded),
+        other_files=files_of(loaded),
     )
     draining = multiprocessing.Event()
     server = _Server(

@@ -112,10 +112,10 @@ class Worker:
         self._next = None
         self._gateway.about = rest[0].entries()
 
-    async def _follow(self, number: int, digest: str, now: float) -> None:
+    async def _follow(self, number: int, digest: str, names: tuple[str, ...], now: float) -> None:
         """Load what the parent has loaded, in a thread, so that requests go on meanwhile."""
         self._next = None
-        snapshot = await asyncio.to_thread(read_folder, self._parent.directory)
+        snapshot = await asyncio.to_thread(read_folder, self._parent.directory, names)
         word = "changed"
         if snapshot.digest == digest:
             snapshot = Snapshot(snapshot.texts, now)

@@ -215,6 +215,7 @@ def _provider(name: str, at: Path, data: dict[str, Any]) -> Provider:
         retry=_retry(data.get("retry", {})),
         breaker=_breaker(data["breaker"]) if "breaker" in data else None,
         client=data.get("client", "http1"),
+        ca=data.get("tls", {}).get("ca"),
     )
 
 

@@ -70,7 +70,7 @@ def folder(code: str, *, good: bool = False) -> Folder:
     entry, minimal = _data()["examples"][code], _data()["minimal"]
     texts: dict[str, bytes | None] = {"keys.yaml": None}
     for name, text in {**minimal, **entry.get("beside", {})}.items():
-        texts[name] = _laid_over(minimal[name], text).encode()
+        texts[name] = _laid_over(minimal.get(name, ""), text).encode()
     file, text = entry["file"], entry["good"] if good else entry.get("bad")
     if text is None:
         texts[file] = None

@@ -178,7 +178,7 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """An entry of `providers:`, templates still as text."""
+    """An entry of `providers:`, templates still as text. `ca` is a path."""
 
     name: str
     at: Path
@@ -203,6 +203,7 @@ class Provider:
     retry: Retry
     breaker: Breaker | None
     client: str
+    ca: str | None = None
 
     def sample_variables(self) -> dict[str, str]:
         """Its variables as far as the files tell them."""

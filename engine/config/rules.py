@@ -34,7 +34,7 @@ class Rule:
     @property
     def ignorable(self) -> bool:
         """Whether a comment can silence it: only what still leaves a usable Plan."""
-        if self.code[0] not in "XTEA" or self.code in ("X291", "X292", "E405"):
+        if self.code[0] not in "XTEA" or self.code in ("X291", "X292", "E405", "E406"):
             return False
         return self.severity is not Severity.ERROR or self.code in ("X208", "X213", "X218")
 
@@ -351,6 +351,13 @@ _CATALOGUE = (
         "Only names that callers can use are listed. Add a rule for the model or a prefix for the provider.",
     ),
     Rule(
+        "X234",
+        "authority-without-tls",
+        _WARNING,
+        "a provider names an authority and is never dialled by TLS",
+        "`tls` says whose certificates count. Over plain http there are none to check: write https, or leave `tls` out.",
+    ),
+    Rule(
         "X291",
         "bad-suppression",
         _WARNING,
@@ -447,6 +454,20 @@ _CATALOGUE = (
         _WARNING,
         "a secret that is `required` is not there",
         "`engine serve` does not start without it, so that a deployment without its secret fails at once and not at the first request.",
+    ),
+    Rule(
+        "E406",
+        "authority-file",
+        _WARNING,
+        "a file of certificates that a provider names cannot be used",
+        "It holds certificates in PEM; the path starts at this folder. `engine serve` does not start without it, and a reload is refused, since nobody else may vouch for the provider.",
+    ),
+    Rule(
+        "E407",
+        "authority-expired",
+        _WARNING,
+        "every certificate that may vouch for a provider has expired",
+        "The gateway runs, and calls to the provider answer `upstream_tls_failed` until the file is renewed.",
     ),
     Rule(
         "A501",

@@ -27,6 +27,7 @@ WRONG_WORDS = {
     "rules": "models", "model_list": "models", "name": "model", "alias": "as", "rename": "as",
     "timeout": "timeouts", "ttfb": "first_byte", "read": "idle", "env_var": "env",
     "pass_headers": "forward_headers", "params": "query", "max_size": "max_body",
+    "ssl": "tls", "ca_bundle": "ca", "ca_file": "ca", "ca_cert": "ca", "cacert": "ca", "cafile": "ca",
     "hash": "sha256", "digest": "sha256", "expiry": "expires", "expires_at": "expires",
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ import ssl
 
 from engine.upstream import Attempt, Failure, Pairs, UpstreamError
 from engine.upstream.http1 import KEEPALIVE_SECONDS, Connection
+from engine.upstream.tls import trusting
 
 MAX_IDLE = 256
 
@@ -41,15 +42,14 @@ class Http1Client:
 
     def __init__(self) -> None:
         self._idle: dict[str, list[Connection]] = {}
-        self._tls = ssl.create_default_context()
-        self._tls.set_alpn_protocols(["http/1.1"])
+        self._tls: dict[str | None, ssl.SSLContext] = {None: _trusting(None)}
         self._sweep: asyncio.TimerHandle | None = None
 
     async def send(self, attempt: Attempt) -> Http1Reply:
         """Send `attempt` and wait for the head of the answer."""
-        pool = self._idle.get(attempt.origin.url)
+        pool = self._idle.get(attempt.origin.key)
         if pool is None:
-            pool = self._idle[attempt.origin.url] = []
+            pool = self._idle[attempt.origin.key] = []
             self._plan_sweep()
         connection = _take(pool) or await self._connect(attempt)
         try:
@@ -82,6 +82,12 @@ class Http1Client:
         self._sweep = None
         self._plan_sweep()
 
+    def _context(self, ca: str | None) -> ssl.SSLContext:
+        """The one context for all that `ca` vouches for: making it reads every certificate."""
+        if ca not in self._tls:
+            self._tls[ca] = _trusting(ca)
+        return self._tls[ca]
+
     async def _connect(self, attempt: Attempt) -> Connection:
         """A fresh connection; nothing has been sent when this fails."""
         loop = asyncio.get_running_loop()
@@ -92,7 +98,7 @@ class Http1Client:
                     lambda: Connection(loop),
                     attempt.origin.host,
                     attempt.origin.port,
-                    ssl=self._tls if is_tls else None,
+                    ssl=self._context(attempt.origin.ca) if is_tls else None,
                     server_hostname=attempt.origin.host if is_tls else None,
                 )
         except TimeoutError:
@@ -106,6 +112,12 @@ class Http1Client:
             failure = Failure.TLS_FAILED if handshake else Failure.CONNECT_FAILED
             raise UpstreamError(failure) from None
         return connection
+
+
+def _trusting(ca: str | None) -> ssl.SSLContext:
+    context = trusting(ca)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _take(pool: list[Connection]) -> Connection | None:

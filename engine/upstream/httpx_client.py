@@ -12,6 +12,7 @@ import ssl
 import httpx2
 
 from engine.upstream import Attempt, Failure, Pairs, UpstreamError
+from engine.upstream.tls import trusting
 
 KEEPALIVE_SECONDS = 30.0
 KEEPALIVE_CONNECTIONS = 256
@@ -64,23 +65,18 @@ class HttpxReply:
 
 
 class HttpxClient:
-    """A connection pool of httpx2; how many requests run at once is for the limiter to say."""
+    """A connection pool of httpx2 for each authority; how many requests run at once is for the limiter to say."""
 
     def __init__(self) -> None:
-        self._transport = httpx2.AsyncHTTPTransport(
-            trust_env=False,
-            verify=ssl.create_default_context(),  # the same trust as the default client's
-            limits=httpx2.Limits(
-                max_connections=None,
-                max_keepalive_connections=KEEPALIVE_CONNECTIONS,
-                keepalive_expiry=KEEPALIVE_SECONDS,
-            ),
-        )
+        self._transports: dict[str | None, httpx2.AsyncHTTPTransport] = {None: _transport(None)}
 
     async def send(self, attempt: Attempt) -> HttpxReply:
         """Send `attempt` and wait for the head of the answer."""
         try:
-            response = await self._transport.handle_async_request(_request(attempt))
+            transport = self._transports.get(attempt.origin.ca)
+            if transport is None:
+                transport = self._transports[attempt.origin.ca] = _transport(attempt.origin.ca)
+            response = await transport.handle_async_request(_request(attempt))
         except httpx2.TransportError as error:
             raise UpstreamError(_failure(error)) from None
         reply = HttpxReply(response)
@@ -91,7 +87,20 @@ class HttpxClient:
 
     async def close(self) -> None:
         """Drop every connection."""
-        await self._transport.aclose()
+        for transport in self._transports.values():
+            await transport.aclose()
+
+
+def _transport(ca: str | None) -> httpx2.AsyncHTTPTransport:
+    return httpx2.AsyncHTTPTransport(
+        trust_env=False,
+        verify=trusting(ca),  # the same trust as the default client's
+        limits=httpx2.Limits(
+            max_connections=None,
+            max_keepalive_connections=KEEPALIVE_CONNECTIONS,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+        ),
+    )
 
 
 def _declared_length(response: httpx2.Response) -> int | None:

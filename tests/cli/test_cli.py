@@ -167,15 +167,21 @@ def test_why_it_could_not_run_is_said_on_stderr(name: str, tmp_path: Path) -> No
     assert "Traceback" not in result.stderr
 
 
-def test_a_required_secret_that_is_missing_is_a_warning_to_check_and_stops_serve(
-    tmp_path: Path,
+MISSING = {
+    "E405": minimal("providers").replace("OPENAI_API_KEY}", "NOT_SET_ANYWHERE, required: true}"),
+    "E406": minimal("providers") + "    tls: {ca: not-there.pem}\n",
+}
+
+
+@pytest.mark.parametrize("code", MISSING)
+def test_what_this_machine_must_have_is_a_warning_to_check_and_stops_serve(
+    code: str, tmp_path: Path
 ) -> None:
-    text = minimal("providers").replace("OPENAI_API_KEY}", "NOT_SET_ANYWHERE, required: true}")
-    folder = write(tmp_path, providers=text)
+    folder = write(tmp_path, providers=MISSING[code])
     assert engine("check", folder).exit_code == 0
     assert engine("check", folder, "--fail-on", "warning").exit_code == 1
     refused = engine("serve", folder, "--no-auth")
-    assert (refused.exit_code, "E405" in refused.stderr) == (2, True)
+    assert (refused.exit_code, code in refused.stderr) == (2, True)
 
 
 def test_every_command_is_in_the_table() -> None:

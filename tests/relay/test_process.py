@@ -21,6 +21,27 @@ def test_start_up_and_idle_memory_are_reported(tmp_path: Path, mock: Server) -> 
         assert server.rss_kib() < 100 * 1024
 
 
+def test_a_mock_stands_in_for_every_provider_whatever_this_machine_lacks(
+    tmp_path: Path, mock: Server
+) -> None:
+    """What stops a real server, a secret or an authority, is not asked for beside a mock."""
+    ship(tmp_path)
+    text = (tmp_path / "providers.yaml").read_text("utf-8")
+    extra = """
+  private:
+    base_url: https://llm.internal/v1
+    credentials: {api_key: {file: not-there, required: true}}
+    tls: {ca: not-there.pem}
+    endpoints: {embeddings: /embeddings}
+"""
+    (tmp_path / "providers.yaml").write_text(text + extra)
+    with gateway(tmp_path, tmp_path / "log", "--mock-port", str(mock.port)) as server:
+        body = {"model": "text-embedding-3-small", "input": "x"}
+        headers = {"authorization": f"Bearer {KEY}"}
+        answer = httpx2.post(server.url + "/v1/embeddings", json=body, headers=headers)
+        assert (answer.status_code, "x-mock-id" in answer.headers) == (200, True)
+
+
 def test_probes_need_no_key(served: Server) -> None:
     for path, state in (("/healthz", "ok"), ("/readyz", "ready")):
         answer = httpx2.get(served.url + path)
