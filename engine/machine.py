@@ -1,0 +1,199 @@
+"""What this machine gives a configuration: secrets, variables, certificates; a part of `load`.
+
+Nothing of it is an error to `check`, which may run on another machine than `serve`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from engine.compile_provider import Values
+from engine.config import checks
+from engine.config.authority_checks import check_authorities
+from engine.config.diagnostic import Diagnostic, Place
+from engine.config.document import Path as DataPath
+from engine.config.model import Config, Credential, Provider
+from engine.config.template import Template, checked_output, render_now
+from engine.config.url_checks import url_problem
+from engine.plan import UnusableValueError
+from engine.signers import SIGNERS
+
+
+def certificate_files(
+    config: Config, directory: Path, unsaved: Mapping[str, bytes | None]
+) -> dict[str, bytes | str]:
+    """Every file of certificates that a provider names, or the words for why it cannot be read."""
+    files: dict[str, bytes | str] = {}
+    for name in {provider.ca for provider in config.providers if provider.ca is not None}:
+        path = directory / name
+        try:
+            raw = unsaved[name] if name in unsaved else path.is_file() and path.read_bytes()
+            files[name] = raw or ("is empty" if raw == b"" else "is not there")
+        except OSError as error:
+            files[name] = f"cannot be read: {error.strerror}"
+    return files
+
+
+def resolve(
+    subject: checks.Subject,
+    directory: Path,
+    environ: Mapping[str, str],
+    files: Mapping[str, bytes | str],
+) -> tuple[dict[str, Values], list[Diagnostic]]:
+    """What every provider gets of this machine, and a finding for each thing that is not there."""
+    values: dict[str, Values] = {}
+    authorities, notes = check_authorities(subject, files)
+    for provider in subject.config.providers:
+        forms = [provider, *(provider.with_account(account) for account in provider.accounts)]
+        resolvers = [_Resolver(subject, directory, environ, form) for form in forms]
+        ca = authorities.get(provider.name)
+        own, *others = [replace(resolver.values(), ca=ca) for resolver in resolvers]
+        values[provider.name] = replace(own, accounts=tuple(others))
+        notes += [note for resolver in resolvers for note in resolver.notes]
+    return values, list({(note.code, note.span): note for note in notes}.values())
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # of the package around it
+        return False
+
+
+class _Resolver:
+    def __init__(
+        self,
+        subject: checks.Subject,
+        directory: Path,
+        environ: Mapping[str, str],
+        provider: Provider,
+    ) -> None:
+        self._subject = subject
+        self._directory = directory
+        self._environ = environ
+        self._provider = provider
+        self._missing: list[str] = []
+        self.notes: list[Diagnostic] = []
+
+    def values(self) -> Values:
+        credentials: dict[str, str] = {}
+        for credential in self._provider.credentials:
+            if credential.file is not None:
+                secret = self._file(credential)
+            else:
+                secret = self._first_set(credential.env)
+                if secret is None and not credential.optional:
+                    self._unset(credential.env[0], (*credential.at, "env"))
+            if secret is None and credential.required:
+                message = f"provider `{self._provider.name}` has no `{credential.name}`, without which the gateway must not start"
+                self._note("E405", message, (*credential.at, "required"))
+            if secret is not None and self._usable(secret, credential.at):
+                credentials[credential.name] = secret
+        variables: dict[str, str] = {}
+        for variable in self._provider.variables:
+            value = self._first_set(variable.env) or variable.value
+            if value is None:
+                self._unset(variable.env[0], (*variable.at, "env"))
+            elif variable.choices and value not in variable.choices:
+                self._missing.append(next(iter(variable.env), variable.name))
+                message = (
+                    f"`{variable.name}` of provider `{self._provider.name}` is none of its choices"
+                )
+                self._note("E403", message, variable.at)
+            elif self._usable(value, variable.at):
+                variables[variable.name] = value
+        self._check_signer(credentials)
+        self._drop_bad_urls(variables)
+        self._tell_unrenderable(credentials, variables)
+        return Values(credentials, variables, tuple(self._missing))
+
+    def _first_set(self, names: tuple[str, ...]) -> str | None:
+        return next((value for name in names if (value := self._environ.get(name))), None)
+
+    def _check_signer(self, credentials: Mapping[str, str]) -> None:
+        """What the signer lacks, where no header signs in instead."""
+        sign = self._provider.sign
+        header = self._subject.templates.get((*self._provider.at, "headers", "authorization"))
+        signs_in = header is not None and header.uses("credentials") <= credentials.keys()
+        if sign is None or signs_in:
+            return
+        kind = SIGNERS[sign.signer]
+        for credential in self._provider.credentials:
+            if credential.name in kind.needs and credential.name not in credentials:
+                name, at = next(iter(credential.env), credential.name), (*credential.at, "env")
+                self._unset(name, at if credential.env else credential.at)
+        if not _is_installed(kind.package):
+            self._missing.append(f"pip install orqen[{kind.extra}]")
+            message = f"signer `{sign.signer}` needs `pip install orqen[{kind.extra}]`, so provider `{self._provider.name}` cannot be called"
+            self._note("E404", message, (*sign.at, "with"))
+
+    def _templates(self) -> Iterator[tuple[DataPath, Template]]:
+        for path, template in self._subject.templates.items():
+            if path[:2] == self._provider.at:
+                yield path, template
+
+    def _drop_bad_urls(self, variables: dict[str, str]) -> None:
+        """Forget what the environment gives for a URL that cannot be dialled."""
+        from_environ = {v.name: v for v in self._provider.variables if v.env}
+        for path, template in self._templates():
+            is_url = path[2] == "base_url" or (path[2] == "endpoints" and "query" not in path)
+            used = template.uses("variables") & from_environ.keys() & variables.keys()
+            if not is_url or not used or template.source.startswith("/"):
+                continue
+            if template.uses("variables") <= variables.keys() and url_problem(template, variables):
+                for name in sorted(used):
+                    del variables[name]
+                    self._missing.append(from_environ[name].env[0])
+                    message = f"`{from_environ[name].env[0]}` makes no URL that provider `{self._provider.name}` can be called at"
+                    at = (*from_environ[name].at, "env")
+                    self.notes.append(
+                        self._subject.at("E403", message, "providers.yaml", at, Place.VALUE)
+                    )
+
+    def _tell_unrenderable(self, credentials: dict[str, str], variables: dict[str, str]) -> None:
+        context = {"credentials": credentials, "variables": variables, "model": "m"}
+        for path, template in self._templates():
+            try:
+                render_now(template, {**context, "endpoint": "e", "request": {"headers": {}}})
+            except UnusableValueError:
+                self._missing.append(str(path[-1]))
+                message = f"`{path[-1]}` of provider `{self._provider.name}` renders to text that no header or URL can hold"
+                self.notes.append(self._subject.at("E403", message, "providers.yaml", path))
+
+    def _usable(self, value: str, at: DataPath) -> bool:
+        """Whether a header or URL can hold `value`; a stray line end is the usual reason not."""
+        try:
+            checked_output(value)
+        except UnusableValueError:
+            self._missing.append(str(at[-1]))
+            message = f"`{at[-1]}` of provider `{self._provider.name}` is not visible ASCII"
+            self.notes.append(self._subject.at("E403", message, "providers.yaml", at))
+            return False
+        return True
+
+    def _note(self, code: str, message: str, at: DataPath) -> None:
+        self.notes.append(self._subject.at(code, message, "providers.yaml", at, Place.VALUE))
+
+    def _unset(self, env: str, at: DataPath) -> None:
+        self._missing.append(env)
+        message = f"`{env}` is not set, so provider `{self._provider.name}` cannot be called"
+        self.notes.append(self._subject.at("E401", message, "providers.yaml", at, Place.VALUE))
+
+    def _file(self, credential: Credential) -> str | None:
+        name = credential.file or ""
+        problem = "is empty"
+        try:
+            secret = (self._directory / name).read_text("utf-8").rstrip("\r\n")
+        except FileNotFoundError:
+            secret, problem = "", "is not there"
+        except (OSError, ValueError):
+            secret, problem = "", "cannot be read"
+        if not secret and not (credential.optional and problem == "is not there"):
+            self._missing.append(name)
+            message = f"the credential file of provider `{self._provider.name}` {problem}"
+            place = (*credential.at, "file")
+            self.notes.append(
+                self._subject.at("E402", message, "providers.yaml", place, Place.VALUE)
+            )
+        return secret or None
