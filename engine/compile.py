@@ -20,12 +20,15 @@ def compile_plan(
     lines: Mapping[Path, str],
     fingerprint: str,
 ) -> plan.Plan:
-    """The Plan of `config`. `lines` has the place of each model rule, such as `routes.yaml:41`."""
+    """The Plan of `config`.
+
+    `lines` has the place of each rule, target, provider and account, such as `routes.yaml:41`.
+    """
     providers = {
-        provider.name: compile_provider(config, templates, values[provider.name], provider)
+        provider.name: compile_provider(config, templates, values[provider.name], provider, lines)
         for provider in config.providers
     }
-    rules = tuple(_rule(rule, lines[rule.at]) for rule in config.rules)
+    rules = tuple(_rule(rule, lines) for rule in config.rules)
     return plan.Plan(
         endpoints=_endpoints(config, _edited_fields(providers.values())),
         refusals=tuple(_refusals(config)),
@@ -78,7 +81,7 @@ def _refusals(config: model.Config) -> Sequence[plan.Refusal]:
     return sorted(refusals, key=lambda refusal: len(refusal.path), reverse=True)
 
 
-def _rule(rule: model.ModelRule, where: str) -> plan.Rule:
+def _rule(rule: model.ModelRule, lines: Mapping[Path, str]) -> plan.Rule:
     return plan.Rule(
         pattern=rule.pattern,
         is_prefix=rule.is_prefix,
@@ -86,8 +89,10 @@ def _rule(rule: model.ModelRule, where: str) -> plan.Rule:
         endpoints=rule.endpoints,
         rename=rule.rename,
         strip=rule.strip,
-        where=where,
-        ways=tuple(plan.Way(t.provider, t.rename, t.strip, t.weight) for t in rule.targets),
+        where=lines[rule.at],
+        ways=tuple(
+            plan.Way(t.provider, t.rename, t.strip, t.weight, lines[t.at]) for t in rule.targets
+        ),
         is_sticky=rule.is_sticky,
     )
 

@@ -37,28 +37,37 @@ class Values:
 
 
 def compile_provider(
-    config: model.Config, templates: Templates, values: Values, provider: model.Provider
+    config: model.Config,
+    templates: Templates,
+    values: Values,
+    provider: model.Provider,
+    lines: Mapping[Path, str],
 ) -> plan.Provider:
     """The provider with its other forms: one for each account, and for each pick of a caller."""
     own = _Compiler(config, templates, values).with_choices(provider)
-    groups: dict[tuple[object, object], list[plan.Provider]] = {}
+    groups: dict[tuple[object, object], list[tuple[plan.Provider, str]]] = {}
     if any(account.callers is account.models is None for account in provider.accounts):
-        groups[None, None] = [own]
+        groups[None, None] = [(own, lines[provider.at])]
     for account, its_values in zip(provider.accounts, values.accounts, strict=True):
         compiler = _Compiler(config, templates, its_values)
         form = compiler.with_choices(provider.with_account(account))
-        groups.setdefault((account.callers, account.models), []).append(form)
+        groups.setdefault((account.callers, account.models), []).append((form, lines[account.at]))
     accounts = [
-        plan.Account(_names(callers), _names(models), _usable(forms))
+        plan.Account(
+            _names(callers),
+            _names(models),
+            tuple(form for form, _ in _usable(forms)),
+            tuple(line for _, line in _usable(forms)),
+        )
         for (callers, models), forms in groups.items()
     ]
     accounts.sort(key=lambda account: (account.callers is None, account.models is None))
     return replace(own, accounts=tuple(accounts))
 
 
-def _usable(forms: Sequence[plan.Provider]) -> tuple[plan.Provider, ...]:
-    """The forms that can be called; the first alone when none can."""
-    return tuple(form for form in forms if not form.missing) or tuple(forms[:1])
+def _usable(forms: Sequence[tuple[plan.Provider, str]]) -> Sequence[tuple[plan.Provider, str]]:
+    """The forms that can be called, with their lines; the first alone when none can."""
+    return [(form, line) for form, line in forms if not form.missing] or forms[:1]
 
 
 def _names(patterns: Any) -> plan.Names | None:

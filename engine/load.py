@@ -5,7 +5,7 @@ accepts is what the others run.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
@@ -22,7 +22,6 @@ from engine.config.diagnostic import (
     Applicability,
     Diagnostic,
     Fix,
-    Place,
     Position,
     Severity,
     Span,
@@ -113,7 +112,7 @@ def load(  # noqa: PLR0913 all that a Plan depends on
     found, suppressed = suppress(in_order(found + notes + problems), comments)
     plan = untested = None
     if not any(d.severity is Severity.ERROR for d in found):
-        lines = {rule.at: _where(subject, rule.at) for rule in config.rules}
+        lines = {at: _where(subject, at) for at in _told(config)}
         parts = (*texts.values(), *(raw for _, raw in sorted(read.items())))
         fingerprint = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
         untested = compile_plan(config, templates, values, lines, fingerprint)
@@ -209,6 +208,14 @@ def _with_keys(config: Config, extra: tuple[Key, ...]) -> Config:
     return replace(config, keys=(config.keys or ()) + extra)
 
 
+def _told(config: Config) -> Iterator[DataPath]:
+    """What the Plan knows the line of."""
+    for rule in config.rules:
+        yield from (rule.at, *(target.at for target in rule.targets))
+    for provider in config.providers:
+        yield from (provider.at, *(account.at for account in provider.accounts))
+
+
 def _where(subject: checks.Subject, at: DataPath) -> str:
-    span = subject.span("routes.yaml", at, Place.VALUE)
+    span = subject.span("routes.yaml" if at[0] == "models" else "providers.yaml", at)
     return f"{span.file}:{span.start.line}"

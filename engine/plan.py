@@ -101,12 +101,16 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One of several targets of a rule. Without a weight it comes after those that have one."""
+    """One of several targets of a rule. Without a weight it comes after those that have one.
+
+    `where` is its line.
+    """
 
     provider: str
     rename: str | None
     strip: bool
     weight: int | None
+    where: str
 
 
 @dataclass(frozen=True, slots=True)

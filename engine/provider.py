@@ -178,12 +178,14 @@ class Names:
 class Account:
     """The same provider with other credentials or variables, for some callers or models.
 
-    `providers` are used in turn; None for `callers` or `models` means all of them.
+    `providers` are used in turn; None for `callers` or `models` means all of them. `where` has the
+    line of each.
     """
 
     callers: Names | None
     models: Names | None
     providers: tuple["Provider", ...]
+    where: tuple[str, ...]
 
     def fits(self, caller: str, model: str) -> bool:
         return (self.callers is None or caller in self.callers) and (

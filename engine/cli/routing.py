@@ -41,6 +41,7 @@ def route(  # noqa: PLR0913, PLR0917 one parameter an option
     Exits with 0 when it would be sent, 1 when it would be refused.
     """
     from engine.report import route as report  # noqa: PLC0415 reaches the request side
+    from engine.report.route_text import render_text  # noqa: PLC0415 as above
 
     now = time.time()
     loaded = load(directory, os.environ, now)
@@ -48,9 +49,7 @@ def route(  # noqa: PLR0913, PLR0917 one parameter an option
     caller = _caller(plan, key) if key is not None else None
     question = report.Question(method.upper(), path, model, caller, now)
     view = report.view_route(plan, loaded.documents, question)
-    click.echo(
-        report.render_json(view) if form == "json" else report.render_text(view) + "\n", nl=False
-    )
+    click.echo(report.render_json(view) if form == "json" else render_text(view) + "\n", nl=False)
     sys.exit(FINE if view["ok"] else FINDINGS)
 
 
@@ -87,7 +86,7 @@ def routes(
         click.echo(text, nl=False)
         return
     refuse_unknown(plan, endpoint, provider)
-    view = report.view_routes(plan, endpoint, provider)
+    view = report.view_routes(plan, loaded.documents, endpoint, provider)
     click.echo(
         report.render_json(view) if form == "json" else report.render_text(view) + "\n", nl=False
     )

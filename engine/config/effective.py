@@ -122,6 +122,26 @@ class Setting:
     where: str
 
 
+def settings_at(effective: Effective, path: Path) -> Iterator[Setting]:
+    """Every value in force below `path`, named by the keys between; a list is one value."""
+    data: Any = effective.data
+    for step in path:
+        data = data.get(step) if isinstance(data, dict) else None
+    if data is not None:
+        yield from _settings(effective, data, path, "")
+
+
+def _settings(effective: Effective, data: Any, path: Path, name: str) -> Iterator[Setting]:
+    if isinstance(data, dict):
+        for key, inner in data.items():
+            yield from _settings(effective, inner, (*path, key), f"{name}.{key}" if name else key)
+    elif isinstance(data, list):
+        words = ", ".join(item if isinstance(item, str) else json.dumps(item) for item in data)
+        yield Setting(name, words, effective.origin((*path, 0)))
+    else:
+        yield Setting(name, data, effective.origin(path))
+
+
 def timeouts_of(
     routes: Effective, providers: Effective, endpoint: str, provider: str
 ) -> list[Setting]:

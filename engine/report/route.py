@@ -1,20 +1,27 @@
-"""Where one request goes and why: a view for programs, and the text that is drawn from it."""
+"""Where one request goes, why, and what would be tried next, as plain data."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from engine.config.diagnostic import SECRET
-from engine.config.document import Document
-from engine.config.effective import fill_in, limits_of, timeouts_of
+from engine.config.document import Document, Path
+from engine.config.effective import Effective, fill_in, limits_of, timeouts_of
 from engine.gateway.errors import GatewayError
-from engine.gateway.match import Candidate, Target, explain, find_endpoint, find_target
-from engine.plan import Caller, Endpoint, Header, Plan, UnusableValueError
-from engine.report.mask import MASK, masked, masked_url
+from engine.gateway.match import (
+    Candidate,
+    Target,
+    explain,
+    find_endpoint,
+    find_target,
+    find_targets,
+)
+from engine.plan import Caller, Endpoint, Header, Plan, Provider, Rule, UnusableValueError, Way
+from engine.report.deciding import accounts, choices, sections, shown
+from engine.report.mask import masked, masked_url
 
-FORMAT_VERSION = "1.0"
-UNKNOWN = "unknown until its variables are set"
+FORMAT_VERSION = "1.1"
 _ROUTES, _PROVIDERS = "routes.yaml", "providers.yaml"
 _EXCERPT_LINES = 8
 
@@ -44,8 +51,11 @@ def view_route(plan: Plan, documents: Mapping[str, Document], question: Question
         "ok": error is None,
         "error": _error(error) if error else None,
         "endpoint": endpoint.name if endpoint else None,
+        "endpoint_where": _line(documents[_ROUTES], ("endpoints", endpoint.name))
+        if endpoint
+        else None,
         "key": {"name": caller.name, "allowed": refused is None} if caller else None,
-        "target": _target(documents, endpoint, target, _others(plan, endpoint, target))
+        "target": _target(plan, documents, endpoint, target, caller)
         if endpoint and target
         else None,
         "rules": [],
@@ -57,27 +67,6 @@ def view_route(plan: Plan, documents: Mapping[str, Document], question: Question
 
 def render_json(view: View) -> str:
     return json.dumps(view, indent=2) + "\n"
-
-
-def render_text(view: View) -> str:
-    """The view for a person."""
-    request, error, target = view["request"], view["error"], view["target"]
-    lines = [f"{request['method']} {request['path']}  model {request['model']}"]
-    if error:
-        lines.append(f"refused: {error['status']} {error['code']}: {error['message']}")
-    else:
-        lines += [f"endpoint   {view['endpoint']}", *_target_lines(target)]
-    if view["key"]:
-        verdict = "allowed" if view["key"]["allowed"] else "not allowed"
-        lines.append(f"key        {view['key']['name']}: {verdict}")
-    for rule in view["rules"]:
-        lines += _rule_lines(rule)
-    if not error:
-        lines += _setting_lines(target)
-    return "\n".join(lines)
-
-
-# -- the view ------------------------------------------------------------------------------------
 
 
 def _find(
@@ -114,45 +103,101 @@ def _error(error: GatewayError) -> View:
     return {"code": error.code, "status": error.kind.status, "message": error.message}
 
 
-def _others(plan: Plan, endpoint: Endpoint, target: Target) -> Iterator[View]:
-    """The other targets of the rule: those that a request goes to when this one does not take it."""
-    for way in target.rule.ways:
-        at = plan.follow(target.rule, endpoint.name, target.model, way)
-        is_first = at.provider is target.provider and at.sent_model == target.sent_model
-        if at.provider is not None and not at.refusal and not is_first:
-            yield {"provider": at.provider.name, "sent_model": at.sent_model, "weight": way.weight}
+def _in_turn(
+    plan: Plan, endpoint: Endpoint, first: Target, caller: Caller | None
+) -> Sequence[tuple[Target, Way | None]]:
+    """Every target in the order of trying; the heavier one first where a draw decides.
+
+    One that lacks its credential is passed over while another has its own, so it comes last. What
+    only the key decides is in the order of the file while no key is given.
+    """
+    if not first.rule.ways:
+        return [(first, None)]
+    name = caller.name if caller else ""
+    every = find_targets(plan, endpoint, first, name, lambda: 0.5)
+    ways = {(way.provider, first.rule.sent_model(first.model, way)): way for way in first.rule.ways}
+    turns = [(target, ways[target.provider.name, target.sent_model]) for target in every]
+    if first.rule.is_sticky and caller is None:
+        turns.sort(key=lambda turn: first.rule.ways.index(turn[1]))
+    return sorted(turns, key=lambda turn: _lacks_its_credential(turn[0].provider))
+
+
+def _lacks_its_credential(provider: Provider) -> bool:
+    return bool(provider.missing) and not provider.accounts
+
+
+def _order(rule: Rule) -> str | None:
+    """What decides the order of targets."""
+    if not rule.ways:
+        return None
+    if rule.is_sticky:
+        return "key"
+    return "weight" if any(way.weight is not None for way in rule.ways) else "file"
 
 
 def _target(
-    documents: Mapping[str, Document], endpoint: Endpoint, target: Target, others: Iterable[View]
+    plan: Plan,
+    documents: Mapping[str, Document],
+    endpoint: Endpoint,
+    first: Target,
+    caller: Caller | None,
 ) -> View:
-    provider = target.provider
+    turns = _in_turn(plan, endpoint, first, caller)
+    target, provider = turns[0][0], turns[0][0].provider
     files = fill_in(documents[_ROUTES], "routes"), fill_in(documents[_PROVIDERS], "providers")
-    place = documents[_PROVIDERS].entry(("providers", provider.name)).head
+    at: Path = ("providers", provider.name)
     return {
         "provider": provider.name,
-        "where": f"{place.file}:{place.start.line}",
+        "where": _line(documents[_PROVIDERS], at),
         "sent_model": target.sent_model,
-        "url": masked_url(target.upstream.url(target.sent_model)) if target.upstream else None,
-        "headers": [_header(header) for header in provider.headers],
+        "url": _url(target),
+        "url_where": _line(documents[_PROVIDERS], (*at, "endpoints", endpoint.name)),
+        "headers": [_header(header, files[1], at) for header in provider.headers],
         "missing": list(provider.missing),
-        "then": list(others),
-        "timeouts": _settings(timeouts_of(*files, endpoint.name, provider.name)),
-        "limits": _settings(limits_of(*files, endpoint.name, provider.name)),
+        "order": _order(first.rule),
+        "targets": [_turn(each, way) for each, way in turns],
+        "then": [
+            {"provider": t.provider.name, "sent_model": t.sent_model, "weight": way and way.weight}
+            for t, way in turns[1:]
+        ],
+        "timeouts": shown(timeouts_of(*files, endpoint.name, provider.name)),
+        "limits": shown(limits_of(*files, endpoint.name, provider.name)),
+        **sections(files[1], provider.name, endpoint.name),
+        "accounts": accounts(provider, target.sent_model, caller.name if caller else None),
+        "choices": choices(files[1], provider),
     }
 
 
-def _settings(settings: Iterable[Any]) -> list[View]:
-    return [{"name": s.name, "value": s.value, "where": s.where} for s in settings]
+def _turn(target: Target, way: Way | None) -> View:
+    return {
+        "provider": target.provider.name,
+        "sent_model": target.sent_model,
+        "weight": way.weight if way else None,
+        "where": way.where if way else target.rule.where,
+        "url": _url(target),
+        "missing": list(target.provider.missing),
+    }
 
 
-def _header(header: Header) -> View:
+def _url(target: Target) -> str | None:
+    try:
+        return masked_url(target.upstream.url(target.sent_model)) if target.upstream else None
+    except UnusableValueError:  # a later target's; that of the first is told as an error
+        return None
+
+
+def _line(document: Document, path: Path) -> str:
+    return f"{document.file}:{document.entry(path).head.start.line}"
+
+
+def _header(header: Header, files: Effective, at: Path) -> View:
     name = header.name.decode()
     value = header.value.decode() if isinstance(header.value, bytes) else None
     return {
         "name": name,
         "value": None if header.is_secret or value is None else masked(name, value),
         "secret": header.is_secret,
+        "where": files.origin((*at, "headers", name)),
     }
 
 
@@ -163,6 +208,7 @@ def _rule(candidate: Candidate, documents: Mapping[str, Document]) -> View:
         "kind": "prefix" if rule.is_prefix else "model",
         "pattern": rule.pattern,
         "provider": rule.provider,
+        "providers": [way.provider for way in rule.ways] or [rule.provider],
         "endpoints": list(rule.endpoints) if rule.endpoints is not None else None,
         "won": candidate.reason is None,
         "reason": candidate.reason,
@@ -180,49 +226,3 @@ def _source(where: str, documents: Mapping[str, Document]) -> list[str]:
     last = max((e.value.end.line for p, e in entries if p[:2] == ("models", index)), default=first)
     lines = document.lines[first - 1 : min(last, first + _EXCERPT_LINES - 1)]
     return [SECRET.sub(lambda hit: "*" * len(hit[0]), line) for line in lines]
-
-
-# -- the text ------------------------------------------------------------------------------------
-
-
-def _target_lines(target: View) -> list[str]:
-    lines = [
-        f"provider   {target['provider']}",
-        f"sent as    {target['sent_model']}",
-        f"url        {target['url'] or UNKNOWN}",
-    ]
-    lines += [f"header     {h['name']}: {_shown(h)}" for h in target["headers"]]
-    for other in target["then"]:
-        weight = f"  weight {other['weight']}" if other["weight"] else ""
-        lines.append(f"or         {other['provider']} as {other['sent_model']}{weight}")
-    if target["missing"]:
-        names = ", ".join(target["missing"])
-        lines.append(f"missing    {names}: callers get provider_key_missing")
-    return lines
-
-
-def _shown(header: View) -> str:
-    if header["secret"]:
-        return MASK
-    return "set for each request" if header["value"] is None else str(header["value"])
-
-
-def _rule_lines(rule: View) -> Iterator[str]:
-    """A rule and its verdict; under the one that won, what is written there."""
-    verdict = "won" if rule["won"] else f"lost: it {rule['reason']}"
-    pattern = f"{rule['kind']} `{rule['pattern']}` -> {rule['provider']}"
-    yield f"rule       {rule['where']}  {pattern}  {verdict}"
-    if rule["won"]:
-        first = int(rule["where"].rpartition(":")[2])
-        for number, line in enumerate(rule["lines"], first):
-            yield f"{number:>10} | {_printable(line)}"
-
-
-def _printable(line: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in line)
-
-
-def _setting_lines(target: View) -> Iterator[str]:
-    for word, settings in (("timeout", target["timeouts"]), ("limit", target["limits"])):
-        for s in settings:
-            yield f"{word:<9}  {s['name']:<11}  {s['value']!s:<8}  {s['where']}"

@@ -2,18 +2,27 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.config.document import Document, Path
+from engine.config.effective import fill_in
 from engine.config.model import Config
 from engine.plan import Plan, Rule, Way
+from engine.report.deciding import written
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 View = dict[str, Any]
 
 
-def view_routes(plan: Plan, endpoint: str | None = None, provider: str | None = None) -> View:
+def view_routes(
+    plan: Plan,
+    documents: Mapping[str, Document],
+    endpoint: str | None = None,
+    provider: str | None = None,
+) -> View:
     """Endpoints, providers and rules, narrowed to one endpoint or provider, as plain data."""
+    routes, files = documents["routes.yaml"], fill_in(documents["providers.yaml"], "providers")
     endpoints = [e for e in plan.every_endpoint() if endpoint in (None, e.name)]
     names = {e.name for e in endpoints}
     providers = [
@@ -24,13 +33,21 @@ def view_routes(plan: Plan, endpoint: str | None = None, provider: str | None = 
     return {
         "format_version": FORMAT_VERSION,
         "endpoints": [
-            {"name": e.name, "method": e.method, "path": e.path.decode()} for e in endpoints
+            {
+                "name": e.name,
+                "method": e.method,
+                "path": e.path.decode(),
+                "where": _line(routes, ("endpoints", e.name)),
+            }
+            for e in endpoints
         ],
         "providers": [
             {
                 "name": p.name,
                 "endpoints": [name for name in p.upstreams if name in names],
                 "unset": [n for n, upstream in p.upstreams.items() if n in names and not upstream],
+                "where": _line(documents["providers.yaml"], ("providers", p.name)),
+                "settings": written(files, p, names),
             }
             for p in providers
         ],
@@ -40,7 +57,13 @@ def view_routes(plan: Plan, endpoint: str | None = None, provider: str | None = 
                 "kind": "prefix" if rule.is_prefix else "model",
                 "endpoints": list(rule.endpoints) if rule.endpoints is not None else None,
                 "targets": [
-                    {"provider": w.provider, "as": w.rename, "strip": w.strip, "weight": w.weight}
+                    {
+                        "provider": w.provider,
+                        "as": w.rename,
+                        "strip": w.strip,
+                        "weight": w.weight,
+                        "where": w.where,
+                    }
                     for w in _ways(rule)
                 ],
                 "sticky": rule.is_sticky,
@@ -51,6 +74,10 @@ def view_routes(plan: Plan, endpoint: str | None = None, provider: str | None = 
             and not (rule.endpoints and names.isdisjoint(rule.endpoints))
         ],
     }
+
+
+def _line(document: Document, path: Path) -> str:
+    return f"{document.file}:{document.entry(path).head.start.line}"
 
 
 def view_catalogue(config: Config) -> View:
@@ -106,7 +133,7 @@ def _by_grade(grades: list[str]) -> str:
 
 
 def _ways(rule: Rule) -> tuple[Way, ...]:
-    return rule.ways or (Way(rule.provider, rule.rename, rule.strip, None),)
+    return rule.ways or (Way(rule.provider, rule.rename, rule.strip, None, rule.where),)
 
 
 def render_json(view: View) -> str:
@@ -131,6 +158,13 @@ def render_text(view: View) -> str:
         _table(("provider", *numbers), matrix),
         _table(("model", "endpoint", "provider", "sent", "line"), [_rule(rule) for rule in rules]),
     ]
+    settings = [
+        (p["name"], s["section"], s["where"], s["words"])
+        for p in view["providers"]
+        for s in p["settings"]
+    ]
+    if settings:
+        tables.append(_table(("provider", "key", "line", "what is set"), settings))
     return "\n\n".join(tables)
 
 
@@ -144,10 +178,16 @@ def _rule(rule: View) -> tuple[str, ...]:
     return (
         rule["pattern"] + ("*" if rule["kind"] == "prefix" else ""),
         ", ".join(rule["endpoints"]) if rule["endpoints"] else "any",
-        ", ".join(target["provider"] for target in rule["targets"]),
+        ", ".join(_weighed(target) for target in rule["targets"])
+        + (" by key" if rule["sticky"] else ""),
         ", ".join(dict.fromkeys(_sent(target) for target in rule["targets"])),
         rule["where"],
     )
+
+
+def _weighed(target: View) -> str:
+    weight = target["weight"]
+    return f"{target['provider']} x{weight}" if weight is not None else str(target["provider"])
 
 
 def _sent(target: View) -> str:

@@ -1,12 +1,14 @@
 """`engine route` and `engine routes` beyond their text: keys, origins, filters, and their JSON."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from engine.config.effective import fill_in, timeouts_of
 from engine.config.model import parse_duration
+from engine.gateway.match import find_target, find_targets
 from engine.load import load
 from tests.cli.outputs import view_of
 from tests.cli.running import engine, plain
@@ -130,7 +132,8 @@ def test_routes_narrowed(routed: Path) -> None:
         "routes", engine("routes", routed, "--endpoint", "embeddings", "--format", "json")
     )
     assert [e["name"] for e in view["endpoints"]] == ["embeddings"]
-    assert view["providers"] == [{"name": "openai", "endpoints": ["embeddings"], "unset": []}]
+    (told,) = view["providers"]
+    assert (told["name"], told["endpoints"], told["unset"]) == ("openai", ["embeddings"], [])
     assert len(view["rules"]) == 2
 
 
@@ -145,23 +148,162 @@ def test_the_shipped_table_fits_a_terminal() -> None:
 
 TARGETS = """version: 1
 endpoints:
-  embeddings: {path: /v1/embeddings}
   chat_completions: {path: /v1/chat/completions}
+  embeddings: {path: /v1/embeddings}
 models:
   - prefix: m-
+    targets:
+      - {provider: bare}
+      - {provider: full, strip: true}
+      - {provider: last, as: fallback}
+  - prefix: w-
+    targets:
+      - {provider: full, weight: 1}
+      - {provider: last, weight: 3}
+      - {provider: last, as: fallback}
+  - prefix: s-
     sticky: key
     targets:
-      - {provider: openai, weight: 3}
-      - {provider: openai, as: other, weight: 1}
+      - {provider: full}
+      - {provider: last}
 """
+PROVIDED = """version: 1
+providers:
+  bare:
+    base_url: https://bare.example.com
+    credentials: {api_key: {env: NOT_SET}}
+    headers: {authorization: "Bearer {{ credentials.api_key }}"}
+    endpoints: {chat_completions: /chat, embeddings: /embed}
+  full:
+    base_url: "https://{{ variables.region }}.example.com"
+    variables: {region: {env: NOT_SET, default: eu, choices: [eu, us]}}
+    credentials: {api_key: {env: OPENAI_API_KEY}}
+    headers: {authorization: "Bearer {{ credentials.api_key }}"}
+    caller_credentials: {headers: {x-provider-api-key: api_key}}
+    caller_variables: {body: {region: region}}
+    accounts:
+      - {callers: [narrow], credentials: {api_key: {env: OTHER_API_KEY}}}
+      - {models: [x-*], credentials: {api_key: {env: OTHER_API_KEY}}}
+      - {credentials: {api_key: {env: OTHER_API_KEY}}}
+    retry: {attempts: 3, statuses: [429, 503]}
+    breaker: {failures: 5, open: 30s}
+    tls: {ca: ca.pem}
+    endpoints:
+      chat_completions:
+        path: /chat
+        body: {drop: [user], set: {store: false, api_token: not-shown}}
+      embeddings: /embed
+  last:
+    base_url: https://last.example.com
+    endpoints: {chat_completions: /chat, embeddings: /embed}
+"""
+AUTHORITY = ROOT / "tests/upstream/tls/other-ca.pem"
 
 
-def test_every_target_of_a_rule_is_told(tmp_path: Path) -> None:
-    folder = write(tmp_path, routes=TARGETS)
-    result = engine(*EMBED, "--model", "m-1", "-C", folder)
-    assert "or         openai as other  weight 1" in result.stdout
-    view = view_of("route", engine(*EMBED, "--model", "m-1", "-C", folder, "--format", "json"))
-    assert view["target"]["then"] == [{"provider": "openai", "sent_model": "other", "weight": 1}]
-    rules = view_of("routes", engine("routes", folder, "--format", "json"))["rules"]
-    assert [target["as"] for target in rules[0]["targets"]] == [None, "other"]
-    assert "openai, openai  as it is, other" in engine("routes", folder).stdout
+@pytest.fixture
+def decided(tmp_path: Path) -> Path:
+    """Everything at once that may decide about a request."""
+    (tmp_path / "ca.pem").write_bytes(AUTHORITY.read_bytes())
+    return write(tmp_path, routes=TARGETS, providers=PROVIDED, keys=KEYS)
+
+
+def target_of(folder: Path, model: str, *words: str) -> dict[str, Any]:
+    result = engine(*CHAT, "--model", model, "-C", folder, "--format", "json", *words)
+    target: dict[str, Any] = view_of("route", result)["target"]
+    return target
+
+
+def test_all_that_decides_is_told_with_its_line(
+    decided: Path, plain: None, snapshot: SnapshotAssertion
+) -> None:
+    text = engine(*CHAT, "--model", "m-x-1", "-C", decided).stdout
+    assert text == snapshot(extension_class=TextSnapshot)
+    assert "not-shown" not in text
+    shown = engine("routes", decided).stdout
+    assert shown == snapshot(name="routes", extension_class=TextSnapshot)
+    assert "not-shown" not in shown
+
+
+def test_every_line_it_names_is_the_one(decided: Path) -> None:
+    lines = {f.name: f.read_text().splitlines() for f in decided.glob("*.yaml")}
+
+    def line(where: str) -> str:
+        file, _, number = where.rpartition(":")
+        return lines[file][int(number) - 1]
+
+    target = target_of(decided, "m-x-1")
+    for section, word in (
+        ("retry", "attempts: 3"), ("breaker", "failures: 5"), ("tls", "ca: ca.pem"), ("body", "drop"),
+        ("caller_credentials", "x-provider-api-key"), ("choices", "region: region"),
+    ):  # fmt: skip
+        assert word in line(target[section][0]["where"]), section
+    assert [line(t["where"]).strip()[13:17] for t in target["targets"]] == ["full", "last", "bare"]
+    assert line(target["where"]) == "  full:"
+    assert line(target["url_where"]) == "      chat_completions:"
+    assert [line(w) for a in target["accounts"] for w in a["where"][:1]] == [
+        "      - {callers: [narrow], credentials: {api_key: {env: OTHER_API_KEY}}}",
+        "      - {models: [x-*], credentials: {api_key: {env: OTHER_API_KEY}}}",
+        "  full:",
+    ]
+
+
+def test_a_target_without_its_credential_is_passed_over(decided: Path) -> None:
+    turns = target_of(decided, "m-1")["targets"]
+    assert [(t["provider"], t["missing"]) for t in turns] == [
+        ("full", []), ("last", []), ("bare", ["NOT_SET"]),
+    ]  # fmt: skip
+
+
+def test_the_heaviest_target_is_told_first_where_a_draw_decides(decided: Path) -> None:
+    target = target_of(decided, "w-1")
+    told = [(t["provider"], t["sent_model"], t["weight"]) for t in target["targets"]]
+    assert told == [("last", "w-1", 3), ("full", "w-1", 1), ("last", "fallback", None)]
+    assert (target["order"], target["provider"]) == ("weight", "last")
+    assert [t["weight"] for t in target["then"]] == [1, None]
+
+
+def test_a_key_keeps_to_one_target_of_a_sticky_rule(decided: Path) -> None:
+    """The one that the gateway sends it to, for both of two keys."""
+    plan = load(decided, {"OPENAI_API_KEY": SECRET}, NOW).plan
+    assert plan is not None
+    endpoint = plan.endpoint("chat_completions")
+    assert endpoint is not None
+    first = find_target(plan, endpoint, "s-1")
+    for key in ("all", "narrow"):
+        sent = find_targets(plan, endpoint, first, key, lambda: 0.0)
+        told = target_of(decided, "s-1", "--key", key)["targets"]
+        assert [t["provider"] for t in told] == [t.provider.name for t in sent]
+    assert "--key NAME tells" in engine(*CHAT, "--model", "s-1", "-C", decided).stdout
+    assert [t["provider"] for t in target_of(decided, "s-1")["targets"]] == ["full", "last"]
+
+
+@pytest.mark.parametrize(
+    ("key", "model", "serves"),
+    [
+        (None, "m-1", [None, False, True]),
+        (None, "m-x-1", [None, True, False]),
+        ("narrow", "m-x-1", [True, False, False]),
+        ("all", "m-x-1", [False, True, False]),
+        ("all", "m-1", [False, False, True]),
+    ],
+)
+def test_the_account_that_serves_a_request(
+    key: str | None, model: str, serves: list[bool | None], decided: Path
+) -> None:
+    keyed = ("--key", key) if key else ()
+    target = target_of(decided, model, *keyed)
+    assert target["provider"] == "full"
+    assert [account["serves"] for account in target["accounts"]] == serves
+    assert [account["missing"] for account in target["accounts"]] == [["OTHER_API_KEY"]] * 2 + [[]]
+
+
+def test_routes_tell_every_target_and_what_is_set(decided: Path) -> None:
+    view = view_of("routes", engine("routes", decided, "--format", "json"))
+    assert [t["as"] for t in view["rules"][0]["targets"]] == [None, None, "fallback"]
+    assert [t["where"] for t in view["rules"][0]["targets"]] == [
+        f"routes.yaml:{n}" for n in (8, 9, 10)
+    ]
+    full = next(p for p in view["providers"] if p["name"] == "full")
+    assert [s["section"] for s in full["settings"]] == [
+        "retry", "breaker", "tls", "chat_completions.body", *["accounts"] * 3, "caller_variables",
+    ]  # fmt: skip

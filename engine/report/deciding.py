@@ -1,0 +1,132 @@
+"""What decides about a request at one provider, beside its URL: each setting with its line.
+
+For `engine route`, which tells all of it for one request, and `engine routes`, which tells what
+was written.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Set
+from typing import Any
+
+from engine.config.document import Path
+from engine.config.effective import DEFAULT, Effective, Setting, settings_at
+from engine.plan import Names, Provider
+from engine.report.mask import masked
+
+View = dict[str, Any]
+MOST_VALUES = 5
+SECTIONS = ("retry", "breaker", "sign", "tls", "caller_credentials")
+
+
+def sections(files: Effective, provider: str, endpoint: str) -> dict[str, list[View]]:
+    """The settings in force of each section, and the changes to the body under `body`."""
+    at: Path = ("providers", provider)
+    places: dict[str, Path] = {name: (*at, name) for name in SECTIONS}
+    places["body"] = (*at, "endpoints", endpoint, "body")
+    return {name: shown(settings_at(files, place)) for name, place in places.items()}
+
+
+def shown(settings: Iterable[Setting]) -> list[View]:
+    """Settings as data, without what may be a secret."""
+    return [
+        {
+            "name": s.name,
+            "value": masked(s.name, s.value) if isinstance(s.value, str) else s.value,
+            "where": s.where,
+        }
+        for s in settings
+    ]
+
+
+def accounts(provider: Provider, sent_model: str, caller: str | None) -> list[View]:
+    """Every account, and whether it serves the request; None where the key decides."""
+    told: list[View] = []
+    is_open = True
+    for account in provider.accounts:
+        fits = account.models is None or sent_model in account.models
+        serves: bool | None = is_open and fits
+        if serves and account.callers is not None:
+            serves = None if caller is None else caller in account.callers
+        is_open = is_open and serves is not True
+        told.append(
+            {
+                "where": list(account.where),
+                "callers": _patterns(account.callers),
+                "models": _patterns(account.models),
+                "serves": serves,
+                "missing": list(account.providers[0].missing),
+            }
+        )
+    return told
+
+
+def _patterns(names: Names | None) -> list[str] | None:
+    if names is None:
+        return None
+    return [*sorted(names.exact), *(f"{start}*" for start in names.prefixes)]
+
+
+def choices(files: Effective, provider: Provider) -> list[View]:
+    """What a caller may pick by header or body field, and what holds where it picks nothing."""
+    if provider.choices is None:
+        return []
+    return [
+        {
+            "by": picked.name,
+            "variable": str(picked.value),
+            "value": provider.choices.own[str(picked.value)],
+            "choices": list(provider.choices.allowed[str(picked.value)]),
+            "where": picked.where,
+        }
+        for picked in settings_at(files, ("providers", provider.name, "caller_variables"))
+    ]
+
+
+def written(files: Effective, provider: Provider, endpoints: Set[str]) -> list[View]:
+    """What the entry of a provider says about how it is called, a line each: section, words, place."""
+    at: Path = ("providers", provider.name)
+    places = {name: (*at, name) for name in ("timeouts", "limits", *SECTIONS[:-1])}
+    places |= {
+        f"{e}.body": (*at, "endpoints", e, "body") for e in provider.upstreams if e in endpoints
+    }
+    rows = [(name, shown(settings_at(files, place))) for name, place in places.items()]
+    told = [_row(name, [s for s in settings if s["where"] != DEFAULT]) for name, settings in rows]
+    return [*filter(None, told), *_accounts(provider), *_choices(files, provider)]
+
+
+def _row(section: str, settings: list[View]) -> View | None:
+    if not settings:
+        return None
+    words = ", ".join(f"{s['name']} {spelled(s['value'])}" for s in settings)
+    return {"section": section, "words": words, "where": settings[0]["where"]}
+
+
+def _accounts(provider: Provider) -> Iterator[View]:
+    for account in provider.accounts:
+        for where in account.where:
+            words = whom(_patterns(account.callers), _patterns(account.models))
+            yield {"section": "accounts", "words": words, "where": where}
+
+
+def whom(callers: list[str] | None, models: list[str] | None) -> str:
+    """Whom an account is for, in words."""
+    kinds = {"keys": callers, "models": models}
+    words = [f"{kind} {', '.join(names)}" for kind, names in kinds.items() if names is not None]
+    return " and ".join(words) or "in turn"
+
+
+def _choices(files: Effective, provider: Provider) -> Iterator[View]:
+    for choice in choices(files, provider):
+        words = f"{choice['by']} picks {choice['variable']}: {some(choice['choices'])}"
+        yield {"section": "caller_variables", "words": words, "where": choice["where"]}
+
+
+def some(values: list[str]) -> str:
+    """A few values of a list that may be long."""
+    more = len(values) - MOST_VALUES
+    return ", ".join(values[:MOST_VALUES]) + (f" and {more} more" if more > 0 else "")
+
+
+def spelled(value: Any) -> str:
+    """A value for people: text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,122 @@
+"""Draws what `engine route` found, for a person who asks which line sent a request there."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from engine.config.effective import DEFAULT
+from engine.report.deciding import some, spelled, whom
+from engine.report.mask import MASK
+
+UNKNOWN = "unknown until its variables are set"
+View = dict[str, Any]
+
+
+def render_text(view: View) -> str:
+    """The view for a person."""
+    request, error, target = view["request"], view["error"], view["target"]
+    lines = [f"{request['method']} {request['path']}  model {request['model']}"]
+    if error:
+        lines.append(f"refused: {error['status']} {error['code']}: {error['message']}")
+    else:
+        lines.append(f"endpoint   {view['endpoint']}  {view['endpoint_where']}")
+        lines += _target_lines(target)
+    if view["key"]:
+        verdict = "allowed" if view["key"]["allowed"] else "not allowed"
+        lines.append(f"key        {view['key']['name']}: {verdict}")
+    for rule in view["rules"]:
+        lines += _rule_lines(rule)
+    if not error:
+        lines += _turn_lines(target, view["key"])
+        lines += [*_account_lines(target), *_setting_lines(target)]
+    return "\n".join(lines)
+
+
+def _target_lines(target: View) -> list[str]:
+    lines = [
+        f"provider   {target['provider']}  {target['where']}",
+        f"sent as    {target['sent_model']}",
+        f"url        {target['url'] or UNKNOWN}  {target['url_where']}",
+    ]
+    lines += [f"header     {h['name']}: {_shown(h)}  {h['where']}" for h in target["headers"]]
+    if target["missing"]:
+        names = ", ".join(target["missing"])
+        lines.append(f"missing    {names}: callers get provider_key_missing")
+    return lines
+
+
+_ORDERS = {
+    "file": "as written; the next one takes what this one does not",
+    "weight": "drawn by weight for each request, here the heaviest first",
+    "key": "each key keeps to one of them, by weight; --key NAME tells to which",
+}
+
+
+def _turn_lines(target: View, key: View | None) -> Iterator[str]:
+    """Where the request may go beside, in turn."""
+    if target["order"] is not None:
+        is_kept = target["order"] == "key" and key is not None
+        yield f"order      {'what this key keeps to' if is_kept else _ORDERS[target['order']]}"
+        for number, turn in enumerate(target["targets"], 1):
+            weight = f"  weight {turn['weight']}" if turn["weight"] else ""
+            is_passed_over = turn["missing"] and not target["missing"]
+            lacks = f"  passed over: {turn['missing'][0]} is not set" if is_passed_over else ""
+            name = f"{turn['provider']} as {turn['sent_model']}"
+            yield f"target {number:<3} {name}{weight}  {turn['where']}{lacks}"
+
+
+def _account_lines(target: View) -> Iterator[str]:
+    for account in target["accounts"]:
+        if account["serves"] is not False:
+            whom_for = whom(account["callers"], account["models"])
+            doubt = "  if the key fits" if account["serves"] is None else ""
+            lacks = f"  missing {', '.join(account['missing'])}" if account["missing"] else ""
+            yield f"account    {whom_for}  {', '.join(account['where'])}{doubt}{lacks}"
+    for choice in target["choices"]:
+        values = some(choice["choices"])
+        yield f"choice     {choice['variable']} by {choice['by']}: {values}  {choice['where']}"
+
+
+def _shown(header: View) -> str:
+    if header["secret"]:
+        return MASK
+    return "set for each request" if header["value"] is None else str(header["value"])
+
+
+def _rule_lines(rule: View) -> Iterator[str]:
+    """A rule and its verdict; under the one that won, what is written there."""
+    verdict = "won" if rule["won"] else f"lost: it {rule['reason']}"
+    pattern = f"{rule['kind']} `{rule['pattern']}` -> {', '.join(rule['providers'])}"
+    yield f"rule       {rule['where']}  {pattern}  {verdict}"
+    if rule["won"]:
+        first = int(rule["where"].rpartition(":")[2])
+        for number, line in enumerate(rule["lines"], first):
+            yield f"{number:>10} | {_printable(line)}"
+
+
+def _printable(line: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in line)
+
+
+def _setting_lines(target: View) -> Iterator[str]:
+    """What is in force; of what is seldom set, what is set, and retries where there are any."""
+    told = [
+        (word, s["name"], spelled(s["value"]), s["where"])
+        for word, section in _SECTIONS.items()
+        for s in target[section]
+        if s["where"] != DEFAULT or section in {"timeouts", "limits"} or _retries(target, s)
+    ]
+    names, values = (max(len(row[column]) for row in told) for column in (1, 2))
+    for word, name, value, where in told:
+        yield f"{word:<9}  {name:<{names}}  {value:<{min(values, 24)}}  {where}"
+
+
+def _retries(target: View, setting: View) -> bool:
+    """Whether a default of `retry` says something: there is another attempt, or another target."""
+    is_tried_again = any(s["where"] != DEFAULT for s in target["retry"])
+    return setting in target["retry"] and (is_tried_again or len(target["targets"]) > 1)
+
+
+_SECTIONS = {
+    "retry": "retry", "breaker": "breaker", "sign": "sign", "tls": "tls", "body": "body",
+    "timeout": "timeouts", "limit": "limits",
+}  # fmt: skip
