@@ -177,6 +177,7 @@ def _test(at: Path, data: dict[str, Any]) -> RoutingTest:
         url=expect.get("url"),
         sent_model=expect.get("model"),
         error=expect.get("error"),
+        then=tuple(expect["then"]) if "then" in expect else None,
     )
 
 

@@ -95,7 +95,10 @@ class ModelRule:
 
 @dataclass(frozen=True, slots=True)
 class RoutingTest:
-    """An entry of `tests:`; an expectation that is None is not asked for."""
+    """An entry of `tests:`; an expectation that is None is not asked for.
+
+    `then` are the providers of the targets that come after the first.
+    """
 
     at: Path
     endpoint: str
@@ -104,6 +107,7 @@ class RoutingTest:
     url: str | None
     sent_model: str | None
     error: str | None
+    then: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

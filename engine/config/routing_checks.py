@@ -1,6 +1,6 @@
 """What a Plan tells of its configuration: the `tests:` of routes.yaml, and names nobody reaches."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from engine.config.build import build_config
@@ -11,13 +11,14 @@ from engine.config.model import RoutingTest
 from engine.config.schema import check_schema
 from engine.plan import Decision, Plan, UnusableValueError
 
+SHOWN = 8
 _ROUTES = "routes.yaml"
 _PROVIDERS = "providers.yaml"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """An expectation (`provider`, `url`, `model` or `error`) that is not met."""
+    """An expectation (`provider`, `url`, `model`, `then` or `error`) that is not met."""
 
     name: str
     expected: str
@@ -38,8 +39,9 @@ def run_test(plan: Plan, test: RoutingTest) -> Outcome:
     decision = plan.decide(test.endpoint, test.model)
     wanted = {
         "provider": test.provider, "url": test.url, "model": test.sent_model, "error": test.error,
+        "then": None if test.then is None else _listed(test.then),
     }  # fmt: skip
-    actual = _actual(decision)
+    actual = {**_actual(decision), "then": _listed(_then(plan, decision, test.endpoint))}
     return Outcome(
         test,
         decision,
@@ -67,17 +69,47 @@ def _actual(decision: Decision) -> Mapping[str, str]:
     }
 
 
+def _then(plan: Plan, decision: Decision, endpoint: str) -> tuple[str, ...]:
+    """The providers of the other targets that serve `endpoint`, in the order of the file."""
+    if decision.rule is None or decision.refusal:
+        return ()
+    follow = (plan.follow(decision.rule, endpoint, decision.model, w) for w in decision.rule.ways)
+    return tuple(d.provider.name for d in follow if d.provider and not d.refusal)[1:]
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "nothing more"
+
+
 def check_routing_tests(plan: Plan, subject: Subject) -> Iterator[Diagnostic]:
-    """Findings for each entry of `tests:` that the Plan does not fulfil."""
+    """A finding for each way in which entries of `tests:` fail: one slip may fail many of them."""
+    alike: dict[object, list[Outcome]] = {}
     for test in subject.config.tests:
-        for found in run_test(plan, test).differences:
-            yield subject.at(
-                "X209",
-                f"{titled(test)} expects {found.name} `{found.expected}`, but it is `{found.actual}`",
-                _ROUTES,
-                (*test.at, "expect", found.name),
-                Place.VALUE,
-            )
+        outcome = run_test(plan, test)
+        if outcome.differences:
+            alike.setdefault(_kind(outcome), []).append(outcome)
+    for first, *others in alike.values():
+        found, test = first.differences[0], first.test
+        yield subject.at(
+            "X209",
+            f"{titled(test)} expects {found.name} `{found.expected}`, but it is `{found.actual}`",
+            _ROUTES,
+            (*test.at, "expect", found.name),
+            Place.VALUE,
+            help=_failing_alike(others),
+        )
+
+
+def _failing_alike(others: Sequence[Outcome]) -> str:
+    names = ", ".join(titled(other.test) for other in others[:SHOWN])
+    more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+    return f"failing alike: {names}{more}" if others else ""
+
+
+def _kind(outcome: Outcome) -> object:
+    """What outcomes with one cause have in common: whom they expect, and what came instead."""
+    provider, found = outcome.decision.provider, outcome.differences[0]
+    return found.name, outcome.test.provider, provider and provider.name, outcome.decision.refusal
 
 
 def check_listed_models(plan: Plan, subject: Subject) -> Iterator[Diagnostic]:

@@ -9,7 +9,7 @@ from typing import Any
 from engine.config.document import Document
 from engine.config.routing_checks import Outcome
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 View = dict[str, Any]
 _NOT_XML = re.compile("[^\t\n\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

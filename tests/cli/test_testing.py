@@ -21,7 +21,7 @@ tests:
     model: fast
     expect: {provider: openai, model: fast, url: "https://api.example.com/chat"}
   - {endpoint: chat_completions, model: claude, expect: {provider: openai}}
-  - {endpoint: chat_completions, model: gpt-3, expect: {error: model_not_found}}
+  - {endpoint: chat_completions, model: gpt-3, expect: {error: model_not_found, then: [openai]}}
 """
 )
 MORE = """# tests of the team
