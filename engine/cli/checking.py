@@ -106,13 +106,13 @@ def check(  # noqa: PLR0913, PLR0917 one parameter an option
     Exits with 0 when it is fine, 1 when something was found, 2 when it could not be checked.
     """
     directory, unsaved = _source(directory, folder, stdin_filename)
+    told = (select or set(RULES)) - ignore
     if fix or diff:
         if unsaved:
             raise click.UsageError("--fix and --diff need a folder, not -")
-        fix_folder(directory, os.environ, unsafe=unsafe_fixes, only_diff=diff)
+        fix_folder(directory, os.environ, told, unsafe=unsafe_fixes, only_diff=diff)
     loaded = load(directory, os.environ, time.time(), unsaved=unsaved, audit=audit)
     form = _format() if form == "auto" else form
-    told = (select or set(RULES)) - ignore
     chosen = tuple(
         d
         for d in loaded.diagnostics

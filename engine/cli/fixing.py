@@ -1,7 +1,7 @@
 """Repairs for `check --fix`: reads the files, has them repaired, and writes or shows the change."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +26,21 @@ def repairs(command: Any) -> Any:
 
 
 def fix_folder(
-    directory: Path, environ: Mapping[str, str], *, unsafe: bool, only_diff: bool
+    directory: Path,
+    environ: Mapping[str, str],
+    codes: Container[str],
+    *,
+    unsafe: bool,
+    only_diff: bool,
 ) -> None:
-    """Repair the files of `directory`, or show what would change; what was done is told on stderr."""
+    """Repair what is found of `codes` in `directory`, or show what would change; told on stderr."""
 
     def check(texts: Texts) -> Sequence[Diagnostic]:
         unsaved = {name: text.encode() for name, text in texts.items()}
         return load(directory, environ, time.time(), unsaved=unsaved).diagnostics
 
     texts = _texts(directory)
-    fixed = fix_all(texts, check, unsafe=unsafe)
+    fixed = fix_all(texts, check, unsafe=unsafe, codes=codes)
     for name, text in fixed.texts.items():
         if text != texts[name] and only_diff:
             click.echo(unified_diff(name, texts[name], text), nl=False)

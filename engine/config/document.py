@@ -221,17 +221,16 @@ def _build_mapping(walk: _Walk, node: yaml.MappingNode, path: Path) -> Data:
         if name is None:
             continue
         if name in data:
-            first = walk.entries[(*path, name)].head
-            walk.found.append(
-                Diagnostic(
-                    "Y002",
-                    f"key `{name}` is written twice in the same mapping",
-                    span,
-                    help="keep one of them",
-                    path=(*path, name),
-                    related=(Related(first, "first written here"),),
-                )
+            first = Related(walk.entries[(*path, name)].head, "first written here")
+            begins_another = isinstance(path[-1] if path else None, int) and name == next(
+                iter(data)
             )
+            remedy = "begin another entry with `-`, or " if begins_another else ""
+            words = f"key `{name}` is written twice in the same mapping"
+            at, remedy = (*path, name), remedy + "keep one of them"
+            walk.found.append(Diagnostic("Y002", words, span, "", remedy, at, (first,)))
+            if begins_another:
+                break  # what follows belongs to it
             continue
         data[name] = _build(walk, value_node, (*path, name), span)
     return data
@@ -336,7 +335,7 @@ _SYNTAX = {
     "mapping values are not allowed in this context": "a `:` with a space stands inside a value",
     "did not find expected ',' or '}'": "a `,` or `}` is missing",
     "did not find expected ',' or ']'": "a `,` or `]` is missing",
-    "did not find expected '-' indicator": "this line is indented unlike the list it stands in",
+    "did not find expected '-' indicator": "a `-` or spaces are missing before this line of a list",
     "found unexpected end of stream": "a quote or bracket is never closed",
 }
 

@@ -6,10 +6,11 @@ are. Repairs that meet are never made together, and none is kept that leaves a f
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.config.diagnostic import Applicability, Diagnostic, Fix, Position, Severity, Span
+from engine.config.rules import RULES
 
 # A repair may bring the next one to light, so there are several rounds; this many are a bug.
 MAX_ROUNDS = 20
@@ -29,15 +30,15 @@ class Fixed:
     left: tuple[Diagnostic, ...]
 
 
-def fix_all(texts: Texts, check: Check, *, unsafe: bool) -> Fixed:
-    """Repair what `check` finds in `texts` (by file name) until nothing more can be.
+def fix_all(texts: Texts, check: Check, *, unsafe: bool, codes: Container[str] = RULES) -> Fixed:
+    """Repair what `check` finds of `codes` in `texts` (by file name) until nothing more can be.
 
     Without `unsafe` only repairs that cannot change a meaning are made.
     """
     found = tuple(check(texts))
     applied: list[Diagnostic] = []
     for _ in range(MAX_ROUNDS):
-        chosen = choose(found, texts, unsafe=unsafe)
+        chosen = choose([d for d in found if d.code in codes], texts, unsafe=unsafe)
         for attempt in (chosen, *([d] for d in chosen)):
             made = apply_fixes(texts, attempt)
             left = tuple(check(made)) if made != texts else found
@@ -47,7 +48,7 @@ def fix_all(texts: Texts, check: Check, *, unsafe: bool) -> Fixed:
             break
         texts, found = made, left
         applied += attempt
-    return Fixed(texts, tuple(applied), found)
+    return Fixed(texts, tuple(applied), tuple(d for d in found if d.code in codes))
 
 
 def choose(found: Iterable[Diagnostic], texts: Texts, *, unsafe: bool) -> list[Diagnostic]:

@@ -1,7 +1,8 @@
 """The lines of a text that is no YAML, fit to be shown: what may be a secret is starred out.
 
 In a document the place tells which value is a secret. A broken text has no places, so here only
-words that cannot be one are left: keys, paths, URLs, names of variables and plain short words.
+words that cannot be one are left: keys, paths, URLs, names of variables, of providers and of
+models, and plain short words.
 """
 
 import re
@@ -10,9 +11,16 @@ MAX_KEY = 40
 _WORD = re.compile(r"""[^\s{}\[\],:"'#|]+""")
 _HARMLESS = re.compile(
     r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"  # SOME_API_KEY
-    r"|[A-Za-z_]{1,12}|[A-Za-z]+(?:[_./]+[A-Za-z]+)*"
+    r"|[A-Za-z_]{1,12}|[A-Za-z]{1,20}(?:[_./]+[A-Za-z]{1,20})*"
     r"|/[A-Za-z0-9_./-]*|//[a-z0-9.-]+(?:/[a-z0-9_./-]*)?"
     r"|[0-9]{1,6}(?:ms|s|m|h|B|KiB|MiB|GiB)?|[-*?&!%@`<>=+]{1,8}(?:[A-Za-z_-]{1,12})?"
+)
+# acme/, acme-4o-mini, our-embedding-, acme-3-5-large-20241022: words and short numbers, few digits.
+_PART = r"(?:[A-Za-z]{1,14}|[A-Za-z]{0,5}[0-9]{1,2}|[A-Za-z]?[0-9]{1,3}[A-Za-z]{0,2}|20[0-9]{6})"
+_NAME = re.compile(
+    r"(?!(?:sk|pk|rk|gsk|hf|ghp)[-_])(?!(?:[^0-9]*[0-9]){11})(?=.{1,48}\Z)"
+    rf"@?{_PART}(?:[-_./]{{1,2}}{_PART})*[-_./]?",
+    re.IGNORECASE,
 )
 _SECRETIVE = re.compile(r"(?i)(?:key|token|secret|passw|digest|sha256|credential|authorization)")
 _INNOCENT = re.compile(
@@ -34,7 +42,8 @@ def _shown(line: str) -> str:
         text = found[0]
         is_key = found.start() == first or line[found.end() : found.end() + 1] == ":"
         kept = _HARMLESS if found.start() < limit else _INNOCENT
-        is_shown = kept.fullmatch(text) or (is_key and len(text) <= MAX_KEY)
+        is_name = found.start() < limit and _NAME.fullmatch(text)
+        is_shown = kept.fullmatch(text) or is_name or (is_key and len(text) <= MAX_KEY)
         return text if is_shown else "*" * len(text)
 
     return _WORD.sub(word, line)

@@ -74,6 +74,8 @@ def _repairs(lines: list[str], stopped: int, begun: int) -> Iterator[Repair]:
     for index in dict.fromkeys([*([begun] if begun in code else []), *near]):
         yield from _brackets(index, lines[index])
     for index in near:
+        yield from _dashes(index, lines)
+    for index in near:
         yield from _colons(index, lines[index])
     for index in near:
         yield from _commas(index, lines[index])
@@ -171,6 +173,24 @@ def _brackets(index: int, line: str) -> Iterator[Repair]:
             for match in re.finditer(r"(?:^\s*-|:) +", line[:at]):
                 yield Repair(index, match.end(), match.end(), mate, words, shown)
         yield Repair(index, at, at + 1, "", f"a `{bracket}` too many", shown)
+
+
+def _dashes(index: int, lines: list[str]) -> Iterator[Repair]:
+    """A line that would begin an entry of the list around it if its dash, or the space behind, were there."""
+    line = lines[index]
+    indent, shown = _indent(line), (_indent(line), _scan(line).end)
+    if re.match(r" *-[\w{\[\"']", line):
+        words = "a space is missing after this `-`"
+        yield Repair(index, indent + 1, indent + 1, " ", words, (indent, indent + 1))
+        return
+    around = lines[max(0, index - NEAR) : index + NEAR]
+    items = [hit for other in around if (hit := re.match(r"( *)- +(\{|[\w.$-]+:)", other))]
+    for width in dict.fromkeys(len(hit[1]) for hit in items):
+        begins = {hit[2] for hit in items if len(hit[1]) == width}
+        starts = any(line[indent:].startswith(word) for word in begins)
+        if starts and indent in (width, width + STEP):
+            words = "the `-` that begins this entry is missing"
+            yield Repair(index, 0, indent, " " * width + "- ", words, shown)
 
 
 def _colons(index: int, line: str) -> Iterator[Repair]:

@@ -54,6 +54,18 @@ def test_a_sure_repair_needs_no_word_more(tmp_path: Path) -> None:
     assert "ignore[" not in (folder / "routes.yaml").read_text()
 
 
+@pytest.mark.parametrize(
+    ("words", "left"), [(("--select", "X"), 2), (("--ignore", "S102"), 2), (("--select", "S"), 0)]
+)
+def test_only_what_is_asked_for_is_repaired(
+    words: tuple[str, ...], left: int, tmp_path: Path
+) -> None:
+    folder = write(tmp_path, routes=WRONG.encode())
+    engine("check", folder, "--fix", "--unsafe-fixes", *words)
+    text = (folder / "routes.yaml").read_text()
+    assert text.count("prefxi") + text.count("paht") == left
+
+
 @pytest.mark.parametrize("raw", [b"\xff\xfe", b"a: [", b""])
 def test_a_file_that_cannot_be_read_is_left(raw: bytes, tmp_path: Path) -> None:
     folder = write(tmp_path, routes=raw)
