@@ -1,8 +1,8 @@
-"""An upstream in this process that keeps what it gets, byte for byte, and answers `{}`."""
+"""An upstream in this process that keeps what it gets, byte for byte, and answers as it is told."""
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,13 +26,26 @@ class Arrival:
         return value
 
 
+@dataclass(frozen=True)
+class Reply:
+    """What goes back for a request; its length is declared."""
+
+    content: bytes = b"{}"
+    status: tuple[int, str] = (200, "OK")
+    headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"),)
+
+
+def as_json(value: Any) -> Reply:
+    return Reply(json.dumps(value).encode())
+
+
 @dataclass
 class Recorder:
-    """`answer` gives the JSON to send back for a request; status 200."""
+    """`answer` gives the reply to a request."""
 
     port: int = 0
     arrivals: list[Arrival] = field(default_factory=list)
-    answer: Any = None
+    answer: Callable[[Arrival], Reply] = lambda _: Reply()
 
     @property
     def url(self) -> str:
@@ -46,8 +59,9 @@ class Recorder:
 
 
 @contextmanager
-def recording() -> Iterator[Recorder]:
-    recorder = Recorder()
+def recording(answer: Reply | None = None) -> Iterator[Recorder]:
+    """A recorder at work, which answers every request with `answer` unless it is told otherwise."""
+    recorder = Recorder(answer=lambda _: answer or Reply())
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -60,12 +74,12 @@ def recording() -> Iterator[Recorder]:
             headers = [(name.lower(), value) for name, value in self.headers.items()]
             arrival = Arrival(self.command, self.path, headers, body)
             recorder.arrivals.append(arrival)
-            content = json.dumps(recorder.answer(arrival) if recorder.answer else {}).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
+            reply = recorder.answer(arrival)
+            self.send_response(*reply.status)
+            for name, value in (*reply.headers, ("content-length", str(len(reply.content)))):
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(content)
+            self.wfile.write(reply.content)
 
         def do_GET(self) -> None:
             self.do_POST()

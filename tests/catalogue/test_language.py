@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from engine.keys import digest
-from tests.recorder import Arrival, Recorder, recording
+from tests.recorder import Arrival, Recorder, Reply, as_json, recording
 from tests.servers import KEY, Server, gateway, write_keys
 
 ROUTES = """
@@ -200,10 +200,9 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
             yield Stand(server, upstream)
 
 
-def token_or_nothing(arrival: Arrival) -> dict[str, Any]:
-    if arrival.target == "/token":
-        return {"access_token": "canary-oauth-token", "expires_in": 3600, "token_type": "Bearer"}
-    return {}
+def token_or_nothing(arrival: Arrival) -> Reply:
+    token = {"access_token": "canary-oauth-token", "expires_in": 3600, "token_type": "Bearer"}
+    return as_json(token) if arrival.target == "/token" else Reply()
 
 
 # -- fields of a body ----------------------------------------------------------------------------

@@ -2,11 +2,7 @@
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +10,7 @@ import httpx2
 import pytest
 
 from engine.keys import digest
-from tests.recorder import Arrival
+from tests.recorder import Arrival, Recorder, Reply, recording
 from tests.servers import KEY, Server, gateway, write_keys
 
 PASS, SEAL, OWN = "canary-delphi-pass", "canary-delphi-seal", "canary-brought-along"
@@ -93,55 +89,11 @@ KEYS = [
 ]
 
 
-@dataclass
-class Temple:
-    """An upstream in this process that keeps what it gets and answers in words of its own."""
-
-    port: int
-    arrivals: list[Arrival]
-
-    def take(self) -> Arrival:
-        """The one request that has arrived since the last call."""
-        (arrival,) = self.arrivals
-        self.arrivals.clear()
-        return arrival
-
-
-@contextmanager
-def temple_serving() -> Iterator[Temple]:
-    arrivals: list[Arrival] = []
-
-    class Priest(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            length = int(self.headers.get("content-length", 0))
-            headers = [(name.lower(), value) for name, value in self.headers.items()]
-            body = self.rfile.read(length)
-            arrivals.append(Arrival(self.command, self.path, headers, body))
-            self.send_response(218, "This is fine")
-            self.send_header("content-type", "text/x-riddle")
-            self.send_header("content-length", "14")
-            self.send_header("x-laurel", "green")
-            self.end_headers()
-            self.wfile.write(b"know thyself\r\n")
-
-        def do_GET(self) -> None:
-            self.do_POST()
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 the base class's name
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Priest)
-    temple = Temple(server.server_port, arrivals)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield temple
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+RIDDLE = Reply(
+    b"know thyself\r\n",
+    status=(218, "This is fine"),
+    headers=(("content-type", "text/x-riddle"), ("x-laurel", "green")),
+)
 
 
 def write(folder: Path, port: int) -> Path:
@@ -152,13 +104,13 @@ def write(folder: Path, port: int) -> Path:
 
 
 @pytest.fixture(scope="module")
-def temple() -> Iterator[Temple]:
-    with temple_serving() as upstream:
+def temple() -> Iterator[Recorder]:
+    with recording(RIDDLE) as upstream:
         yield upstream
 
 
 @pytest.fixture(scope="module")
-def fictional(tmp_path_factory: pytest.TempPathFactory, temple: Temple) -> Iterator[Server]:
+def fictional(tmp_path_factory: pytest.TempPathFactory, temple: Recorder) -> Iterator[Server]:
     folder = write(tmp_path_factory.mktemp("fictional"), temple.port)
     environ = {"DELPHI_PASS": PASS, "DELPHI_SEAL": SEAL}
     with gateway(folder, folder / "log", environ=environ) as server:
@@ -166,14 +118,14 @@ def fictional(tmp_path_factory: pytest.TempPathFactory, temple: Temple) -> Itera
 
 
 @pytest.fixture
-def caller(fictional: Server, temple: Temple) -> Iterator[httpx2.Client]:
+def caller(fictional: Server, temple: Recorder) -> Iterator[httpx2.Client]:
     temple.arrivals.clear()
     headers = {"authorization": f"Bearer {KEY}"}
     with httpx2.Client(base_url=fictional.url, headers=headers, timeout=10) as client:
         yield client
 
 
-def assert_refused(answer: httpx2.Response, temple: Temple, status: int, code: str) -> Any:
+def assert_refused(answer: httpx2.Response, temple: Recorder, status: int, code: str) -> Any:
     """An answer of the gateway's own, with nothing sent upstream; gives its body."""
     assert (answer.status_code, answer.headers["x-engine-error"]) == (status, code)
     assert temple.arrivals == []
@@ -198,7 +150,7 @@ def encoded(text: str) -> str:
 # -- where it goes, and as what ----------------------------------------------------------------
 
 
-def test_path_query_headers_and_body(caller: httpx2.Client, temple: Temple) -> None:
+def test_path_query_headers_and_body(caller: httpx2.Client, temple: Recorder) -> None:
     body = b'{ "sign":"leo" ,"model": "crystal-ball", "n": 1.50 }'
     answer = caller.post(
         "/stars/v9/horoscope", content=body, headers={"content-type": "application/json"}
@@ -220,7 +172,7 @@ def test_path_query_headers_and_body(caller: httpx2.Client, temple: Temple) -> N
 
 
 def test_a_query_of_the_caller_is_kept_but_for_fixed_names(
-    caller: httpx2.Client, temple: Temple
+    caller: httpx2.Client, temple: Recorder
 ) -> None:
     query = "a=1&lang=en&b=%2F&l%61ng=de&c"
     caller.post(f"/stars/v9/horoscope?{query}", json={"model": "crystal-ball"})
@@ -228,7 +180,7 @@ def test_a_query_of_the_caller_is_kept_but_for_fixed_names(
     assert temple.take().target == target
 
 
-def test_headers_of_the_caller(caller: httpx2.Client, temple: Temple) -> None:
+def test_headers_of_the_caller(caller: httpx2.Client, temple: Recorder) -> None:
     headers = {
         "x-delphi-dialect": "hexameter",
         "x-note-one": "1",
@@ -253,7 +205,7 @@ def test_headers_of_the_caller(caller: httpx2.Client, temple: Temple) -> None:
 
 @pytest.mark.parametrize("unlisted", ["x-delphi-pass", "x-note-one"])
 def test_connection_cannot_remove_what_the_provider_needs(
-    caller: httpx2.Client, temple: Temple, unlisted: str
+    caller: httpx2.Client, temple: Recorder, unlisted: str
 ) -> None:
     headers = {"connection": f"close, {unlisted}", "x-note-one": "1"}
     caller.post("/stars/v9/horoscope", json={"model": "crystal-ball"}, headers=headers)
@@ -262,7 +214,7 @@ def test_connection_cannot_remove_what_the_provider_needs(
     assert arrival.values("x-note-one") == ([] if unlisted == "x-note-one" else ["1"])
 
 
-def test_an_alias_changes_the_model_alone(caller: httpx2.Client, temple: Temple) -> None:
+def test_an_alias_changes_the_model_alone(caller: httpx2.Client, temple: Recorder) -> None:
     body = b'{"q": {"model": "oracle"},\n "model" : "oracle", "x": "\\u00e9 \xc3\xa9", "n": 1E2}'
     caller.post("/stars/v9/horoscope", content=body, headers={"content-type": "application/json"})
     arrival = temple.take()
@@ -271,7 +223,9 @@ def test_an_alias_changes_the_model_alone(caller: httpx2.Client, temple: Temple)
     assert arrival.values("x-delphi-asked") == ["horoscope of CRYSTAL/ORACLE-7"]
 
 
-def test_a_stripped_prefix_and_the_model_in_the_path(caller: httpx2.Client, temple: Temple) -> None:
+def test_a_stripped_prefix_and_the_model_in_the_path(
+    caller: httpx2.Client, temple: Recorder
+) -> None:
     caller.post("/stars/v9/divine", json={"model": "delphi/deep@v:1pool"})
     arrival = temple.take()
     assert arrival.target == "/temple/pool/deep@v:1pool/gaze"
@@ -280,7 +234,7 @@ def test_a_stripped_prefix_and_the_model_in_the_path(caller: httpx2.Client, temp
 
 @pytest.mark.parametrize("model", ["oracle", "delphi/..", "delphi/a/b", "delphi/%2e", "delphi/"])
 def test_a_model_that_is_no_segment_never_reaches_the_path(
-    caller: httpx2.Client, temple: Temple, model: str
+    caller: httpx2.Client, temple: Recorder, model: str
 ) -> None:
     answer = caller.post("/stars/v9/divine", json={"model": model})
     missing = model == "delphi/"
@@ -288,7 +242,7 @@ def test_a_model_that_is_no_segment_never_reaches_the_path(
     assert_refused(answer, temple, status, code)
 
 
-def test_a_form_keeps_every_other_byte(caller: httpx2.Client, temple: Temple) -> None:
+def test_a_form_keeps_every_other_byte(caller: httpx2.Client, temple: Recorder) -> None:
     fields = {"before": "delphi/deep", "model": "delphi/deep", "after": "x\r\ny"}
     files = {"picture": ("\u00e9 palm.png", bytes(range(256)) * 300, "image/png")}
     asked = caller.build_request("POST", "/stars/v9/divine", data=fields, files=files)
@@ -301,7 +255,7 @@ def test_a_form_keeps_every_other_byte(caller: httpx2.Client, temple: Temple) ->
 
 
 def test_a_default_model_routes_and_leaves_the_body_alone(
-    caller: httpx2.Client, temple: Temple
+    caller: httpx2.Client, temple: Recorder
 ) -> None:
     caller.post("/stars/v9/horoscope", json={"sign": "leo"})
     arrival = temple.take()
@@ -309,7 +263,7 @@ def test_a_default_model_routes_and_leaves_the_body_alone(
     assert arrival.values("x-delphi-asked") == ["horoscope of CRYSTAL-BALL-1"]
 
 
-def test_another_method(caller: httpx2.Client, temple: Temple) -> None:
+def test_another_method(caller: httpx2.Client, temple: Recorder) -> None:
     assert caller.get("/omens?from=east").status_code == 218
     arrival = temple.take()
     assert (arrival.method, arrival.target) == ("GET", "/temple/birds?from=east")
@@ -319,12 +273,12 @@ def test_another_method(caller: httpx2.Client, temple: Temple) -> None:
     assert answer.headers["allow"] == "GET"
 
 
-def test_an_absolute_url_leaves_the_base_url(caller: httpx2.Client, temple: Temple) -> None:
+def test_an_absolute_url_leaves_the_base_url(caller: httpx2.Client, temple: Recorder) -> None:
     caller.post("/tea/leaves", json={"model": "crystal-tea"})
     assert temple.take().target == "/kitchen/leaves"
 
 
-def test_a_variable_from_the_environment(tmp_path: Path, temple: Temple) -> None:
+def test_a_variable_from_the_environment(tmp_path: Path, temple: Recorder) -> None:
     folder = write(tmp_path, temple.port)
     environ = {"DELPHI_PASS": PASS, "DELPHI_REALM": "artemis"}
     with gateway(folder, folder / "log", environ=environ) as server:
@@ -339,7 +293,7 @@ def test_a_variable_from_the_environment(tmp_path: Path, temple: Temple) -> None
 # -- whose credential --------------------------------------------------------------------------
 
 
-def test_a_credential_of_the_caller_in_a_header(caller: httpx2.Client, temple: Temple) -> None:
+def test_a_credential_of_the_caller_in_a_header(caller: httpx2.Client, temple: Recorder) -> None:
     asked = caller.build_request(
         "POST",
         "/stars/v9/horoscope",
@@ -361,7 +315,7 @@ def test_a_credential_of_the_caller_in_a_header(caller: httpx2.Client, temple: T
     ],
 )
 def test_a_credential_of_the_caller_in_json(
-    caller: httpx2.Client, temple: Temple, sent: bytes, left: bytes | None
+    caller: httpx2.Client, temple: Recorder, sent: bytes, left: bytes | None
 ) -> None:
     caller.post(
         "/stars/v9/horoscope",
@@ -378,7 +332,7 @@ def test_a_credential_of_the_caller_in_json(
         assert json.loads(arrival.body) == {"model": "crystal-b", "n": 1.0}
 
 
-def test_a_credential_of_the_caller_in_a_form(caller: httpx2.Client, temple: Temple) -> None:
+def test_a_credential_of_the_caller_in_a_form(caller: httpx2.Client, temple: Recorder) -> None:
     picture = {"picture": ("a.png", bytes(range(256)), "image/png")}
     fields = {"first": "1", "delphi_pass": OWN, "model": "crystal-pool", "last": "2"}
     asked = caller.build_request("POST", "/stars/v9/divine", data=fields, files=picture)
@@ -392,7 +346,9 @@ def test_a_credential_of_the_caller_in_a_form(caller: httpx2.Client, temple: Tem
     assert arrival.body == asked.read().replace(removed, b"")
 
 
-def test_both_ways_at_once_leave_no_trace_of_either(caller: httpx2.Client, temple: Temple) -> None:
+def test_both_ways_at_once_leave_no_trace_of_either(
+    caller: httpx2.Client, temple: Recorder
+) -> None:
     caller.post(
         "/stars/v9/horoscope",
         json={"model": "crystal-ball", "delphi_pass": "canary-in-the-body"},
@@ -403,7 +359,7 @@ def test_both_ways_at_once_leave_no_trace_of_either(caller: httpx2.Client, templ
     assert json.loads(arrival.body) == {"model": "crystal-ball"}
 
 
-def test_a_provider_without_its_credential(caller: httpx2.Client, temple: Temple) -> None:
+def test_a_provider_without_its_credential(caller: httpx2.Client, temple: Recorder) -> None:
     """It is refused as the caller's to solve, while the others go on."""
     answer = caller.post("/stars/v9/horoscope", json={"model": "oak-1"})
     error = assert_refused(answer, temple, 401, "provider_key_missing")["error"]
@@ -414,7 +370,7 @@ def test_a_provider_without_its_credential(caller: httpx2.Client, temple: Temple
 
 
 def test_a_caller_brings_all_that_a_provider_needs_or_nothing(
-    caller: httpx2.Client, temple: Temple
+    caller: httpx2.Client, temple: Recorder
 ) -> None:
     half = caller.post("/stars/v9/horoscope", json={"model": "oak-1"}, headers={"x-bark": OWN})
     body = assert_refused(half, temple, 401, "provider_key_missing")
@@ -435,7 +391,9 @@ def bearer(key: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("model", ["oracle", "crystal-b", "crystal-ball-9"])
-def test_a_limited_key_within_its_limits(caller: httpx2.Client, temple: Temple, model: str) -> None:
+def test_a_limited_key_within_its_limits(
+    caller: httpx2.Client, temple: Recorder, model: str
+) -> None:
     answer = caller.post("/stars/v9/horoscope", json={"model": model}, headers=bearer(LIMITED))
     assert answer.status_code == 218
     assert temple.take().values("x-delphi-pass") == [f"Pythia {PASS}"]
@@ -451,7 +409,7 @@ def test_a_limited_key_within_its_limits(caller: httpx2.Client, temple: Temple, 
     ],
 )
 def test_a_limited_key_beyond_its_limits(
-    caller: httpx2.Client, temple: Temple, path: str, model: str, named: str | None
+    caller: httpx2.Client, temple: Recorder, path: str, model: str, named: str | None
 ) -> None:
     answer = caller.post(path, json={"model": model}, headers=bearer(LIMITED))
     error = assert_refused(answer, temple, 403, "not_allowed")["error"]
@@ -460,14 +418,14 @@ def test_a_limited_key_beyond_its_limits(
     assert (named or "model") in error["message"]
 
 
-def test_a_limit_holds_for_a_default_model_too(caller: httpx2.Client, temple: Temple) -> None:
+def test_a_limit_holds_for_a_default_model_too(caller: httpx2.Client, temple: Recorder) -> None:
     assert caller.post("/stars/v9/horoscope", json={}, headers=bearer(LIMITED)).is_success
     assert temple.take().values("x-delphi-asked") == ["horoscope of CRYSTAL-BALL-1"]
     answer = caller.get("/omens", headers=bearer(LIMITED))
     assert_refused(answer, temple, 403, "not_allowed")
 
 
-def test_expiry(caller: httpx2.Client, temple: Temple) -> None:
+def test_expiry(caller: httpx2.Client, temple: Recorder) -> None:
     path, asked = "/stars/v9/horoscope", {"model": "oracle"}
     answer = caller.post(path, json=asked, headers=bearer(EXPIRED))
     assert_refused(answer, temple, 401, "expired_api_key")
@@ -475,7 +433,7 @@ def test_expiry(caller: httpx2.Client, temple: Temple) -> None:
 
 
 @pytest.mark.parametrize("name", ["authorization", "x-api-key", "api-key", "x-goog-api-key"])
-def test_the_gateway_key_in_any_header(fictional: Server, temple: Temple, name: str) -> None:
+def test_the_gateway_key_in_any_header(fictional: Server, temple: Recorder, name: str) -> None:
     temple.arrivals.clear()
     value = f"Bearer {KEY}" if name == "authorization" else KEY
     url = f"{fictional.url}/stars/v9/horoscope"
@@ -502,7 +460,7 @@ def test_the_gateway_key_in_any_header(fictional: Server, temple: Temple, name: 
 )
 def test_the_other_error_dialect(
     caller: httpx2.Client,
-    temple: Temple,
+    temple: Recorder,
     key: str,
     body: dict[str, str],
     status: int,
@@ -519,7 +477,7 @@ def test_the_other_error_dialect(
     assert told["request_id"] == answer.headers["x-engine-request-id"]
 
 
-def test_reasons_are_the_operators_own_words(caller: httpx2.Client, temple: Temple) -> None:
+def test_reasons_are_the_operators_own_words(caller: httpx2.Client, temple: Recorder) -> None:
     body = assert_refused(caller.get("/entrails/liver"), temple, 404, "not_exposed")
     assert "nobody reads entrails any more" in body["error"]["message"]
     unserved = caller.post("/stars/v9/divine", json={"model": "oak-1"})
@@ -530,7 +488,7 @@ def test_reasons_are_the_operators_own_words(caller: httpx2.Client, temple: Temp
     assert_refused(unknown, temple, 404, "unknown_path")
 
 
-def test_the_access_record(fictional: Server, caller: httpx2.Client, temple: Temple) -> None:
+def test_the_access_record(fictional: Server, caller: httpx2.Client, temple: Recorder) -> None:
     """It names things as the YAML does, points at the rule, and holds no secret."""
     answer = caller.post(
         "/stars/v9/horoscope", json={"model": "oracle"}, headers={"x-bring-pass": OWN}
