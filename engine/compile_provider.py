@@ -165,10 +165,11 @@ class _Compiler:
         """The signer with the operator's credentials, unless a header signs in already."""
         if provider.sign is None or any(header.name == b"authorization" for header in headers):
             return None
-        kind = SIGNERS[provider.sign.signer]
-        names = {*kind.needs, *kind.may}
+        kind, by_machine = SIGNERS[provider.sign.signer], provider.sign.by_machine
+        names = () if by_machine else {*kind.needs, *kind.may}
         credentials = {n: v for n, v in self._values.credentials.items() if n in names}
-        return plan.Sign(provider.sign.signer, self._settings(provider.sign), credentials)
+        settings = self._settings(provider.sign)
+        return plan.Sign(provider.sign.signer, settings, credentials, by_machine)
 
     def _caller_sign(self, provider: model.Provider) -> plan.Sign | None:
         if provider.sign is None or not SIGNERS[provider.sign.signer].from_callers:

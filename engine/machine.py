@@ -119,7 +119,7 @@ class _Resolver:
         if sign is None or signs_in:
             return
         kind = SIGNERS[sign.signer]
-        for credential in self._provider.credentials:
+        for credential in () if sign.by_machine else self._provider.credentials:
             if credential.name in kind.needs and credential.name not in credentials:
                 name, at = next(iter(credential.env), credential.name), (*credential.at, "env")
                 self._unset(name, at if credential.env else credential.at)

@@ -156,11 +156,15 @@ class CallerCredentials:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Sign:
-    """How a request is signed: the signer, its settings, and the credentials by its names."""
+    """How a request is signed: the signer, its settings, and the credentials by its names.
+
+    `by_machine`: as who the machine is, which the signer finds out; there are no credentials then.
+    """
 
     signer: str
     settings: Mapping[str, str]
     credentials: Mapping[str, str]
+    by_machine: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +254,10 @@ class Provider:
         return self.breaker is None and self.retry.attempts == 1
 
     def at_origin(self, origin: Origin) -> "Provider":
-        """The provider and every other form of it, dialled at `origin` instead."""
+        """The provider and every other form of it, dialled at `origin` instead.
+
+        Nobody there is told who this machine is.
+        """
         upstreams = {
             endpoint: upstream and replace(upstream, origin=origin)
             for endpoint, upstream in self.upstreams.items()
@@ -263,4 +270,5 @@ class Provider:
         if choices is not None:
             forms = {pick: p.at_origin(origin) for pick, p in choices.providers.items()}
             choices = replace(choices, providers=forms)
-        return replace(self, upstreams=upstreams, accounts=accounts, choices=choices)
+        sign = None if self.sign is not None and self.sign.by_machine else self.sign
+        return replace(self, upstreams=upstreams, accounts=accounts, choices=choices, sign=sign)

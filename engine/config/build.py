@@ -282,7 +282,8 @@ def _account(at: Path, data: dict[str, Any]) -> Account:
 
 
 def _sign(at: Path, data: dict[str, str]) -> Sign:
-    return Sign(at, data["with"], {name: text for name, text in data.items() if name != "with"})
+    settings = {name: text for name, text in data.items() if name not in ("with", "identity")}
+    return Sign(at, data["with"], settings, by_machine="identity" in data)
 
 
 def _provider_endpoint(name: str, at: Path, data: str | dict[str, Any]) -> ProviderEndpoint:

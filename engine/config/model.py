@@ -178,6 +178,7 @@ class Sign:
     at: Path
     signer: str
     settings: Mapping[str, str]
+    by_machine: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def _signer(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
         return
     kind = SIGNERS[sign.signer]
     known = {credential.name for credential in provider.credentials}
-    for name in kind.needs:
+    for name in () if sign.by_machine else kind.needs:
         if name not in known:
             message = (
                 f"signer `{sign.signer}` of provider `{provider.name}` needs a credential `{name}`"
