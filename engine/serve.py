@@ -1,4 +1,4 @@
-"""The Granian processes: the parent that keeps workers running, reloads and drains; and the mock.
+"""What a server is made of: the options, the workers and their parent, and the mock beside them.
 
 Each worker runs `load` itself, on the road `check` takes. The parent has done so before a port is
 opened, so a broken configuration is told once and nothing is started.
@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -23,31 +22,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces, Loops
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-
 from engine.config.diagnostic import Diagnostic
 from engine.config.model import Config, Key
 from engine.load import Loaded, load, stops_serving
 from engine.plan import Origin, Plan
-from engine.reload import (
-    Keeper,
-    Link,
-    Problem,
-    Snapshot,
-    State,
-    files_of,
-    now_text,
-    watch,
-)
-from engine.worker import CUT, Greeter, Parent, Worker
+from engine.reload import Keeper, Problem, Snapshot, State, files_of, now_text
+from engine.supervisor import MIB, Supervisor, common_settings, memory_of
+from engine.worker import Greeter, Parent, Worker
 
-HEADER_SECONDS = 60
-BUFFER_BYTES = 65536
-BACKLOG = 2048
-MAX_CONNECTIONS = 4096
 FLUSH_SECONDS = 1  # for what is cut at the end of draining to leave
 MOCK_CREDENTIAL = "mock-credential"
 
@@ -58,7 +40,7 @@ _CLAIMS: list[socket.socket] = []
 class Options:
     """How to serve. `mock` is the port of a mock upstream that stands in for every provider.
 
-    `is_open` asks callers for no key.
+    `is_open` asks callers for no key. `worker_memory` is in bytes.
     """
 
     directory: Path
@@ -70,6 +52,7 @@ class Options:
     mock: int | None = None
     drain_delay: float = 5.0
     drain_timeout: int = 30
+    worker_memory: int | None = None
 
 
 class ServeError(Exception):
@@ -121,8 +104,10 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
     are forked, so the parent has no thread of its own that could hold a lock then.
 
     Raises:
-        ServeError: the address is taken, or a worker cannot be kept alive.
+        ServeError: the address is taken, the memory of a worker too little, or a worker cannot be
+            kept alive.
     """
+    _refuse_little(options.worker_memory)
     _refuse_taken(options.host, options.port)
     keeper = Keeper(
         options.directory,
@@ -132,14 +117,15 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
         other_files=files_of(loaded),
     )
     draining = multiprocessing.Event()
-    server = _Server(
-        _common_settings(options.host, options.port),
+    server = Supervisor(
+        common_settings(options.host, options.port),
         workers=options.workers,
         respawn_failed_workers=True,
         workers_kill_timeout=options.drain_timeout + FLUSH_SECONDS,
         draining=draining,
         drain=(options.drain_delay, options.drain_timeout),
         keeper=keeper,
+        worker_memory=options.worker_memory,
     )
     greeter = Greeter(greeting, multiprocessing.Lock())
     _run(server, partial(build_worker, options, draining, greeter))
@@ -161,8 +147,8 @@ def serve_mock(host: str, port: int, fault: str | None) -> None:
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(serve_hostile(host, port, fault))
         return
-    server = _Server(
-        _common_settings(host, port), workers=1, draining=multiprocessing.Event(), drain=(0, None)
+    server = Supervisor(
+        common_settings(host, port), workers=1, draining=multiprocessing.Event(), drain=(0, None)
     )
     _run(server, partial(_build_mock, fault))
 
@@ -233,110 +219,6 @@ def _build_mock(fault: str | None) -> Any:
     return create_app(fault)
 
 
-class _Server(Granian):  # type: ignore[misc, valid-type]
-    """Granian that reloads in place, and says that it is draining before it stops listening.
-
-    The first SIGTERM turns readiness off, waits for load balancers to notice, and gives requests
-    under way `drain` seconds; SIGINT or a second signal stops at once. `drain` is the delay and
-    the timeout.
-    """
-
-    def __init__(
-        self,
-        settings: dict[str, Any],
-        *,
-        draining: Any,
-        drain: tuple[float, float | None],
-        keeper: Keeper | None = None,
-        **more: Any,
-    ) -> None:
-        super().__init__(**settings, **more)
-        self._draining = draining
-        self._drain_delay, self._drain_timeout = drain
-        self._keeper = keeper
-        signal.signal(CUT, signal.SIG_IGN)  # a worker that is not ready yet has nothing to cut
-
-    def _spawn_worker(self, idx: int, target: Any, callback_loader: Any) -> Any:
-        """Give each worker a line to here."""
-        if self._keeper is None:
-            return super()._spawn_worker(idx, target, callback_loader)
-        ours, theirs = multiprocessing.Pipe()
-        now = partial(callback_loader, (self._keeper.accepted, self._keeper.state), theirs)
-        worker = super()._spawn_worker(idx, target, now)
-        self._keeper.links[idx] = Link(ours, lambda: worker.inner.sentinel)
-        return worker
-
-    def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
-        """Watch the files once the workers are forked; the thread only raises a flag."""
-        if self._keeper is not None:
-            watch(self._keeper, self.signal_handler_reload)
-        super()._serve_loop(spawn_target, target_loader)
-
-    def _reload(self, spawn_target: Any, target_loader: Any) -> None:  # noqa: ARG002 Granian's
-        """On SIGHUP, or when the files have changed: in place, where Granian would respawn.
-
-        Runs in the main thread, as forking does, so that no worker is forked from the middle of it.
-        """
-        self.main_loop_interrupt.clear()
-        self.reload_signal = self._keeper is not None and self._keeper.reload()
-        if self.reload_signal or self.interrupt_signal or self.interrupt_children:
-            self.main_loop_interrupt.set()  # told while this ran
-
-    def signal_handler_interrupt(self, *args: Any, **_: Any) -> None:
-        """Called by Granian's supervisor on SIGTERM and SIGINT.
-
-        A worker inherits this until it takes signals itself, and would forget one that comes then.
-        """
-        if os.getpid() != self.pid:
-            os._exit(0)
-        is_term = bool(args) and args[0] == signal.SIGTERM
-        is_first = not self._draining.is_set()
-        self._draining.set()
-        if is_term and is_first and self._drain_delay > 0:
-            _later(self._drain_delay, self._stop)
-        elif is_term and is_first:
-            self._stop()
-        else:
-            super().signal_handler_interrupt()
-            self._cut()
-
-    def _stop(self) -> None:
-        super().signal_handler_interrupt()
-        if self._drain_timeout is not None:
-            _later(self._drain_timeout, self._cut)
-
-    def _cut(self) -> None:
-        """Tell the workers to end what is still under way."""
-        for worker in tuple(self.wrks):
-            with contextlib.suppress(OSError, TypeError):  # ended, or not started yet
-                os.kill(worker.inner.pid, CUT)
-
-
-def _later(seconds: float, call: Callable[[], None]) -> None:
-    timer = threading.Timer(seconds, call)
-    timer.daemon = True
-    timer.start()
-
-
-def _common_settings(host: str, port: int) -> dict[str, Any]:
-    return {
-        "target": "engine",
-        "address": host,
-        "port": port,
-        "interface": Interfaces.ASGI,
-        "http": HTTPModes.http1,  # `auto` waits for ever on a silent connection
-        "websockets": False,
-        "loop": Loops.asyncio if sys.platform == "win32" else Loops.uvloop,
-        "backlog": BACKLOG,
-        "backpressure": MAX_CONNECTIONS,
-        "http1_settings": HTTP1Settings(
-            header_read_timeout=HEADER_SECONDS * 1000, max_buffer_size=BUFFER_BYTES
-        ),
-        "log_access": False,  # it prints decoded paths, which can forge lines
-        "log_level": LogLevels.warning,
-    }
-
-
 def _run(server: Any, target_loader: Callable[[], Any]) -> None:
     try:
         server.serve(target_loader=target_loader, wrap_loader=False)
@@ -364,6 +246,15 @@ def _refuse_taken(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise ServeError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+
+
+def _refuse_little(worker_memory: int | None) -> None:
+    """Refuse a limit that a worker would exceed at rest: it takes what this process takes by now."""
+    taken = memory_of(os.getpid())
+    if worker_memory is not None and worker_memory <= taken:
+        raise ServeError(
+            f"--worker-memory is too little: a worker takes {taken / MIB:.0f} MiB without a request"
+        )
 
 
 def _mock_environ(config: Config) -> dict[str, str]:

@@ -5,6 +5,7 @@ connections to providers are closed.
 """
 
 import asyncio
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -27,6 +28,7 @@ from engine.upstream.httpx_client import HttpxClient
 ORPHAN_SECONDS = 1.0
 YOUNG_OBJECTS = 10_000
 CUT = signal.SIGUSR1
+UP = 0  # the number of what a worker says unasked: that it listens
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +87,22 @@ class Worker:
         await receive()
         _settle_garbage()
         await send({"type": "lifespan.startup.complete"})
+        up = asyncio.ensure_future(self._say_up())
         self._greeter.greet()
         orphaned = asyncio.ensure_future(self._end_with_parent())
         await receive()
+        up.cancel()
         orphaned.cancel()
         loop.remove_reader(self._link.fileno())
         for gateway in self._gateways:
             await gateway.close()
         self._log.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _say_up(self) -> None:
+        """The loop goes on after start-up when the server has begun to listen."""
+        with contextlib.suppress(OSError):
+            self._link.send((UP, "up"))
 
     # -- following the parent --------------------------------------------------------------------
 

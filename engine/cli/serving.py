@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,21 @@ from typing import Any
 import click
 
 from engine.cli.common import DIRECTORY, refuse_errors, stop, tell_and_stop, unconfigured
+from engine.config.model import parse_size
 from engine.keys import new_key, one_off
 from engine.load import Loaded, load, stops_serving
+
+
+class Size(click.ParamType[int]):
+    """A size as the configuration writes it, such as 512MiB; gives bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse `value`."""
+        if not re.fullmatch("[1-9][0-9]{0,8}(B|KiB|MiB|GiB)", value):
+            self.fail(f"`{value}` is not a size, such as 512MiB or 2GiB", param, ctx)
+        return parse_size(value)
 
 
 @click.command()
@@ -19,6 +33,11 @@ from engine.load import Loaded, load, stops_serving
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535))
 @click.option(
     "--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes."
+)
+@click.option(
+    "--worker-memory",
+    type=Size(),
+    help="Replace a worker that takes more memory, such as 1GiB, without losing a request.",
 )
 @click.option(
     "--mock", is_flag=True, help="Send everything to a built-in upstream; no provider key needed."
