@@ -14,7 +14,7 @@ import yaml
 
 from engine.config.diagnostic import Diagnostic, Fix, Position, Related, Span
 from engine.config.masking import shown_lines
-from engine.config.syntax import Repair, find_repair
+from engine.config.syntax import Repair, find_repair, odd_quote
 
 Path = tuple[str | int, ...]
 Data = dict[str, "Data"] | list["Data"] | str | int | float | bool | None
@@ -28,7 +28,6 @@ LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _FORBIDDEN = re.compile("[^\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
-_CURLY = set("\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\xab\xbb")
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _NULL = {"", "~", "null", "Null", "NULL"}
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
@@ -256,21 +255,17 @@ def _build_scalar(walk: _Walk, node: Any) -> Data:
 
 
 def _tell_ambiguous(walk: _Walk, node: Any, value: Data) -> None:
+    """What a plain scalar holds that its writer hardly meant."""
     if not node.style and _reads_differently(node.value, value):
         span = _node_span(walk.file, node, None)
-        walk.found.append(
-            Diagnostic(
-                "Y004",
-                "this unquoted value means different things to different YAML readers",
-                span,
-                label="read here as a string",
-                help="put it in quotes",
-            )
-        )
-    if not node.style and node.value[:1] in _CURLY:
+        words = "this unquoted value means different things to different YAML readers"
+        label, remedy = "read here as a string", "put it in quotes"
+        walk.found.append(Diagnostic("Y004", words, span, label, remedy))
+    odd = None if node.style else odd_quote(node.value)
+    if odd is not None:
         span = _node_span(walk.file, node, None)
-        words = "the quotes around this are typographic ones, which are part of the text"
-        walk.found.append(Diagnostic("Y009", words, span, help="write \" or ' instead"))
+        fix = Fix(Span(span.file, span.start, span.start), odd.missing) if odd.missing else None
+        walk.found.append(Diagnostic(odd.code, odd.words, span, help=odd.remedy, fix=fix))
 
 
 def _core(node: Any) -> str | int | float | bool | None:

@@ -141,6 +141,13 @@ _CATALOGUE = (
         "Chat programs and word processors turn straight quotes into curly ones. YAML keeps those as part of the value, so a name in them matches nothing.",
     ),
     Rule(
+        "Y010",
+        "lone-quote",
+        _WARNING,
+        "a value ends with a quote that it does not begin with",
+        "YAML takes it for a letter, so it would be sent to a provider as a part of a key or URL. Quote the whole value if it is meant.",
+    ),
+    Rule(
         "S101",
         "missing-key",
         _ERROR,

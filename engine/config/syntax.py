@@ -17,6 +17,9 @@ MAX_WINDOW = 300_000  # characters
 MAX_TRIED = 2_000_000  # characters read again in all, so that a hostile file costs no time
 
 _KEY = r"^\s*(?:- +)?[\w.$-]+"
+_CURLY = set("\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\xab\xbb")
+# A last quote that is the only one, and no apostrophe.
+_LONE = re.compile("[^\"]+\"|[^']*[^'A-Za-z]'|[^' ]+'")
 _OPEN = {"{": "}", "[": "]"}
 _CLOSE = {"}": "{", "]": "["}
 
@@ -270,3 +273,26 @@ def _indents_around(lines: list[str], index: int) -> Iterator[int]:
         yield _indent(lines[i])
     yield indent + 2
     yield indent + 4
+
+
+@dataclass(frozen=True, slots=True)
+class OddQuote:
+    """A quote of a plain value that YAML takes for a letter; `missing` is what would open it."""
+
+    code: str
+    words: str
+    remedy: str
+    missing: str = ""
+
+
+def odd_quote(text: str) -> OddQuote | None:
+    """What is odd about the quotes of a plain value, if anything is."""
+    if text[:1] in _CURLY:
+        words = "the quotes around this are typographic ones, which are part of the text"
+        return OddQuote("Y009", words, "write \" or ' instead")
+    if text[-1:] in ("'", '"') and _LONE.fullmatch(text):
+        words = (
+            f"this ends with a {text[-1]} and does not begin with one, so it is part of the text"
+        )
+        return OddQuote("Y010", words, "open it, or drop it", text[-1])
+    return None
