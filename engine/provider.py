@@ -1,6 +1,6 @@
 """The frozen runtime types of one provider; a part of `plan`, from where others import them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
@@ -252,6 +252,15 @@ class Provider:
     def is_plain(self) -> bool:
         """Whether a request is sent to it once, whatever comes of that."""
         return self.breaker is None and self.retry.attempts == 1
+
+    def forms(self) -> Iterator["Provider"]:
+        """The provider itself, and every other form of it."""
+        yield self
+        for account in self.accounts:
+            for form in account.providers:
+                yield from form.forms()
+        for form in self.choices.providers.values() if self.choices else ():
+            yield from form.forms()
 
     def at_origin(self, origin: Origin) -> "Provider":
         """The provider and every other form of it, dialled at `origin` instead.

@@ -10,12 +10,12 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from time import monotonic, time_ns
+from time import time_ns
 from typing import TextIO
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from engine.gateway.match import Target
 
@@ -38,15 +38,14 @@ def new_id() -> str:
     return "req_" + _random.pop()
 
 
-@dataclass(init=False)
-class Record:
-    """What is known of a request so far. Times are `time.monotonic()` seconds.
+class Record(msgspec.Struct):
+    """What is known of a request; its fields are those of the line, in this order.
 
-    What is not set yet is read from the class, so that a new record costs little.
+    Times are milliseconds; what is not known is null, but the last two are left out.
     """
 
-    request_id: str
-    started: float
+    time: str = ""
+    request_id: str = ""
     key: str | None = None
     endpoint: str | None = None
     model: str | None = None
@@ -59,15 +58,11 @@ class Record:
     attempts: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
-    waited: float = 0.0
-    called: float | None = None
-    first_byte: float | None = None
-    exception: str | None = None
-    tried: Sequence[str] = ()
-
-    def __init__(self, request_id: str) -> None:
-        self.request_id = request_id
-        self.started = monotonic()
+    ms_first_byte: float | None = None
+    ms_total: float | None = None
+    ms_engine: float | None = None
+    tried: Sequence[str] | UnsetType = UNSET
+    exception: str | UnsetType = UNSET
 
     def note_target(self, target: Target) -> None:
         """Note where the request goes and which rule sent it there."""
@@ -82,36 +77,9 @@ class Record:
         places = " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in reversed(frames))
         self.exception = f"{kind.__name__ if kind else 'Exception'} at {places}"
 
-    def line(self, ended: float, now: str) -> bytes:
-        """The record as JSON; absent values are null, times are milliseconds."""
-        started = self.started
-        first, called = self.first_byte, self.called
-        entry: dict[str, object] = {
-            "time": now,
-            "request_id": self.request_id,
-            "key": self.key,
-            "endpoint": self.endpoint,
-            "model": self.model,
-            "sent_model": self.sent_model,
-            "provider": self.provider,
-            "rule": self.rule,
-            "status": self.status,
-            "outcome": self.outcome,
-            "error": self.error,
-            "attempts": self.attempts,
-            "bytes_in": self.bytes_in,
-            "bytes_out": self.bytes_out,
-            "ms_first_byte": None if first is None else round((first - started) * 1000, 2),
-            "ms_total": round((ended - started) * 1000, 2),
-            "ms_engine": None
-            if called is None
-            else round((called - started - self.waited) * 1000, 2),
-        }
-        if self.tried:
-            entry["tried"] = self.tried
-        if self.exception:
-            entry["exception"] = self.exception
-        return _encode(entry) + b"\n"
+    def line(self) -> bytes:
+        """The record as one line of JSON."""
+        return _encode(self) + b"\n"
 
 
 class AccessLog:
@@ -136,11 +104,12 @@ class AccessLog:
         self.dropped = 0
 
     def write(self, record: Record) -> None:
-        """Take one record; it is written within FLUSH_SECONDS, or lost if too many wait."""
+        """Take a finished record; it is written within FLUSH_SECONDS, or lost if too many wait."""
         if len(self._lines) >= MAX_WAITING:
             self.dropped += 1
             return
-        self._lines.append(record.line(monotonic(), self._now()))
+        record.time = self._now()
+        self._lines.append(record.line())
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(FLUSH_SECONDS, self._flush)

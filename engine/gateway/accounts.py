@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from engine.gateway.errors import GatewayError
+from engine.gateway.head import CallerHead
 from engine.gateway.headers import Pairs
 from engine.gateway.inbound import Inbound
 from engine.gateway.match import Target
@@ -16,7 +17,7 @@ class Forms:
     def __init__(self) -> None:
         self._taken: Counter[int] = Counter()
 
-    def choose(self, target: Target, caller: str, inbound: Inbound, headers: Pairs) -> Provider:
+    def choose(self, target: Target, head: CallerHead, inbound: Inbound) -> Provider:
         """The form of the target's provider for this caller, model and what the caller picks.
 
         Raises:
@@ -24,12 +25,12 @@ class Forms:
         """
         provider = target.provider
         for account in provider.accounts:
-            if account.fits(caller, target.sent_model):
+            if account.fits(head.caller.name, target.sent_model):
                 provider = self._next(account)
                 break
         if provider.choices is None:
             return provider
-        picked = dict(_picks(provider.choices, inbound, headers))
+        picked = dict(_picks(provider.choices, inbound, head.headers))
         return provider.choices.pick(picked) if picked else provider
 
     def _next(self, account: Account) -> Provider:

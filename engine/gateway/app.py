@@ -8,8 +8,9 @@ from time import monotonic
 from engine.gateway.access import AccessLog
 from engine.gateway.accounts import Forms
 from engine.gateway.body import Receive
-from engine.gateway.call import Call, Means, Scope
+from engine.gateway.call import Call, Means
 from engine.gateway.framing import Send, answer
+from engine.gateway.head import Heads, Scope
 from engine.gateway.health import Health
 from engine.plan import Plan, Provider
 from engine.upstream import Client
@@ -38,7 +39,9 @@ class Gateway:
             {p.name: Health(p.breaker, p.retry) for p in plan.providers.values()},
             Forms(),
             Signers(),
+            Heads(plan.providers.values()),
         )
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.about: Mapping[str, object] = {}  # what the probes tell beside status and config
         self.calls: set[Call] = set()
@@ -57,7 +60,11 @@ class Gateway:
             body = json.dumps(told).encode()
             await answer(send, status, [(b"content-type", b"application/json")], body)
             return
-        call = Call(self._means, scope, receive, send)
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        # Without the loop it asks the kernel for the process, up to Python 3.11.
+        call = Call(self._means, asyncio.current_task(loop), scope, receive, send)
         self.calls.add(call)
         if self._timer is None:
             self._look()

@@ -23,9 +23,17 @@ class CallerGone(Exception):  # noqa: N818 an event, not an error
 
 
 class Intake:
-    """The body of one request, piece by piece. `received` counts its bytes so far."""
+    """The body of one request, piece by piece.
 
-    def __init__(self, receive: Receive, endpoint: Endpoint, deadline: Deadline) -> None:
+    `received` counts its bytes so far; the caller has `declared` so many, or None.
+
+    Raises:
+        GatewayError: `request_too_large`, before any of it is read.
+    """
+
+    def __init__(
+        self, receive: Receive, endpoint: Endpoint, deadline: Deadline, declared: int | None
+    ) -> None:
         self._receive = receive
         self._limit = endpoint.max_body
         self._idle = endpoint.caller_idle
@@ -33,12 +41,10 @@ class Intake:
         self._deadline = deadline
         self._pieces = 0
         self._started = monotonic()
+        self.declared = declared
         self.received = 0
         self.complete = False
-
-    def check_length(self, content_length: bytes | None) -> None:
-        """Refuse a declared length over the limit before a byte of it is read."""
-        if content_length is not None and int(content_length) > self._limit:
+        if declared is not None and declared > self._limit:
             raise self._too_large()
 
     async def piece(self) -> bytes:

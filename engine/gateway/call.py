@@ -21,18 +21,17 @@ from engine.gateway.errors import GatewayError, error_body, error_event, error_h
 from engine.gateway.exchange import Why, error_of
 from engine.gateway.failover import Talk, converse, in_turn
 from engine.gateway.framing import Send, answer, check_framing, id_headers, response_head
+from engine.gateway.head import CallerHead, Heads, Scope
 from engine.gateway.headers import Pairs
 from engine.gateway.health import Health
-from engine.gateway.inbound import Inbound, model_of, read_inbound
+from engine.gateway.inbound import Inbound, body_kind, model_of, read_inbound
 from engine.gateway.listing import render_listing, shape_of
 from engine.gateway.match import Target, find_endpoint, find_target
 from engine.gateway.outbound import Outbound
-from engine.plan import Caller, Dialect, Endpoint, Plan
+from engine.plan import Dialect, Endpoint, Plan
 from engine.upstream import Attempt, Client, Failure, Reply, UpstreamError
 from engine.upstream.limiter import Limiter
 from engine.upstream.signing import Signers
-
-Scope = Mapping[str, Any]
 
 MAX_TARGETS = 4096
 SHORT = 0.05  # seconds; a request that takes longer is watched for its caller leaving
@@ -57,6 +56,7 @@ class Means:
     health: dict[str, Health]
     forms: Forms
     signers: Signers
+    heads: Heads
     targets: dict[tuple[str, str], Target] = field(default_factory=dict)
 
 
@@ -70,17 +70,26 @@ class Call:
     _is_cut = False
     _started = False
     _can_take_event = False
+    _called_at: float | None = None  # monotonic, as all times here
+    _waited = 0.0
 
-    def __init__(self, means: Means, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self,
+        means: Means,
+        task: asyncio.Task[Any] | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         self._means = means
         self._plan = means.plan
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._headers: Pairs = scope["headers"]
-        self._task = asyncio.current_task()
-        self._deadline = Deadline(self._task)
-        self.record = Record(new_id())
+        self._task = task
+        self._deadline = Deadline(task)
+        self._started_at = monotonic()
+        self.record = Record(request_id=new_id())
 
     async def run(self) -> None:
         """Serve the request and turn whatever happens into an answer and an outcome."""
@@ -88,9 +97,9 @@ class Call:
         try:
             if self._scope["method"] == "GET" and await self._answer_listing():
                 return
-            endpoint, caller = self._admit()
-            inbound = await self._read(endpoint)
-            await self._serve(endpoint, caller, inbound)
+            head = self._admit()
+            inbound = await self._read(head)
+            await self._serve(head, inbound)
         except GatewayError as error:
             await self._fail(error)
         except CallerGone:
@@ -110,6 +119,13 @@ class Call:
             if inbound is not None:
                 self.record.bytes_in = inbound.received
                 inbound.close()
+            self._note_times()
+
+    def _note_times(self) -> None:
+        record, started = self.record, self._started_at
+        record.ms_total = round((monotonic() - started) * 1000, 2)
+        if self._called_at is not None:
+            record.ms_engine = round((self._called_at - started - self._waited) * 1000, 2)
 
     def cut(self) -> None:
         """End this request because the server stops."""
@@ -134,8 +150,21 @@ class Call:
 
     # -- what the caller may do ------------------------------------------------------------------
 
-    def _admit(self) -> tuple[Endpoint, Caller]:
-        """Path, key and permissions, with the body still unread.
+    def _admit(self) -> CallerHead:
+        """Path, key, permissions and kind of body, with the body still unread."""
+        heads = self._means.heads
+        key = heads.key(self._scope)
+        head = heads.known(key, time.time())
+        if head is None:
+            head = self._look_at(list(key[3:]))
+            heads.keep(key, head)
+        self._dialect = head.endpoint.dialect
+        self.record.endpoint = head.endpoint.name
+        self.record.key = head.caller.name
+        return head
+
+    def _look_at(self, headers: Pairs) -> CallerHead:
+        """A head that was not seen lately.
 
         The path comes first only to know which envelope a refusal of the key needs; what is wrong
         with the path is told to holders of a key alone.
@@ -148,16 +177,17 @@ class Call:
             self.record.endpoint = found.name
         except GatewayError as error:
             found = error
-        caller = authenticate(self._headers, self._plan.callers, time.time())
+        caller = authenticate(headers, self._plan.callers, time.time())
         self.record.key = caller.name
-        check_framing(self._headers)
+        check_framing(headers)
         if isinstance(found, GatewayError):
             find_endpoint(self._plan, *asked)  # raises it again, with a hint
             raise found
         if caller.endpoints is not None and found.name not in caller.endpoints:
             words = f"this API key may not use endpoint `{found.name}`"
             raise GatewayError("not_allowed", words)
-        return found, caller
+        kind = body_kind(found, headers)
+        return CallerHead(found, caller, kind, headers, self._scope["query_string"])
 
     async def _answer_listing(self) -> bool:
         """Answer with the models there are, if that is what the path asks for."""
@@ -165,25 +195,26 @@ class Call:
         asked = None if listing is None else listing.asked(self._scope["raw_path"])
         if listing is None or asked is None:
             return False
-        self._dialect = shape_of(listing, self._headers)
-        caller = authenticate(self._headers, self._plan.callers, time.time())
+        headers: Pairs = self._scope["headers"]
+        self._dialect = shape_of(listing, headers)
+        caller = authenticate(headers, self._plan.callers, time.time())
         self.record.key = caller.name
-        check_framing(self._headers)
+        check_framing(headers)
         body = render_listing(self._plan, caller, self._dialect, asked)
         self.record.status, self.record.outcome, self.record.bytes_out = 200, "ok", len(body)
         headers = [(b"content-type", b"application/json"), *id_headers(self.record.request_id)]
         await answer(self._send, 200, headers, body)
         return True
 
-    async def _read(self, endpoint: Endpoint) -> Inbound:
+    async def _read(self, head: CallerHead) -> Inbound:
         """The body, far enough to route it."""
         begun = monotonic()
-        self._intake = Intake(self._receive, endpoint, self._deadline)
+        length = dict(self._scope["headers"]).get(b"content-length")
+        declared = None if length is None else int(length)
+        self._intake = Intake(self._receive, head.endpoint, self._deadline, declared)
         with self._deadline:
-            inbound = await read_inbound(
-                endpoint, self._headers, self._intake, self._plan.caller_fields
-            )
-        self.record.waited = monotonic() - begun
+            inbound = await read_inbound(head, self._intake, self._plan.caller_fields)
+        self._waited = monotonic() - begun
         return inbound
 
     def look(self, now: float) -> None:
@@ -193,7 +224,7 @@ class Call:
         caller to leave; the others are spared it.
         """
         self._deadline.look(now)
-        if self._watch is None and now - self.record.started > SHORT:
+        if self._watch is None and now - self._started_at > SHORT:
             self._start_watch()
 
     def _start_watch(self) -> None:
@@ -211,22 +242,20 @@ class Call:
 
     # -- the exchange with the provider ----------------------------------------------------------
 
-    async def _serve(self, endpoint: Endpoint, caller: Caller, inbound: Inbound) -> None:
-        model, is_named = model_of(inbound, endpoint)
+    async def _serve(self, head: CallerHead, inbound: Inbound) -> None:
+        model = model_of(inbound, head.endpoint)
         self.record.model = model
-        if not caller.may_use_model(model):
+        if not head.caller.may_use_model(model):
             raise GatewayError("not_allowed", "this API key may not use this model", param="model")
-        target = self._target(endpoint, model)
-        prepare = partial(self._outbound, (endpoint, caller), inbound, is_named)
+        target = self._target(head.endpoint, model)
+        self.record.note_target(target)
         why: Why | None
         if target.provider.is_plain and not target.rule.ways:
-            why = await self._attempt(prepare(target), inbound, None)
+            why = await self._attempt(head, target, inbound, None)
         else:
-            targets = in_turn(self._plan, endpoint, target, caller.name, self._headers, inbound)
-            self.record.note_target(target)
-            talk = Talk(targets, self._means.health)
+            talk = Talk(in_turn(self._plan, head, target, inbound), self._means.health)
             why = await converse(
-                talk, lambda to: self._attempt(prepare(to), inbound, talk), self.record
+                talk, lambda to: self._attempt(head, to, inbound, talk), self.record
             )
         if why is not None:
             self.record.outcome = why.outcome if isinstance(why, Failure) else "unavailable"
@@ -243,26 +272,21 @@ class Call:
             known[endpoint.name, model] = target
         return target
 
-    def _outbound(
-        self,
-        routed: tuple[Endpoint, Caller],
-        inbound: Inbound,
-        named: bool,  # noqa: FBT001 bound by partial
-        target: Target,
-    ) -> Outbound:
+    def _outbound(self, head: CallerHead, target: Target, inbound: Inbound) -> Outbound:
         """What goes to `target`, by the account and the picks of this caller."""
-        self.record.note_target(target)
         provider = target.provider
         if provider.accounts or provider.choices is not None:
-            provider = self._means.forms.choose(target, routed[1].name, inbound, self._headers)
-        return Outbound(routed[0], target, self._scope, is_named=named, provider=provider)
+            provider = self._means.forms.choose(target, head, inbound)
+        return Outbound(head, target, provider)
 
     async def _attempt(
-        self, outbound: Outbound, inbound: Inbound, talk: Talk | None
+        self, head: CallerHead, target: Target, inbound: Inbound, talk: Talk | None
     ) -> Failure | None:
         """One attempt in a slot of the provider; relays the answer if there is one."""
+        self.record.note_target(target)
+        outbound = self._outbound(head, target, inbound)
         attempt = outbound.attempt(inbound)
-        limiter = self._means.limiters[outbound.target.provider.name]
+        limiter = self._means.limiters[target.provider.name]
         self.record.attempts += 1
         if not limiter.take():
             self._start_watch()
@@ -271,7 +295,7 @@ class Call:
                 await limiter.acquire()
             except UpstreamError as error:
                 return error.failure
-            self.record.waited += monotonic() - queued
+            self._waited += monotonic() - queued
         try:
             if outbound.sign is not None:
                 attempt = await self._means.signers.sign(outbound.sign, attempt)
@@ -287,13 +311,13 @@ class Call:
         """Send, wait for the head, relay the body: each phase within its time."""
         timeouts, deadline = outbound.timeouts, self._deadline
         now = monotonic()
-        if self.record.called is None:
-            self.record.called = now
+        if self._called_at is None:
+            self._called_at = now
         failure: Failure | None = None
         is_kept = isinstance(attempt.body, bytes)
         try:
             with deadline:
-                deadline.limit(timeouts.total - (now - self.record.called), _TOTAL)
+                deadline.limit(timeouts.total - (now - self._called_at), _TOTAL)
                 deadline.allow(timeouts.connect + timeouts.first_byte, _FIRST_BYTE)
                 if not isinstance(attempt.body, bytes):
                     attempt = attempt.with_body(self._uploading(attempt.body, outbound))
@@ -329,7 +353,7 @@ class Call:
         """The answer, as it arrives; what has arrived whole leaves in one message."""
         timeouts, deadline = outbound.timeouts, self._deadline
         self.record.status = reply.status
-        self.record.first_byte = monotonic()
+        self.record.ms_first_byte = round((monotonic() - self._started_at) * 1000, 2)
         head = response_head(reply.headers, reply.length, self.record.request_id)
         headers, length, self._can_take_event = head
         # Events leave one by one, as they came; anything else may leave in fewer messages.

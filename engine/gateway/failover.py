@@ -18,11 +18,12 @@ from engine.gateway.exchange import (
     attempts,
     retry_after,
 )
+from engine.gateway.head import CallerHead
 from engine.gateway.health import Health
 from engine.gateway.inbound import Inbound
 from engine.gateway.match import Target, find_targets
-from engine.plan import Endpoint, Plan, Provider
-from engine.upstream import Failure, Pairs, Reply
+from engine.plan import Plan, Provider
+from engine.upstream import Failure, Reply
 
 
 class Talk:
@@ -63,15 +64,12 @@ class Talk:
         self._conversation.close()
 
 
-def in_turn(  # noqa: PLR0913, PLR0917 what targets are chosen by
-    plan: Plan, endpoint: Endpoint, first: Target, key: str, headers: Pairs, inbound: Inbound
-) -> Sequence[Target]:
+def in_turn(plan: Plan, head: CallerHead, first: Target, inbound: Inbound) -> Sequence[Target]:
     """The targets to try, without those for which neither operator nor caller has a credential."""
     if not first.rule.ways:
         return (first,)
-    received = {name for name, _ in headers}
-    every = find_targets(plan, endpoint, first, key, random.random)
-    return [t for t in every if _is_usable(t.provider, received, inbound)] or (first,)
+    every = find_targets(plan, head.endpoint, first, head.caller.name, random.random)
+    return [t for t in every if _is_usable(t.provider, head.fields.keys(), inbound)] or (first,)
 
 
 def _is_usable(provider: Provider, received: Set[bytes], inbound: Inbound) -> bool:
@@ -110,7 +108,7 @@ async def converse(talk: Talk, attempt: Attempt, record: Record) -> Why | None:
                     talk.tell(None)
                 if talk.step is not None:
                     word = failure.outcome if failure else talk.status
-                    record.tried = (*record.tried, f"{target.provider.name} {word}")
+                    record.tried = [*(record.tried or ()), f"{target.provider.name} {word}"]
     finally:
         talk.close()
     return talk.why

@@ -24,7 +24,7 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-_ALWAYS_UP = frozenset({b"accept", b"accept-language", b"content-type", b"user-agent"})
+ALWAYS_UP = frozenset({b"accept", b"accept-language", b"content-type", b"user-agent"})
 # Framing is the engine's own; cookies and host policies of an upstream are not the gateway's.
 _NEVER_DOWN = HOP_BY_HOP | {
     b"alt-svc",
@@ -44,9 +44,7 @@ def request_headers(received: Pairs, provider: Provider) -> Pairs:
     passed = [
         pair
         for pair in received
-        if pair[0] in _ALWAYS_UP
-        or pair[0] in forward
-        or (prefixes and pair[0].startswith(prefixes))
+        if pair[0] in ALWAYS_UP or pair[0] in forward or (prefixes and pair[0].startswith(prefixes))
     ]
     dropped = _connection_listed(received)
     return [pair for pair in passed if pair[0] not in dropped] if dropped else passed

@@ -3,13 +3,13 @@
 import re
 from collections.abc import AsyncIterator, Mapping, Set
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
 from engine.gateway.body import Intake
 from engine.gateway.errors import GatewayError
 from engine.gateway.form_body import BLOCK, FormBody, find_boundary, too_late
 from engine.gateway.form_edits import form_edits
+from engine.gateway.head import CallerHead
 from engine.gateway.headers import Pairs
 from engine.gateway.json_body import JsonBody, edited, stripped
 from engine.plan import BodyEdits, Endpoint
@@ -18,7 +18,7 @@ _MODEL = re.compile(r"[\x21-\x7e]{1,256}")
 _BODYLESS = {"GET", "DELETE"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Upload:
     """A body on its way up: bytes, or pieces of `length` bytes in all (None: not known)."""
 
@@ -100,10 +100,9 @@ class FormInbound:
 
     is_form = True
 
-    def __init__(self, form: FormBody, intake: Intake, declared: int | None) -> None:
+    def __init__(self, form: FormBody, intake: Intake) -> None:
         self._form = form
         self._intake = intake
-        self._declared = declared
 
     @property
     def complete(self) -> bool:
@@ -140,7 +139,7 @@ class FormInbound:
         if edits is not None:
             pieces = sorted([*pieces, *form_edits(self._form, edits)], key=lambda e: e.start)
             late |= edits.names
-        size = self._intake.received if self.complete else self._declared
+        size = self._intake.received if self.complete else self._intake.declared
         if size is not None:
             size += sum(len(edit.text) - (edit.end - edit.start) for edit in pieces)
         if self.complete and self._form.head_size <= BLOCK:
@@ -152,39 +151,30 @@ class FormInbound:
         self._form.close()
 
 
-async def read_inbound(
-    endpoint: Endpoint, headers: Pairs, intake: Intake, caller_fields: frozenset[str]
-) -> Inbound:
+async def read_inbound(head: CallerHead, intake: Intake, caller_fields: frozenset[str]) -> Inbound:
     """Receive a body until it can be routed.
 
     Raises:
         CallerGone: the caller left.
-        GatewayError: the body is of a kind the endpoint does not take, or cannot be read.
+        GatewayError: the body cannot be read.
     """
-    fields = dict(headers)
-    if fields.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise GatewayError("unsupported_media_type", "send the body without content-encoding")
-    intake.check_length(fields.get(b"content-length"))
-    kind = _body_kind(endpoint, headers)
-    if kind == "json":
+    if head.kind == "json":
         raw = await intake.rest()
-        if not raw and endpoint.method not in _BODYLESS:
+        if not raw and head.endpoint.method not in _BODYLESS:
             raise GatewayError("invalid_json", "the body is empty; it must be a JSON object")
         return JsonInbound(raw)
-    boundary = find_boundary(fields[b"content-type"])
-    form = FormBody(intake, boundary, caller_fields | {"model"}, endpoint.edited_fields)
+    boundary = find_boundary(head.fields[b"content-type"])
+    form = FormBody(intake, boundary, caller_fields | {"model"}, head.endpoint.edited_fields)
     try:
         await form.read_head()
     except BaseException:
         form.close()
         raise
-    length = fields.get(b"content-length")
-    return FormInbound(form, intake, None if length is None else int(length))
+    return FormInbound(form, intake)
 
 
-@lru_cache(maxsize=256)
 def _kind_of(content_type: bytes) -> str | None:
-    """What body a content-type stands for; callers send the same few."""
+    """What body a content-type stands for."""
     media, _, parameters = content_type.decode("latin-1").partition(";")
     media = media.strip().lower()
     if media == "multipart/form-data":
@@ -195,8 +185,14 @@ def _kind_of(content_type: bytes) -> str | None:
     return "json" if charset is None or charset[1].lower() in ("utf-8", "utf8") else None
 
 
-def _body_kind(endpoint: Endpoint, headers: Pairs) -> str:
-    """`json` or `form`, chosen by content-type alone."""
+def body_kind(endpoint: Endpoint, headers: Pairs) -> str:
+    """`json` or `form`, chosen by content-type alone.
+
+    Raises:
+        GatewayError: `unsupported_media_type` when the endpoint does not take such a body.
+    """
+    if any(n == b"content-encoding" and v.lower() != b"identity" for n, v in headers):
+        raise GatewayError("unsupported_media_type", "send the body without content-encoding")
     types = [value for name, value in headers if name == b"content-type"]
     if not types and endpoint.method in _BODYLESS:
         return "json"
@@ -209,8 +205,8 @@ def _body_kind(endpoint: Endpoint, headers: Pairs) -> str:
     return kind
 
 
-def model_of(inbound: Inbound, endpoint: Endpoint) -> tuple[str, bool]:
-    """The model that routes a request, and whether the caller named it.
+def model_of(inbound: Inbound, endpoint: Endpoint) -> str:
+    """The model that routes a request: the one it names, or the endpoint's default.
 
     Raises:
         GatewayError: `model_required`, `invalid_model` or `duplicate_field`.
@@ -220,8 +216,8 @@ def model_of(inbound: Inbound, endpoint: Endpoint) -> tuple[str, bool]:
         if endpoint.default_model is None:
             words = "the request names no `model`"
             raise GatewayError("model_required", words, param="model")
-        return endpoint.default_model, False
+        return endpoint.default_model
     if not _MODEL.fullmatch(model):
         words = "`model` must be 1 to 256 visible ASCII characters without spaces"
         raise GatewayError("invalid_model", words, param="model")
-    return model, True
+    return model

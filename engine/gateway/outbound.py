@@ -4,63 +4,44 @@ import re
 from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from functools import partial
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from engine.gateway.errors import GatewayError
+from engine.gateway.head import CallerHead
 from engine.gateway.headers import Pairs, request_headers, upstream_headers, with_defaults
-from engine.gateway.inbound import Inbound
+from engine.gateway.inbound import Inbound, Upload
 from engine.gateway.match import Target
 from engine.plan import (
     Context,
-    Endpoint,
     Header,
     Provider,
     Sign,
     Timeouts,
     UnusableValueError,
-    Upstream,
 )
 from engine.signers import SIGNERS
-from engine.upstream import Attempt
+from engine.upstream import Attempt, RequestHead
 
 _QUERY = re.compile(rb"[\x21\x22\x24-\x7e]*")
 _CREDENTIAL = re.compile(r"[\x21-\x7e]{1,4096}")
 
 
 class Outbound:
-    """Prepares attempts. `is_named`: the caller named the model, so it may have to be rewritten.
+    """Prepares attempts at `target`, by `provider`, which is one of the forms of its provider.
 
-    `provider` is the form of the target's provider that serves the request, `sign` how its
-    attempts are signed once `attempt` has made one.
+    `sign` is how its attempts are signed once `attempt` has made one.
     """
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        target: Target,
-        scope: Mapping[str, Any],
-        *,
-        is_named: bool,
-        provider: Provider | None = None,
-    ) -> None:
+    def __init__(self, head: CallerHead, target: Target, provider: Provider) -> None:
         self.target = target
-        self.provider = target.provider if provider is None else provider
+        self.provider = provider
         self.sign: Sign | None = None
-        self._endpoint = endpoint
-        self._scope = scope
-        self._is_named = is_named
-        self._received: Pairs = scope["headers"]
-        self._fields = dict(self._received)
-        self._upstream = self._configured()
-        self.timeouts: Timeouts = self._upstream.timeouts
-
-    def _configured(self) -> Upstream:
-        """The upstream, if everything its URL needs is set."""
-        upstream = self.provider.upstreams[self._endpoint.name]
+        self._head = head
+        upstream = provider.upstreams[head.endpoint.name]
         if upstream is None:
             raise self._not_configured()
-        return upstream
+        self._upstream = upstream
+        self.timeouts: Timeouts = upstream.timeouts
 
     def attempt(self, inbound: Inbound) -> Attempt:
         """The request to send.
@@ -68,13 +49,40 @@ class Outbound:
         Raises:
             GatewayError: `provider_key_missing`, or something of the caller's cannot be sent.
         """
-        provider = self.provider
+        request = self._head.requests.get(self.provider.name)
+        if request is None:
+            request = self._request(inbound)
+        upload = self._upload(inbound)
+        if self.sign is not None and SIGNERS[self.sign.signer].whole_body and inbound.is_form:
+            words = (
+                f"provider `{self.provider.name}` needs a signature over the whole body; send JSON"
+            )
+            raise GatewayError("unsupported_media_type", words)
+        return Attempt(request, upload.body, upload.length, self.timeouts.connect)
+
+    def _is_lasting(self, own: tuple[Header, ...]) -> bool:
+        """Whether nothing but the caller's head decides what the head of this request is."""
+        provider, path = self.provider, self._upstream.path
+        return (
+            provider is self.target.provider
+            and not provider.accounts
+            and provider.choices is None
+            and not provider.caller_credentials.body
+            and self.sign is None
+            and isinstance(path, bytes)
+            and self._upstream.stream_path is None
+            and all(isinstance(header.value, bytes) for header in own)
+        )
+
+    def _request(self, inbound: Inbound) -> RequestHead:
+        """The head of the request."""
+        provider, received = self.provider, self._head
         brought = self._caller_credentials(inbound)
         if not brought and provider.missing:
             raise self._not_configured()
         own = provider.caller_headers if brought else provider.headers
         own = self._rendered(own, brought)
-        forwarded = request_headers(self._received, provider)
+        forwarded = request_headers(received.headers, provider)
         if provider.default_headers:
             forwarded = with_defaults(forwarded, provider.default_headers)
         if provider.sign is not None or provider.caller_sign is not None:
@@ -82,37 +90,34 @@ class Outbound:
         context = partial(self._context, brought, forwarded)
         try:
             path = self._path(context, inbound)
-            headers = upstream_headers(forwarded, self._fields, own, context)
+            headers = upstream_headers(forwarded, received.fields, own, context)
         except UnusableValueError as error:
             code = "invalid_request" if isinstance(self._upstream.path, bytes) else "invalid_model"
             raise GatewayError(code, f"the request cannot be sent upstream: {error}") from None
-        brought_fields: Set[str] = provider.caller_credentials.body.keys()
+        request = RequestHead(
+            received.endpoint.method, self._upstream.origin, path + self._query(), headers
+        )
+        if self._is_lasting(own):
+            received.requests[provider.name] = request
+        return request
+
+    def _upload(self, inbound: Inbound) -> Upload:
+        """The body, with what this provider wants changed in it."""
+        provider, edits = self.provider, self._upstream.edits
+        fields: Set[str] = provider.caller_credentials.body.keys()
         if self.target.provider.choices is not None:
-            brought_fields |= self.target.provider.choices.body.keys()
+            fields |= self.target.provider.choices.body.keys()
         changes: dict[str, str | None] = {}
-        for name in brought_fields:
+        for name in fields:
             if inbound.text(name) is not None:
                 changes[name] = None
-        edits = self._upstream.edits
         if (
-            self._is_named
-            and self.target.sent_model != self.target.model
+            self.target.sent_model != self.target.model
             and not (edits is not None and ("model" in edits.drop or "model" in edits.set))
+            and inbound.text("model") is not None
         ):
             changes["model"] = self.target.sent_model
-        upload = inbound.upload(changes, brought_fields, edits)
-        if self.sign is not None and SIGNERS[self.sign.signer].whole_body and inbound.is_form:
-            words = f"provider `{provider.name}` needs a signature over the whole body; send JSON"
-            raise GatewayError("unsupported_media_type", words)
-        return Attempt(
-            method=self._endpoint.method,
-            origin=self._upstream.origin,
-            target=path + self._query(),
-            headers=headers,
-            body=upload.body,
-            length=upload.length,
-            connect=self.timeouts.connect,
-        )
+        return inbound.upload(changes, fields, edits)
 
     def _caller_credentials(self, inbound: Inbound) -> dict[str, str]:
         """The credentials this caller brings; all that the provider requires, or none."""
@@ -123,12 +128,12 @@ class Outbound:
             if value is not None:
                 brought[credential] = value
         for header, credential in accepted.headers.items():
-            if header not in self._fields:
+            if header not in self._head.fields:
                 continue
-            if [name for name, _ in self._received].count(header) > 1:
+            if [name for name, _ in self._head.headers].count(header) > 1:
                 words = f"the header `{header.decode()}` is sent twice"
                 raise GatewayError("invalid_request", words)
-            brought[credential] = self._fields[header].decode("latin-1")
+            brought[credential] = self._head.fields[header].decode("latin-1")
         if not brought:
             return brought
         if not all(_CREDENTIAL.fullmatch(value) for value in brought.values()):
@@ -166,7 +171,7 @@ class Outbound:
         return {
             "credentials": brought,
             "model": self.target.sent_model,
-            "endpoint": self._endpoint.name,
+            "endpoint": self._head.endpoint.name,
             "request": {
                 "headers": {name.decode("latin-1"): v.decode("latin-1") for name, v in forwarded}
             },
@@ -182,7 +187,7 @@ class Outbound:
 
     def _query(self) -> bytes:
         """The caller's query with the provider's own parameters in place of theirs."""
-        query: bytes = self._scope["query_string"]
+        query = self._head.query
         fixed = self._upstream.query
         if not query:
             return b"?" + fixed if fixed else b""

@@ -5,7 +5,7 @@ client in use end here.
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Protocol
 
@@ -49,18 +49,28 @@ class UpstreamError(Exception):
 
 
 @dataclass(slots=True, repr=False)
-class Attempt:
-    """One request to one provider, complete but for `host` and framing.
+class RequestHead:
+    """The head of a request to a provider, complete but for `host` and framing.
 
-    `body` is bytes, or pieces of `length` bytes in all (None: not known, sent chunked). `target`
-    goes on the wire as it is. `connect` is in seconds; the other deadlines are the caller's. Not
-    frozen: that costs most of making one.
+    `target` goes on the wire as it is. `text` is where a client may keep what it sends for it.
     """
 
     method: str
     origin: Origin
     target: bytes
     headers: Pairs
+    text: bytes = field(default=b"", compare=False)
+
+
+@dataclass(slots=True, repr=False)
+class Attempt:
+    """One request to one provider.
+
+    `body` is bytes, or pieces of `length` bytes in all (None: not known, sent chunked). `connect`
+    is in seconds; the other deadlines are the caller's. Not frozen: that costs most of making one.
+    """
+
+    head: RequestHead
     body: bytes | AsyncIterator[bytes]
     length: int | None
     connect: float

@@ -41,8 +41,9 @@ class _Signatures:
             own = sign.credentials
             names = own["access_key_id"], own["secret_access_key"], own.get("session_token")
             credentials = Credentials(*names)
-        url = f"{attempt.origin}{attempt.target.decode('ascii')}"
-        request = AWSRequest(method=attempt.method, url=url, data=attempt.body)
+        head = attempt.head
+        url = f"{head.origin}{head.target.decode('ascii')}"
+        request = AWSRequest(method=head.method, url=url, data=attempt.body)
         SigV4Auth(credentials, sign.settings["service"], sign.settings["region"]).add_auth(request)
         return [
             (name.lower().encode("ascii"), request.headers[name].encode("ascii"))

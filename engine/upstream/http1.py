@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import select
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import cast
 
-from engine.upstream import Attempt, Failure, UpstreamError
+from engine.upstream import Attempt, Failure, RequestHead, UpstreamError
 from engine.upstream.answer import Answer, State
 
 READ_AHEAD = 64 * 1024
@@ -29,7 +30,7 @@ class Connection(Answer, asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._loop = loop
-        self.opened = self.idle_since = loop.time()
+        self.opened = self.idle_since = monotonic()
         self._transport: asyncio.Transport
         self._is_sent = False
         self._reading_paused = False
@@ -123,7 +124,7 @@ class Connection(Answer, asyncio.Protocol):
         transport = self._transport
         is_sent = self._is_sent and not transport.get_write_buffer_size()
         if self.release() and is_sent and not transport.is_closing():
-            self.idle_since = self._loop.time()
+            self.idle_since = monotonic()
             return True
         self.abort()
         return False
@@ -207,17 +208,25 @@ def _is_readable(transport: asyncio.Transport) -> bool:
 
 
 def _head(attempt: Attempt) -> bytes:
-    """The request head. Every value was checked on its way here; a line break now is a bug."""
+    """The whole request head; all but its framing is made once."""
+    head = attempt.head
+    text = head.text
+    if not text:
+        text = head.text = _text(head)
+    if attempt.length is None:
+        return text + b"transfer-encoding: chunked\r\n\r\n"
+    return b"%bcontent-length: %d\r\n\r\n" % (text, attempt.length)
+
+
+def _text(head: RequestHead) -> bytes:
+    """The lines of `head`. Every value was checked on its way here; a line break now is a bug."""
     lines = [
-        b"%b %b HTTP/1.1" % (attempt.method.encode("ascii"), attempt.target),
-        b"host: " + attempt.origin.authority,
-        *[b"%b: %b" % pair for pair in attempt.headers],
-        b"transfer-encoding: chunked"
-        if attempt.length is None
-        else b"content-length: %d" % attempt.length,
-        b"\r\n",
+        b"%b %b HTTP/1.1" % (head.method.encode("ascii"), head.target),
+        b"host: " + head.origin.authority,
+        *[b"%b: %b" % pair for pair in head.headers],
+        b"",
     ]
-    head = b"\r\n".join(lines)
-    if not head.count(b"\n") == head.count(b"\r") == len(lines) or b"\0" in head:
+    text = b"\r\n".join(lines)
+    if not text.count(b"\n") == text.count(b"\r") == len(lines) - 1 or b"\0" in text:
         raise ValueError("a line break in a request head")
-    return head
+    return text

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from time import monotonic
 
 from engine.upstream import Attempt, Failure, Pairs, UpstreamError
 from engine.upstream.http1 import KEEPALIVE_SECONDS, Connection
@@ -47,9 +48,9 @@ class Http1Client:
 
     async def send(self, attempt: Attempt) -> Http1Reply:
         """Send `attempt` and wait for the head of the answer."""
-        pool = self._idle.get(attempt.origin.key)
+        pool = self._idle.get(attempt.head.origin.key)
         if pool is None:
-            pool = self._idle[attempt.origin.key] = []
+            pool = self._idle[attempt.head.origin.key] = []
             self._plan_sweep()
         connection = _take(pool) or await self._connect(attempt)
         try:
@@ -74,7 +75,7 @@ class Http1Client:
             self._sweep = loop.call_later(KEEPALIVE_SECONDS / 2, self._drop_stale)
 
     def _drop_stale(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         for pool in self._idle.values():
             for connection in [c for c in pool if c.is_stale(now)]:
                 pool.remove(connection)
@@ -91,15 +92,16 @@ class Http1Client:
     async def _connect(self, attempt: Attempt) -> Connection:
         """A fresh connection; nothing has been sent when this fails."""
         loop = asyncio.get_running_loop()
-        is_tls = attempt.origin.scheme == "https"
+        origin = attempt.head.origin
+        is_tls = origin.scheme == "https"
         try:
             async with asyncio.timeout(attempt.connect):
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop),
-                    attempt.origin.host,
-                    attempt.origin.port,
-                    ssl=self._context(attempt.origin.ca) if is_tls else None,
-                    server_hostname=attempt.origin.host if is_tls else None,
+                    origin.host,
+                    origin.port,
+                    ssl=self._context(origin.ca) if is_tls else None,
+                    server_hostname=origin.host if is_tls else None,
                 )
         except TimeoutError:
             raise UpstreamError(Failure.CONNECT_TIMEOUT) from None
@@ -122,7 +124,7 @@ def _trusting(ca: str | None) -> ssl.SSLContext:
 
 def _take(pool: list[Connection]) -> Connection | None:
     """The idle connection used last that can still be used."""
-    now = asyncio.get_running_loop().time()
+    now = monotonic()
     while pool:
         connection = pool.pop()
         if not connection.is_stale(now):

@@ -73,9 +73,11 @@ class HttpxClient:
     async def send(self, attempt: Attempt) -> HttpxReply:
         """Send `attempt` and wait for the head of the answer."""
         try:
-            transport = self._transports.get(attempt.origin.ca)
+            transport = self._transports.get(attempt.head.origin.ca)
             if transport is None:
-                transport = self._transports[attempt.origin.ca] = _transport(attempt.origin.ca)
+                transport = self._transports[attempt.head.origin.ca] = _transport(
+                    attempt.head.origin.ca
+                )
             response = await transport.handle_async_request(_request(attempt))
         except httpx2.TransportError as error:
             raise UpstreamError(_failure(error)) from None
@@ -111,17 +113,18 @@ def _declared_length(response: httpx2.Response) -> int | None:
 
 
 def _request(attempt: Attempt) -> httpx2.Request:
-    headers = [(b"host", attempt.origin.authority), *attempt.headers]
+    head = attempt.head
+    headers = [(b"host", head.origin.authority), *head.headers]
     if attempt.length is None:
         headers.append((b"transfer-encoding", b"chunked"))
     else:
         headers.append((b"content-length", str(attempt.length).encode("ascii")))
     return httpx2.Request(
-        attempt.method,
-        str(attempt.origin),
+        head.method,
+        str(head.origin),
         headers=headers,
         content=attempt.body,
-        extensions={"target": attempt.target, "timeout": {"connect": attempt.connect}},
+        extensions={"target": head.target, "timeout": {"connect": attempt.connect}},
     )
 
 

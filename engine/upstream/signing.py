@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib import import_module
 
 from engine.plan import Sign
-from engine.upstream import Attempt, Failure, Pairs, UpstreamError
+from engine.upstream import Attempt, Failure, Pairs, RequestHead, UpstreamError
 
 # From one try to find out who this machine is to the next, when it cannot tell.
 PAUSE_SECONDS = 5.0
@@ -32,7 +32,9 @@ class Signers:
             added = await self._signer(sign.signer)(sign, attempt)
         except Exception:  # noqa: BLE001 a library's, which may hold a secret in its text
             raise UpstreamError(Failure.SIGN_IN_FAILED) from None
-        return replace(attempt, headers=[*attempt.headers, *added])
+        head = attempt.head
+        signed = RequestHead(head.method, head.origin, head.target, [*head.headers, *added])
+        return replace(attempt, head=signed)
 
     def _signer(self, name: str) -> Signer:
         if name not in self._signers:

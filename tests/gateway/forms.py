@@ -57,7 +57,7 @@ def intake_of(pieces: Sequence[bytes]) -> Intake:
     endpoint = replace(
         next(iter(shipped_plan().endpoints[b"/v1/images/edits"].values())), max_body=1 << 30
     )
-    return Intake(Pieces(pieces).receive, endpoint, Deadline(None))
+    return Intake(Pieces(pieces).receive, endpoint, Deadline(None), None)
 
 
 def form_of(pieces: Sequence[bytes], boundary: str = BOUNDARY) -> FormBody:

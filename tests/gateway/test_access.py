@@ -26,7 +26,7 @@ def pipe() -> Iterator[tuple[int, TextIO]]:
 
 def write(log: AccessLog, count: int) -> None:
     for number in range(count):
-        log.write(Record(f"req_{number}"))
+        log.write(Record(request_id=f"req_{number}"))
 
 
 def test_records_come_out_in_order_and_whole(tmp_path: Path) -> None:
