@@ -55,23 +55,27 @@ class Intake:
             GatewayError: `request_too_large`, `bad_chunking`, or by the deadline `request_timeout`.
         """
         while not self.complete:
-            self._deadline.allow(self._idle, self._too_slow)
-            message = await self._receive()
-            if message["type"] != "http.request":
-                raise CallerGone
-            data: bytes = message.get("body", b"")
-            self.complete = not message.get("more_body", False)
-            self._account(len(data))
+            data = await self._message()
             if data:
                 return data
         return b""
 
     async def rest(self) -> bytes:
         """All that is left of the body."""
-        pieces = [await self.piece()]
+        pieces = []
         while not self.complete:
-            pieces.append(await self.piece())
+            pieces.append(await self._message())
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _message(self) -> bytes:
+        self._deadline.allow(self._idle, self._too_slow)
+        message = await self._receive()
+        if message["type"] != "http.request":
+            raise CallerGone
+        data: bytes = message.get("body", b"")
+        self.complete = not message.get("more_body", False)
+        self._account(len(data))
+        return data
 
     def _account(self, size: int) -> None:
         self.received += size

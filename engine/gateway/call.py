@@ -248,11 +248,11 @@ class Call:
         if not head.caller.may_use_model(model):
             raise GatewayError("not_allowed", "this API key may not use this model", param="model")
         target = self._target(head.endpoint, model)
-        self.record.note_target(target)
         why: Why | None
         if target.provider.is_plain and not target.rule.ways:
             why = await self._attempt(head, target, inbound, None)
         else:
+            self.record.note_target(target)
             talk = Talk(in_turn(self._plan, head, target, inbound), self._means.health)
             why = await converse(
                 talk, lambda to: self._attempt(head, to, inbound, talk), self.record

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 
 from engine.gateway.body import Message
 from engine.gateway.errors import GatewayError
@@ -43,21 +44,25 @@ def response_head(
     Beside them the length that the body is held to, and whether it is an event stream that can
     take an event of our own.
     """
-    headers = response_headers(received)
-    names = dict(headers)
+    fields = dict(received)
+    headers = response_headers(received, fields)
     own_id = request_id.encode("ascii")
     headers.append((b"x-engine-request-id", own_id))
-    if b"x-request-id" not in names:
+    if b"x-request-id" not in fields:
         headers.append((b"x-request-id", own_id))
-    media = names.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    is_stream = media == b"text/event-stream"
-    if is_stream and b"x-accel-buffering" not in names:
-        headers.append((b"x-accel-buffering", b"no"))
-    if is_stream:
-        length = None  # an error event may have to follow
+    if _is_event_stream(fields.get(b"content-type", b"")):
+        if b"x-accel-buffering" not in fields:
+            headers.append((b"x-accel-buffering", b"no"))
+        # Of no declared length, since an error event may have to follow.
+        return headers, None, b"content-encoding" not in fields
     if length is not None:
         headers.append((b"content-length", b"%d" % length))
-    return headers, length, is_stream and b"content-encoding" not in names
+    return headers, length, False
+
+
+@lru_cache(maxsize=256)
+def _is_event_stream(content_type: bytes) -> bool:
+    return content_type.partition(b";")[0].strip().lower() == b"text/event-stream"
 
 
 async def answer(send: Send, status: int, headers: Pairs, body: bytes) -> None:

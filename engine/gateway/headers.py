@@ -82,17 +82,22 @@ def upstream_headers(
     return headers + injected
 
 
-def response_headers(received: Pairs) -> Pairs:
-    """The upstream's headers as the caller gets them; names are in lower case on both sides."""
-    dropped = _connection_listed(received)
+def response_headers(received: Pairs, fields: Mapping[bytes, bytes]) -> Pairs:
+    """The upstream's headers as the caller gets them; names are in lower case on both sides.
+
+    `fields` has them by name; of several, the last.
+    """
     try:
         passed = [pair for pair in received if _COMES_DOWN[pair[0]]]
     except KeyError:
         if len(_COMES_DOWN) > _MAX_KNOWN:
             _COMES_DOWN.clear()
-        for name, _ in received:
+        for name in fields:
             _COMES_DOWN[name] = name not in _NEVER_DOWN and not name.startswith(_OWN)
         passed = [pair for pair in received if _COMES_DOWN[pair[0]]]
+    if b"connection" not in fields:
+        return passed
+    dropped = _connection_listed(received)
     return [pair for pair in passed if pair[0] not in dropped] if dropped else passed
 
 
