@@ -28,7 +28,7 @@ from engine.load import Loaded, load, stops_serving
 from engine.plan import Origin, Plan
 from engine.reload import Keeper, Problem, Snapshot, State, files_of, now_text
 from engine.supervisor import MIB, Supervisor, common_settings, memory_of
-from engine.worker import Greeter, Parent, Worker
+from engine.worker import Greeter, Parent, Worker, settle_process
 
 FLUSH_SECONDS = 1  # for what is cut at the end of draining to leave
 MOCK_CREDENTIAL = "mock-credential"
@@ -50,6 +50,7 @@ class Options:
     extra_keys: tuple[Key, ...] = ()
     is_open: bool = False
     mock: int | None = None
+    dedicated_cores: bool = False
     drain_delay: float = 5.0
     drain_timeout: int = 30
     worker_memory: int | None = None
@@ -108,6 +109,8 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
             kept alive.
     """
     _refuse_little(options.worker_memory)
+    if options.dedicated_cores and not hasattr(os, "SCHED_BATCH"):
+        raise ServeError("--dedicated-cores needs the scheduler of Linux")
     _refuse_taken(options.host, options.port)
     keeper = Keeper(
         options.directory,
@@ -203,6 +206,7 @@ def build_worker(
 ) -> Worker:
     """The ASGI application of one worker process, on what was accepted last."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    settle_process(has_cores=options.dedicated_cores)
     again = partial(prepare, options)
     accepted, state = start
     loaded, _ = again(accepted)

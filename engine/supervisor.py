@@ -31,7 +31,7 @@ from engine.reload import Keeper, Link, log, watch
 from engine.worker import CUT, UP
 
 HEADER_SECONDS = 60
-BUFFER_BYTES = 65536
+BUFFER_BYTES = 524288
 BACKLOG = 2048
 MAX_CONNECTIONS = 4096
 LOOK_SECONDS = 1  # from one look at the memory of the workers to the next

@@ -6,6 +6,7 @@ connections to providers are closed.
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -29,6 +30,7 @@ ORPHAN_SECONDS = 1.0
 YOUNG_OBJECTS = 10_000
 CUT = signal.SIGUSR1
 UP = 0  # the number of what a worker says unasked: that it listens
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,3 +181,18 @@ def _settle_garbage() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+
+
+def settle_process(*, has_cores: bool) -> None:
+    """Ask the kernel and the allocator for what suits a worker, before the server starts threads.
+
+    The server's thread and Python's wake each other several times a request. On cores of its own
+    (`has_cores`) the one that is woken lets the other finish (sched(7), SCHED_BATCH).
+    """
+    if has_cores:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    # Body after body of some MiB goes through: glibc would fetch the pages of each anew.
+    with contextlib.suppress(AttributeError):  # another libc
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_TRIM_THRESHOLD, 16 << 20)
+        mallopt(M_MMAP_THRESHOLD, 8 << 20)

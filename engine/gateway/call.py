@@ -6,7 +6,7 @@ engine's own errors, or a caller who left.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
@@ -379,9 +379,9 @@ class Call:
         await self._send({"type": "http.response.body", "body": piece, "more_body": False})
         self.record.outcome = "ok"
 
-    async def _send_piece(self, piece: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+    def _send_piece(self, piece: bytes) -> Awaitable[None]:
         self.record.bytes_out += len(piece)
+        return self._send({"type": "http.response.body", "body": piece, "more_body": True})
 
     # -- how a request ends badly ----------------------------------------------------------------
 
