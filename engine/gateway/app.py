@@ -8,10 +8,11 @@ from time import monotonic
 from engine.gateway.access import AccessLog
 from engine.gateway.accounts import Forms
 from engine.gateway.body import Receive
-from engine.gateway.call import Call, Means
+from engine.gateway.call import Call
 from engine.gateway.framing import Send, answer
 from engine.gateway.head import Heads, Scope
 from engine.gateway.health import Health
+from engine.gateway.means import Means
 from engine.plan import Plan, Provider
 from engine.upstream import Client
 from engine.upstream.limiter import Limiter

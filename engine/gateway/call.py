@@ -6,14 +6,12 @@ engine's own errors, or a caller who left.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable
 from functools import partial
 from time import monotonic
 from typing import Any
 
 from engine.gateway.access import Record, new_id
-from engine.gateway.accounts import Forms
 from engine.gateway.auth import authenticate
 from engine.gateway.body import CallerGone, Intake, Receive
 from engine.gateway.deadline import Deadline
@@ -21,19 +19,16 @@ from engine.gateway.errors import GatewayError, error_body, error_event, error_h
 from engine.gateway.exchange import Why, error_of
 from engine.gateway.failover import Talk, converse, in_turn
 from engine.gateway.framing import Send, answer, check_framing, id_headers, response_head
-from engine.gateway.head import CallerHead, Heads, Scope
+from engine.gateway.head import CallerHead, Scope
 from engine.gateway.headers import Pairs
-from engine.gateway.health import Health
 from engine.gateway.inbound import Inbound, body_kind, model_of, read_inbound
 from engine.gateway.listing import render_listing, shape_of
-from engine.gateway.match import Target, find_endpoint, find_target
+from engine.gateway.match import Target, find_endpoint
+from engine.gateway.means import Means
 from engine.gateway.outbound import Outbound
-from engine.plan import Dialect, Endpoint, Plan
-from engine.upstream import Attempt, Client, Failure, Reply, UpstreamError
-from engine.upstream.limiter import Limiter
-from engine.upstream.signing import Signers
+from engine.plan import Dialect, Endpoint
+from engine.upstream import Attempt, Failure, Reply, UpstreamError
 
-MAX_TARGETS = 4096
 SHORT = 0.05  # seconds; a request that takes longer is watched for its caller leaving
 
 _FIRST_BYTE, _IDLE, _TOTAL = (
@@ -44,20 +39,6 @@ _FIRST_BYTE, _IDLE, _TOTAL = (
 
 class CallerStalled(Exception):  # noqa: N818 an event, not an error
     """The caller does not read its answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What every Call of one Gateway works with."""
-
-    plan: Plan
-    clients: Mapping[str, Client]
-    limiters: dict[str, Limiter]
-    health: dict[str, Health]
-    forms: Forms
-    signers: Signers
-    heads: Heads
-    targets: dict[tuple[str, str], Target] = field(default_factory=dict)
 
 
 class Call:
@@ -247,7 +228,7 @@ class Call:
         self.record.model = model
         if not head.caller.may_use_model(model):
             raise GatewayError("not_allowed", "this API key may not use this model", param="model")
-        target = self._target(head.endpoint, model)
+        target = self._means.target(head.endpoint, model)
         why: Why | None
         if target.provider.is_plain and not target.rule.ways:
             why = await self._attempt(head, target, inbound, None)
@@ -260,17 +241,6 @@ class Call:
         if why is not None:
             self.record.outcome = why.outcome if isinstance(why, Failure) else "unavailable"
             raise error_of(why, self.record.provider or "")
-
-    def _target(self, endpoint: Endpoint, model: str) -> Target:
-        """Where `model` goes; remembered, since callers ask for the same few."""
-        known = self._means.targets
-        target = known.get((endpoint.name, model))
-        if target is None:
-            target = find_target(self._plan, endpoint, model)
-            if len(known) >= MAX_TARGETS:
-                known.clear()
-            known[endpoint.name, model] = target
-        return target
 
     def _outbound(self, head: CallerHead, target: Target, inbound: Inbound) -> Outbound:
         """What goes to `target`, by the account and the picks of this caller."""

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from engine.plan import Origin, Sign
-from engine.upstream import Attempt, Pairs
+from engine.upstream import Attempt, Pairs, RequestHead
 from engine.upstream.aws_sigv4 import make_signer
 from tests.recorder import Arrival, Recorder, Reply, as_json, recording
 from tests.servers import KEY, Server, gateway, write_keys
@@ -180,7 +180,8 @@ def test_credentials_that_are_about_to_expire_are_renewed(
 
     async def signed() -> list[Pairs]:
         sign = make_signer(pause=0)
-        attempt = Attempt("POST", Origin("http", "h", 80), b"/", [], b"", 0, 1)
+        head = RequestHead("POST", Origin("http", "h", 80), b"/", [])
+        attempt = Attempt(head, b"", 0, 1)
         by = Sign("aws_sigv4", {"service": "s", "region": "r"}, {}, by_machine=True)
         return [await sign(by, attempt) for _ in range(3)]
 

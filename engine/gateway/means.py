@@ -1,0 +1,44 @@
+"""What every request of one Gateway works with, and what they remember for each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from engine.gateway.accounts import Forms
+from engine.gateway.head import Heads
+from engine.gateway.health import Health
+from engine.gateway.match import Target, find_target
+from engine.plan import Endpoint, Plan
+from engine.upstream import Client
+from engine.upstream.limiter import Limiter
+from engine.upstream.signing import Signers
+
+MAX_TARGETS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """The Plan and what belongs to it in one worker; `limiters` and `health` are by provider."""
+
+    plan: Plan
+    clients: Mapping[str, Client]
+    limiters: dict[str, Limiter]
+    health: dict[str, Health]
+    forms: Forms
+    signers: Signers
+    heads: Heads
+    targets: dict[tuple[str, str], Target] = field(default_factory=dict)
+
+    def target(self, endpoint: Endpoint, model: str) -> Target:
+        """Where `model` goes; remembered, since callers ask for the same few.
+
+        Raises:
+            GatewayError: as `find_target`.
+        """
+        known = self.targets
+        target = known.get((endpoint.name, model))
+        if target is None:
+            target = find_target(self.plan, endpoint, model)
+            if len(known) >= MAX_TARGETS:
+                known.clear()
+            known[endpoint.name, model] = target
+        return target
