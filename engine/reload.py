@@ -32,6 +32,7 @@ from engine.load import FILES, Loaded
 POLL_MS = 1000
 SETTLE_MS = 200
 PREPARE_SECONDS = 10.0
+REPEAT_SECONDS = 3.0
 SHOWN = 10
 
 
@@ -145,6 +146,7 @@ class Keeper:
     other_files: tuple[str, ...] = ()
     links: dict[int, Link] = field(default_factory=dict)
     _number: int = 0
+    _told: tuple[str, float] = ("", 0.0)
 
     def reload(self) -> bool:
         """Take what is on disk, in every worker or in none; whether to try again at once."""
@@ -191,7 +193,11 @@ class Keeper:
         self.state = State(self.state.loaded, refusal)
         self._tell("note", self.state)
         words = [problem.words for problem in shown] + ([f"and {more} more"] if more > 0 else [])
-        log("\n  ".join(["reload refused; what ran before goes on running", *words]))
+        text = "\n  ".join(["reload refused; what ran before goes on running", *words])
+        before, at = self._told
+        self._told = text, time.monotonic()
+        if text != before or self._told[1] - at > REPEAT_SECONDS:
+            log(text)  # files that are watched from now on are looked at a second time
 
     def _tell(self, word: str, state: State) -> None:
         for link in self.links.values():

@@ -196,7 +196,29 @@ def test_a_changed_authority_is_taken_and_a_broken_one_is_not(tmp_path: Path) ->
             assert until(server, TAKEN)
             file.write_bytes(CERT.read_bytes()[:200])
             assert refused(server) == [f"providers.yaml:3:{entry.index('certs') + 12} E406"]
+            assert server.text.count("reload refused") == 1
             (pid,) = server.worker_pids()
             os.kill(pid, signal.SIGKILL)
             assert until(server, TAKEN)
             assert server.worker_pids() != [pid]
+
+
+def test_an_authority_that_comes_after_the_configuration_that_names_it_is_taken(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "config"
+    config.mkdir()
+    routes = LED[: LED.index("  - {prefix: another")]
+    entry = 'version: 1\nproviders:\n  its_own: {base_url: "https://localhost:PORT", endpoints: {talk: /talk}}\n'
+    with upstream("cert.pem", "key.pem") as port:
+        text = entry.replace("PORT", str(port))
+        write(config, routes, text)
+        with gateway(config, tmp_path / "log") as server:
+            assert outcome(server, "its-own") == REFUSED
+            named = text.replace("endpoints", "tls: {ca: ca.pem}, endpoints")
+            (config / "providers.yaml").write_text(named)
+            assert refused(server)[0].endswith("E406")
+            time.sleep(1)  # a second look at the files, at which nothing is told again
+            assert server.text.count("reload refused") == 1
+            (config / "ca.pem").write_bytes(CERT.read_bytes())
+            assert until(server, TAKEN)
