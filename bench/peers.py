@@ -341,12 +341,19 @@ def _litellm(port: int, _: Setting) -> list[str]:
     return [program, "--config", file, "--host", "127.0.0.1", "--port", str(port)]
 
 
+# The least versions that its package asks for: with later ones it answers 500 to everything.
+PORTKEY = {
+    "dependencies": {"@portkey-ai/gateway": "*"},
+    "overrides": {"@hono/node-server": "1.3.3", "hono": "4.9.7"},
+}
+
+
 def _portkey_install() -> None:
     folder = FOLDER / "portkey"
     if not (folder / "node_modules").exists():
         folder.mkdir(exist_ok=True)
-        run(system("npm"), "install", "--prefix", str(folder), "--no-audit", "--no-fund",
-            "@portkey-ai/gateway")  # fmt: skip
+        write("portkey/package.json", json.dumps(PORTKEY))
+        run(system("npm"), "install", "--prefix", str(folder), "--no-audit", "--no-fund")
 
 
 def _portkey_file(name: str) -> Path:
