@@ -27,6 +27,9 @@ from typing import Any
 
 import watchfiles
 
+if sys.platform != "win32":
+    import fcntl
+
 from engine.load import FILES, Loaded
 
 POLL_MS = 1000
@@ -229,13 +232,14 @@ def watch(keeper: Keeper, changed: Callable[[], None]) -> None:
 
 
 def _watch(keeper: Keeper, changed: Callable[[], None]) -> None:
-    seen = signature(keeper)
+    seen, is_due = signature(keeper), False
     for _ in _ticks(keeper.directory):
         while (current := signature(keeper)) != seen:
-            seen = current
+            seen, is_due = current, True
             time.sleep(SETTLE_MS / 1000)
-            if signature(keeper) == seen:
-                changed()
+        if is_due and not any(_is_being_written(path) for path in _paths(keeper)):
+            is_due = False
+            changed()
 
 
 def _ticks(directory: Path) -> Iterator[object]:
@@ -258,7 +262,11 @@ def _ticks(directory: Path) -> Iterator[object]:
 
 def signature(keeper: Keeper) -> tuple[object, ...]:
     """What `stat` says of every file that the configuration is made of."""
-    return tuple(_stat(keeper.directory / name) for name in (*FILES, *keeper.other_files))
+    return tuple(_stat(path) for path in _paths(keeper))
+
+
+def _paths(keeper: Keeper) -> Iterator[Path]:
+    return (keeper.directory / name for name in (*FILES, *keeper.other_files))
 
 
 def _stat(path: Path) -> Iterable[int] | None:
@@ -267,3 +275,22 @@ def _stat(path: Path) -> Iterable[int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_dev, found.st_size, found.st_mtime_ns
+
+
+def _is_being_written(path: Path) -> bool:
+    """Whether a process has `path` open for writing, as far as the system tells.
+
+    Linux gives no read lease on such a file (fcntl(2), F_SETLEASE), and one to its owner otherwise.
+    The lease is given back at once; `SIGIO` of a writer who comes in between is ignored.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        with path.open("rb") as file:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        return True
+    except OSError:  # not our file, or a file system without leases
+        pass
+    return False

@@ -80,6 +80,10 @@ class Supervisor(Granian):  # type: ignore[misc, valid-type]
         self._drain_delay, self._drain_timeout = drain
         self._keeper = keeper
         self._links: dict[int, Link] = keeper.links if keeper else {}
+        if sys.platform == "linux":
+            signal.signal(
+                signal.SIGIO, signal.SIG_IGN
+            )  # see `reload`: somebody opens a file to write
         signal.signal(CUT, signal.SIG_IGN)  # a worker that is not ready yet has nothing to cut
 
     def _spawn_worker(self, idx: int, target: Any, callback_loader: Any) -> Any:

@@ -140,7 +140,10 @@ PLAYS: dict[str, Play] = {
     "gzip-coding": raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nxx"),
     "huge-head": raw(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 1_000_000 + b"\r\n\r\n"),
     "many-headers": raw(
-        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 10_000 + b"content-length: 2\r\n\r\n{}"
+        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 30_000 + b"content-length: 2\r\n\r\n{}"
+    ),
+    "some-headers": raw(
+        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 900 + b"content-length: 2\r\n\r\n{}"
     ),
     "endless-head": endless_headers,
     "many-early": raw(b"HTTP/1.1 102 Processing\r\n\r\n" * 2000 + OK),

@@ -262,6 +262,7 @@ FRAMING = {
     ),
     "tiny chunks": Case(request(chunked([b" "] * 1200), CHUNKED, length=None), 400, "bad_chunking"),
     "a header over two lines": Case(plain("fold", "x-a: 1\r\n 2"), 400),
+    "30,000 short headers": Case(plain("many", *(["x: y"] * 30_000)), 431),
     "nul in a header": Case(plain("nul", b"x-a: \x00"), 400),
     "no host": framed(host=None),
     "two hosts": framed("host: evil.example"),

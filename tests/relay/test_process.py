@@ -83,8 +83,8 @@ def test_no_worker_outlives_the_server(tmp_path: Path, mock: Server) -> None:
         with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
             pids = server.worker_pids()
             server.process.send_signal(number)
-            server.process.wait(timeout=10)
-            end = time.monotonic() + 10
+            server.process.wait(timeout=60)
+            end = time.monotonic() + 60  # a loaded machine is slow to notice
             while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < end:
                 time.sleep(0.05)
             assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]

@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from engine.keys import digest
 from tests.listening import listening
 from tests.servers import KEY, WAIT, Server, free_port, gateway, run_engine, unharmed, write_keys
 
@@ -167,6 +168,24 @@ def test_a_file_written_in_place_is_taken(server: Server, folder: Path, port: in
     until(everywhere(server, "in-place"))
 
 
+def test_a_file_that_is_still_being_written_is_not_taken(
+    server: Server, folder: Path, port: int
+) -> None:
+    """However long the writer pauses, and though what stands there is a whole configuration."""
+    text = PROVIDERS.replace("PORT", str(port))
+    before = server.text.count("engine: reloaded")
+    with (folder / "providers.yaml").open("w") as writer:
+        writer.write(text.replace("MARK", "half-written"))
+        writer.flush()
+        time.sleep(2.5)  # five times as long as a change takes
+        assert server.text.count("engine: reloaded") == before
+        writer.seek(0)
+        writer.truncate()
+        writer.write(text.replace("MARK", "written"))
+    until(everywhere(server, "written"))
+    assert server.text.count("engine: reloaded") == before + 1
+
+
 def test_a_running_stream_ends_on_the_plan_it_began_on(
     server: Server, folder: Path, port: int, caller: httpx2.Client, steady: Steady
 ) -> None:
@@ -177,6 +196,32 @@ def test_a_running_stream_ends_on_the_plan_it_began_on(
         until(everywhere(server, "streaming"))
         text += "".join(pieces)
     assert text == "".join(f"data: {n}\n\n" for n in range(30))
+
+
+def test_a_key_that_is_revoked_under_a_stream_opens_nothing_more(
+    server: Server, folder: Path, caller: httpx2.Client
+) -> None:
+    """Case C20: the stream that the key began goes on to its end, the next request is refused."""
+    revoked = "sk-orq-" + "5a" * 32
+    given = {"x-api-key": revoked}
+
+    def statuses() -> set[int]:
+        return {
+            httpx2.post(server.url + "/talk", json={"model": "m"}, headers=given).status_code
+            for _ in range(12)
+        }
+
+    write_keys(folder, f"{{name: leaver, sha256: {digest(revoked)}}}")
+    until(lambda: statuses() == {200})
+    with caller.stream("POST", "/talk", json={"model": "stream"}, headers=given) as answer:
+        pieces = answer.iter_text()
+        text = next(pieces)
+        write_keys(folder)
+        until(lambda: statuses() == {401})
+        text += "".join(pieces)
+    assert text == "".join(f"data: {n}\n\n" for n in range(30))
+    record = server.record(answer.headers["x-engine-request-id"])
+    assert (record["key"], record["status"], record["outcome"]) == ("leaver", 200, "ok")
 
 
 def test_connections_of_an_old_plan_are_closed(

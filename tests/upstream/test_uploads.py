@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from engine.mock.hostile import reset
 from tests.listening import listening
 from tests.servers import KEY, Server, gateway, write_keys
 
@@ -23,10 +24,14 @@ PROVIDERS = 'version: 1\nproviders:\n  strict: {base_url: "http://127.0.0.1:PORT
 
 
 class Strict:
-    """Refuses an upload after its head; `got` counts the bytes that came all the same."""
+    """Refuses an upload after its head; `got` counts the bytes that came all the same.
+
+    With `pause`, it resets the connection so many seconds later instead of reading on.
+    """
 
     def __init__(self) -> None:
         self.got = 0
+        self.pause: float | None = None
         self.begun = threading.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -34,6 +39,10 @@ class Strict:
         assert b"content-length: " in head
         self.begun.set()
         writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 5\r\n\r\nlarge")
+        if self.pause is not None:
+            await asyncio.sleep(self.pause)
+            await reset(reader, writer)
+            return
         while data := await reader.read(65536):
             self.got += len(data)
             await asyncio.sleep(0.01)
@@ -79,6 +88,19 @@ def test_an_early_answer_ends_the_upload(server: Server, strict: Strict) -> None
     answer = httpx2.post(f"{server.url}/edits", headers=headers(), content=parts(), timeout=10)
     assert (answer.status_code, answer.text) == (413, "large")
     assert strict.got < SIZE
+
+
+@pytest.mark.parametrize("pause", [0.1, 0])
+def test_an_early_answer_before_a_reset_is_passed_on(
+    server: Server, strict: Strict, pause: float
+) -> None:
+    """Case U18b. A reset that follows at once may overtake the answer on the way."""
+    strict.pause = pause
+    answer = httpx2.post(f"{server.url}/edits", headers=headers(), content=parts(), timeout=10)
+    if answer.status_code == 502 and pause == 0:
+        assert answer.headers["x-engine-error"] == "upstream_closed"
+    else:
+        assert (answer.status_code, answer.text) == (413, "large")
 
 
 def test_an_upload_reaches_the_provider_before_it_is_complete(

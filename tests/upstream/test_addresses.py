@@ -1,0 +1,76 @@
+"""A provider that moves: its name leads elsewhere while connections to the old address live."""
+
+import asyncio
+from typing import Any
+
+from engine.plan import Origin
+from engine.upstream import Attempt
+from engine.upstream.http1 import KEEPALIVE_SECONDS, MAX_AGE_SECONDS
+from engine.upstream.http1_pool import Http1Client
+
+STEP = KEEPALIVE_SECONDS * 2 / 3  # a pool that is busy never lets a connection go for its rest
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop with a resolver and a clock that tests set."""
+
+    address = "127.0.0.1"
+    ahead = 0.0
+
+    async def getaddrinfo(  # type: ignore[override]  # not all of its overloads
+        self, _host: Any, port: Any, **more: Any
+    ) -> Any:
+        return await super().getaddrinfo(self.address, port, **more)
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+
+async def told(client: Http1Client, port: int) -> str:
+    """The address that a request has reached."""
+    origin = Origin("http", "moving.test", port)
+    attempt = Attempt("GET", origin, b"/", [], b"", 0, 5.0)
+    reply = await client.send(attempt)
+    body = b""
+    while piece := await reply.read():
+        body += piece
+    await reply.close()
+    return body.decode()
+
+
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    address = writer.get_extra_info("sockname")[0].encode()
+    try:
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(
+                b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(address), address)
+            )
+    except (ConnectionError, asyncio.IncompleteReadError):
+        pass
+    finally:
+        writer.close()
+
+
+def test_a_new_address_is_taken_within_the_age_of_a_connection() -> None:
+    """Case U25, with a request every 20 seconds."""
+    loop = Loop()
+
+    async def run() -> None:
+        old = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = old.sockets[0].getsockname()[1]
+        new = await asyncio.start_server(serve, "127.0.0.2", port)
+        client = Http1Client()
+        assert await told(client, port) == "127.0.0.1"
+        loop.address = "127.0.0.2"
+        assert await told(client, port) == "127.0.0.1", "what is open is used on"
+        while loop.ahead < MAX_AGE_SECONDS:
+            assert await told(client, port) == "127.0.0.1"
+            loop.ahead += STEP
+        assert await told(client, port) == "127.0.0.2"
+        await client.close()
+        old.close()
+        new.close()
+        await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(run())
