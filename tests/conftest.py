@@ -53,9 +53,19 @@ def served(
     """The gateway on the shipped configuration, every provider played by `mock`."""
     folder = tmp_path_factory.mktemp("gateway")
     arguments = ("--mock-port", str(mock.port))
-    with gateway(ship(folder), folder / "log", *arguments, environ=canaries) as server:
+    with gateway(
+        ship(folder), folder / "log", *arguments, environ=canaries, module="tests.watched"
+    ) as server:
         yield server
         assert server.process.poll() is None, "the gateway died during the tests"
+
+
+@pytest.fixture
+def rested(served: Server) -> Iterator[Server]:
+    """`served`, whose worker must hold no more after the test than before."""
+    before = served.rest()
+    yield served
+    served.comes_to(before)
 
 
 @pytest.fixture

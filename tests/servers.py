@@ -23,6 +23,26 @@ ROOT = Path(__file__).parent.parent
 KEY = "sk-orq-" + "c0ffee00" * 8
 CANARY = "canary"
 WAIT = 5.0
+FLAT_KIB = 6 * 1024  # for what the allocators keep for the next request
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What a worker holds: requests under way, tasks of its loop, open files, memory in KiB."""
+
+    calls: int
+    tasks: int
+    files: int
+    kib: int
+
+    def is_like(self, before: "Rest") -> bool:
+        """Whether nothing has been left behind since `before`."""
+        return (
+            self.calls == 0
+            and self.tasks <= before.tasks + 2
+            and self.files <= before.files + 2
+            and self.kib <= before.kib + FLAT_KIB
+        )
 
 
 @dataclass
@@ -66,6 +86,24 @@ class Server:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return [int(child) for child in children if _is_worker(int(child))]
 
+    def rest(self) -> "Rest":
+        """What the first worker, started by `watched`, holds now."""
+        pid = self.worker_pids()[0]
+        told = self.text.count("\nheld: ")
+        os.kill(pid, signal.SIGUSR2)
+        end = time.monotonic() + WAIT
+        while (lines := self.text.split("\nheld: ")[told + 1 :]) == [] and time.monotonic() < end:
+            time.sleep(0.002)
+        words = lines[0].split()
+        return Rest(int(words[0]), int(words[2]), self.files(), rss_kib(pid))
+
+    def comes_to(self, before: "Rest", seconds: float = WAIT) -> None:
+        """Assert that the first worker soon holds no more than before, and no request."""
+        end = time.monotonic() + seconds
+        while not (now := self.rest()).is_like(before) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert now.is_like(before), f"{now}, and before {before}"
+
     def files(self) -> int:
         """Open files and sockets of the first worker."""
         return len(list(Path(f"/proc/{self.worker_pids()[0]}/fd").iterdir()))
@@ -101,10 +139,12 @@ def run_engine(*arguments: str, **environ: str) -> subprocess.CompletedProcess[s
 
 
 @contextlib.contextmanager
-def started(log: Path, ready: str, *arguments: str, environ: Mapping[str, str]) -> Iterator[Server]:
+def started(
+    log: Path, ready: str, *arguments: str, environ: Mapping[str, str], module: str = "engine"
+) -> Iterator[Server]:
     """A process of `engine` listening on a free port, killed at the end if it still runs."""
     port = free_port()
-    command = [sys.executable, "-m", "engine", *arguments, "--port", str(port)]
+    command = [sys.executable, "-m", module, *arguments, "--port", str(port)]
     env = {"PATH": os.environ["PATH"], **environ}
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=env, cwd=ROOT)
@@ -130,11 +170,15 @@ def mock_upstream(log: Path, *arguments: str) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def gateway(
-    directory: Path, log: Path, *arguments: str, environ: Mapping[str, str] | None = None
+    directory: Path,
+    log: Path,
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
+    module: str = "engine",
 ) -> Iterator[Server]:
     """The gateway on the configuration in `directory`."""
     words = ("serve", str(directory), "--drain-delay", "0", *arguments)
-    with started(log, "/readyz", *words, environ=environ or {}) as server:
+    with started(log, "/readyz", *words, environ=environ or {}, module=module) as server:
         yield server
 
 
@@ -161,9 +205,10 @@ def received(mock: Server, mock_id: str) -> dict[str, Any]:
 @contextlib.contextmanager
 def unharmed(folder: Path, log: Path, *options: str) -> Iterator[Server]:
     """A gateway that must come through whatever is done to it: the same workers, and no bug told."""
-    with gateway(folder, log, *options) as running:
+    with gateway(folder, log, *options, module="tests.watched") as running:
         pids = running.worker_pids()
         yield running
         assert running.worker_pids() == pids, "a worker died"
+        assert not [rest for rest in [running.rest()] if rest.calls], "a request never ends"
         assert "Traceback" not in running.text
         assert "internal_error" not in running.text

@@ -368,6 +368,11 @@ def same_worker(served: Server) -> Iterator[None]:
     assert talk(served.port, request(b'{"model": "gpt-after"}')).status == 200
 
 
+@pytest.fixture(autouse=True)
+def nothing_left(rested: Server) -> None:
+    """Whatever a caller sends, the worker is as it was before."""
+
+
 @pytest.fixture
 def quiet(mock: Server) -> Server:
     """The mock with nothing on record."""

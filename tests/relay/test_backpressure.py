@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.listening import listening
-from tests.servers import KEY, Server, gateway, write_keys
+from tests.servers import KEY, Server, unharmed, write_keys
 
 READERS = 4
 SIZE = 500 * 1024 * 1024
@@ -60,7 +60,7 @@ def server(tmp_path: Path, fountain: Fountain) -> Iterator[Server]:
         for name, text in CONFIG.items():
             (tmp_path / name).write_text(text.replace("PORT", str(port)))
         write_keys(tmp_path)
-        with gateway(tmp_path, tmp_path / "log") as running:
+        with unharmed(tmp_path, tmp_path / "log") as running:
             yield running
 
 

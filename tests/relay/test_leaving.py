@@ -11,6 +11,7 @@ import pytest
 from tests.servers import KEY, WAIT, Server
 
 LIMIT = 0.25
+pytestmark = pytest.mark.usefixtures("rested")
 
 
 def request(model: str, *, stream: bool) -> bytes:

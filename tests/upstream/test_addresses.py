@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from engine.plan import Origin
-from engine.upstream import Attempt
+from engine.upstream import Attempt, RequestHead
 from engine.upstream.http1 import KEEPALIVE_SECONDS, MAX_AGE_SECONDS
 from engine.upstream.http1_pool import Http1Client
 
@@ -29,7 +29,7 @@ class Loop(asyncio.SelectorEventLoop):
 async def told(client: Http1Client, port: int) -> str:
     """The address that a request has reached."""
     origin = Origin("http", "moving.test", port)
-    attempt = Attempt("GET", origin, b"/", [], b"", 0, 5.0)
+    attempt = Attempt(RequestHead("GET", origin, b"/", []), b"", 0, 5.0)
     reply = await client.send(attempt)
     body = b""
     while piece := await reply.read():

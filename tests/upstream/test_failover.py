@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from engine.keys import digest
-from tests.servers import KEY, Server, free_port, gateway, write_keys
+from tests.servers import KEY, Server, free_port, unharmed, write_keys
 from tests.upstream.hostile import Hostile
 
 ROUTES = """
@@ -72,7 +72,7 @@ def server(
     (folder / "providers.yaml").write_text(PROVIDERS.format(**ports))
     keys = [f"{{name: caller-{n}, sha256: {digest(KEY + str(n))}}}" for n in range(16)]
     write_keys(folder, *keys)
-    with gateway(folder, folder / "log") as running:
+    with unharmed(folder, folder / "log") as running:
         yield running
         assert "Traceback" not in running.text
         assert "internal_error" not in running.text

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.servers import KEY, Server, free_port, unharmed, write_keys
+from tests.servers import KEY, Rest, Server, free_port, unharmed, write_keys
 from tests.upstream.hostile import PLAYS, Hostile
 
 ROUTES = """
@@ -80,21 +80,22 @@ def server(
 
 
 @pytest.fixture(scope="module")
-def files(server: Server) -> int:
-    """What a worker holds open at rest, after its first request."""
-    httpx2.post(server.url + "/talk", json={"model": "h-ok"}, headers={"x-api-key": KEY})
-    return server.files()
+def rest(server: Server) -> Rest:
+    """What a worker holds at rest, after its first requests."""
+    for model in ("h-ok", "h-events"):
+        httpx2.post(server.url + "/talk", json={"model": model}, headers={"x-api-key": KEY})
+    return server.rest()
 
 
 @pytest.fixture
-def http(server: Server, files: int) -> Iterator[httpx2.Client]:
-    """After every fault: the next good request is answered, and no socket is left behind."""
+def http(server: Server, rest: Rest) -> Iterator[httpx2.Client]:
+    """After every fault: the next good request is answered, and nothing is left behind."""
     headers = {"x-api-key": KEY}
     with httpx2.Client(base_url=server.url, headers=headers, timeout=10) as client:
         yield client
     answer = httpx2.post(server.url + "/talk", json={"model": "h-ok"}, headers=headers)
     assert answer.status_code == 200
-    assert server.settled(files)
+    server.comes_to(rest)
 
 
 def ask(http: httpx2.Client, model: str, path: str = "/talk") -> httpx2.Response:

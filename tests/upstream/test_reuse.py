@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from tests.listening import listening
-from tests.servers import KEY, Server, gateway, write_keys
+from tests.servers import KEY, Server, unharmed, write_keys
 
 ROUTES = """
 version: 1
@@ -64,7 +64,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, mortal: Mortal) -> It
         (tmp_path / "routes.yaml").write_text(ROUTES)
         (tmp_path / "providers.yaml").write_text(text)
         write_keys(tmp_path)
-        with gateway(tmp_path, tmp_path / "log") as running:
+        with unharmed(tmp_path, tmp_path / "log") as running:
             yield running
 
 

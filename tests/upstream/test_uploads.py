@@ -10,7 +10,7 @@ import pytest
 
 from engine.mock.hostile import reset
 from tests.listening import listening
-from tests.servers import KEY, Server, gateway, write_keys
+from tests.servers import KEY, Server, unharmed, write_keys
 
 SIZE = 25 * 1024 * 1024
 ROUTES = """
@@ -60,7 +60,7 @@ def server(tmp_path: Path, strict: Strict) -> Iterator[Server]:
         (tmp_path / "routes.yaml").write_text(ROUTES)
         (tmp_path / "providers.yaml").write_text(PROVIDERS.replace("PORT", str(port)))
         write_keys(tmp_path)
-        with gateway(tmp_path, tmp_path / "log") as running:
+        with unharmed(tmp_path, tmp_path / "log") as running:
             yield running
 
 
