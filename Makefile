@@ -12,6 +12,7 @@ PORT = 8080
 ARGS =
 MINUTES = 10
 CASES = 1000000
+SECONDS = 20
 BENCH =
 MEMORY =
 
@@ -29,7 +30,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help editors serve check test conformance slips soak fuzz lint format docs hooks bench memory lock wheel sbom clean
+.PHONY: help editors serve check test conformance slips soak fuzz guided lint format docs hooks bench memory lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -39,6 +40,7 @@ help:
 	@echo "make slips    how often a finding stands on the line of a slip (20 minutes)"
 	@echo "make soak     ten minutes of mixed traffic, faults, reloads and kills, with a verdict"
 	@echo "make fuzz     a million cases for what reads input, with a report"
+	@echo "make guided   the same targets, led by coverage, for $(SECONDS) seconds each (needs a wheel of atheris)"
 	@echo "make conformance  compare what vendors' SDKs send with what arrives through the gateway (needs npm)"
 	@echo "make lint     ruff and mypy"
 	@echo "make format   let ruff format the code"
@@ -67,10 +69,18 @@ slips: $(DEV) $(PACKAGE)
 
 soak: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m pytest -q tests/serve/rolling.py
+	@$(BIN)/python -m tests.overload 10
 	@$(BIN)/python -m tests.soak $(MINUTES)
 
 fuzz: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.fuzz $(CASES)
+
+# A fuzzer that is led by coverage, in an environment of its own: atheris has wheels for few machines.
+guided: $(DEV) $(PACKAGE)
+	@test -d $(VENV)/guided || $(PYTHON) -m venv $(VENV)/guided
+	@$(VENV)/guided/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes \
+		-r requirements-dev.lock -r requirements-guided.lock
+	@$(VENV)/guided/bin/python -m tests.guided $(SECONDS)
 
 wheel: $(DEV)
 	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
@@ -119,6 +129,7 @@ lock:
 	@$(COMPILE) pyproject.toml --group build --output-file requirements.lock
 	@$(COMPILE) pyproject.toml --group dev --constraints requirements.lock --output-file requirements-dev.lock
 	@$(COMPILE) --group sbom --output-file requirements-sbom.lock
+	@$(COMPILE) --group guided --output-file requirements-guided.lock
 	@$(COMPILE) tests/conformance/requirements.in --output-file tests/conformance/requirements.lock
 
 clean:
