@@ -80,6 +80,8 @@ class Gateway:
     def _look(self) -> None:
         """Look at every request under way, and again soon if there is any."""
         now = monotonic()
+        if self._is_draining() and not self._means.parting:
+            self._means.parting.append((b"connection", b"close"))
         for call in tuple(self.calls):
             call.look(now)
         loop = asyncio.get_running_loop()

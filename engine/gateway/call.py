@@ -326,6 +326,7 @@ class Call:
         self.record.ms_first_byte = round((monotonic() - self._started_at) * 1000, 2)
         head = response_head(reply.headers, reply.length, self.record.request_id)
         headers, length, self._can_take_event = head
+        headers += self._means.parting
         # Events leave one by one, as they came; anything else may leave in fewer messages.
         is_whole = reply.is_complete and not self._can_take_event
         piece = b"" if self._can_take_event else reply.arrived()
@@ -383,6 +384,7 @@ class Call:
             (b"content-type", b"application/json"),
             *error_headers(error, self._dialect, request_id),
         ]
+        headers += [pair for pair in self._means.parting if pair not in headers]
         body = error_body(error, self._dialect, self.record.request_id)
         self.record.bytes_out = len(body)
         await answer(self._send, error.kind.status, headers, body)

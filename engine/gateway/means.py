@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from engine.gateway.accounts import Forms
 from engine.gateway.head import Heads
+from engine.gateway.headers import Pairs
 from engine.gateway.health import Health
 from engine.gateway.match import Target, find_target
 from engine.plan import Endpoint, Plan
@@ -17,7 +18,10 @@ MAX_TARGETS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """The Plan and what belongs to it in one worker; `limiters` and `health` are by provider."""
+    """The Plan and what belongs to it in one worker; `limiters` and `health` are by provider.
+
+    `parting` is what every answer says besides once the server is about to stop.
+    """
 
     plan: Plan
     clients: Mapping[str, Client]
@@ -26,6 +30,7 @@ class Means:
     forms: Forms
     signers: Signers
     heads: Heads
+    parting: Pairs = field(default_factory=list)
     targets: dict[tuple[str, str], Target] = field(default_factory=dict)
 
     def target(self, endpoint: Endpoint, model: str) -> Target:

@@ -59,6 +59,25 @@ def test_sigterm_turns_readiness_off_before_the_port_closes(tmp_path: Path, mock
         assert server.process.wait(timeout=10) == 0
 
 
+def test_answers_ask_for_a_new_connection_once_the_server_is_about_to_stop(
+    tmp_path: Path, mock: Server
+) -> None:
+    """So that no request is on its way on a kept connection when the port closes."""
+    arguments = ("--drain-delay", "2", "--mock-port", str(mock.port))
+    with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
+        headers = {"authorization": f"Bearer {KEY}"}
+        with httpx2.Client(base_url=server.url, headers=headers) as client:
+
+            def asked(model: str) -> tuple[int, str | None]:
+                answer = client.post("/v1/chat/completions", json={"model": model, "messages": []})
+                return answer.status_code, answer.headers.get("connection")
+
+            assert [asked("gpt-m"), asked("unknown")] == [(200, None), (404, None)]
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+            assert [asked("gpt-m"), asked("unknown")] == [(200, "close"), (404, "close")]
+
+
 def test_a_stream_under_way_is_finished_before_the_server_ends(
     tmp_path: Path, mock: Server
 ) -> None:
