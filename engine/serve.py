@@ -112,6 +112,8 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
     if options.dedicated_cores and not hasattr(os, "SCHED_BATCH"):
         raise ServeError("--dedicated-cores needs the scheduler of Linux")
     _refuse_taken(options.host, options.port)
+    if sys.platform == "linux":  # later Pythons would not fork, and workers inherit their ports
+        multiprocessing.set_start_method("fork", force=True)
     keeper = Keeper(
         options.directory,
         partial(prepare, options),
