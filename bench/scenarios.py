@@ -210,11 +210,14 @@ def memory(peer: Peer, _: int) -> Figures:
 
 
 def workers(peer: Peer, seconds: int) -> Figures:
-    """One and two workers, on all cores, beside the load; capacity is workers / CPU per request."""
+    """One and two workers, on all cores, beside the load, with 64 connections for each.
+
+    Capacity is workers / CPU per request.
+    """
     figures: Figures = {}
     for count in (1, 2):
         with ready(peer, Setting(workers=count, core=None)) as found:
-            cpu, rate = saturate(found, "/v1/embeddings", SMALL, 64, seconds)
+            cpu, rate = saturate(found, "/v1/embeddings", SMALL, 64 * count, seconds)
             figures |= {f"rate_{count}": rate, f"cpu_us_{count}": cpu}
     figures["capacity_ratio"] = 2 * figures["cpu_us_1"] / figures["cpu_us_2"]
     return figures

@@ -55,7 +55,8 @@ class Intake:
             GatewayError: `request_too_large`, `bad_chunking`, or by the deadline `request_timeout`.
         """
         while not self.complete:
-            data = await self._message()
+            self._deadline.allow(self._idle, self._too_slow)
+            data = self._taken(await self._receive())
             if data:
                 return data
         return b""
@@ -64,12 +65,11 @@ class Intake:
         """All that is left of the body."""
         pieces = []
         while not self.complete:
-            pieces.append(await self._message())
+            self._deadline.allow(self._idle, self._too_slow)
+            pieces.append(self._taken(await self._receive()))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    async def _message(self) -> bytes:
-        self._deadline.allow(self._idle, self._too_slow)
-        message = await self._receive()
+    def _taken(self, message: Message) -> bytes:
         if message["type"] != "http.request":
             raise CallerGone
         data: bytes = message.get("body", b"")

@@ -21,7 +21,7 @@ from engine.gateway.failover import Talk, converse, in_turn
 from engine.gateway.framing import Send, answer, check_framing, id_headers, response_head
 from engine.gateway.head import CallerHead, Scope
 from engine.gateway.headers import Pairs
-from engine.gateway.inbound import Inbound, body_kind, model_of, read_inbound
+from engine.gateway.inbound import Inbound, body_kind, form_inbound, json_inbound, model_of
 from engine.gateway.listing import render_listing, shape_of
 from engine.gateway.match import Target, find_endpoint
 from engine.gateway.means import Means
@@ -192,9 +192,13 @@ class Call:
         begun = monotonic()
         length = dict(self._scope["headers"]).get(b"content-length")
         declared = None if length is None else int(length)
-        self._intake = Intake(self._receive, head.endpoint, self._deadline, declared)
+        intake = self._intake = Intake(self._receive, head.endpoint, self._deadline, declared)
+        inbound: Inbound
         with self._deadline:
-            inbound = await read_inbound(head, self._intake, self._plan.caller_fields)
+            if head.kind == "json":
+                inbound = json_inbound(await intake.rest(), head.endpoint)
+            else:
+                inbound = await form_inbound(head, intake, self._plan.caller_fields)
         self._waited = monotonic() - begun
         return inbound
 
@@ -280,14 +284,13 @@ class Call:
     ) -> Failure | None:
         """Send, wait for the head, relay the body: each phase within its time."""
         timeouts, deadline = outbound.timeouts, self._deadline
-        now = monotonic()
         if self._called_at is None:
-            self._called_at = now
+            self._called_at = monotonic()
         failure: Failure | None = None
         is_kept = isinstance(attempt.body, bytes)
         try:
             with deadline:
-                deadline.limit(timeouts.total - (now - self._called_at), _TOTAL)
+                deadline.limit(self._called_at + timeouts.total, _TOTAL)
                 deadline.allow(timeouts.connect + timeouts.first_byte, _FIRST_BYTE)
                 if not isinstance(attempt.body, bytes):
                     attempt = attempt.with_body(self._uploading(attempt.body, outbound))

@@ -24,9 +24,9 @@ class Deadline:
         self._late: Callable[[], Exception] = TimeoutError
         self.when = NEVER
 
-    def limit(self, seconds: float, late: Callable[[], Exception]) -> None:
-        """Whatever the phases are, all of them together take at most `seconds`."""
-        self._end = (monotonic() + seconds, late)
+    def limit(self, end: float, late: Callable[[], Exception]) -> None:
+        """Whatever the phases are, the last of them ends before `end`."""
+        self._end = (end, late)
 
     def allow(self, seconds: float, late: Callable[[], Exception]) -> None:
         """Start a phase of at most `seconds`; `late` makes what is raised when it takes longer."""

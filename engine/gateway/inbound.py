@@ -151,18 +151,26 @@ class FormInbound:
         self._form.close()
 
 
-async def read_inbound(head: CallerHead, intake: Intake, caller_fields: frozenset[str]) -> Inbound:
-    """Receive a body until it can be routed.
+def json_inbound(raw: bytes, endpoint: Endpoint) -> JsonInbound:
+    """A whole JSON body.
+
+    Raises:
+        GatewayError: `invalid_json`.
+    """
+    if not raw and endpoint.method not in _BODYLESS:
+        raise GatewayError("invalid_json", "the body is empty; it must be a JSON object")
+    return JsonInbound(raw)
+
+
+async def form_inbound(
+    head: CallerHead, intake: Intake, caller_fields: frozenset[str]
+) -> FormInbound:
+    """Receive a form until it can be routed.
 
     Raises:
         CallerGone: the caller left.
-        GatewayError: the body cannot be read.
+        GatewayError: the form cannot be read.
     """
-    if head.kind == "json":
-        raw = await intake.rest()
-        if not raw and head.endpoint.method not in _BODYLESS:
-            raise GatewayError("invalid_json", "the body is empty; it must be a JSON object")
-        return JsonInbound(raw)
     boundary = find_boundary(head.fields[b"content-type"])
     form = FormBody(intake, boundary, caller_fields | {"model"}, head.endpoint.edited_fields)
     try:

@@ -14,6 +14,7 @@ import msgspec
 from engine.gateway.errors import GatewayError
 from engine.plan import BodyEdits
 
+_TEXT = msgspec.json.Decoder(str)
 _TOP_LEVEL = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NEXT_KEY = re.compile(rb'[ \t\r\n]*,?[ \t\r\n]*"([^"\\]*)"[ \t\r\n]*:[ \t\r\n]*')
@@ -55,7 +56,7 @@ class JsonBody:
             return None
         self._key_span(name)
         try:
-            return msgspec.json.decode(value, type=str)
+            return _TEXT.decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError):
             code = "invalid_model" if name == "model" else "invalid_json"
             raise GatewayError(code, f"`{name}` must be a string", param=name) from None

@@ -20,16 +20,21 @@ READ_AHEAD = 64 * 1024
 KEEPALIVE_SECONDS = 30.0
 MAX_AGE_SECONDS = 300.0  # so that a change of DNS reaches busy pools
 LONG_REST = 0.5
+MAX_IDLE = 256  # connections
 
 _IDLE, _HEAD, _SPENT = State.IDLE, State.HEAD, State.SPENT
 
 
 class Connection(Answer, asyncio.Protocol):
-    """One connection and the answer it is receiving."""
+    """One connection and the answer it is receiving: a Reply, from `exchange` to `close`.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    `pool` is where it rests between two exchanges.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pool: list["Connection"]) -> None:
         super().__init__()
         self._loop = loop
+        self._pool = pool
         self.opened = self.idle_since = monotonic()
         self._transport: asyncio.Transport
         self._is_sent = False
@@ -119,15 +124,17 @@ class Connection(Answer, asyncio.Protocol):
         self._read_on()
         return body
 
-    def finish(self) -> bool:
-        """End the exchange: whether the connection can carry another one."""
+    async def close(self) -> None:
+        """End the exchange: back to the pool if it can carry another one, else drop it."""
         transport = self._transport
         is_sent = self._is_sent and not transport.get_write_buffer_size()
-        if self.release() and is_sent and not transport.is_closing():
-            self.idle_since = monotonic()
-            return True
-        self.abort()
-        return False
+        if not (self.release() and is_sent) or transport.is_closing():
+            self.abort()
+            return
+        self.idle_since = monotonic()
+        self._pool.append(self)
+        if len(self._pool) > MAX_IDLE:
+            self._pool.pop(0).abort()
 
     def abort(self) -> None:
         """Drop the connection now; nothing that is under way can be mistaken for complete."""

@@ -5,37 +5,9 @@ import socket
 import ssl
 from time import monotonic
 
-from engine.upstream import Attempt, Failure, Pairs, UpstreamError
+from engine.upstream import Attempt, Failure, UpstreamError
 from engine.upstream.http1 import KEEPALIVE_SECONDS, Connection
 from engine.upstream.tls import trusting
-
-MAX_IDLE = 256
-
-
-class Http1Reply:
-    """An answer being read from a connection."""
-
-    def __init__(self, pool: list[Connection], connection: Connection) -> None:
-        self.status = connection.status
-        self.headers: Pairs = connection.headers
-        self.length = connection.length
-        self.arrived = connection.arrived
-        self.read = connection.read
-        self._pool = pool
-        self._connection: Connection | None = connection
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all of the body has arrived."""
-        return self._connection is None or self._connection.is_complete
-
-    async def close(self) -> None:
-        """Pool the connection, or drop it."""
-        connection, self._connection = self._connection, None
-        if connection is not None and connection.finish():
-            self._pool.append(connection)
-            if len(self._pool) > MAX_IDLE:
-                self._pool.pop(0).abort()
 
 
 class Http1Client:
@@ -46,19 +18,19 @@ class Http1Client:
         self._tls: dict[str | None, ssl.SSLContext] = {None: _trusting(None)}
         self._sweep: asyncio.TimerHandle | None = None
 
-    async def send(self, attempt: Attempt) -> Http1Reply:
+    async def send(self, attempt: Attempt) -> Connection:
         """Send `attempt` and wait for the head of the answer."""
         pool = self._idle.get(attempt.head.origin.key)
         if pool is None:
             pool = self._idle[attempt.head.origin.key] = []
             self._plan_sweep()
-        connection = _take(pool) or await self._connect(attempt)
+        connection = _take(pool) or await self._connect(attempt, pool)
         try:
             await connection.exchange(attempt)
         except BaseException:
             connection.abort()
             raise
-        return Http1Reply(pool, connection)
+        return connection
 
     async def close(self) -> None:
         """Drop every idle connection."""
@@ -89,7 +61,7 @@ class Http1Client:
             self._tls[ca] = _trusting(ca)
         return self._tls[ca]
 
-    async def _connect(self, attempt: Attempt) -> Connection:
+    async def _connect(self, attempt: Attempt, pool: list[Connection]) -> Connection:
         """A fresh connection; nothing has been sent when this fails."""
         loop = asyncio.get_running_loop()
         origin = attempt.head.origin
@@ -97,7 +69,7 @@ class Http1Client:
         try:
             async with asyncio.timeout(attempt.connect):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(loop),
+                    lambda: Connection(loop, pool),
                     origin.host,
                     origin.port,
                     ssl=self._context(origin.ca) if is_tls else None,

@@ -27,8 +27,8 @@ class Client(Http1Client):
         super().__init__()
         self.made: list[Connection] = []
 
-    async def _connect(self, attempt: Attempt) -> Connection:
-        self.made.append(await super()._connect(attempt))
+    async def _connect(self, attempt: Attempt, pool: list[Connection]) -> Connection:
+        self.made.append(await super()._connect(attempt, pool))
         return self.made[-1]
 
 
