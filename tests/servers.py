@@ -24,6 +24,7 @@ KEY = "sk-orq-" + "c0ffee00" * 8
 CANARY = "canary"
 WAIT = 5.0
 FLAT_KIB = 10 * 1024  # for what the allocators keep for the next request
+KEPT = 24  # connections to providers that may rest in a pool after a file of tests
 
 
 @dataclass(frozen=True)
@@ -209,8 +210,8 @@ def received(mock: Server, mock_id: str) -> dict[str, Any]:
 def unharmed(folder: Path, log: Path, *options: str) -> Iterator[Server]:
     """A gateway that must come through whatever is done to it.
 
-    The same workers, no request and no task more than before, no bug told; open files and memory
-    are left to tests that know what their connections keep.
+    The same workers, no request and no task more than before, no bug told; no more files than
+    its kept connections may be, and no more memory than allocators keep.
     """
     with gateway(folder, log, *options, module="tests.watched") as running:
         pids = running.worker_pids()
@@ -221,5 +222,7 @@ def unharmed(folder: Path, log: Path, *options: str) -> Iterator[Server]:
         while (left := running.rest()).is_busier(before) and time.monotonic() < end:
             time.sleep(0.02)
         assert not left.is_busier(before), f"{left}, and before {before}"
+        assert left.files <= before.files + KEPT, f"{left}, and before {before}"
+        assert left.kib <= before.kib + 2 * FLAT_KIB, f"{left}, and before {before}"
         assert "Traceback" not in running.text
         assert "internal_error" not in running.text
