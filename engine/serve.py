@@ -28,7 +28,7 @@ from engine.load import Loaded, load, stops_serving
 from engine.plan import Origin, Plan
 from engine.reload import Keeper, Problem, Snapshot, State, files_of, now_text
 from engine.supervisor import MIB, Supervisor, common_settings, memory_of
-from engine.worker import Greeter, Parent, Worker, settle_process
+from engine.worker import Greeter, Parent, Worker, keep_freed_memory
 
 FLUSH_SECONDS = 1  # for what is cut at the end of draining to leave
 MOCK_CREDENTIAL = "mock-credential"
@@ -109,8 +109,8 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
             kept alive.
     """
     _refuse_little(options.worker_memory)
-    if options.dedicated_cores and not hasattr(os, "SCHED_BATCH"):
-        raise ServeError("--dedicated-cores needs the scheduler of Linux")
+    if options.dedicated_cores:
+        _let_finish()
     _refuse_taken(options.host, options.port)
     if sys.platform == "linux":  # later Pythons would not fork, and workers inherit their ports
         multiprocessing.set_start_method("fork", force=True)
@@ -134,6 +134,20 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
     )
     greeter = Greeter(greeting, multiprocessing.Lock())
     _run(server, partial(build_worker, options, draining, greeter))
+
+
+def _let_finish() -> None:
+    """Let a thread that is woken wait until the one that runs has finished (sched(7), SCHED_BATCH).
+
+    A worker's threads wake each other several times a request; workers inherit this.
+    """
+    if not hasattr(os, "SCHED_BATCH"):
+        raise ServeError("--dedicated-cores needs the scheduler of Linux")
+    try:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    except OSError as error:
+        words = f"--dedicated-cores: the kernel refuses it here ({error.strerror}); leave it out"
+        raise ServeError(words) from None
 
 
 def serve_mock(host: str, port: int, fault: str | None) -> None:
@@ -208,7 +222,7 @@ def build_worker(
 ) -> Worker:
     """The ASGI application of one worker process, on what was accepted last."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    settle_process(has_cores=options.dedicated_cores)
+    keep_freed_memory()
     again = partial(prepare, options)
     accepted, state = start
     loaded, _ = again(accepted)

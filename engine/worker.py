@@ -183,15 +183,8 @@ def _settle_garbage() -> None:
     gc.set_threshold(YOUNG_OBJECTS, 20, 20)
 
 
-def settle_process(*, has_cores: bool) -> None:
-    """Ask the kernel and the allocator for what suits a worker, before the server starts threads.
-
-    The server's thread and Python's wake each other several times a request. On cores of its own
-    (`has_cores`) the one that is woken lets the other finish (sched(7), SCHED_BATCH).
-    """
-    if has_cores:
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    # Body after body of some MiB goes through: glibc would fetch the pages of each anew.
+def keep_freed_memory() -> None:
+    """Let glibc keep what one large body gave back: it would fetch the pages of the next anew."""
     with contextlib.suppress(AttributeError):  # another libc
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_TRIM_THRESHOLD, 16 << 20)
