@@ -29,10 +29,17 @@ def certificate_files(
         path = directory / name
         try:
             raw = unsaved[name] if name in unsaved else path.is_file() and path.read_bytes()
-            files[name] = raw or ("is empty" if raw == b"" else "is not there")
+            files[name] = raw or ("is empty" if raw == b"" else _absent(name, path))
         except OSError as error:
             files[name] = f"cannot be read: {error.strerror}"
     return files
+
+
+def _absent(name: str, path: Path) -> str:
+    """What stands where a file is looked for. No shell has read its name."""
+    if path.is_dir():
+        return "is a directory"
+    return "is not there; `~` is no home here" if name.startswith("~") else "is not there"
 
 
 def resolve(

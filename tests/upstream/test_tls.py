@@ -17,8 +17,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from engine.load import load
 from tests.listening import listening
-from tests.servers import KEY, WAIT, Server, gateway, write_keys
+from tests.servers import KEY, ROOT, WAIT, Server, gateway, write_keys
 
 CERT = Path(__file__).parent / "tls" / "cert.pem"
 ROUTES = """
@@ -222,3 +223,17 @@ def test_an_authority_that_comes_after_the_configuration_that_names_it_is_taken(
             assert server.text.count("reload refused") == 1
             (config / "ca.pem").write_bytes(CERT.read_bytes())
             assert until(server, TAKEN)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("~/ca.pem", "is not there; `~` is no home here"), (".", "is a directory")],
+)
+def test_what_stands_where_certificates_are_looked_for_is_told(
+    tmp_path: Path, name: str, words: str
+) -> None:
+    (tmp_path / "routes.yaml").write_bytes((ROOT / "engine/starter/routes.yaml").read_bytes())
+    provider = f'  p: {{base_url: "https://a.example", tls: {{ca: "{name}"}}, endpoints: {{embeddings: /embeddings}}}}\n'
+    (tmp_path / "providers.yaml").write_text(f"version: 1\nproviders:\n{provider}")
+    told = [d.message for d in load(tmp_path, {}, 0.0).diagnostics if d.code == "E406"]
+    assert told == [f"the `ca` of provider `p` {words}"]
