@@ -98,6 +98,7 @@ class Server:
         end = time.monotonic() + WAIT
         while (lines := self.text.split("\nheld: ")[told + 1 :]) == [] and time.monotonic() < end:
             time.sleep(0.002)
+        assert lines != [], f"worker {pid} did not tell what it holds: {self.text}"
         words = lines[0].split()
         return Rest(int(words[0]), int(words[2]), self.files(), rss_kib(pid))
 

@@ -8,6 +8,7 @@ import asyncio
 import gc
 import os
 import signal
+import threading
 from typing import Any
 
 from engine.cli import main
@@ -15,7 +16,15 @@ from engine.gateway.call import Call
 
 
 def tell(*_: Any) -> None:
-    """What is left after a collection; a call that has ended and is still referred to counts too."""
+    """What is left after a collection; a call that has ended and is still referred to counts too.
+
+    Asked before its loop runs (another worker may be the one that is ready), it tells later.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR2)).start()
+        return
     gc.collect()
     calls = sum(isinstance(thing, Call) for thing in gc.get_objects())
     os.write(2, b"held: %d calls, %d tasks\n" % (calls, len(asyncio.all_tasks())))
