@@ -20,6 +20,7 @@ _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NEXT_KEY = re.compile(rb'[ \t\r\n]*,?[ \t\r\n]*"([^"\\]*)"[ \t\r\n]*:[ \t\r\n]*')
 _END = re.compile(rb"[ \t\r\n]*\}[ \t\r\n]*")
 SMALL = 16 * 1024  # bytes; up to here counting is faster than walking
+LONG = 64 * 1024  # bytes of a string; more need not be read, and twice as many are not
 _COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 _COMMA_AFTER = re.compile(rb"[ \t\r\n]*,")
 _BRACKETS = (b"{", 1), (b"[", 1), (b"}", -1), (b"]", -1)
@@ -28,21 +29,30 @@ _BRACKETS = (b"{", 1), (b"[", 1), (b"}", -1), (b"]", -1)
 class JsonBody:
     """A JSON object as it came.
 
+    What it holds is read without the insides of its very long strings, unless told otherwise.
+
     Raises:
-        GatewayError: `invalid_json` when `raw` is not a UTF-8 JSON object.
+        GatewayError: `invalid_json` when `raw` is not a UTF-8 JSON object. Control characters in
+            the very long strings are for the provider to refuse.
     """
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, *, whole: bool = False) -> None:
+        read = raw if whole or len(raw) < 2 * LONG else _skimmed(raw)
         try:
             if not raw.isascii():
                 raw.decode("utf-8")
-            self._fields = _TOP_LEVEL.decode(raw)
+            try:
+                self._fields = _TOP_LEVEL.decode(read)
+            except msgspec.DecodeError:
+                read = raw  # to say where the mistake is
+                self._fields = _TOP_LEVEL.decode(read)
         except msgspec.ValidationError:
             raise GatewayError("invalid_json", "the body must be a JSON object") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             words = _reason(error)
             raise GatewayError("invalid_json", f"the body is not valid JSON: {words}") from None
         self.raw = raw
+        self._read = read
 
     def text(self, name: str) -> str | None:
         """The string in the top-level field `name`; None when there is no such field.
@@ -54,6 +64,8 @@ class JsonBody:
         value = self._fields.get(name)
         if value is None:
             return None
+        if self._read is not self.raw and bytes(value) == b'""':
+            return self._whole().text(name)
         self._key_span(name)
         try:
             return _TEXT.decode(value)
@@ -80,12 +92,12 @@ class JsonBody:
 
     def with_value(self, name: str, value: bytes) -> "JsonBody":
         """The body with another value (JSON) in field `name`, every other byte as it was."""
-        start, end = self._value_span(name)
+        start, end = self._whole()._value_span(name)
         return JsonBody(self.raw[:start] + value + self.raw[end:])
 
     def renamed(self, name: str, new: str) -> "JsonBody":
         """The body with another name for field `name`, every other byte as it was."""
-        start, end = self._key_span(name)
+        start, end = self._whole()._key_span(name)
         return JsonBody(self.raw[:start] + json.dumps(new).encode() + self.raw[end:])
 
     def added(self, name: str, value: bytes) -> "JsonBody":
@@ -97,8 +109,9 @@ class JsonBody:
 
     def without(self, name: str) -> "JsonBody":
         """The body without field `name` and one comma, every other byte as it was."""
-        start = self._key_span(name)[0]
-        end = self._value_span(name)[1]
+        whole = self._whole()
+        start = whole._key_span(name)[0]
+        end = whole._value_span(name)[1]
         after = _COMMA_AFTER.match(self.raw, end)
         if after:
             end = after.end()
@@ -106,6 +119,10 @@ class JsonBody:
             before = self.raw[:start].rstrip(b" \t\r\n")
             start = len(before) - 1 if before.endswith(b",") else start
         return JsonBody(self.raw[:start] + self.raw[end:])
+
+    def _whole(self) -> "JsonBody":
+        """The same, with every position that of the body as it came."""
+        return self if self._read is self.raw else JsonBody(self.raw, whole=True)
 
     def _refuse_variants(self, name: str) -> None:
         for key in self._fields:
@@ -121,12 +138,12 @@ class JsonBody:
         that is there twice, is looked at closely.
         """
         literal = b'"' + name.encode() + b'"'
-        if len(self.raw) > SMALL:
+        if len(self._read) > SMALL:
             walked = self._walk()
             if walked is not None:
                 return walked[name]
-        elif self.raw.count(literal) == 1 and not _may_hide_letters(self.raw):
-            start = self.raw.index(literal)
+        elif self._read.count(literal) == 1 and not _may_hide_letters(self._read):
+            start = self._read.index(literal)
             return start, start + len(literal)
         spans = self._top_level_keys(name)
         if len(spans) != 1:
@@ -140,21 +157,21 @@ class JsonBody:
         None when the keys are not simply one after the other: written twice, or with escapes.
         """
         spans = {}
-        position = self.raw.index(b"{") + 1
+        position = self._read.index(b"{") + 1
         for key, value in self._fields.items():
-            match = _NEXT_KEY.match(self.raw, position)
+            match = _NEXT_KEY.match(self._read, position)
             if match is None or match[1] != key.encode():
                 return None
             spans[key] = (match.start(1) - 1, match.end(1) + 1)
             position = match.end() + len(memoryview(value))
-        return spans if _END.fullmatch(self.raw, position) else None
+        return spans if _END.fullmatch(self._read, position) else None
 
     def _top_level_keys(self, name: str) -> list[tuple[int, int]]:
         """Every top-level key that reads as `name`: depth is counted between the candidates."""
         spans = []
         depth = position = 0
-        for match in _key_pattern(name).finditer(self.raw):
-            between = _STRING.sub(b"", self.raw[position : match.start()])
+        for match in _key_pattern(name).finditer(self._read):
+            between = _STRING.sub(b"", self._read[position : match.start()])
             depth += sum(between.count(mark) * step for mark, step in _BRACKETS)
             position = match.end()
             if depth == 1:
@@ -162,9 +179,29 @@ class JsonBody:
         return spans
 
     def _value_span(self, name: str) -> tuple[int, int]:
-        colon = _COLON.match(self.raw, self._key_span(name)[1])
+        colon = _COLON.match(self._read, self._key_span(name)[1])
         start = colon.end() if colon else 0
         return start, start + len(memoryview(self._fields[name]))
+
+
+def _skimmed(raw: bytes) -> bytes:
+    r"""`raw` without the insides of very long strings, such as images in base64.
+
+    What goes stands between two quotes that no backslash precedes, and has neither in it. Was it
+    the inside of a string, then that string is empty now. Was it not, then two strings stand side
+    by side in what is left, which is no JSON. So what is left is JSON only if `raw` is, but for
+    control characters.
+    """
+    kept = []
+    taken = position = 0
+    while (end := raw.find(b'"', position + LONG)) > 0:
+        start = raw.rfind(b'"', position, position + LONG) + 1
+        is_long = start > 1 and end - start > LONG
+        if is_long and raw.find(b"\\", start - 2, end) < 0:
+            kept.append(raw[taken:start])
+            taken = end
+        position = end
+    return b"".join((*kept, raw[taken:])) if kept else raw
 
 
 def _may_hide_letters(raw: bytes) -> bool:

@@ -1,6 +1,8 @@
 """Finding and changing top-level fields of a JSON body, against a plain reading of the same bytes."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.gateway import json_body
 from engine.gateway.errors import GatewayError
 from engine.gateway.json_body import SMALL, JsonBody, stripped
 
@@ -228,3 +231,77 @@ def test_a_walk_finds_what_a_close_look_finds(text: Text, is_large: bool) -> Non
     keys = [json.loads(member.key) for member in text.members]
     if walked is None:
         assert len(set(keys)) < len(keys) or any("\\" in member.key for member in text.members)
+
+
+@contextlib.contextmanager
+def long_from(size: int) -> Iterator[None]:
+    """Strings count as very long from this size on. No name that is routed by is as long."""
+    usual, json_body.LONG = json_body.LONG, size
+    try:
+        yield
+    finally:
+        json_body.LONG = usual
+
+
+@BOUNDED
+@given(routable(), st.data())
+def test_very_long_strings_change_nothing_but_the_time(
+    case: tuple[Text, int], data: st.DataObject
+) -> None:
+    """The same answer and the same edits, whether the insides of long strings are read or not."""
+    raw = case[0].raw
+    for _ in range(data.draw(st.integers(0, 3))):
+        place = data.draw(st.integers(0, len(raw)))
+        piece = data.draw(
+            st.sampled_from(
+                [b'"', b"\\", b"a" * 30, b" " * 30, b"1", b",", b'"":"%b",' % (b"b" * 30)]
+            )
+        )
+        raw = raw[:place] + piece + raw[place + data.draw(st.integers(0, 2)) :]
+    told = outcome(raw)
+    with long_from(data.draw(st.integers(8, 16))):
+        skimmed = outcome(raw)
+        assert skimmed == told or is_readable_but_for_controls(raw)
+        if told is not None and not told.startswith("["):
+            body, whole = JsonBody(raw), JsonBody(raw, whole=True)
+            assert body.replaced("model", "x").raw == whole.replaced("model", "x").raw
+            assert body.renamed("model", "x").raw == whole.renamed("model", "x").raw
+            assert body.without("model").raw == whole.without("model").raw
+            assert body.added("x", b"1").raw == whole.added("x", b"1").raw
+
+
+def is_readable_but_for_controls(raw: bytes) -> bool:
+    try:
+        json.loads(raw)
+    except ValueError:
+        json.loads(raw, strict=False)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("around", ['{"model":"m","a":"%s"}', '{"a":["%s"],"model":"m"}'])
+def test_the_inside_of_a_very_long_string_is_not_read(around: str) -> None:
+    raw = (around % ("A" * 3 * json_body.LONG)).encode()
+    body = JsonBody(raw)
+    assert body.text("model") == "m"
+    assert len(vars(body)["_read"]) < 100
+    assert body.raw == raw
+    assert body.replaced("model", "n").raw == raw.replace(b'"m"', b'"n"')
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        ('{"a":"%s","model":"m","model":"n"}', "[duplicate_field]"),
+        ('{"a":"%s","model":"m","Model":"n"}', "[duplicate_field]"),
+        ('{"a":"%s","model":"m"', "[invalid_json]"),
+        ('{"a":"%s" "model":"m"}', "[invalid_json]"),
+        ('{"a":"" %s "","model":"m"}', "[invalid_json]"),
+        ('{"model":"%s"}', "A" * 3 * json_body.LONG),
+        ('{"model":"m\\"%s"}', 'm"' + "A" * 3 * json_body.LONG),
+        ('{"a":"%s\\","model":"m"}', "[invalid_json]"),
+        ('{"a":"\\"%s","model":"m"}', "m"),
+    ],
+)
+def test_a_very_long_string_hides_nothing(raw: str, told: str) -> None:
+    assert outcome((raw % ("A" * 3 * json_body.LONG)).encode()) == told
