@@ -308,10 +308,6 @@ def _engine(port: int, setting: Setting) -> list[str]:
     return [*command, "--workers", str(setting.workers), "--drain-delay", "0"]
 
 
-def _dedicated(port: int, setting: Setting) -> list[str]:
-    return [*_engine(port, setting), "--dedicated-cores"]
-
-
 def _engine_version() -> str:
     return run("git", "-C", str(ROOT), "describe", "--always", "--dirty").strip()
 
@@ -380,8 +376,6 @@ PEERS: tuple[Peer, ...] = (
         headers=BEARER,
     ),
     Peer("engine", _engine_version, _engine, environ=ENGINE, headers=BEARER),
-    # The same, told that it has the cores for itself, as it has here.
-    Peer("dedicated", _engine_version, _dedicated, environ=ENGINE, headers=BEARER),
     Peer(
         "ferrogw",
         pip_version("ferrogw", "ferrogw"),

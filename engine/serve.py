@@ -50,7 +50,6 @@ class Options:
     extra_keys: tuple[Key, ...] = ()
     is_open: bool = False
     mock: int | None = None
-    dedicated_cores: bool = False
     drain_delay: float = 5.0
     drain_timeout: int = 30
     worker_memory: int | None = None
@@ -109,8 +108,6 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
             kept alive.
     """
     _refuse_little(options.worker_memory)
-    if options.dedicated_cores:
-        _let_finish()
     _refuse_taken(options.host, options.port)
     if sys.platform == "linux":  # later Pythons would not fork, and workers inherit their ports
         multiprocessing.set_start_method("fork", force=True)
@@ -134,20 +131,6 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
     )
     greeter = Greeter(greeting, multiprocessing.Lock())
     _run(server, partial(build_worker, options, draining, greeter))
-
-
-def _let_finish() -> None:
-    """Let a thread that is woken wait until the one that runs has finished (sched(7), SCHED_BATCH).
-
-    A worker's threads wake each other several times a request; workers inherit this.
-    """
-    if not hasattr(os, "SCHED_BATCH"):
-        raise ServeError("--dedicated-cores needs the scheduler of Linux")
-    try:
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    except OSError as error:
-        words = f"--dedicated-cores: the kernel refuses it here ({error.strerror}); leave it out"
-        raise ServeError(words) from None
 
 
 def serve_mock(host: str, port: int, fault: str | None) -> None:

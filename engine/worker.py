@@ -22,11 +22,12 @@ from engine.gateway.access import AccessLog
 from engine.gateway.app import Gateway
 from engine.plan import Plan
 from engine.reload import Prepare, Snapshot, State, read_folder
+from engine.turns import Turns
 from engine.upstream import Client
 from engine.upstream.http1_pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
 
-ORPHAN_SECONDS = 1.0
+LOOK_SECONDS = 1.0
 YOUNG_OBJECTS = 10_000
 CUT = signal.SIGUSR1
 UP = 0  # the number of what a worker says unasked: that it listens
@@ -91,10 +92,10 @@ class Worker:
         await send({"type": "lifespan.startup.complete"})
         up = asyncio.ensure_future(self._say_up())
         self._greeter.greet()
-        orphaned = asyncio.ensure_future(self._end_with_parent())
+        looking = asyncio.ensure_future(self._look_around())
         await receive()
         up.cancel()
-        orphaned.cancel()
+        looking.cancel()
         loop.remove_reader(self._link.fileno())
         for gateway in self._gateways:
             await gateway.close()
@@ -159,13 +160,18 @@ class Worker:
         for gateway in self._gateways:
             gateway.cut()
 
-    async def _end_with_parent(self) -> None:
-        """Stop when the parent has died: an orphan would hold the port with an old configuration."""
+    async def _look_around(self) -> None:
+        """Stop when the parent has died: an orphan would hold the port with an old configuration.
+
+        Until then, see how busy this worker is.
+        """
         parent = multiprocessing.parent_process()
         if parent is None:
             return
-        while os.getppid() == parent.pid:  # noqa: ASYNC110 nothing else tells of it
-            await asyncio.sleep(ORPHAN_SECONDS)
+        turns = Turns()
+        while os.getppid() == parent.pid:  # nothing else tells of it
+            await asyncio.sleep(LOOK_SECONDS)
+            turns.look()
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.sleep(self._parent.drain_timeout)
         self._cut()

@@ -32,7 +32,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "config/diagnostic",
         ),
     ),
-    ("worker", ("reload", "gateway/*", "upstream/*", "plan")),
+    ("worker", ("reload", "gateway/*", "turns", "upstream/*", "plan")),
     ("reload", ("load",)),
     ("load", ("compile", "machine", "config/*", "plan")),
     ("machine", ("compile_provider", "config/*", "plan", "signers")),
@@ -62,6 +62,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("suggest", ()),
     ("signers", ()),
     ("resources", ()),
+    ("turns", ()),
 )
 OWNERS = {
     "botocore": {"upstream/aws_sigv4"},

@@ -2,6 +2,8 @@
 
 python -m tests.watched serve FOLDER
 kill -USR2 WORKER               held: 0 calls, 3 tasks
+
+With BUSY in the environment a worker counts as busy from that share of a core on.
 """
 
 import asyncio
@@ -11,6 +13,7 @@ import signal
 import threading
 from typing import Any
 
+from engine import turns
 from engine.cli import main
 from engine.gateway.call import Call
 
@@ -32,4 +35,6 @@ def tell(*_: Any) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGUSR2, tell)
+    if "BUSY" in os.environ:
+        turns.BUSY = turns.CALM = float(os.environ["BUSY"])
     main()

@@ -49,9 +49,6 @@ class Size(click.ParamType[int]):
 )
 @click.option("--no-auth", is_flag=True, help="Ask callers for no key. Only on a loopback address.")
 @click.option(
-    "--dedicated-cores", is_flag=True, help="No other busy process shares the cores. Linux only."
-)
-@click.option(
     "--drain-delay",
     default=5.0,
     show_default=True,

@@ -187,10 +187,10 @@ class Connection(Answer, asyncio.Protocol):
             self._reading_paused = False
             self._transport.resume_reading()
 
-    async def _wait(self) -> None:
-        """Until something happens that a reader may want to know."""
+    def _wait(self) -> asyncio.Future[None]:
+        """Done when something has happened that a reader may want to know."""
         self._reader = self._loop.create_future()
-        await self._reader
+        return self._reader
 
     def _wake(self) -> None:
         reader, self._reader = self._reader, None

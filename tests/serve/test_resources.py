@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from engine.serve import free_port, wait_until_ready
-from tests.servers import KEY, ROOT, Server, ship, unharmed
+from tests.servers import KEY, ROOT, Server, ship
 
 BODY = {"model": "gpt-m", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -127,21 +127,3 @@ def test_an_unknown_fault_is_told() -> None:
     assert done.returncode == 2
     assert "there is no fault `x`; there are: " in done.stderr
     assert "two-lengths" in done.stderr
-
-
-@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux alone has this policy")
-@pytest.mark.parametrize("options", [(), ("--dedicated-cores",)])
-def test_threads_let_each_other_finish_on_cores_of_their_own(
-    tmp_path: Path, mock: Server, options: tuple[str, ...]
-) -> None:
-    more = ("--mock-port", str(mock.port), *options)
-    with unharmed(ship(tmp_path), tmp_path / "log", *more) as running:
-        assert ask(running.url) == 200
-        threads = [
-            int(thread.name)
-            for pid in running.worker_pids()
-            for thread in Path(f"/proc/{pid}/task").iterdir()
-        ]
-        assert len(threads) > 2
-        wanted = os.SCHED_BATCH if options else os.SCHED_OTHER
-        assert {os.sched_getscheduler(thread) for thread in threads} == {wanted}

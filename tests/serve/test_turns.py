@@ -1,0 +1,63 @@
+"""How the threads of a worker take turns: by how busy it is, and never against an operator."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ROOT, Server, gateway, ship
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "SCHED_BATCH"), reason="Linux alone has these policies"
+)
+
+SOON = 15.0  # seconds; a worker looks once a second
+PROBES = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n" * 50
+
+
+def policies(running: Server) -> set[int]:
+    threads = [
+        int(thread.name)
+        for pid in running.worker_pids()
+        for thread in Path(f"/proc/{pid}/task").iterdir()
+    ]
+    assert len(threads) > 2
+    return {os.sched_getscheduler(thread) for thread in threads}
+
+
+def test_threads_wait_for_each_other_while_their_worker_is_busy(tmp_path: Path) -> None:
+    with gateway(
+        ship(tmp_path),
+        tmp_path / "log",
+        "--mock-port",
+        "9",
+        module="tests.watched",
+        environ={"BUSY": "0.03"},
+    ) as running:
+        assert policies(running) == {os.SCHED_OTHER}
+        end = time.monotonic() + SOON
+        with socket.create_connection(("127.0.0.1", running.port), timeout=5) as caller:
+            while policies(running) != {os.SCHED_BATCH} and time.monotonic() < end:
+                caller.sendall(PROBES)
+                caller.recv(1 << 20)
+            assert policies(running) == {os.SCHED_BATCH}
+        end = time.monotonic() + SOON
+        while policies(running) != {os.SCHED_OTHER} and time.monotonic() < end:
+            time.sleep(0.05)
+        assert policies(running) == {os.SCHED_OTHER}
+
+
+def test_what_an_operator_has_chosen_stays() -> None:
+    program = """
+import os
+from engine import turns
+os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+turns.BUSY = -1
+turns.Turns().look()
+assert os.sched_getscheduler(0) == os.SCHED_IDLE
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
