@@ -271,6 +271,7 @@ SCENARIOS = (
             "rss_mib": "memory MiB",
             "start_seconds": "start s",
         },
+        rounds=2,
     ),
     Scenario(
         "answer_32k",

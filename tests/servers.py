@@ -29,12 +29,16 @@ KEPT = 24  # connections to providers that may rest in a pool after a file of te
 
 @dataclass(frozen=True)
 class Rest:
-    """What a worker holds: requests under way, tasks of its loop, open files, memory in KiB."""
+    """What a worker holds: requests under way, tasks of its loop, open files, memory in KiB.
+
+    `collected` objects were left to the garbage collector since the last look.
+    """
 
     calls: int
     tasks: int
     files: int
     kib: int
+    collected: int
 
     def is_busier(self, before: "Rest") -> bool:
         """Whether a request is under way, or more tasks than before are."""
@@ -100,7 +104,7 @@ class Server:
             time.sleep(0.002)
         assert lines != [], f"worker {pid} did not tell what it holds: {self.text}"
         words = lines[0].split()
-        return Rest(int(words[0]), int(words[2]), self.files(), rss_kib(pid))
+        return Rest(int(words[0]), int(words[2]), self.files(), rss_kib(pid), int(words[4]))
 
     def comes_to(self, before: "Rest", seconds: float = WAIT) -> None:
         """Assert that the first worker soon holds no more than before, and no request."""

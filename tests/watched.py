@@ -1,7 +1,9 @@
 """`engine`, with a signal at which a worker tells what it holds: requests under way and tasks.
 
 python -m tests.watched serve FOLDER
-kill -USR2 WORKER               held: 0 calls, 3 tasks
+kill -USR2 WORKER               held: 0 calls, 3 tasks, 0 collected
+
+The last is what only the collector could free: each of these waits for it, with all it holds.
 
 With BUSY in the environment a worker counts as busy from that share of a core on.
 """
@@ -28,9 +30,10 @@ def tell(*_: Any) -> None:
     except RuntimeError:
         threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR2)).start()
         return
-    gc.collect()
+    collected = gc.collect()
     calls = sum(isinstance(thing, Call) for thing in gc.get_objects())
-    os.write(2, b"held: %d calls, %d tasks\n" % (calls, len(asyncio.all_tasks())))
+    tasks = len(asyncio.all_tasks())
+    os.write(2, b"held: %d calls, %d tasks, %d collected\n" % (calls, tasks, collected))
 
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ class Call:
         finally:
             if self._watch is not None:
                 self._watch.cancel()
+                self._watch = None  # what cancels it holds its frame, and that this call
             if inbound is not None:
                 self.record.bytes_in = inbound.received
                 inbound.close()

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from engine.serve import free_port, wait_until_ready
-from tests.servers import KEY, ROOT, Server, ship
+from tests.servers import KEY, ROOT, Server, gateway, ship
 
 BODY = {"model": "gpt-m", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -127,3 +127,21 @@ def test_an_unknown_fault_is_told() -> None:
     assert done.returncode == 2
     assert "there is no fault `x`; there are: " in done.stderr
     assert "two-lengths" in done.stderr
+
+
+@pytest.mark.parametrize("model", ["gpt-m", "gpt-mock-slow-150", "gpt-mock-slow-150-status-500"])
+def test_a_request_leaves_nothing_to_the_garbage_collector(
+    tmp_path: Path, mock: Server, model: str
+) -> None:
+    """One that takes longer is watched for its caller, which once left a cycle for each."""
+    count = 20
+    more = ("--mock-port", str(mock.port))
+    with gateway(ship(tmp_path), tmp_path / "log", *more, module="tests.watched") as running:
+        body = {**BODY, "model": model}
+        with httpx2.Client(headers={"x-api-key": KEY}, timeout=5) as client:
+            path = running.url + "/v1/chat/completions"
+            client.post(path, json=body)
+            running.rest()
+            for _ in range(count):
+                client.post(path, json=body)
+        assert running.rest().collected < count
