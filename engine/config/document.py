@@ -14,7 +14,7 @@ import yaml
 
 from engine.config.diagnostic import Diagnostic, Fix, Position, Related, Span
 from engine.config.masking import shown_lines
-from engine.config.syntax import Repair, find_repair, odd_quote
+from engine.config.syntax import Repair, find_marker, find_repair, odd_quote
 
 Path = tuple[str | int, ...]
 Data = dict[str, "Data"] | list["Data"] | str | int | float | bool | None
@@ -338,6 +338,10 @@ _SYNTAX = {
 def _syntax_error(file: str, lines: tuple[str, ...], error: yaml.MarkedYAMLError) -> Diagnostic:
     stopped: Any = error.problem_mark or error.context_mark
     begun = error.context_mark or stopped
+    if (marker := find_marker(lines)) is not None:
+        start, end = Position(marker + 1, 1), Position(marker + 1, 8)
+        words = "a merge left both sides here; keep one and delete the three marker lines"
+        return Diagnostic("Y001", words, Span(file, start, end))
     repair = find_repair(lines, stopped.line, begun.line, _error_line)
     if repair is not None:
         return _repaired(file, repair)

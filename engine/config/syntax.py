@@ -16,6 +16,7 @@ STEP = 2
 MAX_WINDOW = 300_000  # characters
 MAX_TRIED = 2_000_000  # characters read again in all, so that a hostile file costs no time
 
+_MARKER = re.compile("(?:<{7}|>{7})(?: |$)|={7}$")
 _KEY = r"^\s*(?:- +)?[\w.$-]+"
 _CURLY = set("\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\xab\xbb")
 # A last quote that is the only one, and no apostrophe.
@@ -40,6 +41,11 @@ class Repair:
         old = lines[self.line]
         new = old[: self.start] + self.text + old[self.end :]
         return [*lines[: self.line], new, *lines[self.line + 1 :]]
+
+
+def find_marker(lines: Sequence[str]) -> int | None:
+    """The first line that version control put around two sides of a conflict."""
+    return next((i for i, line in enumerate(lines) if _MARKER.match(line)), None)
 
 
 def find_repair(
