@@ -18,10 +18,14 @@ _THREADS = Path("/proc/self/task")
 
 
 class Turns:
-    """Looks, now and then, at how much of a core this process has used since the last look."""
+    """Looks, now and then, at how much of a core this process has used since the last look.
+
+    A process that an operator has given a policy keeps it.
+    """
 
     def __init__(self) -> None:
         self._is_batch = False
+        self._is_free = hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER
         self._looked_at = time.monotonic()
         self._used = time.process_time()
 
@@ -31,17 +35,13 @@ class Turns:
         share = (used - self._used) / max(now - self._looked_at, 0.001)
         self._used, self._looked_at = used, now
         wanted = share > (CALM if self._is_batch else BUSY)
-        if wanted != self._is_batch and hasattr(os, "SCHED_BATCH"):
+        if wanted != self._is_batch and self._is_free:
             self._is_batch = wanted
             _take(os.SCHED_BATCH if wanted else os.SCHED_OTHER)
 
 
 def _take(policy: int) -> None:
-    """Give every thread that has one of the two policies the other; an operator may have set one.
-
-    A kernel or a sandbox may refuse; then all stays as it is.
-    """
-    with contextlib.suppress(OSError):
-        for thread in _THREADS.iterdir():
-            if os.sched_getscheduler(int(thread.name)) in (os.SCHED_BATCH, os.SCHED_OTHER):
-                os.sched_setscheduler(int(thread.name), policy, os.sched_param(0))
+    """Give every thread this policy; one that has just ended, or a refusing kernel, changes nothing."""
+    for thread in _THREADS.iterdir():
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(int(thread.name), policy, os.sched_param(0))

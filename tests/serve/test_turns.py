@@ -51,13 +51,15 @@ def test_threads_wait_for_each_other_while_their_worker_is_busy(tmp_path: Path) 
         assert policies(running) == {os.SCHED_OTHER}
 
 
-def test_what_an_operator_has_chosen_stays() -> None:
-    program = """
+@pytest.mark.parametrize("policy", ["SCHED_IDLE", "SCHED_BATCH"])
+def test_what_an_operator_has_chosen_stays(policy: str) -> None:
+    program = f"""
 import os
 from engine import turns
-os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-turns.BUSY = -1
-turns.Turns().look()
-assert os.sched_getscheduler(0) == os.SCHED_IDLE
+os.sched_setscheduler(0, os.{policy}, os.sched_param(0))
+looks = turns.Turns()
+for turns.BUSY, turns.CALM in ((-1, -1), (9, 9)):
+    looks.look()
+    assert os.sched_getscheduler(0) == os.{policy}
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
