@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import cast
 
 import uvloop
@@ -17,6 +18,7 @@ from bench.load import percentile
 
 _TIME = re.compile(rb'"t":(\d+)')
 CHAT = b'{"model":"sink-1","stream":true,"messages":[{"role":"user","content":"hi"}]}'
+TIMES = 4
 LONGEST = 120  # seconds for the whole of one measurement
 HOLD = b'{"model":"sink-1","stream":true,"user":"hold","messages":[]}'
 
@@ -29,12 +31,16 @@ def request(path: str, headers: dict[str, str], kind: str, body: bytes) -> bytes
 
 
 class Stream(asyncio.Protocol):
-    """One request whose answer is a stream; `delays` are those of its events in milliseconds."""
+    """`times` requests, one after the other, whose answers are streams.
 
-    def __init__(self, raw: bytes) -> None:
+    `delays` are those of all events and `arrived` when those of each answer came, in milliseconds.
+    """
+
+    def __init__(self, raw: bytes, times: int = 1) -> None:
         self.raw = raw
+        self.left_to_ask = times
         self.delays: list[float] = []
-        self.arrived: list[float] = []
+        self.arrived: list[list[float]] = []
         self.status = b""
         self.done = asyncio.get_running_loop().create_future()
         self.first = asyncio.get_running_loop().create_future()
@@ -42,6 +48,12 @@ class Stream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self.ask()
+
+    def ask(self) -> None:
+        self.left_to_ask -= 1
+        self.left, self.status = b"", b""
+        self.arrived.append([])
         self.begun = time.monotonic_ns()
         self.transport.write(self.raw)
 
@@ -50,12 +62,15 @@ class Stream(asyncio.Protocol):
         self.status = self.status or data[9:12]
         for written in _TIME.findall(self.left + data):
             self.delays.append((now - int(written)) / 1e6)
-            self.arrived.append((now - self.begun) / 1e6)
+            self.arrived[-1].append((now - self.begun) / 1e6)
         self.left = (self.left + data).rpartition(b"\n")[2][-64:]
         if self.delays and not self.first.done():
             self.first.set_result(None)
         if data.endswith(b"0\r\n\r\n"):
-            self.finish()
+            if self.left_to_ask and self.status == b"200":
+                self.ask()
+            else:
+                self.finish()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.finish()
@@ -67,22 +82,25 @@ class Stream(asyncio.Protocol):
 
 
 async def events(port: int, headers: dict[str, str], count: int) -> dict[str, float]:
-    """`count` streams, begun over one second, each to its end."""
+    """`count` streams at once, begun over one second, TIMES in a row, each to its end."""
     loop = asyncio.get_running_loop()
     raw = request("/v1/chat/completions", headers, "application/json", CHAT)
     streams: list[Stream] = []
     for _ in range(count):
-        _, stream = await loop.create_connection(lambda: Stream(raw), "127.0.0.1", port)
+        _, stream = await loop.create_connection(lambda: Stream(raw, TIMES), "127.0.0.1", port)
         streams.append(stream)
         await asyncio.sleep(1 / count)
     for stream in streams:
         await stream.done
         stream.transport.abort()
+    if any(stream.left_to_ask for stream in streams):
+        raise SystemExit("a connection closed before its last stream")
     if {stream.status for stream in streams} != {b"200"}:
         raise SystemExit(f"answers were {sorted({s.status for s in streams})}")
     delays = [delay for stream in streams for delay in stream.delays]
-    gaps = [b - a for s in streams for a, b in zip(s.arrived, s.arrived[1:], strict=False)]
-    firsts = [stream.arrived[0] for stream in streams]
+    answers = [arrived for stream in streams for arrived in stream.arrived]
+    gaps = [b - a for times in answers for a, b in pairwise(times)]
+    firsts = [times[0] for times in answers]
     return {
         "events": len(delays),
         "delay_p50": percentile(delays, 0.5),
