@@ -1,10 +1,9 @@
 """How the threads of a busy worker take turns on its cores. Linux only; elsewhere nothing happens.
 
-A worker's threads wake each other several times a request. At rest the one that is woken should
-run at once, which is the shortest way to an answer. In a worker that keeps a core busy it had
-better wait until the other has finished (sched(7), SCHED_BATCH): the two then hand over many
-requests at a time, with a third less CPU for each. A worker that shares its core with another
-busy process gets too little of it to count as busy, so it does not wait for that one.
+A worker's threads wake each other several times a request. For one caller who waits for the
+answer, the one that is woken should run at once, which is the shortest way. With several requests
+under way it had better wait until the other has finished (sched(7), SCHED_BATCH): the two then
+hand over many requests, or events of streams, at a time, with a third less CPU for each.
 """
 
 import contextlib
@@ -12,7 +11,8 @@ import os
 import time
 from pathlib import Path
 
-BUSY, CALM = 0.8, 0.5  # CPU seconds a second; the same load takes less in turns, hence the gap
+BUSY, CALM = 0.3, 0.2  # CPU seconds a second; the same load takes less in turns, hence the gap
+SEVERAL = 2  # requests under way
 
 _THREADS = Path("/proc/self/task")
 
@@ -29,12 +29,12 @@ class Turns:
         self._looked_at = time.monotonic()
         self._used = time.process_time()
 
-    def look(self) -> None:
-        """Choose how threads take turns until the next look."""
+    def look(self, calls: int) -> None:
+        """Choose how threads take turns until the next look, with `calls` under way now."""
         used, now = time.process_time(), time.monotonic()
         share = (used - self._used) / max(now - self._looked_at, 0.001)
         self._used, self._looked_at = used, now
-        wanted = share > (CALM if self._is_batch else BUSY)
+        wanted = calls >= SEVERAL and share > (CALM if self._is_batch else BUSY)
         if wanted != self._is_batch and self._is_free:
             self._is_batch = wanted
             _take(os.SCHED_BATCH if wanted else os.SCHED_OTHER)

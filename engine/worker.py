@@ -171,7 +171,7 @@ class Worker:
         turns = Turns()
         while os.getppid() == parent.pid:  # nothing else tells of it
             await asyncio.sleep(LOOK_SECONDS)
-            turns.look()
+            turns.look(sum(len(gateway.calls) for gateway in self._gateways))
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.sleep(self._parent.drain_timeout)
         self._cut()
