@@ -22,6 +22,10 @@ class CallerGone(Exception):  # noqa: N818 an event, not an error
     """The caller closed the connection. A body cut short is never taken for a whole one."""
 
 
+class CallerStalled(Exception):  # noqa: N818 an event, not an error
+    """The caller does not read its answer."""
+
+
 class Intake:
     """The body of one request, piece by piece.
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from engine.gateway.access import Record, new_id
 from engine.gateway.auth import authenticate
-from engine.gateway.body import CallerGone, Intake, Receive
+from engine.gateway.body import CallerGone, CallerStalled, Intake, Receive
 from engine.gateway.deadline import Deadline
 from engine.gateway.errors import GatewayError, error_body, error_event, error_headers
 from engine.gateway.exchange import Why, error_of
 from engine.gateway.failover import Talk, converse, in_turn
-from engine.gateway.framing import Send, answer, check_framing, id_headers, response_head
+from engine.gateway.framing import Send, answer, begun, check_framing, id_headers, response_head
 from engine.gateway.head import CallerHead, Scope
 from engine.gateway.headers import Pairs
 from engine.gateway.inbound import Inbound, body_kind, form_inbound, json_inbound, model_of
@@ -35,10 +35,6 @@ _FIRST_BYTE, _IDLE, _TOTAL = (
     partial(UpstreamError, failure)
     for failure in (Failure.FIRST_BYTE_TIMEOUT, Failure.IDLE_TIMEOUT, Failure.TOTAL_TIMEOUT)
 )
-
-
-class CallerStalled(Exception):  # noqa: N818 an event, not an error
-    """The caller does not read its answer."""
 
 
 class Call:
@@ -341,17 +337,26 @@ class Call:
         self._started = True
         if not (is_whole or self._can_take_event):  # the server holds the head of these back
             await self._send_piece(piece)
+        unsent: Awaitable[None] | None = None
+
+        def receive(piece: bytes) -> bool:
+            nonlocal unsent
+            deadline.allow(timeouts.idle, _IDLE)
+            unsent = begun(self._send_piece(piece))
+            return unsent is None
+
+        last = piece if is_whole else b""
         while not is_whole:
             deadline.allow(timeouts.idle, _IDLE)
-            piece = await reply.read()
+            is_whole = await reply.forward(receive)
             deadline.allow(timeouts.caller_idle, CallerStalled)
-            if not piece:
-                break
-            await self._send_piece(piece)
-        self.record.bytes_out += len(piece)
+            if unsent is not None:
+                await unsent
+                unsent = None
+        self.record.bytes_out += len(last)
         if length is not None and self.record.bytes_out != length:
             raise UpstreamError(Failure.TRUNCATED)
-        await self._send({"type": "http.response.body", "body": piece, "more_body": False})
+        await self._send({"type": "http.response.body", "body": last, "more_body": False})
         self.record.outcome = "ok"
 
     def _send_piece(self, piece: bytes) -> Awaitable[None]:

@@ -1,8 +1,10 @@
 """How whole messages are framed towards callers: what of theirs is refused, what is sent."""
 
 import re
-from collections.abc import Awaitable, Callable
+import types
+from collections.abc import Awaitable, Callable, Generator
 from functools import lru_cache
+from typing import Any
 
 from engine.gateway.body import Message
 from engine.gateway.errors import GatewayError
@@ -63,6 +65,21 @@ def response_head(
 @lru_cache(maxsize=256)
 def _is_event_stream(content_type: bytes) -> bool:
     return content_type.partition(b";")[0].strip().lower() == b"text/event-stream"
+
+
+def begun(sending: Awaitable[None]) -> Awaitable[None] | None:
+    """Take `sending` as far as it goes without waiting; what is left of it, or None."""
+    steps = sending.__await__()
+    for waited in steps:
+        return _rest(waited, steps)
+    return None
+
+
+@types.coroutine
+def _rest(waited: object, steps: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
+    """Wait for what an awaitable waits for that was begun elsewhere, and go on with it."""
+    yield waited
+    yield from steps
 
 
 async def answer(send: Send, status: int, headers: Pairs, body: bytes) -> None:

@@ -4,7 +4,7 @@ In goes an Attempt, out comes a Reply or one of a closed set of Failures. Except
 client in use end here.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Protocol
@@ -12,6 +12,7 @@ from typing import Protocol
 from engine.plan import Origin
 
 Pairs = list[tuple[bytes, bytes]]
+Receiver = Callable[[bytes], bool]  # takes a piece; whether it can take another at once
 
 
 class Failure(Enum):
@@ -98,8 +99,10 @@ class Reply(Protocol):
     def arrived(self) -> bytes:
         """All that has arrived of the body and was not read yet, without waiting."""
 
-    async def read(self) -> bytes:
-        """The next piece of the body as it came, undecoded; empty at its end.
+    async def forward(self, receiver: Receiver) -> bool:
+        """Hand each piece of the body as it comes, undecoded, to `receiver`.
+
+        True at the end of the body; False when `receiver` has taken a piece but no more for now.
 
         Raises:
             UpstreamError: it ended before it was complete.

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from time import monotonic
 from typing import cast
 
-from engine.upstream import Attempt, Failure, RequestHead, UpstreamError
+from engine.upstream import Attempt, Failure, Receiver, RequestHead, UpstreamError
 from engine.upstream.answer import Answer, State
 
 READ_AHEAD = 64 * 1024
@@ -22,7 +22,7 @@ MAX_AGE_SECONDS = 300.0  # so that a change of DNS reaches busy pools
 LONG_REST = 0.5
 MAX_IDLE = 256  # connections
 
-_IDLE, _HEAD, _SPENT = State.IDLE, State.HEAD, State.SPENT
+_IDLE, _HEAD, _BODY, _SPENT = State.IDLE, State.HEAD, State.BODY, State.SPENT
 
 
 class Connection(Answer, asyncio.Protocol):
@@ -41,6 +41,7 @@ class Connection(Answer, asyncio.Protocol):
         self._reading_paused = False
         self._writing_paused = False
         self._reader: asyncio.Future[None] | None = None
+        self._receiver: Receiver | None = None
         self._writer: asyncio.Future[None] | None = None
 
     # -- what the transport calls ----------------------------------------------------------------
@@ -50,8 +51,10 @@ class Connection(Answer, asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Whoever waits for the answer looks at what it is now."""
+        """Whoever takes the body gets it now; whoever waits looks at what the answer is now."""
         self.feed(data)
+        if self._receiver is not None and self._pour(self._receiver) and self.state is _BODY:
+            return
         if self.state is _SPENT:
             self._transport.abort()
         elif self.buffered > READ_AHEAD and not self._reading_paused:
@@ -100,23 +103,28 @@ class Connection(Answer, asyncio.Protocol):
         if not self.status:
             raise UpstreamError(self.failure or Failure.CLOSED)
 
-    async def read(self) -> bytes:
-        """The next piece of the body as it came; empty once it is complete.
+    async def forward(self, receiver: Receiver) -> bool:
+        """Hand on the body as it arrives, most of it without waking the task that waits here.
 
-        Reading from the upstream stops while nobody takes what has come.
+        Reading from the upstream stops while `receiver` wants no more.
 
         Raises:
             UpstreamError: it broke off.
         """
-        while not self.pieces:
+        while self._pour(receiver):
             if self.is_complete:
-                return b""
+                return True
             if self.failure is not None:
                 raise UpstreamError(self.failure)
-            await self._wait()
-        piece = self.take()
-        self._read_on()
-        return piece
+            self._read_on()
+            self._receiver = receiver
+            try:
+                await self._wait()
+            finally:
+                wants_more, self._receiver = self._receiver is not None, None
+            if not wants_more:
+                break
+        return False
 
     def arrived(self) -> bytes:
         """All that has arrived of the body and was not taken yet, without waiting."""
@@ -181,6 +189,23 @@ class Connection(Answer, asyncio.Protocol):
         if is_chunked and self.state is _HEAD:
             self._transport.write(b"0\r\n\r\n")
         self._is_sent = True
+
+    def _pour(self, receiver: Receiver) -> bool:
+        """Hand on what has come; whether `receiver` wants more.
+
+        What goes wrong there is nothing the transport should hear of.
+        """
+        try:
+            while self.pieces:
+                if not receiver(self.take()):
+                    self._receiver = None
+                    return False
+        except Exception as error:
+            if self._reader is None or self._reader.done():
+                raise
+            self._reader.set_exception(error)
+            return False
+        return True
 
     def _read_on(self) -> None:
         if self._reading_paused and self.buffered <= READ_AHEAD // 2:

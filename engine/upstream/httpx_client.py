@@ -11,7 +11,7 @@ import ssl
 
 import httpx2
 
-from engine.upstream import Attempt, Failure, Pairs, UpstreamError
+from engine.upstream import Attempt, Failure, Pairs, Receiver, UpstreamError
 from engine.upstream.tls import trusting
 
 KEEPALIVE_SECONDS = 30.0
@@ -44,15 +44,15 @@ class HttpxReply:
         """Nothing: this client says what has come only when it is asked to wait."""
         return b""
 
-    async def read(self) -> bytes:
-        """The next piece of the body, undecoded."""
+    async def forward(self, receiver: Receiver) -> bool:
+        """Hand on the body, undecoded."""
         try:
             async for piece in self._pieces:
-                if piece:
-                    return piece
+                if piece and not receiver(piece):
+                    return False
         except (httpx2.TransportError, httpx2.StreamError):
             raise UpstreamError(Failure.TRUNCATED) from None
-        return b""
+        return True
 
     async def close(self) -> None:
         """Close even while being cancelled, but never for long."""

@@ -37,11 +37,15 @@ async def told(client: Http1Client, port: int) -> str:
     origin = Origin("http", "moving.test", port)
     attempt = Attempt(RequestHead("GET", origin, b"/", []), b"", 0, 5.0)
     reply = await client.send(attempt)
-    body = b""
-    while piece := await reply.read():
-        body += piece
+    pieces: list[bytes] = []
+
+    def receive(piece: bytes) -> bool:
+        pieces.append(piece)
+        return True
+
+    assert await reply.forward(receive)
     await reply.close()
-    return body.decode()
+    return b"".join(pieces).decode()
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
