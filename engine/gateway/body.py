@@ -29,7 +29,7 @@ class CallerStalled(Exception):  # noqa: N818 an event, not an error
 class Intake:
     """The body of one request, piece by piece.
 
-    `received` counts its bytes so far; the caller has `declared` so many, or None.
+    `received` counts its bytes so far; it is framed to have `declared` of them, or None.
 
     Raises:
         GatewayError: `request_too_large`, before any of it is read.
@@ -77,12 +77,13 @@ class Intake:
         if message["type"] != "http.request":
             raise CallerGone
         data: bytes = message.get("body", b"")
-        self.complete = not message.get("more_body", False)
-        self._account(len(data))
+        self.received += len(data)
+        # The server tells the end in one more message, which a declared length need not wait for.
+        self.complete = not message.get("more_body", False) or self.received == self.declared
+        self._account()
         return data
 
-    def _account(self, size: int) -> None:
-        self.received += size
+    def _account(self) -> None:
         if self.complete and self.received <= self._limit:
             return
         self._pieces += 1
