@@ -217,7 +217,7 @@ class _Compiler:
         parts = urlsplit(root + sample)
         port = parts.port or _PORTS[parts.scheme]
         ca = self._values.ca if parts.scheme == "https" else None
-        origin = plan.Origin(parts.scheme, parts.hostname or "", port, ca)
+        origin = plan.Origin(parts.scheme, parts.hostname or "", port, ca, provider.proxy)
         served_endpoint = next((e for e in self._config.endpoints if e.name == served.name), None)
         return plan.Upstream(
             origin=origin,

@@ -76,14 +76,15 @@ class Origin:
     """What is dialled. Made from YAML only: nothing a caller sends can change it.
 
     `url` is its text, such as `https://api.example.com`, `authority` the `host` header. `ca` holds
-    the certificates that vouch for it, as PEM, in place of the system's; `key` tells connections
-    apart that must not be shared.
+    the certificates that vouch for it, as PEM, in place of the system's, `proxy` the URL of what
+    leads there; `key` tells connections apart that must not be shared.
     """
 
     scheme: str
     host: str
     port: int
     ca: str | None = field(default=None, repr=False)
+    proxy: str | None = None
     url: str = field(init=False, compare=False, repr=False)
     authority: bytes = field(init=False, compare=False, repr=False)
     key: str = field(init=False, compare=False, repr=False)
@@ -96,7 +97,8 @@ class Origin:
         object.__setattr__(self, "url", f"{self.scheme}://{authority}")
         object.__setattr__(self, "authority", authority.encode("ascii"))
         trust = "" if self.ca is None else f" {sha256(self.ca.encode()).hexdigest()}"
-        object.__setattr__(self, "key", self.url + trust)
+        way = "" if self.proxy is None else f" {self.proxy}"
+        object.__setattr__(self, "key", self.url + trust + way)
 
     def __str__(self) -> str:
         return self.url

@@ -217,6 +217,7 @@ def _provider(name: str, at: Path, data: dict[str, Any]) -> Provider:
         breaker=_breaker(data["breaker"]) if "breaker" in data else None,
         client=data.get("client", "http1"),
         ca=data.get("tls", {}).get("ca"),
+        proxy=data.get("proxy"),
     )
 
 

@@ -139,7 +139,7 @@ def _settings(effective: Effective, data: Any, path: Path, name: str) -> Iterato
         words = ", ".join(item if isinstance(item, str) else json.dumps(item) for item in data)
         yield Setting(name, words, effective.origin((*path, 0)))
     else:
-        yield Setting(name, data, effective.origin(path))
+        yield Setting(name or str(path[-1]), data, effective.origin(path))
 
 
 def timeouts_of(

@@ -209,6 +209,7 @@ class Provider:
     breaker: Breaker | None
     client: str
     ca: str | None = None
+    proxy: str | None = None
 
     def sample_variables(self) -> dict[str, str]:
         """Its variables as far as the files tell them."""

@@ -365,6 +365,13 @@ _CATALOGUE = (
         "`tls` says whose certificates count. Over plain http there are none to check: write https, or leave `tls` out.",
     ),
     Rule(
+        "X235",
+        "proxy-without-httpx",
+        _ERROR,
+        "a provider names a proxy that its client does not use",
+        "Requests would go past the proxy. Only the client `httpx` goes through one: write `client: httpx`, or leave `proxy` out.",
+    ),
+    Rule(
         "X291",
         "bad-suppression",
         _WARNING,

@@ -15,7 +15,7 @@ _PROVIDERS = "providers.yaml"
 
 def check_urls(subject: Subject) -> Iterator[Diagnostic]:
     """The findings about the URLs of providers."""
-    return (found for check in (_urls, _doubled_path) for found in check(subject))
+    return (found for check in (_urls, _unused_proxy, _doubled_path) for found in check(subject))
 
 
 def _urls(subject: Subject) -> Iterator[Diagnostic]:
@@ -38,6 +38,18 @@ def _urls(subject: Subject) -> Iterator[Diagnostic]:
                 yield subject.at(
                     code, message, _PROVIDERS, path, Place.VALUE, help="write https://"
                 )
+
+
+def _unused_proxy(subject: Subject) -> Iterator[Diagnostic]:
+    for provider in subject.config.providers:
+        if provider.proxy is not None and provider.client != "httpx":
+            message = (
+                f"provider `{provider.name}` names a proxy, and its client does not go through one"
+            )
+            at = (*provider.at, "proxy")
+            yield subject.at(
+                "X235", message, _PROVIDERS, at, help="write `client: httpx` beside it"
+            )
 
 
 def url_problem(template: Template, variables: Mapping[str, str]) -> str | None:

@@ -15,7 +15,7 @@ from engine.report.mask import masked
 
 View = dict[str, Any]
 MOST_VALUES = 5
-SECTIONS = ("retry", "breaker", "sign", "tls", "caller_credentials")
+SECTIONS = ("retry", "breaker", "sign", "tls", "proxy", "caller_credentials")
 
 
 def sections(files: Effective, provider: str, endpoint: str) -> dict[str, list[View]]:

@@ -117,6 +117,6 @@ def _retries(target: View, setting: View) -> bool:
 
 
 _SECTIONS = {
-    "retry": "retry", "breaker": "breaker", "sign": "sign", "tls": "tls", "body": "body",
+    "retry": "retry", "breaker": "breaker", "sign": "sign", "tls": "tls", "proxy": "proxy", "body": "body",
     "timeout": "timeouts", "limit": "limits",
 }  # fmt: skip

@@ -1,20 +1,24 @@
 """Attempts through httpx2's transport.
 
 The transport alone is used: no cookie jar (it would carry one caller's cookies to the next), no
-redirects, no environment proxies, no decoding. Every exception becomes a Failure by its class and
-cause; its text is dropped.
+redirects, no proxy but the one a provider names, no decoding. Every exception becomes a Failure by
+its class and cause; its text is dropped.
+
+No HTTP/2: httpcore2 does not reset the stream of a caller who left, and a model would go on.
 """
 
 import asyncio
 import socket
 import ssl
+from time import monotonic
 
 import httpx2
 
+from engine.plan import Origin
 from engine.upstream import Attempt, Failure, Pairs, Receiver, UpstreamError
+from engine.upstream.http1 import KEEPALIVE_SECONDS, MAX_AGE_SECONDS
 from engine.upstream.tls import trusting
 
-KEEPALIVE_SECONDS = 30.0
 KEEPALIVE_CONNECTIONS = 256
 CLOSE_SECONDS = 1.0
 
@@ -25,6 +29,7 @@ _BODYLESS = {204, 304}
 _UNSENT = {
     httpx2.ConnectTimeout: Failure.CONNECT_TIMEOUT,
     httpx2.ConnectError: Failure.CONNECT_FAILED,
+    httpx2.ProxyError: Failure.CONNECT_FAILED,  # it opened no tunnel
     httpx2.UnsupportedProtocol: Failure.CONNECT_FAILED,
 }
 
@@ -32,8 +37,9 @@ _UNSENT = {
 class HttpxReply:
     """An answer being read."""
 
-    def __init__(self, response: httpx2.Response) -> None:
+    def __init__(self, response: httpx2.Response, pool: "Pool") -> None:
         self._response = response
+        self._pool = pool
         self.status = response.status_code
         self.headers: Pairs = [(name.lower(), value) for name, value in response.headers.raw]
         self.length = _declared_length(response)
@@ -62,47 +68,93 @@ class HttpxReply:
     async def _close(self) -> None:
         await self._pieces.aclose()
         await self._response.aclose()
+        await self._pool.end()
+
+
+class Pool:
+    """The connections of one transport, which has no maximum age for them: it gets one as a whole."""
+
+    def __init__(self, context: ssl.SSLContext, proxy: str | None) -> None:
+        self.made = monotonic()
+        self._under_way = 0
+        self._is_retired = False
+        self._transport = httpx2.AsyncHTTPTransport(
+            trust_env=False,
+            verify=context,  # the same trust as the default client's
+            proxy=_proxy(proxy),
+            limits=httpx2.Limits(
+                max_connections=None,  # how many requests run at once is for the limiter to say
+                max_keepalive_connections=KEEPALIVE_CONNECTIONS,
+                keepalive_expiry=KEEPALIVE_SECONDS,
+            ),
+        )
+
+    async def send(self, request: httpx2.Request) -> HttpxReply:
+        """The answer to `request`; closing it ends the exchange."""
+        self._under_way += 1
+        try:
+            return HttpxReply(await self._transport.handle_async_request(request), self)
+        except BaseException:
+            await self.end()
+            raise
+
+    async def end(self) -> None:
+        """One exchange has ended."""
+        self._under_way -= 1
+        await self._close_if_done()
+
+    async def retire(self) -> None:
+        """Close once nothing is under way any more."""
+        self._is_retired = True
+        await self._close_if_done()
+
+    async def _close_if_done(self) -> None:
+        if self._is_retired and self._under_way == 0:
+            await self._transport.aclose()
 
 
 class HttpxClient:
-    """A connection pool of httpx2 for each authority; how many requests run at once is for the limiter to say."""
+    """A pool for each authority and each proxy."""
 
     def __init__(self) -> None:
-        self._transports: dict[str | None, httpx2.AsyncHTTPTransport] = {None: _transport(None)}
+        self._contexts: dict[str | None, ssl.SSLContext] = {}
+        self._pools: dict[tuple[str | None, str | None], Pool] = {}
 
     async def send(self, attempt: Attempt) -> HttpxReply:
         """Send `attempt` and wait for the head of the answer."""
+        pool = await self._pool(attempt.head.origin)
         try:
-            transport = self._transports.get(attempt.head.origin.ca)
-            if transport is None:
-                transport = self._transports[attempt.head.origin.ca] = _transport(
-                    attempt.head.origin.ca
-                )
-            response = await transport.handle_async_request(_request(attempt))
+            reply = await pool.send(_request(attempt))
         except httpx2.TransportError as error:
             raise UpstreamError(_failure(error)) from None
-        reply = HttpxReply(response)
         if not 200 <= reply.status <= 599:
             await reply.close()
             raise UpstreamError(Failure.BAD_RESPONSE)
         return reply
 
     async def close(self) -> None:
-        """Drop every connection."""
-        for transport in self._transports.values():
-            await transport.aclose()
+        """Drop every connection that is at rest; the others once they are."""
+        for pool in self._pools.values():
+            await pool.retire()
+
+    async def _pool(self, origin: Origin) -> Pool:
+        key = origin.ca, origin.proxy
+        old = self._pools.get(key)
+        if old is not None and monotonic() - old.made < MAX_AGE_SECONDS:
+            return old
+        context = self._contexts.get(origin.ca)
+        if context is None:
+            context = self._contexts[origin.ca] = trusting(origin.ca)
+        self._pools[key] = Pool(context, origin.proxy)
+        if old is not None:
+            await old.retire()
+        return self._pools[key]
 
 
-def _transport(ca: str | None) -> httpx2.AsyncHTTPTransport:
-    return httpx2.AsyncHTTPTransport(
-        trust_env=False,
-        verify=trusting(ca),  # the same trust as the default client's
-        limits=httpx2.Limits(
-            max_connections=None,
-            max_keepalive_connections=KEEPALIVE_CONNECTIONS,
-            keepalive_expiry=KEEPALIVE_SECONDS,
-        ),
-    )
+def _proxy(url: str | None) -> httpx2.Proxy | None:
+    if url is None:
+        return None
+    return httpx2.Proxy(url, ssl_context=trusting(None) if url.startswith("https:") else None)
 
 
 def _declared_length(response: httpx2.Response) -> int | None:

@@ -3,10 +3,13 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from engine.plan import Origin
-from engine.upstream import Attempt, RequestHead
+from engine.upstream import Attempt, Client, RequestHead
 from engine.upstream.http1 import MAX_AGE_SECONDS, Connection
 from engine.upstream.http1_pool import Http1Client
+from engine.upstream.httpx_client import HttpxClient
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -20,19 +23,30 @@ class Loop(asyncio.SelectorEventLoop):
         return await super().getaddrinfo(self.address, port, **more)
 
 
-class Client(Http1Client):
-    """One that knows its connections, so that they can be made older."""
+class OwnClient(Http1Client):
+    """One whose connections can be made older."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.made: list[Connection] = []
+        self._made: list[Connection] = []
 
     async def _connect(self, attempt: Attempt, pool: list[Connection]) -> Connection:
-        self.made.append(await super()._connect(attempt, pool))
-        return self.made[-1]
+        self._made.append(await super()._connect(attempt, pool))
+        return self._made[-1]
+
+    def grow_older(self, seconds: float) -> None:
+        self._made[0].opened -= seconds
 
 
-async def told(client: Http1Client, port: int) -> str:
+class LibraryClient(HttpxClient):
+    """The same, by its pools."""
+
+    def grow_older(self, seconds: float) -> None:
+        for pool in self._pools.values():
+            pool.made -= seconds
+
+
+async def told(client: Client, port: int) -> str:
     """The address that a request has reached."""
     origin = Origin("http", "moving.test", port)
     attempt = Attempt(RequestHead("GET", origin, b"/", []), b"", 0, 5.0)
@@ -61,7 +75,10 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.close()
 
 
-def test_a_new_address_is_taken_within_the_age_of_a_connection() -> None:
+@pytest.mark.parametrize("kind", [OwnClient, LibraryClient])
+def test_a_new_address_is_taken_within_the_age_of_a_connection(
+    kind: type[OwnClient | LibraryClient],
+) -> None:
     """Case U25, with a request just before, so that no connection is let go for its rest."""
     loop = Loop()
 
@@ -69,14 +86,13 @@ def test_a_new_address_is_taken_within_the_age_of_a_connection() -> None:
         old = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = old.sockets[0].getsockname()[1]
         new = await asyncio.start_server(serve, "127.0.0.2", port)
-        client = Client()
+        client = kind()
         assert await told(client, port) == "127.0.0.1"
         loop.address = "127.0.0.2"
-        client.made[0].opened -= MAX_AGE_SECONDS - 10
+        client.grow_older(MAX_AGE_SECONDS - 10)
         assert await told(client, port) == "127.0.0.1", "what is open is used on"
-        client.made[0].opened -= 10
+        client.grow_older(10)
         assert await told(client, port) == "127.0.0.2"
-        assert len(client.made) == 2
         await client.close()
         old.close()
         new.close()
