@@ -9,7 +9,6 @@ import contextlib
 import http.client
 import multiprocessing
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from engine.load import Loaded, load, stops_serving
 from engine.plan import Origin, Plan
 from engine.reload import Keeper, Problem, Snapshot, State, files_of, now_text
 from engine.supervisor import MIB, Supervisor, common_settings, memory_of
-from engine.worker import Greeter, Parent, Worker, keep_freed_memory
+from engine.worker import Greeter, Parent, Worker, hold_signals, keep_freed_memory
 
 FLUSH_SECONDS = 1  # for what is cut at the end of draining to leave
 MOCK_CREDENTIAL = "mock-credential"
@@ -204,7 +203,7 @@ def build_worker(
     link: Connection,
 ) -> Worker:
     """The ASGI application of one worker process, on what was accepted last."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    hold_signals()
     keep_freed_memory()
     again = partial(prepare, options)
     accepted, state = start

@@ -4,7 +4,7 @@ A worker that takes too much memory is replaced without losing a request:
 
     parent                      its successor, then the worker itself
     spawn                 ->    load what was accepted last, listen, say `up`
-    SIGTERM               ->    close the port, finish the requests under way, end
+    stop                  ->    close the port, finish the requests under way, end
 
 Nothing is reloaded between the two, so all workers that take requests serve the same.
 """
@@ -28,7 +28,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from engine.reload import Keeper, Link, log, watch
-from engine.worker import CUT, UP
+from engine.worker import CUT, STOP, UP
 
 HEADER_SECONDS = 60
 BUFFER_BYTES = 524288
@@ -161,7 +161,8 @@ class Supervisor(Granian):  # type: ignore[misc, valid-type]
         if not new.is_alive():
             self.interrupt_children.append(idx)
         self._leaving = [*(w for w in self._leaving if w.is_alive()), old]
-        old.terminate()
+        link.tell(STOP)
+        old.terminate()  # it holds the signal back; Granian notes that its end is no crash
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -194,7 +195,9 @@ class Supervisor(Granian):  # type: ignore[misc, valid-type]
         super()._drop_shared_socket()
 
     def _stop_workers(self) -> None:
-        """Those that leave already have as long as the others."""
+        """Those that leave already have as long as the others; see `hold_signals` for the rest."""
+        for link in self._links.values():
+            link.tell(STOP)
         self.wrks += [worker for worker in self._leaving if worker.is_alive()]
         super()._stop_workers()
 

@@ -30,7 +30,9 @@ from engine.upstream.httpx_client import HttpxClient
 LOOK_SECONDS = 1.0
 YOUNG_OBJECTS = 10_000
 CUT = signal.SIGUSR1
+_STOPPING = {signal.SIGTERM, signal.SIGINT}
 UP = 0  # the number of what a worker says unasked: that it listens
+STOP = ("stop", UP)  # what the parent says to one that shall finish; it has no reply
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -116,6 +118,9 @@ class Worker:
         except (OSError, EOFError):
             asyncio.get_running_loop().remove_reader(self._link.fileno())
             return
+        if word == "stop":
+            stop()
+            return
         if word == "prepare":
             self._following = asyncio.ensure_future(self._follow(number, *rest))
             return
@@ -172,9 +177,28 @@ class Worker:
         while os.getppid() == parent.pid:  # nothing else tells of it
             await asyncio.sleep(LOOK_SECONDS)
             turns.look(sum(len(gateway.calls) for gateway in self._gateways))
-        os.kill(os.getpid(), signal.SIGTERM)
+        stop()
         await asyncio.sleep(self._parent.drain_timeout)
         self._cut()
+
+
+def hold_signals() -> None:
+    """Leave it to the parent when to stop, who says so over its line; see `stop`.
+
+    A service manager, or Ctrl-C, signals every process: a worker would stop while the parent still
+    waits for load balancers to notice. A signal is also lost between the start of the application
+    and that of the server, and a second one blocks Granian for ever.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+
+
+def stop() -> None:
+    """Let the server stop, by the one signal that gets through."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 
 def _settle_garbage() -> None:

@@ -156,7 +156,9 @@ def started(
     command = [sys.executable, "-m", module, *arguments, "--port", str(port)]
     env = {"PATH": os.environ["PATH"], **environ}
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, env=env, cwd=ROOT)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, env=env, cwd=ROOT, start_new_session=True
+        )
     try:
         assert wait_until_ready(process, port, ready), log.read_text()
         yield Server(port, process, log)
@@ -168,6 +170,7 @@ def started(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+                raise AssertionError(f"it did not end when told to:\n{log.read_text()}") from None
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -82,9 +82,13 @@ def test_streams_that_do_not_make_it_are_told(server: Server) -> None:
     assert seconds < 10
 
 
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["parent", "every process"])
 @pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])
 def test_a_second_signal_ends_it_at_once(
-    tmp_path: Path, mock: Server, signals: list[signal.Signals]
+    tmp_path: Path,
+    mock: Server,
+    signals: list[signal.Signals],
+    send: Callable[[int, int], None],
 ) -> None:
     arguments = ("--drain-timeout", "60", "--mock-port", str(mock.port))
     with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
@@ -93,12 +97,42 @@ def test_a_second_signal_ends_it_at_once(
             stream = asyncio.ensure_future(ask(server.port, "gpt-mock-events-999-100"))
             await asyncio.sleep(0.3)
             for number in signals:
-                server.process.send_signal(number)
+                send(server.process.pid, number)
                 await asyncio.sleep(0.1)
             return await stream
 
         assert b"server_shutting_down" in asyncio.run(run())
         assert server.process.wait(timeout=10) == 0
+
+
+def test_a_signal_to_every_process_is_one_to_the_parent(tmp_path: Path, mock: Server) -> None:
+    """As systemd sends it: the workers go on until the parent has them stop."""
+    arguments = ("--workers", "2", "--drain-delay", "1", "--mock-port", str(mock.port))
+    with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
+
+        async def run() -> bytes:
+            stream = asyncio.ensure_future(ask(server.port, "gpt-mock-events-15-100"))
+            await asyncio.sleep(0.3)
+            os.killpg(server.process.pid, signal.SIGTERM)
+            for _ in range(5):
+                await asyncio.sleep(0.1)
+                async with httpx2.AsyncClient() as client:
+                    assert (await client.get(server.url + "/readyz")).status_code == 503
+            return await stream
+
+        assert b"[DONE]" in asyncio.run(run())
+        assert server.process.wait(timeout=10) == 0
+        assert "nexpected" not in server.text
+
+
+def test_a_worker_stops_for_its_parent_alone(server: Server) -> None:
+    before = server.worker_pids()
+    for pid in before:
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGINT)
+    for _ in range(20):
+        assert httpx2.get(server.url + "/readyz").status_code == 200
+    assert server.worker_pids() == before
 
 
 def test_a_worker_that_is_killed_is_replaced(server: Server) -> None:
