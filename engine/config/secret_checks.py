@@ -17,6 +17,7 @@ _GUID = re.compile(r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b")
 # Where a value goes into a request as it stands, so that anything long and mixed is suspect.
 _SENT = {"headers", "default_headers", "variables", "query", "base_url", "sign"}
 _NAMES = {"env", "file"}
+_USER = re.compile(r"(?<=://)[^\s/?#\"']+@")  # told as a URL that must not have one
 
 
 def check_secrets(subject: Subject) -> Iterator[Diagnostic]:
@@ -41,6 +42,7 @@ def _is_secret(path: Path, text: str) -> bool:
     if not path or path[-1] in _NAMES:
         return False
     if path[0] == "providers" and "caller_credentials" not in path and _SENT & set(path[2:]):
+        text = _USER.sub("", text) if path[-1] == "base_url" else text
         return SECRET.search(_GUID.sub("", text)) is not None  # an account's id is no secret
     return _KEY.search(text) is not None
 

@@ -15,7 +15,7 @@ _PROVIDERS = "providers.yaml"
 
 def check_urls(subject: Subject) -> Iterator[Diagnostic]:
     """The findings about the URLs of providers."""
-    return (found for check in (_urls, _unused_proxy, _doubled_path) for found in check(subject))
+    return (found for check in (_urls, _proxies, _doubled_path) for found in check(subject))
 
 
 def _urls(subject: Subject) -> Iterator[Diagnostic]:
@@ -40,16 +40,30 @@ def _urls(subject: Subject) -> Iterator[Diagnostic]:
                 )
 
 
-def _unused_proxy(subject: Subject) -> Iterator[Diagnostic]:
+def _proxies(subject: Subject) -> Iterator[Diagnostic]:
     for provider in subject.config.providers:
-        if provider.proxy is not None and provider.client != "httpx":
-            message = (
-                f"provider `{provider.name}` names a proxy, and its client does not go through one"
-            )
-            at = (*provider.at, "proxy")
-            yield subject.at(
-                "X235", message, _PROVIDERS, at, help="write `client: httpx` beside it"
-            )
+        if provider.proxy is None:
+            continue
+        who, at = f"provider `{provider.name}`", (*provider.at, "proxy")
+        if not _is_address(provider.proxy):
+            message = f"the proxy of {who} has a host or a port that cannot be dialled"
+            yield subject.at("X214", message, _PROVIDERS, at, Place.VALUE)
+        if provider.client != "httpx":
+            message = f"{who} names a proxy, and its client does not go through one"
+            words = "write `client: httpx` beside it"
+            yield subject.at("X235", message, _PROVIDERS, at, help=words)
+
+
+def _is_address(url: str) -> bool:
+    """Whether the port can be one, and what looks like an IP address is one."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if ":" in host or host.rpartition(".")[2].isdigit():
+            ipaddress.ip_address(host)
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def url_problem(template: Template, variables: Mapping[str, str]) -> str | None:

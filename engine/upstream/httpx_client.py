@@ -66,9 +66,11 @@ class HttpxReply:
         await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
 
     async def _close(self) -> None:
-        await self._pieces.aclose()
-        await self._response.aclose()
-        await self._pool.end()
+        try:
+            await self._pieces.aclose()
+            await self._response.aclose()
+        finally:
+            await self._pool.end()
 
 
 class Pool:
