@@ -324,7 +324,7 @@ class Call:
         timeouts, deadline = outbound.timeouts, self._deadline
         self.record.status = reply.status
         self.record.ms_first_byte = round((monotonic() - self._started_at) * 1000, 2)
-        head = response_head(reply.headers, reply.length, self.record.request_id)
+        head = response_head(reply.status, reply.headers, reply.length, self.record.request_id)
         headers, length, self._can_take_event = head
         headers += self._means.parting
         # Events leave one by one, as they came; anything else may leave in fewer messages.

@@ -12,6 +12,9 @@ from engine.gateway.headers import Pairs, response_headers
 
 Send = Callable[[Message], Awaitable[None]]
 
+_CHUNKED = (b"transfer-encoding", b"chunked")
+_BODYLESS = {204, 304}  # RFC 9110, 15.3.5 and 15.4.5
+
 _HOST = re.compile(rb"[0-9A-Za-z._~%:\[\]-]+")
 
 
@@ -39,12 +42,13 @@ def id_headers(request_id: str) -> Pairs:
 
 
 def response_head(
-    received: Pairs, length: int | None, request_id: str
+    status: int, received: Pairs, length: int | None, request_id: str
 ) -> tuple[Pairs, int | None, bool]:
     """The headers of an upstream's answer for the caller, framed by us.
 
-    Beside them the length that the body is held to, and whether it is an event stream that can
-    take an event of our own.
+    A body of declared length keeps it; any other is chunked, which is said here, since the server
+    would count a body that it is given whole. Beside the headers the length that the body is held
+    to, and whether it is an event stream that can take an event of our own.
     """
     fields = dict(received)
     headers = response_headers(received, fields)
@@ -52,13 +56,17 @@ def response_head(
     headers.append((b"x-engine-request-id", own_id))
     if b"x-request-id" not in fields:
         headers.append((b"x-request-id", own_id))
+    if status in _BODYLESS:
+        return headers, None, False
     if _is_event_stream(fields.get(b"content-type", b"")):
         if b"x-accel-buffering" not in fields:
             headers.append((b"x-accel-buffering", b"no"))
-        # Of no declared length, since an error event may have to follow.
+        headers.append(_CHUNKED)  # of no declared length, since an error event may have to follow
         return headers, None, b"content-encoding" not in fields
     if length is not None:
         headers.append((b"content-length", b"%d" % length))
+    else:
+        headers.append(_CHUNKED)
     return headers, length, False
 
 
