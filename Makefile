@@ -14,6 +14,7 @@ MINUTES = 10
 CASES = 1000000
 SECONDS = 20
 BENCH =
+ONLY =
 MEMORY =
 
 VENV := .venv
@@ -30,7 +31,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help editors serve check test conformance slips soak fuzz guided lint format docs hooks bench memory lock wheel sbom clean
+.PHONY: help editors serve check test conformance clients slips soak fuzz guided lint format docs hooks bench memory lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -41,7 +42,8 @@ help:
 	@echo "make soak     ten minutes of mixed traffic, faults, reloads and kills, with a verdict"
 	@echo "make fuzz     a million cases for what reads input, with a report"
 	@echo "make guided   the same targets, led by coverage, for $(SECONDS) seconds each (needs a wheel of atheris)"
-	@echo "make conformance  compare what vendors' SDKs send with what arrives through the gateway (needs npm)"
+	@echo "make conformance  compare what vendors' SDKs send with what arrives through the gateway (needs npm), and make clients"
+	@echo "make clients  run real clients against the gateway; ONLY='codex claude' for some of them"
 	@echo "make lint     ruff and mypy"
 	@echo "make format   let ruff format the code"
 	@echo "make docs     write docs/configuration.md and docs/codes.md again"
@@ -106,12 +108,16 @@ editors: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.lsp.yaml_language_server
 
 # Vendors' own SDKs against the shipped configuration: an environment of their own, and minutes rather than seconds.
-conformance: $(DEV) $(PACKAGE)
+conformance: clients
 	@test -d $(SDKS) || $(PYTHON) -m venv $(SDKS)
 	@$(SDKS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r tests/conformance/requirements.lock
 	@mkdir -p $(SDKS)/node && cp tests/conformance/*.json tests/conformance/calls.mjs $(SDKS)/node
 	@cd $(SDKS)/node && npm ci --silent
 	@$(BIN)/python -m tests.conformance.compare $(SDKS)/bin/python $(SDKS)/node
+
+# Real clients in front of the gateway, each pinned; a language whose tools are not here is skipped.
+clients: $(DEV) $(PACKAGE)
+	@$(BIN)/python -m tests.conformance.clients $(SDKS)/clients $(ONLY)
 
 docs: $(PACKAGE)
 	@$(BIN)/python docs/generate.py
@@ -131,6 +137,7 @@ lock:
 	@$(COMPILE) --group sbom --output-file requirements-sbom.lock
 	@$(COMPILE) --group guided --output-file requirements-guided.lock
 	@$(COMPILE) tests/conformance/requirements.in --output-file tests/conformance/requirements.lock
+	@$(COMPILE) tests/conformance/clients/python/requirements.in --output-file tests/conformance/clients/python/requirements.lock
 
 clean:
 	@rm -rf $(VENV) $(SDKS) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,124 @@
+"""Runs every case: real clients against the gateway. Prints a table; exits with 1 on a failure.
+
+    python -m tests.conformance.clients FOLDER [WORD ...]
+
+FOLDER keeps what is installed. With WORDs, only cases whose file or client has one of them.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.conformance.clients.case import CASES, Case, CaseError, read_case
+from tests.conformance.clients.runtimes import RUNTIMES, environment
+from tests.conformance.clients.upstream import playing
+from tests.servers import KEY, gateway, mock_upstream, ship
+
+SAID = 1500  # characters of what a failed script printed
+
+
+def main() -> int:
+    """Run the cases that were asked for, two at a time."""
+    root, *words = Path(sys.argv[1]).resolve(), *sys.argv[2:]
+    cases = [case for case in read_cases() if not words or _is_asked(case, words)]
+    failed = skipped = 0
+    folders, lacking = prepare(root, {case.path.suffix for case in cases})
+    with ThreadPoolExecutor(2) as pool:
+        started = [(case, pool.submit(run, case, folders.get(case.path.suffix))) for case in cases]
+        for case, running in started:
+            if reason := lacking.get(case.path.suffix):
+                skipped += 1
+                print(f"skipped  {case.client:24} {case.what}: {reason}")
+                continue
+            seconds, faults = running.result()
+            failed += bool(faults)
+            word = "FAILED " if faults else "ok     "
+            print(f"{word}  {case.client:24} {case.what}  [{case.name}, {seconds:.1f} s]")
+            print("".join(f"         {line}\n" for fault in faults for line in fault.splitlines()), end="", flush=True)  # fmt: skip
+    print(f"{len(cases) - failed - skipped} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed or not cases else 0
+
+
+def read_cases() -> list[Case]:
+    """Every case, by client."""
+    paths = [path for path in sorted(CASES.iterdir()) if path.suffix in RUNTIMES]
+    return sorted(map(read_case, paths), key=lambda case: (case.client, case.name))
+
+
+def prepare(root: Path, suffixes: set[str]) -> tuple[dict[str, Path], dict[str, str]]:
+    """The folder for each kind of script, or why it cannot run here."""
+    folders, lacking = {}, {}
+    for suffix in sorted(suffixes):
+        if tool := RUNTIMES[suffix].lacks():
+            lacking[suffix] = f"this machine has no {tool}"
+        else:
+            folders[suffix] = RUNTIMES[suffix].prepare(root)
+    return folders, lacking
+
+
+def run(case: Case, folder: Path | None) -> tuple[float, list[str]]:
+    """One case with a gateway of its own: how long it took and what was wrong."""
+    if folder is None:
+        return 0.0, []
+    with ExitStack() as stack:
+        scratch = Path(tempfile.mkdtemp())
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        port = stack.enter_context(upstream(case, scratch))
+        options = ("--mock-port", str(port), *case.options)
+        log = scratch / "log"
+        server = stack.enter_context(gateway(ship(scratch), log, *options))
+        start = time.monotonic()
+        printed = _script(case, folder, scratch, server.url, log)
+        faults = list(case.faults(printed, len(server.records)))
+        return time.monotonic() - start, [*faults, *([printed[-SAID:]] if faults else [])]
+
+
+@contextmanager
+def upstream(case: Case, scratch: Path) -> Iterator[int]:
+    """What stands in for every provider; its port."""
+    kind, _, name = case.upstream.partition(" ")
+    if kind == "raw":
+        with playing(CASES / name) as port:
+            yield port
+    elif kind == "mock":
+        fault = ("--fault", name) if name else ()
+        with mock_upstream(scratch / "mock.log", *fault) as server:
+            yield server.port
+    else:
+        raise CaseError(f"{case.name}: there is no upstream `{kind}`")
+
+
+def _script(case: Case, folder: Path, scratch: Path, base: str, log: Path) -> str:
+    """What the script printed; how it ended is a line of that."""
+    home = scratch / "home"
+    home.mkdir()
+    words = RUNTIMES[case.path.suffix].words(folder, case.path)
+    env = environment(folder, home, base, KEY, log)
+    where = folder if case.path.suffix in (".go", ".java") else home
+    with (home / "printed").open("w+b") as out:
+        process = subprocess.Popen(words, cwd=where, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)  # fmt: skip
+        try:
+            code = process.wait(case.seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            code = None
+        out.seek(0)
+        printed = out.read().decode(errors="replace")
+    return printed + (f"\nexit {code}" if code is not None else f"\nkilled after {case.seconds} s")
+
+
+def _is_asked(case: Case, words: list[str]) -> bool:
+    return any(word.lower() in f"{case.name} {case.client}".lower() for word in words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

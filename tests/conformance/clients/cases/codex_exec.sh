@@ -1,0 +1,7 @@
+# client: Codex CLI
+# what: one turn of `codex exec`
+# wants: You said: hello
+codex exec --skip-git-repo-check --sandbox read-only -m gpt-5 \
+  -c model_provider=gateway -c 'model_providers.gateway.name="gateway"' \
+  -c "model_providers.gateway.base_url=\"$BASE/v1\"" -c 'model_providers.gateway.env_key="KEY"' \
+  -c 'model_providers.gateway.wire_api="responses"' hello
