@@ -29,27 +29,29 @@ def compile_plan(
         for provider in config.providers
     }
     rules = tuple(_rule(rule, lines) for rule in config.rules)
+    caller_fields = frozenset(
+        name for p in config.providers for name in (*p.caller_body, *p.caller_variable_body)
+    )
     return plan.Plan(
-        endpoints=_endpoints(config, _edited_fields(providers.values())),
+        endpoints=_endpoints(config, _edited_fields(providers.values()), caller_fields),
         refusals=tuple(_refusals(config)),
         models=_model_table(rules),
         rules=rules,
         providers=MappingProxyType(providers),
         callers=_callers(config),
-        caller_fields=frozenset(
-            name for p in config.providers for name in (*p.caller_body, *p.caller_variable_body)
-        ),
+        caller_fields=caller_fields,
         listing=_listing(config),
         fingerprint=fingerprint,
     )
 
 
 def _endpoints(
-    config: model.Config, edited: Mapping[str, frozenset[str]]
+    config: model.Config, edited: Mapping[str, frozenset[str]], caller_fields: frozenset[str]
 ) -> Mapping[bytes, Mapping[str, plan.Endpoint]]:
     table: dict[bytes, dict[str, plan.Endpoint]] = {}
     for endpoint in config.endpoints:
         timeouts = model.merge_timeouts(config.timeouts, endpoint.timeouts)
+        own = edited.get(endpoint.name, frozenset())
         compiled = plan.Endpoint(
             name=endpoint.name,
             path=endpoint.path.encode("ascii"),
@@ -59,7 +61,8 @@ def _endpoints(
             dialect=endpoint.dialect,
             max_body=endpoint.max_body,
             caller_idle=timeouts.caller_idle,
-            edited_fields=edited.get(endpoint.name, frozenset()),
+            edited_fields=own,
+            looked_at=plan.ROUTED_BY | caller_fields | own,
         )
         for path in (endpoint.path, *endpoint.also):
             table.setdefault(path.encode("ascii"), {})[endpoint.method] = compiled
@@ -139,8 +142,8 @@ def _listing(config: model.Config) -> plan.Listing | None:
 def _edited_fields(providers: Iterable[plan.Provider]) -> Mapping[str, frozenset[str]]:
     """By endpoint, the fields that any provider changes there."""
     names: dict[str, frozenset[str]] = {}
-    for provider in providers:
-        for endpoint, upstream in provider.upstreams.items():
+    for form in (form for provider in providers for form in provider.forms()):
+        for endpoint, upstream in form.upstreams.items():
             if upstream is not None and upstream.edits is not None:
                 names[endpoint] = names.get(endpoint, frozenset()) | upstream.edits.names
     return names

@@ -31,6 +31,7 @@ from engine.provider import (
 )
 
 __all__ = [
+    "ROUTED_BY",
     "Account",
     "BodyEdits",
     "Breaker",
@@ -71,11 +72,16 @@ class Dialect(StrEnum):
     ANTHROPIC = "anthropic"
 
 
+# The body fields that decide where any request goes.
+ROUTED_BY = frozenset({"model", "stream"})
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """A path that the gateway answers. `bodies` holds `json`, `form` or both; sizes are bytes.
 
-    `edited_fields` are the body fields that some provider changes there.
+    `edited_fields` are the body fields that some provider changes there, `looked_at` these and all
+    others that decide anything.
     """
 
     name: str
@@ -87,6 +93,7 @@ class Endpoint:
     max_body: int
     caller_idle: float
     edited_fields: frozenset[str] = frozenset()
+    looked_at: frozenset[str] = ROUTED_BY
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ OWNERS = {
     "granian": {"supervisor"},
     "watchfiles": {"reload"},
     "httpx2": {"upstream/httpx_client"},
-    "msgspec": {"gateway/json_body", "gateway/access"},
+    "msgspec": {"gateway/json_text", "gateway/access"},
     "multipart": {"gateway/form_body"},
     "pygls": {"lsp/server"},
     "lsprotocol": {"lsp/server", "lsp/protocol"},

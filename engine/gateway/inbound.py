@@ -64,9 +64,10 @@ class JsonInbound:
     complete = True
     is_form = False
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, looked_at: frozenset[str]) -> None:
         self._raw = raw
         self._body = JsonBody(raw or b"{}")
+        self._body.refuse_ambiguous(looked_at)
         self.received = len(raw)
 
     def text(self, name: str) -> str | None:
@@ -155,11 +156,11 @@ def json_inbound(raw: bytes, endpoint: Endpoint) -> JsonInbound:
     """A whole JSON body.
 
     Raises:
-        GatewayError: `invalid_json`.
+        GatewayError: `invalid_json`, or `duplicate_field` for one that is looked at.
     """
     if not raw and endpoint.method not in _BODYLESS:
         raise GatewayError("invalid_json", "the body is empty; it must be a JSON object")
-    return JsonInbound(raw)
+    return JsonInbound(raw, endpoint.looked_at)
 
 
 async def form_inbound(

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.gateway import json_body
+from engine.gateway import json_text
 from engine.gateway.errors import GatewayError
-from engine.gateway.json_body import SMALL, JsonBody, stripped
+from engine.gateway.json_body import JsonBody, stripped
+from engine.gateway.json_text import MAX_FIELDS, SMALL
 
 BOUNDED = settings(deadline=None, max_examples=150)
 TRAPS = ["model", '"model":', '\\"model": 1', "{", "]}", "\\", "é", '{"model": "x"}', '"']
@@ -215,32 +216,186 @@ def test_a_kelvin_sign_is_a_variant_of_k() -> None:
     assert outcome(raw, "api_key") == "[duplicate_field]"
 
 
+Found = list[tuple[str, int, int, int, int]]
+
+
+def read_slowly(raw: bytes) -> Found:
+    """Every top-level member of valid JSON with where it stands, letter by letter."""
+    found: Found = []
+    at = after_blank(raw, raw.index(b"{") + 1)
+    while raw[at] != ord("}"):
+        key_end = after_string(raw, at)
+        start = after_blank(raw, after_blank(raw, key_end) + 1)
+        end = after_value(raw, start)
+        found.append((json.loads(raw[at:key_end]), at, key_end, start, end))
+        at = after_blank(raw, end)
+        at = after_blank(raw, at + 1) if raw[at] == ord(",") else at
+    return found
+
+
+def after_blank(raw: bytes, at: int) -> int:
+    while raw[at] in b" \t\r\n":
+        at += 1
+    return at
+
+
+def after_string(raw: bytes, at: int) -> int:
+    at += 1
+    while raw[at] != ord('"'):
+        at += 2 if raw[at] == ord("\\") else 1
+    return at + 1
+
+
+def after_value(raw: bytes, at: int) -> int:
+    """Recursive, as the grammar is."""
+    if raw[at] == ord('"'):
+        return after_string(raw, at)
+    if raw[at] not in b"{[":
+        while raw[at] not in b",}] \t\r\n":
+            at += 1
+        return at
+    at = after_blank(raw, at + 1)
+    while raw[at] not in b"}]":
+        at = after_value(raw, at)
+        at = after_blank(raw, at)
+        at = after_blank(raw, at + 1) if raw[at] in b",:" else at
+    return at + 1
+
+
+@st.composite
+def decoys(draw: st.DrawFn) -> bytes:
+    """A large body whose members are as long as others, and hold what looks like them.
+
+    Keys are few, so that many are there twice; a nested object or a string repeats the text of
+    the top level, now and then to the byte.
+    """
+    top = [draw(members()).text for _ in range(draw(st.integers(1, 6)))]
+    inner = ",".join(top)
+    kind = draw(st.sampled_from(["{%s}", '{"y":{%s}}', "[{%s}]"]))
+    nested = [f'"x":{kind % inner}', '"k":' + json.dumps(inner), f'"k":"{"K" * len(inner)}"']
+    order = draw(st.permutations([*top, *nested, f'"p":"{"z" * draw(st.integers(0, 40))}"']))
+    pad = f'"pad":["{"q" * SMALL}"]' if draw(st.booleans()) else '"pad":[]'
+    return ("{" + ",".join([*order, pad, *draw(st.sampled_from([[], top[:1]]))]) + "}").encode()
+
+
 @BOUNDED
-@given(texts(), st.booleans())
-def test_a_walk_finds_what_a_close_look_finds(text: Text, is_large: bool) -> None:
-    """The walk is what large bodies get; it may give up, and is never wrong."""
-    raw = text.raw
-    if is_large:
-        raw = (
-            raw.rstrip()[:-1] + (b"," if text.members else b"") + b'"pad":"' + b"x" * SMALL + b'"}'
-        )
-    body = JsonBody(raw)
-    walked = vars(JsonBody)["_walk"](body)
-    for name, span in (walked or {}).items():
-        assert vars(JsonBody)["_top_level_keys"](body, name) == [span]
-    keys = [json.loads(member.key) for member in text.members]
-    if walked is None:
-        assert len(set(keys)) < len(keys) or any("\\" in member.key for member in text.members)
+@given(st.one_of(decoys(), texts().map(lambda text: text.raw)))
+def test_every_member_is_found_where_a_slow_reading_finds_it(raw: bytes) -> None:
+    found = json_text.members(raw, raw)
+    assert [(key, *span) for key, span in json_text.spans(raw, found)] == read_slowly(raw)
+    assert outcome(raw) == expected(raw)
+
+
+FILLED = (
+    '{{"a":1,"k":1,"model":"A","model":"B","x":{{"y":"{0}","model": "bbb","x": "zzz"}},"k":"{1}"}}'
+)
+
+
+@pytest.mark.parametrize("shift", range(-3, 4))
+def test_lengths_that_match_hide_no_second_field(shift: int) -> None:
+    """The second key of a pair is as long as to lead a walk by lengths into the nested object."""
+    raw = FILLED.format("q" * SMALL, "K" * (SMALL + 20 + shift)).encode()
+    assert outcome(raw) == "[duplicate_field]"
+    with pytest.raises(GatewayError):
+        JsonBody(raw).with_value("model", b'"c"')
+
+
+def test_a_field_is_set_at_the_top_and_nowhere_else() -> None:
+    decoy = '{"y":"' + "q" * SMALL + '","seed": 1}'
+    raw = f'{{"x":{decoy},"seed": 2,"model":"m"}}'.encode()
+    assert JsonBody(raw).with_value("seed", b"3").raw == raw.replace(b'"seed": 2', b'"seed": 3')
+
+
+@pytest.mark.parametrize("size", [0, 2 * SMALL, 3 * json_text.LONG])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("stream", "stream"),
+        ("stream", "Stream"),
+        ("api_key", "\\u0061pi_key"),
+        ("model", "model\\u0000x"),
+        ("model", " model"),
+        ("model", "\uff4dodel"),
+        ("maxTokens", "maxtokens"),
+        ("maxTokens", "maxTokens"),
+        ("seed", "\u017feed"),
+        ("topic", "top\u0131c"),
+        ("topic", "top\u0130c"),
+        ("a/b", "a\\/b"),
+        ("é", "e\u0301"),
+    ],
+)
+def test_a_field_is_there_once_in_one_spelling(keys: tuple[str, str], size: int) -> None:
+    name = keys[0]
+    pad = f'"pad":"{"p" * size}",'
+    for pair in (keys, keys[::-1]):
+        raw = ("{" + pad + ",".join(f'"{key}":"x"' for key in pair) + "}").encode()
+        for look in (JsonBody.text, JsonBody.has, JsonBody.flag, JsonBody.without):
+            with pytest.raises(GatewayError) as refused:
+                look(JsonBody(raw), name)
+            assert refused.value.code == "duplicate_field"
+        with pytest.raises(GatewayError):
+            JsonBody(raw).refuse_ambiguous(frozenset({"other", name}))
+        JsonBody(raw).refuse_ambiguous(frozenset({"other"}))
+
+
+def test_a_field_that_nobody_looks_at_may_be_there_twice() -> None:
+    raw = b'{"user":"a","user":"b","model":"m"}'
+    assert outcome(raw) == "m"
+    assert JsonBody(raw).replaced("model", "n").raw == b'{"user":"a","user":"b","model":"n"}'
+
+
+@pytest.mark.parametrize("key", ["k%d", "k", ""])
+def test_too_many_fields_are_refused_before_they_are_kept(key: str) -> None:
+    def body(count: int) -> bytes:
+        return b"{" + b",".join((b'"%b":1' % (key.replace("%d", str(n)).encode())) for n in range(count)) + b"}"  # fmt: skip
+
+    JsonBody(body(MAX_FIELDS))
+    for count in (MAX_FIELDS + 1, 419_430):
+        with pytest.raises(GatewayError, match=f"more than {MAX_FIELDS} fields"):
+            JsonBody(body(count))
+
+
+def test_the_count_ends_at_the_limit_however_many_fields_follow() -> None:
+    """What is behind the last field that counts is not even read."""
+    raw = b"{" + b'"k":1,' * (MAX_FIELDS + 1) + b" " * SMALL + b"and no JSON"
+    with pytest.raises(GatewayError, match=f"more than {MAX_FIELDS} fields"):
+        JsonBody(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (r'{"x":"\ud83d"}', "half of a surrogate pair stands alone in a string (byte 6)"),
+        (r'{"x":"\uD83D rest of the text"}', "half of a surrogate pair stands alone in a string (byte 6)"),
+        (r'{"x":"\ud83d\u0041"}', "half of a surrogate pair stands alone in a string (byte 6)"),
+        (r'{"x":"\ud83d\ud83d\ude00"}', "half of a surrogate pair stands alone in a string (byte 6)"),
+        (r'{"x":"\ud83d\ude00\uDE00"}', "half of a surrogate pair stands alone in a string (byte 18)"),
+        (r'{"x":["a\\ud83d","\udc00"]}', "half of a surrogate pair stands alone in a string (byte 18)"),
+        (r'{"\ud83d":1}', "half of a surrogate pair stands alone in a string (byte 2)"),
+        (r'{"x":["\ud83d"', "it ends too early (byte 14)"),
+        ('{"x":1,}', "a comma is one too many (byte 7)"),
+        ('{"x":1}}', "something follows the object (byte 8)"),
+        ("{x:1}", "a key is not a string (byte 1)"),
+        (r'{"x":"\x"}', "a string holds an escape that is none (byte 7)"),
+        ('{"x":"\n"}', "something is not as JSON is written (byte 6)"),
+        ('{"x":\xff}', "it is not UTF-8 (byte 5)"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_with_its_byte(raw: str, words: str) -> None:
+    with pytest.raises(GatewayError) as refused:
+        JsonBody(raw.encode("latin-1"))
+    assert refused.value.message == f"the body is not valid JSON: {words}"
 
 
 @contextlib.contextmanager
 def long_from(size: int) -> Iterator[None]:
     """Strings count as very long from this size on. No name that is routed by is as long."""
-    usual, json_body.LONG = json_body.LONG, size
+    usual, json_text.LONG = json_text.LONG, size
     try:
         yield
     finally:
-        json_body.LONG = usual
+        json_text.LONG = usual
 
 
 @BOUNDED
@@ -281,7 +436,7 @@ def is_readable_but_for_controls(raw: bytes) -> bool:
 
 @pytest.mark.parametrize("around", ['{"model":"m","a":"%s"}', '{"a":["%s"],"model":"m"}'])
 def test_the_inside_of_a_very_long_string_is_not_read(around: str) -> None:
-    raw = (around % ("A" * 3 * json_body.LONG)).encode()
+    raw = (around % ("A" * 3 * json_text.LONG)).encode()
     body = JsonBody(raw)
     assert body.text("model") == "m"
     assert len(vars(body)["_read"]) < 100
@@ -297,11 +452,19 @@ def test_the_inside_of_a_very_long_string_is_not_read(around: str) -> None:
         ('{"a":"%s","model":"m"', "[invalid_json]"),
         ('{"a":"%s" "model":"m"}', "[invalid_json]"),
         ('{"a":"" %s "","model":"m"}', "[invalid_json]"),
-        ('{"model":"%s"}', "A" * 3 * json_body.LONG),
-        ('{"model":"m\\"%s"}', 'm"' + "A" * 3 * json_body.LONG),
+        ('{"model":"%s"}', "A" * 3 * json_text.LONG),
+        ('{"model":"m\\"%s"}', 'm"' + "A" * 3 * json_text.LONG),
         ('{"a":"%s\\","model":"m"}', "[invalid_json]"),
         ('{"a":"\\"%s","model":"m"}', "m"),
     ],
 )
 def test_a_very_long_string_hides_nothing(raw: str, told: str) -> None:
-    assert outcome((raw % ("A" * 3 * json_body.LONG)).encode()) == told
+    assert outcome((raw % ("A" * 3 * json_text.LONG)).encode()) == told
+
+
+def test_a_very_long_key_is_read_all_the_same() -> None:
+    raw = b'{"model\x00' + b"A" * 3 * json_text.LONG + b'":1,"model":"m"}'
+    assert outcome(raw) == "[invalid_json]"
+    raw = b'{"' + b"A" * 3 * json_text.LONG + b'":1,"":2,"model":"m"}'
+    assert outcome(raw) == "m"
+    assert JsonBody(raw).without("").raw == raw.replace(b'"":2,', b"")

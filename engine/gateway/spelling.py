@@ -1,0 +1,76 @@
+"""Names of body fields that another reader may take for each other.
+
+Go matches keys in any case, with the Kelvin sign for k and the long s for s; Java has a dotless i
+besides; readers in C end a name at a NUL; readers of forms trim names, or decode what is escaped.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from unicodedata import normalize
+from urllib.parse import unquote
+
+from engine.gateway.errors import GatewayError
+
+LONGEST = 256  # characters of a name that are compared
+_AROUND = "\t\n\v\f\r \x1c\x1d\x1e\x1f\x85\xa0\u200b\u2060\ufeff\"'"
+_DOT_ABOVE = "\u0307"  # all that is left of a Turkish capital I beside its i
+_INDEX = re.compile(r"\[.*", re.DOTALL)
+_SEPARATOR = re.compile(r"[ .]")
+
+
+def fold(name: str) -> str:
+    """The same text for all spellings that some reader takes for one name."""
+    text = name.partition("\0")[0].strip(_AROUND)[:LONGEST]
+    if text.isascii():
+        return text.lower()
+    return normalize("NFKC", text.upper()).casefold().replace(_DOT_ABOVE, "")
+
+
+def fold_in_form(name: str) -> str:
+    """As `fold`, for the name of a form's part: percent signs, brackets and dots mean something."""
+    return _SEPARATOR.sub("_", _INDEX.sub("", fold(unquote(name[: 4 * LONGEST]))))
+
+
+@lru_cache(maxsize=256)
+def folded(names: frozenset[str]) -> Mapping[str, str]:
+    """`names`, which come from configuration, by their folded text."""
+    return {fold(name): name for name in names}
+
+
+@lru_cache(maxsize=256)
+def are_folded(names: frozenset[str]) -> bool:
+    """Whether `names`, which come from configuration, fold to themselves."""
+    return all(fold(name) == name for name in names)
+
+
+def refuse_ambiguous(keys: Iterable[str], names: frozenset[str]) -> None:
+    """Refuse `keys` that hold one of `names` twice, or in another spelling.
+
+    Raises:
+        GatewayError: `duplicate_field`.
+    """
+    known = folded(names)
+    seen = set()
+    for key in map(str, keys):
+        name = known.get(fold(key))
+        if name is None:
+            continue
+        if key != name:
+            raise other_spelling(key, name)
+        if name in seen:
+            words = f"`{name}` is written more than once at the top level of the body"
+            raise GatewayError("duplicate_field", words, param=name)
+        seen.add(name)
+
+
+def is_clear(text: str) -> bool:
+    """Whether names that make up `text` surely fold to themselves, which is quickly seen."""
+    return text.isascii() and text.isidentifier() and text.islower()
+
+
+def other_spelling(key: str, name: str) -> GatewayError:
+    """What is told of a field that is not spelled as it must be."""
+    shown = key[:LONGEST].encode("ascii", "backslashreplace").decode()
+    words = f"`{shown}` may be read as `{name}` by others; write it once, as `{name}`"
+    return GatewayError("duplicate_field", words, param=name)
