@@ -27,7 +27,7 @@ from engine.gateway.match import Target, find_endpoint
 from engine.gateway.means import Means
 from engine.gateway.outbound import Outbound
 from engine.plan import Dialect, Endpoint
-from engine.upstream import Attempt, Failure, Reply, UpstreamError
+from engine.upstream import PIECE, Attempt, Failure, Reply, UpstreamError, in_pieces
 
 SHORT = 0.05  # seconds; a request that takes longer is watched for its caller leaving
 
@@ -284,13 +284,17 @@ class Call:
         if self._called_at is None:
             self._called_at = monotonic()
         failure: Failure | None = None
-        is_kept = isinstance(attempt.body, bytes)
+        body = attempt.body
+        is_kept = isinstance(body, bytes)
         try:
             with deadline:
+                # `connect` is for the client to keep; the other clocks start where its time ends.
                 deadline.limit(self._called_at + timeouts.total, _TOTAL)
-                deadline.allow(timeouts.connect + timeouts.first_byte, _FIRST_BYTE)
-                if not isinstance(attempt.body, bytes):
-                    attempt = attempt.with_body(self._uploading(attempt.body, outbound))
+                attempt.sent = partial(deadline.allow, timeouts.first_byte, _FIRST_BYTE)
+                if not isinstance(body, bytes):
+                    attempt = attempt.with_body(self._uploading(body, timeouts.idle))
+                elif len(body) > PIECE:
+                    attempt = attempt.with_body(self._uploading(in_pieces(body), timeouts.idle))
                 reply = await self._means.clients[outbound.target.provider.client].send(attempt)
                 try:
                     if talk is None or talk.is_wanted(reply, is_kept=is_kept):
@@ -310,14 +314,12 @@ class Call:
         return None
 
     async def _uploading(
-        self, pieces: AsyncIterator[bytes], outbound: Outbound
-    ) -> AsyncIterator[bytes]:
-        """A body in pieces: the provider's time to answer begins when the last one has left."""
-        timeouts = outbound.timeouts
+        self, pieces: AsyncIterator[bytes | memoryview], idle: float
+    ) -> AsyncIterator[bytes | memoryview]:
+        """A body in pieces: the provider has `idle` to take each of them."""
         async for piece in pieces:
-            self._deadline.allow(timeouts.idle, _IDLE)
+            self._deadline.allow(idle, _IDLE)
             yield piece
-        self._deadline.allow(timeouts.first_byte, _FIRST_BYTE)
 
     async def _relay(self, reply: Reply, outbound: Outbound) -> None:
         """The answer, as it arrives; what has arrived whole leaves in one message."""

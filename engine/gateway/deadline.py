@@ -27,6 +27,7 @@ class Deadline:
     def limit(self, end: float, late: Callable[[], Exception]) -> None:
         """Whatever the phases are, the last of them ends before `end`."""
         self._end = (end, late)
+        self.when, self._late = end, late
 
     def allow(self, seconds: float, late: Callable[[], Exception]) -> None:
         """Start a phase of at most `seconds`; `late` makes what is raised when it takes longer."""

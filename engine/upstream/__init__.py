@@ -11,7 +11,10 @@ from typing import Protocol
 
 from engine.plan import Origin
 
+PIECE = 512 * 1024
+
 Pairs = list[tuple[bytes, bytes]]
+Body = bytes | AsyncIterator[bytes | memoryview]
 Receiver = Callable[[bytes], bool]  # takes a piece; whether it can take another at once
 
 
@@ -63,22 +66,37 @@ class RequestHead:
     text: bytes = field(default=b"", compare=False)
 
 
+def _ignore() -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(slots=True, repr=False)
 class Attempt:
     """One request to one provider.
 
     `body` is bytes, or pieces of `length` bytes in all (None: not known, sent chunked). `connect`
-    is in seconds; the other deadlines are the caller's. Not frozen: that costs most of making one.
+    is in seconds, for all that comes before the first byte is sent: resolving, TCP, a proxy, TLS.
+    The other deadlines are the caller's: the client reads the first piece of the body when it has
+    a connection, each next one when the last was taken, and calls `sent` once all was taken.
+    Not frozen: that costs most of making one.
     """
 
     head: RequestHead
-    body: bytes | AsyncIterator[bytes]
+    body: Body
     length: int | None
     connect: float
+    sent: Callable[[], None] = _ignore
 
-    def with_body(self, body: AsyncIterator[bytes]) -> "Attempt":
+    def with_body(self, body: AsyncIterator[bytes | memoryview]) -> "Attempt":
         """The same attempt with its body read through something else."""
         return replace(self, body=body)
+
+
+async def in_pieces(body: bytes) -> AsyncIterator[memoryview]:
+    """A large body as pieces that a provider is to take one after the other."""
+    view = memoryview(body)
+    for start in range(0, len(view), PIECE):
+        yield view[start : start + PIECE]
 
 
 class Reply(Protocol):

@@ -98,6 +98,7 @@ class Connection(Answer, asyncio.Protocol):
             self._is_sent = False
             self._transport.write(head)
             await self._upload(attempt.body, is_chunked=attempt.length is None)
+        attempt.sent()
         while self.state is _HEAD:
             await self._wait()
         if not self.status:
@@ -160,7 +161,7 @@ class Connection(Answer, asyncio.Protocol):
         rested = now - self.idle_since
         return rested > KEEPALIVE_SECONDS or (rested > LONG_REST and _is_readable(self._transport))
 
-    async def _upload(self, pieces: AsyncIterator[bytes], *, is_chunked: bool) -> None:
+    async def _upload(self, pieces: AsyncIterator[bytes | memoryview], *, is_chunked: bool) -> None:
         """Send a body in pieces until the upstream answers: an early answer ends the upload."""
         sending = asyncio.ensure_future(self._send(pieces, is_chunked=is_chunked))
         try:
@@ -175,7 +176,7 @@ class Connection(Answer, asyncio.Protocol):
                 with contextlib.suppress(asyncio.CancelledError):
                     await sending
 
-    async def _send(self, pieces: AsyncIterator[bytes], *, is_chunked: bool) -> None:
+    async def _send(self, pieces: AsyncIterator[bytes | memoryview], *, is_chunked: bool) -> None:
         async for piece in pieces:
             if self.state is not _HEAD:
                 return

@@ -10,7 +10,9 @@ No HTTP/2: httpcore2 does not reset the stream of a caller who left, and a model
 import asyncio
 import socket
 import ssl
+from collections.abc import AsyncIterator
 from time import monotonic
+from typing import cast
 
 import httpx2
 
@@ -126,7 +128,11 @@ class HttpxClient:
         """Send `attempt` and wait for the head of the answer."""
         pool = await self._pool(attempt.head.origin)
         try:
-            reply = await pool.send(_request(attempt))
+            # The library has a time limit for each step of connecting, and none for some.
+            async with asyncio.timeout(attempt.connect) as connecting:
+                reply = await pool.send(_request(attempt, _sending(attempt, connecting)))
+        except TimeoutError:
+            raise UpstreamError(Failure.CONNECT_TIMEOUT) from None
         except httpx2.TransportError as error:
             raise UpstreamError(_failure(error)) from None
         if not 200 <= reply.status <= 599:
@@ -166,7 +172,18 @@ def _declared_length(response: httpx2.Response) -> int | None:
     return int(declared) if declared.isdecimal() and not is_framed else None
 
 
-def _request(attempt: Attempt) -> httpx2.Request:
+async def _sending(attempt: Attempt, connecting: asyncio.Timeout) -> AsyncIterator[bytes]:
+    """The body, which is asked for when there is a connection, and again when a piece was taken."""
+    connecting.reschedule(None)
+    if isinstance(attempt.body, bytes):
+        yield attempt.body
+    else:
+        async for piece in attempt.body:
+            yield cast("bytes", piece)  # the library takes any buffer
+    attempt.sent()
+
+
+def _request(attempt: Attempt, body: AsyncIterator[bytes]) -> httpx2.Request:
     head = attempt.head
     headers = [(b"host", head.origin.authority), *head.headers]
     if attempt.length is None:
@@ -177,8 +194,8 @@ def _request(attempt: Attempt) -> httpx2.Request:
         head.method,
         str(head.origin),
         headers=headers,
-        content=attempt.body,
-        extensions={"target": head.target, "timeout": {"connect": attempt.connect}},
+        content=body,
+        extensions={"target": head.target},
     )
 
 
