@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from time import time_ns
+from time import monotonic, time_ns
 from typing import TextIO
 
 import msgspec
@@ -76,6 +76,12 @@ class Record(msgspec.Struct):
         frames = traceback.extract_tb(trace)[-4:]
         places = " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in reversed(frames))
         self.exception = f"{kind.__name__ if kind else 'Exception'} at {places}"
+
+    def note_times(self, started: float, called: float | None, waited: float) -> None:
+        """Note how long it took since `started`, `waited` seconds of which were not the gateway's."""
+        self.ms_total = round((monotonic() - started) * 1000, 2)
+        if called is not None:
+            self.ms_engine = round((called - started - waited) * 1000, 2)
 
     def line(self) -> bytes:
         """The record as one line of JSON."""

@@ -12,6 +12,7 @@ from engine.gateway.call import Call
 from engine.gateway.framing import Send, answer
 from engine.gateway.head import Heads, Scope
 from engine.gateway.health import Health
+from engine.gateway.lingering import CLOSE, Lingering, has_body
 from engine.gateway.means import Means
 from engine.plan import Plan, Provider
 from engine.upstream import Client
@@ -46,6 +47,7 @@ class Gateway:
         self._timer: asyncio.TimerHandle | None = None
         self.about: Mapping[str, object] = {}  # what the probes tell beside status and config
         self.calls: set[Call] = set()
+        self._lingering = Lingering()
         self._emptied = asyncio.Event()
         self._retiring = False
         self._log = log
@@ -56,10 +58,7 @@ class Gateway:
         """Answer one HTTP request; with one access record, but for the probes."""
         probe = self._probes.get(scope["raw_path"])
         if probe is not None and scope["method"] in ("GET", "HEAD"):
-            status, state = probe()
-            told = {"status": state, "config": self.plan.fingerprint, **self.about}
-            body = json.dumps(told).encode()
-            await answer(send, status, [(b"content-type", b"application/json")], body)
+            await self._answer_probe(probe(), scope, receive, send)
             return
         loop = self._loop
         if loop is None:
@@ -76,6 +75,19 @@ class Gateway:
             self._log.write(call.record)
             if self._retiring and not self.calls:
                 self._emptied.set()
+        if call.is_unread:
+            await self._lingering.read_on(receive, scope["headers"])
+
+    async def _answer_probe(
+        self, found: tuple[int, str], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        status, state = found
+        told = {"status": state, "config": self.plan.fingerprint, **self.about}
+        is_unread = has_body(scope["headers"])
+        headers = [(b"content-type", b"application/json"), *(CLOSE if is_unread else ())]
+        await answer(send, status, headers, json.dumps(told).encode())
+        if is_unread:
+            await self._lingering.read_on(receive, scope["headers"])
 
     def _look(self) -> None:
         """Look at every request under way, and again soon if there is any."""
@@ -99,6 +111,7 @@ class Gateway:
         """End every request under way: the server stops."""
         for call in tuple(self.calls):
             call.cut()
+        self._lingering.end()
 
     async def retire(self) -> None:
         """Close the connections to providers once no request is under way any more."""

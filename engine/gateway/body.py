@@ -102,12 +102,10 @@ class Intake:
             "request_too_large",
             f"the body is larger than {self._limit} bytes, the limit set by "
             f"`max_body` of endpoint `{self._endpoint}` in routes.yaml",
-            headers=((b"connection", b"close"),),
         )
 
     def _too_slow(self) -> GatewayError:
         return GatewayError(
             "request_timeout",
             f"the body came too slowly; `caller_idle` allows {self._idle:g} s without progress",
-            headers=((b"connection", b"close"),),
         )

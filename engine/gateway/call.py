@@ -6,7 +6,7 @@ engine's own errors, or a caller who left.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -22,19 +22,15 @@ from engine.gateway.framing import Send, answer, begun, check_framing, id_header
 from engine.gateway.head import CallerHead, Scope
 from engine.gateway.headers import Pairs
 from engine.gateway.inbound import Inbound, body_kind, form_inbound, json_inbound, model_of
+from engine.gateway.lingering import CLOSE, has_body
 from engine.gateway.listing import render_listing, shape_of
 from engine.gateway.match import Target, find_endpoint
 from engine.gateway.means import Means
-from engine.gateway.outbound import Outbound
+from engine.gateway.outbound import FIRST_BYTE, IDLE, TOTAL, Outbound, paced
 from engine.plan import Dialect, Endpoint
 from engine.upstream import PIECE, Attempt, Failure, Reply, UpstreamError, in_pieces
 
 SHORT = 0.05  # seconds; a request that takes longer is watched for its caller leaving
-
-_FIRST_BYTE, _IDLE, _TOTAL = (
-    partial(UpstreamError, failure)
-    for failure in (Failure.FIRST_BYTE_TIMEOUT, Failure.IDLE_TIMEOUT, Failure.TOTAL_TIMEOUT)
-)
 
 
 class Call:
@@ -97,13 +93,17 @@ class Call:
             if inbound is not None:
                 self.record.bytes_in = inbound.received
                 inbound.close()
-            self._note_times()
+            self.record.note_times(self._started_at, self._called_at, self._waited)
 
-    def _note_times(self) -> None:
-        record, started = self.record, self._started_at
-        record.ms_total = round((monotonic() - started) * 1000, 2)
-        if self._called_at is not None:
-            record.ms_engine = round((self._called_at - started - self._waited) * 1000, 2)
+    @property
+    def is_unread(self) -> bool:
+        """Whether the caller may still be sending the body."""
+        intake = self._intake
+        return has_body(self._scope["headers"]) if intake is None else not intake.complete
+
+    def _closing(self) -> Pairs:
+        """Says that the connection ends: the request is not whole, or the server stops."""
+        return CLOSE if self.is_unread else self._means.parting
 
     def cut(self) -> None:
         """End this request because the server stops."""
@@ -181,7 +181,7 @@ class Call:
         body = render_listing(self._plan, caller, self._dialect, asked)
         self.record.status, self.record.outcome, self.record.bytes_out = 200, "ok", len(body)
         headers = [(b"content-type", b"application/json"), *id_headers(self.record.request_id)]
-        await answer(self._send, 200, headers, body)
+        await answer(self._send, 200, headers + self._closing(), body)
         return True
 
     async def _read(self, head: CallerHead) -> Inbound:
@@ -210,8 +210,12 @@ class Call:
             self._start_watch()
 
     def _start_watch(self) -> None:
-        """Wait for the caller to leave, if nobody else waits for the rest of the body."""
-        if self._watch is None and self._intake is not None and self._intake.complete:
+        """Wait for the caller to leave, if nobody else waits for the rest of the body.
+
+        An answer that has begun ended the upload: the rest of that body is dropped meanwhile.
+        """
+        is_free = self._started or (self._intake is not None and self._intake.complete)
+        if self._watch is None and is_free:
             self._watch = asyncio.ensure_future(self._watch_caller())
 
     async def _watch_caller(self) -> None:
@@ -289,12 +293,12 @@ class Call:
         try:
             with deadline:
                 # `connect` is for the client to keep; the other clocks start where its time ends.
-                deadline.limit(self._called_at + timeouts.total, _TOTAL)
-                attempt.sent = partial(deadline.allow, timeouts.first_byte, _FIRST_BYTE)
+                deadline.limit(self._called_at + timeouts.total, TOTAL)
+                attempt.sent = partial(deadline.allow, timeouts.first_byte, FIRST_BYTE)
                 if not isinstance(body, bytes):
-                    attempt = attempt.with_body(self._uploading(body, timeouts.idle))
+                    attempt = attempt.with_body(paced(body, deadline, timeouts.idle))
                 elif len(body) > PIECE:
-                    attempt = attempt.with_body(self._uploading(in_pieces(body), timeouts.idle))
+                    attempt = attempt.with_body(paced(in_pieces(body), deadline, timeouts.idle))
                 reply = await self._means.clients[outbound.target.provider.client].send(attempt)
                 try:
                     if talk is None or talk.is_wanted(reply, is_kept=is_kept):
@@ -313,14 +317,6 @@ class Call:
             talk.tell(failure)
         return None
 
-    async def _uploading(
-        self, pieces: AsyncIterator[bytes | memoryview], idle: float
-    ) -> AsyncIterator[bytes | memoryview]:
-        """A body in pieces: the provider has `idle` to take each of them."""
-        async for piece in pieces:
-            self._deadline.allow(idle, _IDLE)
-            yield piece
-
     async def _relay(self, reply: Reply, outbound: Outbound) -> None:
         """The answer, as it arrives; what has arrived whole leaves in one message."""
         timeouts, deadline = outbound.timeouts, self._deadline
@@ -328,7 +324,7 @@ class Call:
         self.record.ms_first_byte = round((monotonic() - self._started_at) * 1000, 2)
         head = response_head(reply.status, reply.headers, reply.length, self.record.request_id)
         headers, length, self._can_take_event = head
-        headers += self._means.parting
+        headers += self._closing()
         # Events leave one by one, as they came; anything else may leave in fewer messages.
         is_whole = reply.is_complete and not self._can_take_event
         piece = b"" if self._can_take_event else reply.arrived()
@@ -337,19 +333,21 @@ class Call:
             {"type": "http.response.start", "status": reply.status, "headers": headers}
         )
         self._started = True
+        if self.is_unread:
+            self._start_watch()
         if not (is_whole or self._can_take_event):  # the server holds the head of these back
             await self._send_piece(piece)
         unsent: Awaitable[None] | None = None
 
         def receive(piece: bytes) -> bool:
             nonlocal unsent
-            deadline.allow(timeouts.idle, _IDLE)
+            deadline.allow(timeouts.idle, IDLE)
             unsent = begun(self._send_piece(piece))
             return unsent is None
 
         last = piece if is_whole else b""
         while not is_whole:
-            deadline.allow(timeouts.idle, _IDLE)
+            deadline.allow(timeouts.idle, IDLE)
             is_whole = await reply.forward(receive)
             deadline.allow(timeouts.caller_idle, CallerStalled)
             if unsent is not None:
@@ -395,7 +393,7 @@ class Call:
             (b"content-type", b"application/json"),
             *error_headers(error, self._dialect, request_id),
         ]
-        headers += [pair for pair in self._means.parting if pair not in headers]
+        headers += [pair for pair in self._closing() if pair not in headers]
         body = error_body(error, self._dialect, self.record.request_id)
         self.record.bytes_out = len(body)
         await answer(self._send, error.kind.status, headers, body)

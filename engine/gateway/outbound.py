@@ -1,11 +1,12 @@
 """What goes to the provider: target, credentials, headers and the edited body of one request."""
 
 import re
-from collections.abc import Callable, Mapping, Set
+from collections.abc import AsyncIterator, Callable, Mapping, Set
 from dataclasses import replace
 from functools import partial
 from urllib.parse import unquote_to_bytes
 
+from engine.gateway.deadline import Deadline
 from engine.gateway.errors import GatewayError
 from engine.gateway.head import CallerHead
 from engine.gateway.headers import Pairs, request_headers, upstream_headers, with_defaults
@@ -20,10 +21,15 @@ from engine.plan import (
     UnusableValueError,
 )
 from engine.signers import SIGNERS
-from engine.upstream import Attempt, RequestHead
+from engine.upstream import Attempt, Failure, RequestHead, UpstreamError
 
 _QUERY = re.compile(rb"[\x21\x22\x24-\x7e]*")
 _CREDENTIAL = re.compile(r"[\x21-\x7e]{1,4096}")
+
+FIRST_BYTE, IDLE, TOTAL = (
+    partial(UpstreamError, failure)
+    for failure in (Failure.FIRST_BYTE_TIMEOUT, Failure.IDLE_TIMEOUT, Failure.TOTAL_TIMEOUT)
+)
 
 
 class Outbound:
@@ -207,3 +213,12 @@ class Outbound:
             names = ", ".join(f"`{n.decode()}`" for n in provider.caller_credentials.headers)
             words += f"; bring your own in the header {names}, or ask the operator"
         return GatewayError("provider_key_missing", words)
+
+
+async def paced(
+    pieces: AsyncIterator[bytes | memoryview], deadline: Deadline, idle: float
+) -> AsyncIterator[bytes | memoryview]:
+    """A body in pieces: the provider has `idle` to take each of them."""
+    async for piece in pieces:
+        deadline.allow(idle, IDLE)
+        yield piece

@@ -1,6 +1,7 @@
 """An upload on its way up: sent as it arrives, and ended by an answer that comes early."""
 
 import asyncio
+import http.client
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,6 +89,15 @@ def test_an_early_answer_ends_the_upload(server: Server, strict: Strict) -> None
     answer = httpx2.post(f"{server.url}/edits", headers=headers(), content=parts(), timeout=10)
     assert (answer.status_code, answer.text) == (413, "large")
     assert strict.got < SIZE
+
+
+def test_an_early_answer_reaches_who_sends_everything_first(server: Server) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("POST", "/edits", parts(), headers())
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("connection")) == (413, "close")
+    assert answer.read() == b"large"
+    connection.close()
 
 
 @pytest.mark.parametrize("pause", [0.1, 0])
