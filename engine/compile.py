@@ -32,8 +32,9 @@ def compile_plan(
     caller_fields = frozenset(
         name for p in config.providers for name in (*p.caller_body, *p.caller_variable_body)
     )
+    endpoints = _endpoints(config, _edited_fields(providers.values()), caller_fields)
     return plan.Plan(
-        endpoints=_endpoints(config, _edited_fields(providers.values()), caller_fields),
+        endpoints=endpoints,
         refusals=tuple(_refusals(config)),
         models=_model_table(rules),
         rules=rules,
@@ -42,6 +43,7 @@ def compile_plan(
         caller_fields=caller_fields,
         listing=_listing(config),
         fingerprint=fingerprint,
+        model_depths=_model_depths(endpoints),
     )
 
 
@@ -63,10 +65,17 @@ def _endpoints(
             caller_idle=timeouts.caller_idle,
             edited_fields=own,
             looked_at=plan.ROUTED_BY | caller_fields | own,
+            drop_query=frozenset(name.lower().encode("ascii") for name in endpoint.drop_query),
         )
         for path in (endpoint.path, *endpoint.also):
             table.setdefault(path.encode("ascii"), {})[endpoint.method] = compiled
     return MappingProxyType({path: MappingProxyType(methods) for path, methods in table.items()})
+
+
+def _model_depths(paths: Iterable[bytes]) -> tuple[int, ...]:
+    """At which segments of paths a model stands, each once."""
+    split = (path.split(b"/") for path in paths if b"{model}" in path)
+    return tuple(sorted({parts.index(b"{model}") for parts in split}))
 
 
 def _refusals(config: model.Config) -> Sequence[plan.Refusal]:

@@ -29,7 +29,9 @@ from engine.config.diagnostic import (
 )
 from engine.config.document import Document, last_line, parse_document, unread_document
 from engine.config.document import Path as DataPath
+from engine.config.known_keys import check_known_keys
 from engine.config.model import Config, Key
+from engine.config.path_checks import check_paths
 from engine.config.provider_checks import check_providers
 from engine.config.routing_checks import check_listed_models, check_routing_tests
 from engine.config.rule_checks import check_rules
@@ -43,6 +45,7 @@ from engine.plan import Plan
 
 CHECKS = (
     checks.run_checks, check_rules, check_providers, check_urls, check_without_tls, check_secrets,
+    check_paths, check_known_keys,
 )  # fmt: skip
 FILES = {"routes.yaml": "routes", "providers.yaml": "providers", "keys.yaml": "keys"}
 OPTIONAL = {"keys.yaml"}

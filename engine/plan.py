@@ -81,7 +81,8 @@ class Endpoint:
     """A path that the gateway answers. `bodies` holds `json`, `form` or both; sizes are bytes.
 
     `edited_fields` are the body fields that some provider changes there, `looked_at` these and all
-    others that decide anything.
+    others that decide anything; `drop_query` are query parameters of its paths with `{model}` that
+    do not go up.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Endpoint:
     caller_idle: float
     edited_fields: frozenset[str] = frozenset()
     looked_at: frozenset[str] = ROUTED_BY
+    drop_query: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +219,8 @@ class Caller:
 class Plan:
     """A whole configuration, ready to serve. `callers` None means that no key is asked for.
 
-    `caller_fields` are the body fields in which any provider takes something of a caller's.
+    `caller_fields` are the body fields in which any provider takes something of a caller's. A path
+    among `endpoints` may have one segment `{model}`; `model_depths` are the places where it stands.
     """
 
     endpoints: Mapping[bytes, Mapping[str, Endpoint]]
@@ -229,6 +232,7 @@ class Plan:
     caller_fields: frozenset[str]
     listing: Listing | None
     fingerprint: str
+    model_depths: tuple[int, ...] = ()
 
     def decide(self, endpoint: str, model: str) -> "Decision":
         """Where a request for `model` at `endpoint` goes, or why it goes nowhere."""

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from engine.config.document import parse_document
 from engine.config.schema import check_schema
@@ -23,7 +24,7 @@ from engine.gateway.errors import GatewayError, error_event
 from engine.gateway.exchange import LONGEST, retry_after
 from engine.gateway.headers import request_headers, response_headers
 from engine.gateway.json_body import JsonBody
-from engine.gateway.match import find_endpoint
+from engine.gateway.paths import find_place
 from engine.plan import Dialect, UnusableValueError
 from engine.upstream import Failure
 from engine.upstream.answer import Answer, State
@@ -82,13 +83,18 @@ def pieces(chance: Chance, raw: bytes) -> list[bytes]:
 
 async def paths(chance: Chance) -> None:
     """Only the one spelling of a path leads to an endpoint."""
-    path = chance.choice((noise(chance), mutated(chance, chance.choice(PATHS), [b"/", b"%2e", b"..", b";"])))  # fmt: skip
+    path = chance.choice((noise(chance), mutated(chance, chance.choice(PATHS).replace(b"{model}", b"m%2F1"), [b"/", b"%2e", b"..", b";"])))  # fmt: skip
     try:
-        found = find_endpoint(PLAN, chance.choice(("GET", "POST", "BREW")), path, hint=False)
+        found = find_place(PLAN, chance.choice(("GET", "POST", "BREW")), path, hint=False)
     except GatewayError:
         return
-    assert path in PATHS
-    assert PLAN.endpoints[path][found.method] is found
+    parts = path.split(b"/")
+    if found.model is not None:
+        names = [
+            i for i, part in enumerate(parts) if unquote_to_bytes(part) == found.model.encode()
+        ]
+        parts = next(p for i in names if b"/".join(p := [*parts[:i], b"{model}", *parts[i + 1:]]) in PATHS)  # fmt: skip
+    assert PLAN.endpoints[b"/".join(parts)][found.endpoint.method] is found.endpoint
 
 
 def pairs(chance: Chance) -> list[tuple[bytes, bytes]]:

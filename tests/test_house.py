@@ -52,7 +52,15 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("report/tests", ("config/document", "config/routing_checks")),
     (
         "report/route",
-        ("gateway/match", "gateway/errors", "plan", "config/*", "report/mask", "report/deciding"),
+        (
+            "gateway/match",
+            "gateway/paths",
+            "gateway/errors",
+            "plan",
+            "config/*",
+            "report/mask",
+            "report/deciding",
+        ),
     ),
     ("report/*", ("report/*", "config/*")),
     ("keys", ("config/model",)),
@@ -184,7 +192,13 @@ def test_only_dates_are_read_off_the_wall_clock() -> None:
     """Keys expire, records are dated, `retry-after` may be a date; all else goes by `monotonic`."""
     wall = {"time.time", "time.time_ns", "datetime.now", "time.localtime"}
     users = {m for m in MODULES if m.startswith(("gateway/", "upstream/")) and wall & set(named(m))}
-    assert users <= {"gateway/call", "gateway/access", "gateway/failover", "gateway/listing"}
+    assert users <= {
+        "gateway/admission",
+        "gateway/call",
+        "gateway/access",
+        "gateway/failover",
+        "gateway/listing",
+    }
 
 
 def test_the_request_side_never_reads_files() -> None:

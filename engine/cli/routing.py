@@ -29,12 +29,12 @@ _FORMAT = click.option(
 @click.command()
 @click.argument("method")
 @click.argument("path")
-@click.option("--model", required=True, help="The model a caller would ask for.")
+@click.option("--model", help="The model a caller would ask for, unless the path has it.")
 @click.option("--key", metavar="NAME", help="Also say whether this key of keys.yaml may do that.")
 @_FORMAT
 @IN_DIRECTORY
 def route(  # noqa: PLR0913, PLR0917 one parameter an option
-    method: str, path: str, model: str, key: str | None, form: str, directory: Path
+    method: str, path: str, model: str | None, key: str | None, form: str, directory: Path
 ) -> None:
     """Say where a request would go, and which line sends it there.
 
@@ -47,6 +47,8 @@ def route(  # noqa: PLR0913, PLR0917 one parameter an option
     loaded = load(directory, os.environ, now)
     plan = refuse_errors(loaded)
     caller = _caller(plan, key) if key is not None else None
+    if model is None and not report.names_model(plan, method.upper(), path):
+        raise click.UsageError("Missing option '--model'.")
     question = report.Question(method.upper(), path, model, caller, now)
     view = report.view_route(plan, loaded.documents, question)
     click.echo(report.render_json(view) if form == "json" else render_text(view) + "\n", nl=False)

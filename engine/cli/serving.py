@@ -87,7 +87,7 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
             "callers need keys, and there is no keys.yaml: run `engine keys new NAME --write`, or try `engine serve --mock`"
         )
     key = new_key() if mock and loaded.config.keys is None and not no_auth else None
-    url = f"http://{host}:{port}"
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     try:
         with ExitStack() as stack:
             options = server.Options(

@@ -124,6 +124,7 @@ def _endpoint(name: str, at: Path, data: dict[str, Any], max_body: int) -> Endpo
         dialect=Dialect(data.get("errors", Dialect.OPENAI)),
         max_body=parse_size(data["max_body"]) if "max_body" in data else max_body,
         timeouts=_durations(data.get("timeouts", {})),
+        drop_query=tuple(data.get("drop_query", ())),
     )
 
 

@@ -122,7 +122,7 @@ def _endpoint_names(subject: Subject) -> Iterator[tuple[str, str, str, Path, Pla
 def _duplicate_route(subject: Subject) -> Iterator[Diagnostic]:
     first: dict[tuple[str, str], Path] = {}
     names: dict[tuple[str, str], str] = {}
-    for name, method, path, at in _routes(subject.config):
+    for name, method, path, at in every_route(subject.config):
         route = (method, path)
         if route in first:
             yield subject.at(
@@ -137,7 +137,7 @@ def _duplicate_route(subject: Subject) -> Iterator[Diagnostic]:
         names.setdefault(route, name)
 
 
-def _routes(config: Config) -> Iterator[tuple[str, str, str, Path]]:
+def every_route(config: Config) -> Iterator[tuple[str, str, str, Path]]:
     """Name, method, path and place of everything the gateway answers."""
     for e in config.endpoints:
         yield e.name, e.method, e.path, (*e.at, "path")
@@ -177,9 +177,10 @@ def _meant(names: Set[str], known: Set[str]) -> set[str]:
 
 
 def _exposed_and_refused(subject: Subject) -> Iterator[Diagnostic]:
-    exposed = {(path, method): name for name, method, path, _ in _routes(subject.config)}
+    exposed = {(path, method): name for name, method, path, _ in every_route(subject.config)}
     places = {
-        name: at[:-1] if at[-1] == "path" else at[:-2] for name, *_, at in _routes(subject.config)
+        name: at[:-1] if at[-1] == "path" else at[:-2]
+        for name, *_, at in every_route(subject.config)
     }
     for entry in subject.config.not_exposed:
         for index, path in enumerate(entry.paths):

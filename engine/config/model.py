@@ -31,6 +31,7 @@ class Endpoint:
     dialect: Dialect
     max_body: int
     timeouts: Mapping[str, float]
+    drop_query: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -372,6 +372,27 @@ _CATALOGUE = (
         "Requests would go past the proxy. Only the client `httpx` goes through one: write `client: httpx`, or leave `proxy` out.",
     ),
     Rule(
+        "X260",
+        "overlapping-patterns",
+        _ERROR,
+        "two paths with `{model}` match the same path",
+        "Which of them a request means would depend on nothing that the files say. Change a segment before or after `{model}`.",
+    ),
+    Rule(
+        "X261",
+        "path-below-pattern",
+        _ERROR,
+        "a path is one that a path with `{model}`, or the list of models, matches as well",
+        "The model of that name could never be asked for there, or the endpoint never be reached.",
+    ),
+    Rule(
+        "X265",
+        "guessable-key",
+        _ERROR,
+        "a digest in keys.yaml is that of nothing, or of a word that anybody would guess",
+        "Whoever tries the word gets in. `engine keys new` makes a key of 256 random bits; for a server of your own on loopback there is `engine serve --no-auth`.",
+    ),
+    Rule(
         "X291",
         "bad-suppression",
         _WARNING,

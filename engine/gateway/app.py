@@ -19,6 +19,8 @@ from engine.upstream import Client
 from engine.upstream.limiter import Limiter
 from engine.upstream.signing import Signers
 
+Told = tuple[int, Mapping[str, object]]
+
 TICK_SECONDS = 0.05  # how often the gateway looks at deadlines and at who has left
 
 
@@ -52,10 +54,10 @@ class Gateway:
         self._retiring = False
         self._log = log
         self._is_draining = is_draining
-        self._probes = {b"/healthz": lambda: (200, "ok"), b"/readyz": self._readiness}
+        self._probes = {b"/": _greeting, b"/healthz": self._health, b"/readyz": self._readiness}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request; with one access record, but for the probes."""
+        """Answer one HTTP request; with one access record, but for what needs no key."""
         probe = self._probes.get(scope["raw_path"])
         if probe is not None and scope["method"] in ("GET", "HEAD"):
             await self._answer_probe(probe(), scope, receive, send)
@@ -78,11 +80,8 @@ class Gateway:
         if call.is_unread:
             await self._lingering.read_on(receive, scope["headers"])
 
-    async def _answer_probe(
-        self, found: tuple[int, str], scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        status, state = found
-        told = {"status": state, "config": self.plan.fingerprint, **self.about}
+    async def _answer_probe(self, found: Told, scope: Scope, receive: Receive, send: Send) -> None:
+        status, told = found
         is_unread = has_body(scope["headers"])
         headers = [(b"content-type", b"application/json"), *(CLOSE if is_unread else ())]
         await answer(send, status, headers, json.dumps(told).encode())
@@ -125,8 +124,17 @@ class Gateway:
         for client in self.clients.values():
             await client.close()
 
-    def _readiness(self) -> tuple[int, str]:
-        return (503, "draining") if self._is_draining() else (200, "ready")
+    def _health(self) -> Told:
+        return 200, {"status": "ok", "config": self.plan.fingerprint, **self.about}
+
+    def _readiness(self) -> Told:
+        status, state = (503, "draining") if self._is_draining() else (200, "ready")
+        return status, {"status": state, "config": self.plan.fingerprint, **self.about}
+
+
+def _greeting() -> Told:
+    """For whoever looks at the address: what this is, and nothing of what it serves."""
+    return 200, {"name": "orqen", "status": "ok", "hint": "send requests with a gateway key"}
 
 
 def _alike(one: Provider, other: Provider) -> bool:

@@ -27,24 +27,48 @@ def authenticate(headers: Headers, callers: Mapping[bytes, Caller] | None, now: 
     if callers is None:
         return ANONYMOUS
     presented = [(name, value) for name, value in headers if name in KEY_HEADERS]
-    if not presented:
-        raise GatewayError(
-            "missing_api_key",
-            "no API key was sent; send the gateway key as `authorization: Bearer sk-orq-...`",
-        )
-    digests = [hashlib.sha256(_token(name, value)).digest() for name, value in presented]
+    if all(_is_blank(name, value) for name, value in presented):
+        words = "no API key was sent; send the gateway key as `authorization: Bearer sk-orq-...`"
+        raise GatewayError("missing_api_key", words)
+    digests = [hashlib.sha256(key).digest() for pair in presented if (key := _key(*pair))]
     found = {digest for digest in digests if digest in callers}
     if len(found) != 1 or len(dict(presented)) != len(presented):
-        raise GatewayError("invalid_api_key", "the API key is not valid for this gateway")
+        problems = (_form_problem(name, value) for name, value in presented)
+        words = next(filter(None, problems), "the API key is not valid for this gateway")
+        raise GatewayError("invalid_api_key", words)
     caller = callers[found.pop()]
     if caller.expires is not None and caller.expires <= now:
         raise GatewayError("expired_api_key", "the API key has expired")
     return caller
 
 
-def _token(name: bytes, value: bytes) -> bytes:
-    """The key in a header. An overlong one is cut, which no real key survives."""
-    if name == b"authorization":
-        scheme, _, token = value[: MAX_KEY + 16].partition(b" ")
-        return token.strip() if scheme.lower() == b"bearer" else b""
-    return value[: MAX_KEY + 16]
+def _is_blank(name: bytes, value: bytes) -> bool:
+    """Whether a header carries no key at all: nothing, or a scheme alone."""
+    return value.strip().lower() in ((b"", b"bearer") if name == b"authorization" else (b"",))
+
+
+def _key(name: bytes, value: bytes) -> bytes:
+    """The key in a header, or nothing. An overlong one is cut, which no real key survives."""
+    value = value[: MAX_KEY + 16]
+    if name != b"authorization":
+        return value
+    scheme, _, key = value.partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else b""
+
+
+def _form_problem(name: bytes, value: bytes) -> str | None:
+    """What is wrong with how a key is written. It says nothing of the key, and quotes none of it."""
+    header, words = f"`{name.decode('ascii')}`", value[: MAX_KEY + 16].lower().split()
+    right = "send `authorization: Bearer sk-orq-...`"
+    if not words:
+        return None
+    if name != b"authorization":
+        is_bare = len(words) == 1 or words[0] != b"bearer"
+        return None if is_bare else f"the header {header} takes the key alone, without `Bearer`"
+    if len(words) == 1:
+        return f"the header {header} has a key without a scheme; {right}"
+    if words[0] != b"bearer":
+        return f"the header {header} has another scheme than `Bearer`; {right}"
+    if words[1] == b"bearer":
+        return f"the header {header} says `Bearer` twice; {right}"
+    return None

@@ -12,22 +12,27 @@ from time import monotonic
 from typing import Any
 
 from engine.gateway.access import Record, new_id
-from engine.gateway.auth import authenticate
+from engine.gateway.admission import Admission
 from engine.gateway.body import CallerGone, CallerStalled, Intake, Receive
 from engine.gateway.deadline import Deadline
 from engine.gateway.errors import GatewayError, error_body, error_event, error_headers
 from engine.gateway.exchange import Why, error_of
 from engine.gateway.failover import Talk, converse, in_turn
-from engine.gateway.framing import Send, answer, begun, check_framing, id_headers, response_head
+from engine.gateway.framing import (
+    Send,
+    answer,
+    begun,
+    id_headers,
+    response_head,
+)
 from engine.gateway.head import CallerHead, Scope
 from engine.gateway.headers import Pairs
-from engine.gateway.inbound import Inbound, body_kind, form_inbound, json_inbound, model_of
+from engine.gateway.inbound import Inbound, form_inbound, json_inbound, model_of
 from engine.gateway.lingering import CLOSE, has_body
-from engine.gateway.listing import render_listing, shape_of
-from engine.gateway.match import Target, find_endpoint
+from engine.gateway.match import Target
 from engine.gateway.means import Means
 from engine.gateway.outbound import FIRST_BYTE, IDLE, TOTAL, Outbound, paced
-from engine.plan import Dialect, Endpoint
+from engine.plan import Dialect
 from engine.upstream import PIECE, Attempt, Failure, Reply, UpstreamError, in_pieces
 
 SHORT = 0.05  # seconds; a request that takes longer is watched for its caller leaving
@@ -68,7 +73,7 @@ class Call:
         """Serve the request and turn whatever happens into an answer and an outcome."""
         inbound: Inbound | None = None
         try:
-            if self._scope["method"] == "GET" and await self._answer_listing():
+            if self._scope["method"] in ("GET", "HEAD") and await self._answer_listing():
                 return
             head = self._admit()
             inbound = await self._read(head)
@@ -142,43 +147,22 @@ class Call:
         return head
 
     def _look_at(self, headers: Pairs) -> CallerHead:
-        """A head that was not seen lately.
-
-        The path comes first only to know which envelope a refusal of the key needs; what is wrong
-        with the path is told to holders of a key alone.
-        """
-        found: Endpoint | GatewayError
-        asked = self._scope["method"], self._scope["raw_path"]
+        """A head that was not seen lately."""
+        admission = Admission(self._plan, self._scope, self.record)
         try:
-            found = find_endpoint(self._plan, *asked, hint=False)
-            self._dialect = found.dialect
-            self.record.endpoint = found.name
-        except GatewayError as error:
-            found = error
-        caller = authenticate(headers, self._plan.callers, time.time())
-        self.record.key = caller.name
-        check_framing(headers)
-        if isinstance(found, GatewayError):
-            find_endpoint(self._plan, *asked)  # raises it again, with a hint
-            raise found
-        if caller.endpoints is not None and found.name not in caller.endpoints:
-            words = f"this API key may not use endpoint `{found.name}`"
-            raise GatewayError("not_allowed", words)
-        kind = body_kind(found, headers)
-        return CallerHead(found, caller, kind, headers, self._scope["query_string"])
+            return admission.head(headers)
+        finally:
+            self._dialect = admission.dialect
 
     async def _answer_listing(self) -> bool:
         """Answer with the models there are, if that is what the path asks for."""
-        listing = self._plan.listing
-        asked = None if listing is None else listing.asked(self._scope["raw_path"])
-        if listing is None or asked is None:
+        admission = Admission(self._plan, self._scope, self.record)
+        try:
+            body = admission.listing()
+        finally:
+            self._dialect = admission.dialect
+        if body is None:
             return False
-        headers: Pairs = self._scope["headers"]
-        self._dialect = shape_of(listing, headers)
-        caller = authenticate(headers, self._plan.callers, time.time())
-        self.record.key = caller.name
-        check_framing(headers)
-        body = render_listing(self._plan, caller, self._dialect, asked)
         self.record.status, self.record.outcome, self.record.bytes_out = 200, "ok", len(body)
         headers = [(b"content-type", b"application/json"), *id_headers(self.record.request_id)]
         await answer(self._send, 200, headers + self._closing(), body)
@@ -229,7 +213,7 @@ class Call:
     # -- the exchange with the provider ----------------------------------------------------------
 
     async def _serve(self, head: CallerHead, inbound: Inbound) -> None:
-        model = model_of(inbound, head.endpoint)
+        model = model_of(inbound, head)
         self.record.model = model
         if not head.caller.may_use_model(model):
             raise GatewayError("not_allowed", "this API key may not use this model", param="model")

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 
 from engine.plan import Dialect
 
+# The statuses that the same request may get past on another try, as long as nothing was sent. All
+# others are refusals that stay: official SDKs would try every 5xx, 408, 409 and 429 again, and
+# Claude Code a 401 as well.
+_PASSING = frozenset({408, 429, 502, 503, 504})
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -16,6 +21,11 @@ class Kind:
     status: int
     sent: bool = False
     retry_after: int | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether sending the same request again cannot help, or could be billed twice."""
+        return self.sent or self.status not in _PASSING
 
 
 CATALOGUE: dict[str, Kind] = {
@@ -39,6 +49,7 @@ CATALOGUE: dict[str, Kind] = {
     "request_timeout": Kind(408),
     "request_too_large": Kind(413),
     "unsupported_media_type": Kind(415),
+    "upgrade_not_offered": Kind(426),
     "internal_error": Kind(500),
     "upstream_connect_failed": Kind(502),
     "upstream_dns_failed": Kind(502),
@@ -98,7 +109,8 @@ def error_headers(
 ) -> list[tuple[bytes, bytes]]:
     """The headers that belong to `error`, with the name that each dialect's SDKs look for its id by.
 
-    `x-should-retry: false` keeps the official SDKs from paying twice for one answer.
+    `x-should-retry: false` keeps clients from repeating what cannot succeed, or what may have been
+    billed. A 401 names the scheme that a key is sent by (RFC 9110, 11.6.1).
     """
     headers = [
         (b"x-engine-error", error.code.encode("ascii")),
@@ -110,8 +122,10 @@ def error_headers(
         headers.append((b"request-id", request_id))
     if error.retry_after is not None:
         headers.append((b"retry-after", str(error.retry_after).encode("ascii")))
-    if error.kind.sent:
+    if error.kind.final:
         headers.append((b"x-should-retry", b"false"))
+    if error.kind.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
     return headers
 
 

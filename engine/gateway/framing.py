@@ -2,7 +2,7 @@
 
 import re
 import types
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -14,24 +14,43 @@ Send = Callable[[Message], Awaitable[None]]
 
 _CHUNKED = (b"transfer-encoding", b"chunked")
 _BODYLESS = {204, 304}  # RFC 9110, 15.3.5 and 15.4.5
-
+_OLDER = frozenset({"1", "1.0"})  # HTTP/1.0; the server writes it the shorter way
 _HOST = re.compile(rb"[0-9A-Za-z._~%:\[\]-]+")
 
 
-def check_framing(headers: Pairs) -> None:
+def check_framing(headers: Pairs, version: str = "1.1") -> None:
     """Refuse what the server lets through and RFC 9112 does not (3.2, 6.1).
+
+    HTTP/1.0 has no `host`, so a request of that version may come without one; the server adds an
+    empty one then.
 
     Raises:
         GatewayError: `invalid_request`.
     """
     fields = dict(headers)
     is_once = len(fields) == len(headers) or [n for n, _ in headers].count(b"host") == 1
-    if not is_once or not _HOST.fullmatch(fields.get(b"host", b"")):
+    is_older = version in _OLDER and not any(v for n, v in headers if n == b"host")
+    if not is_older and (not is_once or not _HOST.fullmatch(fields.get(b"host", b""))):
         raise GatewayError("invalid_request", "a request needs exactly one `host` header")
     if b"transfer-encoding" in fields:
         codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
         if any(coding != b"chunked" for coding in codings):
             raise GatewayError("invalid_request", "the only transfer coding here is `chunked`")
+
+
+def refuse_handshake(scope: Mapping[str, Any]) -> None:
+    """Refuse a handshake for a WebSocket with the status that tells clients to go on without one.
+
+    A caller who merely offers to change the protocol is served as it is (RFC 9110, 7.8).
+
+    Raises:
+        GatewayError: `upgrade_not_offered`.
+    """
+    offers = b",".join(value for name, value in scope["headers"] if name == b"upgrade")
+    named = {offer.partition(b"/")[0].strip() for offer in offers.lower().split(b",")}
+    if scope["http_version"] not in _OLDER and b"websocket" in named:
+        headers = ((b"upgrade", b"HTTP/1.1"), (b"connection", b"upgrade"))
+        raise GatewayError("upgrade_not_offered", "no WebSockets here; send POST", headers=headers)
 
 
 def id_headers(request_id: str) -> Pairs:

@@ -27,7 +27,8 @@ Key: TypeAlias = tuple[Any, ...]
 class CallerHead:
     """A head that passed: who asks which endpoint, and with what kind of body (`json` or `form`).
 
-    `headers` are those that are looked at or may go upstream. `requests` has, by provider, the
+    `model` is the one that the path names, if it names one. `headers` are those that are looked at
+    or may go upstream. `requests` has, by provider, the
     heads to send there for which nothing but this one decides.
     """
 
@@ -36,6 +37,7 @@ class CallerHead:
     kind: str
     headers: Pairs
     query: bytes
+    model: str | None = None
     fields: dict[bytes, bytes] = field(init=False)
     requests: dict[str, RequestHead] = field(default_factory=dict)
 
@@ -80,8 +82,12 @@ class Heads:
         return head
 
     def keep(self, key: Key, head: CallerHead) -> None:
-        """Remember a head that passed. Those of forms never come again: each has its boundary."""
-        if head.kind == "form":
+        """Remember a head that passed.
+
+        Those of forms never come again: each has its boundary. One without `host` passes in
+        HTTP/1.0 alone.
+        """
+        if head.kind == "form" or not head.fields.get(b"host"):
             return
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()

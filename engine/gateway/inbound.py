@@ -12,9 +12,9 @@ from engine.gateway.form_edits import form_edits
 from engine.gateway.head import CallerHead
 from engine.gateway.headers import Pairs
 from engine.gateway.json_body import JsonBody, edited, stripped
+from engine.gateway.paths import MODEL
 from engine.plan import BodyEdits, Endpoint
 
-_MODEL = re.compile(r"[\x21-\x7e]{1,256}")
 _BODYLESS = {"GET", "DELETE"}
 
 
@@ -201,7 +201,9 @@ def body_kind(endpoint: Endpoint, headers: Pairs) -> str:
         GatewayError: `unsupported_media_type` when the endpoint does not take such a body.
     """
     if any(n == b"content-encoding" and v.lower() != b"identity" for n, v in headers):
-        raise GatewayError("unsupported_media_type", "send the body without content-encoding")
+        words = "send the body without content-encoding"
+        offered = ((b"accept-encoding", b"identity"),)  # RFC 9110, 15.5.16
+        raise GatewayError("unsupported_media_type", words, headers=offered)
     types = [value for name, value in headers if name == b"content-type"]
     if not types and endpoint.method in _BODYLESS:
         return "json"
@@ -214,19 +216,21 @@ def body_kind(endpoint: Endpoint, headers: Pairs) -> str:
     return kind
 
 
-def model_of(inbound: Inbound, endpoint: Endpoint) -> str:
-    """The model that routes a request: the one it names, or the endpoint's default.
+def model_of(inbound: Inbound, head: CallerHead) -> str:
+    """The model that routes a request: that of its path, of its body, or the endpoint's default.
 
     Raises:
         GatewayError: `model_required`, `invalid_model` or `duplicate_field`.
     """
     model = inbound.text("model")
+    if head.model is not None:
+        return head.model
     if model is None:
-        if endpoint.default_model is None:
+        if head.endpoint.default_model is None:
             words = "the request names no `model`"
             raise GatewayError("model_required", words, param="model")
-        return endpoint.default_model
-    if not _MODEL.fullmatch(model):
+        return head.endpoint.default_model
+    if not MODEL.fullmatch(model):
         words = "`model` must be 1 to 256 visible ASCII characters without spaces"
         raise GatewayError("invalid_model", words, param="model")
     return model

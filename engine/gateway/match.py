@@ -23,42 +23,6 @@ class Target:
     sent_model: str
 
 
-def find_endpoint(plan: Plan, method: str, path: bytes, *, hint: bool = True) -> Endpoint:
-    """The endpoint at exactly `path`. No decoding: one spelling of a path is the only one.
-
-    `hint` looks for the nearest known path, which costs far more than all the rest.
-
-    Raises:
-        GatewayError: `unknown_path`, `not_exposed` or `method_not_allowed`.
-    """
-    methods = plan.endpoints.get(path)
-    if methods is not None and method in methods:
-        return methods[method]
-    for refusal in plan.refusals:
-        hit = path.startswith(refusal.path) if refusal.is_prefix else path == refusal.path
-        if hit and (not refusal.methods or method in refusal.methods):
-            raise GatewayError(
-                "not_exposed", f"this gateway does not offer this path: {refusal.reason}"
-            )
-    if methods is not None:
-        allowed = ", ".join(sorted(methods))
-        raise GatewayError(
-            "method_not_allowed",
-            f"this path answers {allowed}",
-            headers=((b"allow", allowed.encode("ascii")),),
-        )
-    if plan.listing is not None and plan.listing.asked(path) is not None:
-        words = "this path answers GET"
-        raise GatewayError("method_not_allowed", words, headers=((b"allow", b"GET"),))
-    words = _unknown_path(plan, path) if hint else "this gateway has no such path"
-    raise GatewayError("unknown_path", words)
-
-
-def _unknown_path(plan: Plan, path: bytes) -> str:
-    hint = nearest(path[:128].decode("latin-1"), (known.decode() for known in plan.endpoints))
-    return "this gateway has no such path" + (f"; did you mean {hint}?" if hint else "")
-
-
 def find_target(plan: Plan, endpoint: Endpoint, model: str) -> Target:
     """Where a request for `model` at `endpoint` goes.
 

@@ -1,5 +1,6 @@
 """What goes to the provider: target, credentials, headers and the edited body of one request."""
 
+import json
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Set
 from dataclasses import replace
@@ -13,7 +14,9 @@ from engine.gateway.headers import Pairs, request_headers, upstream_headers, wit
 from engine.gateway.inbound import Inbound, Upload
 from engine.gateway.match import Target
 from engine.plan import (
+    BodyEdits,
     Context,
+    FieldValue,
     Header,
     Provider,
     Sign,
@@ -30,6 +33,15 @@ FIRST_BYTE, IDLE, TOTAL = (
     partial(UpstreamError, failure)
     for failure in (Failure.FIRST_BYTE_TIMEOUT, Failure.IDLE_TIMEOUT, Failure.TOTAL_TIMEOUT)
 )
+
+
+def with_model(edits: BodyEdits | None, model: str) -> BodyEdits:
+    """`edits` that also add the model of the path to a body that has none."""
+    known = edits or BodyEdits((), {}, {}, {}, frozenset())
+    name = known.rename.get("model", "model")
+    value = FieldValue(json.dumps(model).encode("ascii"), model)
+    added = {name: value, **known.default}
+    return replace(known, default=added, names=known.names | {name})
 
 
 class Outbound:
@@ -117,12 +129,14 @@ class Outbound:
         for name in fields:
             if inbound.text(name) is not None:
                 changes[name] = None
-        if (
-            self.target.sent_model != self.target.model
-            and not (edits is not None and ("model" in edits.drop or "model" in edits.set))
-            and inbound.text("model") is not None
+        if (self.target.sent_model != self.target.model or self._head.model is not None) and not (
+            edits is not None and ("model" in edits.drop or "model" in edits.set)
         ):
-            changes["model"] = self.target.sent_model
+            named = inbound.text("model")
+            if named is not None and named != self.target.sent_model:
+                changes["model"] = self.target.sent_model
+            elif named is None and self._head.model is not None:
+                edits = with_model(edits, self.target.sent_model)
         return inbound.upload(changes, fields, edits)
 
     def _caller_credentials(self, inbound: Inbound) -> dict[str, str]:

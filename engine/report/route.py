@@ -9,14 +9,8 @@ from engine.config.diagnostic import SECRET
 from engine.config.document import Document, Path
 from engine.config.effective import Effective, fill_in, limits_of, timeouts_of
 from engine.gateway.errors import GatewayError
-from engine.gateway.match import (
-    Candidate,
-    Target,
-    explain,
-    find_endpoint,
-    find_target,
-    find_targets,
-)
+from engine.gateway.match import Candidate, Target, explain, find_target, find_targets
+from engine.gateway.paths import Place, find_place
 from engine.plan import Caller, Endpoint, Header, Plan, Provider, Rule, UnusableValueError, Way
 from engine.report.deciding import accounts, choices, sections, shown
 from engine.report.mask import masked, masked_url
@@ -30,19 +24,27 @@ View = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request to explain. `caller` holds the key to ask for; `now` is POSIX time."""
+    """A request to explain. `caller` holds the key to ask for; `now` is POSIX time.
+
+    A model in the path counts; without one and without `model` the request names none.
+    """
 
     method: str
     path: str
-    model: str
+    model: str | None
     caller: Caller | None
     now: float
 
 
 def view_route(plan: Plan, documents: Mapping[str, Document], question: Question) -> View:
     """Where a request goes, as plain data of `schemas/output/route.schema.json`."""
-    method, path, model, caller = question.method, question.path, question.model, question.caller
-    endpoint, target, error = _find(plan, method, path, model)
+    method, path, caller = question.method, question.path, question.caller
+    place, error = _place(plan, method, path)
+    model = (place and place.model) or question.model or ""
+    endpoint = place.endpoint if place else None
+    target = None
+    if endpoint is not None:
+        target, error = _find(plan, endpoint, model)
     refused = _key_problem(caller, endpoint, model, question.now) if caller else None
     error = error or refused
     view: View = {
@@ -65,25 +67,36 @@ def view_route(plan: Plan, documents: Mapping[str, Document], question: Question
     return view
 
 
+def names_model(plan: Plan, method: str, path: str) -> bool:
+    """Whether `path` leads to an endpoint by a model that stands in it."""
+    place, _ = _place(plan, method, path)
+    return place is not None and place.model is not None
+
+
 def render_json(view: View) -> str:
     return json.dumps(view, indent=2) + "\n"
 
 
-def _find(
-    plan: Plan, method: str, path: str, model: str
-) -> tuple[Endpoint | None, Target | None, GatewayError | None]:
-    endpoint = None
+def _place(plan: Plan, method: str, path: str) -> tuple[Place | None, GatewayError | None]:
     try:
-        endpoint = find_endpoint(plan, method, path.encode())
+        return find_place(plan, method, path.encode()), None
+    except GatewayError as error:
+        return None, error
+
+
+def _find(plan: Plan, endpoint: Endpoint, model: str) -> tuple[Target | None, GatewayError | None]:
+    try:
+        if not model:
+            raise GatewayError("model_required", "the request names no `model`", param="model")
         target = find_target(plan, endpoint, model)
         if target.upstream:
             target.upstream.url(target.sent_model)
     except UnusableValueError:
         words = "the model cannot stand in the provider's URL"
-        return endpoint, None, GatewayError("invalid_model", words)
+        return None, GatewayError("invalid_model", words)
     except GatewayError as error:
-        return endpoint, None, error
-    return endpoint, target, None
+        return None, error
+    return target, None
 
 
 def _key_problem(

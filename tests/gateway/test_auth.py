@@ -62,10 +62,6 @@ def test_one_key_in_two_headers() -> None:
 
 WRONG = {
     "unknown": [bearer("sk-orq-unknown")],
-    "empty": [bearer("")],
-    "scheme alone": [(b"authorization", b"Bearer")],
-    "no scheme": [(b"authorization", GOOD.encode())],
-    "basic": [(b"authorization", b"Basic " + GOOD.encode())],
     "two holders": [bearer(GOOD), (b"x-api-key", OTHER.encode())],
     "valid and expired": [bearer(GOOD), (b"x-api-key", OLD.encode())],
     "twice": [bearer(GOOD), bearer(GOOD)],
@@ -86,6 +82,54 @@ def test_wrong_keys_read_the_same(headers: list[tuple[bytes, bytes]]) -> None:
     expected = refusal(bearer("sk-orq-x"))
     assert error.code == "invalid_api_key"
     assert (error.message, error.param, error.headers) == (expected.message, None, ())
+
+
+FORMS = {
+    "no scheme": ((b"authorization", b"%b"), "without a scheme"),
+    "basic": ((b"authorization", b"Basic %b"), "another scheme"),
+    "token": ((b"authorization", b"Token %b"), "another scheme"),
+    "bearer with a colon": ((b"authorization", b"Bearer: %b"), "another scheme"),
+    "bearer twice": ((b"authorization", b"Bearer bearer %b"), "twice"),
+    "bearer elsewhere": ((b"x-api-key", b"Bearer %b"), "without `Bearer`"),
+}
+
+
+@pytest.mark.parametrize(("header", "told"), FORMS.values(), ids=FORMS.keys())
+def test_a_key_in_the_wrong_form_is_told_so_whatever_the_key(
+    header: tuple[bytes, bytes], told: str
+) -> None:
+    """A key that is right, wrong or expired, in a form that does not count: one answer."""
+    name, form = header
+    errors = [refusal((name, form % key.encode())) for key in (GOOD, OLD, "sk-orq-unknown")]
+    assert {error.code for error in errors} == {"invalid_api_key"}
+    (message,) = {error.message for error in errors}
+    assert told in message
+    assert "good" not in message
+
+
+BLANK = [b"", b" ", b"\t"]
+NOTHING = hashlib.sha256(b"").digest()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[(name, value)] for name in sorted(KEY_HEADERS) for value in BLANK]
+    + [[(b"authorization", value)] for value in (b"Bearer", b"bearer ", b"BEARER   ")]
+    + [[bearer(""), (b"x-api-key", b""), (b"api-key", b" ")]],
+)
+def test_an_empty_key_is_no_key(headers: list[tuple[bytes, bytes]]) -> None:
+    """Not even where an entry of keys.yaml has the digest of nothing."""
+    callers = {NOTHING: caller("nobody"), hashlib.sha256(b" ").digest(): caller("blank")}
+    with pytest.raises(GatewayError) as caught:
+        authenticate(headers, callers, NOW)
+    assert caught.value.code == "missing_api_key"
+
+
+@pytest.mark.parametrize("scheme", [b"Basic", b"Bearer", b"Bearer "])
+def test_a_scheme_without_a_key_never_is_the_key_of_nothing(scheme: bytes) -> None:
+    callers = {NOTHING: caller("nobody")}
+    with pytest.raises(GatewayError):
+        authenticate([(b"authorization", scheme), (b"x-api-key", b"other")], callers, NOW)
 
 
 def test_no_key() -> None:

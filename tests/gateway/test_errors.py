@@ -29,9 +29,10 @@ STATUSES = {
     408: "request_timeout",
     413: "request_too_large",
     415: "unsupported_media_type",
+    426: "upgrade_not_offered",
     500: "internal_error",
     502: "upstream_connect_failed upstream_dns_failed upstream_tls_failed upstream_closed "
-    "upstream_bad_response upstream_truncated",
+    "upstream_bad_response upstream_truncated upstream_sign_in_failed",
     503: "overloaded upstream_unavailable server_shutting_down",
     504: "upstream_connect_timeout upstream_timeout upstream_idle_timeout",
 }
@@ -42,6 +43,16 @@ SENT = {
     "upstream_truncated",
     "upstream_timeout",
     "upstream_idle_timeout",
+}
+AGAIN = {
+    "request_timeout",
+    "overloaded",
+    "upstream_unavailable",
+    "upstream_connect_failed",
+    "upstream_connect_timeout",
+    "upstream_dns_failed",
+    "upstream_tls_failed",
+    "upstream_sign_in_failed",
 }
 
 
@@ -57,8 +68,7 @@ def headers(code: str, dialect: Dialect) -> dict[bytes, bytes]:
 
 def test_statuses() -> None:
     listed = {code: status for status, codes in STATUSES.items() for code in codes.split()}
-    known = {code: kind.status for code, kind in CATALOGUE.items() if code in listed}
-    assert known == listed
+    assert {code: kind.status for code, kind in CATALOGUE.items()} == listed
 
 
 @pytest.mark.parametrize("code", EVERY)
@@ -89,7 +99,13 @@ def test_headers(code: str, dialect: Dialect) -> None:
     assert found[b"x-engine-error"] == code.encode()
     assert found[b"x-engine-request-id"] == found[b"x-request-id"] == ID.encode()
     assert found.get(b"request-id") == (ID.encode() if dialect is Dialect.ANTHROPIC else None)
-    assert found.get(b"x-should-retry") == (b"false" if code in SENT else None)
+    assert found.get(b"x-should-retry") == (None if code in AGAIN else b"false")
+    assert (b"www-authenticate" in found) == (CATALOGUE[code].status == 401)
+
+
+def test_what_may_have_been_billed_is_never_asked_for_again() -> None:
+    assert {code for code, kind in CATALOGUE.items() if kind.sent} == SENT
+    assert not SENT & AGAIN
 
 
 @pytest.mark.parametrize("code", EVERY)

@@ -99,7 +99,7 @@ def test_method_path_query_and_values_tell_heads_apart() -> None:
 
 
 def head(caller: Caller, kind: str = "json", endpoint: Endpoint = ENDPOINT) -> CallerHead:
-    return CallerHead(endpoint, caller, kind, [], b"")
+    return CallerHead(endpoint, caller, kind, [(b"host", b"a")], b"")
 
 
 def test_an_expired_key_is_looked_at_again() -> None:
@@ -114,6 +114,13 @@ def test_forms_are_not_kept(kind: str, *, is_kept: bool) -> None:
     heads = Heads(PROVIDERS)
     heads.keep(("a",), head(ALICE, kind))
     assert (heads.known(("a",), 0.0) is not None) == is_kept
+
+
+def test_a_head_without_a_host_is_looked_at_again() -> None:
+    """It passes in HTTP/1.0, and the version is no part of the key."""
+    heads = Heads(PROVIDERS)
+    heads.keep(("a",), CallerHead(ENDPOINT, ALICE, "json", [], b""))
+    assert heads.known(("a",), 0.0) is None
 
 
 def test_what_is_kept_is_bounded() -> None:

@@ -311,11 +311,6 @@ PATHS = {
 
 WRONG_KEYS = {
     "wrong": keyed("authorization: Bearer sk-orq-" + "0" * 64),
-    "empty bearer": keyed("authorization: Bearer "),
-    "bearer alone": keyed("authorization: Bearer"),
-    "empty": keyed("authorization:"),
-    "basic": keyed(f"authorization: Basic {KEY}"),
-    "no scheme": keyed(f"authorization: {KEY}"),
     "50 KB": keyed("authorization: Bearer " + "k" * 50_000),
     "overlong": keyed(f"authorization: Bearer {KEY}{'x' * 300}"),
     "one letter more": keyed(f"authorization: Bearer {KEY}x"),
@@ -331,6 +326,13 @@ WRONG_KEYS = {
 
 KEYS = {
     "none": keyed(code="missing_api_key"),
+    "empty": keyed("authorization:", code="missing_api_key"),
+    "bearer alone": keyed("authorization: Bearer", code="missing_api_key"),
+    "empty bearer": keyed("authorization: Bearer  ", code="missing_api_key"),
+    "empty elsewhere": keyed("x-api-key:", "authorization: Bearer", code="missing_api_key"),
+    "basic": keyed(f"authorization: Basic {KEY}"),
+    "no scheme": keyed(f"authorization: {KEY}"),
+    "two spaces": welcome(f"authorization: Bearer  {KEY}"),
     "in a cookie": keyed(f"cookie: key={KEY}", code="missing_api_key"),
     "in the proxy's header": keyed(f"proxy-authorization: Bearer {KEY}", code="missing_api_key"),
     "nul in the key": keyed(b"authorization: Bearer \x00", code=None, status=400),

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.match import explain, find_endpoint, find_target
-from engine.plan import Plan, Rule, Slot
+from engine.gateway.match import explain, find_target
+from engine.plan import Rule, Slot
 from tests.gateway.plans import rule, shipped_plan, table_of
 
 BOUNDED = settings(deadline=None, max_examples=300)
@@ -102,39 +102,6 @@ def probes(count: int, model: str) -> int:
 @pytest.mark.parametrize("model", ["p0001-x", "p0001-longer-one", "p9999-none", "q", "p" * 256])
 def test_more_rules_cost_no_more_look_ups(model: str) -> None:
     assert probes(5000, model) == probes(50, model) <= 4
-
-
-def refusal(plan: Plan, method: str, path: bytes) -> str:
-    with pytest.raises(GatewayError) as caught:
-        find_endpoint(plan, method, path)
-    return caught.value.code
-
-
-def test_every_path_is_found_by_its_one_spelling() -> None:
-    plan = shipped_plan()
-    for path, methods in plan.endpoints.items():
-        for method, endpoint in methods.items():
-            assert find_endpoint(plan, method, path) is endpoint
-            for other in (path + b"/", b"/" + path, path.upper(), path + b"?", path[:-1]):
-                assert refusal(plan, method, other) in ("unknown_path", "not_exposed")
-
-
-def test_a_wrong_method_is_told_the_right_one() -> None:
-    with pytest.raises(GatewayError) as caught:
-        find_endpoint(shipped_plan(), "GET", b"/v1/embeddings")
-    assert caught.value.code == "method_not_allowed"
-    assert caught.value.headers == ((b"allow", b"POST"),)
-
-
-def test_a_path_that_is_not_offered_gives_its_reason() -> None:
-    with pytest.raises(GatewayError, match="provider account") as caught:
-        find_endpoint(shipped_plan(), "GET", b"/v1/files/file-1/content")
-    assert caught.value.code == "not_exposed"
-
-
-def test_an_unknown_path_names_the_nearest() -> None:
-    with pytest.raises(GatewayError, match="did you mean /v1/embeddings"):
-        find_endpoint(shipped_plan(), "POST", b"/v1/embedding")
 
 
 def model_refusal(endpoint: str, model: str) -> GatewayError:
