@@ -34,8 +34,9 @@ _NEVER_DOWN = HOP_BY_HOP | {
 }
 _OWN = b"x-engine-"
 # What is known of names that upstreams have sent: they are few, and asked about all the time.
-_COMES_DOWN: dict[bytes, bool] = {}
-_MAX_KNOWN = 4096
+_COMES_DOWN: dict[bytes, bool] = {}  # at most MAX_NAMES names of at most MAX_NAME bytes
+MAX_NAMES = 1024
+MAX_NAME = 64
 
 
 def request_headers(received: Pairs, provider: Provider) -> Pairs:
@@ -90,15 +91,23 @@ def response_headers(received: Pairs, fields: Mapping[bytes, bytes]) -> Pairs:
     try:
         passed = [pair for pair in received if _COMES_DOWN[pair[0]]]
     except KeyError:
-        if len(_COMES_DOWN) > _MAX_KNOWN:
-            _COMES_DOWN.clear()
-        for name in fields:
-            _COMES_DOWN[name] = name not in _NEVER_DOWN and not name.startswith(_OWN)
-        passed = [pair for pair in received if _COMES_DOWN[pair[0]]]
+        passed = [pair for pair in received if _comes_down(pair[0])]
     if b"connection" not in fields:
         return passed
     dropped = _connection_listed(received)
     return [pair for pair in passed if pair[0] not in dropped] if dropped else passed
+
+
+def _comes_down(name: bytes) -> bool:
+    """Whether a header of this name crosses, remembered."""
+    answer = _COMES_DOWN.get(name)
+    if answer is None:
+        answer = name not in _NEVER_DOWN and not name.startswith(_OWN)
+        if len(name) <= MAX_NAME:
+            if len(_COMES_DOWN) >= MAX_NAMES:
+                _COMES_DOWN.clear()
+            _COMES_DOWN[name] = answer
+    return answer
 
 
 def _connection_listed(pairs: Pairs) -> frozenset[bytes]:
