@@ -7,23 +7,10 @@ crosses but the headers that frame a message or speak about a host.
 from collections.abc import Callable, Iterable, Mapping
 
 from engine.plan import Context, Header, Provider
+from engine.withheld import HOP_BY_HOP, is_withheld
 
 Pairs = list[tuple[bytes, bytes]]
 
-# RFC 9110, 7.6.1, and the older names that are still seen.
-HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
 ALWAYS_UP = frozenset({b"accept", b"accept-language", b"content-type", b"user-agent"})
 # Framing is the engine's own; cookies and host policies of an upstream are not the gateway's.
 _NEVER_DOWN = HOP_BY_HOP | {
@@ -40,15 +27,21 @@ MAX_NAME = 64
 
 
 def request_headers(received: Pairs, provider: Provider) -> Pairs:
-    """The caller's headers that `provider` may see, in their order."""
-    forward, prefixes = provider.forward, provider.forward_prefixes
-    passed = [
-        pair
-        for pair in received
-        if pair[0] in ALWAYS_UP or pair[0] in forward or (prefixes and pair[0].startswith(prefixes))
-    ]
+    """The caller's headers that `provider` may see, in their order.
+
+    Whatever it forwards, nothing of `withheld` is among them, nor a header that carries a caller's
+    credential to any provider, nor a second one of those that the gateway writes itself.
+    """
+    passed = [pair for pair in received if pair[0] in ALWAYS_UP or _is_forwarded(pair[0], provider)]
     dropped = _connection_listed(received)
     return [pair for pair in passed if pair[0] not in dropped] if dropped else passed
+
+
+def _is_forwarded(name: bytes, provider: Provider) -> bool:
+    is_named = name in provider.forward or name.startswith(provider.forward_prefixes)
+    return is_named and not (
+        name in provider.bringable.headers or name == b"accept-encoding" or is_withheld(name)
+    )
 
 
 def with_defaults(forwarded: Pairs, defaults: Iterable[tuple[bytes, bytes]]) -> Pairs:
