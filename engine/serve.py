@@ -32,8 +32,6 @@ from engine.worker import Greeter, Parent, Worker, hold_signals, keep_freed_memo
 FLUSH_SECONDS = 1  # for what is cut at the end of draining to leave
 MOCK_CREDENTIAL = "mock-credential"
 
-_CLAIMS: list[socket.socket] = []
-
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -107,9 +105,7 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
             kept alive.
     """
     _refuse_little(options.worker_memory)
-    _refuse_taken(options.host, options.port)
-    if sys.platform == "linux":  # later Pythons would not fork, and workers inherit their ports
-        multiprocessing.set_start_method("fork", force=True)
+    _fork_workers()
     keeper = Keeper(
         options.directory,
         partial(prepare, options),
@@ -129,7 +125,8 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
         worker_memory=options.worker_memory,
     )
     greeter = Greeter(greeting, multiprocessing.Lock())
-    _run(server, partial(build_worker, options, draining, greeter))
+    with claim_port(options.host, options.port):
+        _run(server, partial(build_worker, options, draining, greeter))
 
 
 def serve_mock(host: str, port: int, fault: str | None) -> None:
@@ -141,17 +138,25 @@ def serve_mock(host: str, port: int, fault: str | None) -> None:
     from engine.mock.answers import parse_faults  # noqa: PLC0415 only a mock process pays for it
     from engine.mock.hostile import PLAYS, serve_hostile  # noqa: PLC0415 as above
 
-    _refuse_taken(host, port)
     if fault is not None and not parse_faults(f"mock-{fault}"):
         if fault not in PLAYS:
             raise ServeError(f"there is no fault `{fault}`; there are: {', '.join(sorted(PLAYS))}")
+        claim_port(host, port).close()
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(serve_hostile(host, port, fault))
         return
+    _fork_workers()
     server = Supervisor(
         common_settings(host, port), workers=1, draining=multiprocessing.Event(), drain=(0, None)
     )
-    _run(server, partial(_build_mock, fault))
+    with claim_port(host, port):
+        _run(server, partial(_build_mock, fault))
+
+
+def _fork_workers() -> None:
+    """Let workers inherit what this process has, their ports too; Python 3.14 would start anew."""
+    if sys.platform == "linux":
+        multiprocessing.set_start_method("fork", force=True)
 
 
 @contextlib.contextmanager
@@ -229,25 +234,31 @@ def _run(server: Any, target_loader: Callable[[], Any]) -> None:
             raise ServeError("a worker could not be kept running") from None
 
 
-def _refuse_taken(host: str, port: int) -> None:
-    """Refuse a taken address: workers share their port, so a second server would not notice.
+def claim_port(host: str, port: int) -> socket.socket:
+    """Take an address that nobody listens on; refused to every other until the socket is closed.
 
-    Two that start at the same moment are told apart by a name that the kernel gives to one process.
+    Workers share their port, so a second server would not notice the first. Of all sockets that do
+    not share one, the kernel lets a single one listen. From then on this one shares the port with
+    the sockets of the same user, and keeps it without listening.
+
+    Raises:
+        ServeError: it is taken.
     """
-    if sys.platform == "linux":
-        try:
-            claim = socket.socket(socket.AF_UNIX)
-            claim.bind(f"\0engine-{host}-{port}")
-        except OSError as error:
-            raise ServeError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-        _CLAIMS.append(claim)  # for as long as this process and its workers live
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ServeError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    claim = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # despite connections that linger
+    try:
+        claim.bind((host, port))
+        claim.listen()
+    except OSError as error:
+        claim.close()
+        raise ServeError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    if sys.platform == "linux":  # before it stops to listen, so that there is no gap
+        claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        claim.shutdown(socket.SHUT_RDWR)
+    else:
+        claim.close()
+    return claim
 
 
 def _refuse_little(worker_memory: int | None) -> None:

@@ -1,19 +1,23 @@
 """How the server ends, and what the callers of that moment are told."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from engine.serve import ServeError, claim_port
 from tests.servers import KEY, ROOT, Server, free_port, gateway, run_engine, ship, write_keys
 
 STREAMS = 50
@@ -207,6 +211,27 @@ def test_a_second_instance_is_refused(tmp_path: Path, mock: Server) -> None:
     for process in pair:
         assert process.stderr is not None
         process.stderr.close()
+
+
+def test_one_of_many_who_want_a_port_at_the_same_moment_gets_it() -> None:
+    """By the port itself: a name or a file for it could be taken by another user of the machine."""
+    start = threading.Barrier(8)
+
+    def claim(port: int) -> socket.socket | None:
+        start.wait()
+        with contextlib.suppress(ServeError):
+            return claim_port("127.0.0.1", port)
+        return None
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            port = free_port()
+            claims = list(pool.map(claim, [port] * 8))
+            (winner,) = [claimed for claimed in claims if claimed]
+            with pytest.raises(ServeError):
+                claim_port("0.0.0.0", port)
+            winner.close()
+            claim_port("127.0.0.1", port).close()
 
 
 @pytest.mark.parametrize("text", ["version: 1\nendpoint: {}\n", None])
