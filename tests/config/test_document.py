@@ -204,9 +204,9 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_a_finding_within_a_second(name: str) -> None:
     raw, code = HOSTILE[name]
-    start = time.monotonic()
+    start = time.process_time()
     document, found = parse_document("x.yaml", raw)
-    assert time.monotonic() - start < SECOND
+    assert time.process_time() - start < SECOND
     assert [d.code for d in found] == [code]
     assert document is None
 

@@ -4,9 +4,8 @@ A name made of one ordinary English word may stand in prose, but never as text o
 part of a path. A compound name may not stand anywhere.
 """
 
-import io
+import ast
 import re
-import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -24,7 +23,6 @@ DIALECT_HOMES = {"engine/plan.py", "engine/gateway/errors.py"}
 DIALECT_MEMBER = re.compile(r"\bDialect\.(OPENAI|ANTHROPIC)\b")
 # How the keys of services begin, by which a secret in a file is known.
 KEY_STARTS = "sk|pk|rk|gsk|hf|ghp|xai"
-TEXT = re.compile(r"(?i:[rbuf]*)(\"\"\"|'''|\"|')(.*)\1", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -66,14 +64,12 @@ def as_text(file: str, source: str, words: set[str]) -> Iterator[Word]:
     """The words as a string of their own, or as a segment of a path in one."""
     whole = re.compile(rf"({'|'.join(sorted(words))})")
     segment = re.compile(rf"/({'|'.join(sorted(words))})(?![a-z0-9_])")
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type != tokenize.STRING:
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str | bytes):
             continue
-        text = TEXT.fullmatch(token.string)
-        assert text, token
-        if found := whole.fullmatch(text[2].strip()) or segment.search(text[2]):
-            above = text[2][: found.start()].count("\n")
-            yield Word(file, token.start[0] + above, found[1])
+        text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+        if found := whole.fullmatch(text.strip()) or segment.search(text):
+            yield Word(file, node.lineno + text[: found.start()].count("\n"), found[1])
 
 
 def offences(file: str, source: str) -> set[Word]:
