@@ -1,5 +1,6 @@
 """Fixtures for tests over real sockets: one mock upstream and one gateway for the whole run."""
 
+import shutil
 from collections.abc import Iterator
 
 import httpx2
@@ -7,6 +8,20 @@ import pytest
 import yaml
 
 from tests.servers import CANARY, KEY, ROOT, Server, gateway, mock_upstream, ship
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tools", action="store_true", help="fail, not skip, without a program")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that needs a program which this machine has not."""
+    programs = [program for mark in item.iter_markers("needs") for program in mark.args]
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing and item.config.getoption("--tools"):
+        pytest.fail(f"needs {', '.join(missing)}", pytrace=False)
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}; see `make test-tools`")
 
 
 @pytest.fixture(scope="session", autouse=True)

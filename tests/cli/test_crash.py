@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from subprocess import PIPE
 
 import click
 import pytest
@@ -74,7 +75,9 @@ def test_a_wrong_use_is_no_bug() -> None:
 
 
 def test_a_reader_that_leaves_is_no_bug() -> None:
-    script = f"{sys.executable} -m engine explain --list --format json | head -c 1"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, cwd=ROOT, env={"PATH": os.environ["PATH"]}, check=False)  # fmt: skip
+    command = [sys.executable, "-m", "engine", "explain", "--list", "--format", "json"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer) as out:
+        done = subprocess.run(command, stdout=out, stderr=PIPE, cwd=ROOT, env={}, check=False)
     assert done.stderr == b""
-    assert done.stdout == b"{"

@@ -198,8 +198,6 @@ def test_targets_are_compared_in_their_turn(tmp_path: Path) -> None:
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with the shipped files committed, and a change that is not."""
-    if shutil.which("git") is None:
-        pytest.skip("there is no git on this machine")
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
     folder = keyless(tmp_path / "gateway")
@@ -217,6 +215,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.needs("git")
 def test_a_revision_is_compared_with_the_folder(repository: Path) -> None:
     result = engine("diff", "git:HEAD", "--exit-code")
     assert result.exit_code == 1, result.stderr
@@ -226,6 +225,7 @@ def test_a_revision_is_compared_with_the_folder(repository: Path) -> None:
     assert [path.name for path in repository.iterdir() if path.name.startswith(".")] == [".git"]
 
 
+@pytest.mark.needs("git")
 @pytest.mark.parametrize("name", ["git:nothing", "git:", "git:--output=x", "git:-h", "nowhere", "git:HEAD~9"])  # fmt: skip
 def test_what_is_neither_is_told(name: str, repository: Path) -> None:
     result = engine("diff", name)

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from engine.config.diagnostic import Severity
 from engine.config.document import parse_document
 from engine.load import load
@@ -30,6 +32,7 @@ _FENCE = re.compile(
     r"(?:<!-- test: (?P<mark>.+?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
 )
 _LINE = re.compile(r"yaml:\d+")  # moves with every edit of a file
+CURL = pytest.mark.needs("curl")
 ELSEWHERE = {"envelope", "record", "shape", "example", "suppression", "workflow", "hooks"}
 WRITTEN_URL = "http://127.0.0.1:8080"
 WRITTEN_KEY = "sk-orq-..."
@@ -95,11 +98,11 @@ class Session:
         match example.language, word:
             case "sh", "make":
                 for line in example.text.splitlines():
-                    self._bash(f"make --dry-run --directory {ROOT} {line.removeprefix('make ')}")
+                    self._shell(f"make --dry-run --directory {ROOT} {line.removeprefix('make ')}")
             case "sh", "background":
                 self._serve(example)
             case "sh", "":
-                self._output = self._bash(self._here(example.text))
+                self._output = self._shell(self._here(example.text))
             case "python", "":
                 self._call(sys.executable, "-c", self._here(example.text))
             case "yaml", "into":
@@ -118,8 +121,8 @@ class Session:
         """The text with the address and key of the server under test."""
         return text.replace(WRITTEN_URL, self._served.url).replace(WRITTEN_KEY, KEY)
 
-    def _bash(self, script: str) -> str:
-        return self._call("bash", "-euo", "pipefail", "-c", script)
+    def _shell(self, script: str) -> str:
+        return self._call("sh", "-eu", "-c", script)
 
     def _call(self, *command: str) -> str:
         done = subprocess.run(
@@ -133,7 +136,7 @@ class Session:
         port = free_port()
         options = f"--port {port} --drain-delay 0"
         script = example.text.replace("engine serve", f"exec engine serve {options}")
-        command = ["bash", "-euo", "pipefail", "-c", script]
+        command = ["sh", "-eu", "-c", script]
         pipe = subprocess.PIPE
         with subprocess.Popen(
             command, cwd=self._folder, env=self._env, stdout=pipe, stderr=pipe
@@ -158,3 +161,10 @@ class Session:
         assert not [
             d for d in loaded.diagnostics if d.severity is Severity.ERROR and d.span.file == name
         ]
+
+
+def run_page(page: Path, served: Server, folder: Path) -> None:
+    """The examples of a page, one after another."""
+    session = Session(folder, served)
+    for example in examples(page):
+        session.run(example)

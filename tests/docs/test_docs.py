@@ -3,7 +3,6 @@
 import json
 import re
 import runpy
-import shutil
 import time
 import tomllib
 from dataclasses import fields
@@ -63,16 +62,6 @@ def marked(page: Path, mark: str) -> Example:
 # -- examples ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.name))
-def test_examples_do_what_the_page_says(page: Path, served: Server, tmp_path: Path) -> None:
-    found = examples(page)
-    if any("curl " in example.text for example in found) and shutil.which("curl") is None:
-        pytest.skip("there is no curl on this machine")
-    session = Session(tmp_path, served)
-    for shown in found:
-        session.run(shown)
-
-
 @pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=lambda page: str(page.name))
 def test_every_fence_is_seen_and_every_link_leads_somewhere(page: Path) -> None:
     text = page.read_text("utf-8")
@@ -119,7 +108,6 @@ def test_the_page_has_every_field_of_an_access_record() -> None:
     plain = json.loads(record.line())
     record.tried = ["first 429"]
     record.exception = "ValueError at app.py:1"
-    record.note_attempt(is_brought=True)
     with_bug = json.loads(record.line())
     assert [row[0] for row in rows(OPERATIONS, "field")] == list(with_bug)
     assert list(json.loads(marked(DOCS / "operations.md", "record").text)) == list(plain)
