@@ -14,6 +14,7 @@ MINUTES = 10
 CASES = 1000000
 SECONDS = 20
 SUITE = bookworm
+BURSTS = 10000
 BENCH =
 ONLY =
 MEMORY =
@@ -32,7 +33,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help editors serve check test test-tools fresh bare conformance clients slips soak fuzz guided lint format docs hooks bench memory lock wheel sbom clean
+.PHONY: help editors serve check test test-tools fresh bare conformance clients slips soak bursts fuzz guided lint format docs hooks bench memory lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -44,6 +45,7 @@ help:
 	@echo "make bare     serve and test in a minimal Debian, SUITE=$(SUITE) (needs root and mmdebstrap)"
 	@echo "make slips    how often a finding stands on the line of a slip (20 minutes)"
 	@echo "make soak     ten minutes of mixed traffic, faults, reloads and kills, with a verdict"
+	@echo "make bursts   $(BURSTS) exchanges of every kind on kept connections, and after each the next one"
 	@echo "make fuzz     a million cases for what reads input, with a report"
 	@echo "make guided   the same targets, led by coverage, for $(SECONDS) seconds each (needs a wheel of atheris)"
 	@echo "make conformance  compare what vendors' SDKs send with what arrives through the gateway (needs npm), and make clients"
@@ -88,6 +90,9 @@ soak: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m pytest -q tests/serve/rolling.py
 	@$(BIN)/python -m tests.overload 10
 	@$(BIN)/python -m tests.soak $(MINUTES)
+
+bursts: $(DEV) $(PACKAGE)
+	@$(BIN)/python -m tests.upstream.bursts $(BURSTS)
 
 fuzz: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.fuzz $(CASES)

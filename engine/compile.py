@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from engine import plan
-from engine.compile_provider import Templates, Values, compile_provider
+from engine.compile_provider import Templates, Values, bringable, compile_provider
 from engine.config import model
 from engine.config.document import Path
 
@@ -29,9 +29,7 @@ def compile_plan(
         for provider in config.providers
     }
     rules = tuple(_rule(rule, lines) for rule in config.rules)
-    caller_fields = frozenset(
-        name for p in config.providers for name in (*p.caller_body, *p.caller_variable_body)
-    )
+    caller_fields = bringable(config).every_field
     endpoints = _endpoints(config, _edited_fields(providers.values()), caller_fields)
     return plan.Plan(
         endpoints=endpoints,

@@ -153,6 +153,7 @@ class _Compiler:
             sign=self._sign(provider, headers),
             caller_sign=self._caller_sign(provider),
             models=provider.models,
+            bringable=bringable(self._config),
         )
 
     def _defaults(self, provider: model.Provider) -> Iterator[tuple[bytes, bytes]]:
@@ -266,6 +267,15 @@ class _Compiler:
             return self._bind(template, credentials)(more)
         except plan.UnusableValueError:  # told by `load`, which counts the provider as incomplete
             return None
+
+
+def bringable(config: model.Config) -> plan.Bringable:
+    """What callers may bring to any provider of `config`."""
+    return plan.Bringable(
+        frozenset(n.encode("ascii") for p in config.providers for n in p.caller_headers),
+        frozenset(name for p in config.providers for name in p.caller_body),
+        frozenset(name for p in config.providers for name in p.caller_variable_body),
+    )
 
 
 def _edits(edits: model.BodyEdits) -> plan.BodyEdits:

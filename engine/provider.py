@@ -156,6 +156,23 @@ class CallerCredentials:
     body: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Bringable:
+    """What callers may bring to any provider: credentials by header and body field, and picks by field.
+
+    None of it goes up as it came, whichever provider a request is for.
+    """
+
+    headers: frozenset[bytes] = frozenset()
+    fields: frozenset[str] = frozenset()
+    picks: frozenset[str] = frozenset()
+    every_field: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Join the fields once, since every request needs them."""
+        object.__setattr__(self, "every_field", self.fields | self.picks)
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Sign:
     """How a request is signed: the signer, its settings, and the credentials by its names.
@@ -228,6 +245,7 @@ class Provider:
     credentials left open. `default_headers` are sent unless the caller sends its own. `sign` is
     None where the headers sign in; `caller_sign` is what is left open for a caller's credentials.
     `accounts`, most narrowly described first, and `choices` lead to other forms of this provider.
+    `bringable` is the same for all providers of a Plan.
     """
 
     name: str
@@ -249,6 +267,7 @@ class Provider:
     accounts: tuple[Account, ...] = ()
     choices: Choices | None = None
     models: tuple[str, ...] = ()
+    bringable: Bringable = Bringable()
 
     @property
     def is_plain(self) -> bool:

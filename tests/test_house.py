@@ -40,8 +40,8 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("machine", ("compile_provider", "config/*", "plan", "signers")),
     ("compile", ("compile_provider", "config/*", "plan")),
     ("compile_provider", ("config/*", "plan", "signers")),
-    ("config/*", ("config/*", "plan", "suggest", "resources", "signers")),
-    ("gateway/*", ("gateway/*", "plan", "upstream/*", "suggest", "signers")),
+    ("config/*", ("config/*", "plan", "suggest", "resources", "signers", "withheld")),
+    ("gateway/*", ("gateway/*", "plan", "upstream/*", "suggest", "signers", "withheld")),
     ("upstream/*", ("upstream/*", "plan")),
     ("report/__init__", ()),
     ("effects", ("config/*", "load", "plan")),
@@ -71,6 +71,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("provider", ()),
     ("suggest", ()),
     ("signers", ()),
+    ("withheld", ()),
     ("resources", ()),
     ("turns", ()),
 )

@@ -8,6 +8,7 @@ from engine.config.document import Path
 from engine.config.model import Provider
 from engine.signers import SIGNERS
 from engine.suggest import nearest
+from engine.withheld import withheld_by
 
 _PROVIDERS = "providers.yaml"
 
@@ -17,7 +18,7 @@ def check_providers(subject: Subject) -> list[Diagnostic]:
     return [
         found
         for provider in subject.config.providers
-        for check in (_credential_names, _variable_names, _no_choices, _signer)
+        for check in (_credential_names, _variable_names, _no_choices, _signer, _withheld)
         for found in check(subject, provider)
     ]
 
@@ -101,3 +102,16 @@ def _signer(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
         if kind.whole_body and served.name in forms:
             message = f"signer `{sign.signer}` cannot sign the forms of endpoint `{served.name}`"
             yield subject.at("X232", message, _PROVIDERS, served.at)
+
+
+def _withheld(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
+    """Entries of `forward_headers` that cover what the gateway never forwards."""
+    brought = frozenset(n.encode() for p in subject.config.providers for n in p.caller_headers)
+    for index, pattern in enumerate(provider.forward_headers):
+        covered = [name.decode() for name in withheld_by(pattern.encode(), brought)]
+        if covered:
+            more = f" and {len(covered) - 2} more" if len(covered) > 2 else ""
+            names = ", ".join(f"`{name}`" for name in covered[:2]) + more
+            message = f"`{pattern}` covers {names}, which the gateway never forwards"
+            at: Path = (*provider.at, "forward_headers", index)
+            yield subject.at("X240", message, _PROVIDERS, at, Place.VALUE)

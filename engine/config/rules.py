@@ -372,6 +372,13 @@ _CATALOGUE = (
         "Requests would go past the proxy. Only the client `httpx` goes through one: write `client: httpx`, or leave `proxy` out.",
     ),
     Rule(
+        "X240",
+        "forwards-what-stays-behind",
+        _WARNING,
+        "an entry of `forward_headers` covers headers that never go up",
+        "Keys, cookies, framing, what callers bring as credentials, and who forwarded a request stay behind whatever matches them. Name the headers that the provider needs.",
+    ),
+    Rule(
         "X260",
         "overlapping-patterns",
         _ERROR,

@@ -41,7 +41,7 @@ def new_id() -> str:
 class Record(msgspec.Struct):
     """What is known of a request; its fields are those of the line, in this order.
 
-    Times are milliseconds; what is not known is null, but the last two are left out.
+    Times are milliseconds; what is not known is null, but the last three are left out.
     """
 
     time: str = ""
@@ -63,12 +63,19 @@ class Record(msgspec.Struct):
     ms_engine: float | None = None
     tried: Sequence[str] | UnsetType = UNSET
     exception: str | UnsetType = UNSET
+    credential: str | UnsetType = UNSET
 
     def note_target(self, target: Target) -> None:
         """Note where the request goes and which rule sent it there."""
         self.sent_model = target.sent_model
         self.provider = target.provider.name
         self.rule = target.rule.where
+
+    def note_attempt(self, *, is_brought: bool) -> None:
+        """Note one more attempt, and whether it goes with a credential of the caller's."""
+        self.attempts += 1
+        if is_brought:
+            self.credential = "caller"
 
     def note_bug(self) -> None:
         """Note where a bug was, without the exception's text, which may quote a secret."""

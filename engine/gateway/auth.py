@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping
 
 from engine.gateway.errors import GatewayError
 from engine.plan import Caller
+from engine.withheld import KEY_HEADERS
 
 Headers = Iterable[tuple[bytes, bytes]]
 
-# Where official SDKs put a key. All of them are removed before anything goes upstream.
-KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 MAX_KEY = 256
 
 ANONYMOUS = Caller("anonymous", None, None, (), None)

@@ -246,7 +246,7 @@ class Call:
         outbound = self._outbound(head, target, inbound)
         attempt = outbound.attempt(inbound)
         limiter = self._means.limiters[target.provider.name]
-        self.record.attempts += 1
+        self.record.note_attempt(is_brought=outbound.is_brought)
         if not limiter.take():
             self._start_watch()
             queued = monotonic()

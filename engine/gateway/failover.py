@@ -65,21 +65,28 @@ class Talk:
 
 
 def in_turn(plan: Plan, head: CallerHead, first: Target, inbound: Inbound) -> Sequence[Target]:
-    """The targets to try, without those for which neither operator nor caller has a credential."""
+    """The targets to try, without those that have no credential for this request.
+
+    Who brings a credential reaches those that take it, and never one by that of the operator.
+    """
     if not first.rule.ways:
         return (first,)
     every = find_targets(plan, head.endpoint, first, head.caller.name, random.random)
-    return [t for t in every if _is_usable(t.provider, head.fields.keys(), inbound)] or (first,)
+    bringable = first.provider.bringable
+    is_brought = inbound.has_any(bringable.fields) or not bringable.headers.isdisjoint(head.fields)
+    if is_brought:
+        usable = [t for t in every if _takes(t.provider, head.fields.keys(), inbound)]
+    else:
+        usable = [t for t in every if not t.provider.missing or t.provider.accounts]
+    return usable or (first,)
 
 
-def _is_usable(provider: Provider, received: Set[bytes], inbound: Inbound) -> bool:
-    brought = provider.caller_credentials
-    return (
-        not provider.missing
-        or bool(provider.accounts)
-        or not received.isdisjoint(brought.headers)
-        or any(inbound.text(name) is not None for name in brought.body)
-    )
+def _takes(provider: Provider, received: Set[bytes], inbound: Inbound) -> bool:
+    """Whether `provider` takes what the caller brings, and needs no more."""
+    taken = provider.caller_credentials
+    brought = {taken.headers[name] for name in received & taken.headers.keys()}
+    brought |= {own for name, own in taken.body.items() if inbound.text(name) is not None}
+    return bool(brought) and provider.required <= brought
 
 
 Attempt = Callable[[Target], Awaitable[Failure | None]]

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from engine.gateway.auth import KEY_HEADERS
 from engine.gateway.headers import ALWAYS_UP, Pairs
 from engine.plan import Caller, Endpoint, Provider
 from engine.upstream import RequestHead
+from engine.withheld import KEY_HEADERS
 
 MAX_KNOWN = 1024
 LOOKED_AT = (

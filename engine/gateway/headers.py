@@ -7,23 +7,10 @@ crosses but the headers that frame a message or speak about a host.
 from collections.abc import Callable, Iterable, Mapping
 
 from engine.plan import Context, Header, Provider
+from engine.withheld import HOP_BY_HOP, is_withheld
 
 Pairs = list[tuple[bytes, bytes]]
 
-# RFC 9110, 7.6.1, and the older names that are still seen.
-HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
 ALWAYS_UP = frozenset({b"accept", b"accept-language", b"content-type", b"user-agent"})
 # Framing is the engine's own; cookies and host policies of an upstream are not the gateway's.
 _NEVER_DOWN = HOP_BY_HOP | {
@@ -34,20 +21,27 @@ _NEVER_DOWN = HOP_BY_HOP | {
 }
 _OWN = b"x-engine-"
 # What is known of names that upstreams have sent: they are few, and asked about all the time.
-_COMES_DOWN: dict[bytes, bool] = {}
-_MAX_KNOWN = 4096
+_COMES_DOWN: dict[bytes, bool] = {}  # at most MAX_NAMES names of at most MAX_NAME bytes
+MAX_NAMES = 1024
+MAX_NAME = 64
 
 
 def request_headers(received: Pairs, provider: Provider) -> Pairs:
-    """The caller's headers that `provider` may see, in their order."""
-    forward, prefixes = provider.forward, provider.forward_prefixes
-    passed = [
-        pair
-        for pair in received
-        if pair[0] in ALWAYS_UP or pair[0] in forward or (prefixes and pair[0].startswith(prefixes))
-    ]
+    """The caller's headers that `provider` may see, in their order.
+
+    Whatever it forwards, nothing of `withheld` is among them, nor a header that carries a caller's
+    credential to any provider, nor a second one of those that the gateway writes itself.
+    """
+    passed = [pair for pair in received if pair[0] in ALWAYS_UP or _is_forwarded(pair[0], provider)]
     dropped = _connection_listed(received)
     return [pair for pair in passed if pair[0] not in dropped] if dropped else passed
+
+
+def _is_forwarded(name: bytes, provider: Provider) -> bool:
+    is_named = name in provider.forward or name.startswith(provider.forward_prefixes)
+    return is_named and not (
+        name in provider.bringable.headers or name == b"accept-encoding" or is_withheld(name)
+    )
 
 
 def with_defaults(forwarded: Pairs, defaults: Iterable[tuple[bytes, bytes]]) -> Pairs:
@@ -90,15 +84,23 @@ def response_headers(received: Pairs, fields: Mapping[bytes, bytes]) -> Pairs:
     try:
         passed = [pair for pair in received if _COMES_DOWN[pair[0]]]
     except KeyError:
-        if len(_COMES_DOWN) > _MAX_KNOWN:
-            _COMES_DOWN.clear()
-        for name in fields:
-            _COMES_DOWN[name] = name not in _NEVER_DOWN and not name.startswith(_OWN)
-        passed = [pair for pair in received if _COMES_DOWN[pair[0]]]
+        passed = [pair for pair in received if _comes_down(pair[0])]
     if b"connection" not in fields:
         return passed
     dropped = _connection_listed(received)
     return [pair for pair in passed if pair[0] not in dropped] if dropped else passed
+
+
+def _comes_down(name: bytes) -> bool:
+    """Whether a header of this name crosses, remembered."""
+    answer = _COMES_DOWN.get(name)
+    if answer is None:
+        answer = name not in _NEVER_DOWN and not name.startswith(_OWN)
+        if len(name) <= MAX_NAME:
+            if len(_COMES_DOWN) >= MAX_NAMES:
+                _COMES_DOWN.clear()
+            _COMES_DOWN[name] = answer
+    return answer
 
 
 def _connection_listed(pairs: Pairs) -> frozenset[bytes]:

@@ -45,6 +45,9 @@ class Inbound(Protocol):
     def flag(self, name: str) -> bool:
         """Whether the field `name` is `true`."""
 
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Whether there is a field of `names`, which are all looked at."""
+
     def upload(
         self, changes: Mapping[str, str | None], forbidden: Set[str], edits: BodyEdits | None
     ) -> Upload:
@@ -77,6 +80,10 @@ class JsonInbound:
     def flag(self, name: str) -> bool:
         """Whether a top-level field is `true`."""
         return self._body.flag(name)
+
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Whether there is a top-level field of `names`."""
+        return self._body.has_any(names)
 
     def upload(
         self,
@@ -130,6 +137,10 @@ class FormInbound:
         """Whether a text part that is looked at is `true`."""
         field = self._form.fields.get(name)
         return field is not None and field.value == "true"
+
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Whether there is a text part of `names`."""
+        return not names.isdisjoint(self._form.fields)
 
     def upload(
         self, changes: Mapping[str, str | None], forbidden: Set[str], edits: BodyEdits | None

@@ -73,6 +73,10 @@ class JsonBody:
         self._refuse_ambiguous(name)
         return name in self._fields
 
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Whether there is a top-level field of `names`, of which none is ambiguous."""
+        return not names.isdisjoint(self._fields)
+
     def refuse_ambiguous(self, names: frozenset[str]) -> None:
         """Refuse a body that holds one of `names` twice, or in another spelling.
 

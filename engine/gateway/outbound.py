@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, Set
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from urllib.parse import unquote_to_bytes
@@ -47,13 +47,15 @@ def with_model(edits: BodyEdits | None, model: str) -> BodyEdits:
 class Outbound:
     """Prepares attempts at `target`, by `provider`, which is one of the forms of its provider.
 
-    `sign` is how its attempts are signed once `attempt` has made one.
+    Once `attempt` has made one, `sign` is how it is signed, and `is_brought` whether it goes with
+    the caller's own credential.
     """
 
     def __init__(self, head: CallerHead, target: Target, provider: Provider) -> None:
         self.target = target
         self.provider = provider
         self.sign: Sign | None = None
+        self.is_brought = False
         self._head = head
         upstream = provider.upstreams[head.endpoint.name]
         if upstream is None:
@@ -67,9 +69,12 @@ class Outbound:
         Raises:
             GatewayError: `provider_key_missing`, or something of the caller's cannot be sent.
         """
-        request = self._head.requests.get(self.provider.name)
+        head, bringable = self._head, self.provider.bringable
+        in_body = inbound.has_any(bringable.fields)
+        self.is_brought = in_body or not bringable.headers.isdisjoint(head.fields)
+        request = None if in_body else head.requests.get(self.provider.name)
         if request is None:
-            request = self._request(inbound)
+            request = self._request(inbound, is_lasting=not in_body)
         upload = self._upload(inbound)
         if self.sign is not None and SIGNERS[self.sign.signer].whole_body and inbound.is_form:
             words = (
@@ -85,17 +90,19 @@ class Outbound:
             provider is self.target.provider
             and not provider.accounts
             and provider.choices is None
-            and not provider.caller_credentials.body
             and self.sign is None
             and isinstance(path, bytes)
             and self._upstream.stream_path is None
             and all(isinstance(header.value, bytes) for header in own)
         )
 
-    def _request(self, inbound: Inbound) -> RequestHead:
-        """The head of the request."""
+    def _request(self, inbound: Inbound, *, is_lasting: bool) -> RequestHead:
+        """The head of the request; `is_lasting` is kept with the caller's if nothing else decides."""
         provider, received = self.provider, self._head
         brought = self._caller_credentials(inbound)
+        if self.is_brought and not brought:
+            words = f"provider `{provider.name}` does not take the credential that came with the request"
+            raise GatewayError("provider_key_missing", words)
         if not brought and provider.missing:
             raise self._not_configured()
         own = provider.caller_headers if brought else provider.headers
@@ -115,20 +122,16 @@ class Outbound:
         request = RequestHead(
             received.endpoint.method, self._upstream.origin, path + self._query(), headers
         )
-        if self._is_lasting(own):
+        if is_lasting and self._is_lasting(own):
             received.requests[provider.name] = request
         return request
 
     def _upload(self, inbound: Inbound) -> Upload:
         """The body, with what this provider wants changed in it."""
-        provider, edits = self.provider, self._upstream.edits
-        fields: Set[str] = provider.caller_credentials.body.keys()
-        if self.target.provider.choices is not None:
-            fields |= self.target.provider.choices.body.keys()
+        edits, fields = self._upstream.edits, self.provider.bringable.every_field
         changes: dict[str, str | None] = {}
-        for name in fields:
-            if inbound.text(name) is not None:
-                changes[name] = None
+        if inbound.has_any(fields):
+            changes = {name: None for name in fields if inbound.text(name) is not None}
         if (self.target.sent_model != self.target.model or self._head.model is not None) and not (
             edits is not None and ("model" in edits.drop or "model" in edits.set)
         ):

@@ -9,6 +9,9 @@ has every step, and anything else that happens ends the connection's use:
 
 Bytes while IDLE, behind a WHOLE answer or instead of a head are never taken for an answer. An end
 of input completes only a body that is framed by it (RFC 9112, 6.3).
+
+What the parser swallows without handing anything on is bounded wherever it stands: a head with all
+interim ones before it, the extensions of a chunk, trailers.
 """
 
 from collections import deque
@@ -19,9 +22,9 @@ import httptools
 
 from engine.upstream import Failure, Pairs
 
-MAX_HEAD = 128 * 1024
+MAX_HEAD = 128 * 1024  # bytes without a piece of the body among them
 MAX_FIELDS = 1000
-MAX_INTERIM = 20_000
+STEP = 16 * 1024  # bytes of a head from one look at these bounds to the next
 
 
 class State(IntEnum):
@@ -64,8 +67,9 @@ FAILURES: dict[tuple[State, Event], Failure] = {
 
 # Looking a member up in its class costs more than all else that a header does here.
 _IDLE, _HEAD, _BODY, _WHOLE, _SPENT = State
-_SPELLED: dict[bytes, bytes] = {}
-_MAX_SPELLED = 4096
+_SPELLED: dict[bytes, bytes] = {}  # at most MAX_NAMES names of at most MAX_NAME bytes
+MAX_NAMES = 1024
+MAX_NAME = 64
 
 
 class Answer:
@@ -78,37 +82,45 @@ class Answer:
 
     def __init__(self) -> None:
         self.state = _IDLE
+        self.pieces: deque[bytes] = deque()
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._rest()
+
+    def _rest(self) -> None:
+        """As before the first exchange."""
         self.status = 0
         self.headers: Pairs = []
         self.length: int | None = None
         self.is_complete = False
         self.failure: Failure | None = None
-        self.pieces: deque[bytes] = deque()
         self.buffered = 0
-        self._parser: Any = httptools.HttpResponseParser(self)
-        self._head_bytes = 0
-        self._interim = 0
+        self._swallowed = 0
+        self._trailers = 0
         self._ends_by_close = False
         self._keep_alive = False
 
     def ask(self) -> None:
         """A request is about to be sent."""
         self._step(Event.ASK)
-        self.status = self._head_bytes = self._interim = 0
-        self.is_complete = self._keep_alive = False
 
     def feed(self, data: bytes) -> None:
         """Take what the upstream has sent."""
-        if self.state is _HEAD:
-            self._head_bytes += len(data)
-        elif self.state is not _BODY:
+        while self.state is _HEAD and len(data) > STEP:
+            self._parse(data[:STEP])
+            data = data[STEP:]
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        if self.state is not _HEAD and self.state is not _BODY:
             self._step(Event.SURPLUS)
             return
+        self._swallowed += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._step(Event.GARBAGE)
-        if self.state is _HEAD and self._head_bytes > MAX_HEAD:
+        is_long = self._swallowed > MAX_HEAD or len(self.headers) > MAX_FIELDS
+        if is_long and (self.state is _HEAD or self.state is _BODY):
             self._step(Event.GARBAGE)
 
     def closed(self, *, cleanly: bool) -> None:
@@ -140,7 +152,10 @@ class Answer:
         if not self._keep_alive or self.pieces:
             self.state = _SPENT
         self._step(Event.RELEASE)
-        return self.state is _IDLE
+        if self.state is not _IDLE:
+            return False
+        self._rest()
+        return True
 
     def _step(self, event: Event) -> None:
         was = self.state
@@ -158,18 +173,24 @@ class Answer:
             self._step(Event.SURPLUS)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, or one trailer, which nobody is told about."""
+        """One header, or one trailer, which nobody is told about.
+
+        Raises:
+            OverflowError: too many trailers; the parser makes it an error of its own.
+        """
         if self.state is _HEAD:
             self.headers.append((_SPELLED.get(name) or _lower(name), value))
+        else:
+            self._trailers += 1
+            if self._trailers > MAX_FIELDS:
+                raise OverflowError
 
     def on_headers_complete(self) -> None:
         """The head is there: interim answers are dropped, others settle the framing."""
         if self.state is not _HEAD:
             return
         status: int = self._parser.get_status_code()
-        if 100 <= status <= 199 and status != 101 and self._interim < MAX_INTERIM:
-            self._interim += 1
-            self._head_bytes = 0
+        if 100 <= status <= 199 and status != 101:
             self._step(Event.INTERIM)
         elif 200 <= status <= 599 and self._settle_framing(status):
             self.status = status
@@ -182,6 +203,7 @@ class Answer:
         if self.state is _BODY:
             self.pieces.append(data)
             self.buffered += len(data)
+            self._swallowed = 0
 
     def on_message_complete(self) -> None:
         """The answer is whole."""
@@ -210,6 +232,9 @@ class Answer:
 
 def _lower(name: bytes) -> bytes:
     """`name` in lower case, remembered: an upstream sends the same few over and over."""
-    if len(_SPELLED) >= _MAX_SPELLED:
-        _SPELLED.clear()
-    return _SPELLED.setdefault(name, name.lower())
+    lower = name.lower()
+    if len(name) <= MAX_NAME:
+        if len(_SPELLED) >= MAX_NAMES:
+            _SPELLED.clear()
+        _SPELLED[name] = lower
+    return lower

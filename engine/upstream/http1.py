@@ -1,7 +1,9 @@
 """Attempts over HTTP/1.1 on asyncio: one connection, which carries one exchange at a time.
 
 What the bytes mean is for `answer` to say; here they come and go. A connection goes back to the
-pool only when both the request and the answer are complete and the upstream keeps it open.
+pool only when both the request and the answer are complete and the upstream keeps it open. It
+carries nothing from one exchange to the next: AT_REST has what every attribute is then, and one
+that cannot be brought there is dropped.
 
 Why not a library: what a gateway does is this exchange, and the figures are in ARCHITECTURE.md.
 """
@@ -9,7 +11,8 @@ Why not a library: what a gateway does is this exchange, and the figures are in 
 import asyncio
 import contextlib
 import select
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
 from time import monotonic
 from typing import cast
 
@@ -24,6 +27,30 @@ MAX_IDLE = 256  # connections
 
 _IDLE, _HEAD, _BODY, _SPENT = State.IDLE, State.HEAD, State.BODY, State.SPENT
 
+# Every attribute that an exchange changes, as it is between two of them.
+AT_REST: Mapping[str, object] = {
+    "state": _IDLE,
+    "status": 0,
+    "headers": [],
+    "length": None,
+    "is_complete": False,
+    "failure": None,
+    "pieces": deque(),
+    "buffered": 0,
+    "_swallowed": 0,
+    "_trailers": 0,
+    "_ends_by_close": False,
+    "_keep_alive": False,
+    "_is_sent": False,
+    "_reading_paused": False,
+    "_writing_paused": False,
+    "_reader": None,
+    "_receiver": None,
+    "_writer": None,
+}
+# What belongs to the connection itself. The parser is at the start of a message, as a new one is.
+OWN = ("opened", "idle_since", "_loop", "_pool", "_transport", "_parser")
+
 
 class Connection(Answer, asyncio.Protocol):
     """One connection and the answer it is receiving: a Reply, from `exchange` to `close`.
@@ -37,9 +64,12 @@ class Connection(Answer, asyncio.Protocol):
         self._pool = pool
         self.opened = self.idle_since = monotonic()
         self._transport: asyncio.Transport
+        self._writing_paused = False
+
+    def _rest(self) -> None:
+        super()._rest()
         self._is_sent = False
         self._reading_paused = False
-        self._writing_paused = False
         self._reader: asyncio.Future[None] | None = None
         self._receiver: Receiver | None = None
         self._writer: asyncio.Future[None] | None = None
@@ -135,11 +165,14 @@ class Connection(Answer, asyncio.Protocol):
 
     async def close(self) -> None:
         """End the exchange: back to the pool if it can carry another one, else drop it."""
-        transport = self._transport
-        is_sent = self._is_sent and not transport.get_write_buffer_size()
-        if not (self.release() and is_sent) or transport.is_closing():
+        transport, was_paused = self._transport, self._reading_paused
+        is_sent = self._is_sent and not self._writing_paused
+        is_kept = is_sent and not transport.get_write_buffer_size() and self.release()
+        if not is_kept or transport.is_closing() or (was_paused and _is_readable(transport)):
             self.abort()
             return
+        if was_paused:
+            transport.resume_reading()  # at rest as well: else the next answer is never heard
         self.idle_since = monotonic()
         self._pool.append(self)
         if len(self._pool) > MAX_IDLE:
@@ -156,7 +189,9 @@ class Connection(Answer, asyncio.Protocol):
         One that has rested for long may have been closed a moment ago, unseen by the loop so far;
         the kernel knows.
         """
-        if self.state is not _IDLE or now - self.opened > MAX_AGE_SECONDS:
+        if self.state is not _IDLE or self._transport.is_closing():
+            return True
+        if now - self.opened > MAX_AGE_SECONDS:
             return True
         rested = now - self.idle_since
         return rested > KEEPALIVE_SECONDS or (rested > LONG_REST and _is_readable(self._transport))
@@ -211,7 +246,8 @@ class Connection(Answer, asyncio.Protocol):
     def _read_on(self) -> None:
         if self._reading_paused and self.buffered <= READ_AHEAD // 2:
             self._reading_paused = False
-            self._transport.resume_reading()
+            if not self._transport.is_closing():  # uvloop takes offence
+                self._transport.resume_reading()
 
     def _wait(self) -> asyncio.Future[None]:
         """Done when something has happened that a reader may want to know."""

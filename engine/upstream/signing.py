@@ -32,8 +32,9 @@ class Signers:
             added = await self._signer(sign.signer)(sign, attempt)
         except Exception:  # noqa: BLE001 a library's, which may hold a secret in its text
             raise UpstreamError(Failure.SIGN_IN_FAILED) from None
-        head = attempt.head
-        signed = RequestHead(head.method, head.origin, head.target, [*head.headers, *added])
+        head, names = attempt.head, dict(added)
+        kept = [pair for pair in head.headers if pair[0] not in names]
+        signed = RequestHead(head.method, head.origin, head.target, [*kept, *added])
         return replace(attempt, head=signed)
 
     def _signer(self, name: str) -> Signer:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.gateway.auth import KEY_HEADERS
 from engine.gateway.headers import Pairs, request_headers, response_headers, upstream_headers
 from engine.plan import Provider
+from engine.withheld import KEY_HEADERS, NAMES, STARTS, withheld_by
 from tests.gateway.plans import shipped_plan
 
 BOUNDED = settings(deadline=None, max_examples=200)
@@ -131,3 +131,40 @@ def test_a_forwarded_prefix() -> None:
 def test_encoding_is_identity_unless_the_caller_asks() -> None:
     assert (b"accept-encoding", b"identity") in sent([], provider())
     assert (b"accept-encoding", b"gzip") in sent([(b"accept-encoding", b"gzip")], provider())
+
+
+WITHHELD = sorted(NAMES) + [start + b"x" for start in STARTS] + [b"x-provider-api-key"]
+
+
+@st.composite
+def careless(draw: st.DrawFn) -> Provider:
+    """A provider that forwards anything, by name or by a start of any length."""
+    some = st.sampled_from([*WITHHELD, b"x-custom", b"accept-encoding"])
+    starts = draw(st.lists(st.tuples(some, st.integers(0, 20)), max_size=4))
+    prefixes = tuple(name[:length] for name, length in starts)
+    return replace(
+        provider(), forward=draw(st.frozensets(some, max_size=4)), forward_prefixes=prefixes
+    )
+
+
+@BOUNDED
+@given(careless(), st.lists(st.sampled_from([*WITHHELD, b"x-custom", b"accept-encoding"])))
+def test_whatever_is_forwarded_what_is_withheld_stays_behind(
+    to: Provider, received: list[bytes]
+) -> None:
+    up = sent([(name, b"theirs") for name in received], to)
+    own = [pair for pair in up if pair[1] != b"theirs"]
+    assert {name for name, value in up if value == b"theirs"} <= {b"x-custom", b"accept-encoding"}
+    assert [name for name, _ in up].count(b"accept-encoding") == 1
+    assert CREDENTIAL in own
+    assert own == [pair for pair in own if pair[0] in (b"authorization", b"accept-encoding")]
+
+
+@pytest.mark.parametrize("name", WITHHELD)
+def test_each_withheld_header_stays_behind_and_is_told(name: bytes) -> None:
+    for start in {name[: name.index(b"-") + 1] if b"-" in name else name, b"", name}:
+        to = replace(provider(), forward=frozenset(), forward_prefixes=(start,))
+        assert b"theirs" not in dict(sent([(name, b"theirs")], to)).values()
+        assert withheld_by(start + b"*", frozenset({b"x-provider-api-key"}))
+    assert withheld_by(name, frozenset({b"x-provider-api-key"})) == [name]
+    assert not withheld_by(b"x-stainless-*", frozenset()) + withheld_by(b"x-title", frozenset())

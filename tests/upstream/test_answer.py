@@ -8,7 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.upstream import Failure
-from engine.upstream.answer import FAILURES, MAX_FIELDS, STEPS, Answer, Event, State
+from engine.upstream import answer as module
+from engine.upstream.answer import (
+    FAILURES,
+    MAX_FIELDS,
+    MAX_HEAD,
+    MAX_NAME,
+    MAX_NAMES,
+    STEP,
+    STEPS,
+    Answer,
+    Event,
+    State,
+)
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 ANSWERS = {
@@ -143,3 +155,78 @@ def test_every_failure_is_one_of_a_step_that_is_not_there() -> None:
     assert {event for row in STEPS.values() for event in row} == set(Event) - {
         Event.SURPLUS, Event.GARBAGE, Event.CLOSE,
     }  # fmt: skip
+
+
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+READ = 256 * 1024  # what a loop reads at a time
+# By name: how an answer begins, and what then comes without end.
+ENDLESS = {
+    "a trailer's value": (CHUNKED + b"0\r\nx: ", b"y"),
+    "a trailer's name": (CHUNKED + b"0\r\n", b"y"),
+    "trailers": (CHUNKED + b"0\r\n", b"x:\r\n"),
+    "a chunk's extension": (CHUNKED + b"1;", b"y"),
+    "a chunk's extensions": (CHUNKED + b"1", b";a=b"),
+    "a chunk's size": (CHUNKED, b"0"),
+    "a header's value": (HEAD + b"x: ", b"y"),
+    "a header's name": (HEAD, b"y"),
+    "headers": (HEAD, b"x:\r\n"),
+    "a reason": (b"HTTP/1.1 200 ", b"y"),
+    "interim answers": (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+    "interim names": (b"", b"HTTP/1.1 103 Early\r\n" + b"y" * 100_000 + b": x\r\n\r\n"),
+    "blank lines": (b"", b"\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+@pytest.mark.parametrize("size", [1000, READ])
+def test_what_is_swallowed_is_bounded_wherever_it_stands(name: str, size: int) -> None:
+    begin, more = ENDLESS[name]
+    answer = fed(begin)
+    block = more * (READ // len(more) + 1)
+    spent = 0
+    while answer.failure is None:
+        piece = block[spent % len(more) :][:size]
+        answer.feed(piece)
+        spent += len(piece)
+        assert spent <= MAX_HEAD + 2 * size
+    assert answer.failure is (
+        Failure.TRUNCATED if begin.startswith(CHUNKED) else Failure.BAD_RESPONSE
+    )
+    assert len(answer.headers) <= MAX_FIELDS + STEP // 4
+
+
+def test_a_body_of_any_size_may_come_between() -> None:
+    """What is handed on starts the count again: only what is swallowed is counted."""
+    answer = fed(CHUNKED)
+    for _ in range(5):
+        answer.feed(b"1;" + b"y" * (MAX_HEAD - 1000) + b"\r\na\r\n")
+    answer.feed(b"%x\r\n%b\r\n" % (2 * MAX_HEAD, b"b" * 2 * MAX_HEAD))
+    assert (answer.state, len(answer.take_all())) == (State.BODY, 5 + 2 * MAX_HEAD)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_bounds_are_where_they_are_said_to_be(more: int) -> None:
+    fields = b"x:1\r\n" * (MAX_FIELDS + more)
+    head = fed(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n")
+    trailers = fed(CHUNKED + b"0\r\n" + fields + b"\r\n")
+    assert (head.status == 200, trailers.is_complete) == (not more, not more)
+    begin = b"HTTP/1.1 200 OK\r\nx: "
+    long = fed(begin, *(b"y" for _ in range(MAX_HEAD - len(begin) + more)))
+    assert (long.state is State.HEAD) is not bool(more)
+    assert (MAX_HEAD, MAX_FIELDS) == (128 * 1024, 1000)
+
+
+def test_two_thousand_interim_answers_are_nothing_odd() -> None:
+    answer = fed(b"HTTP/1.1 102 Processing\r\n\r\n" * 4000 + ANSWERS["length"][0])
+    assert (answer.status, answer.take_all()) == (200, b"hello")
+
+
+def test_few_and_short_names_are_remembered() -> None:
+    known = vars(module)["_SPELLED"]
+    for n in range(0, 3 * MAX_NAMES, 500):
+        for length in (MAX_NAME - 10, MAX_NAME + 1):
+            names = [b"X%d" % i + b"y" * (length - 6) for i in range(n, n + 500)]
+            answer = fed(HEAD + b"".join(b"%b: 1\r\n" % name for name in names) + b"\r\n")
+            assert [name for name, _ in answer.headers[1:]] == [name.lower() for name in names]
+    assert 0 < len(known) <= MAX_NAMES
+    assert all(len(name) <= MAX_NAME for name in known)

@@ -164,3 +164,16 @@ def test_reading_stops_while_nothing_is_wanted_and_goes_on(kind: type[Client]) -
             assert b"".join(receiver.pieces) == piece * 101
 
     asyncio.run(run())
+
+
+@CLIENTS
+def test_a_trailer_without_end_breaks_the_answer_off(kind: type[Client]) -> None:
+    async def run() -> None:
+        async with answering(kind) as (reply, say):
+            await say(chunk(b"1") + b"0\r\nx: ")
+            for _ in range(32):
+                await say(b"y" * 1024 * 1024)
+            with pytest.raises(UpstreamError, match="truncated"):
+                await reply.forward(Receiver())
+
+    asyncio.run(run())

@@ -1,0 +1,59 @@
+"""The request headers that never go up to a provider, whatever its entry forwards. Both sides look here."""
+
+# RFC 9110, 7.6.1, and the older names that are still seen.
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+# Where official SDKs put a key, and so where callers put that of the gateway.
+KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
+_FRAMING = frozenset(
+    {b"content-encoding", b"content-length", b"expect", b"host", b"http2-settings"}
+)
+_COOKIES = frozenset({b"cookie", b"cookie2", b"set-cookie"})
+# Who forwarded a request, or where it should go instead: servers trust it of their own proxies.
+_FORWARDING = frozenset(
+    {
+        b"cf-connecting-ip",
+        b"fastly-client-ip",
+        b"forwarded",
+        b"true-client-ip",
+        b"via",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-host",
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
+        b"x-original-host",
+        b"x-original-url",
+        b"x-real-ip",
+        b"x-rewrite-url",
+    }
+)
+NAMES = HOP_BY_HOP | KEY_HEADERS | _FRAMING | _COOKIES | _FORWARDING
+STARTS = (b"proxy-", b"x-engine-", b"x-forwarded-")
+
+
+def is_withheld(name: bytes) -> bool:
+    """Whether a caller's header `name`, in lower case, stays behind at every provider."""
+    return name in NAMES or name.startswith(STARTS)
+
+
+def withheld_by(pattern: bytes, credentials: frozenset[bytes]) -> list[bytes]:
+    """What an entry of `forward_headers` covers that never goes up; `credentials` are more names."""
+    names = NAMES | credentials
+    if not pattern.endswith(b"*"):
+        return [pattern] if pattern in names or pattern.startswith(STARTS) else []
+    start = pattern[:-1]
+    whole = [begin + b"*" for begin in STARTS if begin.startswith(start) or start.startswith(begin)]
+    return [*sorted(name for name in names if name.startswith(start)), *whole]
