@@ -15,6 +15,8 @@ Send = Callable[[Message], Awaitable[None]]
 _CHUNKED = (b"transfer-encoding", b"chunked")
 _BODYLESS = {204, 304}  # RFC 9110, 15.3.5 and 15.4.5
 _OLDER = frozenset({"1", "1.0"})  # HTTP/1.0; the server writes it the shorter way
+MAX_TYPE = 128  # bytes of a content type that are looked at, and kept
+
 _HOST = re.compile(rb"[0-9A-Za-z._~%:\[\]-]+")
 
 
@@ -77,7 +79,7 @@ def response_head(
         headers.append((b"x-request-id", own_id))
     if status in _BODYLESS:
         return headers, None, False
-    if _is_event_stream(fields.get(b"content-type", b"")):
+    if _is_event_stream(fields.get(b"content-type", b"")[:MAX_TYPE]):
         if b"x-accel-buffering" not in fields:
             headers.append((b"x-accel-buffering", b"no"))
         headers.append(_CHUNKED)  # of no declared length, since an error event may have to follow

@@ -12,7 +12,11 @@ from engine.plan import Caller, Endpoint, Provider
 from engine.upstream import RequestHead
 from engine.withheld import KEY_HEADERS
 
-MAX_KNOWN = 1024
+MAX_KNOWN = 1024  # heads
+MAX_KNOWN_BYTES = 2 * 1024 * 1024  # of all of them, as received
+MAX_BYTES = 8 * 1024  # of one; a larger one is looked at each time
+MAX_REQUESTS = 8  # for each of them
+PAIR_BYTES = 128  # what a header takes besides its own bytes
 LOOKED_AT = (
     ALWAYS_UP
     | KEY_HEADERS
@@ -45,6 +49,12 @@ class CallerHead:
         """Make the headers known by name; of several, the last."""
         self.fields = dict(self.headers)
 
+    def keep(self, provider: str, request: RequestHead) -> None:
+        """Remember the head to send to `provider` for this one."""
+        if len(self.requests) >= MAX_REQUESTS:
+            self.requests.clear()
+        self.requests[provider] = request
+
 
 class Heads:
     """The heads that passed lately, with what callers sent in them; all go when there are many."""
@@ -59,6 +69,7 @@ class Heads:
         self._names = frozenset(names)
         self._prefixes = tuple(prefixes)
         self._known: dict[Key, CallerHead] = {}
+        self._bytes = 0
 
     def key(self, scope: Scope) -> Key:
         """Method, path and query, and then each header that can make a difference."""
@@ -87,8 +98,17 @@ class Heads:
         Those of forms never come again: each has its boundary. One without `host` passes in
         HTTP/1.0 alone.
         """
-        if head.kind == "form" or not head.fields.get(b"host"):
+        size = _size(key)
+        if head.kind == "form" or not head.fields.get(b"host") or size > MAX_BYTES:
             return
-        if len(self._known) >= MAX_KNOWN:
+        if len(self._known) >= MAX_KNOWN or self._bytes + size > MAX_KNOWN_BYTES:
             self._known.clear()
+            self._bytes = 0
         self._known[key] = head
+        self._bytes += size
+
+
+def _size(key: Key) -> int:
+    """About as many bytes as a head takes."""
+    asked, pairs = key[:3], key[3:]
+    return sum(map(len, asked)) + sum(len(n) + len(v) + PAIR_BYTES for n, v in pairs)

@@ -123,7 +123,7 @@ class Outbound:
             received.endpoint.method, self._upstream.origin, path + self._query(), headers
         )
         if is_lasting and self._is_lasting(own):
-            received.requests[provider.name] = request
+            received.keep(provider.name, request)
         return request
 
     def _upload(self, inbound: Inbound) -> Upload:

@@ -10,10 +10,19 @@ from hypothesis import strategies as st
 from engine.gateway.auth import authenticate
 from engine.gateway.errors import GatewayError
 from engine.gateway.framing import check_framing
-from engine.gateway.head import MAX_KNOWN, CallerHead, Heads, Key
+from engine.gateway.head import (
+    MAX_BYTES,
+    MAX_KNOWN,
+    MAX_KNOWN_BYTES,
+    MAX_REQUESTS,
+    CallerHead,
+    Heads,
+    Key,
+)
 from engine.gateway.headers import Pairs, request_headers, with_defaults
 from engine.gateway.inbound import body_kind
-from engine.plan import Caller, Endpoint
+from engine.plan import Caller, Endpoint, Origin
+from engine.upstream import RequestHead
 from tests.gateway.plans import shipped_plan
 
 PLAN = shipped_plan()
@@ -129,3 +138,33 @@ def test_what_is_kept_is_bounded() -> None:
         heads.keep((number,), head(ALICE))
     assert heads.known((0,), 0.0) is None
     assert heads.known((MAX_KNOWN,), 0.0) is not None
+
+
+def test_what_is_kept_is_bounded_in_bytes() -> None:
+    heads = Heads(PROVIDERS)
+
+    def kept(size: int, count: int) -> int:
+        for n in range(count):
+            pairs = [(b"host", b"a"), (b"user-agent", b"%d-" % n + b"x" * (size - 400))]
+            key = heads.key(scope(pairs))
+            heads.keep(key, CallerHead(ENDPOINT, ALICE, "json", pairs, b""))
+        return len(vars(heads)["_known"])
+
+    assert kept(400_000, 10) == 0, "large ones are not kept"
+    assert kept(MAX_BYTES + 500, 10) == 0
+    most = MAX_KNOWN_BYTES // (MAX_BYTES - 1000)
+    assert 0 < kept(MAX_BYTES - 1000, 3 * most) <= most + 2
+    assert kept(450, 3 * MAX_KNOWN) <= MAX_KNOWN
+    pairs = [(b"host", b"a")]
+    long = heads.key({**scope(pairs), "query_string": b"x" * MAX_BYTES})
+    heads.keep(long, CallerHead(ENDPOINT, ALICE, "json", pairs, b""))
+    assert heads.known(long, 0.0) is None
+
+
+def test_requests_are_kept_for_a_few_providers() -> None:
+    head = CallerHead(ENDPOINT, ALICE, "json", [], b"")
+    request = RequestHead("POST", Origin("http", "a", 1), b"/", [])
+    for n in range(3 * MAX_REQUESTS):
+        head.keep(f"p{n}", request)
+        assert head.requests[f"p{n}"] is request
+        assert len(head.requests) <= MAX_REQUESTS

@@ -1,0 +1,222 @@
+"""Every container that outlives a request: its key, its bound, and what empties it.
+
+A container that is not in the list fails the first test. Containers that are only read are none.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from engine.gateway import framing, headers
+from engine.gateway.accounts import Forms
+from engine.gateway.head import Heads
+from engine.gateway.means import MAX_TARGETS, Means
+from engine.upstream.signing import Signers
+from tests.gateway.plans import shipped_plan
+from tests.servers import ROOT
+from tests.test_house import MODULES, tree
+
+KINDS = {
+    "dict", "list", "set", "deque", "Counter", "defaultdict", "OrderedDict", "WeakSet", "bytearray",
+    "WeakKeyDictionary", "WeakValueDictionary", "Queue", "LifoQueue", "PriorityQueue", "SimpleQueue",
+}  # fmt: skip
+CHANGES = {
+    "append", "appendleft", "add", "update", "clear", "setdefault", "pop", "popleft", "popitem",
+    "extend", "insert", "remove", "discard",
+}  # fmt: skip
+CACHES = {"lru_cache", "cache", "cached_property"}
+# Whose instances serve: the load side makes values that are dropped with the Plan they were made for.
+SERVING = ("gateway/", "upstream/", "worker", "reload", "supervisor", "serve", "turns")
+
+
+def is_container(value: ast.expr | None) -> bool:
+    """Whether an expression makes a container that can be changed."""
+    if isinstance(value, ast.Dict | ast.List | ast.Set | ast.DictComp | ast.ListComp | ast.SetComp):
+        return True
+    if isinstance(value, ast.IfExp):
+        return is_container(value.body) or is_container(value.orelse)
+    if not isinstance(value, ast.Call):
+        return False
+    called = value.func.value if isinstance(value.func, ast.Subscript) else value.func
+    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+    factories = [k.value for k in value.keywords if k.arg == "default_factory"]
+    return name in KINDS or any(getattr(f, "id", "") in KINDS for f in factories)
+
+
+def assigned(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
+    if isinstance(node, ast.Assign):
+        yield from ((target, node.value) for target in node.targets)
+    elif isinstance(node, ast.AnnAssign):
+        yield node.target, node.value
+
+
+def changed(module: str) -> set[str]:
+    """Every name, not of an attribute, that code in `module` changes as a container."""
+    names = set()
+    for node in ast.walk(tree(module)):
+        place: ast.expr | None = None
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+            place = node.value
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            place = node.func.value if node.func.attr in CHANGES else None
+        elif isinstance(node, ast.AugAssign):
+            place = node.target
+        if isinstance(place, ast.Name):
+            names.add(place.id)
+        elif isinstance(place, ast.Attribute):
+            names.add(place.attr)
+    return names
+
+
+def found(module: str) -> Iterator[str]:
+    """The containers of a module, as `module:NAME` or `module:Class.name`, and its caches."""
+    for node in tree(module).body:
+        for target, value in assigned(node):
+            if isinstance(target, ast.Name) and is_container(value) and target.id in EVERYWHERE:
+                yield f"{module}:{target.id}"
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for decorator in node.decorator_list:
+                called = decorator.func if isinstance(decorator, ast.Call) else decorator
+                name = (
+                    called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+                )
+                if name in CACHES:
+                    yield f"{module}:{node.name}"
+        if isinstance(node, ast.ClassDef) and module.startswith(SERVING):
+            yield from (f"{module}:{node.name}.{name}" for name in attributes(node))
+
+
+def attributes(kind: ast.ClassDef) -> Iterator[str]:
+    """Attributes that hold containers: of the instance, of the class, and of a dataclass."""
+    for node in kind.body:
+        for target, value in assigned(node):
+            if isinstance(target, ast.Name) and is_container(value):
+                yield target.id
+    for node in ast.walk(kind):
+        for target, value in assigned(node):
+            is_own = isinstance(target, ast.Attribute) and getattr(target.value, "id", "") == "self"
+            if is_own and isinstance(target, ast.Attribute) and is_container(value):
+                yield target.attr
+
+
+EVERYWHERE = set().union(*(changed(module) for module in MODULES))
+
+# Key or content, bound, and what empties it. CONFIGURATION: as many as the files have entries, or
+# bytes, of which a file has 1 MiB at most; nothing that callers or providers send adds any.
+CONFIGURATION = "what the operator's files hold"
+LISTED = {
+    "config/authority_checks:read_certificates": ("PEM of a file", "64 files of 1 MiB", "the oldest goes"),
+    "config/effective:_schema": ("name of a schema", "3", "never"),
+    "config/examples:_data": ("nothing", "1", "never"),
+    "config/known_keys:_guessable": ("nothing", "1", "never"),
+    "config/schema:_validator": ("name of a schema", "3", "never"),
+    "config/template:compile_template": ("text of a template", f"4096, {CONFIGURATION}", "the oldest goes"),
+    "gateway/access:AccessLog._batch": ("lines", "MAX_WAITING, of bounded fields", "when written"),
+    "gateway/access:AccessLog._lines": ("lines", "MAX_WAITING, of bounded fields", "when handed over"),
+    "gateway/access:_random": ("parts of ids", "256 of 24 bytes", "when used"),
+    "gateway/accounts:Forms._taken": ("account", CONFIGURATION, "with its Plan"),
+    "gateway/app:Gateway._probes": ("path", "2", "with its Plan"),
+    "gateway/app:Gateway.about": ("name", "a few", "with its Plan"),
+    "gateway/app:Gateway.calls": ("request under way", "connections, 4096 for each worker", "when it ends"),
+    "gateway/framing:_is_event_stream": ("content type, MAX_TYPE bytes", "256", "the oldest goes"),
+    "gateway/head:CallerHead.requests": ("provider", "MAX_REQUESTS of the size of the head", "all, when full"),
+    "gateway/head:Heads._known": ("head of a request, MAX_BYTES", "MAX_KNOWN, MAX_KNOWN_BYTES", "all, when full"),
+    "gateway/headers:_COMES_DOWN": ("name, MAX_NAME bytes", "MAX_NAMES", "all, when full"),
+    "gateway/health:Health._recent": ("outcome", "`requests` of the breaker", "the oldest goes"),
+    "gateway/lingering:Lingering._limits": ("connection that is being closed", "`places`", "within seconds"),
+    "gateway/means:Means.parting": ("header", "1", "with its Plan"),
+    "gateway/means:Means.targets": ("endpoint, model of 256 characters", "MAX_TARGETS", "all, when full"),
+    "gateway/spelling:are_folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
+    "gateway/spelling:folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
+    "load:_read": ("file and its bytes", "8 of 1 MiB", "the oldest goes"),
+    "lsp/grammar:schema_of": ("name of a file", "3", "never"),
+    "mock/template:_wav": ("seconds in the mock's own templates", "a few", "never"),
+    "reload:Keeper.links": ("worker", "workers", "when it is replaced"),
+    "report/text:_cell": ("character", "4096", "the oldest goes"),
+    "report/view:excerpts": ("nothing", "1", "with what it is of"),
+    "serve:_CLAIMS": ("socket", "1", "never"),
+    "supervisor:Supervisor._leaving": ("worker", "workers", "when it has left"),
+    "supervisor:Supervisor._links": ("worker", "workers", "when it is replaced"),
+    "supervisor:Supervisor._ports": ("worker", "workers", "never"),
+    "upstream/answer:_SPELLED": ("name, MAX_NAME bytes", "MAX_NAMES", "all, when full"),
+    "upstream/answer:Answer.pieces": ("piece of a body", "READ_AHEAD and one read", "when taken; at rest"),
+    "upstream/answer:Answer.headers": ("header", "MAX_HEAD, MAX_FIELDS", "at rest"),
+    "upstream/google_oauth:_Tokens._failed_at": ("file and scope", CONFIGURATION, "never"),
+    "upstream/google_oauth:_Tokens._known": ("file and scope", CONFIGURATION, "never"),
+    "upstream/http1_pool:Http1Client._idle": ("origin", f"{CONFIGURATION}; MAX_IDLE connections each", "by age"),
+    "upstream/http1_pool:Http1Client._tls": ("certificates", CONFIGURATION, "with its Plan"),
+    "upstream/httpx_client:HttpxClient._contexts": ("certificates", CONFIGURATION, "with its Plan"),
+    "upstream/httpx_client:HttpxClient._pools": ("certificates, proxy", CONFIGURATION, "by age"),
+    "upstream/limiter:Limiter._waiting": ("request that waits", "`queue` of the provider", "when it has waited"),
+    "upstream/signing:Signers._signers": ("signer", "2", "with its Plan"),
+    "worker:Worker._gateways": ("Plan in use", "1, and those with requests under way", "when these end"),
+    "worker:Worker._retired": ("Plan in use", "those with requests under way", "when these end"),
+}  # fmt: skip
+# Of one request, and gone with it.
+OF_A_REQUEST = {
+    "gateway/form_body:FormBody._value",
+    "gateway/form_body:FormBody.fields",
+    "gateway/form_body:FormBody.parts",
+    "gateway/head:CallerHead.fields",  # or with the head that is kept, whose pairs they are
+    "gateway/json_body:_spans",
+    "gateway/json_body:_whole",
+    "gateway/json_body:JsonBody._fields",
+    "upstream/httpx_client:HttpxReply.headers",
+}
+
+
+def test_every_container_that_outlives_a_request_is_listed() -> None:
+    names = {name for module in MODULES for name in found(module)}
+    assert names - set(LISTED) - OF_A_REQUEST == set(), "say what bounds it"
+    assert set(LISTED) | OF_A_REQUEST == names, "what is gone leaves the list"
+
+
+def test_what_is_named_as_a_bound_is_there() -> None:
+    for name, row in LISTED.items():
+        source = (ROOT / "engine" / f"{name.partition(':')[0]}.py").read_text("utf-8")
+        names = set(re.findall(r"[A-Z]+_[A-Z_]+", " ".join(row)))
+        elsewhere = {"READ_AHEAD", "MAX_IDLE"}
+        assert {bound for bound in names - elsewhere if f"{bound} = " not in source} == set(), name
+
+
+def test_the_collector_sees_each_kind() -> None:
+    names = {name for module in MODULES for name in found(module)}
+    assert names >= {
+        "upstream/answer:_SPELLED",  # of a module
+        "gateway/framing:_is_event_stream",  # a decorator
+        "upstream/http1_pool:Http1Client._idle",  # of an instance, annotated
+        "worker:Worker._gateways",  # and not
+        "gateway/means:Means.targets",  # of a dataclass
+    }
+    assert not any("STEPS" in name for name in names), "what is only read"
+
+
+def test_names_of_headers_that_providers_send_are_few_and_short() -> None:
+    known = vars(headers)["_COMES_DOWN"]
+    for n in range(0, 2 * headers.MAX_NAMES, 100):
+        for length in (20, headers.MAX_NAME + 1):
+            pairs = [(b"x%d" % i + b"y" * length, b"1") for i in range(n, n + 100)]
+            assert headers.response_headers(pairs, dict(pairs)) == pairs
+    assert 0 < len(known) <= headers.MAX_NAMES
+    assert all(len(name) <= headers.MAX_NAME for name in known)
+
+
+def test_a_long_content_type_is_not_kept() -> None:
+    is_event_stream = vars(framing)["_is_event_stream"]
+    framing.response_head(200, [(b"content-type", b"text/event-stream;" + b"x" * 1000)], None, "id")
+    before = is_event_stream.cache_info()
+    is_stream = framing.response_head(
+        200, [(b"content-type", b"text/event-stream;" + b"x" * 2000)], None, "id"
+    )[2]
+    assert is_stream
+    assert is_event_stream.cache_info().hits == before.hits + 1, "both are one by what is looked at"
+
+
+def test_models_are_remembered_up_to_a_number() -> None:
+    plan = shipped_plan()
+    endpoint = plan.endpoints[b"/v1/chat/completions"]["POST"]
+    means = Means(plan, {}, {}, {}, Forms(), Signers(), Heads(()))
+    for n in range(MAX_TARGETS + 10):
+        means.target(endpoint, f"gpt-{n}")
+    assert len(means.targets) == 10
