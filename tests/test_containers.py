@@ -135,7 +135,6 @@ LISTED = {
     "reload:Keeper.links": ("worker", "workers", "when it is replaced"),
     "report/text:_cell": ("character", "4096", "the oldest goes"),
     "report/view:excerpts": ("nothing", "1", "with what it is of"),
-    "serve:_CLAIMS": ("socket", "1", "never"),
     "supervisor:Supervisor._leaving": ("worker", "workers", "when it has left"),
     "supervisor:Supervisor._links": ("worker", "workers", "when it is replaced"),
     "supervisor:Supervisor._ports": ("worker", "workers", "never"),

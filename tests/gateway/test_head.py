@@ -135,9 +135,9 @@ def test_a_head_without_a_host_is_looked_at_again() -> None:
 def test_what_is_kept_is_bounded() -> None:
     heads = Heads(PROVIDERS)
     for number in range(MAX_KNOWN + 1):
-        heads.keep((number,), head(ALICE))
-    assert heads.known((0,), 0.0) is None
-    assert heads.known((MAX_KNOWN,), 0.0) is not None
+        heads.keep((str(number),), head(ALICE))
+    assert heads.known(("0",), 0.0) is None
+    assert heads.known((str(MAX_KNOWN),), 0.0) is not None
 
 
 def test_what_is_kept_is_bounded_in_bytes() -> None:
