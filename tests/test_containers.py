@@ -74,17 +74,17 @@ def found(module: str) -> Iterator[str]:
         for target, value in assigned(node):
             if isinstance(target, ast.Name) and is_container(value) and target.id in EVERYWHERE:
                 yield f"{module}:{target.id}"
-    for node in ast.walk(tree(module)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            for decorator in node.decorator_list:
+    for part in ast.walk(tree(module)):
+        if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
+            for decorator in part.decorator_list:
                 called = decorator.func if isinstance(decorator, ast.Call) else decorator
                 name = (
                     called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
                 )
                 if name in CACHES:
-                    yield f"{module}:{node.name}"
-        if isinstance(node, ast.ClassDef) and module.startswith(SERVING):
-            yield from (f"{module}:{node.name}.{name}" for name in attributes(node))
+                    yield f"{module}:{part.name}"
+        if isinstance(part, ast.ClassDef) and module.startswith(SERVING):
+            yield from (f"{module}:{part.name}.{name}" for name in attributes(part))
 
 
 def attributes(kind: ast.ClassDef) -> Iterator[str]:
@@ -93,8 +93,8 @@ def attributes(kind: ast.ClassDef) -> Iterator[str]:
         for target, value in assigned(node):
             if isinstance(target, ast.Name) and is_container(value):
                 yield target.id
-    for node in ast.walk(kind):
-        for target, value in assigned(node):
+    for part in ast.walk(kind):
+        for target, value in assigned(part):
             is_own = isinstance(target, ast.Attribute) and getattr(target.value, "id", "") == "self"
             if is_own and isinstance(target, ast.Attribute) and is_container(value):
                 yield target.attr
