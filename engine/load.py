@@ -40,7 +40,8 @@ from engine.config.secret_checks import check_secrets
 from engine.config.suppressions import Suppressed, read_suppressions, suppress, unused
 from engine.config.template_checks import check_templates
 from engine.config.url_checks import check_urls
-from engine.machine import certificate_files, resolve
+from engine.folder import read_texts
+from engine.machine import certificate_files, declared_values, resolve
 from engine.plan import Plan
 
 CHECKS = (
@@ -56,7 +57,8 @@ class Loaded:
     """A configuration folder read once. `plan` is None when any finding is an error.
 
     `documents` has every file that could be read; one that is not YAML has lines and no data.
-    `untested` is the Plan before its tests were run: there when they are all that fails.
+    `untested` is the Plan before its tests were run: there when they are all that fails, and so is
+    `declared`, which tests ask: what the files say, whatever this machine's environment holds.
     `files` are the certificates that it names, by the names it gives them.
     """
 
@@ -66,6 +68,7 @@ class Loaded:
     documents: Mapping[str, Document]
     suppressed: tuple[Suppressed, ...] = ()
     untested: Plan | None = None
+    declared: Plan | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
@@ -92,7 +95,8 @@ def load(  # noqa: PLR0913 all that a Plan depends on
     certificates may be among them.
     `audit` adds advice to the findings.
     """
-    texts, found = _texts(directory, unsaved)
+    needed = {file: file not in OPTIONAL for file in FILES}
+    texts, found = read_texts(directory, needed, unsaved)
     reads = {file: _read(file, text) for file, text in texts.items()}
     found += [d for read in reads.values() for d in read.found]
     documents = {file: read.document for file, read in reads.items() if read.document}
@@ -113,13 +117,14 @@ def load(  # noqa: PLR0913 all that a Plan depends on
     read = {name: raw for name, raw in files.items() if isinstance(raw, bytes)}
     comments, problems = read_suppressions(documents)
     found, suppressed = suppress(in_order(found + notes + problems), comments)
-    plan = untested = None
+    plan = untested = declared = None
     if not any(d.severity is Severity.ERROR for d in found):
         lines = {at: _where(subject, at) for at in _told(config)}
         parts = (*texts.values(), *(raw for _, raw in sorted(read.items())))
         fingerprint = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
         untested = compile_plan(config, templates, values, lines, fingerprint)
-        failing = list(check_routing_tests(untested, subject))
+        declared = compile_plan(config, templates, declared_values(subject), lines, fingerprint)
+        failing = list(check_routing_tests(declared, subject))
         unlisted, silenced = suppress(list(check_listed_models(untested, subject)), comments)
         found += failing + unlisted
         suppressed += silenced
@@ -127,7 +132,14 @@ def load(  # noqa: PLR0913 all that a Plan depends on
     if plan is not None:
         found += unused(comments, suppressed, undecided="E" if audit else "EA")
     return Loaded(
-        plan, config, in_order(found), documents | unread, tuple(suppressed), untested, read
+        plan,
+        config,
+        in_order(found),
+        documents | unread,
+        tuple(suppressed),
+        untested,
+        declared,
+        read,
     )
 
 
@@ -164,26 +176,6 @@ def _too_many(file: str) -> Diagnostic:
     return Diagnostic("F005", message, Span(file, start, start), help="mend these first")
 
 
-def _texts(
-    directory: Path, unsaved: Mapping[str, bytes | None]
-) -> tuple[dict[str, bytes], list[Diagnostic]]:
-    texts: dict[str, bytes] = {}
-    found: list[Diagnostic] = []
-    for file in FILES:
-        try:
-            raw = unsaved[file] if file in unsaved else (directory / file).read_bytes()
-        except FileNotFoundError:
-            raw = None
-        except OSError as error:
-            found.append(_missing(file, f"`{file}` cannot be read: {error.strerror}"))
-            continue
-        if raw is not None:
-            texts[file] = raw
-        elif file not in OPTIONAL:
-            found.append(_missing(file, f"there is no `{file}` in this folder"))
-    return texts, found
-
-
 def _unfinished(document: Document) -> list[Diagnostic]:
     """A file whose last line is not ended may have been cut short, valid as it is."""
     if not document.lines[-1]:
@@ -198,11 +190,6 @@ def _unfinished(document: Document) -> list[Diagnostic]:
             fix=Fix(Span(last.file, last.end, last.end), "\n", Applicability.SAFE),
         )
     ]
-
-
-def _missing(file: str, message: str) -> Diagnostic:
-    remedy = "`engine init DIR` writes a working configuration to start from"
-    return Diagnostic("F001", message, Span(file, Position(1, 1), Position(1, 1)), help=remedy)
 
 
 def _with_keys(config: Config, extra: tuple[Key, ...]) -> Config:

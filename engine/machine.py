@@ -3,6 +3,7 @@
 Nothing of it is an error to `check`, which may run on another machine than `serve`.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
@@ -10,14 +11,18 @@ from pathlib import Path
 
 from engine.compile_provider import Values
 from engine.config import checks
-from engine.config.authority_checks import check_authorities
+from engine.config.authority_checks import check_authorities, unexpanded
 from engine.config.diagnostic import Diagnostic, Place
 from engine.config.document import Path as DataPath
+from engine.config.masking import is_path
 from engine.config.model import Config, Credential, Provider
 from engine.config.template import Template, checked_output, render_now
-from engine.config.url_checks import url_problem
+from engine.config.url_checks import is_url, url_problem
+from engine.files import MAX_READ, read_file, why_not
 from engine.plan import UnusableValueError
 from engine.signers import SIGNERS
+
+MAX_SECRET = 64 * 1024
 
 
 def certificate_files(
@@ -28,18 +33,27 @@ def certificate_files(
     for name in {provider.ca for provider in config.providers if provider.ca is not None}:
         path = directory / name
         try:
-            raw = unsaved[name] if name in unsaved else path.is_file() and path.read_bytes()
-            files[name] = raw or ("is empty" if raw == b"" else _absent(name, path))
+            raw = unsaved[name] if name in unsaved else read_file(path)
         except OSError as error:
-            files[name] = f"cannot be read: {error.strerror}"
+            files[name] = f"{_unread(path, error)}{_place(directory, name)}"
+        else:
+            files[name] = raw or ("is not there" if raw is None else "is empty")
+            if len(raw or b"") > MAX_READ:
+                files[name] = f"is larger than {MAX_READ >> 20} MiB"
     return files
 
 
-def _absent(name: str, path: Path) -> str:
-    """What stands where a file is looked for. No shell has read its name."""
-    if path.is_dir():
-        return "is a directory"
-    return "is not there; `~` is no home here" if name.startswith("~") else "is not there"
+def _unread(path: Path, error: OSError) -> str:
+    """What to say of a file that could not be read, after its name."""
+    is_absent = isinstance(error, FileNotFoundError) and not path.is_symlink()
+    return "is not there" if is_absent else f"cannot be read: {why_not(path, error)}"
+
+
+def _place(directory: Path, name: str) -> str:
+    """Where a file of this name is looked for, unless the name may be a secret itself."""
+    if is_path(name):
+        return f", at {os.path.abspath(directory / name)}"
+    return f", in {os.path.abspath(directory)}"
 
 
 def resolve(
@@ -59,6 +73,30 @@ def resolve(
         values[provider.name] = replace(own, accounts=tuple(others))
         notes += [note for resolver in resolvers for note in resolver.notes]
     return values, list({(note.code, note.span): note for note in notes}.values())
+
+
+def declared_values(subject: checks.Subject) -> dict[str, Values]:
+    """What every provider gets by the files alone: a `placeholder` for what only a machine knows.
+
+    Tests of routing run with it, so that they hold on every machine or on none.
+    """
+    return {
+        provider.name: replace(
+            _declared(subject, provider),
+            accounts=tuple(_declared(subject, provider.with_account(a)) for a in provider.accounts),
+        )
+        for provider in subject.config.providers
+    }
+
+
+def _declared(subject: checks.Subject, provider: Provider) -> Values:
+    variables = provider.sample_variables()
+    for path, template in subject.templates.items():
+        is_open = path[:2] == provider.at and is_url(path) and template.source.startswith("{{")
+        if is_open and url_problem(template, variables):  # the machine gives all of this URL
+            variables = {n: v for n, v in variables.items() if n not in template.uses("variables")}
+    secrets = {credential.name: "placeholder" for credential in provider.credentials}
+    return Values(secrets, variables, ())
 
 
 def _is_installed(package: str) -> bool:
@@ -144,9 +182,8 @@ class _Resolver:
         """Forget what the environment gives for a URL that cannot be dialled."""
         from_environ = {v.name: v for v in self._provider.variables if v.env}
         for path, template in self._templates():
-            is_url = path[2] == "base_url" or (path[2] == "endpoints" and "query" not in path)
             used = template.uses("variables") & from_environ.keys() & variables.keys()
-            if not is_url or not used or template.source.startswith("/"):
+            if not is_url(path) or not used or template.source.startswith("/"):
                 continue
             if template.uses("variables") <= variables.keys() and url_problem(template, variables):
                 for name in sorted(used):
@@ -179,8 +216,10 @@ class _Resolver:
             return False
         return True
 
-    def _note(self, code: str, message: str, at: DataPath) -> None:
-        self.notes.append(self._subject.at(code, message, "providers.yaml", at, Place.VALUE))
+    def _note(self, code: str, message: str, at: DataPath, remedy: str = "") -> None:
+        self.notes.append(
+            self._subject.at(code, message, "providers.yaml", at, Place.VALUE, help=remedy)
+        )
 
     def _unset(self, env: str, at: DataPath) -> None:
         self._missing.append(env)
@@ -189,18 +228,20 @@ class _Resolver:
 
     def _file(self, credential: Credential) -> str | None:
         name = credential.file or ""
-        problem = "is empty"
-        try:
-            secret = (self._directory / name).read_text("utf-8").rstrip("\r\n")
-        except FileNotFoundError:
-            secret, problem = "", "is not there"
-        except (OSError, ValueError):
-            secret, problem = "", "cannot be read"
-        if not secret and not (credential.optional and problem == "is not there"):
+        secret, problem = self._secret_in(self._directory / name)
+        is_absent = problem == "is not there" and not unexpanded(name)
+        if problem and not (credential.optional and is_absent):
             self._missing.append(name)
-            message = f"the credential file of provider `{self._provider.name}` {problem}"
-            place = (*credential.at, "file")
-            self.notes.append(
-                self._subject.at("E402", message, "providers.yaml", place, Place.VALUE)
-            )
+            message = f"the credential file of provider `{self._provider.name}` {problem}{_place(self._directory, name)}"
+            self._note("E402", message, (*credential.at, "file"), unexpanded(name))
         return secret or None
+
+    def _secret_in(self, path: Path) -> tuple[str, str]:
+        """The secret in a file without its line end, and what is wrong with the file."""
+        try:
+            secret = read_file(path, MAX_SECRET).decode("utf-8").rstrip("\r\n")
+        except OSError as error:
+            return "", _unread(path, error)
+        except UnicodeDecodeError:
+            return "", "is not UTF-8 text"
+        return secret, "" if secret else "is empty"

@@ -30,6 +30,7 @@ import watchfiles
 if sys.platform != "win32":
     import fcntl
 
+from engine.files import read_file
 from engine.load import FILES, Loaded
 
 POLL_MS = 1000
@@ -64,9 +65,10 @@ def read_folder(directory: Path, names: Iterable[str] = FILES) -> Snapshot:
     texts: dict[str, bytes | None] = {}
     for name in names:
         with contextlib.suppress(OSError):
-            texts[name] = (directory / name).read_bytes()
-        if name not in texts and not (directory / name).exists():
-            texts[name] = None
+            try:
+                texts[name] = read_file(directory / name)
+            except FileNotFoundError:
+                texts[name] = None
     return Snapshot(texts, time.time())
 
 
@@ -286,9 +288,12 @@ def _is_being_written(path: Path) -> bool:
     if sys.platform != "linux":
         return False
     try:
-        with path.open("rb") as file:
-            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # it may be a pipe by now
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        finally:
+            os.close(descriptor)
     except BlockingIOError:
         return True
     except OSError:  # not our file, or a file system without leases

@@ -49,7 +49,7 @@ def told(code: str) -> str:
     from engine.report.text import render_text  # noqa: PLC0415 the same
 
     bad = folder(code)
-    loaded = load(Path("nowhere"), bad.environ, NOW, unsaved=bad.texts, audit=True)
+    loaded = load(Path("/etc/gateway"), bad.environ, NOW, unsaved=bad.texts, audit=True)
     found = [d for d in loaded.diagnostics if d.code == code]
     text = render_text(found[:1], loaded.documents, colour=False)
     return text.rstrip("\n") or "nothing on this machine, where the package is installed"

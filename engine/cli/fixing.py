@@ -10,6 +10,7 @@ import click
 from engine.cli.common import replace_file, stop, unified_diff
 from engine.config.diagnostic import Applicability, Diagnostic
 from engine.config.fixes import Texts, fix_all
+from engine.files import MAX_READ, read_file
 from engine.load import FILES, load
 
 
@@ -61,7 +62,9 @@ def _texts(directory: Path) -> dict[str, str]:
     texts = {}
     for name in FILES:
         try:
-            texts[name] = (directory / name).read_bytes().decode("utf-8")
+            raw = read_file(directory / name)
+            if len(raw) <= MAX_READ:
+                texts[name] = raw.decode("utf-8")
         except (OSError, UnicodeDecodeError):
             continue
     return texts

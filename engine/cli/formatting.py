@@ -17,6 +17,7 @@ from engine.cli.common import (
 )
 from engine.config.document import parse_document
 from engine.config.formatting import FormatError, format_text
+from engine.files import read_file, why_not
 from engine.load import FILES
 
 STDIN = "-"
@@ -72,7 +73,7 @@ def _stdin(*, only_check: bool, only_diff: bool) -> int:
 
 def _file(file: Path, *, only_check: bool, only_diff: bool) -> int:
     try:
-        raw = file.read_bytes()
+        raw = read_file(file)
         made = _formatted(str(file), raw)
         if made is None or made.encode() == raw:
             return COULD_NOT_RUN if made is None else FINE
@@ -84,7 +85,7 @@ def _file(file: Path, *, only_check: bool, only_diff: bool) -> int:
             replace_file(file, made.encode())
             click.echo(f"formatted {file}")
     except OSError as error:
-        click.echo(f"engine: {file}: {error.strerror}", err=True)
+        click.echo(f"engine: {file}: {why_not(file, error)}", err=True)
         return COULD_NOT_RUN
     return FINDINGS if only_check or only_diff else FINE
 

@@ -14,6 +14,7 @@ from engine.config.checks import Subject
 from engine.config.document import Document
 from engine.config.model import RoutingTest
 from engine.config.routing_checks import read_tests, run_test
+from engine.files import read_file, why_not
 from engine.load import Loaded, load
 from engine.report.tests import render_json, render_junit, render_text, view_tests
 
@@ -55,7 +56,7 @@ def test(
     if len(folders) > 1:
         stop("name one folder; more tests are named as files")
     loaded = load(folders[0] if folders else Path(), os.environ, time.time())
-    plan = loaded.untested or refuse_errors(loaded)
+    plan = loaded.declared or refuse_errors(loaded)
     every = [(loaded.documents["routes.yaml"], t) for t in loaded.config.tests]
     every += _more(loaded, [path for path in paths if not path.is_dir()])
     chosen = [(d, t) for d, t in every if run is None or run.search(f"{t.endpoint} {t.model}")]
@@ -88,6 +89,6 @@ def _more(loaded: Loaded, files: Sequence[Path]) -> list[Placed]:
 
 def _bytes_of(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return read_file(file)
     except OSError as error:
-        stop(f"{file} cannot be read: {error.strerror}")
+        stop(f"{file} cannot be read: {why_not(file, error)}")

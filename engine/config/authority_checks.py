@@ -1,5 +1,6 @@
 """Rules about `tls`: the certificates a provider is checked against, in place of the system's."""
 
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -71,6 +72,15 @@ def check_authorities(
     return authorities, notes
 
 
+def unexpanded(name: str) -> str:
+    """What to do about a path that a shell would read otherwise; "" when there is nothing in it."""
+    if name.startswith("~"):
+        return "`~` stands for no home here: write the whole path"
+    if re.search(r"\$\w|\$\{|%\w+%", name):
+        return "no variable is filled in here: write the whole path"
+    return ""
+
+
 def _check(subject: Subject, provider: Provider, raw: bytes | str) -> tuple[str, list[Diagnostic]]:
     read = read_certificates(raw) if isinstance(raw, bytes) else None
     who = f"the `ca` of provider `{provider.name}`"
@@ -78,7 +88,9 @@ def _check(subject: Subject, provider: Provider, raw: bytes | str) -> tuple[str,
     if read is None:
         problem = raw if isinstance(raw, str) else "holds no certificate in PEM, or a broken one"
         is_der = isinstance(raw, bytes) and raw.startswith(_DER)
-        remedy = "it looks like DER: `openssl x509 -inform der` makes PEM of it" if is_der else ""
+        remedy = unexpanded(provider.ca or "")
+        if is_der:
+            remedy = "it looks like DER: `openssl x509 -inform der` makes PEM of it"
         message = f"{who} {problem}"
         return "", [subject.at("E406", message, _PROVIDERS, at, Place.VALUE, help=remedy)]
     if read.end is not None and read.end <= subject.now:

@@ -1,6 +1,5 @@
 """The one value in which every configuration problem is told, and its order."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +8,6 @@ from engine.config.rules import RULES, Severity
 
 __all__ = [
     "MAX_FOUND",
-    "SECRET",
     "Applicability",
     "Diagnostic",
     "Fix",
@@ -24,16 +22,6 @@ __all__ = [
 
 # As many findings of one kind as a person could want at once; a hostile file could hold millions.
 MAX_FOUND = 200
-
-# What keys of well-known services look like, long mixed tokens that can only be one, and what stands
-# before the host of a URL. A token is looked at from its beginning alone: a line of a megabyte takes
-# no longer than its length.
-SECRET = re.compile(
-    r"\b(?:sk|pk|rk|gsk|hf|ghp|xai|AKIA|AIza|eyJ)[-_A-Za-z0-9.]{12,}[A-Za-z0-9+/_=.-]*"
-    r"|(?<![A-Za-z0-9+/_=-])"
-    r"(?=[A-Za-z0-9+/_=-]*[0-9])(?=[A-Za-z0-9+/_=-]*[A-Za-z])[A-Za-z0-9+/_=-]{32,}"
-    r"|(?<=://)[^\s/?#\"']+(?=@)"
-)
 
 
 @dataclass(frozen=True, slots=True, order=True)

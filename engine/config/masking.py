@@ -7,6 +7,8 @@ models, and plain short words.
 
 import re
 
+from engine.config.secret_shapes import holds_key, holds_random
+
 MAX_KEY = 40
 _WORD = re.compile(r"""[^\s{}\[\],:"'#|]+""")
 _HARMLESS = re.compile(
@@ -26,6 +28,20 @@ _SECRETIVE = re.compile(r"(?i)(?:key|token|secret|passw|digest|sha256|credential
 _INNOCENT = re.compile(
     r"env|file|optional|true|false|credentials|variables|Bearer|[.A-Z0-9_]+|\w+\.\w+"
 )
+_PATH = re.compile(
+    r"(?:[~$%./\\]|[A-Za-z]:[\\/]|[A-Za-z0-9._-]{1,40}[\\/]|[A-Za-z0-9_-]{1,40}\.[A-Za-z]{1,8}\Z)"
+    r"[A-Za-z0-9_ ~$%{}.,:@+=/\\-]*"
+)
+
+
+def is_path(text: str) -> bool:
+    """Whether `text` is surely a path, and may be shown where a secret could stand as well."""
+    parts = re.split(r"[/\\.]", text)
+    return (
+        _PATH.fullmatch(text) is not None
+        and not any(map(holds_random, parts))
+        and not holds_key(text)
+    )
 
 
 def shown_lines(lines: tuple[str, ...]) -> tuple[str, ...]:

@@ -63,7 +63,8 @@ def _actual(decision: Decision) -> Mapping[str, str]:
     provider = decision.provider.name if decision.provider and not refused else None
     return {
         "provider": provider or f"refused with {refused}",
-        "url": url or (f"refused with {refused}" if refused else "unknown: a variable is not set"),
+        "url": url
+        or (f"refused with {refused}" if refused else "unknown: a variable has no default"),
         "model": decision.sent_model if not refused else f"refused with {refused}",
         "error": refused or f"served by {provider}",
     }
@@ -96,7 +97,7 @@ def check_routing_tests(plan: Plan, subject: Subject) -> Iterator[Diagnostic]:
             _ROUTES,
             (*test.at, "expect", found.name),
             Place.VALUE,
-            help=_failing_alike(others),
+            help="; ".join(filter(None, (_failing_alike(others), _environment(first)))),
         )
 
 
@@ -104,6 +105,14 @@ def _failing_alike(others: Sequence[Outcome]) -> str:
     names = ", ".join(titled(other.test) for other in others[:SHOWN])
     more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
     return f"failing alike: {names}{more}" if others else ""
+
+
+def _environment(outcome: Outcome) -> str:
+    """Why a URL is not the one that a request on this machine would go to."""
+    named = {d.name: d.actual for d in outcome.differences}.get("url", "")
+    if "placeholder" not in named and not named.startswith("unknown"):
+        return ""
+    return "tests know the files alone, not the environment: give the variable a `default` or expect no `url`"
 
 
 def _kind(outcome: Outcome) -> object:

@@ -1,23 +1,23 @@
-"""Secrets written into a file, told by their shape alone: a value is never compared or printed."""
+"""Secrets written into a file, told by their shape and place: a value is never compared or printed."""
 
 import re
 from collections.abc import Iterator
 
 from engine.config.checks import Subject
-from engine.config.diagnostic import SECRET, Diagnostic, Place
-from engine.config.document import Data, Path
+from engine.config.diagnostic import Diagnostic, Place
+from engine.config.document import Data, Document, Path
 from engine.config.schema import describe
+from engine.config.secret_shapes import holds_key, holds_random, holds_token, is_telling
 
-# Keys that say what they are. Looser shapes would take the names of models for secrets.
-_KEY = re.compile(
-    r"\b(?:sk|pk|rk|gsk|hf|ghp|xai)[-_](?:[A-Za-z0-9]+[-_])*[A-Za-z0-9]{16,}"
-    r"|\bAKIA[A-Z0-9]{12,}|\bAIza[-_A-Za-z0-9]{30,}|\beyJ[-_A-Za-z0-9]{10,}\.[-_A-Za-z0-9]+"
-)
-_GUID = re.compile(r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b")
-# Where a value goes into a request as it stands, so that anything long and mixed is suspect.
-_SENT = {"headers", "default_headers", "variables", "query", "base_url", "sign"}
+# Where a value goes into a request as it stands.
+_SENT = {"headers", "default_headers", "variables", "query", "base_url", "endpoints", "sign"}
 _NAMES = {"env", "file"}
 _USER = re.compile(r"(?<=://)[^\s/?#\"']+@")  # told as a URL that must not have one
+_TEMPLATE = re.compile(r"\{\{.*?\}\}")
+_HELP = (
+    "declare it under `credentials:` as {env: NAME} and use {{ credentials.… }}; "
+    "if it is none, say so: `# engine: ignore[X218] REASON` above the line"
+)
 
 
 def check_secrets(subject: Subject) -> Iterator[Diagnostic]:
@@ -29,22 +29,37 @@ def check_secrets(subject: Subject) -> Iterator[Diagnostic]:
             file,
             path,
             Place.VALUE,
-            help="declare it under `credentials:` as {env: NAME} and use {{ credentials.… }}",
+            help=_HELP,
         )
         for file in ("providers.yaml", "routes.yaml")
         if file in subject.documents
-        for path, text in _texts(subject.documents[file].data, ())
-        if _is_secret(path, text)
+        for path in secret_paths(subject.documents[file])
     )
+
+
+def secret_paths(document: Document) -> Iterator[Path]:
+    """Where a value of `document` looks like a secret."""
+    return (path for path, text in _texts(document.data, ()) if _is_secret(path, text))
 
 
 def _is_secret(path: Path, text: str) -> bool:
     if not path or path[-1] in _NAMES:
         return False
-    if path[0] == "providers" and "caller_credentials" not in path and _SENT & set(path[2:]):
-        text = _USER.sub("", text) if path[-1] == "base_url" else text
-        return SECRET.search(_GUID.sub("", text)) is not None  # an account's id is no secret
-    return _KEY.search(text) is not None
+    text = _TEMPLATE.sub(" ", _USER.sub("", text) if path[-1] in ("base_url", "proxy") else text)
+    if holds_key(text):
+        return True
+    if path[0] != "providers" or "caller_credentials" in path or not _SENT & set(path[2:]):
+        return False
+    if is_telling(_name(path)):
+        return holds_token(text)
+    return "body" not in path and holds_random(text)
+
+
+def _name(path: Path) -> str:
+    """What the value at `path` is called: a header, a variable, a parameter, a field."""
+    if "variables" in path[:-1]:
+        return str(path[path.index("variables") + 1])
+    return str(path[-1])
 
 
 def _texts(data: Data, path: Path) -> Iterator[tuple[Path, str]]:

@@ -66,6 +66,11 @@ def _is_address(url: str) -> bool:
         return False
 
 
+def is_url(path: Path) -> bool:
+    """Whether the template at `path` of a provider is a URL or the path of one."""
+    return path[2] == "base_url" or (path[2] == "endpoints" and "query" not in path)
+
+
 def url_problem(template: Template, variables: Mapping[str, str]) -> str | None:
     """The code of what is wrong with the URL that `variables` make, if anything is."""
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engine.config.diagnostic import Span
 from engine.config.document import Document
+from engine.files import read_file
 from engine.load import FILES, OPTIONAL, Loaded, load
 from engine.lsp.names import Mention, mentions
 from engine.lsp.text import Text
@@ -90,7 +91,7 @@ class Folder:
         if file in self.open:
             return self.open[file]
         try:
-            source = (self.directory / file).read_bytes().decode("utf-8", "replace")
+            source = read_file(self.directory / file).decode("utf-8", "replace")
         except OSError:
             source = ""
         return Text(source, self._encoding)

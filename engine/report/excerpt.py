@@ -5,8 +5,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from engine.config.diagnostic import SECRET, Span
+from engine.config.diagnostic import Span
 from engine.config.document import Document
+from engine.config.masking import is_path
+from engine.config.secret_checks import secret_paths
+from engine.config.secret_shapes import SECRET
 
 # Far more than a terminal shows, so that no secret is cut where it would not be seen as one.
 AROUND = 500
@@ -65,12 +68,18 @@ def _secret_places(document: Document) -> Mapping[int, list[Span]]:
             key = next(str(step) for step in reversed(path) if isinstance(step, str))
             if not _is_no_secret(key, text):
                 places[span.start.line].append(span)
+    for path in secret_paths(document) if document.file != "keys.yaml" else ():
+        span = document.entries[path].value
+        places[span.start.line].append(span)
     return places
 
 
 def _is_no_secret(key: str, text: str) -> bool:
+    bare = text.strip("\"'")
     return text in ("true", "false") or (
-        key == "env" and re.fullmatch(r"[A-Z_][A-Z0-9_]*", text) is not None
+        re.fullmatch(r"[A-Z_][A-Z0-9_]*", text) is not None
+        if key == "env"
+        else key == "file" and is_path(bare)
     )
 
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.config.diagnostic import SECRET
 from engine.config.document import Document, Path
 from engine.config.effective import Effective, fill_in, limits_of, timeouts_of
+from engine.config.secret_shapes import SECRET
 from engine.gateway.errors import GatewayError
 from engine.gateway.match import Candidate, Target, explain, find_target, find_targets
 from engine.gateway.paths import Place, find_place

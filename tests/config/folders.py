@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
@@ -40,9 +41,15 @@ def write(folder: Path, **files: str | bytes) -> Path:
     return fill(folder)
 
 
-def read(folder: Path, environ: Mapping[str, str] = ENVIRON, *, audit: bool = False) -> Loaded:
+def read(
+    folder: Path,
+    environ: Mapping[str, str] = ENVIRON,
+    *,
+    audit: bool = False,
+    unsaved: Mapping[str, bytes | None] = MappingProxyType({}),
+) -> Loaded:
     """Load `folder` with a fixed environment and a fixed clock."""
-    return load(folder, environ, NOW, audit=audit)
+    return load(folder, environ, NOW, unsaved=unsaved, audit=audit)
 
 
 def codes(loaded: Loaded) -> list[str]:
@@ -56,9 +63,10 @@ def only(loaded: Loaded) -> Diagnostic:
     return loaded.diagnostics[0]
 
 
-def report(loaded: Loaded) -> str:
-    """All that `check` could say about `loaded`, as text."""
+def report(loaded: Loaded, folder: Path | None = None) -> str:
+    """All that `check` could say about `loaded`, as text; `folder` is written as FOLDER."""
     text = render_text(loaded.diagnostics, loaded.documents, colour=False)
+    text = text.replace(str(folder), "FOLDER") if folder else text
     return f"{text}\n{summary(loaded.diagnostics, len(loaded.documents))}\n"
 
 

@@ -59,7 +59,7 @@ def test_good_is_clean(case: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_report(case: str, tmp_path: Path, snapshot: SnapshotAssertion) -> None:
     loaded, _ = loaded_side(case, "bad", tmp_path)
-    assert report(loaded) == snapshot(extension_class=TextSnapshot)
+    assert report(loaded, tmp_path) == snapshot(extension_class=TextSnapshot)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -227,7 +227,7 @@ def test_an_authority_that_comes_after_the_configuration_that_names_it_is_taken(
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("~/ca.pem", "is not there; `~` is no home here"), (".", "is a directory")],
+    [("~/ca.pem", "is not there"), (".", "it is a directory")],
 )
 def test_what_stands_where_certificates_are_looked_for_is_told(
     tmp_path: Path, name: str, words: str
@@ -236,4 +236,6 @@ def test_what_stands_where_certificates_are_looked_for_is_told(
     provider = f'  p: {{base_url: "https://a.example", tls: {{ca: "{name}"}}, endpoints: {{embeddings: /embeddings}}}}\n'
     (tmp_path / "providers.yaml").write_text(f"version: 1\nproviders:\n{provider}")
     told = [d.message for d in load(tmp_path, {}, 0.0).diagnostics if d.code == "E406"]
-    assert told == [f"the `ca` of provider `p` {words}"]
+    assert len(told) == 1
+    assert words in told[0]
+    assert f"{tmp_path}" in told[0]

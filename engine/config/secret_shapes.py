@@ -1,0 +1,97 @@
+"""What secrets look like: the shapes of well-known keys, and tokens that look drawn at random.
+
+`KEY` is certain enough to be an error. `SECRET` is for hiding: it takes more for a secret than is one.
+"""
+
+import base64
+import re
+
+_START = r"(?<![A-Za-z0-9_-])"
+# A prefix of a key's own, and at least so many letters and digits behind it, some of them digits:
+# names of models and of features are words.
+_PREFIXES = (
+    r"(?:sk|pk|rk|csk)[-_](?:[A-Za-z0-9]+[-_])*(?=[A-Za-z]*[0-9]|[A-Za-z0-9]{20})[A-Za-z0-9]{16,}",
+    r"(?:gsk|hf|fw|tgp|jina|npm|lin|r8|fc|csk|ntn|pscale_tkn)_(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{20,}",
+    r"(?:gsk|hf)_[A-Za-z0-9]{30,}",
+    r"(?:xai|pplx|nvapi|vck|up|tvly|pa|al|voyage|ak|fkey|glc)-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]*[A-Za-z0-9]{16}[A-Za-z0-9_-]*",
+    r"gh[opusr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{20,}|gl[a-z]{1,6}-[A-Za-z0-9_-]{16,}",
+    r"xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}|xwfp-[A-Za-z0-9-]{10,}",
+    r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}|ABSK[A-Za-z0-9+/=]{30,}|bedrock-api-key-[A-Za-z0-9+/=]{16,}",
+    r"AIza[A-Za-z0-9_-]{30,}|ya29\.[A-Za-z0-9_-]{16,}|GOCSPX-[A-Za-z0-9_-]{16,}|AQ\.[A-Za-z0-9_-]{30,}",
+    r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+",
+    r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|hv[sbr]\.[A-Za-z0-9_-]{20,}|dapi[0-9a-f]{32}",
+    r"(?:dop|doo|dor)_v1_[0-9a-f]{32,}|whsec_[A-Za-z0-9+/=]{16,}|tskey-[A-Za-z0-9-]{16,}",
+    r"pypi-[A-Za-z0-9_-]{40,}|sq0(?:atp|csp)-[A-Za-z0-9_-]{20,}|shp(?:at|ca|pa|ss)_[0-9A-Fa-f]{32}",
+    r"dckr_pat_[A-Za-z0-9_-]{20,}|PMAK-[0-9a-f-]{40,}|secret_[A-Za-z0-9]{32,}",
+    r"NRAK-[A-Z0-9]{20,}|key-[0-9a-f]{32}",
+)
+KEY = re.compile(
+    _START
+    + "(?:"
+    + "|".join(_PREFIXES)
+    + r")|-----BEGIN [A-Z0-9 ]*PRIVATE KEY"
+    + r"|(?i:AccountKey|SharedAccessKey|password|passwd|pwd)=[^\s;&{}]{8,}"
+    + r"|(?<=://)[^\s/?#\"'@:]+:[^\s/?#\"'@{}]+(?=@)"
+)
+
+# What keys of well-known services look like, long mixed tokens that can only be one, and what stands
+# before the host of a URL. A token is looked at from its beginning alone: a line of a megabyte takes
+# no longer than its length.
+SECRET = re.compile(
+    r"\b(?:sk|pk|rk|gsk|hf|ghp|xai|AKIA|AIza|eyJ)[-_A-Za-z0-9.]{12,}[A-Za-z0-9+/_=.-]*"
+    r"|(?<![A-Za-z0-9+/_=-])"
+    r"(?=[A-Za-z0-9+/_=-]*[0-9])(?=[A-Za-z0-9+/_=-]*[A-Za-z])[A-Za-z0-9+/_=-]{32,}"
+    r"|(?<=://)[^\s/?#\"']+(?=@)"
+    r"|(?<=Basic )[A-Za-z0-9+/]{6,}={0,2}|(?<=basic )[A-Za-z0-9+/]{6,}={0,2}"
+    r"|" + KEY.pattern
+)
+
+_RUN = re.compile(r"[A-Za-z0-9+/]+")
+_UUID = re.compile(
+    r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Fa-f])"
+)
+_BASE64 = re.compile(r"(?<![A-Za-z0-9+/=])[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/=])")  # as AWS makes them
+_TELLING = re.compile(
+    r"(?:^|[-_.])(?:authorization|auth|cookie|password|passwd|secret|credentials?|sig|signature"
+    r"|(?:api|app|access|secret|subscription|account|function|functions|shared|service|private)?[-_]?key"
+    r"|(?:access|auth|id|bearer|session|refresh|security|api|bot|private)?[-_]?token)$",
+    re.IGNORECASE,
+)
+_BASIC = re.compile(r"(?i:basic)\s+([A-Za-z0-9+/]{6,}={0,2})")
+TOKEN, RANDOM = 12, 32  # characters
+
+
+def is_telling(name: str) -> bool:
+    """Whether what is called `name` holds a secret, as `authorization` and `x-api-key` do."""
+    return _TELLING.search(name) is not None
+
+
+def holds_key(text: str) -> bool:
+    """Whether a key of a well-known shape stands in `text`."""
+    return KEY.search(text) is not None or _is_basic(text)
+
+
+def holds_token(text: str) -> bool:
+    """Whether some token in `text` looks drawn at random; for a place that tells of a secret."""
+    return bool(_UUID.search(text)) or any(
+        len(run) >= TOKEN and _has(run, "[0-9]", "[A-Za-z]") for run in _RUN.findall(text)
+    )
+
+
+def holds_random(text: str) -> bool:
+    """The same for any other place, where ids, hosts and names of models are long and mixed too."""
+    runs = [run for run in re.findall("[A-Za-z0-9]+", text) if len(run) >= RANDOM]
+    return any(_has(run, "[0-9]", "[A-Z]", "[a-z]") for run in [*runs, *_BASE64.findall(text)])
+
+
+def _has(run: str, *kinds: str) -> bool:
+    return all(re.search(kind, run) for kind in kinds)
+
+
+def _is_basic(text: str) -> bool:
+    """Whether it is a user and a password for HTTP Basic authentication."""
+    found = _BASIC.fullmatch(text.strip())
+    try:
+        return found is not None and b":" in base64.b64decode(found[1])
+    except ValueError:
+        return False
