@@ -61,6 +61,7 @@ def _endpoints(
             dialect=endpoint.dialect,
             max_body=endpoint.max_body,
             caller_idle=timeouts.caller_idle,
+            total=timeouts.total,
             edited_fields=own,
             looked_at=plan.ROUTED_BY | caller_fields | own,
             drop_query=frozenset(name.lower().encode("ascii") for name in endpoint.drop_query),

@@ -95,6 +95,7 @@ class Endpoint:
     dialect: Dialect
     max_body: int
     caller_idle: float
+    total: float = 3600.0
     edited_fields: frozenset[str] = frozenset()
     looked_at: frozenset[str] = ROUTED_BY
     drop_query: frozenset[bytes] = frozenset()

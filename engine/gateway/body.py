@@ -14,7 +14,8 @@ Receive = Callable[[], Awaitable[Message]]
 # Tiny chunks cost far more than their bytes; no real client sends them for long.
 FREE_PIECES = 1000
 LEAST_PIECE = 64
-# After `caller_idle` seconds a body must have come at this rate, so drips cannot hold a slot.
+# Once `caller_idle` has passed, what has come must have come at this rate, so that drips cannot hold
+# a slot; and whatever the rate, a body that is read whole has come before `total`.
 LEAST_RATE = 1024
 
 
@@ -41,6 +42,7 @@ class Intake:
         self._receive = receive
         self._limit = endpoint.max_body
         self._idle = endpoint.caller_idle
+        self._total = endpoint.total
         self._endpoint = endpoint.name
         self._deadline = deadline
         self._pieces = 0
@@ -59,17 +61,22 @@ class Intake:
             GatewayError: `request_too_large`, `bad_chunking`, or by the deadline `request_timeout`.
         """
         while not self.complete:
-            self._deadline.allow(self._idle, self._too_slow)
+            self._deadline.allow(self._patience(), self._too_slow)
             data = self._taken(await self._receive())
             if data:
                 return data
         return b""
 
     async def rest(self) -> bytes:
-        """All that is left of the body."""
+        """All that is left of the body.
+
+        Raises:
+            GatewayError: as `piece`, and `request_timeout` when it takes longer than `total` in all.
+        """
+        self._deadline.limit(self._started + self._total, self._too_long)
         pieces = []
         while not self.complete:
-            self._deadline.allow(self._idle, self._too_slow)
+            self._deadline.allow(self._patience(), self._too_slow)
             pieces.append(self._taken(await self._receive()))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -93,9 +100,14 @@ class Intake:
             return
         if self.received < self._pieces * LEAST_PIECE:
             raise GatewayError("bad_chunking", "the body comes in too many tiny chunks")
+
+    def _patience(self) -> float:
+        """How long to wait for more: `caller_idle`, or as long as what has come is enough."""
+        if not self.received:
+            return self._idle
         elapsed = monotonic() - self._started
-        if elapsed > self._idle and self.received < elapsed * LEAST_RATE:
-            raise self._too_slow()
+        enough = max(self._idle, self.received / LEAST_RATE)
+        return min(self._idle, enough - elapsed)
 
     def _too_large(self) -> GatewayError:
         return GatewayError(
@@ -107,5 +119,10 @@ class Intake:
     def _too_slow(self) -> GatewayError:
         return GatewayError(
             "request_timeout",
-            f"the body came too slowly; `caller_idle` allows {self._idle:g} s without progress",
+            f"the body came too slowly; `caller_idle` allows {self._idle:g} s without progress, "
+            f"and then {LEAST_RATE} bytes a second",
         )
+
+    def _too_long(self) -> GatewayError:
+        words = f"the body took longer than the {self._total:g} s that `total` allows"
+        return GatewayError("request_timeout", words)

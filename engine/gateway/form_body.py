@@ -29,13 +29,6 @@ _PLAIN_ENCODINGS = {"7bit", "8bit", "binary"}
 _BLANK_LINE = b"\r\n\r\n"
 # `filename*` too: a parser that knows only the plain one takes such a file for a text field.
 _FILENAME = re.compile(r";\s*filename\s*\*?\s*=", re.IGNORECASE)
-_BOUNDARY = re.compile(
-    r"""multipart/form-data[ \t]*;(?:[^;"]*;)*?[ \t]*boundary=
-        (?:"([0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-])"
-          |([0-9A-Za-z'+_.-]{1,70}))
-        [ \t]*(?:;.*)?""",
-    re.VERBOSE | re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +50,6 @@ class Edit:
     start: int
     end: int
     text: bytes
-
-
-def find_boundary(content_type: bytes) -> bytes:
-    """The boundary of a form (RFC 2046, 5.1.1), given exactly once.
-
-    Raises:
-        GatewayError: `invalid_form`.
-    """
-    text = content_type.decode("latin-1")
-    match = _BOUNDARY.fullmatch(text)
-    if match is None or len(re.findall(r"boundary\s*=", text, re.IGNORECASE)) != 1:
-        raise _invalid("the content-type of a form needs one boundary of 1 to 70 characters")
-    return (match[1] or match[2]).encode("ascii")
 
 
 class _Parser(PushMultipartParser):  # type: ignore[misc]

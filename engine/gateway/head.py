@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from engine.gateway.headers import ALWAYS_UP, Pairs
+from engine.gateway.media import spelled
 from engine.plan import Caller, Endpoint, Provider
 from engine.upstream import RequestHead
 from engine.withheld import KEY_HEADERS
@@ -46,7 +47,8 @@ class CallerHead:
     requests: dict[str, RequestHead] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Make the headers known by name; of several, the last."""
+        """Spell what the body is ourselves; make the headers known by name; of several, the last."""
+        self.headers = [(n, spelled(v) if n == b"content-type" else v) for n, v in self.headers]
         self.fields = dict(self.headers)
 
     def keep(self, provider: str, request: RequestHead) -> None:

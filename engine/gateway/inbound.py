@@ -1,17 +1,17 @@
 """The two kinds of request body behind one face: what routes it, and what goes upstream instead."""
 
-import re
 from collections.abc import AsyncIterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Protocol
 
 from engine.gateway.body import Intake
 from engine.gateway.errors import GatewayError
-from engine.gateway.form_body import BLOCK, FormBody, find_boundary, too_late
+from engine.gateway.form_body import BLOCK, FormBody, too_late
 from engine.gateway.form_edits import form_edits
 from engine.gateway.head import CallerHead
 from engine.gateway.headers import Pairs
 from engine.gateway.json_body import JsonBody, edited, stripped
+from engine.gateway.media import find_boundary, kind_of
 from engine.gateway.paths import MODEL
 from engine.plan import BodyEdits, Endpoint
 
@@ -193,18 +193,6 @@ async def form_inbound(
     return FormInbound(form, intake)
 
 
-def _kind_of(content_type: bytes) -> str | None:
-    """What body a content-type stands for."""
-    media, _, parameters = content_type.decode("latin-1").partition(";")
-    media = media.strip().lower()
-    if media == "multipart/form-data":
-        return "form"
-    if media != "application/json" and not re.fullmatch(r"application/[a-z0-9.-]+\+json", media):
-        return None
-    charset = re.search(r"charset\s*=\s*\"?([^\s;\"]+)", parameters, re.IGNORECASE)
-    return "json" if charset is None or charset[1].lower() in ("utf-8", "utf8") else None
-
-
 def body_kind(endpoint: Endpoint, headers: Pairs) -> str:
     """`json` or `form`, chosen by content-type alone.
 
@@ -218,7 +206,7 @@ def body_kind(endpoint: Endpoint, headers: Pairs) -> str:
     types = [value for name, value in headers if name == b"content-type"]
     if not types and endpoint.method in _BODYLESS:
         return "json"
-    kind = _kind_of(types[0]) if len(types) == 1 else None
+    kind = kind_of(types[0]) if len(types) == 1 else None
     if kind is None or kind not in endpoint.bodies:
         names = {"json": "application/json in UTF-8", "form": "multipart/form-data"}
         wanted = " or ".join(names[body] for body in sorted(endpoint.bodies, reverse=True))

@@ -1,12 +1,16 @@
 """Receiving a body: when it is known to be whole."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
+from time import monotonic
 
 import pytest
 
 from engine.gateway.body import CallerGone, Intake, Message
 from engine.gateway.deadline import Deadline
+from engine.gateway.errors import GatewayError
 from tests.gateway.plans import shipped_plan
 
 ENDPOINT = next(iter(shipped_plan().endpoints[b"/v1/embeddings"].values()))
@@ -43,3 +47,53 @@ def test_what_has_no_declared_length_ends_when_the_server_says_so() -> None:
 def test_a_body_cut_short_is_never_whole(declared: int | None) -> None:
     with pytest.raises(CallerGone):
         received([said(b"ab"), GONE], declared)
+
+
+async def watched(pieces: Iterator[tuple[float, bytes]], idle: float, total: float) -> float:
+    """How long a body is waited for whose pieces come after so many seconds each; it never ends."""
+    deadline = Deadline(asyncio.current_task())
+
+    async def receive() -> Message:
+        seconds, piece = next(pieces)
+        await asyncio.sleep(seconds)
+        return said(piece)
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(0.01)
+            deadline.look(monotonic())
+
+    endpoint = replace(ENDPOINT, caller_idle=idle, total=total)
+    looking = asyncio.ensure_future(look())
+    begun = monotonic()
+    with contextlib.suppress(StopIteration), pytest.raises(GatewayError) as refused, deadline:
+        await Intake(receive, endpoint, deadline, None).rest()
+    looking.cancel()
+    assert refused.value.code == "request_timeout"
+    return monotonic() - begun
+
+
+def dripping(seconds: float, piece: bytes) -> Iterator[tuple[float, bytes]]:
+    return iter([(seconds, piece)] * 100)
+
+
+@pytest.mark.parametrize("piece", [b"x", b"x" * 60])
+def test_drips_are_given_up_once_the_idle_time_has_passed(piece: bytes) -> None:
+    """Each comes in time, and all of them together far slower than the least rate."""
+    assert 0.3 <= asyncio.run(watched(dripping(0.1, piece), idle=0.3, total=9)) < 1.5
+
+
+def test_silence_after_a_good_start_is_given_up_after_the_idle_time() -> None:
+    pieces = iter([(0.05, b"x" * 4096), (9.0, b"")])
+    assert 0.3 <= asyncio.run(watched(pieces, idle=0.3, total=9)) < 1.5
+
+
+def test_what_has_come_in_advance_is_used_up_at_the_least_rate() -> None:
+    """A kibibyte is good for a second, however short the idle time is, and no longer."""
+    pieces = iter([(0.0, b"x" * 1024), *[(0.05, b"x")] * 100])
+    assert 0.9 <= asyncio.run(watched(pieces, idle=0.2, total=9)) < 2
+
+
+def test_a_body_that_comes_fast_enough_for_ever_ends_with_the_total_time() -> None:
+    taken = asyncio.run(watched(dripping(0.05, b"x" * 1000), idle=5, total=0.5))
+    assert 0.5 <= taken < 1.5

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.form_body import BLOCK, SPOOL_MEMORY, FormBody, find_boundary
+from engine.gateway.form_body import BLOCK, SPOOL_MEMORY, FormBody
+from engine.gateway.media import find_boundary
 from tests.gateway.forms import BOUNDARY, cut, file, form, form_of, part, passed_on, run
 
 BOUNDED = settings(deadline=None, max_examples=100)
@@ -250,7 +251,10 @@ async def drained(body: FormBody) -> None:
         ("multipart/form-data; boundary=abc", "abc"),
         ('multipart/form-data; boundary="a b:c?"', "a b:c?"),
         ("multipart/form-data;charset=utf-8; boundary=----WebKit7+'_.", "----WebKit7+'_."),
-        ("Multipart/Form-Data; BOUNDARY=abc; charset=x", "abc"),
+        ("Multipart/Form-Data; BOUNDARY=abc; charset=UTF-8;", "abc"),
+        ("multipart/form-data; boundary=abc; charset=x", None),
+        ("multipart/form-data; boundary=abc; charset=utf-8; charset=utf-8", None),
+        ("multipart/form-data; boundary=abc, multipart/form-data; boundary=abc", None),
         ("multipart/form-data; boundary=" + "b" * 70, "b" * 70),
         ("multipart/form-data; boundary=" + "b" * 71, None),
         ("multipart/form-data; boundary=a; boundary=a", None),
