@@ -6,6 +6,7 @@ import ssl
 from time import monotonic
 
 from engine.upstream import Attempt, Failure, UpstreamError
+from engine.upstream.dialling import Resolve, addresses, dial
 from engine.upstream.http1 import KEEPALIVE_SECONDS, Connection
 from engine.upstream.tls import trusting
 
@@ -13,7 +14,8 @@ from engine.upstream.tls import trusting
 class Http1Client:
     """Keep-alive connections by origin, the one used last first; one client for each worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, resolve: Resolve = addresses) -> None:
+        self._resolve = resolve
         self._idle: dict[str, list[Connection]] = {}
         self._tls: dict[str | None, ssl.SSLContext] = {None: _trusting(None)}
         self._sweep: asyncio.TimerHandle | None = None
@@ -70,8 +72,7 @@ class Http1Client:
             async with asyncio.timeout(attempt.connect):
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop, pool),
-                    origin.host,
-                    origin.port,
+                    sock=await dial(origin.host, origin.port, self._resolve),
                     ssl=self._context(origin.ca) if is_tls else None,
                     server_hostname=origin.host if is_tls else None,
                 )
