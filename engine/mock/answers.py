@@ -102,10 +102,10 @@ class Book:
 
     def _render(self, rule: dict[str, Any], values: dict[str, object]) -> Answer:
         answer = self._data["answers"][rule["answer"]]
-        values |= rule.get("with", {})
+        values |= render(rule.get("with", {}), values)
         for name, template in answer.get("let", {}).items():
             values[name] = render(template, values)
-        fitting = (each for each in answer["variants"] if _holds(each.get("when", {}), values))
+        fitting = (each for each in answer["variants"] if _holds(each, values))
         return render_variant(next(fitting), values)
 
     def _headers(self, family: dict[str, Any], status: int, values: Values) -> dict[str, str]:
@@ -138,6 +138,7 @@ def _values(record: Record, body: Fields, faults: Faults) -> dict[str, object]:
         "now": int(now),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
         "body": body,
+        "empty": {},
         "model": record.model,
         "count": next(iter(faults.get("events", [])), None),
         "n": record.id,
@@ -147,8 +148,11 @@ def _values(record: Record, body: Fields, faults: Faults) -> dict[str, object]:
     }
 
 
-def _holds(when: Mapping[str, object], values: Values) -> bool:
-    return all(_fits(want, look_up(f"body.{name}", values)) for name, want in when.items())
+def _holds(entry: Mapping[str, Any], values: Values) -> bool:
+    """Whether the fields of the body are as in `when`, and `if` is something."""
+    fields = entry.get("when", {}).items()
+    fits = all(_fits(want, look_up(f"body.{name}", values)) for name, want in fields)
+    return fits and bool(render(entry.get("if", True), values))
 
 
 def _fits(want: object, value: object) -> bool:
@@ -158,9 +162,12 @@ def _fits(want: object, value: object) -> bool:
 
 
 def render_variant(variant: dict[str, Any], values: Values) -> Answer:
-    """Render the body a variant describes: ``events``, ``bytes``, ``text`` or ``json``."""
+    """Render the body a variant describes: ``events``, ``lines``, ``bytes``, ``text`` or ``json``."""
     if "events" in variant:
         return Answer(_SSE, _events(variant, values))
+    if "lines" in variant:
+        steps = _steps(variant["lines"], values)
+        return Answer(variant["type"], (_dump(render(*each)) + b"\n" for each in steps))
     if "bytes" in variant:
         return Answer(variant["type"], render(variant["bytes"], values))
     if "text" in variant:
@@ -192,8 +199,9 @@ def _steps(script: list[Any], values: Values) -> Iterator[tuple[object, Values]]
     for step in script:
         if not isinstance(step, dict) or "send" not in step:
             yield step, values
-        elif _holds(step.get("when", {}), values):
-            for inner in scopes(render(step.get("each", "once"), values), values):
+        elif _holds(step, values):
+            each = render(step.get("each", "once"), values)
+            for inner in scopes(each, values, step.get("as", "item")):
                 yield from _steps(step["send"], inner)
 
 

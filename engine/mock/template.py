@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, TypeAlias
 
+from engine.mock.tools import reply, slices, turn
+
 Values: TypeAlias = Mapping[str, object]
 
 _HOLE = re.compile(r"\$\{([^}]*)\}")
@@ -50,10 +52,11 @@ def look_up(names: str, values: Values) -> object:
     return None
 
 
-def scopes(items: object, values: Values) -> Iterator[Values]:
-    """Give the values once for each item, with the item and its index added."""
+def scopes(items: object, values: Values, name: str = "item") -> Iterator[Values]:
+    """Give the values once for each item, with the item, under a name, and its index added."""
+    at = "index" if name == "item" else f"{name}_index"
     for index, item in enumerate(as_list(items)):
-        yield {**values, "item": item, "index": index}
+        yield {**values, name: item, at: index}
 
 
 def as_list(of: object) -> list[Any]:
@@ -92,6 +95,8 @@ def _last_text(of: object, keys: list[str], role: str = "user") -> str:
     if isinstance(of, str):
         return of[:200]
     if isinstance(of, dict):
+        if of.get("type") == "tool_result":
+            return ""
         of = [of.get(key) for key in reversed(keys)] if of.get("role", role) == role else []
     found = (_last_text(item, keys, role) for item in reversed(of if isinstance(of, list) else []))
     return next(filter(None, found), "")
@@ -158,6 +163,7 @@ GENERATORS: Mapping[str, Callable[..., object]] = {
     "base64": _base64,
     "byte_pieces": _byte_pieces,
     "count": lambda of: 1 + len(str(of)) // 4,
+    "if": lambda of, then, other: then if of else other,
     "join": "".join,
     "last_text": _last_text,
     "list": as_list,
@@ -165,8 +171,11 @@ GENERATORS: Mapping[str, Callable[..., object]] = {
     "numbers": lambda of: [str(number) for number in range(_int(of))],
     "png": _png,
     "ranking": _ranking,
+    "reply": reply,
+    "slices": lambda of: None if of is None else slices(of),
     "sum": sum,
     "text_pieces": _text_pieces,
+    "turn": turn,
     "vector": _vector,
     "wav": _wav,
 }

@@ -49,7 +49,8 @@ class Runtime:
         """Install once for each state of the pinning files; the folder it is in."""
         folder = root / self.name
         sources = sorted(path for path in (HERE / self.name).iterdir() if path.is_file())
-        state = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
+        parts = [repr(self.install).encode(), *(path.read_bytes() for path in sources)]
+        state = hashlib.sha256(b"\0".join(parts)).hexdigest()
         stamp = folder / ".installed"
         if stamp.is_file() and stamp.read_text() == state:
             return folder
