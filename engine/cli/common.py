@@ -1,7 +1,6 @@
 """What the commands share: exit codes, the folder argument, and how a run ends that cannot go on."""
 
 import difflib
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -74,23 +73,6 @@ def unconfigured(loaded: Loaded) -> list[str]:
         return []
     told = ", ".join(list(names)[:MANY]) + (f" and {len(names) - MANY} more" * (len(names) > MANY))
     return [f"note: not configured here, callers get `provider_key_missing`: {told}"]
-
-
-def replace_file(file: Path, raw: bytes) -> None:
-    """Write beside and rename, so that no reader ever sees half a file; its mode stays.
-
-    Raises:
-        OSError: it cannot be written; the file is as it was.
-    """
-    target = file.resolve()
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        draft.touch(mode=0o600)
-        draft.write_bytes(raw)
-        draft.chmod(target.stat().st_mode)
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def unified_diff(name: str, old: str, new: str) -> str:

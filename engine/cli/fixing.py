@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from engine.cli.common import replace_file, stop, unified_diff
+from engine.cli.common import stop, unified_diff
+from engine.cli.writing import replace_file
 from engine.config.diagnostic import Applicability, Diagnostic
 from engine.config.fixes import Texts, fix_all
 from engine.files import MAX_READ, read_file

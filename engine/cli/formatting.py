@@ -11,10 +11,10 @@ from engine.cli.common import (
     FINDINGS,
     FINE,
     render,
-    replace_file,
     stop,
     unified_diff,
 )
+from engine.cli.writing import replace_file
 from engine.config.document import parse_document
 from engine.config.formatting import FormatError, format_text
 from engine.files import read_file, why_not

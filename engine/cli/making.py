@@ -1,15 +1,17 @@
 """`init` and `keys`: the commands that write files."""
 
-import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
 from engine.cli.common import IN_DIRECTORY, render, stop
+from engine.cli.writing import only_writer, replace_file
 from engine.config.document import parse_document
 from engine.config.schema import check_schema
+from engine.files import read_file, why_not
 from engine.keys import new_key, with_entry
 from engine.resources import shipped, starter
 
@@ -53,8 +55,21 @@ def keys_new(name: str, write: bool, directory: Path) -> None:  # noqa: FBT001 c
     """Make a key for NAME. The key is shown once; keys.yaml holds only its SHA-256."""
     key = new_key()
     file = directory / "keys.yaml"
+    try:
+        with only_writer(file) if write else nullcontext():
+            added = _add(file, name, key, write=write)
+    except OSError as error:
+        stop(f"{file} cannot be written: {error.strerror}")
+    where = f"added to {file}" if write else "add this under `keys:` in keys.yaml"
+    click.echo(f"{where}:\n{added}", err=True)
+    click.echo("the key, shown this once:", err=True)
+    click.echo(key)
+
+
+def _add(file: Path, name: str, key: str, *, write: bool) -> str:
+    """The entry of a new key, written into the file if asked for."""
     old = _text_of(file)
-    text = _modeline(directory, old) + with_entry(old, name, key)
+    text = _modeline(file.parent, old) + with_entry(old, name, key)
     added = text.removeprefix(old) if write else with_entry("", name, key).partition("keys:\n")[2]
     document, found = parse_document(file.name, text.encode())
     found += check_schema(document, "keys")[0] if document else []
@@ -66,12 +81,8 @@ def keys_new(name: str, write: bool, directory: Path) -> None:  # noqa: FBT001 c
         click.echo(render(found, {file.name: document} if document else {}), err=True)
         stop("the entry was not written")
     if write:
-        _replace_file(file, text)
-        click.echo(f"added to {file}:\n{added}", err=True)
-    else:
-        click.echo(f"add this under `keys:` in keys.yaml:\n{added}", err=True)
-    click.echo("the key, shown this once:", err=True)
-    click.echo(key)
+        replace_file(file, text.encode())
+    return added
 
 
 def _modeline(directory: Path, old: str) -> str:
@@ -85,11 +96,13 @@ def _modeline(directory: Path, old: str) -> str:
 def _text_of(file: Path) -> str:
     """The text of `file` with its line ends as they are; "" when it is not there."""
     try:
-        return file.read_bytes().decode("utf-8")
+        return read_file(file).decode("utf-8")
     except FileNotFoundError:
         return ""
-    except (OSError, UnicodeDecodeError):
-        stop(f"{file} cannot be read as UTF-8 text")
+    except UnicodeDecodeError:
+        stop(f"{file} is not UTF-8 text")
+    except OSError as error:
+        stop(f"{file} cannot be read: {why_not(file, error)}")
 
 
 def _is_last_and_unique(data: Any, name: str) -> bool:
@@ -98,11 +111,3 @@ def _is_last_and_unique(data: Any, name: str) -> bool:
         return False
     names = [entry.get("name") for entry in entries if isinstance(entry, dict)]
     return names[-1] == name and names.count(name) == 1
-
-
-def _replace_file(file: Path, text: str) -> None:
-    """Write beside and rename, so that no reader ever sees half a file."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.touch(mode=0o600)
-    draft.write_text(text, "utf-8")
-    draft.replace(file)
