@@ -125,6 +125,7 @@ LISTED = {
     "gateway/headers:_COMES_DOWN": ("name, MAX_NAME bytes", "MAX_NAMES", "all, when full"),
     "gateway/health:Health._recent": ("outcome", "`requests` of the breaker", "the oldest goes"),
     "gateway/lingering:Lingering._limits": ("connection that is being closed", "`places`", "within seconds"),
+    "gateway/media:_parsed": ("content type, 1024 bytes", "64", "the oldest goes"),
     "gateway/means:Means.parting": ("header", "1", "with its Plan"),
     "gateway/means:Means.targets": ("endpoint, model of 256 characters", "MAX_TARGETS", "all, when full"),
     "gateway/spelling:are_folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
@@ -157,6 +158,7 @@ OF_A_REQUEST = {
     "gateway/form_body:FormBody._value",
     "gateway/form_body:FormBody.fields",
     "gateway/form_body:FormBody.parts",
+    "gateway/head:CallerHead.headers",
     "gateway/head:CallerHead.fields",  # or with the head that is kept, whose pairs they are
     "gateway/json_body:_spans",
     "gateway/json_body:_whole",
