@@ -132,6 +132,7 @@ LISTED = {
     "gateway/spelling:folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
     "load:_read": ("file and its bytes", "8 of 1 MiB", "the oldest goes"),
     "lsp/grammar:schema_of": ("name of a file", "3", "never"),
+    "mock/pattern:_CLASSES": ("letter of a class", "15", "never"),
     "mock/template:_wav": ("seconds in the mock's own templates", "a few", "never"),
     "reload:Keeper.links": ("worker", "workers", "when it is replaced"),
     "report/text:_cell": ("character", "4096", "the oldest goes"),
