@@ -22,7 +22,7 @@ from engine.gateway.exchange import (
     error_of,
     retry_after,
 )
-from engine.gateway.health import Health
+from engine.gateway.health import FREE_RETRIES, Health
 from engine.gateway.match import Target, find_target
 from engine.plan import Breaker, Retry
 from engine.upstream import Failure
@@ -216,6 +216,15 @@ def test_the_budget_bounds_retries() -> None:
         assert why is Failure.CONNECT_FAILED
         tries += sum(isinstance(step, Try) for step in steps)
     assert 200 + 40 <= tries <= 200 + 10 + 40
+
+
+def test_good_times_save_up_no_more_retries_than_are_free_at_first() -> None:
+    health = Health(None, replace(ONCE, budget=1.0))
+    for _ in range(1000):
+        health.earn()
+    assert [health.spend() for _ in range(12)] == [True] * int(FREE_RETRIES) + [False] * 2
+    health.earn()
+    assert [health.spend() for _ in range(2)] == [True, False]
 
 
 # -- breakers ------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.match import explain, find_target
-from engine.plan import Rule, Slot
+from engine.gateway.match import explain, find_target, find_targets
+from engine.plan import Rule, Slot, Way
 from tests.gateway.plans import rule, shipped_plan, table_of
 
 BOUNDED = settings(deadline=None, max_examples=300)
@@ -128,3 +128,17 @@ def test_an_endpoint_the_provider_lacks_lists_what_it_serves() -> None:
 
 def test_a_prefix_with_nothing_behind_it_is_no_model() -> None:
     assert model_refusal("chat_completions", "openai/").code == "model_not_found"
+
+
+def test_callers_are_spread_over_two_models_of_one_provider() -> None:
+    """What tells two targets of a sticky rule apart is the model as well as the provider."""
+    plan = shipped_plan()
+    endpoint = plan.endpoint("chat_completions")
+    assert endpoint is not None
+    found = find_target(plan, endpoint, "gpt-4o")
+    ways = tuple(Way("openai", name, strip=False, weight=None, where=name) for name in ("a", "b"))
+    first = replace(found, rule=replace(found.rule, ways=ways, is_sticky=True))
+    keys = [f"key-{number}" for number in range(64)]
+    sent = [find_targets(plan, endpoint, first, key, lambda: 0.5)[0].sent_model for key in keys]
+    assert sent == [find_targets(plan, endpoint, first, key, lambda: 0.1)[0].sent_model for key in keys]  # fmt: skip
+    assert 16 < sent.count("a") < 48

@@ -16,7 +16,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from granian.net import SocketSpec  # type: ignore[attr-defined]  # Granian is not checked
 
+from engine import supervisor
 from engine.serve import ServeError, claim_port
 from tests.servers import KEY, ROOT, Server, free_port, gateway, run_engine, ship, write_keys
 
@@ -258,6 +260,33 @@ def test_a_broken_configuration_is_refused_before_the_port_opens(
     assert "error[" in told
     assert "routes.yaml" in told
     assert "Traceback" not in told
+
+
+def test_no_record_is_lost_at_the_end(tmp_path: Path, mock: Server) -> None:
+    """The last requests end within the time in which their records are gathered."""
+    with gateway(ship(tmp_path), tmp_path / "log", "--mock-port", str(mock.port)) as server:
+        ids = []
+        with httpx2.Client(base_url=server.url) as client:
+            for _ in range(5):
+                answer = client.get("/v1/models", headers={"authorization": f"Bearer {KEY}"})
+                ids.append(answer.headers["x-engine-request-id"])
+        assert server.stop() == 0
+        assert [record["request_id"] for record in server.records] == ids
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the option is Linux's")
+def test_a_caller_who_says_nothing_yet_is_not_accepted() -> None:
+    """So a worker that ends drops nobody who has connected only: the next one takes them."""
+    listening = vars(supervisor)["_listening"]
+    holder = listening(SocketSpec("127.0.0.1", free_port(), 16))
+    with socket.socket(fileno=os.dup(holder.get_fd())) as listener:
+        listener.settimeout(0.2)
+        with socket.create_connection(listener.getsockname()) as caller:
+            with pytest.raises(TimeoutError):
+                listener.accept()
+            caller.sendall(b"G")
+            listener.settimeout(5)
+            listener.accept()[0].close()
 
 
 def test_an_idle_server_ends_quickly(tmp_path: Path, mock: Server) -> None:
