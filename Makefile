@@ -14,6 +14,8 @@ MINUTES = 10
 CASES = 1000000
 SECONDS = 20
 SUITE = bookworm
+MUTANTS = 60
+SEED = 1
 BURSTS = 10000
 BENCH =
 ONLY =
@@ -33,7 +35,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help editors serve check test test-tools fresh bare conformance clients slips soak bursts fuzz guided lint format docs hooks bench memory lock wheel sbom clean
+.PHONY: help editors serve check test test-tools fresh bare conformance clients mutants slips soak bursts fuzz guided lint format docs hooks bench memory lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -44,6 +46,7 @@ help:
 	@echo "make fresh    serve and test with Python, make and a shell alone, and an empty HOME"
 	@echo "make bare     serve and test in a minimal Debian, SUITE=$(SUITE) (needs root and mmdebstrap)"
 	@echo "make slips    how often a finding stands on the line of a slip (20 minutes)"
+	@echo "make mutants  how many of $(MUTANTS) small mistakes in the code the tests notice (an hour)"
 	@echo "make soak     ten minutes of mixed traffic, faults, reloads and kills, with a verdict"
 	@echo "make bursts   $(BURSTS) exchanges of every kind on kept connections, and after each the next one"
 	@echo "make fuzz     a million cases for what reads input, with a report"
@@ -82,6 +85,10 @@ fresh:
 # Debian bookworm has Python 3.11, trixie 3.13, forky 3.14.
 bare:
 	@.ci/bare $(SUITE)
+
+# A minute for a mutant, and ten for one that survives.
+mutants: $(DEV) $(PACKAGE)
+	@$(BIN)/python -m tests.mutants $(MUTANTS) $(SEED)
 
 slips: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.config.mutation 2000 7
