@@ -226,7 +226,7 @@ class _Compiler:
             stream_path=self._path(stream, root, streamed or "") if stream else None,
             edits=_edits(served.body) if served.body else None,
             query="&".join(f"{n}={v}" for n, v in query).encode("ascii"),
-            query_names=frozenset(name.encode("ascii") for name, _ in query),
+            query_names=frozenset(name.casefold().encode() for name, _ in query),
             timeouts=model.merge_timeouts(
                 self._config.timeouts,
                 served_endpoint.timeouts if served_endpoint else {},

@@ -15,7 +15,8 @@ from engine.gateway.head import CallerHead, Scope
 from engine.gateway.headers import Pairs
 from engine.gateway.inbound import body_kind
 from engine.gateway.listing import render_listing, shape_of
-from engine.gateway.paths import Place, dialect_of, find_place, without
+from engine.gateway.paths import Place, dialect_of, find_place
+from engine.gateway.query import without
 from engine.plan import Caller, Dialect, Plan
 
 

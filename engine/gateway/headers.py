@@ -1,7 +1,7 @@
 """What goes up, what comes back, what never crosses.
 
 Upwards it is an allow-list: a small safe set plus what the provider forwards. Downwards everything
-crosses but the headers that frame a message or speak about a host.
+crosses but the headers of STAYS_BEHIND, which frame a message or speak for a host.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,14 +12,79 @@ from engine.withheld import HOP_BY_HOP, is_withheld
 Pairs = list[tuple[bytes, bytes]]
 
 ALWAYS_UP = frozenset({b"accept", b"accept-language", b"content-type", b"user-agent"})
-# Framing is the engine's own; cookies and host policies of an upstream are not the gateway's.
-_NEVER_DOWN = HOP_BY_HOP | {
-    b"alt-svc",
-    b"content-length",
-    b"set-cookie",
-    b"strict-transport-security",
+# What an upstream says to or for its own host, by the reason why it would be wrong from ours. A
+# browser takes it as said by the gateway's host, and some proxies in front of it obey.
+#
+# What describes this answer or tells how to go on comes down: caching, `etag`, `link`, `location`
+# (never followed here), `retry-after`, `server-timing`, `www-authenticate`, `x-content-type-options`.
+STAYS_BEHIND: dict[str, tuple[bytes, ...]] = {
+    "framing is the engine's own": (*sorted(HOP_BY_HOP), b"content-length"),
+    "a cookie would be kept for the gateway's host": (b"set-cookie", b"set-cookie2", b"p3p"),
+    "who may read an answer of the gateway is for its operator to say": (
+        b"access-control-*",
+        b"cross-origin-*",
+        b"origin-agent-cluster",
+        b"timing-allow-origin",
+        b"x-permitted-cross-domain-policies",
+        b"x-frame-options",
+    ),
+    "how the gateway's host is reached, for longer than this answer": (
+        b"alt-svc",
+        b"expect-ct",
+        b"public-key-pins",
+        b"public-key-pins-report-only",
+        b"strict-transport-security",
+    ),
+    "browsers would report on the gateway's host to somebody else": (
+        b"nel",
+        b"report-to",
+        b"reporting-endpoints",
+        b"attribution-reporting-*",
+        b"observe-browsing-topics",
+    ),
+    "what pages and stored data of the gateway's host may do": (
+        b"accept-ch",
+        b"accept-ch-lifetime",
+        b"activate-storage-access",
+        b"clear-site-data",
+        b"content-security-policy",
+        b"content-security-policy-report-only",
+        b"critical-ch",
+        b"document-policy",
+        b"document-policy-report-only",
+        b"feature-policy",
+        b"integrity-policy",
+        b"integrity-policy-report-only",
+        b"origin-trial",
+        b"permissions-policy",
+        b"permissions-policy-report-only",
+        b"referrer-policy",
+        b"sec-*",
+        b"service-worker-allowed",
+        b"set-login",
+        b"shared-storage-write",
+        b"speculation-rules",
+        b"supports-loading-mode",
+        b"use-as-dictionary",
+        b"x-dns-prefetch-control",
+        b"x-xss-protection",
+    ),
+    "a browser or its tools would fetch something else": (
+        b"refresh",
+        b"sourcemap",
+        b"x-sourcemap",
+    ),
+    "a proxy in front of the gateway would serve a file of its own": (
+        b"x-accel-*",
+        b"x-lighttpd-send-file",
+        b"x-litespeed-location",
+        b"x-reproxy-url",
+        b"x-sendfile",
+    ),
+    "the engine's own": (b"x-engine-*",),
 }
-_OWN = b"x-engine-"
+_NEVER_DOWN = frozenset(name for names in STAYS_BEHIND.values() for name in names)
+_NEVER_DOWN_PREFIXES = tuple(name[:-1] for name in _NEVER_DOWN if name.endswith(b"*"))
 # What is known of names that upstreams have sent: they are few, and asked about all the time.
 _COMES_DOWN: dict[bytes, bool] = {}  # at most MAX_NAMES names of at most MAX_NAME bytes
 MAX_NAMES = 1024
@@ -95,7 +160,7 @@ def _comes_down(name: bytes) -> bool:
     """Whether a header of this name crosses, remembered."""
     answer = _COMES_DOWN.get(name)
     if answer is None:
-        answer = name not in _NEVER_DOWN and not name.startswith(_OWN)
+        answer = not (name in _NEVER_DOWN or name.startswith(_NEVER_DOWN_PREFIXES))
         if len(name) <= MAX_NAME:
             if len(_COMES_DOWN) >= MAX_NAMES:
                 _COMES_DOWN.clear()

@@ -5,7 +5,6 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from urllib.parse import unquote_to_bytes
 
 from engine.gateway.deadline import Deadline
 from engine.gateway.errors import GatewayError
@@ -13,6 +12,7 @@ from engine.gateway.head import CallerHead
 from engine.gateway.headers import Pairs, request_headers, upstream_headers, with_defaults
 from engine.gateway.inbound import Inbound, Upload
 from engine.gateway.match import Target
+from engine.gateway.query import without
 from engine.plan import (
     BodyEdits,
     Context,
@@ -216,12 +216,8 @@ class Outbound:
             return b"?" + fixed if fixed else b""
         if not _QUERY.fullmatch(query):
             raise GatewayError("invalid_request", "the query holds characters that are not ASCII")
-        kept = [
-            pair
-            for pair in query.split(b"&")
-            if unquote_to_bytes(pair.partition(b"=")[0]) not in self._upstream.query_names
-        ]
-        return b"?" + b"&".join([*kept, fixed] if fixed else kept)
+        kept = without(query, self._upstream.query_names) if fixed else query
+        return b"?" + b"&".join(part for part in (kept, fixed) if part)
 
     def _not_configured(self) -> GatewayError:
         provider = self.provider

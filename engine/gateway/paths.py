@@ -4,7 +4,7 @@ One spelling of a path is the only one: nothing is decoded and nothing is normal
 """
 
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
@@ -61,13 +61,6 @@ def dialect_of(plan: Plan, path: bytes) -> Dialect | None:
         above = [known for known in plan.endpoints if path.startswith(known + b"/")]
         methods = plan.endpoints[max(above, key=len)] if above else {}
     return next((endpoint.dialect for endpoint in methods.values()), None)
-
-
-def without(query: bytes, names: Set[bytes]) -> bytes:
-    """`query` without the parameters called `names`, in any case."""
-    pairs = query.split(b"&")
-    names_of = (unquote_to_bytes(pair.partition(b"=")[0]).lower() for pair in pairs)
-    return b"&".join(pair for pair, name in zip(pairs, names_of, strict=True) if name not in names)
 
 
 def _at(plan: Plan, path: bytes) -> tuple[Mapping[str, Endpoint] | None, bytes | None]:

@@ -174,9 +174,9 @@ def test_path_query_headers_and_body(caller: httpx2.Client, temple: Recorder) ->
 def test_a_query_of_the_caller_is_kept_but_for_fixed_names(
     caller: httpx2.Client, temple: Recorder
 ) -> None:
-    query = "a=1&lang=en&b=%2F&l%61ng=de&c"
+    query = "a=1&lang=en&b=%2F&l%61ng=de&LANG=it&x=1;Edition=3&c"
     caller.post(f"/stars/v9/horoscope?{query}", json={"model": "crystal-ball"})
-    target = "/temple/apollo/read?a=1&b=%2F&c&edition=9%20%26%203%2F4&lang=grc"
+    target = "/temple/apollo/read?a=1&b=%2F&x=1&c&edition=9%20%26%203%2F4&lang=grc"
     assert temple.take().target == target
 
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.gateway.headers import Pairs, request_headers, response_headers, upstream_headers
+from engine.gateway.query import without
 from engine.plan import Provider
 from engine.withheld import KEY_HEADERS, NAMES, STARTS, withheld_by
 from tests.gateway.plans import shipped_plan
@@ -109,10 +110,61 @@ def test_what_crosses_keeps_order_and_repetition(pairs: Pairs) -> None:
     assert response_headers(pairs, dict(pairs)) == [pair for pair in pairs if pair[0] not in gone]
 
 
-@pytest.mark.parametrize("name", ["set-cookie", "alt-svc", "strict-transport-security"])
+HOST_POLICIES = """
+    set-cookie set-cookie2 alt-svc strict-transport-security public-key-pins expect-ct
+    access-control-allow-origin access-control-allow-credentials access-control-expose-headers
+    access-control-allow-private-network access-control-new-one timing-allow-origin
+    cross-origin-opener-policy cross-origin-embedder-policy-report-only cross-origin-resource-policy
+    origin-agent-cluster x-frame-options x-permitted-cross-domain-policies
+    nel report-to reporting-endpoints attribution-reporting-register-source
+    clear-site-data content-security-policy content-security-policy-report-only permissions-policy
+    feature-policy document-policy referrer-policy service-worker-allowed origin-trial accept-ch
+    critical-ch speculation-rules use-as-dictionary set-login sec-session-registration
+    refresh sourcemap x-accel-redirect x-accel-buffering x-sendfile x-engine-error
+"""
+PASSES = """
+    content-type content-encoding content-disposition content-language content-location cache-control
+    etag expires last-modified vary age date server via link location retry-after server-timing
+    www-authenticate x-content-type-options x-request-id request-id x-ratelimit-remaining-tokens
+    anthropic-ratelimit-tokens-reset openai-processing-ms x-should-retry cf-ray operation-location
+    deprecation sunset accept-ranges security-token x-access-control sec nel-x
+"""
+
+
+@pytest.mark.parametrize("name", HOST_POLICIES.split())
 def test_what_speaks_about_another_host_stays_there(name: str) -> None:
     pairs = [(name.encode(), b"x"), (b"x-kept", b"1")]
     assert response_headers(pairs, dict(pairs)) == [(b"x-kept", b"1")]
+
+
+def test_what_describes_the_answer_comes_down() -> None:
+    pairs = [(name.encode(), b"x") for name in PASSES.split()]
+    assert response_headers(pairs, dict(pairs)) == pairs
+
+
+@pytest.mark.parametrize(
+    ("query", "left"),
+    [
+        ("a=1&api-version=x", "a=1"),
+        ("Api-Version=x&a=1", "a=1"),
+        ("api%2Dversion=x", ""),
+        ("%41PI%2dVERSION=x&b", "b"),
+        ("api-version", ""),
+        ("api-version=1&api-version=2", ""),
+        ("%20api-version=x", ""),
+        ("+api-version=x", ""),
+        ("api-version+=x", ""),
+        ("api-version[]=x&a[]=1", "a[]=1"),
+        ("api-version%5B0%5D=x", ""),
+        ("api-version%00.x=1", ""),
+        ("a=1;api-version=x;b=2&c", "a=1;b=2&c"),
+        ("a;b;c=%3B&&d==", "a;b;c=%3B&&d=="),
+        ("api_version=1&x-api-version=2&api-versions=3", "api_version=1&x-api-version=2&api-versions=3"),
+        ("a=api-version=x", "a=api-version=x"),
+    ],
+)  # fmt: skip
+def test_a_fixed_parameter_of_the_query_wins_in_any_spelling(query: str, left: str) -> None:
+    assert without(query.encode(), {b"api-version"}) == left.encode()
 
 
 def test_a_provider_that_forwards_key_headers_still_sends_its_own() -> None:

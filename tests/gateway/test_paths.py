@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.paths import Place, dialect_of, find_place, without
+from engine.gateway.paths import Place, dialect_of, find_place
+from engine.gateway.query import without
 from engine.plan import Dialect, Endpoint, Plan
 from tests.gateway.plans import shipped_plan
 
