@@ -72,6 +72,7 @@ class Dialect(StrEnum):
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
+    RESPONSES = "responses"
 
 
 # The body fields that decide where any request goes.
@@ -84,7 +85,8 @@ class Endpoint:
 
     `edited_fields` are the body fields that some provider changes there, `looked_at` these and all
     others that decide anything; `drop_query` are query parameters of its paths with `{model}` that
-    do not go up.
+    do not go up. `last_events` are the names, or the data, of events after which a
+    stream is whole.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Endpoint:
     edited_fields: frozenset[str] = frozenset()
     looked_at: frozenset[str] = ROUTED_BY
     drop_query: frozenset[bytes] = frozenset()
+    last_events: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

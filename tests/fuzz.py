@@ -20,7 +20,9 @@ from engine.config.document import parse_document
 from engine.config.schema import check_schema
 from engine.config.template import compile_template, render_now
 from engine.gateway.auth import authenticate
-from engine.gateway.errors import GatewayError, error_event
+from engine.gateway.error_events import error_event
+from engine.gateway.errors import GatewayError
+from engine.gateway.event_stream import EventStream
 from engine.gateway.exchange import LONGEST, retry_after
 from engine.gateway.headers import request_headers, response_headers
 from engine.gateway.json_body import JsonBody
@@ -179,11 +181,14 @@ async def answers(chance: Chance) -> None:
 async def events(chance: Chance) -> None:
     """An error is one event, whatever its words are."""
     error = GatewayError("internal_error", noise(chance, 40).decode("latin-1"))
+    stream = EventStream((b"[DONE]",))
+    for piece in pieces(chance, noise(chance, 400)):
+        stream.feed(piece)
     for dialect in Dialect:
-        event = error_event(error, dialect, "req_1")
+        event = error_event(error, dialect, "req_1", stream, "m")
         lines = event.strip(b"\n").split(b"\n")
         assert json.loads(lines[-1].removeprefix(b"data: "))
-        assert len(lines) == (2 if dialect is Dialect.ANTHROPIC else 1)
+        assert len(lines) == (1 if dialect is Dialect.OPENAI else 2)
         assert event.endswith(b"\n\n")
 
 

@@ -20,7 +20,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("__main__", ("cli/__init__",)),
     ("cli/*", ("*",)),
     ("lsp/*", ("lsp/*", "load", "files", "config/*", "plan", "resources")),
-    ("supervisor", ("worker", "reload", "connections")),
+    ("supervisor", ("worker", "reload")),
     (
         "serve",
         (
@@ -34,7 +34,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "config/diagnostic",
         ),
     ),
-    ("worker", ("reload", "connections", "gateway/*", "turns", "upstream/*", "plan")),
+    ("worker", ("reload", "gateway/*", "turns", "upstream/*", "plan")),
     ("reload", ("load", "files")),
     ("load", ("compile", "machine", "folder", "config/*", "plan")),
     ("folder", ("files", "config/*")),
@@ -86,7 +86,7 @@ OWNERS = {
     "granian": {"supervisor"},
     "watchfiles": {"reload"},
     "httpx2": {"upstream/httpx_client"},
-    "msgspec": {"gateway/json_text", "gateway/access"},
+    "msgspec": {"gateway/json_text", "gateway/access", "gateway/event_stream"},
     "multipart": {"gateway/form_body"},
     "pygls": {"lsp/server"},
     "lsprotocol": {"lsp/server", "lsp/protocol"},
@@ -201,6 +201,7 @@ def test_only_dates_are_read_off_the_wall_clock() -> None:
         "gateway/admission",
         "gateway/call",
         "gateway/access",
+        "gateway/error_events",
         "gateway/failover",
         "gateway/listing",
     }

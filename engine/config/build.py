@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.config.document import Document, Path
 from engine.config.model import (
+    DEFAULT_LAST_EVENTS,
     DEFAULT_LIMITS,
     DEFAULT_MAX_BODY,
     DEFAULT_RETRY,
@@ -113,6 +114,7 @@ def _several(value: str | list[str] | None) -> tuple[str, ...] | None:
 
 
 def _endpoint(name: str, at: Path, data: dict[str, Any], max_body: int) -> Endpoint:
+    dialect = Dialect(data.get("errors", Dialect.OPENAI))
     return Endpoint(
         name=name,
         at=at,
@@ -121,7 +123,8 @@ def _endpoint(name: str, at: Path, data: dict[str, Any], max_body: int) -> Endpo
         method=data.get("method", "POST"),
         bodies=_several(data.get("body")) or ("json",),
         default_model=data.get("default_model"),
-        dialect=Dialect(data.get("errors", Dialect.OPENAI)),
+        dialect=dialect,
+        last_events=tuple(data.get("last_events", DEFAULT_LAST_EVENTS[dialect])),
         max_body=parse_size(data["max_body"]) if "max_body" in data else max_body,
         timeouts=_durations(data.get("timeouts", {})),
         drop_query=tuple(data.get("drop_query", ())),

@@ -8,9 +8,21 @@ from typing import Any
 from engine.config.document import Path
 from engine.plan import Breaker, Dialect, Limits, Retry, Timeouts
 
-DEFAULT_TIMEOUTS = Timeouts(connect=5, first_byte=600, idle=120, total=1800, caller_idle=30)
+DEFAULT_TIMEOUTS = Timeouts(connect=5, first_byte=600, idle=600, total=1800, caller_idle=30)
 DEFAULT_LIMITS = Limits(in_flight=1024, queue=1024, wait=10)
 DEFAULT_RETRY = Retry(attempts=1, statuses=frozenset({429, 503, 529}), max_wait=5, budget=0.2)
+# After which event a stream is whole, where an endpoint does not say.
+DEFAULT_LAST_EVENTS = {
+    Dialect.OPENAI: ("[DONE]",),
+    Dialect.ANTHROPIC: ("message_stop", "error"),
+    Dialect.RESPONSES: (
+        "response.completed",
+        "response.failed",
+        "response.incomplete",
+        "error",
+        "[DONE]",
+    ),
+}
 DEFAULT_MAX_BODY = 32 * 1024 * 1024
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -29,6 +41,7 @@ class Endpoint:
     bodies: tuple[str, ...]
     default_model: str | None
     dialect: Dialect
+    last_events: tuple[str, ...]
     max_body: int
     timeouts: Mapping[str, float]
     drop_query: tuple[str, ...] = ()

@@ -6,7 +6,6 @@ engine's own errors, or a caller who left.
 
 import asyncio
 import time
-from collections.abc import Awaitable
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -15,39 +14,30 @@ from engine.gateway.access import Record, new_id
 from engine.gateway.admission import Admission
 from engine.gateway.body import CallerGone, CallerStalled, Intake, Receive
 from engine.gateway.deadline import Deadline
-from engine.gateway.errors import GatewayError, error_body, error_event, error_headers
+from engine.gateway.errors import GatewayError, error_body, error_headers
 from engine.gateway.exchange import Why, error_of
 from engine.gateway.failover import Talk, converse, in_turn
-from engine.gateway.framing import (
-    Send,
-    answer,
-    begun,
-    id_headers,
-    response_head,
-)
+from engine.gateway.framing import Send, answer, id_headers
 from engine.gateway.head import CallerHead, Scope
 from engine.gateway.headers import Pairs
 from engine.gateway.inbound import Inbound, form_inbound, json_inbound, model_of
 from engine.gateway.lingering import CLOSE, has_body
 from engine.gateway.match import Target
 from engine.gateway.means import Means
-from engine.gateway.outbound import FIRST_BYTE, IDLE, TOTAL, Outbound, paced
-from engine.plan import Dialect
-from engine.upstream import PIECE, Attempt, Failure, Reply, UpstreamError, in_pieces
+from engine.gateway.outbound import FIRST_BYTE, TOTAL, Outbound, paced
+from engine.gateway.relay import Relay
+from engine.upstream import PIECE, Attempt, Failure, UpstreamError, in_pieces
 
 SHORT = 0.05  # seconds; a request that takes longer is watched for its caller leaving
 
 
-class Call:
+class Call(Relay):
     """One request, from its head to its record. What stands here is how every one begins."""
 
-    _dialect = Dialect.OPENAI
     _intake: Intake | None = None
     _watch: asyncio.Task[None] | None = None
     _caller_gone = False
     _is_cut = False
-    _started = False
-    _can_take_event = False
     _called_at: float | None = None  # monotonic, as all times here
     _waited = 0.0
 
@@ -63,8 +53,8 @@ class Call:
         self._plan = means.plan
         self._scope = scope
         self._receive = receive
-        self._send = send
         self._task = task
+        self._send = send
         self._deadline = Deadline(task)
         self._started_at = monotonic()
         self.record = Record(request_id=new_id())
@@ -123,13 +113,15 @@ class Call:
             raise asyncio.CancelledError
         self._task.uncancel()
         if self._caller_gone:
-            self.record.outcome = "client_cancelled"
+            self.record.outcome = "ok" if self._is_whole() else "client_cancelled"
             return
         self.record.outcome = "server_cancelled"
         error = GatewayError("server_shutting_down", "the gateway is shutting down")
-        if self._started and self._can_take_event:
+        if not self._started:
+            await self._fail(error)
+        elif not await self._end_whole():
+            self.record.error = error.code
             await self._send_event(error)
-        await self._fail(error)
 
     # -- what the caller may do ------------------------------------------------------------------
 
@@ -142,6 +134,7 @@ class Call:
             head = self._look_at(list(key[3:]))
             heads.keep(key, head)
         self._dialect = head.endpoint.dialect
+        self._last_events = head.endpoint.last_events
         self.record.endpoint = head.endpoint.name
         self.record.key = head.caller.name
         return head
@@ -191,6 +184,12 @@ class Call:
         """
         self._deadline.look(now)
         if self._watch is None and now - self._started_at > SHORT:
+            self._start_watch()
+
+    def _has_begun(self) -> None:
+        """An answer has begun; the caller may still be sending."""
+        self._started = True
+        if self.is_unread:
             self._start_watch()
 
     def _start_watch(self) -> None:
@@ -286,7 +285,7 @@ class Call:
                 reply = await self._means.clients[outbound.target.provider.client].send(attempt)
                 try:
                     if talk is None or talk.is_wanted(reply, is_kept=is_kept):
-                        await self._relay(reply, outbound)
+                        await self._relay(reply, timeouts, self._closing())
                 finally:
                     await reply.close()
             return None
@@ -296,75 +295,13 @@ class Call:
                 return failure
         except CallerStalled:
             pass
-        await self._break_off(failure, outbound.target.provider.name)
-        if talk is not None:
-            talk.tell(failure)
+        if not await self._end_whole():
+            await self._break_off(failure, outbound.target.provider.name)
+            if talk is not None:
+                talk.tell(failure)
         return None
 
-    async def _relay(self, reply: Reply, outbound: Outbound) -> None:
-        """The answer, as it arrives; what has arrived whole leaves in one message."""
-        timeouts, deadline = outbound.timeouts, self._deadline
-        self.record.status = reply.status
-        self.record.ms_first_byte = round((monotonic() - self._started_at) * 1000, 2)
-        head = response_head(reply.status, reply.headers, reply.length, self.record.request_id)
-        headers, length, self._can_take_event = head
-        headers += self._closing()
-        # Events leave one by one, as they came; anything else may leave in fewer messages.
-        is_whole = reply.is_complete and not self._can_take_event
-        piece = b"" if self._can_take_event else reply.arrived()
-        deadline.allow(timeouts.caller_idle, CallerStalled)
-        await self._send(
-            {"type": "http.response.start", "status": reply.status, "headers": headers}
-        )
-        self._started = True
-        if self.is_unread:
-            self._start_watch()
-        if not (is_whole or self._can_take_event):  # the server holds the head of these back
-            await self._send_piece(piece)
-        unsent: Awaitable[None] | None = None
-
-        def receive(piece: bytes) -> bool:
-            nonlocal unsent
-            deadline.allow(timeouts.idle, IDLE)
-            unsent = begun(self._send_piece(piece))
-            return unsent is None
-
-        last = piece if is_whole else b""
-        while not is_whole:
-            deadline.allow(timeouts.idle, IDLE)
-            is_whole = await reply.forward(receive)
-            deadline.allow(timeouts.caller_idle, CallerStalled)
-            if unsent is not None:
-                await unsent
-                unsent = None
-        self.record.bytes_out += len(last)
-        if length is not None and self.record.bytes_out != length:
-            raise UpstreamError(Failure.TRUNCATED)
-        await self._send({"type": "http.response.body", "body": last, "more_body": False})
-        self.record.outcome = "ok"
-
-    def _send_piece(self, piece: bytes) -> Awaitable[None]:
-        self.record.bytes_out += len(piece)
-        return self._send({"type": "http.response.body", "body": piece, "more_body": True})
-
     # -- how a request ends badly ----------------------------------------------------------------
-
-    async def _break_off(self, failure: Failure | None, provider: str) -> None:
-        """End a started answer so that nobody takes it for whole.
-
-        A stream gets the dialect's error event. Anything else is cut: returning without a final
-        message makes the server close the connection.
-        """
-        self.record.outcome = failure.outcome if failure else "client_stalled"
-        if failure is None:
-            return
-        self.record.error = failure.code
-        if self._can_take_event:
-            await self._send_event(error_of(failure, provider))
-
-    async def _send_event(self, error: GatewayError) -> None:
-        event = error_event(error, self._dialect, self.record.request_id)
-        await self._send({"type": "http.response.body", "body": event, "more_body": False})
 
     async def _fail(self, error: GatewayError) -> None:
         """Answer one of the engine's own errors."""

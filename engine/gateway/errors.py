@@ -101,7 +101,7 @@ class GatewayError(Exception):
 
 def error_body(error: GatewayError, dialect: Dialect, request_id: str) -> bytes:
     """The JSON body of `error` in the envelope that the callers of an endpoint expect."""
-    return json.dumps(_envelope(error, dialect, request_id), ensure_ascii=False).encode()
+    return json.dumps(envelope(error, dialect, request_id), ensure_ascii=False).encode()
 
 
 def error_headers(
@@ -129,14 +129,8 @@ def error_headers(
     return headers
 
 
-def error_event(error: GatewayError, dialect: Dialect, request_id: str) -> bytes:
-    """The event that ends a broken SSE stream; it opens with a blank line to close a cut event."""
-    body = error_body(error, dialect, request_id)
-    name = b"event: error\n" if dialect is Dialect.ANTHROPIC else b""
-    return b"\n\n" + name + b"data: " + body + b"\n\n"
-
-
-def _envelope(error: GatewayError, dialect: Dialect, request_id: str) -> dict[str, object]:
+def envelope(error: GatewayError, dialect: Dialect, request_id: str) -> dict[str, object]:
+    """`error` as the callers of an endpoint expect it in JSON."""
     status = error.kind.status
     server = "api_error" if status >= 500 else "invalid_request_error"
     if dialect is Dialect.ANTHROPIC:

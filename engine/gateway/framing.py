@@ -80,10 +80,9 @@ def response_head(
     if status in _BODYLESS:
         return headers, None, False
     if _is_event_stream(fields.get(b"content-type", b"")[:MAX_TYPE]):
-        if b"x-accel-buffering" not in fields:
-            headers.append((b"x-accel-buffering", b"no"))
+        headers.append((b"x-accel-buffering", b"no"))
         headers.append(_CHUNKED)  # of no declared length, since an error event may have to follow
-        return headers, None, b"content-encoding" not in fields
+        return headers, None, fields.get(b"content-encoding", b"identity").lower() == b"identity"
     if length is not None:
         headers.append((b"content-length", b"%d" % length))
     else:

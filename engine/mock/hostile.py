@@ -57,9 +57,13 @@ async def reset(_reader: Reader, writer: Writer) -> None:
     writer.transport.abort()
 
 
-async def drip(_reader: Reader, writer: Writer) -> None:
-    """A byte of an event every 0.3 s, for ever: the idle timeout never fires."""
+async def drip(reader: Reader, writer: Writer) -> None:
+    """An event every 0.3 s, for ever: the idle timeout never fires."""
     writer.write(SSE)
+    await drip_on(reader, writer)
+
+
+async def drip_on(_reader: Reader, writer: Writer) -> None:
     while not writer.is_closing():
         writer.write(chunk(b"data: x\n\n"))
         await writer.drain()
@@ -93,6 +97,11 @@ def status(code: int, *lines: str) -> bytes:
 
 
 EVENTS = chunk(b'data: {"n": 1}\n\n') + chunk(b'data: {"n": 2}\n\n')
+CREATED = (
+    b'event: response.created\ndata: {"type": "response.created", "sequence_number": 4, "response": '
+    b'{"id": "resp_7", "object": "response", "created_at": 17, "model": "h-9"}}\n\n'
+)
+LAST = b"data: [DONE]\n\n"
 LONG = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n"
 
 TLS_HANDSHAKE = b"\x16"
@@ -120,6 +129,19 @@ PLAYS: dict[str, Play] = {
     "events": raw(SSE + EVENTS + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"),
     "cut-events": raw(SSE + EVENTS),
     "cut-in-event": raw(SSE + EVENTS + chunk(b'data: {"n"')),
+    "cut-between-lines": raw(SSE + EVENTS + chunk(b'data: {"n": 3}\n')),
+    "cut-in-long": raw(SSE + EVENTS + chunk(b'data: "' + b"n" * 200_000)),
+    "cut-named": raw(
+        SSE
+        + chunk(CREATED)
+        + chunk(b"event: response.output_text.delta\n")
+        + chunk(b'data: {"type')
+    ),
+    "cut-done": raw(SSE + EVENTS + chunk(LAST)),
+    "hang-done": then(raw(SSE + EVENTS + chunk(LAST)), hang),
+    "drip-done": then(raw(SSE + EVENTS + chunk(LAST) + chunk(b": ping\n\n")), drip_on),
+    "hang-in-event": then(raw(SSE + EVENTS + chunk(b'data: {"n"')), hang),
+    "odd-end": raw(SSE + EVENTS + chunk(b'data: {"n": 3}') + b"0\r\n\r\n"),
     "hang": hang,
     "hang-events": then(raw(SSE + EVENTS), hang),
     "drip": drip,
@@ -159,6 +181,7 @@ PLAYS: dict[str, Play] = {
     "odd-headers": raw(
         b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nset-cookie: a=b\r\nserver: odd\r\n"
         b"via: 1.1 x\r\nconnection: x-hop\r\nx-hop: 1\r\nkeep-alive: timeout=5\r\nx-name: caf\xc3\xa9\r\n"
+        b"access-control-allow-origin: *\r\nnel: {}\r\nrefresh: 0\r\nx-accel-redirect: /x\r\n"
         b"x-engine-error: forged\r\nstrict-transport-security: max-age=1\r\ncontent-length: 2\r\n\r\n{}"
     ),
 }

@@ -119,7 +119,7 @@ def test_the_timeout_of_one_provider_is_one_line(tmp_path: Path) -> None:
     view = view_of("diff", engine("diff", old, new, "--format", "json"))
     assert view["upstreams"] == [
         {"providers": ["one"], "every_provider": False, "endpoints": None,
-         "what": "timeouts.idle", "old": "2m", "new": "30s"}
+         "what": "timeouts.idle", "old": "10m", "new": "30s"}
     ]  # fmt: skip
 
 

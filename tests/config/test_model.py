@@ -125,5 +125,5 @@ def test_an_empty_list_of_keys_is_not_the_same_as_none() -> None:
 
 
 def test_the_defaults_of_the_schema_are_those_of_the_model() -> None:
-    text = minimal("routes") + "defaults: {max_body: 32MiB, timeouts: {connect: 5s, first_byte: 10m, idle: 2m, total: 30m, caller_idle: 30s}}\n"  # fmt: skip
+    text = minimal("routes") + "defaults: {max_body: 32MiB, timeouts: {connect: 5s, first_byte: 10m, idle: 10m, total: 30m, caller_idle: 30s}}\n"  # fmt: skip
     assert config(routes=text) == config()

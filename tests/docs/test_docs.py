@@ -18,7 +18,9 @@ from engine.config.examples import example, folder
 from engine.config.model import DEFAULT_LIMITS, DEFAULT_TIMEOUTS, parse_duration
 from engine.config.rules import RULES
 from engine.gateway.access import Record
+from engine.gateway.error_events import error_event
 from engine.gateway.errors import CATALOGUE, GatewayError, error_body
+from engine.gateway.event_stream import EventStream
 from engine.load import FILES, load
 from engine.plan import Dialect
 from engine.report.lines import render_concise
@@ -93,11 +95,23 @@ def test_the_page_says_which_errors_may_have_cost_money() -> None:
         assert ("retry-after" in again) == (kind.retry_after is not None), code
 
 
-@pytest.mark.parametrize("dialect", list(Dialect))
+@pytest.mark.parametrize("dialect", [Dialect.OPENAI, Dialect.ANTHROPIC])
 def test_the_envelopes_are_those_of_the_page(dialect: Dialect) -> None:
     shown = json.loads(marked(DOCS / "errors.md", f"envelope {dialect}").text)
     error = GatewayError("model_required", "the request names no `model`", param="model")
     assert shown == json.loads(error_body(error, dialect, "req_0123456789abcdef01234567"))
+
+
+def test_the_event_that_ends_a_broken_stream_is_that_of_the_page() -> None:
+    shown = json.loads(marked(DOCS / "errors.md", "event responses").text)
+    stream = EventStream(())
+    for number in (0, shown["sequence_number"] - 1):
+        event = {"sequence_number": number, "response": shown["response"]}
+        stream.feed(f"data: {json.dumps(event)}\n\n".encode())
+    error = GatewayError("upstream_truncated", shown["error"]["message"])
+    ending = error_event(error, Dialect.RESPONSES, "req_1", stream)
+    name, data = ending.decode().removesuffix("\n\n").split("\n")
+    assert (name, json.loads(data.removeprefix("data: "))) == ("event: response.failed", shown)
 
 
 # -- operations ----------------------------------------------------------------------------------
@@ -116,7 +130,8 @@ def test_the_page_has_every_field_of_an_access_record() -> None:
 
 def test_the_page_has_every_outcome() -> None:
     source = "".join(
-        (ROOT / "engine/gateway" / name).read_text("utf-8") for name in ("access.py", "call.py")
+        (ROOT / "engine/gateway" / name).read_text("utf-8")
+        for name in ("access.py", "call.py", "relay.py")
     )
     literal = re.findall(r'outcome(?:: str)? = "(\w+)"', source)
     literal += re.findall(r'outcome = .* else "(\w+)"', source)

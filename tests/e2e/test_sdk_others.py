@@ -210,6 +210,14 @@ def test_a_stream_that_breaks_off_raises_in_the_sdk(served: Server) -> None:
         )
         with pytest.raises(openai.APIError, match="broke off"):
             list(chunks)
+        told = client_of_openai.responses.create(model="gpt-mock-cut", input="hi", stream=True)
+        with pytest.raises(openai.APIError, match="broke off"):
+            list(told)
+        with (
+            client_of_openai.responses.stream(model="gpt-mock-cut", input="hi") as running,
+            pytest.raises(openai.APIError, match="broke off"),
+        ):
+            list(running)
 
 
 # -- Cohere ------------------------------------------------------------------------------------

@@ -1,16 +1,18 @@
 """Every error of the catalogue in both envelopes, and what its headers promise."""
 
 import json
+import time
 
 import pytest
 
+from engine.gateway.error_events import error_event
 from engine.gateway.errors import (
     CATALOGUE,
     GatewayError,
     error_body,
-    error_event,
     error_headers,
 )
+from engine.gateway.event_stream import EventStream
 from engine.plan import Dialect
 from engine.upstream import Failure
 
@@ -121,24 +123,67 @@ def test_every_failure_has_a_code_that_says_whether_it_was_sent(failure: Failure
     assert CATALOGUE[failure.code].sent == failure.sent
 
 
+def event(code: str, dialect: Dialect, *pieces: bytes) -> list[str]:
+    """The lines of the event that ends a stream of `pieces`."""
+    stream = EventStream((b"[DONE]",))
+    for piece in pieces:
+        stream.feed(piece)
+    text = error_event(error(code), dialect, ID, stream, "asked").decode()
+    assert text.endswith("\n\n")
+    assert not text.startswith(("\n", "\r"))
+    return text.removesuffix("\n\n").split("\n")
+
+
 @pytest.mark.parametrize("code", EVERY)
 def test_event_openai(code: str) -> None:
-    event = error_event(error(code), Dialect.OPENAI, ID).decode()
-    assert event.startswith("\n\ndata: ")
-    assert event.endswith("\n\n")
-    (line,) = event.split()[:1]
-    assert line == "data:"
-    assert event.strip().count("\n") == 0
-    assert json.loads(event.strip().removeprefix("data: "))["error"]["code"] == code
+    (line,) = event(code, Dialect.OPENAI)
+    assert json.loads(line.removeprefix("data: "))["error"]["code"] == code
 
 
 @pytest.mark.parametrize("code", EVERY)
 def test_event_anthropic(code: str) -> None:
-    event = error_event(error(code), Dialect.ANTHROPIC, ID).decode()
-    name, data = event.strip().split("\n")
+    name, data = event(code, Dialect.ANTHROPIC)
     assert name == "event: error"
     assert json.loads(data.removeprefix("data: "))["type"] == "error"
-    assert event.endswith("\n\n")
+
+
+@pytest.mark.parametrize("code", EVERY)
+def test_event_responses(code: str) -> None:
+    """A stream of which nothing is known: the number is the first, the id is ours."""
+    name, data = event(code, Dialect.RESPONSES)
+    told = json.loads(data.removeprefix("data: "))
+    assert name == "event: response.failed"
+    assert (told["type"], told["sequence_number"]) == ("response.failed", 0)
+    assert told["error"] == json.loads(error_body(error(code), Dialect.OPENAI, ID))["error"]
+    response = told["response"]
+    assert response["error"] == {"code": code, "message": told["error"]["message"]}
+    assert (response["object"], response["status"], response["output"]) == (
+        "response",
+        "failed",
+        [],
+    )
+    assert (response["id"], response["model"]) == (ID.replace("req", "resp"), "asked")
+    assert abs(response["created_at"] - time.time()) < 60
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_response_that_fails_is_the_one_that_was_under_way(end: str) -> None:
+    def told(kind: str, number: int, rest: str) -> bytes:
+        data = f'{{"type": "{kind}", "sequence_number": {number}, {rest}}}'
+        return f"event: {kind}{end}data: {data}{end}{end}".encode()
+
+    known = '"response": {"id": "resp_7", "object": "response", "created_at": 17, "model": "gpt-9"}'
+    quoted = json.dumps('"sequence_number": 99, "id": "no"')
+    pieces = [
+        b": hello\n\n",
+        told("response.created", 4, known),
+        told("response.x", 5, '"d": 1') + told("response.output_text.delta", 6, f'"d": {quoted}'),
+        b": still here\n\n",
+        b'event: response.output_text.delta\ndata: {"sequence_number": 7',
+    ]
+    body = json.loads(event("upstream_closed", Dialect.RESPONSES, *pieces)[1][6:])
+    found = [body["response"][name] for name in ("id", "created_at", "model")]
+    assert (body["sequence_number"], *found) == (7, "resp_7", 17, "gpt-9")
 
 
 def test_headers_of_an_error_come_along() -> None:

@@ -19,6 +19,7 @@ defaults:
 endpoints:
   talk: {path: /talk}
   claude: {path: /claude, errors: anthropic}
+  reply: {path: /reply, errors: responses}
 models:
   - {prefix: h-, provider: hostile}
   - {model: refused, provider: refused}
@@ -29,7 +30,7 @@ models:
 PROVIDERS = """
 version: 1
 providers:
-  hostile: {{base_url: "http://127.0.0.1:{port}", client: {client}, endpoints: {{talk: /talk, claude: /claude}}}}
+  hostile: {{base_url: "http://127.0.0.1:{port}", client: {client}, endpoints: {{talk: /talk, claude: /claude, reply: /reply}}}}
   refused: {{base_url: "http://127.0.0.1:{closed}", client: {client}, endpoints: {{talk: /talk}}}}
   nowhere: {{base_url: "http://nowhere.invalid.localhost.test.internal", timeouts: {{connect: 20s}}, client: {client}, endpoints: {{talk: /talk}}}}
   plain: {{base_url: "https://127.0.0.1:{port}", client: {client}, endpoints: {{talk: /talk}}}}
@@ -194,6 +195,90 @@ def test_a_broken_stream_speaks_the_dialect_of_its_endpoint(http: httpx2.Client)
     assert body["type"] == "error"
     assert body["error"]["type"] == "api_error"
     assert body["request_id"] == answer.headers["x-engine-request-id"]
+
+
+@pytest.mark.parametrize("name", ["cut-named", "cut-done", "hang-in-event"])
+@pytest.mark.parametrize("path", ["/talk", "/claude", "/reply"])
+def test_a_broken_event_is_dropped_in_each_dialect(
+    http: httpx2.Client, name: str, path: str
+) -> None:
+    """Nothing of it leaves, and the error event follows the last whole one."""
+    text = ask(http, f"h-{name}", path).text
+    if name == "cut-done" and path != "/claude":
+        assert text.endswith("data: [DONE]\n\n")
+        return
+    *whole, last, after = text.split("\n\n")
+    assert after == ""
+    assert all(
+        json.loads(event.rpartition("data: ")[2].replace("[DONE]", "0")) for event in whole[:-1]
+    )
+    named, _, data = last.rpartition("data: ")
+    told = json.loads(data)
+    names = {"/talk": "", "/claude": "event: error\n", "/reply": "event: response.failed\n"}
+    assert named == names[path]
+    if path == "/reply":
+        code = "upstream_idle_timeout" if name.startswith("hang") else "upstream_truncated"
+        assert (told["type"], told["response"]["error"]["code"]) == ("response.failed", code)
+        known = ("resp_7", "h-9", 5) if name == "cut-named" else (None, f"h-{name}", 0)
+        assert known[0] in (None, told["response"]["id"])
+        assert (told["response"]["model"], told["sequence_number"]) == known[1:]
+
+
+@pytest.mark.parametrize("name", ["cut-between-lines", "cut-in-long"])
+def test_a_stream_that_breaks_off_in_an_event_drops_or_cuts_it(
+    http: httpx2.Client, server: Server, name: str
+) -> None:
+    """Part of the event has left, so an error event would run into it."""
+    text = b""
+    with (
+        pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)),
+        http.stream("POST", "/talk", json={"model": f"h-{name}"}) as answer,
+    ):
+        for piece in answer.iter_raw():
+            text += piece
+    assert text.startswith(b'data: {"n": 1}\n\ndata: {"n": 2}\n\ndata: ')
+    assert b"error" not in text
+    assert not text.endswith(b"\n\n")
+    record = server.record(answer.headers["x-engine-request-id"])
+    assert (record["outcome"], record["error"]) == ("truncated", "upstream_truncated")
+
+
+@pytest.mark.parametrize("name", ["cut-done", "hang-done", "drip-done"])
+def test_a_stream_is_whole_with_its_last_event(
+    http: httpx2.Client, server: Server, name: str
+) -> None:
+    """Whatever the provider does then: it breaks off, it is silent, or goes on until `total`."""
+    answer = ask(http, f"h-{name}")
+    whole, _, after = answer.text.partition("data: [DONE]\n\n")
+    assert whole == 'data: {"n": 1}\n\ndata: {"n": 2}\n\n'
+    assert after == "" if name != "drip-done" else after.startswith(": ping\n\ndata: x\n\n")
+    assert "error" not in after
+    record = server.record(answer.headers["x-engine-request-id"])
+    assert (record["outcome"], record["error"]) == ("ok", None)
+
+
+def test_a_caller_who_leaves_behind_the_last_event_has_all_of_it(
+    http: httpx2.Client, server: Server
+) -> None:
+    for name, outcome in (("hang-done", "ok"), ("hang-events", "client_cancelled")):
+        with http.stream("POST", "/talk", json={"model": f"h-{name}"}) as answer:
+            text = b""
+            for piece in answer.iter_raw():
+                text += piece
+                if text.count(b"data: ") == (3 if name == "hang-done" else 2):
+                    break
+        assert server.record(answer.headers["x-engine-request-id"])["outcome"] == outcome
+
+
+def test_a_stream_that_ends_as_it_should_ends_with_every_byte(http: httpx2.Client) -> None:
+    assert ask(http, "h-odd-end").text.endswith('data: {"n": 2}\n\ndata: {"n": 3}')
+
+
+def test_host_policies_of_a_provider_stay_behind(http: httpx2.Client) -> None:
+    headers = ask(http, "h-odd-headers").headers
+    policies = "set-cookie strict-transport-security access-control-allow-origin nel refresh"
+    assert [name for name in (*policies.split(), "x-accel-redirect") if name in headers] == []
+    assert headers["via"] == "1.1 x"
 
 
 def test_deadlines_are_kept(http: httpx2.Client) -> None:
