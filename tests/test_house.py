@@ -35,6 +35,8 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("worker", ("reload", "gateway/*", "turns", "upstream/*", "plan")),
+    ("worker", ("reload", "connections", "gateway/*", "turns", "upstream/*", "plan")),
+    ("connections", ()),
     ("reload", ("load", "files")),
     ("load", ("compile", "machine", "folder", "config/*", "plan")),
     ("folder", ("files", "config/*")),

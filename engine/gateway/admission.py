@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from engine.gateway.access import Record
 from engine.gateway.auth import authenticate
+from engine.gateway.browsers import refuse_foreign
 from engine.gateway.errors import GatewayError
 from engine.gateway.framing import check_framing, refuse_handshake
 from engine.gateway.head import CallerHead, Scope
@@ -84,6 +85,8 @@ class Admission:
         caller = authenticate(headers, self.plan.callers, time.time())
         self.record.key = caller.name
         check_framing(headers, self.scope["http_version"])
+        if self.plan.callers is None:
+            refuse_foreign(headers)
         return caller
 
     def _shape(self) -> Dialect:

@@ -40,6 +40,7 @@ CATALOGUE: dict[str, Kind] = {
     "invalid_api_key": Kind(401),
     "expired_api_key": Kind(401),
     "provider_key_missing": Kind(401),
+    "not_local": Kind(403),
     "not_allowed": Kind(403),
     "unknown_path": Kind(404),
     "not_exposed": Kind(404),

@@ -22,6 +22,7 @@ LOOKED_AT = (
     ALWAYS_UP
     | KEY_HEADERS
     | {b"accept-encoding", b"connection", b"content-encoding", b"host", b"transfer-encoding"}
+    | {b"origin", b"sec-fetch-site"}
 )
 
 Scope: TypeAlias = Mapping[str, Any]

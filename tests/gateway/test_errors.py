@@ -25,7 +25,7 @@ STATUSES = {
     400: "invalid_request invalid_json invalid_form invalid_model model_required duplicate_field "
     "bad_chunking",
     401: "missing_api_key invalid_api_key expired_api_key provider_key_missing",
-    403: "not_allowed",
+    403: "not_allowed not_local",
     404: "unknown_path not_exposed model_not_found endpoint_not_supported",
     405: "method_not_allowed",
     408: "request_timeout",
