@@ -26,7 +26,7 @@ from engine.config.model import Config, Key
 from engine.load import Loaded, load, stops_serving
 from engine.plan import Origin, Plan
 from engine.reload import Keeper, Problem, Snapshot, State, files_of, now_text
-from engine.supervisor import MIB, Supervisor, common_settings, memory_of
+from engine.supervisor import IDLE_SECONDS, MIB, Supervisor, common_settings, memory_of
 from engine.worker import Greeter, Parent, Worker, hold_signals, keep_freed_memory
 
 FLUSH_SECONDS = 1  # for what is cut at the end of draining to leave
@@ -49,6 +49,7 @@ class Options:
     mock: int | None = None
     drain_delay: float = 5.0
     drain_timeout: int = 30
+    idle_timeout: int = IDLE_SECONDS
     worker_memory: int | None = None
 
 
@@ -115,7 +116,7 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
     )
     draining = multiprocessing.Event()
     server = Supervisor(
-        common_settings(options.host, options.port),
+        common_settings(options.host, options.port, options.idle_timeout),
         workers=options.workers,
         respawn_failed_workers=True,
         workers_kill_timeout=options.drain_timeout + FLUSH_SECONDS,
@@ -217,7 +218,7 @@ def build_worker(
         raise ServeError("a worker could not load the configuration that was accepted")
     seconds = float(options.drain_timeout)
     parent = Parent(link, options.directory, again, draining.is_set, seconds)
-    return Worker(loaded.plan, state, parent, greeter)
+    return Worker(loaded.plan, state, parent, greeter, options.port)
 
 
 def _build_mock(fault: str | None) -> Any:

@@ -27,13 +27,13 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from engine.connections import most_connections
 from engine.reload import Keeper, Link, log, watch
 from engine.worker import CUT, STOP, UP
 
-HEADER_SECONDS = 60
+IDLE_SECONDS = 620  # load balancers keep connections for 60 to 600
 BUFFER_BYTES = 524288
 BACKLOG = 2048
-MAX_CONNECTIONS = 4096
 LOOK_SECONDS = 1  # from one look at the memory of the workers to the next
 LOOKS = 3  # so often in a row a worker takes too much, since a large body is gone soon
 UP_SECONDS = 60.0
@@ -222,7 +222,8 @@ def _later(seconds: float, call: Callable[[], None]) -> None:
     timer.start()
 
 
-def common_settings(host: str, port: int) -> dict[str, Any]:
+def common_settings(host: str, port: int, idle: int = IDLE_SECONDS) -> dict[str, Any]:
+    """What every server has; `idle` are the seconds that a connection may rest."""
     return {
         "target": "engine",
         "address": host,
@@ -232,9 +233,9 @@ def common_settings(host: str, port: int) -> dict[str, Any]:
         "websockets": False,
         "loop": Loops.asyncio if sys.platform == "win32" else Loops.uvloop,
         "backlog": BACKLOG,
-        "backpressure": MAX_CONNECTIONS,
+        "backpressure": 2 * most_connections(),  # `Connections` sees to the rest
         "http1_settings": HTTP1Settings(
-            header_read_timeout=HEADER_SECONDS * 1000, max_buffer_size=BUFFER_BYTES
+            header_read_timeout=idle * 1000, max_buffer_size=BUFFER_BYTES
         ),
         "log_access": False,  # it prints decoded paths, which can forge lines
         "log_level": LogLevels.warning,

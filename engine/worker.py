@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from engine.connections import Connections, Peer, most_connections
 from engine.gateway.access import AccessLog
 from engine.gateway.app import Gateway
 from engine.plan import Plan
@@ -63,7 +64,9 @@ class Parent:
 class Worker:
     """The ASGI application of one process."""
 
-    def __init__(self, plan: Plan, state: State, parent: Parent, greeter: Greeter) -> None:
+    def __init__(
+        self, plan: Plan, state: State, parent: Parent, greeter: Greeter, port: int
+    ) -> None:
         self._parent = parent
         self._link = parent.link
         self._greeter = greeter
@@ -73,6 +76,7 @@ class Worker:
         self._next: Gateway | None = None
         self._retired: set[asyncio.Task[None]] = set()
         self._gateways = {self._gateway}
+        self._connections = Connections(port, most_connections(), self._busy)
         self._following: asyncio.Task[None] | None = None
 
     def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> Awaitable[None]:
@@ -92,12 +96,12 @@ class Worker:
         await receive()
         _settle_garbage()
         await send({"type": "lifespan.startup.complete"})
-        up = asyncio.ensure_future(self._say_up())
+        tasks = [asyncio.ensure_future(self._say_up())]
         self._greeter.greet()
-        looking = asyncio.ensure_future(self._look_around())
+        tasks += map(asyncio.ensure_future, (self._look_around(), self._connections.watch()))
         await receive()
-        up.cancel()
-        looking.cancel()
+        for task in tasks:
+            task.cancel()
         loop.remove_reader(self._link.fileno())
         for gateway in self._gateways:
             await gateway.close()
@@ -108,6 +112,10 @@ class Worker:
         """The loop goes on after start-up when the server has begun to listen."""
         with contextlib.suppress(OSError):
             self._link.send((UP, "up"))
+
+    def _busy(self) -> set[Peer]:
+        """Whose requests are under way."""
+        return {scope["client"] for one in self._gateways for scope in one.calls.values()}
 
     # -- following the parent --------------------------------------------------------------------
 

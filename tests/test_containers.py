@@ -26,7 +26,16 @@ CHANGES = {
 }  # fmt: skip
 CACHES = {"lru_cache", "cache", "cached_property"}
 # Whose instances serve: the load side makes values that are dropped with the Plan they were made for.
-SERVING = ("gateway/", "upstream/", "worker", "reload", "supervisor", "serve", "turns")
+SERVING = (
+    "connections",
+    "gateway/",
+    "upstream/",
+    "worker",
+    "reload",
+    "supervisor",
+    "serve",
+    "turns",
+)
 
 
 def is_container(value: ast.expr | None) -> bool:
@@ -112,6 +121,7 @@ LISTED = {
     "config/known_keys:_guessable": ("nothing", "1", "never"),
     "config/schema:_validator": ("name of a schema", "3", "never"),
     "config/template:compile_template": ("text of a template", f"4096, {CONFIGURATION}", "the oldest goes"),
+    "connections:Connections._heads": ("connection in the middle of a head", "connections", "at each look"),
     "gateway/access:AccessLog._batch": ("lines", "MAX_WAITING, of bounded fields", "when written"),
     "gateway/access:AccessLog._lines": ("lines", "MAX_WAITING, of bounded fields", "when handed over"),
     "gateway/access:_random": ("parts of ids", "256 of 24 bytes", "when used"),

@@ -20,7 +20,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("__main__", ("cli/__init__",)),
     ("cli/*", ("*",)),
     ("lsp/*", ("lsp/*", "load", "files", "config/*", "plan", "resources")),
-    ("supervisor", ("worker", "reload")),
+    ("supervisor", ("worker", "reload", "connections")),
     (
         "serve",
         (
@@ -34,9 +34,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "config/diagnostic",
         ),
     ),
-    ("worker", ("reload", "gateway/*", "turns", "upstream/*", "plan")),
     ("worker", ("reload", "connections", "gateway/*", "turns", "upstream/*", "plan")),
-    ("connections", ()),
     ("reload", ("load", "files")),
     ("load", ("compile", "machine", "folder", "config/*", "plan")),
     ("folder", ("files", "config/*")),

@@ -59,6 +59,10 @@ class Size(click.ParamType[int]):
     "--drain-timeout", default=30, show_default=True, type=click.IntRange(1, 86400),
     help="Seconds that requests may take to finish after the port has closed.",
 )  # fmt: skip
+@click.option(
+    "--idle-timeout", default=620, show_default=True, type=click.IntRange(1, 86400),
+    help="Seconds that a caller's connection may rest between two requests.",
+)  # fmt: skip
 def serve(  # noqa: PLR0913, PLR0917 one parameter an option
     directory: Path,
     host: str,

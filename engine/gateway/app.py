@@ -48,7 +48,7 @@ class Gateway:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.about: Mapping[str, object] = {}  # what the probes tell beside status and config
-        self.calls: set[Call] = set()
+        self.calls: dict[Call, Scope] = {}
         self._lingering = Lingering()
         self._emptied = asyncio.Event()
         self._retiring = False
@@ -67,13 +67,13 @@ class Gateway:
             loop = self._loop = asyncio.get_running_loop()
         # Without the loop it asks the kernel for the process, up to Python 3.11.
         call = Call(self._means, asyncio.current_task(loop), scope, receive, send)
-        self.calls.add(call)
+        self.calls[call] = scope
         if self._timer is None:
             self._look()
         try:
             await call.run()
         finally:
-            self.calls.discard(call)
+            del self.calls[call]
             self._log.write(call.record)
             if self._retiring and not self.calls:
                 self._emptied.set()

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from engine.plan import Origin
 
-PIECE = 512 * 1024
+PIECE = 2 * 1024 * 1024  # of a body that is held; smaller ones cost more than they tell
 
 Pairs = list[tuple[bytes, bytes]]
 Body = bytes | AsyncIterator[bytes | memoryview]

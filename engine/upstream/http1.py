@@ -215,6 +215,8 @@ class Connection(Answer, asyncio.Protocol):
         async for piece in pieces:
             if self.state is not _HEAD:
                 return
+            if not piece:
+                continue  # an empty chunk is the end
             if is_chunked:
                 self._transport.writelines((b"%x\r\n" % len(piece), piece, b"\r\n"))
             else:
@@ -222,7 +224,9 @@ class Connection(Answer, asyncio.Protocol):
             while self._writing_paused and self.state is _HEAD:
                 self._writer = self._loop.create_future()
                 await self._writer
-        if is_chunked and self.state is _HEAD:
+        if is_chunked:
+            if self.state is not _HEAD:
+                return  # answered before its end, which no next request may seem to be
             self._transport.write(b"0\r\n\r\n")
         self._is_sent = True
 

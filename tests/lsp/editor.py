@@ -16,7 +16,7 @@ from pygls.lsp.client import LanguageClient
 
 from tests.servers import ROOT
 
-WAIT = 10.0
+WAIT = 30.0  # importing all types of the protocol takes seconds on a busy machine
 ENGINE = str(Path(sys.executable).with_name("engine"))
 
 

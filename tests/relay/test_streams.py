@@ -13,6 +13,16 @@ STREAMS, EVENTS, GAP = 500, 50, 20
 async def read_stream(port: int, model: str) -> list[bytes]:
     """The chunks of one streamed answer as they came off the wire."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        return await read_chunks(reader, writer, model)
+    finally:  # a socket that is closed later than the loop is a warning, and so an error
+        writer.close()
+        await writer.wait_closed()
+
+
+async def read_chunks(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, model: str
+) -> list[bytes]:
     body = json.dumps({"model": model, "stream": True, "messages": []}).encode()
     writer.write(
         b"POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\n"
@@ -24,7 +34,6 @@ async def read_stream(port: int, model: str) -> list[bytes]:
     chunks = []
     while size := int(await reader.readline(), 16):
         chunks.append((await reader.readexactly(size + 2))[:-2])
-    writer.close()
     return chunks
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -38,11 +39,15 @@ BLOCK = b"x" * 65536
 
 
 class Slow:
-    """Answers after SECONDS, or for ever and as much as is taken; `seen` counts models."""
+    """Answers after SECONDS, once `released`, or for ever and as much as is taken.
+
+    `seen` counts models.
+    """
 
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
         self.open = 0
+        self.released = threading.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open += 1
@@ -62,6 +67,8 @@ class Slow:
                     await reader.read()
                     return
                 await asyncio.sleep(SECONDS)
+                while model == "held" and not self.released.is_set():
+                    await asyncio.sleep(SECONDS / 10)
                 writer.write(ANSWER)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -158,13 +165,14 @@ def test_a_caller_who_leaves_the_queue_reaches_no_provider(server: Server, slow:
     async def run() -> None:
         headers = {"x-api-key": KEY}
         async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=10) as client:
-            busy = [asyncio.ensure_future(post(client, "busy")) for _ in range(8)]
-            await asyncio.sleep(SECONDS / 4)
+            busy = [asyncio.ensure_future(post(client, "held")) for _ in range(8)]
+            await asyncio.to_thread(until, lambda: slow.seen["held"] == 8)
             _, writer = await asyncio.open_connection("127.0.0.1", server.port)
             writer.write(raw("left-the-queue"))
-            await writer.drain()
-            await asyncio.sleep(SECONDS / 4)
+            await asyncio.to_thread(until, lambda: server.rest().calls == 9)
             writer.transport.abort()
+            await asyncio.to_thread(until, lambda: server.rest().calls == 8)
+            slow.released.set()
             await asyncio.gather(*busy)
             assert (await post(client, "after"))[0] == 200
 

@@ -61,7 +61,8 @@ class Upstream:
         self._draw = draw
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        gone = (asyncio.IncompleteReadError, ConnectionError, RuntimeError)  # the last is uvloop's
+        with contextlib.suppress(*gone):
             while head := await reader.readuntil(b"\r\n\r\n"):
                 target = head.split(b" ", 2)[1]
                 is_early = target == b"/burst" and self._draw.random() < 0.1
@@ -79,9 +80,9 @@ class Upstream:
         if b"content-length: " in head:
             await reader.readexactly(int(head.partition(b"content-length: ")[2].split()[0]))
             return
-        while size := int(await reader.readline(), 16):
+        while size := int(await reader.readuntil(b"\n"), 16):
             await reader.readexactly(size + 2)
-        await reader.readline()
+        await reader.readuntil(b"\n")
 
     async def _burst(self, writer: asyncio.StreamWriter) -> None:
         answer, draw = an_answer(self._draw), self._draw

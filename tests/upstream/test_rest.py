@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
@@ -217,6 +217,56 @@ def test_what_waits_behind_a_paused_answer_ends_the_connection() -> None:
                 await connection.close()
                 assert bool(pool) is not bool(surplus)
                 await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
+class Upload(Wire):
+    """What is sent, and an answer as soon as the last piece of a body is."""
+
+    def __init__(self, readable: socket.socket, last: bytes) -> None:
+        super().__init__(readable)
+        self.sent = b""
+        self.last = last
+
+    def write(self, data: Any) -> None:
+        self.sent += bytes(data)
+
+    def writelines(self, list_of_data: Any) -> None:
+        self.sent += b"".join(list_of_data)
+        if self.last in self.sent:
+            self.say([NEXT])
+
+
+@pytest.mark.parametrize(("last", "is_kept"), [(b"2\r\nxx\r\n", False), (b"never", True)])
+def test_an_upload_that_is_answered_before_its_end_ends_the_connection(
+    last: bytes, *, is_kept: bool
+) -> None:
+    """The next request would be read as a chunk of it."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b"x", b"", b"xx"):
+            yield piece
+
+    async def run() -> None:
+        pool: list[Connection] = []
+        here, there = socket.socketpair()
+        with here, there:
+            wire = Upload(here, last)
+            connection = wire.protocol = Connection(asyncio.get_running_loop(), pool)
+            connection.connection_made(wire)
+            head = RequestHead("POST", ORIGIN, b"/", [])
+            sending = asyncio.ensure_future(connection.exchange(Attempt(head, pieces(), None, 5.0)))
+            await asyncio.sleep(0.01)
+            if is_kept:
+                wire.say([NEXT])
+            await sending
+            connection.arrived()
+            await connection.close()
+            assert bool(pool) is is_kept
+            body = wire.sent.partition(b"\r\n\r\n")[2]
+            assert body == b"1\r\nx\r\n2\r\nxx\r\n" + b"0\r\n\r\n" * is_kept
+            await asyncio.sleep(0)
 
     asyncio.run(run())
 

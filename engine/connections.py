@@ -1,0 +1,188 @@
+"""The connections of one worker's callers, by the kernel's own account (Linux).
+
+The server has one limit of time for a connection that rests and for one that is in the middle of a
+head, and none for a response that nobody reads. So this looks at the sockets now and then:
+
+    state                   closed after
+    request under way       never: the gateway has limits of its own
+    head not complete       HEAD_SECONDS
+    response not read       STALL_SECONDS without progress
+    at rest                 by the server; see `--idle-timeout`
+
+Beyond `most` connections, those without a request go until there is room: unfinished heads before
+those at rest, the addresses that have most of them first, then the oldest.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+import sys
+from collections import Counter
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+from time import monotonic
+from typing import TypeAlias
+
+MOST = 4096
+OTHER_FILES = 256  # files and connections to providers, where few files may be open
+HEAD_SECONDS = 30.0
+STALL_SECONDS = 60.0
+FRESH_SECONDS = 1.0  # so long a connection is spared, however many there are
+LOOK_SECONDS = 5.0
+PRESSED_SECONDS = 0.25
+SLICE = 64  # connections that are looked at before others have a turn
+
+_INFO = struct.Struct("=44xI4xI88xI8xI")  # struct tcp_info of linux/tcp.h
+_INTERNET = {socket.AF_INET, socket.AF_INET6}
+Peer: TypeAlias = tuple[str, str]  # host and port, as in an ASGI scope
+
+
+def most_connections() -> int:
+    """How many connections a worker keeps; as many again may come before it sees to that."""
+    if sys.platform == "win32":
+        return MOST
+    import resource  # noqa: PLC0415 there is none on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MOST + 4 * OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    found, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if found == resource.RLIM_INFINITY or found >= wanted:
+        return MOST
+    return max((found - OTHER_FILES) // 2, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """A connection without a request; `age` is in seconds, of the head or of the rest.
+
+    `is_over` when it has taken too long, however few there are.
+    """
+
+    fd: int
+    peer: Peer
+    age: float
+    is_in_head: bool
+    is_over: bool = False
+
+
+class Connections:
+    """Watches the connections that were accepted on `port`; `busy` tells whose request runs."""
+
+    def __init__(
+        self,
+        port: int,
+        most: int,
+        busy: Callable[[], Set[Peer]],
+        *,
+        head_seconds: float = HEAD_SECONDS,
+        stall_seconds: float = STALL_SECONDS,
+    ) -> None:
+        self._port = port
+        self._most = most
+        self._busy = busy
+        self._head_seconds, self._stall_seconds = head_seconds, stall_seconds
+        self._heads: dict[Peer, float] = {}  # since when they are seen to be in a head
+        self._count = 0
+
+    async def watch(self) -> None:
+        """Look at them for as long as the worker lives."""
+        if sys.platform != "linux":
+            return
+        last = monotonic()
+        while True:
+            await asyncio.sleep(PRESSED_SECONDS)
+            is_pressed = len(os.listdir("/proc/self/fd")) > self._most
+            if is_pressed or monotonic() - last > LOOK_SECONDS:
+                await self.look()
+                last = monotonic()
+
+    async def look(self) -> None:
+        """Close what has taken too long, and what is too much."""
+        found = await self._resting()
+        over = [one for one in found if one.is_over]
+        rest = [one for one in found if not one.is_over]
+        excess = surplus(rest, self._count - len(over) - self._most)
+        await self._close(over + excess)
+
+    async def _resting(self) -> list[Resting]:
+        found: list[Resting] = []
+        heads, self._heads, self._count = self._heads, {}, 0
+        busy = self._busy()
+        for index, name in enumerate(os.listdir("/proc/self/fd")):
+            if index % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+                busy = self._busy()
+            one = self._look_at(int(name), busy, heads)
+            if one is not None:
+                found.append(one)
+        return found
+
+    def _look_at(self, fd: int, busy: Set[Peer], heads: dict[Peer, float]) -> Resting | None:
+        """The connection behind `fd` if it is a caller's and no request is under way on it."""
+        with contextlib.suppress(OSError), _socket(fd) as sock:
+            if sock.family not in _INTERNET or sock.getsockname()[1] != self._port:
+                return None
+            host, port = sock.getpeername()[:2]  # the listener has none
+            self._count += 1
+            peer = (host, str(port))
+            if peer in busy:
+                return None
+            last_sent, last_received, unsent, answers = _info(sock)
+            if unsent:
+                is_stuck = last_sent > self._stall_seconds * 1000
+                return Resting(fd, peer, 0, is_in_head=False, is_over=True) if is_stuck else None
+            if answers and last_received >= last_sent:
+                return Resting(fd, peer, last_sent / 1000, is_in_head=False)
+            now = monotonic()
+            age = now - heads.get(peer, now)
+            self._heads[peer] = now - age
+            return Resting(fd, peer, age, is_in_head=True, is_over=age > self._head_seconds)
+        return None
+
+    async def _close(self, those: list[Resting]) -> None:
+        busy = self._busy()
+        for index, one in enumerate(those):
+            if index % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+                busy = self._busy()
+            now = self._look_at(one.fd, busy, self._heads)
+            if now is not None and now.peer == one.peer and now.is_in_head == one.is_in_head:
+                with contextlib.suppress(OSError), _socket(one.fd) as sock:
+                    sock.shutdown(socket.SHUT_RDWR)  # the server closes it
+
+
+def surplus(found: list[Resting], number: int) -> list[Resting]:
+    """The `number` of connections to give up; fewer where most have only just come."""
+    if number <= 0:
+        return []
+    crowd = Counter((one.peer[0], one.is_in_head) for one in found)
+    old = [one for one in found if one.age >= FRESH_SECONDS]
+    old.sort(key=lambda one: (not one.is_in_head, -crowd[one.peer[0], one.is_in_head], -one.age))
+    return old[:number]
+
+
+def _socket(fd: int) -> socket.socket:
+    """A second handle of the socket: its number may mean another one in a moment.
+
+    Raises:
+        OSError: it is none, or it is closed.
+    """
+    copy = os.dup(fd)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
+
+
+def _info(sock: socket.socket) -> tuple[int, int, int, int]:
+    """Milliseconds since data was sent and received, bytes not sent yet, segments of data sent."""
+    raw = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
+    found: tuple[int, int, int, int] = _INFO.unpack(raw)
+    return found
