@@ -4,6 +4,7 @@ Runs only on a Config without errors, so it has nothing to report and nothing to
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -31,7 +32,7 @@ def compile_plan(
     rules = tuple(_rule(rule, lines) for rule in config.rules)
     caller_fields = bringable(config).every_field
     endpoints = _endpoints(config, _edited_fields(providers.values()), caller_fields)
-    return plan.Plan(
+    made = plan.Plan(
         endpoints=endpoints,
         refusals=tuple(_refusals(config)),
         models=_model_table(rules),
@@ -43,6 +44,7 @@ def compile_plan(
         fingerprint=fingerprint,
         model_depths=_model_depths(endpoints),
     )
+    return replace(made, listed=_listed(made))
 
 
 def _endpoints(
@@ -70,6 +72,17 @@ def _endpoints(
         for path in (endpoint.path, *endpoint.also):
             table.setdefault(path.encode("ascii"), {})[endpoint.method] = compiled
     return MappingProxyType({path: MappingProxyType(methods) for path, methods in table.items()})
+
+
+def _listed(made: plan.Plan) -> tuple[tuple[str, str], ...]:
+    """Name and provider of every model that the configuration can name, in order."""
+    named = {rule.pattern: rule.provider for rule in made.rules if not rule.is_prefix}
+    for provider in made.providers.values():
+        for model_name in provider.models:
+            name = made.public_name(provider, model_name)
+            if name is not None:
+                named.setdefault(name, provider.name)
+    return tuple(sorted(named.items()))
 
 
 def _model_depths(paths: Iterable[bytes]) -> tuple[int, ...]:

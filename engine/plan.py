@@ -226,7 +226,8 @@ class Plan:
     """A whole configuration, ready to serve. `callers` None means that no key is asked for.
 
     `caller_fields` are the body fields in which any provider takes something of a caller's. A path
-    among `endpoints` may have one segment `{model}`; `model_depths` are the places where it stands.
+    among `endpoints` may have one segment `{model}`; `model_depths` are the places where it stands. `listed`
+    are the models that the configuration names, each with its provider.
     """
 
     endpoints: Mapping[bytes, Mapping[str, Endpoint]]
@@ -239,6 +240,7 @@ class Plan:
     listing: Listing | None
     fingerprint: str
     model_depths: tuple[int, ...] = ()
+    listed: tuple[tuple[str, str], ...] = ()
 
     def decide(self, endpoint: str, model: str) -> "Decision":
         """Where a request for `model` at `endpoint` goes, or why it goes nowhere."""

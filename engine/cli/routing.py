@@ -29,7 +29,7 @@ _FORMAT = click.option(
 @click.command()
 @click.argument("method")
 @click.argument("path")
-@click.option("--model", help="The model a caller would ask for, unless the path has it.")
+@click.option("--model", help="The model, unless the path has it.")
 @click.option("--key", metavar="NAME", help="Also say whether this key of keys.yaml may do that.")
 @_FORMAT
 @IN_DIRECTORY

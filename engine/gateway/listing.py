@@ -7,10 +7,12 @@ from urllib.parse import unquote
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.headers import Pairs
-from engine.plan import Caller, Dialect, Listing, Plan
+from engine.gateway.paths import MODEL
+from engine.plan import Caller, Dialect, Listing, Plan, Rule
 
 # Nothing tells when a model was made; both APIs allow the epoch for that.
 _EPOCH = "1970-01-01T00:00:00Z"
+MAX_ASKED = 3 * 256 + 1  # each character percent-encoded, and one too many
 
 
 def shape_of(listing: Listing, headers: Pairs) -> Dialect:
@@ -22,22 +24,31 @@ def shape_of(listing: Listing, headers: Pairs) -> Dialect:
 def render_listing(plan: Plan, caller: Caller, shape: Dialect, asked: bytes) -> bytes:
     """The models that `caller` may use; `asked` names one, as it stands in a path, or none.
 
+    One is found whenever a rule leads it somewhere, whether it is in the list or not.
+
     Raises:
-        GatewayError: `model_not_found` when the one is not among them.
+        GatewayError: `model_not_found` when the caller cannot use the one.
     """
-    models = [_entry(name, owner, shape) for name, owner in _listed(plan, caller)]
     if asked:
-        model = unquote(asked.decode("latin-1"))
-        found = next((entry for entry in models if entry["id"] == model), None)
-        if found is None:
-            words = f"this gateway lists no model `{model}` for this key"
-            raise GatewayError("model_not_found", words, param="model")
-        return json.dumps(found).encode("ascii")
+        return json.dumps(_one(plan, caller, shape, asked)).encode("ascii")
+    models = [_entry(name, owner, shape) for name, owner in _listed(plan, caller)]
     if shape is Dialect.OPENAI:
         return json.dumps({"object": "list", "data": models}).encode("ascii")
     ends = (models[0]["id"], models[-1]["id"]) if models else (None, None)
     whole = {"data": models, "has_more": False, "first_id": ends[0], "last_id": ends[1]}
     return json.dumps(whole).encode("ascii")
+
+
+def _one(plan: Plan, caller: Caller, shape: Dialect, asked: bytes) -> dict[str, Any]:
+    model = unquote(asked[:MAX_ASKED].decode("latin-1"), "latin-1")
+    if not MODEL.fullmatch(model):
+        words = "a model is 1 to 256 visible ASCII characters, percent-encoded where they must be"
+        raise GatewayError("model_not_found", words, param="model")
+    rule = _rule_for(plan, _endpoints(plan, caller), caller, model)
+    if rule is None:
+        words = f"this gateway has no model `{model}` for this key"
+        raise GatewayError("model_not_found", words, param="model")
+    return _entry(model, rule.provider, shape)
 
 
 def _entry(name: str, owner: str, shape: Dialect) -> dict[str, Any]:
@@ -48,20 +59,21 @@ def _entry(name: str, owner: str, shape: Dialect) -> dict[str, Any]:
 
 def _listed(plan: Plan, caller: Caller) -> Iterator[tuple[str, str]]:
     """Name and provider of every model that the configuration can name, in order."""
-    named = {rule.pattern: rule.provider for rule in plan.rules if not rule.is_prefix}
-    for provider in plan.providers.values():
-        for model in provider.models:
-            name = plan.public_name(provider, model)
-            if name is not None:
-                named.setdefault(name, provider.name)
-    for name in sorted(named):
-        if caller.may_use_model(name) and _can_use(plan, caller, name):
-            yield name, named[name]
+    endpoints = _endpoints(plan, caller)
+    for name, provider in plan.listed:
+        if _rule_for(plan, endpoints, caller, name) is not None:
+            yield name, provider
 
 
-def _can_use(plan: Plan, caller: Caller, name: str) -> bool:
-    """Whether some endpoint of the caller's serves the model."""
-    endpoints = {endpoint.name for endpoint in plan.every_endpoint()}
-    if caller.endpoints is not None:
-        endpoints &= caller.endpoints
-    return any(plan.decide(endpoint, name).refusal is None for endpoint in endpoints)
+def _endpoints(plan: Plan, caller: Caller) -> list[str]:
+    """The names of the caller's endpoints."""
+    every = [endpoint.name for endpoint in plan.every_endpoint()]
+    return every if caller.endpoints is None else [e for e in every if e in caller.endpoints]
+
+
+def _rule_for(plan: Plan, endpoints: list[str], caller: Caller, name: str) -> Rule | None:
+    """The rule by which one of `endpoints` serves the model, if the caller may use it."""
+    if not caller.may_use_model(name):
+        return None
+    decisions = (plan.decide(endpoint, name) for endpoint in endpoints)
+    return next((decision.rule for decision in decisions if decision.refusal is None), None)

@@ -234,7 +234,7 @@ def assert_cohere_wire(mock: Server, canaries: dict[str, str], answer: Any, path
 def test_cohere_needs_nothing_but_two_endpoints_in_yaml(
     extended: Server, mock: Server, canaries: dict[str, str]
 ) -> None:
-    """The SDK calls /v2/rerank and /v2/embed, which the shipped routes.yaml does not have."""
+    """The SDK calls /v2/rerank and /v2/embed, here under names of the operator's own."""
     with cohere.ClientV2(api_key=KEY, base_url=extended.url, client_name="tests") as client:
         ranked = client.v2.with_raw_response.rerank(
             model="rerank-v4.0-pro", query="red fox", documents=DOCUMENTS, top_n=2
