@@ -112,7 +112,7 @@ def _refuse_spelling(plan: Plan, path: bytes) -> None:
         raise GatewayError("unknown_path", words + "without the slash at the end")
     known = set(_known(plan))
     for spelling in (plain, plain + "/"):
-        if spelling in known:
+        if spelling in known and spelling.encode("ascii") != path:
             raise GatewayError("unknown_path", f"{words}as {spelling}")
 
 

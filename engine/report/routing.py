@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.config.document import Document, Path
@@ -12,6 +12,7 @@ from engine.plan import Plan, Rule, Way
 from engine.report.deciding import written
 
 FORMAT_VERSION = "1.1"
+_ACROSS = 15  # endpoints beside each other in a table
 View = dict[str, Any]
 
 
@@ -147,15 +148,12 @@ def render_text(view: View) -> str:
         (number, e["name"], e["method"], e["path"])
         for number, e in zip(numbers, view["endpoints"], strict=True)
     ]
-    matrix = [
-        (p["name"], *(_mark(p, e["name"]) for e in view["endpoints"])) for p in view["providers"]
-    ]
     rules = sorted(
         view["rules"], key=lambda rule: (rule["targets"][0]["provider"], rule["pattern"])
     )
     tables = [
         _table(("", "endpoint", "method", "path"), endpoints),
-        _table(("provider", *numbers), matrix),
+        *_matrices(view, numbers),
         _table(("model", "endpoint", "provider", "sent", "line"), [_rule(rule) for rule in rules]),
     ]
     settings = [
@@ -166,6 +164,15 @@ def render_text(view: View) -> str:
     if settings:
         tables.append(_table(("provider", "key", "line", "what is set"), settings))
     return "\n\n".join(tables)
+
+
+def _matrices(view: View, numbers: Sequence[str]) -> Iterator[str]:
+    """Providers under the numbers of endpoints, a few at a time so that rows fit a terminal."""
+    for start in range(0, len(numbers), _ACROSS):
+        some = view["endpoints"][start : start + _ACROSS]
+        rows = [(p["name"], *(_mark(p, e["name"]) for e in some)) for p in view["providers"]]
+        serving = [row for row in rows if set(row[1:]) != {"."}]
+        yield _table(("provider", *numbers[start : start + _ACROSS]), serving if start else rows)
 
 
 def _mark(provider: View, endpoint: str) -> str:
