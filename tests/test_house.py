@@ -35,6 +35,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("worker", ("reload", "connections", "gateway/*", "turns", "upstream/*", "plan")),
+    ("connections", ()),
     ("reload", ("load", "files")),
     ("load", ("compile", "machine", "folder", "config/*", "plan")),
     ("folder", ("files", "config/*")),
