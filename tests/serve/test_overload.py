@@ -67,7 +67,7 @@ class Slow:
                     await reader.read()
                     return
                 await asyncio.sleep(SECONDS)
-                while model == "held" and not self.released.is_set():
+                while model == "held" and not self.released.is_set():  # noqa: ASYNC110 set by another thread
                     await asyncio.sleep(SECONDS / 10)
                 writer.write(ANSWER)
         except (ConnectionError, asyncio.IncompleteReadError):
