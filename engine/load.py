@@ -79,7 +79,7 @@ def stops_serving(found: Diagnostic) -> bool:
 
 def load(  # noqa: PLR0913 all that a Plan depends on
     directory: Path,
-    environ: Mapping[str, str],
+    environ: Mapping[str, str] | None,
     now: float,
     extra_keys: tuple[Key, ...] = (),
     unsaved: Mapping[str, bytes | None] = MappingProxyType({}),
@@ -88,7 +88,7 @@ def load(  # noqa: PLR0913 all that a Plan depends on
 ) -> Loaded:
     """Read, check and compile the folder `directory`.
 
-    `environ` provides credentials and variables, `now` (POSIX seconds) decides what has expired,
+    `environ` provides credentials and variables, with None stand-ins take their place; `now` (POSIX seconds) decides what has expired,
     `extra_keys` are callers that no file declares, such as the one-off key of a mock run.
     `unsaved` holds, by file name, texts that count instead of what is on disk: an editor's, or
     those a running server has read; None stands for a file that is not there. A file of

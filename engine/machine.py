@@ -24,6 +24,8 @@ from engine.signers import SIGNERS
 
 MAX_SECRET = 64 * 1024
 
+STAND_IN = "mock-credential"
+
 
 def certificate_files(
     config: Config, directory: Path, unsaved: Mapping[str, bytes | None]
@@ -59,10 +61,13 @@ def _place(directory: Path, name: str) -> str:
 def resolve(
     subject: checks.Subject,
     directory: Path,
-    environ: Mapping[str, str],
+    environ: Mapping[str, str] | None,
     files: Mapping[str, bytes | str],
 ) -> tuple[dict[str, Values], list[Diagnostic]]:
-    """What every provider gets of this machine, and a finding for each thing that is not there."""
+    """What every provider gets of this machine, and a finding for each thing that is not there.
+
+    Without an `environ` there are stand-ins, and neither a variable nor a secret file is read.
+    """
     values: dict[str, Values] = {}
     authorities, notes = check_authorities(subject, files)
     for provider in subject.config.providers:
@@ -111,7 +116,7 @@ class _Resolver:
         self,
         subject: checks.Subject,
         directory: Path,
-        environ: Mapping[str, str],
+        environ: Mapping[str, str] | None,
         provider: Provider,
     ) -> None:
         self._subject = subject
@@ -124,12 +129,7 @@ class _Resolver:
     def values(self) -> Values:
         credentials: dict[str, str] = {}
         for credential in self._provider.credentials:
-            if credential.file is not None:
-                secret = self._file(credential)
-            else:
-                secret = self._first_set(credential.env)
-                if secret is None and not credential.optional:
-                    self._unset(credential.env[0], (*credential.at, "env"))
+            secret = self._secret(credential)
             if secret is None and credential.required:
                 message = f"provider `{self._provider.name}` has no `{credential.name}`, without which the gateway must not start"
                 self._note("E405", message, (*credential.at, "required"))
@@ -138,6 +138,8 @@ class _Resolver:
         variables: dict[str, str] = {}
         for variable in self._provider.variables:
             value = self._first_set(variable.env) or variable.value
+            if self._environ is None:
+                value = value or next(iter(variable.choices), STAND_IN)
             if value is None:
                 self._unset(variable.env[0], (*variable.at, "env"))
             elif variable.choices and value not in variable.choices:
@@ -153,8 +155,19 @@ class _Resolver:
         self._tell_unrenderable(credentials, variables)
         return Values(credentials, variables, tuple(self._missing))
 
+    def _secret(self, credential: Credential) -> str | None:
+        if self._environ is None:
+            return STAND_IN if self._provider.sign or not credential.optional else None
+        if credential.file is not None:
+            return self._file(credential)
+        secret = self._first_set(credential.env)
+        if secret is None and not credential.optional:
+            self._unset(credential.env[0], (*credential.at, "env"))
+        return secret
+
     def _first_set(self, names: tuple[str, ...]) -> str | None:
-        return next((value for name in names if (value := self._environ.get(name))), None)
+        given = self._environ or {}
+        return next((value for name in names if (value := given.get(name))), None)
 
     def _check_signer(self, credentials: Mapping[str, str]) -> None:
         """What the signer lacks, where no header signs in instead."""

@@ -283,22 +283,27 @@ class Provider:
         for form in self.choices.providers.values() if self.choices else ():
             yield from form.forms()
 
-    def at_origin(self, origin: Origin) -> "Provider":
+    def at_origin(self, origin: Origin, *, signs: bool) -> "Provider":
         """The provider and every other form of it, dialled at `origin` instead.
 
-        Nobody there is told who this machine is.
+        Nobody there is told who this machine is; unless it `signs`, no token is fetched either.
         """
         upstreams = {
             endpoint: upstream and replace(upstream, origin=origin)
             for endpoint, upstream in self.upstreams.items()
         }
         accounts = tuple(
-            replace(account, providers=tuple(p.at_origin(origin) for p in account.providers))
+            replace(
+                account,
+                providers=tuple(p.at_origin(origin, signs=signs) for p in account.providers),
+            )
             for account in self.accounts
         )
         choices = self.choices
         if choices is not None:
-            forms = {pick: p.at_origin(origin) for pick, p in choices.providers.items()}
+            forms = {
+                pick: p.at_origin(origin, signs=signs) for pick, p in choices.providers.items()
+            }
             choices = replace(choices, providers=forms)
-        sign = None if self.sign is not None and self.sign.by_machine else self.sign
+        sign = None if not signs or (self.sign is not None and self.sign.by_machine) else self.sign
         return replace(self, upstreams=upstreams, accounts=accounts, choices=choices, sign=sign)

@@ -24,19 +24,20 @@ from typing import Any
 from engine.config.diagnostic import Diagnostic
 from engine.config.model import Config, Key
 from engine.load import Loaded, load, stops_serving
+from engine.machine import STAND_IN
 from engine.plan import Origin, Plan
 from engine.reload import Keeper, Problem, Snapshot, State, files_of, now_text
 from engine.supervisor import IDLE_SECONDS, MIB, Supervisor, common_settings, memory_of
 from engine.worker import Greeter, Parent, Worker, hold_signals, keep_freed_memory
 
 FLUSH_SECONDS = 1  # for what is cut at the end of draining to leave
-MOCK_CREDENTIAL = "mock-credential"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """How to serve. `mock` is the port of a mock upstream that stands in for every provider.
 
+    With `stand_ins`, nothing that this machine knows or holds is sent there.
     `is_open` asks callers for no key. `worker_memory` is in bytes.
     """
 
@@ -47,6 +48,7 @@ class Options:
     extra_keys: tuple[Key, ...] = ()
     is_open: bool = False
     mock: int | None = None
+    stand_ins: bool = False
     drain_delay: float = 5.0
     drain_timeout: int = 30
     idle_timeout: int = IDLE_SECONDS
@@ -71,9 +73,9 @@ def prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded | None, list[P
 
 
 def _prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded, list[Problem]]:
-    environ: Mapping[str, str] = os.environ
+    environ: Mapping[str, str] | None = None if options.stand_ins else os.environ
     directory, now, texts = options.directory, snapshot.read_at, snapshot.texts
-    if options.mock is not None:
+    if options.mock is not None and environ is not None:
         config = load(directory, environ, now, unsaved=texts).config
         environ = {**_mock_environ(config), **environ}
     loaded = load(directory, environ, now, options.extra_keys, texts)
@@ -82,7 +84,7 @@ def _prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded, list[Problem
     if plan is None or (refused and options.mock is None):
         return loaded, refused
     if options.mock is not None:
-        plan = _redirected(plan, options.mock)
+        plan = _redirected(plan, options.mock, signs=not options.stand_ins)
     if options.is_open:
         plan = replace(plan, callers=None)
     elif plan.callers is None:
@@ -130,8 +132,10 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
         _run(server, partial(build_worker, options, draining, greeter))
 
 
-def serve_mock(host: str, port: int, fault: str | None) -> None:
+def serve_mock(host: str, port: int, fault: str | None, *, record: bool = True) -> None:
     """Run the mock upstream until a signal ends it; one process, so it can count.
+
+    Without `record`, it tells nobody what it has received.
 
     Raises:
         ServeError: the address is taken, or there is no such fault.
@@ -151,7 +155,7 @@ def serve_mock(host: str, port: int, fault: str | None) -> None:
         common_settings(host, port), workers=1, draining=multiprocessing.Event(), drain=(0, None)
     )
     with claim_port(host, port):
-        _run(server, partial(_build_mock, fault))
+        _run(server, partial(_build_mock, fault, record=record))
 
 
 def _fork_workers() -> None:
@@ -164,7 +168,7 @@ def _fork_workers() -> None:
 def mock_process() -> Iterator[int]:
     """A mock upstream beside this process; yields its port on the loopback interface."""
     port = free_port()
-    command = [sys.executable, "-m", "engine", "mock", "--port", str(port)]
+    command = [sys.executable, "-m", "engine", "mock", "--port", str(port), "--no-record"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 our own module
     try:
         if not wait_until_ready(process, port, "/__mock/status"):
@@ -221,10 +225,10 @@ def build_worker(
     return Worker(loaded.plan, state, parent, greeter, options.port)
 
 
-def _build_mock(fault: str | None) -> Any:
+def _build_mock(fault: str | None, *, record: bool) -> Any:
     from engine.mock.app import create_app  # noqa: PLC0415 only a mock process pays for it
 
-    return create_app(fault)
+    return create_app(fault, record=record)
 
 
 def _run(server: Any, target_loader: Callable[[], Any]) -> None:
@@ -278,11 +282,13 @@ def _mock_environ(config: Config) -> dict[str, str]:
         needed = [c for c in provider.credentials if provider.sign or not c.optional]
         names += [name for c in needed for name in c.env[:1]]
         names += [name for v in provider.variables if v.value is None for name in v.env[:1]]
-    return dict.fromkeys(names, MOCK_CREDENTIAL)
+    return dict.fromkeys(names, STAND_IN)
 
 
-def _redirected(plan: Plan, port: int) -> Plan:
+def _redirected(plan: Plan, port: int, *, signs: bool) -> Plan:
     """The Plan with every provider dialled at the mock instead; paths stay as they are."""
     origin = Origin("http", "127.0.0.1", port)
-    moved = {name: provider.at_origin(origin) for name, provider in plan.providers.items()}
+    moved = {
+        name: provider.at_origin(origin, signs=signs) for name, provider in plan.providers.items()
+    }
     return replace(plan, providers=moved)

@@ -28,6 +28,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "worker",
             "reload",
             "load",
+            "machine",
             "plan",
             "mock/*",
             "config/model",

@@ -45,7 +45,7 @@ class Size(click.ParamType[int]):
 @click.option(
     "--mock-port",
     type=click.IntRange(1, 65535),
-    help="The same, with an `engine mock` that runs already.",
+    help="The same, with an `engine mock` that runs already, and the credentials there are.",
 )
 @click.option("--no-auth", is_flag=True, help="Ask callers for no key. Only on a loopback address.")
 @click.option(
@@ -77,7 +77,8 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
     from engine.reload import read_folder  # noqa: PLC0415 as above
 
     snapshot = read_folder(directory)
-    loaded = load(directory, os.environ, snapshot.read_at, unsaved=snapshot.texts)
+    environ = None if mock else os.environ
+    loaded = load(directory, environ, snapshot.read_at, unsaved=snapshot.texts)
     refuse_errors(loaded)
     stopping = [d for d in loaded.diagnostics if stops_serving(d)]
     if stopping and not mock and mock_port is None:
@@ -101,6 +102,7 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
                 extra_keys=(one_off(key, "one-off"),) if key else (),
                 is_open=no_auth,
                 mock=stack.enter_context(server.mock_process()) if mock else mock_port,
+                stand_ins=mock,
                 **settings,
             )
             greeting = _greeting(loaded, url, key, mock=options.mock is not None)
@@ -141,7 +143,8 @@ def _is_loopback(host: str) -> bool:
     metavar="NAME",
     help="Play one fault for every request: status-429, hang, slow-500, reset, two-lengths, ...",
 )
-def mock(host: str, port: int, fault: str | None) -> None:
+@click.option("--no-record", is_flag=True, help="Tell nobody what it has received.")
+def mock(host: str, port: int, fault: str | None, *, no_record: bool) -> None:
     """Run the built-in upstream alone, to point a gateway or an SDK at.
 
     \b
@@ -152,6 +155,6 @@ def mock(host: str, port: int, fault: str | None) -> None:
     from engine import serve as server  # noqa: PLC0415 other commands start without the server
 
     try:
-        server.serve_mock(host, port, fault)
+        server.serve_mock(host, port, fault, record=not no_record)
     except server.ServeError as error:
         stop(str(error))

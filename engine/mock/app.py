@@ -22,16 +22,25 @@ Watcher: TypeAlias = "asyncio.Task[None]"
 _INSPECT = "/__mock/"
 
 
-def create_app(fault: str | None = None, *, require_auth: bool = False, gap_ms: int = 5) -> App:
-    """Build a mock; ``gap_ms`` is the pause between two events or pieces of a stream."""
+def create_app(
+    fault: str | None = None,
+    *,
+    require_auth: bool = False,
+    gap_ms: int = 5,
+    record: bool = True,
+) -> App:
+    """Build a mock; ``gap_ms`` is the pause between two events or pieces of a stream.
+
+    Without ``record`` nothing that came in is kept once it is answered.
+    """
     book = load_book(fault, auth=require_auth)
-    ledger = Ledger()
+    ledger = Ledger(1000 if record else 0)
 
     async def exchange(scope: Scope, receive: Receive, send: Send) -> None:
-        with ledger.record(scope) as record:
-            fields = await read_body(receive, record)
-            if record.disconnected_at is None:
-                player = _Player(book.answer(record, fields), record, send, gap_ms / 1000)
+        with ledger.record(scope) as entry:
+            fields = await read_body(receive, entry)
+            if entry.disconnected_at is None:
+                player = _Player(book.answer(entry, fields), entry, send, gap_ms / 1000)
                 await player.play(receive)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

@@ -68,10 +68,10 @@ class Record:
 
 
 class Ledger:
-    """The last thousand records, and how many exchanges are still open."""
+    """The last records, and how many exchanges are still open."""
 
-    def __init__(self) -> None:
-        self.records: deque[Record] = deque(maxlen=1000)
+    def __init__(self, most: int = 1000) -> None:
+        self.records: deque[Record] = deque(maxlen=most)
         self.open = 0
         self._ids = count(1)
 
@@ -81,10 +81,11 @@ class Ledger:
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
         target = _text((scope.get("raw_path") or scope["path"].encode()) + query)
         headers = [(_text(name), _text(value)) for name, value in scope["headers"]]
-        self.records.append(Record(next(self._ids), scope["method"], target, headers))
+        entry = Record(next(self._ids), scope["method"], target, headers)
+        self.records.append(entry)
         self.open += 1
         try:
-            yield self.records[-1]
+            yield entry
         finally:
             self.open -= 1
 
