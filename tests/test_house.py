@@ -89,7 +89,6 @@ OWNERS = {
     "watchfiles": {"reload"},
     "httpx2": {"upstream/httpx_client"},
     "msgspec": {"gateway/json_text", "gateway/access", "gateway/event_stream"},
-    "multipart": {"gateway/form_body"},
     "pygls": {"lsp/server"},
     "lsprotocol": {"lsp/server", "lsp/protocol"},
     "click": {m for m in MODULES if m.startswith("cli/")} - {"cli/writing"},

@@ -5,30 +5,21 @@ all that comes before its first file, or up to `model` when that stands later. I
 memory, then in an unlinked temporary file), and the rest is passed on as it arrives.
 """
 
-import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import cycle
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
-from multipart import (  # type: ignore[import-untyped]
-    MultipartError,
-    MultipartSegment,
-    PushMultipartParser,
-)
-
 from engine.gateway.body import Intake
 from engine.gateway.errors import GatewayError
+from engine.gateway.form_parser import FormParser, PartHead, invalid
+from engine.gateway.form_part import Part, read_part
+from engine.gateway.spelling import fold, fold_in_form, folded, other_spelling
 
 SPOOL_MEMORY = 1024 * 1024
 BLOCK = 64 * 1024
-MAX_PARTS = 1000
 MAX_FIELD = 8 * 1024
-_PLAIN_ENCODINGS = {"7bit", "8bit", "binary"}
-_BLANK_LINE = b"\r\n\r\n"
-# `filename*` too: a parser that knows only the plain one takes such a file for a text field.
-_FILENAME = re.compile(r";\s*filename\s*\*?\s*=", re.IGNORECASE)
+_CHARSET = "_charset_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +43,6 @@ class Edit:
     text: bytes
 
 
-class _Parser(PushMultipartParser):  # type: ignore[misc]
-    """The library's parser, which passes over a lone CR or LF when the line end came with it."""
-
-    def _on_segment_headerline(self, line: bytes) -> None:
-        if b"\n" in line or b"\r" in line:
-            raise MultipartError("invalid line break in segment header")
-        super()._on_segment_headerline(line)
-
-
 class FormBody:
     """A form being received.
 
@@ -76,24 +58,21 @@ class FormBody:
         noted: frozenset[str] = frozenset(),
     ) -> None:
         self._intake = intake
-        self._delimiter = b"\r\n--" + boundary
-        self._parser = _Parser(
-            boundary, max_segment_count=MAX_PARTS, max_header_size=BLOCK // 8, strict=True
-        )
+        self._boundary = boundary
+        self._parser = FormParser(boundary)
         self._watched = watched
         self._noted = noted
         self._head: IO[bytes] = SpooledTemporaryFile(max_size=SPOOL_MEMORY)  # noqa: SIM115 closed in close()
-        self._closing = self._delimiter + b"--"
-        self._begin = b""  # the first bytes, up to the length of a delimiter
-        self._tail = b"\r\n"
-        self._is_over = False
         self._part = -1
         self._name: str | None = None  # of the watched part being read
+        self._size = 0  # of the part being read, and what it declares
+        self._declared: int | None = None
         self._value = bytearray()
         self._file_seen = False
         self._forbidden: frozenset[str] = frozenset()
         self.fields: dict[str, Field] = {}
         self.parts: dict[str, list[int]] = {}
+        self.names_at: dict[int, tuple[int, int]] = {}  # of the noted parts
         self.head_size = 0
 
     def close(self) -> None:
@@ -140,17 +119,12 @@ class FormBody:
 
     def delimiters(self) -> list[int]:
         """Where each delimiter of the head starts, its CRLF included; the first may have none: -2."""
-        return list(self._delimiters())
-
-    def part_head(self, start: int) -> bytes:
-        """The header of the part behind the delimiter that starts at `start`."""
-        self._head.seek(max(start, 0))
-        return self._head.read(BLOCK // 4).partition(_BLANK_LINE)[0]
+        return self._parser.opened
 
     @property
     def delimiter(self) -> bytes:
         """What stands between two parts, without the CRLF around it."""
-        return self._delimiter[2:]
+        return b"--" + self._boundary
 
     def edited(self, edits: list[Edit]) -> bytes:
         """The whole edited head at once; for a small form that is complete."""
@@ -197,129 +171,73 @@ class FormBody:
             size -= len(block)
             yield block
 
-    def _delimiters(self) -> Iterator[int]:
-        """Where each delimiter starts, its CRLF included; the first one may have none: -2.
-
-        Behind a delimiter comes the header of a part, up to a blank line. What looks like a
-        delimiter right there is content, and is found to be so by the parser too.
-        """
-        self._head.seek(0)
-        base, buffer = -2, b"\r\n"
-        marks = cycle((self._delimiter, _BLANK_LINE))
-        mark = next(marks)
-        while block := self._head.read(BLOCK):
-            buffer += block
-            begin = 0
-            while (index := buffer.find(mark, begin)) >= 0:
-                if mark is self._delimiter:
-                    yield base + index
-                begin = index + len(mark)
-                mark = next(marks)
-            keep = max(begin, len(buffer) - len(mark) + 1)
-            base, buffer = base + keep, buffer[keep:]
-
     def _look_at(self, piece: bytes) -> None:
-        self._check_begin(piece)
-        piece, after = self._until_closing(piece)
-        if after.strip(b"\r\n"):
-            raise _invalid("the form goes on behind its closing boundary")
-        if not piece:
-            return
-        try:
-            for event in self._parser.parse(piece):
-                if isinstance(event, MultipartSegment):
-                    self._open_part(event)
-                elif event is None:
-                    self._close_part()
-                elif self._name is not None:
-                    self._collect(event)
-        except MultipartError as error:
-            raise _invalid(f"the form cannot be read: {str(error)[:100].lower()}") from None
-
-    def _check_begin(self, piece: bytes) -> None:
-        """Nothing may precede the first delimiter: others may find a part in it."""
-        if len(self._begin) >= len(self._delimiter):
-            return
-        self._begin += piece[: len(self._delimiter)]
-        start = self._delimiter if self._begin.startswith(b"\r") else self._delimiter[2:]
-        if not self._begin.startswith(start[: len(self._begin)]):
-            raise _invalid("the form does not begin with its boundary")
-
-    def _until_closing(self, piece: bytes) -> tuple[bytes, bytes]:
-        """What of `piece` belongs to the form, and what comes behind its closing delimiter."""
-        if self._is_over:
-            return b"", piece
-        window = self._tail + piece
-        at = window.find(self._closing)
-        self._tail = window[1 - len(self._closing) :]
-        if at < 0:
-            return piece, b""
-        self._is_over = True
-        end = at + len(self._closing) - (len(window) - len(piece))
-        return piece[:end], piece[end:]
+        for event in self._parser.feed(piece):
+            if event is None:
+                self._close_part()
+            elif isinstance(event, PartHead):
+                self._open_part(read_part(event))
+            else:
+                self._collect(event)
 
     def _finish(self) -> None:
-        try:
-            self._parser.close()
-        except MultipartError:
-            raise _invalid("the form ends before its closing boundary") from None
+        if not self._parser.is_over:
+            raise invalid("the form ends before its closing boundary")
 
-    def _open_part(self, segment: MultipartSegment) -> None:
+    def _open_part(self, part: Part) -> None:
         self._part += 1
-        names = [name for name, _ in segment.headerlist]
-        if len(set(names)) != len(names):
-            raise _invalid("a part of the form has the same header twice")
-        disposition = segment.header("Content-Disposition", "")
-        if len(re.findall(r";\s*name\*?\s*\*?=", disposition, re.IGNORECASE)) != 1 or re.search(
-            r";\s*name\s*\*", disposition, re.IGNORECASE
-        ):
-            raise _invalid("a part of the form needs exactly one plain `name`")
-        name = segment.name
-        is_file = bool(_FILENAME.search(disposition))
-        self._file_seen = self._file_seen or is_file
+        self._size, self._declared = 0, part.length
+        self._file_seen = self._file_seen or part.is_file
+        name = part.name
+        self._refuse_variants(name)
         if name in self._noted:
             self.parts.setdefault(name, []).append(self._part)
+            at = self._parser.head_at
+            self.names_at[self._part] = (at + part.start, at + part.end)
             if name in self._forbidden:
                 raise too_late(name)
-        is_watched = name.lower() in self._watched
-        self._name = self._watch(name, segment, is_file=is_file) if is_watched else None
+        self._name = self._watch(part) if name in self._watched else None
         self._value.clear()
 
-    def _watch(self, name: str, segment: MultipartSegment, *, is_file: bool) -> str:
-        lower = name.lower()
-        if name != lower:
-            words = f"`{name}` may be read as `{lower}` by others; write it once, as `{lower}`"
-            raise GatewayError("duplicate_field", words, param=lower)
+    def _refuse_variants(self, name: str) -> None:
+        """Refuse a name that others may take for one that decides something."""
+        meant = folded(self._watched).get(fold_in_form(name)) or folded(self._noted).get(fold(name))
+        if meant is not None and name != meant and name not in self._noted:
+            raise other_spelling(name, meant)
+        if fold_in_form(name) == _CHARSET:
+            raise invalid(f"`{_CHARSET}` may change how other fields are read; a form is UTF-8")
+
+    def _watch(self, part: Part) -> str:
+        name = part.name
         if name in self.fields:
             words = f"the form has more than one field `{name}`"
             raise GatewayError("duplicate_field", words, param=name)
         if name in self._forbidden:
             raise too_late(name)
-        encoding = segment.header("Content-Transfer-Encoding", "binary").lower()
-        if is_file or encoding not in _PLAIN_ENCODINGS:
-            raise _invalid(f"`{name}` must be a plain text field")
+        part.check_text()
         return name
 
     def _collect(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._name is None:
+            return
         self._value += data
         if len(self._value) > MAX_FIELD:
-            raise _invalid(f"`{self._name}` is longer than {MAX_FIELD} bytes")
+            raise invalid(f"`{self._name}` is longer than {MAX_FIELD} bytes")
 
     def _close_part(self) -> None:
+        if self._declared is not None and self._declared != self._size:
+            raise invalid("a part of the form is not as long as it says")
         if self._name is None:
             return
         try:
             text = self._value.decode("utf-8")
         except UnicodeDecodeError:
-            raise _invalid(f"`{self._name}` is not UTF-8 text") from None
+            raise invalid(f"`{self._name}` is not UTF-8 text") from None
         self.fields[self._name] = Field(text, self._part, self._file_seen)
         self._name = None
 
 
 def too_late(name: str) -> GatewayError:
     """What is told of a field that was needed before the upload began."""
-    return _invalid(f"`{name}` must stand before the first file of the form")
-
-
-def _invalid(message: str) -> GatewayError:
-    return GatewayError("invalid_form", message)
+    return invalid(f"`{name}` must stand before the first file of the form")

@@ -1,9 +1,7 @@
 """A provider's changes to the parts of a form, as edits of its bytes."""
 
-import re
 from collections.abc import Iterator
 
-from engine.gateway.errors import GatewayError
 from engine.gateway.form_body import Edit, FormBody, too_late
 from engine.gateway.json_body import both_names
 from engine.plan import BodyEdits
@@ -17,7 +15,7 @@ def form_edits(form: FormBody, edits: BodyEdits) -> list[Edit]:
     """
     opened = form.delimiters()
     names = _names_after(form, edits)
-    parts = [*_removed(form, edits, opened), *_renamed(form, edits, opened)]
+    parts = [*_removed(form, edits, opened), *_renamed(form, edits)]
     added = [f for f in edits.default.items() if f[0] not in names] + list(edits.set.items())
     start = opened[0] + 2
     text = b"".join(
@@ -57,12 +55,8 @@ def _removed(form: FormBody, edits: BodyEdits, opened: list[int]) -> Iterator[Ed
             yield Edit(opened[part] + 2, opened[part + 1] + 2, b"")
 
 
-def _renamed(form: FormBody, edits: BodyEdits, opened: list[int]) -> Iterator[Edit]:
+def _renamed(form: FormBody, edits: BodyEdits) -> Iterator[Edit]:
     for name, new in edits.rename.items():
         for part in form.parts.get(name, ()) if name not in _gone(edits) else ():
-            head = form.part_head(opened[part])
-            found = re.search(rb';\s*name="?(%b)"?(?=[;\s]|\Z)' % re.escape(name.encode()), head)
-            if found is None:
-                raise GatewayError("invalid_form", f"the part `{name}` cannot be renamed")
-            base = max(opened[part], 0)
-            yield Edit(base + found.start(1), base + found.end(1), new.encode())
+            start, end = form.names_at[part]
+            yield Edit(start, end, b'"' + new.encode() + b'"')

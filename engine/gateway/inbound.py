@@ -13,7 +13,7 @@ from engine.gateway.headers import Pairs
 from engine.gateway.json_body import JsonBody, edited, stripped
 from engine.gateway.media import find_boundary, kind_of
 from engine.gateway.paths import MODEL
-from engine.plan import BodyEdits, Endpoint
+from engine.plan import ROUTED_BY, BodyEdits, Endpoint
 
 _BODYLESS = {"GET", "DELETE"}
 
@@ -135,8 +135,7 @@ class FormInbound:
 
     def flag(self, name: str) -> bool:
         """Whether a text part that is looked at is `true`."""
-        field = self._form.fields.get(name)
-        return field is not None and field.value == "true"
+        return self._form.fields.get(name) is not None and self.text(name) == "true"
 
     def has_any(self, names: frozenset[str]) -> bool:
         """Whether there is a text part of `names`."""
@@ -184,7 +183,7 @@ async def form_inbound(
         GatewayError: the form cannot be read.
     """
     boundary = find_boundary(head.fields[b"content-type"])
-    form = FormBody(intake, boundary, caller_fields | {"model"}, head.endpoint.edited_fields)
+    form = FormBody(intake, boundary, caller_fields | ROUTED_BY, head.endpoint.edited_fields)
     try:
         await form.read_head()
     except BaseException:

@@ -30,10 +30,11 @@ FORMS = {
 
 @st.composite
 def contents(draw: st.DrawFn) -> bytes:
-    """What a file may hold: anything but a delimiter, its beginnings most of all."""
+    """What a file may hold: anything but a boundary at the start of a line, its beginnings most of all."""
     pieces = draw(st.lists(st.sampled_from(FRAGMENTS), max_size=8))
     text = "".join(pieces)
-    return text.encode() if NEAR not in "\r\n" + text else b"RIFF"
+    lines = ("\n" + text).replace("\r", "\n")
+    return text.encode() if f"\n--{BOUNDARY}" not in lines else b"RIFF"
 
 
 @st.composite
@@ -144,19 +145,35 @@ def test_a_spooled_head_keeps_its_bytes(size: int) -> None:
     assert rewritten(pieces, {"model": "m", "api_key": None}) == renamed
 
 
-def test_a_file_that_begins_like_a_delimiter_is_left_alone() -> None:
-    content = f"--{BOUNDARY}\r\nRIFF".encode()
-    changes: dict[str, str | None] = {"model": "m"}
-    raw = form(file(content), NAMED)
-    assert outcome([raw]) == {"model": ("whisper-1", 1)}
-    assert rewritten([raw], changes) == form(file(content), part("model", b"m"))
+HIDDEN = part("model", b"hidden")
 
 
-def test_a_removed_part_uncovers_nothing() -> None:
-    hidden = f"--{BOUNDARY}\r\n".encode() + part("model", b"hidden")
-    raw = form(part("x", hidden), SECRET, NAMED)
-    left = form(part("x", hidden), NAMED)
-    assert rewritten([raw], {"api_key": None}) == left
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"--{BOUNDARY}\r\n",  # Go and Werkzeug see a part that is empty
+        f"x\n--{BOUNDARY}\n",
+        f"x\n--{BOUNDARY}\r\n",
+        f"x\r--{BOUNDARY}\r",
+        f"x\r--{BOUNDARY}\r\n",
+        f"x\r\n--{BOUNDARY} \r\n",  # blanks that are padding to some
+        f"x\r\n--{BOUNDARY}\t\r\n",
+        f"x\r\n--{BOUNDARY}\n",
+        f"x\r\n--{BOUNDARY}\r",
+        f"x\r\n--{BOUNDARY}-\r\n",
+        f"x\r\n--{BOUNDARY}y\r\n",
+    ],
+)
+def test_a_boundary_inside_a_part_is_refused_in_any_cut(line: str) -> None:
+    raw = form(NAMED, file(line.encode() + HIDDEN), SECRET)
+    for place in range(len(raw)):
+        assert outcome(cut(raw, [place])) == "invalid_form", place
+    assert outcome([raw[at : at + 1] for at in range(len(raw))]) == "invalid_form"
+
+
+def test_a_boundary_in_the_middle_of_a_line_is_content() -> None:
+    raw = form(NAMED, file(f"x--{BOUNDARY}\r\n".encode() + HIDDEN), SECRET)
+    assert outcome([raw]) == {"model": ("whisper-1", 0), "api_key": ("sk-caller", 2)}
 
 
 @pytest.mark.parametrize(
@@ -225,10 +242,82 @@ def test_a_cut_delimiter_in_a_part_header_does_not_hide_a_line_end() -> None:
         'form-data; name="model"; filename=""',
         'form-data; name="model"\r\nContent-Transfer-Encoding: base64',
         'form-data; name="model"\r\nContent-Transfer-Encoding: quoted-printable',
+        r'form-data; name="m\odel"',
+        r'form-data; name="\m\o\d\e\l"',
+        r'form-data; name="model"; x="a\b"',
+        r'form-data; name="x"; filename="a\"; name=model; y=\"b"',
+        r'form-data; name="x"; filename="a\"; name=\"model"',
+        'form-data; name="=?utf-8?q?model?="',
+        'form-data; name="model',
+        'form-data; name=mo"del"',
+        'form-data; name="model"x',
+        'form-data; name="mod\x00el"',
+        'form-data; name="x\ty"; name = "model"',
+        'form-data; Name="model"',
+        'form-data; names="x"; name="model"',
+        'form-data name="model"',
+        'form-data, name="model"',
+        'attachment; name="model"',
+        'form-data; name="model"\r\nContent-Type: text/plain; charset=utf-16',
+        'form-data; name="model"\r\nContent-Type: text/plain; charset=utf-8; charset=utf-7',
+        'form-data; name="model"\r\nContent-Type: application/json',
+        'form-data; name="model"\r\nContent-Type: multipart/mixed; boundary=x',
+        'form-data; name="x"\r\nContent-Type: multipart/mixed; boundary=x',
+        'form-data; name="x"\r\nContent-Type: message/rfc822',
+        'form-data; name="model"\r\nContent-Encoding: gzip',
+        'form-data; name="model"\r\nContent-Length: 3',
+        'form-data; name="x"\r\nContent-Length: 3',
+        'form-data; name="x"\r\nContent-Length: 5x',
+        'form-data; name="x"\r\n folded: y',
+        'form-data; name="x"\r\nno colon',
+        'form-data; name="x"\r\nspace : y',
+        'form-data; name="_charset_"',
+        'form-data; name="_Charset_"',
     ],
 )
 def test_a_name_that_others_may_read_differently(words: str) -> None:
     assert outcome([form(part("", b"gpt-b", disposition=words))]) == "invalid_form"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Model", "model ", " model", "mod%65l", "model[]", "model[0]", "api.key", "api key", "API_KEY", "\ufeffmodel", "\uff4dodel", "api_\u212aey", "model\u200b", "'model'"],
+)  # fmt: skip
+def test_a_name_that_others_may_take_for_a_watched_one(name: str) -> None:
+    raw = form(part("", b"x", disposition=f'form-data; name="{name}"'), NAMED)
+    assert outcome([raw]) == "duplicate_field"
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        "form-data; name=model",
+        'form-data; name="model";',
+        'Form-Data;name="model"',
+        'form-data; name="model"; size=5',
+        'form-data; name="model"\r\nContent-Type: text/plain; charset=UTF-8\r\nContent-Length: 5',
+        'form-data; name="model"\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: 8bit',
+        'form-data; name="model"\r\nMIME-Version: 1.0',
+    ],
+)
+def test_what_clients_send_is_read(disposition: str) -> None:
+    raw = form(part("", b"gpt-b", disposition=disposition))
+    assert outcome([raw]) == {"model": ("gpt-b", 0)}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b'"caf\xe9.mp3"', b'"caf\xc3\xa9.mp3"', b'"\xff\xfe.mp3"', b'"a;b; name=x.mp3"', b'"a; name=\'b"',
+        rb'"C:\dir\file.mp3"', rb'"a \"quoted\" name.mp3"', b'"a%22b.mp3"', b"plain.mp3", b"caf\xe9.mp3", b'"=?utf-8?q?x?="',
+        b'""', b'"a.mp3"; filename*=utf-8\'\'b.mp3',
+    ],
+)  # fmt: skip
+def test_the_name_of_a_file_is_bytes_that_pass(name: bytes) -> None:
+    head = b'Content-Disposition: form-data; name="file"; filename=' + name
+    raw = form(NAMED, head + b"\r\nContent-Type: audio/mpeg\r\n\r\nRIFF", part("x", b"y"))
+    assert outcome([raw]) == {"model": ("whisper-1", 0)}
+    assert rewritten([raw], {}) == raw
 
 
 def test_what_may_stand_only_before_a_file() -> None:
