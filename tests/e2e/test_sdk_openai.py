@@ -160,6 +160,17 @@ SPEECH: Arguments = {"model": "tts-1", "voice": "alloy", "input": "hello there"}
 ASKED: Arguments = {"model": "omni-moderation-latest", "input": ["one", "two"]}
 WITH_USAGE: Arguments = {"stream": True, "stream_options": {"include_usage": True}}
 
+COUNTED: Arguments = {"model": "gpt-5.4", "input": "hello there"}
+
+
+def check_count(counted: Any) -> None:
+    assert counted.input_tokens > 0
+
+
+def check_compaction(shorter: Any) -> None:
+    assert (shorter.object, shorter.output[0].type) == ("response.compaction", "compaction")
+
+
 CASES = [
     Case("chat.completions.create", CHAT, check_chat, "/v1/chat/completions"),
     Case("chat.completions.create", CHAT | WITH_USAGE, check_chat_stream, "/v1/chat/completions"),
@@ -174,6 +185,8 @@ CASES = [
     ),
     Case("responses.create", RESPONSE, check_response, "/v1/responses"),
     Case("responses.create", RESPONSE | {"stream": True}, check_response_stream, "/v1/responses"),
+    Case("responses.input_tokens.count", COUNTED, check_count, "/v1/responses/input_tokens"),
+    Case("responses.compact", COUNTED, check_compaction, "/v1/responses/compact"),
     Case("images.generate", PICTURE | {"n": 2}, check_images, "/v1/images/generations"),
     Case(
         "images.generate",

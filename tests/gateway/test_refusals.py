@@ -163,3 +163,44 @@ def test_a_key_without_its_scheme_is_told_so(served: Server, mock: Server) -> No
     assert bodies[0] == bodies[1]
     assert b"without a scheme" in bodies[0]
     assert len(received_by(mock)) == before
+
+
+# -- the list of models --------------------------------------------------------------------------
+
+
+def test_the_list_answers_head_as_get_without_a_body(served: Server) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=5)
+    for target, status in (("/v1/models", 200), ("/v1/models/gpt-x", 200), ("/v1/models/no", 404)):
+        lengths = []
+        for method in ("GET", "HEAD"):
+            connection.request(method, target, headers={"x-api-key": KEY})
+            answer = connection.getresponse()
+            assert bool(answer.read()) == (method == "GET")
+            assert answer.status == status
+            lengths.append(answer.getheader("content-length"))
+        assert lengths[0] == lengths[1]
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("groq/openai/gpt-oss-120b", "groq/openai/gpt-oss-120b"),
+        ("groq%2Fopenai%2fgpt-oss-120b", "groq/openai/gpt-oss-120b"),
+        ("gpt-4o-2099-01-01", "gpt-4o-2099-01-01"),
+        ("@cf/meta/llama", "@cf/meta/llama"),
+        ("nobodys", None),
+        ("openai/", None),
+        ("gpt-%00", None),
+        ("gpt-%2500", "gpt-%00"),
+        ("gpt-" + "x" * 300, None),
+        ("gpt-%E2%82%AC", None),
+    ],
+)
+def test_one_model_is_found_by_whatever_routes_it(
+    served: Server, name: str, found: str | None
+) -> None:
+    answer = talk(served.port, get(f"/v1/models/{name}"))
+    assert answer.status == (200 if found else 404)
+    assert json.loads(answer.body).get("id") == found
+    assert found or code(answer) == "model_not_found"
