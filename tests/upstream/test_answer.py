@@ -230,3 +230,9 @@ def test_few_and_short_names_are_remembered() -> None:
             assert [name for name, _ in answer.headers[1:]] == [name.lower() for name in names]
     assert 0 < len(known) <= MAX_NAMES
     assert all(len(name) <= MAX_NAME for name in known)
+
+
+@pytest.mark.parametrize(("status", "length"), [(200, 2), (204, None), (205, 2), (304, None)])
+def test_the_declared_length_is_that_of_a_body(status: int, length: int | None) -> None:
+    answer = fed(b"HTTP/1.1 %d Some\r\ncontent-length: 2\r\n\r\n" % status)
+    assert (answer.status, answer.length, answer.is_complete) == (status, length, length is None)

@@ -94,9 +94,10 @@ def test_only_what_is_complete_on_both_sides_goes_back(spoiled: str | None) -> N
             await answered(connection, wire, raw)
             if spoiled == "unsent":
                 wire.unsent = 1
-            elif spoiled == "full":
-                connection.pause_writing()
-            elif spoiled == "closing":
+            connection.pause_writing()
+            if spoiled != "full":
+                connection.resume_writing()
+            if spoiled == "closing":
                 wire.closing = True
             before = connection.idle_since
             await asyncio.sleep(0.001)
