@@ -31,12 +31,14 @@ from engine.config.document import Document, last_line, parse_document, unread_d
 from engine.config.document import Path as DataPath
 from engine.config.known_keys import check_known_keys
 from engine.config.model import Config, Key
+from engine.config.name_checks import check_names
 from engine.config.path_checks import check_paths
 from engine.config.provider_checks import check_providers
 from engine.config.routing_checks import check_listed_models, check_routing_tests
 from engine.config.rule_checks import check_rules
 from engine.config.schema import check_schema
 from engine.config.secret_checks import check_secrets
+from engine.config.sent_checks import check_sent
 from engine.config.suppressions import Suppressed, read_suppressions, suppress, unused
 from engine.config.template_checks import check_templates
 from engine.config.url_checks import check_urls
@@ -46,6 +48,7 @@ from engine.plan import Plan
 
 CHECKS = (
     checks.run_checks, check_rules, check_providers, check_urls, check_without_tls, check_secrets,
+    check_sent, check_names,
     check_paths, check_known_keys,
 )  # fmt: skip
 FILES = {"routes.yaml": "routes", "providers.yaml": "providers", "keys.yaml": "keys"}
@@ -75,6 +78,14 @@ class Loaded:
 def stops_serving(found: Diagnostic) -> bool:
     """Whether `serve` refuses to start for this: an error, or a file or secret that must be there."""
     return found.severity is Severity.ERROR or found.code in ("E405", "E406")
+
+
+def obstacles(loaded: Loaded) -> list[str]:
+    """Why `serve` would not start on this machine, although the files are right."""
+    words = [f"{d.span} {d.code}: {d.message}" for d in loaded.diagnostics if stops_serving(d)]
+    if loaded.plan is not None and loaded.config.keys is None:
+        words.append("there is no keys.yaml: `engine keys new NAME --write` makes one")
+    return words
 
 
 def load(  # noqa: PLR0913 all that a Plan depends on

@@ -15,9 +15,17 @@ from engine.config.authority_checks import check_authorities, unexpanded
 from engine.config.diagnostic import Diagnostic, Place
 from engine.config.document import Path as DataPath
 from engine.config.masking import is_path
-from engine.config.model import Config, Credential, Provider
+from engine.config.model import Config, Credential, Provider, Variable
 from engine.config.template import Template, checked_output, render_now
 from engine.config.url_checks import is_url, url_problem
+from engine.config.value_checks import (
+    WANTED,
+    part_of,
+    part_problem,
+    repeated,
+    secret_problem,
+    written_badly,
+)
 from engine.files import MAX_READ, read_file, why_not
 from engine.plan import UnusableValueError
 from engine.signers import SIGNERS
@@ -133,8 +141,10 @@ class _Resolver:
             if secret is None and credential.required:
                 message = f"provider `{self._provider.name}` has no `{credential.name}`, without which the gateway must not start"
                 self._note("E405", message, (*credential.at, "required"))
-            if secret is not None and self._usable(secret, credential.at):
+            if secret is not None and self._usable(secret, credential.at, self._source(credential)):
                 credentials[credential.name] = secret
+                if self._environ is not None:
+                    self._tell_doubtful(credential, secret)
         variables: dict[str, str] = {}
         for variable in self._provider.variables:
             value = self._first_set(variable.env) or variable.value
@@ -142,16 +152,13 @@ class _Resolver:
                 value = value or next(iter(variable.choices), STAND_IN)
             if value is None:
                 self._unset(variable.env[0], (*variable.at, "env"))
-            elif variable.choices and value not in variable.choices:
-                self._missing.append(next(iter(variable.env), variable.name))
-                message = (
-                    f"`{variable.name}` of provider `{self._provider.name}` is none of its choices"
-                )
-                self._note("E403", message, variable.at)
-            elif self._usable(value, variable.at):
+            elif self._environ is None:
                 variables[variable.name] = value
+            elif self._fits(variable, value) and self._usable(value, variable.at):
+                variables[variable.name] = self._trimmed(variable.name, value)
         self._check_signer(credentials)
         self._drop_bad_urls(variables)
+        self._tell_repeated(variables)
         self._tell_unrenderable(credentials, variables)
         return Values(credentials, variables, tuple(self._missing))
 
@@ -164,6 +171,76 @@ class _Resolver:
         if secret is None and not credential.optional:
             self._unset(credential.env[0], (*credential.at, "env"))
         return secret
+
+    def _source(self, made: Credential | Variable) -> str:
+        """What to call the place that a value comes from."""
+        names = [name for name in made.env if (self._environ or {}).get(name)]
+        file = made.file if isinstance(made, Credential) else None
+        if file is not None:
+            return f"the file of `{made.name}`"
+        return f"`{next(iter(names), next(iter(made.env), made.name))}`"
+
+    def _tell_doubtful(self, credential: Credential, secret: str) -> None:
+        headers = {
+            path[-1]: template.source.casefold()
+            for path, template in self._templates()
+            if path[2] == "headers" and ("credentials", credential.name) in template.names
+        }
+        adds_scheme = any(n != "authorization" or "bearer" in s for n, s in headers.items())
+        problem = secret_problem(secret, adds_scheme=adds_scheme)
+        if problem:
+            message = f"{self._source(credential)} {problem}; provider `{self._provider.name}` is sent it as it is"
+            at = (*credential.at, "env" if credential.env else "file")
+            self._note("X272", message, at, "give the key alone, as the provider shows it")
+
+    def _fits(self, variable: Variable, value: str) -> bool:
+        """Whether a value of the environment is what its place in a URL takes."""
+        problem, remedy = "", ""
+        for kind, follows in self._parts(variable.name) if value != variable.value else ():
+            problem = part_problem(kind, value.rstrip("/") or value, follows)
+            wanted = f"{WANTED[kind]}, in front of `{follows}`" if follows else WANTED[kind]
+            remedy = f"provider `{self._provider.name}` wants {wanted}"
+            if problem:
+                break
+        if (
+            not problem
+            and variable.choices
+            and self._trimmed(variable.name, value) not in variable.choices
+        ):
+            problem = written_badly(value) or "is none of the choices in the file"
+            remedy = f"it is one of {', '.join(variable.choices)}"
+        if problem:
+            source = self._source(variable)
+            self._missing.append(source.strip("`"))
+            message = f"{source} {problem}; provider `{self._provider.name}` cannot be called"
+            at = (*variable.at, "env") if variable.env else variable.at
+            self._note("E403", message, at, remedy)
+        return not problem
+
+    def _parts(self, name: str) -> list[tuple[str, str]]:
+        """What a variable stands for in the URLs of the provider, and the text behind it."""
+        urls = (template.source for path, template in self._templates() if is_url(path))
+        return [part for source in urls if (part := part_of(source, name))[0]]
+
+    def _trimmed(self, name: str, value: str) -> str:
+        """Without slashes at its end, where it is a part of a URL."""
+        return (value.rstrip("/") or value) if self._parts(name) else value
+
+    def _tell_repeated(self, variables: Mapping[str, str]) -> None:
+        """A base URL of the environment whose end the path of an endpoint begins with."""
+        base = self._provider.base_url
+        for variable in self._provider.variables:
+            kind, follows = part_of(base, variable.name)
+            value = variables.get(variable.name)
+            if kind != "URL" or value is None:
+                continue
+            paths = [follows, *(s.path for s in self._provider.endpoints if s.path[:1] == "/")]
+            starts = [value, *[value + follows] * (len(paths) - 1)]
+            twice = next(filter(None, map(repeated, starts, paths)), "")
+            if twice and (variable.env or value != variable.value):
+                message = f"{self._source(variable)} ends in `{twice}`, which the URLs of provider `{self._provider.name}` add again"
+                at = (*variable.at, "env") if variable.env else variable.at
+                self._note("X223", message, at, f"leave `{twice}` out of the value")
 
     def _first_set(self, names: tuple[str, ...]) -> str | None:
         given = self._environ or {}
@@ -218,13 +295,14 @@ class _Resolver:
                 message = f"`{path[-1]}` of provider `{self._provider.name}` renders to text that no header or URL can hold"
                 self.notes.append(self._subject.at("E403", message, "providers.yaml", path))
 
-    def _usable(self, value: str, at: DataPath) -> bool:
+    def _usable(self, value: str, at: DataPath, source: str = "") -> bool:
         """Whether a header or URL can hold `value`; a stray line end is the usual reason not."""
         try:
             checked_output(value)
         except UnusableValueError:
             self._missing.append(str(at[-1]))
-            message = f"`{at[-1]}` of provider `{self._provider.name}` is not visible ASCII"
+            problem = written_badly(value) or "is longer than 8 KiB"
+            message = f"{source or f'`{at[-1]}`'} {problem}; provider `{self._provider.name}` cannot be called"
             self.notes.append(self._subject.at("E403", message, "providers.yaml", at))
             return False
         return True

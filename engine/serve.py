@@ -56,7 +56,15 @@ class Options:
 
 
 class ServeError(Exception):
-    """The server could not run; the text is for the operator."""
+    """The server could not run; the text is for the operator. `has_run`: it had started before."""
+
+    has_run = False
+
+
+class EndedError(ServeError):
+    """The server ran, and could not go on."""
+
+    has_run = True
 
 
 def prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded | None, list[Problem]]:
@@ -236,7 +244,7 @@ def _run(server: Any, target_loader: Callable[[], Any]) -> None:
         server.serve(target_loader=target_loader, wrap_loader=False)
     except SystemExit as stopped:
         if stopped.code:
-            raise ServeError("a worker could not be kept running") from None
+            raise EndedError("a worker could not be kept running") from None
 
 
 def claim_port(host: str, port: int) -> socket.socket:

@@ -18,7 +18,7 @@ from engine.config.diagnostic import Diagnostic, Severity
 from engine.config.document import MAX_BYTES
 from engine.config.rules import RULES
 from engine.config.schema import read_schema
-from engine.load import FILES, Loaded, load, stops_serving
+from engine.load import FILES, Loaded, load, obstacles, stops_serving
 
 _ORDER = [Severity.ERROR, Severity.WARNING, Severity.NOTE]
 _LEVELS = click.Choice([severity.value for severity in _ORDER])
@@ -79,6 +79,7 @@ def _codes(_context: Any, parameter: click.Parameter, words: tuple[str, ...]) ->
 @click.option("--ignore", multiple=True, metavar="CODES", callback=_codes, help="Tell all but these.")  # fmt: skip
 @click.option("--fail-on", type=_LEVELS, default="error", show_default=True)
 @click.option("--audit", is_flag=True, help="Give advice as well.")
+@click.option("--serve", "as_serve", is_flag=True, help="Fail as well on what stops `engine serve` on this machine.")  # fmt: skip
 @COLOUR
 @click.option(
     "-v", "--verbose", is_flag=True, help="Name each environment variable that is not set."
@@ -93,6 +94,7 @@ def check(  # noqa: PLR0913, PLR0917 one parameter an option
     ignore: frozenset[str],
     fail_on: str,
     audit: bool,  # noqa: FBT001 click's
+    as_serve: bool,  # noqa: FBT001 click's
     colour: str,
     verbose: bool,  # noqa: FBT001 click's
     fix: bool,  # noqa: FBT001 click's
@@ -123,7 +125,7 @@ def check(  # noqa: PLR0913, PLR0917 one parameter an option
     _WRITERS.get(form, _write_data)(report, form)
     failing = _ORDER[: _ORDER.index(Severity(fail_on)) + 1]
     found = [d for d in loaded.diagnostics if d.code in told and d.severity in failing]
-    sys.exit(FINDINGS if found else FINE)
+    sys.exit(FINDINGS if found or (as_serve and obstacles(loaded)) else FINE)
 
 
 def _source(
@@ -218,6 +220,8 @@ def _close(report: _Report) -> None:
     if ignored:
         stops = f"; {errors} of them would stop `engine serve`" if errors else ""
         click.echo(f"note: not told, as --select or --ignore asks: {len(ignored)}{stops}")
+    if loaded.plan is not None and (words := obstacles(loaded)):
+        click.echo(f"note: `engine serve` does not start here: {'; '.join(words)}")
     if not report.verbose:
         for note in unconfigured(loaded):
             click.echo(note)

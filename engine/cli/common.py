@@ -25,17 +25,20 @@ ENDPOINT = click.option("--endpoint", metavar="NAME", help="Only this endpoint."
 PROVIDER = click.option("--provider", metavar="NAME", help="Only this provider.")
 
 
-def refuse_errors(loaded: Loaded) -> Plan:
-    """The Plan; a configuration with errors is told, and the run ends."""
+def refuse_errors(loaded: Loaded, outcome: str = "") -> Plan:
+    """The Plan; a configuration with errors is told, and the run ends with `outcome`."""
     if loaded.plan is None:
-        tell_and_stop([d for d in loaded.diagnostics if d.severity is Severity.ERROR], loaded)
+        errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
+        tell_and_stop(errors, loaded, outcome)
     return loaded.plan
 
 
-def tell_and_stop(found: list[Diagnostic], loaded: Loaded) -> NoReturn:
-    """Say what stands in the way, and end the run."""
+def tell_and_stop(found: list[Diagnostic], loaded: Loaded, outcome: str = "") -> NoReturn:
+    """Say what stands in the way, and end the run; the last line has the `outcome` and the cause."""
     click.echo(render(found, loaded.documents), err=True)
-    stop(summary(found, len(loaded.documents)))
+    words = summary(found, len(loaded.documents))
+    first = found[0]
+    stop(f"{outcome}: {first.span} {first.code} {first.name}; {words}" if outcome else words)
 
 
 def refuse_unknown(plan: Plan, endpoint: str | None, provider: str | None) -> None:

@@ -10,9 +10,12 @@ from typing import Any
 import click
 
 from engine.cli.common import DIRECTORY, refuse_errors, stop, tell_and_stop, unconfigured
+from engine.config.diagnostic import Severity
 from engine.config.model import parse_size
 from engine.keys import new_key, one_off
 from engine.load import Loaded, load, stops_serving
+
+NOT_STARTED = "not started"
 
 
 class Size(click.ParamType[int]):
@@ -79,17 +82,18 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
     snapshot = read_folder(directory)
     environ = None if mock else os.environ
     loaded = load(directory, environ, snapshot.read_at, unsaved=snapshot.texts)
-    refuse_errors(loaded)
+    refuse_errors(loaded, NOT_STARTED)
     stopping = [d for d in loaded.diagnostics if stops_serving(d)]
     if stopping and not mock and mock_port is None:
-        tell_and_stop(stopping, loaded)
+        tell_and_stop(stopping, loaded, NOT_STARTED)
+    _warn(loaded, mock=mock or mock_port is not None)
     if no_auth and not _is_loopback(host):
         stop(
-            "--no-auth is only for a loopback address: anybody on the network could spend your money"
+            f"{NOT_STARTED}: --no-auth is only for a loopback address: anybody on the network could spend your money"
         )
     if loaded.config.keys is None and not (no_auth or mock):
         stop(
-            "callers need keys, and there is no keys.yaml: run `engine keys new NAME --write`, or try `engine serve --mock`"
+            f"{NOT_STARTED}: callers need keys, and there is no keys.yaml in {directory.absolute()}: run `engine keys new NAME --write`, or try `engine serve --mock`"
         )
     key = new_key() if mock and loaded.config.keys is None and not no_auth else None
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -108,7 +112,15 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
             greeting = _greeting(loaded, url, key, mock=options.mock is not None)
             server.serve(options, snapshot, loaded, greeting)
     except server.ServeError as error:
-        stop(str(error))
+        stop(str(error) if error.has_run else f"{NOT_STARTED}: {error}")
+
+
+def _warn(loaded: Loaded, *, mock: bool) -> None:
+    """A line for each warning, since a server runs in spite of them."""
+    for found in loaded.diagnostics:
+        is_of_machine = found.code[0] == "E" or found.code == "X272"  # the mock needs none of it
+        if found.severity is Severity.WARNING and not (mock and is_of_machine):
+            click.echo(f"{found.span}: warning[{found.code}] {found.message}", err=True)
 
 
 def _greeting(loaded: Loaded, url: str, key: str | None, *, mock: bool) -> str:

@@ -89,9 +89,9 @@ def test_every_finding_of_the_corpus_fits_both_schemas(
     oasis = jsonschema.Draft4Validator(OASIS)
     seen = set()
     for case in [case for n, case in enumerate(CASES) if case[:4] != CASES[n - 1][:4]]:
-        folder, _ = prepared(CORPUS / case / "bad", tmp_path / case)
+        folder, setup = prepared(CORPUS / case / "bad", tmp_path / case)
         for form, validator in (("json", own), ("sarif", oasis)):
-            result = CliRunner().invoke(main, ["check", str(folder), "--format", form, "--audit", "-v"])  # fmt: skip
+            result = CliRunner().invoke(main, ["check", str(folder), "--format", form, "--audit", "-v"], env=setup.get("environ"))  # fmt: skip
             told = json.loads(result.stdout)
             validator.validate(told)
             if form == "sarif":

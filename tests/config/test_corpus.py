@@ -1,7 +1,7 @@
 """Every finding has broken and mended files under corpus/, and the report of each is pinned.
 
 A case is a folder `<CODE>-<mistake>` with `bad/` and `good/`. A setup.json beside the files may
-name files that stay `absent`, sizes to `pad` files to, whether to `audit`, and codes found `also`.
+name files that stay `absent`, sizes to `pad` files to, what the `environ` holds, whether to `audit`, codes found `also`, and `links` to make.
 """
 
 import ast
@@ -16,7 +16,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from engine.config.rules import RULES
 from engine.load import Loaded
-from tests.config.folders import TextSnapshot, codes, fill, read, report
+from tests.config.folders import ENVIRON, TextSnapshot, codes, fill, read, report
 from tests.servers import ROOT
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -32,6 +32,8 @@ def prepared(side: Path, folder: Path) -> tuple[Path, dict[str, Any]]:
     fill(folder)
     for name in setup.get("absent", ()):
         (folder / name).unlink()
+    for name, target in setup.get("links", {}).items():
+        (folder / name).symlink_to(target)
     for name, size in setup.get("pad", {}).items():
         raw = (folder / name).read_bytes()
         (folder / name).write_bytes(raw + b"#" * (size - len(raw) - 1) + b"\n")
@@ -40,7 +42,8 @@ def prepared(side: Path, folder: Path) -> tuple[Path, dict[str, Any]]:
 
 def loaded_side(case: str, side: str, folder: Path) -> tuple[Loaded, dict[str, Any]]:
     folder, setup = prepared(CORPUS / case / side, folder)
-    return read(folder, audit=setup.get("audit", False)), setup
+    environ = {**ENVIRON, **setup.get("environ", {})}
+    return read(folder, environ, audit=setup.get("audit", False)), setup
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -1,0 +1,128 @@
+"""What is wrong with a value that the environment or a file gives: a secret, or a part of a URL.
+
+Every answer is words that follow the name of the variable, "" when nothing is wrong, and never
+holds the value.
+"""
+
+import re
+from urllib.parse import urlsplit
+
+_QUOTES = "\"'`\u201c\u201d\u2018\u2019\xab\xbb"
+UNEXPANDED = re.compile(
+    r"\$[A-Za-z_]\w*|\$\{[^{}]*\}|\$\([^()]*\)|(?<!\{)\{\s*[A-Za-z_][\w.:-]*\s*\}(?!\})|%[A-Za-z_]\w{3,}%"
+    r"|<[A-Za-z][\w .-]*>|\b(?:env|secret|vault|file):(?!//)[A-Za-z_/][\w/.-]*|\bop://\S+"
+    r"|\bos\.environ\b|\bprocess\.env\b|\bENC\["
+)
+_PLACEHOLDER = re.compile(
+    r"(?i)(?:(?:sk|gsk|hf|xai|pk)[-_](?:ant[-_]|proj[-_])?)?"
+    r"(?:(?:your|insert|replace|put|enter|paste)[-_ .]?[a-z][a-z0-9_ .-]*|change[-_ ]?(?:me|it|this)"
+    r"|(?:x{3,}[-_]?)+|\.{3,}|…+|\*{3,}|-{3,}|to[-_]?do|tbd|placeholder|secret|password|undefined|null"
+    r"|(?:[a-z]+[-_ ])?api[-_ ]?key(?:[-_ ]?here)?|(?:sk-)?1234567890?|abc123)"
+)
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_HOST = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+)
+_PATH = re.compile(r"[A-Za-z0-9._~:@!$&'()*+,;=%-]+(?:/[A-Za-z0-9._~:@!$&'()*+,;=%-]+)*")
+WANTED = {
+    "label": "a part of the host name", "host": "a host name", "path": "a part of the path",
+    "URL": "a base URL such as https://host/v1",
+}  # fmt: skip
+
+
+def written_badly(value: str) -> str:
+    """What is wrong with any value, whatever it is for."""
+    text = value.strip()
+    if text != value:
+        return "begins or ends with a space or a line break"
+    if text.startswith("\ufeff"):
+        return "begins with a byte order mark"
+    if text[:1] in _QUOTES or text[-1:] in _QUOTES:
+        return "stands in quotes, which are a part of it"
+    if re.search(r"[\x00-\x1f\x7f]", text):
+        return "holds a line break or another control character"
+    return "" if text.isascii() else "holds letters outside ASCII"
+
+
+def secret_problem(value: str, *, adds_scheme: bool) -> str:
+    """What is wrong with a secret; `adds_scheme`: the header says `Bearer` itself."""
+    if words := written_badly(value):
+        return words
+    if re.match(r"(?i)(?:bearer|basic|token)\s", value):
+        return "begins with `Bearer `, which the header adds itself" if adds_scheme else ""
+    if re.match(r"(?:export )?[A-Z][A-Z0-9_]*=", value):
+        return "begins with the name of a variable and `=`"
+    if UNEXPANDED.search(value) and not value.startswith("{"):
+        return "holds the name of another variable, which is not filled in"
+    if _PLACEHOLDER.fullmatch(value):
+        return "is a placeholder, not a key"
+    return "holds a space" if re.search(r"\s", value) and not value.startswith("{") else ""
+
+
+def part_of(source: str, name: str) -> tuple[str, str]:
+    """What the variable `name` stands for in a URL template, and the literal text that follows."""
+    found = re.search(rf"\{{\{{[^{{}}]*\bvariables\.{re.escape(name)}\b[^{{}}]*\}}\}}", source)
+    if found is None or "|" in found[0]:
+        return "", ""
+    before, after = source[: found.start()], source[found.end() :]
+    follows = after.partition("{{")[0]
+    if not before:
+        return "URL", follows
+    if not re.fullmatch(r"https?://[^/]*", before):
+        return "path", follows
+    alone = before.endswith("://") and follows[:1] in ("", "/", ":") and not after.startswith("{{")
+    return ("host" if alone else "label"), follows
+
+
+def part_problem(kind: str, value: str, follows: str) -> str:  # noqa: PLR0911 one line a refusal
+    """What is wrong with `value` as a part of a URL; `follows` is the text behind it."""
+    if words := written_badly(value):
+        outside = " (a host is written in its xn-- form)" if kind != "path" else ""
+        return words + (outside if "ASCII" in words else "")
+    if kind == "URL":
+        return _url_problem(value)
+    if "://" in value:
+        return "holds a whole URL"
+    if "@" in value and kind != "path":
+        return "holds a user or a password"
+    if kind == "path":
+        ok = _PATH.fullmatch(value) and not {".", ".."} & set(value.split("/"))
+        return "" if ok else "holds what no path has, such as a space, `?`, `#` or a slash too many"
+    if "/" in value:
+        return "holds a path as well"
+    suffix = follows.partition("/")[0]
+    if kind == "label" and suffix and value.endswith(suffix):
+        return "holds the whole host name"
+    if kind == "host" and suffix.startswith(":") and re.search(r":\d+$", value):
+        return "holds a port, which the URL adds"
+    shape = _LABEL if kind == "label" else _HOST
+    return "" if shape.fullmatch(value) else "holds what no host name has"
+
+
+def _url_problem(value: str) -> str:  # noqa: PLR0911 one line a refusal
+    if re.match(r"https?:/*https?:", value):
+        return "holds its scheme twice"
+    if not re.match(r"https?://[^/]", value):
+        return "does not begin with http:// or https:// and a host"
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        return "holds a host or a port that cannot be dialled"
+    if "@" in parts.netloc:
+        return "holds a user or a password"
+    if parts.query or parts.fragment or value[-1] in "?#":
+        return "holds a query or a fragment"
+    if not _HOST.fullmatch(parts.netloc) or port == 0:
+        return "holds a host or a port that cannot be dialled"
+    return "holds a space" if re.search(r"\s", value) else ""
+
+
+def repeated(first: str, then: str) -> str:
+    """The end of the path of `first` that is also the start of `then`, as a path."""
+    base = [part for part in urlsplit(first).path.split("/") if part]
+    own = [part for part in then.split("/") if part]
+    for length in range(min(len(base), len(own)), 0, -1):
+        if base[-length:] == own[:length]:
+            return "/" + "/".join(own[:length])
+    return ""
