@@ -96,7 +96,7 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
             f"{NOT_STARTED}: callers need keys, and there is no keys.yaml in {directory.absolute()}: run `engine keys new NAME --write`, or try `engine serve --mock`"
         )
     key = new_key() if mock and loaded.config.keys is None and not no_auth else None
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    url = url_of(host, port)
     try:
         with ExitStack() as stack:
             options = server.Options(
@@ -121,6 +121,11 @@ def _warn(loaded: Loaded, *, mock: bool) -> None:
         is_of_machine = found.code[0] == "E" or found.code == "X272"  # the mock needs none of it
         if found.severity is Severity.WARNING and not (mock and is_of_machine):
             click.echo(f"{found.span}: warning[{found.code}] {found.message}", err=True)
+
+
+def url_of(host: str, port: int) -> str:
+    """The URL of an address to listen on; an IPv6 address stands in brackets (RFC 3986, 3.2.2)."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _greeting(loaded: Loaded, url: str, key: str | None, *, mock: bool) -> str:

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from syrupy.assertion import SnapshotAssertion
 
 from engine.cli import main, making
+from engine.cli.serving import url_of
 from engine.config.schema import read_schema
 from engine.load import load
 from engine.serve import free_port
@@ -676,3 +677,10 @@ def test_no_output_of_a_broken_folder_shows_a_secret(tmp_path: Path) -> None:
         done = run_engine(*words, str(folder), NOT_SET=SECRET, OPENAI_API_KEY=SECRET)
         assert SECRET not in done.stdout + done.stderr
         assert KEY not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("::1", "http://[::1]:80"), ("127.0.0.1", "http://127.0.0.1:80")]
+)
+def test_an_address_stands_in_a_url_as_it_must(host: str, url: str) -> None:
+    assert url_of(host, 80) == url
