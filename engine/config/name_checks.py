@@ -40,6 +40,10 @@ def check_names(subject: Subject) -> Iterator[Diagnostic]:
                 "X274", message, file, path, Place.VALUE, help="write the name anew, in ASCII"
             )
 
+        elif path[-1] in ("model", "prefix", "default_model") and not name.isascii():
+            message = f"{where} holds letters outside ASCII, and a request with them is refused"
+            yield subject.at("X273", message, file, path, Place.VALUE, help="write a name in ASCII")
+
 
 def _names(subject: Subject) -> Iterator[tuple[str, Path, str]]:
     config = subject.config
