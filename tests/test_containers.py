@@ -168,7 +168,9 @@ LISTED = {
 OF_A_REQUEST = {
     "gateway/form_body:FormBody._value",
     "gateway/form_body:FormBody.fields",
+    "gateway/form_body:FormBody.names_at",
     "gateway/form_body:FormBody.parts",
+    "gateway/form_parser:FormParser.opened",
     "gateway/head:CallerHead.headers",
     "gateway/head:CallerHead.fields",  # or with the head that is kept, whose pairs they are
     "gateway/json_body:_spans",
