@@ -35,7 +35,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help editors serve check test test-tools fresh bare conformance clients mutants slips soak bursts fuzz guided lint format docs hooks bench memory lock wheel sbom clean
+.PHONY: help editors serve check test test-tools test-browser fresh bare conformance clients mutants slips soak bursts fuzz guided lint format docs hooks bench memory lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -43,6 +43,7 @@ help:
 	@echo "make check    check routes.yaml, providers.yaml and keys.yaml"
 	@echo "make test     run the tests"
 	@echo "make test-tools  the tests that need programs of the machine: curl, git, nginx"
+	@echo "make test-browser  pages in Chromium call the gateway (installs it on Debian as root)"
 	@echo "make fresh    serve and test with Python, make and a shell alone, and an empty HOME"
 	@echo "make bare     serve and test in a minimal Debian, SUITE=$(SUITE) (needs root and mmdebstrap)"
 	@echo "make slips    how often a finding stands on the line of a slip (20 minutes)"
@@ -79,6 +80,13 @@ test: $(DEV) $(PACKAGE)
 # What `make test` skips where a program is missing; here that is a failure.
 test-tools: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m pytest -q -m needs --tools $(ARGS)
+
+# Real pages in a real browser; `cors:` in routes.yaml is for them.
+test-browser: $(DEV) $(PACKAGE)
+	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
+	  apt-get update -q > /dev/null && apt-get install -y -q chromium > /dev/null; } || \
+	  { echo "test-browser needs chromium, Debian's package; as root it is installed"; exit 1; }
+	@$(BIN)/python -m pytest -q --tools tests/browser/pages.py
 
 fresh:
 	@PYTHON=$(PYTHON) .ci/fresh

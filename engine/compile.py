@@ -41,6 +41,7 @@ def compile_plan(
         callers=_callers(config),
         caller_fields=caller_fields,
         listing=_listing(config),
+        cors=_cors(config.cors),
         fingerprint=fingerprint,
         model_depths=_model_depths(endpoints),
     )
@@ -159,6 +160,13 @@ def _listing(config: model.Config) -> plan.Listing | None:
             (name.encode("ascii"), shape) for name, shape in declared.shape_by_header.items()
         ),
     )
+
+
+def _cors(declared: model.Cors | None) -> plan.Cors | None:
+    if declared is None:
+        return None
+    origins = frozenset(origin.encode("ascii") for origin in declared.origins)
+    return plan.Cors(origins, int(declared.max_age))
 
 
 def _edited_fields(providers: Iterable[plan.Provider]) -> Mapping[str, frozenset[str]]:

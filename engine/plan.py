@@ -41,6 +41,7 @@ __all__ = [
     "CallerCredentials",
     "Choices",
     "Context",
+    "Cors",
     "Decision",
     "Dialect",
     "Endpoint",
@@ -206,6 +207,14 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Cors:
+    """Which pages may call from a browser: `origins` as browsers send them, or b"*"."""
+
+    origins: frozenset[bytes]
+    max_age: int
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """The holder of a gateway key. None for `endpoints` or `models` means all of them."""
 
@@ -238,6 +247,7 @@ class Plan:
     callers: Mapping[bytes, Caller] | None
     caller_fields: frozenset[str]
     listing: Listing | None
+    cors: Cors | None
     fingerprint: str
     model_depths: tuple[int, ...] = ()
     listed: tuple[tuple[str, str], ...] = ()

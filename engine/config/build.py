@@ -18,6 +18,7 @@ from engine.config.model import (
     Account,
     BodyEdits,
     Config,
+    Cors,
     Credential,
     Endpoint,
     Key,
@@ -56,6 +57,7 @@ def build_config(
         endpoints=tuple(_endpoint(*item, max_body) for item in routing.named("endpoints")),
         not_exposed=tuple(_not_exposed(*item) for item in routing.listed("not_exposed")),
         listing=_listing(routing.section("listing")),
+        cors=_cors(routing.section("cors")),
         rules=tuple(_rule(*item) for item in routing.listed("models")),
         tests=tuple(_test(*item) for item in routing.listed("tests")),
         providers=tuple(_provider(*item) for item in upstream.named("providers")),
@@ -83,7 +85,7 @@ class _Reader:
         value = self._data.get(name)
         if not isinstance(value, dict) or (not keep_broken and self._fails((name,), exact=True)):
             return {}
-        if name in ("defaults", "listing") and self._fails((name,)):
+        if name in ("defaults", "listing", "cors") and self._fails((name,)):
             return {}
         return value
 
@@ -146,6 +148,12 @@ def _listing(data: dict[str, Any]) -> Listing | None:
         shape=Dialect(data.get("shape", Dialect.OPENAI)),
         shape_by_header=by_header,
     )
+
+
+def _cors(data: dict[str, Any]) -> Cors | None:
+    if not data:
+        return None
+    return Cors(tuple(data["origins"]), parse_duration(data.get("max_age", "10m")))
 
 
 def _rule(at: Path, data: dict[str, Any]) -> ModelRule:

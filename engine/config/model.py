@@ -68,6 +68,14 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Cors:
+    """The entry `cors:`: which pages may call from a browser; `max_age` is in seconds."""
+
+    origins: tuple[str, ...]
+    max_age: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelTarget:
     """An entry of `targets:`; without a weight it comes after those that have one."""
 
@@ -264,6 +272,7 @@ class Config:
     endpoints: tuple[Endpoint, ...]
     not_exposed: tuple[NotExposed, ...]
     listing: Listing | None
+    cors: Cors | None
     rules: tuple[ModelRule, ...]
     tests: tuple[RoutingTest, ...]
     providers: tuple[Provider, ...]

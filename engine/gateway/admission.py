@@ -86,7 +86,7 @@ class Admission:
         self.record.key = caller.name
         check_framing(headers, self.scope["http_version"])
         if self.plan.callers is None:
-            refuse_foreign(headers)
+            refuse_foreign(headers, self.plan.cors)
         return caller
 
     def _shape(self) -> Dialect:

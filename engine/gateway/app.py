@@ -8,6 +8,7 @@ from time import monotonic
 from engine.gateway.access import AccessLog
 from engine.gateway.accounts import Forms
 from engine.gateway.body import Receive
+from engine.gateway.browsers import preflight, with_leave
 from engine.gateway.call import Call
 from engine.gateway.framing import Send, answer
 from engine.gateway.head import Heads, Scope
@@ -58,6 +59,13 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; with one access record, but for what needs no key."""
+        if self.plan.cors is not None:
+            send = with_leave(self.plan.cors, scope, send)
+            leave = preflight(self.plan, self.plan.cors, scope)
+            if leave is not None:
+                await send({"type": "http.response.start", "status": 204, "headers": leave})
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                return
         probe = self._probes.get(scope["raw_path"])
         if probe is not None and scope["method"] in ("GET", "HEAD"):
             await self._answer_probe(probe(), scope, receive, send)

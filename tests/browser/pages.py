@@ -1,0 +1,101 @@
+"""Real pages in a real browser: what `cors:` names may call and read, and nothing else.
+
+`make test-browser` runs this; it needs Debian's package chromium.
+"""
+
+import functools
+import http.server
+import json
+import queue
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.servers import KEY, Server, free_port, gateway, ship
+
+PAGES = Path(__file__).parent
+PORTS = free_port(), free_port()  # of a page that is named, and of one that is not
+
+SECONDS = 60  # for a browser to start, and to say what came of it
+pytestmark = pytest.mark.needs("chromium")
+
+
+class Pages(http.server.SimpleHTTPRequestHandler):
+    """Serves the page, and takes what it tells when it has made its calls."""
+
+    told: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def do_POST(self) -> None:
+        """Take it."""
+        length = int(self.headers["content-length"])
+        self.told.put(json.loads(self.rfile.read(length)))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pages() -> Iterator[None]:
+    handler = functools.partial(Pages, directory=str(PAGES))
+    servers = [http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) for port in PORTS]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, mock: Server) -> Iterator[Server]:
+    folder = ship(tmp_path_factory.mktemp("browser"))
+    with (folder / "routes.yaml").open("a") as routes:
+        routes.write(f"\ncors: {{origins: ['http://localhost:{PORTS[0]}']}}\n")
+    environ = {"OPENAI_API_KEY": "canary-browser"}
+    arguments = ("--mock-port", str(mock.port))
+    with gateway(folder, folder / "log", *arguments, environ=environ) as running:
+        yield running
+
+
+def told(server: Server, port: int, profile: Path) -> dict[str, Any]:
+    """What the page on `port` tells when it has made its calls."""
+    settings = quote(json.dumps({"gateway": server.url, "key": KEY}))
+    command = [
+        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+        "--no-first-run", "--remote-debugging-port=0", f"--user-data-dir={profile}",
+        f"http://localhost:{port}/page.html#{settings}",
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as browser:
+        try:
+            return Pages.told.get(timeout=SECONDS)
+        finally:
+            browser.terminate()
+
+
+def test_a_page_that_is_named_calls_streams_and_reads_refusals(
+    server: Server, tmp_path: Path
+) -> None:
+    answers = told(server, PORTS[0], tmp_path)
+    statuses = {name: answer.get("status") for name, answer in answers.items()}
+    assert statuses == {
+        "whole": 200, "stream": 200, "broken": 200, "wrong_key": 401, "wrong_path": None,
+    }, answers  # fmt: skip
+    assert all(answers[name]["id"].startswith("req_") for name in statuses if statuses[name])
+    assert answers["stream"]["text"].endswith("data: [DONE]\n\n")
+    assert '"error"' in answers["broken"]["text"]
+    assert answers["wrong_key"]["code"] == "invalid_api_key"
+    assert answers["wrong_path"] == {"failed": "TypeError"}, "its preflight is refused"
+
+
+def test_a_page_that_is_not_named_reads_nothing(server: Server, tmp_path: Path) -> None:
+    before = len(server.records)
+    answers = told(server, PORTS[1], tmp_path)
+    assert answers == {name: {"failed": "TypeError"} for name in answers}
+    assert {record["status"] for record in server.records[before:]} == {401}
