@@ -35,7 +35,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help editors serve check test test-tools test-browser fresh bare conformance clients mutants slips soak bursts fuzz guided lint format docs hooks bench memory lock wheel sbom clean
+.PHONY: help editors serve check test test-tools test-browser fresh bare conformance clients mutants slips soak bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -51,6 +51,7 @@ help:
 	@echo "make soak     ten minutes of mixed traffic, faults, reloads and kills, with a verdict"
 	@echo "make bursts   $(BURSTS) exchanges of every kind on kept connections, and after each the next one"
 	@echo "make fuzz     a million cases for what reads input, with a report"
+	@echo "make differential  100,000 bodies: no accepted one names another model to another parser"
 	@echo "make guided   the same targets, led by coverage, for $(SECONDS) seconds each (needs a wheel of atheris)"
 	@echo "make conformance  compare what vendors' SDKs send with what arrives through the gateway (needs npm), and make clients"
 	@echo "make clients  run real clients against the gateway; ONLY='codex claude' for some of them"
@@ -112,6 +113,10 @@ bursts: $(DEV) $(PACKAGE)
 
 fuzz: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.fuzz $(CASES)
+
+# CASES=1000 for fewer; Node and Go are asked as well where they are installed.
+differential: $(DEV) $(PACKAGE)
+	@$(BIN)/python -m tests.gateway.differential $(or $(filter-out 1000000,$(CASES)),100000)
 
 # A fuzzer that is led by coverage, in an environment of its own: atheris has wheels for few machines.
 guided: $(DEV) $(PACKAGE)
