@@ -35,7 +35,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help editors serve check test test-tools test-browser fresh bare conformance clients mutants slips soak bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
+.PHONY: help editors serve check test test-tools test-browser fresh bare conformance clients mutants slips soak stress bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -50,6 +50,7 @@ help:
 	@echo "make mutants  how many of $(MUTANTS) small mistakes in the code the tests notice (an hour)"
 	@echo "make soak     ten minutes of mixed traffic, faults, reloads and kills, with a verdict"
 	@echo "make bursts   $(BURSTS) exchanges of every kind on kept connections, and after each the next one"
+	@echo "make stress   1,000 stops and 200 replacements of workers under load (an hour)"
 	@echo "make fuzz     a million cases for what reads input, with a report"
 	@echo "make differential  100,000 bodies: no accepted one names another model to another parser"
 	@echo "make guided   the same targets, led by coverage, for $(SECONDS) seconds each (needs a wheel of atheris)"
@@ -110,6 +111,9 @@ soak: $(DEV) $(PACKAGE)
 
 bursts: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.upstream.bursts $(BURSTS)
+
+stress: $(DEV) $(PACKAGE)
+	@$(BIN)/python -m tests.stress 1000 200
 
 fuzz: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.fuzz $(CASES)

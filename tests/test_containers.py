@@ -26,16 +26,7 @@ CHANGES = {
 }  # fmt: skip
 CACHES = {"lru_cache", "cache", "cached_property"}
 # Whose instances serve: the load side makes values that are dropped with the Plan they were made for.
-SERVING = (
-    "connections",
-    "gateway/",
-    "upstream/",
-    "worker",
-    "reload",
-    "supervisor",
-    "serve",
-    "turns",
-)
+SERVING = ("gateway/", "upstream/", "server/")
 
 
 def is_container(value: ast.expr | None) -> bool:
@@ -121,7 +112,7 @@ LISTED = {
     "config/known_keys:_guessable": ("nothing", "1", "never"),
     "config/schema:_validator": ("name of a schema", "3", "never"),
     "config/template:compile_template": ("text of a template", f"4096, {CONFIGURATION}", "the oldest goes"),
-    "connections:Connections._heads": ("connection in the middle of a head", "connections", "at each look"),
+    "server/connections:Connections._heads": ("connection in the middle of a head", "connections", "at each look"),
     "gateway/access:AccessLog._batch": ("lines", "MAX_WAITING, of bounded fields", "when written"),
     "gateway/access:AccessLog._lines": ("lines", "MAX_WAITING, of bounded fields", "when handed over"),
     "gateway/access:_random": ("parts of ids", "256 of 24 bytes", "when used"),
@@ -144,12 +135,14 @@ LISTED = {
     "lsp/grammar:schema_of": ("name of a file", "3", "never"),
     "mock/pattern:_CLASSES": ("letter of a class", "15", "never"),
     "mock/template:_wav": ("seconds in the mock's own templates", "a few", "never"),
-    "reload:Keeper.links": ("worker", "workers", "when it is replaced"),
     "report/text:_cell": ("character", "4096", "the oldest goes"),
     "report/view:excerpts": ("nothing", "1", "with what it is of"),
-    "supervisor:Supervisor._leaving": ("worker", "workers", "when it has left"),
-    "supervisor:Supervisor._links": ("worker", "workers", "when it is replaced"),
-    "supervisor:Supervisor._ports": ("worker", "workers", "never"),
+    "server/channel:WorkerChannel._unasked": ("event of a worker", "2", "when read"),
+    "server/supervisor:Supervisor._timers": ("timer", "a few, and one a replacement", "when due"),
+    "server/supervisor:Supervisor._workers": ("worker", "workers, and their successors", "when it has ended"),
+    "server/worker:Worker._gateways": ("Plan in use", "1, and those with requests under way", "when these end"),
+    "server/worker:Worker._handlers": ("word of the parent", "9", "never"),
+    "server/worker:Worker._tasks": ("task", "a few, and Plans with requests under way", "when it has ended"),
     "upstream/answer:_SPELLED": ("name, MAX_NAME bytes", "MAX_NAMES", "all, when full"),
     "upstream/answer:Answer.pieces": ("piece of a body", "READ_AHEAD and one read", "when taken; at rest"),
     "upstream/answer:Answer.headers": ("header", "MAX_HEAD, MAX_FIELDS", "at rest"),
@@ -161,8 +154,6 @@ LISTED = {
     "upstream/httpx_client:HttpxClient._pools": ("certificates, proxy", CONFIGURATION, "by age"),
     "upstream/limiter:Limiter._waiting": ("request that waits", "`queue` of the provider", "when it has waited"),
     "upstream/signing:Signers._signers": ("signer", "2", "with its Plan"),
-    "worker:Worker._gateways": ("Plan in use", "1, and those with requests under way", "when these end"),
-    "worker:Worker._retired": ("Plan in use", "those with requests under way", "when these end"),
 }  # fmt: skip
 # Of one request, and gone with it.
 OF_A_REQUEST = {
@@ -200,7 +191,6 @@ def test_the_collector_sees_each_kind() -> None:
         "upstream/answer:_SPELLED",  # of a module
         "gateway/framing:_is_event_stream",  # a decorator
         "upstream/http1_pool:Http1Client._idle",  # of an instance, annotated
-        "worker:Worker._gateways",  # and not
         "gateway/means:Means.targets",  # of a dataclass
     }
     assert not any("STEPS" in name for name in names), "what is only read"

@@ -20,24 +20,13 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("__main__", ("cli/__init__",)),
     ("cli/*", ("*",)),
     ("lsp/*", ("lsp/*", "load", "files", "config/*", "plan", "resources")),
-    ("supervisor", ("worker", "reload", "connections")),
     (
-        "serve",
-        (
-            "supervisor",
-            "worker",
-            "reload",
-            "load",
-            "machine",
-            "plan",
-            "mock/*",
-            "config/model",
-            "config/diagnostic",
-        ),
+        "server/run",
+        ("server/*", "load", "machine", "plan", "mock/*", "config/model", "config/diagnostic"),
     ),
-    ("worker", ("reload", "connections", "gateway/*", "turns", "upstream/*", "plan")),
-    ("connections", ()),
-    ("reload", ("load", "files")),
+    ("server/worker", ("server/*", "gateway/*", "upstream/*", "plan")),
+    ("server/reload", ("server/channel", "load", "files")),
+    ("server/*", ("server/*",)),
     ("load", ("compile", "machine", "folder", "config/*", "plan")),
     ("folder", ("files", "config/*")),
     ("machine", ("compile_provider", "files", "config/*", "plan", "signers")),
@@ -77,7 +66,6 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("signers", ()),
     ("withheld", ()),
     ("resources", ()),
-    ("turns", ()),
 )
 OWNERS = {
     "botocore": {"upstream/aws_sigv4"},
@@ -85,8 +73,8 @@ OWNERS = {
     "yaml": {"config/document"},
     "jsonschema": {"config/schema"},
     "jinja2": {"config/template"},
-    "granian": {"supervisor"},
-    "watchfiles": {"reload"},
+    "granian": {"server/http"},
+    "uvloop": {"server/http"},
     "httpx2": {"upstream/httpx_client"},
     "msgspec": {"gateway/json_text", "gateway/access", "gateway/event_stream"},
     "pygls": {"lsp/server"},
@@ -140,7 +128,7 @@ def test_imports_point_down(module: str) -> None:
 
 
 def test_the_rule_sees_imports_at_all() -> None:
-    assert {"load", "config/model", "upstream/http1"} & rooms("serve")
+    assert {"load", "config/model", "upstream/http1"} & rooms("server/run")
     assert rooms("compile_provider") >= {"config/model", "config/template", "plan"}
     assert not any(fnmatch("gateway/app", target) for target in allowed("load"))
 

@@ -15,9 +15,9 @@ import signal
 import threading
 from typing import Any
 
-from engine import turns
 from engine.cli import main
 from engine.gateway.call import Call
+from engine.server import scheduling as turns
 
 
 def tell(*_: Any) -> None:

@@ -76,8 +76,8 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
     **settings: Any,
 ) -> None:
     """Run the gateway on the configuration in DIRECTORY."""
-    from engine import serve as server  # noqa: PLC0415 other commands start without the server
-    from engine.reload import read_folder  # noqa: PLC0415 as above
+    from engine.server import run as server  # noqa: PLC0415 other commands start without the server
+    from engine.server.reload import read_folder  # noqa: PLC0415 as above
 
     snapshot = read_folder(directory)
     environ = None if mock else os.environ
@@ -169,7 +169,7 @@ def mock(host: str, port: int, fault: str | None, *, no_record: bool) -> None:
     mock-status-429, mock-slow-500, mock-hang, mock-cut or mock-stall plays that fault.
     GET /__mock/requests tells what it has received.
     """
-    from engine import serve as server  # noqa: PLC0415 other commands start without the server
+    from engine.server import run as server  # noqa: PLC0415 other commands start without the server
 
     try:
         server.serve_mock(host, port, fault, record=not no_record)

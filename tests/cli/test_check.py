@@ -332,7 +332,7 @@ def test_a_terminal_is_asked_what_it_can(
 # -- what it starts with -------------------------------------------------------------------------
 
 OTHERS = (
-    *("engine.gateway", "engine.upstream", "engine.mock", "engine.serve", "engine.lsp"),
+    *("engine.gateway", "engine.upstream", "engine.mock", "engine.server.run", "engine.lsp"),
     *("http.client", "asyncio", "engine.config.examples"),
     *(f"engine.report.{name}" for name in ("json", "sarif", "lines", "explanation")),
 )

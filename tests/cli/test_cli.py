@@ -21,7 +21,7 @@ from engine.cli import main, making
 from engine.cli.serving import url_of
 from engine.config.schema import read_schema
 from engine.load import load
-from engine.serve import free_port
+from engine.server.run import free_port
 from tests.cli.running import engine, plain
 from tests.config.folders import SECRET, TextSnapshot, minimal, provider, write
 from tests.servers import KEY, ROOT, run_engine, write_keys

@@ -25,7 +25,7 @@ import pytest
 from engine.config.diagnostic import Severity
 from engine.config.document import parse_document
 from engine.load import load
-from engine.serve import free_port, wait_until_ready
+from engine.server.run import free_port, wait_until_ready
 from tests.servers import KEY, ROOT, Server, ship
 
 _FENCE = re.compile(

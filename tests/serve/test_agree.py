@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.load import load, obstacles
-from engine.reload import read_folder
-from engine.serve import Options, prepare
+from engine.server.reload import read_folder
+from engine.server.run import Options, prepare
 from tests.config.test_corpus import CASES, CORPUS, prepared
 
 NO_KEYS = "version: 1\nkeys: []\n"

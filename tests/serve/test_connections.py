@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from engine.connections import FRESH_SECONDS, MOST, Connections, Peer, Resting, surplus
+from engine.server.connections import FRESH_SECONDS, MOST, Connections, Peer, Resting, surplus
 from tests.servers import KEY, Server, gateway, ship
 
 pytestmark = pytest.mark.skipif(

@@ -80,7 +80,7 @@ def test_several_requests_and_no_choice_of_an_operator(
 ) -> None:
     program = f"""
 import os
-from engine import turns
+from engine.server import scheduling as turns
 os.sched_setscheduler(0, os.{chosen}, os.sched_param(0))
 turns.BUSY = -1 if {is_busy} else 9
 turns.Turns().look({calls})
@@ -92,7 +92,7 @@ assert os.sched_getscheduler(0) == os.{then}
 def test_a_chosen_policy_is_not_taken_back() -> None:
     program = """
 import os
-from engine import turns
+from engine.server import scheduling as turns
 os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 looks = turns.Turns()
 for turns.BUSY, turns.CALM in ((-1, -1), (9, 9)):

@@ -7,30 +7,27 @@ opened, so a broken configuration is told once and nothing is started.
 import asyncio
 import contextlib
 import http.client
-import multiprocessing
 import os
 import socket
 import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from engine.config.diagnostic import Diagnostic
 from engine.config.model import Config, Key
 from engine.load import Loaded, load, stops_serving
 from engine.machine import STAND_IN
 from engine.plan import Origin, Plan
-from engine.reload import Keeper, Problem, Snapshot, State, files_of, now_text
-from engine.supervisor import IDLE_SECONDS, MIB, Supervisor, common_settings, memory_of
-from engine.worker import Greeter, Parent, Worker, hold_signals, keep_freed_memory
-
-FLUSH_SECONDS = 1  # for what is cut at the end of draining to leave
+from engine.server.http import IDLE_SECONDS, Listen, serve_alone
+from engine.server.reload import ConfigReloader, Problem, Snapshot, State, files_of, now_text
+from engine.server.supervisor import MIB, CrashLoopError, Supervisor, memory_of
+from engine.server.worker import Parent, run_worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,28 +113,26 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
             kept alive.
     """
     _refuse_little(options.worker_memory)
-    _fork_workers()
-    keeper = Keeper(
+    reloader = ConfigReloader(
         options.directory,
         partial(prepare, options),
         accepted=snapshot.with_files(loaded),
         state=State(now_text()),
         other_files=files_of(loaded),
     )
-    draining = multiprocessing.Event()
-    server = Supervisor(
-        common_settings(options.host, options.port, options.idle_timeout),
+    supervisor = Supervisor(
+        partial(start_worker, options),
+        reloader,
         workers=options.workers,
-        respawn_failed_workers=True,
-        workers_kill_timeout=options.drain_timeout + FLUSH_SECONDS,
-        draining=draining,
+        greeting=greeting,
         drain=(options.drain_delay, options.drain_timeout),
-        keeper=keeper,
         worker_memory=options.worker_memory,
     )
-    greeter = Greeter(greeting, multiprocessing.Lock())
-    with claim_port(options.host, options.port):
-        _run(server, partial(build_worker, options, draining, greeter))
+    try:
+        with claim_port(options.host, options.port):
+            supervisor.run()
+    except CrashLoopError:
+        raise EndedError("a worker could not be kept running") from None
 
 
 def serve_mock(host: str, port: int, fault: str | None, *, record: bool = True) -> None:
@@ -149,6 +144,7 @@ def serve_mock(host: str, port: int, fault: str | None, *, record: bool = True) 
         ServeError: the address is taken, or there is no such fault.
     """
     from engine.mock.answers import parse_faults  # noqa: PLC0415 only a mock process pays for it
+    from engine.mock.app import create_app  # noqa: PLC0415 as above
     from engine.mock.hostile import PLAYS, serve_hostile  # noqa: PLC0415 as above
 
     if fault is not None and not parse_faults(f"mock-{fault}"):
@@ -158,18 +154,8 @@ def serve_mock(host: str, port: int, fault: str | None, *, record: bool = True) 
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(serve_hostile(host, port, fault))
         return
-    _fork_workers()
-    server = Supervisor(
-        common_settings(host, port), workers=1, draining=multiprocessing.Event(), drain=(0, None)
-    )
     with claim_port(host, port):
-        _run(server, partial(_build_mock, fault, record=record))
-
-
-def _fork_workers() -> None:
-    """Let workers inherit what this process has, their ports too; Python 3.14 would start anew."""
-    if sys.platform == "linux":
-        multiprocessing.set_start_method("fork", force=True)
+        serve_alone(create_app(fault, record=record), Listen(host, port))
 
 
 @contextlib.contextmanager
@@ -213,38 +199,18 @@ def wait_until_ready(
     return False
 
 
-def build_worker(
-    options: Options,
-    draining: Any,
-    greeter: Greeter,
-    start: tuple[Snapshot, State],
-    link: Connection,
-) -> Worker:
-    """The ASGI application of one worker process, on what was accepted last."""
-    hold_signals()
-    keep_freed_memory()
-    again = partial(prepare, options)
-    accepted, state = start
-    loaded, _ = again(accepted)
+def start_worker(
+    options: Options, accepted: Snapshot, state: State, line: Connection, others: list[Connection]
+) -> None:
+    """What a worker process does, on what was accepted last; `others` are lines not for it."""
+    for other in others:
+        other.close()
+    read = partial(prepare, options)
+    loaded, _ = read(accepted)
     if loaded is None or loaded.plan is None:
         raise ServeError("a worker could not load the configuration that was accepted")
-    seconds = float(options.drain_timeout)
-    parent = Parent(link, options.directory, again, draining.is_set, seconds)
-    return Worker(loaded.plan, state, parent, greeter, options.port)
-
-
-def _build_mock(fault: str | None, *, record: bool) -> Any:
-    from engine.mock.app import create_app  # noqa: PLC0415 only a mock process pays for it
-
-    return create_app(fault, record=record)
-
-
-def _run(server: Any, target_loader: Callable[[], Any]) -> None:
-    try:
-        server.serve(target_loader=target_loader, wrap_loader=False)
-    except SystemExit as stopped:
-        if stopped.code:
-            raise EndedError("a worker could not be kept running") from None
+    parent = Parent(line, options.directory, read, float(options.drain_timeout))
+    run_worker(loaded.plan, state, parent, Listen(options.host, options.port, options.idle_timeout))
 
 
 def claim_port(host: str, port: int) -> socket.socket:

@@ -1,0 +1,61 @@
+"""The line between the parent and one worker: small messages, each way.
+
+parent -> worker    ("prepare", number, digest, names, read_at), ("commit", state),
+("abort", state), ("note", state)                      see `reload`
+("drain",), ("stop",), ("abort_requests",)             see `supervisor`
+("steer", number, index), ("unsteer",)                 see `listener`
+worker -> parent    (number, reply) to a message that has a number, and one of these unasked:
+(0, "listening"), (0, "stopped listening")
+"""
+
+import contextlib
+import time
+from collections import deque
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+UNASKED = 0
+
+
+class WorkerChannel:
+    """The parent's end. `sentinel` is ready once the worker is dead."""
+
+    def __init__(self, line: Connection, sentinel: int) -> None:
+        self.line = line
+        self.sentinel = sentinel
+        self._unasked: deque[str] = deque()
+
+    def send(self, *message: Any) -> None:
+        """Send a small message; a worker that is gone needs none."""
+        with contextlib.suppress(OSError):
+            self.line.send(message)
+
+    def events(self) -> list[str]:
+        """What the worker has reported by now without being asked."""
+        with contextlib.suppress(OSError, EOFError):
+            while self.line.poll():
+                self._receive()
+        events = list(self._unasked)
+        self._unasked.clear()
+        return events
+
+    def reply(self, number: int, end: float) -> str:
+        """The worker's reply to message `number`: `ready`, `gone`, or why it cannot follow."""
+        while True:
+            ready = wait([self.line, self.sentinel], max(0.0, end - time.monotonic()))
+            if self.line in ready:
+                with contextlib.suppress(OSError, EOFError):
+                    answered, word = self._receive()
+                    if answered == number:
+                        return word
+                    continue  # unasked, or a reply that came too late for its own question
+                return "gone"
+            if not ready:
+                return "a worker did not get ready in time"
+            return "gone"
+
+    def _receive(self) -> tuple[int, str]:
+        number, word = self.line.recv()
+        if number == UNASKED:
+            self._unasked.append(word)
+        return number, word

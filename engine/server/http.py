@@ -1,0 +1,83 @@
+"""The HTTP server inside a worker: Granian, on a loop that is ours.
+
+Its parser and its I/O run in threads of Rust; an application is called on the loop it was started
+on. It closes its port when it is told to stop and returns once the requests under way have ended.
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server.embed import Server
+
+from engine.server.connections import most_connections
+
+IDLE_SECONDS = 620  # load balancers keep connections for 60 to 600
+BUFFER_BYTES = 524288
+BACKLOG = 2048
+FLUSH_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where a server listens, and how many seconds a connection may rest there."""
+
+    host: str
+    port: int
+    idle_seconds: int = IDLE_SECONDS
+
+
+def create_server(app: Any, listen: Listen) -> Server:
+    """A server of the ASGI application `app`; `await serve()` runs it, `stop()` ends it."""
+    return Server(
+        app,
+        address=listen.host,
+        port=listen.port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,  # `auto` waits for ever on a silent connection
+        websockets=False,
+        backlog=BACKLOG,
+        backpressure=2 * most_connections(),  # `connections` sees to the rest
+        http1_settings=HTTP1Settings(
+            header_read_timeout=listen.idle_seconds * 1000, max_buffer_size=BUFFER_BYTES
+        ),
+        log_level=LogLevels.error,  # it warns that embedding is new
+        log_access=False,  # it prints decoded paths, which can forge lines
+    )
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """The event loop of a worker."""
+    if sys.platform == "win32":
+        return asyncio.new_event_loop()
+    import uvloop  # noqa: PLC0415 not there on Windows
+
+    return uvloop.new_event_loop()
+
+
+def serve_alone(app: Any, listen: Listen) -> None:
+    """Serve `app` from this process until SIGTERM or SIGINT; what is under way gets a second."""
+    with asyncio.Runner(loop_factory=new_loop) as runner, contextlib.suppress(KeyboardInterrupt):
+        runner.run(_serve_until_signal(create_server(app, listen)))
+
+
+async def _serve_until_signal(server: Server) -> None:
+    serving = asyncio.ensure_future(server.serve())
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(number, stopped.set)
+    waiting = asyncio.ensure_future(stopped.wait())
+    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    server.stop()  # type: ignore[no-untyped-call]
+    waiting.cancel()
+    await asyncio.wait({serving}, timeout=FLUSH_SECONDS)
+    if serving.done():
+        serving.result()

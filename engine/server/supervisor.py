@@ -1,0 +1,330 @@
+"""The parent of the workers: starts them, replaces them, and ends them. It serves no request.
+
+    event                     what follows
+    SIGHUP, changed files     reload: all workers or none, see `reload`
+    a worker dies             another takes its place; twice within seconds ends the server
+    too much memory           a successor first, then the worker finishes its requests; see `listener`
+    SIGTERM                   not ready; after the drain delay no connection is accepted; after the
+                              drain timeout the requests under way are aborted
+    SIGINT, a second signal   all of that at once
+
+One thread, one loop: it waits for signals, for what workers report, for their deaths and for the
+next timer, so that no worker is forked from the middle of anything. Workers leave signals to this
+process (a service manager, or Ctrl-C, signals every process) and do what it says over their lines.
+"""
+
+import contextlib
+import heapq
+import itertools
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from engine.server.channel import WorkerChannel
+from engine.server.reload import ConfigReloader, Snapshot, State, log
+from engine.server.watch import POLL_SECONDS, FolderWatch
+
+CRASH_SECONDS = 5.0  # a worker that took the place of a dead one and dies sooner is a crash loop
+MEMORY_SECONDS = 1.0
+MEMORY_LOOKS = 3  # so often in a row a worker takes too much, since a large body is gone soon
+LISTENING_SECONDS = 60.0  # for a successor to listen
+QUEUE_SECONDS = 1.2  # for a worker to accept what waits: connections without bytes wait a second
+FLUSH_SECONDS = 1.0  # for what is aborted to leave
+STEERED = -1  # the number of a message to steer; those of `reload` are above zero
+MIB = 1024 * 1024
+
+StartWorker = Callable[[Snapshot, State, Connection, list[Connection]], None]
+
+
+class CrashLoopError(Exception):
+    """A worker dies again as soon as it was started again."""
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """A worker process. `replaces` is the worker that stops once this one listens."""
+
+    number: int
+    process: BaseProcess
+    channel: WorkerChannel
+    is_restart: bool = False
+    replaces: "_Worker | None" = None
+    is_stopping: bool = False
+    looks: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+
+class Supervisor:
+    """Keeps `workers` processes of `start_worker` alive until a signal ends it.
+
+    `greeting` is written to standard output once the first worker listens, `drain` is the delay
+    and the timeout in seconds, `worker_memory` the bytes that a worker may take.
+    """
+
+    def __init__(  # noqa: PLR0913 what the options decide
+        self,
+        start_worker: StartWorker,
+        reloader: ConfigReloader,
+        *,
+        workers: int,
+        greeting: str,
+        drain: tuple[float, float],
+        worker_memory: int | None = None,
+    ) -> None:
+        # Later Pythons would not fork by default; elsewhere forking is not safe.
+        method = "fork" if sys.platform == "linux" else "spawn"
+        self._processes: Any = multiprocessing.get_context(method)
+        self._start_worker = start_worker
+        self._reloader = reloader
+        self._watch = FolderWatch(reloader.paths)
+        self._count = workers
+        self._greeting = greeting
+        self._drain_delay, self._drain_timeout = drain
+        self._worker_memory = worker_memory
+        self._workers: list[_Worker] = []
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()  # of timers that are due at the same moment
+        self._signals: socket.socket
+        self._is_draining = False
+        self._is_stopping = False
+
+    def run(self) -> None:
+        """Serve until every worker has ended.
+
+        Raises:
+            CrashLoopError: a worker could not be kept running.
+        """
+        with _signal_socket() as self._signals:
+            for number in range(1, self._count + 1):
+                self._start(number)
+            self._after(POLL_SECONDS, self._look_at_files)
+            if self._worker_memory is not None:
+                self._after(MEMORY_SECONDS, self._look_at_memory)
+            try:
+                while self._workers:
+                    self._step()
+            finally:
+                for worker in self._workers:
+                    worker.process.kill()
+                for worker in self._workers:
+                    worker.process.join()
+
+    # -- the loop --------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        """Wait for the next thing to happen, and let it have its consequences."""
+        timeout = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
+        lines = [worker.channel.line for worker in self._workers]
+        deaths = [worker.process.sentinel for worker in self._workers]
+        ready = wait([self._signals, *lines, *deaths], timeout)
+        if self._signals in ready:
+            for number in self._signals.recv(64):
+                self._on_signal(number)
+        for worker in list(self._workers):
+            if worker.channel.line in ready:
+                for event in worker.channel.events():
+                    self._on_event(worker, event)
+            if worker.process.sentinel in ready:
+                self._on_death(worker)
+        while self._timers and self._timers[0][0] <= time.monotonic():
+            heapq.heappop(self._timers)[2]()
+
+    def _after(self, seconds: float, call: Callable[[], None]) -> None:
+        heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), call))
+
+    # -- workers ---------------------------------------------------------------------------------
+
+    def _start(
+        self, number: int, *, is_restart: bool = False, replaces: _Worker | None = None
+    ) -> None:
+        ours, theirs = self._processes.Pipe()
+        others = [ours, *(worker.channel.line for worker in self._workers)]
+        state = self._reloader.state
+        process = self._processes.Process(
+            target=self._start_worker, args=(self._reloader.accepted, state, theirs, others)
+        )
+        with _held_signals():  # the worker starts with them held, so it misses none and obeys none
+            process.start()
+        theirs.close()
+        channel = WorkerChannel(ours, process.sentinel)
+        worker = _Worker(number, process, channel, is_restart, replaces)
+        self._workers.append(worker)
+        if self._is_draining:
+            channel.send("drain")
+
+    def _on_event(self, worker: _Worker, event: str) -> None:
+        if event == "listening":
+            if self._greeting:
+                sys.stdout.write(self._greeting)
+                sys.stdout.flush()
+                self._greeting = ""
+            if worker.replaces is not None:
+                self._take_over(worker)
+        elif event == "stopped listening":
+            for successor in self._workers:
+                if successor.replaces is worker:
+                    successor.channel.send("unsteer")
+                    successor.replaces = None
+
+    def _on_death(self, worker: _Worker) -> None:
+        worker.process.join()
+        self._workers.remove(worker)
+        worker.channel.line.close()
+        code = worker.process.exitcode
+        self._on_event(worker, "stopped listening")
+        if worker.is_stopping or self._is_stopping:
+            return
+        if worker.replaces is not None:
+            self._give_up_replacement(worker, f"it ended with exit code {code}")
+            return
+        if worker.is_restart and time.monotonic() - worker.started < CRASH_SECONDS:
+            log(f"worker {worker.number} died again (exit code {code}): a crash loop")
+            raise CrashLoopError
+        log(f"worker {worker.number} died (exit code {code}); another takes its place")
+        self._start(worker.number, is_restart=True)
+
+    # -- memory ----------------------------------------------------------------------------------
+
+    def _look_at_memory(self) -> None:
+        """Replace the first worker that has taken too much for a while; one at a time."""
+        self._after(MEMORY_SECONDS, self._look_at_memory)
+        if self._is_stopping or any(w.replaces is not None for w in self._workers):
+            return
+        for worker in [w for w in self._workers if not w.is_stopping]:
+            is_too_much = memory_of(worker.process.pid or 0) > (self._worker_memory or 0)
+            worker.looks = worker.looks + 1 if is_too_much else 0
+            if worker.looks >= MEMORY_LOOKS:
+                self._replace(worker)
+                return
+
+    def _replace(self, worker: _Worker) -> None:
+        """Start the successor of a worker, which stops once that one listens."""
+        worker.looks = 0
+        self._start(worker.number, replaces=worker)
+        successor = self._workers[-1]
+        self._after(LISTENING_SECONDS, lambda: self._expect_listening(successor, worker))
+
+    def _expect_listening(self, successor: _Worker, worker: _Worker) -> None:
+        if successor.replaces is worker and not worker.is_stopping:
+            successor.is_stopping = True
+            successor.process.kill()
+            self._give_up_replacement(successor, "it did not listen in time")
+
+    def _give_up_replacement(self, successor: _Worker, why: str) -> None:
+        log(f"worker {successor.number} takes too much memory and could not be replaced: {why}")
+        successor.replaces = None
+
+    def _take_over(self, successor: _Worker) -> None:
+        """Have new connections go to the successor; then let the worker finish what it has."""
+        worker = successor.replaces
+        if worker is None or worker not in self._workers:
+            successor.replaces = None
+            return
+        listening = sum(not other.is_stopping for other in self._workers)
+        successor.channel.send("steer", STEERED, listening - 1)  # it was the last to listen
+        successor.channel.reply(STEERED, time.monotonic() + 1.0)
+        worker.is_stopping = True
+        log(f"worker {worker.number} takes too much memory: replaced; its requests under way go on")
+        self._after(QUEUE_SECONDS, lambda: worker.channel.send("stop"))
+
+    # -- configuration ---------------------------------------------------------------------------
+
+    def _look_at_files(self) -> None:
+        self._after(POLL_SECONDS, self._look_at_files)
+        if not self._is_stopping and self._watch.has_changed():
+            self._reload()
+
+    def _reload(self) -> None:
+        if self._is_stopping:
+            return
+        following = [worker.channel for worker in self._workers if not worker.is_stopping]
+        if self._reloader.reload(following):
+            self._after(0.05, self._reload)
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def _on_signal(self, number: int) -> None:
+        if number == signal.SIGTERM and not self._is_draining:
+            self._is_draining = True
+            self._send_all("drain")
+            self._after(self._drain_delay, self._stop)
+        elif number in (signal.SIGTERM, signal.SIGINT):
+            self._is_draining = True
+            self._send_all("drain")
+            self._stop()
+            self._abort_requests()
+        else:
+            self._reload()
+
+    def _stop(self) -> None:
+        """Have every worker close its port and finish its requests."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._send_all("stop")
+            self._after(self._drain_timeout, self._abort_requests)
+
+    def _abort_requests(self) -> None:
+        self._send_all("abort_requests")
+        self._after(FLUSH_SECONDS, self._kill)
+
+    def _kill(self) -> None:
+        for worker in self._workers:
+            worker.process.kill()
+
+    def _send_all(self, word: str) -> None:
+        for worker in self._workers:
+            worker.channel.send(word)
+
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+
+
+@contextlib.contextmanager
+def _signal_socket() -> Iterator[socket.socket]:
+    """A socket that holds the number of each signal that has come, as one byte."""
+    receiver, sender = socket.socketpair()
+    sender.settimeout(0)
+    receiver.settimeout(0)
+    before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    handlers = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+    if sys.platform == "linux":
+        signal.signal(signal.SIGIO, signal.SIG_IGN)  # see `watch`: somebody opens a file to write
+    try:
+        yield receiver
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(before)
+        sender.close()
+        receiver.close()
+
+
+@contextlib.contextmanager
+def _held_signals() -> Iterator[None]:
+    """Hold signals back meanwhile; what is started inherits that they are held."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def memory_of(pid: int) -> int:
+    """Bytes of memory that a process takes (its resident set, proc(5)); 0 where nothing tells."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,256 @@
+"""One worker process: a Gateway for the Plan that runs, and the way to the next one.
+
+A request stays with the Gateway it began on. Once the last one of an old Gateway has ended, its
+connections to providers are closed.
+
+The HTTP server runs on the loop of this process and sees requests alone; when to start, to drain
+and to stop is decided by the parent, over a line (see `channel`).
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import multiprocessing
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from engine.gateway.access import AccessLog
+from engine.gateway.app import Gateway
+from engine.plan import Plan
+from engine.server.channel import UNASKED
+from engine.server.connections import Connections, Peer, most_connections
+from engine.server.http import Listen, create_server, new_loop
+from engine.server.listener import (
+    drop_new_connections,
+    is_listening,
+    steer,
+    unsteer,
+    wait_for_first_bytes,
+)
+from engine.server.reload import Prepare, Snapshot, State, read_folder
+from engine.server.scheduling import Turns
+from engine.upstream import Client
+from engine.upstream.http1_pool import Http1Client
+from engine.upstream.httpx_client import HttpxClient
+
+TICK_SECONDS = 1.0
+LISTEN_POLL_SECONDS = 0.002
+QUEUE_SECONDS = 0.2  # for connections that wait to be accepted, and sent what they ask
+YOUNG_OBJECTS = 10_000
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """What a worker has of its parent: a line to it, and how it reads the configuration.
+
+    `drain_timeout` is how long requests may take to finish when the parent has died, in seconds.
+    """
+
+    line: Connection
+    directory: Path
+    prepare: Prepare
+    drain_timeout: float
+
+
+def run_worker(plan: Plan, state: State, parent: Parent, listen: Listen) -> None:
+    """Serve `plan`, and what the parent has this worker change to, until the parent says stop."""
+    _keep_freed_memory()
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(Worker(plan, state, parent, listen).serve())
+
+
+class Worker:
+    """What one process serves: the gateway of the newest Plan, and older ones that still finish."""
+
+    def __init__(self, plan: Plan, state: State, parent: Parent, listen: Listen) -> None:
+        self._parent = parent
+        self._line = parent.line
+        self._listen = listen
+        self._server = create_server(self, listen)
+        self._connections = Connections(listen.port, most_connections(), self._busy)
+        self._is_draining = False
+        self._log = AccessLog(sys.stderr)
+        self._gateway = self._new_gateway(plan)
+        self._gateway.about = state.entries()
+        self._next: Gateway | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._gateways = {self._gateway}
+        self._handlers: dict[str, Callable[..., None]] = {
+            "prepare": self._on_prepare,
+            "commit": self._on_commit,
+            "abort": self._on_note,
+            "note": self._on_note,
+            "drain": self._on_drain,
+            "stop": self._on_stop,
+            "abort_requests": self._on_abort_requests,
+            "steer": self._on_steer,
+            "unsteer": self._on_unsteer,
+        }
+
+    def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> Awaitable[None]:
+        """Hand a request to the Plan that runs now."""
+        return self._gateway(scope, receive, send)
+
+    async def serve(self) -> None:
+        """Listen, and return once the parent has said stop and every request has ended."""
+        loop = asyncio.get_running_loop()
+        _settle_garbage()
+        serving = asyncio.ensure_future(self._server.serve())
+        self._spawn(self._report_listening())
+        loop.add_reader(self._line.fileno(), self._read_line)
+        self._spawn(self._watch_parent())
+        self._spawn(self._connections.watch())
+        try:
+            await serving
+        finally:
+            loop.remove_reader(self._line.fileno())
+            for task in self._tasks:
+                task.cancel()
+            for gateway in self._gateways:
+                await gateway.close()
+            self._log.close()
+
+    def _new_gateway(self, plan: Plan) -> Gateway:
+        clients: dict[str, Client] = {"http1": Http1Client(), "httpx": HttpxClient()}
+        return Gateway(plan, clients, self._log, lambda: self._is_draining)
+
+    def _busy(self) -> set[Peer]:
+        """Whose requests are under way."""
+        return {scope["client"] for one in self._gateways for scope in one.calls.values()}
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- following the parent --------------------------------------------------------------------
+
+    def _read_line(self) -> None:
+        """A message of the parent; they come one at a time, each after the reply to the last."""
+        try:
+            word, *rest = self._line.recv()
+        except (OSError, EOFError):
+            asyncio.get_running_loop().remove_reader(self._line.fileno())
+            return
+        self._handlers[word](*rest)
+
+    def _send(self, number: int, word: str) -> None:
+        with contextlib.suppress(OSError):
+            self._line.send((number, word))
+
+    async def _report_listening(self) -> None:
+        """The server opens its socket in a thread, some time after it was asked to."""
+        while sys.platform == "linux" and not is_listening(self._listen.port):  # noqa: ASYNC110 no event tells
+            await asyncio.sleep(LISTEN_POLL_SECONDS)
+        wait_for_first_bytes(self._listen.port)
+        self._send(UNASKED, "listening")
+
+    def _on_prepare(self, number: int, digest: str, names: tuple[str, ...], now: float) -> None:
+        self._spawn(self._prepare(number, digest, names, now))
+
+    async def _prepare(self, number: int, digest: str, names: tuple[str, ...], now: float) -> None:
+        """Load what the parent has loaded, in a thread, so that requests go on meanwhile."""
+        self._next = None
+        snapshot = await asyncio.to_thread(read_folder, self._parent.directory, names)
+        word = "changed"
+        if snapshot.digest == digest:
+            snapshot = Snapshot(snapshot.texts, now)
+            loaded, problems = await asyncio.to_thread(self._parent.prepare, snapshot)
+            word = "a worker could not load the configuration"
+            if loaded is not None and loaded.plan is not None and not problems:
+                self._next = self._new_gateway(loaded.plan)
+                word = "ready"
+        self._send(number, word)
+
+    def _on_commit(self, state: State) -> None:
+        if self._next is not None:
+            self._swap(self._next)
+        self._on_note(state)
+
+    def _on_note(self, state: State) -> None:
+        self._next = None
+        self._gateway.about = state.entries()
+
+    def _swap(self, new: Gateway) -> None:
+        new.carry_over(self._gateway)
+        old, self._gateway = self._gateway, new
+        self._gateways.add(new)
+        self._spawn(self._retire(old))
+
+    async def _retire(self, old: Gateway) -> None:
+        """Close an old Gateway once nothing runs on it any more."""
+        await old.retire()
+        self._gateways.discard(old)
+        del old
+        _settle_garbage()
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def _on_drain(self) -> None:
+        self._is_draining = True
+
+    def _on_stop(self) -> None:
+        """Close the port once what waits there was accepted; requests under way go on."""
+        self._is_draining = True
+        self._spawn(self._stop())
+
+    async def _stop(self) -> None:
+        drop_new_connections(self._listen.port)
+        await asyncio.sleep(QUEUE_SECONDS)
+        self._server.stop()  # type: ignore[no-untyped-call]
+        while is_listening(self._listen.port):  # noqa: ASYNC110 no event tells
+            await asyncio.sleep(LISTEN_POLL_SECONDS)
+        self._send(UNASKED, "stopped listening")
+
+    def _on_abort_requests(self) -> None:
+        """End every request under way: the time to drain is over."""
+        for gateway in self._gateways:
+            gateway.cut()
+
+    def _on_steer(self, number: int, index: int) -> None:
+        steer(self._listen.port, index)
+        self._send(number, "steered")
+
+    def _on_unsteer(self) -> None:
+        unsteer(self._listen.port)
+
+    async def _watch_parent(self) -> None:
+        """Stop when the parent has died: an orphan would hold the port with an old configuration.
+
+        Until then, see how busy this worker is.
+        """
+        parent = multiprocessing.parent_process()
+        turns = Turns()
+        while parent is not None and os.getppid() == parent.pid:  # nothing else tells of it
+            await asyncio.sleep(TICK_SECONDS)
+            turns.look(sum(len(gateway.calls) for gateway in self._gateways))
+        self._on_stop()
+        await asyncio.sleep(self._parent.drain_timeout)
+        self._on_abort_requests()
+
+
+def _settle_garbage() -> None:
+    """Keep what was loaded out of every later collection, and collect the young less often.
+
+    A request makes some sixty short-lived containers and hardly ever a cycle. What was loaded
+    before, and what loading left behind, goes now or never.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what one large body gave back: it would fetch the pages of the next anew."""
+    with contextlib.suppress(AttributeError):  # another libc
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_TRIM_THRESHOLD, 16 << 20)
+        mallopt(M_MMAP_THRESHOLD, 8 << 20)
