@@ -16,10 +16,9 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.servers import KEY, Server, free_port, gateway, ship
+from tests.servers import KEY, Server, gateway, ship
 
 PAGES = Path(__file__).parent
-PORTS = free_port(), free_port()  # of a page that is named, and of one that is not
 
 SECONDS = 60  # for a browser to start, and to say what came of it
 pytestmark = pytest.mark.needs("chromium")
@@ -41,23 +40,26 @@ class Pages(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def pages() -> Iterator[None]:
+@pytest.fixture(scope="module")
+def pages() -> Iterator[tuple[int, int]]:
+    """The ports of a page that is named, and of one that is not."""
     handler = functools.partial(Pages, directory=str(PAGES))
-    servers = [http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) for port in PORTS]
+    servers = [http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) for _ in range(2)]
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield
+    yield servers[0].server_port, servers[1].server_port
     for server in servers:
         server.shutdown()
         server.server_close()
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, mock: Server) -> Iterator[Server]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, mock: Server, pages: tuple[int, int]
+) -> Iterator[Server]:
     folder = ship(tmp_path_factory.mktemp("browser"))
     with (folder / "routes.yaml").open("a") as routes:
-        routes.write(f"\ncors: {{origins: ['http://localhost:{PORTS[0]}']}}\n")
+        routes.write(f"\ncors: {{origins: ['http://localhost:{pages[0]}']}}\n")
     environ = {"OPENAI_API_KEY": "canary-browser"}
     arguments = ("--mock-port", str(mock.port))
     with gateway(folder, folder / "log", *arguments, environ=environ) as running:
@@ -80,9 +82,9 @@ def told(server: Server, port: int, profile: Path) -> dict[str, Any]:
 
 
 def test_a_page_that_is_named_calls_streams_and_reads_refusals(
-    server: Server, tmp_path: Path
+    server: Server, pages: tuple[int, int], tmp_path: Path
 ) -> None:
-    answers = told(server, PORTS[0], tmp_path)
+    answers = told(server, pages[0], tmp_path)
     statuses = {name: answer.get("status") for name, answer in answers.items()}
     assert statuses == {
         "whole": 200, "stream": 200, "broken": 200, "wrong_key": 401, "wrong_path": None,
@@ -94,8 +96,10 @@ def test_a_page_that_is_named_calls_streams_and_reads_refusals(
     assert answers["wrong_path"] == {"failed": "TypeError"}, "its preflight is refused"
 
 
-def test_a_page_that_is_not_named_reads_nothing(server: Server, tmp_path: Path) -> None:
+def test_a_page_that_is_not_named_reads_nothing(
+    server: Server, pages: tuple[int, int], tmp_path: Path
+) -> None:
     before = len(server.records)
-    answers = told(server, PORTS[1], tmp_path)
+    answers = told(server, pages[1], tmp_path)
     assert answers == {name: {"failed": "TypeError"} for name in answers}
     assert {record["status"] for record in server.records[before:]} == {401}
