@@ -27,7 +27,7 @@ MODULES = {
     "schema": "checking",
     "lsp": "editing",
     "init": "making",
-    "keys": "making",
+    "keys": "keying",
 }
 
 

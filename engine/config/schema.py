@@ -6,7 +6,7 @@ providers.yaml may be a secret.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -237,9 +237,23 @@ def describe(data: Data, path: Path) -> str:
         case ("not_exposed", int(index), *rest):
             item = f"entry {index + 1} of `not_exposed`"
         case _:
-            return "`" + ".".join(str(step) for step in path) + "`"
-    inner = ".".join(str(step) for step in rest)
-    return f"`{inner}` of {item}" if inner else item
+            return within("", path)
+    return within(item, rest)
+
+
+def within(item: str, path: Sequence[str | int]) -> str:
+    """The words for a place inside `item`; entries of lists are counted from 1."""
+    keys: list[str] = []
+    for step in (*path, None):
+        if isinstance(step, str):
+            keys.append(step)
+            continue
+        if keys:
+            item = f"`{'.'.join(keys)}`" + (f" of {item}" if item else "")
+            keys = []
+        if step is not None:
+            item = f"entry {step + 1}" + (f" of {item}" if item else "")
+    return item
 
 
 def _rule_name(data: Data, index: int) -> str:

@@ -6,6 +6,7 @@ from engine.config.checks import Subject
 from engine.config.diagnostic import Diagnostic, Place
 from engine.config.document import Path
 from engine.config.model import Provider
+from engine.config.schema import within
 from engine.config.secret_shapes import holds_key, holds_token, is_telling
 from engine.config.value_checks import UNEXPANDED
 from engine.signers import SIGNERS
@@ -57,8 +58,8 @@ def _unexpanded(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
             bare = f"{start} {rest.partition('}}')[2]}"
         is_found = UNEXPANDED.fullmatch(bare.strip()) if "body" in path else UNEXPANDED.search(bare)
         if is_found:
-            where = ".".join(str(step) for step in path[2:])
-            message = f"`{where}` of provider `{provider.name}` holds a name or a gap that nobody fills in: it is sent as it stands"
+            where = within(f"provider `{provider.name}`", path[2:])
+            message = f"{where} holds a name or a gap that nobody fills in: it is sent as it stands"
             yield subject.at("X271", message, _PROVIDERS, path, Place.VALUE, help=_FILL)
 
 

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 from syrupy.assertion import SnapshotAssertion
 
-from engine.cli import main, making
+from engine.cli import keying, main
 from engine.cli.serving import url_of
 from engine.config.schema import read_schema
 from engine.load import load
@@ -28,7 +28,7 @@ from tests.servers import KEY, ROOT, run_engine, write_keys
 
 KEYS = "version: 1\nkeys:\n  - name: first  # a comment\n    sha256: {digest}\n".format(digest="a" * 64)  # fmt: skip
 __all__ = ["plain"]
-COMMANDS = [*main.commands, *(f"keys {name}" for name in making.keys.commands)]
+COMMANDS = [*main.commands, *(f"keys {name}" for name in keying.keys.commands)]
 BROKEN = minimal("routes").replace("path:", "paht:")
 WARNED = minimal("routes") + "  - {model: no, provider: openai}\n"
 
