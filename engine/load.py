@@ -17,6 +17,7 @@ from engine.config import checks
 from engine.config.advice import run_advice
 from engine.config.authority_checks import check_without_tls
 from engine.config.build import build_config
+from engine.config.cors_checks import check_cors
 from engine.config.diagnostic import (
     MAX_FOUND,
     Applicability,
@@ -49,7 +50,7 @@ from engine.plan import Plan
 CHECKS = (
     checks.run_checks, check_rules, check_providers, check_urls, check_without_tls, check_secrets,
     check_sent, check_names,
-    check_paths, check_known_keys,
+    check_paths, check_cors, check_known_keys,
 )  # fmt: skip
 FILES = {"routes.yaml": "routes", "providers.yaml": "providers", "keys.yaml": "keys"}
 OPTIONAL = {"keys.yaml"}

@@ -28,7 +28,8 @@ WRONG_WORDS = {
     "timeout": "timeouts", "ttfb": "first_byte", "read": "idle", "env_var": "env",
     "pass_headers": "forward_headers", "params": "query", "max_size": "max_body",
     "ssl": "tls", "ca_bundle": "ca", "ca_file": "ca", "ca_cert": "ca", "cacert": "ca", "cafile": "ca",
-    "hash": "sha256", "digest": "sha256", "expiry": "expires", "expires_at": "expires",
+    "origin": "origins", "allow_origin": "origins", "allow_origins": "origins",
+    "allowed_origins": "origins", "hash": "sha256", "digest": "sha256", "expiry": "expires", "expires_at": "expires",
 }  # fmt: skip
 
 _KINDS = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.gateway.body import Message
 from engine.gateway.errors import GatewayError
-from engine.gateway.headers import Pairs, response_headers
+from engine.gateway.headers import Pairs, response_headers, without_redirect
 
 Send = Callable[[Message], Awaitable[None]]
 
@@ -73,6 +73,8 @@ def response_head(
     """
     fields = dict(received)
     headers = response_headers(received, fields)
+    if b"location" in fields and 300 <= status < 400:
+        headers = without_redirect(headers)
     own_id = request_id.encode("ascii")
     headers.append((b"x-engine-request-id", own_id))
     if b"x-request-id" not in fields:

@@ -4,6 +4,7 @@ Upwards it is an allow-list: a small safe set plus what the provider forwards. D
 crosses but the headers of STAYS_BEHIND, which frame a message or speak for a host.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 from engine.plan import Context, Header, Provider
@@ -16,7 +17,7 @@ ALWAYS_UP = frozenset({b"accept", b"accept-language", b"content-type", b"user-ag
 # browser takes it as said by the gateway's host, and some proxies in front of it obey.
 #
 # What describes this answer or tells how to go on comes down: caching, `etag`, `link`, `location`
-# (never followed here), `retry-after`, `server-timing`, `www-authenticate`, `x-content-type-options`.
+# (see `without_redirect`), `retry-after`, `server-timing`, `www-authenticate`, `x-content-type-options`.
 STAYS_BEHIND: dict[str, tuple[bytes, ...]] = {
     "framing is the engine's own": (*sorted(HOP_BY_HOP), b"content-length"),
     "a cookie would be kept for the gateway's host": (b"set-cookie", b"set-cookie2", b"p3p"),
@@ -89,6 +90,8 @@ _NEVER_DOWN_PREFIXES = tuple(name[:-1] for name in _NEVER_DOWN if name.endswith(
 _COMES_DOWN: dict[bytes, bool] = {}  # at most MAX_NAMES names of at most MAX_NAME bytes
 MAX_NAMES = 1024
 MAX_NAME = 64
+# A path of the host that was called; clients read a second slash, or a backslash, as another host.
+_PATH = re.compile(rb"/(?:[!-.0-\[\]-~][!-\[\]-~]*)?")
 
 
 def request_headers(received: Pairs, provider: Provider) -> Pairs:
@@ -154,6 +157,17 @@ def response_headers(received: Pairs, fields: Mapping[bytes, bytes]) -> Pairs:
         return passed
     dropped = _connection_listed(received)
     return [pair for pair in passed if pair[0] not in dropped] if dropped else passed
+
+
+def without_redirect(headers: Pairs) -> Pairs:
+    """The headers of a 3xx without a `location` that leads away from the gateway.
+
+    Clients follow a redirect by themselves and repeat the request there: body, gateway key and all
+    (only `authorization` is left out at another host, `x-api-key` is not).
+    """
+    return [
+        (name, value) for name, value in headers if name != b"location" or _PATH.fullmatch(value)
+    ]
 
 
 def _comes_down(name: bytes) -> bool:

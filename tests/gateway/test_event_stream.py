@@ -18,6 +18,7 @@ from engine.gateway.error_events import error_event
 from engine.gateway.errors import GatewayError
 from engine.gateway.event_stream import MAX_HELD, EventStream
 from engine.plan import Dialect
+from tests.gateway.plans import shipped_plan
 
 BOUNDED = settings(deadline=None, max_examples=150)
 Event = tuple[str, str]
@@ -297,4 +298,14 @@ def test_text_inside_a_long_line_is_no_line() -> None:
     stream, _ = left([start, b"data: [DONE]", b'"}\n\n'])
     assert not stream.is_done
     stream, _ = left([start, b"data: [DONE]\n\n"])
+    assert not stream.is_done
+
+
+@pytest.mark.parametrize("name", ["image_generation", "image_edit"])
+def test_the_first_of_several_images_is_no_end(name: str) -> None:
+    """Each of `n` images ends with an event of its own."""
+    path = {"image_generation": b"/v1/images/generations", "image_edit": b"/v1/images/edits"}[name]
+    stream = EventStream(shipped_plan().endpoints[path]["POST"].last_events)
+    data = json.dumps({"type": f"{name}.completed", "b64_json": "AAAA"})
+    stream.feed(f"event: {name}.completed\ndata: {data}\n\n".encode())
     assert not stream.is_done

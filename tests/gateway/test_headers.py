@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.gateway.framing import response_head
 from engine.gateway.headers import Pairs, request_headers, response_headers, upstream_headers
 from engine.gateway.query import without
 from engine.plan import Provider
@@ -135,6 +136,39 @@ PASSES = """
 def test_what_speaks_about_another_host_stays_there(name: str) -> None:
     pairs = [(name.encode(), b"x"), (b"x-kept", b"1")]
     assert response_headers(pairs, dict(pairs)) == [(b"x-kept", b"1")]
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    ("location", "comes_down"),
+    [
+        (b"/", True),
+        (b"/v1/models?after=a%2Fb#end", True),
+        (b"/v1//models", True),
+        (b"https://api.example/v1/models", False),
+        (b"HTTPS:/api.example", False),
+        (b"//api.example/v1/models", False),
+        (b"/\\api.example", False),
+        (b"\\\\api.example", False),
+        (b"/\t/api.example", False),
+        (b" //api.example", False),
+        (b"models", False),
+        (b"", False),
+    ],
+)
+def test_a_redirect_leads_to_no_other_host(
+    status: int, location: bytes, *, comes_down: bool
+) -> None:
+    """A client that follows it repeats body and gateway key there."""
+    received = [(b"location", location), (b"location", b"//b.example"), (b"retry-after", b"1")]
+    head, _, _ = response_head(status, received, 0, "req_1")
+    assert [value for name, value in head if name == b"location"] == [location] * comes_down
+    assert (b"retry-after", b"1") in head
+
+
+def test_a_location_that_nobody_follows_comes_down() -> None:
+    made = (b"location", b"https://api.example/v1/files/1")
+    assert made in response_head(201, [made], 0, "req_1")[0]
 
 
 def test_what_describes_the_answer_comes_down() -> None:
