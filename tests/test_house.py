@@ -76,7 +76,12 @@ OWNERS = {
     "granian": {"server/http"},
     "uvloop": {"server/http"},
     "httpx2": {"upstream/httpx_client"},
-    "msgspec": {"gateway/json_text", "gateway/access", "gateway/event_stream"},
+    "msgspec": {
+        "gateway/json_depth",
+        "gateway/json_text",
+        "gateway/access",
+        "gateway/event_stream",
+    },
     "pygls": {"lsp/server"},
     "lsprotocol": {"lsp/server", "lsp/protocol"},
     "click": {m for m in MODULES if m.startswith("cli/")} - {"cli/writing"},

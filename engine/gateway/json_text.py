@@ -5,8 +5,8 @@ alone, so that none takes the place of another in the dict that msgspec makes. T
 the order of the text, each value as its exact bytes. So the text between two values is the key of
 the second one, and where each of them stands follows from the lengths alone (`spans`).
 
-What an object may cost: `MAX_FIELDS` members, and the time of one pass over the text, in which
-nothing below the top level is built.
+What an object may cost: `MAX_FIELDS` members, `MAX_DEPTH` levels, and the time of one pass over the
+text, in which nothing below the top level is built; of a few more where it has many brackets.
 """
 
 import json
@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from engine.gateway.errors import GatewayError
+from engine.gateway.json_depth import MAX_DEPTH, is_too_deep
 
 MAX_FIELDS = 1024
 SMALL = 16 * 1024  # bytes; what is no longer cannot have many more fields than `MAX_FIELDS`
@@ -73,11 +74,13 @@ def members(raw: bytes, read: bytes) -> Members:
     except UnicodeDecodeError as error:
         raise _invalid(f"it is not UTF-8 (byte {error.start})") from None
     except RecursionError:
-        raise _invalid("it is nested too deeply") from None
+        raise _too_deep() from None
     except msgspec.DecodeError as error:
         raise _invalid(_trouble(raw, str(error))) from None
     if len(found) > MAX_FIELDS:
         raise _too_many()
+    if len(read) > 2 * MAX_DEPTH and is_too_deep(read, found.values()):
+        raise _too_deep()
     return found
 
 
@@ -180,6 +183,11 @@ def _place(told: str) -> int | None:
 
 def _invalid(words: str) -> GatewayError:
     return GatewayError("invalid_json", f"the body is not valid JSON: {words}")
+
+
+def _too_deep() -> GatewayError:
+    words = f"the body is nested more deeply than {MAX_DEPTH} levels"
+    return GatewayError("invalid_json", words)
 
 
 def _too_many() -> GatewayError:

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -129,9 +128,12 @@ JSON_BODIES = {
     "array": chat('[{"model": "gpt-a"}]', 400, "invalid_json"),
     "string": chat('"gpt-a"', 400, "invalid_json"),
     "null": chat("null", 400, "invalid_json"),
-    "deep array": chat(  # since Python 3.14 the stack is the bound, and this is far from it
-        '{"model": "gpt-a", "x": ' + "[" * 20_000 + "]" * 20_000 + "}",
-        *((400, "invalid_json", 0) if sys.version_info < (3, 14) else (200, None, 1)),
+    "deep array": chat(
+        '{"model": "gpt-a", "x": ' + "[" * 20_000 + "]" * 20_000 + "}", 400, "invalid_json"
+    ),
+    "512 levels": chat('{"model": "gpt-a", "x": ' + "[" * 511 + "]" * 511 + "}", 200, seen=1),
+    "513 levels": chat(
+        '{"model": "gpt-a", "x": ' + "[" * 512 + "]" * 512 + "}", 400, "invalid_json"
     ),
     "deep object": chat('{"model": "gpt-a", "x": ' + '{"a":' * 20_000, 400, "invalid_json"),
     "invalid utf-8": chat(b'{"model": "gpt-a", "x": "\xff"}', 400, "invalid_json"),
