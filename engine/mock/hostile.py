@@ -170,6 +170,7 @@ PLAYS: dict[str, Play] = {
     "endless-head": endless_headers,
     "many-early": raw(b"HTTP/1.1 102 Processing\r\n\r\n" * 2000 + OK),
     "endless-early": endless_early,
+    "control": raw(b"HTTP/1.1 200 OK\r\nx: a\x01b\r\ncontent-length: 2\r\n\r\n{}"),
     "switch": raw(b"HTTP/1.1 101 Switching\r\nupgrade: x\r\n\r\n"),
     "hints": raw(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + OK),
     "no-content": raw(b"HTTP/1.1 204 No Content\r\n\r\n"),

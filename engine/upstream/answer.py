@@ -23,6 +23,7 @@ import httptools
 from engine.upstream import Failure, Pairs
 
 MAX_HEAD = 128 * 1024  # bytes without a piece of the body among them
+MAX_HEADS = 4 * 1024 * 1024  # bytes of all interim heads and the final one: 20,000 short ones pass
 MAX_FIELDS = 1000
 STEP = 16 * 1024  # bytes of a head from one look at these bounds to the next
 
@@ -94,7 +95,7 @@ class Answer:
         self.is_complete = False
         self.failure: Failure | None = None
         self.buffered = 0
-        self._swallowed = 0
+        self._swallowed = self._of_heads = 0
         self._trailers = 0
         self._ends_by_close = False
         self._keep_alive = False
@@ -115,11 +116,14 @@ class Answer:
             self._step(Event.SURPLUS)
             return
         self._swallowed += len(data)
+        if self.state is _HEAD:
+            self._of_heads += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._step(Event.GARBAGE)
         is_long = self._swallowed > MAX_HEAD or len(self.headers) > MAX_FIELDS
+        is_long = is_long or (self.state is _HEAD and self._of_heads > MAX_HEADS)
         if is_long and (self.state is _HEAD or self.state is _BODY):
             self._step(Event.GARBAGE)
 
@@ -192,6 +196,7 @@ class Answer:
         status: int = self._parser.get_status_code()
         if 100 <= status <= 199 and status != 101:
             self._step(Event.INTERIM)
+            self._swallowed = 0
         elif 200 <= status <= 599 and self._settle_framing(status):
             self.status = status
             self._step(Event.FINAL)

@@ -8,6 +8,7 @@ No HTTP/2: httpcore2 does not reset the stream of a caller who left, and a model
 """
 
 import asyncio
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -26,6 +27,9 @@ CLOSE_SECONDS = 1.0
 
 # Answers that end with their head whatever they declare (RFC 9110, 15.3.5 and 15.4.5).
 _BODYLESS = {204, 304}
+
+# No header value holds these (RFC 9110, 5.5); the library lets them through, and the server fails.
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 # What says that nothing was sent; any other error may have come after the first byte.
 _UNSENT = {
@@ -135,7 +139,7 @@ class HttpxClient:
             raise UpstreamError(Failure.CONNECT_TIMEOUT) from None
         except httpx2.TransportError as error:
             raise UpstreamError(_failure(error)) from None
-        if not 200 <= reply.status <= 599:
+        if not 200 <= reply.status <= 599 or any(_CONTROL.search(v) for _, v in reply.headers):
             await reply.close()
             raise UpstreamError(Failure.BAD_RESPONSE)
         return reply

@@ -127,6 +127,7 @@ def ask(http: httpx2.Client, model: str, path: str = "/talk") -> httpx2.Response
         ("h-endless-head", 502, "upstream_bad_response", "bad_response", True),
         ("h-endless-early", 504, "upstream_timeout", "timeout_headers", True),
         ("h-switch", 502, "upstream_bad_response", "bad_response", True),
+        ("h-control", 502, "upstream_bad_response", "bad_response", True),
     ],
 )
 def test_no_answer(
