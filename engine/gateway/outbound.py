@@ -113,12 +113,12 @@ class Outbound:
         if provider.sign is not None or provider.caller_sign is not None:
             self.sign = self._signing(own, brought)
         context = partial(self._context, brought, forwarded)
+        path = self._path(context, inbound)
         try:
-            path = self._path(context, inbound)
             headers = upstream_headers(forwarded, received.fields, own, context)
-        except UnusableValueError as error:
-            code = "invalid_request" if isinstance(self._upstream.path, bytes) else "invalid_model"
-            raise GatewayError(code, f"the request cannot be sent upstream: {error}") from None
+        except UnusableValueError:
+            words = "a header cannot be sent upstream: it is not visible ASCII of at most 8 KiB"
+            raise GatewayError("invalid_request", words) from None
         request = RequestHead(
             received.endpoint.method, self._upstream.origin, path + self._query(), headers
         )
@@ -206,7 +206,11 @@ class Outbound:
             path = self._upstream.stream_path
         if isinstance(path, bytes):
             return path
-        return (path(context()) or "/").encode("ascii")
+        try:
+            return (path(context()) or "/").encode("ascii")
+        except UnusableValueError:
+            words = "the model cannot stand in the provider's URL"
+            raise GatewayError("invalid_model", words, param="model") from None
 
     def _query(self) -> bytes:
         """The caller's query with the provider's own parameters in place of theirs."""
