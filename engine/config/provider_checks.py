@@ -18,7 +18,14 @@ def check_providers(subject: Subject) -> list[Diagnostic]:
     return [
         found
         for provider in subject.config.providers
-        for check in (_credential_names, _variable_names, _no_choices, _signer, _withheld)
+        for check in (
+            _credential_names,
+            _variable_names,
+            _no_choices,
+            _signer,
+            _withheld,
+            _changed_model,
+        )
         for found in check(subject, provider)
     ]
 
@@ -115,3 +122,21 @@ def _withheld(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
             message = f"`{pattern}` covers {names}, which the gateway never forwards"
             at: Path = (*provider.at, "forward_headers", index)
             yield subject.at("X240", message, _PROVIDERS, at, Place.VALUE)
+
+
+def _changed_model(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
+    """Changes to a body that put another model in the place of the one that was routed."""
+    for served in provider.endpoints:
+        edits = served.body
+        if edits is None:
+            continue
+        names = {"model", edits.rename.get("model", "model")}
+        moved = {name: new for name, new in edits.rename.items() if name != "model"}
+        changes = [("set", name, name) for name in edits.set]
+        changes += [("default", name, name) for name in edits.default]
+        changes += [("rename", name, new) for name, new in moved.items()]
+        for kind, name, field in changes:
+            if field.lower() in names:
+                message = f"`{kind}` changes the model of endpoint `{served.name}` behind the rule that chose it"
+                at: Path = (*served.at, "body", kind, name)
+                yield subject.at("X245", message, _PROVIDERS, at, Place.KEY)

@@ -414,6 +414,13 @@ _CATALOGUE = (
         "Any page that somebody looks at may call the gateway through their browser and read its answers. It still needs a gateway key, and has the network of whoever looks at it: a gateway that only a company's network reaches is reached by every page. With `--no-auth`, `*` allows none.",
     ),
     Rule(
+        "X245",
+        "changed-model",
+        _ERROR,
+        "`body:` of a provider puts another model into the body",
+        "The record, `engine route` and what a key may use would tell of a model that is not called. Name it in the model rule that leads there: `as: NAME` in routes.yaml.",
+    ),
+    Rule(
         "X260",
         "overlapping-patterns",
         _ERROR,

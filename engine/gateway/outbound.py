@@ -133,7 +133,7 @@ class Outbound:
         if inbound.has_any(fields):
             changes = {name: None for name in fields if inbound.text(name) is not None}
         if (self.target.sent_model != self.target.model or self._head.model is not None) and not (
-            edits is not None and ("model" in edits.drop or "model" in edits.set)
+            edits is not None and "model" in edits.drop
         ):
             named = inbound.text("model")
             if named is not None and named != self.target.sent_model:
