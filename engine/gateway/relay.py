@@ -16,6 +16,8 @@ from engine.gateway.outbound import IDLE
 from engine.plan import Dialect, Timeouts
 from engine.upstream import Failure, Reply, UpstreamError
 
+AFTER_LAST = 2.0  # seconds of silence after the last event of a stream, until it is ended here
+
 
 class Relay:
     """The part of a `Call` that an answer passes through."""
@@ -60,18 +62,22 @@ class Relay:
         if stream is None and not is_whole:  # the server holds the head of these back
             await self._send_piece(piece)
 
+        def allow_silence() -> None:
+            is_done = stream is not None and stream.is_done
+            deadline.allow(min(timeouts.idle, AFTER_LAST) if is_done else timeouts.idle, IDLE)
+
         def receive(piece: bytes) -> bool:
-            deadline.allow(timeouts.idle, IDLE)
             if stream is not None:
                 piece = stream.feed(piece)
-                if not piece:
-                    return True
+            allow_silence()
+            if not piece:
+                return True
             self._unsent = begun(self._send_piece(piece))
             return self._unsent is None
 
         last = piece if is_whole else b""
         while not is_whole:
-            deadline.allow(timeouts.idle, IDLE)
+            allow_silence()
             is_whole = await reply.forward(receive)
             deadline.allow(timeouts.caller_idle, CallerStalled)
             if self._unsent is not None:

@@ -22,6 +22,7 @@ endpoints:
   reply: {path: /reply, errors: responses}
 models:
   - {prefix: h-, provider: hostile}
+  - {prefix: patient/, provider: patient, strip: true}
   - {model: refused, provider: refused}
   - {model: nowhere, provider: nowhere}
   - {model: plain, provider: plain}
@@ -31,6 +32,7 @@ PROVIDERS = """
 version: 1
 providers:
   hostile: {{base_url: "http://127.0.0.1:{port}", client: {client}, endpoints: {{talk: /talk, claude: /claude, reply: /reply}}}}
+  patient: {{base_url: "http://127.0.0.1:{port}", client: {client}, timeouts: {{idle: 60s, total: 60s}}, endpoints: {{talk: /talk}}}}
   refused: {{base_url: "http://127.0.0.1:{closed}", client: {client}, endpoints: {{talk: /talk}}}}
   nowhere: {{base_url: "http://nowhere.invalid.localhost.test.internal", timeouts: {{connect: 20s}}, client: {client}, endpoints: {{talk: /talk}}}}
   plain: {{base_url: "https://127.0.0.1:{port}", client: {client}, endpoints: {{talk: /talk}}}}
@@ -256,6 +258,16 @@ def test_a_stream_is_whole_with_its_last_event(
     assert "error" not in after
     record = server.record(answer.headers["x-engine-request-id"])
     assert (record["outcome"], record["error"]) == ("ok", None)
+
+
+def test_a_stream_held_open_after_its_last_event_is_ended(
+    http: httpx2.Client, server: Server
+) -> None:
+    begun = time.monotonic()
+    answer = ask(http, "patient/h-hang-done")
+    assert answer.text.endswith("data: [DONE]\n\n")
+    assert server.record(answer.headers["x-engine-request-id"])["outcome"] == "ok"
+    assert time.monotonic() - begun < 20  # idle and total are a minute
 
 
 def test_a_caller_who_leaves_behind_the_last_event_has_all_of_it(

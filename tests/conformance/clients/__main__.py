@@ -17,11 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from engine.keys import digest
 from tests.conformance.clients.case import CASES, Case, CaseError, read_case
 from tests.conformance.clients.runtimes import RUNTIMES, environment
 from tests.conformance.clients.upstream import playing
-from tests.servers import KEY, gateway, mock_upstream, ship
+from tests.servers import KEY, gateway, mock_upstream, ship, write_keys
 
+NARROW_KEY = KEY[:-4] + "f00d"  # may use Anthropic's models alone
 SAID = 1500  # characters of what a failed script printed
 
 
@@ -81,11 +83,17 @@ def _run(case: Case, folder: Path) -> tuple[float, list[str]]:
         port = stack.enter_context(upstream(case, scratch))
         options = ("--mock-port", str(port), *case.options)
         log = scratch / "log"
-        server = stack.enter_context(gateway(ship(scratch), log, *options))
-        start = time.monotonic()
-        printed = _script(case, folder, scratch, server.url, log)
-        faults = list(case.faults(printed, len(server.records)))
-        return time.monotonic() - start, [*faults, *([printed[-SAID:]] if faults else [])]
+        ship(scratch)
+        write_keys(scratch, f"{{name: narrow, sha256: {digest(NARROW_KEY)}, models: [claude-*]}}")
+        with gateway(scratch, log, *options) as server:
+            start = time.monotonic()
+            printed = _script(case, folder, scratch, server.url, log)
+            seconds = time.monotonic() - start
+            ended = server.process.poll()
+        faults = list(case.faults(printed, len(server.records)))  # all are written by now
+        if ended is not None:
+            faults.append(f"the gateway ended with {ended} meanwhile: {server.text[-SAID:]}")
+        return seconds, [*faults, *([printed[-SAID:]] if faults else [])]
 
 
 @contextmanager
@@ -108,7 +116,7 @@ def _script(case: Case, folder: Path, scratch: Path, base: str, log: Path) -> st
     home = scratch / "home"
     home.mkdir()
     words = RUNTIMES[case.path.suffix].words(folder, case.path)
-    env = environment(folder, home, base, KEY, log)
+    env = {**environment(folder, home, base, KEY, log), "NARROW_KEY": NARROW_KEY}
     where = folder if case.path.suffix in (".go", ".java") else home
     with (home / "printed").open("w+b") as out:
         process = subprocess.Popen(words, cwd=where, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)  # fmt: skip
