@@ -79,10 +79,7 @@ class Record(msgspec.Struct):
 
     def note_bug(self) -> None:
         """Note where a bug was, without the exception's text, which may quote a secret."""
-        kind, _, trace = sys.exc_info()
-        frames = traceback.extract_tb(trace)[-4:]
-        places = " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in reversed(frames))
-        self.exception = f"{kind.__name__ if kind else 'Exception'} at {places}"
+        self.exception = place_of(sys.exc_info()[1] or Exception())
 
     def note_times(self, started: float, called: float | None, waited: float) -> None:
         """Note how long it took since `started`, `waited` seconds of which were not the gateway's."""
@@ -93,6 +90,13 @@ class Record(msgspec.Struct):
     def line(self) -> bytes:
         """The record as one line of JSON."""
         return _encode(self) + b"\n"
+
+
+def place_of(error: BaseException) -> str:
+    """The kind of an exception and where it happened; its text may quote a secret."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    places = " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in reversed(frames))
+    return f"{type(error).__name__} at {places}"
 
 
 class AccessLog:
@@ -122,7 +126,14 @@ class AccessLog:
             self.dropped += 1
             return
         record.time = self._now()
-        self._lines.append(record.line())
+        self._add(record.line())
+
+    def say(self, words: str) -> None:
+        """A message of the worker to the operator, among the records."""
+        self._add(f"engine: {words}\n".encode())
+
+    def _add(self, line: bytes) -> None:
+        self._lines.append(line)
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(FLUSH_SECONDS, self._flush)

@@ -61,7 +61,7 @@ class Gateway:
         """Answer one HTTP request; with one access record, but for what needs no key."""
         if self.plan.cors is not None:
             send = with_leave(self.plan.cors, scope, send)
-            leave = preflight(self.plan, self.plan.cors, scope)
+            leave = preflight(self.plan.cors, scope)
             if leave is not None:
                 await send({"type": "http.response.start", "status": 204, "headers": leave})
                 await send({"type": "http.response.body", "body": b"", "more_body": False})

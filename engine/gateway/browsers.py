@@ -13,12 +13,12 @@ from engine.gateway.body import Message
 from engine.gateway.errors import GatewayError
 from engine.gateway.framing import Send
 from engine.gateway.headers import Pairs
-from engine.gateway.paths import find_place
-from engine.plan import Cors, Plan
+from engine.plan import Cors
 
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]*)(?::[0-9]{0,5})?")
 _SAME = {b"same-origin", b"none"}  # values of sec-fetch-site; `none` is an address somebody typed
 _FIELD_NAMES = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z, \t]{1,4096}")
+_METHOD = re.compile(rb"[A-Za-z]{1,32}")
 _ANY = b"*"
 
 
@@ -44,18 +44,19 @@ def _leave(cors: Cors, origin: bytes | None) -> Pairs:
     return [vary, (b"access-control-allow-origin", origin), expose]
 
 
-def preflight(plan: Plan, cors: Cors, scope: Mapping[str, Any]) -> Pairs | None:
-    """The headers that answer a preflight of an allowed page for a path there is; else None."""
+def preflight(cors: Cors, scope: Mapping[str, Any]) -> Pairs | None:
+    """The headers that answer a preflight of an allowed page; else None.
+
+    Any path and method may be asked for, so that the page can read why the request is refused.
+    """
     fields = dict(scope["headers"])
-    method = fields.get(b"access-control-request-method", b"").decode("latin-1")
-    if scope["method"] != "OPTIONS" or not method:
+    method = fields.get(b"access-control-request-method", b"")
+    if scope["method"] != "OPTIONS" or not _METHOD.fullmatch(method):
         return None
     if _ANY not in cors.origins and fields.get(b"origin") not in cors.origins:
         return None
-    if not _is_served(plan, method, scope["raw_path"]):
-        return None
     headers = [
-        (b"access-control-allow-methods", method.encode("latin-1")),
+        (b"access-control-allow-methods", method),
         (b"access-control-max-age", b"%d" % cors.max_age),
     ]
     asked = fields.get(b"access-control-request-headers", b"")
@@ -64,17 +65,6 @@ def preflight(plan: Plan, cors: Cors, scope: Mapping[str, Any]) -> Pairs | None:
     if fields.get(b"access-control-request-private-network") == b"true":
         headers.append((b"access-control-allow-private-network", b"true"))
     return headers
-
-
-def _is_served(plan: Plan, method: str, path: bytes) -> bool:
-    listing = plan.listing
-    if method in ("GET", "HEAD") and listing is not None and listing.asked(path) is not None:
-        return True
-    try:
-        find_place(plan, method, path, hint=False)
-    except GatewayError:
-        return False
-    return True
 
 
 def refuse_foreign(headers: Pairs, cors: Cors | None) -> None:

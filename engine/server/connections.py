@@ -54,7 +54,7 @@ def most_connections() -> int:
     found, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if found == resource.RLIM_INFINITY or found >= wanted:
         return MOST
-    return max((found - OTHER_FILES) // 2, 64)
+    return max((found - OTHER_FILES) // 2, found // 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +90,22 @@ class Connections:
         self._heads: dict[Peer, float] = {}  # since when they are seen to be in a head
         self._count = 0
 
-    async def watch(self) -> None:
-        """Look at them for as long as the worker lives."""
+    async def watch(self, failed: Callable[[Exception], None]) -> None:
+        """Look at them for as long as the worker lives; `failed` gets the first of several errors."""
         if sys.platform != "linux":
             return
-        last = monotonic()
+        last, is_told = monotonic(), False
         while True:
             await asyncio.sleep(PRESSED_SECONDS)
-            is_pressed = len(os.listdir("/proc/self/fd")) > self._most
-            if is_pressed or monotonic() - last > LOOK_SECONDS:
-                await self.look()
-                last = monotonic()
+            try:
+                is_pressed = len(os.listdir("/proc/self/fd")) > self._most
+                if is_pressed or monotonic() - last > LOOK_SECONDS:
+                    await self.look()
+                    last, is_told = monotonic(), False
+            except Exception as error:  # noqa: BLE001 without this watch one caller keeps all out
+                if not is_told:
+                    failed(error)
+                is_told = True
 
     async def look(self) -> None:
         """Close what has taken too long, and what is too much."""

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from engine.gateway.access import AccessLog
+from engine.gateway.access import AccessLog, place_of
 from engine.gateway.app import Gateway
 from engine.plan import Plan
 from engine.server.channel import UNASKED
@@ -106,7 +106,7 @@ class Worker:
         self._spawn(self._report_listening())
         loop.add_reader(self._line.fileno(), self._read_line)
         self._spawn(self._watch_parent())
-        self._spawn(self._connections.watch())
+        self._spawn(self._connections.watch(self._say_failed))
         try:
             await serving
         finally:
@@ -128,7 +128,16 @@ class Worker:
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._say_failed(error)
+
+    def _say_failed(self, error: BaseException) -> None:
+        self._log.say(f"a task of a worker failed: {place_of(error)}")
 
     # -- following the parent --------------------------------------------------------------------
 

@@ -87,13 +87,13 @@ def test_a_page_that_is_named_calls_streams_and_reads_refusals(
     answers = told(server, pages[0], tmp_path)
     statuses = {name: answer.get("status") for name, answer in answers.items()}
     assert statuses == {
-        "whole": 200, "stream": 200, "broken": 200, "wrong_key": 401, "wrong_path": None,
+        "whole": 200, "stream": 200, "broken": 200, "wrong_key": 401, "wrong_path": 404,
     }, answers  # fmt: skip
     assert all(answers[name]["id"].startswith("req_") for name in statuses if statuses[name])
     assert answers["stream"]["text"].endswith("data: [DONE]\n\n")
     assert '"error"' in answers["broken"]["text"]
     assert answers["wrong_key"]["code"] == "invalid_api_key"
-    assert answers["wrong_path"] == {"failed": "TypeError"}, "its preflight is refused"
+    assert answers["wrong_path"]["code"] == "unknown_path"
 
 
 def test_a_page_that_is_not_named_reads_nothing(

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from typing import TextIO
 import pytest
 
 from engine.gateway import access
-from engine.gateway.access import PIPE_BYTES, AccessLog, Record, new_id
+from engine.gateway.access import PIPE_BYTES, AccessLog, Record, new_id, place_of
 from tests.servers import ROOT
 
 PIPE_BYTES_TOTAL = 64 * 1024
@@ -124,3 +126,18 @@ def test_ids_are_all_different() -> None:
     ids = {new_id() for _ in range(2000)}
     assert len(ids) == 2000
     assert all(len(one) == 28 for one in ids)
+
+
+def test_a_message_of_the_worker_stands_among_the_records_and_quotes_nothing() -> None:
+    async def write(stream: TextIO) -> None:
+        log = AccessLog(stream)
+        try:
+            raise RuntimeError("a secret")
+        except RuntimeError as error:
+            log.say(place_of(error))
+        log.close()
+
+    with tempfile.TemporaryFile("w+") as stream:
+        asyncio.run(write(stream))
+        stream.seek(0)
+        assert re.fullmatch(r"engine: RuntimeError at test_access\.py:\d+\n", stream.read())

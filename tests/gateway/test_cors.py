@@ -1,7 +1,9 @@
 """Pages of allowed origins may call from a browser; others may not."""
 
 import json
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
@@ -9,6 +11,7 @@ import pytest
 
 from engine.load import load
 from tests.servers import KEY, Server, gateway, ship
+from tests.upstream.hostile import Hostile
 
 PAGE = "https://app.example.com"
 OTHER = "https://evil.example"
@@ -42,7 +45,16 @@ def keyless(tmp_path_factory: pytest.TempPathFactory, mock: Server) -> Iterator[
     yield from served_with(tmp_path_factory, mock, f"{{origins: ['{PAGE}']}}", "--no-auth")
 
 
-@pytest.mark.parametrize(("path", "method"), [(CHAT, "POST"), (LIST, "GET"), (LIST + "/a", "GET")])
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        (CHAT, "POST"),
+        (LIST, "GET"),
+        (LIST + "/a", "GET"),
+        (CHAT, "DELETE"),
+        ("/v1/nothing", "POST"),
+    ],
+)
 def test_a_preflight_needs_no_key(server: Server, path: str, method: str) -> None:
     asks = {**ASKS, "access-control-request-method": method, "origin": PAGE}
     answer = httpx2.options(server.url + path, headers=asks)
@@ -65,9 +77,9 @@ def test_a_preflight_needs_no_key(server: Server, path: str, method: str) -> Non
         (CHAT, {"origin": OTHER}),
         (CHAT, {"origin": "null"}),
         (CHAT, {"origin": PAGE + ":444"}),
-        (CHAT, {"access-control-request-method": "DELETE"}),
-        ("/v1/nothing", {}),
-        (LIST, {}),
+        (CHAT, {"access-control-request-method": ""}),
+        (CHAT, {"access-control-request-method": "POST, GET"}),
+        ("/v1/nothing", {"origin": OTHER}),
     ],
 )
 def test_no_other_preflight_is_answered(server: Server, path: str, changes: dict[str, str]) -> None:
@@ -100,6 +112,50 @@ def test_every_response_says_who_may_read_it(
         assert allowed == ([PAGE] if origin == PAGE else [])
         assert ("access-control-expose-headers" in answer.headers) == (origin == PAGE)
         assert "x-engine-request-id" in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more", "status"),
+    [
+        ("POST", "/v1/nothing", {}, 404),
+        ("PUT", CHAT, {}, 405),
+        ("OPTIONS", CHAT, {}, 405),
+        ("GET", CHAT, {"upgrade": "websocket", "connection": "upgrade"}, 426),
+        ("POST", CHAT, {"content-type": "text/csv"}, 415),
+        ("POST", "/v1/embeddings", {"content-length": "41943040"}, 413),
+        ("GET", "/readyz", {}, 200),
+    ],
+)
+def test_a_page_can_read_why_it_is_refused(
+    server: Server, method: str, path: str, more: dict[str, str], status: int
+) -> None:
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json", **more}
+    for origin in (PAGE, OTHER):
+        raw = "".join(f"{k}: {v}\r\n" for k, v in {**headers, "origin": origin}.items())
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as caller:
+            caller.sendall(f"{method} {path} HTTP/1.1\r\nhost: x\r\n{raw}\r\n".encode())
+            head = caller.recv(65536).decode("latin-1")
+        assert int(head.split()[1]) == status
+        assert head.count("\r\nvary: origin\r\n") == 1
+        assert head.count(f"\r\naccess-control-allow-origin: {PAGE}\r\n") == (origin == PAGE)
+        assert head.count("\r\naccess-control-allow-origin") == (origin == PAGE)
+
+
+def test_what_a_provider_says_of_origins_is_not_added(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """It allows every origin, and sends `vary` of its own."""
+    with Hostile("odd-headers").running() as upstream, ExitStack() as stack:
+        folder = ship(tmp_path_factory.mktemp("odd"))
+        with (folder / "routes.yaml").open("a") as routes:
+            routes.write(f"\ncors: {{origins: ['{PAGE}']}}\n")
+        options = ("--mock-port", str(upstream.port))
+        server = stack.enter_context(gateway(folder, folder / "log", *options))
+        body = {"model": "gpt-4o-mini", "messages": []}
+        headers = {"authorization": f"Bearer {KEY}", "origin": PAGE}
+        answer = httpx2.post(server.url + CHAT, json=body, headers=headers)
+    assert answer.headers["server"] == "odd"
+    assert answer.headers.get_list("access-control-allow-origin") == [PAGE]
 
 
 def test_the_list_of_models_too(server: Server) -> None:

@@ -1,32 +1,33 @@
 """Callers' connections that rest, hold on or are too many; and who still gets in."""
 
 import asyncio
-import resource
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from engine.server.connections import FRESH_SECONDS, MOST, Connections, Peer, Resting, surplus
-from tests.servers import KEY, Server, gateway, ship
+from engine.server.connections import (
+    FRESH_SECONDS,
+    OTHER_FILES,
+    Connections,
+    Peer,
+    Resting,
+    surplus,
+)
+from tests.serve.test_resources import ask, serving
+from tests.servers import Server, gateway, ship
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="looks at sockets as Linux shows them"
 )
 CALL = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
-SILENT = MOST + 300
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("connections")
-    with gateway(ship(folder), folder / "log", "--mock") as running:
-        yield running
+FILES = 600
+ACCEPTED = FILES - OTHER_FILES
 
 
 class Pairs:
@@ -127,6 +128,31 @@ def test_what_is_too_much_goes_and_a_request_stays(pairs: Pairs) -> None:
     assert sum(pairs.open()) == 4
 
 
+def test_a_look_that_fails_is_told_once_and_tried_again(pairs: Pairs) -> None:
+    pairs.add()
+    looks, told = 0, list[Exception]()
+
+    def busy() -> set[Peer]:
+        nonlocal looks
+        looks += 1
+        if looks < 3:
+            raise RuntimeError
+        return set()
+
+    async def watch() -> None:
+        connections = Connections(pairs.port, 0, busy)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(10):
+                watching = asyncio.ensure_future(connections.watch(told.append))
+                while all(pairs.open()):  # noqa: ASYNC110 no event tells
+                    await asyncio.sleep(0.05)
+        watching.cancel()
+
+    asyncio.run(watch())
+    assert pairs.open() == [False]
+    assert [type(error) for error in told] == [RuntimeError]
+
+
 def test_surplus_takes_heads_first_then_crowds_then_the_oldest() -> None:
     def one(fd: int, host: str, age: float, *, is_in_head: bool) -> Resting:
         return Resting(fd, (host, str(fd)), age, is_in_head=is_in_head)
@@ -159,34 +185,30 @@ def test_an_idle_connection_rests_as_long_as_the_option_says(tmp_path: Path) -> 
     assert 1.5 < time.monotonic() - started < 8
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, mock: Server) -> Iterator[str]:
+    """The address of a gateway that accepts ACCEPTED connections at most, and keeps half of them."""
+    folder = tmp_path_factory.mktemp("small")
+    with (
+        (folder / "log").open("wb") as log,
+        serving(folder, mock, f"ulimit -n {FILES};", log.fileno()) as (_, url),
+    ):
+        yield url
+
+
 @pytest.mark.parametrize("begin", [b"", b"G", CALL])
-def test_thousands_who_hold_on_keep_nobody_out(server: Server, begin: bytes) -> None:
-    """More connections than a worker has places, from one address, as one without a key can make."""
+def test_more_who_hold_on_than_are_accepted_keep_nobody_out(small: str, begin: bytes) -> None:
+    """From one address, as one without a key can do it."""
+    port = int(small.rpartition(":")[2])
     with ExitStack() as stack:
-        _allow_files(stack.callback)
-        for _ in range(SILENT):
+        for _ in range(ACCEPTED + 150):
             caller = stack.enter_context(closing(socket.socket()))
             caller.settimeout(5)
-            caller.connect(("127.0.0.1", server.port))
+            caller.connect(("127.0.0.1", port))
             if begin:
                 caller.send(begin)
         started = time.monotonic()
-        body = {"model": "text-embedding-3-small", "input": "x"}
         for _ in range(3):
-            assert httpx2.get(f"{server.url}/readyz", timeout=10).status_code == 200
-            called = httpx2.post(
-                f"{server.url}/v1/embeddings",
-                json=body,
-                headers={"authorization": f"Bearer {KEY}"},
-                timeout=10,
-            )
-            assert called.status_code == 200
+            assert httpx2.get(f"{small}/readyz", timeout=10).status_code == 200
+            assert ask(small) == 200
         assert time.monotonic() - started < 10
-
-
-def _allow_files(later: Callable[..., object]) -> None:
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limits[1] != resource.RLIM_INFINITY and limits[1] < SILENT + 500:
-        pytest.skip("this machine allows too few open files")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], SILENT + 500), limits[1]))
-    later(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
