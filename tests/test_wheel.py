@@ -13,7 +13,7 @@ from tests.servers import ROOT
 
 ALLOWED = re.compile(
     r"engine/(?:[a-z0-9_]+/)*[a-z0-9_]+\.py"
-    r"|engine/config/examples\.yaml"
+    r"|engine/config/(?:examples\.yaml|guesses\.txt|key_shapes\.txt)"
     r"|engine/mock/(?:answers\.json|curl\.txt)"
     r"|engine/shipped/(?:routes|providers)\.yaml"
     r"|engine/shipped/docs/codes\.md"

@@ -24,7 +24,10 @@ _NAME = re.compile(
     rf"@?{_PART}(?:[-_./]{{1,2}}{_PART})*[-_./]?",
     re.IGNORECASE,
 )
-_SECRETIVE = re.compile(r"(?i)(?:key|token|secret|passw|digest|sha256|credential|authorization)")
+# A number of tokens, as in max_tokens, is no secret.
+_SECRETIVE = re.compile(
+    r"(?i)(?:key|(?<!count_)(?<!max_)token|secret|passw|digest|sha256|credential|authorization)"
+)
 _INNOCENT = re.compile(
     r"env|file|optional|true|false|credentials|variables|Bearer|[.A-Z0-9_]+|\w+\.\w+"
 )

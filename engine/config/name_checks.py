@@ -7,6 +7,7 @@ from engine.config.checks import Subject
 from engine.config.diagnostic import Diagnostic, Place
 from engine.config.document import Path
 from engine.config.schema import describe
+from engine.config.syntax import odd_quote
 
 # What is drawn as nothing although it counts as a letter or mark.
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | frozenset(map(chr, range(0xFE00, 0xFE10)))  # fmt: skip
@@ -23,6 +24,8 @@ _LIKE_LATIN = frozenset(  # Cyrillic and Greek letters, and a few more
 def check_names(subject: Subject) -> Iterator[Diagnostic]:
     """The findings about names of models, in all files."""
     for file, path, name in _names(subject):
+        if _is_in_odd_quotes(subject, file, path, name):
+            continue
         where = describe(subject.documents[file].data, path).replace(name, _shown(name))
         odd = next((c for c in name if _is_invisible(c)), None)
         alike = _lookalike(name)
@@ -39,7 +42,6 @@ def check_names(subject: Subject) -> Iterator[Diagnostic]:
             yield subject.at(
                 "X274", message, file, path, Place.VALUE, help="write the name anew, in ASCII"
             )
-
         elif path[-1] in ("model", "prefix", "default_model") and not name.isascii():
             message = f"{where} holds letters outside ASCII, and a request with them is refused"
             yield subject.at("X273", message, file, path, Place.VALUE, help="write a name in ASCII")
@@ -61,6 +63,15 @@ def _names(subject: Subject) -> Iterator[tuple[str, Path, str]]:
     for key in config.keys or ():
         for index, name in enumerate(key.models or ()):
             yield "keys.yaml", (*key.at, "models", index), name
+
+
+def _is_in_odd_quotes(subject: Subject, file: str, path: Path, name: str) -> bool:
+    """Whether Y009 has said already that typographic quotes stand around the name."""
+    odd = odd_quote(name)
+    if odd is None or odd.code != "Y009":
+        return False
+    start = subject.span(file, path, Place.VALUE).start
+    return subject.documents[file].lines[start.line - 1][start.column - 1] == name[0]
 
 
 def _is_invisible(character: str) -> bool:

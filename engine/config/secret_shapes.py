@@ -1,34 +1,22 @@
-"""What secrets look like: the shapes of well-known keys, and tokens that look drawn at random.
+"""What secrets look like: the shapes of well-known keys (key_shapes.txt), and tokens that look drawn at random.
 
 `KEY` is certain enough to be an error. `SECRET` is for hiding: it takes more for a secret than is one.
 """
 
 import base64
 import re
+from pathlib import Path
 
 _START = r"(?<![A-Za-z0-9_-])"
-# A prefix of a key's own, and at least so many letters and digits behind it, some of them digits:
-# names of models and of features are words.
-_PREFIXES = (
-    r"(?:sk|pk|rk|csk)[-_](?:[A-Za-z0-9]+[-_])*(?=[A-Za-z]*[0-9]|[A-Za-z0-9]{20})[A-Za-z0-9]{16,}",
-    r"(?:gsk|hf|fw|tgp|jina|npm|lin|r8|fc|csk|ntn|pscale_tkn)_(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{20,}",
-    r"(?:gsk|hf)_[A-Za-z0-9]{30,}",
-    r"(?:xai|pplx|nvapi|vck|up|tvly|pa|al|voyage|ak|fkey|glc)-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]*[A-Za-z0-9]{16}[A-Za-z0-9_-]*",
-    r"gh[opusr]_[A-Za-z0-9]{16,}|github_pat_[A-Za-z0-9_]{20,}|gl[a-z]{1,6}-[A-Za-z0-9_-]{16,}",
-    r"xox[abeoprs]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}|xwfp-[A-Za-z0-9-]{10,}",
-    r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}|ABSK[A-Za-z0-9+/=]{30,}|bedrock-api-key-[A-Za-z0-9+/=]{16,}",
-    r"AIza[A-Za-z0-9_-]{30,}|ya29\.[A-Za-z0-9_-]{16,}|GOCSPX-[A-Za-z0-9_-]{16,}|AQ\.[A-Za-z0-9_-]{30,}",
-    r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+",
-    r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|hv[sbr]\.[A-Za-z0-9_-]{20,}|dapi[0-9a-f]{32}",
-    r"(?:dop|doo|dor)_v1_[0-9a-f]{32,}|whsec_[A-Za-z0-9+/=]{16,}|tskey-[A-Za-z0-9-]{16,}",
-    r"pypi-[A-Za-z0-9_-]{40,}|sq0(?:atp|csp)-[A-Za-z0-9_-]{20,}|shp(?:at|ca|pa|ss)_[0-9A-Fa-f]{32}",
-    r"dckr_pat_[A-Za-z0-9_-]{20,}|PMAK-[0-9a-f-]{40,}|secret_[A-Za-z0-9]{32,}",
-    r"NRAK-[A-Z0-9]{20,}|key-[0-9a-f]{32}",
-)
+_SHAPES = [
+    line
+    for line in Path(__file__).with_name("key_shapes.txt").read_text("utf-8").splitlines()
+    if not line.startswith("#")
+]
 KEY = re.compile(
     _START
     + "(?:"
-    + "|".join(_PREFIXES)
+    + "|".join(_SHAPES)
     + r")|-----BEGIN [A-Z0-9 ]*PRIVATE KEY"
     + r"|(?i:AccountKey|SharedAccessKey|password|passwd|pwd)=[^\s;&{}]{8,}"
     + r"|(?<=://)[^\s/?#\"'@:]+:[^\s/?#\"'@{}]+(?=@)"

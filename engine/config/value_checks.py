@@ -14,7 +14,7 @@ UNEXPANDED = re.compile(
     r"|\bos\.environ\b|\bprocess\.env\b|\bENC\["
 )
 _PLACEHOLDER = re.compile(
-    r"(?i)(?:(?:sk|gsk|hf|xai|pk)[-_](?:ant[-_]|proj[-_])?)?"
+    r"(?i)(?:[a-z]{2,4}[-_](?:ant[-_]|proj[-_])?)?"
     r"(?:(?:your|insert|replace|put|enter|paste)[-_ .]?[a-z][a-z0-9_ .-]*|change[-_ ]?(?:me|it|this)"
     r"|(?:x{3,}[-_]?)+|\.{3,}|…+|\*{3,}|-{3,}|to[-_]?do|tbd|placeholder|secret|password|undefined|null"
     r"|(?:[a-z]+[-_ ])?api[-_ ]?key(?:[-_ ]?here)?|(?:sk-)?1234567890?|abc123)"

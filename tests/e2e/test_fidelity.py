@@ -71,6 +71,16 @@ SHAPES = {
     "rerank": Shape("rerank-v", "/v1/rerank", {"query": "a", "documents": ["a", "b"]}),
     "ocr": Shape("mistral-", "/v1/ocr", {"document": {"type": "document_url"}}),
     "videos_generations": Shape("grok-", "/v1/videos/generations", {"prompt": "fox"}),
+    "responses_input_tokens": Shape("gpt-", "/v1/responses/input_tokens", {"input": "hi"}),
+    "responses_compact": Shape("gpt-", "/v1/responses/compact", {"input": "hi"}),
+    "messages_count_tokens": Shape("claude-", "/v1/messages/count_tokens", {"messages": SAID}),
+    "cohere_chat": Shape("command-", "/v2/chat", {"messages": SAID}, stream=STREAM),
+    "cohere_embed": Shape("embed-v", "/v2/embed", {"texts": ["one", "two"]}),
+    "cohere_chat_v1": Shape("command-", "/v1/chat", {"message": "hi"}),
+    "cohere_embed_v1": Shape("embed-v", "/v1/embed", {"texts": ["one", "two"]}),
+    "cohere_classify": Shape("embed-v", "/v1/classify", {"inputs": ["one"]}),
+    "cohere_tokenize": Shape("command-", "/v1/tokenize", {"text": "hi"}),
+    "cohere_detokenize": Shape("command-", "/v1/detokenize", {"tokens": [1]}),
 }
 STREAMING = [name for name, shape in SHAPES.items() if shape.stream]
 
@@ -263,6 +273,18 @@ def assert_error_event(heard: Heard, event: bytes, endpoint: str) -> None:
     else:
         assert name == ("event: response.failed\n" if endpoint == "responses" else "")
         assert body["error"]["code"] == "upstream_truncated"
+
+
+@pytest.mark.parametrize("fault", ["x", "mock-cut-events-4"])
+def test_a_stream_of_json_lines(caller: httpx2.Client, tap: Tap, fault: str) -> None:
+    """It has no events, so one that breaks off is cut as any other body."""
+    heard = exchange(caller, request(caller, "cohere_chat_v1", fault, stream=True))
+    sent = tap.take()
+    assert heard.values("content-type") == ["application/stream+json"]
+    assert_same_head(heard, sent)
+    assert heard.body.count(b"\n") > 1
+    assert heard.body == sent.body
+    assert sent.whole == (heard.failure is None) == (fault == "x")
 
 
 def test_a_compressed_stream_that_breaks_off_is_cut(caller: httpx2.Client, tap: Tap) -> None:

@@ -16,7 +16,9 @@ import yaml
 from tests.servers import ROOT
 
 # Words that a comment, a docstring or a variable may use in their everyday sense.
-ORDINARY = {"completions", "embeddings", "messages", "moderations", "responses", "together"}
+ORDINARY = {
+    "completions", "embeddings", "infinity", "messages", "moderations", "responses", "together",
+}  # fmt: skip
 # The shapes of errors are named after the APIs that defined them.
 DIALECTS = {"openai", "anthropic", "responses"}
 DIALECT_HOMES = {"engine/plan.py", "engine/gateway/errors.py"}
@@ -109,6 +111,7 @@ def test_the_dialects_are_members_and_constants_alone() -> None:
         ("path.startswith(b'/v1/responses')", "responses"),
         ('f"{base}/embeddings?a=1"', "embeddings"),
         ('"together"', "together"),
+        ('if provider == "infinity": ...', "infinity"),
     ],
 )
 def test_an_offence_is_found(source: str, name: str) -> None:
@@ -123,6 +126,7 @@ def test_an_offence_is_found(source: str, name: str) -> None:
         "raise ValueError('the messages are too long')",
         "dialect = Dialect.OPENAI",
         "togetherness = 'recompletions'",
+        "if found == resource.RLIM_INFINITY: ...",
     ],
 )
 def test_everyday_words_are_no_offence(source: str) -> None:

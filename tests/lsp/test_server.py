@@ -22,7 +22,7 @@ from tests.lsp.editor import Editor
 from tests.lsp.test_text import reference_offset
 
 ROUTES, PROVIDERS = minimal("routes"), minimal("providers")
-WIDE = "  - {model: '😀é漢', provider: opena}\n"
+WIDE = "  - {model: wide, as: '😀é漢', provider: opena}\n"
 KEYS = "version: 1\nkeys:\n  - {name: a, sha256: %s, endpoints: [embeddings]}\n" % ("a" * 64)
 SPARE = """  other:
     base_url: https://other.example/v1
@@ -108,7 +108,7 @@ def test_a_typo_is_shown_at_its_place_with_its_remedy_and_goes_when_mended(route
         types.DiagnosticSeverity.Error,
     )
     assert routes.words(found.range) == "opena"
-    assert found.range.start.character == len("  - {model: '😀é漢', provider: ") + 1
+    assert found.range.start.character == len("  - {model: wide, as: '😀é漢', provider: ") + 1
     assert "did you mean `openai`?" in found.message
     (related,) = found.related_information or ()
     assert related.location.uri.endswith("/providers.yaml")
@@ -180,7 +180,7 @@ def test_an_editor_that_counts_bytes_and_has_no_provider_key(folder: Path) -> No
     assert other.answer.capabilities.position_encoding == "utf-8"
     file = File(other, folder, "routes.yaml", ROUTES + WIDE)
     (found,) = file.found()
-    assert found.range.start.character == len("  - {model: '😀é漢', provider: ".encode())
+    assert found.range.start.character == len("  - {model: wide, as: '😀é漢', provider: ".encode())
     file.type(WIDE, "")
     words = file.ask("hover", "gpt-").contents.value
     assert "Not set where the editor runs: `OPENAI_API_KEY`" in words
@@ -191,7 +191,7 @@ def test_an_editor_that_counts_characters_and_leaves_without_a_word(folder: Path
     rude = Editor("utf-32", environ=ENVIRON)
     file = File(rude, folder, "routes.yaml", ROUTES + WIDE)
     (found,) = file.found()
-    assert found.range.start.character == len("  - {model: '😀é漢', provider: ")
+    assert found.range.start.character == len("  - {model: wide, as: '😀é漢', provider: ")
     assert rude.quit(politely=False) == (1, "")
 
 
