@@ -74,11 +74,16 @@ def find_boundary(content_type: bytes) -> bytes:
 
 
 def spelled(content_type: bytes) -> bytes:
-    """A content-type as it goes to the provider: what was understood of it, and nothing else."""
+    """A content-type as it goes to the provider: what was understood of it, and nothing else.
+
+    One that is not understood stays as it is, for `find_boundary` to refuse.
+    """
     media, parameters = _parsed(content_type) or (content_type, {})
     boundary = parameters.get(b"boundary")
-    if media != _FORM or boundary is None:
+    if media != _FORM:
         return media
+    if boundary is None or parameters.get(b"charset", b"utf-8").lower() not in UTF_8:
+        return content_type
     is_token = re.fullmatch(_TOKEN, boundary) is not None
     return media + b"; boundary=" + (boundary if is_token else b'"%b"' % boundary)
 

@@ -186,6 +186,11 @@ FORMS = {
     "good": audio(form(NAMED, SOUND), seen=1),
     "no boundary": audio(form(NAMED, SOUND), kind="multipart/form-data"),
     "two boundaries": audio(form(NAMED, SOUND), kind=f"{FORM}; boundary=other"),
+    "another charset": audio(form(NAMED, SOUND), kind=f"{FORM}; charset=utf-16"),
+    "another charset first": audio(
+        form(NAMED, SOUND), kind=FORM.replace(";", "; charset=utf-7;", 1)
+    ),
+    "utf-8": audio(form(NAMED, SOUND), kind=f"{FORM}; charset=UTF-8", seen=1),
     "long boundary": audio(
         form(NAMED, boundary="b" * 71), kind="multipart/form-data; boundary=" + "b" * 71
     ),
