@@ -23,6 +23,7 @@ MEMORY =
 
 VENV := .venv
 SDKS := .venv-conformance
+YAML_SERVER := $(VENV)/editors/node_modules/.bin/yaml-language-server
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV := $(firstword $(wildcard $(BIN)/uv) uv)
@@ -35,7 +36,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help editors serve check test test-tools test-browser fresh bare conformance clients mutants slips soak stress bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
+.PHONY: help install editors serve check test test-tools test-browser fresh bare conformance clients mutants slips soak stress bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -149,20 +150,31 @@ lint: $(DEV) $(PACKAGE)
 format: $(DEV)
 	@$(BIN)/ruff format --quiet
 
-editors: $(DEV) $(PACKAGE)
-	@$(BIN)/python -m tests.lsp.yaml_language_server
+editors: install-editors
+	@$(BIN)/python -m tests.lsp.yaml_language_server $(YAML_SERVER)
 
 # Vendors' own SDKs against the shipped configuration: an environment of their own, and minutes rather than seconds.
-conformance: clients
-	@test -d $(SDKS) || $(PYTHON) -m venv $(SDKS)
-	@$(SDKS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r tests/conformance/requirements.lock
-	@mkdir -p $(SDKS)/node && cp tests/conformance/*.json tests/conformance/calls.mjs $(SDKS)/node
-	@cd $(SDKS)/node && npm ci --silent
+conformance: clients install-conformance
 	@$(BIN)/python -m tests.conformance.compare $(SDKS)/bin/python $(SDKS)/node
 
 # Real clients in front of the gateway, each pinned; a language whose tools are not here is skipped.
 clients: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.conformance.clients $(SDKS)/clients $(ONLY)
+
+# What is downloaded for one target alone, so that a run without a network can tell that from a failure.
+install-%: install ;
+
+install: $(DEV) $(PACKAGE)
+
+install-editors: install
+	@mkdir -p $(VENV)/editors
+	@test -x $(YAML_SERVER) || npm install --prefix $(VENV)/editors --no-save --no-audit --no-fund --silent yaml-language-server@2.0.0
+
+install-conformance: install
+	@test -d $(SDKS)/bin || $(PYTHON) -m venv $(SDKS)
+	@$(SDKS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r tests/conformance/requirements.lock
+	@mkdir -p $(SDKS)/node && cp tests/conformance/*.json tests/conformance/calls.mjs $(SDKS)/node
+	@cd $(SDKS)/node && npm ci --silent --no-audit --no-fund
 
 docs: $(PACKAGE)
 	@$(BIN)/python docs/generate.py

@@ -28,7 +28,7 @@ def listening(handler: Handler, tls: ssl.SSLContext | None = None) -> Iterator[i
 
     thread = threading.Thread(target=asyncio.run, args=(main(),), daemon=True)
     thread.start()
-    assert ready.wait(5)
+    assert ready.wait(30)
     yield state["port"]
     stop[0]()
     thread.join(5)

@@ -22,7 +22,7 @@ __all__ = ["KEY", "ROOT", "Server", "free_port", "gateway", "mock_upstream", "sh
 ROOT = Path(__file__).parent.parent
 KEY = "sk-orq-" + "c0ffee00" * 8
 CANARY = "canary"
-WAIT = 5.0
+WAIT = 20.0  # for what takes a moment, on a machine that is busy with other things
 FLAT_KIB = 10 * 1024  # for what the allocators keep for the next request
 KEPT = 24  # connections to providers that may rest in a pool after a file of tests
 
@@ -86,7 +86,7 @@ class Server:
     def stop(self) -> int:
         """End it as an operator does, and give its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=15)
+        return self.process.wait(timeout=60)
 
     def worker_pids(self) -> list[int]:
         """The worker processes, by the kernel's own account."""
@@ -160,13 +160,13 @@ def started(
             command, stdout=out, stderr=out, env=env, cwd=ROOT, start_new_session=True
         )
     try:
-        assert wait_until_ready(process, port, ready), log.read_text()
+        assert wait_until_ready(process, port, ready, 60), log.read_text()
         yield Server(port, process, log)
     finally:
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(timeout=10)
+                process.wait(timeout=30)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

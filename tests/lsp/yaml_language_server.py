@@ -1,11 +1,12 @@
 """Shows the shipped files and schemas to the real yaml-language-server: `make editors`.
 
+    python -m tests.lsp.yaml_language_server PROGRAM
+
 It is fetched with npm, so this is no part of the tests. Each line that is printed was checked.
 """
 
 import logging
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -16,24 +17,9 @@ from lsprotocol import types
 from tests.lsp.editor import Editor
 from tests.servers import ROOT
 
-PACKAGE = "yaml-language-server@2.0.0"
-HOME = ROOT / ".venv" / "editors"
 SETTINGS = {
     "yaml": {"validate": True, "hover": True, "completion": True, "schemaStore": {"enable": False}}
 }
-
-
-def install() -> str:
-    """Fetch the server into .venv, unless it is there."""
-    program = HOME / "node_modules" / ".bin" / "yaml-language-server"
-    if not program.exists():
-        npm = shutil.which("npm")
-        if npm is None:
-            sys.exit("make editors needs npm")
-        HOME.mkdir(parents=True, exist_ok=True)
-        command = [npm, "install", "--no-save", "--no-audit", "--no-fund", "--silent", PACKAGE]
-        subprocess.run(command, cwd=HOME, check=True)
-    return str(program)
 
 
 class Session:
@@ -109,7 +95,7 @@ def main() -> None:
     """Run all of it; an assertion says what is not as it should be."""
     logging.getLogger("pygls").setLevel(logging.CRITICAL)  # it asks for what we tell it anyway
     with tempfile.TemporaryDirectory() as folder:
-        session = Session(install(), Path(folder))
+        session = Session(str(Path(sys.argv[1]).absolute()), Path(folder))
         check(session)
         code, _ = session.editor.quit()
         say(f"it ended with {code}")

@@ -31,7 +31,7 @@ def serve_mock() -> Iterator[ServeMock]:
     for process in started:
         process.terminate()
     for process in started:
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +57,7 @@ def free_port() -> int:
 
 def wait_ready(url: str) -> str:
     """Wait until the server answers."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             httpx2.get(f"{url}/__mock/status", trust_env=False)

@@ -17,7 +17,7 @@ def test_start_up_and_idle_memory_are_reported(tmp_path: Path, mock: Server) -> 
         pids = server.worker_pids()
         print(f"\nready after {seconds:.2f} s, idle worker {server.rss_kib()} KiB")  # noqa: T201 reported
         assert len(pids) == 2
-        assert seconds < 10
+        assert seconds < 30
         assert server.rss_kib() < 100 * 1024
 
 
@@ -56,7 +56,7 @@ def test_sigterm_turns_readiness_off_before_the_port_closes(tmp_path: Path, mock
         time.sleep(0.3)
         assert httpx2.get(server.url + "/readyz").status_code == 503
         assert httpx2.get(server.url + "/healthz").status_code == 200
-        assert server.process.wait(timeout=10) == 0
+        assert server.process.wait(timeout=60) == 0
 
 
 def test_answers_ask_for_a_new_connection_once_the_server_is_about_to_stop(
@@ -92,7 +92,7 @@ def test_a_stream_under_way_is_finished_before_the_server_ends(
             text += "".join(pieces)
         assert text.count("data: ") >= 50
         assert "upstream_" not in text
-        assert server.process.wait(timeout=10) == 0
+        assert server.process.wait(timeout=60) == 0
 
 
 def test_no_worker_outlives_the_server(tmp_path: Path, mock: Server) -> None:

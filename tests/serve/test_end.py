@@ -62,7 +62,7 @@ def test_streams_that_do_not_make_it_are_told(server: Server) -> None:
         begun = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         ended = [await task for task in [*tasks, other]]
-        code = await asyncio.to_thread(server.process.wait, 10)
+        code = await asyncio.to_thread(server.process.wait, 60)
         assert code == 0
         return ended, [await task for task in short], await silent, time.monotonic() - begun
 
@@ -83,7 +83,7 @@ def test_streams_that_do_not_make_it_are_told(server: Server) -> None:
     outcomes = [r["outcome"] for r in server.records if r["endpoint"]]
     assert outcomes.count("server_cancelled") == STREAMS + 1
     assert outcomes.count("ok") == len(short)
-    assert seconds < 10
+    assert seconds < 30
 
 
 @pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["parent", "every process"])
@@ -106,7 +106,7 @@ def test_a_second_signal_ends_it_at_once(
             return await stream
 
         assert b"server_shutting_down" in asyncio.run(run())
-        assert server.process.wait(timeout=10) == 0
+        assert server.process.wait(timeout=60) == 0
 
 
 def test_a_signal_to_every_process_is_one_to_the_parent(tmp_path: Path, mock: Server) -> None:
@@ -125,7 +125,7 @@ def test_a_signal_to_every_process_is_one_to_the_parent(tmp_path: Path, mock: Se
             return await stream
 
         assert b"[DONE]" in asyncio.run(run())
-        assert server.process.wait(timeout=10) == 0
+        assert server.process.wait(timeout=60) == 0
         assert "nexpected" not in server.text
 
 
@@ -155,7 +155,7 @@ def test_a_worker_that_is_killed_is_replaced(server: Server) -> None:
     cut = [a for a in answers if a not in whole]
     assert whole, answers
     assert not [a for a in cut if isinstance(a, bytes) and a.endswith(b"0\r\n\r\n")]
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while len(pids := server.worker_pids()) < 2 and time.monotonic() < end:
         time.sleep(0.02)
     assert second in pids
@@ -168,7 +168,7 @@ def test_a_worker_that_is_killed_is_replaced(server: Server) -> None:
 def test_a_crash_loop_ends_the_server_and_says_so(tmp_path: Path, mock: Server) -> None:
     with gateway(ship(tmp_path), tmp_path / "log", "--mock-port", str(mock.port)) as server:
         killed: set[int] = set()
-        end = time.monotonic() + 15
+        end = time.monotonic() + 60
         while server.process.poll() is None and time.monotonic() < end:
             try:
                 fresh = set(server.worker_pids()) - killed
@@ -178,7 +178,7 @@ def test_a_crash_loop_ends_the_server_and_says_so(tmp_path: Path, mock: Server) 
                 os.kill(pid, signal.SIGKILL)
             killed |= fresh
             time.sleep(0.05)
-        assert server.process.wait(timeout=10) == 2
+        assert server.process.wait(timeout=60) == 2
         assert len(killed) >= 2
         assert "crash loop" in server.text
         assert "engine: a worker could not be kept running" in server.text
@@ -196,7 +196,7 @@ def test_a_second_instance_is_refused(tmp_path: Path, mock: Server) -> None:
         )
         for _ in range(2)
     ]
-    end = time.monotonic() + 15
+    end = time.monotonic() + 60
     while all(p.poll() is None for p in pair) and time.monotonic() < end:
         time.sleep(0.05)
     (loser,) = [p for p in pair if p.poll() is not None]
@@ -207,7 +207,7 @@ def test_a_second_instance_is_refused(tmp_path: Path, mock: Server) -> None:
     third = run_engine("serve", str(folder), "--port", port, "--mock-port", str(mock.port))
     assert (third.returncode, f"cannot listen on 127.0.0.1:{port}" in third.stderr) == (2, True)
     winner.terminate()
-    assert winner.wait(timeout=15) == 0
+    assert winner.wait(timeout=60) == 0
     for process in pair:
         assert process.stderr is not None
         process.stderr.close()

@@ -15,11 +15,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from engine.keys import digest
 from tests.conformance.clients.case import CASES, Case, CaseError, read_case
-from tests.conformance.clients.runtimes import RUNTIMES, environment
+from tests.conformance.clients.runtimes import RUNTIMES, Runtime, environment
 from tests.conformance.clients.upstream import playing
 from tests.servers import KEY, gateway, mock_upstream, ship, write_keys
 
@@ -57,13 +58,26 @@ def read_cases() -> list[Case]:
 
 def prepare(root: Path, suffixes: set[str]) -> tuple[dict[str, Path], dict[str, str]]:
     """The folder for each kind of script, or why it cannot run here."""
-    folders, lacking = {}, {}
-    for suffix in sorted(suffixes):
-        if tool := RUNTIMES[suffix].lacks():
-            lacking[suffix] = f"this machine has no {tool}"
-        else:
-            folders[suffix] = RUNTIMES[suffix].prepare(root)
-    return folders, lacking
+    runtimes = {RUNTIMES[suffix].name: RUNTIMES[suffix] for suffix in suffixes}
+    with ThreadPoolExecutor() as pool:
+        results = pool.map(partial(_prepared, root), runtimes.values())
+        prepared = dict(zip(runtimes, results, strict=True))
+    found = {suffix: prepared[RUNTIMES[suffix].name] for suffix in suffixes}
+    folders = {suffix: one for suffix, one in found.items() if isinstance(one, Path)}
+    return folders, {suffix: one for suffix, one in found.items() if isinstance(one, str)}
+
+
+def _prepared(root: Path, runtime: Runtime) -> Path | str:
+    """Its folder, or what is missing. A registry may be slow, or away for a moment."""
+    if tool := runtime.lacks():
+        return f"this machine has no {tool}"
+    for pause in (5, 20, 0):
+        try:
+            return runtime.prepare(root)
+        except subprocess.SubprocessError as error:
+            print(f"{runtime.name}: {error}", flush=True)
+            time.sleep(pause)
+    return f"the packages for {runtime.name} could not be downloaded"
 
 
 def run(case: Case, folder: Path | None) -> tuple[float, list[str]]:

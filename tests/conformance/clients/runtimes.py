@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
+INSTALL_SECONDS = 600
 
 # Nobody is called but the gateway: no statistics, no update check, no list of prices.
 QUIET = {
@@ -58,7 +59,7 @@ class Runtime:
         for path in sources:
             shutil.copy(path, folder)
         for command in self.install:
-            subprocess.run(command, cwd=folder, check=True)
+            subprocess.run(command, cwd=folder, check=True, timeout=INSTALL_SECONDS)
         stamp.write_text(state)
         return folder
 
