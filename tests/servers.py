@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ KEY = "sk-orq-" + "c0ffee00" * 8
 CANARY = "canary"
 WAIT = 20.0  # for what takes a moment, on a machine that is busy with other things
 FLAT_KIB = 10 * 1024  # for what the allocators keep for the next request
+HELD = re.compile(r"^held: (.+)\n", re.MULTILINE)  # the first line of a log at times
 KEPT = 24  # connections to providers that may rest in a pool after a file of tests
 
 
@@ -97,10 +99,10 @@ class Server:
     def rest(self) -> "Rest":
         """What the first worker, started by `watched`, holds now."""
         pid = self.worker_pids()[0]
-        told = self.text.count("\nheld: ")
+        told = len(HELD.findall(self.text))
         os.kill(pid, signal.SIGUSR2)
         end = time.monotonic() + WAIT
-        while (lines := self.text.split("\nheld: ")[told + 1 :]) == [] and time.monotonic() < end:
+        while (lines := HELD.findall(self.text)[told:]) == [] and time.monotonic() < end:
             time.sleep(0.002)
         assert lines != [], f"worker {pid} did not tell what it holds: {self.text}"
         words = lines[0].split()
