@@ -162,7 +162,7 @@ def started(
             command, stdout=out, stderr=out, env=env, cwd=ROOT, start_new_session=True
         )
     try:
-        assert wait_until_ready(process, port, ready, 60), log.read_text()
+        assert wait_until_ready(process, port, ready), log.read_text()
         yield Server(port, process, log)
     finally:
         if process.poll() is None:

@@ -182,7 +182,7 @@ def free_port() -> int:
 
 
 def wait_until_ready(
-    process: "subprocess.Popen[bytes]", port: int, path: str, seconds: float = 15
+    process: "subprocess.Popen[bytes]", port: int, path: str, seconds: float = 60
 ) -> bool:
     """Whether GET `path` on the loopback interface answers 200 while `process` runs."""
     end = time.monotonic() + seconds

@@ -141,7 +141,7 @@ class Session:
         with subprocess.Popen(
             command, cwd=self._folder, env=self._env, stdout=pipe, stderr=pipe
         ) as process:
-            ready = wait_until_ready(process, port, "/readyz", 60)
+            ready = wait_until_ready(process, port, "/readyz")
             process.terminate()
             _, errors = process.communicate(timeout=15)
         assert ready, f"{example.place}: {errors.decode()}"

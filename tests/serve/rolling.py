@@ -35,7 +35,7 @@ class Pair:
             command, cwd=ROOT, env={"PATH": os.environ["PATH"]},
             stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        assert wait_until_ready(process, port, "/readyz", 60)
+        assert wait_until_ready(process, port, "/readyz")
         return process
 
     async def balance(self, client: httpx2.AsyncClient) -> None:

@@ -21,7 +21,7 @@ from engine.server.run import ServeError, claim_port
 from tests.servers import KEY, ROOT, Server, free_port, gateway, run_engine, ship, write_keys
 
 STREAMS = 50
-DRAIN = ("--drain-timeout", "1")
+DRAIN = ("--drain-timeout", "2")
 
 
 @pytest.fixture
@@ -33,7 +33,12 @@ def server(tmp_path: Path, mock: Server) -> Iterator[Server]:
         yield running
 
 
-async def ask(port: int, model: str, path: str = "/v1/chat/completions") -> bytes:
+async def ask(
+    port: int,
+    model: str,
+    path: str = "/v1/chat/completions",
+    begun: asyncio.Event | None = None,
+) -> bytes:
     """All that comes back for one streamed request, to the end of the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     body = json.dumps({"model": model, "stream": True, "messages": [], "max_tokens": 9}).encode()
@@ -43,22 +48,31 @@ async def ask(port: int, model: str, path: str = "/v1/chat/completions") -> byte
         + body
     )
     try:
-        return await reader.read()
+        first = await reader.read(1)
+        if begun is not None:
+            begun.set()
+        return first + await reader.read()
     finally:
         writer.close()
 
 
+async def begin(port: int, model: str, path: str = "/v1/chat/completions") -> asyncio.Future[bytes]:
+    """A streamed request whose response has begun."""
+    begun = asyncio.Event()
+    stream = asyncio.ensure_future(ask(port, model, path, begun))
+    await begun.wait()
+    return stream
+
+
 def test_streams_that_do_not_make_it_are_told(server: Server) -> None:
-    """Fifty streams, a deadline of one second: each ends with the error event of its dialect."""
+    """Fifty streams, a deadline of two seconds: each ends with the error event of its dialect."""
 
     async def run() -> tuple[list[bytes], list[bytes], bytes, float]:
-        tasks = [asyncio.ensure_future(ask(server.port, "gpt-mock-events-999-100")) for _ in range(STREAMS - 1)]  # fmt: skip
-        other = asyncio.ensure_future(
-            ask(server.port, "claude-mock-events-999-100", "/v1/messages")
-        )
         silent = asyncio.ensure_future(ask(server.port, "gpt-mock-hang"))
-        short = [asyncio.ensure_future(ask(server.port, "gpt-mock-events-8-100")) for _ in range(4)]
-        await asyncio.sleep(0.6)
+        models = ["gpt-mock-events-999-100"] * (STREAMS - 1)
+        tasks = [await begin(server.port, model) for model in models]
+        other = await begin(server.port, "claude-mock-events-999-100", "/v1/messages")
+        short = [await begin(server.port, "gpt-mock-events-6-100") for _ in range(4)]
         begun = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         ended = [await task for task in [*tasks, other]]
@@ -67,7 +81,7 @@ def test_streams_that_do_not_make_it_are_told(server: Server) -> None:
         return ended, [await task for task in short], await silent, time.monotonic() - begun
 
     ended, short, silent, seconds = asyncio.run(run())
-    print(f"\n{STREAMS} streams, deadline 1 s: ended after {seconds:.2f} s")  # noqa: T201 reported
+    print(f"\n{STREAMS} streams, deadline 2 s: ended after {seconds:.2f} s")  # noqa: T201 reported
     for answer in ended:
         assert b"server_shutting_down" in answer[-500:]
         assert answer.endswith(b"0\r\n\r\n"), "an end that the client can tell from a cut"
@@ -98,8 +112,7 @@ def test_a_second_signal_ends_it_at_once(
     with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
 
         async def run() -> bytes:
-            stream = asyncio.ensure_future(ask(server.port, "gpt-mock-events-999-100"))
-            await asyncio.sleep(0.3)
+            stream = await begin(server.port, "gpt-mock-events-999-100")
             for number in signals:
                 send(server.process.pid, number)
                 await asyncio.sleep(0.1)
@@ -115,12 +128,11 @@ def test_a_signal_to_every_process_is_one_to_the_parent(tmp_path: Path, mock: Se
     with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
 
         async def run() -> bytes:
-            stream = asyncio.ensure_future(ask(server.port, "gpt-mock-events-15-100"))
-            await asyncio.sleep(0.3)
-            os.killpg(server.process.pid, signal.SIGTERM)
-            for _ in range(5):
-                await asyncio.sleep(0.1)
-                async with httpx2.AsyncClient() as client:
+            async with httpx2.AsyncClient() as client:
+                stream = await begin(server.port, "gpt-mock-events-15-100")
+                os.killpg(server.process.pid, signal.SIGTERM)
+                for _ in range(5):
+                    await asyncio.sleep(0.1)
                     assert (await client.get(server.url + "/readyz")).status_code == 503
             return await stream
 

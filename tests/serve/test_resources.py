@@ -31,7 +31,7 @@ def serving(
         cwd=ROOT, env={"PATH": os.environ["PATH"]}, stdout=subprocess.DEVNULL, stderr=errors,
     )  # fmt: skip
     try:
-        assert wait_until_ready(process, port, "/readyz", 60)
+        assert wait_until_ready(process, port, "/readyz")
         yield process, f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
