@@ -28,8 +28,9 @@ from engine.config.diagnostic import (
     Span,
     in_order,
 )
-from engine.config.document import Document, last_line, parse_document, unread_document
+from engine.config.document import Document, parse_document, unread_document
 from engine.config.document import Path as DataPath
+from engine.config.foreign import foreign_file
 from engine.config.known_keys import check_known_keys
 from engine.config.model import Config, Key
 from engine.config.name_checks import check_names
@@ -42,6 +43,7 @@ from engine.config.secret_checks import check_secrets
 from engine.config.sent_checks import check_sent
 from engine.config.suppressions import Suppressed, read_suppressions, suppress, unused
 from engine.config.template_checks import check_templates
+from engine.config.unreadable import last_line
 from engine.config.url_checks import check_urls
 from engine.folder import read_texts
 from engine.machine import certificate_files, declared_values, resolve
@@ -171,9 +173,13 @@ class _Read:
 @lru_cache(maxsize=8)  # an editor asks again at every key, a server at every change of one file
 def _read(file: str, text: bytes) -> _Read:
     document, found = parse_document(file, text)
+    violations, broken = check_schema(document, FILES[file]) if document else ([], set())
+    if any(d.severity is Severity.ERROR for d in (*found, *violations)):
+        foreign = foreign_file(file, text.decode("utf-8", "replace"))
+        if foreign is not None:
+            return _Read(None, unread_document(file, text), (foreign,), frozenset())
     if document is None:
         return _Read(None, unread_document(file, text), tuple(found), frozenset())
-    violations, broken = check_schema(document, FILES[file])
     blamed = {d.span for d in violations}
     found = [d for d in found if d.code != "Y004" or d.span not in blamed]
     found += violations + _unfinished(document)

@@ -14,7 +14,8 @@ import yaml
 
 from engine.config.diagnostic import Diagnostic, Fix, Position, Related, Span
 from engine.config.masking import shown_lines
-from engine.config.syntax import Repair, find_marker, find_repair, odd_quote
+from engine.config.syntax import odd_quote
+from engine.config.unreadable import Stop, explain
 
 Path = tuple[str | int, ...]
 Data = dict[str, "Data"] | list["Data"] | str | int | float | bool | None
@@ -195,9 +196,9 @@ def _refused(  # noqa: PLR0911 one line a refusal
     if documents > 1:
         return "Y008", "a second document starts here", "keep one document in a file"
     if isinstance(event, yaml.AliasEvent):
-        return "Y003", "aliases are not supported", plain
+        return "Y003", "aliases are not supported", f"{plain}; quote a value that begins with `*`"
     if getattr(event, "anchor", None) is not None:
-        return "Y003", "anchors are not supported", plain
+        return "Y003", "anchors are not supported", f"{plain}; quote a value that begins with `&`"
     if getattr(event, "tag", None) not in (None, "!"):
         return "Y003", "tags are not supported", "remove the tag; quote the value to keep a string"
     return None
@@ -322,39 +323,11 @@ def _mark_span(file: str, mark: Any) -> Span:
     return Span(file, start, Position(start.line, start.column + 1))
 
 
-# libyaml's own words, and what they mean to somebody who edits a file.
-_SYNTAX = {
-    "could not find expected ':'": "this line is not `key: value`; a `:` with a space is missing",
-    "did not find expected key": "the indentation does not fit, or a quote or comma is missing",
-    "found character that cannot start any token": "a tab or a reserved character starts a value",
-    "mapping values are not allowed in this context": "a `:` with a space stands inside a value",
-    "did not find expected ',' or '}'": "a `,` or `}` is missing",
-    "did not find expected ',' or ']'": "a `,` or `]` is missing",
-    "did not find expected '-' indicator": "a `-` or spaces are missing before this line of a list",
-    "found unexpected end of stream": "a quote or bracket is never closed",
-}
-
-
 def _syntax_error(file: str, lines: tuple[str, ...], error: yaml.MarkedYAMLError) -> Diagnostic:
     stopped: Any = error.problem_mark or error.context_mark
-    begun = error.context_mark or stopped
-    if (marker := find_marker(lines)) is not None:
-        start, end = Position(marker + 1, 1), Position(marker + 1, 8)
-        words = "a merge left both sides here; keep one and delete the three marker lines"
-        return Diagnostic("Y001", words, Span(file, start, end))
-    repair = find_repair(lines, stopped.line, begun.line, _error_line)
-    if repair is not None:
-        return _repaired(file, repair)
-    if lines[-1] and stopped.line >= len(lines) - 1:
-        words = "the file stops in the middle of something; it may be cut short"
-        return Diagnostic("Y001", words, last_line(file, lines))
-    problem = error.problem or "the text is not YAML"
-    related: tuple[Related, ...] = ()
-    if begun.line != stopped.line:
-        related = (Related(_mark_span(file, begun), "reading from here"),)
-    return Diagnostic(
-        "Y001", _SYNTAX.get(problem, problem), _mark_span(file, stopped), related=related
-    )
+    begun: Any = error.context_mark or stopped
+    where = Stop(stopped.line, stopped.column, begun.line, begun.column, error.problem or "")
+    return explain(file, lines, where, _error_line)
 
 
 def _error_line(text: str) -> int | None:
@@ -365,20 +338,6 @@ def _error_line(text: str) -> int | None:
         mark: Any = error.problem_mark or error.context_mark
         return int(mark.line)
     return None
-
-
-def _repaired(file: str, repair: Repair) -> Diagnostic:
-    def span(start: int, end: int) -> Span:
-        return Span(file, Position(repair.line + 1, start + 1), Position(repair.line + 1, end + 1))
-
-    fix = Fix(span(repair.start, repair.end), repair.text)
-    return Diagnostic("Y001", repair.words, span(*repair.shown), fix=fix)
-
-
-def last_line(file: str, lines: tuple[str, ...]) -> Span:
-    """The last character of a text that has no line end behind it."""
-    line = Position(len(lines), len(lines[-1]))
-    return Span(file, line, Position(line.line, line.column + 1))
 
 
 def _forbidden(file: str, lines: tuple[str, ...]) -> Span:

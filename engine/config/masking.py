@@ -10,7 +10,7 @@ import re
 from engine.config.secret_shapes import holds_key, holds_random
 
 MAX_KEY = 40
-_WORD = re.compile(r"""[^\s{}\[\],:"'#|]+""")
+_WORD = re.compile(r"""[^\s{}\[\],:"'#|=]+""")
 _HARMLESS = re.compile(
     r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"  # SOME_API_KEY
     r"|[A-Za-z_]{1,12}|[A-Za-z]{1,20}(?:[_./]+[A-Za-z]{1,20})*"
@@ -62,7 +62,8 @@ def _shown(line: str) -> str:
         is_key = found.start() == first or line[found.end() : found.end() + 1] == ":"
         kept = _HARMLESS if found.start() < limit else _INNOCENT
         is_name = found.start() < limit and _NAME.fullmatch(text)
-        is_shown = kept.fullmatch(text) or is_name or (is_key and len(text) <= MAX_KEY)
+        names = is_key and len(text) <= MAX_KEY and not holds_key(text)
+        is_shown = kept.fullmatch(text) or is_name or names
         return text if is_shown else "*" * len(text)
 
     return _WORD.sub(word, line)

@@ -9,14 +9,14 @@ from engine.config.document import Document, Path
 
 def one_per_mistake(document: Document, found: list[Diagnostic]) -> list[Diagnostic]:
     """`found` without those that another finding already tells."""
-    found = _without_misspelt(found)
+    found = _without_misfits(_without_misspelt(found))
     found = _without_swallowed(document, found)
     return _without_hanging(document, found)
 
 
 def _without_misspelt(found: list[Diagnostic]) -> list[Diagnostic]:
     """Drop a missing key whose misspelling is reported beside it."""
-    typos = {(d.path[:-1], d.fix.text) for d in found if d.code == "S102" and d.fix}
+    typos = {(d.path[:-1], d.fix.text.strip() or str(d.path[-1]).partition(":")[0]) for d in found if d.code == "S102" and d.fix}  # fmt: skip
     return [d for d in found if d.code != "S101" or not _stands_for(d, typos)]
 
 
@@ -45,6 +45,12 @@ def _without_swallowed(document: Document, found: list[Diagnostic]) -> list[Diag
         found = [d for d in found if d is not missing and d.path[: len(place)] != place]
         found.append(moved)
     return found
+
+
+def _without_misfits(found: list[Diagnostic]) -> list[Diagnostic]:
+    """Drop what is wrong with a value whose very kind is wrong."""
+    kinds = {d.path for d in found if d.code == "S103"}
+    return [d for d in found if d.code != "S104" or d.path not in kinds]
 
 
 def _places(document: Document, keys: set[str | int]) -> dict[str | int, list[Path]]:

@@ -33,8 +33,17 @@ def _tied_rules(subject: Subject) -> Iterator[Diagnostic]:
                     _ROUTES,
                     second.at,
                     related=(Related(subject.span(_ROUTES, first.at), "the other rule"),),
-                    help="remove one, or narrow one with `endpoint:`",
+                    help=_one_of(first, second),
                 )
+
+
+def _one_of(first: ModelRule, second: ModelRule) -> str:
+    """What to do with two rules that tie: those of two providers may be meant as one rule."""
+    names = list(dict.fromkeys((*first.providers().values(), *second.providers().values())))
+    if len(names) == 1:
+        return "remove one, or narrow one with `endpoint:`"
+    targets = ", ".join(f"{{provider: {name}}}" for name in names)
+    return f"keep one with `targets: [{targets}]`, which are tried in turn; or remove one, or narrow one with `endpoint:`"
 
 
 def _share_endpoints(first: ModelRule, second: ModelRule) -> bool:

@@ -477,6 +477,13 @@ _CATALOGUE = (
         "A Cyrillic or Greek letter, a wide one or a typographic dash is another character than the one on the keyboard.",
     ),
     Rule(
+        "X275",
+        "foreign-file",
+        _ERROR,
+        "a file is the configuration of another program",
+        "LiteLLM, Portkey, Kubernetes, nginx and others have forms of their own. What is in such a file has to be written again as routes.yaml and providers.yaml.",
+    ),
+    Rule(
         "X291",
         "bad-suppression",
         _WARNING,

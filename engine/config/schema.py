@@ -13,7 +13,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from engine.config.diagnostic import MAX_FOUND, Diagnostic, Fix
+from engine.config.diagnostic import MAX_FOUND, Diagnostic, Fix, Position, Span
 from engine.config.document import Data, Document, Path
 from engine.config.merging import one_per_mistake
 from engine.resources import shipped
@@ -110,10 +110,14 @@ def _explain(document: Document, error: Any) -> Iterator[Diagnostic]:
             hint = f"write {expected}" if expected else ""
             if "string" in kinds and _is_scalar(error.instance) and _fits_quoted(error):
                 hint = "quote the value"
-            message = f"{where} must be {wanted}, not {_kind_of(error.instance)}"
+            found = "a fraction" if "integer" in kinds and isinstance(error.instance, float) else ""
+            message = f"{where} must be {wanted}, not {found or _kind_of(error.instance)}"
             yield _at_value(document, "S103", message, path, help=hint)
         case _ if "propertyNames" in error.absolute_schema_path:
             name = (*path, str(error.instance))
+            if joined := _joined(document, name):
+                yield _at_joined(document, "S105", name, joined, where)
+                return
             message = f"`{error.instance}` is not a usable name in {where}"
             expected = error.schema.get("x-expect", "lower case letters, digits and `_`")
             yield _at_key(document, "S105", message, name, help=f"write {expected}")
@@ -128,9 +132,12 @@ def _unknown_keys(document: Document, error: Any, path: Path, where: str) -> Ite
     for key in error.instance:
         if key in known:
             continue
+        place = (*path, key)
+        if (joined := _joined(document, place)) and joined in known:
+            yield _at_joined(document, "S102", place, joined, where)
+            continue
         hint = nearest(key, free) or WRONG_WORDS.get(key)
         hint = hint if hint in known else None
-        place = (*path, key)
         yield Diagnostic(
             "S102",
             f"unknown key `{key}` in {where}",
@@ -140,6 +147,28 @@ def _unknown_keys(document: Document, error: Any, path: Path, where: str) -> Ite
             path=place,
             fix=Fix(document.entry(place).head, hint) if hint else None,
         )
+
+
+def _joined(document: Document, place: Path) -> str:
+    """The key in `key:value`, which lacks its space and so is all one key; "" for any other."""
+    first, colon, rest = str(place[-1]).partition(":")
+    is_alone = colon and rest and _value_at(document.data, place) is None
+    return first if is_alone and re.fullmatch(r"[a-z][a-z0-9_]{0,40}", first) else ""
+
+
+def _value_at(data: Data, path: Path) -> Data:
+    for step in path:
+        data = data[step]  # type: ignore[index]
+    return data
+
+
+def _at_joined(document: Document, code: str, place: Path, key: str, where: str) -> Diagnostic:
+    """A finding for `key:value`, which does not tell the value: it may be a secret."""
+    start = document.entry(place).head
+    at = Position(start.start.line, start.start.column + len(key) + 1)
+    span = Span(start.file, start.start, at)
+    words = f"a space is missing after the `:` of `{key}` in {where}"
+    return Diagnostic(code, words, span, path=place, fix=Fix(Span(start.file, at, at), " "))
 
 
 def _missing_keys(document: Document, error: Any, path: Path, where: str) -> Iterator[Diagnostic]:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from engine.config.reading import bullet, foreign_comment
+
 AHEAD = 40
 BACK = 400
 NEAR = 12
@@ -35,6 +37,7 @@ class Repair:
     text: str
     words: str
     shown: tuple[int, int]
+    remedy: str = ""
 
     def apply(self, lines: Sequence[str]) -> list[str]:
         """The lines with the repair made."""
@@ -78,6 +81,8 @@ def _repairs(lines: list[str], stopped: int, begun: int) -> Iterator[Repair]:
     near = code[-3:][::-1]
     for index in near:
         yield from _tabs(index, lines)
+    for index in near:
+        yield from _signs(index, lines[index])
     for index in [i for i in code if i >= min(begun, stopped - BACK)]:
         yield from _quotes(index, lines[index])
     for index in dict.fromkeys([*([begun] if begun in code else []), *near]):
@@ -139,6 +144,15 @@ def _tabs(index: int, lines: list[str]) -> Iterator[Repair]:
     at = line.index(odd[0])
     for width in dict.fromkeys(_indents_around(lines, index)):
         yield Repair(index, 0, indent, " " * width, words, (at, at + 1))
+
+
+def _signs(index: int, line: str) -> Iterator[Repair]:
+    """A line that begins as an entry does in a text, or as a comment does in another language."""
+    if span := bullet(line):
+        words = "a list entry begins with `-`; this is another sign"
+        yield Repair(index, *span, "-", words, span)
+    if span := foreign_comment(line):
+        yield Repair(index, *span, "#", "a comment begins with `#`", span)
 
 
 def _quotes(index: int, line: str) -> Iterator[Repair]:
@@ -204,6 +218,9 @@ def _dashes(index: int, lines: list[str]) -> Iterator[Repair]:
 
 def _colons(index: int, line: str) -> Iterator[Repair]:
     """A line that would be `key: value` if the colon or the space behind it were there."""
+    if hit := re.match(_KEY + r"( *= *)(?=[^\s=])", line):
+        words = "`: ` stands between a key and its value, not `=`"
+        yield Repair(index, *hit.span(1), ": ", words, hit.span(1))
     if hit := re.match(_KEY + r"(?=[ \t]+[^\s:#]|\s*(?:\s#.*)?$)", line):
         end = hit.end()
         start = end - len(re.sub(r"^\s*(?:- +)?", "", hit[0]))
@@ -226,6 +243,9 @@ def _commas(index: int, line: str) -> Iterator[Repair]:
     for hit in re.finditer(r"(?<=[\w\"'}\]/*-])(?= +[\w-]+: )", line):
         shown = (hit.start() - 1, hit.start())
         yield Repair(index, hit.start(), hit.start(), ",", "a `,` is missing after this", shown)
+    for hit in re.finditer(r"(?<=[\w\"'}\]/*-]) *;(?= *[\w-]+: )", line):
+        words = "entries in braces are separated by `,`"
+        yield Repair(index, hit.end() - 1, hit.end(), ",", words, (hit.end() - 1, hit.end()))
 
 
 def _indents(lines: list[str], code: list[int], stopped: int) -> Iterator[Repair]:

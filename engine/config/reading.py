@@ -1,0 +1,157 @@
+"""What a YAML reader's error says to somebody who edits a file: place, cause, remedy, and a repair."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_QUOTE = "put the value in quotes"
+# libyaml's own words, what they mean here, and the remedy.
+_WORDS = {
+    "could not find expected ':'": ("this line is not `key: value`; a `:` with a space is missing", ""),
+    "did not find expected key": ("the indentation does not fit, or a quote or comma is missing", ""),
+    "mapping values are not allowed": ("a `:` with a space stands inside a value", _QUOTE),
+    "did not find expected ',' or '}'": ("a `,` or `}` is missing", ""),
+    "did not find expected ',' or ']'": ("a `,` or `]` is missing", ""),
+    "did not find expected '-' indicator": ("a `-` or spaces are missing before this line of a list", ""),
+    "found unexpected end of stream": ("a quote or bracket is never closed", ""),
+    "did not find expected <document start>": ("a line that begins with `%` belongs before everything else", "remove it, or quote it"),
+    "block sequence entries are not allowed": ("a list cannot begin behind its key", "begin it on the next line, or write `[a, b]`"),
+    "mapping keys are not allowed": ("a value cannot begin with `?` and a space", _QUOTE),
+    "did not find expected comment or line break": ("`|` or `>` begins a block of text on the lines below, so nothing may stand behind it", _QUOTE),
+    "did not find expected node content": ("a value or an entry is missing here", "write it, or remove the `,` or bracket"),
+    "found character that cannot start any token": ("a reserved character begins a value", _QUOTE),
+    "did not find expected alphabetic or numeric character": ("a reserved character begins a value", _QUOTE),
+    "unexpected document indicator": ("`---` or `...` stands inside a quoted value", "close the quote before it"),
+    "did not find the expected": ("a reserved character begins a value", _QUOTE),
+    "found incompatible YAML document": ("the version in `%YAML` is not one that can be read", "remove the line"),
+    "tag": ("`!` begins a tag, which is not supported here", "put the value in quotes if it begins with `!`"),
+}  # fmt: skip
+_TAKES = {
+    "*": "an alias", "&": "an anchor", "!": "a tag", "%": "a directive", "|": "a block of text",
+    ">": "a block of text", "@": "", "`": "",
+}  # fmt: skip
+_BULLETS = "*\u2013\u2014\u2212\u2022\u00b7\u25cf\u2010\u2011"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An error in our words, at a line and columns from 0; `text` would repair columns `put`."""
+
+    words: str
+    line: int
+    shown: tuple[int, int]
+    remedy: str = ""
+    put: tuple[int, int] = (0, 0)
+    text: str | None = None
+
+
+def told(lines: Sequence[str], line: int, column: int, problem: str) -> Told:
+    """What is wrong where a reader stopped; `problem` is what it said itself."""
+    if "document start" in problem:
+        line, column = next(((n, 0) for n, t in enumerate(lines) if t[:1] == "%"), (line, column))
+    text = lines[line] if line < len(lines) else ""
+    found: Told | bool | None = (
+        _escape(text, line, column, problem)
+        or _tab(text, line, column)
+        or ("document start" not in problem and _begins(text, line, column))
+        or _behind_a_quote(text, line, column, problem)
+    )
+    if isinstance(found, Told):
+        return found
+    words, remedy = next(
+        (said for start, said in _WORDS.items() if start in problem),
+        ("this cannot be read as YAML", "look for a quote, bracket or `:` too many or too few"),
+    )
+    return Told(words, line, (column, column + 1), remedy)
+
+
+def _escape(text: str, line: int, column: int, problem: str) -> Told | None:
+    """A backslash in double quotes that begins no escape, such as in a path of Windows."""
+    at = text.rfind("\\", 0, column + 1)
+    if at < 0 or not ("escape" in problem or "hexdecimal" in problem or "Unicode" in problem):
+        return None
+    words = "in double quotes a `\\` begins an escape, and this is none"
+    remedy = "use single quotes, or write `\\\\`"
+    open_, close = text.rfind('"', 0, at), text.find('"', at)
+    inner = text[open_ + 1 : close]
+    if open_ < 0 or close < 0 or "'" in inner or "\\\\" in inner or "\\" in (text[close - 1], ""):
+        return Told(words, line, (at, at + 2), remedy)
+    return Told(words, line, (at, at + 2), remedy, (open_, close + 1), f"'{inner}'")
+
+
+def _tab(text: str, line: int, column: int) -> Told | None:
+    hit = re.compile("\t+").match(text, column)
+    if not hit or text[:column].strip(" -?"):
+        return None
+    words = "a tab stands where YAML wants spaces"
+    return Told(words, line, hit.span(), "write spaces", hit.span(), " ")
+
+
+def _begins(text: str, line: int, column: int) -> Told | None:
+    """A plain value that begins with a character which YAML keeps for itself."""
+    for at in (column, column - 1):
+        sign = text[at : at + 1]
+        before = text[:at] if at >= 0 else ""
+        if not sign or sign not in _TAKES or not re.search(r"(?:^|[:,\[{-])[ \t]*$", before):
+            continue
+        in_braces = before.count("{") + before.count("[") > before.count("}") + before.count("]")
+        value = re.match(r"[^,\[\]{}#]*" if in_braces else r"(?:[^ ]| (?!#))*", text[at:])
+        end = at + len(value[0].rstrip() if value else "")
+        name = "a backtick" if sign == "`" else f"`{sign}`"
+        taken = f"takes for {_TAKES[sign]}" if _TAKES[sign] else "keeps for itself"
+        words = f"a value cannot begin with {name}, which YAML {taken}"
+        inner = text[at:end]
+        if "'" in inner or ": " in inner or not inner.strip():
+            return Told(words, line, (at, at + 1), _QUOTE)
+        return Told(words, line, (at, at + 1), _QUOTE, (at, end), f"'{inner}'")
+    return None
+
+
+def _behind_a_quote(text: str, line: int, column: int, problem: str) -> Told | None:
+    before = text[:column].rstrip()
+    if "expected key" not in problem or before[-1:] not in ("'", '"') or not text[column:].strip():
+        return None
+    mark = before[-1]
+    words = f"the value ends with this {mark}, and more stands behind it"
+    twice = "; a ' inside is written twice" if mark == "'" else '; a " inside is written \\"'
+    at = len(before) - 1
+    return Told(words, line, (at, at + 1), "put all of it into one pair of quotes" + twice)
+
+
+def bullet(text: str) -> tuple[int, int] | None:
+    """Where a list entry begins with another sign than `-`."""
+    hit = re.match(rf" *([{_BULLETS}])(?= +[\w{{\[\"'])", text)
+    return hit.span(1) if hit else None
+
+
+def foreign_comment(text: str) -> tuple[int, int] | None:
+    """Where a line begins as comments do in other languages."""
+    hit = re.match(r" *(//+|/\*+|--(?!-)|;+|<!--)", text)
+    return hit.span(1) if hit else None
+
+
+@dataclass(frozen=True, slots=True)
+class Untabbed:
+    """Lines from `first` (from 0) on with spaces for tabs; `is_sure`: whatever a tab's width is."""
+
+    first: int
+    lines: tuple[str, ...]
+    is_sure: bool
+
+
+def without_tabs(lines: Sequence[str]) -> Untabbed | None:
+    """The lines from the first to the last one indented by tabs, with two spaces for each.
+
+    Nothing depends on the width of a tab where no line is indented by spaces.
+    """
+    tabbed = [n for n, line in enumerate(lines) if re.match(r"[ -]*\t", line) and line.strip()]
+    if not tabbed:
+        return None
+    first, last = tabbed[0], tabbed[-1]
+    made = [re.sub(r"^[ -]*\t[\t -]*", _spaces, line) for line in lines[first : last + 1]]
+    spaced = [line for line in lines if line[:1] == " " and line.lstrip()[:1] not in ("", "#")]
+    return Untabbed(first, tuple(made), not spaced)
+
+
+def _spaces(hit: re.Match[str]) -> str:
+    return hit[0].replace("-\t", "- ").replace("\t", "  ")
