@@ -12,6 +12,7 @@ from engine.gateway.browsers import preflight, with_leave
 from engine.gateway.call import Call
 from engine.gateway.framing import Send, answer
 from engine.gateway.head import Heads, Scope
+from engine.gateway.headers import Pairs
 from engine.gateway.health import Health
 from engine.gateway.lingering import CLOSE, Lingering, has_body
 from engine.gateway.means import Means
@@ -21,6 +22,7 @@ from engine.upstream.limiter import Limiter
 from engine.upstream.signing import Signers
 
 Told = tuple[int, Mapping[str, object]]
+Own = tuple[int, Pairs, bytes]  # status, headers and body of a response
 
 TICK_SECONDS = 0.05  # how often the gateway looks at deadlines and at who has left
 
@@ -63,12 +65,13 @@ class Gateway:
             send = with_leave(self.plan.cors, scope, send)
             leave = preflight(self.plan.cors, scope)
             if leave is not None:
-                await send({"type": "http.response.start", "status": 204, "headers": leave})
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                await self._answer((204, leave, b""), scope, receive, send)
                 return
         probe = self._probes.get(scope["raw_path"])
         if probe is not None and scope["method"] in ("GET", "HEAD"):
-            await self._answer_probe(probe(), scope, receive, send)
+            status, told = probe()
+            found = status, [(b"content-type", b"application/json")], json.dumps(told).encode()
+            await self._answer(found, scope, receive, send)
             return
         loop = self._loop
         if loop is None:
@@ -88,11 +91,11 @@ class Gateway:
         if call.is_unread:
             await self._lingering.read_on(receive, scope["headers"])
 
-    async def _answer_probe(self, found: Told, scope: Scope, receive: Receive, send: Send) -> None:
-        status, told = found
+    async def _answer(self, found: Own, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what is no call: a probe or a preflight. A body it may have is dropped."""
+        status, headers, body = found
         is_unread = has_body(scope["headers"])
-        headers = [(b"content-type", b"application/json"), *(CLOSE if is_unread else ())]
-        await answer(send, status, headers, json.dumps(told).encode())
+        await answer(send, status, [*headers, *CLOSE] if is_unread else headers, body)
         if is_unread:
             await self._lingering.read_on(receive, scope["headers"])
 

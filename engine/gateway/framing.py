@@ -114,6 +114,7 @@ def _rest(waited: object, steps: Generator[Any, Any, None]) -> Generator[Any, An
 
 async def answer(send: Send, status: int, headers: Pairs, body: bytes) -> None:
     """Send a whole response."""
-    headers = [*headers, (b"content-length", str(len(body)).encode("ascii"))]
+    if status not in _BODYLESS:
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

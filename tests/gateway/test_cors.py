@@ -1,5 +1,6 @@
 """Pages of allowed origins may call from a browser; others may not."""
 
+import http.client
 import json
 import socket
 from collections.abc import Iterator
@@ -69,6 +70,16 @@ def test_a_preflight_needs_no_key(server: Server, path: str, method: str) -> Non
         server.url + path, headers={**asks, "access-control-request-private-network": "true"}
     )
     assert private.headers["access-control-allow-private-network"] == "true"
+
+
+def test_a_preflight_that_has_a_body_is_read_to_its_end(server: Server) -> None:
+    """`http.client` reads nothing before it has written the whole body (RFC 9112, 9.6)."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection.request("OPTIONS", CHAT, b"x" * 8 * 1024 * 1024, {**ASKS, "origin": PAGE})
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("connection")) == (204, "close")
+    assert answer.getheader("content-length") is None
+    connection.close()
 
 
 @pytest.mark.parametrize(

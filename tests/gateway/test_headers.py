@@ -122,6 +122,17 @@ HOST_POLICIES = """
     feature-policy document-policy referrer-policy service-worker-allowed origin-trial accept-ch
     critical-ch speculation-rules use-as-dictionary set-login sec-session-registration
     refresh sourcemap x-accel-redirect x-accel-buffering x-sendfile x-engine-error
+    x-sendfile2 x-sendfile-temporary x-lighttpd-send-tempfile x-lighttpd-kbytes-per-second
+    x-reproxy-url x-reproxy-file x-reproxy-cache-for x-litespeed-location x-litespeed-cache-control
+    x-litespeed-purge x-litespeed-tag x-litespeed-vary
+    surrogate-control surrogate-key cdn-cache-control cloudflare-cdn-cache-control edge-control
+    cache-tag edge-cache-tag netlify-cdn-cache-control netlify-vary vercel-cdn-cache-control
+    no-vary-search cache-groups cache-group-invalidation xkey
+    x-content-security-policy x-webkit-csp x-webkit-csp-report-only x-ua-compatible x-download-options
+    document-isolation-policy require-document-policy shared-storage-cross-origin-worklet-allowed
+    ad-auction-signals x-allow-fledge onion-location x-i2p-location alternate-protocol
+    x-envoy-immediate-health-check-fail x-envoy-overloaded endpoint-load-metrics
+    endpoint-load-metrics-bin
 """
 PASSES = """
     content-type content-encoding content-disposition content-language content-location cache-control
@@ -129,6 +140,7 @@ PASSES = """
     www-authenticate x-content-type-options x-request-id request-id x-ratelimit-remaining-tokens
     anthropic-ratelimit-tokens-reset openai-processing-ms x-should-retry cf-ray operation-location
     deprecation sunset accept-ranges security-token x-access-control sec nel-x
+    cache-status cdn-loop x-cache x-envoy-upstream-service-time surrogate x-proxy-url pragma
 """
 
 
