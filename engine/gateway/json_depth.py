@@ -45,16 +45,18 @@ def _is_deeper(raw: bytes, levels: int) -> bool:
     """Most lists hold many parts, as of a conversation, none of which has many brackets itself."""
     if not _may_be_deeper(raw, levels):
         return False
-    if raw.startswith(b"[") and b"," not in raw.replace(b",", b" ", _MOST_COMMAS):
+    most = min(len(raw) // 16, _MOST_COMMAS)
+    if raw.startswith(b"[") and b"," not in raw.replace(b",", b" ", most):
         parts = map(bytes, _PARTS.decode(raw))
         return any(_may_be_deeper(part, levels - 1) and _rises(part, levels - 1) for part in parts)
     return _rises(raw, levels)
 
 
 def _rises(raw: bytes, levels: int) -> bool:
-    """Whether more than `levels` brackets are open somewhere."""
+    """Whether more than `levels` brackets are open somewhere; the innermost ones go first."""
     marks = raw.translate(_MARKS)
     if b"\\" in marks:
         marks = marks.decode("unicode_escape").encode("latin-1")
     outside = marks.translate(None, _OTHERS).replace(b"aa", b"").split(b"a")[::2]
-    return levels + 1 in accumulate(array("b", b"".join(outside).translate(_STEPS)))
+    rest = b"".join(outside).replace(b"[]", b"")
+    return levels in accumulate(array("b", rest.translate(_STEPS)))
