@@ -89,6 +89,8 @@ test-browser: $(DEV) $(PACKAGE)
 	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 	  apt-get update -q > /dev/null && apt-get install -y -q chromium > /dev/null; } || \
 	  { echo "test-browser needs chromium, Debian's package; as root it is installed"; exit 1; }
+	@command -v npm > /dev/null || { echo "without npm the SDK's page is skipped"; exit 0; }; \
+	  mkdir -p $(SDKS)/browser && cp tests/conformance/*.json $(SDKS)/browser && cd $(SDKS)/browser && npm ci --silent
 	@$(BIN)/python -m pytest -q --tools tests/browser/pages.py
 
 fresh:

@@ -16,9 +16,10 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.servers import KEY, Server, gateway, ship
+from tests.servers import KEY, ROOT, Server, gateway, ship
 
 PAGES = Path(__file__).parent
+SDK = ROOT / ".venv-conformance/browser/node_modules/openai"  # the Makefile puts it there
 
 SECONDS = 60  # for a browser to start, and to say what came of it
 pytestmark = pytest.mark.needs("chromium")
@@ -28,6 +29,11 @@ class Pages(http.server.SimpleHTTPRequestHandler):
     """Serves the page, and takes what it tells when it has made its calls."""
 
     told: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def translate_path(self, path: str) -> str:
+        """A file of the SDK, or of this folder."""
+        name = path.removeprefix("/openai/")
+        return super().translate_path(path) if name == path else str(SDK / name)
 
     def do_POST(self) -> None:
         """Take it."""
@@ -66,13 +72,13 @@ def server(
         yield running
 
 
-def told(server: Server, port: int, profile: Path) -> dict[str, Any]:
-    """What the page on `port` tells when it has made its calls."""
+def told(server: Server, port: int, profile: Path, page: str = "page") -> dict[str, Any]:
+    """What a page on `port` tells when it has made its calls."""
     settings = quote(json.dumps({"gateway": server.url, "key": KEY}))
     command = [
         "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
         "--no-first-run", "--remote-debugging-port=0", f"--user-data-dir={profile}",
-        f"http://localhost:{port}/page.html#{settings}",
+        f"http://localhost:{port}/{page}.html#{settings}",
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as browser:
         try:
@@ -103,3 +109,16 @@ def test_a_page_that_is_not_named_reads_nothing(
     answers = told(server, pages[1], tmp_path)
     assert answers == {name: {"failed": "TypeError"} for name in answers}
     assert {record["status"] for record in server.records[before:]} == {401}
+
+
+@pytest.mark.skipif(not SDK.exists(), reason="npm has not installed the SDK")
+def test_the_official_sdk_works_in_a_page(
+    server: Server, pages: tuple[int, int], tmp_path: Path
+) -> None:
+    """Its build for browsers is its modules, as files."""
+    assert told(server, pages[0], tmp_path, "sdk") == {
+        "whole": "You said: hello",
+        "stream": "You said: hello",
+        "models": True,
+        "wrong_key": [401, "invalid_api_key"],
+    }

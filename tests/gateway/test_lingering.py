@@ -5,13 +5,15 @@ import http.client
 import socket
 import time
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.gateway.body import FREE_PIECES
 from engine.gateway.lingering import Bounds, Lingering, has_body
-from tests.servers import KEY, Server
+from tests.servers import KEY, Server, free_port, gateway, write_keys
+from tests.upstream.hostile import Hostile
 
 MIB = 1024 * 1024
 FORM = "multipart/form-data; boundary=b"
@@ -45,6 +47,56 @@ def test_who_sends_everything_first_reads_the_response(
         assert (response.status, response.getheader("connection")) == (status, "close")
         assert len(response.read()) == int(response.getheader("content-length") or 0) > 0
         connection.close()
+
+
+ROUTES = """
+version: 1
+endpoints:
+  hear: {path: /hear, body: form}
+models:
+  - {model: busy, provider: busy}
+  - {model: gone, provider: gone}
+"""
+PROVIDERS = """
+version: 1
+providers:
+  busy: {{base_url: "http://127.0.0.1:{busy}", limits: {{in_flight: 1, queue: 0}}, endpoints: {{hear: /hear}}}}
+  gone: {{base_url: "http://127.0.0.1:{gone}", endpoints: {{hear: /hear}}}}
+"""
+
+
+def form(model: str, size: int) -> bytes:
+    head = f'--b\r\ncontent-disposition: form-data; name="model"\r\n\r\n{model}\r\n--b\r\n'
+    file = 'content-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    return f"{head}{file}".encode() + b"x" * size + b"\r\n--b--\r\n"
+
+
+def test_an_upload_that_no_provider_takes_reads_why(tmp_path: Path) -> None:
+    """A form is routed, and refused, while most of it has still to arrive."""
+    with Hostile("hang").running() as upstream:
+        (tmp_path / "routes.yaml").write_text(ROUTES)
+        ports = {"busy": upstream.port, "gone": free_port()}
+        (tmp_path / "providers.yaml").write_text(PROVIDERS.format(**ports))
+        write_keys(tmp_path)
+        headers = {"authorization": f"Bearer {KEY}", "content-type": FORM}
+        with gateway(tmp_path, tmp_path / "log", "--drain-timeout", "1") as server:
+            first = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+            first.request("POST", "/hear", form("busy", 1), headers)
+            end = time.monotonic() + 5
+            while not upstream.seen and time.monotonic() < end:
+                time.sleep(0.01)
+            for model, status, code in (
+                ("busy", 503, "overloaded"),
+                ("gone", 502, "upstream_connect_failed"),
+            ):
+                connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+                connection.request("POST", "/hear", form(model, 8 * MIB), headers)
+                response = connection.getresponse()
+                assert (response.status, response.getheader("x-engine-error")) == (status, code)
+                assert response.getheader("connection") == "close"
+                assert len(response.read()) == int(response.getheader("content-length") or 0) > 0
+                connection.close()
+            first.close()
 
 
 @pytest.mark.parametrize("is_chunked", [True, False])
