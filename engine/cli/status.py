@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import click
 
@@ -50,11 +50,23 @@ def _print_disk(directory: Path, told: dict[str, Any]) -> bool:
     return not refused
 
 
+def _address(url: str) -> SplitResult:
+    """The parts of `--url`, which may lack its scheme."""
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        is_fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        is_fine = False
+    if not is_fine:
+        stop("`--url` must be an address such as http://127.0.0.1:8080")
+    return parts
+
+
 def _readiness(url: str) -> dict[str, Any]:
     """What `/readyz` of the server at `url` says."""
     import http.client  # noqa: PLC0415 other commands start without it
 
-    parts = urlsplit(url)
+    parts = _address(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:
         connection = kind(parts.hostname or "", parts.port, timeout=SECONDS)
@@ -62,5 +74,9 @@ def _readiness(url: str) -> dict[str, Any]:
         told = json.loads(connection.getresponse().read())
         connection.close()
         return {name: told[name] for name in ("status", "config", "loaded", "refused")}
-    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
-        stop(f"no gateway answers at {url}")
+    except TimeoutError:
+        stop(f"no gateway answers at {url} within {SECONDS} s")
+    except OSError as error:
+        stop(f"no gateway answers at {url}: {error.strerror or type(error).__name__}")
+    except (ValueError, KeyError, TypeError, http.client.HTTPException):
+        stop(f"no gateway answers at {url}: what listens there speaks otherwise")

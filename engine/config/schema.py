@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from engine.config.diagnostic import MAX_FOUND, Diagnostic, Fix, Position, Span
 from engine.config.document import Data, Document, Path
 from engine.config.merging import one_per_mistake
+from engine.config.slips import with_repair
 from engine.resources import shipped
 from engine.suggest import nearest
 
@@ -91,7 +92,8 @@ def check_schema(document: Document, name: str) -> tuple[list[Diagnostic], set[P
         broken.add(diagnostic.path)
         if diagnostic.code == "S102" and diagnostic.fix:
             broken.add((*diagnostic.path[:-1], diagnostic.fix.text))
-    return one_per_mistake(document, list(found.values())), broken
+    told = one_per_mistake(document, list(found.values()))
+    return [with_repair(document, d) for d in told], broken
 
 
 def _explain(document: Document, error: Any) -> Iterator[Diagnostic]:

@@ -31,8 +31,10 @@ def _urls(subject: Subject) -> Iterator[Diagnostic]:
                 continue  # only the environment knows; `load` looks then
             code = url_problem(template, provider.sample_variables())
             if code == "X214":
-                message = f"the URL of provider `{provider.name}` must be http(s)://host/path and nothing more"
-                yield subject.at(code, message, _PROVIDERS, path, Place.VALUE)
+                url = render_now(template, {"variables": provider.sample_variables(), "model": "m"})
+                message = f"the URL of provider `{provider.name}` {_why(url or '')}"
+                words = "write it as https://host/path, with a port from 1 to 65535 if any"
+                yield subject.at(code, message, _PROVIDERS, path, Place.VALUE, help=words)
             elif code:
                 message = f"provider `{provider.name}` is dialled without TLS"
                 yield subject.at(
@@ -66,6 +68,26 @@ def _is_address(url: str) -> bool:
         return False
 
 
+def _why(url: str) -> str:  # noqa: PLR0911 one line a cause
+    """Why `url` cannot be dialled as written, without telling any of it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "has brackets that are not those of an IPv6 address"
+    try:
+        if parts.port == 0:
+            return "has the port 0"
+    except ValueError:
+        return "has a port that is no number up to 65535"
+    if parts.scheme not in ("http", "https"):
+        return "does not begin with http:// or https://"
+    if not parts.hostname:
+        return "has no host"
+    if "@" in parts.netloc:
+        return "holds a user or a password"
+    return "holds a query or a fragment, which belongs under `query:`"
+
+
 def is_url(path: Path) -> bool:
     """Whether the template at `path` of a provider is a URL or the path of one."""
     return path[2] == "base_url" or (path[2] == "endpoints" and "query" not in path)
@@ -94,7 +116,10 @@ def _is_near(host: str) -> bool:
 
 def _doubled_path(subject: Subject) -> Iterator[Diagnostic]:
     for provider in subject.config.providers:
-        base = _segments(urlsplit(provider.base_url).path)
+        try:
+            base = _segments(urlsplit(provider.base_url).path)
+        except ValueError:
+            continue  # told as a URL that cannot be dialled
         for served in provider.endpoints:
             own = _segments(served.path) if served.path.startswith("/") else []
             twice = _overlap(base, own)

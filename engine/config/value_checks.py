@@ -120,7 +120,10 @@ def _url_problem(value: str) -> str:  # noqa: PLR0911 one line a refusal
 
 def repeated(first: str, then: str) -> str:
     """The end of the path of `first` that is also the start of `then`, as a path."""
-    base = [part for part in urlsplit(first).path.split("/") if part]
+    try:
+        base = [part for part in urlsplit(first).path.split("/") if part]
+    except ValueError:
+        return ""
     own = [part for part in then.split("/") if part]
     for length in range(min(len(base), len(own)), 0, -1):
         if base[-length:] == own[:length]:
