@@ -6,8 +6,18 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
 
 from tests.servers import CANARY, KEY, ROOT, Server, gateway, mock_upstream, ship
+
+# How long one example takes is no matter of these tests: a busy machine takes its time.
+settings.register_profile(
+    "patient",
+    settings.get_profile(settings.get_current_profile_name()),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
