@@ -85,12 +85,7 @@ test-tools: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m pytest -q -m needs --tools $(ARGS)
 
 # Real pages in a real browser; `cors:` in routes.yaml is for them.
-test-browser: $(DEV) $(PACKAGE)
-	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
-	  apt-get update -q > /dev/null && apt-get install -y -q chromium > /dev/null; } || \
-	  { echo "test-browser needs chromium, Debian's package; as root it is installed"; exit 1; }
-	@command -v npm > /dev/null || { echo "without npm the SDK's page is skipped"; exit 0; }; \
-	  mkdir -p $(SDKS)/browser && cp tests/conformance/*.json $(SDKS)/browser && cd $(SDKS)/browser && npm ci --silent
+test-browser: install-test-browser
 	@$(BIN)/python -m pytest -q --tools tests/browser/pages.py
 
 fresh:
@@ -167,6 +162,13 @@ clients: $(DEV) $(PACKAGE)
 install-%: install ;
 
 install: $(DEV) $(PACKAGE)
+
+install-test-browser: install
+	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
+	  apt-get update -q > /dev/null && apt-get install -y -q chromium > /dev/null; } || \
+	  { echo "test-browser needs chromium, Debian's package; as root it is installed"; exit 1; }
+	@command -v npm > /dev/null || { echo "without npm the SDK's page is skipped"; exit 0; }; \
+	  mkdir -p $(SDKS)/browser && cp tests/conformance/*.json $(SDKS)/browser && cd $(SDKS)/browser && npm ci --silent --no-audit --no-fund
 
 install-editors: install
 	@mkdir -p $(VENV)/editors
