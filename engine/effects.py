@@ -31,6 +31,8 @@ _SERVED_SKIPS = {"path", "query", "grade", "enabled"}
 REST = "*"
 # How the gateway's own list of models is named among the endpoints.
 LISTING = "list of models"
+# And which pages may call all of them from a browser.
+CORS = "cors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,8 @@ def effects(loaded: Loaded, models: Iterable[str]) -> Effects:
     providers = {p.name: p for p in loaded.config.providers}
     return Effects(
         endpoints={name: _endpoint(entry) for name, entry in endpoints.items()}
-        | {LISTING: _flat(data["routes.yaml"].get("listing", {}))},
+        | {LISTING: _flat(data["routes.yaml"].get("listing", {}))}
+        | {CORS: _flat(data["routes.yaml"].get("cors", {}))},
         providers=frozenset(providers),
         keys=_keys(loaded.config),
         refused=_refused(loaded.config),

@@ -154,6 +154,30 @@ def test_another_spelling_has_no_effect(rewrite: str, tmp_path: Path) -> None:
     assert (result.stdout, result.exit_code) == ("no effect\n", 0)
 
 
+def test_pages_that_may_call_are_compared(tmp_path: Path) -> None:
+    cors = "\ncors: {origins: [%s], max_age: %s}\n"
+    folders = []
+    for name, text in (
+        ("none", ""),
+        ("two", cors % ("https://a.example, https://b.example", "10m")),
+        ("same", cors % ("https://b.example, https://a.example", "600s")),
+        ("every", cors % ('"*"', "10m")),
+    ):
+        folder = small(tmp_path / name)
+        with (folder / "routes.yaml").open("a") as routes:
+            routes.write(text)
+        folders.append(folder)
+    none, two, same, every = folders
+    assert engine("diff", two, same).stdout == "no effect\n"
+    view = view_of("diff", engine("diff", none, two, "--format", "json"))
+    assert [(c["names"], c["what"], c["new"]) for c in view["endpoints"]["changed"]] == [
+        (["cors"], "origins", "https://a.example, https://b.example"),
+        (["cors"], "max_age", "10m"),
+    ]
+    view = view_of("diff", engine("diff", two, every, "--format", "json"))
+    assert [(c["what"], c["new"]) for c in view["endpoints"]["changed"]] == [("origins", "*")]
+
+
 def test_keys_are_asked_for_or_not(tmp_path: Path) -> None:
     open_to_all, with_keys = small(tmp_path / "open"), small(tmp_path / "keys")
     (with_keys / "keys.yaml").write_text(KEYS % ("a" * 64, "b" * 64))
