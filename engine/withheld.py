@@ -45,15 +45,20 @@ STARTS = (b"proxy-", b"x-engine-", b"x-forwarded-")
 
 
 def is_withheld(name: bytes) -> bool:
-    """Whether a caller's header `name`, in lower case, stays behind at every provider."""
+    """Whether a caller's header `name`, in lower case, stays behind at every provider.
+
+    An underscore counts as a hyphen: CGI, and what follows it, reads both as the same.
+    """
+    name = name.replace(b"_", b"-")
     return name in NAMES or name.startswith(STARTS)
 
 
 def withheld_by(pattern: bytes, credentials: frozenset[bytes]) -> list[bytes]:
     """What an entry of `forward_headers` covers that never goes up; `credentials` are more names."""
     names = NAMES | credentials
+    written, pattern = pattern, pattern.replace(b"_", b"-")
     if not pattern.endswith(b"*"):
-        return [pattern] if pattern in names or pattern.startswith(STARTS) else []
+        return [written] if pattern in names or pattern.startswith(STARTS) else []
     start = pattern[:-1]
     whole = [begin + b"*" for begin in STARTS if begin.startswith(start) or start.startswith(begin)]
     return [*sorted(name for name in names if name.startswith(start)), *whole]

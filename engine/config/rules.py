@@ -271,7 +271,7 @@ _CATALOGUE = (
         "insecure-url",
         _ERROR,
         "a provider is dialled without TLS over the network",
-        "Its key would travel in the clear. Plain http is accepted for loopback and single-label hosts only.",
+        "Its key would travel in the clear. Plain http is accepted for loopback, private addresses and names inside one network alone: without a dot, or under .local, .internal, .svc or .localhost.",
     ),
     Rule(
         "X214",

@@ -1,6 +1,7 @@
 """Rules about what is dialled: where a URL leads, and who may say so."""
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -68,6 +69,14 @@ def _is_address(url: str) -> bool:
         return False
 
 
+# RFC 1918 and RFC 4193. Not link-local: cloud machines have their metadata there.
+_PRIVATE = [
+    ipaddress.ip_network(network)
+    for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+]
+_NUMBER = re.compile(r"(?i)(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+))*")
+
+
 def _why(url: str) -> str:  # noqa: PLR0911 one line a cause
     """Why `url` cannot be dialled as written, without telling any of it."""
     try:
@@ -106,12 +115,17 @@ def url_problem(template: Template, variables: Mapping[str, str]) -> str | None:
 
 
 def _is_near(host: str) -> bool:
-    """Loopback, a private address, or a name without dots, as inside one cluster."""
+    """Loopback, a private address, or a name without dots, as inside one cluster.
+
+    A host that is a number, such as 134744072 or 0x8080808, is an address in another spelling.
+    """
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
+        if _NUMBER.fullmatch(host):
+            return False
         return "." not in host or host.endswith((".localhost", ".local", ".internal", ".svc"))
-    return address.is_loopback or address.is_private
+    return address.is_loopback or any(address in network for network in _PRIVATE)
 
 
 def _doubled_path(subject: Subject) -> Iterator[Diagnostic]:
