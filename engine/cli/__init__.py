@@ -48,7 +48,7 @@ class OnDemand(Mapping[str, click.Command]):
 @click.group(
     cls=Commands,
     commands=OnDemand(),
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 @click.version_option(__version__, prog_name="engine")
 @click.option("--debug", is_flag=True, envvar="ENGINE_DEBUG", help="Show the traceback of a bug.")
@@ -56,12 +56,12 @@ def main(debug: bool) -> None:  # noqa: FBT001 click's; `Commands` reads it
     """A gateway for LLM APIs, driven by two YAML files.
 
     \b
-    routes.yaml      the endpoints it answers, and which model goes to which provider
+    routes.yaml      the endpoints it answers, and where each model goes
     providers.yaml   the providers: URL, credentials, headers
     keys.yaml        who may call it (optional while you try it out)
 
     \b
-    engine serve --mock          try it, with a built-in upstream and no provider key
+    engine serve --mock          try it, with a built-in upstream and no keys
     engine check                 is my configuration right?
     engine route POST PATH --model NAME     where would this request go?
     """

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from engine.cli.common import FINDINGS, FINE, stop, unconfigured
+from engine.cli.common import FINDINGS, FINE, number, stop, unconfigured
 from engine.cli.console import COLOUR, wants_colour, width_of
 from engine.cli.fixing import fix_folder, repairs
 from engine.config.catalogue import UnknownRuleError, find_rules
@@ -212,9 +212,9 @@ def _close(report: _Report) -> None:
     else:
         config = loaded.config
         click.echo(
-            f"ok: {len(loaded.documents)} files, {len(config.endpoints)} endpoints, "
-            f"{len(config.providers)} providers, {len(config.rules)} model rules, "
-            f"{len(config.tests)} tests" + (f" ({hidden} suppressed)" if hidden else "")
+            f"ok: {number(loaded.documents, 'file')}, {number(config.endpoints, 'endpoint')}, "
+            f"{number(config.providers, 'provider')}, {number(config.rules, 'model rule')}, "
+            f"{number(config.tests, 'test')}" + (f" ({hidden} suppressed)" if hidden else "")
         )
     errors = sum(stops_serving(d) for d in ignored)
     if ignored:

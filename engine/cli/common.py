@@ -2,7 +2,7 @@
 
 import difflib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -58,6 +58,11 @@ def refuse_unknown_name(kind: str, name: str, file: str, known: Iterable[str]) -
         stop(f"there is no {kind} `{name}` in {file}{words}")
 
 
+def number(things: Sized, word: str) -> str:
+    """How many there are, with the word for one or several."""
+    return f"{len(things)} {word}" + ("" if len(things) == 1 else "s")
+
+
 def render(found: Any, documents: Any) -> str:
     diagnostics: list[Diagnostic] = list(found)
     colour = wants_colour(sys.stderr)
@@ -71,11 +76,16 @@ def stop(words: str) -> NoReturn:
 
 def unconfigured(loaded: Loaded) -> list[str]:
     """One line for all the providers that have no credential here."""
-    names = {str(d.path[1]): None for d in loaded.diagnostics if d.code.startswith("E")}
+    names = not_configured(loaded)
     if not names:
         return []
-    told = ", ".join(list(names)[:MANY]) + (f" and {len(names) - MANY} more" * (len(names) > MANY))
+    told = ", ".join(names[:MANY]) + (f" and {len(names) - MANY} more" * (len(names) > MANY))
     return [f"note: not configured here, callers get `provider_key_missing`: {told}"]
+
+
+def not_configured(loaded: Loaded) -> list[str]:
+    """The providers that lack a credential or variable here."""
+    return list(dict.fromkeys(str(d.path[1]) for d in loaded.diagnostics if d.code.startswith("E")))
 
 
 def unified_diff(name: str, old: str, new: str) -> str:

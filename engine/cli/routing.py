@@ -14,10 +14,12 @@ from engine.cli.common import (
     FINE,
     IN_DIRECTORY,
     PROVIDER,
+    not_configured,
     refuse_errors,
     refuse_unknown,
     refuse_unknown_name,
 )
+from engine.cli.console import width_of
 from engine.load import load
 from engine.plan import Caller, Plan
 
@@ -66,12 +68,14 @@ def _caller(plan: Plan, name: str) -> Caller:
 @ENDPOINT
 @PROVIDER
 @click.option("--providers", is_flag=True, help="What each entry of each provider rests on.")
+@click.option("--configured", is_flag=True, help="Only what works with what is set here.")
 @_FORMAT
-def routes(
+def routes(  # noqa: PLR0913, PLR0917 one parameter an option
     directory: Path,
     endpoint: str | None,
     provider: str | None,
     providers: bool,  # noqa: FBT001 click's
+    configured: bool,  # noqa: FBT001 click's
     form: str,
 ) -> None:
     """Show the endpoints, the providers that serve them, and the model rules.
@@ -89,6 +93,8 @@ def routes(
         return
     refuse_unknown(plan, endpoint, provider)
     view = report.view_routes(plan, loaded.documents, endpoint, provider)
-    click.echo(
-        report.render_json(view) if form == "json" else report.render_text(view) + "\n", nl=False
-    )
+    if configured:
+        view = report.configured_only(view, not_configured(loaded))
+    width = width_of(sys.stdout)
+    text = report.render_json(view) if form == "json" else report.render_text(view, width) + "\n"
+    click.echo(text, nl=False)

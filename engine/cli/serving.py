@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from engine.cli.common import DIRECTORY, refuse_errors, stop, tell_and_stop, unconfigured
+from engine.cli.common import DIRECTORY, number, refuse_errors, stop, tell_and_stop, unconfigured
 from engine.config.diagnostic import Severity
 from engine.config.model import parse_size
 from engine.keys import new_key, one_off
@@ -133,8 +133,8 @@ def _greeting(loaded: Loaded, url: str, key: str | None, *, mock: bool) -> str:
     config = loaded.config
     played = ", answered by the built-in mock upstream" if mock else ""
     lines = [
-        f"listening on {url}: {len(config.endpoints)} endpoints, {len(config.providers)} providers, "
-        f"{len(config.rules)} model rules{played}"
+        f"listening on {url}: {number(config.endpoints, 'endpoint')}, "
+        f"{number(config.providers, 'provider')}, {number(config.rules, 'model rule')}{played}"
     ]
     if not mock:
         lines += unconfigured(loaded)
@@ -165,8 +165,9 @@ def mock(host: str, port: int, fault: str | None, *, no_record: bool) -> None:
     """Run the built-in upstream alone, to point a gateway or an SDK at.
 
     \b
-    It answers every shipped endpoint in its provider's shape. A model name that contains
-    mock-status-429, mock-slow-500, mock-hang, mock-cut or mock-stall plays that fault.
+    It answers every shipped endpoint in its provider's shape. A model name that
+    contains mock-status-429, mock-slow-500, mock-hang, mock-cut or mock-stall
+    plays that fault.
     GET /__mock/requests tells what it has received.
     """
     from engine.server import run as server  # noqa: PLC0415 other commands start without the server

@@ -1,8 +1,9 @@
 """The whole of routing: which provider serves which endpoint, and all model rules."""
 
 import json
+import textwrap
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.config.document import Document, Path
@@ -125,7 +126,9 @@ def counted(view: View) -> str:
     """How many providers and entries there are: "2 providers, 5 entries: 4 sdk, 1 docs; 1 off"."""
     served = [grade or "x" for p in view["providers"] for grade in p["grades"].values()]
     off = [grade or "x" for p in view["providers"] for grade in p["not_enabled"].values()]
-    words = f"{len(view['providers'])} providers, {len(served)} entries: {_by_grade(served)}"
+    several = "provider" if len(view["providers"]) == 1 else "providers"
+    entries = "entry" if len(served) == 1 else "entries"
+    words = f"{len(view['providers'])} {several}, {len(served)} {entries}: {_by_grade(served)}"
     return words + (f"; {len(off)} not enabled: {_by_grade(off)}" if off else "")
 
 
@@ -141,7 +144,7 @@ def render_json(view: View) -> str:
     return json.dumps(view, indent=2) + "\n"
 
 
-def render_text(view: View) -> str:
+def render_text(view: View, width: int | None = None) -> str:
     """Endpoints with a number each, providers as rows under those numbers, then the rules."""
     numbers = [str(number) for number in range(1, len(view["endpoints"]) + 1)]
     endpoints = [
@@ -154,7 +157,11 @@ def render_text(view: View) -> str:
     tables = [
         _table(("", "endpoint", "method", "path"), endpoints),
         *_matrices(view, numbers),
-        _table(("model", "endpoint", "provider", "sent", "line"), [_rule(rule) for rule in rules]),
+        _table(
+            ("model", "endpoint", "provider", "sent", "line"),
+            [_rule(rule) for rule in rules],
+            width,
+        ),
     ]
     settings = [
         (p["name"], s["section"], s["where"], s["words"])
@@ -162,7 +169,7 @@ def render_text(view: View) -> str:
         for s in p["settings"]
     ]
     if settings:
-        tables.append(_table(("provider", "key", "line", "what is set"), settings))
+        tables.append(_table(("provider", "key", "line", "what is set"), settings, width))
     return "\n\n".join(tables)
 
 
@@ -201,10 +208,47 @@ def _sent(target: View) -> str:
     return target["as"] or ("without the prefix" if target["strip"] else "as it is")
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Rows under a header; with `width`, a row that is wider goes on in the next line."""
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
-    lines = (
-        "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True))
+    return "\n".join(
+        line
         for row in (header, *rows)
+        for line in _within([f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)], width)
     )
-    return "\n".join(line.rstrip() for line in lines)
+
+
+def _within(cells: Sequence[str], width: int | None) -> list[str]:
+    """The cells of a row as lines of at most `width` columns."""
+    lines = [""]
+    for cell in cells:
+        joined = f"{lines[-1]}  {cell}" if lines[-1] else cell
+        if width is None or not lines[-1].strip() or len(joined.rstrip()) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(f"    {cell.rstrip()}")
+    every = [line.rstrip() for line in lines]
+    if width is None:
+        return every
+    return [part for line in every for part in _wrapped(line, width)]
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        line, max(width, 20), subsequent_indent="    ", drop_whitespace=False,
+        break_long_words=False, break_on_hyphens=False,
+    ) if len(line) > width else [line]  # fmt: skip
+
+
+def configured_only(view: View, missing: Collection[str]) -> View:
+    """What works with the credentials and variables that are set here; `missing` lacks some."""
+    providers = [p for p in view["providers"] if p["name"] not in missing]
+    names = {p["name"] for p in providers}
+    served = {e for p in providers for e in p["endpoints"] if e not in p["unset"]}
+    return view | {
+        "providers": providers,
+        "endpoints": [e for e in view["endpoints"] if e["name"] in served],
+        "rules": [
+            r for r in view["rules"] if any(target["provider"] in names for target in r["targets"])
+        ],
+    }
