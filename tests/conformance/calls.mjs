@@ -17,6 +17,8 @@ const calls = {
     completions: () => c.completions.create({ model, prompt: "hello" }),
     embeddings: () => c.embeddings.create({ model, input: ["one", "two"] }),
     responses: () => c.responses.create({ model, input: "hello" }),
+    responses_input_tokens: () => c.responses.inputTokens.count({ model, input: "hello" }),
+    responses_compact: () => c.responses.compact({ model, input: "hello" }),
     images_generations: () => c.images.generate({ model, prompt: "a cat" }),
     images_edits: async () => c.images.edit({ prompt: "a hat", image: [await image(), await image()], model }),
     audio_transcriptions: async () => c.audio.transcriptions.create({ file: await sound(), model }),
@@ -27,6 +29,7 @@ const calls = {
   node_anthropic: (c) => ({
     messages: () => c.messages.create({ model, max_tokens: 9, messages }),
     "messages, streamed": () => drain(c.messages.create({ model, max_tokens: 9, messages, stream: true })),
+    messages_count_tokens: () => c.messages.countTokens({ model, messages }),
   }),
 };
 const make = { node_openai: OpenAI, node_anthropic: Anthropic };

@@ -51,6 +51,13 @@ MESSAGES: dict[str, Call] = {
         c.messages.create(model=m, max_tokens=9, messages=HELLO, stream=True)
     ),
 }
+COUNT: dict[str, Call] = {
+    "messages_count_tokens": lambda c, m: c.messages.count_tokens(model=m, messages=HELLO)
+}
+RESPONSES_MORE: dict[str, Call] = {
+    "responses_input_tokens": lambda c, m: c.responses.input_tokens.count(model=m, input="hello"),
+    "responses_compact": lambda c, m: c.responses.compact(model=m, input="hello"),
+}
 SOUNDS: dict[str, Call] = {
     "audio_transcriptions": lambda c, m: c.audio.transcriptions.create(model=m, file=sound()),
     "audio_translations": lambda c, m: c.audio.translations.create(model=m, file=sound()),
@@ -75,12 +82,28 @@ RERANK: dict[str, Call] = {
     "rerank": lambda c, m: c.rerank.create(model=m, query="q", documents=WORDS)
 }
 OPENAI = CHAT | COMPLETIONS | EMBEDDINGS | RESPONSES | IMAGES | SOUNDS | SPEECH | MODERATIONS
+COHERE: dict[str, Call] = {
+    "rerank": lambda c, m: c.rerank(model=m, query="q", documents=WORDS, top_n=1),
+    "cohere_chat": lambda c, m: c.chat(model=m, messages=HELLO),
+    "cohere_chat, streamed": lambda c, m: drain(c.chat_stream(model=m, messages=HELLO)),
+    "cohere_embed": lambda c, m: c.embed(
+        model=m, texts=WORDS, input_type="search_query", embedding_types=["float"]
+    ),
+}
+COHERE_V1: dict[str, Call] = {
+    "cohere_chat_v1": lambda c, m: c.chat(model=m, message="hello"),
+    "cohere_chat_v1, streamed": lambda c, m: drain(c.chat_stream(model=m, message="hello")),
+    "cohere_embed_v1": lambda c, m: c.embed(model=m, texts=WORDS, input_type="search_query"),
+    "cohere_classify": lambda c, m: c.classify(model=m, inputs=WORDS, examples=[]),
+    "cohere_tokenize": lambda c, m: c.tokenize(model=m, text="hello", offline=False),
+    "cohere_detokenize": lambda c, m: c.detokenize(model=m, tokens=[1, 2], offline=False),
+}
 
 
 def openai(base: str | None) -> tuple[Any, Mapping[str, Call]]:
     from openai import OpenAI
 
-    return OpenAI(api_key=KEY, base_url=base, max_retries=0), OPENAI
+    return OpenAI(api_key=KEY, base_url=base, max_retries=0), OPENAI | RESPONSES_MORE
 
 
 def azure_openai(base: str | None) -> tuple[Any, Mapping[str, Call]]:
@@ -105,7 +128,7 @@ def bedrock_openai(base: str | None) -> tuple[Any, Mapping[str, Call]]:
 def anthropic(base: str | None) -> tuple[Any, Mapping[str, Call]]:
     from anthropic import Anthropic
 
-    return Anthropic(api_key=KEY, base_url=base, max_retries=0), MESSAGES
+    return Anthropic(api_key=KEY, base_url=base, max_retries=0), MESSAGES | COUNT
 
 
 def anthropic_vertex(base: str | None) -> tuple[Any, Mapping[str, Call]]:
@@ -118,14 +141,14 @@ def anthropic_vertex(base: str | None) -> tuple[Any, Mapping[str, Call]]:
         base_url=base and f"{base}/v1",
         max_retries=0,
     )
-    return client, MESSAGES
+    return client, MESSAGES | COUNT
 
 
 def anthropic_foundry(base: str | None) -> tuple[Any, Mapping[str, Call]]:
     from anthropic import AnthropicFoundry
 
     at: dict[str, Any] = {"base_url": f"{base}/anthropic"} if base else {"resource": "of-the-tests"}
-    return AnthropicFoundry(api_key=KEY, max_retries=0, **at), MESSAGES
+    return AnthropicFoundry(api_key=KEY, max_retries=0, **at), MESSAGES | COUNT
 
 
 def anthropic_mantle(base: str | None) -> tuple[Any, Mapping[str, Call]]:
@@ -134,17 +157,19 @@ def anthropic_mantle(base: str | None) -> tuple[Any, Mapping[str, Call]]:
     client = AnthropicBedrockMantle(
         api_key=KEY, aws_region="us-east-1", base_url=base and f"{base}/anthropic", max_retries=0
     )
-    return client, MESSAGES
+    return client, MESSAGES | COUNT
 
 
 def cohere(base: str | None) -> tuple[Any, Mapping[str, Call]]:
     from cohere import ClientV2
 
-    client = ClientV2(api_key=KEY, base_url=base)
-    calls: dict[str, Call] = {
-        "rerank": lambda c, m: c.rerank(model=m, query="q", documents=WORDS, top_n=1)
-    }
-    return client, calls
+    return ClientV2(api_key=KEY, base_url=base), COHERE
+
+
+def cohere_v1(base: str | None) -> tuple[Any, Mapping[str, Call]]:
+    from cohere import Client
+
+    return Client(api_key=KEY, base_url=base), COHERE_V1
 
 
 def mistral(base: str | None) -> tuple[Any, Mapping[str, Call]]:

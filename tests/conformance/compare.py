@@ -56,6 +56,7 @@ class Case:
 CASES = [
     Case("openai", "openai", "/v1"),
     Case("azure_openai", "azure_deployments", "/v1", through="openai"),
+    Case("azure_openai", "azure_deployments", ""),
     Case("bedrock_openai", "bedrock_mantle", "/v1", through="openai"),
     Case("anthropic", "anthropic", "", rules={"sign in": SIGNED_OTHERWISE}),
     Case(
@@ -64,6 +65,7 @@ CASES = [
     Case("anthropic_foundry", "azure_anthropic", "", through="anthropic"),
     Case("anthropic_mantle", "bedrock_mantle", "", through="anthropic"),
     Case("cohere", "cohere", ""),
+    Case("cohere_v1", "cohere", ""),
     Case("mistral", "mistral", ""),
     Case("groq", "groq", ""),
     Case("together", "together", ""),

@@ -1,10 +1,11 @@
 # client: AzureOpenAI for Python
-# what: chat, streamed as well, embeddings and a transcription: the deployment is the model
+# what: chat, streamed as well, embeddings, a transcription, Responses and the list of models
 # wants: ^You said: hello$
 # wants: ^streamed: You said: hello$
 # wants: ^[1-9]\d* numbers$
 # wants: ^The quick brown fox
-# never: api.version=
+# wants: ^responses: You said: hello$
+# wants: ^listed$
 import os
 
 from openai import AzureOpenAI
@@ -19,3 +20,5 @@ print("streamed:", "".join(e.choices[0].delta.content or "" for e in stream if e
 answer = client.embeddings.create(model="text-embedding-3-small", input="hello")
 print(len(answer.data[0].embedding), "numbers")
 print(client.audio.transcriptions.create(model="whisper-1", file=("a.wav", b"RIFF")).text)
+print("responses:", client.responses.create(model="gpt-5", input="hello").output_text)
+print("listed" if "gpt-5" in [model.id for model in client.models.list()] else "missing")
