@@ -1,5 +1,5 @@
 # client: pydantic-ai
-# what: a limit of tokens is looked at before the request, over Anthropic and Responses
+# what: a limit of tokens is looked at before the request
 # wants: ^anthropic:claude-sonnet-4-5 You said: hello there$
 # wants: ^anthropic:claude-sonnet-4-5 UsageLimitExceeded .*input_tokens
 # requests: 3
