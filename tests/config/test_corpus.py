@@ -47,9 +47,13 @@ def loaded_side(case: str, side: str, folder: Path) -> tuple[Loaded, dict[str, A
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_bad_is_told_as_its_code_and_nothing_else(case: str, tmp_path: Path) -> None:
+def test_report(case: str, tmp_path: Path, snapshot: SnapshotAssertion) -> None:
+    """The bad side is told as its code and nothing else, and an error alone stops serving."""
     loaded, setup = loaded_side(case, "bad", tmp_path)
     assert set(codes(loaded)) == {case[:4], *setup.get("also", ())}
+    has_error = any(found.severity == "error" for found in loaded.diagnostics)
+    assert (loaded.plan is None) == has_error
+    assert report(loaded, tmp_path) == snapshot(extension_class=TextSnapshot)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -57,19 +61,6 @@ def test_good_is_clean(case: str, tmp_path: Path) -> None:
     loaded, _ = loaded_side(case, "good", tmp_path)
     assert codes(loaded) == []
     assert loaded.plan is not None
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_report(case: str, tmp_path: Path, snapshot: SnapshotAssertion) -> None:
-    loaded, _ = loaded_side(case, "bad", tmp_path)
-    assert report(loaded, tmp_path) == snapshot(extension_class=TextSnapshot)
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_an_error_stops_serving_and_nothing_else_does(case: str, tmp_path: Path) -> None:
-    loaded, _ = loaded_side(case, "bad", tmp_path)
-    has_error = any(found.severity == "error" for found in loaded.diagnostics)
-    assert (loaded.plan is None) == has_error
 
 
 # Found only where a package is missing that these tests have; tests/config/test_load.py has it.
