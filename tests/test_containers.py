@@ -6,6 +6,7 @@ A container that is not in the list fails the first test. Containers that are on
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from engine.gateway import framing, headers
 from engine.gateway.accounts import Forms
@@ -72,7 +73,7 @@ def found(module: str) -> Iterator[str]:
     """The containers of a module, as `module:NAME` or `module:Class.name`, and its caches."""
     for node in tree(module).body:
         for target, value in assigned(node):
-            if isinstance(target, ast.Name) and is_container(value) and target.id in EVERYWHERE:
+            if isinstance(target, ast.Name) and is_container(value) and target.id in everywhere():
                 yield f"{module}:{target.id}"
     for part in ast.walk(tree(module)):
         if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -100,7 +101,10 @@ def attributes(kind: ast.ClassDef) -> Iterator[str]:
                 yield target.attr
 
 
-EVERYWHERE = set().union(*(changed(module) for module in MODULES))
+@cache
+def everywhere() -> set[str]:
+    return set().union(*(changed(module) for module in MODULES))
+
 
 # Key or content, bound, and what empties it. CONFIGURATION: as many as the files have entries, or
 # bytes, of which a file has 1 MiB at most; nothing that callers or providers send adds any.

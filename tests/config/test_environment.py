@@ -9,31 +9,29 @@ from engine.load import load
 from tests.config.folders import NOW, codes, minimal, provider, read, write
 from tests.servers import ROOT
 
-SHAPING = {
-    variable.env[0]: variable
-    for provider in load(ROOT, {}, NOW).config.providers
-    for variable in provider.variables
-    if variable.env
-}
-CHOSEN = {name: variable.choices for name, variable in SHAPING.items() if variable.choices}
 PLAUSIBLE = ("acme", "acme-prod-01", "eu-west-1", "2025-01-01", "a" * 32, "10.0.0.7")
+
+
+def shaping() -> dict[str, tuple[str, ...]]:
+    """The variables of the shipped file, and the choices of each."""
+    variables = [v for p in load(ROOT, {}, NOW).config.providers for v in p.variables if v.env]
+    return {variable.env[0]: tuple(variable.choices or ()) for variable in variables}
 
 
 def environments() -> list[dict[str, str]]:
     """Every choice of every variable, each at least once, and plausible values of the others."""
-    rounds = max(map(len, CHOSEN.values()))
-    others = [
-        name for name in SHAPING if name not in CHOSEN and not name.endswith(("_URL", "_BASE"))
-    ]
+    shapes = shaping()
+    chosen = {name: choices for name, choices in shapes.items() if choices}
+    others = [n for n in shapes if n not in chosen and not n.endswith(("_URL", "_BASE"))]
     return [
-        {name: choices[turn % len(choices)] for name, choices in CHOSEN.items()}
+        {name: choices[turn % len(choices)] for name, choices in chosen.items()}
         | {name: PLAUSIBLE[turn % len(PLAUSIBLE)] for name in others}
-        for turn in range(rounds)
+        for turn in range(max(map(len, chosen.values())))
     ]
 
 
 def test_the_shipped_tests_hold_in_every_environment() -> None:
-    assert {"OPENAI_HOST", "AWS_REGION", "MOONSHOT_HOST"} <= CHOSEN.keys()
+    assert {"OPENAI_HOST", "AWS_REGION", "MOONSHOT_HOST"} <= environments()[0].keys()
     for environ in environments():
         loaded = load(ROOT, environ, NOW)
         errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
