@@ -119,7 +119,7 @@ def _seconds(document: Document, d: Diagnostic, value: Data) -> Made | None:
 
 
 def _capitals(document: Document, d: Diagnostic, value: Data) -> Made | None:
-    """`provider: OpenAI`: the name as names are written."""
+    """The name of a provider in small letters, with `_` between its words."""
     name = re.sub(r"[-. ]", "_", value.casefold()) if isinstance(value, str) else ""
     is_name = d.path[-1] == "provider" and _NAME.fullmatch(name)
     return (_value(document, d.path), name, UNSAFE) if is_name else None
