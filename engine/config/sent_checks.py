@@ -1,9 +1,11 @@
 """Rules about what is sent to a provider: credentials that never are, and names that nobody fills in."""
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from engine.config.checks import Subject
-from engine.config.diagnostic import Diagnostic, Place
+from engine.config.diagnostic import Diagnostic, Fix, Place, Span
 from engine.config.document import Path
 from engine.config.model import Provider
 from engine.config.schema import within
@@ -12,6 +14,7 @@ from engine.config.value_checks import UNEXPANDED
 from engine.signers import SIGNERS
 
 _PROVIDERS = "providers.yaml"
+_DOLLAR = re.compile(r"((?:Bearer|Basic|Token|Key) )?\$(?:\{([A-Z][A-Z0-9_]*)\}|([A-Z][A-Z0-9_]*))")
 _FILL = "values come from `credentials:` and `variables:` alone, as in `{{ credentials.api_key }}`"
 
 
@@ -60,7 +63,17 @@ def _unexpanded(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
         if is_found:
             where = within(f"provider `{provider.name}`", path[2:])
             message = f"{where} holds a name or a gap that nobody fills in: it is sent as it stands"
-            yield subject.at("X271", message, _PROVIDERS, path, Place.VALUE, help=_FILL)
+            found = subject.at("X271", message, _PROVIDERS, path, Place.VALUE, help=_FILL)
+            yield replace(found, fix=_meant(provider, path, text, found.span))
+
+
+def _meant(provider: Provider, path: Path, text: str, span: Span) -> Fix | None:
+    """A header that is no more than `$NAME`, the variable of a credential: that credential's template."""
+    hit = _DOLLAR.fullmatch(text) if "headers" in path else None
+    names = [c.name for c in provider.credentials if hit and (hit[2] or hit[3]) in c.env]
+    if hit is None or not names:
+        return None
+    return Fix(span, f'"{hit[1] or ""}{{{{ credentials.{names[0]} }}}}"')
 
 
 def _sent(provider: Provider) -> Iterator[tuple[Path, str]]:

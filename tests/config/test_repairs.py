@@ -74,6 +74,22 @@ def test_a_slip_is_repaired(slip: str, tmp_path: Path) -> None:
         assert dict(fix_all(before, check, unsafe=False).texts) == before
 
 
+@pytest.mark.parametrize("written", ["Bearer $OPENAI_API_KEY", '"Bearer ${OPENAI_API_KEY}"'])
+def test_a_dollar_in_a_header_becomes_the_credential_when_asked(
+    written: str, tmp_path: Path
+) -> None:
+    """It is sent as it stands today, so the repair is a guess."""
+    right = '"Bearer {{ credentials.api_key }}"'
+    before, after = provider(right, written), provider(right, right)
+
+    def check(files: Mapping[str, str]) -> Sequence[Diagnostic]:
+        return check_in(tmp_path, files)
+
+    assert dict(fix_all(before, check, unsafe=False).texts) == before
+    assert dict(fix_all(before, check, unsafe=True).texts) == after
+    assert list(check(after)) == []
+
+
 LEFT = {
     "every model": rule('  - {model: "*", provider: openai}'),
     "a header that is there": provider(HEADER, "Authorization: x\n      authorization:"),
