@@ -50,6 +50,12 @@ VALUES = [
     '"A"', '"B"', "true", "false", "null", "1", "1e5", "[]", "{}", '{"model":"N"}', '[{"model":"N"}]', '"\\"model\\":\\"N\\""',
     '"\\ud83d"', '"\\ud83d\\ude00"', '"é"', '"{"', '"}"', '"\\\\"', '{"x":{"model":"N","model":"M"}}', '"model"',
 ]  # fmt: skip
+# Members that stand beside each other in a body that is accepted.
+FINE = [
+    '"model":"A"', '"api_key":"k"', '"x":{"model":"N","model":"M"}', '"k":"\\"model\\":\\"N\\""', '"":[{"model":"N"}]', '"\\"model":"N"', '"models":"N"',
+    '"mode":1e5', '"\\ud83d\\ude00":"é"', '"model_":"N"', '"é":null', '"{":"}"', '"xmodel":["\\\\"]',
+]  # fmt: skip
+FLAGS = ["true", "true", "false", '"true"', '"True"', "1", "0", "1.0", "null", '""', '"false"']
 JSON_TYPES = ["application/json", "application/json; charset=utf-8", "application/json; xcharset=utf-8; charset=utf-7", "application/json;"]  # fmt: skip
 FORM_TYPES = [FORM, FORM, FORM, FORM, 'multipart/form-data; boundary="frontier"', "multipart/form-data; charset=utf-8; boundary=frontier", FORM + "; boundary=other", 'multipart/form-data; x="; boundary=other"; boundary=frontier', "multipart/form-data; boundary=frontier; charset=utf-16"]  # fmt: skip
 PART_NAMES = [
@@ -90,10 +96,13 @@ def mutated(chance: Chance, raw: bytes) -> bytes:
 
 def json_case(chance: Chance) -> Case:
     """Few keys in many spellings, decoys as long as what they stand for, and now and then padding."""
+    is_fine = chance.random() < 0.6
     members = [
         f"{chance.choice(KEYS)}:{chance.choice(VALUES)}" for _ in range(chance.randint(0, 5))
     ]
-    if chance.random() < 0.5:
+    if is_fine:
+        members = [*chance.sample(FINE, chance.randint(1, 6)), f'"stream":{chance.choice(FLAGS)}']
+    elif chance.random() < 0.5:
         members = ['"model":"A"', *members[:1]]
     text = ",".join(members)
     if chance.random() < 0.3:
@@ -104,26 +113,36 @@ def json_case(chance: Chance) -> Case:
         members.append(f'"pad":"{"q" * chance.choice((17_000, 140_000))}"')
     gap = chance.choice(("", " ", "\n", "\t\r\n"))
     raw = "{" + f"{gap},{gap}".join(members) + gap + "}"
-    return "json", chance.choice(JSON_TYPES), mutated(chance, raw.encode("utf-8", "surrogatepass"))
+    sent = raw.encode("utf-8", "surrogatepass")
+    if is_fine:
+        return (
+            "json",
+            odd(chance, JSON_TYPES),
+            sent if chance.random() < 0.9 else mutated(chance, sent),
+        )
+    return "json", chance.choice(JSON_TYPES), mutated(chance, sent)
 
 
-def odd(chance: Chance, choices: Sequence[str]) -> str:
+def odd(chance: Chance, choices: Sequence[str], plain: float = 0.8) -> str:
     """The plain one, which is the first, more often than not."""
-    return choices[0] if chance.random() < 0.8 else chance.choice(choices)
+    return choices[0] if chance.random() < plain else chance.choice(choices)
 
 
 def form_case(chance: Chance) -> Case:
     """Parts named and filled with what frameworks read differently."""
     names = [f'name="{name}"' for name in ("model", "x", "stream", "file", "api_key")]
     chance.shuffle(names)
+    plain = chance.choice((0.8, 0.98))  # odd things hide best among plain ones
     parts = [
-        f"--frontier\r\nContent-Disposition: form-data; {odd(chance, [name, *PART_NAMES])}{odd(chance, MORE)}{odd(chance, LINES)}\r\n\r\n{odd(chance, CONTENTS)}\r\n"
+        f"--frontier\r\nContent-Disposition: form-data; {odd(chance, [name, *PART_NAMES], plain)}{odd(chance, MORE, plain)}{odd(chance, LINES, plain)}\r\n\r\n{odd(chance, CONTENTS, plain)}\r\n"
         for name in names[: chance.randint(1, 4)]
     ]
-    start = odd(chance, ("", "\r\n", "preamble\r\n", f"--frontier \r\n{_INNER}"))
-    end = odd(chance, ("", "\r\n", f"--frontier\r\n{_INNER}"))
+    start = odd(chance, ("", "\r\n", "preamble\r\n", f"--frontier \r\n{_INNER}"), plain)
+    end = odd(chance, ("", "\r\n", f"--frontier\r\n{_INNER}"), plain)
     raw = start + "".join(parts) + "--frontier--\r\n" + end
-    return "form", odd(chance, FORM_TYPES), mutated(chance, raw.encode("utf-8"))
+    text = raw.encode("utf-8")
+    text = text if plain > 0.9 else mutated(chance, text)
+    return "form", odd(chance, FORM_TYPES, plain), text
 
 
 def own_reading(case: Case) -> Reading:
@@ -148,10 +167,13 @@ def own_reading(case: Case) -> Reading:
 
 
 def _json_value(body: JsonInbound, name: str) -> Any:
-    """A flag is no string, and anything else in a field is refused when it is needed."""
+    """Anything but a string is refused when it is needed; `stream` may hold whatever it likes."""
     if name != "stream":
         return body.text(name)
-    return True if body.flag(name) else None
+    if body.flag(name):
+        return True
+    held = body._body._fields.get(name)
+    return None if held is None else json.loads(bytes(held))
 
 
 def first_wins(raw: bytes) -> Reading:
@@ -233,9 +255,14 @@ def differs(own: Sequence[Sequence[Any]], kind: str, theirs: Reading) -> bool:
     if theirs is None:
         return False
     for name, ours, found in zip(NAMES, own, theirs, strict=True):
-        is_flag = kind == "json" and name == "stream"
-        named = [v for v in found if (v is True if is_flag else v not in (None, "a file"))]
-        if named and named != list(ours):
+        if kind == "json" and name == "stream":
+            named = [v for v in found if isinstance(v, bool | int | float | str)]
+            same = [type(v) for v in named if type(v) is bool] == [
+                type(v) for v in ours if type(v) is bool
+            ]
+        else:
+            named, same = [v for v in found if v not in (None, "a file")], True
+        if named and (named != list(ours) or not same):
             return True
     return False
 

@@ -366,3 +366,11 @@ def test_boundary(kind: str, boundary: str | None) -> None:
             find_boundary(kind.encode("latin-1"))
     else:
         assert find_boundary(kind.encode("latin-1")) == boundary.encode()
+
+
+def test_names_of_other_parts_may_be_latin_1_and_what_decides_may_not() -> None:
+    other = b'Content-Disposition: form-data; name="f\xe9"\r\n\r\nx'
+    body = form_of([form(part("model", b"whisper-1"), other)])
+    assert run(passed_on(body, {})) == form(part("model", b"whisper-1"), other)
+    with pytest.raises(GatewayError, match="not UTF-8"):
+        run(passed_on(form_of([form(part("model", b"whisper-\xe9"))]), {}))
