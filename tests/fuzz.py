@@ -27,6 +27,7 @@ from engine.gateway.exchange import LONGEST, retry_after
 from engine.gateway.headers import request_headers, response_headers
 from engine.gateway.json_body import JsonBody
 from engine.gateway.paths import find_place
+from engine.gateway.response_facts import ResponseFacts
 from engine.plan import Dialect, UnusableValueError
 from engine.upstream import Failure
 from engine.upstream.answer import Answer, State
@@ -181,7 +182,7 @@ async def answers(chance: Chance) -> None:
 async def events(chance: Chance) -> None:
     """An error is one event, whatever its words are."""
     error = GatewayError("internal_error", noise(chance, 40).decode("latin-1"))
-    stream = EventStream((b"[DONE]",))
+    stream = EventStream((b"[DONE]",), ResponseFacts())
     for piece in pieces(chance, noise(chance, 400)):
         stream.feed(piece)
     for dialect in Dialect:

@@ -161,6 +161,7 @@ LISTED = {
 }  # fmt: skip
 # Of one request, and gone with it.
 OF_A_REQUEST = {
+    "gateway/event_stream:EventStream._part",
     "gateway/form_body:FormBody._value",
     "gateway/form_body:FormBody.fields",
     "gateway/form_body:FormBody.names_at",
@@ -169,6 +170,7 @@ OF_A_REQUEST = {
     "gateway/head:CallerHead.headers",
     "gateway/head:CallerHead.fields",  # or with the head that is kept, whose pairs they are
     "gateway/json_body:_spans",
+    "gateway/response_facts:ResponseFacts._newest",
     "gateway/json_body:_whole",
     "gateway/json_body:JsonBody._fields",
     "upstream/httpx_client:HttpxReply.headers",

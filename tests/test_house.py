@@ -78,7 +78,7 @@ OWNERS = {
         "gateway/json_depth",
         "gateway/json_text",
         "gateway/access",
-        "gateway/event_stream",
+        "gateway/event_text",
     },
     "pygls": {"lsp/server"},
     "lsprotocol": {"lsp/server", "lsp/protocol"},

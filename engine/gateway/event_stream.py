@@ -9,10 +9,18 @@ line was longer or the rest of its event is missing, the body has to be cut.
 
 import re
 
-import msgspec
+from engine.gateway.event_text import (
+    MAX_EVENT,
+    beginning_of,
+    events_in,
+    fields_of,
+    is_error,
+    text_of,
+)
+from engine.gateway.response_facts import ResponseFacts
 
 MAX_HELD = 64 * 1024
-MAX_FIRST = 2048  # of the first event, which says what the stream is about
+MAX_SHORT = 512  # of an event that may be known before its end
 
 # How most events end. Line ends are LF, CRLF or CR, and may be mixed.
 _ENDS = (b"\n\n", b"\r\n\r\n")
@@ -20,57 +28,43 @@ _ENDS = (b"\n\n", b"\r\n\r\n")
 # are few: more than that leaves as it comes.
 _OUTSIDE = re.compile(rb"(?:(?::[^\r\n]*+)?(?:\r\n?|\n))*+")
 _NAMES = re.compile(rb"(?:\xef\xbb\xbf)?(?:(?:event|id|retry)(?::[^\r\n]*+)?(?:\r\n?|\n)){0,8}+")
+_BLANK = (b"\n\n", b"\n\r", b"\r\r")  # two line ends meet: all pairs of their bytes but CR LF
+_DATA = (b"\ndata:", b"\rdata:")
 _LONGEST_WORD = 64
-
-
-class _Typed(msgspec.Struct):
-    """The data of an event that tells its name."""
-
-    type: str | None = None
-
-
-_typed = msgspec.json.Decoder(_Typed)
 
 
 class EventStream:
     """The events of one answer on their way to the caller.
 
     `last` are the names or data of events after which the answer is whole: `is_done` then.
-    `is_open`: part of an event has left. `first` and `latest` are the start of the first piece
-    with an event that has left, and the newest one.
+    `is_open`: part of an event has left. `facts` take notice of every event, if they are wanted.
     """
 
-    __slots__ = ("_edge", "_held", "_is_last", "_last", "first", "is_done", "is_open", "latest")
+    __slots__ = ("_edge", "_held", "_last", "_latest", "_part", "facts", "is_done", "is_open")
 
-    def __init__(self, last: tuple[bytes, ...]) -> None:
+    def __init__(self, last: tuple[bytes, ...], facts: ResponseFacts | None = None) -> None:
         self._last = last
         self._held = b""
-        self._edge = b""  # the last byte that has left, while an event is open
-        self._is_last = False  # the open event is one of `last`
-        self.is_open = False
+        self._part = bytearray()  # what has left of the open event, up to MAX_EVENT
+        self._edge = b""  # the last byte of it
+        self._latest = b""  # the newest piece with the data of an event
         self.is_done = False
-        self.first = b""
-        self.latest = b""
+        self.facts = facts
+        self.is_open = False
+
+    def is_whole(self) -> bool:
+        """Whether the last event has passed. The newest is read again, however it is written."""
+        return self.is_done or self._has_last(self._latest)
+
+    def has_failed(self) -> bool:
+        """Whether the newest event tells of an error of the provider's own."""
+        return any(is_error(event) for event in [*events_in(self._latest)][-1:])
 
     def feed(self, piece: bytes) -> bytes:
         """What may leave now that `piece` has arrived."""
-        is_inside = False  # whether what leaves begins in the middle of a line
-        if not self.is_open and piece.endswith(_ENDS):
-            if self._held:
-                piece, self._held = self._held + piece, b""
-        else:
-            is_inside = self.is_open and self._edge not in (b"\n", b"\r")
-            piece = self._divide(piece)
-            if not piece:
-                return piece
-        for word in self._last:
-            if word in piece:
-                self._look(piece, is_inside=is_inside)
-                break
-        if not piece.startswith(b":"):
-            self.latest = piece
-            if not self.first:
-                self.first = piece[:MAX_FIRST]
+        if self.is_open or self._held or not piece.endswith(_ENDS):
+            return self._divide(piece)
+        self._note(piece)
         return piece
 
     def rest(self) -> bytes:
@@ -78,22 +72,29 @@ class EventStream:
         held, self._held = self._held, b""
         return held
 
+    def _note(self, text: bytes) -> None:
+        """Take notice of whole events."""
+        if text.startswith(b"data:") or _DATA[0] in text or _DATA[1] in text:
+            self._latest = text
+        for word in self._last:
+            if word in text:
+                self.is_done = self.is_done or self._has_last(text)
+                break
+        if self.facts is not None:
+            self.facts.note(text)
+
     def _divide(self, piece: bytes) -> bytes:
         """What leaves of a piece that does not just end an event."""
         if self.is_open:
-            end = _after_blank(self._edge + piece, 0) - 1
-            if end < 0:
-                self._edge = piece[-1:] or self._edge
-                return piece
-            self.is_done |= self._is_last
-            self.is_open = self._is_last = False
-            return piece[:end] + self._begin(piece[end:])
+            return self._go_on(piece)
         known, data = len(self._held), self._held + piece
         if b"\n" not in piece and b"\r" not in piece and not self._may_flow(data):
             self._held = data
             return b""
         end = _after_blank(data, max(0, known - 1))
         self._held = b""
+        if end:
+            self._note(data[:end])
         return data[:end] + self._begin(data[end:])
 
     def _begin(self, data: bytes) -> bytes:
@@ -103,27 +104,44 @@ class EventStream:
         is_further = max(data.rfind(b"\n"), data.rfind(b"\r")) >= names
         if is_further or self._may_flow(data[start:]) or self._may_flow(data[names:]):
             self.is_open = True
-            self._edge = data[-1:]
+            self._keep(data[start:])
             return data
         self._held = data[start:]
         return data[:start]
+
+    def _go_on(self, piece: bytes) -> bytes:
+        """What leaves of `piece` while an event is open: all of it, but for a next one's beginning."""
+        end = _after_first_blank(self._edge + piece) - 1
+        self._keep(piece[:end] if end >= 0 else piece)
+        if end < 0:
+            return piece
+        text, self._part = bytes(self._part), bytearray()
+        if len(text) == MAX_EVENT:
+            text = beginning_of(text)
+        self.is_open = False
+        self._note(text)
+        rest = piece[end:]
+        return piece[:end] + self.feed(rest) if rest else piece
+
+    def _keep(self, piece: bytes) -> None:
+        """Remember what leaves of the open event. Its data may be all there is to come."""
+        self._part += piece[: MAX_EVENT - len(self._part)]
+        self._edge = piece[-1:] or self._edge
+        if len(self._part) < MAX_SHORT:
+            self.is_done |= any(event.data in self._last for event in events_in(bytes(self._part)))
 
     def _may_flow(self, line: bytes) -> bool:
         """Whether an unfinished line leaves: it is too long, or all there is to come."""
         return len(line) > MAX_HELD or (len(line) < _LONGEST_WORD and _data(line) in self._last)
 
-    def _look(self, piece: bytes, *, is_inside: bool) -> None:
-        """Find the end of the answer in what leaves."""
-        is_last = self._is_last
-        for line in piece.splitlines()[is_inside:]:
-            if not line:
-                self.is_done |= is_last
-                is_last = False
-            elif _data(line) in self._last:
-                self.is_done = True
-            elif _name(line) in self._last:
-                is_last = True
-        self._is_last = is_last
+    def _has_last(self, text: bytes) -> bool:
+        last = self._last
+        return any(
+            event.name in last
+            or event.data in last
+            or text_of(fields_of(event.data).type).encode() in last
+            for event in events_in(text)
+        )
 
 
 def _end(pattern: re.Pattern[bytes], data: bytes, start: int) -> int:
@@ -132,31 +150,23 @@ def _end(pattern: re.Pattern[bytes], data: bytes, start: int) -> int:
 
 
 def _after_blank(data: bytes, start: int) -> int:
-    """Where the last blank line from `start` on ends; 0 if there is none.
-
-    Two line ends meet in it: all pairs of their bytes but CR LF, which is a single one.
-    """
+    """Where the last blank line from `start` on ends; 0 if there is none."""
     end = data.rfind(b"\n\n", start) + 2
     if data.find(b"\r", start) >= 0:
-        end = max(end, data.rfind(b"\n\r", start) + 2, data.rfind(b"\r\r", start) + 2)
-    if end < 2:
-        return 0
+        end = max(end, *(data.rfind(pair, start) + 2 for pair in _BLANK[1:]))
+    return _with_lf(data, end) if end >= 2 else 0
+
+
+def _after_first_blank(data: bytes) -> int:
+    """Where the first blank line ends; 0 if there is none."""
+    found = [at + 2 for pair in _BLANK if (at := data.find(pair)) >= 0]
+    return _with_lf(data, min(found)) if found else 0
+
+
+def _with_lf(data: bytes, end: int) -> int:
     return end + (data[end - 1 : end + 1] == b"\r\n")
 
 
 def _data(line: bytes) -> bytes:
     field, _, value = line.partition(b":")
     return value.strip() if field == b"data" else b""
-
-
-def _name(line: bytes) -> bytes:
-    """The name of an event, where `line` tells it: by its field, or by the type in its data."""
-    field, _, value = line.partition(b":")
-    if field == b"event":
-        return value.strip()
-    if field != b"data" or b'"type"' not in value:
-        return b""
-    try:
-        return (_typed.decode(value).type or "").encode()
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return b""

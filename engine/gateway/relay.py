@@ -13,6 +13,7 @@ from engine.gateway.exchange import error_of
 from engine.gateway.framing import Send, begun, response_head
 from engine.gateway.headers import Pairs
 from engine.gateway.outbound import IDLE
+from engine.gateway.response_facts import ResponseFacts
 from engine.plan import Dialect, Timeouts
 from engine.upstream import Failure, Reply, UpstreamError
 
@@ -50,7 +51,8 @@ class Relay:
         head = response_head(reply.status, reply.headers, reply.length, self.record.request_id)
         headers, length, is_events = head
         headers += more
-        stream = self._stream = EventStream(self._last_events) if is_events else None
+        facts = ResponseFacts() if self._dialect is Dialect.RESPONSES else None
+        stream = self._stream = EventStream(self._last_events, facts) if is_events else None
         # Events leave one by one, as they came; anything else may leave in fewer messages.
         is_whole = reply.is_complete and stream is None
         piece = reply.arrived() if stream is None else b""
@@ -62,14 +64,15 @@ class Relay:
         if stream is None and not is_whole:  # the server holds the head of these back
             await self._send_piece(piece)
 
-        def allow_silence() -> None:
-            is_done = stream is not None and stream.is_done
-            deadline.allow(min(timeouts.idle, AFTER_LAST) if is_done else timeouts.idle, IDLE)
+        idle, idle_after_last = timeouts.idle, min(timeouts.idle, AFTER_LAST)
 
         def receive(piece: bytes) -> bool:
+            silence = idle
             if stream is not None:
                 piece = stream.feed(piece)
-            allow_silence()
+                if stream.is_done:
+                    silence = idle_after_last
+            deadline.allow(silence, IDLE)
             if not piece:
                 return True
             self._unsent = begun(self._send_piece(piece))
@@ -77,7 +80,8 @@ class Relay:
 
         last = piece if is_whole else b""
         while not is_whole:
-            allow_silence()
+            is_done = stream is not None and stream.is_done
+            deadline.allow(idle_after_last if is_done else idle, IDLE)
             is_whole = await reply.forward(receive)
             deadline.allow(timeouts.caller_idle, CallerStalled)
             if self._unsent is not None:
@@ -97,7 +101,7 @@ class Relay:
 
     def _is_whole(self) -> bool:
         """Whether a stream has come to its end, although the provider may still hold it open."""
-        return self._stream is not None and self._stream.is_done and self._unsent is None
+        return self._stream is not None and self._stream.is_whole() and self._unsent is None
 
     async def _end_whole(self) -> bool:
         """End a stream that is whole, if it is."""
@@ -122,5 +126,8 @@ class Relay:
         stream = self._stream
         if stream is None or stream.is_open or self._unsent is not None:
             return
-        event = error_event(error, self._dialect, self.record.request_id, stream, self.record.model)
+        request_id, model = self.record.request_id, self.record.model
+        event = b""  # after an error of the provider's own
+        if not stream.has_failed():
+            event = error_event(error, self._dialect, request_id, stream, model)
         await self._send({"type": "http.response.body", "body": event, "more_body": False})

@@ -138,6 +138,10 @@ PLAYS: dict[str, Play] = {
         + chunk(b'data: {"type')
     ),
     "cut-done": raw(SSE + EVENTS + chunk(LAST)),
+    "cut-error": raw(SSE + EVENTS + chunk(b'data: {"error": {"code": 502}}\n\n: ping\n\n')),
+    "cut-long-done": raw(
+        SSE + chunk(b'data: {"type": "response.completed", "x": "%b"}\n\n' % (b"A" * 200_000))
+    ),
     "hang-done": then(raw(SSE + EVENTS + chunk(LAST)), hang),
     "drip-done": then(raw(SSE + EVENTS + chunk(LAST) + chunk(b": ping\n\n")), drip_on),
     "hang-in-event": then(raw(SSE + EVENTS + chunk(b'data: {"n"')), hang),

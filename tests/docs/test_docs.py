@@ -21,6 +21,7 @@ from engine.gateway.access import Record
 from engine.gateway.error_events import error_event
 from engine.gateway.errors import CATALOGUE, GatewayError, error_body
 from engine.gateway.event_stream import EventStream
+from engine.gateway.response_facts import ResponseFacts
 from engine.load import FILES, load
 from engine.plan import Dialect
 from engine.report.lines import render_concise
@@ -104,7 +105,7 @@ def test_the_envelopes_are_those_of_the_page(dialect: Dialect) -> None:
 
 def test_the_event_that_ends_a_broken_stream_is_that_of_the_page() -> None:
     shown = json.loads(marked(DOCS / "errors.md", "event responses").text)
-    stream = EventStream(())
+    stream = EventStream((), ResponseFacts())
     for number in (0, shown["sequence_number"] - 1):
         event = {"sequence_number": number, "response": shown["response"]}
         stream.feed(f"data: {json.dumps(event)}\n\n".encode())

@@ -13,6 +13,7 @@ from engine.gateway.errors import (
     error_headers,
 )
 from engine.gateway.event_stream import EventStream
+from engine.gateway.response_facts import ResponseFacts
 from engine.plan import Dialect
 from engine.upstream import Failure
 
@@ -125,7 +126,7 @@ def test_every_failure_has_a_code_that_says_whether_it_was_sent(failure: Failure
 
 def event(code: str, dialect: Dialect, *pieces: bytes) -> list[str]:
     """The lines of the event that ends a stream of `pieces`."""
-    stream = EventStream((b"[DONE]",))
+    stream = EventStream((b"[DONE]",), ResponseFacts())
     for piece in pieces:
         stream.feed(piece)
     text = error_event(error(code), dialect, ID, stream, "asked").decode()
@@ -184,6 +185,56 @@ def test_a_response_that_fails_is_the_one_that_was_under_way(end: str) -> None:
     body = json.loads(event("upstream_closed", Dialect.RESPONSES, *pieces)[1][6:])
     found = [body["response"][name] for name in ("id", "created_at", "model")]
     assert (body["sequence_number"], *found) == (7, "resp_7", 17, "gpt-9")
+
+
+def told_of(**fields: object) -> bytes:
+    return f"event: x\ndata: {json.dumps(fields)}\n\n".encode()
+
+
+KNOWN = {"id": "resp_7", "created_at": 17, "model": "gpt-9"}
+NESTED = {"id": "no", "created_at": 1, "model": "no", "sequence_number": 99}
+CREATED = told_of(type="response.created", sequence_number=0, response=KNOWN)
+COMMENT = b": OPENROUTER PROCESSING\n\n"
+LONG = told_of(type="response.output_item.done", sequence_number=7, item={"result": "A" * 300_000})
+
+
+@pytest.mark.parametrize(
+    ("pieces", "number"),
+    [
+        ([COMMENT + CREATED, COMMENT + told_of(sequence_number=41)], 42),
+        ([COMMENT, b"\n", CREATED, told_of(sequence_number=41), b"\n", COMMENT, b"retry: 1\n\n"], 42),
+        ([CREATED + told_of(sequence_number=3, part=NESTED, z=[NESTED])], 4),
+        ([told_of(response={"metadata": NESTED, **KNOWN, "text": NESTED}, sequence_number=2)], 3),
+        ([told_of(response={"instructions": "You are. " * 40_000, **KNOWN}, sequence_number=2)], 3),
+        ([told_of(metadata=NESTED), told_of(response="x"), told_of(response=KNOWN), told_of(response=NESTED)], 0),
+        ([CREATED, LONG[:9000], LONG[9000:]], 8),
+        ([CREATED, LONG], 8),
+        ([CREATED, LONG, told_of(sequence_number=8)], 9),
+        ([CREATED, told_of(sequence_number=5), told_of(part=NESTED), told_of(sequence_number="6")], 6),
+        ([CREATED, told_of(sequence_number=5), told_of(type="keepalive"), told_of(n=1)], 6),
+        ([CREATED, told_of(sequence_number=5), b'data: {"sequence_number": 6, "x"\n\n', b"data: 7\n\n"], 6),
+        ([CREATED, b'data: {"delta":"x",\ndata: "sequence_number":\ndata: 8}\n\n'], 9),
+        ([CREATED, told_of(sequence_number=5), told_of(sequence_number=-3), told_of(sequence_number=None)], 6),
+        ([CREATED, *(b"%c" % byte for byte in told_of(sequence_number=5))], 6),
+        ([CREATED, told_of(sequence_number=6, b64="A" * 3_000_000)], 7),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [None, 30_000])
+def test_only_the_top_level_tells_which_response_it_was_and_the_number(
+    pieces: list[bytes], number: int, size: int | None
+) -> None:
+    cut = [p[i : i + (size or len(p))] for p in pieces for i in range(0, len(p), size or len(p))]
+    body = json.loads(event("upstream_closed", Dialect.RESPONSES, *cut)[1][6:])
+    assert body["sequence_number"] == number
+    assert {name: body["response"][name] for name in KNOWN} == KNOWN
+
+
+def test_what_the_first_response_does_not_tell_is_made() -> None:
+    odd = told_of(response={"id": 7, "created_at": "x", "model": ["no"]})
+    later = told_of(response=KNOWN)
+    body = json.loads(event("upstream_closed", Dialect.RESPONSES, odd, later)[1][6:])["response"]
+    assert (body["id"], body["model"]) == (ID.replace("req", "resp"), "asked")
+    assert abs(body["created_at"] - time.time()) < 60
 
 
 def test_headers_of_an_error_come_along() -> None:

@@ -5,6 +5,7 @@ SDKs, which are not asked about byte order marks and odd names.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
@@ -234,6 +235,9 @@ ENDINGS = [
     b'data: {"type":"last"}\n\n',
     b'data: {"text": "x", "usage": {"type": "y"}, "type" : "last"}\n\n',
     b'event: other\rdata: {"type":"last"}\r\r',
+    b'data: {"type":"last",\ndata: "n":1}\n\n',
+    b'data: {\r\ndata: "n": 1,\r\ndata: "type": "last"}\r\n\r\n',
+    b"event: last\nid: 4\ndata\ndata: {}\n\n",
 ]
 NO_ENDINGS = [
     b'data: {"text":"data: [DONE]\\n\\n"}\n\n',
@@ -251,6 +255,12 @@ NO_ENDINGS = [
     b'data: "last"x\n\n',
     b"id: last\n\n",
     b"xdata: [DONE]\n\n",
+    b"event: last\n\n",
+    b"event: last\n\ndata: {}\n\n",
+    b"event: last\nid: 1\n\n",
+    b"data: x\ndata: [DONE]\n\n",
+    b'data: {"type":"last","n":\n\n',
+    b'data: {"type":7,"type2":"last"}\n\n',
 ]
 
 
@@ -290,6 +300,91 @@ def test_the_last_event_is_found_among_others_and_when_it_is_long() -> None:
     assert not left([*pieces, b"\n"])[0].is_done
     assert left([*pieces, b"\n", b"\n"])[0].is_done
     assert left([*pieces, b"\n\n"])[0].is_done
+
+
+LONG = "A" * 200_000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"type": "last", "text": LONG},
+        {"n": 1, "text": LONG, "of": {"type": "x"}, "type": "last"},
+        {"of": {"type": "x", "text": LONG}, "type": "last"},
+        {"type": "last", "n": 1.5, "is": True, "text": LONG * 10},
+        {"n": 'a, " {b', "type": "last", "text": [LONG * 10, {"type": "x"}]},
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("size", [1000, 65536])
+def test_a_long_last_event_is_known_by_the_type_in_its_data(
+    data: dict[str, object], end: str, size: int
+) -> None:
+    body = f"data: 1{end}{end}data: {json.dumps(data)}{end}{end}".encode()
+    stream, out = left(body[i : i + size] for i in range(0, len(body), size))
+    assert (out, stream.is_open, stream.is_done) == (body, False, True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"of": {"type": "last"}, "text": LONG},
+        {"text": LONG, "of": {"type": "last"}},
+        {"text": '"type":"last",' * 20_000},
+        {"text": '"type":"last",' * 200_000},
+        {"n": [1, {"a": 2}], "type": "last", "text": LONG * 10},  # not read so far
+    ],
+)
+def test_a_long_event_is_not_taken_for_the_last_one_by_what_is_inside(data: object) -> None:
+    body = f"data: {json.dumps(data)}\n\ndata: 2\n\n".encode()
+    stream, _ = left(body[i : i + 8192] for i in range(0, len(body), 8192))
+    assert (stream.is_open, stream.is_done) == (False, False)
+
+
+def test_a_last_event_whose_type_is_written_with_escapes_is_known_while_it_is_the_newest() -> None:
+    stream, _ = left([b'data: {"type":"l\\u0061st"}\n\n', b": ping\n\n", b"\n", b"retry: 1\n\n"])
+    assert stream.is_whole()
+
+
+def test_an_open_event_is_kept_within_a_bound_and_read_at_a_bounded_cost() -> None:
+    """Tiny pieces and lines, and deep data, are read once, at the end of their event."""
+    stream, begun = EventStream(DONE), time.process_time()
+    stream.feed(b"data:\n")
+    for _ in range(40):
+        stream.feed(b"data:[\n" * 9000)
+    for _ in range(20_000):
+        stream.feed(b"[")
+    assert stream.feed(b"\n\n") == b"\n\n"
+    assert not stream.is_open
+    assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize(
+    ("pieces", "has_failed"),
+    [
+        ([b'data: {"error":{"message":"x"}}\n\n'], True),
+        (
+            [b'data: {"id":"1","error":{"code":502},"choices":[]}\r\n\r\n', b": ping\n\n", b"\n"],
+            True,
+        ),
+        ([b'data: {"error":\ndata: {"code":1}}\n\n'], True),
+        ([b'event: error\ndata: {"n":1}\n\n', b'data: {"n'], True),
+        ([b'data: {"type":"error"}\n\n', b"event: x\n\n"], True),
+        ([b'data: {"error":"overloaded"}\n\n'], True),
+        ([b'data: {"error":null,"n":1}\n\n'], False),
+        ([b'data: {"error":{}}\n\n'], False),
+        ([b'data: {"of":{"error":{"code":1}}}\n\n'], False),
+        ([b'data: {"text":"\\"error\\":1"}\n\n'], False),
+        ([b'data: {"error":{"code":1}}\n\n', b'data: {"n":1}\n\n'], False),
+        ([b'data: {"error":{"code":1}}\n\ndata: {"n":1}\n\n'], False),
+        ([b'data: {"error":\n\n'], False),
+        ([], False),
+    ],
+)
+def test_an_error_of_the_provider_is_known_while_it_is_the_newest_event(
+    pieces: list[bytes], *, has_failed: bool
+) -> None:
+    assert left(pieces)[0].has_failed() == has_failed
 
 
 def test_text_inside_a_long_line_is_no_line() -> None:

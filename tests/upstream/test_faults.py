@@ -246,6 +246,21 @@ def test_a_stream_that_breaks_off_in_an_event_drops_or_cuts_it(
     assert (record["outcome"], record["error"]) == ("truncated", "upstream_truncated")
 
 
+@pytest.mark.parametrize("path", ["/talk", "/claude", "/reply"])
+def test_an_error_of_the_provider_is_followed_by_no_second_one(
+    http: httpx2.Client, server: Server, path: str
+) -> None:
+    answer = ask(http, "h-cut-error", path)
+    assert answer.text.endswith('{"n": 2}\n\ndata: {"error": {"code": 502}}\n\n: ping\n\n')
+    assert server.record(answer.headers["x-engine-request-id"])["outcome"] == "truncated"
+
+
+def test_a_stream_is_whole_with_a_long_last_event(http: httpx2.Client, server: Server) -> None:
+    answer = ask(http, "h-cut-long-done", "/reply")
+    assert answer.text.endswith('A"}\n\n')
+    assert server.record(answer.headers["x-engine-request-id"])["outcome"] == "ok"
+
+
 @pytest.mark.parametrize("name", ["cut-done", "hang-done", "drip-done"])
 def test_a_stream_is_whole_with_its_last_event(
     http: httpx2.Client, server: Server, name: str

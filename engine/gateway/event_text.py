@@ -1,0 +1,119 @@
+"""What whole events of a stream say: their names, and the few fields of their data that count here."""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+MAX_EVENT = 1024 * 1024  # of one event that is read
+MAX_LEADING = 4096  # of one that is longer
+MAX_LINES = 16 * 1024  # the last ones of what is read at a time
+_BOM = b"\xef\xbb\xbf"
+# The members that an object begins with, up to the first array or object.
+_STRING = rb'"(?:[^"\\]|\\.)*+"'
+_LEADING = re.compile(
+    rb"\s*+\{(?:\s*+%b\s*+:\s*+(?:%b|[-+.\w]++)\s*+,)*+" % (_STRING, _STRING), re.DOTALL
+)
+_NO_ERROR = {b"", b"null", b"false", b"{}", b'""'}
+
+
+class Event(NamedTuple):
+    """An event that a client dispatches."""
+
+    name: bytes
+    data: bytes
+
+
+class Fields(msgspec.Struct):
+    """What counts of an event's data. Each member is read by itself, as any may be of another type."""
+
+    type: msgspec.Raw = msgspec.Raw()
+    sequence_number: msgspec.Raw = msgspec.Raw()
+    response: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+
+
+class Response(msgspec.Struct):
+    """What counts of the object that an event of the Responses API has in `response`."""
+
+    id: msgspec.Raw = msgspec.Raw()
+    created_at: msgspec.Raw = msgspec.Raw()
+    model: msgspec.Raw = msgspec.Raw()
+
+
+_fields = msgspec.json.Decoder(Fields)
+_response = msgspec.json.Decoder(Response)
+_value = msgspec.json.Decoder()
+_WRONG = (msgspec.DecodeError, UnicodeError, RecursionError)
+
+
+def events_in(text: bytes) -> Iterator[Event]:
+    """The events of `text`, the last one also without the blank line that ends it."""
+    name, data = b"", list[bytes]()
+    lines = text.removeprefix(_BOM).splitlines()
+    for line in (*lines[-MAX_LINES:], b""):
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value.strip()
+        elif not line:
+            if data:
+                yield Event(name, b"\n".join(data).strip())
+            name, data = b"", []
+
+
+def fields_of(data: bytes) -> Fields:
+    """The fields of an event's data, as far as it is a JSON object."""
+    try:
+        return _fields.decode(data)
+    except _WRONG:
+        return Fields()
+
+
+def beginning_of(text: bytes) -> bytes:
+    """An event that is too long to be read, with the members before its first array or object."""
+    for name, data in events_in(text):
+        leading = _LEADING.match(data, 0, MAX_LEADING)
+        members = leading[0].rstrip(b",") + b"}" if leading else b"{}"
+        return b"event: %b\ndata: %b\n\n" % (name, members.replace(b"\n", b" "))
+    return b""
+
+
+def response_of(fields: Fields) -> Response | None:
+    """The response that an event tells of."""
+    try:
+        return _response.decode(fields.response)
+    except _WRONG:
+        return None
+
+
+def text_of(raw: msgspec.Raw) -> str:
+    """A short string; empty if it is anything else."""
+    value = _scalar(raw)
+    return value if isinstance(value, str) and len(value) <= 256 else ""
+
+
+def number_of(raw: msgspec.Raw) -> int | None:
+    """A number from 0 on that JavaScript counts with, without a fraction."""
+    value = _scalar(raw)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return int(value) if 0 <= value < 2**53 else None
+
+
+def is_error(event: Event) -> bool:
+    """Whether an event tells of a failure, as it does in each dialect."""
+    fields = fields_of(event.data)
+    is_named = b"error" in (event.name, text_of(fields.type).encode())
+    return is_named or bytes(fields.error) not in _NO_ERROR
+
+
+def _scalar(raw: msgspec.Raw) -> object:
+    if not 0 < len(bytes(raw)) <= 2048:
+        return None
+    try:
+        return _value.decode(raw)
+    except _WRONG:
+        return None
