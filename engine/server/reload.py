@@ -24,6 +24,7 @@ from typing import Any
 
 from engine.files import read_file
 from engine.load import FILES, Loaded
+from engine.plan import Plan
 from engine.server.channel import WorkerChannel
 
 PREPARE_SECONDS = 10.0
@@ -105,11 +106,13 @@ class ConfigReloader:
     """Holds the accepted configuration of one server; lives in the parent.
 
     `prepare` is the road of `check`: a snapshot in, what it became and why it cannot run out.
+    `accepted` is what runs, and `plan` what it became.
     """
 
     directory: Path
     prepare: Prepare
     accepted: Snapshot
+    plan: Plan | None
     state: State
     other_files: tuple[str, ...] = ()
     _number: int = 0
@@ -138,7 +141,7 @@ class ConfigReloader:
         if words:
             self._refuse(workers, [Problem(words, words)])
             return False
-        self.accepted, self.state = snapshot, State(now_text())
+        self.accepted, self.plan, self.state = snapshot, loaded.plan, State(now_text())
         _send_all(workers, "commit", self.state)
         fingerprint = loaded.plan.fingerprint if loaded.plan else ""
         log(f"reloaded: config {fingerprint} runs now")

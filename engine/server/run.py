@@ -1,7 +1,7 @@
 """What a server is made of: the options, the workers and their parent, and the mock beside them.
 
-Each worker runs `load` itself, on the road `check` takes. The parent has done so before a port is
-opened, so a broken configuration is told once and nothing is started.
+The parent loads, on the road `check` takes, before a port is opened, so a broken configuration is
+told once and nothing is started. A worker inherits what was loaded; after a change it loads itself.
 """
 
 import asyncio
@@ -83,7 +83,11 @@ def _prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded, list[Problem
     if options.mock is not None and environ is not None:
         config = load(directory, environ, now, unsaved=texts).config
         environ = {**_mock_environ(config), **environ}
-    loaded = load(directory, environ, now, options.extra_keys, texts)
+    return _adapted(options, load(directory, environ, now, options.extra_keys, texts))
+
+
+def _adapted(options: Options, loaded: Loaded) -> tuple[Loaded, list[Problem]]:
+    """What was loaded, with a Plan that serves as the options say, or why it cannot."""
     plan = loaded.plan
     refused = [_problem(d) for d in loaded.diagnostics if stops_serving(d)]
     if plan is None or (refused and options.mock is None):
@@ -113,10 +117,16 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
             kept alive.
     """
     _refuse_little(options.worker_memory)
+    accepted = snapshot.with_files(loaded)
+    is_as_served = options.mock is None and not options.extra_keys
+    served, problems = _adapted(options, loaded) if is_as_served else prepare(options, accepted)
+    if served is None or served.plan is None or problems:
+        raise ServeError("; ".join(problem.words for problem in problems))
     reloader = ConfigReloader(
         options.directory,
         partial(prepare, options),
-        accepted=snapshot.with_files(loaded),
+        accepted,
+        served.plan,
         state=State(now_text()),
         other_files=files_of(loaded),
     )
@@ -199,18 +209,28 @@ def wait_until_ready(
     return False
 
 
-def start_worker(
-    options: Options, accepted: Snapshot, state: State, line: Connection, others: list[Connection]
+def start_worker(  # noqa: PLR0913, PLR0917 what a worker inherits
+    options: Options,
+    accepted: Snapshot,
+    plan: Plan | None,
+    state: State,
+    line: Connection,
+    others: list[Connection],
 ) -> None:
-    """What a worker process does, on what was accepted last; `others` are lines not for it."""
+    """What a worker process does, on what was accepted last; `others` are lines not for it.
+
+    `plan` is what the parent made of it, for a worker that inherits it.
+    """
     for other in others:
         other.close()
     read = partial(prepare, options)
-    loaded, _ = read(accepted)
-    if loaded is None or loaded.plan is None:
+    if plan is None:
+        loaded, _ = read(accepted)
+        plan = loaded.plan if loaded is not None else None
+    if plan is None:
         raise ServeError("a worker could not load the configuration that was accepted")
     parent = Parent(line, options.directory, read, float(options.drain_timeout))
-    run_worker(loaded.plan, state, parent, Listen(options.host, options.port, options.idle_timeout))
+    run_worker(plan, state, parent, Listen(options.host, options.port, options.idle_timeout))
 
 
 def claim_port(host: str, port: int) -> socket.socket:

@@ -29,6 +29,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from engine.plan import Plan
 from engine.server.channel import WorkerChannel
 from engine.server.reload import ConfigReloader, Snapshot, State, log
 from engine.server.watch import POLL_SECONDS, FolderWatch
@@ -42,7 +43,7 @@ FLUSH_SECONDS = 1.0  # for what is aborted to leave
 STEERED = -1  # the number of a message to steer; those of `reload` are above zero
 MIB = 1024 * 1024
 
-StartWorker = Callable[[Snapshot, State, Connection, list[Connection]], None]
+StartWorker = Callable[[Snapshot, Plan | None, State, Connection, list[Connection]], None]
 
 
 class CrashLoopError(Exception):
@@ -150,7 +151,8 @@ class Supervisor:
         others = [ours, *(worker.channel.line for worker in self._workers)]
         state = self._reloader.state
         process = self._processes.Process(
-            target=self._start_worker, args=(self._reloader.accepted, state, theirs, others)
+            target=self._start_worker,
+            args=(self._reloader.accepted, self._inherited(), state, theirs, others),
         )
         with _held_signals():  # the worker starts with them held, so it misses none and obeys none
             process.start()
@@ -160,6 +162,10 @@ class Supervisor:
         self._workers.append(worker)
         if self._is_draining:
             channel.send("drain")
+
+    def _inherited(self) -> Plan | None:
+        """The Plan that runs, where a worker is a copy of this process; it cannot be sent to one."""
+        return self._reloader.plan if self._processes.get_start_method() == "fork" else None
 
     def _on_event(self, worker: _Worker, event: str) -> None:
         if event == "listening":
