@@ -20,18 +20,24 @@ from engine.config.template import Template, checked_output, render_now
 from engine.config.url_checks import is_url, url_problem
 from engine.config.value_checks import (
     WANTED,
+    endpoint_twice,
+    is_unfilled,
     part_of,
     part_problem,
-    repeated,
     secret_problem,
     written_badly,
 )
+from engine.extras import installing
 from engine.files import MAX_READ, read_file, why_not
 from engine.plan import UnusableValueError
 from engine.signers import SIGNERS
 
 MAX_SECRET = 64 * 1024
 
+_BAD_URL = {
+    "X213": ("makes a URL that is dialled over a network without TLS", "write https://"),
+    "X214": ("makes no URL that can be dialled", "the URL must be https://host/path"),
+}
 STAND_IN = "mock-credential"
 
 
@@ -187,7 +193,10 @@ class _Resolver:
             if path[2] == "headers" and ("credentials", credential.name) in template.names
         }
         adds_scheme = any(n != "authorization" or "bearer" in s for n, s in headers.items())
-        problem = secret_problem(secret, adds_scheme=adds_scheme)
+        sign = self._provider.sign
+        kind = SIGNERS[sign.signer] if sign else None
+        is_file = kind is not None and not kind.from_callers and credential.name in kind.needs
+        problem = secret_problem(secret, adds_scheme=adds_scheme, is_file=is_file)
         if problem:
             message = f"{self._source(credential)} {problem}; provider `{self._provider.name}` is sent it as it is"
             at = (*credential.at, "env" if credential.env else "file")
@@ -215,6 +224,10 @@ class _Resolver:
             message = f"{source} {problem}; provider `{self._provider.name}` cannot be called"
             at = (*variable.at, "env") if variable.env else variable.at
             self._note("E403", message, at, remedy)
+        elif value != variable.value and self._parts(variable.name) and is_unfilled(value):
+            message = f"{self._source(variable)} is a placeholder; provider `{self._provider.name}` is called at it as it is"
+            at = (*variable.at, "env") if variable.env else variable.at
+            self._note("X272", message, at, "give the name that your account has at the provider")
         return not problem
 
     def _parts(self, name: str) -> list[tuple[str, str]]:
@@ -234,9 +247,9 @@ class _Resolver:
             value = variables.get(variable.name)
             if kind != "URL" or value is None:
                 continue
-            paths = [follows, *(s.path for s in self._provider.endpoints if s.path[:1] == "/")]
-            starts = [value, *[value + follows] * (len(paths) - 1)]
-            twice = next(filter(None, map(repeated, starts, paths)), "")
+            paths = ["", *(s.path for s in self._provider.endpoints if s.path[:1] == "/")]
+            found = (endpoint_twice(value, follows, path) for path in paths)
+            twice = max(found, key=len)
             if twice and (variable.env or value != variable.value):
                 message = f"{self._source(variable)} ends in `{twice}`, which the URLs of provider `{self._provider.name}` add again"
                 at = (*variable.at, "env") if variable.env else variable.at
@@ -259,8 +272,8 @@ class _Resolver:
                 name, at = next(iter(credential.env), credential.name), (*credential.at, "env")
                 self._unset(name, at if credential.env else credential.at)
         if not _is_installed(kind.package):
-            self._missing.append(f"pip install orqen[{kind.extra}]")
-            message = f"signer `{sign.signer}` needs `pip install orqen[{kind.extra}]`, so provider `{self._provider.name}` cannot be called"
+            self._missing.append(installing(kind.extra))
+            message = f"signer `{sign.signer}` needs `{installing(kind.extra)}`, so provider `{self._provider.name}` cannot be called"
             self._note("E404", message, (*sign.at, "with"))
 
     def _templates(self) -> Iterator[tuple[DataPath, Template]]:
@@ -275,15 +288,16 @@ class _Resolver:
             used = template.uses("variables") & from_environ.keys() & variables.keys()
             if not is_url(path) or not used or template.source.startswith("/"):
                 continue
-            if template.uses("variables") <= variables.keys() and url_problem(template, variables):
+            if not template.uses("variables") <= variables.keys():
+                continue
+            if code := url_problem(template, variables):
                 for name in sorted(used):
                     del variables[name]
                     self._missing.append(from_environ[name].env[0])
-                    message = f"`{from_environ[name].env[0]}` makes no URL that provider `{self._provider.name}` can be called at"
-                    at = (*from_environ[name].at, "env")
-                    self.notes.append(
-                        self._subject.at("E403", message, "providers.yaml", at, Place.VALUE)
-                    )
+                    source = self._source(from_environ[name])
+                    why, remedy = _BAD_URL[code]
+                    message = f"{source} {why}; provider `{self._provider.name}` cannot be called"
+                    self._note("E403", message, (*from_environ[name].at, "env"), remedy)
 
     def _tell_unrenderable(self, credentials: dict[str, str], variables: dict[str, str]) -> None:
         context = {"credentials": credentials, "variables": variables, "model": "m"}

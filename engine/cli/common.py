@@ -80,7 +80,15 @@ def unconfigured(loaded: Loaded) -> list[str]:
     if not names:
         return []
     told = ", ".join(names[:MANY]) + (f" and {len(names) - MANY} more" * (len(names) > MANY))
-    return [f"note: not configured here, callers get `provider_key_missing`: {told}"]
+    first = f"note: not configured here, callers get `provider_key_missing`: {told}"
+    return [first, *(f"note: {d.message}" for d in _uninstalled(loaded))]
+
+
+def _uninstalled(loaded: Loaded) -> list[Diagnostic]:
+    """What is to be installed for providers that lack nothing else."""
+    others = {d.path[1] for d in loaded.diagnostics if d.code[0] == "E" and d.code != "E404"}
+    found = {d.path[1]: d for d in loaded.diagnostics if d.code == "E404"}
+    return [d for name, d in found.items() if name not in others]
 
 
 def not_configured(loaded: Loaded) -> list[str]:

@@ -6,6 +6,7 @@ import sys
 import click
 
 from engine.cli.common import stop
+from engine.extras import installing
 
 
 @click.command()
@@ -13,12 +14,12 @@ def lsp() -> None:
     """Serve an editor over standard input and output, as a language server.
 
     It shows the findings of `check` as you type, in routes.yaml, providers.yaml and keys.yaml.
-    docs/editors.md says how to set up an editor. Needs: pip install 'orqen[lsp]'
+    docs/editors.md says how to set up an editor. Needs: pip install -e '.[lsp]'
     """
     try:
         from engine.lsp.server import run  # noqa: PLC0415 an optional package
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in ("pygls", "lsprotocol"):
             raise
-        stop("`engine lsp` needs one more package: pip install 'orqen[lsp]'")
+        stop(f"`engine lsp` needs one more package: {installing('lsp')}")
     sys.exit(run(os.environ))

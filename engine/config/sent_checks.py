@@ -7,14 +7,16 @@ from dataclasses import replace
 from engine.config.checks import Subject
 from engine.config.diagnostic import Diagnostic, Fix, Place, Span
 from engine.config.document import Path
+from engine.config.header_checks import header_slips
 from engine.config.model import Provider
 from engine.config.schema import within
 from engine.config.secret_shapes import holds_key, holds_token, is_telling
-from engine.config.value_checks import UNEXPANDED
+from engine.config.value_checks import UNEXPANDED, is_unfilled
 from engine.signers import SIGNERS
 
 _PROVIDERS = "providers.yaml"
 _DOLLAR = re.compile(r"((?:Bearer|Basic|Token|Key) )?\$(?:\{([A-Z][A-Z0-9_]*)\}|([A-Z][A-Z0-9_]*))")
+_NAMING = ("base_url", "headers", "variables")
 _FILL = "values come from `credentials:` and `variables:` alone, as in `{{ credentials.api_key }}`"
 
 
@@ -24,6 +26,7 @@ def check_sent(subject: Subject) -> list[Diagnostic]:
     for provider in subject.config.providers:
         literal = list(_unexpanded(subject, provider))
         found += literal
+        found += header_slips(subject, provider)
         if not any("headers" in d.path for d in literal):  # that is where the credential was meant
             found += _unused(subject, provider)
     return found
@@ -59,12 +62,21 @@ def _unexpanded(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
         while "{{" in bare and "}}" in bare.partition("{{")[2]:
             start, _, rest = bare.partition("{{")
             bare = f"{start} {rest.partition('}}')[2]}"
-        is_found = UNEXPANDED.fullmatch(bare.strip()) if "body" in path else UNEXPANDED.search(bare)
+        is_found = bool(
+            UNEXPANDED.fullmatch(bare.strip())
+            if "body" in path
+            else UNEXPANDED.search(bare) or (path[2] in _NAMING and is_unfilled(bare))
+        )
         if is_found:
             where = within(f"provider `{provider.name}`", path[2:])
             message = f"{where} holds a name or a gap that nobody fills in: it is sent as it stands"
             found = subject.at("X271", message, _PROVIDERS, path, Place.VALUE, help=_FILL)
             yield replace(found, fix=_meant(provider, path, text, found.span))
+        elif "body" not in path and (sign := re.search(r"[$#%](?=\{\{)", text)):
+            where = within(f"provider `{provider.name}`", path[2:])
+            message = f"{where} holds `{sign[0]}` in front of `{{{{`, and it is sent as it stands"
+            words = f"leave `{sign[0]}` out: `{{{{ … }}}}` alone is filled in"
+            yield subject.at("X271", message, _PROVIDERS, path, Place.VALUE, help=words)
 
 
 def _meant(provider: Provider, path: Path, text: str, span: Span) -> Fix | None:

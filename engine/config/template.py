@@ -192,6 +192,9 @@ class _Survey:
                 self._visit_name(node, filters)
             case nodes.TemplateData() | nodes.Const():
                 pass
+            case nodes.Sub() if hyphened := _hyphened(node):
+                words = f"`{hyphened}` is a subtraction: a name has letters, digits and underscores"
+                self.problems.append(Problem("T304", words, hyphened))
             case _:
                 words = "a template only inserts names, with filters"
                 self.problems.append(Problem("T304", words))
@@ -237,6 +240,14 @@ def _dotted(node: nodes.Node) -> Name | None:
             outer = _dotted(inner)
             return (*outer, key) if outer else None
     return None
+
+
+def _hyphened(node: nodes.Node) -> str:
+    """The name with hyphens that a subtraction was meant to be, "" if it was none."""
+    if isinstance(node, nodes.Sub):
+        left, right = _hyphened(node.left), _hyphened(node.right)
+        return f"{left}-{right}" if left and right else ""
+    return ".".join(_dotted(node) or ())
 
 
 def _plain(message: str | None) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from engine.config.diagnostic import Diagnostic, Fix, Position, Span
 from engine.config.document import Document, Path
@@ -24,6 +25,7 @@ def check_templates(
     for provider in config.providers:
         for path, source, roots in _sources(provider):
             template, problems = compile_template(source)
+            problems = [_with_name(provider, problem) for problem in problems]
             if template is not None:
                 problems = list(_misused_names(provider, template, roots))
                 problems = problems or list(_unrenderable(provider, template))
@@ -31,6 +33,17 @@ def check_templates(
                     templates[path] = template
             found.extend(_in_template(documents[_PROVIDERS], path, p) for p in problems)
     return templates, found
+
+
+def _with_name(provider: Provider, problem: Problem) -> Problem:
+    """A name with hyphens, with the one that was meant."""
+    if "-" not in problem.text:
+        return problem
+    header = re.fullmatch(r"request\.headers\.([a-z0-9-]+)", problem.text)
+    every = [f"credentials.{made.name}" for made in provider.credentials]
+    every += [f"variables.{made.name}" for made in provider.variables]
+    hint = f"request.headers['{header[1]}']" if header else nearest(problem.text, every)
+    return replace(problem, hint=hint)
 
 
 def _unrenderable(provider: Provider, template: Template) -> Iterator[Problem]:

@@ -17,9 +17,20 @@ _PLACEHOLDER = re.compile(
     r"(?i)(?:[a-z]{2,4}[-_](?:ant[-_]|proj[-_])?)?"
     r"(?:(?:your|insert|replace|put|enter|paste)[-_ .]?[a-z][a-z0-9_ .-]*|change[-_ ]?(?:me|it|this)"
     r"|(?:x{3,}[-_]?)+|\.{3,}|…+|\*{3,}|-{3,}|to[-_]?do|tbd|placeholder|secret|password|undefined|null"
+    r"|none|nil|n/a|dummy|fake|fixme|my[-_ ]?(?:api[-_ ]?)?key|__[a-z0-9_]+__"
     r"|(?:[a-z]+[-_ ])?api[-_ ]?key(?:[-_ ]?here)?|(?:sk-)?1234567890?|abc123)"
 )
+_PATH_OF_FILE = re.compile(
+    r"@?(?:file:/|~/|\.{1,2}/|/(?:run|var|etc|home|opt|mnt|tmp|usr|root|srv|app|secrets?|data|vault|Users|private)/)\S*"
+    r"|@/\S+|[A-Za-z]:\\\S+"
+)
+_IN_A_STORE = re.compile(r"arn:aws[\w-]*:(?:secretsmanager|ssm):\S+|projects/[^/\s]+/secrets/\S+")
+_UNFILLED = re.compile(
+    r"(?i)(?:your|insert|replace|enter)[-_][a-z0-9_-]+|change-?me|x{3,}|placeholder|to-?do|tbd"
+    r"|(?:resource|project|account)[-_]?name"
+)
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_LONGEST_LABEL = 63
 _HOST = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
 )
@@ -44,19 +55,26 @@ def written_badly(value: str) -> str:
     return "" if text.isascii() else "holds letters outside ASCII"
 
 
-def secret_problem(value: str, *, adds_scheme: bool) -> str:
-    """What is wrong with a secret; `adds_scheme`: the header says `Bearer` itself."""
+def secret_problem(value: str, *, adds_scheme: bool, is_file: bool = False) -> str:  # noqa: PLR0911 one line a refusal
+    """What is wrong with a secret; `adds_scheme`: the header says `Bearer` itself; `is_file`: it names a file."""
     if words := written_badly(value):
         return words
+    if not is_file and _PATH_OF_FILE.fullmatch(value):
+        return "is the path of a file, not a key (a key in a file is `file:` in providers.yaml)"
+    if _IN_A_STORE.fullmatch(value):
+        return "is the name of a secret in a store, not the secret"
     if re.match(r"(?i)(?:bearer|basic|token)\s", value):
         return "begins with `Bearer `, which the header adds itself" if adds_scheme else ""
     if re.match(r"(?:export )?[A-Z][A-Z0-9_]*=", value):
         return "begins with the name of a variable and `=`"
-    if UNEXPANDED.search(value) and not value.startswith("{"):
+    is_json = re.match(r"\{\s*[\"}]", value)
+    if re.search(r"\{\{.*\}\}", value) or (UNEXPANDED.search(value) and not is_json):
         return "holds the name of another variable, which is not filled in"
     if _PLACEHOLDER.fullmatch(value):
         return "is a placeholder, not a key"
-    return "holds a space" if re.search(r"\s", value) and not value.startswith("{") else ""
+    if value[-1] in ",;":
+        return "ends with a comma or a semicolon"
+    return "holds a space" if re.search(r"\s", value) and not is_json else ""
 
 
 def part_of(source: str, name: str) -> tuple[str, str]:
@@ -95,13 +113,22 @@ def part_problem(kind: str, value: str, follows: str) -> str:  # noqa: PLR0911 o
         return "holds the whole host name"
     if kind == "host" and suffix.startswith(":") and re.search(r":\d+$", value):
         return "holds a port, which the URL adds"
+    if any(len(part) > _LONGEST_LABEL for part in value.split(".")):
+        return f"holds a part of more than {_LONGEST_LABEL} letters, which no host name has"
     shape = _LABEL if kind == "label" else _HOST
     return "" if shape.fullmatch(value) else "holds what no host name has"
+
+
+def is_unfilled(value: str) -> bool:
+    """Whether some part of a URL or a header is what an example says in place of a name."""
+    return any(_UNFILLED.fullmatch(part) for part in re.split(r"[\s./:]+", value))
 
 
 def _url_problem(value: str) -> str:  # noqa: PLR0911 one line a refusal
     if re.match(r"https?:/*https?:", value):
         return "holds its scheme twice"
+    if re.match(r"(?i)https?://", value) and not value.startswith("http"):
+        return "writes its `https://` in capitals"
     if not re.match(r"https?://[^/]", value):
         return "does not begin with http:// or https:// and a host"
     try:
@@ -116,6 +143,13 @@ def _url_problem(value: str) -> str:  # noqa: PLR0911 one line a refusal
     if not _HOST.fullmatch(parts.netloc) or port == 0:
         return "holds a host or a port that cannot be dialled"
     return "holds a space" if re.search(r"\s", value) else ""
+
+
+def endpoint_twice(value: str, follows: str, path: str) -> str:
+    """What stands at the end of `value` and again in `follows` and `path`, which are added to it."""
+    whole = repeated(value, follows + path) or repeated(value, follows)
+    last = repeated(value, path)
+    return whole or (last if last == path else "") or repeated(value + follows, path)
 
 
 def repeated(first: str, then: str) -> str:

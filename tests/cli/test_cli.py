@@ -466,7 +466,24 @@ def test_a_language_server_that_is_not_installed_says_what_to_install(package: s
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "engine: `engine lsp` needs one more package: pip install 'orqen[lsp]'\n"
+    assert done.stderr == "engine: `engine lsp` needs one more package: pip install -e '.[lsp]'\n"
+
+
+def test_plain_check_says_what_a_provider_that_lacks_nothing_else_needs(tmp_path: Path) -> None:
+    secrets = {"access_key_id": {"env": "AN_ID"}, "secret_access_key": {"env": "A_KEY"}}
+    signed = provider(
+        credentials=secrets, sign={"with": "aws_sigv4", "service": "s", "region": "r"}
+    )
+    folder = write(tmp_path, providers=signed)
+    code = (
+        "import sys; sys.modules['botocore'] = None; from engine.cli import main;"
+        f"main(['check', {str(folder)!r}])"
+    )
+    for environ, told in ({"AN_ID": "an-id", "A_KEY": "a-secret"}, True), ({}, False):
+        run = [sys.executable, "-c", code]
+        done = subprocess.run(run, capture_output=True, text=True, check=False, env=environ)
+        assert done.returncode == 0
+        assert ("pip install -e '.[aws]'" in done.stdout) == told
 
 
 # -- keys ----------------------------------------------------------------------------------------
