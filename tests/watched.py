@@ -19,15 +19,19 @@ from engine.cli import main
 from engine.gateway.call import Call
 from engine.server import scheduling as turns
 
+TASKS = 4  # of a worker that serves and has no request
+
 
 def tell(*_: Any) -> None:
     """What is left after a collection; a call that has ended and is still referred to counts too.
 
-    Asked before its loop runs (another worker may be the one that is ready), it tells later.
+    Asked before it serves (another worker may be the one that is ready), it tells later.
     """
     try:
-        asyncio.get_running_loop()
+        is_serving = len(asyncio.all_tasks()) >= TASKS
     except RuntimeError:
+        is_serving = False
+    if not is_serving:
         threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR2)).start()
         return
     collected = gc.collect()

@@ -38,6 +38,7 @@ AT_REST: Mapping[str, object] = {
     "pieces": deque(),
     "buffered": 0,
     "_swallowed": 0,
+    "_of_heads": 0,
     "_trailers": 0,
     "_ends_by_close": False,
     "_keep_alive": False,

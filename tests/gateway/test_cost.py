@@ -182,7 +182,7 @@ def test_what_costs_more_would_be_seen(plain_json: float) -> None:
 
     def slow(raw: bytes) -> None:
         for key in json.loads(raw):
-            for _ in range(9):
+            for _ in range(50):
                 fold(key)
 
     assert cost(slow, keyed(lambda n: f'"k{n}":1')) > FACTOR * plain_json

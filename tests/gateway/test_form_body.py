@@ -1,6 +1,7 @@
 """Finding and changing fields of a form, however the form is cut into pieces."""
 
 from collections.abc import Sequence
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
@@ -370,7 +371,10 @@ def test_boundary(kind: str, boundary: str | None) -> None:
 
 def test_names_of_other_parts_may_be_latin_1_and_what_decides_may_not() -> None:
     other = b'Content-Disposition: form-data; name="f\xe9"\r\n\r\nx'
-    body = form_of([form(part("model", b"whisper-1"), other)])
-    assert run(passed_on(body, {})) == form(part("model", b"whisper-1"), other)
-    with pytest.raises(GatewayError, match="not UTF-8"):
-        run(passed_on(form_of([form(part("model", b"whisper-\xe9"))]), {}))
+    with closing(form_of([form(part("model", b"whisper-1"), other)])) as body:
+        assert run(passed_on(body, {})) == form(part("model", b"whisper-1"), other)
+    with (
+        closing(form_of([form(part("model", b"whisper-\xe9"))])) as body,
+        pytest.raises(GatewayError, match="not UTF-8"),
+    ):
+        run(passed_on(body, {}))
