@@ -122,8 +122,9 @@ class Connection(Answer, asyncio.Protocol):
         self.ask()
         head = _head(attempt)
         if isinstance(attempt.body, bytes):
-            # What the socket does not take at once is kept by reference, not copied.
-            self._transport.writelines((head, attempt.body))
+            # What the socket does not take at once is kept by reference, not copied. No empty piece:
+            # asyncio's own transport would wait for it to leave, and never close.
+            self._transport.writelines((head, attempt.body) if attempt.body else (head,))
             self._is_sent = True
         else:
             self._is_sent = False

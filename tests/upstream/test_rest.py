@@ -64,6 +64,7 @@ class Wire(asyncio.Transport):
 
     def writelines(self, list_of_data: Any) -> None:
         assert not self.closing
+        assert all(list_of_data), "asyncio would wait for an empty piece to leave, and never end"
 
     def get_write_buffer_size(self) -> int:
         return self.unsent
