@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from engine.plan import Origin
 from engine.upstream import Attempt, RequestHead, UpstreamError
 from engine.upstream.http1 import AT_REST, OWN, READ_AHEAD, Connection
+from engine.upstream.http1_pool import Http1Client
 from tests.upstream import bursts
 from tests.upstream.bursts import EVENT, chunked, sized
 
@@ -268,6 +269,39 @@ def test_an_upload_that_is_answered_before_its_end_ends_the_connection(
             body = wire.sent.partition(b"\r\n\r\n")[2]
             assert body == b"1\r\nx\r\n2\r\nxx\r\n" + b"0\r\n\r\n" * is_kept
             await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
+def test_no_piece_that_is_written_is_empty() -> None:
+    """From Python 3.12 on asyncio's own transport would wait for it to leave, and never close."""
+
+    async def run() -> None:
+        with wired([]) as (wire, connection, _):
+            head = RequestHead("POST", ORIGIN, b"/", [])
+            sending = asyncio.ensure_future(connection.exchange(Attempt(head, b"", 0, 5.0)))
+            await asyncio.sleep(0)
+            wire.say([NEXT])
+            await sending
+            await connection.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_an_upstream_that_closes_without_a_word_is_heard(size: int) -> None:
+    async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n" + b"b" * size)
+        writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(leave, "127.0.0.1", 0)
+        origin = Origin("http", "127.0.0.1", server.sockets[0].getsockname()[1])
+        async with asyncio.timeout(30):
+            with pytest.raises(UpstreamError):
+                head = RequestHead("POST", origin, b"/", [])
+                await Http1Client().send(Attempt(head, b"b" * size, size, 5.0))
+        server.close()
 
     asyncio.run(run())
 
