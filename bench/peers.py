@@ -304,7 +304,7 @@ def _engine(port: int, setting: Setting) -> list[str]:
         f"    {limits}\n    endpoints:\n      chat_completions: /chat/completions\n"
         "      audio_transcriptions: /audio/transcriptions\n"
     )
-    from engine.keys import digest
+    from engine.config.new_key import digest
 
     keys = f"version: 1\nkeys:\n  - {{name: bench, sha256: {digest(KEY)}}}\n"
     (folder / "keys.yaml").write_text(keys)

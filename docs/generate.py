@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.cli.explaining import told
-from engine.config.examples import example
-from engine.config.rules import RULES, Rule
-from engine.config.schema import read_schema
-from engine.load import load
+from engine.config.checks.examples import example
+from engine.config.diagnostics.codes import RULES, Rule
+from engine.config.load import load
+from engine.config.schema.validation import read_schema
 from engine.report.routing import counted, view_catalogue
 
 HERE = Path(__file__).parent

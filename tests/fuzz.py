@@ -16,21 +16,21 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from engine.config.document import parse_document
-from engine.config.schema import check_schema
+from engine.config.schema.validation import check_schema
+from engine.config.source.document import parse_document
 from engine.config.template import compile_template, render_now
-from engine.gateway.auth import authenticate
-from engine.gateway.error_events import error_event
 from engine.gateway.errors import GatewayError
-from engine.gateway.event_stream import EventStream
-from engine.gateway.exchange import LONGEST, retry_after
 from engine.gateway.headers import request_headers, response_headers
-from engine.gateway.json_body import JsonBody
-from engine.gateway.paths import find_place
-from engine.gateway.response_facts import ResponseFacts
-from engine.plan import Dialect, UnusableValueError
+from engine.gateway.inbound.auth import authenticate
+from engine.gateway.inbound.json_body import JsonBody
+from engine.gateway.inbound.paths import find_place
+from engine.gateway.outbound.attempts import LONGEST, retry_after
+from engine.gateway.response.error_events import error_event
+from engine.gateway.response.event_stream import EventStream
+from engine.gateway.response.facts import ResponseFacts
+from engine.plan.plan import Dialect, UnusableValueError
 from engine.upstream import Failure
-from engine.upstream.answer import Answer, State
+from engine.upstream.http1.response import Answer, State
 from tests.gateway.forms import cut, file, form, form_of, part
 from tests.gateway.plans import shipped_plan
 from tests.servers import ROOT

@@ -113,7 +113,7 @@ def code(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def everything(rooms: list[str]) -> list[Mutant]:
-    files = sorted(file for room in rooms for file in (ROOT / "engine" / room).glob("*.py"))
+    files = sorted(file for room in rooms for file in (ROOT / "engine" / room).rglob("*.py"))
     found: list[Mutant] = []
     for file in files:
         found += mutants(file.relative_to(ROOT).as_posix(), file.read_text("utf-8"))
@@ -122,8 +122,9 @@ def everything(rooms: list[str]) -> list[Mutant]:
 
 def near(tree: Path, mutant: Mutant) -> list[str]:
     """The test files that name the module of a mutant; those that are called like it come first."""
-    room, module = Path(mutant.file).parts[1], Path(mutant.file).stem
-    names = (f"engine.{room}.{module}", f"from engine.{room} import {module}")
+    path = Path(mutant.file).with_suffix("")
+    room, package, module = path.parts[1], ".".join(path.parent.parts), path.stem
+    names = (f"{package}.{module}", f"from {package} import {module}")
     tests = [file for folder in ROOMS[room] for file in (tree / folder).glob("test_*.py")]
     told = [file for file in tests if any(name in file.read_text("utf-8") for name in names)]
     alike = [file for file in tests if module in file.stem and file not in told]

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx2
 
-from engine.keys import digest
+from engine.config.new_key import digest
 from engine.server.run import free_port, wait_until_ready
 
 __all__ = ["KEY", "ROOT", "Server", "free_port", "gateway", "mock_upstream", "ship", "write_keys"]

@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from engine.gateway import framing, headers
-from engine.gateway.accounts import Forms
-from engine.gateway.head import Heads
-from engine.gateway.means import MAX_TARGETS, Means
-from engine.upstream.signing import Signers
+from engine.gateway import headers
+from engine.gateway.inbound import framing
+from engine.gateway.inbound.head import Heads
+from engine.gateway.routing.variants import Forms
+from engine.gateway.runtime import MAX_TARGETS, Means
+from engine.upstream.signers.signing import Signers
 from tests.gateway.plans import shipped_plan
 from tests.servers import ROOT
 from tests.test_house import MODULES, tree
@@ -110,32 +111,32 @@ def everywhere() -> set[str]:
 # bytes, of which a file has 1 MiB at most; nothing that callers or providers send adds any.
 CONFIGURATION = "what the operator's files hold"
 LISTED = {
-    "config/authority_checks:read_certificates": ("PEM of a file", "64 files of 1 MiB", "the oldest goes"),
+    "config/checks/certificates:read_certificates": ("PEM of a file", "64 files of 1 MiB", "the oldest goes"),
     "config/effective:_schema": ("name of a schema", "3", "never"),
-    "config/examples:_data": ("nothing", "1", "never"),
-    "config/known_keys:_guessable": ("nothing", "1", "never"),
-    "config/schema:_validator": ("name of a schema", "3", "never"),
+    "config/checks/examples:_data": ("nothing", "1", "never"),
+    "config/checks/known_keys:_guessable": ("nothing", "1", "never"),
+    "config/schema/validation:_validator": ("name of a schema", "3", "never"),
     "config/template:compile_template": ("text of a template", f"4096, {CONFIGURATION}", "the oldest goes"),
     "server/connections:Connections._heads": ("connection in the middle of a head", "connections", "at each look"),
-    "gateway/access:AccessLog._batch": ("lines", "MAX_WAITING, of bounded fields", "when written"),
-    "gateway/access:AccessLog._lines": ("lines", "MAX_WAITING, of bounded fields", "when handed over"),
-    "gateway/access:_random": ("parts of ids", "256 of 24 bytes", "when used"),
-    "gateway/accounts:Forms._taken": ("account", CONFIGURATION, "with its Plan"),
+    "gateway/access_log:AccessLog._batch": ("lines", "MAX_WAITING, of bounded fields", "when written"),
+    "gateway/access_log:AccessLog._lines": ("lines", "MAX_WAITING, of bounded fields", "when handed over"),
+    "gateway/access_log:_random": ("parts of ids", "256 of 24 bytes", "when used"),
+    "gateway/routing/variants:Forms._taken": ("account", CONFIGURATION, "with its Plan"),
     "gateway/app:Gateway._probes": ("path", "2", "with its Plan"),
     "gateway/app:Gateway.about": ("name", "a few", "with its Plan"),
     "gateway/app:Gateway.calls": ("request under way", "connections, 4096 for each worker", "when it ends"),
-    "gateway/framing:_is_event_stream": ("content type, MAX_TYPE bytes", "256", "the oldest goes"),
-    "gateway/head:CallerHead.requests": ("provider", "MAX_REQUESTS of the size of the head", "all, when full"),
-    "gateway/head:Heads._known": ("head of a request, MAX_BYTES", "MAX_KNOWN, MAX_KNOWN_BYTES", "all, when full"),
+    "gateway/inbound/framing:_is_event_stream": ("content type, MAX_TYPE bytes", "256", "the oldest goes"),
+    "gateway/inbound/head:CallerHead.requests": ("provider", "MAX_REQUESTS of the size of the head", "all, when full"),
+    "gateway/inbound/head:Heads._known": ("head of a request, MAX_BYTES", "MAX_KNOWN, MAX_KNOWN_BYTES", "all, when full"),
     "gateway/headers:_COMES_DOWN": ("name, MAX_NAME bytes", "MAX_NAMES", "all, when full"),
-    "gateway/health:Health._recent": ("outcome", "`requests` of the breaker", "the oldest goes"),
-    "gateway/lingering:Lingering._limits": ("connection that is being closed", "`places`", "within seconds"),
-    "gateway/media:_parsed": ("content type, 1024 bytes", "64", "the oldest goes"),
-    "gateway/means:Means.parting": ("header", "1", "with its Plan"),
-    "gateway/means:Means.targets": ("endpoint, model of 256 characters", "MAX_TARGETS", "all, when full"),
-    "gateway/spelling:are_folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
-    "gateway/spelling:folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
-    "load:_read": ("file and its bytes", "8 of 1 MiB", "the oldest goes"),
+    "gateway/outbound/health:Health._recent": ("outcome", "`requests` of the breaker", "the oldest goes"),
+    "gateway/inbound/lingering:Lingering._limits": ("connection that is being closed", "`places`", "within seconds"),
+    "gateway/inbound/media:_parsed": ("content type, 1024 bytes", "64", "the oldest goes"),
+    "gateway/runtime:Means.parting": ("header", "1", "with its Plan"),
+    "gateway/runtime:Means.targets": ("endpoint, model of 256 characters", "MAX_TARGETS", "all, when full"),
+    "gateway/inbound/spelling:are_folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
+    "gateway/inbound/spelling:folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
+    "config/load:_read": ("file and its bytes", "8 of 1 MiB", "the oldest goes"),
     "lsp/grammar:schema_of": ("name of a file", "3", "never"),
     "mock/pattern:_CLASSES": ("letter of a class", "15", "never"),
     "mock/template:_wav": ("seconds in the mock's own templates", "a few", "never"),
@@ -147,32 +148,32 @@ LISTED = {
     "server/worker:Worker._gateways": ("Plan in use", "1, and those with requests under way", "when these end"),
     "server/worker:Worker._handlers": ("word of the parent", "9", "never"),
     "server/worker:Worker._tasks": ("task", "a few, and Plans with requests under way", "when it has ended"),
-    "upstream/answer:_SPELLED": ("name, MAX_NAME bytes", "MAX_NAMES", "all, when full"),
-    "upstream/answer:Answer.pieces": ("piece of a body", "READ_AHEAD and one read", "when taken; at rest"),
-    "upstream/answer:Answer.headers": ("header", "MAX_HEAD, MAX_FIELDS", "at rest"),
-    "upstream/google_oauth:_Tokens._failed_at": ("file and scope", CONFIGURATION, "never"),
-    "upstream/google_oauth:_Tokens._known": ("file and scope", CONFIGURATION, "never"),
-    "upstream/http1_pool:Http1Client._idle": ("origin", f"{CONFIGURATION}; MAX_IDLE connections each", "by age"),
-    "upstream/http1_pool:Http1Client._tls": ("certificates", CONFIGURATION, "with its Plan"),
+    "upstream/http1/response:_SPELLED": ("name, MAX_NAME bytes", "MAX_NAMES", "all, when full"),
+    "upstream/http1/response:Answer.pieces": ("piece of a body", "READ_AHEAD and one read", "when taken; at rest"),
+    "upstream/http1/response:Answer.headers": ("header", "MAX_HEAD, MAX_FIELDS", "at rest"),
+    "upstream/signers/google_oauth:_Tokens._failed_at": ("file and scope", CONFIGURATION, "never"),
+    "upstream/signers/google_oauth:_Tokens._known": ("file and scope", CONFIGURATION, "never"),
+    "upstream/http1/pool:Http1Client._idle": ("origin", f"{CONFIGURATION}; MAX_IDLE connections each", "by age"),
+    "upstream/http1/pool:Http1Client._tls": ("certificates", CONFIGURATION, "with its Plan"),
     "upstream/httpx_client:HttpxClient._contexts": ("certificates", CONFIGURATION, "with its Plan"),
     "upstream/httpx_client:HttpxClient._pools": ("certificates, proxy", CONFIGURATION, "by age"),
     "upstream/limiter:Limiter._waiting": ("request that waits", "`queue` of the provider", "when it has waited"),
-    "upstream/signing:Signers._signers": ("signer", "2", "with its Plan"),
+    "upstream/signers/signing:Signers._signers": ("signer", "2", "with its Plan"),
 }  # fmt: skip
 # Of one request, and gone with it.
 OF_A_REQUEST = {
-    "gateway/event_stream:EventStream._part",
-    "gateway/form_body:FormBody._value",
-    "gateway/form_body:FormBody.fields",
-    "gateway/form_body:FormBody.names_at",
-    "gateway/form_body:FormBody.parts",
-    "gateway/form_parser:FormParser.opened",
-    "gateway/head:CallerHead.headers",
-    "gateway/head:CallerHead.fields",  # or with the head that is kept, whose pairs they are
-    "gateway/json_body:_spans",
-    "gateway/response_facts:ResponseFacts._newest",
-    "gateway/json_body:_whole",
-    "gateway/json_body:JsonBody._fields",
+    "gateway/response/event_stream:EventStream._part",
+    "gateway/inbound/form_body:FormBody._value",
+    "gateway/inbound/form_body:FormBody.fields",
+    "gateway/inbound/form_body:FormBody.names_at",
+    "gateway/inbound/form_body:FormBody.parts",
+    "gateway/inbound/form_parser:FormParser.opened",
+    "gateway/inbound/head:CallerHead.headers",
+    "gateway/inbound/head:CallerHead.fields",  # or with the head that is kept, whose pairs they are
+    "gateway/inbound/json_body:_spans",
+    "gateway/response/facts:ResponseFacts._newest",
+    "gateway/inbound/json_body:_whole",
+    "gateway/inbound/json_body:JsonBody._fields",
     "upstream/httpx_client:HttpxReply.headers",
 }
 
@@ -194,10 +195,10 @@ def test_what_is_named_as_a_bound_is_there() -> None:
 def test_the_collector_sees_each_kind() -> None:
     names = {name for module in MODULES for name in found(module)}
     assert names >= {
-        "upstream/answer:_SPELLED",  # of a module
-        "gateway/framing:_is_event_stream",  # a decorator
-        "upstream/http1_pool:Http1Client._idle",  # of an instance, annotated
-        "gateway/means:Means.targets",  # of a dataclass
+        "upstream/http1/response:_SPELLED",  # of a module
+        "gateway/inbound/framing:_is_event_stream",  # a decorator
+        "upstream/http1/pool:Http1Client._idle",  # of an instance, annotated
+        "gateway/runtime:Means.targets",  # of a dataclass
     }
     assert not any("STEPS" in name for name in names), "what is only read"
 

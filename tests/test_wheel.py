@@ -13,11 +13,11 @@ from tests.servers import ROOT
 
 ALLOWED = re.compile(
     r"engine/(?:[a-z0-9_]+/)*[a-z0-9_]+\.py"
-    r"|engine/config/(?:examples\.yaml|guesses\.txt|key_shapes\.txt)"
+    r"|engine/config/(?:checks/examples\.yaml|checks/guesses\.txt|source/key_shapes\.txt)"
     r"|engine/mock/(?:answers\.json|curl\.txt)"
     r"|engine/shipped/(?:routes|providers)\.yaml"
     r"|engine/shipped/docs/codes\.md"
-    r"|engine/starter/(?:(?:routes|providers)\.yaml|vscode-(?:settings|extensions)\.json)"
+    r"|engine/cli/starter/(?:(?:routes|providers)\.yaml|vscode-(?:settings|extensions)\.json)"
     r"|engine/shipped/schemas/(?:output/)?[a-z]+\.schema\.json"
     r"|engine/py\.typed"
     r"|orqen-[0-9.]+\.dist-info/(?:METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE)"

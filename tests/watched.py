@@ -16,7 +16,7 @@ import threading
 from typing import Any
 
 from engine.cli import main
-from engine.gateway.call import Call
+from engine.gateway.request import Call
 from engine.server import scheduling as turns
 
 TASKS = 4  # of a worker that serves and has no request

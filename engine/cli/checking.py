@@ -13,12 +13,12 @@ import click
 from engine.cli.common import FINDINGS, FINE, number, stop, unconfigured
 from engine.cli.console import COLOUR, wants_colour, width_of
 from engine.cli.fixing import fix_folder, repairs
-from engine.config.catalogue import UnknownRuleError, find_rules
-from engine.config.diagnostic import Diagnostic, Severity
-from engine.config.document import MAX_BYTES
-from engine.config.rules import RULES
-from engine.config.schema import read_schema
-from engine.load import FILES, Loaded, load, obstacles, stops_serving
+from engine.config.diagnostics.catalogue import UnknownRuleError, find_rules
+from engine.config.diagnostics.codes import RULES
+from engine.config.diagnostics.diagnostic import Diagnostic, Severity
+from engine.config.load import FILES, Loaded, load, obstacles, stops_serving
+from engine.config.schema.validation import read_schema
+from engine.config.source.document import MAX_BYTES
 
 _ORDER = [Severity.ERROR, Severity.WARNING, Severity.NOTE]
 _LEVELS = click.Choice([severity.value for severity in _ORDER])

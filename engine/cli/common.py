@@ -9,11 +9,11 @@ from typing import Any, NoReturn
 import click
 
 from engine.cli.console import wants_colour, width_of
-from engine.config.diagnostic import Diagnostic, Severity
-from engine.load import Loaded
-from engine.plan import Plan
+from engine.config.diagnostics.diagnostic import Diagnostic, Severity
+from engine.config.load import Loaded
+from engine.plan.plan import Plan
+from engine.plan.suggest import nearest
 from engine.report.text import render_text, summary
-from engine.suggest import nearest
 
 FINE, FINDINGS, COULD_NOT_RUN = 0, 1, 2
 MANY = 20  # names in one line

@@ -6,7 +6,7 @@ import sys
 import click
 
 from engine.cli.common import stop
-from engine.extras import installing
+from engine.config.extras import installing
 
 
 @click.command()

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from engine.cli.console import width_of
-from engine.config.catalogue import UnknownRuleError, find_rule
-from engine.config.rules import RULES
+from engine.config.diagnostics.catalogue import UnknownRuleError, find_rule
+from engine.config.diagnostics.codes import RULES
 
 NOW = 1_790_000_000.0  # 2026-09-21: what an example tells does not depend on the day
 
@@ -44,8 +44,8 @@ def explain(code: str | None, is_list: bool, form: str) -> None:  # noqa: FBT001
 
 def told(code: str) -> str:
     """How `engine check` reports the bad example of a code."""
-    from engine.config.examples import folder  # noqa: PLC0415 reads the examples
-    from engine.load import load  # noqa: PLC0415 the same
+    from engine.config.checks.examples import folder  # noqa: PLC0415 reads the examples
+    from engine.config.load import load  # noqa: PLC0415 the same
     from engine.report.text import render_text  # noqa: PLC0415 the same
 
     bad = folder(code)

@@ -9,10 +9,10 @@ import click
 
 from engine.cli.common import stop, unified_diff
 from engine.cli.writing import replace_file
-from engine.config.diagnostic import Applicability, Diagnostic
-from engine.config.fixes import Texts, fix_all
-from engine.files import MAX_READ, read_file
-from engine.load import FILES, load
+from engine.config.diagnostics.diagnostic import Applicability, Diagnostic
+from engine.config.diagnostics.fixes import Texts, fix_all
+from engine.config.load import FILES, load
+from engine.config.source.files import MAX_READ, read_file
 
 
 def repairs(command: Any) -> Any:

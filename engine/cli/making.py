@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from engine.cli.common import stop
-from engine.resources import shipped, starter
+from engine.config.resources import shipped, starter
 
 SCHEMAS = [f"schemas/{name}.schema.json" for name in ("routes", "providers", "keys")]
 EDITORS = {"vscode": ("settings.json", "extensions.json")}

@@ -20,8 +20,8 @@ from engine.cli.common import (
     refuse_unknown_name,
 )
 from engine.cli.console import width_of
-from engine.load import load
-from engine.plan import Caller, Plan
+from engine.config.load import load
+from engine.plan.plan import Caller, Plan
 
 _FORMAT = click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True

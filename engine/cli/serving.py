@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from engine.cli.common import DIRECTORY, number, refuse_errors, stop, tell_and_stop, unconfigured
-from engine.config.diagnostic import Severity
+from engine.config.diagnostics.diagnostic import Severity
+from engine.config.load import Loaded, load, stops_serving
 from engine.config.model import parse_size
-from engine.keys import new_key, one_off
-from engine.load import Loaded, load, stops_serving
+from engine.config.new_key import new_key, one_off
 
 NOT_STARTED = "not started"
 

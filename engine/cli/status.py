@@ -11,8 +11,8 @@ from urllib.parse import SplitResult, urlsplit
 import click
 
 from engine.cli.common import DIRECTORY, FINDINGS, FINE, render, stop
-from engine.config.diagnostic import Severity
-from engine.load import load
+from engine.config.diagnostics.diagnostic import Severity
+from engine.config.load import load
 
 SECONDS = 5
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 
 from engine.cli.common import FINDINGS, FINE, refuse_errors, render, stop
-from engine.config.checks import Subject
-from engine.config.document import Document
+from engine.config.checks.registry import Subject
+from engine.config.checks.tests import read_tests, run_test
+from engine.config.load import Loaded, load
 from engine.config.model import RoutingTest
-from engine.config.routing_checks import read_tests, run_test
-from engine.files import read_file, why_not
-from engine.load import Loaded, load
+from engine.config.source.document import Document
+from engine.config.source.files import read_file, why_not
 from engine.report.tests import render_json, render_junit, render_text, view_tests
 
 Placed = tuple[Document, RoutingTest]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from engine.config.document import Data, Document, Path
-from engine.config.schema import read_schema
+from engine.config.schema.validation import read_schema
+from engine.config.source.document import Data, Document, Path
 
 DEFAULT = "default"
 # Whether these may stand depends on their neighbours, so they are never filled in.

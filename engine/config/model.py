@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from engine.config.document import Path
-from engine.plan import Breaker, Dialect, Limits, Retry, Timeouts
+from engine.config.source.document import Path
+from engine.plan.plan import Breaker, Dialect, Limits, Retry, Timeouts
 
 DEFAULT_TIMEOUTS = Timeouts(connect=5, first_byte=600, idle=600, total=1800, caller_idle=30)
 DEFAULT_LIMITS = Limits(in_flight=1024, queue=1024, wait=10)

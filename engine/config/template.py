@@ -16,8 +16,8 @@ from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, nodes
 from jinja2.filters import do_default, do_lower, do_trim, do_upper
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from engine.plan import Context, Render, UnusableValueError
-from engine.suggest import nearest
+from engine.plan.plan import Context, Render, UnusableValueError
+from engine.plan.suggest import nearest
 
 MAX_OUTPUT = 8 * 1024
 _OUTPUT = re.compile(r"[\x20-\x7e]*")

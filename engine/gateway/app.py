@@ -5,21 +5,21 @@ import json
 from collections.abc import Callable, Mapping
 from time import monotonic
 
-from engine.gateway.access import AccessLog
-from engine.gateway.accounts import Forms
-from engine.gateway.body import Receive
-from engine.gateway.browsers import preflight, with_leave
-from engine.gateway.call import Call
-from engine.gateway.framing import Send, answer
-from engine.gateway.head import Heads, Scope
+from engine.gateway.access_log import AccessLog
 from engine.gateway.headers import Pairs
-from engine.gateway.health import Health
-from engine.gateway.lingering import CLOSE, Lingering, has_body
-from engine.gateway.means import Means
-from engine.plan import Plan, Provider
+from engine.gateway.inbound.body import Receive
+from engine.gateway.inbound.browsers import preflight, with_leave
+from engine.gateway.inbound.framing import Send, answer
+from engine.gateway.inbound.head import Heads, Scope
+from engine.gateway.inbound.lingering import CLOSE, Lingering, has_body
+from engine.gateway.outbound.health import Health
+from engine.gateway.request import Call
+from engine.gateway.routing.variants import Forms
+from engine.gateway.runtime import Means
+from engine.plan.plan import Plan, Provider
 from engine.upstream import Client
 from engine.upstream.limiter import Limiter
-from engine.upstream.signing import Signers
+from engine.upstream.signers.signing import Signers
 
 Told = tuple[int, Mapping[str, object]]
 Own = tuple[int, Pairs, bytes]  # status, headers and body of a response

@@ -6,7 +6,7 @@ An error of the upstream is never turned into one of these; it goes back as it c
 import json
 from dataclasses import dataclass
 
-from engine.plan import Dialect
+from engine.plan.plan import Dialect
 
 # The statuses that the same request may get past on another try, as long as nothing was sent. All
 # others are refusals that stay: official SDKs would try every 5xx, 408, 409 and 429 again, and

@@ -7,8 +7,8 @@ crosses but the headers of STAYS_BEHIND, which frame a message or speak for a ho
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from engine.plan import Context, Header, Provider
-from engine.withheld import HOP_BY_HOP, is_withheld
+from engine.plan.plan import Context, Header, Provider
+from engine.plan.withheld import HOP_BY_HOP, is_withheld
 
 Pairs = list[tuple[bytes, bytes]]
 

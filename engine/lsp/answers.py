@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.config.diagnostic import Applicability, Diagnostic, Position, Span
-from engine.config.document import Document, Path
+from engine.config.diagnostics.diagnostic import Applicability, Diagnostic, Position, Span
+from engine.config.source.document import Document, Path
 from engine.lsp.cursor import locate
 from engine.lsp.folder import Folder
 from engine.lsp.hover import describe_key, describe_name, describe_rule

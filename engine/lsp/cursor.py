@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from engine.config.document import Data, Document, Path, parse_document
+from engine.config.source.document import Data, Document, Path, parse_document
 from engine.lsp.text import Text
 
 _MARK = "\ue000"  # a character for private use, which YAML takes as a letter

@@ -4,13 +4,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from engine.config.diagnostic import Span
-from engine.config.document import Document
-from engine.files import read_file
-from engine.load import FILES, OPTIONAL, Loaded, load
+from engine.config.diagnostics.diagnostic import Span
+from engine.config.load import FILES, OPTIONAL, Loaded, load
+from engine.config.source.document import Document
+from engine.config.source.files import read_file
 from engine.lsp.names import Mention, mentions
 from engine.lsp.text import Text
-from engine.plan import Plan
+from engine.plan.plan import Plan
 
 
 class Folder:

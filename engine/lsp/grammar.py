@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from engine.config.document import Data, Path
-from engine.config.schema import read_schema
-from engine.load import FILES
+from engine.config.load import FILES
+from engine.config.schema.validation import read_schema
+from engine.config.source.document import Data, Path
 
 Schema = dict[str, Any]
 

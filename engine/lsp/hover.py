@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from engine.config.document import Path
+from engine.config.source.document import Path
 from engine.lsp import grammar
 from engine.lsp.folder import Folder
 from engine.lsp.names import Mention, Name
-from engine.plan import Plan, Provider, Rule, UnusableValueError, Way
+from engine.plan.plan import Plan, Provider, Rule, UnusableValueError, Way
 
 ANY = "NAME"
 MOST = 8

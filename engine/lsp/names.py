@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from engine.config.diagnostic import Position, Span
-from engine.config.document import Document, Path
+from engine.config.diagnostics.diagnostic import Position, Span
+from engine.config.source.document import Document, Path
 from engine.lsp.grammar import Site, sites
 
 _INSERTED = re.compile(r"\{\{.*?(?:\}\}|$)")

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 
 from lsprotocol import types
 
-from engine.config.diagnostic import Applicability, Diagnostic, Fix, Severity, Span
+from engine.config.diagnostics.diagnostic import Applicability, Diagnostic, Fix, Severity, Span
+from engine.config.resources import shipped
 from engine.lsp.answers import Symbol
 from engine.lsp.complete import Item
 from engine.lsp.folder import Folder
 from engine.lsp.text import Text
-from engine.resources import shipped
 
 SOURCE = "engine"
 _SEVERITY = {

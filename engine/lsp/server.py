@@ -18,8 +18,8 @@ from pygls.protocol import LanguageServerProtocol, lsp_method
 from pygls.uris import to_fs_path
 
 from engine import __version__
-from engine.config.diagnostic import Severity
-from engine.load import FILES
+from engine.config.diagnostics.diagnostic import Severity
+from engine.config.load import FILES
 from engine.lsp import answers
 from engine.lsp.complete import complete
 from engine.lsp.folder import Folder

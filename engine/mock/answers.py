@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote
 
-from engine.mock.intake import Fields, Record
+from engine.mock.recording import Fields, Record
 from engine.mock.template import Values, look_up, render, scopes
 
 Faults: TypeAlias = dict[str, list[int]]

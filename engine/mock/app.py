@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import TypeAlias
 
 from engine.mock.answers import Answer, load_book
-from engine.mock.intake import Ledger, Receive, Record, Scope, Send, read_body
+from engine.mock.recording import Ledger, Receive, Record, Scope, Send, read_body
 
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Watcher: TypeAlias = "asyncio.Task[None]"

@@ -8,9 +8,9 @@ import json
 from collections.abc import Iterable, Iterator, Set
 from typing import Any
 
-from engine.config.document import Path
 from engine.config.effective import DEFAULT, Effective, Setting, settings_at
-from engine.plan import Names, Provider
+from engine.config.source.document import Path
+from engine.plan.plan import Names, Provider
 from engine.report.mask import masked
 
 View = dict[str, Any]

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from engine.effects import REST, Effects, Facets, Route
+from engine.report.effects import REST, Effects, Facets, Route
 from engine.report.mask import MASK, masked, masked_text, masked_url
 
 FORMAT_VERSION = "1.0"

@@ -5,11 +5,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from engine.config.diagnostic import Span
-from engine.config.document import Document
-from engine.config.masking import is_path
-from engine.config.secret_checks import secret_paths
-from engine.config.secret_shapes import SECRET
+from engine.config.checks.secrets import secret_paths
+from engine.config.diagnostics.diagnostic import Span
+from engine.config.source.document import Document
+from engine.config.source.masking import is_path
+from engine.config.source.secret_shapes import SECRET
 
 # Far more than a terminal shows, so that no secret is cut where it would not be seen as one.
 AROUND = 500

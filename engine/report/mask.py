@@ -2,7 +2,7 @@
 
 import re
 
-from engine.config.secret_shapes import SECRET
+from engine.config.source.secret_shapes import SECRET
 
 MASK = "***"
 _KEY = re.compile(r"\b(?:sk|pk|rk|gsk|hf|ghp|AKIA|AIza|eyJ)[-_A-Za-z0-9.]{12,}")

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.config.document import Document, Path
 from engine.config.effective import Effective, fill_in, limits_of, timeouts_of
-from engine.config.secret_shapes import SECRET
+from engine.config.source.document import Document, Path
+from engine.config.source.secret_shapes import SECRET
 from engine.gateway.errors import GatewayError
-from engine.gateway.match import Candidate, Target, explain, find_target, find_targets
-from engine.gateway.paths import Place, find_place
-from engine.plan import Caller, Endpoint, Header, Plan, Provider, Rule, UnusableValueError, Way
+from engine.gateway.inbound.paths import Place, find_place
+from engine.gateway.routing.match import Candidate, Target, explain, find_target, find_targets
+from engine.plan.plan import Caller, Endpoint, Header, Plan, Provider, Rule, UnusableValueError, Way
 from engine.report.deciding import accounts, choices, sections, shown
 from engine.report.mask import masked, masked_url
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from engine.config.document import Document, Path
 from engine.config.effective import fill_in
 from engine.config.model import Config
-from engine.plan import Plan, Rule, Way
+from engine.config.source.document import Document, Path
+from engine.plan.plan import Plan, Rule, Way
 from engine.report.deciding import written
 
 FORMAT_VERSION = "1.1"

@@ -4,7 +4,7 @@ import json
 from urllib.parse import quote
 
 from engine import __version__
-from engine.config.rules import RULES
+from engine.config.diagnostics.codes import RULES
 from engine.report.view import Findings, View, view
 
 SCHEMA = (

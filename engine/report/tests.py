@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from engine.config.document import Document
-from engine.config.routing_checks import Outcome
+from engine.config.checks.tests import Outcome
+from engine.config.source.document import Document
 
 FORMAT_VERSION = "1.1"
 View = dict[str, Any]

@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from engine.config.diagnostic import Diagnostic, Severity
-from engine.config.document import Document
+from engine.config.diagnostics.diagnostic import Diagnostic, Severity
+from engine.config.source.document import Document
 from engine.report.excerpt import Excerpt
 from engine.report.view import Findings, View, count, finding
 

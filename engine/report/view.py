@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from engine.config.diagnostic import Diagnostic, Fix, Related, Severity, Span
-from engine.config.document import Document
-from engine.config.rules import RULES
-from engine.config.schema import describe
-from engine.config.suppressions import Suppressed
+from engine.config.diagnostics.codes import RULES
+from engine.config.diagnostics.diagnostic import Diagnostic, Fix, Related, Severity, Span
+from engine.config.schema.validation import describe
+from engine.config.source.document import Document
+from engine.config.source.suppressions import Suppressed
 from engine.report.excerpt import Excerpts
 
 FORMAT_VERSION = "1.0"

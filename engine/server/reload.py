@@ -22,9 +22,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from engine.files import read_file
-from engine.load import FILES, Loaded
-from engine.plan import Plan
+from engine.config.load import FILES, Loaded
+from engine.config.source.files import read_file
+from engine.plan.plan import Plan
 from engine.server.channel import WorkerChannel
 
 PREPARE_SECONDS = 10.0

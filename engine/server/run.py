@@ -19,11 +19,11 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from engine.config.diagnostic import Diagnostic
+from engine.config.compile.environment import STAND_IN
+from engine.config.diagnostics.diagnostic import Diagnostic
+from engine.config.load import Loaded, load, stops_serving
 from engine.config.model import Config, Key
-from engine.load import Loaded, load, stops_serving
-from engine.machine import STAND_IN
-from engine.plan import Origin, Plan
+from engine.plan.plan import Origin, Plan
 from engine.server.http import IDLE_SECONDS, Listen, serve_alone
 from engine.server.reload import ConfigReloader, Problem, Snapshot, State, files_of, now_text
 from engine.server.supervisor import MIB, CrashLoopError, Supervisor, memory_of
@@ -155,7 +155,7 @@ def serve_mock(host: str, port: int, fault: str | None, *, record: bool = True) 
     """
     from engine.mock.answers import parse_faults  # noqa: PLC0415 only a mock process pays for it
     from engine.mock.app import create_app  # noqa: PLC0415 as above
-    from engine.mock.hostile import PLAYS, serve_hostile  # noqa: PLC0415 as above
+    from engine.mock.faults import PLAYS, serve_hostile  # noqa: PLC0415 as above
 
     if fault is not None and not parse_faults(f"mock-{fault}"):
         if fault not in PLAYS:

@@ -29,7 +29,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from engine.plan import Plan
+from engine.plan.plan import Plan
 from engine.server.channel import WorkerChannel
 from engine.server.reload import ConfigReloader, Snapshot, State, log
 from engine.server.watch import POLL_SECONDS, FolderWatch

@@ -20,9 +20,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from engine.gateway.access import AccessLog, place_of
+from engine.gateway.access_log import AccessLog, place_of
 from engine.gateway.app import Gateway
-from engine.plan import Plan
+from engine.plan.plan import Plan
 from engine.server.channel import UNASKED
 from engine.server.connections import Connections, Peer, most_connections
 from engine.server.http import Listen, create_server, new_loop
@@ -36,7 +36,7 @@ from engine.server.listener import (
 from engine.server.reload import Prepare, Snapshot, State, read_folder
 from engine.server.scheduling import Turns
 from engine.upstream import Client
-from engine.upstream.http1_pool import Http1Client
+from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
 
 TICK_SECONDS = 1.0

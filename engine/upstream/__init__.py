@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Protocol
 
-from engine.plan import Origin
+from engine.plan.plan import Origin
 
 PIECE = 2 * 1024 * 1024  # of a body that is held; smaller ones cost more than they tell
 

@@ -17,9 +17,9 @@ from typing import cast
 
 import httpx2
 
-from engine.plan import Origin
+from engine.plan.plan import Origin
 from engine.upstream import Attempt, Failure, Pairs, Receiver, UpstreamError
-from engine.upstream.http1 import KEEPALIVE_SECONDS, MAX_AGE_SECONDS
+from engine.upstream.http1.connection import KEEPALIVE_SECONDS, MAX_AGE_SECONDS
 from engine.upstream.tls import trusting
 
 KEEPALIVE_CONNECTIONS = 256

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 
-from engine.plan import Limits
+from engine.plan.plan import Limits
 from engine.upstream import Failure, UpstreamError
 
 

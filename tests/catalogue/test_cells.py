@@ -11,9 +11,9 @@ import pytest
 import yaml
 from syrupy.assertion import SnapshotAssertion
 
+from engine.config.load import Loaded, load
 from engine.config.model import Config
-from engine.load import Loaded, load
-from engine.plan import Endpoint, Plan
+from engine.plan.plan import Endpoint, Plan
 from tests.config.folders import TextSnapshot
 from tests.recorder import Arrival, Recorder, recording
 from tests.servers import CANARY, KEY, ROOT, Server, gateway, ship

@@ -15,7 +15,7 @@ from botocore.credentials import Credentials  # type: ignore[import-untyped]
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from engine.keys import digest
+from engine.config.new_key import digest
 from tests.recorder import Arrival, Recorder, Reply, as_json, recording
 from tests.servers import KEY, Server, gateway, write_keys
 

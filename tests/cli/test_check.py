@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 from syrupy.assertion import SnapshotAssertion
 
 from engine.cli import main
-from engine.config.rules import RULES
-from engine.config.schema import read_schema
+from engine.config.diagnostics.codes import RULES
+from engine.config.schema.validation import read_schema
 from tests.config.folders import TextSnapshot, minimal, provider, write
 from tests.config.test_corpus import CASES, CORPUS, ELSEWHERE, prepared
 from tests.servers import ROOT
@@ -333,7 +333,7 @@ def test_a_terminal_is_asked_what_it_can(
 
 OTHERS = (
     *("engine.gateway", "engine.upstream", "engine.mock", "engine.server.run", "engine.lsp"),
-    *("http.client", "asyncio", "engine.config.examples"),
+    *("http.client", "asyncio", "engine.config.checks.examples"),
     *(f"engine.report.{name}" for name in ("json", "sarif", "lines", "explanation")),
 )
 

@@ -19,8 +19,8 @@ from syrupy.assertion import SnapshotAssertion
 
 from engine.cli import keying, main
 from engine.cli.serving import url_of
-from engine.config.schema import read_schema
-from engine.load import load
+from engine.config.load import load
+from engine.config.schema.validation import read_schema
 from engine.server.run import free_port
 from tests.cli.running import engine, plain
 from tests.config.folders import SECRET, TextSnapshot, minimal, provider, write

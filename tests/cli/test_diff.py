@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
-from engine.effects import effects, probes
-from engine.load import Loaded, load
-from engine.plan import Plan, UnusableValueError
+from engine.config.load import Loaded, load
+from engine.plan.plan import Plan, UnusableValueError
 from engine.report.diff import render_text, view_diff
+from engine.report.effects import effects, probes
 from tests.cli.outputs import view_of
 from tests.cli.running import engine, plain
 from tests.config.folders import NOW, SECRET, TextSnapshot

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.document import parse_document
-from engine.config.key_file import with_entry, without_entry
-from engine.keys import digest
+from engine.config.new_key import digest
+from engine.config.source.document import parse_document
+from engine.config.source.key_file import with_entry, without_entry
 from tests.cli.outputs import view_of
 from tests.cli.running import engine, plain
 from tests.config.folders import write

@@ -7,9 +7,9 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from engine.config.effective import fill_in, timeouts_of
+from engine.config.load import load
 from engine.config.model import parse_duration
-from engine.gateway.match import find_target, find_targets
-from engine.load import load
+from engine.gateway.routing.match import find_target, find_targets
 from tests.cli.outputs import view_of
 from tests.cli.running import engine, plain
 from tests.config.folders import NOW, SECRET, TextSnapshot, provider, write

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
-from engine.config.document import parse_document
-from engine.load import load
+from engine.config.load import load
+from engine.config.source.document import parse_document
 from engine.report.yaml import render_yaml
 from tests.cli.outputs import view_of
 from tests.cli.running import engine, plain

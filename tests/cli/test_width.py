@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.cli import main
-from engine.load import load
+from engine.config.load import load
 from engine.report.routing import render_text, view_routes
 from tests.cli.running import engine, plain
 from tests.config.folders import minimal, write

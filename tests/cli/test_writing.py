@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from engine.cli.writing import replace_file
-from engine.files import read_file
+from engine.config.source.files import read_file
 
 NOBODY = 65534
 IS_ROOT = os.geteuid() == 0

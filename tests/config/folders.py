@@ -8,8 +8,8 @@ from types import MappingProxyType
 import yaml
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
-from engine.config.diagnostic import Diagnostic
-from engine.load import Loaded, load
+from engine.config.diagnostics.diagnostic import Diagnostic
+from engine.config.load import Loaded, load
 from engine.report.text import render_text, summary
 
 MINIMAL = Path(__file__).parent / "minimal"

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from engine.config.diagnostic import Diagnostic, Severity
-from engine.load import Loaded, load
+from engine.config.diagnostics.diagnostic import Diagnostic, Severity
+from engine.config.load import Loaded, load
 from tests.config.folders import NOW
 from tests.config.slips import SLIPS, Slip, Source, source
 from tests.servers import ROOT

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
 
-from engine.config.diagnostic import Span
-from engine.config.document import Document, Path, parse_document
-from engine.config.schema import WRONG_WORDS
+from engine.config.diagnostics.diagnostic import Span
+from engine.config.schema.validation import WRONG_WORDS
+from engine.config.source.document import Document, Path, parse_document
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz_"
 NAMES = {"endpoints", "providers", "credentials", "variables", "headers", "query", "body"}

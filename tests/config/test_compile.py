@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from engine.compile_provider import path_of
-from engine.plan import Plan
+from engine.config.compile.provider import path_of
+from engine.plan.plan import Plan
 from tests.config.folders import ENVIRON, SECRET, minimal, provider, read, write
 
 PLANS = Path(__file__).parent / "plans"

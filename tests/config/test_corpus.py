@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from engine.config.rules import RULES
-from engine.load import Loaded
+from engine.config.diagnostics.codes import RULES
+from engine.config.load import Loaded
 from tests.config.folders import ENVIRON, TextSnapshot, codes, fill, read, report
 from tests.servers import ROOT
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from engine.config.diagnostic import Diagnostic
-from engine.config.document import MAX_BYTES, MAX_DEPTH, Document, parse_document
-from engine.config.document import Path as DataPath
+from engine.config.diagnostics.diagnostic import Diagnostic
+from engine.config.source.document import MAX_BYTES, MAX_DEPTH, Document, parse_document
+from engine.config.source.document import Path as DataPath
 from tests.config.folders import codes, minimal, read, report, write
 from tests.servers import ROOT
 

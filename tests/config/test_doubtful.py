@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.config.header_checks import header_problem
-from engine.config.value_checks import is_unfilled, secret_problem
+from engine.config.checks.headers import header_problem
+from engine.config.checks.values import is_unfilled, secret_problem
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.diagnostic import Severity
-from engine.load import load
+from engine.config.diagnostics.diagnostic import Severity
+from engine.config.load import load
 from tests.config.folders import NOW, codes, minimal, provider, read, write
 from tests.servers import ROOT
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.examples import codes_with_examples, example, folder
-from engine.config.rules import RULES
-from engine.load import Loaded, load
+from engine.config.checks.examples import codes_with_examples, example, folder
+from engine.config.diagnostics.codes import RULES
+from engine.config.load import Loaded, load
 from tests.config.folders import NOW, codes
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.files import NotRegularError, read_file, why_not
+from engine.config.source.files import NotRegularError, read_file, why_not
 from engine.server.reload import read_folder
 from tests.config.folders import codes, only, provider, read, report, write
 

@@ -8,9 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.config.diagnostic import Applicability, Diagnostic, Fix, Position, Severity, Span
-from engine.config.fixes import apply_fixes, choose, fix_all
-from engine.load import load
+from engine.config.diagnostics.diagnostic import (
+    Applicability,
+    Diagnostic,
+    Fix,
+    Position,
+    Severity,
+    Span,
+)
+from engine.config.diagnostics.fixes import apply_fixes, choose, fix_all
+from engine.config.load import load
 from tests.config.folders import ENVIRON, NOW, write
 from tests.servers import ROOT
 

@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.config.document import meaning, parse_document
-from engine.config.formatting import FormatError, format_text
+from engine.config.source.document import meaning, parse_document
+from engine.config.source.formatting import FormatError, format_text
 from tests.servers import ROOT
 
 PAIRS = {

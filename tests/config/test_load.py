@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.diagnostic import Severity
-from engine.config.schema import read_schema
-from engine.keys import one_off
-from engine.load import Loaded, load
-from engine.plan import Plan
+from engine.config.diagnostics.diagnostic import Severity
+from engine.config.load import Loaded, load
+from engine.config.new_key import one_off
+from engine.config.schema.validation import read_schema
+from engine.plan.plan import Plan
 from tests.config.folders import (
     ENVIRON,
     NOW,
@@ -414,7 +414,7 @@ def test_a_signer_whose_package_is_missing_is_told(tmp_path: Path) -> None:
         sign={"with": "aws_sigv4", "service": "s", "region": "r"},
     )
     script = (
-        "import sys, pathlib; sys.modules['botocore'] = None; from engine.load import load;"
+        "import sys, pathlib; sys.modules['botocore'] = None; from engine.config.load import load;"
         f"found = load(pathlib.Path({str(write(tmp_path, providers=text))!r}), {ENVIRON!r}, 0);"
         "print([(d.code, 'pip install -e' in d.message) for d in found.diagnostics],"
         " found.plan.providers['openai'].missing)"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.config.masking import shown_lines
+from engine.config.source.masking import shown_lines
 from tests.servers import ROOT
 
 

@@ -5,8 +5,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from engine.config.build import build_config
-from engine.config.document import parse_document
 from engine.config.model import (
     DEFAULT_LIMITS,
     DEFAULT_MAX_BODY,
@@ -17,8 +15,10 @@ from engine.config.model import (
     parse_expiry,
     parse_size,
 )
-from engine.config.schema import check_schema
-from engine.plan import Dialect
+from engine.config.schema.build import build_config
+from engine.config.schema.validation import check_schema
+from engine.config.source.document import parse_document
+from engine.plan.plan import Dialect
 from tests.config.folders import minimal
 
 

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from engine.config.document import parse_document
-from engine.config.foreign import foreign_file
-from engine.config.masking import shown_lines
+from engine.config.source.document import parse_document
+from engine.config.source.foreign import foreign_file
+from engine.config.source.masking import shown_lines
 from tests.servers import ROOT
 
 RAW = re.compile(r"did not find|found (?:unknown|unexpected|character|undefined)|not allowed in this|while (?:scan|pars)ing")  # fmt: skip

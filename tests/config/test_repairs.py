@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.diagnostic import Diagnostic, Severity
-from engine.config.fixes import fix_all
-from engine.load import load
+from engine.config.diagnostics.diagnostic import Diagnostic, Severity
+from engine.config.diagnostics.fixes import fix_all
+from engine.config.load import load
 from tests.config.folders import ENVIRON, MINIMAL, NOW
 
 ROUTES = (MINIMAL / "routes.yaml").read_text("utf-8")

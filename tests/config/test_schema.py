@@ -10,9 +10,9 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from engine.config.document import parse_document
-from engine.config.schema import WRONG_WORDS, check_schema, describe, read_schema
-from engine.load import Loaded
+from engine.config.load import Loaded
+from engine.config.schema.validation import WRONG_WORDS, check_schema, describe, read_schema
+from engine.config.source.document import parse_document
 from engine.report.json import render_json
 from engine.report.view import Findings
 from tests.config.folders import minimal, only, provider, read, report, underlined, write

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.config.document import parse_document
-from engine.config.rules import RULES, Severity
-from engine.config.suppressions import read_suppressions
+from engine.config.diagnostics.codes import RULES, Severity
+from engine.config.source.document import parse_document
+from engine.config.source.suppressions import read_suppressions
 from tests.config.folders import codes, minimal, only, read, write
 
 SPARE = (

@@ -15,7 +15,7 @@ from engine.config.template import (
     render_now,
     segment,
 )
-from engine.plan import UnusableValueError
+from engine.plan.plan import UnusableValueError
 
 CONTEXT: dict[str, Any] = {
     "credentials": {"api_key": "KEY"},

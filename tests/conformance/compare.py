@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from engine.load import load
-from engine.plan import Plan
+from engine.config.load import load
+from engine.plan.plan import Plan
 from tests.recorder import Arrival, Recorder, recording
 from tests.servers import KEY, ROOT, Server, gateway, ship
 

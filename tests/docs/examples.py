@@ -22,9 +22,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.diagnostic import Severity
-from engine.config.document import parse_document
-from engine.load import load
+from engine.config.diagnostics.diagnostic import Severity
+from engine.config.load import load
+from engine.config.source.document import parse_document
 from engine.server.run import free_port, wait_until_ready
 from tests.servers import KEY, ROOT, Server, ship
 

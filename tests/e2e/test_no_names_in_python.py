@@ -21,7 +21,7 @@ ORDINARY = {
 }  # fmt: skip
 # The shapes of errors are named after the APIs that defined them.
 DIALECTS = {"openai", "anthropic", "responses"}
-DIALECT_HOMES = {"engine/plan.py", "engine/gateway/errors.py"}
+DIALECT_HOMES = {"engine/plan/plan.py", "engine/gateway/errors.py"}
 DIALECT_MEMBER = re.compile(r"\bDialect\.(OPENAI|ANTHROPIC|RESPONSES)\b")
 # How the keys of services begin, by which a secret in a file is known.
 KEY_STARTS = "sk|pk|rk|gsk|hf|ghp|xai"
@@ -94,7 +94,7 @@ def test_no_name() -> None:
 
 def test_the_dialects_are_members_and_constants_alone() -> None:
     """In their two homes as well: no comparison with a text, no branch on a provider."""
-    plan = sources()["engine/plan.py"]
+    plan = sources()["engine/plan/plan.py"]
     members = re.findall(r"^    ([A-Z]+) = \"([a-z]+)\"$", plan, re.MULTILINE)
     assert members == [(name.upper(), name) for name in ("openai", "anthropic", "responses")]
     assert len(list(anywhere("", plan, DIALECTS))) == 6

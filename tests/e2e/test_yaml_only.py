@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from engine.keys import digest
+from engine.config.new_key import digest
 from tests.recorder import Arrival, Recorder, Reply, recording
 from tests.servers import KEY, Server, gateway, write_keys
 

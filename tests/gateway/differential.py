@@ -28,9 +28,9 @@ from python_multipart import FormParser
 from werkzeug.formparser import FormDataParser
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.form_body import FormBody
-from engine.gateway.inbound import JsonInbound
-from engine.gateway.media import find_boundary, kind_of, spelled
+from engine.gateway.inbound.form_body import FormBody
+from engine.gateway.inbound.media import find_boundary, kind_of, spelled
+from engine.gateway.inbound.payload import JsonInbound
 from tests.gateway.forms import intake_of, passed_on
 
 HERE = Path(__file__).parent

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeVar
 
-from engine.gateway.body import Intake, Message
 from engine.gateway.deadline import Deadline
-from engine.gateway.form_body import FormBody
+from engine.gateway.inbound.body import Intake, Message
+from engine.gateway.inbound.form_body import FormBody
 from tests.gateway.plans import shipped_plan
 
 T = TypeVar("T")

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import cast
 
-from engine import compile as compiler
-from engine.load import load
-from engine.plan import ModelTable, Plan, Rule
+from engine.config.compile import compile as compiler
+from engine.config.load import load
+from engine.plan.plan import ModelTable, Plan, Rule
 from tests.servers import ROOT
 
 ENVIRON = {"OPENAI_API_KEY": "sk-openai", "ANTHROPIC_API_KEY": "sk-anthropic"}

@@ -16,8 +16,8 @@ from typing import TextIO
 
 import pytest
 
-from engine.gateway import access
-from engine.gateway.access import PIPE_BYTES, AccessLog, Record, new_id, place_of
+from engine.gateway import access_log
+from engine.gateway.access_log import PIPE_BYTES, AccessLog, Record, new_id, place_of
 from tests.servers import ROOT
 
 PIPE_BYTES_TOTAL = 64 * 1024
@@ -41,7 +41,7 @@ def test_records_come_out_in_order_and_whole(tmp_path: Path) -> None:
         with (tmp_path / "log").open("w") as stream:
             log = AccessLog(stream)
             write(log, 1000)
-            await asyncio.sleep(access.FLUSH_SECONDS * 2)
+            await asyncio.sleep(access_log.FLUSH_SECONDS * 2)
             write(log, 500)
             log.close()
             assert log.dropped == 0
@@ -64,8 +64,8 @@ def test_nothing_waits_for_a_reader_who_does_not_read(pipe: tuple[int, TextIO]) 
     async def main() -> int:
         log = AccessLog(stream)
         write(log, 2000)  # more than a pipe holds
-        await asyncio.sleep(access.FLUSH_SECONDS * 2)
-        write(log, access.MAX_WAITING + 7)
+        await asyncio.sleep(access_log.FLUSH_SECONDS * 2)
+        write(log, access_log.MAX_WAITING + 7)
         assert log.dropped == 7
         reader = threading.Thread(target=drain)
         reader.start()
@@ -74,7 +74,7 @@ def test_nothing_waits_for_a_reader_who_does_not_read(pipe: tuple[int, TextIO]) 
 
     assert asyncio.run(main()) == 7
     lines = b"".join(seen).splitlines()
-    assert len(lines) == 2000 + access.MAX_WAITING + 1
+    assert len(lines) == 2000 + access_log.MAX_WAITING + 1
     assert lines[-1] == b"engine: 7 access records were lost"
     assert all(json.loads(line)["outcome"] == "refused" for line in lines[:-1])
 
@@ -85,7 +85,7 @@ def test_a_log_that_cannot_be_written_fails_nobody(pipe: tuple[int, TextIO]) -> 
         log = AccessLog(stream)
         os.dup2(pipe[0], stream.fileno())  # the end that only reads
         write(log, 5)
-        await asyncio.sleep(access.FLUSH_SECONDS * 2)
+        await asyncio.sleep(access_log.FLUSH_SECONDS * 2)
         log.close()
         return log.dropped
 
@@ -96,7 +96,7 @@ def test_the_last_records_are_out_before_the_process_ends() -> None:
     """More than a pipe takes at once, to a reader who comes late: the thread that writes is waited for."""
     program = (
         "import asyncio, os, sys\n"
-        "from engine.gateway.access import AccessLog, Record\n"
+        "from engine.gateway.access_log import AccessLog, Record\n"
         "async def main():\n"
         "    log = AccessLog(sys.stderr)\n"
         "    for number in range(800): log.write(Record(request_id=f'req_{number}'))\n"
@@ -117,7 +117,7 @@ def test_the_last_records_are_out_before_the_process_ends() -> None:
 def test_lines_are_written_whole() -> None:
     """What a pipe takes in one piece is not torn apart by another worker's lines."""
     lines = [b"%d\n" % number * (number % 90 + 1) for number in range(3000)]
-    pieces = list(vars(access)["_pieces"](lines))
+    pieces = list(vars(access_log)["_pieces"](lines))
     assert b"".join(pieces) == b"".join(lines)
     assert all(len(piece) <= PIPE_BYTES and piece.endswith(b"\n") for piece in pieces)
 

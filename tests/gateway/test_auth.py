@@ -4,10 +4,10 @@ import hashlib
 
 import pytest
 
-from engine.gateway.auth import ANONYMOUS, MAX_KEY, authenticate
 from engine.gateway.errors import GatewayError
-from engine.plan import Caller
-from engine.withheld import KEY_HEADERS
+from engine.gateway.inbound.auth import ANONYMOUS, MAX_KEY, authenticate
+from engine.plan.plan import Caller
+from engine.plan.withheld import KEY_HEADERS
 
 NOW = 1_000.0
 GOOD, OTHER, OLD = "sk-orq-good", "sk-orq-other", "sk-orq-old"

@@ -8,9 +8,9 @@ from time import monotonic
 
 import pytest
 
-from engine.gateway.body import CallerGone, Intake, Message
 from engine.gateway.deadline import Deadline
 from engine.gateway.errors import GatewayError
+from engine.gateway.inbound.body import CallerGone, Intake, Message
 from tests.gateway.plans import shipped_plan
 
 ENDPOINT = next(iter(shipped_plan().endpoints[b"/v1/embeddings"].values()))

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from engine.load import load
+from engine.config.load import load
 from tests.servers import KEY, Server, gateway, ship
 from tests.upstream.hostile import Hostile
 

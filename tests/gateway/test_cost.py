@@ -8,8 +8,8 @@ from contextlib import suppress
 import pytest
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.json_body import JsonBody
-from engine.gateway.spelling import fold
+from engine.gateway.inbound.json_body import JsonBody
+from engine.gateway.inbound.spelling import fold
 from tests.gateway.forms import BOUNDARY, file, form, form_of, part, passed_on, run
 
 SIZE = 256 * 1024

@@ -5,16 +5,16 @@ import time
 
 import pytest
 
-from engine.gateway.error_events import error_event
 from engine.gateway.errors import (
     CATALOGUE,
     GatewayError,
     error_body,
     error_headers,
 )
-from engine.gateway.event_stream import EventStream
-from engine.gateway.response_facts import ResponseFacts
-from engine.plan import Dialect
+from engine.gateway.response.error_events import error_event
+from engine.gateway.response.event_stream import EventStream
+from engine.gateway.response.facts import ResponseFacts
+from engine.plan.plan import Dialect
 from engine.upstream import Failure
 
 ID = "req_1"

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder as OpenAIDecoder
 
-from engine.gateway.error_events import error_event
 from engine.gateway.errors import GatewayError
-from engine.gateway.event_stream import MAX_HELD, EventStream
-from engine.plan import Dialect
+from engine.gateway.response.error_events import error_event
+from engine.gateway.response.event_stream import MAX_HELD, EventStream
+from engine.plan.plan import Dialect
 from tests.gateway.plans import shipped_plan
 
 BOUNDED = settings(deadline=None, max_examples=150)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.gateway.errors import CATALOGUE
-from engine.gateway.exchange import (
+from engine.gateway.outbound.attempts import (
     PASS_ON,
     Head,
     Outcome,
@@ -22,9 +22,9 @@ from engine.gateway.exchange import (
     error_of,
     retry_after,
 )
-from engine.gateway.health import FREE_RETRIES, Health
-from engine.gateway.match import Target, find_target
-from engine.plan import Breaker, Retry
+from engine.gateway.outbound.health import FREE_RETRIES, Health
+from engine.gateway.routing.match import Target, find_target
+from engine.plan.plan import Breaker, Retry
 from engine.upstream import Failure
 from tests.gateway.plans import shipped_plan
 

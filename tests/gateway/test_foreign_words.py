@@ -15,7 +15,7 @@ TELLING = {"str", "repr", "ascii", "format", "print_exc", "format_exc", "format_
 TOLD = {"args", "strerror", "reason", "msg", "doc", "object", "__notes__", "__str__", "__repr__"}
 OUR_EXCEPTIONS = {"GatewayError", "UpstreamError"}
 # `json_text` looks up its own words by those of msgspec, and takes a position from them.
-MAY_BE_TOLD = {("gateway/json_text", "str")}
+MAY_BE_TOLD = {("gateway/inbound/json_text", "str")}
 
 
 def exceptions_told(module: str, tree: ast.Module) -> set[tuple[str, str]]:

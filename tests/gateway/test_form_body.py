@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.form_body import BLOCK, SPOOL_MEMORY, FormBody
-from engine.gateway.media import find_boundary
+from engine.gateway.inbound.form_body import BLOCK, SPOOL_MEMORY, FormBody
+from engine.gateway.inbound.media import find_boundary
 from tests.gateway.forms import BOUNDARY, cut, file, form, form_of, part, passed_on, run
 
 BOUNDED = settings(deadline=None, max_examples=100)

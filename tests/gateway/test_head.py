@@ -7,10 +7,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.gateway.auth import authenticate
 from engine.gateway.errors import GatewayError
-from engine.gateway.framing import check_framing
-from engine.gateway.head import (
+from engine.gateway.headers import Pairs, request_headers, with_defaults
+from engine.gateway.inbound.auth import authenticate
+from engine.gateway.inbound.framing import check_framing
+from engine.gateway.inbound.head import (
     MAX_BYTES,
     MAX_KNOWN,
     MAX_KNOWN_BYTES,
@@ -19,9 +20,8 @@ from engine.gateway.head import (
     Heads,
     Key,
 )
-from engine.gateway.headers import Pairs, request_headers, with_defaults
-from engine.gateway.inbound import body_kind
-from engine.plan import Caller, Endpoint, Origin
+from engine.gateway.inbound.payload import body_kind
+from engine.plan.plan import Caller, Endpoint, Origin
 from engine.upstream import RequestHead
 from tests.gateway.plans import shipped_plan
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.gateway.framing import response_head
 from engine.gateway.headers import Pairs, request_headers, response_headers, upstream_headers
-from engine.gateway.query import without
-from engine.plan import Provider
-from engine.withheld import KEY_HEADERS, NAMES, STARTS, withheld_by
+from engine.gateway.inbound.framing import response_head
+from engine.gateway.inbound.query import without
+from engine.plan.plan import Provider
+from engine.plan.withheld import KEY_HEADERS, NAMES, STARTS, withheld_by
 from tests.gateway.plans import shipped_plan
 
 BOUNDED = settings(deadline=None, max_examples=200)

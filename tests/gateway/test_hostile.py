@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from engine.keys import digest
+from engine.config.new_key import digest
 from tests.gateway.forms import BOUNDARY, FORM, file, form, part
 from tests.gateway.wire import (
     CHAT,

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.gateway import json_text
 from engine.gateway.errors import GatewayError
-from engine.gateway.json_body import JsonBody, stripped
-from engine.gateway.json_text import MAX_FIELDS, SMALL
+from engine.gateway.inbound import json_text
+from engine.gateway.inbound.json_body import JsonBody, stripped
+from engine.gateway.inbound.json_text import MAX_FIELDS, SMALL
 
 BOUNDED = settings(deadline=None, max_examples=150)
 TRAPS = ["model", '"model":', '\\"model": 1', "{", "]}", "\\", "é", '{"model": "x"}', '"']

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.json_body import JsonBody
-from engine.gateway.json_depth import MAX_DEPTH
+from engine.gateway.inbound.json_body import JsonBody
+from engine.gateway.inbound.json_depth import MAX_DEPTH
 
 _WAYS_IN = ("[", '{"a": ', '[1, "\\"[[{\\\\", ', '{"]}\\\\": 1, "\\n": ', '["]", "\\u005b", ')
 TEXTS = st.text(alphabet='[]{}"\\/\b\n\r\ta,\xe9\u2028', max_size=8)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from engine.plan import Limits
+from engine.plan.plan import Limits
 from engine.upstream import Failure, UpstreamError
 from engine.upstream.limiter import Limiter
 

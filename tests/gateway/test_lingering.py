@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from engine.gateway.body import FREE_PIECES
-from engine.gateway.lingering import Bounds, Lingering, has_body
+from engine.gateway.inbound.body import FREE_PIECES
+from engine.gateway.inbound.lingering import Bounds, Lingering, has_body
 from tests.servers import KEY, Server, free_port, gateway, write_keys
 from tests.upstream.hostile import Hostile
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.match import explain, find_target, find_targets
-from engine.plan import Rule, Slot, Way
+from engine.gateway.routing.match import explain, find_target, find_targets
+from engine.plan.plan import Rule, Slot, Way
 from tests.gateway.plans import rule, shipped_plan, table_of
 
 BOUNDED = settings(deadline=None, max_examples=300)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.gateway.media import find_boundary, is_plain_text, kind_of, spelled
+from engine.gateway.inbound.media import find_boundary, is_plain_text, kind_of, spelled
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from engine.keys import digest
+from engine.config.new_key import digest
 from tests.recorder import Arrival, Recorder, recording
 from tests.servers import KEY, Server, gateway, write_keys
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.paths import Place, dialect_of, find_place
-from engine.gateway.query import without
-from engine.plan import Dialect, Endpoint, Plan
+from engine.gateway.inbound.paths import Place, dialect_of, find_place
+from engine.gateway.inbound.query import without
+from engine.plan.plan import Dialect, Endpoint, Plan
 from tests.gateway.plans import shipped_plan
 
 

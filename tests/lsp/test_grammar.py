@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from engine.config.template_checks import _sources
-from engine.load import FILES, load
+from engine.config.checks.templates import _sources
+from engine.config.load import FILES, load
 from engine.lsp import grammar
 from engine.lsp.names import Name, mentions
 from tests.config.folders import NOW

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from lsprotocol import types
 
-from engine.config.diagnostic import Severity
+from engine.config.diagnostics.diagnostic import Severity
+from engine.config.load import load
 from engine.config.template import FILTER_NAMES
-from engine.load import load
 from engine.lsp.protocol import between
 from engine.lsp.server import PAUSE
 from engine.lsp.text import Text

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
-from engine.config.diagnostic import Diagnostic, Position, Related, Span
-from engine.config.document import Document
+from engine.config.diagnostics.diagnostic import Diagnostic, Position, Related, Span
+from engine.config.source.document import Document
 from engine.report.text import TAB, render_text
 from tests.config.folders import TextSnapshot
 

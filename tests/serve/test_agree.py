@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.load import load, obstacles
+from engine.config.load import load, obstacles
 from engine.server.reload import read_folder
 from engine.server.run import Options, prepare
 from tests.config.test_corpus import CASES, CORPUS, prepared

@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from engine.keys import digest
+from engine.config.new_key import digest
 from tests.listening import listening
 from tests.servers import KEY, WAIT, Server, free_port, gateway, run_engine, unharmed, write_keys
 

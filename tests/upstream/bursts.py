@@ -14,9 +14,9 @@ from pathlib import Path
 
 import uvloop
 
-from engine.plan import Origin
+from engine.plan.plan import Origin
 from engine.upstream import Attempt, Client, Reply, RequestHead, UpstreamError
-from engine.upstream.http1_pool import Http1Client
+from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
 
 HANG = 10.0  # seconds; the next exchange takes a millisecond

@@ -3,14 +3,14 @@
 import contextlib
 from collections.abc import Iterator
 
-from engine.mock import hostile
-from engine.mock.hostile import PLAYS
+from engine.mock import faults
+from engine.mock.faults import PLAYS
 from tests.listening import listening
 
 __all__ = ["PLAYS", "Hostile"]
 
 
-class Hostile(hostile.Hostile):
+class Hostile(faults.Hostile):
     """One that tests can start; `port` is where it listens then."""
 
     port = 0

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from engine.plan import Origin
+from engine.plan.plan import Origin
 from engine.upstream import Attempt, Client, RequestHead
-from engine.upstream.http1 import MAX_AGE_SECONDS, Connection
-from engine.upstream.http1_pool import Http1Client
+from engine.upstream.http1.connection import MAX_AGE_SECONDS, Connection
+from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
 
 

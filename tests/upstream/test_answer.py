@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.upstream import Failure
-from engine.upstream import answer as module
-from engine.upstream.answer import (
+from engine.upstream.http1 import response as module
+from engine.upstream.http1.response import (
     FAILURES,
     MAX_FIELDS,
     MAX_HEAD,

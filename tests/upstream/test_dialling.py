@@ -12,10 +12,10 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.plan import Origin
+from engine.plan.plan import Origin
 from engine.upstream import Attempt, Client, Failure, RequestHead, UpstreamError
-from engine.upstream.dialling import DELAY, Address, dial, in_turn
-from engine.upstream.http1_pool import Http1Client
+from engine.upstream.http1.connecting import DELAY, Address, dial, in_turn
+from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
 
 GOOD, SILENT, REFUSING, OTHER = "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"

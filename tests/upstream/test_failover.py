@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from engine.keys import digest
+from engine.config.new_key import digest
 from tests.servers import KEY, Server, free_port, unharmed, write_keys
 from tests.upstream.hostile import Hostile
 

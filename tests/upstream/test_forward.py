@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from engine.plan import Origin
+from engine.plan.plan import Origin
 from engine.upstream import Attempt, Client, Reply, RequestHead, UpstreamError
-from engine.upstream.http1 import READ_AHEAD, Connection
-from engine.upstream.http1_pool import Http1Client
+from engine.upstream.http1.connection import READ_AHEAD, Connection
+from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from engine.plan import Origin, Sign
+from engine.plan.plan import Origin, Sign
 from engine.upstream import Attempt, Pairs, RequestHead
-from engine.upstream.aws_sigv4 import make_signer
+from engine.upstream.signers.aws_sigv4 import make_signer
 from tests.recorder import Arrival, Recorder, Reply, as_json, recording
 from tests.servers import KEY, Server, gateway, write_keys
 

@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from engine.plan import Origin
-from engine.upstream import Attempt, RequestHead, http1, http1_pool
-from engine.upstream.answer import State
-from engine.upstream.http1 import (
+from engine.plan.plan import Origin
+from engine.upstream import Attempt, RequestHead
+from engine.upstream.http1 import connection as connections
+from engine.upstream.http1 import pool as pools
+from engine.upstream.http1.connection import (
     KEEPALIVE_SECONDS,
     LONG_REST,
     MAX_AGE_SECONDS,
@@ -16,7 +17,8 @@ from engine.upstream.http1 import (
     READ_AHEAD,
     Connection,
 )
-from engine.upstream.http1_pool import Http1Client
+from engine.upstream.http1.pool import Http1Client
+from engine.upstream.http1.response import State
 from tests.upstream.bursts import chunked, sized
 from tests.upstream.test_rest import Wire, attempt, wired
 
@@ -154,7 +156,7 @@ def test_reading_stops_above_its_bound_and_goes_on_at_half_of_it() -> None:
 
 def test_the_one_used_last_is_taken_first_and_stale_ones_are_dropped() -> None:
     async def scenario() -> None:
-        take = vars(http1_pool)["_take"]
+        take = vars(pools)["_take"]
         pool: list[Connection] = []
         with (
             wired(pool) as (old, one, _),
@@ -199,7 +201,7 @@ def test_stale_connections_go_without_being_asked_for() -> None:
 @pytest.mark.parametrize("bad", [b"a\rb", b"a\nb", b"a\0b", b"a\r\nb: c"])
 def test_no_value_can_break_a_head(bad: bytes) -> None:
     origin = Origin("http", "host.test", 81)
-    write = vars(http1)["_head"]
+    write = vars(connections)["_head"]
     good = Attempt(RequestHead("POST", origin, b"/p?q", [(b"x", b"1"), (b"y", b"2")]), b"", 3, 1.0)
     wanted = b"POST /p?q HTTP/1.1\r\nhost: host.test:81\r\nx: 1\r\ny: 2\r\n"
     assert write(good) == wanted + b"content-length: 3\r\n\r\n"

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.plan import Origin
+from engine.plan.plan import Origin
 from engine.upstream import Attempt, RequestHead, UpstreamError
-from engine.upstream.http1 import AT_REST, OWN, READ_AHEAD, Connection
-from engine.upstream.http1_pool import Http1Client
+from engine.upstream.http1.connection import AT_REST, OWN, READ_AHEAD, Connection
+from engine.upstream.http1.pool import Http1Client
 from tests.upstream import bursts
 from tests.upstream.bursts import EVENT, chunked, sized
 

@@ -6,7 +6,7 @@ from time import monotonic
 
 import pytest
 
-from engine.upstream.http1 import KEEPALIVE_SECONDS, LONG_REST, MAX_AGE_SECONDS
+from engine.upstream.http1.connection import KEEPALIVE_SECONDS, LONG_REST, MAX_AGE_SECONDS
 from tests.upstream.test_rest import wired
 
 

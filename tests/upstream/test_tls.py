@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from engine.load import load
+from engine.config.load import load
 from tests.listening import listening
 from tests.servers import KEY, ROOT, WAIT, Server, gateway, write_keys
 
@@ -232,7 +232,7 @@ def test_an_authority_that_comes_after_the_configuration_that_names_it_is_taken(
 def test_what_stands_where_certificates_are_looked_for_is_told(
     tmp_path: Path, name: str, words: str
 ) -> None:
-    (tmp_path / "routes.yaml").write_bytes((ROOT / "engine/starter/routes.yaml").read_bytes())
+    (tmp_path / "routes.yaml").write_bytes((ROOT / "engine/cli/starter/routes.yaml").read_bytes())
     provider = f'  p: {{base_url: "https://a.example", tls: {{ca: "{name}"}}, endpoints: {{embeddings: /embeddings}}}}\n'
     (tmp_path / "providers.yaml").write_text(f"version: 1\nproviders:\n{provider}")
     told = [d.message for d in load(tmp_path, {}, 0.0).diagnostics if d.code == "E406"]

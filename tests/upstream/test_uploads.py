@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from engine.mock.hostile import reset
+from engine.mock.faults import reset
 from tests.listening import listening
 from tests.servers import KEY, Server, unharmed, write_keys
 

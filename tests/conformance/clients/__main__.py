@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from engine.keys import digest
+from engine.config.new_key import digest
 from tests.conformance.clients.case import CASES, Case, CaseError, read_case
 from tests.conformance.clients.runtimes import RUNTIMES, Runtime, environment
 from tests.conformance.clients.upstream import playing

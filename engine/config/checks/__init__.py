@@ -1,0 +1,1 @@
+"""Rules about meaning, across entries and files: one small function a code. They read a Config, and change nothing."""

@@ -1,0 +1,98 @@
+"""Rules about `cors:`: origins that no browser sends, and those that allow more or less than meant.
+
+An origin is compared with a request's byte for byte, so one that is spelt otherwise allows nobody.
+"""
+
+import re
+from collections.abc import Iterator
+
+from engine.config.checks.registry import Subject
+from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.source.document import Path
+
+_ROUTES = "routes.yaml"
+_ANY = "*"
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_USUAL_PORT = re.compile(r"(?<=\Ahttp:)(//[^/]*):0*80\Z|(?<=\Ahttps:)(//[^/]*):0*443\Z")
+_AFTER_HOST = re.compile(r"(?<=[^:/])[/?#].*", re.DOTALL)
+_CODE = "X250"
+_WRITE = (
+    "write scheme and host, and the port where it is not the usual one: https://app.example.com"
+)
+# The first that is found in an origin is what is wrong with it.
+_WRONG = (
+    (r"\Anull\Z", "X252", "is `null`",
+     "every page without an origin sends that, other people's too: serve the page from a host and name it"),
+    (r"\*", "X251", "holds `*`", "name every host; `*` alone allows every page"),
+    (r",|\S\s+\S", _CODE, "holds more than one", "write each as an item of the list"),
+    (r"[^!-~]", _CODE, "holds a space or a character that no origin has", f"{_WRITE}; a name with other letters in its xn-- form"),
+    (r"\A(?![^/]*://)", _CODE, "has no scheme", _WRITE),
+    (r"@", _CODE, "names a user", _WRITE),
+    (r"(?<=[^:/])/\Z", _CODE, "ends in a slash", _WRITE),
+    (_AFTER_HOST.pattern, _CODE, "has a path", f"{_WRITE}; it counts for all pages of the host"),
+    (r"[A-Z]", _CODE, "is not in lower case", _WRITE),
+    (_USUAL_PORT.pattern, _CODE, "has the usual port, which browsers leave out", _WRITE),
+    (r"", _CODE, "is no origin", _WRITE),
+)  # fmt: skip
+
+
+def check_cors(subject: Subject) -> Iterator[Diagnostic]:
+    """The findings about the pages that may call from a browser."""
+    cors = subject.config.cors
+    if cors is None:
+        return
+    seen: set[str] = set()
+    for index, origin in enumerate(cors.origins):
+        at: Path = ("cors", "origins", index)
+        if origin in seen:
+            yield _told(subject, "X253", "stands there twice", at, help="leave one of them out")
+        elif origin == _ANY:
+            help_text = (
+                "name the pages, if you know them; a comment accepts it: engine explain X291"
+            )
+            yield _told(subject, "X254", "allows every page there is", at, help=help_text)
+        elif not _is_one(origin):
+            yield _misspelt(subject, origin, at)
+        elif _ANY in cors.origins:
+            yield _told(
+                subject,
+                "X253",
+                "adds nothing to `*` where keys are asked for",
+                at,
+                help="leave `*` or this one out",
+            )
+        seen.add(origin)
+
+
+def _is_one(origin: str) -> bool:
+    return _ORIGIN.fullmatch(origin) is not None and not _USUAL_PORT.search(origin)
+
+
+def _misspelt(subject: Subject, origin: str, at: Path) -> Diagnostic:
+    code, words, help_text = next(row[1:] for row in _WRONG if re.search(row[0], origin, re.DOTALL))
+    return _told(subject, code, words, at, help=help_text, hint=_respelt(origin))
+
+
+def _respelt(origin: str) -> str | None:
+    """The origin that is meant, where that is plain, and needs no quotes in YAML."""
+    text = origin.strip().lower()
+    if re.fullmatch(r"[a-z0-9.-]+\.[a-z]{2,}/?", text):
+        text = f"https://{text}"
+    elif re.match(r"(localhost|127\.0\.0\.1)(?![^:/])", text):
+        text = f"http://{text}"
+    text = _AFTER_HOST.sub("", text)
+    text = _USUAL_PORT.sub(lambda found: found[1] or found[2], text)
+    return text if _is_one(text) and "[" not in text else None
+
+
+def _told(  # noqa: PLR0913 the parts of a finding
+    subject: Subject,
+    code: str,
+    words: str,
+    at: Path,
+    *,
+    help: str,  # noqa: A002 the field's name
+    hint: str | None = None,
+) -> Diagnostic:
+    message = f"origin {int(at[-1]) + 1} of `cors` {words}"
+    return subject.at(code, message, _ROUTES, at, Place.VALUE, help=help, hint=hint)

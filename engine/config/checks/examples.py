@@ -1,0 +1,99 @@
+"""A bad and a good example of every finding, as folders of texts: examples.yaml, for people who ask.
+
+Nothing that checks or serves a configuration reads them.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from engine.config.source.document import parse_document
+
+_SOURCE = Path(__file__).with_name("examples.yaml")
+_SECTION = re.compile(r"^(?=[a-z_]+:)", re.M)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An example as it is shown: the text of `file` that is wrong, None for no file, and the right one.
+
+    `elsewhere`: it is wrong only where some package is not installed. `also` are further codes
+    that the wrong one gives.
+    """
+
+    file: str
+    bad: str | None
+    good: str
+    beside: Mapping[str, str]
+    elsewhere: bool
+    also: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A configuration that `load` can read as unsaved texts, and what the environment holds."""
+
+    texts: Mapping[str, bytes | None]
+    environ: Mapping[str, str]
+
+
+@cache
+def _data() -> Any:
+    document, _ = parse_document(_SOURCE.name, _SOURCE.read_bytes())
+    assert document is not None  # noqa: S101 the file is ours and tests read it
+    return document.data
+
+
+def codes_with_examples() -> list[str]:
+    """The codes that have one, in the order of the file."""
+    return list(_data()["examples"])
+
+
+def example(code: str) -> Example:
+    """The example of a code of the catalogue."""
+    entry = _data()["examples"][code]
+    return Example(
+        file=entry["file"],
+        bad=entry.get("bad"),
+        good=entry["good"],
+        beside=entry.get("beside", {}),
+        elsewhere=entry.get("elsewhere", False),
+        also=tuple(entry.get("also", ())),
+    )
+
+
+def folder(code: str, *, good: bool = False) -> Folder:
+    """The whole configuration that an example stands for, made complete by a minimal one."""
+    entry, minimal = _data()["examples"][code], _data()["minimal"]
+    texts: dict[str, bytes | None] = {"keys.yaml": None}
+    for name, text in {**minimal, **entry.get("beside", {})}.items():
+        texts[name] = _laid_over(minimal.get(name, ""), text).encode()
+    file, text = entry["file"], entry["good"] if good else entry.get("bad")
+    if text is None:
+        texts[file] = None
+        return Folder(texts, _environ(entry))
+    whole = text if entry.get("whole") else _laid_over(minimal.get(file, ""), text)
+    if entry.get("repeat") and not good:
+        last = text.splitlines(keepends=True)[-1]
+        whole += "".join(last.replace("1", str(n), 1) for n in range(2, entry["repeat"] + 1))
+    raw = whole.encode("latin-1" if entry.get("latin_1") and not good else "utf-8")
+    if entry.get("cut") and not good:
+        raw = raw[: -entry["cut"]]
+    padding = 0 if good else max(0, entry.get("pad", 0) - len(raw) - 1)
+    texts[file] = raw + b"#" * padding + b"\n" * bool(padding)
+    return Folder(texts, _environ(entry))
+
+
+def _environ(entry: Mapping[str, Any]) -> dict[str, str]:
+    return {**_data()["environ"], **entry.get("environ", {})}
+
+
+def _laid_over(base: str, text: str) -> str:
+    """`base` with the top-level sections of `text` in place of its own, and the rest added."""
+    sections = {part.partition(":")[0]: part for part in _SECTION.split(base) if part}
+    for part in _SECTION.split(text):
+        sections[part.partition(":")[0]] = part
+    return "".join(sections.values())

@@ -1,0 +1,147 @@
+"""Rules about model rules: which of them tie, never win, or send a name that leads nowhere."""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from engine.config.checks.registry import Subject, named
+from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related
+from engine.config.model import ModelRule
+
+_ROUTES = "routes.yaml"
+
+
+def check_rules(subject: Subject) -> Iterator[Diagnostic]:
+    """The findings about the rules under `models:`."""
+    checks = (_tied_rules, _never_wins, _dead_rule, _aliases, _default_model_renamed)
+    return (found for check in checks for found in check(subject))
+
+
+def _same_pattern(subject: Subject) -> list[list[ModelRule]]:
+    groups: dict[tuple[bool, str], list[ModelRule]] = {}
+    for rule in subject.config.rules:
+        groups.setdefault((rule.is_prefix, rule.pattern), []).append(rule)
+    return list(groups.values())
+
+
+def _tied_rules(subject: Subject) -> Iterator[Diagnostic]:
+    for group in _same_pattern(subject):
+        for first, second in combinations(group, 2):
+            if _share_endpoints(first, second):
+                yield subject.at(
+                    "X204",
+                    f"{named(second)} ties with another rule for the same models",
+                    _ROUTES,
+                    second.at,
+                    related=(Related(subject.span(_ROUTES, first.at), "the other rule"),),
+                    help=_one_of(first, second),
+                )
+
+
+def _one_of(first: ModelRule, second: ModelRule) -> str:
+    """What to do with two rules that tie: those of two providers may be meant as one rule."""
+    names = list(dict.fromkeys((*first.providers().values(), *second.providers().values())))
+    if len(names) == 1:
+        return "remove one, or narrow one with `endpoint:`"
+    targets = ", ".join(f"{{provider: {name}}}" for name in names)
+    return f"keep one with `targets: [{targets}]`, which are tried in turn; or remove one, or narrow one with `endpoint:`"
+
+
+def _share_endpoints(first: ModelRule, second: ModelRule) -> bool:
+    if first.endpoints is None or second.endpoints is None:
+        return first.endpoints is second.endpoints
+    return bool(set(first.endpoints) & set(second.endpoints))
+
+
+def _never_wins(subject: Subject) -> Iterator[Diagnostic]:
+    serves = {p.name: {served.name for served in p.endpoints} for p in subject.config.providers}
+    for group in _same_pattern(subject):
+        taken = {name: rule for rule in group for name in rule.endpoints or ()}
+        for rule in group:
+            served = set().union(*(serves.get(p, set()) for p in rule.providers().values()))
+            if rule.endpoints is None and served and served <= taken.keys():
+                others = dict.fromkeys(taken[name].at for name in sorted(served))
+                yield subject.at(
+                    "X219",
+                    f"{named(rule)} never wins: narrower rules take all that `{rule.provider}` serves",
+                    _ROUTES,
+                    rule.at,
+                    related=tuple(
+                        Related(subject.span(_ROUTES, at), "a narrower rule") for at in others
+                    ),
+                    help="remove it, or narrow the others less",
+                )
+
+
+def _dead_rule(subject: Subject) -> Iterator[Diagnostic]:
+    serves = {p.name: {served.name for served in p.endpoints} for p in subject.config.providers}
+    for rule in subject.config.rules:
+        if not serves.keys() >= {*rule.providers().values()} or rule.endpoints is None:
+            continue
+        if not set(rule.endpoints) <= subject.config.known_endpoints:
+            continue
+        for path, provider in rule.providers().items():
+            if not serves[provider] & set(rule.endpoints):
+                message = f"{named(rule)} can never serve: `{provider}` has none of its endpoints"
+                at = path[:-1] if rule.targets else rule.at
+                yield subject.at("X207", message, _ROUTES, at)
+
+
+def _aliases(subject: Subject) -> Iterator[Diagnostic]:
+    """A name that is sent upstream and is only an alias here: nobody looks it up again."""
+    aliases = {
+        rule.pattern: rule
+        for rule in subject.config.rules
+        if rule.rename is not None and not rule.is_prefix
+    }
+    for rule in aliases.values():
+        following = aliases.get(rule.rename or "")
+        if following is None:
+            continue
+        is_cycle = _leads_back(rule, aliases)
+        words = "which leads back to it" if is_cycle else "which is only an alias here"
+        yield subject.at(
+            "X221" if is_cycle else "X220",
+            f"{named(rule)} is sent as `{rule.rename}`, {words}; aliases are not followed",
+            _ROUTES,
+            (*(rule.targets[0].at if rule.targets else rule.at), "as"),
+            Place.VALUE,
+            related=(Related(subject.span(_ROUTES, following.at), "the other alias"),),
+            help="write the name that the provider knows",
+        )
+
+
+def _leads_back(start: ModelRule, aliases: dict[str, ModelRule]) -> bool:
+    seen: set[str] = set()
+    name = start.rename or ""
+    while name in aliases and name not in seen:
+        if name == start.pattern:
+            return True
+        seen.add(name)
+        name = aliases[name].rename or ""
+    return False
+
+
+def _default_model_renamed(subject: Subject) -> Iterator[Diagnostic]:
+    for endpoint in subject.config.endpoints:
+        rules = [
+            r for r in subject.config.rules if _matches(r, endpoint.name, endpoint.default_model)
+        ]
+        rule = max(
+            rules, key=lambda r: (not r.is_prefix, len(r.pattern), bool(r.endpoints)), default=None
+        )
+        if rule is not None and rule.changes_the_name():
+            yield subject.at(
+                "X216",
+                f"`default_model` of endpoint `{endpoint.name}` is renamed by {named(rule)}",
+                _ROUTES,
+                (*endpoint.at, "default_model"),
+                Place.VALUE,
+                related=(Related(subject.span(_ROUTES, rule.at), "the rule"),),
+                help="name a model that is sent as it is",
+            )
+
+
+def _matches(rule: ModelRule, endpoint: str, model: str | None) -> bool:
+    if model is None or (rule.endpoints is not None and endpoint not in rule.endpoints):
+        return False
+    return model.startswith(rule.pattern) if rule.is_prefix else model == rule.pattern

@@ -1,0 +1,74 @@
+"""Secrets written into a file, told by their shape and place: a value is never compared or printed."""
+
+import re
+from collections.abc import Iterator
+
+from engine.config.checks.registry import Subject
+from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.schema.validation import describe
+from engine.config.source.document import Data, Document, Path
+from engine.config.source.secret_shapes import holds_key, holds_random, holds_token, is_telling
+
+# Where a value goes into a request as it stands.
+_SENT = {"headers", "default_headers", "variables", "query", "base_url", "endpoints", "sign"}
+_NAMES = {"env", "file"}
+_USER = re.compile(r"(?<=://)[^\s/?#\"']+@")  # told as a URL that must not have one
+_TEMPLATE = re.compile(r"\{\{.*?\}\}")
+_HELP = (
+    "declare it under `credentials:` as {env: NAME} and use {{ credentials.… }}; "
+    "if it is none, say so: `# engine: ignore[X218] REASON` above the line"
+)
+
+
+def check_secrets(subject: Subject) -> Iterator[Diagnostic]:
+    """Every value that looks like a secret, in all files but keys.yaml, which holds digests."""
+    return (
+        subject.at(
+            "X218",
+            f"{describe(subject.documents[file].data, path)} looks like a secret",
+            file,
+            path,
+            Place.VALUE,
+            help=_HELP,
+        )
+        for file in ("providers.yaml", "routes.yaml")
+        if file in subject.documents
+        for path in secret_paths(subject.documents[file])
+    )
+
+
+def secret_paths(document: Document) -> Iterator[Path]:
+    """Where a value of `document` looks like a secret."""
+    return (path for path, text in _texts(document.data, ()) if _is_secret(path, text))
+
+
+def _is_secret(path: Path, text: str) -> bool:
+    if not path or path[-1] in _NAMES:
+        return False
+    text = _TEMPLATE.sub(" ", _USER.sub("", text) if path[-1] in ("base_url", "proxy") else text)
+    if holds_key(text):
+        return True
+    if path[0] != "providers" or "caller_credentials" in path or not _SENT & set(path[2:]):
+        return False
+    if is_telling(_name(path)):
+        return holds_token(text)
+    return "body" not in path and holds_random(text)
+
+
+def _name(path: Path) -> str:
+    """What the value at `path` is called: a header, a variable, a parameter, a field."""
+    if "variables" in path[:-1]:
+        return str(path[path.index("variables") + 1])
+    return str(path[-1])
+
+
+def _texts(data: Data, path: Path) -> Iterator[tuple[Path, str]]:
+    match data:
+        case str():
+            yield path, data
+        case dict():
+            for key, value in data.items():
+                yield from _texts(value, (*path, key))
+        case list():
+            for index, value in enumerate(data):
+                yield from _texts(value, (*path, index))

@@ -1,0 +1,148 @@
+"""What a Plan tells of its configuration: the `tests:` of routes.yaml, and names nobody reaches."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from engine.config.checks.registry import Subject, run_checks, titled
+from engine.config.diagnostics.diagnostic import Diagnostic, Place, Severity
+from engine.config.model import RoutingTest
+from engine.config.schema.build import build_config
+from engine.config.schema.validation import check_schema
+from engine.config.source.document import Document, parse_document
+from engine.plan.plan import Decision, Plan, UnusableValueError
+
+SHOWN = 8
+_ROUTES = "routes.yaml"
+_PROVIDERS = "providers.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An expectation (`provider`, `url`, `model`, `then` or `error`) that is not met."""
+
+    name: str
+    expected: str
+    actual: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one test, and what the Plan decided."""
+
+    test: RoutingTest
+    decision: Decision
+    differences: tuple[Difference, ...]
+
+
+def run_test(plan: Plan, test: RoutingTest) -> Outcome:
+    """Ask the Plan, and compare with what the test expects."""
+    decision = plan.decide(test.endpoint, test.model)
+    wanted = {
+        "provider": test.provider, "url": test.url, "model": test.sent_model, "error": test.error,
+        "then": None if test.then is None else _listed(test.then),
+    }  # fmt: skip
+    actual = {**_actual(decision), "then": _listed(_then(plan, decision, test.endpoint))}
+    return Outcome(
+        test,
+        decision,
+        tuple(
+            Difference(name, expected, actual[name])
+            for name, expected in wanted.items()
+            if expected is not None and expected != actual[name]
+        ),
+    )
+
+
+def _actual(decision: Decision) -> Mapping[str, str]:
+    upstream, refused = decision.upstream, decision.refusal
+    url = None
+    try:
+        url = upstream.url(decision.sent_model) if upstream else None
+    except UnusableValueError:
+        refused = "invalid_model"
+    provider = decision.provider.name if decision.provider and not refused else None
+    return {
+        "provider": provider or f"refused with {refused}",
+        "url": url
+        or (f"refused with {refused}" if refused else "unknown: a variable has no default"),
+        "model": decision.sent_model if not refused else f"refused with {refused}",
+        "error": refused or f"served by {provider}",
+    }
+
+
+def _then(plan: Plan, decision: Decision, endpoint: str) -> tuple[str, ...]:
+    """The providers of the other targets that serve `endpoint`, in the order of the file."""
+    if decision.rule is None or decision.refusal:
+        return ()
+    follow = (plan.follow(decision.rule, endpoint, decision.model, w) for w in decision.rule.ways)
+    return tuple(d.provider.name for d in follow if d.provider and not d.refusal)[1:]
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "nothing more"
+
+
+def check_routing_tests(plan: Plan, subject: Subject) -> Iterator[Diagnostic]:
+    """A finding for each way in which entries of `tests:` fail: one slip may fail many of them."""
+    alike: dict[object, list[Outcome]] = {}
+    for test in subject.config.tests:
+        outcome = run_test(plan, test)
+        if outcome.differences:
+            alike.setdefault(_kind(outcome), []).append(outcome)
+    for first, *others in alike.values():
+        found, test = first.differences[0], first.test
+        yield subject.at(
+            "X209",
+            f"{titled(test)} expects {found.name} `{found.expected}`, but it is `{found.actual}`",
+            _ROUTES,
+            (*test.at, "expect", found.name),
+            Place.VALUE,
+            help="; ".join(filter(None, (_failing_alike(others), _environment(first)))),
+        )
+
+
+def _failing_alike(others: Sequence[Outcome]) -> str:
+    names = ", ".join(titled(other.test) for other in others[:SHOWN])
+    more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+    return f"failing alike: {names}{more}" if others else ""
+
+
+def _environment(outcome: Outcome) -> str:
+    """Why a URL is not the one that a request on this machine would go to."""
+    named = {d.name: d.actual for d in outcome.differences}.get("url", "")
+    if "placeholder" not in named and not named.startswith("unknown"):
+        return ""
+    return "tests know the files alone, not the environment: give the variable a `default` or expect no `url`"
+
+
+def _kind(outcome: Outcome) -> object:
+    """What outcomes with one cause have in common: whom they expect, and what came instead."""
+    provider, found = outcome.decision.provider, outcome.differences[0]
+    return found.name, outcome.test.provider, provider and provider.name, outcome.decision.refusal
+
+
+def check_listed_models(plan: Plan, subject: Subject) -> Iterator[Diagnostic]:
+    """Findings for models that a provider lists and no caller can name."""
+    for provider in subject.config.providers:
+        for index, name in enumerate(provider.models):
+            if plan.public_name(plan.providers[provider.name], name) is None:
+                message = (
+                    f"no rule leads to model {index + 1} in the list of provider `{provider.name}`"
+                )
+                at = (*provider.at, "models", index)
+                yield subject.at("X233", message, _PROVIDERS, at, Place.VALUE)
+
+
+def read_tests(
+    file: str, raw: bytes, subject: Subject
+) -> tuple[tuple[RoutingTest, ...], Document | None, list[Diagnostic]]:
+    """The `tests:` of a file of its own, which may use the endpoints that `subject` knows."""
+    document, found = parse_document(file, raw)
+    if document is None:
+        return (), None, found
+    violations, broken = check_schema(document, "tests")
+    tests = build_config(document, None, None, {file: broken}).tests
+    config = replace(subject.config, rules=(), providers=(), keys=(), tests=tests)
+    alone = replace(subject, config=config, documents={**subject.documents, _ROUTES: document})
+    found += violations + [d for d in run_checks(alone) if d.code == "X202"]
+    return tests, document, [d for d in found if d.severity is Severity.ERROR]

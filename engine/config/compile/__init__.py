@@ -1,0 +1,1 @@
+"""A checked Config into a Plan, with what the environment gives it."""

@@ -1,0 +1,190 @@
+"""The pure compilation Config -> Plan: match tables, header bytes, prepared templates.
+
+Runs only on a Config without errors, so it has nothing to report and nothing to refuse.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from engine.config import model
+from engine.config.compile.provider import Templates, Values, bringable, compile_provider
+from engine.config.source.document import Path
+from engine.plan import plan
+
+
+def compile_plan(
+    config: model.Config,
+    templates: Templates,
+    values: Mapping[str, Values],
+    lines: Mapping[Path, str],
+    fingerprint: str,
+) -> plan.Plan:
+    """The Plan of `config`.
+
+    `lines` has the place of each rule, target, provider and account, such as `routes.yaml:41`.
+    """
+    providers = {
+        provider.name: compile_provider(config, templates, values[provider.name], provider, lines)
+        for provider in config.providers
+    }
+    rules = tuple(_rule(rule, lines) for rule in config.rules)
+    caller_fields = bringable(config).every_field
+    endpoints = _endpoints(config, _edited_fields(providers.values()), caller_fields)
+    made = plan.Plan(
+        endpoints=endpoints,
+        refusals=tuple(_refusals(config)),
+        models=_model_table(rules),
+        rules=rules,
+        providers=MappingProxyType(providers),
+        callers=_callers(config),
+        caller_fields=caller_fields,
+        listing=_listing(config),
+        cors=_cors(config.cors),
+        fingerprint=fingerprint,
+        model_depths=_model_depths(endpoints),
+    )
+    return replace(made, listed=_listed(made))
+
+
+def _endpoints(
+    config: model.Config, edited: Mapping[str, frozenset[str]], caller_fields: frozenset[str]
+) -> Mapping[bytes, Mapping[str, plan.Endpoint]]:
+    table: dict[bytes, dict[str, plan.Endpoint]] = {}
+    for endpoint in config.endpoints:
+        timeouts = model.merge_timeouts(config.timeouts, endpoint.timeouts)
+        own = edited.get(endpoint.name, frozenset())
+        compiled = plan.Endpoint(
+            name=endpoint.name,
+            path=endpoint.path.encode("ascii"),
+            method=endpoint.method,
+            bodies=frozenset(endpoint.bodies),
+            default_model=endpoint.default_model,
+            dialect=endpoint.dialect,
+            max_body=endpoint.max_body,
+            caller_idle=timeouts.caller_idle,
+            total=timeouts.total,
+            edited_fields=own,
+            looked_at=plan.ROUTED_BY | caller_fields | own,
+            drop_query=frozenset(name.lower().encode("ascii") for name in endpoint.drop_query),
+            last_events=tuple(event.encode("ascii") for event in endpoint.last_events),
+        )
+        for path in (endpoint.path, *endpoint.also):
+            table.setdefault(path.encode("ascii"), {})[endpoint.method] = compiled
+    return MappingProxyType({path: MappingProxyType(methods) for path, methods in table.items()})
+
+
+def _listed(made: plan.Plan) -> tuple[tuple[str, str], ...]:
+    """Name and provider of every model that the configuration can name, in order."""
+    named = {rule.pattern: rule.provider for rule in made.rules if not rule.is_prefix}
+    for provider in made.providers.values():
+        for model_name in provider.models:
+            name = made.public_name(provider, model_name)
+            if name is not None:
+                named.setdefault(name, provider.name)
+    return tuple(sorted(named.items()))
+
+
+def _model_depths(paths: Iterable[bytes]) -> tuple[int, ...]:
+    """At which segments of paths a model stands, each once."""
+    split = (path.split(b"/") for path in paths if b"{model}" in path)
+    return tuple(sorted({parts.index(b"{model}") for parts in split}))
+
+
+def _refusals(config: model.Config) -> Sequence[plan.Refusal]:
+    """Longest path first, so that the most specific reason is given."""
+    refusals = [
+        plan.Refusal(
+            path=path.removesuffix("*").encode("ascii"),
+            is_prefix=path.endswith("/*"),
+            methods=entry.methods,
+            reason=entry.reason,
+        )
+        for entry in config.not_exposed
+        for path in entry.paths
+    ]
+    return sorted(refusals, key=lambda refusal: len(refusal.path), reverse=True)
+
+
+def _rule(rule: model.ModelRule, lines: Mapping[Path, str]) -> plan.Rule:
+    return plan.Rule(
+        pattern=rule.pattern,
+        is_prefix=rule.is_prefix,
+        provider=rule.provider,
+        endpoints=rule.endpoints,
+        rename=rule.rename,
+        strip=rule.strip,
+        where=lines[rule.at],
+        ways=tuple(
+            plan.Way(t.provider, t.rename, t.strip, t.weight, lines[t.at]) for t in rule.targets
+        ),
+        is_sticky=rule.is_sticky,
+    )
+
+
+def _model_table(rules: Sequence[plan.Rule]) -> plan.ModelTable:
+    exact = _slots(rule for rule in rules if not rule.is_prefix)
+    prefixes = _slots(rule for rule in rules if rule.is_prefix)
+    lengths = sorted({len(prefix) for prefix in prefixes}, reverse=True)
+    return plan.ModelTable(exact, prefixes, tuple(lengths))
+
+
+def _slots(rules: Any) -> Mapping[str, plan.Slot]:
+    by_pattern: dict[str, list[plan.Rule]] = {}
+    for rule in rules:
+        by_pattern.setdefault(rule.pattern, []).append(rule)
+    return MappingProxyType({pattern: _slot(group) for pattern, group in by_pattern.items()})
+
+
+def _slot(rules: Sequence[plan.Rule]) -> plan.Slot:
+    narrowed = {name: rule for rule in rules for name in rule.endpoints or ()}
+    anywhere = next((rule for rule in rules if rule.endpoints is None), None)
+    return plan.Slot(MappingProxyType(narrowed), anywhere)
+
+
+def _callers(config: model.Config) -> Mapping[bytes, plan.Caller] | None:
+    if config.keys is None:
+        return None
+    return MappingProxyType({bytes.fromhex(key.sha256): _caller(key) for key in config.keys})
+
+
+def _listing(config: model.Config) -> plan.Listing | None:
+    declared = config.listing
+    if declared is None:
+        return None
+    return plan.Listing(
+        paths=tuple(path.encode("ascii") for path in declared.paths),
+        shape=declared.shape,
+        shape_by_header=tuple(
+            (name.encode("ascii"), shape) for name, shape in declared.shape_by_header.items()
+        ),
+    )
+
+
+def _cors(declared: model.Cors | None) -> plan.Cors | None:
+    if declared is None:
+        return None
+    origins = frozenset(origin.encode("ascii") for origin in declared.origins)
+    return plan.Cors(origins, int(declared.max_age))
+
+
+def _edited_fields(providers: Iterable[plan.Provider]) -> Mapping[str, frozenset[str]]:
+    """By endpoint, the fields that any provider changes there."""
+    names: dict[str, frozenset[str]] = {}
+    for form in (form for provider in providers for form in provider.forms()):
+        for endpoint, upstream in form.upstreams.items():
+            if upstream is not None and upstream.edits is not None:
+                names[endpoint] = names.get(endpoint, frozenset()) | upstream.edits.names
+    return names
+
+
+def _caller(key: model.Key) -> plan.Caller:
+    models = key.models or ()
+    return plan.Caller(
+        name=key.name,
+        endpoints=None if key.endpoints is None else frozenset(key.endpoints),
+        models=None if key.models is None else frozenset(m for m in models if m[-1:] != "*"),
+        model_prefixes=tuple(m[:-1] for m in models if m[-1:] == "*"),
+        expires=key.expires,
+    )

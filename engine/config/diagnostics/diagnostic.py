@@ -1,0 +1,106 @@
+"""The one value in which every configuration problem is told, and its order."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.config.diagnostics.codes import RULES, Severity
+
+__all__ = [
+    "MAX_FOUND",
+    "Applicability",
+    "Diagnostic",
+    "Fix",
+    "Place",
+    "Position",
+    "Related",
+    "Severity",
+    "Span",
+    "in_order",
+]
+
+
+# As many findings of one kind as a person could want at once; a hostile file could hold millions.
+MAX_FOUND = 200
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in a text: line and column from 1, columns in code points."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A stretch of one file; `end` is exclusive. A finding about a whole file starts at 1:1."""
+
+    file: str
+    start: Position
+    end: Position
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.start.line}:{self.start.column}"
+
+
+class Place(StrEnum):
+    """Which half of a `key: value` entry a finding points at."""
+
+    KEY = "key"
+    VALUE = "value"
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """A second place that explains the first, with what to read there."""
+
+    span: Span
+    label: str
+
+
+class Applicability(StrEnum):
+    """Whether a fix can be applied unseen: `safe` cannot change a meaning, `unsafe` is a good guess."""
+
+    SAFE = "safe"
+    UNSAFE = "unsafe"
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """Text to put in place of `span`."""
+
+    span: Span
+    text: str
+    applicability: Applicability = Applicability.UNSAFE
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding. `message` stands alone in a log: it names the object and never echoes a value.
+
+    `label` is written beside the underline, `help` says how to mend it, `path` is the place in
+    the document's data (`("endpoints", "search", "path")`).
+    """
+
+    code: str
+    message: str
+    span: Span
+    label: str = ""
+    help: str = ""
+    path: tuple[str | int, ...] = ()
+    related: tuple[Related, ...] = ()
+    fix: Fix | None = None
+
+    @property
+    def severity(self) -> Severity:
+        return RULES[self.code].severity
+
+    @property
+    def name(self) -> str:
+        return RULES[self.code].name
+
+
+def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """By file, line, column, then code: the order in which a person mends them."""
+    return tuple(sorted(diagnostics, key=lambda d: (d.span, d.code, d.message)))

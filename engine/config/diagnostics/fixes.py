@@ -1,0 +1,109 @@
+"""Makes the repairs that findings offer: texts and findings in, texts out.
+
+Nothing but the marked words changes: line ends, comments, tabs and a byte order mark stay as they
+are. Repairs that meet are never made together, and none is kept that leaves a file with more errors.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.config.diagnostics.codes import RULES
+from engine.config.diagnostics.diagnostic import (
+    Applicability,
+    Diagnostic,
+    Fix,
+    Position,
+    Severity,
+    Span,
+)
+
+# A repair may bring the next one to light, so there are several rounds; this many are a bug.
+MAX_ROUNDS = 20
+_LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_MARK = "\ufeff"
+
+Texts = Mapping[str, str]
+Check = Callable[[Texts], Sequence[Diagnostic]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """The texts after all repairs, the findings that were repaired, and those that are left."""
+
+    texts: Texts
+    applied: tuple[Diagnostic, ...]
+    left: tuple[Diagnostic, ...]
+
+
+def fix_all(texts: Texts, check: Check, *, unsafe: bool, codes: Container[str] = RULES) -> Fixed:
+    """Repair what `check` finds of `codes` in `texts` (by file name) until nothing more can be.
+
+    Without `unsafe` only repairs that cannot change a meaning are made.
+    """
+    found = tuple(check(texts))
+    applied: list[Diagnostic] = []
+    for _ in range(MAX_ROUNDS):
+        chosen = choose([d for d in found if d.code in codes], texts, unsafe=unsafe)
+        for attempt in (chosen, *([d] for d in chosen)):
+            made = apply_fixes(texts, attempt)
+            left = tuple(check(made)) if made != texts else found
+            if made != texts and not _is_worse(found, left):
+                break
+        else:
+            break
+        texts, found = made, left
+        applied += attempt
+    return Fixed(texts, tuple(applied), tuple(d for d in found if d.code in codes))
+
+
+def choose(found: Iterable[Diagnostic], texts: Texts, *, unsafe: bool) -> list[Diagnostic]:
+    """The findings whose repairs can be made at once; of two that meet, the first."""
+    offered = [
+        (fix.span, d.code, fix.text, d)
+        for d in found
+        if (fix := d.fix) is not None
+        and fix.span.file in texts
+        and (unsafe or fix.applicability is Applicability.SAFE)
+    ]
+    chosen: list[Diagnostic] = []
+    last: Span | None = None
+    for span, _, _, d in sorted(offered, key=lambda item: item[:3]):
+        meets = last and last.file == span.file and (span.start < last.end or span == last)
+        if not meets:
+            chosen.append(d)
+            last = span
+    return chosen
+
+
+def apply_fixes(texts: Texts, chosen: Iterable[Diagnostic]) -> Texts:
+    """`texts` with the repairs of `chosen` made; they may not meet."""
+    by_file: dict[str, list[Fix]] = {}
+    for d in chosen:
+        if d.fix is not None:
+            by_file.setdefault(d.fix.span.file, []).append(d.fix)
+    return {name: _edited(text, by_file.get(name, [])) for name, text in texts.items()}
+
+
+def _edited(text: str, fixes: Sequence[Fix]) -> str:
+    mark = _MARK if text.startswith(_MARK) else ""
+    text = text.removeprefix(mark)
+    starts = [0, *(hit.end() for hit in _LINE_END.finditer(text))]
+    for fix in sorted(fixes, key=lambda fix: fix.span, reverse=True):
+        start, end = _offset(starts, fix.span.start), _offset(starts, fix.span.end)
+        text = text[:start] + fix.text + text[end:]
+    return mark + text
+
+
+def _offset(starts: Sequence[int], at: Position) -> int:
+    return starts[at.line - 1] + at.column - 1
+
+
+def _is_worse(before: Sequence[Diagnostic], after: Sequence[Diagnostic]) -> bool:
+    """Whether a file has more errors than before."""
+    counts = [
+        Counter(d.span.file for d in found if d.severity is Severity.ERROR)
+        for found in (before, after)
+    ]
+    return any(counts[1][file] > counts[0][file] for file in counts[1])

@@ -1,0 +1,1 @@
+"""Located documents checked against `schemas/`, in our own words, and built into a Config."""

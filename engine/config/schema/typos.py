@@ -1,0 +1,145 @@
+"""Repairs for the commonest slips in values: data of a finding in, the finding with its repair out.
+
+No repair holds text of the file that could be a secret.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from engine.config.diagnostics.diagnostic import Applicability, Diagnostic, Fix, Span
+from engine.config.source.document import Data, Document, Path
+
+SAFE, UNSAFE = Applicability.SAFE, Applicability.UNSAFE
+_VARIABLE = re.compile(
+    r"\$(?:\{([A-Z][A-Z0-9_]*)\}|([A-Z][A-Z0-9_]*))|os\.environ/([A-Z][A-Z0-9_]*)"
+)
+_SWITCH = {
+    "yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false",
+}  # fmt: skip
+_UNITS = {
+    "ms": "ms", "msec": "ms", "millis": "ms", "milliseconds": "ms", "s": "s", "sec": "s", "secs": "s",
+    "second": "s", "seconds": "s", "m": "m", "min": "m", "mins": "m", "minute": "m", "minutes": "m",
+    "h": "h", "hr": "h", "hour": "h", "hours": "h", "b": "B", "kib": "KiB", "mib": "MiB", "gib": "GiB",
+}  # fmt: skip
+_NEAR_UNITS = {"k": "KiB", "kb": "KiB", "mb": "MiB", "g": "GiB", "gb": "GiB"}
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+Made = tuple[Span, str, Applicability]
+
+
+def with_repair(document: Document, d: Diagnostic) -> Diagnostic:
+    """`d` with the repair of the slip that it is about, if it is one."""
+    if d.fix is not None or d.path not in document.entries:
+        return d
+    value: Data = document.data
+    for step in d.path:
+        value = value[step]  # type: ignore[index]
+    for slip in _SLIPS.get(d.code, ()):
+        made = slip(document, d, value)
+        if made is not None:
+            return replace(d, fix=Fix(*made))
+    return d
+
+
+def _value(document: Document, path: Path) -> Span:
+    return document.entries[path].value
+
+
+def _quote_number(document: Document, d: Diagnostic, value: Data) -> Made | None:
+    """4.1 where a name belongs: quoted as it is written, so that 4.10 stays 4.10."""
+    if d.help != "quote the value" or not isinstance(value, int | float):
+        return None
+    span = _value(document, d.path)
+    raw = document.lines[span.start.line - 1][span.start.column - 1 : span.end.column - 1]
+    return (span, f'"{raw}"', SAFE) if re.fullmatch(r"[-+.0-9eE]{1,20}", raw) else None
+
+
+def _switch(document: Document, d: Diagnostic, value: Data) -> Made | None:
+    word = _SWITCH.get(value.casefold()) if isinstance(value, str) else None
+    is_wanted = "must be `true` or `false`" in d.message
+    return (_value(document, d.path), word, SAFE) if word and is_wanted else None
+
+
+def _credential(document: Document, d: Diagnostic, value: Data) -> Made | None:
+    """$NAME under `credentials:`, which names a variable."""
+    found = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
+    if not found or d.path[-2:-1] != ("credentials",):
+        return None
+    return _value(document, d.path), f"{{env: {found[1] or found[2] or found[3]}}}", SAFE
+
+
+def _slash(document: Document, d: Diagnostic, value: Data) -> Made | None:
+    """A slash at the end of a base URL: without it, and nothing else of the value is told."""
+    span = _value(document, d.path)
+    if d.path[-1] != "base_url" or not isinstance(value, str) or not value.endswith("/"):
+        return None
+    line = document.lines[span.start.line - 1][: span.end.column - 1]
+    end = len(line.rstrip("\"'"))
+    start = len(line[:end].rstrip("/"))
+    first = replace(span.start, column=start + 1)
+    return Span(span.file, first, replace(span.start, column=end + 1)), "", SAFE
+
+
+def _star(document: Document, d: Diagnostic, value: Data) -> Made | None:
+    """`model: gpt-*`, where a prefix is meant, and `prefix: gpt-*`."""
+    entry = document.entries[d.path]
+    is_start = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9._/@:-]{1,80}\*", value)
+    if not is_start or d.path[:1] != ("models",) or len(d.path) != 3 or entry.key is None:
+        return None
+    if d.path[-1] not in ("model", "prefix") or entry.key.start.line != entry.value.start.line:
+        return None
+    span = Span(entry.key.file, entry.key.start, entry.value.end)
+    return span, f'prefix: "{str(value)[:-1]}"', SAFE
+
+
+def _unit(document: Document, d: Diagnostic, value: Data) -> Made | None:
+    """A duration or size in a spelling of its own; only the same amount is sure."""
+    found = re.fullmatch(r"([0-9]{1,9}) *([A-Za-z]+)\.?", value) if isinstance(value, str) else None
+    if not found:
+        return None
+    word = found[2].lower()
+    unit, sure = (_UNITS[word], SAFE) if word in _UNITS else (_NEAR_UNITS.get(word), UNSAFE)
+    is_asked = unit is not None and unit in re.findall(r"[A-Za-z]+", f"{d.message} {d.help}")
+    is_size = unit is not None and unit.endswith("B")
+    wants = d.path[-1] in ("max_body", "spool") if is_size else "timeouts" in d.path
+    return (
+        (_value(document, d.path), f"{found[1]}{unit}", sure)
+        if unit and (is_asked or wants)
+        else None
+    )
+
+
+def _seconds(document: Document, d: Diagnostic, value: Data) -> Made | None:
+    is_plain = isinstance(value, int) and not isinstance(value, bool)
+    return (
+        (_value(document, d.path), f"{value}s", UNSAFE)
+        if is_plain and "timeouts" in d.path
+        else None
+    )
+
+
+def _capitals(document: Document, d: Diagnostic, value: Data) -> Made | None:
+    """The name of a provider in small letters, with `_` between its words."""
+    name = re.sub(r"[-. ]", "_", value.casefold()) if isinstance(value, str) else ""
+    is_name = d.path[-1] == "provider" and _NAME.fullmatch(name)
+    return (_value(document, d.path), name, UNSAFE) if is_name else None
+
+
+def _header(document: Document, d: Diagnostic, _: Data) -> Made | None:
+    """`Authorization:`, in lower case; names of headers mean the same in any."""
+    name = str(d.path[-1])
+    is_header = d.path[-2:-1] and d.path[-2] in ("headers", "default_headers")
+    key = document.entries[d.path].key
+    if (*d.path[:-1], name.lower()) in document.entries:
+        return None  # there are two of it, and only one can be meant
+    if not is_header or key is None or not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,60}", name):
+        return None
+    return key, name.lower(), SAFE
+
+
+Slip = Callable[[Document, Diagnostic, Data], Made | None]
+_SLIPS: dict[str, tuple[Slip, ...]] = {
+    "S103": (_quote_number, _switch, _credential, _seconds),
+    "S104": (_slash, _star, _unit, _capitals),
+    "S105": (_header,),
+}

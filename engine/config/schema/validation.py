@@ -1,0 +1,298 @@
+"""Violations of schemas/ as diagnostics at the right place, in our own words.
+
+The validator's own messages are never used: they quote the offending value, which in
+providers.yaml may be a secret.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import islice
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from engine.config.diagnostics.diagnostic import MAX_FOUND, Diagnostic, Fix, Position, Span
+from engine.config.resources import shipped
+from engine.config.schema.merging import one_per_mistake
+from engine.config.schema.typos import with_repair
+from engine.config.source.document import Data, Document, Path
+from engine.plan.suggest import nearest
+
+# Words people write for a key of ours; no spelling distance finds these.
+WRONG_WORDS = {
+    "url": "base_url", "api_base": "base_url", "base": "base_url", "host": "base_url",
+    "auth": "credentials", "api_key": "credentials", "key": "credentials", "keys": "credentials",
+    "route": "path", "uri": "path", "routes": "endpoints", "verb": "method", "methods": "method",
+    "rules": "models", "model_list": "models", "name": "model", "alias": "as", "rename": "as",
+    "timeout": "timeouts", "ttfb": "first_byte", "read": "idle", "env_var": "env",
+    "pass_headers": "forward_headers", "params": "query", "max_size": "max_body",
+    "ssl": "tls", "ca_bundle": "ca", "ca_file": "ca", "ca_cert": "ca", "cacert": "ca", "cafile": "ca",
+    "origin": "origins", "allow_origin": "origins", "allow_origins": "origins",
+    "allowed_origins": "origins", "hash": "sha256", "digest": "sha256", "expiry": "expires", "expires_at": "expires",
+}  # fmt: skip
+
+_KINDS = {
+    "object": "a mapping", "array": "a list", "string": "text", "integer": "a whole number",
+    "number": "a number", "boolean": "`true` or `false`", "null": "nothing",
+}  # fmt: skip
+_ITEMS = {"endpoints": "endpoint", "providers": "provider", "keys": "key"}
+
+
+@cache
+def _validator(name: str) -> Draft202012Validator:
+    schema = json.loads(read_schema(name))
+    return Draft202012Validator(_inlined(schema, schema["$defs"]))
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """`schema` with each `$ref` replaced by what it names, since following them is half the time.
+
+    The schemas have no cycle; words beside a `$ref` win over those of the definition.
+    """
+    match schema:
+        case {"$ref": str(ref), **rest}:
+            return _inlined(definitions[ref.removeprefix("#/$defs/")] | rest, definitions)
+        case dict():
+            return {k: _inlined(v, definitions) for k, v in schema.items() if k != "$defs"}
+        case list():
+            return [_inlined(item, definitions) for item in schema]
+        case _:
+            return schema
+
+
+def read_schema(name: str) -> str:
+    """The JSON Schema of `routes`, `providers` or `keys`, as shipped; that of `tests` is a part of it."""
+    if name == "tests":
+        return _tests_schema()
+    return shipped(f"schemas/{name}.schema.json").read_text("utf-8")
+
+
+def _tests_schema() -> str:
+    """The schema of a file that holds only `tests:`, written as in routes.yaml."""
+    schema = json.loads(read_schema("routes"))
+    schema |= {"$id": "urn:orqen:schema:tests:1", "title": "tests", "required": ["tests"]}
+    schema["description"] = "Tests of routing in a file of their own, for `engine test FILE`."
+    schema["properties"] = {name: schema["properties"][name] for name in ("version", "tests")}
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def check_schema(document: Document, name: str) -> tuple[list[Diagnostic], set[Path]]:
+    """All violations of the schema called `name`, and the paths of the values they make unusable.
+
+    MAX_FOUND of them mean that there may be more, and that no value of the document can be used.
+    """
+    found: dict[tuple[str, Path, str], Diagnostic] = {}
+    broken: set[Path] = set()
+    errors = _validator(name).iter_errors(document.data)
+    every = (found for error in errors for found in _explain(document, error))
+    for diagnostic in islice(every, MAX_FOUND):
+        found.setdefault((diagnostic.code, diagnostic.path, diagnostic.message), diagnostic)
+        broken.add(diagnostic.path)
+        if diagnostic.code == "S102" and diagnostic.fix:
+            broken.add((*diagnostic.path[:-1], diagnostic.fix.text))
+    told = one_per_mistake(document, list(found.values()))
+    return [with_repair(document, d) for d in told], broken
+
+
+def _explain(document: Document, error: Any) -> Iterator[Diagnostic]:
+    path: Path = tuple(error.absolute_path)
+    where = describe(document.data, path)
+    match error.validator:
+        case "additionalProperties" if error.validator_value is False:
+            yield from _unknown_keys(document, error, path, where)
+        case "required":
+            yield from _missing_keys(document, error, path, where)
+        case "type":
+            kinds = error.validator_value
+            kinds = [kinds] if isinstance(kinds, str) else kinds
+            wanted = " or ".join(_KINDS[kind] for kind in kinds)
+            expected = error.schema.get("x-expect")
+            hint = f"write {expected}" if expected else ""
+            if "string" in kinds and _is_scalar(error.instance) and _fits_quoted(error):
+                hint = "quote the value"
+            found = "a fraction" if "integer" in kinds and isinstance(error.instance, float) else ""
+            message = f"{where} must be {wanted}, not {found or _kind_of(error.instance)}"
+            yield _at_value(document, "S103", message, path, help=hint)
+        case _ if "propertyNames" in error.absolute_schema_path:
+            name = (*path, str(error.instance))
+            if joined := _joined(document, name):
+                yield _at_joined(document, "S105", name, joined, where)
+                return
+            message = f"`{error.instance}` is not a usable name in {where}"
+            expected = error.schema.get("x-expect", "lower case letters, digits and `_`")
+            yield _at_key(document, "S105", message, name, help=f"write {expected}")
+        case _:
+            yield _bad_value(document, error, path, where)
+
+
+def _unknown_keys(document: Document, error: Any, path: Path, where: str) -> Iterator[Diagnostic]:
+    schema: dict[str, Any] = error.schema
+    known = set(schema.get("properties", ()))
+    free = sorted(known - set(error.instance)) or sorted(known)
+    for key in error.instance:
+        if key in known:
+            continue
+        place = (*path, key)
+        if (joined := _joined(document, place)) and joined in known:
+            yield _at_joined(document, "S102", place, joined, where)
+            continue
+        hint = nearest(key, free) or WRONG_WORDS.get(key)
+        hint = hint if hint in known else None
+        yield Diagnostic(
+            "S102",
+            f"unknown key `{key}` in {where}",
+            document.entry(place).head,
+            label=f"did you mean `{hint}`?" if hint else "",
+            help="" if hint else "known keys: " + ", ".join(f"`{name}`" for name in sorted(known)),
+            path=place,
+            fix=Fix(document.entry(place).head, hint) if hint else None,
+        )
+
+
+def _joined(document: Document, place: Path) -> str:
+    """The key in `key:value`, which lacks its space and so is all one key; "" for any other."""
+    first, colon, rest = str(place[-1]).partition(":")
+    is_alone = colon and rest and _value_at(document.data, place) is None
+    return first if is_alone and re.fullmatch(r"[a-z][a-z0-9_]{0,40}", first) else ""
+
+
+def _value_at(data: Data, path: Path) -> Data:
+    for step in path:
+        data = data[step]  # type: ignore[index]
+    return data
+
+
+def _at_joined(document: Document, code: str, place: Path, key: str, where: str) -> Diagnostic:
+    """A finding for `key:value`, which does not tell the value: it may be a secret."""
+    start = document.entry(place).head
+    at = Position(start.start.line, start.start.column + len(key) + 1)
+    span = Span(start.file, start.start, at)
+    words = f"a space is missing after the `:` of `{key}` in {where}"
+    return Diagnostic(code, words, span, path=place, fix=Fix(Span(start.file, at, at), " "))
+
+
+def _missing_keys(document: Document, error: Any, path: Path, where: str) -> Iterator[Diagnostic]:
+    choice = error.schema.get("x-expect") if "properties" not in error.schema else None
+    for key in error.validator_value:
+        if key not in error.instance:
+            yield Diagnostic(
+                "S101",
+                f"{where} has no `{key}`",
+                document.entry(path).head,
+                help=f"give {choice}" if choice else f"add `{key}:`",
+                path=(*path, key),
+            )
+
+
+def _bad_value(document: Document, error: Any, path: Path, where: str) -> Diagnostic:
+    hint = None
+    match error.validator:
+        case "enum":
+            wanted = "one of " + ", ".join(f"`{value}`" for value in error.validator_value)
+            if isinstance(error.instance, str):
+                hint = nearest(error.instance, [str(v) for v in error.validator_value])
+        case "const":
+            wanted = error.schema.get("x-expect", f"`{error.validator_value}`")
+        case "pattern":
+            wanted = error.schema.get("x-expect", "in the form its description gives")
+        case "minItems" | "minProperties" | "minLength":
+            wanted = "filled in, not empty"
+        case "minimum":
+            wanted = f"at least {error.validator_value}"
+        case "maximum":
+            wanted = f"at most {error.validator_value}"
+        case "maxLength":
+            wanted = f"at most {error.validator_value} characters long"
+        case "uniqueItems":
+            wanted = "without repeated items"
+        case _:
+            wanted = error.schema.get("x-expect", "in a form that is allowed here")
+    entry = document.entry(path)
+    return Diagnostic(
+        "S104",
+        f"{where} must be {wanted}",
+        entry.value,
+        label=f"did you mean `{hint}`?" if hint else "",
+        path=path,
+        fix=Fix(entry.value, hint) if hint else None,
+    )
+
+
+def _at_value(document: Document, code: str, message: str, path: Path, help: str) -> Diagnostic:  # noqa: A002 the field's name
+    return Diagnostic(code, message, document.entry(path).value, help=help, path=path)
+
+
+def _at_key(document: Document, code: str, message: str, path: Path, help: str) -> Diagnostic:  # noqa: A002 the field's name
+    return Diagnostic(code, message, document.entry(path).head, help=help, path=path)
+
+
+def _fits_quoted(error: Any) -> bool:
+    """Whether quotes would make the value right; a number of seconds needs its unit instead."""
+    return re.search(error.schema.get("pattern", ""), str(error.instance)) is not None
+
+
+def _is_scalar(value: Data) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _kind_of(value: Data) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "`true` or `false`"
+        case str():
+            return "text"
+        case int() | float():
+            return "a number"
+        case list():
+            return "a list"
+        case _:
+            return "a mapping"
+
+
+def describe(data: Data, path: Path) -> str:
+    """The words for a place: "`timeouts` of endpoint `search`", "model rule `a-`"."""
+    match path:
+        case ():
+            return "the file"
+        case ("models", int(index), *rest):
+            item = _rule_name(data, index)
+        case (str(section), str(name), *rest) if section in _ITEMS:
+            item = f"{_ITEMS[section]} `{name}`"
+        case ("keys", int(index), *rest):
+            item = f"key entry {index + 1}"
+        case ("tests", int(index), *rest):
+            item = f"test {index + 1}"
+        case ("not_exposed", int(index), *rest):
+            item = f"entry {index + 1} of `not_exposed`"
+        case _:
+            return within("", path)
+    return within(item, rest)
+
+
+def within(item: str, path: Sequence[str | int]) -> str:
+    """The words for a place inside `item`; entries of lists are counted from 1."""
+    keys: list[str] = []
+    for step in (*path, None):
+        if isinstance(step, str):
+            keys.append(step)
+            continue
+        if keys:
+            item = f"`{'.'.join(keys)}`" + (f" of {item}" if item else "")
+            keys = []
+        if step is not None:
+            item = f"entry {step + 1}" + (f" of {item}" if item else "")
+    return item
+
+
+def _rule_name(data: Data, index: int) -> str:
+    rules = data.get("models") if isinstance(data, dict) else None
+    rule = rules[index] if isinstance(rules, list) and index < len(rules) else None
+    if isinstance(rule, dict):
+        for kind in ("model", "prefix"):
+            if isinstance(rule.get(kind), str):
+                return f"model rule `{rule[kind]}`"
+    return f"model rule {index + 1}"

@@ -1,0 +1,107 @@
+"""One finding for a text that is not YAML: where the mistake is, what it is, and its repair."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from engine.config.diagnostics.diagnostic import (
+    Applicability,
+    Diagnostic,
+    Fix,
+    Position,
+    Related,
+    Span,
+)
+from engine.config.source.masking import shown_lines
+from engine.config.source.reading import Told, told, without_tabs
+from engine.config.source.syntax import Repair, find_marker, find_repair
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Where a YAML reader stopped, where what it read began, all from 0, and its own words."""
+
+    line: int
+    column: int
+    begun_line: int
+    begun_column: int
+    problem: str
+
+
+ErrorLine = Callable[[str], int | None]
+
+
+def explain(file: str, lines: tuple[str, ...], stopped: Stop, error_line: ErrorLine) -> Diagnostic:
+    """The finding; `error_line` gives the line at which reading a text stops, None for its end."""
+    if (marker := find_marker(lines)) is not None:
+        start, end = Position(marker + 1, 1), Position(marker + 1, 8)
+        words = "a merge left both sides here; keep one and delete the three marker lines"
+        return Diagnostic("Y001", words, Span(file, start, end))
+    untabbed = _untabbed(file, lines, error_line)
+    if untabbed is not None:
+        return untabbed
+    repair = find_repair(lines, stopped.line, stopped.begun_line, error_line)
+    if repair is not None:
+        return _repaired(file, repair)
+    if lines[-1] and stopped.line >= len(lines) - 1:
+        words = "the file stops in the middle of something; it may be cut short"
+        return Diagnostic("Y001", words, last_line(file, lines))
+    return _told(file, lines, told(lines, stopped.line, stopped.column, stopped.problem), stopped)
+
+
+def _told(file: str, lines: tuple[str, ...], what: Told, begun: Stop) -> Diagnostic:
+    related: tuple[Related, ...] = ()
+    if begun.begun_line != what.line and what.text is None:
+        related = (
+            Related(
+                _stretch(file, begun.begun_line, (begun.begun_column, begun.begun_column + 1)),
+                "reading from here",
+            ),
+        )
+    fix = None
+    if what.text is not None and _is_harmless(lines[what.line : what.line + 1]):
+        fix = Fix(_stretch(file, what.line, what.put), what.text, Applicability.SAFE)
+    shown = _stretch(file, what.line, what.shown)
+    return Diagnostic("Y001", what.words, shown, help=what.remedy, related=related, fix=fix)
+
+
+def _is_harmless(lines: Sequence[str]) -> bool:
+    """Whether lines can be told in a repair: a secret in them must not."""
+    return shown_lines(tuple(lines)) == tuple(lines)
+
+
+def _untabbed(file: str, lines: tuple[str, ...], error_line: ErrorLine) -> Diagnostic | None:
+    """One finding, with its repair, for a file that is right but for the tabs that indent it."""
+    made = without_tabs(lines)
+    if made is None or not _is_harmless(made.lines):
+        return None
+    last = made.first + len(made.lines) - 1
+    text = "\n".join((*lines[: made.first], *made.lines, *lines[last + 1 :]))
+    if error_line(text) is not None:
+        return None
+    at = lines[made.first].index("\t")
+    end = Position(last + 1, len(lines[last]) + 1)
+    fix = Fix(
+        Span(file, Position(made.first + 1, 1), end),
+        "\n".join(made.lines),
+        Applicability.SAFE if made.is_sure else Applicability.UNSAFE,
+    )
+    words = "a tab stands in the indentation; YAML wants spaces"
+    return Diagnostic("Y001", words, _stretch(file, made.first, (at, at + 1)), fix=fix)
+
+
+def _stretch(file: str, line: int, columns: tuple[int, int]) -> Span:
+    """A part of one line, all from 0, as a Span."""
+    start, end = columns
+    return Span(file, Position(line + 1, start + 1), Position(line + 1, end + 1))
+
+
+def _repaired(file: str, repair: Repair) -> Diagnostic:
+    fix = Fix(_stretch(file, repair.line, (repair.start, repair.end)), repair.text)
+    shown = _stretch(file, repair.line, repair.shown)
+    return Diagnostic("Y001", repair.words, shown, help=repair.remedy, fix=fix)
+
+
+def last_line(file: str, lines: tuple[str, ...]) -> Span:
+    """The last character of a text that has no line end behind it."""
+    line = Position(len(lines), len(lines[-1]))
+    return Span(file, line, Position(line.line, line.column + 1))

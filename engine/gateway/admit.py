@@ -1,0 +1,95 @@
+"""Who asks for what: a head looked at, with the body still unread.
+
+The path comes first only to know which envelope a refusal of the key needs; what is wrong with the
+path is told to holders of a key alone.
+"""
+
+import time
+from dataclasses import dataclass
+
+from engine.gateway.access_log import Record
+from engine.gateway.errors import GatewayError
+from engine.gateway.headers import Pairs
+from engine.gateway.inbound.auth import authenticate
+from engine.gateway.inbound.browsers import refuse_foreign
+from engine.gateway.inbound.framing import check_framing, refuse_handshake
+from engine.gateway.inbound.head import CallerHead, Scope
+from engine.gateway.inbound.paths import Place, dialect_of, find_place
+from engine.gateway.inbound.payload import body_kind
+from engine.gateway.inbound.query import without
+from engine.gateway.routing.listing import render_listing, shape_of
+from engine.plan.plan import Caller, Dialect, Plan
+
+
+@dataclass(slots=True)
+class Admission:
+    """One head before the gateway. `dialect` is what its refusals are told in, as far as is known.
+
+    What is found out is put into `record` at once, for a refusal as well.
+    """
+
+    plan: Plan
+    scope: Scope
+    record: Record
+    dialect: Dialect = Dialect.OPENAI
+
+    def head(self, headers: Pairs) -> CallerHead:
+        """A head that was not seen lately; `headers` are those that can make a difference.
+
+        Raises:
+            GatewayError: whatever is wrong with the path, the key, the framing or the kind of body.
+        """
+        found = self._place()
+        caller = self._caller(headers)
+        if isinstance(found, GatewayError):
+            if found.code == "method_not_allowed":
+                refuse_handshake(self.scope)
+            find_place(self.plan, self.scope["method"], self.scope["raw_path"])  # with a hint
+            raise found
+        endpoint, query = found.endpoint, self.scope["query_string"]
+        if caller.endpoints is not None and endpoint.name not in caller.endpoints:
+            words = f"this API key may not use endpoint `{endpoint.name}`"
+            raise GatewayError("not_allowed", words)
+        if found.model is not None and endpoint.drop_query:
+            query = without(query, endpoint.drop_query)
+        return CallerHead(
+            endpoint, caller, body_kind(endpoint, headers), headers, query, found.model
+        )
+
+    def listing(self) -> bytes | None:
+        """The list of models, or one of them, if that is what the path asks for.
+
+        Raises:
+            GatewayError: as `head`, or `model_not_found`.
+        """
+        listing = self.plan.listing
+        asked = None if listing is None else listing.asked(self.scope["raw_path"])
+        if asked is None:
+            return None
+        self.dialect = self._shape()
+        caller = self._caller(self.scope["headers"])
+        return render_listing(self.plan, caller, self.dialect, asked)
+
+    def _place(self) -> Place | GatewayError:
+        path = self.scope["raw_path"]
+        try:
+            found = find_place(self.plan, self.scope["method"], path, hint=False)
+        except GatewayError as error:
+            self.dialect = dialect_of(self.plan, path) or self._shape()
+            return error
+        self.dialect = found.endpoint.dialect
+        self.record.endpoint = found.endpoint.name
+        return found
+
+    def _caller(self, headers: Pairs) -> Caller:
+        caller = authenticate(headers, self.plan.callers, time.time())
+        self.record.key = caller.name
+        check_framing(headers, self.scope["http_version"])
+        if self.plan.callers is None:
+            refuse_foreign(headers, self.plan.cors)
+        return caller
+
+    def _shape(self) -> Dialect:
+        """What a caller speaks as far as the headers tell."""
+        listing = self.plan.listing
+        return Dialect.OPENAI if listing is None else shape_of(listing, self.scope["headers"])

@@ -1,0 +1,1 @@
+"""What a caller sends: its head, who it is, its body within bounds. It never opens a connection."""

@@ -1,0 +1,128 @@
+"""Takes a request body from the caller: bounded in size, in pieces and in time."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from time import monotonic
+from typing import Any
+
+from engine.gateway.deadline import Deadline
+from engine.gateway.errors import GatewayError
+from engine.plan.plan import Endpoint
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+# Tiny chunks cost far more than their bytes; no real client sends them for long.
+FREE_PIECES = 1000
+LEAST_PIECE = 64
+# Once `caller_idle` has passed, what has come must have come at this rate, so that drips cannot hold
+# a slot; and whatever the rate, a body that is read whole has come before `total`.
+LEAST_RATE = 1024
+
+
+class CallerGone(Exception):  # noqa: N818 an event, not an error
+    """The caller closed the connection. A body cut short is never taken for a whole one."""
+
+
+class CallerStalled(Exception):  # noqa: N818 an event, not an error
+    """The caller does not read its answer."""
+
+
+class Intake:
+    """The body of one request, piece by piece.
+
+    `received` counts its bytes so far; it is framed to have `declared` of them, or None.
+
+    Raises:
+        GatewayError: `request_too_large`, before any of it is read.
+    """
+
+    def __init__(
+        self, receive: Receive, endpoint: Endpoint, deadline: Deadline, declared: int | None
+    ) -> None:
+        self._receive = receive
+        self._limit = endpoint.max_body
+        self._idle = endpoint.caller_idle
+        self._total = endpoint.total
+        self._endpoint = endpoint.name
+        self._deadline = deadline
+        self._pieces = 0
+        self._started = monotonic()
+        self.declared = declared
+        self.received = 0
+        self.complete = False
+        if declared is not None and declared > self._limit:
+            raise self._too_large()
+
+    async def piece(self) -> bytes:
+        """The next piece, empty once the body is complete.
+
+        Raises:
+            CallerGone: the caller left before the end of the body.
+            GatewayError: `request_too_large`, `bad_chunking`, or by the deadline `request_timeout`.
+        """
+        while not self.complete:
+            self._deadline.allow(self._patience(), self._too_slow)
+            data = self._taken(await self._receive())
+            if data:
+                return data
+        return b""
+
+    async def rest(self) -> bytes:
+        """All that is left of the body.
+
+        Raises:
+            GatewayError: as `piece`, and `request_timeout` when it takes longer than `total` in all.
+        """
+        self._deadline.limit(self._started + self._total, self._too_long)
+        pieces = []
+        while not self.complete:
+            self._deadline.allow(self._patience(), self._too_slow)
+            pieces.append(self._taken(await self._receive()))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _taken(self, message: Message) -> bytes:
+        if message["type"] != "http.request":
+            raise CallerGone
+        data: bytes = message.get("body", b"")
+        self.received += len(data)
+        # The server tells the end in one more message, which a declared length need not wait for.
+        self.complete = not message.get("more_body", False) or self.received == self.declared
+        self._account()
+        return data
+
+    def _account(self) -> None:
+        if self.complete and self.received <= self._limit:
+            return
+        self._pieces += 1
+        if self.received > self._limit:
+            raise self._too_large()
+        if self._pieces < FREE_PIECES:
+            return
+        if self.received < self._pieces * LEAST_PIECE:
+            raise GatewayError("bad_chunking", "the body comes in too many tiny chunks")
+
+    def _patience(self) -> float:
+        """How long to wait for more: `caller_idle`, or as long as what has come is enough."""
+        if not self.received:
+            return self._idle
+        elapsed = monotonic() - self._started
+        enough = max(self._idle, self.received / LEAST_RATE)
+        return min(self._idle, enough - elapsed)
+
+    def _too_large(self) -> GatewayError:
+        return GatewayError(
+            "request_too_large",
+            f"the body is larger than {self._limit} bytes, the limit set by "
+            f"`max_body` of endpoint `{self._endpoint}` in routes.yaml",
+        )
+
+    def _too_slow(self) -> GatewayError:
+        return GatewayError(
+            "request_timeout",
+            f"the body came too slowly; `caller_idle` allows {self._idle:g} s without progress, "
+            f"and then {LEAST_RATE} bytes a second",
+        )
+
+    def _too_long(self) -> GatewayError:
+        words = f"the body took longer than the {self._total:g} s that `total` allows"
+        return GatewayError("request_timeout", words)

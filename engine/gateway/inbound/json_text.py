@@ -1,0 +1,200 @@
+r"""Takes the top level of a JSON object apart at C speed, and says what is wrong with one that is none.
+
+Every member of the object is kept, those with the same key included: a key is equal to itself
+alone, so that none takes the place of another in the dict that msgspec makes. The members come in
+the order of the text, each value as its exact bytes. So the text between two values is the key of
+the second one, and where each of them stands follows from the lengths alone (`spans`).
+
+What an object may cost: `MAX_FIELDS` members, `MAX_DEPTH` levels, and the time of one pass over the
+text, in which nothing below the top level is built; of a few more where it has many brackets.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from engine.gateway.errors import GatewayError
+from engine.gateway.inbound.json_depth import MAX_DEPTH, is_too_deep
+
+MAX_FIELDS = 1024
+SMALL = 16 * 1024  # bytes; what is no longer cannot have many more fields than `MAX_FIELDS`
+LONG = 64 * 1024  # bytes of a string; more need not be read, and twice as many are not
+_GAP = re.compile(
+    rb'[ \t\r\n]*+,?+[ \t\r\n]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL
+)
+_END = re.compile(rb"[ \t\r\n]*+\}[ \t\r\n]*+")
+_PLACE = re.compile(r"\(byte (\d+)\)")
+# From words of msgspec to ours; the first that fits.
+_TROUBLES = (
+    ("truncated", "it ends too early"),
+    ("trailing characters", "something follows the object"),
+    ("trailing comma", "a comma is one too many"),
+    ("keys must be strings", "a key is not a string"),
+    ("escape", "a string holds an escape that is none"),
+    ("", "something is not as JSON is written"),
+)
+
+
+class Key(str):
+    """A key of an object, equal to itself alone."""
+
+    __slots__ = ()
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+    __hash__ = object.__hash__  # a slot of C, which a method would not be
+
+
+Members = Mapping[Key, msgspec.Raw]
+Span = tuple[int, int, int, int]
+
+_TEXT = msgspec.json.Decoder(str)
+_MEMBERS = msgspec.json.Decoder(dict[Key, msgspec.Raw], dec_hook=str.__new__)
+
+
+def members(raw: bytes, read: bytes) -> Members:
+    """Every member of the object `raw`, of which `read` is read if that is any JSON.
+
+    Raises:
+        GatewayError: `invalid_json`.
+    """
+    try:
+        if not raw.isascii():
+            raw.decode("utf-8")
+        try:
+            found = _decoded(read)
+        except msgspec.DecodeError:
+            if read is raw:
+                raise
+            return members(raw, raw)  # to say where the mistake is
+    except msgspec.ValidationError:
+        raise GatewayError("invalid_json", "the body must be a JSON object") from None
+    except UnicodeDecodeError as error:
+        raise _invalid(f"it is not UTF-8 (byte {error.start})") from None
+    except RecursionError:
+        raise _too_deep() from None
+    except msgspec.DecodeError as error:
+        raise _invalid(_trouble(raw, str(error))) from None
+    if len(found) > MAX_FIELDS:
+        raise _too_many()
+    if len(read) > 2 * MAX_DEPTH and is_too_deep(read, found.values()):
+        raise _too_deep()
+    return found
+
+
+def _decoded(raw: bytes) -> Members:
+    return _MEMBERS.decode(raw) if len(raw) <= SMALL else _counted(raw)
+
+
+def _counted(raw: bytes) -> Members:
+    """The members, given up when there are too many: the dict is what would cost."""
+    left = iter(range(MAX_FIELDS))
+
+    def key(kind: type[Any], text: str) -> Any:
+        if next(left, None) is None:
+            raise _too_many()
+        return str.__new__(kind, text)
+
+    found: Members = msgspec.json.Decoder(dict[Key, msgspec.Raw], dec_hook=key).decode(raw)
+    return found
+
+
+def string(value: msgspec.Raw) -> str | None:
+    """The string that `value` is; None when it is something else."""
+    try:
+        return _TEXT.decode(value)
+    except msgspec.DecodeError:
+        return None
+
+
+def spans(raw: bytes, found: Members) -> Iterator[tuple[str, Span]]:
+    """Each key with where it and its value begin and end."""
+    position = raw.index(b"{") + 1
+    for key, value in found.items():
+        gap = _GAP.match(raw, position)
+        if gap is None:
+            raise AssertionError("a member stands elsewhere than its length says")
+        position = gap.end() + len(memoryview(value))
+        yield str(key), (*gap.span(1), gap.end(), position)
+    if not _END.fullmatch(raw, position):
+        raise AssertionError("the last member ends elsewhere than its length says")
+
+
+def skimmed(raw: bytes) -> bytes:
+    r"""`raw` without the insides of very long strings, such as images in base64.
+
+    What goes stands between two quotes that no backslash precedes, and has neither in it. Was it
+    the inside of a string, then that string is empty now. Was it not, then two strings stand side
+    by side in what is left, which is no JSON. So what is left is JSON only if `raw` is, but for
+    control characters.
+    """
+    kept = []
+    taken = position = 0
+    while (end := raw.find(b'"', position + LONG)) > 0:
+        start = raw.rfind(b'"', position, position + LONG) + 1
+        is_long = start > 1 and end - start > LONG
+        if is_long and raw.find(b"\\", start - 2, end) < 0:
+            kept.append(raw[taken:start])
+            taken = end
+        position = end
+    return b"".join((*kept, raw[taken:])) if kept else raw
+
+
+def _half_pair(raw: bytes, stopped: int | None) -> int:
+    """Where half of a surrogate pair stands alone, of which msgspec has seen the end.
+
+    It `stopped` behind the half, or behind what should have been the other one, or could not read
+    on since less than another one is left.
+    """
+    if stopped is None:
+        return max(raw.rfind(b"\\ud"), raw.rfind(b"\\uD"))
+    before = stopped - 2 * len(b"\\ud83d")
+    is_first = before > 0 and raw[before : before + 3].lower() == b"\\ud"
+    is_high = is_first and raw[before + 3 : before + 4].lower() in b"89ab"
+    return before if is_high else stopped - len(b"\\ud83d")
+
+
+def _trouble(raw: bytes, told: str) -> str:
+    r"""What is wrong with `raw`, of which msgspec has `told`.
+
+    Halves of surrogate pairs are valid to RFC 8259, 8.2, and to no decoder that makes UTF-8 of
+    them. Without them, `\ud83d` being `\uf83d`, the rest is looked at.
+    """
+    whole = raw.replace(b"\\ud", b"\\uf").replace(b"\\uD", b"\\uF")
+    if len(whole) == len(raw) and whole != raw:
+        try:
+            msgspec.json.decode(whole, type=msgspec.Raw)
+        except msgspec.DecodeError as error:
+            told = str(error)
+        else:
+            half = _half_pair(raw, _place(told))
+            return f"half of a surrogate pair stands alone in a string (byte {half})"
+    words = next(ours for theirs, ours in _TROUBLES if theirs in told)
+    place = _place(told)
+    return f"{words} (byte {len(raw) if place is None else place})"
+
+
+def _place(told: str) -> int | None:
+    found = _PLACE.search(told)
+    return int(found[1]) if found else None
+
+
+def _invalid(words: str) -> GatewayError:
+    return GatewayError("invalid_json", f"the body is not valid JSON: {words}")
+
+
+def _too_deep() -> GatewayError:
+    words = f"the body is nested more deeply than {MAX_DEPTH} levels"
+    return GatewayError("invalid_json", words)
+
+
+def _too_many() -> GatewayError:
+    words = f"the body has more than {MAX_FIELDS} fields at its top level"
+    return GatewayError("invalid_json", words)
+
+
+def written(text: str) -> bytes:
+    """A string as JSON."""
+    return json.dumps(text).encode("ascii")

@@ -1,0 +1,87 @@
+"""Lingering close: who still sends when the response is out gets to read it (RFC 9112, 9.6).
+
+A connection that is closed while the other side sends is reset, and a reset takes with it what the
+other side has not read yet. So the rest of the body is read and dropped, within bounds.
+"""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+from engine.gateway.headers import Pairs
+from engine.gateway.inbound.body import FREE_PIECES, LEAST_PIECE, Receive
+
+EXPECT_SECONDS = 0.25  # one who waits for `100 Continue` does not send
+FLUSH_SECONDS = 0.05  # reading before the response is out would make the server send that
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is read and dropped, for how long, and for how many connections at a time.
+
+    `rest` is how long a connection stays beyond `size`: no more is read, the response can be.
+    """
+
+    size: int = 128 * 1024 * 1024  # some clients read only once they have sent everything
+    seconds: float = 30.0
+    idle: float = 2.0
+    rest: float = 1.0
+    places: int = 128
+
+
+CLOSE: Pairs = [(b"connection", b"close")]
+
+
+def has_body(headers: Pairs) -> bool:
+    """Whether a request with these headers has a body to send."""
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")
+        for name, value in headers
+    )
+
+
+class Lingering:
+    """The connections of one Gateway that are read on although their request is answered."""
+
+    def __init__(self, bounds: Bounds | None = None) -> None:
+        self._bounds = bounds or Bounds()
+        self._limits: dict[asyncio.Timeout, None] = {}
+
+    async def read_on(self, receive: Receive, headers: Pairs) -> None:
+        """Drop what comes, until the body or a bound ends; the server closes after that."""
+        if len(self._limits) >= self._bounds.places:
+            self._end(next(iter(self._limits)))
+        expects = any(name == b"expect" for name, _ in headers)
+        idle = EXPECT_SECONDS if expects else self._bounds.idle
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._bounds.seconds) as limit:
+                self._limits[limit] = None
+                try:
+                    if expects:
+                        await asyncio.sleep(FLUSH_SECONDS)
+                    await self._drop(receive, limit, idle)
+                finally:
+                    self._limits.pop(limit, None)
+
+    def end(self) -> None:
+        """Close them all: the server stops."""
+        for limit in tuple(self._limits):
+            self._end(limit)
+
+    async def _drop(self, receive: Receive, limit: asyncio.Timeout, idle: float) -> None:
+        bounds, now = self._bounds, asyncio.get_running_loop().time
+        end = now() + bounds.seconds
+        taken = pieces = 0
+        while taken < bounds.size and (pieces < FREE_PIECES or taken >= pieces * LEAST_PIECE):
+            limit.reschedule(min(end, now() + idle))
+            message = await receive()
+            if not message.get("more_body", False) or limit not in self._limits:
+                return
+            taken += len(message["body"])
+            pieces += 1
+        await asyncio.sleep(bounds.rest)
+
+    def _end(self, limit: asyncio.Timeout) -> None:
+        del self._limits[limit]
+        if not limit.expired():
+            limit.reschedule(asyncio.get_running_loop().time())

@@ -1,0 +1,234 @@
+"""The two kinds of request body behind one face: what routes it, and what goes upstream instead."""
+
+from collections.abc import AsyncIterator, Mapping, Set
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.gateway.errors import GatewayError
+from engine.gateway.headers import Pairs
+from engine.gateway.inbound.body import Intake
+from engine.gateway.inbound.form_body import BLOCK, FormBody, too_late
+from engine.gateway.inbound.form_edits import form_edits
+from engine.gateway.inbound.head import CallerHead
+from engine.gateway.inbound.json_body import JsonBody, edited, stripped
+from engine.gateway.inbound.media import find_boundary, kind_of
+from engine.gateway.inbound.paths import MODEL
+from engine.plan.plan import ROUTED_BY, BodyEdits, Endpoint
+
+_BODYLESS = {"GET", "DELETE"}
+
+
+@dataclass(slots=True)
+class Upload:
+    """A body on its way up: bytes, or pieces of `length` bytes in all (None: not known)."""
+
+    body: bytes | AsyncIterator[bytes]
+    length: int | None
+
+
+class Inbound(Protocol):
+    """A request body, read far enough to route it."""
+
+    is_form: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it has been received."""
+
+    @property
+    def received(self) -> int:
+        """Bytes received so far."""
+
+    def text(self, name: str) -> str | None:
+        """The value of a text field; None when there is none."""
+
+    def flag(self, name: str) -> bool:
+        """Whether the field `name` is `true`."""
+
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Whether there is a field of `names`, which are all looked at."""
+
+    def upload(
+        self, changes: Mapping[str, str | None], forbidden: Set[str], edits: BodyEdits | None
+    ) -> Upload:
+        """The body with fields replaced, or removed where None, all else byte for byte.
+
+        `forbidden` are fields that may not come later in a body that is still being received;
+        `edits` are the provider's own changes, made after the others.
+        """
+
+    def close(self) -> None:
+        """Give its memory or file back."""
+
+
+class JsonInbound:
+    """A JSON body, or none at all; always complete."""
+
+    complete = True
+    is_form = False
+
+    def __init__(self, raw: bytes, looked_at: frozenset[str]) -> None:
+        self._raw = raw
+        self._body = JsonBody(raw or b"{}")
+        self._body.refuse_ambiguous(looked_at)
+        self.received = len(raw)
+
+    def text(self, name: str) -> str | None:
+        """The string in a top-level field."""
+        return self._body.text(name)
+
+    def flag(self, name: str) -> bool:
+        """Whether a top-level field is `true`."""
+        return self._body.flag(name)
+
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Whether there is a top-level field of `names`."""
+        return self._body.has_any(names)
+
+    def upload(
+        self,
+        changes: Mapping[str, str | None],
+        forbidden: Set[str],  # noqa: ARG002 the protocol's
+        edits: BodyEdits | None,
+    ) -> Upload:
+        """The body with top-level fields changed."""
+        raw = self._raw
+        if changes:
+            raw = stripped(self._body, changes)
+        if edits is not None and raw:
+            raw = edited(self._body if raw is self._raw else JsonBody(raw), edits)
+        return Upload(raw, len(raw))
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class FormInbound:
+    """A multipart form whose head has been read."""
+
+    is_form = True
+
+    def __init__(self, form: FormBody, intake: Intake) -> None:
+        self._form = form
+        self._intake = intake
+
+    @property
+    def complete(self) -> bool:
+        """Whether the head is the whole form."""
+        return self._form.complete
+
+    @property
+    def received(self) -> int:
+        """Bytes received so far."""
+        return self._intake.received
+
+    def text(self, name: str) -> str | None:
+        """The value of a text part.
+
+        Only `model` may stand behind a file: anything else would be found or missed depending on
+        how much of the form had come when the upload began.
+        """
+        field = self._form.fields.get(name)
+        if field is not None and field.is_late and name != "model":
+            raise too_late(name)
+        return None if field is None else field.value
+
+    def flag(self, name: str) -> bool:
+        """Whether a text part that is looked at is `true`."""
+        return self._form.fields.get(name) is not None and self.text(name) == "true"
+
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Whether there is a text part of `names`."""
+        return not names.isdisjoint(self._form.fields)
+
+    def upload(
+        self, changes: Mapping[str, str | None], forbidden: Set[str], edits: BodyEdits | None
+    ) -> Upload:
+        """The form with text parts changed; streams what has not been received yet."""
+        pieces = self._form.edits(changes)
+        late = frozenset(forbidden)
+        if edits is not None:
+            pieces = sorted([*pieces, *form_edits(self._form, edits)], key=lambda e: e.start)
+            late |= edits.names
+        size = self._intake.received if self.complete else self._intake.declared
+        if size is not None:
+            size += sum(len(edit.text) - (edit.end - edit.start) for edit in pieces)
+        if self.complete and self._form.head_size <= BLOCK:
+            return Upload(self._form.edited(pieces), size)
+        return Upload(self._form.stream(pieces, late), size)
+
+    def close(self) -> None:
+        """Give the spooled head back."""
+        self._form.close()
+
+
+def json_inbound(raw: bytes, endpoint: Endpoint) -> JsonInbound:
+    """A whole JSON body.
+
+    Raises:
+        GatewayError: `invalid_json`, or `duplicate_field` for one that is looked at.
+    """
+    if not raw and endpoint.method not in _BODYLESS:
+        raise GatewayError("invalid_json", "the body is empty; it must be a JSON object")
+    return JsonInbound(raw, endpoint.looked_at)
+
+
+async def form_inbound(
+    head: CallerHead, intake: Intake, caller_fields: frozenset[str]
+) -> FormInbound:
+    """Receive a form until it can be routed.
+
+    Raises:
+        CallerGone: the caller left.
+        GatewayError: the form cannot be read.
+    """
+    boundary = find_boundary(head.fields[b"content-type"])
+    form = FormBody(intake, boundary, caller_fields | ROUTED_BY, head.endpoint.edited_fields)
+    try:
+        await form.read_head()
+    except BaseException:
+        form.close()
+        raise
+    return FormInbound(form, intake)
+
+
+def body_kind(endpoint: Endpoint, headers: Pairs) -> str:
+    """`json` or `form`, chosen by content-type alone.
+
+    Raises:
+        GatewayError: `unsupported_media_type` when the endpoint does not take such a body.
+    """
+    if any(n == b"content-encoding" and v.lower() != b"identity" for n, v in headers):
+        words = "send the body without content-encoding"
+        offered = ((b"accept-encoding", b"identity"),)  # RFC 9110, 15.5.16
+        raise GatewayError("unsupported_media_type", words, headers=offered)
+    types = [value for name, value in headers if name == b"content-type"]
+    if not types and endpoint.method in _BODYLESS:
+        return "json"
+    kind = kind_of(types[0]) if len(types) == 1 else None
+    if kind is None or kind not in endpoint.bodies:
+        names = {"json": "application/json in UTF-8", "form": "multipart/form-data"}
+        wanted = " or ".join(names[body] for body in sorted(endpoint.bodies, reverse=True))
+        words = f"endpoint `{endpoint.name}` takes {wanted}, by one content-type header"
+        raise GatewayError("unsupported_media_type", words)
+    return kind
+
+
+def model_of(inbound: Inbound, head: CallerHead) -> str:
+    """The model that routes a request: that of its path, of its body, or the endpoint's default.
+
+    Raises:
+        GatewayError: `model_required`, `invalid_model` or `duplicate_field`.
+    """
+    model = inbound.text("model")
+    if head.model is not None:
+        return head.model
+    if model is None:
+        if head.endpoint.default_model is None:
+            words = "the request names no `model`"
+            raise GatewayError("model_required", words, param="model")
+        return head.endpoint.default_model
+    if not MODEL.fullmatch(model):
+        words = "`model` must be 1 to 256 visible ASCII characters without spaces"
+        raise GatewayError("invalid_model", words, param="model")
+    return model

@@ -1,0 +1,207 @@
+"""Which attempts one request makes, as a conversation without any I/O.
+
+`attempts` yields what to do next and is sent what came of it:
+
+    Try(target)     -> Head when an answer has begun, else a Failure
+    Pause(seconds)  -> None
+    PASS_ON         -> None when the answer in hand went through, else the Failure that broke it
+
+and in the end returns None, or why there is no answer. The money rule lives here: a request is sent
+again only if it was not sent at all, or if the provider refused it with a status that the operator
+has listed; and never once its answer is being passed on.
+"""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from itertools import count
+from math import ceil
+from typing import TypeAlias
+
+from engine.gateway.errors import GatewayError
+from engine.gateway.outbound.health import Health
+from engine.gateway.routing.match import Target
+from engine.plan.plan import Retry
+from engine.upstream import Failure
+
+FIRST_PAUSE = 0.25
+SERVER_ERROR = 500
+LONGEST = 86400.0
+
+# What each Failure tells the caller; never the words of an exception.
+_WORDS = {
+    Failure.CONNECT_FAILED: "provider `{}` cannot be reached",
+    Failure.CONNECT_TIMEOUT: "provider `{}` did not accept a connection in time",
+    Failure.DNS_FAILED: "the host of provider `{}` cannot be resolved",
+    Failure.TLS_FAILED: "the TLS handshake with provider `{}` failed",
+    Failure.SIGN_IN_FAILED: "the request to provider `{}` could not be signed",
+    Failure.OVERLOADED: "too many requests to provider `{}` are under way",
+    Failure.CLOSED: "provider `{}` closed the connection without an answer",
+    Failure.BAD_RESPONSE: "provider `{}` sent an answer that is not valid HTTP",
+    Failure.TRUNCATED: "provider `{}` broke off its answer",
+    Failure.FIRST_BYTE_TIMEOUT: "provider `{}` did not begin to answer in time",
+    Failure.IDLE_TIMEOUT: "provider `{}` stopped in the middle of its answer",
+    Failure.TOTAL_TIMEOUT: "the exchange with provider `{}` took longer than `total` allows",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """Send the request to this target."""
+
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait before the next attempt at the same target."""
+
+    seconds: float
+
+
+class PassOn(Enum):
+    """Pass the answer in hand on to the caller."""
+
+    PASS_ON = auto()
+
+
+PASS_ON = PassOn.PASS_ON
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of an answer. `is_kept`: the request's body is still there to be sent again."""
+
+    status: int
+    retry_after: float | None = None
+    is_kept: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """No target may be called now; one of them is worth asking again after `seconds`."""
+
+    seconds: float
+
+
+Step: TypeAlias = Try | Pause | PassOn
+Outcome: TypeAlias = Head | Failure | None
+Why: TypeAlias = Failure | Unavailable
+Conversation: TypeAlias = Generator[Step, Outcome, Why | None]
+Clock: TypeAlias = Callable[[], float]
+
+
+def attempts(
+    targets: Sequence[Target], healths: Mapping[str, Health], clock: Clock
+) -> Conversation:
+    """Visit each target in turn until one answers or may have been reached."""
+    why: Why = Unavailable(LONGEST)
+    for index, target in enumerate(targets):
+        others = [healths[other.provider.name] for other in targets[index + 1 :]]
+        visit = _Visit(target, healths[target.provider.name], others, clock)
+        left = yield from visit.run()
+        if left is None or (isinstance(left, Failure) and left.sent):
+            return left
+        why = _closer(why, left)
+    return why
+
+
+def _closer(first: Why, second: Why) -> Why:
+    """What a caller had better know: the last failure, or the shortest wait."""
+    if isinstance(first, Unavailable) and isinstance(second, Unavailable):
+        return min(first, second, key=lambda why: why.seconds)
+    return second if isinstance(second, Failure) else first
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """The attempts at one target, which has `others` behind it."""
+
+    target: Target
+    health: Health
+    others: Sequence[Health]
+    clock: Clock
+
+    def run(self) -> Conversation:
+        """None when an answer was passed on, else why there is none from here."""
+        retry = self.target.provider.retry
+        left: Why | None = None
+        self.health.earn()
+        for number in count(1):
+            is_probe = self.health.admit(self.clock())
+            if is_probe is None:
+                return left or Unavailable(self.health.wait(self.clock()))
+            outcome = yield from self._ask(is_probe=is_probe)
+            if isinstance(outcome, Failure):
+                left = outcome
+                if outcome.sent or not self._may_repeat(retry, number, outcome):
+                    return left
+            elif outcome.status not in retry.statuses or not outcome.is_kept:
+                return (yield from self._pass_on())
+            elif not self._may_repeat(retry, number, outcome):
+                if not any(other.wait(self.clock()) == 0 for other in self.others):
+                    return (yield from self._pass_on())
+                return Unavailable(outcome.retry_after or 0.0)
+            else:
+                left = Unavailable(outcome.retry_after or 0.0)
+            yield Pause(_pause(outcome, number))
+        raise AssertionError("count has no end")
+
+    def _ask(self, *, is_probe: bool) -> Generator[Step, Outcome, Head | Failure]:
+        """One attempt, told to the breaker however it ends, a caller who leaves included."""
+        is_good: bool | None = None
+        try:
+            outcome = yield Try(self.target)
+            if outcome is None:
+                raise TypeError("an attempt ends as a Head or as a Failure")
+            is_good = _is_good(outcome)
+        finally:
+            self.health.note(self.clock(), is_good=is_good, is_probe=is_probe)
+        return outcome
+
+    def _pass_on(self) -> Conversation:
+        if (yield PASS_ON) is not None:
+            self.health.note(self.clock(), is_good=False, is_probe=False)
+        return None
+
+    def _may_repeat(self, retry: Retry, number: int, outcome: Head | Failure) -> bool:
+        """Whether the same target may be asked again; takes it from the budget if so."""
+        if number >= retry.attempts or outcome is Failure.OVERLOADED:
+            return False
+        return _pause(outcome, number) <= retry.max_wait and self.health.spend()
+
+
+def _pause(outcome: Head | Failure, number: int) -> float:
+    """What the provider asked for, or twice as long after each attempt."""
+    if isinstance(outcome, Head) and outcome.retry_after is not None:
+        return outcome.retry_after
+    return FIRST_PAUSE * 2.0 ** (number - 1)
+
+
+def _is_good(outcome: Head | Failure) -> bool | None:
+    """What an outcome says of the provider: a queue of ours that is full says nothing."""
+    if isinstance(outcome, Head):
+        return outcome.status < SERVER_ERROR
+    return None if outcome is Failure.OVERLOADED else False
+
+
+def retry_after(value: bytes | None, now: float) -> float | None:
+    """Seconds in a `retry-after` header (RFC 9110, 10.2.3): a number, or a date; None if neither."""
+    if value is None:
+        return None
+    if value.strip().isdigit():
+        return min(float(value), LONGEST)
+    try:
+        moment = parsedate_to_datetime(value.decode("latin-1")).timestamp()
+        return min(max(0.0, moment - now), LONGEST)
+    except (ValueError, OverflowError, TypeError, OSError):  # what a date can do to datetime
+        return None
+
+
+def error_of(why: Why, provider: str) -> GatewayError:
+    """What a caller is told when nothing came of a request; `provider` was the last one tried."""
+    if isinstance(why, Failure):
+        return GatewayError(why.code, _WORDS[why].format(provider))
+    words = f"provider `{provider}` has failed or asked to wait, and is left alone for now"
+    return GatewayError("upstream_unavailable", words, retry_after=max(1, ceil(why.seconds)))

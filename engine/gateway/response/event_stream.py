@@ -1,0 +1,172 @@
+"""What of an event stream may leave, so that it can be ended well at any byte (WHATWG, HTML 9.2).
+
+What arrives leaves at once, but for the beginning of an event of which nothing can be dispatched
+yet: an unfinished line, and lines such as `event:` before it. They are held back, up to MAX_HELD
+bytes, until the line is complete, and dropped if the provider breaks off. So a stream is nearly
+always at the boundary of two events, where an error event can follow. Where it is not, because a
+line was longer or the rest of its event is missing, the body has to be cut.
+"""
+
+import re
+
+from engine.gateway.response.event_text import (
+    MAX_EVENT,
+    beginning_of,
+    events_in,
+    fields_of,
+    is_error,
+    text_of,
+)
+from engine.gateway.response.facts import ResponseFacts
+
+MAX_HELD = 64 * 1024
+MAX_SHORT = 512  # of an event that may be known before its end
+
+# How most events end. Line ends are LF, CRLF or CR, and may be mixed.
+_ENDS = (b"\n\n", b"\r\n\r\n")
+# Comments and blank lines, which belong to no event, and the lines that dispatch nothing. They
+# are few: more than that leaves as it comes.
+_OUTSIDE = re.compile(rb"(?:(?::[^\r\n]*+)?(?:\r\n?|\n))*+")
+_NAMES = re.compile(rb"(?:\xef\xbb\xbf)?(?:(?:event|id|retry)(?::[^\r\n]*+)?(?:\r\n?|\n)){0,8}+")
+_BLANK = (b"\n\n", b"\n\r", b"\r\r")  # two line ends meet: all pairs of their bytes but CR LF
+_DATA = (b"\ndata:", b"\rdata:")
+_LONGEST_WORD = 64
+
+
+class EventStream:
+    """The events of one answer on their way to the caller.
+
+    `last` are the names or data of events after which the answer is whole: `is_done` then.
+    `is_open`: part of an event has left. `facts` take notice of every event, if they are wanted.
+    """
+
+    __slots__ = ("_edge", "_held", "_last", "_latest", "_part", "facts", "is_done", "is_open")
+
+    def __init__(self, last: tuple[bytes, ...], facts: ResponseFacts | None = None) -> None:
+        self._last = last
+        self._held = b""
+        self._part = bytearray()  # what has left of the open event, up to MAX_EVENT
+        self._edge = b""  # the last byte of it
+        self._latest = b""  # the newest piece with the data of an event
+        self.is_done = False
+        self.facts = facts
+        self.is_open = False
+
+    def is_whole(self) -> bool:
+        """Whether the last event has passed. The newest is read again, however it is written."""
+        return self.is_done or self._has_last(self._latest)
+
+    def has_failed(self) -> bool:
+        """Whether the newest event tells of an error of the provider's own."""
+        return any(is_error(event) for event in [*events_in(self._latest)][-1:])
+
+    def feed(self, piece: bytes) -> bytes:
+        """What may leave now that `piece` has arrived."""
+        if self.is_open or self._held or not piece.endswith(_ENDS):
+            return self._divide(piece)
+        self._note(piece)
+        return piece
+
+    def rest(self) -> bytes:
+        """What is held back, for a stream that has ended as it should."""
+        held, self._held = self._held, b""
+        return held
+
+    def _note(self, text: bytes) -> None:
+        """Take notice of whole events."""
+        if text.startswith(b"data:") or _DATA[0] in text or _DATA[1] in text:
+            self._latest = text
+        for word in self._last:
+            if word in text:
+                self.is_done = self.is_done or self._has_last(text)
+                break
+        if self.facts is not None:
+            self.facts.note(text)
+
+    def _divide(self, piece: bytes) -> bytes:
+        """What leaves of a piece that does not just end an event."""
+        if self.is_open:
+            return self._go_on(piece)
+        known, data = len(self._held), self._held + piece
+        if b"\n" not in piece and b"\r" not in piece and not self._may_flow(data):
+            self._held = data
+            return b""
+        end = _after_blank(data, max(0, known - 1))
+        self._held = b""
+        if end:
+            self._note(data[:end])
+        return data[:end] + self._begin(data[end:])
+
+    def _begin(self, data: bytes) -> bytes:
+        """What leaves of `data`, which begins between two events and has no whole one."""
+        start = _end(_OUTSIDE, data, 0)
+        names = _end(_NAMES, data, start)
+        is_further = max(data.rfind(b"\n"), data.rfind(b"\r")) >= names
+        if is_further or self._may_flow(data[start:]) or self._may_flow(data[names:]):
+            self.is_open = True
+            self._keep(data[start:])
+            return data
+        self._held = data[start:]
+        return data[:start]
+
+    def _go_on(self, piece: bytes) -> bytes:
+        """What leaves of `piece` while an event is open: all of it, but for a next one's beginning."""
+        end = _after_first_blank(self._edge + piece) - 1
+        self._keep(piece[:end] if end >= 0 else piece)
+        if end < 0:
+            return piece
+        text, self._part = bytes(self._part), bytearray()
+        if len(text) == MAX_EVENT:
+            text = beginning_of(text)
+        self.is_open = False
+        self._note(text)
+        rest = piece[end:]
+        return piece[:end] + self.feed(rest) if rest else piece
+
+    def _keep(self, piece: bytes) -> None:
+        """Remember what leaves of the open event. Its data may be all there is to come."""
+        self._part += piece[: MAX_EVENT - len(self._part)]
+        self._edge = piece[-1:] or self._edge
+        if len(self._part) < MAX_SHORT:
+            self.is_done |= any(event.data in self._last for event in events_in(bytes(self._part)))
+
+    def _may_flow(self, line: bytes) -> bool:
+        """Whether an unfinished line leaves: it is too long, or all there is to come."""
+        return len(line) > MAX_HELD or (len(line) < _LONGEST_WORD and _data(line) in self._last)
+
+    def _has_last(self, text: bytes) -> bool:
+        last = self._last
+        return any(
+            event.name in last
+            or event.data in last
+            or text_of(fields_of(event.data).type).encode() in last
+            for event in events_in(text)
+        )
+
+
+def _end(pattern: re.Pattern[bytes], data: bytes, start: int) -> int:
+    found = pattern.match(data, start)
+    return found.end() if found else start
+
+
+def _after_blank(data: bytes, start: int) -> int:
+    """Where the last blank line from `start` on ends; 0 if there is none."""
+    end = data.rfind(b"\n\n", start) + 2
+    if data.find(b"\r", start) >= 0:
+        end = max(end, *(data.rfind(pair, start) + 2 for pair in _BLANK[1:]))
+    return _with_lf(data, end) if end >= 2 else 0
+
+
+def _after_first_blank(data: bytes) -> int:
+    """Where the first blank line ends; 0 if there is none."""
+    found = [at + 2 for pair in _BLANK if (at := data.find(pair)) >= 0]
+    return _with_lf(data, min(found)) if found else 0
+
+
+def _with_lf(data: bytes, end: int) -> int:
+    return end + (data[end - 1 : end + 1] == b"\r\n")
+
+
+def _data(line: bytes) -> bytes:
+    field, _, value = line.partition(b":")
+    return value.strip() if field == b"data" else b""

@@ -1,0 +1,1 @@
+"""Endpoint and model to the targets that may serve the request. Pure: no I/O."""

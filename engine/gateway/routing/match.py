@@ -1,0 +1,125 @@
+"""Endpoint and model to where the request goes, with the reasons the others lost."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from math import log
+
+from engine.gateway.errors import GatewayError
+from engine.plan.plan import Decision, Endpoint, Plan, Provider, Rule, Upstream
+from engine.plan.suggest import nearest
+
+_LEAST = 2.0**-64
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A request's destination: the rule that chose it and everything needed to call it."""
+
+    rule: Rule
+    provider: Provider
+    upstream: Upstream | None
+    model: str
+    sent_model: str
+
+
+def find_target(plan: Plan, endpoint: Endpoint, model: str) -> Target:
+    """Where a request for `model` at `endpoint` goes.
+
+    Raises:
+        GatewayError: `model_not_found` or `endpoint_not_supported`.
+    """
+    decision = plan.decide(endpoint.name, model)
+    if decision.refusal == "model_not_found" or not decision.rule or not decision.provider:
+        raise GatewayError("model_not_found", _no_model(plan, model), param="model")
+    if decision.refusal == "endpoint_not_supported":
+        raise GatewayError("endpoint_not_supported", _not_served(endpoint, decision))
+    return _target(decision, decision.rule, decision.provider)
+
+
+def _target(decision: Decision, rule: Rule, provider: Provider) -> Target:
+    return Target(rule, provider, decision.upstream, decision.model, decision.sent_model)
+
+
+def find_targets(
+    plan: Plan, endpoint: Endpoint, first: Target, key: str, draw: Callable[[], float]
+) -> tuple[Target, ...]:
+    """The targets of the rule that chose `first`, in the order in which to try them.
+
+    Those with a weight come first, one drawn before the other by weight (Efraimidis and Spirakis,
+    2006); `draw` gives numbers from 0 to 1. On a sticky rule a digest of the caller's `key` stands
+    in for it, so that a target that comes or goes moves none but its own callers.
+    """
+    rule = first.rule
+    is_even = rule.is_sticky and all(way.weight is None for way in rule.ways)
+    ranked: list[tuple[tuple[bool, float], Target]] = []
+    for number, way in enumerate(rule.ways):
+        decision = plan.follow(rule, endpoint.name, first.model, way)
+        if decision.refusal or decision.provider is None:
+            continue
+        rank = (True, float(number))
+        if is_even or way.weight is not None:
+            name = f"{key}\0{way.provider}\0{way.rename}"
+            drawn = _digested(name) if rule.is_sticky else draw()
+            rank = (False, -log(drawn or _LEAST) / (way.weight or 1))
+        ranked.append((rank, _target(decision, rule, decision.provider)))
+    return tuple(target for _, target in sorted(ranked, key=lambda item: item[0]))
+
+
+def _digested(text: str) -> float:
+    """A number from 0 to 1 that is always the same for `text`."""
+    return int.from_bytes(sha256(text.encode()).digest()[:8]) / 2**64
+
+
+def _no_model(plan: Plan, model: str) -> str:
+    known = [*plan.models.exact, *plan.models.prefixes]
+    head = model.split("/", maxsplit=1)[0] + "/" if "/" in model else model
+    starts = [name for name in plan.models.prefixes if name[:3] == model[:3]]
+    near = [hint for hint in (nearest(head, known), nearest(model, known)) if hint]
+    hints = list(dict.fromkeys(near + sorted(starts)))[:5]
+    words = f"no model rule of this gateway covers `{model}`"
+    if hints:
+        words += "; the nearest are " + ", ".join(f"`{hint}`" for hint in hints)
+    return words
+
+
+def _not_served(endpoint: Endpoint, decision: Decision) -> str:
+    provider = decision.provider
+    served = ", ".join(sorted(provider.upstreams)) if provider else ""
+    name = provider.name if provider else ""
+    return (
+        f"`{decision.model}` goes to provider `{name}`, which does not serve `{endpoint.name}`; "
+        f"it serves: {served}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model rule beside the request, and why it lost; `reason` None is the winner."""
+
+    rule: Rule
+    reason: str | None
+
+
+def explain(plan: Plan, endpoint: str, model: str) -> list[Candidate]:
+    """Every rule whose pattern fits `model`, the winner first. For people, not for requests."""
+    winner = plan.models.find(endpoint, model)
+    fitting = [rule for rule in plan.rules if _fits(rule, model)]
+    candidates = [Candidate(rule, _reason(rule, winner, endpoint)) for rule in fitting]
+    return sorted(candidates, key=lambda c: (c.reason is not None, -len(c.rule.pattern)))
+
+
+def _fits(rule: Rule, model: str) -> bool:
+    return model.startswith(rule.pattern) if rule.is_prefix else model == rule.pattern
+
+
+def _reason(rule: Rule, winner: Rule | None, endpoint: str) -> str | None:
+    if rule is winner:
+        return None
+    if rule.endpoints is not None and endpoint not in rule.endpoints:
+        return f"is narrowed to {', '.join(rule.endpoints)}"
+    if winner is not None and not winner.is_prefix and rule.is_prefix:
+        return "is a prefix, and an exact rule beats it"
+    if winner is not None and len(winner.pattern) > len(rule.pattern):
+        return "is shorter than the rule that won"
+    return "is not narrowed to the endpoint, as the rule that won is"

@@ -1,0 +1,304 @@
+"""The frozen runtime types: all that the request side knows of configuration.
+
+Made once by `compile`; a request only reads them. Everything that depends on configuration alone
+is already bytes here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.plan.provider import (
+    Account,
+    BodyEdits,
+    Breaker,
+    Bringable,
+    CallerCredentials,
+    Choices,
+    Context,
+    FieldValue,
+    Header,
+    Limits,
+    Names,
+    Origin,
+    Pairs,
+    Provider,
+    Render,
+    Retry,
+    Sign,
+    Timeouts,
+    UnusableValueError,
+    Upstream,
+)
+
+__all__ = [
+    "ROUTED_BY",
+    "Account",
+    "BodyEdits",
+    "Breaker",
+    "Bringable",
+    "Caller",
+    "CallerCredentials",
+    "Choices",
+    "Context",
+    "Cors",
+    "Decision",
+    "Dialect",
+    "Endpoint",
+    "FieldValue",
+    "Header",
+    "Limits",
+    "Listing",
+    "ModelTable",
+    "Names",
+    "Origin",
+    "Pairs",
+    "Plan",
+    "Provider",
+    "Refusal",
+    "Render",
+    "Retry",
+    "Rule",
+    "Sign",
+    "Slot",
+    "Timeouts",
+    "UnusableValueError",
+    "Upstream",
+    "Way",
+]
+
+
+class Dialect(StrEnum):
+    """The error envelope that an endpoint's callers expect, named after the API that defined it."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    RESPONSES = "responses"
+
+
+# The body fields that decide where any request goes.
+ROUTED_BY = frozenset({"model", "stream"})
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A path that the gateway answers. `bodies` holds `json`, `form` or both; sizes are bytes.
+
+    `edited_fields` are the body fields that some provider changes there, `looked_at` these and all
+    others that decide anything; `drop_query` are query parameters of its paths with `{model}` that
+    do not go up. `last_events` are the names, or the data, of events after which a
+    stream is whole.
+    """
+
+    name: str
+    path: bytes
+    method: str
+    bodies: frozenset[str]
+    default_model: str | None
+    dialect: Dialect
+    max_body: int
+    caller_idle: float
+    total: float = 3600.0
+    edited_fields: frozenset[str] = frozenset()
+    looked_at: frozenset[str] = ROUTED_BY
+    drop_query: frozenset[bytes] = frozenset()
+    last_events: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A known path that is answered with a reason. `prefix` ends in `/` for `/x/*`."""
+
+    path: bytes
+    is_prefix: bool
+    methods: frozenset[str]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One of several targets of a rule. Without a weight it comes after those that have one.
+
+    `where` is its line.
+    """
+
+    provider: str
+    rename: str | None
+    strip: bool
+    weight: int | None
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A model rule. `where` is its line (`routes.yaml:41`); `endpoints` None means every one.
+
+    `ways` are its targets when it has several; `provider`, `rename` and `strip` are those of the
+    first. `is_sticky`: each caller's key keeps to one of them.
+    """
+
+    pattern: str
+    is_prefix: bool
+    provider: str
+    endpoints: tuple[str, ...] | None
+    rename: str | None
+    strip: bool
+    where: str
+    ways: tuple[Way, ...] = ()
+    is_sticky: bool = False
+
+    def sent_model(self, model: str, way: Way | None = None) -> str:
+        """The name the provider gets for `model`; that of `way` if one is given."""
+        chosen = way or self
+        if chosen.rename is not None:
+            return chosen.rename
+        return model[len(self.pattern) :] if chosen.strip else model
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The rules that share one pattern: by endpoint, and the one that is not narrowed."""
+
+    narrowed: Mapping[str, Rule]
+    anywhere: Rule | None
+
+    def rule(self, endpoint: str) -> Rule | None:
+        return self.narrowed.get(endpoint, self.anywhere)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTable:
+    """Model rules by pattern. A look-up probes each distinct prefix length, longest first."""
+
+    exact: Mapping[str, Slot]
+    prefixes: Mapping[str, Slot]
+    lengths: tuple[int, ...]
+
+    def find(self, endpoint: str, model: str) -> Rule | None:
+        """The most specific rule for `model` at `endpoint`."""
+        slot = self.exact.get(model)
+        rule = slot.rule(endpoint) if slot else None
+        if rule is not None:
+            return rule
+        for length in self.lengths:
+            slot = self.prefixes.get(model[:length]) if length <= len(model) else None
+            rule = slot.rule(endpoint) if slot else None
+            if rule is not None:
+                return rule
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Where the gateway tells which models there are; a header may choose another shape."""
+
+    paths: tuple[bytes, ...]
+    shape: Dialect
+    shape_by_header: tuple[tuple[bytes, Dialect], ...]
+
+    def asked(self, path: bytes) -> bytes | None:
+        """What `path` asks for: b"" for the list, or one model; None for something else."""
+        for known in self.paths:
+            if path == known:
+                return b""
+            if path.startswith(known + b"/") and len(path) > len(known) + 1:
+                return path[len(known) + 1 :]
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """Which pages may call from a browser: `origins` as browsers send them, or b"*"."""
+
+    origins: frozenset[bytes]
+    max_age: int
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The holder of a gateway key. None for `endpoints` or `models` means all of them."""
+
+    name: str
+    endpoints: frozenset[str] | None
+    models: frozenset[str] | None
+    model_prefixes: tuple[str, ...]
+    expires: float | None
+
+    def may_use_model(self, model: str) -> bool:
+        if self.models is None:
+            return True
+        return model in self.models or model.startswith(self.model_prefixes)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Plan:
+    """A whole configuration, ready to serve. `callers` None means that no key is asked for.
+
+    `caller_fields` are the body fields in which any provider takes something of a caller's. A path
+    among `endpoints` may have one segment `{model}`; `model_depths` are the places where it stands. `listed`
+    are the models that the configuration names, each with its provider.
+    """
+
+    endpoints: Mapping[bytes, Mapping[str, Endpoint]]
+    refusals: tuple[Refusal, ...]
+    models: ModelTable
+    rules: tuple[Rule, ...]
+    providers: Mapping[str, Provider]
+    callers: Mapping[bytes, Caller] | None
+    caller_fields: frozenset[str]
+    listing: Listing | None
+    cors: Cors | None
+    fingerprint: str
+    model_depths: tuple[int, ...] = ()
+    listed: tuple[tuple[str, str], ...] = ()
+
+    def decide(self, endpoint: str, model: str) -> "Decision":
+        """Where a request for `model` at `endpoint` goes, or why it goes nowhere."""
+        rule = self.models.find(endpoint, model)
+        if rule is None:
+            return Decision(model, model, None, None, None, "model_not_found")
+        way = next((w for w in rule.ways if endpoint in self.providers[w.provider].upstreams), None)
+        return self.follow(rule, endpoint, model, way)
+
+    def follow(self, rule: Rule, endpoint: str, model: str, way: Way | None) -> "Decision":
+        """Where `rule` leads a request, by one of its ways if it has several."""
+        provider = self.providers[(way or rule).provider]
+        sent = rule.sent_model(model, way)
+        if not sent:
+            return Decision(model, sent, rule, provider, None, "model_not_found")
+        if endpoint not in provider.upstreams:
+            return Decision(model, sent, rule, provider, None, "endpoint_not_supported")
+        return Decision(model, sent, rule, provider, provider.upstreams[endpoint], None)
+
+    def public_name(self, provider: Provider, model: str) -> str | None:
+        """The shortest name by which callers reach `model` of `provider`; for listings."""
+        rules = [rule for rule in self.rules if rule.provider == provider.name]
+        names = {model, *(r.pattern for r in rules if r.rename == model)}
+        names |= {rule.pattern + model for rule in rules if rule.strip}
+        leading = (name for name in names if self._leads(name, provider, model))
+        return min(leading, key=lambda name: (len(name), name), default=None)
+
+    def _leads(self, name: str, provider: Provider, model: str) -> bool:
+        found = (self.models.find(endpoint, name) for endpoint in provider.upstreams)
+        return any(r and r.provider == provider.name and r.sent_model(name) == model for r in found)
+
+    def endpoint(self, name: str) -> Endpoint | None:
+        """The endpoint called `name`; for commands, not for requests."""
+        return next((e for e in self.every_endpoint() if e.name == name), None)
+
+    def every_endpoint(self) -> list[Endpoint]:
+        """Each endpoint once, however many paths it has; for commands and listings."""
+        every = (e for methods in self.endpoints.values() for e in methods.values())
+        return list({e.name: e for e in every}.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome of routing: the rule that won and where it leads, or the `refusal` code."""
+
+    model: str
+    sent_model: str
+    rule: Rule | None
+    provider: Provider | None
+    upstream: Upstream | None
+    refusal: str | None

@@ -1,0 +1,1 @@
+"""The default client: HTTP/1.1 on asyncio, which knows whether a request was sent."""

@@ -1,0 +1,307 @@
+"""Attempts over HTTP/1.1 on asyncio: one connection, which carries one exchange at a time.
+
+What the bytes mean is for `answer` to say; here they come and go. A connection goes back to the
+pool only when both the request and the answer are complete and the upstream keeps it open. It
+carries nothing from one exchange to the next: AT_REST has what every attribute is then, and one
+that cannot be brought there is dropped.
+
+Why not a library: what a gateway does is this exchange, and the figures are in docs/performance.md.
+"""
+
+import asyncio
+import contextlib
+import select
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from time import monotonic
+from typing import cast
+
+from engine.upstream import Attempt, Failure, Receiver, RequestHead, UpstreamError
+from engine.upstream.http1.response import Answer, State
+
+READ_AHEAD = 64 * 1024
+KEEPALIVE_SECONDS = 30.0
+MAX_AGE_SECONDS = 300.0  # so that a change of DNS reaches busy pools
+LONG_REST = 0.5
+MAX_IDLE = 256  # connections
+
+_IDLE, _HEAD, _BODY, _SPENT = State.IDLE, State.HEAD, State.BODY, State.SPENT
+
+# Every attribute that an exchange changes, as it is between two of them.
+AT_REST: Mapping[str, object] = {
+    "state": _IDLE,
+    "status": 0,
+    "headers": [],
+    "length": None,
+    "is_complete": False,
+    "failure": None,
+    "pieces": deque(),
+    "buffered": 0,
+    "_swallowed": 0,
+    "_of_heads": 0,
+    "_trailers": 0,
+    "_ends_by_close": False,
+    "_keep_alive": False,
+    "_is_sent": False,
+    "_reading_paused": False,
+    "_writing_paused": False,
+    "_reader": None,
+    "_receiver": None,
+    "_writer": None,
+}
+# What belongs to the connection itself. The parser is at the start of a message, as a new one is.
+OWN = ("opened", "idle_since", "_loop", "_pool", "_transport", "_parser")
+
+
+class Connection(Answer, asyncio.Protocol):
+    """One connection and the answer it is receiving: a Reply, from `exchange` to `close`.
+
+    `pool` is where it rests between two exchanges.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pool: list["Connection"]) -> None:
+        super().__init__()
+        self._loop = loop
+        self._pool = pool
+        self.opened = self.idle_since = monotonic()
+        self._transport: asyncio.Transport
+        self._writing_paused = False
+
+    def _rest(self) -> None:
+        super()._rest()
+        self._is_sent = False
+        self._reading_paused = False
+        self._reader: asyncio.Future[None] | None = None
+        self._receiver: Receiver | None = None
+        self._writer: asyncio.Future[None] | None = None
+
+    # -- what the transport calls ----------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Whoever takes the body gets it now; whoever waits looks at what the answer is now."""
+        self.feed(data)
+        if self._receiver is not None and self._pour(self._receiver) and self.state is _BODY:
+            return
+        if self.state is _SPENT:
+            self._transport.abort()
+        elif self.buffered > READ_AHEAD and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> None:
+        """The upstream has said all it will: close, as no half-closed exchange is of any use."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Whatever is not complete by now never will be."""
+        self.closed(cleanly=error is None)
+        self._parser = None  # it refers back to here
+        self._wake()
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is full."""
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        """The transport's buffer has room again."""
+        self._writing_paused = False
+        self._wake_writer()
+
+    # -- what the client calls -------------------------------------------------------------------
+
+    async def exchange(self, attempt: Attempt) -> None:
+        """Send `attempt` and wait for the final head.
+
+        Raises:
+            UpstreamError: there is no answer.
+        """
+        self.ask()
+        head = _head(attempt)
+        if isinstance(attempt.body, bytes):
+            # What the socket does not take at once is kept by reference, not copied. No empty piece:
+            # asyncio's own transport would wait for it to leave, and never close.
+            self._transport.writelines((head, attempt.body) if attempt.body else (head,))
+            self._is_sent = True
+        else:
+            self._is_sent = False
+            self._transport.write(head)
+            await self._upload(attempt.body, is_chunked=attempt.length is None)
+        attempt.sent()
+        while self.state is _HEAD:
+            await self._wait()
+        if not self.status:
+            raise UpstreamError(self.failure or Failure.CLOSED)
+
+    async def forward(self, receiver: Receiver) -> bool:
+        """Hand on the body as it arrives, most of it without waking the task that waits here.
+
+        Reading from the upstream stops while `receiver` wants no more.
+
+        Raises:
+            UpstreamError: it broke off.
+        """
+        while self._pour(receiver):
+            if self.is_complete:
+                return True
+            if self.failure is not None:
+                raise UpstreamError(self.failure)
+            self._read_on()
+            self._receiver = receiver
+            try:
+                await self._wait()
+            finally:
+                wants_more, self._receiver = self._receiver is not None, None
+            if not wants_more:
+                break
+        return False
+
+    def arrived(self) -> bytes:
+        """All that has arrived of the body and was not taken yet, without waiting."""
+        body = self.take_all()
+        self._read_on()
+        return body
+
+    async def close(self) -> None:
+        """End the exchange: back to the pool if it can carry another one, else drop it."""
+        transport, was_paused = self._transport, self._reading_paused
+        is_sent = self._is_sent and not self._writing_paused
+        is_kept = is_sent and not transport.get_write_buffer_size() and self.release()
+        if not is_kept or transport.is_closing() or (was_paused and _is_readable(transport)):
+            self.abort()
+            return
+        if was_paused:
+            transport.resume_reading()  # at rest as well: else the next answer is never heard
+        self.idle_since = monotonic()
+        self._pool.append(self)
+        if len(self._pool) > MAX_IDLE:
+            self._pool.pop(0).abort()
+
+    def abort(self) -> None:
+        """Drop the connection now; nothing that is under way can be mistaken for complete."""
+        self.state = _SPENT
+        self._transport.abort()
+
+    def is_stale(self, now: float) -> bool:
+        """Whether the upstream has closed an idle connection, or is about to by its age.
+
+        One that has rested for long may have been closed a moment ago, unseen by the loop so far;
+        the kernel knows.
+        """
+        if self.state is not _IDLE or self._transport.is_closing():
+            return True
+        if now - self.opened > MAX_AGE_SECONDS:
+            return True
+        rested = now - self.idle_since
+        return rested > KEEPALIVE_SECONDS or (rested > LONG_REST and _is_readable(self._transport))
+
+    async def _upload(self, pieces: AsyncIterator[bytes | memoryview], *, is_chunked: bool) -> None:
+        """Send a body in pieces until the upstream answers: an early answer ends the upload."""
+        sending = asyncio.ensure_future(self._send(pieces, is_chunked=is_chunked))
+        try:
+            while self.state is _HEAD and not sending.done():
+                self._reader = self._loop.create_future()
+                await asyncio.wait({sending, self._reader}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+        finally:
+            if not sending.done():
+                sending.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await sending
+
+    async def _send(self, pieces: AsyncIterator[bytes | memoryview], *, is_chunked: bool) -> None:
+        async for piece in pieces:
+            if self.state is not _HEAD:
+                return
+            if not piece:
+                continue  # an empty chunk is the end
+            if is_chunked:
+                self._transport.writelines((b"%x\r\n" % len(piece), piece, b"\r\n"))
+            else:
+                self._transport.write(piece)
+            while self._writing_paused and self.state is _HEAD:
+                self._writer = self._loop.create_future()
+                await self._writer
+        if is_chunked:
+            if self.state is not _HEAD:
+                return  # answered before its end, which no next request may seem to be
+            self._transport.write(b"0\r\n\r\n")
+        self._is_sent = True
+
+    def _pour(self, receiver: Receiver) -> bool:
+        """Hand on what has come; whether `receiver` wants more.
+
+        What goes wrong there is nothing the transport should hear of.
+        """
+        try:
+            while self.pieces:
+                if not receiver(self.take()):
+                    self._receiver = None
+                    return False
+        except Exception as error:
+            if self._reader is None or self._reader.done():
+                raise
+            self._reader.set_exception(error)
+            return False
+        return True
+
+    def _read_on(self) -> None:
+        if self._reading_paused and self.buffered <= READ_AHEAD // 2:
+            self._reading_paused = False
+            if not self._transport.is_closing():  # uvloop takes offence
+                self._transport.resume_reading()
+
+    def _wait(self) -> asyncio.Future[None]:
+        """Done when something has happened that a reader may want to know."""
+        self._reader = self._loop.create_future()
+        return self._reader
+
+    def _wake(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None and not reader.done():
+            reader.set_result(None)
+        if self._writer is not None and self.state is not _HEAD:
+            self._wake_writer()
+
+    def _wake_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None and not writer.done():
+            writer.set_result(None)
+
+
+def _is_readable(transport: asyncio.Transport) -> bool:
+    """Whether bytes or an end of input wait in the kernel. Windows has no `poll`."""
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket"), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _head(attempt: Attempt) -> bytes:
+    """The whole request head; all but its framing is made once."""
+    head = attempt.head
+    text = head.text
+    if not text:
+        text = head.text = _text(head)
+    if attempt.length is None:
+        return text + b"transfer-encoding: chunked\r\n\r\n"
+    return b"%bcontent-length: %d\r\n\r\n" % (text, attempt.length)
+
+
+def _text(head: RequestHead) -> bytes:
+    """The lines of `head`. Every value was checked on its way here; a line break now is a bug."""
+    lines = [
+        b"%b %b HTTP/1.1" % (head.method.encode("ascii"), head.target),
+        b"host: " + head.origin.authority,
+        *[b"%b: %b" % pair for pair in head.headers],
+        b"",
+    ]
+    text = b"\r\n".join(lines)
+    if not text.count(b"\n") == text.count(b"\r") == len(lines) - 1 or b"\0" in text:
+        raise ValueError("a line break in a request head")
+    return text

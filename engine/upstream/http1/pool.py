@@ -1,0 +1,106 @@
+"""The default client: keep-alive connections of http1 by origin, with an age and a bound."""
+
+import asyncio
+import socket
+import ssl
+from time import monotonic
+
+from engine.upstream import Attempt, Failure, UpstreamError
+from engine.upstream.http1.connecting import Resolve, addresses, dial
+from engine.upstream.http1.connection import KEEPALIVE_SECONDS, Connection
+from engine.upstream.tls import trusting
+
+
+class Http1Client:
+    """Keep-alive connections by origin, the one used last first; one client for each worker."""
+
+    def __init__(self, resolve: Resolve = addresses) -> None:
+        self._resolve = resolve
+        self._idle: dict[str, list[Connection]] = {}
+        self._tls: dict[str | None, ssl.SSLContext] = {None: _trusting(None)}
+        self._sweep: asyncio.TimerHandle | None = None
+
+    async def send(self, attempt: Attempt) -> Connection:
+        """Send `attempt` and wait for the head of the answer."""
+        pool = self._idle.get(attempt.head.origin.key)
+        if pool is None:
+            pool = self._idle[attempt.head.origin.key] = []
+            self._plan_sweep()
+        connection = _take(pool) or await self._connect(attempt, pool)
+        try:
+            await connection.exchange(attempt)
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
+
+    async def close(self) -> None:
+        """Drop every idle connection."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for pool in self._idle.values():
+            for connection in pool:
+                connection.abort()
+            pool.clear()
+
+    def _plan_sweep(self) -> None:
+        if self._sweep is None:
+            loop = asyncio.get_running_loop()
+            self._sweep = loop.call_later(KEEPALIVE_SECONDS / 2, self._drop_stale)
+
+    def _drop_stale(self) -> None:
+        now = monotonic()
+        for pool in self._idle.values():
+            for connection in [c for c in pool if c.is_stale(now)]:
+                pool.remove(connection)
+                connection.abort()
+        self._sweep = None
+        self._plan_sweep()
+
+    def _context(self, ca: str | None) -> ssl.SSLContext:
+        """The one context for all that `ca` vouches for: making it reads every certificate."""
+        if ca not in self._tls:
+            self._tls[ca] = _trusting(ca)
+        return self._tls[ca]
+
+    async def _connect(self, attempt: Attempt, pool: list[Connection]) -> Connection:
+        """A fresh connection; nothing has been sent when this fails."""
+        loop = asyncio.get_running_loop()
+        origin = attempt.head.origin
+        is_tls = origin.scheme == "https"
+        try:
+            async with asyncio.timeout(attempt.connect):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop, pool),
+                    sock=await dial(origin.host, origin.port, self._resolve),
+                    ssl=self._context(origin.ca) if is_tls else None,
+                    server_hostname=origin.host if is_tls else None,
+                )
+        except TimeoutError:
+            raise UpstreamError(Failure.CONNECT_TIMEOUT) from None
+        except socket.gaierror:
+            raise UpstreamError(Failure.DNS_FAILED) from None
+        except ssl.SSLError:
+            raise UpstreamError(Failure.TLS_FAILED) from None
+        except OSError as error:
+            handshake = is_tls and isinstance(error, ConnectionAbortedError | ConnectionResetError)
+            failure = Failure.TLS_FAILED if handshake else Failure.CONNECT_FAILED
+            raise UpstreamError(failure) from None
+        return connection
+
+
+def _trusting(ca: str | None) -> ssl.SSLContext:
+    context = trusting(ca)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _take(pool: list[Connection]) -> Connection | None:
+    """The idle connection used last that can still be used."""
+    now = monotonic()
+    while pool:
+        connection = pool.pop()
+        if not connection.is_stale(now):
+            return connection
+        connection.abort()
+    return None

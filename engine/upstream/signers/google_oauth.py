@@ -1,0 +1,80 @@
+"""Access tokens for Google accounts, by google-auth: fetched when needed, kept until they expire.
+
+Who the machine is, google-auth finds out as every Google tool does: the file that a variable names,
+gcloud's own, or the metadata server (Application Default Credentials).
+"""
+
+import asyncio
+import logging
+from time import monotonic
+from typing import Any
+
+from google.auth import default, load_credentials_from_file
+from google.auth.transport.requests import Request
+
+from engine.plan.plan import Sign
+from engine.upstream import Attempt, Pairs
+from engine.upstream.signers.signing import PAUSE_SECONDS, Signer
+
+TOKEN_SECONDS = 10
+
+logging.getLogger("google.auth").addHandler(logging.NullHandler())  # it warns on stderr otherwise
+
+
+def make_signer() -> Signer:
+    """A signer that keeps one token for each account and scope."""
+    return _Tokens().sign
+
+
+class _Request(Request):
+    def __call__(
+        self,
+        url: Any,
+        method: Any = "GET",
+        body: Any = None,
+        headers: Any = None,
+        timeout: Any = TOKEN_SECONDS,
+        **more: Any,
+    ) -> Any:
+        """Ask for a token, but not for as long as google-auth would wait."""
+        return super().__call__(url, method, body, headers, timeout, **more)  # type: ignore[no-untyped-call]
+
+
+class _Tokens:
+    def __init__(self) -> None:
+        self._known: dict[tuple[str | None, str], Any] = {}
+        self._failed_at: dict[tuple[str | None, str], float] = {}
+        self._refreshing = asyncio.Lock()
+        self._request = _Request()
+        self._request.session.trust_env = False
+
+    async def sign(self, sign: Sign, attempt: Attempt) -> Pairs:  # noqa: ARG002 a token fits every request
+        """The header with a token that is still good."""
+        key = (sign.credentials.get("credentials_file"), sign.settings["scope"])
+        account: Any = self._known.get(key)
+        if account is None or not account.valid:
+            async with self._refreshing:
+                account = await self._refreshed(key)
+        return [(b"authorization", f"Bearer {account.token}".encode("ascii"))]
+
+    async def _refreshed(self, key: tuple[str | None, str]) -> Any:
+        """The account with a good token; requests do not queue up behind one failure after another."""
+        if monotonic() - self._failed_at.get(key, -PAUSE_SECONDS) < PAUSE_SECONDS:
+            raise RuntimeError("there was no token a moment ago")
+        try:
+            return await asyncio.to_thread(self._fresh, *key)
+        except Exception:
+            self._failed_at[key] = monotonic()
+            raise
+
+    def _fresh(self, file: str | None, scope: str) -> Any:
+        """The account in `file`, or the machine's own, with a good token; blocks meanwhile."""
+        account = self._known.get((file, scope))
+        if account is None and file is None:
+            account, _ = default(scopes=[scope], request=self._request)
+        elif account is None:
+            account, _ = load_credentials_from_file(file, scopes=[scope])  # type: ignore[no-untyped-call]
+        if not account.valid:
+            account.refresh(self._request)
+        self._known[file, scope] = account
+        return account
