@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.cli.explaining import told
+from engine.cli.explaining import shown_example
 from engine.config.checks.examples import example
 from engine.config.diagnostics.codes import RULES, Rule
 from engine.config.load import load
@@ -116,7 +116,7 @@ def _finding(rule: Rule) -> str:
     else:
         lines += [f"Wrong in `{shown.file}`, and what is told:", ""]
         lines += [*_fence("example", "yaml", shown.bad), ""]
-    lines += [*_fence("example", "text", told(rule.code)), "", "Right:", ""]
+    lines += [*_fence("example", "text", shown_example(rule.code)), "", "Right:", ""]
     return "\n".join([*lines, *_fence("example", "yaml", shown.good), ""])
 
 

@@ -30,7 +30,7 @@ from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
 from engine.plan.plan import Dialect, UnusableValueError
 from engine.upstream import Failure
-from engine.upstream.http1.response import Answer, State
+from engine.upstream.http1.response import ResponseReader, State
 from tests.gateway.forms import cut, file, form, form_of, part
 from tests.gateway.plans import shipped_plan
 from tests.servers import ROOT
@@ -169,11 +169,11 @@ async def _read_form(cutting: list[bytes]) -> object:
 async def answers(chance: Chance) -> None:
     """Whatever a provider sends, an answer is whole only if it ends, and nothing is raised."""
     raw = mutated(chance, chance.choice(ANSWER_SEEDS), [b"\r\n", b"0", b"\n", b":", b"HTTP/1.1 200 OK\r\n"])  # fmt: skip
-    answer = Answer()
-    answer.ask()
+    answer = ResponseReader()
+    answer.send_request()
     for piece in pieces(chance, raw):
         answer.feed(piece)
-    if answer.state in (State.BODY, State.WHOLE):
+    if answer.state in (State.BODY, State.DONE):
         assert 200 <= answer.status <= 599
     answer.closed(cleanly=bool(chance.getrandbits(1)))
     assert answer.is_complete or isinstance(answer.failure, Failure)
@@ -246,11 +246,11 @@ async def fuzz(cases: int, seed: int) -> dict[str, tuple[int, float]]:
     whole = sum(share for _, share in TARGETS.values())
     done: dict[str, tuple[int, float]] = {}
     for name, (target, share) in TARGETS.items():
-        begun = time.perf_counter()
+        started = time.perf_counter()
         count = max(1, cases * share // whole)
         for number in range(count):
             await _case(target, seed, name, number)
-        done[name] = (count, time.perf_counter() - begun)
+        done[name] = (count, time.perf_counter() - started)
     return done
 
 

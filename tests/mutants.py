@@ -196,12 +196,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         tree = Copy(Path(folder))
         for number, mutant in enumerate(drawn, 1):
-            begun = time.monotonic()
+            started = time.monotonic()
             why = tree.verdict(mutant)
             if not why:
                 survived.append(mutant)
             told = f"killed by {why}" if why else "SURVIVED"
-            sys.stdout.write(f"{number:>3} {time.monotonic() - begun:5.0f} s  {mutant}  {told}\n")
+            sys.stdout.write(f"{number:>3} {time.monotonic() - started:5.0f} s  {mutant}  {told}\n")
             sys.stdout.flush()
     killed = len(drawn) - len(survived)
     sys.stdout.write("".join(f"survived: {mutant}\n" for mutant in survived))

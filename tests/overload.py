@@ -54,12 +54,12 @@ class Callers:
         pair = (
             self.free.pop() if self.free else await asyncio.open_connection("127.0.0.1", self.port)
         )
-        begun = time.perf_counter()
+        started = time.perf_counter()
         pair[1].write(CALL)
         head = await pair[0].readuntil(b"\r\n\r\n")
         length = int(head.partition(b"content-length: ")[2].split(b"\r\n")[0])
         await pair[0].readexactly(length)
-        times.add(head, (time.perf_counter() - begun) * 1000)
+        times.add(head, (time.perf_counter() - started) * 1000)
         self.free.append(pair)
 
     async def at_capacity(self, seconds: float) -> Times:
@@ -73,10 +73,10 @@ class Callers:
         return times
 
     async def at_twice(self, seconds: float) -> Times:
-        times, tasks, begun = Times(), [], time.monotonic()
+        times, tasks, started = Times(), [], time.monotonic()
         rate = 2 * PLACES / SECONDS
         for number in range(int(seconds * rate)):
-            await asyncio.sleep(max(0.0, begun + number / rate - time.monotonic()))
+            await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
             tasks.append(asyncio.ensure_future(self.ask(times)))
         await asyncio.gather(*tasks)
         return times

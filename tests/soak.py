@@ -23,7 +23,7 @@ from pathlib import Path
 import httpx2
 
 from tests.servers import KEY, Server, free_port, gateway, rss_kib, write_keys
-from tests.upstream.hostile import Hostile
+from tests.upstream.hostile import FaultServer
 
 ROUTES = """
 version: 1
@@ -84,14 +84,14 @@ class Run:
     samples: list[tuple[float, int, int]] = field(default_factory=list)
     ended: bool = False
 
-    def judge(self, kind: str, name: str, status: int, begun: float) -> None:
+    def judge(self, kind: str, name: str, status: int, started: float) -> None:
         """Compare an outcome with what it should be."""
         self.got[f"{kind.removeprefix('h-')} -> {status}"] += 1
         wanted = FAULTS.get(kind, {200})
         if status in wanted:
             return
         now = time.monotonic()
-        if status == 0 and any(begun <= kill + GRACE and kill <= now for kill in self.kills):
+        if status == 0 and any(started <= kill + GRACE and kill <= now for kill in self.kills):
             self.lost += 1
             return
         self.wrong.append(f"{name}: {status}, not {wanted}")
@@ -104,7 +104,7 @@ async def one(run: Run, client: httpx2.AsyncClient, number: int) -> None:
     name = f"{model}@{number}"
     run.sent[kind] += 1
     run.names[name] = kind
-    begun = time.monotonic()
+    started = time.monotonic()
     try:
         if kind == "upload":
             files = {"file": ("x.bin", UPLOAD)}
@@ -119,7 +119,7 @@ async def one(run: Run, client: httpx2.AsyncClient, number: int) -> None:
         status = 1 if b'"code": "upstream_' in answer.content and answer.status_code == 200 else answer.status_code  # fmt: skip
     except httpx2.TransportError:
         status = 0
-    run.judge(kind, name, status, begun)
+    run.judge(kind, name, status, started)
 
 
 async def calling(run: Run, numbers: "Numbers") -> None:
@@ -144,7 +144,7 @@ class Numbers:
 async def operating(run: Run, server: Server, folder: Path, ports: dict[str, int]) -> None:
     """Change the files, break them and mend them; kill the second worker; look at the first."""
     steady = server.worker_pids()[0]
-    begun = reload = kill = time.monotonic()
+    started = reload = kill = time.monotonic()
     kill += KILL_SECONDS / 2
     while not run.ended:
         now = time.monotonic()
@@ -162,7 +162,7 @@ async def operating(run: Run, server: Server, folder: Path, ports: dict[str, int
             kill = now + KILL_SECONDS
             run.kills.append(now)
             os.kill(others[0], signal.SIGKILL)
-        run.samples.append((now - begun, rss_kib(steady), open_files(steady)))
+        run.samples.append((now - started, rss_kib(steady), open_files(steady)))
         await asyncio.sleep(SAMPLE_SECONDS if not others or now < kill else 0.2)
 
 
@@ -178,7 +178,7 @@ async def soak(
     await asyncio.sleep(2)
 
 
-def verdict(run: Run, upstream: Hostile, server: Server) -> list[str]:
+def verdict(run: Run, upstream: FaultServer, server: Server) -> list[str]:
     """What is wrong; prints the account on the way."""
     sent = sum(run.sent.values())
     twice = [
@@ -216,7 +216,7 @@ def verdict(run: Run, upstream: Hostile, server: Server) -> list[str]:
 def main(minutes: float) -> int:
     """Run it; 0 when all is well."""
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    with Hostile().running() as upstream:
+    with FaultServer().running() as upstream:
         ports = {"port": upstream.port, "closed": free_port()}
         config = folder / "config"
         config.mkdir()

@@ -11,8 +11,8 @@ from functools import cache
 from engine.gateway import headers
 from engine.gateway.inbound import framing
 from engine.gateway.inbound.head import Heads
-from engine.gateway.routing.variants import Forms
-from engine.gateway.runtime import MAX_TARGETS, Means
+from engine.gateway.routing.variants import ProviderVariants
+from engine.gateway.runtime import MAX_TARGETS, Runtime
 from engine.upstream.signers.signing import Signers
 from tests.gateway.plans import shipped_plan
 from tests.servers import ROOT
@@ -121,7 +121,7 @@ LISTED = {
     "gateway/access_log:AccessLog._batch": ("lines", "MAX_WAITING, of bounded fields", "when written"),
     "gateway/access_log:AccessLog._lines": ("lines", "MAX_WAITING, of bounded fields", "when handed over"),
     "gateway/access_log:_random": ("parts of ids", "256 of 24 bytes", "when used"),
-    "gateway/routing/variants:Forms._taken": ("account", CONFIGURATION, "with its Plan"),
+    "gateway/routing/variants:ProviderVariants._taken": ("account", CONFIGURATION, "with its Plan"),
     "gateway/app:Gateway._probes": ("path", "2", "with its Plan"),
     "gateway/app:Gateway.about": ("name", "a few", "with its Plan"),
     "gateway/app:Gateway.calls": ("request under way", "connections, 4096 for each worker", "when it ends"),
@@ -132,8 +132,8 @@ LISTED = {
     "gateway/outbound/health:Health._recent": ("outcome", "`requests` of the breaker", "the oldest goes"),
     "gateway/inbound/lingering:Lingering._limits": ("connection that is being closed", "`places`", "within seconds"),
     "gateway/inbound/media:_parsed": ("content type, 1024 bytes", "64", "the oldest goes"),
-    "gateway/runtime:Means.parting": ("header", "1", "with its Plan"),
-    "gateway/runtime:Means.targets": ("endpoint, model of 256 characters", "MAX_TARGETS", "all, when full"),
+    "gateway/runtime:Runtime.drain_headers": ("header", "1", "with its Plan"),
+    "gateway/runtime:Runtime.targets": ("endpoint, model of 256 characters", "MAX_TARGETS", "all, when full"),
     "gateway/inbound/spelling:are_folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
     "gateway/inbound/spelling:folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
     "config/load:_read": ("file and its bytes", "8 of 1 MiB", "the oldest goes"),
@@ -149,8 +149,8 @@ LISTED = {
     "server/worker:Worker._handlers": ("word of the parent", "9", "never"),
     "server/worker:Worker._tasks": ("task", "a few, and Plans with requests under way", "when it has ended"),
     "upstream/http1/response:_SPELLED": ("name, MAX_NAME bytes", "MAX_NAMES", "all, when full"),
-    "upstream/http1/response:Answer.pieces": ("piece of a body", "READ_AHEAD and one read", "when taken; at rest"),
-    "upstream/http1/response:Answer.headers": ("header", "MAX_HEAD, MAX_FIELDS", "at rest"),
+    "upstream/http1/response:ResponseReader.chunks": ("piece of a body", "READ_AHEAD and one read", "when taken; at rest"),
+    "upstream/http1/response:ResponseReader.headers": ("header", "MAX_HEAD, MAX_FIELDS", "at rest"),
     "upstream/signers/google_oauth:_Tokens._failed_at": ("file and scope", CONFIGURATION, "never"),
     "upstream/signers/google_oauth:_Tokens._known": ("file and scope", CONFIGURATION, "never"),
     "upstream/http1/pool:Http1Client._idle": ("origin", f"{CONFIGURATION}; MAX_IDLE connections each", "by age"),
@@ -198,7 +198,7 @@ def test_the_collector_sees_each_kind() -> None:
         "upstream/http1/response:_SPELLED",  # of a module
         "gateway/inbound/framing:_is_event_stream",  # a decorator
         "upstream/http1/pool:Http1Client._idle",  # of an instance, annotated
-        "gateway/runtime:Means.targets",  # of a dataclass
+        "gateway/runtime:Runtime.targets",  # of a dataclass
     }
     assert not any("STEPS" in name for name in names), "what is only read"
 
@@ -227,7 +227,7 @@ def test_a_long_content_type_is_not_kept() -> None:
 def test_models_are_remembered_up_to_a_number() -> None:
     plan = shipped_plan()
     endpoint = plan.endpoints[b"/v1/chat/completions"]["POST"]
-    means = Means(plan, {}, {}, {}, Forms(), Signers(), Heads(()))
+    means = Runtime(plan, {}, {}, {}, ProviderVariants(), Signers(), Heads(()))
     for n in range(MAX_TARGETS + 10):
         means.target(endpoint, f"gpt-{n}")
     assert len(means.targets) == 10

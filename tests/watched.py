@@ -16,7 +16,7 @@ import threading
 from typing import Any
 
 from engine.cli import main
-from engine.gateway.request import Call
+from engine.gateway.request import Request
 from engine.server import scheduling as turns
 
 TASKS = 4  # of a worker that serves and has no request
@@ -35,7 +35,7 @@ def tell(*_: Any) -> None:
         threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR2)).start()
         return
     collected = gc.collect()
-    calls = sum(isinstance(thing, Call) for thing in gc.get_objects())
+    calls = sum(isinstance(thing, Request) for thing in gc.get_objects())
     tasks = len(asyncio.all_tasks())
     os.write(2, b"held: %d calls, %d tasks, %d collected\n" % (calls, tasks, collected))
 

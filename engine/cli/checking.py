@@ -107,24 +107,25 @@ def check(  # noqa: PLR0913, PLR0917 one parameter an option
 
     Exits with 0 when it is fine, 1 when something was found, 2 when it could not be checked.
     """
-    directory, unsaved = _source(directory, folder, stdin_filename)
-    told = (select or set(RULES)) - ignore
+    directory, overrides = _source(directory, folder, stdin_filename)
+    reported = (select or set(RULES)) - ignore
     if fix or diff:
-        if unsaved:
+        if overrides:
             raise click.UsageError("--fix and --diff need a folder, not -")
-        fix_folder(directory, os.environ, told, unsafe=unsafe_fixes, only_diff=diff)
-    loaded = load(directory, os.environ, time.time(), unsaved=unsaved, audit=audit)
+        fix_folder(directory, os.environ, reported, unsafe=unsafe_fixes, only_diff=diff)
+    loaded = load(directory, os.environ, time.time(), overrides=overrides, audit=audit)
     form = _format() if form == "auto" else form
     chosen = tuple(
         d
         for d in loaded.diagnostics
-        if d.code in told and (verbose or form == "json" or d.code in select or not _is_local(d))
+        if d.code in reported
+        and (verbose or form == "json" or d.code in select or not _is_local(d))
     )
-    ignored = tuple(d for d in loaded.diagnostics if d.code not in told)
+    ignored = tuple(d for d in loaded.diagnostics if d.code not in reported)
     report = _Report(loaded, chosen, ignored, _shown(directory, form), colour, verbose)
     _WRITERS.get(form, _write_data)(report, form)
     failing = _ORDER[: _ORDER.index(Severity(fail_on)) + 1]
-    found = [d for d in loaded.diagnostics if d.code in told and d.severity in failing]
+    found = [d for d in loaded.diagnostics if d.code in reported and d.severity in failing]
     sys.exit(FINDINGS if found or (as_serve and obstacles(loaded)) else FINE)
 
 

@@ -29,11 +29,11 @@ def refuse_errors(loaded: Loaded, outcome: str = "") -> Plan:
     """The Plan; a configuration with errors is told, and the run ends with `outcome`."""
     if loaded.plan is None:
         errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
-        tell_and_stop(errors, loaded, outcome)
+        report_and_stop(errors, loaded, outcome)
     return loaded.plan
 
 
-def tell_and_stop(found: list[Diagnostic], loaded: Loaded, outcome: str = "") -> NoReturn:
+def report_and_stop(found: list[Diagnostic], loaded: Loaded, outcome: str = "") -> NoReturn:
     """Say what stands in the way, and end the run; the last line has the `outcome` and the cause."""
     click.echo(render(found, loaded.documents), err=True)
     words = summary(found, len(loaded.documents))
@@ -79,8 +79,8 @@ def unconfigured(loaded: Loaded) -> list[str]:
     names = not_configured(loaded)
     if not names:
         return []
-    told = ", ".join(names[:MANY]) + (f" and {len(names) - MANY} more" * (len(names) > MANY))
-    first = f"note: not configured here, callers get `provider_key_missing`: {told}"
+    reported = ", ".join(names[:MANY]) + (f" and {len(names) - MANY} more" * (len(names) > MANY))
+    first = f"note: not configured here, callers get `provider_key_missing`: {reported}"
     return [first, *(f"note: {d.message}" for d in _uninstalled(loaded))]
 
 

@@ -40,7 +40,7 @@ def diff(old: str, new: str, exit_code: bool, form: str) -> None:  # noqa: FBT00
 def _loaded(name: str) -> Loaded:
     with _folder(name) as folder:
         loaded = load(folder, os.environ, time.time())
-    if loaded.untested is None:
+    if loaded.plan_before_tests is None:
         click.echo(f"{name} has errors:\n", err=True)
         refuse_errors(loaded)
     return loaded

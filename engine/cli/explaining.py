@@ -36,20 +36,20 @@ def explain(code: str | None, is_list: bool, form: str) -> None:  # noqa: FBT001
         rule = find_rule(code)
     except UnknownRuleError as error:
         raise click.BadArgumentUsage(str(error)) from error
-    view = report.view_explained(rule, told(rule.code))
+    view = report.view_explained(rule, shown_example(rule.code))
     width = min(width_of(sys.stdout) or 100, 100)
     text = report.render_json([view]) if form == "json" else report.render_text(view, width)
     click.echo(text, nl=False)
 
 
-def told(code: str) -> str:
+def shown_example(code: str) -> str:
     """How `engine check` reports the bad example of a code."""
     from engine.config.checks.examples import folder  # noqa: PLC0415 reads the examples
     from engine.config.load import load  # noqa: PLC0415 the same
     from engine.report.text import render_text  # noqa: PLC0415 the same
 
     bad = folder(code)
-    loaded = load(Path("/etc/gateway"), bad.environ, NOW, unsaved=bad.texts, audit=True)
+    loaded = load(Path("/etc/gateway"), bad.environ, NOW, overrides=bad.texts, audit=True)
     found = [d for d in loaded.diagnostics if d.code == code]
     text = render_text(found[:1], loaded.documents, colour=False)
     return text.rstrip("\n") or "nothing on this machine, where the package is installed"

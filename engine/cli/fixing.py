@@ -38,8 +38,8 @@ def fix_folder(
     """Repair what is found of `codes` in `directory`, or show what would change; told on stderr."""
 
     def check(texts: Texts) -> Sequence[Diagnostic]:
-        unsaved = {name: text.encode() for name, text in texts.items()}
-        return load(directory, environ, time.time(), unsaved=unsaved).diagnostics
+        overrides = {name: text.encode() for name, text in texts.items()}
+        return load(directory, environ, time.time(), overrides=overrides).diagnostics
 
     texts = _texts(directory)
     fixed = fix_all(texts, check, unsafe=unsafe, codes=codes)

@@ -19,8 +19,8 @@ from engine.cli.common import (
     IN_DIRECTORY,
     refuse_unknown_name,
     render,
+    report_and_stop,
     stop,
-    tell_and_stop,
 )
 from engine.cli.writing import only_writer, replace_file
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity
@@ -94,7 +94,7 @@ def keys_list(form: str, directory: Path) -> None:
     errors = [d for d in loaded.diagnostics if d.span.file == "keys.yaml" and d.severity is Severity.ERROR]  # fmt: skip
     if loaded.config.keys is None:
         if errors:
-            tell_and_stop(errors, loaded)
+            report_and_stop(errors, loaded)
         stop(f"there is no keys.yaml in {directory}: `engine keys new NAME --write` makes one")
     if errors:
         click.echo(render(errors, loaded.documents), err=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from engine.cli.common import DIRECTORY, number, refuse_errors, stop, tell_and_stop, unconfigured
+from engine.cli.common import DIRECTORY, number, refuse_errors, report_and_stop, stop, unconfigured
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import Loaded, load, stops_serving
 from engine.config.model import parse_size
@@ -81,11 +81,11 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
 
     snapshot = read_folder(directory)
     environ = None if mock else os.environ
-    loaded = load(directory, environ, snapshot.read_at, unsaved=snapshot.texts)
+    loaded = load(directory, environ, snapshot.read_at, overrides=snapshot.texts)
     refuse_errors(loaded, NOT_STARTED)
     stopping = [d for d in loaded.diagnostics if stops_serving(d)]
     if stopping and not mock and mock_port is None:
-        tell_and_stop(stopping, loaded, NOT_STARTED)
+        report_and_stop(stopping, loaded, NOT_STARTED)
     _warn(loaded, mock=mock or mock_port is not None)
     if no_auth and not _is_loopback(host):
         stop(
@@ -118,8 +118,10 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
 def _warn(loaded: Loaded, *, mock: bool) -> None:
     """A line for each warning, since a server runs in spite of them."""
     for found in loaded.diagnostics:
-        is_of_machine = found.code[0] == "E" or found.code == "X272"  # the mock needs none of it
-        if found.severity is Severity.WARNING and not (mock and is_of_machine):
+        is_of_environment = (
+            found.code[0] == "E" or found.code == "X272"
+        )  # the mock needs none of it
+        if found.severity is Severity.WARNING and not (mock and is_of_environment):
             click.echo(f"{found.span}: warning[{found.code}] {found.message}", err=True)
 
 

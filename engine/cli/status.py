@@ -27,22 +27,24 @@ def status(directory: Path, url: str) -> None:
 
     Exits with 0 when it is and the server is ready, 1 when not, 2 when the server does not answer.
     """
-    told = _readiness(url)
-    click.echo(f"running   config {told['config']} since {told['loaded']}, {told['status']}")
-    same = _print_disk(directory, told)
-    sys.exit(FINE if same and told["status"] == "ready" else FINDINGS)
+    reported = _readiness(url)
+    click.echo(
+        f"running   config {reported['config']} since {reported['loaded']}, {reported['status']}"
+    )
+    same = _print_disk(directory, reported)
+    sys.exit(FINE if same and reported["status"] == "ready" else FINDINGS)
 
 
-def _print_disk(directory: Path, told: dict[str, Any]) -> bool:
+def _print_disk(directory: Path, reported: dict[str, Any]) -> bool:
     loaded = load(directory, os.environ, time.time())
-    refused = told["refused"]
+    refused = reported["refused"]
     if refused:
         click.echo(f"on disk   refused at {refused['at']}: {', '.join(refused['reasons'])}")
     if loaded.plan is None:
         errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
         click.echo(f"on disk   cannot run\n\n{render(errors, loaded.documents)}")
         return False
-    if loaded.plan.fingerprint != told["config"]:
+    if loaded.plan.fingerprint != reported["config"]:
         click.echo(f"on disk   config {loaded.plan.fingerprint}, which is not what runs")
         return False
     if not refused:
@@ -71,9 +73,9 @@ def _readiness(url: str) -> dict[str, Any]:
     try:
         connection = kind(parts.hostname or "", parts.port, timeout=SECONDS)
         connection.request("GET", "/readyz")
-        told = json.loads(connection.getresponse().read())
+        reported = json.loads(connection.getresponse().read())
         connection.close()
-        return {name: told[name] for name in ("status", "config", "loaded", "refused")}
+        return {name: reported[name] for name in ("status", "config", "loaded", "refused")}
     except TimeoutError:
         stop(f"no gateway answers at {url} within {SECONDS} s")
     except OSError as error:

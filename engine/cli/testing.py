@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from engine.cli.common import FINDINGS, FINE, refuse_errors, render, stop
-from engine.config.checks.registry import Subject
+from engine.config.checks.registry import CheckContext
 from engine.config.checks.tests import read_tests, run_test
 from engine.config.load import Loaded, load
 from engine.config.model import RoutingTest
@@ -76,7 +76,7 @@ def test(
 
 def _more(loaded: Loaded, files: Sequence[Path]) -> list[Placed]:
     """The tests of files of their own; a file with errors ends the run."""
-    subject = Subject(loaded.config, loaded.documents, {}, 0)
+    subject = CheckContext(loaded.config, loaded.documents, {}, 0)
     found: list[Placed] = []
     for file in files:
         tests, document, problems = read_tests(str(file), _bytes_of(file), subject)

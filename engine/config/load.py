@@ -63,7 +63,7 @@ class Loaded:
     """A configuration folder read once. `plan` is None when any finding is an error.
 
     `documents` has every file that could be read; one that is not YAML has lines and no data.
-    `untested` is the Plan before its tests were run: there when they are all that fails, and so is
+    `plan_before_tests` is the Plan before its tests were run: there when they are all that fails, and so is
     `declared`, which tests ask: what the files say, whatever this machine's environment holds.
     `files` are the certificates that it names, by the names it gives them.
     """
@@ -73,7 +73,7 @@ class Loaded:
     diagnostics: tuple[Diagnostic, ...]
     documents: Mapping[str, Document]
     suppressed: tuple[Suppressed, ...] = ()
-    untested: Plan | None = None
+    plan_before_tests: Plan | None = None
     declared: Plan | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -96,7 +96,7 @@ def load(  # noqa: PLR0913 all that a Plan depends on
     environ: Mapping[str, str] | None,
     now: float,
     extra_keys: tuple[Key, ...] = (),
-    unsaved: Mapping[str, bytes | None] = MappingProxyType({}),
+    overrides: Mapping[str, bytes | None] = MappingProxyType({}),
     *,
     audit: bool = False,
 ) -> Loaded:
@@ -104,13 +104,13 @@ def load(  # noqa: PLR0913 all that a Plan depends on
 
     `environ` provides credentials and variables, with None stand-ins take their place; `now` (POSIX seconds) decides what has expired,
     `extra_keys` are callers that no file declares, such as the one-off key of a mock run.
-    `unsaved` holds, by file name, texts that count instead of what is on disk: an editor's, or
+    `overrides` holds, by file name, texts that count instead of what is on disk: an editor's, or
     those a running server has read; None stands for a file that is not there. A file of
     certificates may be among them.
     `audit` adds advice to the findings.
     """
     needed = {file: file not in OPTIONAL for file in FILES}
-    texts, found = read_texts(directory, needed, unsaved)
+    texts, found = read_texts(directory, needed, overrides)
     reads = {file: _read(file, text) for file, text in texts.items()}
     found += [d for read in reads.values() for d in read.found]
     documents = {file: read.document for file, read in reads.items() if read.document}
@@ -123,26 +123,28 @@ def load(  # noqa: PLR0913 all that a Plan depends on
     )
     config = _with_keys(config, extra_keys)
     templates, problems = check_templates(config, documents)
-    subject = registry.Subject(config, documents, templates, now)
-    found += problems + [f for check in CHECKS for f in islice(check(subject), MAX_FOUND)]
-    found += run_advice(subject) if audit else []
-    files = certificate_files(config, directory, unsaved)
-    values, notes = resolve(subject, directory, environ, files)
+    context = registry.CheckContext(config, documents, templates, now)
+    found += problems + [f for check in CHECKS for f in islice(check(context), MAX_FOUND)]
+    found += run_advice(context) if audit else []
+    files = certificate_files(config, directory, overrides)
+    values, notes = resolve(context, directory, environ, files)
     read = {name: raw for name, raw in files.items() if isinstance(raw, bytes)}
     comments, problems = read_suppressions(documents)
     found, suppressed = suppress(in_order(found + notes + problems), comments)
-    plan = untested = declared = None
+    plan = plan_before_tests = declared = None
     if not any(d.severity is Severity.ERROR for d in found):
-        lines = {at: _where(subject, at) for at in _told(config)}
+        lines = {at: _where(context, at) for at in _describe(config)}
         parts = (*texts.values(), *(raw for _, raw in sorted(read.items())))
         fingerprint = hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
-        untested = compile_plan(config, templates, values, lines, fingerprint)
-        declared = compile_plan(config, templates, declared_values(subject), lines, fingerprint)
-        failing = list(check_routing_tests(declared, subject))
-        unlisted, silenced = suppress(list(check_listed_models(untested, subject)), comments)
+        plan_before_tests = compile_plan(config, templates, values, lines, fingerprint)
+        declared = compile_plan(config, templates, declared_values(context), lines, fingerprint)
+        failing = list(check_routing_tests(declared, context))
+        unlisted, silenced = suppress(
+            list(check_listed_models(plan_before_tests, context)), comments
+        )
         found += failing + unlisted
         suppressed += silenced
-        plan = None if failing else untested
+        plan = None if failing else plan_before_tests
     if plan is not None:
         found += unused(comments, suppressed, undecided="E" if audit else "EA")
     return Loaded(
@@ -151,7 +153,7 @@ def load(  # noqa: PLR0913 all that a Plan depends on
         in_order(found),
         documents | unread,
         tuple(suppressed),
-        untested,
+        plan_before_tests,
         declared,
         read,
     )
@@ -216,14 +218,14 @@ def _with_keys(config: Config, extra: tuple[Key, ...]) -> Config:
     return replace(config, keys=(config.keys or ()) + extra)
 
 
-def _told(config: Config) -> Iterator[DataPath]:
+def _describe(config: Config) -> Iterator[DataPath]:
     """What the Plan knows the line of."""
     for rule in config.rules:
         yield from (rule.at, *(target.at for target in rule.targets))
     for provider in config.providers:
-        yield from (provider.at, *(account.at for account in provider.accounts))
+        yield from (provider.at, *(credential_set.at for credential_set in provider.accounts))
 
 
-def _where(subject: registry.Subject, at: DataPath) -> str:
-    span = subject.span("routes.yaml" if at[0] == "models" else "providers.yaml", at)
+def _where(context: registry.CheckContext, at: DataPath) -> str:
+    span = context.span("routes.yaml" if at[0] == "models" else "providers.yaml", at)
     return f"{span.file}:{span.start.line}"

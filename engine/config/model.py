@@ -112,7 +112,10 @@ class ModelRule:
 
     def changes_the_name(self) -> bool:
         """Whether some provider gets the model under another name."""
-        return any(way.strip or way.rename is not None for way in self.targets or (self,))
+        return any(
+            rule_target.strip or rule_target.rename is not None
+            for rule_target in self.targets or (self,)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +186,7 @@ class ProviderEndpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class CredentialSet:
     """An entry of `accounts:`. None for `callers` or `models` means that it is not narrowed."""
 
     at: Path
@@ -200,7 +203,7 @@ class Sign:
     at: Path
     signer: str
     settings: Mapping[str, str]
-    by_machine: bool = False
+    by_workload_identity: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +223,7 @@ class Provider:
     caller_body: Mapping[str, str]
     caller_variable_headers: Mapping[str, str]
     caller_variable_body: Mapping[str, str]
-    accounts: tuple[Account, ...]
+    accounts: tuple[CredentialSet, ...]
     sign: Sign | None
     models: tuple[str, ...]
     endpoints: tuple[ProviderEndpoint, ...]
@@ -237,10 +240,10 @@ class Provider:
         """Its variables as far as the files tell them."""
         return {v.name: "placeholder" if v.value is None else v.value for v in self.variables}
 
-    def with_account(self, account: Account) -> "Provider":
-        """The provider with what `account` replaces."""
-        credentials = {c.name: c for c in (*self.credentials, *account.credentials)}
-        variables = {v.name: v for v in (*self.variables, *account.variables)}
+    def with_credential_set(self, credential_set: CredentialSet) -> "Provider":
+        """The provider with what `credential_set` replaces."""
+        credentials = {c.name: c for c in (*self.credentials, *credential_set.credentials)}
+        variables = {v.name: v for v in (*self.variables, *credential_set.variables)}
         for own in self.variables:  # an account may replace a value, not what values there are
             variables[own.name] = replace(variables[own.name], choices=own.choices)
         return replace(

@@ -71,10 +71,10 @@ class Record(msgspec.Struct):
         self.provider = target.provider.name
         self.rule = target.rule.where
 
-    def note_attempt(self, *, is_brought: bool) -> None:
+    def note_attempt(self, *, uses_caller_credentials: bool) -> None:
         """Note one more attempt, and whether it goes with a credential of the caller's."""
         self.attempts += 1
-        if is_brought:
+        if uses_caller_credentials:
             self.credential = "caller"
 
     def note_bug(self) -> None:
@@ -117,7 +117,7 @@ class AccessLog:
         self._second = 0
         self._second_text = ""
         self._thread_runs = False
-        self._told = 0
+        self._reported = 0
         self.dropped = 0
 
     def write(self, record: Record) -> None:
@@ -166,10 +166,10 @@ class AccessLog:
         if not self._thread_runs:
             self._thread_runs = True
             threading.Thread(target=self._write_batches, daemon=True).start()
-        if self.dropped != self._told:
-            words = f"engine: {self.dropped - self._told} access records were lost\n"
+        if self.dropped != self._reported:
+            words = f"engine: {self.dropped - self._reported} access records were lost\n"
             self._lines.append(words.encode())
-            self._told = self.dropped
+            self._reported = self.dropped
         self._batch, self._lines = self._lines, []
         self._idle.clear()
         self._filled.set()
@@ -177,28 +177,28 @@ class AccessLog:
     def _write_batches(self) -> None:
         while self._filled.wait():
             self._filled.clear()
-            for piece in _pieces(self._batch):
-                self._write(piece)
+            for chunk in _chunks(self._batch):
+                self._write(chunk)
             self._idle.set()
 
-    def _write(self, piece: bytes) -> None:
+    def _write(self, chunk: bytes) -> None:
         """Write past the text layer, whose lock the rest of the process may want."""
         try:
             fd = self._stream.fileno()
-            while piece:
-                piece = piece[os.write(fd, piece) :]
+            while chunk:
+                chunk = chunk[os.write(fd, chunk) :]
         except (OSError, ValueError):
-            self.dropped += piece.count(b"\n")
+            self.dropped += chunk.count(b"\n")
 
 
-def _pieces(lines: list[bytes]) -> Iterator[bytes]:
+def _chunks(lines: list[bytes]) -> Iterator[bytes]:
     """Whole lines together, each piece small enough that a pipe keeps it in one."""
-    piece: list[bytes] = []
+    chunk: list[bytes] = []
     size = 0
     for line in lines:
-        if piece and size + len(line) > PIPE_BYTES:
-            yield b"".join(piece)
-            piece, size = [], 0
-        piece.append(line)
+        if chunk and size + len(line) > PIPE_BYTES:
+            yield b"".join(chunk)
+            chunk, size = [], 0
+        chunk.append(line)
         size += len(line)
-    yield b"".join(piece)
+    yield b"".join(chunk)

@@ -22,7 +22,7 @@ from engine.plan.plan import Caller, Dialect, Plan
 
 
 @dataclass(slots=True)
-class Admission:
+class AdmittedRequest:
     """One head before the gateway. `dialect` is what its refusals are told in, as far as is known.
 
     What is found out is put into `record` at once, for a refusal as well.

@@ -9,19 +9,19 @@ from engine.gateway.access_log import AccessLog
 from engine.gateway.headers import Pairs
 from engine.gateway.inbound.body import Receive
 from engine.gateway.inbound.browsers import preflight, with_leave
-from engine.gateway.inbound.framing import Send, answer
+from engine.gateway.inbound.framing import Send, send_response
 from engine.gateway.inbound.head import Heads, Scope
 from engine.gateway.inbound.lingering import CLOSE, Lingering, has_body
 from engine.gateway.outbound.health import Health
-from engine.gateway.request import Call
-from engine.gateway.routing.variants import Forms
-from engine.gateway.runtime import Means
+from engine.gateway.request import Request
+from engine.gateway.routing.variants import ProviderVariants
+from engine.gateway.runtime import Runtime
 from engine.plan.plan import Plan, Provider
 from engine.upstream import Client
 from engine.upstream.limiter import Limiter
 from engine.upstream.signers.signing import Signers
 
-Told = tuple[int, Mapping[str, object]]
+Probe = tuple[int, Mapping[str, object]]
 Own = tuple[int, Pairs, bytes]  # status, headers and body of a response
 
 TICK_SECONDS = 0.05  # how often the gateway looks at deadlines and at who has left
@@ -39,19 +39,19 @@ class Gateway:
     ) -> None:
         self.plan = plan
         self.clients = clients
-        self._means = Means(
+        self._runtime = Runtime(
             plan,
             clients,
             {p.name: Limiter(p.limits) for p in plan.providers.values()},
             {p.name: Health(p.breaker, p.retry) for p in plan.providers.values()},
-            Forms(),
+            ProviderVariants(),
             Signers(),
             Heads(plan.providers.values()),
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.about: Mapping[str, object] = {}  # what the probes tell beside status and config
-        self.calls: dict[Call, Scope] = {}
+        self.calls: dict[Request, Scope] = {}
         self._lingering = Lingering()
         self._emptied = asyncio.Event()
         self._retiring = False
@@ -65,22 +65,22 @@ class Gateway:
             send = with_leave(self.plan.cors, scope, send)
             leave = preflight(self.plan.cors, scope)
             if leave is not None:
-                await self._answer((204, leave, b""), scope, receive, send)
+                await self._respond((204, leave, b""), scope, receive, send)
                 return
         probe = self._probes.get(scope["raw_path"])
         if probe is not None and scope["method"] in ("GET", "HEAD"):
-            status, told = probe()
-            found = status, [(b"content-type", b"application/json")], json.dumps(told).encode()
-            await self._answer(found, scope, receive, send)
+            status, reported = probe()
+            found = status, [(b"content-type", b"application/json")], json.dumps(reported).encode()
+            await self._respond(found, scope, receive, send)
             return
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
         # Without the loop it asks the kernel for the process, up to Python 3.11.
-        call = Call(self._means, asyncio.current_task(loop), scope, receive, send)
+        call = Request(self._runtime, asyncio.current_task(loop), scope, receive, send)
         self.calls[call] = scope
         if self._timer is None:
-            self._look()
+            self._tick()
         try:
             await call.run()
         finally:
@@ -91,36 +91,36 @@ class Gateway:
         if call.is_unread:
             await self._lingering.read_on(receive, scope["headers"])
 
-    async def _answer(self, found: Own, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _respond(self, found: Own, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is no call: a probe or a preflight. A body it may have is dropped."""
         status, headers, body = found
         is_unread = has_body(scope["headers"])
-        await answer(send, status, [*headers, *CLOSE] if is_unread else headers, body)
+        await send_response(send, status, [*headers, *CLOSE] if is_unread else headers, body)
         if is_unread:
             await self._lingering.read_on(receive, scope["headers"])
 
-    def _look(self) -> None:
+    def _tick(self) -> None:
         """Look at every request under way, and again soon if there is any."""
         now = monotonic()
-        if self._is_draining() and not self._means.parting:
-            self._means.parting.append((b"connection", b"close"))
+        if self._is_draining() and not self._runtime.drain_headers:
+            self._runtime.drain_headers.append((b"connection", b"close"))
         for call in tuple(self.calls):
-            call.look(now)
+            call.tick(now)
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(TICK_SECONDS, self._look) if self.calls else None
+        self._timer = loop.call_later(TICK_SECONDS, self._tick) if self.calls else None
 
     def carry_over(self, old: "Gateway") -> None:
         """Go on with the slots, breakers and budgets of providers that are as they were."""
         for name, provider in self.plan.providers.items():
             before = old.plan.providers.get(name)
             if before is not None and _alike(before, provider):
-                self._means.limiters[name] = old._means.limiters[name]
-                self._means.health[name] = old._means.health[name]
+                self._runtime.limiters[name] = old._runtime.limiters[name]
+                self._runtime.health[name] = old._runtime.health[name]
 
-    def cut(self) -> None:
+    def abort_in_flight(self) -> None:
         """End every request under way: the server stops."""
         for call in tuple(self.calls):
-            call.cut()
+            call.abort()
         self._lingering.end()
 
     async def retire(self) -> None:
@@ -135,15 +135,15 @@ class Gateway:
         for client in self.clients.values():
             await client.close()
 
-    def _health(self) -> Told:
+    def _health(self) -> Probe:
         return 200, {"status": "ok", "config": self.plan.fingerprint, **self.about}
 
-    def _readiness(self) -> Told:
+    def _readiness(self) -> Probe:
         status, state = (503, "draining") if self._is_draining() else (200, "ready")
         return status, {"status": state, "config": self.plan.fingerprint, **self.about}
 
 
-def _greeting() -> Told:
+def _greeting() -> Probe:
     """For whoever looks at the address: what this is, and nothing of what it serves."""
     return 200, {"name": "orqen", "status": "ok", "hint": "send requests with a gateway key"}
 

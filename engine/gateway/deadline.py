@@ -35,7 +35,7 @@ class Deadline:
         if self._end is not None and self._end[0] <= self.when:
             self.when, self._late = self._end
 
-    def look(self, now: float) -> None:
+    def tick(self, now: float) -> None:
         """Interrupt the task if its phase has taken too long."""
         if now > self.when and self._task is not None:
             self.when, self._is_over = NEVER, True

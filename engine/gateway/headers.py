@@ -145,7 +145,7 @@ def request_headers(received: Pairs, provider: Provider) -> Pairs:
 def _is_forwarded(name: bytes, provider: Provider) -> bool:
     is_named = name in provider.forward or name.startswith(provider.forward_prefixes)
     return is_named and not (
-        name.replace(b"_", b"-") in provider.bringable.headers
+        name.replace(b"_", b"-") in provider.caller_inputs.headers
         or name == b"accept-encoding"
         or is_withheld(name)
     )

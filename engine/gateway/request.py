@@ -1,6 +1,6 @@
 """One request: reads it, drives match -> exchange -> relay, fills the access record.
 
-Every way a request can end passes through `Call.run`: an answer of the upstream, one of the
+Every way a request can end passes through `Request.run`: an answer of the upstream, one of the
 engine's own errors, or a caller who left.
 """
 
@@ -11,46 +11,51 @@ from time import monotonic
 from typing import Any
 
 from engine.gateway.access_log import Record, new_id
-from engine.gateway.admit import Admission
+from engine.gateway.admit import AdmittedRequest
 from engine.gateway.deadline import Deadline
 from engine.gateway.errors import GatewayError, error_body, error_headers
 from engine.gateway.headers import Pairs
-from engine.gateway.inbound.body import CallerGone, CallerStalled, Intake, Receive
-from engine.gateway.inbound.framing import Send, answer, id_headers
+from engine.gateway.inbound.body import CallerGone, CallerStalled, Receive, RequestBodyReader
+from engine.gateway.inbound.framing import Send, id_headers, send_response
 from engine.gateway.inbound.head import CallerHead, Scope
 from engine.gateway.inbound.lingering import CLOSE, has_body
-from engine.gateway.inbound.payload import Inbound, form_inbound, json_inbound, model_of
+from engine.gateway.inbound.payload import (
+    RequestBody,
+    form_request_body,
+    json_request_body,
+    model_of,
+)
 from engine.gateway.outbound.attempts import Why, error_of
-from engine.gateway.outbound.driver import Talk, converse, in_turn
-from engine.gateway.outbound.prepare import FIRST_BYTE, TOTAL, Outbound, paced
-from engine.gateway.response.relay import Relay
+from engine.gateway.outbound.driver import AttemptDriver, candidate_targets, run_attempts
+from engine.gateway.outbound.prepare import FIRST_BYTE, TOTAL, OutboundRequest, paced
+from engine.gateway.response.relay import ResponseRelay
 from engine.gateway.routing.match import Target
-from engine.gateway.runtime import Means
-from engine.upstream import PIECE, Attempt, Failure, UpstreamError, in_pieces
+from engine.gateway.runtime import Runtime
+from engine.upstream import CHUNK_BYTES, Attempt, Failure, UpstreamError, in_chunks
 
 SHORT = 0.05  # seconds; a request that takes longer is watched for its caller leaving
 
 
-class Call(Relay):
+class Request(ResponseRelay):
     """One request, from its head to its record. What stands here is how every one begins."""
 
-    _intake: Intake | None = None
+    _body_reader: RequestBodyReader | None = None
     _watch: asyncio.Task[None] | None = None
     _caller_gone = False
-    _is_cut = False
+    _is_aborted = False
     _called_at: float | None = None  # monotonic, as all times here
     _waited = 0.0
 
     def __init__(
         self,
-        means: Means,
+        runtime: Runtime,
         task: asyncio.Task[Any] | None,
         scope: Scope,
         receive: Receive,
         send: Send,
     ) -> None:
-        self._means = means
-        self._plan = means.plan
+        self._runtime = runtime
+        self._plan = runtime.plan
         self._scope = scope
         self._receive = receive
         self._task = task
@@ -61,13 +66,13 @@ class Call(Relay):
 
     async def run(self) -> None:
         """Serve the request and turn whatever happens into an answer and an outcome."""
-        inbound: Inbound | None = None
+        body: RequestBody | None = None
         try:
-            if self._scope["method"] in ("GET", "HEAD") and await self._answer_listing():
+            if self._scope["method"] in ("GET", "HEAD") and await self._respond_listing():
                 return
             head = self._admit()
-            inbound = await self._read(head)
-            await self._serve(head, inbound)
+            body = await self._read(head)
+            await self._serve(head, body)
         except GatewayError as error:
             await self._fail(error)
         except CallerGone:
@@ -85,30 +90,30 @@ class Call(Relay):
             if self._watch is not None:
                 self._watch.cancel()
                 self._watch = None  # what cancels it holds its frame, and that this call
-            if inbound is not None:
-                self.record.bytes_in = inbound.received
-                inbound.close()
+            if body is not None:
+                self.record.bytes_in = body.received
+                body.close()
             self.record.note_times(self._started_at, self._called_at, self._waited)
 
     @property
     def is_unread(self) -> bool:
         """Whether the caller may still be sending the body."""
-        intake = self._intake
-        return has_body(self._scope["headers"]) if intake is None else not intake.complete
+        body_reader = self._body_reader
+        return has_body(self._scope["headers"]) if body_reader is None else not body_reader.complete
 
     def _closing(self) -> Pairs:
         """Says that the connection ends: the request is not whole, or the server stops."""
-        return CLOSE if self.is_unread else self._means.parting
+        return CLOSE if self.is_unread else self._runtime.drain_headers
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """End this request because the server stops."""
         if self._task is not None and not self._caller_gone:
-            self._is_cut = True
+            self._is_aborted = True
             self._task.cancel()
 
     async def _end_cancelled(self) -> None:
-        """A cancellation by the watch or by `cut` ends here; one from outside goes on."""
-        if self._task is None or not (self._caller_gone or self._is_cut):
+        """A cancellation by the watch or by `abort` ends here; one from outside goes on."""
+        if self._task is None or not (self._caller_gone or self._is_aborted):
             self.record.outcome = "server_cancelled"
             raise asyncio.CancelledError
         self._task.uncancel()
@@ -127,11 +132,11 @@ class Call(Relay):
 
     def _admit(self) -> CallerHead:
         """Path, key, permissions and kind of body, with the body still unread."""
-        heads = self._means.heads
+        heads = self._runtime.heads
         key = heads.key(self._scope)
         head = heads.known(key, time.time())
         if head is None:
-            head = self._look_at(list(key[3:]))
+            head = self._resolve_head(list(key[3:]))
             heads.keep(key, head)
         self._dialect = head.endpoint.dialect
         self._last_events = head.endpoint.last_events
@@ -139,54 +144,56 @@ class Call(Relay):
         self.record.key = head.caller.name
         return head
 
-    def _look_at(self, headers: Pairs) -> CallerHead:
+    def _resolve_head(self, headers: Pairs) -> CallerHead:
         """A head that was not seen lately."""
-        admission = Admission(self._plan, self._scope, self.record)
+        admitted = AdmittedRequest(self._plan, self._scope, self.record)
         try:
-            return admission.head(headers)
+            return admitted.head(headers)
         finally:
-            self._dialect = admission.dialect
+            self._dialect = admitted.dialect
 
-    async def _answer_listing(self) -> bool:
+    async def _respond_listing(self) -> bool:
         """Answer with the models there are, if that is what the path asks for."""
-        admission = Admission(self._plan, self._scope, self.record)
+        admitted = AdmittedRequest(self._plan, self._scope, self.record)
         try:
-            body = admission.listing()
+            body = admitted.listing()
         finally:
-            self._dialect = admission.dialect
+            self._dialect = admitted.dialect
         if body is None:
             return False
         self.record.status, self.record.outcome, self.record.bytes_out = 200, "ok", len(body)
         headers = [(b"content-type", b"application/json"), *id_headers(self.record.request_id)]
-        await answer(self._send, 200, headers + self._closing(), body)
+        await send_response(self._send, 200, headers + self._closing(), body)
         return True
 
-    async def _read(self, head: CallerHead) -> Inbound:
+    async def _read(self, head: CallerHead) -> RequestBody:
         """The body, far enough to route it."""
-        begun = monotonic()
+        started_at = monotonic()
         length = dict(self._scope["headers"]).get(b"content-length")
         declared = None if length is None else int(length)
-        intake = self._intake = Intake(self._receive, head.endpoint, self._deadline, declared)
-        inbound: Inbound
+        body_reader = self._body_reader = RequestBodyReader(
+            self._receive, head.endpoint, self._deadline, declared
+        )
+        body: RequestBody
         with self._deadline:
             if head.kind == "json":
-                inbound = json_inbound(await intake.rest(), head.endpoint)
+                body = json_request_body(await body_reader.rest(), head.endpoint)
             else:
-                inbound = await form_inbound(head, intake, self._plan.caller_fields)
-        self._waited = monotonic() - begun
-        return inbound
+                body = await form_request_body(head, body_reader, self._plan.caller_fields)
+        self._waited = monotonic() - started_at
+        return body
 
-    def look(self, now: float) -> None:
+    def tick(self, now: float) -> None:
         """Called now and then: ends what takes too long, and watches a caller who waits.
 
         Few requests are over before the first look, so most of them need a task that waits for the
         caller to leave; the others are spared it.
         """
-        self._deadline.look(now)
+        self._deadline.tick(now)
         if self._watch is None and now - self._started_at > SHORT:
             self._start_watch()
 
-    def _has_begun(self) -> None:
+    def _response_started(self) -> None:
         """An answer has begun; the caller may still be sending."""
         self._started = True
         if self.is_unread:
@@ -197,7 +204,7 @@ class Call(Relay):
 
         An answer that has begun ended the upload: the rest of that body is dropped meanwhile.
         """
-        is_free = self._started or (self._intake is not None and self._intake.complete)
+        is_free = self._started or (self._body_reader is not None and self._body_reader.complete)
         if self._watch is None and is_free:
             self._watch = asyncio.ensure_future(self._watch_caller())
 
@@ -211,41 +218,43 @@ class Call(Relay):
 
     # -- the exchange with the provider ----------------------------------------------------------
 
-    async def _serve(self, head: CallerHead, inbound: Inbound) -> None:
-        model = model_of(inbound, head)
+    async def _serve(self, head: CallerHead, body: RequestBody) -> None:
+        model = model_of(body, head)
         self.record.model = model
         if not head.caller.may_use_model(model):
             raise GatewayError("not_allowed", "this API key may not use this model", param="model")
-        target = self._means.target(head.endpoint, model)
+        target = self._runtime.target(head.endpoint, model)
         why: Why | None
-        if target.provider.is_plain and not target.rule.ways:
-            why = await self._attempt(head, target, inbound, None)
+        if target.provider.single_attempt and not target.rule.ways:
+            why = await self._attempt(head, target, body, None)
         else:
             self.record.note_target(target)
-            talk = Talk(in_turn(self._plan, head, target, inbound), self._means.health)
-            why = await converse(
-                talk, lambda to: self._attempt(head, to, inbound, talk), self.record
+            driver = AttemptDriver(
+                candidate_targets(self._plan, head, target, body), self._runtime.health
+            )
+            why = await run_attempts(
+                driver, lambda to: self._attempt(head, to, body, driver), self.record
             )
         if why is not None:
             self.record.outcome = why.outcome if isinstance(why, Failure) else "unavailable"
             raise error_of(why, self.record.provider or "")
 
-    def _outbound(self, head: CallerHead, target: Target, inbound: Inbound) -> Outbound:
+    def _outbound(self, head: CallerHead, target: Target, body: RequestBody) -> OutboundRequest:
         """What goes to `target`, by the account and the picks of this caller."""
         provider = target.provider
         if provider.accounts or provider.choices is not None:
-            provider = self._means.forms.choose(target, head, inbound)
-        return Outbound(head, target, provider)
+            provider = self._runtime.variants.choose(target, head, body)
+        return OutboundRequest(head, target, provider)
 
     async def _attempt(
-        self, head: CallerHead, target: Target, inbound: Inbound, talk: Talk | None
+        self, head: CallerHead, target: Target, body: RequestBody, driver: AttemptDriver | None
     ) -> Failure | None:
         """One attempt in a slot of the provider; relays the answer if there is one."""
         self.record.note_target(target)
-        outbound = self._outbound(head, target, inbound)
-        attempt = outbound.attempt(inbound)
-        limiter = self._means.limiters[target.provider.name]
-        self.record.note_attempt(is_brought=outbound.is_brought)
+        outbound = self._outbound(head, target, body)
+        attempt = outbound.attempt(body)
+        limiter = self._runtime.limiters[target.provider.name]
+        self.record.note_attempt(uses_caller_credentials=outbound.uses_caller_credentials)
         if not limiter.take():
             self._start_watch()
             queued = monotonic()
@@ -256,15 +265,15 @@ class Call(Relay):
             self._waited += monotonic() - queued
         try:
             if outbound.sign is not None:
-                attempt = await self._means.signers.sign(outbound.sign, attempt)
-            return await self._exchange(attempt, outbound, talk)
+                attempt = await self._runtime.signers.sign(outbound.sign, attempt)
+            return await self._exchange(attempt, outbound, driver)
         except UpstreamError as error:  # of the signer; the exchange keeps its own
             return error.failure
         finally:
             limiter.release()
 
     async def _exchange(
-        self, attempt: Attempt, outbound: Outbound, talk: Talk | None
+        self, attempt: Attempt, outbound: OutboundRequest, driver: AttemptDriver | None
     ) -> Failure | None:
         """Send, wait for the head, relay the body: each phase within its time."""
         timeouts, deadline = outbound.timeouts, self._deadline
@@ -280,11 +289,11 @@ class Call(Relay):
                 attempt.sent = partial(deadline.allow, timeouts.first_byte, FIRST_BYTE)
                 if not isinstance(body, bytes):
                     attempt = attempt.with_body(paced(body, deadline, timeouts.idle))
-                elif len(body) > PIECE:
-                    attempt = attempt.with_body(paced(in_pieces(body), deadline, timeouts.idle))
-                reply = await self._means.clients[outbound.target.provider.client].send(attempt)
+                elif len(body) > CHUNK_BYTES:
+                    attempt = attempt.with_body(paced(in_chunks(body), deadline, timeouts.idle))
+                reply = await self._runtime.clients[outbound.target.provider.client].send(attempt)
                 try:
-                    if talk is None or talk.is_wanted(reply, is_kept=is_kept):
+                    if driver is None or driver.is_wanted(reply, is_kept=is_kept):
                         await self._relay(reply, timeouts, self._closing())
                 finally:
                     await reply.close()
@@ -297,8 +306,8 @@ class Call(Relay):
             pass
         if not await self._end_whole():
             await self._break_off(failure, outbound.target.provider.name)
-            if talk is not None:
-                talk.tell(failure)
+            if driver is not None:
+                driver.send_outcome(failure)
         return None
 
     # -- how a request ends badly ----------------------------------------------------------------
@@ -317,4 +326,4 @@ class Call(Relay):
         headers += [pair for pair in self._closing() if pair not in headers]
         body = error_body(error, self._dialect, self.record.request_id)
         self.record.bytes_out = len(body)
-        await answer(self._send, error.kind.status, headers, body)
+        await send_response(self._send, error.kind.status, headers, body)

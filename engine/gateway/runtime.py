@@ -7,7 +7,7 @@ from engine.gateway.headers import Pairs
 from engine.gateway.inbound.head import Heads
 from engine.gateway.outbound.health import Health
 from engine.gateway.routing.match import Target, find_target
-from engine.gateway.routing.variants import Forms
+from engine.gateway.routing.variants import ProviderVariants
 from engine.plan.plan import Endpoint, Plan
 from engine.upstream import Client
 from engine.upstream.limiter import Limiter
@@ -17,20 +17,20 @@ MAX_TARGETS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class Runtime:
     """The Plan and what belongs to it in one worker; `limiters` and `health` are by provider.
 
-    `parting` is what every answer says besides once the server is about to stop.
+    `drain_headers` is what every answer says besides once the server is about to stop.
     """
 
     plan: Plan
     clients: Mapping[str, Client]
     limiters: dict[str, Limiter]
     health: dict[str, Health]
-    forms: Forms
+    variants: ProviderVariants
     signers: Signers
     heads: Heads
-    parting: Pairs = field(default_factory=list)
+    drain_headers: Pairs = field(default_factory=list)
     targets: dict[tuple[str, str], Target] = field(default_factory=dict)
 
     def target(self, endpoint: Endpoint, model: str) -> Target:

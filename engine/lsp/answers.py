@@ -177,7 +177,11 @@ def _title(item: object) -> str:
 def _target(rule: Mapping[Any, object]) -> str:
     targets = rule.get("targets")
     ways = [rule, *(targets if isinstance(targets, list) else ())]
-    named = [way["provider"] for way in ways if isinstance(way, dict) and "provider" in way]
+    named = [
+        rule_target["provider"]
+        for rule_target in ways
+        if isinstance(rule_target, dict) and "provider" in rule_target
+    ]
     return " → " + ", ".join(map(str, named)) if named else ""
 
 

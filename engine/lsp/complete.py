@@ -43,8 +43,8 @@ def complete(file: str, text: Text, offset: int, known: Iterable[Mention]) -> li
         offers, word = _keys(file, cursor, known, after), _WORD
     else:
         offers, word = _values(file, schema, cursor, known), _WORD
-    begun = word.search(before)
-    start = offset - (len(begun[0]) if begun else 0)
+    started = word.search(before)
+    start = offset - (len(started[0]) if started else 0)
     rest = _REST.match(after)
     end = offset + (len(rest[0]) if rest else 0)
     items = [Item(label, kind, put, start, end, *more) for label, kind, put, *more in offers]

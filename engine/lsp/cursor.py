@@ -99,8 +99,8 @@ def _find(document: Document, data: Data, path: Path) -> Cursor | None:
                 if _MARK in key:
                     others = tuple(other for other in data if other is not key)
                     name = key.replace(_MARK, "")
-                    begun = key.partition(_MARK)[0]
-                    return Cursor((*path, name), begun, others, is_key=True)
+                    started = key.partition(_MARK)[0]
+                    return Cursor((*path, name), started, others, is_key=True)
                 found = _find(document, value, (*path, key))
                 if found:
                     return found

@@ -47,8 +47,8 @@ class Folder:
 
     def check(self) -> Loaded:
         """Load the folder as it is now, keeping nothing; for use in another thread."""
-        unsaved = {file: text.raw for file, text in self.open.items()}
-        return load(self.directory, self._environ, time.time(), unsaved=unsaved)
+        overrides = {file: text.raw for file, text in self.open.items()}
+        return load(self.directory, self._environ, time.time(), overrides=overrides)
 
     def take(self, generation: int, loaded: Loaded) -> bool:
         """Keep what a check of `generation` found; False when the texts have changed since."""

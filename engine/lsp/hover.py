@@ -7,7 +7,7 @@ from engine.config.source.document import Path
 from engine.lsp import grammar
 from engine.lsp.folder import Folder
 from engine.lsp.names import Mention, Name
-from engine.plan.plan import Plan, Provider, Rule, UnusableValueError, Way
+from engine.plan.plan import Plan, Provider, Rule, RuleTarget, UnusableValueError
 
 ANY = "NAME"
 MOST = 8
@@ -51,8 +51,8 @@ def describe_rule(folder: Folder, index: int) -> str | None:
     if rule is None:
         return None
     lines = [f"**model rule** `{_shown(rule)}` → {_providers(rule)}"]
-    for way in rule.ways or (None,):
-        lines += _way(plan, rule, way)
+    for rule_target in rule.ways or (None,):
+        lines += _rule_target(plan, rule, rule_target)
     better, worse = _around(plan, rule)
     lines += [f"beats {listed}" for listed in _listed(worse)]
     lines += [f"loses to {listed}" for listed in _listed(better)]
@@ -73,29 +73,29 @@ def _same(folder: Folder, plan: Plan, index: int) -> Rule | None:
     return next(same, None)
 
 
-def _way(plan: Plan, rule: Rule, way: Way | None) -> Iterator[str]:
+def _rule_target(plan: Plan, rule: Rule, rule_target: RuleTarget | None) -> Iterator[str]:
     """Where one target of a rule leads, or the rule itself when it has no several."""
-    provider = plan.providers[(way or rule).provider]
-    if way is not None:
-        weight = f", weight {way.weight}" if way.weight is not None else ""
-        yield f"**target** `{way.provider}`{weight}"
+    provider = plan.providers[(rule_target or rule).provider]
+    if rule_target is not None:
+        weight = f", weight {rule_target.weight}" if rule_target.weight is not None else ""
+        yield f"**target** `{rule_target.provider}`{weight}"
     sample = rule.pattern + ANY if rule.is_prefix else rule.pattern
-    sent = rule.sent_model(sample, way)
+    sent = rule.sent_model(sample, rule_target)
     if sent != sample:
         yield f"sent as `{sent}`"
-    yield _served(plan, rule, way, sample)
+    yield _served(plan, rule, rule_target, sample)
     yield _missing(provider)
 
 
-def _served(plan: Plan, rule: Rule, way: Way | None, sample: str) -> str:
+def _served(plan: Plan, rule: Rule, rule_target: RuleTarget | None, sample: str) -> str:
     """A table of the endpoints at which the rule wins."""
-    provider = plan.providers[(way or rule).provider]
+    provider = plan.providers[(rule_target or rule).provider]
     rows = []
     for name in rule.endpoints or provider.upstreams:
         endpoint, wins = plan.endpoint(name), plan.models.find(name, sample) is rule
         if endpoint is None or not wins or name not in provider.upstreams:
             continue
-        decision = plan.follow(rule, name, sample, way)
+        decision = plan.follow(rule, name, sample, rule_target)
         caller = f"{endpoint.method} {endpoint.path.decode()}"
         rows.append(f"| `{name}` | `{caller}` | `{_url(provider, name, decision.sent_model)}` |")
     if not rows:

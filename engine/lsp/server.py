@@ -97,7 +97,7 @@ class Session:
         folder.put(file, None)
         self._versions.pop(params.text_document.uri, None)
         self._uris[directory].pop(file, None)
-        self._tell(params.text_document.uri, [])
+        self._notify(params.text_document.uri, [])
         if folder.open:
             self._schedule(folder, 0)
         else:
@@ -154,7 +154,7 @@ class Session:
             task.cancel()
         folder = self._folders.pop(directory)
         for file in FILES:
-            self._tell(Writer(folder, self._uris.get(directory, {})).uri(file), [])
+            self._notify(Writer(folder, self._uris.get(directory, {})).uri(file), [])
         self._uris.pop(directory, None)
 
     # -- findings ------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ class Session:
         if waiting:
             waiting.cancel()
         task = asyncio.get_running_loop().create_task(self._check(folder, pause))
-        task.add_done_callback(self._tell_of_a_bug)
+        task.add_done_callback(self._report_bug)
         self._checks[folder.directory] = task
 
     async def _check(self, folder: Folder, pause: float) -> None:
@@ -182,9 +182,9 @@ class Session:
         found = [d for d in folder.loaded().diagnostics if d.severity is not Severity.NOTE]
         for file in FILES:
             here = [writer.diagnostic(d) for d in found if d.span.file == file]
-            self._tell(writer.uri(file), here, always=file in folder.open)
+            self._notify(writer.uri(file), here, always=file in folder.open)
 
-    def _tell(self, uri: str, found: list[types.Diagnostic], *, always: bool = False) -> None:
+    def _notify(self, uri: str, found: list[types.Diagnostic], *, always: bool = False) -> None:
         if not (found or always or uri in self._told):
             return
         (self._told.add if found else self._told.discard)(uri)
@@ -192,7 +192,7 @@ class Session:
             types.PublishDiagnosticsParams(uri, found, version=self._versions.get(uri))
         )
 
-    def _tell_of_a_bug(self, task: asyncio.Task[None]) -> None:
+    def _report_bug(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or task.exception() is None:
             return
         words = (

@@ -32,11 +32,11 @@ _REFUSALS = (4, 5)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class MockResponse:
     """A response ready to be played; times in seconds, None where nothing is prescribed."""
 
     type: str
-    pieces: Iterable[bytes]
+    chunks: Iterable[bytes]
     length: int | None = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Book:
         self._rules = [(compile_path(rule["path"]), rule) for rule in data["rules"]]
         self._families = [(compile_path(each["path"]), each) for each in data["families"]]
 
-    def answer(self, record: Record, fields: Fields | None) -> Answer:
+    def response(self, record: Record, fields: Fields | None) -> MockResponse:
         """Answer one request; ``fields`` is None when its body could not be understood."""
         path = record.target.partition("?")[0]
         rule, caught = self._match(path, record.method)
@@ -73,11 +73,11 @@ class Book:
         family = next(each for pattern, each in self._families if pattern.fullmatch(path))
         status, text = self._refusal(record, rule, fields, faults)
         if status or rule is None:
-            answer = _error(family["error"], status, text, values)
+            response = _error(family["error"], status, text, values)
         else:
-            answer = self._render(rule, values)
-        headers = self._headers(family, answer.status, values)
-        return apply_faults(replace(answer, headers=headers), faults)
+            response = self._render(rule, values)
+        headers = self._headers(family, response.status, values)
+        return apply_faults(replace(response, headers=headers), faults)
 
     def _match(self, path: str, method: str) -> tuple[dict[str, Any] | None, dict[str, str]]:
         refused = any(pattern.search(path) for pattern in self._refused)
@@ -100,12 +100,12 @@ class Book:
         known = forced // 100 in _REFUSALS
         return (forced, "The name of the model asked for this.") if known else (0, "")
 
-    def _render(self, rule: dict[str, Any], values: dict[str, object]) -> Answer:
-        answer = self._data["answers"][rule["answer"]]
+    def _render(self, rule: dict[str, Any], values: dict[str, object]) -> MockResponse:
+        response = self._data["answers"][rule["answer"]]
         values |= render(rule.get("with", {}), values)
-        for name, template in answer.get("let", {}).items():
+        for name, template in response.get("let", {}).items():
             values[name] = render(template, values)
-        fitting = (each for each in answer["variants"] if _holds(each, values))
+        fitting = (each for each in response["variants"] if _holds(each, values))
         return render_variant(next(fitting), values)
 
     def _headers(self, family: dict[str, Any], status: int, values: Values) -> dict[str, str]:
@@ -161,23 +161,23 @@ def _fits(want: object, value: object) -> bool:
     return value is not None and fnmatchcase(str(value), str(want))
 
 
-def render_variant(variant: dict[str, Any], values: Values) -> Answer:
+def render_variant(variant: dict[str, Any], values: Values) -> MockResponse:
     """Render the body a variant describes: ``events``, ``lines``, ``bytes``, ``text`` or ``json``."""
     if "events" in variant:
-        return Answer(_SSE, _events(variant, values))
+        return MockResponse(_SSE, _events(variant, values))
     if "lines" in variant:
         steps = _steps(variant["lines"], values)
-        return Answer(variant["type"], (_dump(render(*each)) + b"\n" for each in steps))
+        return MockResponse(variant["type"], (_dump(render(*each)) + b"\n" for each in steps))
     if "bytes" in variant:
-        return Answer(variant["type"], render(variant["bytes"], values))
+        return MockResponse(variant["type"], render(variant["bytes"], values))
     if "text" in variant:
         body = str(render(variant["text"], values)).encode()
-        return Answer(variant["type"], [body], len(body))
+        return MockResponse(variant["type"], [body], len(body))
     body = _dump(render(variant["json"], values))
-    return Answer(_JSON, [body], len(body))
+    return MockResponse(_JSON, [body], len(body))
 
 
-def _error(shape: dict[str, Any], status: int, text: str, values: Values) -> Answer:
+def _error(shape: dict[str, Any], status: int, text: str, values: Values) -> MockResponse:
     kind = shape["kinds"].get(str(status)) or shape["kinds"][f"{status // 100}xx"]
     said = {**values, "status": status, "kind": kind, "text": text}
     return replace(render_variant({"json": shape["body"]}, said), status=status)
@@ -205,41 +205,41 @@ def _steps(script: list[Any], values: Values) -> Iterator[tuple[object, Values]]
                 yield from _steps(step["send"], inner)
 
 
-def apply_faults(answer: Answer, faults: Faults) -> Answer:
+def apply_faults(response: MockResponse, faults: Faults) -> MockResponse:
     """Pad, compress, slow, silence or shorten an answer as the faults say."""
-    if "size" in faults and answer.type != _SSE:
-        answer = _padded(answer, *faults["size"][:1])
+    if "size" in faults and response.type != _SSE:
+        response = _padded(response, *faults["size"][:1])
     if "gzip" in faults:
-        headers = answer.headers | {"content-encoding": "gzip"}
-        answer = replace(answer, pieces=_gzipped(answer.pieces), length=None, headers=headers)
-    answer = replace(answer, wait=sum(faults.get("slow", [])) / 1000)
+        headers = response.headers | {"content-encoding": "gzip"}
+        response = replace(response, chunks=_gzipped(response.chunks), length=None, headers=headers)
+    response = replace(response, wait=sum(faults.get("slow", [])) / 1000)
     if len(faults.get("events", [])) > 1:
-        answer = replace(answer, gap=faults["events"][1] / 1000)
-    return _shortened(answer, faults)
+        response = replace(response, gap=faults["events"][1] / 1000)
+    return _shortened(response, faults)
 
 
-def _shortened(answer: Answer, faults: Faults) -> Answer:
+def _shortened(response: MockResponse, faults: Faults) -> MockResponse:
     if "hang" in faults:
-        return replace(answer, ending="hang")
+        return replace(response, ending="hang")
     if "stall" in faults:
-        return replace(answer, ending="stall", pieces=_start(list(islice(answer.pieces, 2)), 1))
+        return replace(response, ending="stall", chunks=_start(list(islice(response.chunks, 2)), 1))
     if "cut" in faults:
-        whole = list(answer.pieces)
-        return replace(answer, ending="cut", pieces=_start(whole, len(whole) // 2))
-    return answer
+        whole = list(response.chunks)
+        return replace(response, ending="cut", chunks=_start(whole, len(whole) // 2))
+    return response
 
 
-def _start(pieces: list[bytes], keep: int) -> list[bytes]:
-    return pieces[:keep] if len(pieces) > 1 else [piece[: len(piece) // 2] for piece in pieces]
+def _start(chunks: list[bytes], keep: int) -> list[bytes]:
+    return chunks[:keep] if len(chunks) > 1 else [chunk[: len(chunk) // 2] for chunk in chunks]
 
 
-def _padded(answer: Answer, size: int = 0) -> Answer:
-    whole, tail = b"".join(answer.pieces), b""
-    if answer.type == _JSON:
+def _padded(response: MockResponse, size: int = 0) -> MockResponse:
+    whole, tail = b"".join(response.chunks), b""
+    if response.type == _JSON:
         whole, tail = whole[:-1] + b',"padding":"', b'"}'
     missing = max(0, size - len(whole) - len(tail))
-    pieces = _filled(whole, missing, tail)
-    return replace(answer, pieces=pieces, length=len(whole) + missing + len(tail), gap=0.0)
+    chunks = _filled(whole, missing, tail)
+    return replace(response, chunks=chunks, length=len(whole) + missing + len(tail), gap=0.0)
 
 
 def _filled(whole: bytes, missing: int, tail: bytes) -> Iterator[bytes]:
@@ -250,8 +250,8 @@ def _filled(whole: bytes, missing: int, tail: bytes) -> Iterator[bytes]:
     yield tail
 
 
-def _gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
     packer = zlib.compressobj(wbits=31)
-    for piece in pieces:
-        yield packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH)
+    for chunk in chunks:
+        yield packer.compress(chunk) + packer.flush(zlib.Z_SYNC_FLUSH)
     yield packer.flush()

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TypeAlias
 
-from engine.mock.answers import Answer, load_book
+from engine.mock.answers import MockResponse, load_book
 from engine.mock.recording import Ledger, Receive, Record, Scope, Send, read_body
 
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -40,8 +40,8 @@ def create_app(
         with ledger.record(scope) as entry:
             fields = await read_body(receive, entry)
             if entry.disconnected_at is None:
-                player = _Player(book.answer(entry, fields), entry, send, gap_ms / 1000)
-                await player.play(receive)
+                sender = _Sender(book.response(entry, fields), entry, send, gap_ms / 1000)
+                await sender.run(receive)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -62,13 +62,13 @@ async def _live(receive: Receive, send: Send) -> None:
 
 
 async def _inspect(ledger: Ledger, scope: Scope, send: Send) -> None:
-    status, value = _look(ledger, scope["method"], scope["path"].removeprefix(_INSPECT))
+    status, value = _inspected(ledger, scope["method"], scope["path"].removeprefix(_INSPECT))
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps(value).encode()})
 
 
-def _look(ledger: Ledger, method: str, path: str) -> tuple[int, object]:
+def _inspected(ledger: Ledger, method: str, path: str) -> tuple[int, object]:
     match method, path.split("/"):
         case "GET", ["status"]:
             return 200, {"open": ledger.open}
@@ -82,19 +82,19 @@ def _look(ledger: Ledger, method: str, path: str) -> tuple[int, object]:
     return 404, {"error": {"message": "nothing is recorded there"}}
 
 
-class _Player:
+class _Sender:
     """Sends one answer at its pace, and stops where it ends or where the client leaves."""
 
-    def __init__(self, answer: Answer, record: Record, send: Send, gap: float) -> None:
-        self._answer, self._record, self._send = answer, record, send
-        self._gap = gap if answer.gap is None else answer.gap
+    def __init__(self, response: MockResponse, record: Record, send: Send, gap: float) -> None:
+        self._respond, self._record, self._send = response, record, send
+        self._gap = gap if response.gap is None else response.gap
 
-    async def play(self, receive: Receive) -> None:
+    async def run(self, receive: Receive) -> None:
         watcher = asyncio.create_task(self._watch(receive))
         try:
-            hangs = self._answer.ending == "hang"
-            if not await _gone(watcher, None if hangs else self._answer.wait):
-                await self._play(watcher)
+            hangs = self._respond.ending == "hang"
+            if not await _gone(watcher, None if hangs else self._respond.wait):
+                await self._run(watcher)
         finally:
             watcher.cancel()
 
@@ -103,30 +103,32 @@ class _Player:
             pass
         self._record.left()
 
-    async def _play(self, watcher: Watcher) -> None:
+    async def _run(self, watcher: Watcher) -> None:
         await self._start()
-        pieces = iter(self._answer.pieces)
-        held = next(pieces, b"")
-        for piece in pieces:
-            await self._piece(held)
-            held = piece
+        chunks = iter(self._respond.chunks)
+        held = next(chunks, b"")
+        for chunk in chunks:
+            await self._chunk(held)
+            held = chunk
             if await _gone(watcher, self._gap):
                 return
-        self._record.finished = self._answer.ending == "whole"
-        await self._piece(held, more=not self._record.finished)
-        if self._answer.ending == "stall":
+        self._record.finished = self._respond.ending == "whole"
+        await self._chunk(held, more=not self._record.finished)
+        if self._respond.ending == "stall":
             await watcher
 
     async def _start(self) -> None:
-        answer = self._answer
-        self._record.status = answer.status
-        headers = answer.headers | {"content-type": answer.type}
-        if answer.length is not None:
-            headers["content-length"] = str(answer.length)
+        response = self._respond
+        self._record.status = response.status
+        headers = response.headers | {"content-type": response.type}
+        if response.length is not None:
+            headers["content-length"] = str(response.length)
         coded = [(name.encode(), text.encode("latin-1")) for name, text in headers.items()]
-        await self._send({"type": "http.response.start", "status": answer.status, "headers": coded})
+        await self._send(
+            {"type": "http.response.start", "status": response.status, "headers": coded}
+        )
 
-    async def _piece(self, body: bytes, *, more: bool = True) -> None:
+    async def _chunk(self, body: bytes, *, more: bool = True) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
 

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 
 Reader = asyncio.StreamReader
 Writer = asyncio.StreamWriter
-Play = Callable[[Reader, Writer], Awaitable[None]]
+Fault = Callable[[Reader, Writer], Awaitable[None]]
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -25,24 +25,24 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def raw(*pieces: bytes, pause: float = 0.0) -> Play:
-    """Send `pieces` with pauses between them and close."""
+def raw(*chunks: bytes, pause: float = 0.0) -> Fault:
+    """Send `chunks` with pauses between them and close."""
 
-    async def play(_reader: Reader, writer: Writer) -> None:
-        for piece in pieces:
-            writer.write(piece)
+    async def fault(_reader: Reader, writer: Writer) -> None:
+        for chunk in chunks:
+            writer.write(chunk)
             await writer.drain()
             await asyncio.sleep(pause)
 
-    return play
+    return fault
 
 
-def then(first: Play, second: Play) -> Play:
-    async def play(reader: Reader, writer: Writer) -> None:
+def then(first: Fault, second: Fault) -> Fault:
+    async def fault(reader: Reader, writer: Writer) -> None:
         await first(reader, writer)
         await second(reader, writer)
 
-    return play
+    return fault
 
 
 async def hang(reader: Reader, _writer: Writer) -> None:
@@ -106,7 +106,7 @@ LONG = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 10
 
 TLS_HANDSHAKE = b"\x16"
 
-PLAYS: dict[str, Play] = {
+FAULTS: dict[str, Fault] = {
     "ok": raw(OK),
     "busy": raw(status(429, "retry-after: 0")),
     "busy-long": raw(status(429, "retry-after: 60")),
@@ -195,7 +195,7 @@ PLAYS: dict[str, Play] = {
 KEEPING = {"ok", "events", "busy", "busy-long", "overloaded", "error"}
 
 
-class Hostile:
+class FaultServer:
     """The listening side. `seen` counts requests by model, `open` the connections.
 
     `fault` names the play for every request; None leaves it to the model.
@@ -215,7 +215,7 @@ class Hostile:
                 name = self._fault or model.removeprefix("h-").partition("@")[0]
                 if name.startswith("first-") and self.seen[model] > 1:
                     name = "ok"  # `h-first-busy` is busy once
-                await PLAYS[name.removeprefix("first-")](reader, writer)
+                await FAULTS[name.removeprefix("first-")](reader, writer)
                 if name.removeprefix("first-") not in KEEPING:
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -239,8 +239,8 @@ class Hostile:
         return str(json.loads(body).get("model"))
 
 
-async def serve_hostile(host: str, port: int, fault: str) -> None:
+async def serve_fault(host: str, port: int, fault: str) -> None:
     """Play `fault` for every request, until cancelled."""
-    server = await asyncio.start_server(Hostile(fault).serve, host, port)
+    server = await asyncio.start_server(FaultServer(fault).serve, host, port)
     async with server:
         await server.serve_forever()

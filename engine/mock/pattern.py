@@ -37,9 +37,9 @@ def _choices(of: str, at: int) -> tuple[str, int]:
 def _sequence(of: str, at: int) -> tuple[str, int]:
     text = ""
     while at < len(of) and of[at] not in "|)":
-        piece, at = _atom(of, at)
+        chunk, at = _atom(of, at)
         times, at = _times(of, at)
-        text += piece * times
+        text += chunk * times
         if len(text) > _MOST:
             raise ValueError("too long")
     return text, at

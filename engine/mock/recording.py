@@ -162,15 +162,15 @@ async def read_body(receive: Receive, record: Record) -> Fields | None:
     boundary = _BOUNDARY.search(record.header("content-type"))
     sink = FormScanner(boundary[1]) if boundary else JsonKeeper()
     digest = hashlib.sha256()
-    async for piece in _pieces(receive, record):
-        record.count(piece)
-        digest.update(piece)
-        sink.feed(piece)
+    async for chunk in _chunks(receive, record):
+        record.count(chunk)
+        digest.update(chunk)
+        sink.feed(chunk)
     record.body_sha256 = digest.hexdigest()
     return sink.fields()
 
 
-async def _pieces(receive: Receive, record: Record) -> AsyncIterator[bytes]:
+async def _chunks(receive: Receive, record: Record) -> AsyncIterator[bytes]:
     more = True
     while more:
         message = await receive()

@@ -102,14 +102,14 @@ def _last_text(of: object, keys: list[str], role: str = "user") -> str:
     return next(filter(None, found), "")
 
 
-def _text_pieces(of: str, count: object = None) -> list[str]:
+def _text_chunks(of: str, count: object = None) -> list[str]:
     words = of.split() or ["."]
     total = len(words) if count is None else _int(count)
     spaced = [f"{words[number % len(words)]} " for number in range(total)]
     return [*spaced[:-1], *(word.rstrip() for word in spaced[-1:])]
 
 
-def _byte_pieces(of: bytes, count: object) -> list[bytes]:
+def _byte_chunks(of: bytes, count: object) -> list[bytes]:
     step = max(1, math.ceil(len(of) / max(1, _int(count))))
     return [of[start : start + step] for start in range(0, len(of), step)]
 
@@ -161,7 +161,7 @@ def _base64(of: bytes) -> str:
 
 GENERATORS: Mapping[str, Callable[..., object]] = {
     "base64": _base64,
-    "byte_pieces": _byte_pieces,
+    "byte_pieces": _byte_chunks,
     "count": lambda of: 1 + len(str(of)) // 4,
     "if": lambda of, then, other: then if of else other,
     "join": "".join,
@@ -174,7 +174,7 @@ GENERATORS: Mapping[str, Callable[..., object]] = {
     "reply": reply,
     "slices": lambda of: None if of is None else slices(of),
     "sum": sum,
-    "text_pieces": _text_pieces,
+    "text_pieces": _text_chunks,
     "turn": turn,
     "vector": _vector,
     "wav": _wav,

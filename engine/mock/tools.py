@@ -28,11 +28,11 @@ def turn(of: object, choice: object, messages: object, said: object, results: ob
     that beside its messages.
     """
     items = list(_items(messages))
-    told = [text for text in map(_text, _tail(items)) if text] or [_text(results) or ""]
+    reported = [text for text in map(_text, _tail(items)) if text] or [_text(results) or ""]
     answered = bool(results) or any(_is_result(item) for item in _tail(items))
     called = [*_called(items), *_called_beside(results)]
     call = _choose(_usable(of), choice, str(said), called, answered=answered)
-    text = f"The tool said: {told[-1]}" if answered else f"You said: {said}"
+    text = f"The tool said: {reported[-1]}" if answered else f"You said: {said}"
     return {"call": call, "text": text}
 
 
@@ -165,8 +165,8 @@ def _called(items: list[dict[str, Any]]) -> list[str]:
 
 
 def _called_beside(results: object) -> list[str]:
-    told = results if isinstance(results, list) else []
-    return [str(_name(each.get("call"))) for each in told if isinstance(each, dict)]
+    reported = results if isinstance(results, list) else []
+    return [str(_name(each.get("call"))) for each in reported if isinstance(each, dict)]
 
 
 def _text(of: object) -> str | None:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.plan.provider import (
-    Account,
     BodyEdits,
     Breaker,
-    Bringable,
     CallerCredentials,
+    CallerInputs,
     Choices,
     Context,
+    CredentialSet,
     FieldValue,
     Header,
     Limits,
@@ -33,15 +33,15 @@ from engine.plan.provider import (
 
 __all__ = [
     "ROUTED_BY",
-    "Account",
     "BodyEdits",
     "Breaker",
-    "Bringable",
     "Caller",
     "CallerCredentials",
+    "CallerInputs",
     "Choices",
     "Context",
     "Cors",
+    "CredentialSet",
     "Decision",
     "Dialect",
     "Endpoint",
@@ -53,18 +53,18 @@ __all__ = [
     "Names",
     "Origin",
     "Pairs",
+    "PatternRules",
     "Plan",
     "Provider",
     "Refusal",
     "Render",
     "Retry",
     "Rule",
+    "RuleTarget",
     "Sign",
-    "Slot",
     "Timeouts",
     "UnusableValueError",
     "Upstream",
-    "Way",
 ]
 
 
@@ -84,7 +84,7 @@ ROUTED_BY = frozenset({"model", "stream"})
 class Endpoint:
     """A path that the gateway answers. `bodies` holds `json`, `form` or both; sizes are bytes.
 
-    `edited_fields` are the body fields that some provider changes there, `looked_at` these and all
+    `edited_fields` are the body fields that some provider changes there, `routing_fields` these and all
     others that decide anything; `drop_query` are query parameters of its paths with `{model}` that
     do not go up. `last_events` are the names, or the data, of events after which a
     stream is whole.
@@ -100,7 +100,7 @@ class Endpoint:
     caller_idle: float
     total: float = 3600.0
     edited_fields: frozenset[str] = frozenset()
-    looked_at: frozenset[str] = ROUTED_BY
+    routing_fields: frozenset[str] = ROUTED_BY
     drop_query: frozenset[bytes] = frozenset()
     last_events: tuple[bytes, ...] = ()
 
@@ -116,7 +116,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class RuleTarget:
     """One of several targets of a rule. Without a weight it comes after those that have one.
 
     `where` is its line.
@@ -144,19 +144,19 @@ class Rule:
     rename: str | None
     strip: bool
     where: str
-    ways: tuple[Way, ...] = ()
+    ways: tuple[RuleTarget, ...] = ()
     is_sticky: bool = False
 
-    def sent_model(self, model: str, way: Way | None = None) -> str:
-        """The name the provider gets for `model`; that of `way` if one is given."""
-        chosen = way or self
+    def sent_model(self, model: str, rule_target: RuleTarget | None = None) -> str:
+        """The name the provider gets for `model`; that of `rule_target` if one is given."""
+        chosen = rule_target or self
         if chosen.rename is not None:
             return chosen.rename
         return model[len(self.pattern) :] if chosen.strip else model
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class PatternRules:
     """The rules that share one pattern: by endpoint, and the one that is not narrowed."""
 
     narrowed: Mapping[str, Rule]
@@ -170,19 +170,19 @@ class Slot:
 class ModelTable:
     """Model rules by pattern. A look-up probes each distinct prefix length, longest first."""
 
-    exact: Mapping[str, Slot]
-    prefixes: Mapping[str, Slot]
+    exact: Mapping[str, PatternRules]
+    prefixes: Mapping[str, PatternRules]
     lengths: tuple[int, ...]
 
     def find(self, endpoint: str, model: str) -> Rule | None:
         """The most specific rule for `model` at `endpoint`."""
-        slot = self.exact.get(model)
-        rule = slot.rule(endpoint) if slot else None
+        rules = self.exact.get(model)
+        rule = rules.rule(endpoint) if rules else None
         if rule is not None:
             return rule
         for length in self.lengths:
-            slot = self.prefixes.get(model[:length]) if length <= len(model) else None
-            rule = slot.rule(endpoint) if slot else None
+            rules = self.prefixes.get(model[:length]) if length <= len(model) else None
+            rule = rules.rule(endpoint) if rules else None
             if rule is not None:
                 return rule
         return None
@@ -257,13 +257,17 @@ class Plan:
         rule = self.models.find(endpoint, model)
         if rule is None:
             return Decision(model, model, None, None, None, "model_not_found")
-        way = next((w for w in rule.ways if endpoint in self.providers[w.provider].upstreams), None)
-        return self.follow(rule, endpoint, model, way)
+        rule_target = next(
+            (w for w in rule.ways if endpoint in self.providers[w.provider].upstreams), None
+        )
+        return self.follow(rule, endpoint, model, rule_target)
 
-    def follow(self, rule: Rule, endpoint: str, model: str, way: Way | None) -> "Decision":
+    def follow(
+        self, rule: Rule, endpoint: str, model: str, rule_target: RuleTarget | None
+    ) -> "Decision":
         """Where `rule` leads a request, by one of its ways if it has several."""
-        provider = self.providers[(way or rule).provider]
-        sent = rule.sent_model(model, way)
+        provider = self.providers[(rule_target or rule).provider]
+        sent = rule.sent_model(model, rule_target)
         if not sent:
             return Decision(model, sent, rule, provider, None, "model_not_found")
         if endpoint not in provider.upstreams:

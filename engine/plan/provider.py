@@ -157,7 +157,7 @@ class CallerCredentials:
 
 
 @dataclass(frozen=True, slots=True)
-class Bringable:
+class CallerInputs:
     """What callers may bring to any provider: credentials by header and body field, and picks by field.
 
     None of it goes up as it came, whichever provider a request is for.
@@ -177,13 +177,13 @@ class Bringable:
 class Sign:
     """How a request is signed: the signer, its settings, and the credentials by its names.
 
-    `by_machine`: as who the machine is, which the signer finds out; there are no credentials then.
+    `by_workload_identity`: as who the machine is, which the signer finds out; there are no credentials then.
     """
 
     signer: str
     settings: Mapping[str, str]
     credentials: Mapping[str, str]
-    by_machine: bool = False
+    by_workload_identity: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Account:
+class CredentialSet:
     """The same provider with other credentials or variables, for some callers or models.
 
     `providers` are used in turn; None for `callers` or `models` means all of them. `where` has the
@@ -245,7 +245,7 @@ class Provider:
     credentials left open. `default_headers` are sent unless the caller sends its own. `sign` is
     None where the headers sign in; `caller_sign` is what is left open for a caller's credentials.
     `accounts`, most narrowly described first, and `choices` lead to other forms of this provider.
-    `bringable` is the same for all providers of a Plan.
+    `caller_inputs` is the same for all providers of a Plan.
     """
 
     name: str
@@ -264,24 +264,24 @@ class Provider:
     default_headers: Pairs = ()
     sign: Sign | None = None
     caller_sign: Sign | None = None
-    accounts: tuple[Account, ...] = ()
+    accounts: tuple[CredentialSet, ...] = ()
     choices: Choices | None = None
     models: tuple[str, ...] = ()
-    bringable: Bringable = Bringable()
+    caller_inputs: CallerInputs = CallerInputs()
 
     @property
-    def is_plain(self) -> bool:
+    def single_attempt(self) -> bool:
         """Whether a request is sent to it once, whatever comes of that."""
         return self.breaker is None and self.retry.attempts == 1
 
-    def forms(self) -> Iterator["Provider"]:
+    def variants(self) -> Iterator["Provider"]:
         """The provider itself, and every other form of it."""
         yield self
-        for account in self.accounts:
-            for form in account.providers:
-                yield from form.forms()
-        for form in self.choices.providers.values() if self.choices else ():
-            yield from form.forms()
+        for credential_set in self.accounts:
+            for variant in credential_set.providers:
+                yield from variant.variants()
+        for variant in self.choices.providers.values() if self.choices else ():
+            yield from variant.variants()
 
     def at_origin(self, origin: Origin, *, signs: bool) -> "Provider":
         """The provider and every other form of it, dialled at `origin` instead.
@@ -294,16 +294,20 @@ class Provider:
         }
         accounts = tuple(
             replace(
-                account,
-                providers=tuple(p.at_origin(origin, signs=signs) for p in account.providers),
+                credential_set,
+                providers=tuple(p.at_origin(origin, signs=signs) for p in credential_set.providers),
             )
-            for account in self.accounts
+            for credential_set in self.accounts
         )
         choices = self.choices
         if choices is not None:
-            forms = {
+            variants = {
                 pick: p.at_origin(origin, signs=signs) for pick, p in choices.providers.items()
             }
-            choices = replace(choices, providers=forms)
-        sign = None if not signs or (self.sign is not None and self.sign.by_machine) else self.sign
+            choices = replace(choices, providers=variants)
+        sign = (
+            None
+            if not signs or (self.sign is not None and self.sign.by_workload_identity)
+            else self.sign
+        )
         return replace(self, upstreams=upstreams, accounts=accounts, choices=choices, sign=sign)

@@ -40,7 +40,7 @@ def shown(settings: Iterable[Setting]) -> list[View]:
 
 def accounts(provider: Provider, sent_model: str, caller: str | None) -> list[View]:
     """Every account, and whether it serves the request; None where the key decides."""
-    told: list[View] = []
+    written_rows: list[View] = []
     is_open = True
     for account in provider.accounts:
         fits = account.models is None or sent_model in account.models
@@ -48,7 +48,7 @@ def accounts(provider: Provider, sent_model: str, caller: str | None) -> list[Vi
         if serves and account.callers is not None:
             serves = None if caller is None else caller in account.callers
         is_open = is_open and serves is not True
-        told.append(
+        written_rows.append(
             {
                 "where": list(account.where),
                 "callers": _patterns(account.callers),
@@ -57,7 +57,7 @@ def accounts(provider: Provider, sent_model: str, caller: str | None) -> list[Vi
                 "missing": list(account.providers[0].missing),
             }
         )
-    return told
+    return written_rows
 
 
 def _patterns(names: Names | None) -> list[str] | None:
@@ -90,8 +90,10 @@ def written(files: Effective, provider: Provider, endpoints: Set[str]) -> list[V
         f"{e}.body": (*at, "endpoints", e, "body") for e in provider.upstreams if e in endpoints
     }
     rows = [(name, shown(settings_at(files, place))) for name, place in places.items()]
-    told = [_row(name, [s for s in settings if s["where"] != DEFAULT]) for name, settings in rows]
-    return [*filter(None, told), *_accounts(provider), *_choices(files, provider)]
+    written_rows = [
+        _row(name, [s for s in settings if s["where"] != DEFAULT]) for name, settings in rows
+    ]
+    return [*filter(None, written_rows), *_accounts(provider), *_choices(files, provider)]
 
 
 def _row(section: str, settings: list[View]) -> View | None:

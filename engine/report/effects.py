@@ -87,7 +87,7 @@ def probes(*configs: Config) -> tuple[str, ...]:
 
 def effects(loaded: Loaded, models: Iterable[str]) -> Effects:
     """The effects of a configuration that has a Plan, seen through `models`."""
-    plan = loaded.untested
+    plan = loaded.plan_before_tests
     if plan is None:
         raise ValueError("a configuration with errors has no effects")
     data = {name: fill_in(d, FILES[name]).data for name, d in loaded.documents.items()}
@@ -118,10 +118,12 @@ def _route(plan: Plan, endpoint: str, model: str) -> Route:
         return Route((), decision.refusal)
     ways = rule.ways or (None,)
     targets = []
-    for way in ways:
-        at = plan.follow(rule, endpoint, model, way)
+    for rule_target in ways:
+        at = plan.follow(rule, endpoint, model, rule_target)
         if at.provider is not None and not at.refusal:
-            targets.append(Target(at.provider.name, at.sent_model, way.weight if way else None))
+            targets.append(
+                Target(at.provider.name, at.sent_model, rule_target.weight if rule_target else None)
+            )
     is_choice = len(targets) > 1
     if not is_choice:
         targets = [replace(target, weight=None) for target in targets]

@@ -25,8 +25,8 @@ def view_rule(rule: Rule) -> View:
     }
 
 
-def view_explained(rule: Rule, told: str) -> View:
-    """One entry with its example; `told` is how `engine check` reports the bad one."""
+def view_explained(rule: Rule, reported: str) -> View:
+    """One entry with its example; `reported` is how `engine check` reports the bad one."""
     shown = example(rule.code)
     return {
         **view_rule(rule),
@@ -35,7 +35,7 @@ def view_explained(rule: Rule, told: str) -> View:
             "bad": shown.bad,
             "good": shown.good,
             "beside": dict(shown.beside),
-            "told": told,
+            "told": reported,
         },
     }
 

@@ -6,7 +6,7 @@ from engine.config.source.secret_shapes import SECRET
 
 MASK = "***"
 _KEY = re.compile(r"\b(?:sk|pk|rk|gsk|hf|ghp|AKIA|AIza|eyJ)[-_A-Za-z0-9.]{12,}")
-_TELLING = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
+_REVEALING = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 
 
 def masked(name: str, text: str) -> str:
@@ -14,7 +14,7 @@ def masked(name: str, text: str) -> str:
 
     A template only names its credential and is shown; a literal under a telling name is not.
     """
-    if _TELLING.search(name) and "{{" not in text:
+    if _REVEALING.search(name) and "{{" not in text:
         return MASK
     return SECRET.sub(MASK, text)
 

@@ -11,7 +11,16 @@ from engine.config.source.secret_shapes import SECRET
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.paths import Place, find_place
 from engine.gateway.routing.match import Candidate, Target, explain, find_target, find_targets
-from engine.plan.plan import Caller, Endpoint, Header, Plan, Provider, Rule, UnusableValueError, Way
+from engine.plan.plan import (
+    Caller,
+    Endpoint,
+    Header,
+    Plan,
+    Provider,
+    Rule,
+    RuleTarget,
+    UnusableValueError,
+)
 from engine.report.deciding import accounts, choices, sections, shown
 from engine.report.mask import masked, masked_url
 
@@ -116,9 +125,9 @@ def _error(error: GatewayError) -> View:
     return {"code": error.code, "status": error.kind.status, "message": error.message}
 
 
-def _in_turn(
+def _candidate_targets(
     plan: Plan, endpoint: Endpoint, first: Target, caller: Caller | None
-) -> Sequence[tuple[Target, Way | None]]:
+) -> Sequence[tuple[Target, RuleTarget | None]]:
     """Every target in the order of trying; the heavier one first where a draw decides.
 
     One that lacks its credential is passed over while another has its own, so it comes last. What
@@ -128,11 +137,14 @@ def _in_turn(
         return [(first, None)]
     name = caller.name if caller else ""
     every = find_targets(plan, endpoint, first, name, lambda: 0.5)
-    ways = {(way.provider, first.rule.sent_model(first.model, way)): way for way in first.rule.ways}
-    turns = [(target, ways[target.provider.name, target.sent_model]) for target in every]
+    ways = {
+        (rule_target.provider, first.rule.sent_model(first.model, rule_target)): rule_target
+        for rule_target in first.rule.ways
+    }
+    candidates = [(target, ways[target.provider.name, target.sent_model]) for target in every]
     if first.rule.is_sticky and caller is None:
-        turns.sort(key=lambda turn: first.rule.ways.index(turn[1]))
-    return sorted(turns, key=lambda turn: _lacks_its_credential(turn[0].provider))
+        candidates.sort(key=lambda candidate: first.rule.ways.index(candidate[1]))
+    return sorted(candidates, key=lambda candidate: _lacks_its_credential(candidate[0].provider))
 
 
 def _lacks_its_credential(provider: Provider) -> bool:
@@ -145,7 +157,7 @@ def _order(rule: Rule) -> str | None:
         return None
     if rule.is_sticky:
         return "key"
-    return "weight" if any(way.weight is not None for way in rule.ways) else "file"
+    return "weight" if any(rule_target.weight is not None for rule_target in rule.ways) else "file"
 
 
 def _target(
@@ -155,8 +167,8 @@ def _target(
     first: Target,
     caller: Caller | None,
 ) -> View:
-    turns = _in_turn(plan, endpoint, first, caller)
-    target, provider = turns[0][0], turns[0][0].provider
+    candidates = _candidate_targets(plan, endpoint, first, caller)
+    target, provider = candidates[0][0], candidates[0][0].provider
     files = fill_in(documents[_ROUTES], "routes"), fill_in(documents[_PROVIDERS], "providers")
     at: Path = ("providers", provider.name)
     return {
@@ -168,10 +180,14 @@ def _target(
         "headers": [_header(header, files[1], at) for header in provider.headers],
         "missing": list(provider.missing),
         "order": _order(first.rule),
-        "targets": [_turn(each, way) for each, way in turns],
+        "targets": [_candidate(each, rule_target) for each, rule_target in candidates],
         "then": [
-            {"provider": t.provider.name, "sent_model": t.sent_model, "weight": way and way.weight}
-            for t, way in turns[1:]
+            {
+                "provider": t.provider.name,
+                "sent_model": t.sent_model,
+                "weight": rule_target and rule_target.weight,
+            }
+            for t, rule_target in candidates[1:]
         ],
         "timeouts": shown(timeouts_of(*files, endpoint.name, provider.name)),
         "limits": shown(limits_of(*files, endpoint.name, provider.name)),
@@ -181,12 +197,12 @@ def _target(
     }
 
 
-def _turn(target: Target, way: Way | None) -> View:
+def _candidate(target: Target, rule_target: RuleTarget | None) -> View:
     return {
         "provider": target.provider.name,
         "sent_model": target.sent_model,
-        "weight": way.weight if way else None,
-        "where": way.where if way else target.rule.where,
+        "weight": rule_target.weight if rule_target else None,
+        "where": rule_target.where if rule_target else target.rule.where,
         "url": _url(target),
         "missing": list(target.provider.missing),
     }
@@ -221,7 +237,7 @@ def _rule(candidate: Candidate, documents: Mapping[str, Document]) -> View:
         "kind": "prefix" if rule.is_prefix else "model",
         "pattern": rule.pattern,
         "provider": rule.provider,
-        "providers": [way.provider for way in rule.ways] or [rule.provider],
+        "providers": [rule_target.provider for rule_target in rule.ways] or [rule.provider],
         "endpoints": list(rule.endpoints) if rule.endpoints is not None else None,
         "won": candidate.reason is None,
         "reason": candidate.reason,

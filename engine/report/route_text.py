@@ -56,12 +56,12 @@ def _turn_lines(target: View, key: View | None) -> Iterator[str]:
     if target["order"] is not None:
         is_kept = target["order"] == "key" and key is not None
         yield f"order      {'what this key keeps to' if is_kept else _ORDERS[target['order']]}"
-        for number, turn in enumerate(target["targets"], 1):
-            weight = f"  weight {turn['weight']}" if turn["weight"] else ""
-            is_passed_over = turn["missing"] and not target["missing"]
-            lacks = f"  passed over: {turn['missing'][0]} is not set" if is_passed_over else ""
-            name = f"{turn['provider']} as {turn['sent_model']}"
-            yield f"target {number:<3} {name}{weight}  {turn['where']}{lacks}"
+        for number, candidate in enumerate(target["targets"], 1):
+            weight = f"  weight {candidate['weight']}" if candidate["weight"] else ""
+            is_passed_over = candidate["missing"] and not target["missing"]
+            lacks = f"  passed over: {candidate['missing'][0]} is not set" if is_passed_over else ""
+            name = f"{candidate['provider']} as {candidate['sent_model']}"
+            yield f"target {number:<3} {name}{weight}  {candidate['where']}{lacks}"
 
 
 def _account_lines(target: View) -> Iterator[str]:
@@ -99,14 +99,14 @@ def _printable(line: str) -> str:
 
 def _setting_lines(target: View) -> Iterator[str]:
     """What is in force; of what is seldom set, what is set, and retries where there are any."""
-    told = [
+    written_rows = [
         (word, s["name"], spelled(s["value"]), s["where"])
         for word, section in _SECTIONS.items()
         for s in target[section]
         if s["where"] != DEFAULT or section in {"timeouts", "limits"} or _retries(target, s)
     ]
-    names, values = (max(len(row[column]) for row in told) for column in (1, 2))
-    for word, name, value, where in told:
+    names, values = (max(len(row[column]) for row in written_rows) for column in (1, 2))
+    for word, name, value, where in written_rows:
         yield f"{word:<9}  {name:<{names}}  {value:<{min(values, 24)}}  {where}"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from engine.config.effective import fill_in
 from engine.config.model import Config
 from engine.config.source.document import Document, Path
-from engine.plan.plan import Plan, Rule, Way
+from engine.plan.plan import Plan, Rule, RuleTarget
 from engine.report.deciding import written
 
 FORMAT_VERSION = "1.1"
@@ -72,7 +72,7 @@ def view_routes(
                 "where": rule.where,
             }
             for rule in plan.rules
-            if any(way.provider in chosen for way in _ways(rule))
+            if any(rule_target.provider in chosen for rule_target in _ways(rule))
             and not (rule.endpoints and names.isdisjoint(rule.endpoints))
         ],
     }
@@ -136,8 +136,8 @@ def _by_grade(grades: list[str]) -> str:
     return ", ".join(f"{count} {grade}" for grade, count in Counter(grades).most_common())
 
 
-def _ways(rule: Rule) -> tuple[Way, ...]:
-    return rule.ways or (Way(rule.provider, rule.rename, rule.strip, None, rule.where),)
+def _ways(rule: Rule) -> tuple[RuleTarget, ...]:
+    return rule.ways or (RuleTarget(rule.provider, rule.rename, rule.strip, None, rule.where),)
 
 
 def render_json(view: View) -> str:

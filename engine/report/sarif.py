@@ -15,14 +15,14 @@ SCHEMA = (
 def render_sarif(findings: Findings) -> str:
     """One run with all findings; what a comment suppresses is told as suppressed in the source."""
     whole = view(findings)
-    told = whole["diagnostics"] + whole["suppressed"]
-    codes = sorted({found["code"] for found in told})
+    reported = whole["diagnostics"] + whole["suppressed"]
+    codes = sorted({found["code"] for found in reported})
     driver = {"name": "engine", "version": __version__, "rules": [_rule(code) for code in codes]}
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
         "invocations": [{"executionSuccessful": True}],
-        "results": [_result(found, codes) for found in told],
+        "results": [_result(found, codes) for found in reported],
     }
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
 

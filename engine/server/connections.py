@@ -30,7 +30,7 @@ OTHER_FILES = 256  # files and connections to providers, where few files may be 
 HEAD_SECONDS = 30.0
 STALL_SECONDS = 60.0
 FRESH_SECONDS = 1.0  # so long a connection is spared, however many there are
-LOOK_SECONDS = 5.0
+TICK_SECONDS = 5.0
 PRESSED_SECONDS = 0.25
 SLICE = 64  # connections that are looked at before others have a turn
 
@@ -94,20 +94,20 @@ class Connections:
         """Look at them for as long as the worker lives; `failed` gets the first of several errors."""
         if sys.platform != "linux":
             return
-        last, is_told = monotonic(), False
+        last, is_reported = monotonic(), False
         while True:
             await asyncio.sleep(PRESSED_SECONDS)
             try:
                 is_pressed = len(os.listdir("/proc/self/fd")) > self._most
-                if is_pressed or monotonic() - last > LOOK_SECONDS:
-                    await self.look()
-                    last, is_told = monotonic(), False
+                if is_pressed or monotonic() - last > TICK_SECONDS:
+                    await self.tick()
+                    last, is_reported = monotonic(), False
             except Exception as error:  # noqa: BLE001 without this watch one caller keeps all out
-                if not is_told:
+                if not is_reported:
                     failed(error)
-                is_told = True
+                is_reported = True
 
-    async def look(self) -> None:
+    async def tick(self) -> None:
         """Close what has taken too long, and what is too much."""
         found = await self._resting()
         over = [one for one in found if one.is_over]
@@ -123,12 +123,12 @@ class Connections:
             if index % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
                 busy = self._busy()
-            one = self._look_at(int(name), busy, heads)
+            one = self._check(int(name), busy, heads)
             if one is not None:
                 found.append(one)
         return found
 
-    def _look_at(self, fd: int, busy: Set[Peer], heads: dict[Peer, float]) -> Resting | None:
+    def _check(self, fd: int, busy: Set[Peer], heads: dict[Peer, float]) -> Resting | None:
         """The connection behind `fd` if it is a caller's and no request is under way on it."""
         with contextlib.suppress(OSError), _socket(fd) as sock:
             if sock.family not in _INTERNET or sock.getsockname()[1] != self._port:
@@ -156,7 +156,7 @@ class Connections:
             if index % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
                 busy = self._busy()
-            now = self._look_at(one.fd, busy, self._heads)
+            now = self._check(one.fd, busy, self._heads)
             if now is not None and now.peer == one.peer and now.is_in_head == one.is_in_head:
                 with contextlib.suppress(OSError), _socket(one.fd) as sock:
                     sock.shutdown(socket.SHUT_RDWR)  # the server closes it

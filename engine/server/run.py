@@ -81,7 +81,7 @@ def _prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded, list[Problem
     environ: Mapping[str, str] | None = None if options.stand_ins else os.environ
     directory, now, texts = options.directory, snapshot.read_at, snapshot.texts
     if options.mock is not None and environ is not None:
-        config = load(directory, environ, now, unsaved=texts).config
+        config = load(directory, environ, now, overrides=texts).config
         environ = {**_mock_environ(config), **environ}
     return _adapted(options, load(directory, environ, now, options.extra_keys, texts))
 
@@ -155,14 +155,14 @@ def serve_mock(host: str, port: int, fault: str | None, *, record: bool = True) 
     """
     from engine.mock.answers import parse_faults  # noqa: PLC0415 only a mock process pays for it
     from engine.mock.app import create_app  # noqa: PLC0415 as above
-    from engine.mock.faults import PLAYS, serve_hostile  # noqa: PLC0415 as above
+    from engine.mock.faults import FAULTS, serve_fault  # noqa: PLC0415 as above
 
     if fault is not None and not parse_faults(f"mock-{fault}"):
-        if fault not in PLAYS:
-            raise ServeError(f"there is no fault `{fault}`; there are: {', '.join(sorted(PLAYS))}")
+        if fault not in FAULTS:
+            raise ServeError(f"there is no fault `{fault}`; there are: {', '.join(sorted(FAULTS))}")
         claim_port(host, port).close()
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(serve_hostile(host, port, fault))
+            asyncio.run(serve_fault(host, port, fault))
         return
     with claim_port(host, port):
         serve_alone(create_app(fault, record=record), Listen(host, port))

@@ -17,7 +17,7 @@ SEVERAL = 2  # requests under way
 _THREADS = Path("/proc/self/task")
 
 
-class Turns:
+class ThreadScheduler:
     """Looks, now and then, at how much of a core this process has used since the last look.
 
     A process that an operator has given a policy keeps it.
@@ -26,14 +26,14 @@ class Turns:
     def __init__(self) -> None:
         self._is_batch = False
         self._is_free = hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER
-        self._looked_at = time.monotonic()
+        self._ticked_at = time.monotonic()
         self._used = time.process_time()
 
-    def look(self, calls: int) -> None:
+    def tick(self, calls: int) -> None:
         """Choose how threads take turns until the next look, with `calls` under way now."""
         used, now = time.process_time(), time.monotonic()
-        share = (used - self._used) / max(now - self._looked_at, 0.001)
-        self._used, self._looked_at = used, now
+        share = (used - self._used) / max(now - self._ticked_at, 0.001)
+        self._used, self._ticked_at = used, now
         wanted = calls >= SEVERAL and share > (CALM if self._is_batch else BUSY)
         if wanted != self._is_batch and self._is_free:
             self._is_batch = wanted

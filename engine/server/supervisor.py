@@ -36,7 +36,7 @@ from engine.server.watch import POLL_SECONDS, FolderWatch
 
 CRASH_SECONDS = 5.0  # a worker that took the place of a dead one and dies sooner is a crash loop
 MEMORY_SECONDS = 1.0
-MEMORY_LOOKS = 3  # so often in a row a worker takes too much, since a large body is gone soon
+MEMORY_CHECKS = 3  # so often in a row a worker takes too much, since a large body is gone soon
 LISTENING_SECONDS = 60.0  # for a successor to listen
 QUEUE_SECONDS = 1.2  # for a worker to accept what waits: connections without bytes wait a second
 FLUSH_SECONDS = 1.0  # for what is aborted to leave
@@ -60,7 +60,7 @@ class _Worker:
     is_restart: bool = False
     replaces: "_Worker | None" = None
     is_stopping: bool = False
-    looks: int = 0
+    over_limit: int = 0
     started: float = field(default_factory=time.monotonic)
 
 
@@ -107,9 +107,9 @@ class Supervisor:
         with _signal_socket() as self._signals:
             for number in range(1, self._count + 1):
                 self._start(number)
-            self._after(POLL_SECONDS, self._look_at_files)
+            self._after(POLL_SECONDS, self._check_files)
             if self._worker_memory is not None:
-                self._after(MEMORY_SECONDS, self._look_at_memory)
+                self._after(MEMORY_SECONDS, self._check_memory)
             try:
                 while self._workers:
                     self._step()
@@ -200,21 +200,21 @@ class Supervisor:
 
     # -- memory ----------------------------------------------------------------------------------
 
-    def _look_at_memory(self) -> None:
+    def _check_memory(self) -> None:
         """Replace the first worker that has taken too much for a while; one at a time."""
-        self._after(MEMORY_SECONDS, self._look_at_memory)
+        self._after(MEMORY_SECONDS, self._check_memory)
         if self._is_stopping or any(w.replaces is not None for w in self._workers):
             return
         for worker in [w for w in self._workers if not w.is_stopping]:
             is_too_much = memory_of(worker.process.pid or 0) > (self._worker_memory or 0)
-            worker.looks = worker.looks + 1 if is_too_much else 0
-            if worker.looks >= MEMORY_LOOKS:
+            worker.over_limit = worker.over_limit + 1 if is_too_much else 0
+            if worker.over_limit >= MEMORY_CHECKS:
                 self._replace(worker)
                 return
 
     def _replace(self, worker: _Worker) -> None:
         """Start the successor of a worker, which stops once that one listens."""
-        worker.looks = 0
+        worker.over_limit = 0
         self._start(worker.number, replaces=worker)
         successor = self._workers[-1]
         self._after(LISTENING_SECONDS, lambda: self._expect_listening(successor, worker))
@@ -244,8 +244,8 @@ class Supervisor:
 
     # -- configuration ---------------------------------------------------------------------------
 
-    def _look_at_files(self) -> None:
-        self._after(POLL_SECONDS, self._look_at_files)
+    def _check_files(self) -> None:
+        self._after(POLL_SECONDS, self._check_files)
         if not self._is_stopping and self._watch.has_changed():
             self._reload()
 

@@ -34,7 +34,7 @@ from engine.server.listener import (
     wait_for_first_bytes,
 )
 from engine.server.reload import Prepare, Snapshot, State, read_folder
-from engine.server.scheduling import Turns
+from engine.server.scheduling import ThreadScheduler
 from engine.upstream import Client
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
@@ -221,7 +221,7 @@ class Worker:
     def _on_abort_requests(self) -> None:
         """End every request under way: the time to drain is over."""
         for gateway in self._gateways:
-            gateway.cut()
+            gateway.abort_in_flight()
 
     def _on_steer(self, number: int, index: int) -> None:
         steer(self._listen.port, index)
@@ -236,10 +236,10 @@ class Worker:
         Until then, see how busy this worker is.
         """
         parent = multiprocessing.parent_process()
-        turns = Turns()
+        scheduler = ThreadScheduler()
         while parent is not None and os.getppid() == parent.pid:  # nothing else tells of it
             await asyncio.sleep(TICK_SECONDS)
-            turns.look(sum(len(gateway.calls) for gateway in self._gateways))
+            scheduler.tick(sum(len(gateway.calls) for gateway in self._gateways))
         self._on_stop()
         await asyncio.sleep(self._parent.drain_timeout)
         self._on_abort_requests()

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from engine.plan.plan import Origin
 
-PIECE = 2 * 1024 * 1024  # of a body that is held; smaller ones cost more than they tell
+CHUNK_BYTES = 2 * 1024 * 1024  # of a body that is held; smaller ones cost more than they tell
 
 Pairs = list[tuple[bytes, bytes]]
 Body = bytes | AsyncIterator[bytes | memoryview]
@@ -92,11 +92,11 @@ class Attempt:
         return replace(self, body=body)
 
 
-async def in_pieces(body: bytes) -> AsyncIterator[memoryview]:
+async def in_chunks(body: bytes) -> AsyncIterator[memoryview]:
     """A large body as pieces that a provider is to take one after the other."""
     view = memoryview(body)
-    for start in range(0, len(view), PIECE):
-        yield view[start : start + PIECE]
+    for start in range(0, len(view), CHUNK_BYTES):
+        yield view[start : start + CHUNK_BYTES]
 
 
 class Reply(Protocol):

@@ -50,7 +50,7 @@ class HttpxReply:
         self.headers: Pairs = [(name.lower(), value) for name, value in response.headers.raw]
         self.length = _declared_length(response)
         self.is_complete = False  # known only when reading ends
-        self._pieces = response.aiter_raw()
+        self._chunks = response.aiter_raw()
 
     def arrived(self) -> bytes:
         """Nothing: this client says what has come only when it is asked to wait."""
@@ -59,8 +59,8 @@ class HttpxReply:
     async def forward(self, receiver: Receiver) -> bool:
         """Hand on the body, undecoded."""
         try:
-            async for piece in self._pieces:
-                if piece and not receiver(piece):
+            async for chunk in self._chunks:
+                if chunk and not receiver(chunk):
                     return False
         except (httpx2.TransportError, httpx2.StreamError):
             raise UpstreamError(Failure.TRUNCATED) from None
@@ -73,7 +73,7 @@ class HttpxReply:
 
     async def _close(self) -> None:
         try:
-            await self._pieces.aclose()
+            await self._chunks.aclose()
             await self._response.aclose()
         finally:
             await self._pool.end()
@@ -182,8 +182,8 @@ async def _sending(attempt: Attempt, connecting: asyncio.Timeout) -> AsyncIterat
     if isinstance(attempt.body, bytes):
         yield attempt.body
     else:
-        async for piece in attempt.body:
-            yield cast("bytes", piece)  # the library takes any buffer
+        async for chunk in attempt.body:
+            yield cast("bytes", chunk)  # the library takes any buffer
     attempt.sent()
 
 

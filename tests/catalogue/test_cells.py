@@ -121,9 +121,9 @@ def test_a_provider_has_all_it_needs(name: str) -> None:
     provider = PROVIDERS[name]
     assert provider["description"]
     assert provider["credentials"]
-    brought = provider["caller_credentials"]
-    assert set(brought["headers"]) == {"x-provider-api-key"}
-    assert "api_key" in brought["body"]
+    caller_credentials = provider["caller_credentials"]
+    assert set(caller_credentials["headers"]) == {"x-provider-api-key"}
+    assert "api_key" in caller_credentials["body"]
     messages = "messages" in provider["endpoints"]
     passed = {*provider.get("forward_headers", ()), *provider.get("default_headers", {})}
     assert not messages or "anthropic-beta" in passed, "the messages API needs it"

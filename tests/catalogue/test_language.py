@@ -331,8 +331,8 @@ def test_a_caller_never_gets_the_credential_of_others(stand: Stand) -> None:
     answer = stand.call({"model": "turns/small"}, key=POOR)
     assert answer.headers["x-engine-error"] == "provider_key_missing"
     assert stand.upstream.arrivals == []
-    brought = stand.send({"model": "turns/small"}, key=POOR, x_own="mine")
-    assert brought.value("authorization") == "Bearer mine"
+    caller_credentials = stand.send({"model": "turns/small"}, key=POOR, x_own="mine")
+    assert caller_credentials.value("authorization") == "Bearer mine"
 
 
 def test_a_caller_picks_among_the_choices_alone(stand: Stand) -> None:

@@ -92,10 +92,10 @@ def test_every_finding_of_the_corpus_fits_both_schemas(
         folder, setup = prepared(CORPUS / case / "bad", tmp_path / case)
         for form, validator in (("json", own), ("sarif", oasis)):
             result = CliRunner().invoke(main, ["check", str(folder), "--format", form, "--audit", "-v"], env=setup.get("environ"))  # fmt: skip
-            told = json.loads(result.stdout)
-            validator.validate(told)
+            reported = json.loads(result.stdout)
+            validator.validate(reported)
             if form == "sarif":
-                seen |= {item["ruleId"] for item in told["runs"][0]["results"]}
+                seen |= {item["ruleId"] for item in reported["runs"][0]["results"]}
     assert seen == set(RULES) - ELSEWHERE
 
 
@@ -115,9 +115,9 @@ def test_sarif_tells_what_is_suppressed_and_why(check: Check) -> None:
 
 
 def test_json_counts_and_lists_what_is_suppressed(check: Check) -> None:
-    told = json.loads(several(check, "--format", "json").stdout)
-    assert told["summary"]["suppressed"] == 1
-    assert [item["reason"] for item in told["suppressed"]] == ["soon, 100 %"]
+    reported = json.loads(several(check, "--format", "json").stdout)
+    assert reported["summary"]["suppressed"] == 1
+    assert [item["reason"] for item in reported["suppressed"]] == ["soon, 100 %"]
 
 
 def test_what_json_links_to_is_there(check: Check) -> None:

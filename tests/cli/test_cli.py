@@ -479,11 +479,11 @@ def test_plain_check_says_what_a_provider_that_lacks_nothing_else_needs(tmp_path
         "import sys; sys.modules['botocore'] = None; from engine.cli import main;"
         f"main(['check', {str(folder)!r}])"
     )
-    for environ, told in ({"AN_ID": "an-id", "A_KEY": "a-secret"}, True), ({}, False):
+    for environ, reported in ({"AN_ID": "an-id", "A_KEY": "a-secret"}, True), ({}, False):
         run = [sys.executable, "-c", code]
         done = subprocess.run(run, capture_output=True, text=True, check=False, env=environ)
         assert done.returncode == 0
-        assert ("pip install -e '.[aws]'" in done.stdout) == told
+        assert ("pip install -e '.[aws]'" in done.stdout) == reported
 
 
 # -- keys ----------------------------------------------------------------------------------------

@@ -186,7 +186,7 @@ def test_days_from_now_are_a_date(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reported"),
     [
         (("--expires", "soon"), "must be a date such as"),
         (("--expires", "2020-01-01"), "in the past"),
@@ -199,12 +199,12 @@ def test_days_from_now_are_a_date(tmp_path: Path) -> None:
     ],
 )
 def test_a_limit_that_cannot_be_is_refused(
-    words: tuple[str, ...], told: str, tmp_path: Path
+    words: tuple[str, ...], reported: str, tmp_path: Path
 ) -> None:
     folder = write(tmp_path)
     result = engine("keys", "new", "agent", "--write", *words, "-C", folder)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert told in " ".join(result.stderr.split())
+    assert reported in " ".join(result.stderr.split())
     assert not (folder / "keys.yaml").exists()
 
 

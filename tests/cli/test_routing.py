@@ -132,8 +132,12 @@ def test_routes_narrowed(routed: Path) -> None:
         "routes", engine("routes", routed, "--endpoint", "embeddings", "--format", "json")
     )
     assert [e["name"] for e in view["endpoints"]] == ["embeddings"]
-    (told,) = view["providers"]
-    assert (told["name"], told["endpoints"], told["unset"]) == ("openai", ["embeddings"], [])
+    (reported,) = view["providers"]
+    assert (reported["name"], reported["endpoints"], reported["unset"]) == (
+        "openai",
+        ["embeddings"],
+        [],
+    )
     assert len(view["rules"]) == 2
 
 
@@ -256,8 +260,8 @@ def test_a_target_without_its_credential_is_passed_over(decided: Path) -> None:
 
 def test_the_heaviest_target_is_told_first_where_a_draw_decides(decided: Path) -> None:
     target = target_of(decided, "w-1")
-    told = [(t["provider"], t["sent_model"], t["weight"]) for t in target["targets"]]
-    assert told == [("last", "w-1", 3), ("full", "w-1", 1), ("last", "fallback", None)]
+    reported = [(t["provider"], t["sent_model"], t["weight"]) for t in target["targets"]]
+    assert reported == [("last", "w-1", 3), ("full", "w-1", 1), ("last", "fallback", None)]
     assert (target["order"], target["provider"]) == ("weight", "last")
     assert [t["weight"] for t in target["then"]] == [1, None]
 
@@ -271,8 +275,8 @@ def test_a_key_keeps_to_one_target_of_a_sticky_rule(decided: Path) -> None:
     first = find_target(plan, endpoint, "s-1")
     for key in ("all", "narrow"):
         sent = find_targets(plan, endpoint, first, key, lambda: 0.0)
-        told = target_of(decided, "s-1", "--key", key)["targets"]
-        assert [t["provider"] for t in told] == [t.provider.name for t in sent]
+        reported = target_of(decided, "s-1", "--key", key)["targets"]
+        assert [t["provider"] for t in reported] == [t.provider.name for t in sent]
     assert "--key NAME tells" in engine(*CHAT, "--model", "s-1", "-C", decided).stdout
     assert [t["provider"] for t in target_of(decided, "s-1")["targets"]] == ["full", "last"]
 

@@ -46,10 +46,10 @@ def read(
     environ: Mapping[str, str] = ENVIRON,
     *,
     audit: bool = False,
-    unsaved: Mapping[str, bytes | None] = MappingProxyType({}),
+    overrides: Mapping[str, bytes | None] = MappingProxyType({}),
 ) -> Loaded:
     """Load `folder` with a fixed environment and a fixed clock."""
-    return load(folder, environ, NOW, unsaved=unsaved, audit=audit)
+    return load(folder, environ, NOW, overrides=overrides, audit=audit)
 
 
 def codes(loaded: Loaded) -> list[str]:

@@ -23,7 +23,7 @@ FILES = ("routes.yaml", "providers.yaml")
 class Score:
     """Of one kind of slip: how many were told, how many at the right line, with the right word."""
 
-    told: int = 0
+    reported: int = 0
     placed: int = 0
     legal: int = 0
     offered: int = 0
@@ -52,25 +52,25 @@ def measure(count: int, seed: int, folder: Path) -> dict[str, Score]:
 
 
 def check(folder: Path, src: Source, slip: Slip) -> Loaded:
-    return load(folder, {}, NOW, unsaved={src.file: slip.text.encode()})
+    return load(folder, {}, NOW, overrides={src.file: slip.text.encode()})
 
 
 def changes_nothing(src: Source, loaded: Loaded) -> bool:
     document = loaded.documents.get(src.file)
-    return document is not None and document.data == src.document.data and not told(loaded)
+    return document is not None and document.data == src.document.data and not reported(loaded)
 
 
-def told(loaded: Loaded) -> list[Diagnostic]:
+def reported(loaded: Loaded) -> list[Diagnostic]:
     return [d for d in loaded.diagnostics if d.severity is not Severity.NOTE]
 
 
 def judge(score: Score, src: Source, slip: Slip, loaded: Loaded) -> None:
-    found = told(loaded)
+    found = reported(loaded)
     if not found:
         score.legal += 1
         return
     first = found[0]
-    score.told += 1
+    score.reported += 1
     if first.span.file == src.file and first.span.start.line in slip.lines:
         score.placed += 1
     else:
@@ -99,14 +99,14 @@ def diff(src: Source, slip: Slip) -> str:
 
 
 def table(scores: dict[str, Score]) -> str:
-    rows = [f"{'slip':34} {'told':>6} {'placed':>7} {'word':>7} {'legal':>6}"]
+    rows = [f"{'slip':34} {'reported':>6} {'placed':>7} {'word':>7} {'legal':>6}"]
     everything = Score()
     for name, s in [*scores.items(), ("all", everything)]:
         rows.append(
-            f"{name:34} {s.told:6} {s.placed / max(1, s.told):7.1%} "
+            f"{name:34} {s.reported:6} {s.placed / max(1, s.reported):7.1%} "
             f"{f'{s.offered / s.meant:7.1%}' if s.meant else '':7} {s.legal:6}"
         )
-        for key in ("told", "placed", "offered", "meant", "legal"):
+        for key in ("reported", "placed", "offered", "meant", "legal"):
             setattr(everything, key, getattr(everything, key) + getattr(s, key))
     return "\n".join(rows)
 

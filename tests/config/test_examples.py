@@ -12,7 +12,7 @@ from tests.config.folders import NOW, codes
 
 def loaded(code: str, *, good: bool) -> Loaded:
     made = folder(code, good=good)
-    return load(Path("/etc/gateway"), made.environ, NOW, unsaved=made.texts, audit=True)
+    return load(Path("/etc/gateway"), made.environ, NOW, overrides=made.texts, audit=True)
 
 
 @pytest.mark.parametrize("code", codes_with_examples())

@@ -51,11 +51,11 @@ def test_what_is_no_regular_file_is_told_at_once(
     make(folder / name)
     texts = read_folder(folder).texts
     assert name not in texts
-    for unsaved in (False, True):
-        found = read(folder, unsaved=texts if unsaved else {}).diagnostics
-        told = next(d for d in found if d.code == FILES[name])
-        assert words in told.message
-        assert str(folder) in told.message
+    for overrides in (False, True):
+        found = read(folder, overrides=texts if overrides else {}).diagnostics
+        explain_syntax = next(d for d in found if d.code == FILES[name])
+        assert words in explain_syntax.message
+        assert str(folder) in explain_syntax.message
 
 
 @pytest.mark.parametrize("command", [("check",), ("serve", "--port", "1"), ("fmt", "--check")])

@@ -118,7 +118,7 @@ def test_slips_in_a_configuration_are_repaired_or_left(
     folder = tmp_path_factory.getbasetemp()
 
     def check(files: Mapping[str, str]) -> Sequence[Diagnostic]:
-        return load(folder, ENVIRON, NOW, unsaved={n: t.encode() for n, t in files.items()}).diagnostics  # fmt: skip
+        return load(folder, ENVIRON, NOW, overrides={n: t.encode() for n, t in files.items()}).diagnostics  # fmt: skip
 
     before = errors(check(slipped))
     fixed = fix_all(slipped, check, unsafe=True)
@@ -146,7 +146,9 @@ def test_a_typo_of_each_kind_is_mended_in_the_shipped_files(tmp_path: Path) -> N
     assert slipped["providers.yaml"] != first["providers.yaml"]
 
     def check(files: Mapping[str, str]) -> Sequence[Diagnostic]:
-        return load(folder, {}, NOW, unsaved={n: t.encode() for n, t in files.items()}).diagnostics
+        return load(
+            folder, {}, NOW, overrides={n: t.encode() for n, t in files.items()}
+        ).diagnostics
 
     fixed = fix_all(slipped, check, unsafe=True)
     assert fixed.texts == first

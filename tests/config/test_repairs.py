@@ -54,8 +54,8 @@ SLIPS = {
 
 
 def check_in(folder: Path, files: Mapping[str, str]) -> Sequence[Diagnostic]:
-    unsaved = {name: text.encode() for name, text in files.items()}
-    return load(folder, ENVIRON, NOW, unsaved=unsaved).diagnostics
+    overrides = {name: text.encode() for name, text in files.items()}
+    return load(folder, ENVIRON, NOW, overrides=overrides).diagnostics
 
 
 @pytest.mark.parametrize("slip", SLIPS)

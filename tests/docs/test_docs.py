@@ -123,7 +123,7 @@ def test_the_page_has_every_field_of_an_access_record() -> None:
     plain = json.loads(record.line())
     record.tried = ["first 429"]
     record.exception = "ValueError at app.py:1"
-    record.note_attempt(is_brought=True)
+    record.note_attempt(uses_caller_credentials=True)
     with_bug = json.loads(record.line())
     assert [row[0] for row in rows(OPERATIONS, "field")] == list(with_bug)
     assert list(json.loads(marked(DOCS / "operations.md", "record").text)) == list(plain)
@@ -241,7 +241,7 @@ def test_the_problem_matchers_know_every_line_of_the_concise_format(tmp_path: Pa
     patterns = [pattern for matcher in matchers for pattern in matcher["pattern"]]
     for code in RULES:
         made = folder(code)
-        loaded = load(tmp_path, made.environ, time.time(), unsaved=made.texts, audit=True)
+        loaded = load(tmp_path, made.environ, time.time(), overrides=made.texts, audit=True)
         for line in render_concise(Findings(loaded.diagnostics, loaded.documents)).splitlines():
             (match,) = [m for p in patterns if (m := re.search(p["regexp"], line))]
             (pattern,) = [p for p in patterns if re.search(p["regexp"], line)]

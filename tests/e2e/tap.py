@@ -43,10 +43,10 @@ class Tap:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, keep: bool = False
     ) -> None:
         try:
-            while piece := await reader.read(65536):
+            while chunk := await reader.read(65536):
                 if keep:
-                    self._kept += piece
-                writer.write(piece)
+                    self._kept += chunk
+                writer.write(chunk)
                 await writer.drain()
         except ConnectionError:
             pass

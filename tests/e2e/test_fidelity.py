@@ -136,8 +136,8 @@ def exchange(caller: httpx2.Client, asked: httpx2.Request) -> Heard:
     body, failure = b"", None
     answer = caller.send(asked, stream=True)
     try:
-        for piece in answer.iter_raw():
-            body += piece
+        for chunk in answer.iter_raw():
+            body += chunk
     except httpx2.TransportError as error:
         failure = error
     finally:

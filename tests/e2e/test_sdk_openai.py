@@ -299,15 +299,15 @@ def test_speech_arrives_in_pieces_as_it_is_made(served: Server) -> None:
             client.audio.speech.with_streaming_response.create(**SPEECH) as answer,
         ):
             assert answer.headers["content-type"] == "audio/wav"
-            return [piece async for piece in answer.iter_bytes()]
+            return [chunk async for chunk in answer.iter_bytes()]
 
     with (
         OpenAI(base_url=f"{served.url}/v1", api_key=KEY) as client,
         client.audio.speech.with_streaming_response.create(**SPEECH) as answer,
     ):
-        pieces = list(answer.iter_bytes())
-    assert pieces[0].startswith(b"RIFF")
-    for heard in (pieces, asyncio.run(listen())):
+        chunks = list(answer.iter_bytes())
+    assert chunks[0].startswith(b"RIFF")
+    for heard in (chunks, asyncio.run(listen())):
         assert len(heard) > 1
         assert_second_of_sound(b"".join(heard))
 

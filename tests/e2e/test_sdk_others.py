@@ -453,13 +453,13 @@ def test_the_envelopes_are_read(served: Server) -> None:
 
 def test_retry_after_of_the_provider_is_obeyed(served: Server, mock: Server) -> None:
     model = "gpt-mock-status-429-retried"
-    begun = time.monotonic()
+    started = time.monotonic()
     with (
         openai.OpenAI(base_url=f"{served.url}/v1", api_key=KEY, max_retries=1) as client,
         pytest.raises(openai.RateLimitError) as caught,
     ):
         client.embeddings.create(model=model, input="x")
-    assert time.monotonic() - begun >= 1
+    assert time.monotonic() - started >= 1
     second = int(caught.value.response.headers["x-mock-id"])
     assert [received(mock, str(each))["model"] for each in (second - 1, second)] == [model, model]
 

@@ -30,12 +30,12 @@ from werkzeug.formparser import FormDataParser
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.form_body import FormBody
 from engine.gateway.inbound.media import find_boundary, kind_of, spelled
-from engine.gateway.inbound.payload import JsonInbound
+from engine.gateway.inbound.payload import JsonRequestBody
 from tests.gateway.forms import intake_of, passed_on
 
 HERE = Path(__file__).parent
 NAMES = ("model", "stream", "api_key")
-LOOKED_AT = frozenset(NAMES)
+CACHE_KEY_HEADERS = frozenset(NAMES)
 FORM = "multipart/form-data; boundary=frontier"
 # By parser what it finds for each of NAMES; None where it fails.
 Reading = list[list[Any]] | None
@@ -87,9 +87,9 @@ def mutated(chance: Chance, raw: bytes) -> bytes:
         start = chance.randint(0, len(raw))
         end = min(len(raw), start + chance.randint(0, 9))
         place = chance.randint(0, len(raw))
-        piece = chance.choice((b"", raw[start:end], b"\r\n", b"\n", b'"', b"\\", b"\0", b";", b"--frontier", b'"model":"N",'))  # fmt: skip
+        chunk = chance.choice((b"", raw[start:end], b"\r\n", b"\n", b'"', b"\\", b"\0", b";", b"--frontier", b'"model":"N",'))  # fmt: skip
         raw = (
-            raw[:start] + raw[end:] if chance.getrandbits(1) else raw[:place] + piece + raw[place:]
+            raw[:start] + raw[end:] if chance.getrandbits(1) else raw[:place] + chunk + raw[place:]
         )
     return raw
 
@@ -152,11 +152,11 @@ def own_reading(case: Case) -> Reading:
         if kind_of(media.encode()) != kind:
             return None
         if kind == "json":
-            body = JsonInbound(raw, LOOKED_AT)
+            body = JsonRequestBody(raw, CACHE_KEY_HEADERS)
             return [
                 [value] if (value := _json_value(body, name)) is not None else [] for name in NAMES
             ]
-        form = FormBody(intake_of([raw]), find_boundary(media.encode()), LOOKED_AT)
+        form = FormBody(intake_of([raw]), find_boundary(media.encode()), CACHE_KEY_HEADERS)
         try:
             asyncio.run(passed_on(form, {}))
         finally:
@@ -166,7 +166,7 @@ def own_reading(case: Case) -> Reading:
         return None
 
 
-def _json_value(body: JsonInbound, name: str) -> Any:
+def _json_value(body: JsonRequestBody, name: str) -> Any:
     """Anything but a string is refused when it is needed; `stream` may hold whatever it likes."""
     if name != "stream":
         return body.text(name)

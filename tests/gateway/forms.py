@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from engine.gateway.deadline import Deadline
-from engine.gateway.inbound.body import Intake, Message
+from engine.gateway.inbound.body import Message, RequestBodyReader
 from engine.gateway.inbound.form_body import FormBody
 from tests.gateway.plans import shipped_plan
 
@@ -37,14 +37,14 @@ def form(*parts: bytes, boundary: str = BOUNDARY) -> bytes:
 class Pieces:
     """An ASGI `receive` that hands out a body in given pieces."""
 
-    pieces: Sequence[bytes]
+    chunks: Sequence[bytes]
     taken: int = field(default=0)
 
     async def receive(self) -> Message:
-        piece = self.pieces[self.taken] if self.taken < len(self.pieces) else b""
+        chunk = self.chunks[self.taken] if self.taken < len(self.chunks) else b""
         self.taken += 1
-        more = self.taken < len(self.pieces)
-        return {"type": "http.request", "body": piece, "more_body": more}
+        more = self.taken < len(self.chunks)
+        return {"type": "http.request", "body": chunk, "more_body": more}
 
 
 def cut(raw: bytes, places: Iterable[int]) -> list[bytes]:
@@ -53,21 +53,21 @@ def cut(raw: bytes, places: Iterable[int]) -> list[bytes]:
     return [raw[start:end] for start, end in pairwise(edges)]
 
 
-def intake_of(pieces: Sequence[bytes]) -> Intake:
+def intake_of(chunks: Sequence[bytes]) -> RequestBodyReader:
     endpoint = replace(
         next(iter(shipped_plan().endpoints[b"/v1/images/edits"].values())), max_body=1 << 30
     )
-    return Intake(Pieces(pieces).receive, endpoint, Deadline(None), None)
+    return RequestBodyReader(Pieces(chunks).receive, endpoint, Deadline(None), None)
 
 
-def form_of(pieces: Sequence[bytes], boundary: str = BOUNDARY) -> FormBody:
-    return FormBody(intake_of(pieces), boundary.encode(), WATCHED)
+def form_of(chunks: Sequence[bytes], boundary: str = BOUNDARY) -> FormBody:
+    return FormBody(intake_of(chunks), boundary.encode(), WATCHED)
 
 
 async def passed_on(body: FormBody, changes: dict[str, str | None]) -> bytes:
     """What goes upstream for a form with `changes`."""
     await body.read_head()
-    return b"".join([piece async for piece in body.stream(body.edits(changes), frozenset())])
+    return b"".join([chunk async for chunk in body.stream(body.edits(changes), frozenset())])
 
 
 def run(work: Coroutine[object, object, T]) -> T:

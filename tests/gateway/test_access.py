@@ -57,9 +57,9 @@ def test_nothing_waits_for_a_reader_who_does_not_read(pipe: tuple[int, TextIO]) 
     seen: list[bytes] = []
 
     def drain() -> None:
-        while (piece := os.read(reading, PIPE_BYTES_TOTAL)) and not piece.endswith(b"lost\n"):
-            seen.append(piece)
-        seen.append(piece)
+        while (chunk := os.read(reading, PIPE_BYTES_TOTAL)) and not chunk.endswith(b"lost\n"):
+            seen.append(chunk)
+        seen.append(chunk)
 
     async def main() -> int:
         log = AccessLog(stream)
@@ -117,9 +117,9 @@ def test_the_last_records_are_out_before_the_process_ends() -> None:
 def test_lines_are_written_whole() -> None:
     """What a pipe takes in one piece is not torn apart by another worker's lines."""
     lines = [b"%d\n" % number * (number % 90 + 1) for number in range(3000)]
-    pieces = list(vars(access_log)["_pieces"](lines))
-    assert b"".join(pieces) == b"".join(lines)
-    assert all(len(piece) <= PIPE_BYTES and piece.endswith(b"\n") for piece in pieces)
+    chunks = list(vars(access_log)["_chunks"](lines))
+    assert b"".join(chunks) == b"".join(lines)
+    assert all(len(chunk) <= PIPE_BYTES and chunk.endswith(b"\n") for chunk in chunks)
 
 
 def test_ids_are_all_different() -> None:

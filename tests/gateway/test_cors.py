@@ -12,7 +12,7 @@ import pytest
 
 from engine.config.load import load
 from tests.servers import KEY, Server, gateway, ship
-from tests.upstream.hostile import Hostile
+from tests.upstream.hostile import FaultServer
 
 PAGE = "https://app.example.com"
 OTHER = "https://evil.example"
@@ -156,7 +156,7 @@ def test_what_a_provider_says_of_origins_is_not_added(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """It allows every origin, and sends `vary` of its own."""
-    with Hostile("odd-headers").running() as upstream, ExitStack() as stack:
+    with FaultServer("odd-headers").running() as upstream, ExitStack() as stack:
         folder = ship(tmp_path_factory.mktemp("odd"))
         with (folder / "routes.yaml").open("a") as routes:
             routes.write(f"\ncors: {{origins: ['{PAGE}']}}\n")

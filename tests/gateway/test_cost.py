@@ -13,7 +13,7 @@ from engine.gateway.inbound.spelling import fold
 from tests.gateway.forms import BOUNDARY, file, form, form_of, part, passed_on, run
 
 SIZE = 256 * 1024
-PIECE = 64 * 1024
+CHUNK_BYTES = 64 * 1024
 PARTS = 30  # of nearly the longest head that is read
 FACTOR = (
     40  # of CPU, over the plainest body of the same size; what grows with the square is far above
@@ -124,9 +124,9 @@ def read_json(raw: bytes) -> None:
     body.flag("stream")
 
 
-def read_form(raw: bytes, boundary: str = BOUNDARY, piece: int = PIECE) -> None:
-    pieces = [raw[at : at + piece] for at in range(0, len(raw), piece)]
-    body = form_of(pieces, boundary)
+def read_form(raw: bytes, boundary: str = BOUNDARY, chunk: int = CHUNK_BYTES) -> None:
+    chunks = [raw[at : at + chunk] for at in range(0, len(raw), chunk)]
+    body = form_of(chunks, boundary)
     try:
         run(passed_on(body, {}))
     finally:
@@ -137,10 +137,10 @@ def cost(read: Callable[[bytes], None], raw: bytes) -> float:
     """The least of some tries, in seconds of CPU."""
     tries = []
     for _ in range(2):
-        begun = time.process_time()
+        started = time.process_time()
         with suppress(GatewayError):
             read(raw)
-        tries.append(time.process_time() - begun)
+        tries.append(time.process_time() - started)
     return min(tries)
 
 
@@ -174,8 +174,8 @@ def test_a_long_boundary_costs_no_more(plain_form: float) -> None:
 
 def test_small_pieces_cost_no_more_than_their_number(plain_form: float) -> None:
     raw = filled(EDGE[:-1])
-    for piece in (64, 1_000):
-        assert cost(lambda raw: read_form(raw, piece=piece), raw) < FORM_FACTOR * plain_form  # noqa: B023 called at once
+    for chunk in (64, 1_000):
+        assert cost(lambda raw: read_form(raw, chunk=chunk), raw) < FORM_FACTOR * plain_form  # noqa: B023 called at once
 
 
 def test_what_costs_more_would_be_seen(plain_json: float) -> None:

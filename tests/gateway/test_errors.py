@@ -124,11 +124,11 @@ def test_every_failure_has_a_code_that_says_whether_it_was_sent(failure: Failure
     assert CATALOGUE[failure.code].sent == failure.sent
 
 
-def event(code: str, dialect: Dialect, *pieces: bytes) -> list[str]:
-    """The lines of the event that ends a stream of `pieces`."""
+def event(code: str, dialect: Dialect, *chunks: bytes) -> list[str]:
+    """The lines of the event that ends a stream of `chunks`."""
     stream = EventStream((b"[DONE]",), ResponseFacts())
-    for piece in pieces:
-        stream.feed(piece)
+    for chunk in chunks:
+        stream.feed(chunk)
     text = error_event(error(code), dialect, ID, stream, "asked").decode()
     assert text.endswith("\n\n")
     assert not text.startswith(("\n", "\r"))
@@ -175,63 +175,63 @@ def test_a_response_that_fails_is_the_one_that_was_under_way(end: str) -> None:
 
     known = '"response": {"id": "resp_7", "object": "response", "created_at": 17, "model": "gpt-9"}'
     quoted = json.dumps('"sequence_number": 99, "id": "no"')
-    pieces = [
+    chunks = [
         b": hello\n\n",
         told("response.created", 4, known),
         told("response.x", 5, '"d": 1') + told("response.output_text.delta", 6, f'"d": {quoted}'),
         b": still here\n\n",
         b'event: response.output_text.delta\ndata: {"sequence_number": 7',
     ]
-    body = json.loads(event("upstream_closed", Dialect.RESPONSES, *pieces)[1][6:])
+    body = json.loads(event("upstream_closed", Dialect.RESPONSES, *chunks)[1][6:])
     found = [body["response"][name] for name in ("id", "created_at", "model")]
     assert (body["sequence_number"], *found) == (7, "resp_7", 17, "gpt-9")
 
 
-def told_of(**fields: object) -> bytes:
+def reported(**fields: object) -> bytes:
     return f"event: x\ndata: {json.dumps(fields)}\n\n".encode()
 
 
 KNOWN = {"id": "resp_7", "created_at": 17, "model": "gpt-9"}
 NESTED = {"id": "no", "created_at": 1, "model": "no", "sequence_number": 99}
-CREATED = told_of(type="response.created", sequence_number=0, response=KNOWN)
+CREATED = reported(type="response.created", sequence_number=0, response=KNOWN)
 COMMENT = b": OPENROUTER PROCESSING\n\n"
-LONG = told_of(type="response.output_item.done", sequence_number=7, item={"result": "A" * 300_000})
+LONG = reported(type="response.output_item.done", sequence_number=7, item={"result": "A" * 300_000})
 
 
 @pytest.mark.parametrize(
-    ("pieces", "number"),
+    ("chunks", "number"),
     [
-        ([COMMENT + CREATED, COMMENT + told_of(sequence_number=41)], 42),
-        ([COMMENT, b"\n", CREATED, told_of(sequence_number=41), b"\n", COMMENT, b"retry: 1\n\n"], 42),
-        ([CREATED + told_of(sequence_number=3, part=NESTED, z=[NESTED])], 4),
-        ([told_of(response={"metadata": NESTED, **KNOWN, "text": NESTED}, sequence_number=2)], 3),
-        ([told_of(response={"instructions": "You are. " * 40_000, **KNOWN}, sequence_number=2)], 3),
-        ([told_of(metadata=NESTED), told_of(response="x"), told_of(response=KNOWN), told_of(response=NESTED)], 0),
+        ([COMMENT + CREATED, COMMENT + reported(sequence_number=41)], 42),
+        ([COMMENT, b"\n", CREATED, reported(sequence_number=41), b"\n", COMMENT, b"retry: 1\n\n"], 42),
+        ([CREATED + reported(sequence_number=3, part=NESTED, z=[NESTED])], 4),
+        ([reported(response={"metadata": NESTED, **KNOWN, "text": NESTED}, sequence_number=2)], 3),
+        ([reported(response={"instructions": "You are. " * 40_000, **KNOWN}, sequence_number=2)], 3),
+        ([reported(metadata=NESTED), reported(response="x"), reported(response=KNOWN), reported(response=NESTED)], 0),
         ([CREATED, LONG[:9000], LONG[9000:]], 8),
         ([CREATED, LONG], 8),
-        ([CREATED, LONG, told_of(sequence_number=8)], 9),
-        ([CREATED, told_of(sequence_number=5), told_of(part=NESTED), told_of(sequence_number="6")], 6),
-        ([CREATED, told_of(sequence_number=5), told_of(type="keepalive"), told_of(n=1)], 6),
-        ([CREATED, told_of(sequence_number=5), b'data: {"sequence_number": 6, "x"\n\n', b"data: 7\n\n"], 6),
+        ([CREATED, LONG, reported(sequence_number=8)], 9),
+        ([CREATED, reported(sequence_number=5), reported(part=NESTED), reported(sequence_number="6")], 6),
+        ([CREATED, reported(sequence_number=5), reported(type="keepalive"), reported(n=1)], 6),
+        ([CREATED, reported(sequence_number=5), b'data: {"sequence_number": 6, "x"\n\n', b"data: 7\n\n"], 6),
         ([CREATED, b'data: {"delta":"x",\ndata: "sequence_number":\ndata: 8}\n\n'], 9),
-        ([CREATED, told_of(sequence_number=5), told_of(sequence_number=-3), told_of(sequence_number=None)], 6),
-        ([CREATED, *(b"%c" % byte for byte in told_of(sequence_number=5))], 6),
-        ([CREATED, told_of(sequence_number=6, b64="A" * 3_000_000)], 7),
+        ([CREATED, reported(sequence_number=5), reported(sequence_number=-3), reported(sequence_number=None)], 6),
+        ([CREATED, *(b"%c" % byte for byte in reported(sequence_number=5))], 6),
+        ([CREATED, reported(sequence_number=6, b64="A" * 3_000_000)], 7),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("size", [None, 30_000])
 def test_only_the_top_level_tells_which_response_it_was_and_the_number(
-    pieces: list[bytes], number: int, size: int | None
+    chunks: list[bytes], number: int, size: int | None
 ) -> None:
-    cut = [p[i : i + (size or len(p))] for p in pieces for i in range(0, len(p), size or len(p))]
+    cut = [p[i : i + (size or len(p))] for p in chunks for i in range(0, len(p), size or len(p))]
     body = json.loads(event("upstream_closed", Dialect.RESPONSES, *cut)[1][6:])
     assert body["sequence_number"] == number
     assert {name: body["response"][name] for name in KNOWN} == KNOWN
 
 
 def test_what_the_first_response_does_not_tell_is_made() -> None:
-    odd = told_of(response={"id": 7, "created_at": "x", "model": ["no"]})
-    later = told_of(response=KNOWN)
+    odd = reported(response={"id": 7, "created_at": "x", "model": ["no"]})
+    later = reported(response=KNOWN)
     body = json.loads(event("upstream_closed", Dialect.RESPONSES, odd, later)[1][6:])["response"]
     assert (body["id"], body["model"]) == (ID.replace("req", "resp"), "asked")
     assert abs(body["created_at"] - time.time()) < 60

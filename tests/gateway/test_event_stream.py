@@ -73,10 +73,10 @@ RECORDED = {
 }
 
 
-def left(pieces: Iterable[bytes]) -> tuple[EventStream, bytes]:
-    """What has left of a stream that arrives in `pieces`."""
+def left(chunks: Iterable[bytes]) -> tuple[EventStream, bytes]:
+    """What has left of a stream that arrives in `chunks`."""
     stream = EventStream((b"[DONE]", b"last"))
-    return stream, b"".join(stream.feed(piece) for piece in pieces)
+    return stream, b"".join(stream.feed(chunk) for chunk in chunks)
 
 
 def cut(body: bytes, places: Iterable[int]) -> list[bytes]:
@@ -90,10 +90,10 @@ def splits(body: bytes) -> list[list[bytes]]:
     return [bytewise, *(cut(body, [place]) for place in range(len(body) + 1))]
 
 
-def broken_off(pieces: Sequence[bytes], parse: Callable[[bytes], list[Event]]) -> str:
-    """Break off behind `pieces`, and check what a client makes of it; how the stream has ended."""
-    stream, out = left(pieces)
-    arrived = b"".join(pieces)
+def broken_off(chunks: Sequence[bytes], parse: Callable[[bytes], list[Event]]) -> str:
+    """Break off behind `chunks`, and check what a client makes of it; how the stream has ended."""
+    stream, out = left(chunks)
+    arrived = b"".join(chunks)
     assert arrived.startswith(out)
     whole = parse(arrived)
     if stream.is_open:
@@ -116,7 +116,7 @@ def test_a_break_at_every_byte_of_every_split(name: str, parser: str) -> None:
             [body[i : i + 1] for i in range(place)],
             cut(body[:place], [place // 2]),
         ]
-        ends |= {broken_off([piece for piece in pieces if piece], PARSERS[parser]) for pieces in some}  # fmt: skip
+        ends |= {broken_off([chunk for chunk in chunks if chunk], PARSERS[parser]) for chunks in some}  # fmt: skip
     assert "event" in ends
 
 
@@ -144,20 +144,20 @@ def arriving(draw: st.DrawFn) -> list[bytes]:
     body = b"".join(line + end for line, end in lines)
     body = body[: draw(st.integers(0, len(body)))]
     places = draw(st.lists(st.integers(1, max(1, len(body))), max_size=8))
-    return [piece for piece in cut(body, places) if piece]
+    return [chunk for chunk in cut(body, places) if chunk]
 
 
 @BOUNDED
 @given(arriving())
-def test_any_stream_may_break_off_anywhere(pieces: list[bytes]) -> None:
-    broken_off(pieces, whatwg)
+def test_any_stream_may_break_off_anywhere(chunks: list[bytes]) -> None:
+    broken_off(chunks, whatwg)
 
 
 @BOUNDED
 @given(arriving(), st.sampled_from(["openai", "anthropic"]))
-def test_the_sdks_see_the_error_as_one_event(pieces: list[bytes], parser: str) -> None:
+def test_the_sdks_see_the_error_as_one_event(chunks: list[bytes], parser: str) -> None:
     """They dispatch events without data as well, which nobody sends; so those are left out."""
-    stream, out = left(pieces)
+    stream, out = left(chunks)
     if stream.is_open:
         return
     own = error_event(ERROR, Dialect.ANTHROPIC, "req_1", stream)
@@ -166,10 +166,10 @@ def test_the_sdks_see_the_error_as_one_event(pieces: list[bytes], parser: str) -
 
 @BOUNDED
 @given(arriving())
-def test_every_byte_of_a_stream_that_ends_well_leaves(pieces: list[bytes]) -> None:
-    stream, out = left(pieces)
+def test_every_byte_of_a_stream_that_ends_well_leaves(chunks: list[bytes]) -> None:
+    stream, out = left(chunks)
     held = stream.rest()
-    assert out + held == b"".join(pieces)
+    assert out + held == b"".join(chunks)
     assert stream.rest() == b""
 
 
@@ -177,11 +177,11 @@ def test_every_byte_of_a_stream_that_ends_well_leaves(pieces: list[bytes]) -> No
 def test_what_is_whole_leaves_at_once(name: str) -> None:
     """Events, comments, and lines of data whose event is not complete: none waits for more."""
     body = RECORDED[name]
-    for pieces in splits(body):
+    for chunks in splits(body):
         stream, arrived, out = EventStream(()), b"", b""
-        for piece in pieces:
-            arrived += piece
-            out += stream.feed(piece)
+        for chunk in chunks:
+            arrived += chunk
+            out += stream.feed(chunk)
             held = arrived[len(out) :]
             assert len(whatwg(out)) == len(whatwg(arrived))
             assert not stream.is_open or held == b""
@@ -190,8 +190,8 @@ def test_what_is_whole_leaves_at_once(name: str) -> None:
 
 def test_a_chunk_that_ends_an_event_is_handed_on_as_it_is() -> None:
     stream = EventStream((b"[DONE]",))
-    piece = b'data: {"n":1}\n\n'
-    assert stream.feed(piece) is piece
+    chunk = b'data: {"n":1}\n\n'
+    assert stream.feed(chunk) is chunk
 
 
 @pytest.mark.parametrize("start", [b"data: ", b"event: image\ndata: ", b""])
@@ -266,10 +266,10 @@ NO_ENDINGS = [
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_the_last_event_is_known_in_any_split_and_for_good(ending: bytes) -> None:
-    for pieces in splits(b'data: {"n":1}\n\n' + ending):
+    for chunks in splits(b'data: {"n":1}\n\n' + ending):
         stream = EventStream(DONE)
-        for piece in pieces:
-            stream.feed(piece)
+        for chunk in chunks:
+            stream.feed(chunk)
         assert stream.is_done
         assert stream.feed(b": ping\n\n") + stream.feed(b"data: more\n\n") != b""
         assert stream.is_done
@@ -277,10 +277,10 @@ def test_the_last_event_is_known_in_any_split_and_for_good(ending: bytes) -> Non
 
 @pytest.mark.parametrize("ending", NO_ENDINGS)
 def test_nothing_else_is_taken_for_the_last_event(ending: bytes) -> None:
-    for pieces in splits(b'data: {"n":1}\n\n' + ending):
+    for chunks in splits(b'data: {"n":1}\n\n' + ending):
         stream = EventStream(DONE)
-        for piece in pieces:
-            stream.feed(piece)
+        for chunk in chunks:
+            stream.feed(chunk)
         assert not stream.is_done
 
 
@@ -295,11 +295,11 @@ def test_the_last_event_is_found_among_others_and_when_it_is_long() -> None:
     assert among.is_done
     line = json.dumps({"text": "A" * 3 * MAX_HELD + "\ndata: [DONE]\n"}).encode()
     long = b"event: last\ndata: " + line
-    pieces = [long[i : i + 8192] for i in range(0, len(long), 8192)]
-    assert not left(pieces)[0].is_done
-    assert not left([*pieces, b"\n"])[0].is_done
-    assert left([*pieces, b"\n", b"\n"])[0].is_done
-    assert left([*pieces, b"\n\n"])[0].is_done
+    chunks = [long[i : i + 8192] for i in range(0, len(long), 8192)]
+    assert not left(chunks)[0].is_done
+    assert not left([*chunks, b"\n"])[0].is_done
+    assert left([*chunks, b"\n", b"\n"])[0].is_done
+    assert left([*chunks, b"\n\n"])[0].is_done
 
 
 LONG = "A" * 200_000
@@ -348,7 +348,7 @@ def test_a_last_event_whose_type_is_written_with_escapes_is_known_while_it_is_th
 
 def test_an_open_event_is_kept_within_a_bound_and_read_at_a_bounded_cost() -> None:
     """Tiny pieces and lines, and deep data, are read once, at the end of their event."""
-    stream, begun = EventStream(DONE), time.process_time()
+    stream, started = EventStream(DONE), time.process_time()
     stream.feed(b"data:\n")
     for _ in range(40):
         stream.feed(b"data:[\n" * 9000)
@@ -356,11 +356,11 @@ def test_an_open_event_is_kept_within_a_bound_and_read_at_a_bounded_cost() -> No
         stream.feed(b"[")
     assert stream.feed(b"\n\n") == b"\n\n"
     assert not stream.is_open
-    assert time.process_time() - begun < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize(
-    ("pieces", "has_failed"),
+    ("chunks", "has_failed"),
     [
         ([b'data: {"error":{"message":"x"}}\n\n'], True),
         (
@@ -382,9 +382,9 @@ def test_an_open_event_is_kept_within_a_bound_and_read_at_a_bounded_cost() -> No
     ],
 )
 def test_an_error_of_the_provider_is_known_while_it_is_the_newest_event(
-    pieces: list[bytes], *, has_failed: bool
+    chunks: list[bytes], *, has_failed: bool
 ) -> None:
-    assert left(pieces)[0].has_failed() == has_failed
+    assert left(chunks)[0].has_failed() == has_failed
 
 
 def test_text_inside_a_long_line_is_no_line() -> None:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from engine.gateway.errors import CATALOGUE
 from engine.gateway.outbound.attempts import (
     PASS_ON,
-    Head,
     Outcome,
     PassOn,
     Pause,
+    ResponseHead,
     Step,
     Try,
     Unavailable,
@@ -34,7 +34,7 @@ REFUSED = frozenset({429, 503, 529})
 ONCE = Retry(attempts=1, statuses=REFUSED, max_wait=5, budget=0.2)
 THRICE = replace(ONCE, attempts=3)
 BREAKER = Breaker(failures=2, ratio=None, requests=0, open=30)
-OK = Head(200)
+OK = ResponseHead(200)
 Script = list[tuple[Step, Outcome]]
 
 
@@ -118,7 +118,7 @@ def test_an_answer_is_passed_on() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503, 529])
 def test_any_status_is_an_answer_when_there_is_nowhere_else_to_go(status: int) -> None:
-    assert Room(A).play((Try(A), Head(status)), (PASS_ON, None)) is None
+    assert Room(A).play((Try(A), ResponseHead(status)), (PASS_ON, None)) is None
 
 
 @pytest.mark.parametrize("failure", Failure)
@@ -148,22 +148,22 @@ def test_what_may_have_been_sent_is_not_sent_again(failure: Failure) -> None:
 
 @pytest.mark.parametrize("status", sorted(REFUSED))
 def test_what_was_refused_goes_to_the_next_target(status: int) -> None:
-    assert Room(A, B).play((Try(A), Head(status)), (Try(B), OK), (PASS_ON, None)) is None
+    assert Room(A, B).play((Try(A), ResponseHead(status)), (Try(B), OK), (PASS_ON, None)) is None
 
 
 @pytest.mark.parametrize("status", [400, 401, 408, 500, 502, 504])
 def test_a_status_that_is_not_listed_is_an_answer(status: int) -> None:
-    assert Room(A, B).play((Try(A), Head(status)), (PASS_ON, None)) is None
+    assert Room(A, B).play((Try(A), ResponseHead(status)), (PASS_ON, None)) is None
 
 
 def test_the_last_refusal_is_passed_on() -> None:
-    script: Script = [(Try(A), Head(429)), (Try(B), Head(503)), (PASS_ON, None)]
+    script: Script = [(Try(A), ResponseHead(429)), (Try(B), ResponseHead(503)), (PASS_ON, None)]
     assert Room(A, B).play(*script) is None
 
 
 def test_a_body_that_is_gone_is_not_sent_again() -> None:
-    assert Room(A, B).play((Try(A), Head(429, is_kept=False)), (PASS_ON, None)) is None
-    gone = Head(429, is_kept=False)
+    assert Room(A, B).play((Try(A), ResponseHead(429, is_kept=False)), (PASS_ON, None)) is None
+    gone = ResponseHead(429, is_kept=False)
     assert Room(patient(), B).play((Try(patient()), gone), (PASS_ON, None)) is None
 
 
@@ -172,19 +172,24 @@ def test_a_body_that_is_gone_is_not_sent_again() -> None:
 
 def test_retry_after_is_waited_for() -> None:
     p = patient()
-    script: Script = [(Try(p), Head(429, 2.5)), (Pause(2.5), None), (Try(p), OK), (PASS_ON, None)]
+    script: Script = [
+        (Try(p), ResponseHead(429, 2.5)),
+        (Pause(2.5), None),
+        (Try(p), OK),
+        (PASS_ON, None),
+    ]
     assert Room(p, B).play(*script) is None
 
 
 def test_a_wait_beyond_the_ceiling_goes_to_the_next_target() -> None:
     p = patient(max_wait=2)
-    script: Script = [(Try(p), Head(429, 2.5)), (Try(B), OK), (PASS_ON, None)]
+    script: Script = [(Try(p), ResponseHead(429, 2.5)), (Try(B), OK), (PASS_ON, None)]
     assert Room(p, B).play(*script) is None
 
 
 def test_a_wait_beyond_the_ceiling_is_passed_on_when_there_is_no_other() -> None:
     p = patient(max_wait=2)
-    assert Room(p).play((Try(p), Head(429, 2.5)), (PASS_ON, None)) is None
+    assert Room(p).play((Try(p), ResponseHead(429, 2.5)), (PASS_ON, None)) is None
 
 
 def test_pauses_grow_and_attempts_end() -> None:
@@ -293,7 +298,7 @@ def test_refusals_are_kept_when_every_other_target_is_open() -> None:
     b = breaking("b", failures=1)
     room = Room(A, b)
     room.play((Try(A), Failure.CONNECT_FAILED), (Try(b), Failure.CLOSED))
-    assert room.play((Try(A), Head(429)), (PASS_ON, None)) is None
+    assert room.play((Try(A), ResponseHead(429)), (PASS_ON, None)) is None
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429])
@@ -301,14 +306,14 @@ def test_what_is_wrong_with_a_request_opens_no_breaker(status: int) -> None:
     a = breaking(failures=1)
     room = Room(a)
     for _ in range(3):
-        assert room.play((Try(a), Head(status)), (PASS_ON, None)) is None
+        assert room.play((Try(a), ResponseHead(status)), (PASS_ON, None)) is None
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 529])
 def test_server_errors_open_a_breaker(status: int) -> None:
     a = breaking(failures=1)
     room = Room(a)
-    room.play((Try(a), Head(status)), (PASS_ON, None))
+    room.play((Try(a), ResponseHead(status)), (PASS_ON, None))
     assert room.outcomes([]) == ([], Unavailable(30))
 
 
@@ -355,7 +360,7 @@ def test_less_than_the_share_keeps_it_closed() -> None:
 OUTCOMES = st.one_of(
     st.sampled_from(list(Failure)),
     st.builds(
-        Head,
+        ResponseHead,
         st.sampled_from([200, 400, 429, 500, 503, 529]),
         st.one_of(st.none(), st.sampled_from([0.0, 0.5, 3.0, 60.0])),
         st.booleans(),
@@ -391,7 +396,7 @@ def test_nothing_that_may_have_been_paid_is_sent_again(
         ends = [(s, o or OK) for s, o in zip((s for s in steps if not isinstance(s, Pause)), outcomes, strict=False)]  # fmt: skip
         tries = [(s, o) for s, o in ends if isinstance(s, Try)]
         for step, outcome in tries[:-1]:
-            if isinstance(outcome, Head):
+            if isinstance(outcome, ResponseHead):
                 assert outcome.is_kept
                 assert outcome.status in step.target.provider.retry.statuses
             else:
@@ -400,7 +405,7 @@ def test_nothing_that_may_have_been_paid_is_sent_again(
         assert PASS_ON not in steps[:-1]
         if PASS_ON in steps:
             assert why is None
-            assert isinstance(tries[-1][1], Head)
+            assert isinstance(tries[-1][1], ResponseHead)
         else:
             assert why is not None
         limit = sum(t.provider.retry.attempts for t in room.targets)

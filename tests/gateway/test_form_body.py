@@ -32,8 +32,8 @@ FORMS = {
 @st.composite
 def contents(draw: st.DrawFn) -> bytes:
     """What a file may hold: anything but a boundary at the start of a line, its beginnings most of all."""
-    pieces = draw(st.lists(st.sampled_from(FRAGMENTS), max_size=8))
-    text = "".join(pieces)
+    chunks = draw(st.lists(st.sampled_from(FRAGMENTS), max_size=8))
+    text = "".join(chunks)
     lines = ("\n" + text).replace("\r", "\n")
     return text.encode() if f"\n--{BOUNDARY}" not in lines else b"RIFF"
 
@@ -43,9 +43,9 @@ def places(draw: st.DrawFn, most: int) -> list[int]:
     return draw(st.lists(st.integers(0, most), max_size=6))
 
 
-def outcome(pieces: Sequence[bytes]) -> str | dict[str, tuple[str, int]]:
+def outcome(chunks: Sequence[bytes]) -> str | dict[str, tuple[str, int]]:
     """The fields found by the end of the form, or the code of its refusal."""
-    body = form_of(pieces)
+    body = form_of(chunks)
     try:
         run(passed_on(body, {}))
     except GatewayError as error:
@@ -55,8 +55,8 @@ def outcome(pieces: Sequence[bytes]) -> str | dict[str, tuple[str, int]]:
     return {name: (found.value, found.part) for name, found in body.fields.items()}
 
 
-def rewritten(pieces: Sequence[bytes], changes: dict[str, str | None]) -> bytes:
-    body = form_of(pieces)
+def rewritten(chunks: Sequence[bytes], changes: dict[str, str | None]) -> bytes:
+    body = form_of(chunks)
     try:
         return run(passed_on(body, changes))
     finally:
@@ -70,17 +70,17 @@ def test_every_single_cut_finds_the_same(name: str) -> None:
     assert isinstance(whole, dict)
     assert {name: place for name, (_, place) in whole.items()} == fields
     for place in range(len(raw)):
-        pieces = cut(raw, [place])
-        assert outcome(pieces) == whole, place
-        assert rewritten(pieces, {}) == raw, place
+        chunks = cut(raw, [place])
+        assert outcome(chunks) == whole, place
+        assert rewritten(chunks, {}) == raw, place
 
 
 @pytest.mark.parametrize("name", FORMS)
 def test_byte_by_byte(name: str) -> None:
     raw, _ = FORMS[name]
-    pieces = [raw[at : at + 1] for at in range(len(raw))]
-    assert outcome(pieces) == outcome([raw])
-    assert rewritten(pieces, {}) == raw
+    chunks = [raw[at : at + 1] for at in range(len(raw))]
+    assert outcome(chunks) == outcome([raw])
+    assert rewritten(chunks, {}) == raw
 
 
 @BOUNDED
@@ -100,9 +100,9 @@ def test_edits_leave_every_other_part_alone(
     key_at = data.draw(st.integers(0, at))  # a credential stands before `model` here
     before, between, after = others[:key_at], others[key_at:at], others[at:]
     raw = form(*before, SECRET, *between, NAMED, *after)
-    pieces = cut(raw, data.draw(places(len(raw))))
+    chunks = cut(raw, data.draw(places(len(raw))))
     renamed = form(*before, *between, part("model", model.encode()), *after)
-    assert rewritten(pieces, {"model": model, "api_key": None}) == renamed
+    assert rewritten(chunks, {"model": model, "api_key": None}) == renamed
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -121,18 +121,18 @@ def test_a_broken_form_is_not_passed_on_to_its_end(name: str, end: list[bytes]) 
     raw, _ = FORMS[name]
     for length in range(1, len(raw) - 2):
         sent: list[bytes] = []
-        pieces = [*cut(raw[:length], [length // 2]), *end]
+        chunks = [*cut(raw[:length], [length // 2]), *end]
         with pytest.raises(GatewayError):
-            run(collected(pieces, sent))
+            run(collected(chunks, sent))
         assert len(b"".join(sent)) <= length // 2, length
 
 
-async def collected(pieces: Sequence[bytes], sent: list[bytes]) -> None:
-    body = form_of(pieces)
+async def collected(chunks: Sequence[bytes], sent: list[bytes]) -> None:
+    body = form_of(chunks)
     try:
         await body.read_head()
-        async for piece in body.stream([], frozenset()):
-            sent.append(piece)  # noqa: PERF401 what came before an error is wanted too
+        async for chunk in body.stream([], frozenset()):
+            sent.append(chunk)  # noqa: PERF401 what came before an error is wanted too
     finally:
         body.close()
 
@@ -141,9 +141,9 @@ async def collected(pieces: Sequence[bytes], sent: list[bytes]) -> None:
 def test_a_spooled_head_keeps_its_bytes(size: int) -> None:
     content = (bytes(range(256)) + NEAR[:-1].encode()) * (size // 256)
     raw = form(file(content), SECRET, NAMED)
-    pieces = [raw[at : at + 50_000] for at in range(0, len(raw), 50_000)]
+    chunks = [raw[at : at + 50_000] for at in range(0, len(raw), 50_000)]
     renamed = form(file(content), part("model", b"m"))
-    assert rewritten(pieces, {"model": "m", "api_key": None}) == renamed
+    assert rewritten(chunks, {"model": "m", "api_key": None}) == renamed
 
 
 HIDDEN = part("model", b"hidden")
@@ -199,8 +199,8 @@ def test_a_line_end_before_the_form_is_fine_in_any_cut() -> None:
     raw = b"\r\n" + form(NAMED, TRAP, SECRET)
     changed = b"\r\n" + form(part("model", b"m"), TRAP)
     for place in range(30):
-        pieces = cut(raw, [place, len(raw) // 2])
-        assert outcome(pieces) == {"model": ("whisper-1", 0), "api_key": ("sk-caller", 2)}
+        chunks = cut(raw, [place, len(raw) // 2])
+        assert outcome(chunks) == {"model": ("whisper-1", 0), "api_key": ("sk-caller", 2)}
     assert rewritten([raw], {"model": "m", "api_key": None}) == changed
 
 

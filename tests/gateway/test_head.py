@@ -29,7 +29,7 @@ PLAN = shipped_plan()
 PROVIDERS = list(PLAN.providers.values())
 ENDPOINT = PLAN.endpoints[b"/v1/chat/completions"]["POST"]
 ALICE = Caller("alice", None, None, (), None)
-FORMS = [form for provider in PROVIDERS for form in provider.forms()]
+FORMS = [form for provider in PROVIDERS for form in provider.variants()]
 KNOWN = sorted(
     {
         name
@@ -92,8 +92,12 @@ def test_a_key_holds_every_header_that_makes_a_difference(headers: Pairs) -> Non
     for form in FORMS:
         sent = with_defaults(request_headers(headers, form), form.default_headers)
         assert with_defaults(request_headers(kept, form), form.default_headers) == sent
-        brought = [pair for pair in headers if pair[0] in form.caller_credentials.headers]
-        assert [pair for pair in kept if pair[0] in form.caller_credentials.headers] == brought
+        caller_credentials = [
+            pair for pair in headers if pair[0] in form.caller_credentials.headers
+        ]
+        assert [
+            pair for pair in kept if pair[0] in form.caller_credentials.headers
+        ] == caller_credentials
 
 
 def test_method_path_query_and_values_tell_heads_apart() -> None:

@@ -14,10 +14,10 @@ from tests.gateway.wire import (
     CHAT,
     chunked,
     clear,
+    driver,
     read_answer,
     received_by,
     request,
-    talk,
 )
 from tests.servers import KEY, Server, gateway, ship, write_keys
 
@@ -376,7 +376,7 @@ def same_worker(served: Server) -> Iterator[None]:
     before = served.worker_pids()
     yield
     assert served.worker_pids() == before
-    assert talk(served.port, request(b'{"model": "gpt-after"}')).status == 200
+    assert driver(served.port, request(b'{"model": "gpt-after"}')).status == 200
 
 
 @pytest.fixture(autouse=True)
@@ -393,7 +393,7 @@ def quiet(mock: Server) -> Server:
 
 @pytest.mark.parametrize("case", TABLE.values(), ids=TABLE.keys())
 def test_hostile(served: Server, quiet: Server, case: Case) -> None:
-    answer = talk(served.port, case.sent, half_close=case.half_close)
+    answer = driver(served.port, case.sent, half_close=case.half_close)
     assert (answer.status, answer.header("x-engine-error")) == (case.status, case.code)
     assert len(received_by(quiet)) == case.seen
     if case.code:
@@ -402,20 +402,20 @@ def test_hostile(served: Server, quiet: Server, case: Case) -> None:
 
 
 def test_wrong_keys_cannot_be_told_apart(served: Server) -> None:
-    answers = [talk(served.port, case.sent) for case in WRONG_KEYS.values()]
+    answers = [driver(served.port, case.sent) for case in WRONG_KEYS.values()]
     assert len({answer.body for answer in answers}) == 1
     assert len({tuple(sorted(name for name, _ in answer.headers)) for answer in answers}) == 1
 
 
 def test_method_not_allowed_lists_what_is(served: Server) -> None:
-    answer = talk(served.port, plain("allow", method="DELETE"))
+    answer = driver(served.port, plain("allow", method="DELETE"))
     assert (answer.status, answer.header("allow")) == (405, "POST")
 
 
 def test_a_wrong_key_learns_nothing_of_paths(served: Server) -> None:
     sent = request(b"{}", target="/v1/no/such/path", key="sk-orq-wrong")
     known = request(b"{}", key="sk-orq-wrong")
-    assert talk(served.port, sent).body == talk(served.port, known).body
+    assert driver(served.port, sent).body == driver(served.port, known).body
 
 
 @pytest.fixture(scope="module")
@@ -432,8 +432,8 @@ def two_keys(
 
 def test_two_valid_keys(two_keys: Server, quiet: Server) -> None:
     body = b'{"model": "gpt-two-keys"}'
-    assert talk(two_keys.port, request(body, key=OTHER_KEY)).status == 200
-    answer = talk(two_keys.port, request(body, f"x-api-key: {OTHER_KEY}"))
+    assert driver(two_keys.port, request(body, key=OTHER_KEY)).status == 200
+    answer = driver(two_keys.port, request(body, f"x-api-key: {OTHER_KEY}"))
     assert (answer.status, answer.header("x-engine-error")) == (401, "invalid_api_key")
     assert len(received_by(quiet)) == 1
 
@@ -454,7 +454,7 @@ def expecting(**change: str | int | None) -> bytes:
     ],
 )
 def test_a_refused_body_is_not_asked_for(served: Server, sent: bytes, status: int) -> None:
-    answer = talk(served.port, sent)
+    answer = driver(served.port, sent)
     assert (answer.status, answer.interim) == (status, ())
 
 
@@ -476,13 +476,13 @@ def test_connection_cannot_remove_the_credential(
     served: Server, quiet: Server, canaries: dict[str, str]
 ) -> None:
     sent = plain("listed", "connection: authorization, x-api-key", "x-api-key: sk-foreign")
-    assert talk(served.port, sent).status == 200
+    assert driver(served.port, sent).status == 200
     values = [v for name, v in seen_headers(quiet) if name in ("authorization", "x-api-key")]
     assert values == [f"Bearer {canaries['OPENAI_API_KEY']}"]
 
 
 def test_engine_headers_are_the_engines(served: Server, quiet: Server) -> None:
-    answer = talk(served.port, plain("spoof", "x-engine-request-id: req_spoofed"))
+    answer = driver(served.port, plain("spoof", "x-engine-request-id: req_spoofed"))
     assert answer.status == 200
     assert answer.count("x-engine-request-id") == 1
     assert answer.header("x-engine-request-id") != "req_spoofed"
@@ -492,7 +492,7 @@ def test_engine_headers_are_the_engines(served: Server, quiet: Server) -> None:
 def test_the_target_never_names_the_upstream(served: Server, mock: Server) -> None:
     clear(mock)
     sent = plain("elsewhere", target=f"http://evil.example:1{CHAT}")
-    assert talk(served.port, sent).status == 200
+    assert driver(served.port, sent).status == 200
     (record,) = received_by(mock)
     assert record["target"] == CHAT
     assert ["host", f"127.0.0.1:{mock.port}"] in record["headers"]
@@ -501,7 +501,7 @@ def test_the_target_never_names_the_upstream(served: Server, mock: Server) -> No
 def test_a_length_beside_chunks_smuggles_nothing(served: Server, quiet: Server) -> None:
     hidden = request(b'{"model": "gpt-smuggled"}')
     body = chunked([b'{"model": "gpt-outer"}']) + hidden
-    answer = talk(served.port, request(body, CHUNKED))
+    answer = driver(served.port, request(body, CHUNKED))
     assert answer.status == 200
     assert [record["model"] for record in received_by(quiet)] == ["gpt-outer"]
 
@@ -518,7 +518,7 @@ def test_a_length_beside_chunks_ends_nothing(
     body = chunked([b'{"model": "gpt-outer"}', b" ", b", no JSON any more"])
     lines = [f"content-length: {length}", CHUNKED]
     lines = lines if is_first else lines[::-1]
-    answer = talk(served.port, request(body, *lines, length=None))
+    answer = driver(served.port, request(body, *lines, length=None))
     assert answer.status == 400
     assert received_by(quiet) == []
 
@@ -529,8 +529,8 @@ def test_requests_sent_in_one_go_are_answered_in_order(served: Server, quiet: Se
     answers = b""
     with socket.create_connection(("127.0.0.1", served.port), 5) as connection:
         connection.sendall(request(bodies[0]) + request(bodies[1]) + last)
-        while piece := connection.recv(65536):
-            answers += piece
+        while chunk := connection.recv(65536):
+            answers += chunk
     statuses = [int(each[:3]) for each in answers.split(b"HTTP/1.1 ")[1:]]
     assert statuses == [200, 400, 200]
     assert [record["model"] for record in received_by(quiet)] == ["gpt-one", "gpt-two"]
@@ -549,7 +549,7 @@ STREAMED = {
 def test_a_form_that_breaks_while_it_is_passed_on_never_ends_upstream(
     served: Server, quiet: Server, body: bytes
 ) -> None:
-    answer = talk(served.port, request(body, kind=FORM, target=AUDIO))
+    answer = driver(served.port, request(body, kind=FORM, target=AUDIO))
     assert answer.status == 400
     assert answer.header("x-engine-error") in ("invalid_form", "duplicate_field")
     assert all(broken_off(quiet))

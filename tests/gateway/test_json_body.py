@@ -330,9 +330,9 @@ def test_a_field_is_there_once_in_one_spelling(keys: tuple[str, str], size: int)
     pad = f'"pad":"{"p" * size}",'
     for pair in (keys, keys[::-1]):
         raw = ("{" + pad + ",".join(f'"{key}":"x"' for key in pair) + "}").encode()
-        for look in (JsonBody.text, JsonBody.has, JsonBody.flag, JsonBody.without):
+        for tick in (JsonBody.text, JsonBody.has, JsonBody.flag, JsonBody.without):
             with pytest.raises(GatewayError) as refused:
-                look(JsonBody(raw), name)
+                tick(JsonBody(raw), name)
             assert refused.value.code == "duplicate_field"
         with pytest.raises(GatewayError):
             JsonBody(raw).refuse_ambiguous(frozenset({"other", name}))
@@ -407,12 +407,12 @@ def test_very_long_strings_change_nothing_but_the_time(
     raw = case[0].raw
     for _ in range(data.draw(st.integers(0, 3))):
         place = data.draw(st.integers(0, len(raw)))
-        piece = data.draw(
+        chunk = data.draw(
             st.sampled_from(
                 [b'"', b"\\", b"a" * 30, b" " * 30, b"1", b",", b'"":"%b",' % (b"b" * 30)]
             )
         )
-        raw = raw[:place] + piece + raw[place + data.draw(st.integers(0, 2)) :]
+        raw = raw[:place] + chunk + raw[place + data.draw(st.integers(0, 2)) :]
     told = outcome(raw)
     with long_from(data.draw(st.integers(8, 16))):
         skimmed = outcome(raw)

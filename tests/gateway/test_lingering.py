@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from engine.gateway.inbound.body import FREE_PIECES
+from engine.gateway.inbound.body import FREE_CHUNKS
 from engine.gateway.inbound.lingering import Bounds, Lingering, has_body
 from tests.servers import KEY, Server, free_port, gateway, write_keys
-from tests.upstream.hostile import Hostile
+from tests.upstream.hostile import FaultServer
 
 MIB = 1024 * 1024
 FORM = "multipart/form-data; boundary=b"
 BROKEN_FORM = b"--b\r\nno header here\r\n\r\n"
-PIECE = {"type": "http.request", "body": b"x" * 65536, "more_body": True}
+CHUNK_BYTES = {"type": "http.request", "body": b"x" * 65536, "more_body": True}
 
 REFUSALS = [
     ("POST", "/v1/chat/completions", {"authorization": "Bearer sk-wrong"}, b"", 401),
@@ -73,7 +73,7 @@ def form(model: str, size: int) -> bytes:
 
 def test_an_upload_that_no_provider_takes_reads_why(tmp_path: Path) -> None:
     """A form is routed, and refused, while most of it has still to arrive."""
-    with Hostile("hang").running() as upstream:
+    with FaultServer("hang").running() as upstream:
         (tmp_path / "routes.yaml").write_text(ROUTES)
         ports = {"busy": upstream.port, "gone": free_port()}
         (tmp_path / "providers.yaml").write_text(PROVIDERS.format(**ports))
@@ -167,10 +167,10 @@ def test_reading_on_ends_with_the_body_and_with_each_bound() -> None:
     last = {"type": "http.request", "body": b"", "more_body": False}
     tiny = {"type": "http.request", "body": b"x", "more_body": True}
     gone = {"type": "http.disconnect"}
-    assert asyncio.run(read_on(bounds, PIECE, last)) == 2
+    assert asyncio.run(read_on(bounds, CHUNK_BYTES, last)) == 2
     assert asyncio.run(read_on(bounds, gone)) == 1
-    assert asyncio.run(read_on(bounds, PIECE)) == bounds.size // 65536
-    assert asyncio.run(read_on(bounds, tiny)) == FREE_PIECES
+    assert asyncio.run(read_on(bounds, CHUNK_BYTES)) == bounds.size // 65536
+    assert asyncio.run(read_on(bounds, tiny)) == FREE_CHUNKS
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_reading_on_ends_with_the_body_and_with_each_bound() -> None:
 def test_silence_ends_it_and_a_drip_does_not_last_for_ever(pause: float, bounds: Bounds) -> None:
     async def receive() -> dict[str, Any]:
         await asyncio.sleep(pause)
-        return PIECE
+        return CHUNK_BYTES
 
     async def within(seconds: float) -> None:
         async with asyncio.timeout(seconds):
@@ -191,7 +191,7 @@ def test_silence_ends_it_and_a_drip_does_not_last_for_ever(pause: float, bounds:
 def test_a_flood_ends_the_oldest_and_a_stop_ends_all() -> None:
     async def silent() -> dict[str, Any]:
         await asyncio.sleep(60)
-        return PIECE
+        return CHUNK_BYTES
 
     async def flood() -> None:
         lingerer = Lingering(Bounds(places=8))

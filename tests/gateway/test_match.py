@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.routing.match import explain, find_target, find_targets
-from engine.plan.plan import Rule, Slot, Way
+from engine.plan.plan import PatternRules, Rule, RuleTarget
 from tests.gateway.plans import rule, shipped_plan, table_of
 
 BOUNDED = settings(deadline=None, max_examples=300)
@@ -69,14 +69,14 @@ def test_every_fitting_rule_is_explained(made: list[Rule], endpoint: str, model:
     assert winner is None or told[0].rule is winner
 
 
-class Counting(Mapping[str, Slot]):
+class Counting(Mapping[str, PatternRules]):
     """A table that counts how often it is asked."""
 
-    def __init__(self, inner: Mapping[str, Slot]) -> None:
+    def __init__(self, inner: Mapping[str, PatternRules]) -> None:
         self._inner = inner
         self.asked = 0
 
-    def __getitem__(self, key: str) -> Slot:
+    def __getitem__(self, key: str) -> PatternRules:
         self.asked += 1
         return self._inner[key]
 
@@ -136,7 +136,9 @@ def test_callers_are_spread_over_two_models_of_one_provider() -> None:
     endpoint = plan.endpoint("chat_completions")
     assert endpoint is not None
     found = find_target(plan, endpoint, "gpt-4o")
-    ways = tuple(Way("openai", name, strip=False, weight=None, where=name) for name in ("a", "b"))
+    ways = tuple(
+        RuleTarget("openai", name, strip=False, weight=None, where=name) for name in ("a", "b")
+    )
     first = replace(found, rule=replace(found.rule, ways=ways, is_sticky=True))
     keys = [f"key-{number}" for number in range(64)]
     sent = [find_targets(plan, endpoint, first, key, lambda: 0.5)[0].sent_model for key in keys]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.wire import CHAT, JSON, Answer, received_by, request, talk
+from tests.gateway.wire import CHAT, JSON, Answer, driver, received_by, request
 from tests.servers import KEY, Server
 
 MESSAGES = "/v1/messages"
@@ -45,14 +45,14 @@ STAYS = {
 
 @pytest.mark.parametrize(("sent", "status"), STAYS.values(), ids=STAYS.keys())
 def test_what_another_try_cannot_change_says_so(served: Server, sent: bytes, status: int) -> None:
-    answer = talk(served.port, sent)
+    answer = driver(served.port, sent)
     assert (answer.status, answer.header("x-should-retry")) == (status, "false")
     assert answer.count("www-authenticate") == (status == 401)
     assert answer.header("accept-encoding") == ("identity" if b"gzip" in sent else None)
 
 
 def test_a_401_names_the_scheme(served: Server) -> None:
-    assert talk(served.port, request(BODY, key=None)).header("www-authenticate") == "Bearer"
+    assert driver(served.port, request(BODY, key=None)).header("www-authenticate") == "Bearer"
 
 
 # -- handshakes ----------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ def test_a_401_names_the_scheme(served: Server) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/responses", CHAT, MESSAGES])
 def test_a_handshake_at_a_known_path_is_told_to_post(served: Server, path: str) -> None:
-    answer = talk(served.port, get(path, *HANDSHAKE))
+    answer = driver(served.port, get(path, *HANDSHAKE))
     assert (answer.status, code(answer)) == (426, "upgrade_not_offered")
     assert (answer.header("upgrade"), answer.header("connection")) == ("HTTP/1.1", "upgrade")
     assert "no WebSockets here; send POST" in json.loads(answer.body)["error"]["message"]
@@ -81,7 +81,7 @@ OTHERS = {
 
 @pytest.mark.parametrize(("sent", "status"), OTHERS.values(), ids=OTHERS.keys())
 def test_nothing_else_is_taken_for_one(served: Server, sent: bytes, status: int) -> None:
-    assert talk(served.port, sent).status == status
+    assert driver(served.port, sent).status == status
 
 
 # -- versions, and the bare address --------------------------------------------------------------
@@ -95,15 +95,15 @@ def test_the_older_version_needs_no_host_and_helps_no_newer_request_without_one(
     served: Server,
 ) -> None:
     for _ in range(2):
-        assert talk(served.port, older()).status == 200
-        assert talk(served.port, request(BODY, host=None)).status == 400
-    assert talk(served.port, older(host="a b")).status == 400
-    assert talk(served.port, get("/v1/models").replace(b"HTTP/1.1", b"HTTP/1.0", 1)).status == 200
+        assert driver(served.port, older()).status == 200
+        assert driver(served.port, request(BODY, host=None)).status == 400
+    assert driver(served.port, older(host="a b")).status == 400
+    assert driver(served.port, get("/v1/models").replace(b"HTTP/1.1", b"HTTP/1.0", 1)).status == 200
 
 
 def recorded(server: Server, target: str) -> int:
     """How many records there are once that of a request without a key is among them."""
-    refused = talk(server.port, request(BODY, target=target, key=None))
+    refused = driver(server.port, request(BODY, target=target, key=None))
     assert refused.status == 401
     server.record(refused.header("x-engine-request-id") or "")
     return len(server.records)
@@ -147,7 +147,7 @@ ENVELOPES = {
 
 @pytest.mark.parametrize(("sent", "dialect"), ENVELOPES.values(), ids=ENVELOPES.keys())
 def test_a_refusal_speaks_as_its_callers_do(served: Server, sent: bytes, dialect: str) -> None:
-    answer = talk(served.port, sent)
+    answer = driver(served.port, sent)
     assert answer.status >= 400
     assert envelope(answer) == dialect
 
@@ -157,7 +157,7 @@ def test_a_key_without_its_scheme_is_told_so(served: Server, mock: Server) -> No
     bodies = []
     for key in (KEY, "sk-orq-" + "0" * 64):
         sent = request(BODY, f"authorization: {key}", key=None, kind=JSON)
-        answer = talk(served.port, sent)
+        answer = driver(served.port, sent)
         assert (answer.status, code(answer)) == (401, "invalid_api_key")
         bodies.append(answer.body)
     assert bodies[0] == bodies[1]
@@ -200,7 +200,7 @@ def test_the_list_answers_head_as_get_without_a_body(served: Server) -> None:
 def test_one_model_is_found_by_whatever_routes_it(
     served: Server, name: str, found: str | None
 ) -> None:
-    answer = talk(served.port, get(f"/v1/models/{name}"))
+    answer = driver(served.port, get(f"/v1/models/{name}"))
     assert answer.status == (200 if found else 404)
     assert json.loads(answer.body).get("id") == found
     assert found or code(answer) == "model_not_found"

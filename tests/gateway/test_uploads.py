@@ -65,10 +65,10 @@ class Listener:
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length:")[2].split()[0])
         while self.read < length:
-            piece = await reader.read(65536)
-            if not piece:
+            chunk = await reader.read(65536)
+            if not chunk:
                 break
-            self.read += len(piece)
+            self.read += len(chunk)
             self.first.set()
         writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}")
         await writer.drain()
@@ -185,9 +185,9 @@ def test_an_alias_in_front_keeps_the_framing(uploads: Uploads, *, is_chunked: bo
     changed = form(part("model", b"a-much-longer-name"), file(b"RIFF" * 100_000))
     sent = request(body, kind=FORM, target=AUDIO)
     if is_chunked:
-        pieces = chunked(cut(body, range(50_000, len(body), 50_000)))
+        chunks = chunked(cut(body, range(50_000, len(body), 50_000)))
         lines = "transfer-encoding: chunked"
-        sent = request(pieces, lines, kind=FORM, target=AUDIO, length=None)
+        sent = request(chunks, lines, kind=FORM, target=AUDIO, length=None)
     with socket.create_connection(("127.0.0.1", uploads.server.port), 20) as connection:
         connection.sendall(sent)
         assert read_answer(connection).header("x-mock-sha256") == sha256(changed)

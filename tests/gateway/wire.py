@@ -53,13 +53,13 @@ def request(
     return CRLF.join([*head, *map(_raw, lines), b"", b""]) + body
 
 
-def chunked(pieces: Iterable[bytes], *, is_ended: bool = True) -> bytes:
-    """`pieces` as chunks of a chunked body."""
-    framed = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+def chunked(chunks: Iterable[bytes], *, is_ended: bool = True) -> bytes:
+    """`chunks` as chunks of a chunked body."""
+    framed = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
     return framed + (b"0\r\n\r\n" if is_ended else b"")
 
 
-def talk(port: int, sent: bytes, *, half_close: bool = False, timeout: float = 8) -> Answer:
+def driver(port: int, sent: bytes, *, half_close: bool = False, timeout: float = 8) -> Answer:
     """Send everything and read one answer."""
     with socket.create_connection(("127.0.0.1", port), timeout) as connection:
         try:
@@ -108,10 +108,10 @@ def _receive(connection: socket.socket) -> bytes:
 
 def _head(connection: socket.socket, buffer: bytes) -> tuple[bytes, bytes]:
     while b"\r\n\r\n" not in buffer:
-        piece = _receive(connection)
-        if not piece:
+        chunk = _receive(connection)
+        if not chunk:
             return b"", b""
-        buffer += piece
+        buffer += chunk
     head, _, rest = buffer.partition(b"\r\n\r\n")
     return head, rest
 
@@ -125,8 +125,8 @@ def _parsed(head: bytes) -> tuple[int, list[tuple[str, str]]]:
 def _body(connection: socket.socket, headers: list[tuple[str, str]], buffer: bytes) -> bytes:
     length = next((int(value) for name, value in headers if name == "content-length"), 0)
     while len(buffer) < length:
-        piece = _receive(connection)
-        if not piece:
+        chunk = _receive(connection)
+        if not chunk:
             break
-        buffer += piece
+        buffer += chunk
     return buffer

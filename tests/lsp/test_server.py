@@ -581,7 +581,7 @@ def test_after_any_edits_the_editor_shows_what_check_says(
         text = text[:first] + piece + text[max(first, last) :]
         changes.append((start, end, piece))
     editor.type(file.uri, *changes)
-    expected = load(folder, ENVIRON, time.time(), unsaved={"routes.yaml": Text(text).raw})
+    expected = load(folder, ENVIRON, time.time(), overrides={"routes.yaml": Text(text).raw})
     spans = [
         (
             d.code,

@@ -63,8 +63,8 @@ def test_silence_until_the_client_leaves(
 def test_stall_sends_headers_and_a_first_piece(mock_http: httpx2.Client) -> None:
     with mock_http.stream("POST", CHAT, json=ask("mock-stall", stream=True)) as answer:
         assert answer.status_code == 200
-        pieces = answer.iter_raw()
-        assert next(pieces).startswith(b"data: ")
+        chunks = answer.iter_raw()
+        assert next(chunks).startswith(b"data: ")
         assert mock_http.get("/__mock/status").json()["open"] == 1
     assert wait_closed(mock_http)["disconnected_at"] is not None
 
@@ -77,10 +77,10 @@ def test_cut(mock_http: httpx2.Client, path: str, more: dict[str, Any]) -> None:
     received = b""
     with mock_http.stream("POST", path, json=ask("mock-cut", **more)) as answer:
         assert answer.status_code == 200
-        pieces = answer.iter_raw()
+        chunks = answer.iter_raw()
         with pytest.raises(httpx2.RemoteProtocolError):
             while True:
-                received += next(pieces)
+                received += next(chunks)
     assert received
     assert b"[DONE]" not in received
     assert mock_http.post(CHAT, json=ask("m")).status_code == 200
@@ -99,8 +99,8 @@ def test_cut(mock_http: httpx2.Client, path: str, more: dict[str, Any]) -> None:
 def test_events(mock_http: httpx2.Client, path: str, mark: bytes) -> None:
     times = []
     with mock_http.stream("POST", path, json=ask("mock-events-10-20", stream=True)) as answer:
-        for piece in answer.iter_raw():
-            times += [time.monotonic()] * piece.count(mark)
+        for chunk in answer.iter_raw():
+            times += [time.monotonic()] * chunk.count(mark)
     assert len(times) == 10
     assert 0.15 < times[-1] - times[0] < 10
 

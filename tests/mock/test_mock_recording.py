@@ -50,14 +50,14 @@ def test_clearing(mock_http: httpx2.Client) -> None:
 
 def test_model_after_a_large_file(mock_http: httpx2.Client) -> None:
     block = bytes(range(256)) * 256
-    pieces = [HEAD, *[block] * 400, TAIL]
+    chunks = [HEAD, *[block] * 400, TAIL]
 
     def body() -> Iterator[bytes]:
-        yield from pieces
+        yield from chunks
 
     answer = mock_http.post(FORM, content=body(), headers=TYPE)
     record = mock_http.get(f"/__mock/requests/{answer.headers['x-mock-id']}").json()
-    whole = b"".join(pieces)
+    whole = b"".join(chunks)
     assert record["model"] == "late"
     assert record["body_bytes"] == len(whole)
     assert record["body_sha256"] == hashlib.sha256(whole).hexdigest()

@@ -189,9 +189,9 @@ def test_speech(sdk: openai.OpenAI) -> None:
     with create(model="m", voice="v", input="hello") as answer:
         assert answer.headers["content-type"] == "audio/wav"
         assert "content-length" not in answer.headers
-        pieces = [*answer.iter_bytes()]
-    assert len(pieces) > 1
-    with wave.open(io.BytesIO(b"".join(pieces))) as sound:
+        chunks = [*answer.iter_bytes()]
+    assert len(chunks) > 1
+    with wave.open(io.BytesIO(b"".join(chunks))) as sound:
         assert sound.getnframes() / sound.getframerate() == 1.0
 
 

@@ -10,10 +10,10 @@ from tests.servers import KEY, Server, gateway, ship
 
 
 def test_start_up_and_idle_memory_are_reported(tmp_path: Path, mock: Server) -> None:
-    begun = time.monotonic()
+    run_until_blocked = time.monotonic()
     arguments = ("--workers", "2", "--mock-port", str(mock.port))
     with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - run_until_blocked
         pids = server.worker_pids()
         print(f"\nready after {seconds:.2f} s, idle worker {server.rss_kib()} KiB")  # noqa: T201 reported
         assert len(pids) == 2
@@ -86,10 +86,10 @@ def test_a_stream_under_way_is_finished_before_the_server_ends(
         headers = {"authorization": f"Bearer {KEY}"}
         url = server.url + "/v1/chat/completions"
         with httpx2.stream("POST", url, json=body, headers=headers) as answer:
-            pieces = answer.iter_text()
-            text = next(pieces)
+            chunks = answer.iter_text()
+            text = next(chunks)
             server.process.send_signal(signal.SIGTERM)
-            text += "".join(pieces)
+            text += "".join(chunks)
         assert text.count("data: ") >= 50
         assert "upstream_" not in text
         assert server.process.wait(timeout=60) == 0

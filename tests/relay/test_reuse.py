@@ -82,8 +82,8 @@ async def ask(port: int, model: str, pause: float, leave: int | None) -> int:
         + body
     )
     received = 0
-    while piece := await reader.read(65536):
-        received += len(piece)
+    while chunk := await reader.read(65536):
+        received += len(chunk)
         if leave is not None and received > leave:
             break
         if received < 500_000:

@@ -83,12 +83,12 @@ def pairs() -> Iterator[Pairs]:
 def looks(connections: Connections, seconds: float = FRESH_SECONDS + 0.1) -> None:
     """Two looks, `seconds` apart."""
 
-    async def look() -> None:
-        await connections.look()
+    async def tick() -> None:
+        await connections.tick()
         await asyncio.sleep(seconds)
-        await connections.look()
+        await connections.tick()
 
-    asyncio.run(look())
+    asyncio.run(tick())
 
 
 def nobody() -> set[Peer]:

@@ -37,7 +37,7 @@ async def ask(
     port: int,
     model: str,
     path: str = "/v1/chat/completions",
-    begun: asyncio.Event | None = None,
+    started: asyncio.Event | None = None,
 ) -> bytes:
     """All that comes back for one streamed request, to the end of the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -49,8 +49,8 @@ async def ask(
     )
     try:
         first = await reader.read(1)
-        if begun is not None:
-            begun.set()
+        if started is not None:
+            started.set()
         return first + await reader.read()
     finally:
         writer.close()
@@ -58,9 +58,9 @@ async def ask(
 
 async def begin(port: int, model: str, path: str = "/v1/chat/completions") -> asyncio.Future[bytes]:
     """A streamed request whose response has begun."""
-    begun = asyncio.Event()
-    stream = asyncio.ensure_future(ask(port, model, path, begun))
-    await begun.wait()
+    started = asyncio.Event()
+    stream = asyncio.ensure_future(ask(port, model, path, started))
+    await started.wait()
     return stream
 
 
@@ -73,12 +73,12 @@ def test_streams_that_do_not_make_it_are_told(server: Server) -> None:
         tasks = [await begin(server.port, model) for model in models]
         other = await begin(server.port, "claude-mock-events-999-100", "/v1/messages")
         short = [await begin(server.port, "gpt-mock-events-6-100") for _ in range(4)]
-        begun = time.monotonic()
+        started = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         ended = [await task for task in [*tasks, other]]
         code = await asyncio.to_thread(server.process.wait, 60)
         assert code == 0
-        return ended, [await task for task in short], await silent, time.monotonic() - begun
+        return ended, [await task for task in short], await silent, time.monotonic() - started
 
     ended, short, silent, seconds = asyncio.run(run())
     print(f"\n{STREAMS} streams, deadline 2 s: ended after {seconds:.2f} s")  # noqa: T201 reported
@@ -256,13 +256,13 @@ def test_a_broken_configuration_is_refused_before_the_port_opens(
     else:
         (folder / "routes.yaml").write_text(text)
     command = [sys.executable, "-m", "engine", "serve", str(folder), "--port", str(port)]
-    begun = time.monotonic()
+    started = time.monotonic()
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
             with socket.socket() as probe:
                 probe.settimeout(0.05)
                 assert probe.connect_ex(("127.0.0.1", port)) != 0
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - started
         assert process.stderr is not None
         told = process.stderr.read()
     print(f"\nrefused after {seconds:.2f} s")  # noqa: T201 reported

@@ -121,9 +121,9 @@ def raw(model: str, path: str = "/talk", *lines: str) -> bytes:
 
 
 async def post(client: httpx2.AsyncClient, model: str) -> tuple[int, float, httpx2.Headers]:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     answer = await client.post("/talk", json={"model": model})
-    return answer.status_code, time.perf_counter() - begun, answer.headers
+    return answer.status_code, time.perf_counter() - started, answer.headers
 
 
 def until(found: object) -> None:
@@ -197,10 +197,10 @@ def test_a_caller_who_leaves_a_silent_stream_closes_it(
             caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         if how == "half-close":
             caller.shutdown(socket.SHUT_WR)
-            begun = time.monotonic()
+            started = time.monotonic()
             while caller.recv(65536):
                 pass
-            assert time.monotonic() - begun < WAIT
+            assert time.monotonic() - started < WAIT
     until(lambda: slow.open <= before)
 
 

@@ -146,11 +146,11 @@ def ask(caller: httpx2.Client, model: str = "m") -> dict[str, str]:
 def everywhere(server: Server, word: str) -> Callable[[], bool]:
     """Whether twelve requests over fresh connections all see the Plan with `word`."""
 
-    def look() -> bool:
+    def tick() -> bool:
         seen = {json.loads(fetch(server, "POST", "/talk"))["mark"] for _ in range(12)}
         return seen == {word}
 
-    return look
+    return tick
 
 
 def test_a_renamed_file_is_taken_by_every_worker(server: Server, folder: Path, port: int) -> None:
@@ -190,11 +190,11 @@ def test_a_running_stream_ends_on_the_plan_it_began_on(
     server: Server, folder: Path, port: int, caller: httpx2.Client, steady: Steady
 ) -> None:
     with caller.stream("POST", "/talk", json={"model": "stream"}) as answer:
-        pieces = answer.iter_text()
-        text = next(pieces)
+        chunks = answer.iter_text()
+        text = next(chunks)
         mark(folder, port, "streaming")
         until(everywhere(server, "streaming"))
-        text += "".join(pieces)
+        text += "".join(chunks)
     assert text == "".join(f"data: {n}\n\n" for n in range(30))
 
 
@@ -214,11 +214,11 @@ def test_a_key_that_is_revoked_under_a_stream_opens_nothing_more(
     write_keys(folder, f"{{name: leaver, sha256: {digest(revoked)}}}")
     until(lambda: statuses() == {200})
     with caller.stream("POST", "/talk", json={"model": "stream"}, headers=given) as answer:
-        pieces = answer.iter_text()
-        text = next(pieces)
+        chunks = answer.iter_text()
+        text = next(chunks)
         write_keys(folder)
         until(lambda: statuses() == {401})
-        text += "".join(pieces)
+        text += "".join(chunks)
     assert text == "".join(f"data: {n}\n\n" for n in range(30))
     record = server.record(answer.headers["x-engine-request-id"])
     assert (record["key"], record["status"], record["outcome"]) == ("leaver", 200, "ok")

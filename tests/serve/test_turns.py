@@ -83,7 +83,7 @@ import os
 from engine.server import scheduling as turns
 os.sched_setscheduler(0, os.{chosen}, os.sched_param(0))
 turns.BUSY = -1 if {is_busy} else 9
-turns.Turns().look({calls})
+turns.ThreadScheduler().tick({calls})
 assert os.sched_getscheduler(0) == os.{then}
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
@@ -94,9 +94,9 @@ def test_a_chosen_policy_is_not_taken_back() -> None:
 import os
 from engine.server import scheduling as turns
 os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-looks = turns.Turns()
+looks = turns.ThreadScheduler()
 for turns.BUSY, turns.CALM in ((-1, -1), (9, 9)):
-    looks.look(turns.SEVERAL)
+    looks.tick(turns.SEVERAL)
     assert os.sched_getscheduler(0) == os.SCHED_BATCH
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

@@ -27,8 +27,8 @@ CUT = b"(cut)"
 CLIENTS: dict[str, type[Http1Client | HttpxClient]] = {"http1": Http1Client, "httpx": HttpxClient}
 
 
-def chunked(pieces: list[bytes], trailers: bytes = b"") -> bytes:
-    framed = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+def chunked(chunks: list[bytes], trailers: bytes = b"") -> bytes:
+    framed = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
     return OK + b"transfer-encoding: chunked\r\n\r\n" + framed + b"0\r\n" + trailers + b"\r\n"
 
 
@@ -108,7 +108,7 @@ class Caller:
         self._fails = self._leaves is not None and draw.random() < 0.3
         self._taken = 0
 
-    def __call__(self, _piece: bytes) -> bool:
+    def __call__(self, _chunk: bytes) -> bool:
         self._taken += 1
         if self._taken == self._leaves and self._fails:
             raise LookupError
@@ -133,12 +133,12 @@ def attempt(origin: Origin, target: bytes, draw: random.Random) -> Attempt:
     if draw.random() < 0.7:
         return Attempt(head, body, len(body), 5.0)
 
-    async def pieces() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncIterator[bytes]:
         for start in range(0, len(body), 70_000):
             yield body[start : start + 70_000]
             await asyncio.sleep(0)
 
-    return Attempt(head, pieces(), draw.choice((None, len(body))), 5.0)
+    return Attempt(head, chunks(), draw.choice((None, len(body))), 5.0)
 
 
 async def burst(client: Client, origin: Origin, number: int, draw: random.Random) -> None:
@@ -155,8 +155,8 @@ async def burst(client: Client, origin: Origin, number: int, draw: random.Random
     target = b"/next/%d" % number
     got: list[bytes] = []
 
-    def receive(piece: bytes) -> bool:
-        got.append(piece)
+    def receive(chunk: bytes) -> bool:
+        got.append(chunk)
         return True
 
     try:
@@ -202,9 +202,9 @@ def run(number: int, seed: int, kind: str, *, tls: bool, fast: bool) -> None:
 def main(number: int, seed: int) -> None:
     for fast in (True, False):
         for tls in (False, True):
-            begun = time.monotonic()
+            started = time.monotonic()
             run(number // 4, seed, "http1", tls=tls, fast=fast)
-            seconds = time.monotonic() - begun
+            seconds = time.monotonic() - started
             words = f"bursts: {number // 4}, uvloop {fast}, TLS {tls}: 0 hangs in {seconds:.0f} s"
             print(words)  # noqa: T201 what it is started for
 

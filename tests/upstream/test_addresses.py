@@ -51,15 +51,15 @@ async def told(client: Client, port: int) -> str:
     origin = Origin("http", "moving.test", port)
     attempt = Attempt(RequestHead("GET", origin, b"/", []), b"", 0, 5.0)
     reply = await client.send(attempt)
-    pieces: list[bytes] = []
+    chunks: list[bytes] = []
 
-    def receive(piece: bytes) -> bool:
-        pieces.append(piece)
+    def receive(chunk: bytes) -> bool:
+        chunks.append(chunk)
         return True
 
     assert await reply.forward(receive)
     await reply.close()
-    return b"".join(pieces).decode()
+    return b"".join(chunks).decode()
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -17,9 +17,9 @@ from engine.upstream.http1.response import (
     MAX_NAME,
     MAX_NAMES,
     STEP,
-    STEPS,
-    Answer,
+    TRANSITIONS,
     Event,
+    ResponseReader,
     State,
 )
 
@@ -33,23 +33,23 @@ ANSWERS = {
 }  # fmt: skip
 
 
-def asked() -> Answer:
-    answer = Answer()
-    answer.ask()
+def asked() -> ResponseReader:
+    answer = ResponseReader()
+    answer.send_request()
     return answer
 
 
-def fed(*pieces: bytes) -> Answer:
+def fed(*chunks: bytes) -> ResponseReader:
     answer = asked()
-    for piece in pieces:
-        answer.feed(piece)
+    for chunk in chunks:
+        answer.feed(chunk)
     return answer
 
 
 @pytest.mark.parametrize("state", State)
 def test_the_table_has_every_state_and_nothing_leaves_the_last(state: State) -> None:
-    assert all(step in State for step in STEPS[state].values())
-    assert (STEPS[state] == {}) is (state is State.SPENT)
+    assert all(step in State for step in TRANSITIONS[state].values())
+    assert (TRANSITIONS[state] == {}) is (state is State.MUST_CLOSE)
 
 
 def test_only_steps_of_the_table_are_taken() -> None:
@@ -57,8 +57,8 @@ def test_only_steps_of_the_table_are_taken() -> None:
     inputs = [raw for raw, _ in ANSWERS.values()] + [b"\0garbage\r\n\r\n", b"H", b""]
     for first, second in product(inputs, repeat=2):
         answer = fed(first, second)
-        assert answer.state in (*STEPS[State.HEAD].values(), State.WHOLE, State.SPENT)
-        assert (answer.failure is None) or answer.state is State.SPENT
+        assert answer.state in (*TRANSITIONS[State.HEAD].values(), State.DONE, State.MUST_CLOSE)
+        assert (answer.failure is None) or answer.state is State.MUST_CLOSE
 
 
 @settings(deadline=None, max_examples=150)
@@ -67,18 +67,18 @@ def test_an_answer_is_the_same_however_it_is_cut(name: str, data: st.DataObject)
     raw, body = ANSWERS[name]
     places = sorted(data.draw(st.sets(st.integers(0, len(raw)), max_size=6)) | {0, len(raw)})
     answer = fed(*(raw[a:b] for a, b in pairwise(places)))
-    assert (answer.status, answer.is_complete, answer.take_all()) == (int(raw[9:12]) if name != "interim" else 200, True, body)  # fmt: skip
+    assert (answer.status, answer.is_complete, answer.pop_chunks()) == (int(raw[9:12]) if name != "interim" else 200, True, body)  # fmt: skip
     assert answer.release()
     assert answer.state is State.IDLE
 
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_a_connection_carries_one_answer_after_another(name: str) -> None:
-    answer = Answer()
+    answer = ResponseReader()
     for _ in range(3):
-        answer.ask()
+        answer.send_request()
         answer.feed(ANSWERS[name][0])
-        assert (answer.is_complete, answer.take_all()) == (True, ANSWERS[name][1])
+        assert (answer.is_complete, answer.pop_chunks()) == (True, ANSWERS[name][1])
         assert answer.release()
 
 
@@ -103,22 +103,26 @@ def test_an_end_of_input_completes_only_what_it_frames(
 ) -> None:
     answer = fed(HEAD + b"\r\nhello")
     answer.closed(cleanly=is_clean)
-    assert (answer.is_complete, answer.failure, answer.take_all()) == (is_clean, failure, b"hello")
+    assert (answer.is_complete, answer.failure, answer.pop_chunks()) == (
+        is_clean,
+        failure,
+        b"hello",
+    )
     assert not answer.release()
 
 
 @pytest.mark.parametrize("surplus", [b"x", ANSWERS["length"][0], b"\r\n\0"])
 def test_bytes_behind_an_answer_end_the_connection_and_not_the_answer(surplus: bytes) -> None:
-    for pieces in ([ANSWERS["length"][0] + surplus], [ANSWERS["length"][0], surplus]):
-        answer = fed(*pieces)
-        assert (answer.is_complete, answer.take_all()) == (True, b"hello")
+    for chunks in ([ANSWERS["length"][0] + surplus], [ANSWERS["length"][0], surplus]):
+        answer = fed(*chunks)
+        assert (answer.is_complete, answer.pop_chunks()) == (True, b"hello")
         assert not answer.release()
 
 
 def test_bytes_for_nobody_end_the_connection() -> None:
-    answer = Answer()
+    answer = ResponseReader()
     answer.feed(ANSWERS["length"][0])
-    assert answer.state is State.SPENT
+    assert answer.state is State.MUST_CLOSE
 
 
 @pytest.mark.parametrize(
@@ -135,7 +139,11 @@ def test_bytes_for_nobody_end_the_connection() -> None:
 )
 def test_what_is_not_http_is_refused(raw: bytes) -> None:
     answer = fed(raw)
-    assert (answer.state, answer.failure, answer.status) == (State.SPENT, Failure.BAD_RESPONSE, 0)
+    assert (answer.state, answer.failure, answer.status) == (
+        State.MUST_CLOSE,
+        Failure.BAD_RESPONSE,
+        0,
+    )
 
 
 def test_names_are_in_lower_case_and_values_as_they_came() -> None:
@@ -147,14 +155,14 @@ def test_pieces_stay_as_they_came() -> None:
     answer = fed(
         HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\na\r\n1\r\nb\r\n", b"1\r\nc\r\n"
     )
-    assert [answer.take(), answer.take_all(), answer.take()] == [b"a", b"bc", b""]
+    assert [answer.pop_chunk(), answer.pop_chunks(), answer.pop_chunk()] == [b"a", b"bc", b""]
     assert answer.buffered == 0
 
 
 def test_every_failure_is_one_of_a_step_that_is_not_there() -> None:
-    assert [pair for pair in FAILURES if pair[1] in STEPS[pair[0]]] == []
-    assert {event for row in STEPS.values() for event in row} == set(Event) - {
-        Event.SURPLUS, Event.GARBAGE, Event.CLOSE,
+    assert [pair for pair in FAILURES if pair[1] in TRANSITIONS[pair[0]]] == []
+    assert {event for row in TRANSITIONS.values() for event in row} == set(Event) - {
+        Event.UNEXPECTED_DATA, Event.PROTOCOL_ERROR, Event.CLOSE,
     }  # fmt: skip
 
 
@@ -186,9 +194,9 @@ def test_what_is_swallowed_is_bounded_wherever_it_stands(name: str, size: int) -
     block = more * (READ // len(more) + 1)
     spent = 0
     while answer.failure is None:
-        piece = block[spent % len(more) :][:size]
-        answer.feed(piece)
-        spent += len(piece)
+        chunk = block[spent % len(more) :][:size]
+        answer.feed(chunk)
+        spent += len(chunk)
         assert spent <= (MAX_HEADS if name.startswith("interim") else MAX_HEAD) + 2 * size
     assert answer.failure is (
         Failure.TRUNCATED if begin.startswith(CHUNKED) else Failure.BAD_RESPONSE
@@ -202,7 +210,7 @@ def test_a_body_of_any_size_may_come_between() -> None:
     for _ in range(5):
         answer.feed(b"1;" + b"y" * (MAX_HEAD - 1000) + b"\r\na\r\n")
     answer.feed(b"%x\r\n%b\r\n" % (2 * MAX_HEAD, b"b" * 2 * MAX_HEAD))
-    assert (answer.state, len(answer.take_all())) == (State.BODY, 5 + 2 * MAX_HEAD)
+    assert (answer.state, len(answer.pop_chunks())) == (State.BODY, 5 + 2 * MAX_HEAD)
 
 
 @pytest.mark.parametrize("more", [0, 1])
@@ -219,7 +227,7 @@ def test_the_bounds_are_where_they_are_said_to_be(more: int) -> None:
 
 def test_twenty_thousand_interim_answers_are_nothing_odd() -> None:
     answer = fed(b"HTTP/1.1 102 Processing\r\n\r\n" * 20_000 + ANSWERS["length"][0])
-    assert (answer.status, answer.take_all()) == (200, b"hello")
+    assert (answer.status, answer.pop_chunks()) == (200, b"hello")
 
 
 def test_few_and_short_names_are_remembered() -> None:

@@ -136,8 +136,8 @@ class Told:
     seconds: float
 
 
-def ask(server: Server, model: str) -> Told:
-    begun = time.monotonic()
+def send_request(server: Server, model: str) -> Told:
+    started = time.monotonic()
     headers = {"x-api-key": KEY}
     if "-form" in model:
         headers["content-type"] = "multipart/form-data; boundary=b"
@@ -147,7 +147,7 @@ def ask(server: Server, model: str) -> Told:
         is_large = model.endswith(LARGE_ONES)
         body = {"model": model, "padding": "x" * (LARGE if is_large else 1)}
         answer = httpx2.post(server.url + "/talk", json=body, headers=headers, timeout=30)
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - started
     record = server.record(answer.headers["x-engine-request-id"])
     outcome = (
         record["outcome"] if record["error"] else None
@@ -190,9 +190,11 @@ def told(request: pytest.FixtureRequest, server: Server) -> dict[str, Told]:
     """Every case at once, since each of them mostly waits."""
     models = [*(m for m in CASES if m not in LARGE_ONES), *QUEUED]
     with ThreadPoolExecutor(len(models)) as callers:
-        answers = callers.map(lambda model: ask(server, f"{request.param}-{model}"), models)
+        answers = callers.map(
+            lambda model: send_request(server, f"{request.param}-{model}"), models
+        )
         told = dict(zip(models, answers, strict=True))
-    return told | {model: ask(server, f"{request.param}-{model}") for model in LARGE_ONES}
+    return told | {model: send_request(server, f"{request.param}-{model}") for model in LARGE_ONES}
 
 
 @pytest.mark.parametrize("model", CASES)

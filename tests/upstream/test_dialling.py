@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from engine.plan.plan import Origin
 from engine.upstream import Attempt, Client, Failure, RequestHead, UpstreamError
-from engine.upstream.http1.connecting import DELAY, Address, dial, in_turn
+from engine.upstream.http1.connecting import DELAY, Address, interleaved, open_connection
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
 
@@ -53,15 +53,15 @@ async def dialled(hosts: Sequence[str], port: int) -> tuple[str, float]:
         assert host == "many.test"
         return [address(each, port) for each in hosts]
 
-    begun = time.monotonic()
+    started = time.monotonic()
     async with asyncio.timeout(10):
-        taken = await dial("many.test", port, resolve)
+        taken = await open_connection("many.test", port, resolve)
     with taken:
         assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert not taken.getblocking()
         peer: str = taken.getpeername()[0]
     assert len(asyncio.all_tasks()) == 1, "nobody goes on dialling"
-    return peer, time.monotonic() - begun
+    return peer, time.monotonic() - started
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -109,7 +109,7 @@ def test_when_none_accepts_the_first_reason_is_told_and_nothing_is_left(
 @given(st.lists(st.tuples(st.sampled_from(FAMILIES), st.integers())))
 def test_families_take_turns_and_keep_their_order(drawn: list[tuple[int, int]]) -> None:
     found: list[Any] = [(family, 0, 0, "", number) for family, number in drawn]
-    turns = in_turn(found)
+    turns = interleaved(found)
     assert sorted(turns) == sorted(found)
     assert turns[:1] == found[:1]
     for family in FAMILIES:

@@ -11,7 +11,7 @@ import pytest
 
 from engine.config.new_key import digest
 from tests.servers import KEY, Server, free_port, unharmed, write_keys
-from tests.upstream.hostile import Hostile
+from tests.upstream.hostile import FaultServer
 
 ROUTES = """
 version: 1
@@ -51,20 +51,20 @@ NOT_RESENT = ["close", "reset", "reset-in-head", "hang", "garbage", "status-099"
 
 
 @pytest.fixture(scope="module")
-def first() -> Iterator[Hostile]:
-    with Hostile().running() as hostile:
-        yield hostile
+def first() -> Iterator[FaultServer]:
+    with FaultServer().running() as fault_server:
+        yield fault_server
 
 
 @pytest.fixture(scope="module")
-def second() -> Iterator[Hostile]:
-    with Hostile().running() as hostile:
-        yield hostile
+def second() -> Iterator[FaultServer]:
+    with FaultServer().running() as fault_server:
+        yield fault_server
 
 
 @pytest.fixture(scope="module")
 def server(
-    tmp_path_factory: pytest.TempPathFactory, first: Hostile, second: Hostile
+    tmp_path_factory: pytest.TempPathFactory, first: FaultServer, second: FaultServer
 ) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("failover")
     (folder / "routes.yaml").write_text(ROUTES)
@@ -85,7 +85,7 @@ def http(server: Server) -> Iterator[httpx2.Client]:
         yield client
 
 
-def ask(http: httpx2.Client, model: str, path: str = "/talk") -> httpx2.Response:
+def send_request(http: httpx2.Client, model: str, path: str = "/talk") -> httpx2.Response:
     return http.post(path, json={"model": model})
 
 
@@ -94,9 +94,9 @@ def ask(http: httpx2.Client, model: str, path: str = "/talk") -> httpx2.Response
     [("refused", "connect_failed"), ("nowhere", "dns_failed"), ("plain", "tls_failed")],
 )
 def test_what_cannot_be_reached_is_replaced(
-    http: httpx2.Client, server: Server, second: Hostile, prefix: str, outcome: str
+    http: httpx2.Client, server: Server, second: FaultServer, prefix: str, outcome: str
 ) -> None:
-    answer = ask(http, f"{prefix}-h-ok@{prefix}")
+    answer = send_request(http, f"{prefix}-h-ok@{prefix}")
     assert (answer.status_code, second.seen[f"h-ok@{prefix}"]) == (200, 1)
     record = server.record(answer.headers["x-engine-request-id"])
     assert (record["outcome"], record["provider"], record["attempts"]) == ("ok", "second", 2)
@@ -105,7 +105,7 @@ def test_what_cannot_be_reached_is_replaced(
 
 
 def test_the_last_failure_is_told(http: httpx2.Client, server: Server) -> None:
-    answer = ask(http, "dead-x")
+    answer = send_request(http, "dead-x")
     assert answer.headers["x-engine-error"] == "upstream_connect_failed"
     assert "x-should-retry" not in answer.headers
     assert server.record(answer.headers["x-engine-request-id"])["attempts"] == 2
@@ -113,9 +113,9 @@ def test_the_last_failure_is_told(http: httpx2.Client, server: Server) -> None:
 
 @pytest.mark.parametrize("name", NOT_RESENT)
 def test_what_may_have_been_processed_goes_nowhere_else(
-    http: httpx2.Client, first: Hostile, second: Hostile, name: str
+    http: httpx2.Client, first: FaultServer, second: FaultServer, name: str
 ) -> None:
-    answer = ask(http, f"h-{name}")
+    answer = send_request(http, f"h-{name}")
     assert answer.status_code in (502, 504)
     assert answer.headers["x-should-retry"] == "false"
     assert (first.seen[f"h-{name}"], second.seen[f"h-{name}"]) == (1, 0)
@@ -123,25 +123,25 @@ def test_what_may_have_been_processed_goes_nowhere_else(
 
 @pytest.mark.parametrize("name", ["cut-length", "cut-chunked", "cut-events", "hang-events"])
 def test_an_answer_that_has_begun_is_never_replaced(
-    http: httpx2.Client, first: Hostile, second: Hostile, name: str
+    http: httpx2.Client, first: FaultServer, second: FaultServer, name: str
 ) -> None:
     try:
-        answer = ask(http, f"h-{name}")
+        answer = send_request(http, f"h-{name}")
         assert "upstream_" in answer.text
     except httpx2.TransportError:
         assert "events" not in name
     assert (first.seen[f"h-{name}"], second.seen[f"h-{name}"]) == (1, 0)
 
 
-def test_a_refusal_is_retried_and_then_answered(http: httpx2.Client, first: Hostile) -> None:
-    assert ask(http, "alone-h-first-busy").status_code == 200
+def test_a_refusal_is_retried_and_then_answered(http: httpx2.Client, first: FaultServer) -> None:
+    assert send_request(http, "alone-h-first-busy").status_code == 200
     assert first.seen["h-first-busy"] == 2
 
 
 def test_a_refusal_that_stays_goes_to_the_next_target(
-    http: httpx2.Client, server: Server, first: Hostile, second: Hostile
+    http: httpx2.Client, server: Server, first: FaultServer, second: FaultServer
 ) -> None:
-    answer = ask(http, "h-busy")
+    answer = send_request(http, "h-busy")
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "0")
     assert (first.seen["h-busy"], second.seen["h-busy"]) == (2, 1)
     assert "x-engine-error" not in answer.headers
@@ -150,39 +150,39 @@ def test_a_refusal_that_stays_goes_to_the_next_target(
     assert (record["status"], record["outcome"], record["attempts"]) == (429, "ok", 3)
 
 
-def test_a_long_retry_after_is_passed_on(http: httpx2.Client, first: Hostile) -> None:
-    answer = ask(http, "alone-h-busy-long")
+def test_a_long_retry_after_is_passed_on(http: httpx2.Client, first: FaultServer) -> None:
+    answer = send_request(http, "alone-h-busy-long")
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "60")
     assert (answer.content, first.seen["h-busy-long"]) == (b"{}", 1)
 
 
 def test_a_status_that_is_not_listed_is_passed_on(
-    http: httpx2.Client, first: Hostile, second: Hostile
+    http: httpx2.Client, first: FaultServer, second: FaultServer
 ) -> None:
-    assert ask(http, "h-error").status_code == 500
+    assert send_request(http, "h-error").status_code == 500
     assert (first.seen["h-error"], second.seen["h-error"]) == (1, 0)
 
 
 def test_a_target_without_the_endpoint_is_left_out(
-    http: httpx2.Client, first: Hostile, second: Hostile
+    http: httpx2.Client, first: FaultServer, second: FaultServer
 ) -> None:
-    assert ask(http, "h-ok@other", "/other").status_code == 200
+    assert send_request(http, "h-ok@other", "/other").status_code == 200
     assert (first.seen["h-ok@other"], second.seen["h-ok@other"]) == (0, 1)
 
 
-def test_a_target_without_a_key_is_left_out(http: httpx2.Client, second: Hostile) -> None:
-    assert ask(http, "keyless-h-ok@keyless").status_code == 200
+def test_a_target_without_a_key_is_left_out(http: httpx2.Client, second: FaultServer) -> None:
+    assert send_request(http, "keyless-h-ok@keyless").status_code == 200
     assert second.seen["h-ok@keyless"] == 1
 
 
-def test_each_target_gets_its_own_name(http: httpx2.Client, second: Hostile) -> None:
+def test_each_target_gets_its_own_name(http: httpx2.Client, second: FaultServer) -> None:
     before = second.seen["h-ok"]
-    assert ask(http, "alias").status_code == 200
+    assert send_request(http, "alias").status_code == 200
     assert second.seen["h-ok"] == before + 1
 
 
 def test_an_upload_goes_to_the_next_target_while_nothing_of_it_was_sent(
-    http: httpx2.Client, second: Hostile
+    http: httpx2.Client, second: FaultServer
 ) -> None:
     files = {"file": ("x.bin", b"\x00\xff" * 1_000_000)}
     answer = http.post("/talk", data={"model": "refused-h-ok@upload"}, files=files)
@@ -190,7 +190,7 @@ def test_an_upload_goes_to_the_next_target_while_nothing_of_it_was_sent(
 
 
 def test_an_upload_that_is_gone_is_not_sent_again(
-    http: httpx2.Client, first: Hostile, second: Hostile
+    http: httpx2.Client, first: FaultServer, second: FaultServer
 ) -> None:
     files = {"file": ("x.bin", b"\x00\xff" * 1_000_000)}
     answer = http.post("/talk", data={"model": "h-overloaded@upload"}, files=files)
@@ -198,15 +198,17 @@ def test_an_upload_that_is_gone_is_not_sent_again(
     assert (first.seen["h-overloaded@upload"], second.seen["h-overloaded@upload"]) == (1, 0)
 
 
-def test_weights_share_the_requests(http: httpx2.Client, first: Hostile, second: Hostile) -> None:
+def test_weights_share_the_requests(
+    http: httpx2.Client, first: FaultServer, second: FaultServer
+) -> None:
     for _ in range(120):
-        assert ask(http, "shared-h-ok@shared").status_code == 200
+        assert send_request(http, "shared-h-ok@shared").status_code == 200
     share = first.seen["h-ok@shared"]
     assert share + second.seen["h-ok@shared"] == 120
     assert 65 < share < 112, "three in four, give or take five standard deviations"
 
 
-def test_a_key_keeps_to_its_target(server: Server, first: Hostile, second: Hostile) -> None:
+def test_a_key_keeps_to_its_target(server: Server, first: FaultServer, second: FaultServer) -> None:
     def ask_as(number: int, word: str) -> None:
         headers = {"x-api-key": f"{KEY}{number}"}
         body = {"model": f"sticky-h-ok@{word}-{number}"}
@@ -224,16 +226,16 @@ def test_a_key_keeps_to_its_target(server: Server, first: Hostile, second: Hosti
 
 
 def test_an_open_breaker_rejects_at_once_and_lets_one_probe_through(
-    http: httpx2.Client, server: Server, first: Hostile
+    http: httpx2.Client, server: Server, first: FaultServer
 ) -> None:
     for number in range(20):
-        answer = ask(http, "breaking-h-close@break")
+        answer = send_request(http, "breaking-h-close@break")
         assert answer.headers["x-engine-error"] == "upstream_closed", number
     times = []
     for _ in range(20):
-        begun = time.perf_counter()
-        answer = ask(http, "breaking-h-ok@break")
-        times.append(time.perf_counter() - begun)
+        started = time.perf_counter()
+        answer = send_request(http, "breaking-h-ok@break")
+        times.append(time.perf_counter() - started)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert answer.headers["x-engine-error"] == "upstream_unavailable"
         assert "x-should-retry" not in answer.headers
@@ -253,18 +255,18 @@ def test_an_open_breaker_rejects_at_once_and_lets_one_probe_through(
     assert Counter(asyncio.run(crowd())) == {504: 1, 503: 9}
     assert first.seen["h-hang@probe"] == 1
     time.sleep(0.75)
-    assert ask(http, "breaking-h-ok@break").status_code == 200
-    assert ask(http, "breaking-h-ok@break").status_code == 200
+    assert send_request(http, "breaking-h-ok@break").status_code == 200
+    assert send_request(http, "breaking-h-ok@break").status_code == 200
 
 
 def test_an_open_breaker_sends_to_the_next_target(
-    http: httpx2.Client, first: Hostile, second: Hostile
+    http: httpx2.Client, first: FaultServer, second: FaultServer
 ) -> None:
-    assert ask(http, "spare-h-close@spare").status_code == 502
-    assert ask(http, "spare-h-ok@spare").status_code == 200
+    assert send_request(http, "spare-h-close@spare").status_code == 502
+    assert send_request(http, "spare-h-ok@spare").status_code == 200
     assert (first.seen["h-ok@spare"], second.seen["h-ok@spare"]) == (0, 1)
 
 
 def test_callers_are_told_in_their_own_dialect(http: httpx2.Client) -> None:
-    body = json.loads(ask(http, "dead-y").text)
+    body = json.loads(send_request(http, "dead-y").text)
     assert body["error"]["code"] == "upstream_connect_failed"

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from tests.servers import KEY, Rest, Server, free_port, unharmed, write_keys
-from tests.upstream.hostile import PLAYS, Hostile
+from tests.upstream.hostile import FAULTS, FaultServer
 
 ROUTES = """
 version: 1
@@ -48,9 +48,9 @@ def client(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def upstream(client: str) -> Iterator[Hostile]:
-    with Hostile().running() as hostile:
-        yield hostile
+def upstream(client: str) -> Iterator[FaultServer]:
+    with FaultServer().running() as fault_server:
+        yield fault_server
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def backlog() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def server(
-    tmp_path_factory: pytest.TempPathFactory, upstream: Hostile, backlog: int, client: str
+    tmp_path_factory: pytest.TempPathFactory, upstream: FaultServer, backlog: int, client: str
 ) -> Iterator[Server]:
     folder: Path = tmp_path_factory.mktemp("faults")
     (folder / "routes.yaml").write_text(ROUTES)
@@ -101,7 +101,7 @@ def http(server: Server, rest: Rest) -> Iterator[httpx2.Client]:
     server.comes_to(rest)
 
 
-def ask(http: httpx2.Client, model: str, path: str = "/talk") -> httpx2.Response:
+def send_request(http: httpx2.Client, model: str, path: str = "/talk") -> httpx2.Response:
     return http.post(path, json={"model": model})
 
 
@@ -133,23 +133,23 @@ def ask(http: httpx2.Client, model: str, path: str = "/talk") -> httpx2.Response
     ],
 )
 def test_no_answer(
-    http: httpx2.Client, server: Server, upstream: Hostile,
+    http: httpx2.Client, server: Server, upstream: FaultServer,
     model: str, status: int, code: str, outcome: str, is_sent: bool,
 ) -> None:  # fmt: skip
     before = upstream.seen[model]
-    answer = ask(http, model)
+    answer = send_request(http, model)
     assert (answer.status_code, answer.headers["x-engine-error"]) == (status, code)
     assert answer.json()["error"]["code"] == code
     assert answer.headers.get("x-should-retry") == ("false" if is_sent else None)
     assert upstream.seen[model] - before == (1 if model.startswith("h-") else 0)
     record = server.record(answer.headers["x-engine-request-id"])
     assert (record["outcome"], record["error"], record["attempts"]) == (outcome, code, 1)
-    assert ask(http, "h-ok").status_code == 200
+    assert send_request(http, "h-ok").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["cut-length", "reset-length", "cut-chunked", "bad-chunk"])
 def test_a_cut_body_is_never_a_clean_end(
-    http: httpx2.Client, server: Server, upstream: Hostile, name: str
+    http: httpx2.Client, server: Server, upstream: FaultServer, name: str
 ) -> None:
     with (
         pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)),
@@ -175,7 +175,7 @@ def test_a_cut_body_is_never_a_clean_end(
 def test_a_broken_stream_ends_with_an_error_event(
     http: httpx2.Client, server: Server, name: str, code: str, outcome: str
 ) -> None:
-    answer = ask(http, f"h-{name}")
+    answer = send_request(http, f"h-{name}")
     events = [event for event in answer.text.split("\n\n") if event.strip()]
     assert answer.status_code == 200
     assert json.loads(events[-1].removeprefix("data: "))["error"]["code"] == code
@@ -185,13 +185,13 @@ def test_a_broken_stream_ends_with_an_error_event(
 
 
 def test_a_whole_stream_passes(http: httpx2.Client) -> None:
-    answer = ask(http, "h-events")
+    answer = send_request(http, "h-events")
     assert answer.text.endswith("data: [DONE]\n\n")
     assert "upstream_" not in answer.text
 
 
 def test_a_broken_stream_speaks_the_dialect_of_its_endpoint(http: httpx2.Client) -> None:
-    answer = ask(http, "h-cut-events@2", "/claude")
+    answer = send_request(http, "h-cut-events@2", "/claude")
     name, data = answer.text.rstrip().split("\n\n")[-1].splitlines()
     assert name == "event: error"
     body = json.loads(data.removeprefix("data: "))
@@ -206,7 +206,7 @@ def test_a_broken_event_is_dropped_in_each_dialect(
     http: httpx2.Client, name: str, path: str
 ) -> None:
     """Nothing of it leaves, and the error event follows the last whole one."""
-    text = ask(http, f"h-{name}", path).text
+    text = send_request(http, f"h-{name}", path).text
     if name == "cut-done" and path != "/claude":
         assert text.endswith("data: [DONE]\n\n")
         return
@@ -237,8 +237,8 @@ def test_a_stream_that_breaks_off_in_an_event_drops_or_cuts_it(
         pytest.raises((httpx2.RemoteProtocolError, httpx2.ReadError)),
         http.stream("POST", "/talk", json={"model": f"h-{name}"}) as answer,
     ):
-        for piece in answer.iter_raw():
-            text += piece
+        for chunk in answer.iter_raw():
+            text += chunk
     assert text.startswith(b'data: {"n": 1}\n\ndata: {"n": 2}\n\ndata: ')
     assert b"error" not in text
     assert not text.endswith(b"\n\n")
@@ -250,13 +250,13 @@ def test_a_stream_that_breaks_off_in_an_event_drops_or_cuts_it(
 def test_an_error_of_the_provider_is_followed_by_no_second_one(
     http: httpx2.Client, server: Server, path: str
 ) -> None:
-    answer = ask(http, "h-cut-error", path)
+    answer = send_request(http, "h-cut-error", path)
     assert answer.text.endswith('{"n": 2}\n\ndata: {"error": {"code": 502}}\n\n: ping\n\n')
     assert server.record(answer.headers["x-engine-request-id"])["outcome"] == "truncated"
 
 
 def test_a_stream_is_whole_with_a_long_last_event(http: httpx2.Client, server: Server) -> None:
-    answer = ask(http, "h-cut-long-done", "/reply")
+    answer = send_request(http, "h-cut-long-done", "/reply")
     assert answer.text.endswith('A"}\n\n')
     assert server.record(answer.headers["x-engine-request-id"])["outcome"] == "ok"
 
@@ -266,7 +266,7 @@ def test_a_stream_is_whole_with_its_last_event(
     http: httpx2.Client, server: Server, name: str
 ) -> None:
     """Whatever the provider does then: it breaks off, it is silent, or goes on until `total`."""
-    answer = ask(http, f"h-{name}")
+    answer = send_request(http, f"h-{name}")
     whole, _, after = answer.text.partition("data: [DONE]\n\n")
     assert whole == 'data: {"n": 1}\n\ndata: {"n": 2}\n\n'
     assert after == "" if name != "drip-done" else after.startswith(": ping\n\ndata: x\n\n")
@@ -278,11 +278,11 @@ def test_a_stream_is_whole_with_its_last_event(
 def test_a_stream_held_open_after_its_last_event_is_ended(
     http: httpx2.Client, server: Server
 ) -> None:
-    begun = time.monotonic()
-    answer = ask(http, "patient/h-hang-done")
+    started = time.monotonic()
+    answer = send_request(http, "patient/h-hang-done")
     assert answer.text.endswith("data: [DONE]\n\n")
     assert server.record(answer.headers["x-engine-request-id"])["outcome"] == "ok"
-    assert time.monotonic() - begun < 20  # idle and total are a minute
+    assert time.monotonic() - started < 20  # idle and total are a minute
 
 
 def test_a_caller_who_leaves_behind_the_last_event_has_all_of_it(
@@ -291,19 +291,19 @@ def test_a_caller_who_leaves_behind_the_last_event_has_all_of_it(
     for name, outcome in (("hang-done", "ok"), ("hang-events", "client_cancelled")):
         with http.stream("POST", "/talk", json={"model": f"h-{name}"}) as answer:
             text = b""
-            for piece in answer.iter_raw():
-                text += piece
+            for chunk in answer.iter_raw():
+                text += chunk
                 if text.count(b"data: ") == (3 if name == "hang-done" else 2):
                     break
         assert server.record(answer.headers["x-engine-request-id"])["outcome"] == outcome
 
 
 def test_a_stream_that_ends_as_it_should_ends_with_every_byte(http: httpx2.Client) -> None:
-    assert ask(http, "h-odd-end").text.endswith('data: {"n": 2}\n\ndata: {"n": 3}')
+    assert send_request(http, "h-odd-end").text.endswith('data: {"n": 2}\n\ndata: {"n": 3}')
 
 
 def test_host_policies_of_a_provider_stay_behind(http: httpx2.Client) -> None:
-    headers = ask(http, "h-odd-headers").headers
+    headers = send_request(http, "h-odd-headers").headers
     policies = "set-cookie strict-transport-security access-control-allow-origin nel refresh"
     assert [name for name in (*policies.split(), "x-accel-redirect") if name in headers] == []
     assert headers["via"] == "1.1 x"
@@ -312,14 +312,14 @@ def test_host_policies_of_a_provider_stay_behind(http: httpx2.Client) -> None:
 def test_deadlines_are_kept(http: httpx2.Client) -> None:
     """Bounds far from the deadlines: what is asserted is which one acted, not how fast."""
     for model, low, high in (("h-hang", 0.45, 5), ("h-hang-events", 0.45, 5), ("h-drip", 1.4, 8)):
-        begun = time.monotonic()
-        ask(http, model)
-        assert low < time.monotonic() - begun < high
+        started = time.monotonic()
+        send_request(http, model)
+        assert low < time.monotonic() - started < high
 
 
 def test_two_framings_become_one_or_none(http: httpx2.Client, client: str) -> None:
     """RFC 9112, 6.3 allows both: to refuse the answer, or to take the chunked reading of it."""
-    answer = ask(http, "h-both-framings")
+    answer = send_request(http, "h-both-framings")
     if client == "http1":
         assert answer.headers["x-engine-error"] == "upstream_bad_response"
     else:
@@ -328,7 +328,7 @@ def test_two_framings_become_one_or_none(http: httpx2.Client, client: str) -> No
 
 @pytest.mark.parametrize("name", ["many-early", "hints", "some-headers", "ok"])
 def test_oddities_that_are_http_pass(http: httpx2.Client, name: str) -> None:
-    answer = ask(http, f"h-{name}")
+    answer = send_request(http, f"h-{name}")
     assert (answer.status_code, answer.content) == (200, b"{}")
     framing = [n for n in answer.headers if n in ("content-length", "transfer-encoding")]
     assert len(framing) == 1
@@ -336,7 +336,7 @@ def test_oddities_that_are_http_pass(http: httpx2.Client, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["folded", "bare-lines"])
 def test_oddities_that_are_not_are_refused_or_framed_anew(http: httpx2.Client, name: str) -> None:
-    answer = ask(http, f"h-{name}")
+    answer = send_request(http, f"h-{name}")
     assert (answer.status_code, answer.content) == (200, b"{}") or (
         answer.status_code == 502 and answer.headers["x-engine-error"] == "upstream_bad_response"
     )
@@ -350,16 +350,16 @@ def test_oddities_that_are_not_are_refused_or_framed_anew(http: httpx2.Client, n
 def test_bytes_behind_an_answer_reach_nobody(
     http: httpx2.Client, name: str, status: int, client: str
 ) -> None:
-    answer = ask(http, f"h-{name}")
+    answer = send_request(http, f"h-{name}")
     assert answer.status_code == status
     assert len(answer.content) <= (status == 200)
-    assert ask(http, "h-ok").content == b"{}"
+    assert send_request(http, "h-ok").content == b"{}"
 
 
 def test_an_answer_without_a_body_keeps_the_connection_usable(http: httpx2.Client) -> None:
-    answer = ask(http, "h-no-content")
+    answer = send_request(http, "h-no-content")
     assert (answer.status_code, answer.content) == (204, b"")
-    assert ask(http, "h-ok").status_code == 200
+    assert send_request(http, "h-ok").status_code == 200
 
 
 def test_a_redirect_is_passed_on_and_never_followed(http: httpx2.Client) -> None:
@@ -371,7 +371,7 @@ def test_a_redirect_is_passed_on_and_never_followed(http: httpx2.Client) -> None
 
 
 def test_odd_headers(http: httpx2.Client) -> None:
-    answer = ask(http, "h-odd-headers")
+    answer = send_request(http, "h-odd-headers")
     raw = dict(answer.headers.raw)
     for gone in (
         "set-cookie",
@@ -388,12 +388,12 @@ def test_odd_headers(http: httpx2.Client) -> None:
 
 def test_every_play_is_tested() -> None:
     sources = "".join(p.read_text("utf-8") for p in Path(__file__).parent.glob("test_*.py"))
-    assert [name for name in PLAYS if name not in sources] == []
+    assert [name for name in FAULTS if name not in sources] == []
 
 
-def test_connections_are_given_back(http: httpx2.Client, upstream: Hostile) -> None:
+def test_connections_are_given_back(http: httpx2.Client, upstream: FaultServer) -> None:
     """After all of the above only idle keep-alives of `ok` may be open."""
-    ask(http, "h-ok")
+    send_request(http, "h-ok")
     end = time.monotonic() + 20
     while upstream.open > 1 and time.monotonic() < end:
         time.sleep(0.05)

@@ -19,8 +19,8 @@ CLIENTS = pytest.mark.parametrize("kind", [Http1Client, HttpxClient])
 Say = Callable[[bytes], Awaitable[None]]
 
 
-def chunk(piece: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(piece), piece)
+def chunk(chunk: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(chunk), chunk)
 
 
 @asynccontextmanager
@@ -55,19 +55,19 @@ class Receiver:
 
     def __init__(self, wanted: int = 1000) -> None:
         self.wanted = wanted
-        self.pieces: list[bytes] = []
+        self.chunks: list[bytes] = []
         self._came = asyncio.Event()
 
-    def __call__(self, piece: bytes) -> bool:
+    def __call__(self, chunk: bytes) -> bool:
         assert self.wanted > 0, "more than was wanted"
-        self.pieces.append(piece)
+        self.chunks.append(chunk)
         self.wanted -= 1
         self._came.set()
         return self.wanted > 0
 
-    async def has(self, *pieces: bytes) -> None:
+    async def has(self, *chunks: bytes) -> None:
         async with asyncio.timeout(10):
-            while self.pieces != list(pieces):
+            while self.chunks != list(chunks):
                 self._came.clear()
                 await self._came.wait()
 
@@ -97,21 +97,21 @@ def test_no_more_than_is_wanted_and_nothing_is_lost(kind: type[Client]) -> None:
             for n in range(1, 6):
                 receiver.wanted = 1
                 assert not await reply.forward(receiver)
-                assert len(receiver.pieces) == n
+                assert len(receiver.chunks) == n
                 await say(chunk(b"%d" % (2 * n)) + chunk(b"%d" % (2 * n + 1)))
                 await asyncio.sleep(0.01)  # with time for what is not wanted to come
             await say(END)
             receiver.wanted = 1000
             assert await reply.forward(receiver)
-            assert receiver.pieces == [b"%d" % n for n in range(1, 12)]
+            assert receiver.chunks == [b"%d" % n for n in range(1, 12)]
 
     asyncio.run(run())
 
 
 @CLIENTS
 def test_an_error_of_the_receiver_is_its_own(kind: type[Client]) -> None:
-    def receiver(piece: bytes) -> bool:
-        if piece == b"2":
+    def receiver(chunk: bytes) -> bool:
+        if chunk == b"2":
             raise LookupError
         return True
 
@@ -138,22 +138,22 @@ def test_what_came_before_a_break_is_handed_on(kind: type[Client]) -> None:
             await say(chunk(b"2") + b"no chunk\r\n")
             with pytest.raises(UpstreamError, match="truncated"):
                 await forwarding
-            assert receiver.pieces[:1] == [b"1"]
+            assert receiver.chunks[:1] == [b"1"]
 
     asyncio.run(run())
 
 
 @CLIENTS
 def test_reading_stops_while_nothing_is_wanted_and_goes_on(kind: type[Client]) -> None:
-    piece = b"x" * 16_384
+    block = b"x" * 16_384
 
     async def run() -> None:
         receiver = Receiver(wanted=1)
         async with answering(kind) as (reply, say):
-            await say(chunk(piece))
+            await say(chunk(block))
             assert not await reply.forward(receiver)
             for _ in range(100):
-                await say(chunk(piece))
+                await say(chunk(block))
             await asyncio.sleep(0.1)
             if isinstance(reply, Connection):  # what the other one reads ahead is not to be seen
                 assert 0 < reply.buffered < READ_AHEAD + 512 * 1024
@@ -161,7 +161,7 @@ def test_reading_stops_while_nothing_is_wanted_and_goes_on(kind: type[Client]) -
             await say(END)
             async with asyncio.timeout(10):
                 assert await reply.forward(receiver)
-            assert b"".join(receiver.pieces) == piece * 101
+            assert b"".join(receiver.chunks) == block * 101
 
     asyncio.run(run())
 

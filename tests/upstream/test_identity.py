@@ -88,7 +88,7 @@ def standing(folder: Path, port: int, *options: str) -> Iterator[Server]:
         yield server
 
 
-def ask(server: Server, model: str, **fields: str) -> httpx2.Response:
+def send_request(server: Server, model: str, **fields: str) -> httpx2.Response:
     headers = {"authorization": f"Bearer {KEY}"}
     return httpx2.post(f"{server.url}/talk", json={"model": model, **fields}, headers=headers)
 
@@ -100,13 +100,13 @@ def sent(upstream: Recorder, path: str) -> list[Arrival]:
 def test_the_role_of_a_container_signs_and_is_asked_for_once(tmp_path: Path) -> None:
     with recording() as upstream, standing(tmp_path, upstream.port) as server:
         upstream.answer = metadata
-        assert [ask(server, "amazon").status_code for _ in range(3)] == [200] * 3
+        assert [send_request(server, "amazon").status_code for _ in range(3)] == [200] * 3
         arrivals = sent(upstream, "/amazon")
         assert {a.value("x-amz-security-token") for a in arrivals} == {"canary-token"}
         assert all("Credential=CANARY1/" in a.value("authorization") for a in arrivals)
         assert len(sent(upstream, "/role")) == 1
-        brought = ask(server, "amazon", id="brought", secret="s")
-        assert brought.status_code == 200
+        caller_credentials = send_request(server, "amazon", id="brought", secret="s")
+        assert caller_credentials.status_code == 200
         assert "Credential=brought/" in sent(upstream, "/amazon")[-1].value("authorization")
         assert "canary" not in server.text
 
@@ -114,7 +114,7 @@ def test_the_role_of_a_container_signs_and_is_asked_for_once(tmp_path: Path) -> 
 def test_googles_metadata_server_gives_the_token_and_is_asked_for_it_once(tmp_path: Path) -> None:
     with recording() as upstream, standing(tmp_path, upstream.port) as server:
         upstream.answer = metadata
-        assert [ask(server, "google").status_code for _ in range(2)] == [200] * 2
+        assert [send_request(server, "google").status_code for _ in range(2)] == [200] * 2
         arrivals = sent(upstream, "/google")
         assert {a.value("authorization") for a in arrivals} == {"Bearer canary-token"}
         tokens = [a for a in sent(upstream, "/computeMetadata") if "/token" in a.target]
@@ -127,7 +127,10 @@ def test_a_mock_is_not_told_who_the_machine_is(tmp_path: Path) -> None:
         recording() as upstream,
         standing(tmp_path, upstream.port, "--mock-port", str(upstream.port)) as server,
     ):
-        assert [ask(server, model).status_code for model in ("amazon", "google")] == [200, 200]
+        assert [send_request(server, model).status_code for model in ("amazon", "google")] == [
+            200,
+            200,
+        ]
         assert [a.target for a in upstream.arrivals] == ["/amazon/talk", "/google/talk"]
         assert [a.values("authorization") for a in upstream.arrivals] == [[], []]
 
@@ -146,11 +149,13 @@ def test_other_requests_do_not_wait_for_a_machine_that_is_slow_to_tell(
     with recording() as upstream, standing(tmp_path, upstream.port) as server:
         upstream.answer = slow
         statuses: list[int] = []
-        waiting = threading.Thread(target=lambda: statuses.append(ask(server, model).status_code))
+        waiting = threading.Thread(
+            target=lambda: statuses.append(send_request(server, model).status_code)
+        )
         waiting.start()
         while not upstream.arrivals:
             waiting.join(0.01)
-        assert ask(server, "plain").status_code == 200
+        assert send_request(server, "plain").status_code == 200
         answered.set()
         waiting.join(10)
         assert statuses == [200]
@@ -161,9 +166,9 @@ def test_a_machine_without_an_identity_is_a_failure_to_sign_in_and_is_not_asked_
 ) -> None:
     refused = Reply(b"{}", status=(404, "Not Found"))
     with recording(refused) as upstream, standing(tmp_path, upstream.port) as server:
-        assert ask(server, "amazon").headers["x-engine-error"] == "upstream_sign_in_failed"
+        assert send_request(server, "amazon").headers["x-engine-error"] == "upstream_sign_in_failed"
         asked = len(sent(upstream, "/role"))
-        assert [ask(server, "amazon").status_code for _ in range(5)] == [502] * 5
+        assert [send_request(server, "amazon").status_code for _ in range(5)] == [502] * 5
         assert len(sent(upstream, "/role")) <= 2 * asked
         assert "Traceback" not in server.text
 
@@ -182,7 +187,7 @@ def test_credentials_that_are_about_to_expire_are_renewed(
         sign = make_signer(pause=0)
         head = RequestHead("POST", Origin("http", "h", 80), b"/", [])
         attempt = Attempt(head, b"", 0, 1)
-        by = Sign("aws_sigv4", {"service": "s", "region": "r"}, {}, by_machine=True)
+        by = Sign("aws_sigv4", {"service": "s", "region": "r"}, {}, by_workload_identity=True)
         return [await sign(by, attempt) for _ in range(3)]
 
     with recording() as machine:

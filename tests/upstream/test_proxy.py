@@ -117,7 +117,7 @@ def afresh(proxy: Proxy) -> None:
     proxy.refuses = False
 
 
-def ask(server: Server, model: str) -> httpx2.Response:
+def send_request(server: Server, model: str) -> httpx2.Response:
     headers = {"authorization": f"Bearer {KEY}"}
     return httpx2.post(f"{server.url}/talk", json={"model": model}, headers=headers)
 
@@ -143,7 +143,7 @@ def comes_true(found: object) -> bool:
 
 def test_a_refused_tunnel_is_a_provider_that_was_not_reached(server: Server, proxy: Proxy) -> None:
     proxy.refuses = True
-    answer = ask(server, "safe-0")
+    answer = send_request(server, "safe-0")
     assert (answer.status_code, answer.headers["x-engine-error"]) == (
         502,
         "upstream_connect_failed",
@@ -154,7 +154,7 @@ def test_a_refused_tunnel_is_a_provider_that_was_not_reached(server: Server, pro
 def test_what_is_encrypted_goes_through_a_tunnel_that_learns_nothing(
     server: Server, proxy: Proxy
 ) -> None:
-    assert [ask(server, "safe-1").content for _ in range(3)] == [b"{}"] * 3
+    assert [send_request(server, "safe-1").content for _ in range(3)] == [b"{}"] * 3
     (head,) = proxy.heads  # one tunnel for them all
     assert head.startswith("CONNECT localhost:")
     assert "of-the-provider" not in head
@@ -175,7 +175,7 @@ def test_what_is_not_encrypted_is_asked_of_the_proxy(server: Server, proxy: Prox
 def test_a_proxy_that_is_down_is_a_provider_that_was_not_reached(
     server: Server, proxy: Proxy
 ) -> None:
-    answer = ask(server, "down")
+    answer = send_request(server, "down")
     assert (answer.status_code, answer.headers["x-engine-error"]) == (
         502,
         "upstream_connect_failed",

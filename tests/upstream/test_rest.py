@@ -46,8 +46,8 @@ class Wire(asyncio.Transport):
         self.waiting: list[bytes] = []
         self._socket = readable
 
-    def say(self, pieces: Iterable[bytes]) -> None:
-        self.waiting += pieces
+    def say(self, chunks: Iterable[bytes]) -> None:
+        self.waiting += chunks
         while self.waiting and self.reading and not self.closing:
             self.protocol.data_received(self.waiting.pop(0))
 
@@ -105,8 +105,8 @@ async def read(connection: Connection, say: Iterable[bytes], wire: Wire) -> tupl
     """What an exchange gives: all that its caller sees of it."""
     got: list[bytes] = []
 
-    def receive(piece: bytes) -> bool:
-        got.append(piece)
+    def receive(chunk: bytes) -> bool:
+        got.append(chunk)
         return True
 
     sending = asyncio.ensure_future(connection.exchange(attempt()))
@@ -125,7 +125,7 @@ async def an_exchange(
     """One whose caller stops now and then, leaves, fails, or is cancelled."""
     left = how["takes"]
 
-    def receive(_piece: bytes) -> bool:
+    def receive(_chunk: bytes) -> bool:
         nonlocal left
         left -= 1
         if left == 0 and how["fails"]:
@@ -215,7 +215,7 @@ def test_what_waits_behind_a_paused_answer_ends_the_connection() -> None:
                 await sending
                 assert not wire.reading
                 there.sendall(surplus or b"")
-                connection.take_all()
+                connection.pop_chunks()
                 await connection.close()
                 assert bool(pool) is not bool(surplus)
                 await asyncio.sleep(0)
@@ -246,9 +246,9 @@ def test_an_upload_that_is_answered_before_its_end_ends_the_connection(
 ) -> None:
     """The next request would be read as a chunk of it."""
 
-    async def pieces() -> AsyncIterator[bytes]:
-        for piece in (b"x", b"", b"xx"):
-            yield piece
+    async def chunks() -> AsyncIterator[bytes]:
+        for chunk in (b"x", b"", b"xx"):
+            yield chunk
 
     async def run() -> None:
         pool: list[Connection] = []
@@ -258,7 +258,7 @@ def test_an_upload_that_is_answered_before_its_end_ends_the_connection(
             connection = wire.protocol = Connection(asyncio.get_running_loop(), pool)
             connection.connection_made(wire)
             head = RequestHead("POST", ORIGIN, b"/", [])
-            sending = asyncio.ensure_future(connection.exchange(Attempt(head, pieces(), None, 5.0)))
+            sending = asyncio.ensure_future(connection.exchange(Attempt(head, chunks(), None, 5.0)))
             await asyncio.sleep(0.01)
             if is_kept:
                 wire.say([NEXT])

@@ -68,7 +68,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, mortal: Mortal) -> It
             yield running
 
 
-def ask(server: Server) -> httpx2.Response:
+def send_request(server: Server) -> httpx2.Response:
     headers = {"authorization": f"Bearer {KEY}"}
     return httpx2.post(f"{server.url}/talk", json={"model": "m"}, headers=headers)
 
@@ -76,7 +76,7 @@ def ask(server: Server) -> httpx2.Response:
 def test_a_connection_that_died_between_requests_costs_nothing(
     server: Server, mortal: Mortal
 ) -> None:
-    assert {ask(server).status_code for _ in range(50)} == {200}
+    assert {send_request(server).status_code for _ in range(50)} == {200}
     assert mortal.requests == 50
 
 
@@ -84,7 +84,7 @@ def test_a_connection_that_dies_under_a_request_is_not_sent_again(
     server: Server, mortal: Mortal
 ) -> None:
     mortal.lives = 2
-    answers = [ask(server) for _ in range(3)]
+    answers = [send_request(server) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 502]
     assert answers[2].headers["x-engine-error"] == "upstream_closed"
     assert answers[2].headers["x-should-retry"] == "false"
@@ -102,6 +102,6 @@ def test_an_answer_nobody_asked_for_is_given_to_nobody(
         pytest.skip("a limit of the library, told in the description of `client`")
     mortal.lives = 3
     mortal.extra = OK.replace(b"{}", b"[]")
-    answers = [ask(server) for _ in range(5)]
+    answers = [send_request(server) for _ in range(5)]
     assert {(answer.status_code, answer.content) for answer in answers} == {(200, b"{}")}
     assert mortal.connections == 5

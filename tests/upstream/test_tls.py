@@ -76,13 +76,13 @@ def folder(client: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
         yield write(tmp_path_factory.mktemp("tls"), ROUTES, text)
 
 
-def ask(server: Server, model: str) -> httpx2.Response:
+def send_request(server: Server, model: str) -> httpx2.Response:
     headers = {"authorization": f"Bearer {KEY}"}
     return httpx2.post(f"{server.url}/talk", json={"model": model}, headers=headers)
 
 
 def outcome(server: Server, model: str) -> tuple[int, str | None]:
-    answer = ask(server, model)
+    answer = send_request(server, model)
     return answer.status_code, answer.headers.get("x-engine-error")
 
 
@@ -141,9 +141,9 @@ def test_what_a_provider_names_counts_in_place_of_the_systems(named: Path) -> No
 
 def test_a_trusted_certificate_is_taken_for_its_name_alone(folder: Path) -> None:
     with gateway(folder, folder / "log", environ={"SSL_CERT_FILE": str(CERT)}) as server:
-        answers = [ask(server, "right") for _ in range(3)]
+        answers = [send_request(server, "right") for _ in range(3)]
         assert [(answer.status_code, answer.content) for answer in answers] == [(200, b"{}")] * 3
-        refused = ask(server, "other-name")
+        refused = send_request(server, "other-name")
         assert (refused.status_code, refused.headers["x-engine-error"]) == (
             502,
             "upstream_tls_failed",
@@ -152,7 +152,7 @@ def test_a_trusted_certificate_is_taken_for_its_name_alone(folder: Path) -> None
 
 def test_a_certificate_nobody_vouches_for_is_refused(folder: Path) -> None:
     with gateway(folder, folder / "log") as server:
-        refused = ask(server, "right")
+        refused = send_request(server, "right")
         assert (refused.status_code, refused.headers["x-engine-error"]) == (
             502,
             "upstream_tls_failed",

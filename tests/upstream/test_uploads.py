@@ -33,12 +33,12 @@ class Strict:
     def __init__(self) -> None:
         self.got = 0
         self.pause: float | None = None
-        self.begun = threading.Event()
+        self.started = threading.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         assert b"content-length: " in head
-        self.begun.set()
+        self.started.set()
         writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 5\r\n\r\nlarge")
         if self.pause is not None:
             await asyncio.sleep(self.pause)
@@ -116,6 +116,6 @@ def test_an_early_answer_before_a_reset_is_passed_on(
 def test_an_upload_reaches_the_provider_before_it_is_complete(
     server: Server, strict: Strict
 ) -> None:
-    content = parts(before_last=strict.begun)
+    content = parts(before_last=strict.started)
     answer = httpx2.post(f"{server.url}/edits", headers=headers(), content=content, timeout=10)
     assert answer.status_code == 413

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from engine.config.checks.registry import Subject
+from engine.config.checks.registry import CheckContext
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.model import Provider
 
@@ -36,12 +36,12 @@ def read_certificates(raw: bytes) -> Certificates | None:
     return Certificates(pem, max(ends) if is_known else None)
 
 
-def check_without_tls(subject: Subject) -> Iterator[Diagnostic]:
+def check_without_tls(context: CheckContext) -> Iterator[Diagnostic]:
     """An authority for a provider none of whose URLs is https."""
-    for provider in subject.config.providers:
+    for provider in context.config.providers:
         if provider.ca is not None and not any(map(_may_be_tls, _roots(provider))):
             message = f"provider `{provider.name}` names an authority and is never dialled by TLS"
-            yield subject.at("X234", message, _PROVIDERS, (*provider.at, "tls"))
+            yield context.at("X234", message, _PROVIDERS, (*provider.at, "tls"))
 
 
 def _roots(provider: Provider) -> Iterator[str]:
@@ -55,7 +55,7 @@ def _may_be_tls(url: str) -> bool:
 
 
 def check_authorities(
-    subject: Subject, files: Mapping[str, bytes | str]
+    context: CheckContext, files: Mapping[str, bytes | str]
 ) -> tuple[dict[str, str], list[Diagnostic]]:
     """The PEM of every provider that names a file, and what is wrong with those files.
 
@@ -64,9 +64,9 @@ def check_authorities(
     """
     authorities: dict[str, str] = {}
     notes: list[Diagnostic] = []
-    for provider in subject.config.providers:
+    for provider in context.config.providers:
         if provider.ca is not None:
-            certificates, found = _check(subject, provider, files[provider.ca])
+            certificates, found = _check(context, provider, files[provider.ca])
             authorities[provider.name] = certificates
             notes += found
     return authorities, notes
@@ -81,19 +81,21 @@ def unexpanded(name: str) -> str:
     return ""
 
 
-def _check(subject: Subject, provider: Provider, raw: bytes | str) -> tuple[str, list[Diagnostic]]:
+def _check(
+    context: CheckContext, provider: Provider, raw: bytes | str
+) -> tuple[str, list[Diagnostic]]:
     read = read_certificates(raw) if isinstance(raw, bytes) else None
     who = f"the `ca` of provider `{provider.name}`"
     at = (*provider.at, "tls", "ca")
     if read is None:
         problem = raw if isinstance(raw, str) else "holds no certificate in PEM, or a broken one"
         is_der = isinstance(raw, bytes) and raw.startswith(_DER)
-        remedy = unexpanded(provider.ca or "")
+        fix_hint = unexpanded(provider.ca or "")
         if is_der:
-            remedy = "it looks like DER: `openssl x509 -inform der` makes PEM of it"
+            fix_hint = "it looks like DER: `openssl x509 -inform der` makes PEM of it"
         message = f"{who} {problem}"
-        return "", [subject.at("E406", message, _PROVIDERS, at, Place.VALUE, help=remedy)]
-    if read.end is not None and read.end <= subject.now:
+        return "", [context.at("E406", message, _PROVIDERS, at, Place.VALUE, help=fix_hint)]
+    if read.end is not None and read.end <= context.now:
         message = f"every certificate in {who} has expired"
-        return read.pem, [subject.at("E407", message, _PROVIDERS, at, Place.VALUE)]
+        return read.pem, [context.at("E407", message, _PROVIDERS, at, Place.VALUE)]
     return read.pem, []

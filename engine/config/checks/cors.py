@@ -6,7 +6,7 @@ An origin is compared with a request's byte for byte, so one that is spelt other
 import re
 from collections.abc import Iterator
 
-from engine.config.checks.registry import Subject
+from engine.config.checks.registry import CheckContext
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.source.document import Path
 
@@ -36,26 +36,26 @@ _WRONG = (
 )  # fmt: skip
 
 
-def check_cors(subject: Subject) -> Iterator[Diagnostic]:
+def check_cors(context: CheckContext) -> Iterator[Diagnostic]:
     """The findings about the pages that may call from a browser."""
-    cors = subject.config.cors
+    cors = context.config.cors
     if cors is None:
         return
     seen: set[str] = set()
     for index, origin in enumerate(cors.origins):
         at: Path = ("cors", "origins", index)
         if origin in seen:
-            yield _told(subject, "X253", "stands there twice", at, help="leave one of them out")
+            yield _describe(context, "X253", "stands there twice", at, help="leave one of them out")
         elif origin == _ANY:
             help_text = (
                 "name the pages, if you know them; a comment accepts it: engine explain X291"
             )
-            yield _told(subject, "X254", "allows every page there is", at, help=help_text)
+            yield _describe(context, "X254", "allows every page there is", at, help=help_text)
         elif not _is_one(origin):
-            yield _misspelt(subject, origin, at)
+            yield _misspelt(context, origin, at)
         elif _ANY in cors.origins:
-            yield _told(
-                subject,
+            yield _describe(
+                context,
                 "X253",
                 "adds nothing to `*` where keys are asked for",
                 at,
@@ -68,9 +68,9 @@ def _is_one(origin: str) -> bool:
     return _ORIGIN.fullmatch(origin) is not None and not _USUAL_PORT.search(origin)
 
 
-def _misspelt(subject: Subject, origin: str, at: Path) -> Diagnostic:
+def _misspelt(context: CheckContext, origin: str, at: Path) -> Diagnostic:
     code, words, help_text = next(row[1:] for row in _WRONG if re.search(row[0], origin, re.DOTALL))
-    return _told(subject, code, words, at, help=help_text, hint=_respelt(origin))
+    return _describe(context, code, words, at, help=help_text, hint=_respelt(origin))
 
 
 def _respelt(origin: str) -> str | None:
@@ -85,8 +85,8 @@ def _respelt(origin: str) -> str | None:
     return text if _is_one(text) and "[" not in text else None
 
 
-def _told(  # noqa: PLR0913 the parts of a finding
-    subject: Subject,
+def _describe(  # noqa: PLR0913 the parts of a finding
+    context: CheckContext,
     code: str,
     words: str,
     at: Path,
@@ -95,4 +95,4 @@ def _told(  # noqa: PLR0913 the parts of a finding
     hint: str | None = None,
 ) -> Diagnostic:
     message = f"origin {int(at[-1]) + 1} of `cors` {words}"
-    return subject.at(code, message, _ROUTES, at, Place.VALUE, help=help, hint=hint)
+    return context.at(code, message, _ROUTES, at, Place.VALUE, help=help, hint=hint)

@@ -5,7 +5,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from engine.config.checks.registry import Subject
+from engine.config.checks.registry import CheckContext
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 
 # What is tried first by whoever looks for an open gateway: placeholders, examples, words of tests.
@@ -26,12 +26,12 @@ def _guessable() -> dict[str, str]:
     }
 
 
-def check_known_keys(subject: Subject) -> Iterator[Diagnostic]:
+def check_known_keys(context: CheckContext) -> Iterator[Diagnostic]:
     """Entries whose key is no secret."""
-    for key in subject.config.keys or ():
+    for key in context.config.keys or ():
         what = _guessable().get(key.sha256)
         if what is not None:
-            yield subject.at(
+            yield context.at(
                 "X265",
                 f"`sha256` of key `{key.name}` is the digest of {what}",
                 "keys.yaml",

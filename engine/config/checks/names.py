@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterator
 
-from engine.config.checks.registry import Subject
+from engine.config.checks.registry import CheckContext
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.schema.validation import describe
 from engine.config.source.document import Path
@@ -21,39 +21,39 @@ _LIKE_LATIN = frozenset(  # Cyrillic and Greek letters, and a few more
 )
 
 
-def check_names(subject: Subject) -> Iterator[Diagnostic]:
+def check_names(context: CheckContext) -> Iterator[Diagnostic]:
     """The findings about names of models, in all files."""
-    for file, path, name in _names(subject):
-        if _is_in_odd_quotes(subject, file, path, name):
+    for file, path, name in _names(context):
+        if _is_in_odd_quotes(context, file, path, name):
             continue
-        where = describe(subject.documents[file].data, path).replace(name, _shown(name))
+        where = describe(context.documents[file].data, path).replace(name, _shown(name))
         odd = next((c for c in name if _is_invisible(c)), None)
         alike = _lookalike(name)
         if odd is not None:
             message = f"{where} holds {_call(odd)}, which nobody sees"
-            yield subject.at(
+            yield context.at(
                 "X273", message, file, path, Place.VALUE, help="write the name anew, without it"
             )
         elif unicodedata.normalize("NFC", name) != name:
             message = f"{where} holds a letter in two parts, which is another name than in one"
-            yield subject.at("X273", message, file, path, Place.VALUE, help="write the name anew")
+            yield context.at("X273", message, file, path, Place.VALUE, help="write the name anew")
         elif alike is not None:
             message = f"{where} holds {_call(alike)}, which looks like another character"
-            yield subject.at(
+            yield context.at(
                 "X274", message, file, path, Place.VALUE, help="write the name anew, in ASCII"
             )
         elif path[-1] in ("model", "prefix", "default_model") and not name.isascii():
             message = f"{where} holds letters outside ASCII, and a request with them is refused"
-            yield subject.at("X273", message, file, path, Place.VALUE, help="write a name in ASCII")
+            yield context.at("X273", message, file, path, Place.VALUE, help="write a name in ASCII")
 
 
-def _names(subject: Subject) -> Iterator[tuple[str, Path, str]]:
-    config = subject.config
+def _names(context: CheckContext) -> Iterator[tuple[str, Path, str]]:
+    config = context.config
     for rule in config.rules:
         yield "routes.yaml", (*rule.at, "prefix" if rule.is_prefix else "model"), rule.pattern
-        for way in rule.targets or ((rule,) if rule.rename else ()):
-            if way.rename is not None:
-                yield "routes.yaml", (*way.at, "as"), way.rename
+        for rule_target in rule.targets or ((rule,) if rule.rename else ()):
+            if rule_target.rename is not None:
+                yield "routes.yaml", (*rule_target.at, "as"), rule_target.rename
     for endpoint in config.endpoints:
         if endpoint.default_model is not None:
             yield "routes.yaml", (*endpoint.at, "default_model"), endpoint.default_model
@@ -65,13 +65,13 @@ def _names(subject: Subject) -> Iterator[tuple[str, Path, str]]:
             yield "keys.yaml", (*key.at, "models", index), name
 
 
-def _is_in_odd_quotes(subject: Subject, file: str, path: Path, name: str) -> bool:
+def _is_in_odd_quotes(context: CheckContext, file: str, path: Path, name: str) -> bool:
     """Whether Y009 has said already that typographic quotes stand around the name."""
     odd = odd_quote(name)
     if odd is None or odd.code != "Y009":
         return False
-    start = subject.span(file, path, Place.VALUE).start
-    return subject.documents[file].lines[start.line - 1][start.column - 1] == name[0]
+    start = context.span(file, path, Place.VALUE).start
+    return context.documents[file].lines[start.line - 1][start.column - 1] == name[0]
 
 
 def _is_invisible(character: str) -> bool:

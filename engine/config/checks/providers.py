@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from engine.config.checks.registry import Subject
+from engine.config.checks.registry import CheckContext
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.model import Provider
 from engine.config.source.document import Path
@@ -13,11 +13,11 @@ from engine.plan.withheld import withheld_by
 _PROVIDERS = "providers.yaml"
 
 
-def check_providers(subject: Subject) -> list[Diagnostic]:
+def check_providers(context: CheckContext) -> list[Diagnostic]:
     """Every finding about what a provider says of itself."""
     return [
         found
-        for provider in subject.config.providers
+        for provider in context.config.providers
         for check in (
             _credential_names,
             _variable_names,
@@ -26,33 +26,33 @@ def check_providers(subject: Subject) -> list[Diagnostic]:
             _withheld,
             _changed_model,
         )
-        for found in check(subject, provider)
+        for found in check(context, provider)
     ]
 
 
-def _credential_names(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
+def _credential_names(context: CheckContext, provider: Provider) -> Iterator[Diagnostic]:
     known = {credential.name for credential in provider.credentials}
-    brought = provider.caller_headers, provider.caller_body
-    for kind, fields in zip(("headers", "body"), brought, strict=True):
+    caller_credentials = provider.caller_headers, provider.caller_body
+    for kind, fields in zip(("headers", "body"), caller_credentials, strict=True):
         for field, name in fields.items():
             if name not in known:
                 at: Path = (*provider.at, "caller_credentials", kind, field)
-                yield _unknown(subject, provider, "credential", name, at)
-    for account in provider.accounts:
-        for credential in account.credentials:
+                yield _unknown(context, provider, "credential", name, at)
+    for credential_set in provider.accounts:
+        for credential in credential_set.credentials:
             if credential.name not in known:
-                yield _unknown(subject, provider, "credential", credential.name, credential.at)
+                yield _unknown(context, provider, "credential", credential.name, credential.at)
 
 
-def _variable_names(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
+def _variable_names(context: CheckContext, provider: Provider) -> Iterator[Diagnostic]:
     known = {variable.name for variable in provider.variables}
     for name, at in _picked(provider):
         if name not in known:
-            yield _unknown(subject, provider, "variable", name, at)
-    for account in provider.accounts:
-        for variable in account.variables:
+            yield _unknown(context, provider, "variable", name, at)
+    for credential_set in provider.accounts:
+        for variable in credential_set.variables:
             if variable.name not in known:
-                yield _unknown(subject, provider, "variable", variable.name, variable.at)
+                yield _unknown(context, provider, "variable", variable.name, variable.at)
 
 
 def _picked(provider: Provider) -> Iterator[tuple[str, Path]]:
@@ -63,68 +63,72 @@ def _picked(provider: Provider) -> Iterator[tuple[str, Path]]:
             yield name, (*provider.at, "caller_variables", kind, field)
 
 
-def _unknown(subject: Subject, provider: Provider, kind: str, name: str, at: Path) -> Diagnostic:
+def _unknown(
+    context: CheckContext, provider: Provider, kind: str, name: str, at: Path
+) -> Diagnostic:
     """A name of the provider's that it does not define; an account's stands as a key."""
     names = provider.credentials if kind == "credential" else provider.variables
     place = Place.KEY if at[2] == "accounts" else Place.VALUE
     message = f"provider `{provider.name}` has no {kind} `{name}`"
     code = "X210" if kind == "credential" else "X230"
     hint = nearest(name, {known.name for known in names})
-    return subject.at(code, message, _PROVIDERS, at, place, hint=hint)
+    return context.at(code, message, _PROVIDERS, at, place, hint=hint)
 
 
-def _no_choices(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
+def _no_choices(context: CheckContext, provider: Provider) -> Iterator[Diagnostic]:
     bare = {variable.name: variable for variable in provider.variables if not variable.choices}
     for name, at in _picked(provider):
         if name in bare:
             message = (
                 f"variable `{name}` of provider `{provider.name}` has no `choices` to pick from"
             )
-            yield subject.at("X231", message, _PROVIDERS, at, Place.VALUE)
+            yield context.at("X231", message, _PROVIDERS, at, Place.VALUE)
 
 
-def _signer(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
+def _signer(context: CheckContext, provider: Provider) -> Iterator[Diagnostic]:
     sign = provider.sign
     if sign is None:
         return
     kind = SIGNERS[sign.signer]
     known = {credential.name for credential in provider.credentials}
-    for name in () if sign.by_machine else kind.needs:
+    for name in () if sign.by_workload_identity else kind.needs:
         if name not in known:
             message = (
                 f"signer `{sign.signer}` of provider `{provider.name}` needs a credential `{name}`"
             )
-            yield subject.at("X232", message, _PROVIDERS, (*sign.at, "with"), Place.VALUE)
+            yield context.at("X232", message, _PROVIDERS, (*sign.at, "with"), Place.VALUE)
     for name in kind.settings:
         if name not in sign.settings:
             message = f"signer `{sign.signer}` of provider `{provider.name}` needs `{name}`"
-            yield subject.at("X232", message, _PROVIDERS, (*sign.at, "with"), Place.VALUE)
-    brought = [*provider.caller_headers.values(), *provider.caller_body.values()]
+            yield context.at("X232", message, _PROVIDERS, (*sign.at, "with"), Place.VALUE)
+    caller_credentials = [*provider.caller_headers.values(), *provider.caller_body.values()]
     for name in kind.needs:
-        if name in brought and not kind.from_callers:
+        if name in caller_credentials and not kind.from_callers:
             message = f"callers of provider `{provider.name}` may not bring `{name}`, which names a file of this machine"
-            yield subject.at("X232", message, _PROVIDERS, (*provider.at, "caller_credentials"))
-    forms = {endpoint.name for endpoint in subject.config.endpoints if endpoint.bodies == ("form",)}
+            yield context.at("X232", message, _PROVIDERS, (*provider.at, "caller_credentials"))
+    forms = {endpoint.name for endpoint in context.config.endpoints if endpoint.bodies == ("form",)}
     for served in provider.endpoints:
         if kind.whole_body and served.name in forms:
             message = f"signer `{sign.signer}` cannot sign the forms of endpoint `{served.name}`"
-            yield subject.at("X232", message, _PROVIDERS, served.at)
+            yield context.at("X232", message, _PROVIDERS, served.at)
 
 
-def _withheld(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
+def _withheld(context: CheckContext, provider: Provider) -> Iterator[Diagnostic]:
     """Entries of `forward_headers` that cover what the gateway never forwards."""
-    brought = frozenset(n.encode() for p in subject.config.providers for n in p.caller_headers)
+    caller_credentials = frozenset(
+        n.encode() for p in context.config.providers for n in p.caller_headers
+    )
     for index, pattern in enumerate(provider.forward_headers):
-        covered = [name.decode() for name in withheld_by(pattern.encode(), brought)]
+        covered = [name.decode() for name in withheld_by(pattern.encode(), caller_credentials)]
         if covered:
             more = f" and {len(covered) - 2} more" if len(covered) > 2 else ""
             names = ", ".join(f"`{name}`" for name in covered[:2]) + more
             message = f"`{pattern}` covers {names}, which the gateway never forwards"
             at: Path = (*provider.at, "forward_headers", index)
-            yield subject.at("X240", message, _PROVIDERS, at, Place.VALUE)
+            yield context.at("X240", message, _PROVIDERS, at, Place.VALUE)
 
 
-def _changed_model(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
+def _changed_model(context: CheckContext, provider: Provider) -> Iterator[Diagnostic]:
     """Changes to a body that put another model in the place of the one that was routed."""
     for served in provider.endpoints:
         edits = served.body
@@ -139,4 +143,4 @@ def _changed_model(subject: Subject, provider: Provider) -> Iterator[Diagnostic]
             if field.lower() in names:
                 message = f"`{kind}` changes the model of endpoint `{served.name}` behind the rule that chose it"
                 at: Path = (*served.at, "body", kind, name)
-                yield subject.at("X245", message, _PROVIDERS, at, Place.KEY)
+                yield context.at("X245", message, _PROVIDERS, at, Place.KEY)

@@ -19,7 +19,7 @@ _ROUTES, _PROVIDERS, _KEYS = "routes.yaml", "providers.yaml", "keys.yaml"
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class CheckContext:
     """What checks look at. `now` is POSIX time."""
 
     config: Config
@@ -58,17 +58,17 @@ class Subject:
         )
 
 
-Check = Callable[[Subject], Iterator[Diagnostic]]
+Check = Callable[[CheckContext], Iterator[Diagnostic]]
 
 
-def run_checks(subject: Subject) -> Iterator[Diagnostic]:
+def run_checks(context: CheckContext) -> Iterator[Diagnostic]:
     """The findings of every check."""
-    return (found for check in CHECKS for found in check(subject))
+    return (found for check in CHECKS for found in check(context))
 
 
-def _unknown_provider(subject: Subject) -> Iterator[Diagnostic]:
-    known = subject.config.known_providers
-    entries = [(r, *item) for r in subject.config.rules for item in r.providers().items()]
+def _unknown_provider(context: CheckContext) -> Iterator[Diagnostic]:
+    known = context.config.known_providers
+    entries = [(r, *item) for r in context.config.rules for item in r.providers().items()]
     for rule, path, provider in entries:
         if known and provider not in known:
             hint = nearest(provider, known)
@@ -76,8 +76,8 @@ def _unknown_provider(subject: Subject) -> Iterator[Diagnostic]:
                 continue
             related: tuple[Related, ...] = ()
             if hint:
-                related = (Related(subject.span(_PROVIDERS, ("providers", hint)), "defined here"),)
-            yield subject.at(
+                related = (Related(context.span(_PROVIDERS, ("providers", hint)), "defined here"),)
+            yield context.at(
                 "X201",
                 f"{named(rule)} names provider `{provider}`, which {_PROVIDERS} does not define",
                 _ROUTES,
@@ -88,50 +88,50 @@ def _unknown_provider(subject: Subject) -> Iterator[Diagnostic]:
             )
 
 
-def _unknown_endpoint(subject: Subject) -> Iterator[Diagnostic]:
-    known = subject.config.known_endpoints
+def _unknown_endpoint(context: CheckContext) -> Iterator[Diagnostic]:
+    known = context.config.known_endpoints
     if not known:
         return
-    for who, name, file, path, place in _endpoint_names(subject):
+    for who, name, file, path, place in _endpoint_names(context):
         if name in known:
             continue
         hint = nearest(name, known)
         if hint is None or _is_name(hint):  # else told as a bad name
             message = f"{who} names endpoint `{name}`, which {_ROUTES} does not define"
-            yield subject.at("X202", message, file, path, place, hint=hint)
+            yield context.at("X202", message, file, path, place, hint=hint)
 
 
 def _is_name(word: str) -> bool:
     return re.fullmatch(r"[a-z][a-z0-9_]*", word) is not None
 
 
-def _endpoint_names(subject: Subject) -> Iterator[tuple[str, str, str, Path, Place]]:
-    for rule in subject.config.rules:
+def _endpoint_names(context: CheckContext) -> Iterator[tuple[str, str, str, Path, Place]]:
+    for rule in context.config.rules:
         for index, name in enumerate(rule.endpoints or ()):
             yield named(rule), name, _ROUTES, (*rule.at, "endpoint", index), Place.VALUE
-    for test in subject.config.tests:
+    for test in context.config.tests:
         yield titled(test), test.endpoint, _ROUTES, (*test.at, "endpoint"), Place.VALUE
-    for provider in subject.config.providers:
+    for provider in context.config.providers:
         for served in (*provider.endpoints, *provider.not_enabled):
             yield f"provider `{provider.name}`", served.name, _PROVIDERS, served.at, Place.KEY
-    for key in subject.config.keys or ():
+    for key in context.config.keys or ():
         for index, name in enumerate(key.endpoints or ()):
             yield f"key `{key.name}`", name, _KEYS, (*key.at, "endpoints", index), Place.VALUE
 
 
-def _duplicate_route(subject: Subject) -> Iterator[Diagnostic]:
+def _duplicate_route(context: CheckContext) -> Iterator[Diagnostic]:
     first: dict[tuple[str, str], Path] = {}
     names: dict[tuple[str, str], str] = {}
-    for name, method, path, at in every_route(subject.config):
+    for name, method, path, at in every_route(context.config):
         route = (method, path)
         if route in first:
-            yield subject.at(
+            yield context.at(
                 "X203",
                 f"endpoints `{names[route]}` and `{name}` share a path and a method",
                 _ROUTES,
                 at,
                 Place.VALUE,
-                related=(Related(subject.span(_ROUTES, first[route]), "the first of them"),),
+                related=(Related(context.span(_ROUTES, first[route]), "the first of them"),),
             )
         first.setdefault(route, at)
         names.setdefault(route, name)
@@ -148,27 +148,27 @@ def every_route(config: Config) -> Iterator[tuple[str, str, str, Path]]:
             yield "listing", "GET", path, (*listed.at, *place)
 
 
-def _unused_provider(subject: Subject) -> Iterator[Diagnostic]:
-    if "models" in subject.config.incomplete or "routes.yaml" not in subject.documents:
+def _unused_provider(context: CheckContext) -> Iterator[Diagnostic]:
+    if "models" in context.config.incomplete or "routes.yaml" not in context.documents:
         return
-    used = {name for rule in subject.config.rules for name in rule.providers().values()}
-    used |= _meant(used, subject.config.known_providers)
-    for provider in subject.config.providers:
+    used = {name for rule in context.config.rules for name in rule.providers().values()}
+    used |= _meant(used, context.config.known_providers)
+    for provider in context.config.providers:
         if provider.name not in used:
             message = f"no model rule leads to provider `{provider.name}`"
             help_text = f"add a rule such as `{{prefix: {provider.name}/, provider: {provider.name}, strip: true}}`"
-            yield subject.at("X205", message, _PROVIDERS, provider.at, help=help_text)
+            yield context.at("X205", message, _PROVIDERS, provider.at, help=help_text)
 
 
-def _endpoint_without_provider(subject: Subject) -> Iterator[Diagnostic]:
-    if not subject.config.providers or "providers" in subject.config.incomplete:
+def _endpoint_without_provider(context: CheckContext) -> Iterator[Diagnostic]:
+    if not context.config.providers or "providers" in context.config.incomplete:
         return
-    served = {served.name for provider in subject.config.providers for served in provider.endpoints}
-    served |= _meant(served, subject.config.known_endpoints)
-    for endpoint in subject.config.endpoints:
+    served = {served.name for provider in context.config.providers for served in provider.endpoints}
+    served |= _meant(served, context.config.known_endpoints)
+    for endpoint in context.config.endpoints:
         if endpoint.name not in served:
             message = f"no provider serves endpoint `{endpoint.name}`"
-            yield subject.at("X206", message, _ROUTES, endpoint.at)
+            yield context.at("X206", message, _ROUTES, endpoint.at)
 
 
 def _meant(names: Set[str], known: Set[str]) -> set[str]:
@@ -176,32 +176,32 @@ def _meant(names: Set[str], known: Set[str]) -> set[str]:
     return {hint for name in names - known if (hint := nearest(name, known))}
 
 
-def _exposed_and_refused(subject: Subject) -> Iterator[Diagnostic]:
-    exposed = {(path, method): name for name, method, path, _ in every_route(subject.config)}
+def _exposed_and_refused(context: CheckContext) -> Iterator[Diagnostic]:
+    exposed = {(path, method): name for name, method, path, _ in every_route(context.config)}
     places = {
         name: at[:-1] if at[-1] == "path" else at[:-2]
-        for name, *_, at in every_route(subject.config)
+        for name, *_, at in every_route(context.config)
     }
-    for entry in subject.config.not_exposed:
+    for entry in context.config.not_exposed:
         for index, path in enumerate(entry.paths):
             for (open_path, method), name in exposed.items():
                 if path == open_path and (not entry.methods or method in entry.methods):
-                    yield subject.at(
+                    yield context.at(
                         "X208",
                         f"`{path}` is not exposed and is endpoint `{name}` as well",
                         _ROUTES,
                         (*entry.at, "paths", index),
                         Place.VALUE,
-                        related=(Related(subject.span(_ROUTES, places[name]), "the endpoint"),),
+                        related=(Related(context.span(_ROUTES, places[name]), "the endpoint"),),
                     )
 
 
-def _bad_keys(subject: Subject) -> Iterator[Diagnostic]:
+def _bad_keys(context: CheckContext) -> Iterator[Diagnostic]:
     names: set[str] = set()
     digests: set[str] = set()
-    for key in subject.config.keys or ():
+    for key in context.config.keys or ():
         if key.name in names:
-            yield subject.at(
+            yield context.at(
                 "X211",
                 f"the name `{key.name}` is given twice",
                 _KEYS,
@@ -209,7 +209,7 @@ def _bad_keys(subject: Subject) -> Iterator[Diagnostic]:
                 Place.VALUE,
             )
         if key.sha256 in digests:
-            yield subject.at(
+            yield context.at(
                 "X211",
                 f"key `{key.name}` repeats the digest of another key",
                 _KEYS,
@@ -218,32 +218,32 @@ def _bad_keys(subject: Subject) -> Iterator[Diagnostic]:
             )
         if key.expiry_text is not None and key.expires is None:
             message = f"`expires` of key `{key.name}` is not a date such as 2027-01-01"
-            yield subject.at("X211", message, _KEYS, (*key.at, "expires"), Place.VALUE)
-        if key.expires is not None and key.expires <= subject.now:
-            yield subject.at(
+            yield context.at("X211", message, _KEYS, (*key.at, "expires"), Place.VALUE)
+        if key.expires is not None and key.expires <= context.now:
+            yield context.at(
                 "X212", f"key `{key.name}` has expired", _KEYS, (*key.at, "expires"), Place.VALUE
             )
         names.add(key.name)
         digests.add(key.sha256)
 
 
-def _contradicting_timeouts(subject: Subject) -> Iterator[Diagnostic]:
-    places = [(_ROUTES, e.at, f"endpoint `{e.name}`", e.timeouts) for e in subject.config.endpoints]
+def _contradicting_timeouts(context: CheckContext) -> Iterator[Diagnostic]:
+    places = [(_ROUTES, e.at, f"endpoint `{e.name}`", e.timeouts) for e in context.config.endpoints]
     places += [
-        (_PROVIDERS, p.at, f"provider `{p.name}`", p.timeouts) for p in subject.config.providers
+        (_PROVIDERS, p.at, f"provider `{p.name}`", p.timeouts) for p in context.config.providers
     ]
     defaults = {
-        str(path[2]): getattr(subject.config.timeouts, str(path[2]))
-        for path in (subject.documents[_ROUTES].entries if _ROUTES in subject.documents else ())
+        str(path[2]): getattr(context.config.timeouts, str(path[2]))
+        for path in (context.documents[_ROUTES].entries if _ROUTES in context.documents else ())
         if path[:2] == ("defaults", "timeouts") and len(path) == 3 and str(path[2]) in _TIMEOUTS
     }
     places.append((_ROUTES, ("defaults",), "`defaults`", defaults))
     for file, at, who, own in places:
-        timeouts = merge_timeouts(subject.config.timeouts, own)
+        timeouts = merge_timeouts(context.config.timeouts, own)
         for name in _TIMEOUTS:
             if name in own and own[name] > timeouts.total:
                 message = f"`{name}` of {who} is longer than `total`, which ends the exchange first"
-                yield subject.at("X217", message, file, (*at, "timeouts", name), Place.VALUE)
+                yield context.at("X217", message, file, (*at, "timeouts", name), Place.VALUE)
 
 
 CHECKS: tuple[Check, ...] = (

@@ -3,36 +3,36 @@
 from collections.abc import Iterator
 from itertools import combinations
 
-from engine.config.checks.registry import Subject, named
+from engine.config.checks.registry import CheckContext, named
 from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related
 from engine.config.model import ModelRule
 
 _ROUTES = "routes.yaml"
 
 
-def check_rules(subject: Subject) -> Iterator[Diagnostic]:
+def check_rules(context: CheckContext) -> Iterator[Diagnostic]:
     """The findings about the rules under `models:`."""
     checks = (_tied_rules, _never_wins, _dead_rule, _aliases, _default_model_renamed)
-    return (found for check in checks for found in check(subject))
+    return (found for check in checks for found in check(context))
 
 
-def _same_pattern(subject: Subject) -> list[list[ModelRule]]:
+def _same_pattern(context: CheckContext) -> list[list[ModelRule]]:
     groups: dict[tuple[bool, str], list[ModelRule]] = {}
-    for rule in subject.config.rules:
+    for rule in context.config.rules:
         groups.setdefault((rule.is_prefix, rule.pattern), []).append(rule)
     return list(groups.values())
 
 
-def _tied_rules(subject: Subject) -> Iterator[Diagnostic]:
-    for group in _same_pattern(subject):
+def _tied_rules(context: CheckContext) -> Iterator[Diagnostic]:
+    for group in _same_pattern(context):
         for first, second in combinations(group, 2):
             if _share_endpoints(first, second):
-                yield subject.at(
+                yield context.at(
                     "X204",
                     f"{named(second)} ties with another rule for the same models",
                     _ROUTES,
                     second.at,
-                    related=(Related(subject.span(_ROUTES, first.at), "the other rule"),),
+                    related=(Related(context.span(_ROUTES, first.at), "the other rule"),),
                     help=_one_of(first, second),
                 )
 
@@ -52,45 +52,45 @@ def _share_endpoints(first: ModelRule, second: ModelRule) -> bool:
     return bool(set(first.endpoints) & set(second.endpoints))
 
 
-def _never_wins(subject: Subject) -> Iterator[Diagnostic]:
-    serves = {p.name: {served.name for served in p.endpoints} for p in subject.config.providers}
-    for group in _same_pattern(subject):
+def _never_wins(context: CheckContext) -> Iterator[Diagnostic]:
+    serves = {p.name: {served.name for served in p.endpoints} for p in context.config.providers}
+    for group in _same_pattern(context):
         taken = {name: rule for rule in group for name in rule.endpoints or ()}
         for rule in group:
             served = set().union(*(serves.get(p, set()) for p in rule.providers().values()))
             if rule.endpoints is None and served and served <= taken.keys():
                 others = dict.fromkeys(taken[name].at for name in sorted(served))
-                yield subject.at(
+                yield context.at(
                     "X219",
                     f"{named(rule)} never wins: narrower rules take all that `{rule.provider}` serves",
                     _ROUTES,
                     rule.at,
                     related=tuple(
-                        Related(subject.span(_ROUTES, at), "a narrower rule") for at in others
+                        Related(context.span(_ROUTES, at), "a narrower rule") for at in others
                     ),
                     help="remove it, or narrow the others less",
                 )
 
 
-def _dead_rule(subject: Subject) -> Iterator[Diagnostic]:
-    serves = {p.name: {served.name for served in p.endpoints} for p in subject.config.providers}
-    for rule in subject.config.rules:
+def _dead_rule(context: CheckContext) -> Iterator[Diagnostic]:
+    serves = {p.name: {served.name for served in p.endpoints} for p in context.config.providers}
+    for rule in context.config.rules:
         if not serves.keys() >= {*rule.providers().values()} or rule.endpoints is None:
             continue
-        if not set(rule.endpoints) <= subject.config.known_endpoints:
+        if not set(rule.endpoints) <= context.config.known_endpoints:
             continue
         for path, provider in rule.providers().items():
             if not serves[provider] & set(rule.endpoints):
                 message = f"{named(rule)} can never serve: `{provider}` has none of its endpoints"
                 at = path[:-1] if rule.targets else rule.at
-                yield subject.at("X207", message, _ROUTES, at)
+                yield context.at("X207", message, _ROUTES, at)
 
 
-def _aliases(subject: Subject) -> Iterator[Diagnostic]:
+def _aliases(context: CheckContext) -> Iterator[Diagnostic]:
     """A name that is sent upstream and is only an alias here: nobody looks it up again."""
     aliases = {
         rule.pattern: rule
-        for rule in subject.config.rules
+        for rule in context.config.rules
         if rule.rename is not None and not rule.is_prefix
     }
     for rule in aliases.values():
@@ -99,13 +99,13 @@ def _aliases(subject: Subject) -> Iterator[Diagnostic]:
             continue
         is_cycle = _leads_back(rule, aliases)
         words = "which leads back to it" if is_cycle else "which is only an alias here"
-        yield subject.at(
+        yield context.at(
             "X221" if is_cycle else "X220",
             f"{named(rule)} is sent as `{rule.rename}`, {words}; aliases are not followed",
             _ROUTES,
             (*(rule.targets[0].at if rule.targets else rule.at), "as"),
             Place.VALUE,
-            related=(Related(subject.span(_ROUTES, following.at), "the other alias"),),
+            related=(Related(context.span(_ROUTES, following.at), "the other alias"),),
             help="write the name that the provider knows",
         )
 
@@ -121,22 +121,22 @@ def _leads_back(start: ModelRule, aliases: dict[str, ModelRule]) -> bool:
     return False
 
 
-def _default_model_renamed(subject: Subject) -> Iterator[Diagnostic]:
-    for endpoint in subject.config.endpoints:
+def _default_model_renamed(context: CheckContext) -> Iterator[Diagnostic]:
+    for endpoint in context.config.endpoints:
         rules = [
-            r for r in subject.config.rules if _matches(r, endpoint.name, endpoint.default_model)
+            r for r in context.config.rules if _matches(r, endpoint.name, endpoint.default_model)
         ]
         rule = max(
             rules, key=lambda r: (not r.is_prefix, len(r.pattern), bool(r.endpoints)), default=None
         )
         if rule is not None and rule.changes_the_name():
-            yield subject.at(
+            yield context.at(
                 "X216",
                 f"`default_model` of endpoint `{endpoint.name}` is renamed by {named(rule)}",
                 _ROUTES,
                 (*endpoint.at, "default_model"),
                 Place.VALUE,
-                related=(Related(subject.span(_ROUTES, rule.at), "the rule"),),
+                related=(Related(context.span(_ROUTES, rule.at), "the rule"),),
                 help="name a model that is sent as it is",
             )
 

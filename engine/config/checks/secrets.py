@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 
-from engine.config.checks.registry import Subject
+from engine.config.checks.registry import CheckContext
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.schema.validation import describe
 from engine.config.source.document import Data, Document, Path
-from engine.config.source.secret_shapes import holds_key, holds_random, holds_token, is_telling
+from engine.config.source.secret_shapes import holds_key, holds_random, holds_token, is_revealing
 
 # Where a value goes into a request as it stands.
 _SENT = {"headers", "default_headers", "variables", "query", "base_url", "endpoints", "sign"}
@@ -20,20 +20,20 @@ _HELP = (
 )
 
 
-def check_secrets(subject: Subject) -> Iterator[Diagnostic]:
+def check_secrets(context: CheckContext) -> Iterator[Diagnostic]:
     """Every value that looks like a secret, in all files but keys.yaml, which holds digests."""
     return (
-        subject.at(
+        context.at(
             "X218",
-            f"{describe(subject.documents[file].data, path)} looks like a secret",
+            f"{describe(context.documents[file].data, path)} looks like a secret",
             file,
             path,
             Place.VALUE,
             help=_HELP,
         )
         for file in ("providers.yaml", "routes.yaml")
-        if file in subject.documents
-        for path in secret_paths(subject.documents[file])
+        if file in context.documents
+        for path in secret_paths(context.documents[file])
     )
 
 
@@ -50,7 +50,7 @@ def _is_secret(path: Path, text: str) -> bool:
         return True
     if path[0] != "providers" or "caller_credentials" in path or not _SENT & set(path[2:]):
         return False
-    if is_telling(_name(path)):
+    if is_revealing(_name(path)):
         return holds_token(text)
     return "body" not in path and holds_random(text)
 

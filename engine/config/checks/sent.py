@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from engine.config.checks.headers import header_slips
-from engine.config.checks.registry import Subject
+from engine.config.checks.headers import header_typos
+from engine.config.checks.registry import CheckContext
 from engine.config.checks.values import UNEXPANDED, is_unfilled
 from engine.config.diagnostics.diagnostic import Diagnostic, Fix, Place, Span
 from engine.config.model import Provider
 from engine.config.schema.validation import within
 from engine.config.source.document import Path
-from engine.config.source.secret_shapes import holds_key, holds_token, is_telling
+from engine.config.source.secret_shapes import holds_key, holds_token, is_revealing
 from engine.plan.signers import SIGNERS
 
 _PROVIDERS = "providers.yaml"
@@ -20,31 +20,31 @@ _NAMING = ("base_url", "headers", "variables")
 _FILL = "values come from `credentials:` and `variables:` alone, as in `{{ credentials.api_key }}`"
 
 
-def check_sent(subject: Subject) -> list[Diagnostic]:
+def check_sent(context: CheckContext) -> list[Diagnostic]:
     """The findings about what each provider is sent."""
     found: list[Diagnostic] = []
-    for provider in subject.config.providers:
-        literal = list(_unexpanded(subject, provider))
+    for provider in context.config.providers:
+        literal = list(_unexpanded(context, provider))
         found += literal
-        found += header_slips(subject, provider)
+        found += header_typos(context, provider)
         if not any("headers" in d.path for d in literal):  # that is where the credential was meant
-            found += _unused(subject, provider)
+            found += _unused(context, provider)
     return found
 
 
-def _unused(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
+def _unused(context: CheckContext, provider: Provider) -> Iterator[Diagnostic]:
     paths = [(*provider.at, "headers", name) for name in provider.headers]
-    if not all(path in subject.templates for path in paths):
+    if not all(path in context.templates for path in paths):
         return  # one of them is told already
     if any(
-        holds_key(text) or (is_telling(name) and holds_token(text))
+        holds_key(text) or (is_revealing(name) and holds_token(text))
         for name, text in provider.headers.items()
     ):
         return  # told as a secret in the file
-    used = {n[1] for p in paths for n in subject.templates[p].names if n[0] == "credentials" and len(n) > 1}  # fmt: skip
+    used = {n[1] for p in paths for n in context.templates[p].names if n[0] == "credentials" and len(n) > 1}  # fmt: skip
     if provider.sign is not None:
         kind = SIGNERS[provider.sign.signer]
-        if not provider.sign.by_machine and not set(kind.needs) <= {
+        if not provider.sign.by_workload_identity and not set(kind.needs) <= {
             c.name for c in provider.credentials
         }:
             return  # told as a signer that lacks one
@@ -53,10 +53,10 @@ def _unused(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
         if credential.name not in used:
             message = f"credential `{credential.name}` of provider `{provider.name}` is used nowhere, so calls go up without it"
             words = f'add `headers: {{authorization: "Bearer {{{{ credentials.{credential.name} }}}}"}}`, or what the provider wants'
-            yield subject.at("X270", message, _PROVIDERS, credential.at, help=words)
+            yield context.at("X270", message, _PROVIDERS, credential.at, help=words)
 
 
-def _unexpanded(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
+def _unexpanded(context: CheckContext, provider: Provider) -> Iterator[Diagnostic]:
     for path, text in _sent(provider):
         bare = text
         while "{{" in bare and "}}" in bare.partition("{{")[2]:
@@ -70,13 +70,13 @@ def _unexpanded(subject: Subject, provider: Provider) -> Iterator[Diagnostic]:
         if is_found:
             where = within(f"provider `{provider.name}`", path[2:])
             message = f"{where} holds a name or a gap that nobody fills in: it is sent as it stands"
-            found = subject.at("X271", message, _PROVIDERS, path, Place.VALUE, help=_FILL)
+            found = context.at("X271", message, _PROVIDERS, path, Place.VALUE, help=_FILL)
             yield replace(found, fix=_meant(provider, path, text, found.span))
         elif "body" not in path and (sign := re.search(r"[$#%](?=\{\{)", text)):
             where = within(f"provider `{provider.name}`", path[2:])
             message = f"{where} holds `{sign[0]}` in front of `{{{{`, and it is sent as it stands"
             words = f"leave `{sign[0]}` out: `{{{{ … }}}}` alone is filled in"
-            yield subject.at("X271", message, _PROVIDERS, path, Place.VALUE, help=words)
+            yield context.at("X271", message, _PROVIDERS, path, Place.VALUE, help=words)
 
 
 def _meant(provider: Provider, path: Path, text: str, span: Span) -> Fix | None:
@@ -94,7 +94,10 @@ def _sent(provider: Provider) -> Iterator[tuple[Path, str]]:
     for section in ("headers", "default_headers"):
         for name, text in getattr(provider, section).items():
             yield (*provider.at, section, name), text
-    every = [*provider.variables, *(v for account in provider.accounts for v in account.variables)]
+    every = [
+        *provider.variables,
+        *(v for credential_set in provider.accounts for v in credential_set.variables),
+    ]
     for variable in every:
         if variable.value is not None:
             yield (*variable.at, "default") if variable.env else variable.at, variable.value

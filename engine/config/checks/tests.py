@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from engine.config.checks.registry import Subject, run_checks, titled
+from engine.config.checks.registry import CheckContext, run_checks, titled
 from engine.config.diagnostics.diagnostic import Diagnostic, Place, Severity
 from engine.config.model import RoutingTest
 from engine.config.schema.build import build_config
@@ -82,16 +82,16 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names) or "nothing more"
 
 
-def check_routing_tests(plan: Plan, subject: Subject) -> Iterator[Diagnostic]:
+def check_routing_tests(plan: Plan, context: CheckContext) -> Iterator[Diagnostic]:
     """A finding for each way in which entries of `tests:` fail: one slip may fail many of them."""
     alike: dict[object, list[Outcome]] = {}
-    for test in subject.config.tests:
+    for test in context.config.tests:
         outcome = run_test(plan, test)
         if outcome.differences:
             alike.setdefault(_kind(outcome), []).append(outcome)
     for first, *others in alike.values():
         found, test = first.differences[0], first.test
-        yield subject.at(
+        yield context.at(
             "X209",
             f"{titled(test)} expects {found.name} `{found.expected}`, but it is `{found.actual}`",
             _ROUTES,
@@ -121,28 +121,28 @@ def _kind(outcome: Outcome) -> object:
     return found.name, outcome.test.provider, provider and provider.name, outcome.decision.refusal
 
 
-def check_listed_models(plan: Plan, subject: Subject) -> Iterator[Diagnostic]:
+def check_listed_models(plan: Plan, context: CheckContext) -> Iterator[Diagnostic]:
     """Findings for models that a provider lists and no caller can name."""
-    for provider in subject.config.providers:
+    for provider in context.config.providers:
         for index, name in enumerate(provider.models):
             if plan.public_name(plan.providers[provider.name], name) is None:
                 message = (
                     f"no rule leads to model {index + 1} in the list of provider `{provider.name}`"
                 )
                 at = (*provider.at, "models", index)
-                yield subject.at("X233", message, _PROVIDERS, at, Place.VALUE)
+                yield context.at("X233", message, _PROVIDERS, at, Place.VALUE)
 
 
 def read_tests(
-    file: str, raw: bytes, subject: Subject
+    file: str, raw: bytes, context: CheckContext
 ) -> tuple[tuple[RoutingTest, ...], Document | None, list[Diagnostic]]:
-    """The `tests:` of a file of its own, which may use the endpoints that `subject` knows."""
+    """The `tests:` of a file of its own, which may use the endpoints that `context` knows."""
     document, found = parse_document(file, raw)
     if document is None:
         return (), None, found
     violations, broken = check_schema(document, "tests")
     tests = build_config(document, None, None, {file: broken}).tests
-    config = replace(subject.config, rules=(), providers=(), keys=(), tests=tests)
-    alone = replace(subject, config=config, documents={**subject.documents, _ROUTES: document})
+    config = replace(context.config, rules=(), providers=(), keys=(), tests=tests)
+    alone = replace(context, config=config, documents={**context.documents, _ROUTES: document})
     found += violations + [d for d in run_checks(alone) if d.code == "X202"]
     return tests, document, [d for d in found if d.severity is Severity.ERROR]

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from engine.config.checks.registry import Subject
+from engine.config.checks.registry import CheckContext
 from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related
 from engine.config.model import Provider
 from engine.config.source.document import Path
@@ -14,17 +14,17 @@ from engine.config.template import Template, render_now
 _PROVIDERS = "providers.yaml"
 
 
-def check_urls(subject: Subject) -> Iterator[Diagnostic]:
+def check_urls(context: CheckContext) -> Iterator[Diagnostic]:
     """The findings about the URLs of providers."""
-    return (found for check in (_urls, _proxies, _doubled_path) for found in check(subject))
+    return (found for check in (_urls, _proxies, _doubled_path) for found in check(context))
 
 
-def _urls(subject: Subject) -> Iterator[Diagnostic]:
-    for provider in subject.config.providers:
+def _urls(context: CheckContext) -> Iterator[Diagnostic]:
+    for provider in context.config.providers:
         paths: list[Path] = [(*provider.at, "base_url")]
         paths += [served.path_at for served in provider.endpoints]
         for path in paths:
-            template = subject.templates.get(path)
+            template = context.templates.get(path)
             if template is None or template.source.startswith("/"):
                 continue
             unset = {v.name for v in provider.variables if v.value is None}
@@ -35,26 +35,26 @@ def _urls(subject: Subject) -> Iterator[Diagnostic]:
                 url = render_now(template, {"variables": provider.sample_variables(), "model": "m"})
                 message = f"the URL of provider `{provider.name}` {_why(url or '')}"
                 words = "write it as https://host/path, with a port from 1 to 65535 if any"
-                yield subject.at(code, message, _PROVIDERS, path, Place.VALUE, help=words)
+                yield context.at(code, message, _PROVIDERS, path, Place.VALUE, help=words)
             elif code:
                 message = f"provider `{provider.name}` is dialled without TLS"
-                yield subject.at(
+                yield context.at(
                     code, message, _PROVIDERS, path, Place.VALUE, help="write https://"
                 )
 
 
-def _proxies(subject: Subject) -> Iterator[Diagnostic]:
-    for provider in subject.config.providers:
+def _proxies(context: CheckContext) -> Iterator[Diagnostic]:
+    for provider in context.config.providers:
         if provider.proxy is None:
             continue
         who, at = f"provider `{provider.name}`", (*provider.at, "proxy")
         if not _is_address(provider.proxy):
             message = f"the proxy of {who} has a host or a port that cannot be dialled"
-            yield subject.at("X214", message, _PROVIDERS, at, Place.VALUE)
+            yield context.at("X214", message, _PROVIDERS, at, Place.VALUE)
         if provider.client != "httpx":
             message = f"{who} names a proxy, and its client does not go through one"
             words = "write `client: httpx` beside it"
-            yield subject.at("X235", message, _PROVIDERS, at, help=words)
+            yield context.at("X235", message, _PROVIDERS, at, help=words)
 
 
 def _is_address(url: str) -> bool:
@@ -128,8 +128,8 @@ def _is_near(host: str) -> bool:
     return address.is_loopback or any(address in network for network in _PRIVATE)
 
 
-def _doubled_path(subject: Subject) -> Iterator[Diagnostic]:
-    for provider in subject.config.providers:
+def _doubled_path(context: CheckContext) -> Iterator[Diagnostic]:
+    for provider in context.config.providers:
         try:
             base = _segments(urlsplit(provider.base_url).path)
         except ValueError:
@@ -138,19 +138,19 @@ def _doubled_path(subject: Subject) -> Iterator[Diagnostic]:
             own = _segments(served.path) if served.path.startswith("/") else []
             twice = _overlap(base, own)
             if twice:
-                yield subject.at(
+                yield context.at(
                     "X223",
                     f"the URL of `{served.name}` at provider `{provider.name}` holds `{twice}` twice",
                     _PROVIDERS,
                     served.path_at,
                     Place.VALUE,
-                    related=_base(subject, provider),
+                    related=_base(context, provider),
                     help=f"leave `{twice}` out of the path, or out of `base_url`",
                 )
 
 
-def _base(subject: Subject, provider: Provider) -> tuple[Related, ...]:
-    span = subject.span(_PROVIDERS, (*provider.at, "base_url"), Place.VALUE)
+def _base(context: CheckContext, provider: Provider) -> tuple[Related, ...]:
+    span = context.span(_PROVIDERS, (*provider.at, "base_url"), Place.VALUE)
     return (Related(span, "the path is added to this"),)
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from engine.config import model
-from engine.config.compile.provider import Templates, Values, bringable, compile_provider
+from engine.config.compile.provider import Templates, Values, caller_inputs, compile_provider
 from engine.config.source.document import Path
 from engine.plan import plan
 
@@ -30,7 +30,7 @@ def compile_plan(
         for provider in config.providers
     }
     rules = tuple(_rule(rule, lines) for rule in config.rules)
-    caller_fields = bringable(config).every_field
+    caller_fields = caller_inputs(config).every_field
     endpoints = _endpoints(config, _edited_fields(providers.values()), caller_fields)
     made = plan.Plan(
         endpoints=endpoints,
@@ -66,7 +66,7 @@ def _endpoints(
             caller_idle=timeouts.caller_idle,
             total=timeouts.total,
             edited_fields=own,
-            looked_at=plan.ROUTED_BY | caller_fields | own,
+            routing_fields=plan.ROUTED_BY | caller_fields | own,
             drop_query=frozenset(name.lower().encode("ascii") for name in endpoint.drop_query),
             last_events=tuple(event.encode("ascii") for event in endpoint.last_events),
         )
@@ -117,30 +117,33 @@ def _rule(rule: model.ModelRule, lines: Mapping[Path, str]) -> plan.Rule:
         strip=rule.strip,
         where=lines[rule.at],
         ways=tuple(
-            plan.Way(t.provider, t.rename, t.strip, t.weight, lines[t.at]) for t in rule.targets
+            plan.RuleTarget(t.provider, t.rename, t.strip, t.weight, lines[t.at])
+            for t in rule.targets
         ),
         is_sticky=rule.is_sticky,
     )
 
 
 def _model_table(rules: Sequence[plan.Rule]) -> plan.ModelTable:
-    exact = _slots(rule for rule in rules if not rule.is_prefix)
-    prefixes = _slots(rule for rule in rules if rule.is_prefix)
+    exact = _by_pattern(rule for rule in rules if not rule.is_prefix)
+    prefixes = _by_pattern(rule for rule in rules if rule.is_prefix)
     lengths = sorted({len(prefix) for prefix in prefixes}, reverse=True)
     return plan.ModelTable(exact, prefixes, tuple(lengths))
 
 
-def _slots(rules: Any) -> Mapping[str, plan.Slot]:
+def _by_pattern(rules: Any) -> Mapping[str, plan.PatternRules]:
     by_pattern: dict[str, list[plan.Rule]] = {}
     for rule in rules:
         by_pattern.setdefault(rule.pattern, []).append(rule)
-    return MappingProxyType({pattern: _slot(group) for pattern, group in by_pattern.items()})
+    return MappingProxyType(
+        {pattern: _rules_of_pattern(group) for pattern, group in by_pattern.items()}
+    )
 
 
-def _slot(rules: Sequence[plan.Rule]) -> plan.Slot:
+def _rules_of_pattern(rules: Sequence[plan.Rule]) -> plan.PatternRules:
     narrowed = {name: rule for rule in rules for name in rule.endpoints or ()}
     anywhere = next((rule for rule in rules if rule.endpoints is None), None)
-    return plan.Slot(MappingProxyType(narrowed), anywhere)
+    return plan.PatternRules(MappingProxyType(narrowed), anywhere)
 
 
 def _callers(config: model.Config) -> Mapping[bytes, plan.Caller] | None:
@@ -172,8 +175,8 @@ def _cors(declared: model.Cors | None) -> plan.Cors | None:
 def _edited_fields(providers: Iterable[plan.Provider]) -> Mapping[str, frozenset[str]]:
     """By endpoint, the fields that any provider changes there."""
     names: dict[str, frozenset[str]] = {}
-    for form in (form for provider in providers for form in provider.forms()):
-        for endpoint, upstream in form.upstreams.items():
+    for variant in (variant for provider in providers for variant in provider.variants()):
+        for endpoint, upstream in variant.upstreams.items():
             if upstream is not None and upstream.edits is not None:
                 names[endpoint] = names.get(endpoint, frozenset()) | upstream.edits.names
     return names

@@ -42,14 +42,14 @@ STAND_IN = "mock-credential"
 
 
 def certificate_files(
-    config: Config, directory: Path, unsaved: Mapping[str, bytes | None]
+    config: Config, directory: Path, overrides: Mapping[str, bytes | None]
 ) -> dict[str, bytes | str]:
     """Every file of certificates that a provider names, or the words for why it cannot be read."""
     files: dict[str, bytes | str] = {}
     for name in {provider.ca for provider in config.providers if provider.ca is not None}:
         path = directory / name
         try:
-            raw = unsaved[name] if name in unsaved else read_file(path)
+            raw = overrides[name] if name in overrides else read_file(path)
         except OSError as error:
             files[name] = f"{_unread(path, error)}{_place(directory, name)}"
         else:
@@ -73,7 +73,7 @@ def _place(directory: Path, name: str) -> str:
 
 
 def resolve(
-    subject: registry.Subject,
+    context: registry.CheckContext,
     directory: Path,
     environ: Mapping[str, str] | None,
     files: Mapping[str, bytes | str],
@@ -83,10 +83,13 @@ def resolve(
     Without an `environ` there are stand-ins, and neither a variable nor a secret file is read.
     """
     values: dict[str, Values] = {}
-    authorities, notes = check_authorities(subject, files)
-    for provider in subject.config.providers:
-        forms = [provider, *(provider.with_account(account) for account in provider.accounts)]
-        resolvers = [_Resolver(subject, directory, environ, form) for form in forms]
+    authorities, notes = check_authorities(context, files)
+    for provider in context.config.providers:
+        variants = [
+            provider,
+            *(provider.with_credential_set(credential_set) for credential_set in provider.accounts),
+        ]
+        resolvers = [_Resolver(context, directory, environ, variant) for variant in variants]
         ca = authorities.get(provider.name)
         own, *others = [replace(resolver.values(), ca=ca) for resolver in resolvers]
         values[provider.name] = replace(own, accounts=tuple(others))
@@ -94,23 +97,25 @@ def resolve(
     return values, list({(note.code, note.span): note for note in notes}.values())
 
 
-def declared_values(subject: registry.Subject) -> dict[str, Values]:
+def declared_values(context: registry.CheckContext) -> dict[str, Values]:
     """What every provider gets by the files alone: a `placeholder` for what only a machine knows.
 
     Tests of routing run with it, so that they hold on every machine or on none.
     """
     return {
         provider.name: replace(
-            _declared(subject, provider),
-            accounts=tuple(_declared(subject, provider.with_account(a)) for a in provider.accounts),
+            _declared(context, provider),
+            accounts=tuple(
+                _declared(context, provider.with_credential_set(a)) for a in provider.accounts
+            ),
         )
-        for provider in subject.config.providers
+        for provider in context.config.providers
     }
 
 
-def _declared(subject: registry.Subject, provider: Provider) -> Values:
+def _declared(context: registry.CheckContext, provider: Provider) -> Values:
     variables = provider.sample_variables()
-    for path, template in subject.templates.items():
+    for path, template in context.templates.items():
         is_open = path[:2] == provider.at and is_url(path) and template.source.startswith("{{")
         if is_open and url_problem(template, variables):  # the machine gives all of this URL
             variables = {n: v for n, v in variables.items() if n not in template.uses("variables")}
@@ -128,12 +133,12 @@ def _is_installed(package: str) -> bool:
 class _Resolver:
     def __init__(
         self,
-        subject: registry.Subject,
+        context: registry.CheckContext,
         directory: Path,
         environ: Mapping[str, str] | None,
         provider: Provider,
     ) -> None:
-        self._subject = subject
+        self._subject = context
         self._directory = directory
         self._environ = environ
         self._provider = provider
@@ -150,7 +155,7 @@ class _Resolver:
             if secret is not None and self._usable(secret, credential.at, self._source(credential)):
                 credentials[credential.name] = secret
                 if self._environ is not None:
-                    self._tell_doubtful(credential, secret)
+                    self._report_doubtful(credential, secret)
         variables: dict[str, str] = {}
         for variable in self._provider.variables:
             value = self._first_set(variable.env) or variable.value
@@ -164,8 +169,8 @@ class _Resolver:
                 variables[variable.name] = self._trimmed(variable.name, value)
         self._check_signer(credentials)
         self._drop_bad_urls(variables)
-        self._tell_repeated(variables)
-        self._tell_unrenderable(credentials, variables)
+        self._report_repeated(variables)
+        self._report_unrenderable(credentials, variables)
         return Values(credentials, variables, tuple(self._missing))
 
     def _secret(self, credential: Credential) -> str | None:
@@ -186,7 +191,7 @@ class _Resolver:
             return f"the file of `{made.name}`"
         return f"`{next(iter(names), next(iter(made.env), made.name))}`"
 
-    def _tell_doubtful(self, credential: Credential, secret: str) -> None:
+    def _report_doubtful(self, credential: Credential, secret: str) -> None:
         headers = {
             path[-1]: template.source.casefold()
             for path, template in self._templates()
@@ -204,11 +209,11 @@ class _Resolver:
 
     def _fits(self, variable: Variable, value: str) -> bool:
         """Whether a value of the environment is what its place in a URL takes."""
-        problem, remedy = "", ""
+        problem, fix_hint = "", ""
         for kind, follows in self._parts(variable.name) if value != variable.value else ():
             problem = part_problem(kind, value.rstrip("/") or value, follows)
             wanted = f"{WANTED[kind]}, in front of `{follows}`" if follows else WANTED[kind]
-            remedy = f"provider `{self._provider.name}` wants {wanted}"
+            fix_hint = f"provider `{self._provider.name}` wants {wanted}"
             if problem:
                 break
         if (
@@ -217,13 +222,13 @@ class _Resolver:
             and self._trimmed(variable.name, value) not in variable.choices
         ):
             problem = written_badly(value) or "is none of the choices in the file"
-            remedy = f"it is one of {', '.join(variable.choices)}"
+            fix_hint = f"it is one of {', '.join(variable.choices)}"
         if problem:
             source = self._source(variable)
             self._missing.append(source.strip("`"))
             message = f"{source} {problem}; provider `{self._provider.name}` cannot be called"
             at = (*variable.at, "env") if variable.env else variable.at
-            self._note("E403", message, at, remedy)
+            self._note("E403", message, at, fix_hint)
         elif value != variable.value and self._parts(variable.name) and is_unfilled(value):
             message = f"{self._source(variable)} is a placeholder; provider `{self._provider.name}` is called at it as it is"
             at = (*variable.at, "env") if variable.env else variable.at
@@ -239,7 +244,7 @@ class _Resolver:
         """Without slashes at its end, where it is a part of a URL."""
         return (value.rstrip("/") or value) if self._parts(name) else value
 
-    def _tell_repeated(self, variables: Mapping[str, str]) -> None:
+    def _report_repeated(self, variables: Mapping[str, str]) -> None:
         """A base URL of the environment whose end the path of an endpoint begins with."""
         base = self._provider.base_url
         for variable in self._provider.variables:
@@ -267,7 +272,7 @@ class _Resolver:
         if sign is None or signs_in:
             return
         kind = SIGNERS[sign.signer]
-        for credential in () if sign.by_machine else self._provider.credentials:
+        for credential in () if sign.by_workload_identity else self._provider.credentials:
             if credential.name in kind.needs and credential.name not in credentials:
                 name, at = next(iter(credential.env), credential.name), (*credential.at, "env")
                 self._unset(name, at if credential.env else credential.at)
@@ -295,11 +300,11 @@ class _Resolver:
                     del variables[name]
                     self._missing.append(from_environ[name].env[0])
                     source = self._source(from_environ[name])
-                    why, remedy = _BAD_URL[code]
+                    why, fix_hint = _BAD_URL[code]
                     message = f"{source} {why}; provider `{self._provider.name}` cannot be called"
-                    self._note("E403", message, (*from_environ[name].at, "env"), remedy)
+                    self._note("E403", message, (*from_environ[name].at, "env"), fix_hint)
 
-    def _tell_unrenderable(self, credentials: dict[str, str], variables: dict[str, str]) -> None:
+    def _report_unrenderable(self, credentials: dict[str, str], variables: dict[str, str]) -> None:
         context = {"credentials": credentials, "variables": variables, "model": "m"}
         for path, template in self._templates():
             try:
@@ -321,9 +326,9 @@ class _Resolver:
             return False
         return True
 
-    def _note(self, code: str, message: str, at: DataPath, remedy: str = "") -> None:
+    def _note(self, code: str, message: str, at: DataPath, fix_hint: str = "") -> None:
         self.notes.append(
-            self._subject.at(code, message, "providers.yaml", at, Place.VALUE, help=remedy)
+            self._subject.at(code, message, "providers.yaml", at, Place.VALUE, help=fix_hint)
         )
 
     def _unset(self, env: str, at: DataPath) -> None:

@@ -46,28 +46,35 @@ def compile_provider(
     """The provider with its other forms: one for each account, and for each pick of a caller."""
     own = _Compiler(config, templates, values).with_choices(provider)
     groups: dict[tuple[object, object], list[tuple[plan.Provider, str]]] = {}
-    if any(account.callers is account.models is None for account in provider.accounts):
+    if any(
+        credential_set.callers is credential_set.models is None
+        for credential_set in provider.accounts
+    ):
         groups[None, None] = [(own, lines[provider.at])]
-    for account, its_values in zip(provider.accounts, values.accounts, strict=True):
+    for credential_set, its_values in zip(provider.accounts, values.accounts, strict=True):
         compiler = _Compiler(config, templates, its_values)
-        form = compiler.with_choices(provider.with_account(account))
-        groups.setdefault((account.callers, account.models), []).append((form, lines[account.at]))
+        variant = compiler.with_choices(provider.with_credential_set(credential_set))
+        groups.setdefault((credential_set.callers, credential_set.models), []).append(
+            (variant, lines[credential_set.at])
+        )
     accounts = [
-        plan.Account(
+        plan.CredentialSet(
             _names(callers),
             _names(models),
-            tuple(form for form, _ in _usable(forms)),
-            tuple(line for _, line in _usable(forms)),
+            tuple(variant for variant, _ in _usable(variants)),
+            tuple(line for _, line in _usable(variants)),
         )
-        for (callers, models), forms in groups.items()
+        for (callers, models), variants in groups.items()
     ]
-    accounts.sort(key=lambda account: (account.callers is None, account.models is None))
+    accounts.sort(
+        key=lambda credential_set: (credential_set.callers is None, credential_set.models is None)
+    )
     return replace(own, accounts=tuple(accounts))
 
 
-def _usable(forms: Sequence[tuple[plan.Provider, str]]) -> Sequence[tuple[plan.Provider, str]]:
+def _usable(variants: Sequence[tuple[plan.Provider, str]]) -> Sequence[tuple[plan.Provider, str]]:
     """The forms that can be called, with their lines; the first alone when none can."""
-    return [(form, line) for form, line in forms if not form.missing] or forms[:1]
+    return [(variant, line) for variant, line in variants if not variant.missing] or variants[:1]
 
 
 def _names(patterns: Any) -> plan.Names | None:
@@ -95,7 +102,7 @@ class _Compiler:
         if not picked:
             return own
         names = [variable.name for variable in picked]
-        forms = {
+        variants = {
             frozenset(zip(names, values, strict=True)): self._picking(picked, values, provider)
             for values in product(*(variable.choices for variable in picked))
         }
@@ -106,7 +113,7 @@ class _Compiler:
             MappingProxyType(
                 {v.name: self._values.variables.get(v.name, v.choices[0]) for v in picked}
             ),
-            MappingProxyType(forms),
+            MappingProxyType(variants),
         )
         return replace(own, choices=choices)
 
@@ -153,7 +160,7 @@ class _Compiler:
             sign=self._sign(provider, headers),
             caller_sign=self._caller_sign(provider),
             models=provider.models,
-            bringable=bringable(self._config),
+            caller_inputs=caller_inputs(self._config),
         )
 
     def _defaults(self, provider: model.Provider) -> Iterator[tuple[bytes, bytes]]:
@@ -166,11 +173,14 @@ class _Compiler:
         """The signer with the operator's credentials, unless a header signs in already."""
         if provider.sign is None or any(header.name == b"authorization" for header in headers):
             return None
-        kind, by_machine = SIGNERS[provider.sign.signer], provider.sign.by_machine
-        names = () if by_machine else {*kind.needs, *kind.may}
+        kind, by_workload_identity = (
+            SIGNERS[provider.sign.signer],
+            provider.sign.by_workload_identity,
+        )
+        names = () if by_workload_identity else {*kind.needs, *kind.may}
         credentials = {n: v for n, v in self._values.credentials.items() if n in names}
         settings = self._settings(provider.sign)
-        return plan.Sign(provider.sign.signer, settings, credentials, by_machine)
+        return plan.Sign(provider.sign.signer, settings, credentials, by_workload_identity)
 
     def _caller_sign(self, provider: model.Provider) -> plan.Sign | None:
         if provider.sign is None or not SIGNERS[provider.sign.signer].from_callers:
@@ -269,9 +279,9 @@ class _Compiler:
             return None
 
 
-def bringable(config: model.Config) -> plan.Bringable:
+def caller_inputs(config: model.Config) -> plan.CallerInputs:
     """What callers may bring to any provider of `config`."""
-    return plan.Bringable(
+    return plan.CallerInputs(
         frozenset(n.encode("ascii") for p in config.providers for n in p.caller_headers),
         frozenset(name for p in config.providers for name in p.caller_body),
         frozenset(name for p in config.providers for name in p.caller_variable_body),

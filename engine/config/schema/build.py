@@ -14,11 +14,11 @@ from engine.config.model import (
     DEFAULT_MAX_BODY,
     DEFAULT_RETRY,
     DEFAULT_TIMEOUTS,
-    Account,
     BodyEdits,
     Config,
     Cors,
     Credential,
+    CredentialSet,
     Endpoint,
     Key,
     Listing,
@@ -194,7 +194,7 @@ def _test(at: Path, data: dict[str, Any]) -> RoutingTest:
 
 
 def _provider(name: str, at: Path, data: dict[str, Any]) -> Provider:
-    brought = data.get("caller_credentials", {})
+    caller_credentials = data.get("caller_credentials", {})
     picked = data.get("caller_variables", {})
     limits = dict(data.get("limits", {}))
     if "wait" in limits:
@@ -211,12 +211,12 @@ def _provider(name: str, at: Path, data: dict[str, Any]) -> Provider:
         headers=data.get("headers", {}),
         default_headers=data.get("default_headers", {}),
         forward_headers=tuple(data.get("forward_headers", ())),
-        caller_headers=brought.get("headers", {}),
-        caller_body=brought.get("body", {}),
+        caller_headers=caller_credentials.get("headers", {}),
+        caller_body=caller_credentials.get("body", {}),
         caller_variable_headers=picked.get("headers", {}),
         caller_variable_body=picked.get("body", {}),
         accounts=tuple(
-            _account((*at, "accounts", index), item)
+            _credential_set((*at, "accounts", index), item)
             for index, item in enumerate(data.get("accounts", ()))
         ),
         sign=_sign((*at, "sign"), data["sign"]) if "sign" in data else None,
@@ -284,8 +284,8 @@ def _variable(name: str, at: Path, data: str | dict[str, Any]) -> Variable:
     return Variable(name, at, data.get("default"), env, tuple(data.get("choices", ())))
 
 
-def _account(at: Path, data: dict[str, Any]) -> Account:
-    return Account(
+def _credential_set(at: Path, data: dict[str, Any]) -> CredentialSet:
+    return CredentialSet(
         at=at,
         callers=_several(data.get("callers")),
         models=_several(data.get("models")),
@@ -296,7 +296,7 @@ def _account(at: Path, data: dict[str, Any]) -> Account:
 
 def _sign(at: Path, data: dict[str, str]) -> Sign:
     settings = {name: text for name, text in data.items() if name not in ("with", "identity")}
-    return Sign(at, data["with"], settings, by_machine="identity" in data)
+    return Sign(at, data["with"], settings, by_workload_identity="identity" in data)
 
 
 def _provider_endpoint(name: str, at: Path, data: str | dict[str, Any]) -> ProviderEndpoint:

@@ -34,8 +34,8 @@ def with_repair(document: Document, d: Diagnostic) -> Diagnostic:
     value: Data = document.data
     for step in d.path:
         value = value[step]  # type: ignore[index]
-    for slip in _SLIPS.get(d.code, ()):
-        made = slip(document, d, value)
+    for repairer in _REPAIRERS.get(d.code, ()):
+        made = repairer(document, d, value)
         if made is not None:
             return replace(d, fix=Fix(*made))
     return d
@@ -137,8 +137,8 @@ def _header(document: Document, d: Diagnostic, _: Data) -> Made | None:
     return key, name.lower(), SAFE
 
 
-Slip = Callable[[Document, Diagnostic, Data], Made | None]
-_SLIPS: dict[str, tuple[Slip, ...]] = {
+Repairer = Callable[[Document, Diagnostic, Data], Made | None]
+_REPAIRERS: dict[str, tuple[Repairer, ...]] = {
     "S103": (_quote_number, _switch, _credential, _seconds),
     "S104": (_slash, _star, _unit, _capitals),
     "S105": (_header,),

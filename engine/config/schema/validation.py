@@ -92,8 +92,8 @@ def check_schema(document: Document, name: str) -> tuple[list[Diagnostic], set[P
         broken.add(diagnostic.path)
         if diagnostic.code == "S102" and diagnostic.fix:
             broken.add((*diagnostic.path[:-1], diagnostic.fix.text))
-    told = one_per_mistake(document, list(found.values()))
-    return [with_repair(document, d) for d in told], broken
+    reported = one_per_mistake(document, list(found.values()))
+    return [with_repair(document, d) for d in reported], broken
 
 
 def _explain(document: Document, error: Any) -> Iterator[Diagnostic]:

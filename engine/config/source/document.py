@@ -179,8 +179,8 @@ def _preflight(file: str, text: str) -> list[Diagnostic]:
         documents += isinstance(event, yaml.DocumentStartEvent)
         problem = _refused(event, count, depth, documents)
         if problem:
-            code, message, remedy = problem
-            return [Diagnostic(code, message, _mark_span(file, event.start_mark), help=remedy)]
+            code, message, fix_hint = problem
+            return [Diagnostic(code, message, _mark_span(file, event.start_mark), help=fix_hint)]
     return []
 
 
@@ -225,10 +225,10 @@ def _build_mapping(walk: _Walk, node: yaml.MappingNode, path: Path) -> Data:
             begins_another = isinstance(path[-1] if path else None, int) and name == next(
                 iter(data)
             )
-            remedy = "begin another entry with `-`, or " if begins_another else ""
+            fix_hint = "begin another entry with `-`, or " if begins_another else ""
             words = f"key `{name}` is written twice in the same mapping"
-            at, remedy = (*path, name), remedy + "keep one of them"
-            walk.found.append(Diagnostic("Y002", words, span, "", remedy, at, (first,)))
+            at, fix_hint = (*path, name), fix_hint + "keep one of them"
+            walk.found.append(Diagnostic("Y002", words, span, "", fix_hint, at, (first,)))
             if begins_another:
                 break  # what follows belongs to it
             continue
@@ -245,28 +245,28 @@ def _key_name(walk: _Walk, node: yaml.Node, span: Span) -> str | None:
             Diagnostic("Y003", "merge keys are not supported", span, help="write the keys out")
         )
         return None
-    _tell_ambiguous(walk, node, node.value)
+    _report_ambiguous(walk, node, node.value)
     return str(node.value)
 
 
 def _build_scalar(walk: _Walk, node: Any) -> Data:
     value = _core(node)
-    _tell_ambiguous(walk, node, value)
+    _report_ambiguous(walk, node, value)
     return value
 
 
-def _tell_ambiguous(walk: _Walk, node: Any, value: Data) -> None:
+def _report_ambiguous(walk: _Walk, node: Any, value: Data) -> None:
     """What a plain scalar holds that its writer hardly meant."""
     if not node.style and _reads_differently(node.value, value):
         span = _node_span(walk.file, node, None)
         words = "this unquoted value means different things to different YAML readers"
-        label, remedy = "read here as a string", "put it in quotes"
-        walk.found.append(Diagnostic("Y004", words, span, label, remedy))
+        label, fix_hint = "read here as a string", "put it in quotes"
+        walk.found.append(Diagnostic("Y004", words, span, label, fix_hint))
     odd = None if node.style else odd_quote(node.value)
     if odd is not None:
         span = _node_span(walk.file, node, None)
         fix = Fix(Span(span.file, span.start, span.start), odd.missing) if odd.missing else None
-        walk.found.append(Diagnostic(odd.code, odd.words, span, help=odd.remedy, fix=fix))
+        walk.found.append(Diagnostic(odd.code, odd.words, span, help=odd.fix_hint, fix=fix))
 
 
 def _core(node: Any) -> str | int | float | bool | None:
@@ -325,8 +325,8 @@ def _mark_span(file: str, mark: Any) -> Span:
 
 def _syntax_error(file: str, lines: tuple[str, ...], error: yaml.MarkedYAMLError) -> Diagnostic:
     stopped: Any = error.problem_mark or error.context_mark
-    begun: Any = error.context_mark or stopped
-    where = Stop(stopped.line, stopped.column, begun.line, begun.column, error.problem or "")
+    opened: Any = error.context_mark or stopped
+    where = Stop(stopped.line, stopped.column, opened.line, opened.column, error.problem or "")
     return explain(file, lines, where, _error_line)
 
 

@@ -13,18 +13,18 @@ _INIT = "`engine init DIR` writes a working configuration to start from"
 
 
 def read_texts(
-    directory: Path, names: Mapping[str, bool], unsaved: Mapping[str, bytes | None]
+    directory: Path, names: Mapping[str, bool], overrides: Mapping[str, bytes | None]
 ) -> tuple[dict[str, bytes], list[Diagnostic]]:
     """The text of each file; `names` says of each whether it must be there.
 
-    `unsaved` holds texts that count instead of what is on disk; None for a file that is not there.
+    `overrides` holds texts that count instead of what is on disk; None for a file that is not there.
     """
     texts: dict[str, bytes] = {}
     found: list[Diagnostic] = []
     for name, is_needed in names.items():
         path = directory / name
         try:
-            raw = unsaved[name] if name in unsaved else read_file(path)
+            raw = overrides[name] if name in overrides else read_file(path)
         except FileNotFoundError:
             raw = None
         except OSError as error:
@@ -34,13 +34,13 @@ def read_texts(
         if raw is not None:
             texts[name] = raw
         elif is_needed or path.is_symlink() or _beside(directory, name):
-            found.append(_absent(directory, name, is_told=name in unsaved))
+            found.append(_absent(directory, name, is_reported=name in overrides))
     return texts, found
 
 
-def _absent(directory: Path, name: str, *, is_told: bool) -> Diagnostic:
+def _absent(directory: Path, name: str, *, is_reported: bool) -> Diagnostic:
     where = _shown(directory)
-    if not is_told and not directory.is_dir():
+    if not is_reported and not directory.is_dir():
         return _at(name, f"there is no folder {where} to read `{name}` from", _INIT)
     if (directory / name).is_symlink():
         words = f"`{name}` in {where} is a link to a file that is not there"
@@ -89,6 +89,6 @@ def _entries(directory: Path) -> Iterator[str]:
         return iter(())
 
 
-def _at(name: str, message: str, remedy: str) -> Diagnostic:
+def _at(name: str, message: str, fix_hint: str) -> Diagnostic:
     start = Position(1, 1)
-    return Diagnostic("F001", message, Span(name, start, start), help=remedy)
+    return Diagnostic("F001", message, Span(name, start, start), help=fix_hint)

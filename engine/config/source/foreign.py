@@ -23,7 +23,7 @@ class _Kind:
 
     name: str
     lines: tuple[str, ...]
-    remedy: str
+    fix_hint: str
 
 
 def _key(names: str) -> str:
@@ -57,7 +57,7 @@ _ANY = (
     _Kind("TOML", (r"\[\[?[A-Za-z_][\w.\"-]*\]\]?[ \t]*$", r"[\w.-]+[ \t]*="), _MODELS),
     _Kind("an .env file", (r"(?:export )?[A-Z][A-Z0-9_]*=", r"(?:export )?[A-Z][A-Z0-9_]*=.*"), "set these variables where the server starts, and name them with `env:` in providers.yaml"),
 )  # fmt: skip
-_ALONE = _Kind("LiteLLM", (_key("model_list|router_settings"),), _ANY[0].remedy)
+_ALONE = _Kind("LiteLLM", (_key("model_list|router_settings"),), _ANY[0].fix_hint)
 _OURS = re.compile(r"version: 1(?:\s|$)|(?:endpoints|providers|models|keys):\s*(?:#.*)?$")
 _NO_PROGRAM = ("an ", "TOML")
 
@@ -86,4 +86,4 @@ def _finding(file: str, kind: _Kind, lines: list[str], line: int) -> Diagnostic:
     end = max(start + 1, len(text.rstrip()))
     span = Span(file, Position(line + 1, start + 1), Position(line + 1, end + 1))
     message = f"this is {what}, and {file} has a form of its own"
-    return Diagnostic("X275", message, span, help=f"{kind.remedy}; {_START}")
+    return Diagnostic("X275", message, span, help=f"{kind.fix_hint}; {_START}")

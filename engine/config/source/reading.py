@@ -34,60 +34,60 @@ _BULLETS = "*\u2013\u2014\u2212\u2022\u00b7\u25cf\u2010\u2011"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class SyntaxFinding:
     """An error in our words, at a line and columns from 0; `text` would repair columns `put`."""
 
     words: str
     line: int
     shown: tuple[int, int]
-    remedy: str = ""
+    fix_hint: str = ""
     put: tuple[int, int] = (0, 0)
     text: str | None = None
 
 
-def told(lines: Sequence[str], line: int, column: int, problem: str) -> Told:
+def explain_syntax(lines: Sequence[str], line: int, column: int, problem: str) -> SyntaxFinding:
     """What is wrong where a reader stopped; `problem` is what it said itself."""
     if "document start" in problem:
         line, column = next(((n, 0) for n, t in enumerate(lines) if t[:1] == "%"), (line, column))
     text = lines[line] if line < len(lines) else ""
-    found: Told | bool | None = (
+    found: SyntaxFinding | bool | None = (
         _escape(text, line, column, problem)
         or _tab(text, line, column)
         or ("document start" not in problem and _begins(text, line, column))
         or _behind_a_quote(text, line, column, problem)
     )
-    if isinstance(found, Told):
+    if isinstance(found, SyntaxFinding):
         return found
-    words, remedy = next(
+    words, fix_hint = next(
         (said for start, said in _WORDS.items() if start in problem),
         ("this cannot be read as YAML", "look for a quote, bracket or `:` too many or too few"),
     )
-    return Told(words, line, (column, column + 1), remedy)
+    return SyntaxFinding(words, line, (column, column + 1), fix_hint)
 
 
-def _escape(text: str, line: int, column: int, problem: str) -> Told | None:
+def _escape(text: str, line: int, column: int, problem: str) -> SyntaxFinding | None:
     """A backslash in double quotes that begins no escape, such as in a path of Windows."""
     at = text.rfind("\\", 0, column + 1)
     if at < 0 or not ("escape" in problem or "hexdecimal" in problem or "Unicode" in problem):
         return None
     words = "in double quotes a `\\` begins an escape, and this is none"
-    remedy = "use single quotes, or write `\\\\`"
+    fix_hint = "use single quotes, or write `\\\\`"
     open_, close = text.rfind('"', 0, at), text.find('"', at)
     inner = text[open_ + 1 : close]
     if open_ < 0 or close < 0 or "'" in inner or "\\\\" in inner or "\\" in (text[close - 1], ""):
-        return Told(words, line, (at, at + 2), remedy)
-    return Told(words, line, (at, at + 2), remedy, (open_, close + 1), f"'{inner}'")
+        return SyntaxFinding(words, line, (at, at + 2), fix_hint)
+    return SyntaxFinding(words, line, (at, at + 2), fix_hint, (open_, close + 1), f"'{inner}'")
 
 
-def _tab(text: str, line: int, column: int) -> Told | None:
+def _tab(text: str, line: int, column: int) -> SyntaxFinding | None:
     hit = re.compile("\t+").match(text, column)
     if not hit or text[:column].strip(" -?"):
         return None
     words = "a tab stands where YAML wants spaces"
-    return Told(words, line, hit.span(), "write spaces", hit.span(), " ")
+    return SyntaxFinding(words, line, hit.span(), "write spaces", hit.span(), " ")
 
 
-def _begins(text: str, line: int, column: int) -> Told | None:
+def _begins(text: str, line: int, column: int) -> SyntaxFinding | None:
     """A plain value that begins with a character which YAML keeps for itself."""
     for at in (column, column - 1):
         sign = text[at : at + 1]
@@ -102,12 +102,12 @@ def _begins(text: str, line: int, column: int) -> Told | None:
         words = f"a value cannot begin with {name}, which YAML {taken}"
         inner = text[at:end]
         if "'" in inner or ": " in inner or not inner.strip():
-            return Told(words, line, (at, at + 1), _QUOTE)
-        return Told(words, line, (at, at + 1), _QUOTE, (at, end), f"'{inner}'")
+            return SyntaxFinding(words, line, (at, at + 1), _QUOTE)
+        return SyntaxFinding(words, line, (at, at + 1), _QUOTE, (at, end), f"'{inner}'")
     return None
 
 
-def _behind_a_quote(text: str, line: int, column: int, problem: str) -> Told | None:
+def _behind_a_quote(text: str, line: int, column: int, problem: str) -> SyntaxFinding | None:
     before = text[:column].rstrip()
     if "expected key" not in problem or before[-1:] not in ("'", '"') or not text[column:].strip():
         return None
@@ -115,7 +115,7 @@ def _behind_a_quote(text: str, line: int, column: int, problem: str) -> Told | N
     words = f"the value ends with this {mark}, and more stands behind it"
     twice = "; a ' inside is written twice" if mark == "'" else '; a " inside is written \\"'
     at = len(before) - 1
-    return Told(words, line, (at, at + 1), "put all of it into one pair of quotes" + twice)
+    return SyntaxFinding(words, line, (at, at + 1), "put all of it into one pair of quotes" + twice)
 
 
 def bullet(text: str) -> tuple[int, int] | None:

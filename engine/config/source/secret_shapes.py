@@ -39,7 +39,7 @@ _UUID = re.compile(
     r"(?<![0-9A-Fa-f])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Fa-f])"
 )
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/=])[A-Za-z0-9+/]{40}(?![A-Za-z0-9+/=])")  # as AWS makes them
-_TELLING = re.compile(
+_REVEALING = re.compile(
     r"(?:^|[-_.])(?:authorization|auth|cookie|password|passwd|secret|credentials?|sig|signature"
     r"|(?:api|app|access|secret|subscription|account|function|functions|shared|service|private)?[-_]?key"
     r"|(?:access|auth|id|bearer|session|refresh|security|api|bot|private)?[-_]?token)$",
@@ -49,9 +49,9 @@ _BASIC = re.compile(r"(?i:basic)\s+([A-Za-z0-9+/]{6,}={0,2})")
 TOKEN, RANDOM = 12, 32  # characters
 
 
-def is_telling(name: str) -> bool:
+def is_revealing(name: str) -> bool:
     """Whether what is called `name` holds a secret, as `authorization` and `x-api-key` do."""
-    return _TELLING.search(name) is not None
+    return _REVEALING.search(name) is not None
 
 
 def holds_key(text: str) -> bool:

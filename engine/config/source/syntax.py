@@ -37,7 +37,7 @@ class Repair:
     text: str
     words: str
     shown: tuple[int, int]
-    remedy: str = ""
+    fix_hint: str = ""
 
     def apply(self, lines: Sequence[str]) -> list[str]:
         """The lines with the repair made."""
@@ -52,9 +52,9 @@ def find_marker(lines: Sequence[str]) -> int | None:
 
 
 def find_repair(
-    lines: Sequence[str], stopped: int, begun: int, error_line: Callable[[str], int | None]
+    lines: Sequence[str], stopped: int, opened: int, error_line: Callable[[str], int | None]
 ) -> Repair | None:
-    """The repair that helps, for an error at line `stopped` in something that began at `begun`.
+    """The repair that helps, for an error at line `stopped` in something that began at `opened`.
 
     `error_line` gives the line at which reading a text stops, None when it reads to its end.
     """
@@ -63,7 +63,7 @@ def find_repair(
         return None
     best: tuple[int, Repair] | None = None
     left = MAX_TRIED
-    for repair in _repairs(window, min(stopped, len(window) - 1), begun):
+    for repair in _repairs(window, min(stopped, len(window) - 1), opened):
         text = "\n".join(repair.apply(window))
         left -= len(text)
         if left < 0:
@@ -76,16 +76,16 @@ def find_repair(
     return best[1] if best else None
 
 
-def _repairs(lines: list[str], stopped: int, begun: int) -> Iterator[Repair]:
+def _repairs(lines: list[str], stopped: int, opened: int) -> Iterator[Repair]:
     code = [i for i, line in enumerate(lines[: stopped + 1]) if _bare(line)]
     near = code[-3:][::-1]
     for index in near:
         yield from _tabs(index, lines)
     for index in near:
         yield from _signs(index, lines[index])
-    for index in [i for i in code if i >= min(begun, stopped - BACK)]:
+    for index in [i for i in code if i >= min(opened, stopped - BACK)]:
         yield from _quotes(index, lines[index])
-    for index in dict.fromkeys([*([begun] if begun in code else []), *near]):
+    for index in dict.fromkeys([*([opened] if opened in code else []), *near]):
         yield from _brackets(index, lines[index])
     for index in near:
         yield from _dashes(index, lines)
@@ -307,7 +307,7 @@ class OddQuote:
 
     code: str
     words: str
-    remedy: str
+    fix_hint: str
     missing: str = ""
 
 

@@ -12,7 +12,7 @@ from engine.config.diagnostics.diagnostic import (
     Span,
 )
 from engine.config.source.masking import shown_lines
-from engine.config.source.reading import Told, told, without_tabs
+from engine.config.source.reading import SyntaxFinding, explain_syntax, without_tabs
 from engine.config.source.syntax import Repair, find_marker, find_repair
 
 
@@ -22,8 +22,8 @@ class Stop:
 
     line: int
     column: int
-    begun_line: int
-    begun_column: int
+    opened_line: int
+    opened_column: int
     problem: str
 
 
@@ -39,21 +39,25 @@ def explain(file: str, lines: tuple[str, ...], stopped: Stop, error_line: ErrorL
     untabbed = _untabbed(file, lines, error_line)
     if untabbed is not None:
         return untabbed
-    repair = find_repair(lines, stopped.line, stopped.begun_line, error_line)
+    repair = find_repair(lines, stopped.line, stopped.opened_line, error_line)
     if repair is not None:
         return _repaired(file, repair)
     if lines[-1] and stopped.line >= len(lines) - 1:
         words = "the file stops in the middle of something; it may be cut short"
         return Diagnostic("Y001", words, last_line(file, lines))
-    return _told(file, lines, told(lines, stopped.line, stopped.column, stopped.problem), stopped)
+    return _finding(
+        file, lines, explain_syntax(lines, stopped.line, stopped.column, stopped.problem), stopped
+    )
 
 
-def _told(file: str, lines: tuple[str, ...], what: Told, begun: Stop) -> Diagnostic:
+def _finding(file: str, lines: tuple[str, ...], what: SyntaxFinding, opened: Stop) -> Diagnostic:
     related: tuple[Related, ...] = ()
-    if begun.begun_line != what.line and what.text is None:
+    if opened.opened_line != what.line and what.text is None:
         related = (
             Related(
-                _stretch(file, begun.begun_line, (begun.begun_column, begun.begun_column + 1)),
+                _stretch(
+                    file, opened.opened_line, (opened.opened_column, opened.opened_column + 1)
+                ),
                 "reading from here",
             ),
         )
@@ -61,7 +65,7 @@ def _told(file: str, lines: tuple[str, ...], what: Told, begun: Stop) -> Diagnos
     if what.text is not None and _is_harmless(lines[what.line : what.line + 1]):
         fix = Fix(_stretch(file, what.line, what.put), what.text, Applicability.SAFE)
     shown = _stretch(file, what.line, what.shown)
-    return Diagnostic("Y001", what.words, shown, help=what.remedy, related=related, fix=fix)
+    return Diagnostic("Y001", what.words, shown, help=what.fix_hint, related=related, fix=fix)
 
 
 def _is_harmless(lines: Sequence[str]) -> bool:
@@ -98,7 +102,7 @@ def _stretch(file: str, line: int, columns: tuple[int, int]) -> Span:
 def _repaired(file: str, repair: Repair) -> Diagnostic:
     fix = Fix(_stretch(file, repair.line, (repair.start, repair.end)), repair.text)
     shown = _stretch(file, repair.line, repair.shown)
-    return Diagnostic("Y001", repair.words, shown, help=repair.remedy, fix=fix)
+    return Diagnostic("Y001", repair.words, shown, help=repair.fix_hint, fix=fix)
 
 
 def last_line(file: str, lines: tuple[str, ...]) -> Span:

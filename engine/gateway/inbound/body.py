@@ -12,8 +12,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 # Tiny chunks cost far more than their bytes; no real client sends them for long.
-FREE_PIECES = 1000
-LEAST_PIECE = 64
+FREE_CHUNKS = 1000
+LEAST_CHUNK = 64
 # Once `caller_idle` has passed, what has come must have come at this rate, so that drips cannot hold
 # a slot; and whatever the rate, a body that is read whole has come before `total`.
 LEAST_RATE = 1024
@@ -27,7 +27,7 @@ class CallerStalled(Exception):  # noqa: N818 an event, not an error
     """The caller does not read its answer."""
 
 
-class Intake:
+class RequestBodyReader:
     """The body of one request, piece by piece.
 
     `received` counts its bytes so far; it is framed to have `declared` of them, or None.
@@ -45,7 +45,7 @@ class Intake:
         self._total = endpoint.total
         self._endpoint = endpoint.name
         self._deadline = deadline
-        self._pieces = 0
+        self._chunks = 0
         self._started = monotonic()
         self.declared = declared
         self.received = 0
@@ -53,7 +53,7 @@ class Intake:
         if declared is not None and declared > self._limit:
             raise self._too_large()
 
-    async def piece(self) -> bytes:
+    async def chunk(self) -> bytes:
         """The next piece, empty once the body is complete.
 
         Raises:
@@ -71,14 +71,14 @@ class Intake:
         """All that is left of the body.
 
         Raises:
-            GatewayError: as `piece`, and `request_timeout` when it takes longer than `total` in all.
+            GatewayError: as `chunk`, and `request_timeout` when it takes longer than `total` in all.
         """
         self._deadline.limit(self._started + self._total, self._too_long)
-        pieces = []
+        chunks = []
         while not self.complete:
             self._deadline.allow(self._patience(), self._too_slow)
-            pieces.append(self._taken(await self._receive()))
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            chunks.append(self._taken(await self._receive()))
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _taken(self, message: Message) -> bytes:
         if message["type"] != "http.request":
@@ -93,12 +93,12 @@ class Intake:
     def _account(self) -> None:
         if self.complete and self.received <= self._limit:
             return
-        self._pieces += 1
+        self._chunks += 1
         if self.received > self._limit:
             raise self._too_large()
-        if self._pieces < FREE_PIECES:
+        if self._chunks < FREE_CHUNKS:
             return
-        if self.received < self._pieces * LEAST_PIECE:
+        if self.received < self._chunks * LEAST_CHUNK:
             raise GatewayError("bad_chunking", "the body comes in too many tiny chunks")
 
     def _patience(self) -> float:

@@ -11,7 +11,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.inbound.body import Intake
+from engine.gateway.inbound.body import RequestBodyReader
 from engine.gateway.inbound.form_parser import FormParser, PartHead, invalid
 from engine.gateway.inbound.form_part import Part, read_part
 from engine.gateway.inbound.spelling import fold, fold_in_form, folded, other_spelling
@@ -52,12 +52,12 @@ class FormBody:
 
     def __init__(
         self,
-        intake: Intake,
+        body_reader: RequestBodyReader,
         boundary: bytes,
         watched: frozenset[str],
         noted: frozenset[str] = frozenset(),
     ) -> None:
-        self._intake = intake
+        self._body_reader = body_reader
         self._boundary = boundary
         self._parser = FormParser(boundary)
         self._watched = watched
@@ -82,7 +82,7 @@ class FormBody:
     @property
     def complete(self) -> bool:
         """Whether the head is the whole form."""
-        return self._intake.complete
+        return self._body_reader.complete
 
     async def read_head(self) -> None:
         """Read until `model` and every field before the first file are known, or to the end.
@@ -92,14 +92,14 @@ class FormBody:
             GatewayError: `invalid_form`, `invalid_model`, `duplicate_field` or a limit.
         """
         while not (self._file_seen and "model" in self.fields):
-            piece = await self._intake.piece()
-            if not piece:
+            chunk = await self._body_reader.chunk()
+            if not chunk:
                 self._finish()
                 return
-            self._look_at(piece)
-            self._head.write(piece)
-            self.head_size += len(piece)
-        if self._intake.complete:
+            self._inspect(chunk)
+            self._head.write(chunk)
+            self.head_size += len(chunk)
+        if self._body_reader.complete:
             self._finish()
 
     def edits(self, changes: Mapping[str, str | None]) -> list[Edit]:
@@ -143,16 +143,16 @@ class FormBody:
                 yield held
             held = block
         while True:
-            piece = await self._intake.piece()
-            if piece:
-                self._look_at(piece)
+            chunk = await self._body_reader.chunk()
+            if chunk:
+                self._inspect(chunk)
             else:
                 self._finish()
             if held:
                 yield held
-            if not piece:
+            if not chunk:
                 return
-            held = piece
+            held = chunk
 
     def _edited_head(self, edits: list[Edit]) -> Iterator[bytes]:
         position = 0
@@ -171,8 +171,8 @@ class FormBody:
             size -= len(block)
             yield block
 
-    def _look_at(self, piece: bytes) -> None:
-        for event in self._parser.feed(piece):
+    def _inspect(self, chunk: bytes) -> None:
+        for event in self._parser.feed(chunk):
             if event is None:
                 self._close_part()
             elif isinstance(event, PartHead):

@@ -55,13 +55,13 @@ class FormParser:
         """Whether the closing delimiter has come."""
         return self._state is _State.OVER
 
-    def feed(self, piece: bytes) -> Iterator[Event]:
-        """What `piece` brings.
+    def feed(self, chunk: bytes) -> Iterator[Event]:
+        """What `chunk` brings.
 
         Raises:
             GatewayError: `invalid_form`.
         """
-        self._buffer += piece
+        self._buffer += chunk
         steps = {
             _State.BEGIN: self._begin,
             _State.DELIMITER: self._delimiter,

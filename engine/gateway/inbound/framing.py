@@ -97,7 +97,7 @@ def _is_event_stream(content_type: bytes) -> bool:
     return content_type.partition(b";")[0].strip().lower() == b"text/event-stream"
 
 
-def begun(sending: Awaitable[None]) -> Awaitable[None] | None:
+def run_until_blocked(sending: Awaitable[None]) -> Awaitable[None] | None:
     """Take `sending` as far as it goes without waiting; what is left of it, or None."""
     steps = sending.__await__()
     for waited in steps:
@@ -112,7 +112,7 @@ def _rest(waited: object, steps: Generator[Any, Any, None]) -> Generator[Any, An
     yield from steps
 
 
-async def answer(send: Send, status: int, headers: Pairs, body: bytes) -> None:
+async def send_response(send: Send, status: int, headers: Pairs, body: bytes) -> None:
     """Send a whole response."""
     if status not in _BODYLESS:
         headers = [*headers, (b"content-length", b"%d" % len(body))]

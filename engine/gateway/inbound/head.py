@@ -18,7 +18,7 @@ MAX_KNOWN_BYTES = 2 * 1024 * 1024  # of all of them, as received
 MAX_BYTES = 8 * 1024  # of one; a larger one is looked at each time
 MAX_REQUESTS = 8  # for each of them
 PAIR_BYTES = 128  # what a header takes besides its own bytes
-LOOKED_AT = (
+CACHE_KEY_HEADERS = (
     ALWAYS_UP
     | KEY_HEADERS
     | {b"accept-encoding", b"connection", b"content-encoding", b"host", b"transfer-encoding"}
@@ -31,7 +31,7 @@ Key: TypeAlias = tuple[Any, ...]
 
 @dataclass(slots=True, repr=False)
 class CallerHead:
-    """A head that passed: who asks which endpoint, and with what kind of body (`json` or `form`).
+    """A head that passed: who asks which endpoint, and with what kind of body (`json` or `variant`).
 
     `model` is the one that the path names, if it names one. `headers` are those that are looked at
     or may go upstream. `requests` has, by provider, the
@@ -63,12 +63,12 @@ class Heads:
     """The heads that passed lately, with what callers sent in them; all go when there are many."""
 
     def __init__(self, providers: Iterable[Provider]) -> None:
-        names, prefixes = set(LOOKED_AT), set[bytes]()
+        names, prefixes = set(CACHE_KEY_HEADERS), set[bytes]()
         for provider in providers:
-            for form in provider.forms():
-                names |= form.forward | form.caller_credentials.headers.keys()
-                names |= form.choices.headers.keys() if form.choices else set()
-                prefixes |= set(form.forward_prefixes)
+            for variant in provider.variants():
+                names |= variant.forward | variant.caller_credentials.headers.keys()
+                names |= variant.choices.headers.keys() if variant.choices else set()
+                prefixes |= set(variant.forward_prefixes)
         self._names = frozenset(names)
         self._prefixes = tuple(prefixes)
         self._known: dict[Key, CallerHead] = {}

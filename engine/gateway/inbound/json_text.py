@@ -156,8 +156,8 @@ def _half_pair(raw: bytes, stopped: int | None) -> int:
     return before if is_high else stopped - len(b"\\ud83d")
 
 
-def _trouble(raw: bytes, told: str) -> str:
-    r"""What is wrong with `raw`, of which msgspec has `told`.
+def _trouble(raw: bytes, reason: str) -> str:
+    r"""What is wrong with `raw`, of which msgspec has `reason`.
 
     Halves of surrogate pairs are valid to RFC 8259, 8.2, and to no decoder that makes UTF-8 of
     them. Without them, `\ud83d` being `\uf83d`, the rest is looked at.
@@ -167,17 +167,17 @@ def _trouble(raw: bytes, told: str) -> str:
         try:
             msgspec.json.decode(whole, type=msgspec.Raw)
         except msgspec.DecodeError as error:
-            told = str(error)
+            reason = str(error)
         else:
-            half = _half_pair(raw, _place(told))
+            half = _half_pair(raw, _place(reason))
             return f"half of a surrogate pair stands alone in a string (byte {half})"
-    words = next(ours for theirs, ours in _TROUBLES if theirs in told)
-    place = _place(told)
+    words = next(ours for theirs, ours in _TROUBLES if theirs in reason)
+    place = _place(reason)
     return f"{words} (byte {len(raw) if place is None else place})"
 
 
-def _place(told: str) -> int | None:
-    found = _PLACE.search(told)
+def _place(reason: str) -> int | None:
+    found = _PLACE.search(reason)
     return int(found[1]) if found else None
 
 

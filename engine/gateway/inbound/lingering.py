@@ -9,7 +9,7 @@ import contextlib
 from dataclasses import dataclass
 
 from engine.gateway.headers import Pairs
-from engine.gateway.inbound.body import FREE_PIECES, LEAST_PIECE, Receive
+from engine.gateway.inbound.body import FREE_CHUNKS, LEAST_CHUNK, Receive
 
 EXPECT_SECONDS = 0.25  # one who waits for `100 Continue` does not send
 FLUSH_SECONDS = 0.05  # reading before the response is out would make the server send that
@@ -71,14 +71,14 @@ class Lingering:
     async def _drop(self, receive: Receive, limit: asyncio.Timeout, idle: float) -> None:
         bounds, now = self._bounds, asyncio.get_running_loop().time
         end = now() + bounds.seconds
-        taken = pieces = 0
-        while taken < bounds.size and (pieces < FREE_PIECES or taken >= pieces * LEAST_PIECE):
+        taken = chunks = 0
+        while taken < bounds.size and (chunks < FREE_CHUNKS or taken >= chunks * LEAST_CHUNK):
             limit.reschedule(min(end, now() + idle))
             message = await receive()
             if not message.get("more_body", False) or limit not in self._limits:
                 return
             taken += len(message["body"])
-            pieces += 1
+            chunks += 1
         await asyncio.sleep(bounds.rest)
 
     def _end(self, limit: asyncio.Timeout) -> None:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.headers import Pairs
-from engine.gateway.inbound.body import Intake
+from engine.gateway.inbound.body import RequestBodyReader
 from engine.gateway.inbound.form_body import BLOCK, FormBody, too_late
 from engine.gateway.inbound.form_edits import form_edits
 from engine.gateway.inbound.head import CallerHead
@@ -26,7 +26,7 @@ class Upload:
     length: int | None
 
 
-class Inbound(Protocol):
+class RequestBody(Protocol):
     """A request body, read far enough to route it."""
 
     is_form: bool
@@ -61,16 +61,16 @@ class Inbound(Protocol):
         """Give its memory or file back."""
 
 
-class JsonInbound:
+class JsonRequestBody:
     """A JSON body, or none at all; always complete."""
 
     complete = True
     is_form = False
 
-    def __init__(self, raw: bytes, looked_at: frozenset[str]) -> None:
+    def __init__(self, raw: bytes, routing_fields: frozenset[str]) -> None:
         self._raw = raw
         self._body = JsonBody(raw or b"{}")
-        self._body.refuse_ambiguous(looked_at)
+        self._body.refuse_ambiguous(routing_fields)
         self.received = len(raw)
 
     def text(self, name: str) -> str | None:
@@ -103,14 +103,14 @@ class JsonInbound:
         """Nothing to give back."""
 
 
-class FormInbound:
+class FormRequestBody:
     """A multipart form whose head has been read."""
 
     is_form = True
 
-    def __init__(self, form: FormBody, intake: Intake) -> None:
+    def __init__(self, form: FormBody, body_reader: RequestBodyReader) -> None:
         self._form = form
-        self._intake = intake
+        self._body_reader = body_reader
 
     @property
     def complete(self) -> bool:
@@ -120,7 +120,7 @@ class FormInbound:
     @property
     def received(self) -> int:
         """Bytes received so far."""
-        return self._intake.received
+        return self._body_reader.received
 
     def text(self, name: str) -> str | None:
         """The value of a text part.
@@ -145,24 +145,24 @@ class FormInbound:
         self, changes: Mapping[str, str | None], forbidden: Set[str], edits: BodyEdits | None
     ) -> Upload:
         """The form with text parts changed; streams what has not been received yet."""
-        pieces = self._form.edits(changes)
+        chunks = self._form.edits(changes)
         late = frozenset(forbidden)
         if edits is not None:
-            pieces = sorted([*pieces, *form_edits(self._form, edits)], key=lambda e: e.start)
+            chunks = sorted([*chunks, *form_edits(self._form, edits)], key=lambda e: e.start)
             late |= edits.names
-        size = self._intake.received if self.complete else self._intake.declared
+        size = self._body_reader.received if self.complete else self._body_reader.declared
         if size is not None:
-            size += sum(len(edit.text) - (edit.end - edit.start) for edit in pieces)
+            size += sum(len(edit.text) - (edit.end - edit.start) for edit in chunks)
         if self.complete and self._form.head_size <= BLOCK:
-            return Upload(self._form.edited(pieces), size)
-        return Upload(self._form.stream(pieces, late), size)
+            return Upload(self._form.edited(chunks), size)
+        return Upload(self._form.stream(chunks, late), size)
 
     def close(self) -> None:
         """Give the spooled head back."""
         self._form.close()
 
 
-def json_inbound(raw: bytes, endpoint: Endpoint) -> JsonInbound:
+def json_request_body(raw: bytes, endpoint: Endpoint) -> JsonRequestBody:
     """A whole JSON body.
 
     Raises:
@@ -170,12 +170,12 @@ def json_inbound(raw: bytes, endpoint: Endpoint) -> JsonInbound:
     """
     if not raw and endpoint.method not in _BODYLESS:
         raise GatewayError("invalid_json", "the body is empty; it must be a JSON object")
-    return JsonInbound(raw, endpoint.looked_at)
+    return JsonRequestBody(raw, endpoint.routing_fields)
 
 
-async def form_inbound(
-    head: CallerHead, intake: Intake, caller_fields: frozenset[str]
-) -> FormInbound:
+async def form_request_body(
+    head: CallerHead, body_reader: RequestBodyReader, caller_fields: frozenset[str]
+) -> FormRequestBody:
     """Receive a form until it can be routed.
 
     Raises:
@@ -183,13 +183,13 @@ async def form_inbound(
         GatewayError: the form cannot be read.
     """
     boundary = find_boundary(head.fields[b"content-type"])
-    form = FormBody(intake, boundary, caller_fields | ROUTED_BY, head.endpoint.edited_fields)
+    form = FormBody(body_reader, boundary, caller_fields | ROUTED_BY, head.endpoint.edited_fields)
     try:
         await form.read_head()
     except BaseException:
         form.close()
         raise
-    return FormInbound(form, intake)
+    return FormRequestBody(form, body_reader)
 
 
 def body_kind(endpoint: Endpoint, headers: Pairs) -> str:
@@ -214,13 +214,13 @@ def body_kind(endpoint: Endpoint, headers: Pairs) -> str:
     return kind
 
 
-def model_of(inbound: Inbound, head: CallerHead) -> str:
+def model_of(body: RequestBody, head: CallerHead) -> str:
     """The model that routes a request: that of its path, of its body, or the endpoint's default.
 
     Raises:
         GatewayError: `model_required`, `invalid_model` or `duplicate_field`.
     """
-    model = inbound.text("model")
+    model = body.text("model")
     if head.model is not None:
         return head.model
     if model is None:

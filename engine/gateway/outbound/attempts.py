@@ -70,7 +70,7 @@ PASS_ON = PassOn.PASS_ON
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ResponseHead:
     """The head of an answer. `is_kept`: the request's body is still there to be sent again."""
 
     status: int
@@ -86,20 +86,20 @@ class Unavailable:
 
 
 Step: TypeAlias = Try | Pause | PassOn
-Outcome: TypeAlias = Head | Failure | None
+Outcome: TypeAlias = ResponseHead | Failure | None
 Why: TypeAlias = Failure | Unavailable
-Conversation: TypeAlias = Generator[Step, Outcome, Why | None]
+AttemptGenerator: TypeAlias = Generator[Step, Outcome, Why | None]
 Clock: TypeAlias = Callable[[], float]
 
 
 def attempts(
     targets: Sequence[Target], healths: Mapping[str, Health], clock: Clock
-) -> Conversation:
+) -> AttemptGenerator:
     """Visit each target in turn until one answers or may have been reached."""
     why: Why = Unavailable(LONGEST)
     for index, target in enumerate(targets):
         others = [healths[other.provider.name] for other in targets[index + 1 :]]
-        visit = _Visit(target, healths[target.provider.name], others, clock)
+        visit = _TargetAttempts(target, healths[target.provider.name], others, clock)
         left = yield from visit.run()
         if left is None or (isinstance(left, Failure) and left.sent):
             return left
@@ -115,7 +115,7 @@ def _closer(first: Why, second: Why) -> Why:
 
 
 @dataclass(frozen=True, slots=True)
-class _Visit:
+class _TargetAttempts:
     """The attempts at one target, which has `others` behind it."""
 
     target: Target
@@ -123,7 +123,7 @@ class _Visit:
     others: Sequence[Health]
     clock: Clock
 
-    def run(self) -> Conversation:
+    def run(self) -> AttemptGenerator:
         """None when an answer was passed on, else why there is none from here."""
         retry = self.target.provider.retry
         left: Why | None = None
@@ -132,7 +132,7 @@ class _Visit:
             is_probe = self.health.admit(self.clock())
             if is_probe is None:
                 return left or Unavailable(self.health.wait(self.clock()))
-            outcome = yield from self._ask(is_probe=is_probe)
+            outcome = yield from self._attempt(is_probe=is_probe)
             if isinstance(outcome, Failure):
                 left = outcome
                 if outcome.sent or not self._may_repeat(retry, number, outcome):
@@ -148,7 +148,7 @@ class _Visit:
             yield Pause(_pause(outcome, number))
         raise AssertionError("count has no end")
 
-    def _ask(self, *, is_probe: bool) -> Generator[Step, Outcome, Head | Failure]:
+    def _attempt(self, *, is_probe: bool) -> Generator[Step, Outcome, ResponseHead | Failure]:
         """One attempt, told to the breaker however it ends, a caller who leaves included."""
         is_good: bool | None = None
         try:
@@ -160,28 +160,28 @@ class _Visit:
             self.health.note(self.clock(), is_good=is_good, is_probe=is_probe)
         return outcome
 
-    def _pass_on(self) -> Conversation:
+    def _pass_on(self) -> AttemptGenerator:
         if (yield PASS_ON) is not None:
             self.health.note(self.clock(), is_good=False, is_probe=False)
         return None
 
-    def _may_repeat(self, retry: Retry, number: int, outcome: Head | Failure) -> bool:
+    def _may_repeat(self, retry: Retry, number: int, outcome: ResponseHead | Failure) -> bool:
         """Whether the same target may be asked again; takes it from the budget if so."""
         if number >= retry.attempts or outcome is Failure.OVERLOADED:
             return False
         return _pause(outcome, number) <= retry.max_wait and self.health.spend()
 
 
-def _pause(outcome: Head | Failure, number: int) -> float:
+def _pause(outcome: ResponseHead | Failure, number: int) -> float:
     """What the provider asked for, or twice as long after each attempt."""
-    if isinstance(outcome, Head) and outcome.retry_after is not None:
+    if isinstance(outcome, ResponseHead) and outcome.retry_after is not None:
         return outcome.retry_after
     return FIRST_PAUSE * 2.0 ** (number - 1)
 
 
-def _is_good(outcome: Head | Failure) -> bool | None:
+def _is_good(outcome: ResponseHead | Failure) -> bool | None:
     """What an outcome says of the provider: a queue of ours that is full says nothing."""
-    if isinstance(outcome, Head):
+    if isinstance(outcome, ResponseHead):
         return outcome.status < SERVER_ERROR
     return None if outcome is Failure.OVERLOADED else False
 

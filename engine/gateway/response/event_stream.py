@@ -60,12 +60,12 @@ class EventStream:
         """Whether the newest event tells of an error of the provider's own."""
         return any(is_error(event) for event in [*events_in(self._latest)][-1:])
 
-    def feed(self, piece: bytes) -> bytes:
-        """What may leave now that `piece` has arrived."""
-        if self.is_open or self._held or not piece.endswith(_ENDS):
-            return self._divide(piece)
-        self._note(piece)
-        return piece
+    def feed(self, chunk: bytes) -> bytes:
+        """What may leave now that `chunk` has arrived."""
+        if self.is_open or self._held or not chunk.endswith(_ENDS):
+            return self._divide(chunk)
+        self._note(chunk)
+        return chunk
 
     def rest(self) -> bytes:
         """What is held back, for a stream that has ended as it should."""
@@ -83,12 +83,12 @@ class EventStream:
         if self.facts is not None:
             self.facts.note(text)
 
-    def _divide(self, piece: bytes) -> bytes:
+    def _divide(self, chunk: bytes) -> bytes:
         """What leaves of a piece that does not just end an event."""
         if self.is_open:
-            return self._go_on(piece)
-        known, data = len(self._held), self._held + piece
-        if b"\n" not in piece and b"\r" not in piece and not self._may_flow(data):
+            return self._go_on(chunk)
+        known, data = len(self._held), self._held + chunk
+        if b"\n" not in chunk and b"\r" not in chunk and not self._may_flow(data):
             self._held = data
             return b""
         end = _after_blank(data, max(0, known - 1))
@@ -109,24 +109,24 @@ class EventStream:
         self._held = data[start:]
         return data[:start]
 
-    def _go_on(self, piece: bytes) -> bytes:
-        """What leaves of `piece` while an event is open: all of it, but for a next one's beginning."""
-        end = _after_first_blank(self._edge + piece) - 1
-        self._keep(piece[:end] if end >= 0 else piece)
+    def _go_on(self, chunk: bytes) -> bytes:
+        """What leaves of `chunk` while an event is open: all of it, but for a next one's beginning."""
+        end = _after_first_blank(self._edge + chunk) - 1
+        self._keep(chunk[:end] if end >= 0 else chunk)
         if end < 0:
-            return piece
+            return chunk
         text, self._part = bytes(self._part), bytearray()
         if len(text) == MAX_EVENT:
             text = beginning_of(text)
         self.is_open = False
         self._note(text)
-        rest = piece[end:]
-        return piece[:end] + self.feed(rest) if rest else piece
+        rest = chunk[end:]
+        return chunk[:end] + self.feed(rest) if rest else chunk
 
-    def _keep(self, piece: bytes) -> None:
+    def _keep(self, chunk: bytes) -> None:
         """Remember what leaves of the open event. Its data may be all there is to come."""
-        self._part += piece[: MAX_EVENT - len(self._part)]
-        self._edge = piece[-1:] or self._edge
+        self._part += chunk[: MAX_EVENT - len(self._part)]
+        self._edge = chunk[-1:] or self._edge
         if len(self._part) < MAX_SHORT:
             self.is_done |= any(event.data in self._last for event in events_in(bytes(self._part)))
 

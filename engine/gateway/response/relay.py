@@ -8,7 +8,7 @@ from engine.gateway.deadline import Deadline
 from engine.gateway.errors import GatewayError
 from engine.gateway.headers import Pairs
 from engine.gateway.inbound.body import CallerStalled
-from engine.gateway.inbound.framing import Send, begun, response_head
+from engine.gateway.inbound.framing import Send, response_head, run_until_blocked
 from engine.gateway.outbound.attempts import error_of
 from engine.gateway.outbound.prepare import IDLE
 from engine.gateway.response.error_events import error_event
@@ -20,7 +20,7 @@ from engine.upstream import Failure, Reply, UpstreamError
 AFTER_LAST = 2.0  # seconds of silence after the last event of a stream, until it is ended here
 
 
-class Relay:
+class ResponseRelay:
     """The part of a `Call` that an answer passes through."""
 
     record: Record
@@ -34,7 +34,7 @@ class Relay:
     _stream: EventStream | None = None  # of an answer that can take an event of ours
     _unsent: Awaitable[None] | None = None  # what the server has not taken yet
 
-    def _has_begun(self) -> None:
+    def _response_started(self) -> None:
         """An answer has begun."""
         self._started = True
 
@@ -55,30 +55,30 @@ class Relay:
         stream = self._stream = EventStream(self._last_events, facts) if is_events else None
         # Events leave one by one, as they came; anything else may leave in fewer messages.
         is_whole = reply.is_complete and stream is None
-        piece = reply.arrived() if stream is None else b""
+        chunk = reply.arrived() if stream is None else b""
         deadline.allow(timeouts.caller_idle, CallerStalled)
         await self._send(
             {"type": "http.response.start", "status": reply.status, "headers": headers}
         )
-        self._has_begun()
+        self._response_started()
         if stream is None and not is_whole:  # the server holds the head of these back
-            await self._send_piece(piece)
+            await self._send_chunk(chunk)
 
         idle, idle_after_last = timeouts.idle, min(timeouts.idle, AFTER_LAST)
 
-        def receive(piece: bytes) -> bool:
+        def receive(chunk: bytes) -> bool:
             silence = idle
             if stream is not None:
-                piece = stream.feed(piece)
+                chunk = stream.feed(chunk)
                 if stream.is_done:
                     silence = idle_after_last
             deadline.allow(silence, IDLE)
-            if not piece:
+            if not chunk:
                 return True
-            self._unsent = begun(self._send_piece(piece))
+            self._unsent = run_until_blocked(self._send_chunk(chunk))
             return self._unsent is None
 
-        last = piece if is_whole else b""
+        last = chunk if is_whole else b""
         while not is_whole:
             is_done = stream is not None and stream.is_done
             deadline.allow(idle_after_last if is_done else idle, IDLE)
@@ -95,9 +95,9 @@ class Relay:
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
         self.record.outcome = "ok"
 
-    def _send_piece(self, piece: bytes) -> Awaitable[None]:
-        self.record.bytes_out += len(piece)
-        return self._send({"type": "http.response.body", "body": piece, "more_body": True})
+    def _send_chunk(self, chunk: bytes) -> Awaitable[None]:
+        self.record.bytes_out += len(chunk)
+        return self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
     def _is_whole(self) -> bool:
         """Whether a stream has come to its end, although the provider may still hold it open."""

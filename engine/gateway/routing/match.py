@@ -51,17 +51,17 @@ def find_targets(
     in for it, so that a target that comes or goes moves none but its own callers.
     """
     rule = first.rule
-    is_even = rule.is_sticky and all(way.weight is None for way in rule.ways)
+    is_even = rule.is_sticky and all(rule_target.weight is None for rule_target in rule.ways)
     ranked: list[tuple[tuple[bool, float], Target]] = []
-    for number, way in enumerate(rule.ways):
-        decision = plan.follow(rule, endpoint.name, first.model, way)
+    for number, rule_target in enumerate(rule.ways):
+        decision = plan.follow(rule, endpoint.name, first.model, rule_target)
         if decision.refusal or decision.provider is None:
             continue
         rank = (True, float(number))
-        if is_even or way.weight is not None:
-            name = f"{key}\0{way.provider}\0{way.rename}"
+        if is_even or rule_target.weight is not None:
+            name = f"{key}\0{rule_target.provider}\0{rule_target.rename}"
             drawn = _digested(name) if rule.is_sticky else draw()
-            rank = (False, -log(drawn or _LEAST) / (way.weight or 1))
+            rank = (False, -log(drawn or _LEAST) / (rule_target.weight or 1))
         ranked.append((rank, _target(decision, rule, decision.provider)))
     return tuple(target for _, target in sorted(ranked, key=lambda item: item[0]))
 

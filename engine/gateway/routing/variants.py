@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from engine.gateway.errors import GatewayError
 from engine.gateway.headers import Pairs
 from engine.gateway.inbound.head import CallerHead
-from engine.gateway.inbound.payload import Inbound
+from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.routing.match import Target
-from engine.plan.plan import Account, Choices, Provider
+from engine.plan.plan import Choices, CredentialSet, Provider
 
 
-class Forms:
+class ProviderVariants:
     """Chooses the form of a provider; remembers, for each worker, whose turn it is."""
 
     def __init__(self) -> None:
         self._taken: Counter[int] = Counter()
 
-    def choose(self, target: Target, head: CallerHead, inbound: Inbound) -> Provider:
+    def choose(self, target: Target, head: CallerHead, body: RequestBody) -> Provider:
         """The form of the target's provider for this caller, model and what the caller picks.
 
         Raises:
@@ -30,10 +30,10 @@ class Forms:
                 break
         if provider.choices is None:
             return provider
-        picked = dict(_picks(provider.choices, inbound, head.headers))
+        picked = dict(_picks(provider.choices, body, head.headers))
         return provider.choices.pick(picked) if picked else provider
 
-    def _next(self, account: Account) -> Provider:
+    def _next(self, account: CredentialSet) -> Provider:
         if len(account.providers) == 1:
             return account.providers[0]
         turn = self._taken[id(account)]
@@ -41,9 +41,9 @@ class Forms:
         return account.providers[turn]
 
 
-def _picks(choices: Choices, inbound: Inbound, headers: Pairs) -> Iterable[tuple[str, str]]:
+def _picks(choices: Choices, body: RequestBody, headers: Pairs) -> Iterable[tuple[str, str]]:
     for field, variable in choices.body.items():
-        value = inbound.text(field)
+        value = body.text(field)
         if value is not None:
             yield variable, _allowed(choices, field, variable, value)
     for name, sent in headers:

@@ -24,13 +24,13 @@ async def addresses(host: str, port: int) -> Sequence[Address]:
     return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
-async def dial(host: str, port: int, resolve: Resolve = addresses) -> socket.socket:
+async def open_connection(host: str, port: int, resolve: Resolve = addresses) -> socket.socket:
     """A connected socket.
 
     Raises:
         OSError: no address accepts; the reason is that of the first.
     """
-    found = deque(in_turn(await resolve(host, port)))
+    found = deque(interleaved(await resolve(host, port)))
     if len(found) == 1:
         return await _connect(found[0])
     trying: set[asyncio.Task[socket.socket]] = set()
@@ -54,7 +54,7 @@ async def dial(host: str, port: int, resolve: Resolve = addresses) -> socket.soc
     raise errors[0] if errors else OSError("no address")
 
 
-def in_turn(found: Iterable[Address]) -> list[Address]:
+def interleaved(found: Iterable[Address]) -> list[Address]:
     """The addresses, one of each family after the other, beginning with the family of the first."""
     families: dict[int, list[Address]] = {}
     for address in found:

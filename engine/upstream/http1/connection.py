@@ -1,6 +1,6 @@
 """Attempts over HTTP/1.1 on asyncio: one connection, which carries one exchange at a time.
 
-What the bytes mean is for `answer` to say; here they come and go. A connection goes back to the
+What the bytes mean is for `response` to say; here they come and go. A connection goes back to the
 pool only when both the request and the answer are complete and the upstream keeps it open. It
 carries nothing from one exchange to the next: AT_REST has what every attribute is then, and one
 that cannot be brought there is dropped.
@@ -17,7 +17,7 @@ from time import monotonic
 from typing import cast
 
 from engine.upstream import Attempt, Failure, Receiver, RequestHead, UpstreamError
-from engine.upstream.http1.response import Answer, State
+from engine.upstream.http1.response import ResponseReader, State
 
 READ_AHEAD = 64 * 1024
 KEEPALIVE_SECONDS = 30.0
@@ -25,7 +25,7 @@ MAX_AGE_SECONDS = 300.0  # so that a change of DNS reaches busy pools
 LONG_REST = 0.5
 MAX_IDLE = 256  # connections
 
-_IDLE, _HEAD, _BODY, _SPENT = State.IDLE, State.HEAD, State.BODY, State.SPENT
+_IDLE, _HEAD, _BODY, _MUST_CLOSE = State.IDLE, State.HEAD, State.BODY, State.MUST_CLOSE
 
 # Every attribute that an exchange changes, as it is between two of them.
 AT_REST: Mapping[str, object] = {
@@ -35,7 +35,7 @@ AT_REST: Mapping[str, object] = {
     "length": None,
     "is_complete": False,
     "failure": None,
-    "pieces": deque(),
+    "chunks": deque(),
     "buffered": 0,
     "_swallowed": 0,
     "_of_heads": 0,
@@ -53,7 +53,7 @@ AT_REST: Mapping[str, object] = {
 OWN = ("opened", "idle_since", "_loop", "_pool", "_transport", "_parser")
 
 
-class Connection(Answer, asyncio.Protocol):
+class Connection(ResponseReader, asyncio.Protocol):
     """One connection and the answer it is receiving: a Reply, from `exchange` to `close`.
 
     `pool` is where it rests between two exchanges.
@@ -84,9 +84,9 @@ class Connection(Answer, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Whoever takes the body gets it now; whoever waits looks at what the answer is now."""
         self.feed(data)
-        if self._receiver is not None and self._pour(self._receiver) and self.state is _BODY:
+        if self._receiver is not None and self._deliver(self._receiver) and self.state is _BODY:
             return
-        if self.state is _SPENT:
+        if self.state is _MUST_CLOSE:
             self._transport.abort()
         elif self.buffered > READ_AHEAD and not self._reading_paused:
             self._reading_paused = True
@@ -119,7 +119,7 @@ class Connection(Answer, asyncio.Protocol):
         Raises:
             UpstreamError: there is no answer.
         """
-        self.ask()
+        self.send_request()
         head = _head(attempt)
         if isinstance(attempt.body, bytes):
             # What the socket does not take at once is kept by reference, not copied. No empty piece:
@@ -144,7 +144,7 @@ class Connection(Answer, asyncio.Protocol):
         Raises:
             UpstreamError: it broke off.
         """
-        while self._pour(receiver):
+        while self._deliver(receiver):
             if self.is_complete:
                 return True
             if self.failure is not None:
@@ -161,7 +161,7 @@ class Connection(Answer, asyncio.Protocol):
 
     def arrived(self) -> bytes:
         """All that has arrived of the body and was not taken yet, without waiting."""
-        body = self.take_all()
+        body = self.pop_chunks()
         self._read_on()
         return body
 
@@ -182,7 +182,7 @@ class Connection(Answer, asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the connection now; nothing that is under way can be mistaken for complete."""
-        self.state = _SPENT
+        self.state = _MUST_CLOSE
         self._transport.abort()
 
     def is_stale(self, now: float) -> bool:
@@ -198,9 +198,9 @@ class Connection(Answer, asyncio.Protocol):
         rested = now - self.idle_since
         return rested > KEEPALIVE_SECONDS or (rested > LONG_REST and _is_readable(self._transport))
 
-    async def _upload(self, pieces: AsyncIterator[bytes | memoryview], *, is_chunked: bool) -> None:
+    async def _upload(self, chunks: AsyncIterator[bytes | memoryview], *, is_chunked: bool) -> None:
         """Send a body in pieces until the upstream answers: an early answer ends the upload."""
-        sending = asyncio.ensure_future(self._send(pieces, is_chunked=is_chunked))
+        sending = asyncio.ensure_future(self._send(chunks, is_chunked=is_chunked))
         try:
             while self.state is _HEAD and not sending.done():
                 self._reader = self._loop.create_future()
@@ -213,16 +213,16 @@ class Connection(Answer, asyncio.Protocol):
                 with contextlib.suppress(asyncio.CancelledError):
                     await sending
 
-    async def _send(self, pieces: AsyncIterator[bytes | memoryview], *, is_chunked: bool) -> None:
-        async for piece in pieces:
+    async def _send(self, chunks: AsyncIterator[bytes | memoryview], *, is_chunked: bool) -> None:
+        async for chunk in chunks:
             if self.state is not _HEAD:
                 return
-            if not piece:
+            if not chunk:
                 continue  # an empty chunk is the end
             if is_chunked:
-                self._transport.writelines((b"%x\r\n" % len(piece), piece, b"\r\n"))
+                self._transport.writelines((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
             else:
-                self._transport.write(piece)
+                self._transport.write(chunk)
             while self._writing_paused and self.state is _HEAD:
                 self._writer = self._loop.create_future()
                 await self._writer
@@ -232,14 +232,14 @@ class Connection(Answer, asyncio.Protocol):
             self._transport.write(b"0\r\n\r\n")
         self._is_sent = True
 
-    def _pour(self, receiver: Receiver) -> bool:
+    def _deliver(self, receiver: Receiver) -> bool:
         """Hand on what has come; whether `receiver` wants more.
 
         What goes wrong there is nothing the transport should hear of.
         """
         try:
-            while self.pieces:
-                if not receiver(self.take()):
+            while self.chunks:
+                if not receiver(self.pop_chunk()):
                     self._receiver = None
                     return False
         except Exception as error:

@@ -6,7 +6,7 @@ import ssl
 from time import monotonic
 
 from engine.upstream import Attempt, Failure, UpstreamError
-from engine.upstream.http1.connecting import Resolve, addresses, dial
+from engine.upstream.http1.connecting import Resolve, addresses, open_connection
 from engine.upstream.http1.connection import KEEPALIVE_SECONDS, Connection
 from engine.upstream.tls import trusting
 
@@ -72,7 +72,7 @@ class Http1Client:
             async with asyncio.timeout(attempt.connect):
                 _, connection = await loop.create_connection(
                     lambda: Connection(loop, pool),
-                    sock=await dial(origin.host, origin.port, self._resolve),
+                    sock=await open_connection(origin.host, origin.port, self._resolve),
                     ssl=self._context(origin.ca) if is_tls else None,
                     server_hostname=origin.host if is_tls else None,
                 )

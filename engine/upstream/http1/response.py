@@ -34,56 +34,56 @@ class State(IntEnum):
     IDLE = 0
     HEAD = 1
     BODY = 2
-    WHOLE = 3
-    SPENT = 4
+    DONE = 3
+    MUST_CLOSE = 4
 
 
 class Event(IntEnum):
     """What can happen to it."""
 
-    ASK = 0
-    INTERIM = 1
-    FINAL = 2
+    SEND_REQUEST = 0
+    INTERIM_HEAD = 1
+    FINAL_HEAD = 2
     END = 3
     RELEASE = 4
-    SURPLUS = 5
-    GARBAGE = 6
+    UNEXPECTED_DATA = 5
+    PROTOCOL_ERROR = 6
     CLOSE = 7
 
 
-STEPS: dict[State, dict[Event, State]] = {
-    State.IDLE: {Event.ASK: State.HEAD},
-    State.HEAD: {Event.INTERIM: State.HEAD, Event.FINAL: State.BODY},
-    State.BODY: {Event.END: State.WHOLE},
-    State.WHOLE: {Event.RELEASE: State.IDLE},
-    State.SPENT: {},
+TRANSITIONS: dict[State, dict[Event, State]] = {
+    State.IDLE: {Event.SEND_REQUEST: State.HEAD},
+    State.HEAD: {Event.INTERIM_HEAD: State.HEAD, Event.FINAL_HEAD: State.BODY},
+    State.BODY: {Event.END: State.DONE},
+    State.DONE: {Event.RELEASE: State.IDLE},
+    State.MUST_CLOSE: {},
 }
 # Why an answer that does not come to its end is missing; RFC 9112, 8 for the last.
 FAILURES: dict[tuple[State, Event], Failure] = {
-    (State.HEAD, Event.GARBAGE): Failure.BAD_RESPONSE,
+    (State.HEAD, Event.PROTOCOL_ERROR): Failure.BAD_RESPONSE,
     (State.HEAD, Event.CLOSE): Failure.CLOSED,
-    (State.BODY, Event.GARBAGE): Failure.TRUNCATED,
+    (State.BODY, Event.PROTOCOL_ERROR): Failure.TRUNCATED,
     (State.BODY, Event.CLOSE): Failure.TRUNCATED,
 }
 
 # Looking a member up in its class costs more than all else that a header does here.
-_IDLE, _HEAD, _BODY, _WHOLE, _SPENT = State
+_IDLE, _HEAD, _BODY, _DONE, _MUST_CLOSE = State
 _SPELLED: dict[bytes, bytes] = {}  # at most MAX_NAMES names of at most MAX_NAME bytes
 MAX_NAMES = 1024
 MAX_NAME = 64
 
 
-class Answer:
+class ResponseReader:
     """What has arrived of the answer to one request.
 
     `status`, `headers` (names in lower case) and `length` (None: not declared, or no body) hold
-    from BODY on, `pieces` what has not been taken of the body. `failure` says why the answer will
+    from BODY on, `chunks` what has not been taken of the body. `failure` says why the answer will
     never be complete.
     """
 
     def __init__(self) -> None:
         self.state = _IDLE
-        self.pieces: deque[bytes] = deque()
+        self.chunks: deque[bytes] = deque()
         self._parser: Any = httptools.HttpResponseParser(self)
         self._rest()
 
@@ -100,9 +100,9 @@ class Answer:
         self._ends_by_close = False
         self._keep_alive = False
 
-    def ask(self) -> None:
+    def send_request(self) -> None:
         """A request is about to be sent."""
-        self._step(Event.ASK)
+        self._step(Event.SEND_REQUEST)
 
     def feed(self, data: bytes) -> None:
         """Take what the upstream has sent."""
@@ -113,7 +113,7 @@ class Answer:
 
     def _parse(self, data: bytes) -> None:
         if self.state is not _HEAD and self.state is not _BODY:
-            self._step(Event.SURPLUS)
+            self._step(Event.UNEXPECTED_DATA)
             return
         self._swallowed += len(data)
         if self.state is _HEAD:
@@ -121,11 +121,11 @@ class Answer:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._step(Event.GARBAGE)
+            self._step(Event.PROTOCOL_ERROR)
         is_long = self._swallowed > MAX_HEAD or len(self.headers) > MAX_FIELDS
         is_long = is_long or (self.state is _HEAD and self._of_heads > MAX_HEADS)
         if is_long and (self.state is _HEAD or self.state is _BODY):
-            self._step(Event.GARBAGE)
+            self._step(Event.PROTOCOL_ERROR)
 
     def closed(self, *, cleanly: bool) -> None:
         """The upstream has closed the connection, or it broke."""
@@ -134,27 +134,27 @@ class Answer:
             self.is_complete = True
         self._step(Event.CLOSE)
 
-    def take(self) -> bytes:
+    def pop_chunk(self) -> bytes:
         """The next piece of the body as it came; empty when there is none."""
-        if not self.pieces:
+        if not self.chunks:
             return b""
-        piece = self.pieces.popleft()
-        self.buffered -= len(piece)
-        return piece
+        chunk = self.chunks.popleft()
+        self.buffered -= len(chunk)
+        return chunk
 
-    def take_all(self) -> bytes:
+    def pop_chunks(self) -> bytes:
         """All that has arrived of the body and was not taken yet."""
-        if len(self.pieces) < 2:
-            return self.take()
-        body = b"".join(self.pieces)
-        self.pieces.clear()
+        if len(self.chunks) < 2:
+            return self.pop_chunk()
+        body = b"".join(self.chunks)
+        self.chunks.clear()
         self.buffered = 0
         return body
 
     def release(self) -> bool:
         """End the exchange: whether the connection can carry another one."""
-        if not self._keep_alive or self.pieces:
-            self.state = _SPENT
+        if not self._keep_alive or self.chunks:
+            self.state = _MUST_CLOSE
         self._step(Event.RELEASE)
         if self.state is not _IDLE:
             return False
@@ -163,8 +163,8 @@ class Answer:
 
     def _step(self, event: Event) -> None:
         was = self.state
-        self.state = STEPS[was].get(event, _SPENT)
-        if self.state is _SPENT and self.failure is None:
+        self.state = TRANSITIONS[was].get(event, _MUST_CLOSE)
+        if self.state is _MUST_CLOSE and self.failure is None:
             self.failure = FAILURES.get((was, event))
 
     # -- what the parser calls -------------------------------------------------------------------
@@ -174,7 +174,7 @@ class Answer:
         if self.state is _HEAD:
             self.headers = []
         else:
-            self._step(Event.SURPLUS)
+            self._step(Event.UNEXPECTED_DATA)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header, or one trailer, which nobody is told about.
@@ -195,18 +195,18 @@ class Answer:
             return
         status: int = self._parser.get_status_code()
         if 100 <= status <= 199 and status != 101:
-            self._step(Event.INTERIM)
+            self._step(Event.INTERIM_HEAD)
             self._swallowed = 0
         elif 200 <= status <= 599 and self._settle_framing(status):
             self.status = status
-            self._step(Event.FINAL)
+            self._step(Event.FINAL_HEAD)
         else:
-            self._step(Event.GARBAGE)
+            self._step(Event.PROTOCOL_ERROR)
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body, as it came."""
         if self.state is _BODY:
-            self.pieces.append(data)
+            self.chunks.append(data)
             self.buffered += len(data)
             self._swallowed = 0
 

@@ -31,12 +31,12 @@ def make_signer(pause: float = PAUSE_SECONDS) -> Signer:
 
 class _Signatures:
     def __init__(self, pause: float) -> None:
-        self._machine = _Machine(pause)
+        self._workload = _WorkloadIdentity(pause)
 
     async def sign(self, sign: Sign, attempt: Attempt) -> Pairs:
         """The headers of a signature over `attempt` as it will stand on the wire."""
-        if sign.by_machine:
-            credentials = await self._machine.credentials()
+        if sign.by_workload_identity:
+            credentials = await self._workload.credentials()
         else:
             own = sign.credentials
             names = own["access_key_id"], own["secret_access_key"], own.get("session_token")
@@ -52,7 +52,7 @@ class _Signatures:
         ]
 
 
-class _Machine:
+class _WorkloadIdentity:
     """The machine's own credentials. What fetches them blocks, so it runs in a thread, once for all.
 
     They are renewed a quarter of an hour before they expire; a failure then harms nobody, and none
