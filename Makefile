@@ -36,13 +36,14 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help install editors serve check test test-tools test-browser fresh bare conformance clients mutants slips soak stress bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
+.PHONY: help install editors serve check test test-unit test-tools test-browser fresh bare conformance clients mutants slips soak stress bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make serve    run the gateway on $(HOST):$(PORT) with a built-in upstream"
 	@echo "make check    check routes.yaml, providers.yaml and keys.yaml"
 	@echo "make test     run the tests"
+	@echo "make test-unit  the tests that need no socket and no process (seconds)"
 	@echo "make test-tools  the tests that need programs of the machine: curl, git, nginx"
 	@echo "make test-browser  pages in Chromium call the gateway (installs it on Debian as root)"
 	@echo "make fresh    serve and test with Python, make and a shell alone, and an empty HOME"
@@ -80,6 +81,9 @@ check: $(PACKAGE)
 test: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
+test-unit: $(DEV) $(PACKAGE)
+	@$(BIN)/python -m pytest -q tests/unit $(ARGS)
+
 # What `make test` skips where a program is missing; here that is a failure.
 test-tools: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m pytest -q -m needs --tools $(ARGS)
@@ -100,15 +104,15 @@ mutants: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.mutants $(MUTANTS) $(SEED)
 
 slips: $(DEV) $(PACKAGE)
-	@$(BIN)/python -m tests.config.mutation 2000 7
+	@$(BIN)/python -m tests.unit.config.mutation 2000 7
 
 soak: $(DEV) $(PACKAGE)
-	@$(BIN)/python -m pytest -q tests/serve/rolling.py
+	@$(BIN)/python -m pytest -q tests/e2e/server/rolling.py
 	@$(BIN)/python -m tests.overload 10
 	@$(BIN)/python -m tests.soak $(MINUTES)
 
 bursts: $(DEV) $(PACKAGE)
-	@$(BIN)/python -m tests.upstream.bursts $(BURSTS)
+	@$(BIN)/python -m tests.integration.upstream.bursts $(BURSTS)
 
 stress: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.stress 1000 200
@@ -118,7 +122,7 @@ fuzz: $(DEV) $(PACKAGE)
 
 # CASES=1000 for fewer; Node and Go are asked as well where they are installed.
 differential: $(DEV) $(PACKAGE)
-	@$(BIN)/python -m tests.gateway.differential $(or $(filter-out 1000000,$(CASES)),100000)
+	@$(BIN)/python -m tests.unit.gateway.inbound.differential $(or $(filter-out 1000000,$(CASES)),100000)
 
 # A fuzzer that is led by coverage, in an environment of its own: atheris has wheels for few machines.
 guided: $(DEV) $(PACKAGE)
@@ -129,7 +133,7 @@ guided: $(DEV) $(PACKAGE)
 
 wheel: $(DEV)
 	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
-	@$(BIN)/python -m pytest -q tests/test_wheel.py
+	@$(BIN)/python -m pytest -q tests/e2e/test_wheel.py
 
 sbom: $(MADE)
 	@$(PYTHON) -m venv $(VENV)/sbom
@@ -148,7 +152,7 @@ format: $(DEV)
 	@$(BIN)/ruff format --quiet
 
 editors: install-editors
-	@$(BIN)/python -m tests.lsp.yaml_language_server $(YAML_SERVER)
+	@$(BIN)/python -m tests.e2e.lsp.yaml_language_server $(YAML_SERVER)
 
 # Vendors' own SDKs against the shipped configuration: an environment of their own, and minutes rather than seconds.
 conformance: clients install-conformance

@@ -232,7 +232,7 @@ def _envoy(port: int, setting: Setting) -> list[str]:
             kind = (
                 "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
             )
-            trusted = {"filename": str(ROOT / "tests/upstream/tls/cert.pem")}
+            trusted = {"filename": str(ROOT / "tests/integration/upstream/tls/cert.pem")}
             context = {"validation_context": {"trusted_ca": trusted}}
             found["transport_socket"] = {
                 "name": "envoy.transport_sockets.tls",
@@ -318,7 +318,7 @@ def _engine_version() -> str:
 
 ENGINE = {
     "BENCH_API_KEY": "sk-upstream",
-    "SSL_CERT_FILE": str(ROOT / "tests/upstream/tls/cert.pem"),
+    "SSL_CERT_FILE": str(ROOT / "tests/integration/upstream/tls/cert.pem"),
     "PYTHONPATH": str(ROOT),
 }
 

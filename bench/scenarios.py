@@ -50,7 +50,7 @@ _port = iter(range(FIRST_PORT + 100, FIRST_PORT + 800))
 @contextmanager
 def upstreams() -> Iterator[None]:
     """Both upstreams, on the core of the load."""
-    cert = ROOT / "tests/upstream/tls"
+    cert = ROOT / "tests/integration/upstream/tls"
     more = f"""
   client_body_buffer_size 4m;
   server {{ listen 127.0.0.1:{PLAIN} backlog=4096; listen 127.0.0.1:{TLS} ssl backlog=4096;

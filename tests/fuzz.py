@@ -31,9 +31,9 @@ from engine.gateway.response.facts import ResponseFacts
 from engine.plan.plan import Dialect, UnusableValueError
 from engine.upstream import Failure
 from engine.upstream.http1.response import ResponseReader, State
-from tests.gateway.forms import cut, file, form, form_of, part
-from tests.gateway.plans import shipped_plan
 from tests.servers import ROOT
+from tests.unit.gateway.inbound.forms import cut, file, form, form_of, part
+from tests.unit.gateway.plans import shipped_plan
 
 Chance = random.Random
 Target = Callable[[Chance], Awaitable[None]]

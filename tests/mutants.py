@@ -26,12 +26,12 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent
 ROOMS = {
-    "gateway": ["tests/gateway", "tests/upstream", "tests/relay", "tests/e2e", "tests/serve"],
-    "upstream": ["tests/upstream", "tests/relay", "tests/gateway", "tests/e2e", "tests/serve"],
-    "config": ["tests/config", "tests/cli", "tests/report", "tests/catalogue", "tests/lsp"],
+    "gateway": ["tests/unit/gateway", "tests/unit/upstream", "tests/integration", "tests/e2e"],
+    "upstream": ["tests/unit/upstream", "tests/unit/gateway", "tests/integration", "tests/e2e"],
+    "config": ["tests/unit", "tests/integration/catalogue", "tests/e2e/lsp"],
 }
 # They read the code as text, and would notice a mutant without noticing what is wrong with it.
-READERS = ["tests/e2e/test_no_names_in_python.py", "tests/test_house.py", "tests/docs"]
+READERS = ["tests/test_no_names_in_python.py", "tests/test_house.py", "tests/e2e/docs"]
 SECONDS = 400
 COMPARED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -125,7 +125,7 @@ def near(tree: Path, mutant: Mutant) -> list[str]:
     path = Path(mutant.file).with_suffix("")
     room, package, module = path.parts[1], ".".join(path.parent.parts), path.stem
     names = (f"{package}.{module}", f"from {package} import {module}")
-    tests = [file for folder in ROOMS[room] for file in (tree / folder).glob("test_*.py")]
+    tests = [file for folder in ROOMS[room] for file in (tree / folder).rglob("test_*.py")]
     told = [file for file in tests if any(name in file.read_text("utf-8") for name in names)]
     alike = [file for file in tests if module in file.stem and file not in told]
     return [file.relative_to(tree).as_posix() for file in (*alike, *told)]

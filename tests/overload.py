@@ -14,8 +14,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.integration.server.test_overload import PROVIDERS, ROUTES, SECONDS, Slow, raw
 from tests.listening import listening
-from tests.serve.test_overload import PROVIDERS, ROUTES, SECONDS, Slow, raw
 from tests.servers import Server, gateway, write_keys
 
 PLACES = 32

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import httpx2
 
+from tests.integration.upstream.hostile import FaultServer
 from tests.servers import KEY, Server, free_port, gateway, rss_kib, write_keys
-from tests.upstream.hostile import FaultServer
 
 ROUTES = """
 version: 1

@@ -14,9 +14,9 @@ from engine.gateway.inbound.head import Heads
 from engine.gateway.routing.variants import ProviderVariants
 from engine.gateway.runtime import MAX_TARGETS, Runtime
 from engine.upstream.signers.signing import Signers
-from tests.gateway.plans import shipped_plan
 from tests.servers import ROOT
 from tests.test_house import MODULES, tree
+from tests.unit.gateway.plans import shipped_plan
 
 KINDS = {
     "dict", "list", "set", "deque", "Counter", "defaultdict", "OrderedDict", "WeakSet", "bytearray",

@@ -190,7 +190,7 @@ def test_no_module_of_the_tests_asks_the_machine_for_anything_at_import() -> Non
     files = [file for file in files if file.with_name("__init__.py").exists()]  # no scripts
     names = [file.relative_to(ROOT).with_suffix("") for file in files if file.stem != "__main__"]
     modules = sorted(".".join(name.parts) for name in names)
-    assert {"bench.peers", "tests.guided", "tests.docs.test_docs"} <= set(modules)
+    assert {"bench.peers", "tests.guided", "tests.e2e.docs.test_docs"} <= set(modules)
     command = [sys.executable, "-m", "tests.imported", *modules]
     done = subprocess.run(command, cwd=ROOT, env={"PATH": ""}, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()

@@ -13,7 +13,7 @@ git init --quiet "$work/theirs"
 cd "$work/theirs"
 git config user.name tests
 git config user.email tests@example.org
-cp "$here"/tests/config/minimal/*.yaml .
+cp "$here"/tests/unit/config/minimal/*.yaml .
 cat > .pre-commit-config.yaml <<END
 repos:
   - repo: $here

@@ -1,0 +1,25 @@
+"""The examples of each page do what it says; those of operations.md take longest, see there."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.docs.examples import CURL, run_page
+from tests.e2e.docs.test_docs import DOCS, PAGES
+from tests.servers import Server
+
+ELSEWHERE = DOCS / "operations.md"
+CALLS = [page for page in PAGES if "curl " in page.read_text("utf-8") and page != ELSEWHERE]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=CURL if page in CALLS else ())
+        for page in PAGES
+        if page != ELSEWHERE
+    ],
+    ids=lambda page: str(page.name),
+)
+def test_examples_do_what_the_page_says(page: Path, served: Server, tmp_path: Path) -> None:
+    run_page(page, served, tmp_path)

@@ -1,0 +1,347 @@
+"""The formats and options of `engine check`, and its words on a terminal."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import CliRunner, Result
+from syrupy.assertion import SnapshotAssertion
+
+from engine.cli import main
+from engine.config.diagnostics.codes import RULES
+from engine.config.schema.validation import read_schema
+from tests.servers import ROOT
+from tests.unit.config.folders import TextSnapshot, minimal, provider, write
+from tests.unit.config.test_corpus import CASES, CORPUS, ELSEWHERE, prepared
+
+OASIS = json.loads((ROOT / "tests/unit/report/sarif-schema-2.1.0.json").read_text("utf-8"))
+BROKEN = minimal("routes").replace("provider: openai}", "provider: opena}", 1)
+DATA = ["json", "sarif", "concise", "github"]
+
+Check = Callable[..., Result]
+
+
+@pytest.fixture
+def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
+    """Runs `engine check` in a minimal folder, with nothing of this machine around it."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "GITHUB_ACTIONS", "GITHUB_WORKSPACE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "set")
+    write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str, text: str | None = None, **files: str) -> Result:
+        write(tmp_path, **files)
+        result = CliRunner().invoke(main, ["check", *words], input=text)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+def several(check: Check, *words: str) -> Result:
+    """A folder with errors, a warning, a note and something suppressed."""
+    text = provider(
+        headers={"authorization": "Bearer {{ credentials.apikey }}"},
+        credentials={"api_key": {"env": "NOT_SET"}},
+    )
+    routes = minimal("routes").replace("prefix: gpt-", "prefixx: gpt-")
+    routes = routes.replace("models:", "  rerank:  # engine: ignore[X206] soon, 100 %\n    path: /v1/rerank\nmodels:")  # fmt: skip
+    return check(*words, routes=routes + "  - {model: no, provider: openai}\n", providers=text)
+
+
+# -- formats -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["text", *DATA])
+def test_each_format(form: str, check: Check, snapshot: SnapshotAssertion) -> None:
+    result = several(check, "--format", form)
+    assert result.exit_code == 1
+    assert result.stdout == snapshot(extension_class=TextSnapshot)
+    assert result.stderr == ""
+
+
+def closed(schema: Any) -> Any:
+    """The schema without room for keys that it does not describe."""
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: closed(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict):
+        assert all("description" in p or "$ref" in p for p in schema["properties"].values())
+        made["additionalProperties"] = False
+    return made
+
+
+def test_every_finding_of_the_corpus_fits_both_schemas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = jsonschema.Draft202012Validator(closed(json.loads(read_schema("diagnostics"))))
+    oasis = jsonschema.Draft4Validator(OASIS)
+    seen = set()
+    for case in [case for n, case in enumerate(CASES) if case[:4] != CASES[n - 1][:4]]:
+        folder, setup = prepared(CORPUS / case / "bad", tmp_path / case)
+        for form, validator in (("json", own), ("sarif", oasis)):
+            result = CliRunner().invoke(main, ["check", str(folder), "--format", form, "--audit", "-v"], env=setup.get("environ"))  # fmt: skip
+            reported = json.loads(result.stdout)
+            validator.validate(reported)
+            if form == "sarif":
+                seen |= {item["ruleId"] for item in reported["runs"][0]["results"]}
+    assert seen == set(RULES) - ELSEWHERE
+
+
+def test_the_schema_of_the_json_is_strict_enough_to_fail() -> None:
+    validator = jsonschema.Draft202012Validator(json.loads(read_schema("diagnostics")))
+    assert not validator.is_valid({"format_version": "1.0", "ok": True})
+
+
+def test_sarif_tells_what_is_suppressed_and_why(check: Check) -> None:
+    run = json.loads(several(check, "--format", "sarif").stdout)["runs"][0]
+    results: list[dict[str, Any]] = run["results"]
+    silenced = [r for r in results if r["suppressions"]]
+    assert [r["ruleId"] for r in silenced] == ["X206"]
+    assert silenced[0]["suppressions"] == [{"kind": "inSource", "justification": "soon, 100 %"}]
+    for result in results:
+        assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
+
+
+def test_json_counts_and_lists_what_is_suppressed(check: Check) -> None:
+    reported = json.loads(several(check, "--format", "json").stdout)
+    assert reported["summary"]["suppressed"] == 1
+    assert [item["reason"] for item in reported["suppressed"]] == ["soon, 100 %"]
+
+
+def test_what_json_links_to_is_there(check: Check) -> None:
+    page = (ROOT / "docs/codes.md").read_text("utf-8")
+    for rule in RULES.values():
+        file, _, anchor = rule.url.partition("#")
+        assert (ROOT / file).exists()
+        assert re.search(rf"^### {anchor.replace('-', '[ -]')}$", page, re.M | re.I), rule.url
+
+
+def test_github_escapes_what_its_commands_are_made_of(check: Check) -> None:
+    folder = Path("a,b:c%d")
+    folder.mkdir()
+    write(folder, routes=BROKEN)
+    line = check(str(folder), "--format", "github").stdout.splitlines()[0]
+    assert line.startswith("::error title=X201 unknown-provider,file=a%2Cb%3Ac%25d/routes.yaml,line=10,")  # fmt: skip
+    assert "::model rule `gpt-` names provider `opena`" in line
+    assert "did you mean `openai`?" in line
+
+
+def test_auto_is_github_inside_github_actions(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert check(routes=BROKEN).stdout.startswith("error[X201]")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert check(routes=BROKEN).stdout.startswith("::error ")
+
+
+def test_files_are_named_as_seen_from_here_or_from_the_repository(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = Path("deploy")
+    inner.mkdir()
+    write(inner, routes=BROKEN)
+    assert check("deploy", "--format", "concise").stdout.startswith("deploy/routes.yaml:10:")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(Path.cwd()))
+    monkeypatch.chdir(inner)
+    assert "file=deploy/routes.yaml," in CliRunner().invoke(main, ["check", "--format", "github"]).stdout  # fmt: skip
+    assert CliRunner().invoke(main, ["check", ".", "--format", "concise"]).stdout.startswith("routes.yaml")  # fmt: skip
+
+
+@pytest.mark.parametrize("form", DATA)
+def test_a_clean_folder(form: str, check: Check) -> None:
+    result = check("--format", form)
+    assert result.exit_code == 0
+    assert "error" not in result.stdout.replace('"errors"', "")
+
+
+# -- what is told --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "codes", "code"),
+    [
+        ((), ["X201", "Y004"], 1),
+        (("--select", "X201"), ["X201"], 1),
+        (("--select", "x2"), ["X201"], 1),
+        (("--select", "unknown-provider, Y"), ["X201", "Y004"], 1),
+        (("--select", "X201", "--select", "Y004"), ["X201", "Y004"], 1),
+        (("--select", "Y"), ["Y004"], 0),
+        (("--select", "Y", "--fail-on", "warning"), ["Y004"], 1),
+        (("--ignore", "Y004"), ["X201"], 1),
+        (("--ignore", "Y,X"), ["X201"], 1),
+        (("--select", "X,Y", "--ignore", "Y"), ["X201"], 1),
+    ],
+)
+def test_select_and_ignore(
+    words: tuple[str, ...], codes: list[str], code: int, check: Check
+) -> None:
+    routes = BROKEN + "  - {model: no, provider: openai}\n"
+    result = check(*words, "--format", "json", routes=routes)
+    assert [found["code"] for found in json.loads(result.stdout)["diagnostics"]] == codes
+    assert result.exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--select", "X2O1"), "did you mean `X201`?"),
+        (("--ignore", "unknown-providr"), "did you mean `unknown-provider`?"),
+        (("--ignore", "X201"), "cannot be ignored"),
+        (("--ignore", "S"), "cannot be ignored"),
+        (("--select", "X215"), "never used again"),
+        (("--stdin-filename", "routes.yaml"), "need - in place of DIRECTORY"),
+        (("-",), "needs --stdin-filename"),
+        (("-", "--stdin-filename", "other.yaml"), "routes.yaml, providers.yaml, keys.yaml"),
+        (("-", "--stdin-filename", "nowhere/routes.yaml"), "there is no folder nowhere"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused(
+    words: tuple[str, ...], said: str, check: Check
+) -> None:
+    result = check(*words)
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.split())
+    assert result.stdout == ""
+
+
+def test_an_ignored_error_is_said_to_stop_serving_still(check: Check) -> None:
+    text = minimal("providers").replace("https://api.openai.com", "http://api.openai.com")
+    result = check("--ignore", "X213", providers=text)
+    assert result.exit_code == 0
+    assert "1 of them would stop `engine serve`" in result.stdout
+
+
+def test_fail_on_note_counts_what_this_machine_lacks(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert check("--fail-on", "note").exit_code == 0
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert check().exit_code == 0
+    assert check("--fail-on", "note").exit_code == 1
+
+
+def test_audit_gives_advice_and_changes_no_exit_code(check: Check) -> None:
+    assert "A503" not in check().stdout
+    result = check("--audit")
+    assert "note[A503]" in result.stdout
+    assert result.exit_code == 0
+    assert check("--audit", "--fail-on", "note").exit_code == 1
+
+
+def test_a_suppression_of_advice_is_unused_only_when_advice_is_asked_for(check: Check) -> None:
+    mute, idle = (
+        minimal("routes").replace("version: 1", f"version: 1  # engine: ignore[{code}] why")
+        for code in ("A503", "A501")
+    )
+    assert check("--audit", routes=mute).stdout.startswith("ok: ")
+    assert "X292" not in check(routes=idle).stdout
+    assert "X292" in check("--audit", routes=idle).stdout
+
+
+# -- standard input ------------------------------------------------------------------------------
+
+
+def test_standard_input_stands_for_a_file(check: Check) -> None:
+    assert check().exit_code == 0
+    result = check("-", "--stdin-filename", "routes.yaml", "--format", "concise", text=BROKEN)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("routes.yaml:10:30: error[X201] ")
+
+
+def test_the_other_files_are_those_beside_it_or_of_the_folder_named(check: Check) -> None:
+    Path("deploy").mkdir()
+    write(Path("deploy"))
+    words = ("-", "--format", "concise", "--stdin-filename")
+    assert check(*words, "deploy/routes.yaml", text=BROKEN).stdout.startswith("deploy/routes.yaml:")
+    Path("deploy/providers.yaml").unlink()
+    assert "F001" in check(*words, "deploy/routes.yaml", text=BROKEN).stdout
+    result = check(*words, "deploy/routes.yaml", "-C", ".", text=BROKEN)
+    assert [line.split()[1] for line in result.stdout.splitlines()] == ["error[X201]"]
+
+
+@pytest.mark.parametrize("raw", [b"", b"\xff\xfe\x00", b"a" * 2_000_000])
+def test_anything_may_come_from_standard_input(raw: bytes, check: Check) -> None:
+    words = ["check", "-", "--stdin-filename", "routes.yaml"]
+    result = CliRunner().invoke(main, words, input=raw)
+    assert result.exit_code == 1
+    assert "error[" in result.stdout
+
+
+def test_a_line_of_a_megabyte_is_read_and_shown_in_part(check: Check) -> None:
+    text = "a: " + "x" * 1_040_000 + "\n"
+    result = check("-", "--stdin-filename", "routes.yaml", text=text)
+    assert "S102" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) < 250
+
+
+# -- colour and width ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environ", "words", "coloured"),
+    [
+        ({}, (), False),
+        ({"FORCE_COLOR": "1"}, (), True),
+        ({"FORCE_COLOR": ""}, (), False),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, (), False),
+        ({"FORCE_COLOR": "1"}, ("--color", "never"), False),
+        ({"NO_COLOR": "1"}, ("--color", "always"), True),
+    ],
+)
+def test_a_pipe_gets_colour_only_when_asked(
+    environ: dict[str, str], words: tuple[str, ...], coloured: bool, check: Check,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert ("\x1b[1;31m" in check(*words, routes=BROKEN).stdout) is coloured
+
+
+@pytest.mark.parametrize(
+    ("environ", "coloured"), [({}, True), ({"TERM": "dumb"}, False), ({"NO_COLOR": "1"}, False)]
+)
+def test_a_terminal_is_asked_what_it_can(
+    environ: dict[str, str], coloured: bool, tmp_path: Path
+) -> None:
+    write(tmp_path, routes=BROKEN)
+    terminal, slave = os.openpty()
+    command = [sys.executable, "-m", "engine", "check"]
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "COLUMNS": "40", **environ}
+    subprocess.run(command, stdout=slave, stderr=slave, env=env, cwd=tmp_path, check=False)
+    os.close(slave)
+    text = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    assert ("\x1b[" in text) is coloured
+    bare = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    finding = bare.partition("found ")[0]
+    assert max(len(line) for line in finding.splitlines()) <= 40
+
+
+# -- what it starts with -------------------------------------------------------------------------
+
+OTHERS = (
+    *("engine.gateway", "engine.upstream", "engine.mock", "engine.server.run", "engine.lsp"),
+    *("http.client", "asyncio", "engine.config.checks.examples"),
+    *(f"engine.report.{name}" for name in ("json", "sarif", "lines", "explanation")),
+)
+
+
+def test_a_check_imports_nothing_of_the_other_commands() -> None:
+    script = "import sys; from engine.cli import main; main(['check'], standalone_mode=False)"
+    script = f"import sys, atexit; atexit.register(lambda: print(*sys.modules)); {script}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)  # fmt: skip
+    loaded = done.stdout.splitlines()[-1].split()
+    assert "engine.report.text" in loaded
+    assert [name for name in loaded if name.startswith(OTHERS)] == []

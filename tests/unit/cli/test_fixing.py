@@ -1,0 +1,79 @@
+"""`engine check --fix`: what it repairs, what it asks for first, and what it leaves alone."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.running import engine, plain
+from tests.unit.config.folders import minimal, write
+
+__all__ = ["plain"]
+
+RIGHT = minimal("routes") + "# the end\t \r\n"
+WRONG = RIGHT.replace("prefix: gpt-", "prefxi: gpt-").replace("path: /v1/emb", "paht: /v1/emb")
+
+
+def test_guesses_are_made_only_when_asked_for(tmp_path: Path) -> None:
+    folder = write(tmp_path, routes=WRONG.encode())
+    result = engine("check", folder, "--fix")
+    assert result.exit_code == 1
+    assert "2 more with --unsafe-fixes" in result.stderr
+    assert (folder / "routes.yaml").read_bytes() == WRONG.encode()
+
+
+def test_what_is_repaired_is_told_and_nothing_else_changes(tmp_path: Path) -> None:
+    folder = write(tmp_path, routes=WRONG.encode())
+    file = folder / "routes.yaml"
+    file.chmod(0o640)
+    result = engine("check", folder, "--fix", "--unsafe-fixes")
+    assert result.exit_code == 0, result.output
+    assert file.read_bytes() == RIGHT.encode()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    assert "fixed routes.yaml:7:5: S102 unknown-key" in result.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["providers.yaml", "routes.yaml"]
+
+
+def test_diff_shows_and_changes_nothing(tmp_path: Path) -> None:
+    folder = write(tmp_path, routes=WRONG.encode())
+    result = engine("check", folder, "--diff", "--unsafe-fixes")
+    assert result.exit_code == 1
+    assert "-    paht: /v1/embeddings\n+    path: /v1/embeddings\n" in result.stdout
+    assert "would fix" in result.stderr
+    assert (folder / "routes.yaml").read_bytes() == WRONG.encode()
+
+
+def test_a_sure_repair_needs_no_word_more(tmp_path: Path) -> None:
+    """A comment that silences nothing can go, whatever it meant."""
+    text = minimal("routes").replace(
+        "/v1/embeddings", "/v1/embeddings  # engine: ignore[X205] none"
+    )
+    folder = write(tmp_path, routes=text)
+    assert engine("check", folder, "--fail-on", "warning").exit_code == 1
+    assert engine("check", folder, "--fail-on", "warning", "--fix").exit_code == 0
+    assert "ignore[" not in (folder / "routes.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "left"), [(("--select", "X"), 2), (("--ignore", "S102"), 2), (("--select", "S"), 0)]
+)
+def test_only_what_is_asked_for_is_repaired(
+    words: tuple[str, ...], left: int, tmp_path: Path
+) -> None:
+    folder = write(tmp_path, routes=WRONG.encode())
+    engine("check", folder, "--fix", "--unsafe-fixes", *words)
+    text = (folder / "routes.yaml").read_text()
+    assert text.count("prefxi") + text.count("paht") == left
+
+
+@pytest.mark.parametrize("raw", [b"\xff\xfe", b"a: [", b""])
+def test_a_file_that_cannot_be_read_is_left(raw: bytes, tmp_path: Path) -> None:
+    folder = write(tmp_path, routes=raw)
+    assert engine("check", folder, "--fix").exit_code == 1
+    assert (folder / "routes.yaml").read_bytes() == raw
+
+
+def test_repairs_of_standard_output_formats_keep_it_clean(tmp_path: Path) -> None:
+    folder = write(tmp_path, routes=WRONG.encode())
+    result = engine("check", folder, "--fix", "--unsafe-fixes", "--format", "json")
+    assert result.stdout.startswith("{")

@@ -1,0 +1,47 @@
+"""The examples of the catalogue do what they say."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.config.checks.examples import codes_with_examples, example, folder
+from engine.config.diagnostics.codes import RULES
+from engine.config.load import Loaded, load
+from tests.unit.config.folders import NOW, codes
+
+
+def loaded(code: str, *, good: bool) -> Loaded:
+    made = folder(code, good=good)
+    return load(Path("/etc/gateway"), made.environ, NOW, overrides=made.texts, audit=True)
+
+
+@pytest.mark.parametrize("code", codes_with_examples())
+def test_the_bad_one_is_told_as_its_code_and_nothing_else(code: str) -> None:
+    found = set(codes(loaded(code, good=False))) - set(example(code).also)
+    assert found == {code} or (example(code).elsewhere and not found)
+
+
+def test_one_example_alone_depends_on_what_is_installed() -> None:
+    assert [code for code in RULES if example(code).elsewhere] == ["E404"]
+
+
+@pytest.mark.parametrize("code", codes_with_examples())
+def test_the_good_one_is_clean(code: str) -> None:
+    found = loaded(code, good=True)
+    assert codes(found) == []
+    assert found.plan is not None
+
+
+def test_every_code_has_an_example_and_no_other() -> None:
+    assert sorted(codes_with_examples()) == sorted(RULES)
+
+
+def test_the_two_sides_of_an_example_differ() -> None:
+    same = [code for code in RULES if example(code).bad == example(code).good]
+    assert same == ["F002", "F004"]  # the difference is how they are stored
+
+
+def test_examples_are_short_enough_to_be_read() -> None:
+    for code in RULES:
+        shown = example(code)
+        assert max(len((shown.bad or "").splitlines()), len(shown.good.splitlines())) <= 12, code

@@ -1,0 +1,74 @@
+"""What the environment may hold beside a configuration: its tests never depend on it."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.config.diagnostics.diagnostic import Severity
+from engine.config.load import load
+from tests.servers import ROOT
+from tests.unit.config.folders import NOW, codes, minimal, provider, read, write
+
+PLAUSIBLE = ("acme", "acme-prod-01", "eu-west-1", "2025-01-01", "a" * 32, "10.0.0.7")
+
+
+def shaping() -> dict[str, tuple[str, ...]]:
+    """The variables of the shipped file, and the choices of each."""
+    variables = [v for p in load(ROOT, {}, NOW).config.providers for v in p.variables if v.env]
+    return {variable.env[0]: tuple(variable.choices or ()) for variable in variables}
+
+
+def environments() -> list[dict[str, str]]:
+    """Every choice of every variable, each at least once, and plausible values of the others."""
+    shapes = shaping()
+    chosen = {name: choices for name, choices in shapes.items() if choices}
+    others = [n for n in shapes if n not in chosen and not n.endswith(("_URL", "_BASE"))]
+    return [
+        {name: choices[turn % len(choices)] for name, choices in chosen.items()}
+        | {name: PLAUSIBLE[turn % len(PLAUSIBLE)] for name in others}
+        for turn in range(max(map(len, chosen.values())))
+    ]
+
+
+def test_the_shipped_tests_hold_in_every_environment() -> None:
+    chosen = {name for name, choices in shaping().items() if choices}
+    assert chosen >= {"OPENAI_HOST", "AWS_REGION", "MOONSHOT_HOST"}
+    for environ in environments():
+        loaded = load(ROOT, environ, NOW)
+        errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
+        assert errors == [], environ
+        assert loaded.plan is not None
+
+
+REGION = {"region": {"env": "REGION", "default": "us"}}
+HOST = "https://{{ variables.region }}.example.com"
+
+
+@pytest.mark.parametrize("environ", [{}, {"REGION": "eu"}])
+def test_a_test_of_a_url_expects_the_default(environ: dict[str, str], tmp_path: Path) -> None:
+    line = "tests:\n  - {endpoint: embeddings, model: gpt-a, expect: {url: 'https://%s.example.com/embeddings'}}\n"
+    folder = write(tmp_path, providers=provider(variables=REGION, base_url=HOST))
+    for host, found in (("us", []), ("eu", ["X209"])):
+        write(folder, routes=minimal("routes") + line % host)
+        assert codes(read(folder, environ)) == found
+    assert read(write(folder, routes=minimal("routes") + line % "us"), environ).plan is not None
+
+
+@pytest.mark.parametrize("environ", [{}, {"URL": "https://b.example.com", "REGION": "eu"}])
+@pytest.mark.parametrize(
+    "base", ["{{ variables.url }}", "https://{{ variables.region }}.example.com"]
+)
+def test_a_url_that_only_a_machine_knows_cannot_be_expected(
+    base: str, environ: dict[str, str], tmp_path: Path
+) -> None:
+    line = "tests:\n  - {endpoint: embeddings, model: gpt-a, expect: {url: 'https://eu.example.com/embeddings'}}\n"
+    variables = {"url": {"env": "URL"}, "region": {"env": "REGION"}}
+    used = {name: value for name, value in variables.items() if name in base}
+    folder = write(
+        tmp_path,
+        routes=minimal("routes") + line,
+        providers=provider(variables=used, base_url=base),
+    )
+    found = [d for d in read(folder, environ).diagnostics if d.code == "X209"]
+    assert len(found) == 1
+    assert "not the environment" in found[0].help

@@ -1,0 +1,174 @@
+"""What is kept of a request's head decides exactly what the whole head decides."""
+
+from dataclasses import replace
+from hashlib import sha256
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from engine.gateway.errors import GatewayError
+from engine.gateway.headers import Pairs, request_headers, with_defaults
+from engine.gateway.inbound.auth import authenticate
+from engine.gateway.inbound.framing import check_framing
+from engine.gateway.inbound.head import (
+    MAX_BYTES,
+    MAX_KNOWN,
+    MAX_KNOWN_BYTES,
+    MAX_REQUESTS,
+    CallerHead,
+    Heads,
+    Key,
+)
+from engine.gateway.inbound.payload import body_kind
+from engine.plan.plan import Caller, Endpoint, Origin
+from engine.upstream import RequestHead
+from tests.unit.gateway.plans import shipped_plan
+
+PLAN = shipped_plan()
+PROVIDERS = list(PLAN.providers.values())
+ENDPOINT = PLAN.endpoints[b"/v1/chat/completions"]["POST"]
+ALICE = Caller("alice", None, None, (), None)
+FORMS = [form for provider in PROVIDERS for form in provider.variants()]
+KNOWN = sorted(
+    {
+        name
+        for form in FORMS
+        for name in (*form.forward, *form.caller_credentials.headers, *dict(form.default_headers))
+    }
+    | {prefix + b"x" for form in FORMS for prefix in form.forward_prefixes}
+    | {b"host", b"content-type", b"content-encoding", b"transfer-encoding", b"connection"}
+    | {b"authorization", b"x-api-key", b"accept", b"user-agent", b"traceparent", b"x-unknown"}
+)
+VALUES = st.sampled_from(
+    [
+        b"a",
+        b"localhost",
+        b"application/json",
+        b"chunked",
+        b"gzip",
+        b"traceparent, accept",
+        b"Bearer k",
+    ]
+)
+LISTED = st.tuples(st.just(b"connection"), st.sampled_from([b"accept", b"x-unknown, user-agent"]))
+HEADERS = st.lists(
+    st.one_of(
+        LISTED,
+        st.tuples(st.sampled_from([b"host", b"accept", b"user-agent"]), VALUES),
+        st.tuples(st.sampled_from(KNOWN), VALUES),
+    ),
+    max_size=12,
+)
+
+
+def scope(headers: Pairs, **more: object) -> dict[str, object]:
+    asked = {"method": "POST", "raw_path": b"/v1/chat/completions", "query_string": b""}
+    return {**asked, "headers": headers, **more}
+
+
+def outcome(headers: Pairs) -> object:
+    """All that is asked of a head, or why it is refused."""
+    try:
+        check_framing(headers)
+        kind = body_kind(ENDPOINT, headers)
+        who = authenticate(headers, {sha256(b"k").digest(): ALICE}, 0.0)
+    except GatewayError as error:
+        return error.code
+    return kind, who
+
+
+FINE = [(b"host", b"a"), (b"content-type", b"application/json"), (b"x-api-key", b"k")]
+
+
+@settings(deadline=None, max_examples=150)
+@example([*FINE, (b"content-encoding", b"gzip")])
+@example([*FINE, (b"transfer-encoding", b"gzip")])
+@example([*FINE, (b"connection", b"accept"), (b"accept", b"a")])
+@given(HEADERS)
+def test_a_key_holds_every_header_that_makes_a_difference(headers: Pairs) -> None:
+    kept = list(Heads(PROVIDERS).key(scope(headers))[3:])
+    assert outcome(kept) == outcome(headers)
+    for form in FORMS:
+        sent = with_defaults(request_headers(headers, form), form.default_headers)
+        assert with_defaults(request_headers(kept, form), form.default_headers) == sent
+        caller_credentials = [
+            pair for pair in headers if pair[0] in form.caller_credentials.headers
+        ]
+        assert [
+            pair for pair in kept if pair[0] in form.caller_credentials.headers
+        ] == caller_credentials
+
+
+def test_method_path_query_and_values_tell_heads_apart() -> None:
+    heads = Heads(PROVIDERS)
+    asked: list[Key] = [
+        heads.key(scope([(b"host", b"a")], **more))
+        for more in ({}, {"method": "GET"}, {"raw_path": b"/"}, {"query_string": b"a=b"})
+    ]
+    asked.append(heads.key(scope([(b"host", b"b")])))
+    asked.append(heads.key(scope([(b"host", b"a"), (b"host", b"a")])))
+    assert len(set(asked)) == len(asked)
+
+
+def head(caller: Caller, kind: str = "json", endpoint: Endpoint = ENDPOINT) -> CallerHead:
+    return CallerHead(endpoint, caller, kind, [(b"host", b"a")], b"")
+
+
+def test_an_expired_key_is_looked_at_again() -> None:
+    heads = Heads(PROVIDERS)
+    heads.keep(("a",), head(replace(ALICE, expires=100.0)))
+    assert heads.known(("a",), 99.0) is not None
+    assert heads.known(("a",), 100.0) is None
+
+
+@pytest.mark.parametrize(("kind", "is_kept"), [("json", True), ("form", False)])
+def test_forms_are_not_kept(kind: str, *, is_kept: bool) -> None:
+    heads = Heads(PROVIDERS)
+    heads.keep(("a",), head(ALICE, kind))
+    assert (heads.known(("a",), 0.0) is not None) == is_kept
+
+
+def test_a_head_without_a_host_is_looked_at_again() -> None:
+    """It passes in HTTP/1.0, and the version is no part of the key."""
+    heads = Heads(PROVIDERS)
+    heads.keep(("a",), CallerHead(ENDPOINT, ALICE, "json", [], b""))
+    assert heads.known(("a",), 0.0) is None
+
+
+def test_what_is_kept_is_bounded() -> None:
+    heads = Heads(PROVIDERS)
+    for number in range(MAX_KNOWN + 1):
+        heads.keep((str(number),), head(ALICE))
+    assert heads.known(("0",), 0.0) is None
+    assert heads.known((str(MAX_KNOWN),), 0.0) is not None
+
+
+def test_what_is_kept_is_bounded_in_bytes() -> None:
+    heads = Heads(PROVIDERS)
+
+    def kept(size: int, count: int) -> int:
+        for n in range(count):
+            pairs = [(b"host", b"a"), (b"user-agent", b"%d-" % n + b"x" * (size - 400))]
+            key = heads.key(scope(pairs))
+            heads.keep(key, CallerHead(ENDPOINT, ALICE, "json", pairs, b""))
+        return len(vars(heads)["_known"])
+
+    assert kept(400_000, 10) == 0, "large ones are not kept"
+    assert kept(MAX_BYTES + 500, 10) == 0
+    most = MAX_KNOWN_BYTES // (MAX_BYTES - 1000)
+    assert 0 < kept(MAX_BYTES - 1000, 3 * most) <= most + 2
+    assert kept(450, 3 * MAX_KNOWN) <= MAX_KNOWN
+    pairs = [(b"host", b"a")]
+    long = heads.key({**scope(pairs), "query_string": b"x" * MAX_BYTES})
+    heads.keep(long, CallerHead(ENDPOINT, ALICE, "json", pairs, b""))
+    assert heads.known(long, 0.0) is None
+
+
+def test_requests_are_kept_for_a_few_providers() -> None:
+    head = CallerHead(ENDPOINT, ALICE, "json", [], b"")
+    request = RequestHead("POST", Origin("http", "a", 1), b"/", [])
+    for n in range(3 * MAX_REQUESTS):
+        head.keep(f"p{n}", request)
+        assert head.requests[f"p{n}"] is request
+        assert len(head.requests) <= MAX_REQUESTS

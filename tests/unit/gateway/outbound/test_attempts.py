@@ -1,0 +1,457 @@
+"""The conversation that decides which attempts are made: what may have been paid is not resent."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.gateway.errors import CATALOGUE
+from engine.gateway.outbound.attempts import (
+    PASS_ON,
+    Outcome,
+    PassOn,
+    Pause,
+    ResponseHead,
+    Step,
+    Try,
+    Unavailable,
+    Why,
+    attempts,
+    error_of,
+    retry_after,
+)
+from engine.gateway.outbound.health import FREE_RETRIES, Health
+from engine.gateway.routing.match import Target, find_target
+from engine.plan.plan import Breaker, Retry
+from engine.upstream import Failure
+from tests.unit.gateway.plans import shipped_plan
+
+UNSENT = [failure for failure in Failure if not failure.sent]
+SENT = [failure for failure in Failure if failure.sent]
+REFUSED = frozenset({429, 503, 529})
+ONCE = Retry(attempts=1, statuses=REFUSED, max_wait=5, budget=0.2)
+THRICE = replace(ONCE, attempts=3)
+BREAKER = Breaker(failures=2, ratio=None, requests=0, open=30)
+OK = ResponseHead(200)
+Script = list[tuple[Step, Outcome]]
+
+
+def target(model: str, name: str, retry: Retry = ONCE, breaker: Breaker | None = None) -> Target:
+    plan = shipped_plan()
+    endpoint = plan.endpoint("chat_completions")
+    assert endpoint is not None
+    found = find_target(plan, endpoint, model)
+    provider = replace(found.provider, name=name, retry=retry, breaker=breaker)
+    return replace(found, provider=provider)
+
+
+A, B, C = (target("gpt-a", name) for name in "abc")
+
+
+def patient(name: str = "a", **changes: object) -> Target:
+    retry = replace(THRICE, **changes)  # type: ignore[arg-type]
+    return target("gpt-a", name, retry)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Room:
+    """Targets with their providers' health, and a clock that a test turns by hand."""
+
+    def __init__(self, *targets: Target) -> None:
+        self.targets = targets
+        self.clock = Clock()
+        self.health = {
+            t.provider.name: Health(t.provider.breaker, t.provider.retry) for t in targets
+        }
+
+    def play(self, *script: tuple[Step, Outcome]) -> Why | None:
+        """Hold the conversation as it is written, and give what it comes to."""
+        conversation = attempts(self.targets, self.health, self.clock)
+        step = next(conversation, None)
+        try:
+            for expected, outcome in script:
+                assert step == expected
+                step = conversation.send(outcome)
+        except StopIteration as stopped:
+            assert (expected, outcome) == script[-1], "it ended early"
+            why: Why | None = stopped.value
+            return why
+        raise AssertionError(f"it went on with {step}")
+
+    def outcomes(self, outcomes: Sequence[Outcome]) -> tuple[list[Step], Why | None]:
+        """The steps that are taken when attempts and answers end like this, in turn."""
+        conversation = attempts(self.targets, self.health, self.clock)
+        steps: list[Step] = []
+        left = list(outcomes)
+        try:
+            step = next(conversation)
+            while True:
+                steps.append(step)
+                outcome: Outcome = None
+                match step:
+                    case Try():
+                        outcome = left.pop(0) or OK
+                    case PassOn():
+                        ended = left.pop(0) if left else None
+                        outcome = ended if isinstance(ended, Failure) else None
+                    case Pause(seconds):
+                        self.clock.now += seconds
+                step = conversation.send(outcome)
+        except StopIteration as stopped:
+            return steps, stopped.value
+
+
+# -- one target, no retry ------------------------------------------------------------------------
+
+
+def test_an_answer_is_passed_on() -> None:
+    assert Room(A).play((Try(A), OK), (PASS_ON, None)) is None
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503, 529])
+def test_any_status_is_an_answer_when_there_is_nowhere_else_to_go(status: int) -> None:
+    assert Room(A).play((Try(A), ResponseHead(status)), (PASS_ON, None)) is None
+
+
+@pytest.mark.parametrize("failure", Failure)
+def test_a_failure_is_told(failure: Failure) -> None:
+    assert Room(A).play((Try(A), failure)) is failure
+
+
+def test_an_answer_that_breaks_off_ends_it() -> None:
+    assert Room(A, B).play((Try(A), OK), (PASS_ON, Failure.TRUNCATED)) is None
+
+
+# -- several targets -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failure", UNSENT)
+def test_what_was_not_sent_goes_to_the_next_target(failure: Failure) -> None:
+    assert Room(A, B).play((Try(A), failure), (Try(B), OK), (PASS_ON, None)) is None
+    assert Room(A, B).play((Try(A), failure), (Try(B), Failure.CLOSED)) is Failure.CLOSED
+    assert Room(A, B).play((Try(A), failure), (Try(B), failure)) is failure
+
+
+@pytest.mark.parametrize("failure", SENT)
+def test_what_may_have_been_sent_is_not_sent_again(failure: Failure) -> None:
+    assert Room(A, B).play((Try(A), failure)) is failure
+    assert Room(patient(), B).play((Try(patient()), failure)) is failure
+
+
+@pytest.mark.parametrize("status", sorted(REFUSED))
+def test_what_was_refused_goes_to_the_next_target(status: int) -> None:
+    assert Room(A, B).play((Try(A), ResponseHead(status)), (Try(B), OK), (PASS_ON, None)) is None
+
+
+@pytest.mark.parametrize("status", [400, 401, 408, 500, 502, 504])
+def test_a_status_that_is_not_listed_is_an_answer(status: int) -> None:
+    assert Room(A, B).play((Try(A), ResponseHead(status)), (PASS_ON, None)) is None
+
+
+def test_the_last_refusal_is_passed_on() -> None:
+    script: Script = [(Try(A), ResponseHead(429)), (Try(B), ResponseHead(503)), (PASS_ON, None)]
+    assert Room(A, B).play(*script) is None
+
+
+def test_a_body_that_is_gone_is_not_sent_again() -> None:
+    assert Room(A, B).play((Try(A), ResponseHead(429, is_kept=False)), (PASS_ON, None)) is None
+    gone = ResponseHead(429, is_kept=False)
+    assert Room(patient(), B).play((Try(patient()), gone), (PASS_ON, None)) is None
+
+
+# -- retries -------------------------------------------------------------------------------------
+
+
+def test_retry_after_is_waited_for() -> None:
+    p = patient()
+    script: Script = [
+        (Try(p), ResponseHead(429, 2.5)),
+        (Pause(2.5), None),
+        (Try(p), OK),
+        (PASS_ON, None),
+    ]
+    assert Room(p, B).play(*script) is None
+
+
+def test_a_wait_beyond_the_ceiling_goes_to_the_next_target() -> None:
+    p = patient(max_wait=2)
+    script: Script = [(Try(p), ResponseHead(429, 2.5)), (Try(B), OK), (PASS_ON, None)]
+    assert Room(p, B).play(*script) is None
+
+
+def test_a_wait_beyond_the_ceiling_is_passed_on_when_there_is_no_other() -> None:
+    p = patient(max_wait=2)
+    assert Room(p).play((Try(p), ResponseHead(429, 2.5)), (PASS_ON, None)) is None
+
+
+def test_pauses_grow_and_attempts_end() -> None:
+    p, no = patient(), Failure.CONNECT_FAILED
+    script: Script = [
+        (Try(p), no),
+        (Pause(0.25), None),
+        (Try(p), no),
+        (Pause(0.5), None),
+        (Try(p), no),
+    ]
+    assert Room(p).play(*script) is no
+    assert Room(p, B).play(*script, (Try(B), OK), (PASS_ON, None)) is None
+
+
+def test_a_full_queue_is_not_waited_for_twice() -> None:
+    p = patient()
+    script: Script = [(Try(p), Failure.OVERLOADED), (Try(B), OK)]
+    assert Room(p, B).play(*script, (PASS_ON, None)) is None
+
+
+def test_the_budget_bounds_retries() -> None:
+    """Ten are free; after those, one request in five may be sent a second time."""
+    p = patient(attempts=2)
+    room = Room(p)
+    tries = 0
+    for _ in range(200):
+        steps, why = room.outcomes([Failure.CONNECT_FAILED] * 2)
+        assert why is Failure.CONNECT_FAILED
+        tries += sum(isinstance(step, Try) for step in steps)
+    assert 200 + 40 <= tries <= 200 + 10 + 40
+
+
+def test_good_times_save_up_no_more_retries_than_are_free_at_first() -> None:
+    health = Health(None, replace(ONCE, budget=1.0))
+    for _ in range(1000):
+        health.earn()
+    assert [health.spend() for _ in range(12)] == [True] * int(FREE_RETRIES) + [False] * 2
+    health.earn()
+    assert [health.spend() for _ in range(2)] == [True, False]
+
+
+# -- breakers ------------------------------------------------------------------------------------
+
+
+def breaking(name: str = "a", **changes: object) -> Target:
+    return target("gpt-a", name, breaker=replace(BREAKER, **changes))  # type: ignore[arg-type]
+
+
+def test_failures_in_a_row_open_it_and_one_probe_closes_it() -> None:
+    a = breaking()
+    room = Room(a)
+    for _ in range(2):
+        assert room.play((Try(a), Failure.CLOSED)) is Failure.CLOSED
+    assert room.outcomes([]) == ([], Unavailable(30))
+    room.clock.now += 20
+    assert room.outcomes([]) == ([], Unavailable(10))
+    room.clock.now += 10
+    probe = attempts(room.targets, room.health, room.clock)
+    assert next(probe) == Try(a)
+    assert room.outcomes([]) == ([], Unavailable(1)), "one probe at a time"
+    assert probe.send(OK) is PASS_ON
+    assert room.play((Try(a), OK), (PASS_ON, None)) is None
+
+
+def test_a_probe_that_fails_opens_it_again() -> None:
+    a = breaking()
+    room = Room(a)
+    room.outcomes([Failure.CLOSED])
+    room.outcomes([Failure.CLOSED])
+    room.clock.now += 30
+    assert room.play((Try(a), Failure.FIRST_BYTE_TIMEOUT)) is Failure.FIRST_BYTE_TIMEOUT
+    assert room.outcomes([]) == ([], Unavailable(30))
+
+
+def test_a_caller_who_leaves_in_a_probe_leaves_room_for_the_next() -> None:
+    a = breaking()
+    room = Room(a)
+    room.outcomes([Failure.CLOSED])
+    room.outcomes([Failure.CLOSED])
+    room.clock.now += 30
+    probe = attempts(room.targets, room.health, room.clock)
+    assert next(probe) == Try(a)
+    probe.close()
+    assert room.play((Try(a), OK), (PASS_ON, None)) is None
+
+
+def test_an_open_breaker_sends_to_the_next_target() -> None:
+    a = breaking()
+    room = Room(a, B)
+    for _ in range(2):
+        room.play((Try(a), Failure.CLOSED))
+    assert room.play((Try(B), OK), (PASS_ON, None)) is None
+    assert room.play((Try(B), Failure.CLOSED)) is Failure.CLOSED
+
+
+def test_when_all_are_open_the_shortest_wait_is_told() -> None:
+    a, b = breaking("a", failures=1), breaking("b", failures=1, open=10)
+    room = Room(a, b)
+    room.play((Try(a), Failure.CLOSED))
+    room.play((Try(b), Failure.CLOSED))
+    assert room.outcomes([]) == ([], Unavailable(10))
+
+
+def test_refusals_are_kept_when_every_other_target_is_open() -> None:
+    b = breaking("b", failures=1)
+    room = Room(A, b)
+    room.play((Try(A), Failure.CONNECT_FAILED), (Try(b), Failure.CLOSED))
+    assert room.play((Try(A), ResponseHead(429)), (PASS_ON, None)) is None
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 429])
+def test_what_is_wrong_with_a_request_opens_no_breaker(status: int) -> None:
+    a = breaking(failures=1)
+    room = Room(a)
+    for _ in range(3):
+        assert room.play((Try(a), ResponseHead(status)), (PASS_ON, None)) is None
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 529])
+def test_server_errors_open_a_breaker(status: int) -> None:
+    a = breaking(failures=1)
+    room = Room(a)
+    room.play((Try(a), ResponseHead(status)), (PASS_ON, None))
+    assert room.outcomes([]) == ([], Unavailable(30))
+
+
+def test_broken_answers_open_a_breaker() -> None:
+    a = breaking(failures=1)
+    room = Room(a)
+    room.play((Try(a), OK), (PASS_ON, Failure.TRUNCATED))
+    assert room.outcomes([]) == ([], Unavailable(30))
+
+
+def test_a_queue_of_ours_opens_no_breaker() -> None:
+    a = breaking(failures=1)
+    room = Room(a)
+    for _ in range(3):
+        assert room.play((Try(a), Failure.OVERLOADED)) is Failure.OVERLOADED
+
+
+def test_a_success_between_failures_keeps_it_closed() -> None:
+    a = breaking(failures=2)
+    room = Room(a)
+    for _ in range(5):
+        room.play((Try(a), Failure.CLOSED))
+        room.play((Try(a), OK), (PASS_ON, None))
+
+
+def test_a_share_of_the_last_requests_opens_it() -> None:
+    a = breaking(failures=None, ratio=0.5, requests=10)
+    room = Room(a)
+    for number in range(10):
+        room.outcomes([Failure.CLOSED if number % 2 else OK])
+    assert room.outcomes([]) == ([], Unavailable(30))
+
+
+def test_less_than_the_share_keeps_it_closed() -> None:
+    a = breaking(failures=None, ratio=0.5, requests=10)
+    room = Room(a)
+    for number in range(40):
+        steps, _ = room.outcomes([Failure.CLOSED if number % 3 == 0 else OK])
+        assert steps[0] == Try(a)
+
+
+# -- the money rule ------------------------------------------------------------------------------
+
+OUTCOMES = st.one_of(
+    st.sampled_from(list(Failure)),
+    st.builds(
+        ResponseHead,
+        st.sampled_from([200, 400, 429, 500, 503, 529]),
+        st.one_of(st.none(), st.sampled_from([0.0, 0.5, 3.0, 60.0])),
+        st.booleans(),
+    ),
+    st.none(),
+)
+RETRIES = st.builds(
+    Retry,
+    attempts=st.integers(1, 4),
+    statuses=st.frozensets(st.sampled_from([429, 500, 503, 529])),
+    max_wait=st.sampled_from([0.1, 1.0, 10.0]),
+    budget=st.sampled_from([0.0, 0.2, 1.0]),
+)
+BREAKERS = st.none() | st.builds(
+    Breaker, failures=st.integers(1, 3), ratio=st.none(), requests=st.just(0), open=st.just(1.0)
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(st.tuples(RETRIES, BREAKERS), min_size=1, max_size=3),
+    st.lists(st.lists(OUTCOMES, min_size=24, max_size=24), min_size=1, max_size=4),
+)
+def test_nothing_that_may_have_been_paid_is_sent_again(
+    setups: list[tuple[Retry, Breaker | None]], requests: list[list[Outcome]]
+) -> None:
+    """Whatever happens: at most one attempt of a request may have been processed unrefused, it is
+    the last one, and once an answer is passed on nothing follows.
+    """
+    room = Room(*(target("gpt-a", f"p{i}", *setup) for i, setup in enumerate(setups)))
+    for outcomes in requests:
+        steps, why = room.outcomes(outcomes)
+        ends = [(s, o or OK) for s, o in zip((s for s in steps if not isinstance(s, Pause)), outcomes, strict=False)]  # fmt: skip
+        tries = [(s, o) for s, o in ends if isinstance(s, Try)]
+        for step, outcome in tries[:-1]:
+            if isinstance(outcome, ResponseHead):
+                assert outcome.is_kept
+                assert outcome.status in step.target.provider.retry.statuses
+            else:
+                assert isinstance(outcome, Failure)
+                assert not outcome.sent
+        assert PASS_ON not in steps[:-1]
+        if PASS_ON in steps:
+            assert why is None
+            assert isinstance(tries[-1][1], ResponseHead)
+        else:
+            assert why is not None
+        limit = sum(t.provider.retry.attempts for t in room.targets)
+        assert len(tries) <= limit
+        for pause in (s for s in steps if isinstance(s, Pause)):
+            assert pause.seconds <= max(t.provider.retry.max_wait for t in room.targets)
+
+
+def test_the_unsent_failures_are_these() -> None:
+    names = {failure.name for failure in UNSENT}
+    connecting = {"CONNECT_FAILED", "CONNECT_TIMEOUT", "DNS_FAILED", "TLS_FAILED"}
+    assert names == {*connecting, "SIGN_IN_FAILED", "OVERLOADED"}
+
+
+# -- words ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failure", Failure)
+def test_every_failure_has_its_code(failure: Failure) -> None:
+    error = error_of(failure, "somebody")
+    assert (error.code, error.kind.sent) == (failure.code, failure.sent)
+    assert failure.code in CATALOGUE
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.0, 1), (0.2, 1), (29.2, 30)])
+def test_unavailable_says_when_to_come_back(seconds: float, told: int) -> None:
+    error = error_of(Unavailable(seconds), "somebody")
+    assert (error.code, error.kind.status) == ("upstream_unavailable", 503)
+    assert error.retry_after == told
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        (b"7", 7.0),
+        (b" 0 ", 0.0),
+        (b"Wed, 21 Oct 2026 07:28:10 GMT", 10.0),
+        (b"Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        (b"Wed, 21 Oct 99999999999999 07:28:10 GMT", None),
+        (b"soon", None),
+        (b"-1", None),
+        (b"1.5", None),
+        (b"\xff", None),
+        (b"9" * 400, 86400.0),
+    ],
+)
+def test_retry_after_is_read(value: bytes | None, seconds: float | None) -> None:
+    assert retry_after(value, 1792567680.0) == seconds
