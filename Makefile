@@ -60,7 +60,7 @@ help:
 	@echo "make clients  run real clients against the gateway; ONLY='codex claude' for some of them"
 	@echo "make lint     ruff and mypy"
 	@echo "make format   let ruff format the code"
-	@echo "make docs     write docs/configuration.md and docs/codes.md again"
+	@echo "make docs     write the generated pages and the picture in docs/ again"
 	@echo "make hooks    prove the hook for pre-commit with the real one"
 	@echo "make editors  show the schemas to the real yaml-language-server (needs npm)"
 	@echo "make bench    measure the gateway beside other proxies (docs/performance.md)"
@@ -187,6 +187,7 @@ install-conformance: install
 
 docs: $(PACKAGE)
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python docs/draw.py
 
 hooks:
 	@PYTHON=$(PYTHON) tests/hooks/prove.sh

@@ -1,15 +1,20 @@
 """What a wheel of this project brings along, and that it is nothing else."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT
+from engine.server.run import free_port, wait_until_ready
+from tests.e2e.docs.examples import examples
+from tests.servers import ROOT, WAIT
 
 ALLOWED = re.compile(
     r"engine/(?:[a-z0-9_]+/)*[a-z0-9_]+\.py"
@@ -67,3 +72,25 @@ def test_every_requirement_of_a_lock_has_a_hash(lock: Path) -> None:
     names = [entry for entry in entries if "==" in entry]
     assert names
     assert [entry.split()[0] for entry in names if "--hash=sha256:" not in entry] == []
+
+
+def test_it_serves_as_the_readme_says(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    """The commands of the README after `pip install`; its dependencies are those of this run."""
+    (example,) = [e for e in examples(ROOT / "README.md") if e.mark == "wheel"]
+    build, install, *commands, serve = example.text.splitlines()
+    assert (build, install) == ("make wheel", "pip install dist/orqen-*.whl")
+    home = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
+    (site,) = home.glob("lib/python*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib"), "utf-8")
+    pip = [sys.executable, "-m", "pip", "--python", str(home / "bin/python"), "install", "--quiet"]
+    subprocess.run([*pip, "--no-deps", "--no-index", str(wheel.filename)], check=True)
+    env = {"PATH": f"{home / 'bin'}:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-euc", "\n".join(commands)], check=True, cwd=tmp_path, env=env)
+    port = free_port()
+    with subprocess.Popen(
+        [*serve.split(), "--port", str(port)], cwd=tmp_path, env=env, stdout=subprocess.PIPE
+    ) as process:
+        assert wait_until_ready(process, port, "/readyz")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(WAIT) == 0

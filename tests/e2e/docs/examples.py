@@ -5,6 +5,9 @@ An HTML comment before a fence says how to treat it:
     test: make          each line must be a target of the Makefile; CI runs them
     test: background    the last line is a server; it must become ready and stop well
     test: into FILE     the YAML is added to FILE of the session's configuration
+    test: file FILE     the YAML is FILE of the session's configuration
+    test: broken FILE WRONG RIGHT   what `engine check` prints first with WRONG for RIGHT in FILE
+    test: wheel         tests/e2e/test_wheel.py runs it
     test: example       of a finding; the tests of the catalogue run it
     test: output        the last commands printed these lines
 """
@@ -33,7 +36,7 @@ _FENCE = re.compile(
 )
 _LINE = re.compile(r"yaml:\d+")  # moves with every edit of a file
 CURL = pytest.mark.needs("curl")
-ELSEWHERE = {"envelope", "record", "shape", "example", "suppression", "workflow", "hooks"}
+ELSEWHERE = {"envelope", "record", "shape", "example", "suppression", "workflow", "hooks", "wheel"}
 WRITTEN_URL = "http://127.0.0.1:8080"
 WRITTEN_KEY = "sk-orq-..."
 
@@ -73,11 +76,11 @@ def examples(page: Path) -> list[Example]:
     return found
 
 
-def read_only(example: Example, language: str, word: str) -> None:
+def read_only(example: Example) -> None:
     """An example that is not run: tests of their own compare it with the code."""
-    if language in READ:
-        READ[language](example.text)
-    elif word not in ELSEWHERE:
+    if example.language in READ:
+        READ[example.language](example.text)
+    elif example.mark.partition(" ")[0] not in ELSEWHERE:
         raise AssertionError(f"{example.place}: nothing says how to test this")
 
 
@@ -94,28 +97,51 @@ class Session:
 
     def run(self, example: Example) -> None:
         """Run or load one example; fails the test when it does not do what the page says."""
-        word, _, argument = example.mark.partition(" ")
-        match example.language, word:
-            case "sh", "make":
+        if example.language == "sh":
+            self._command(example)
+        elif example.language == "yaml":
+            self._yaml(example)
+        elif example.language == "python" and not example.mark:
+            self._call(sys.executable, "-c", self._here(example.text))
+        elif example.language == "text" and example.mark:
+            self._printed(example)
+        else:
+            read_only(example)
+
+    def _command(self, example: Example) -> None:
+        match example.mark:
+            case "make":
                 for line in example.text.splitlines():
                     self._shell(f"make --dry-run --directory {ROOT} {line.removeprefix('make ')}")
-            case "sh", "background":
+            case "background":
                 self._serve(example)
-            case "sh", "":
+            case "":
                 self._output = self._shell(self._here(example.text))
-            case "python", "":
-                self._call(sys.executable, "-c", self._here(example.text))
-            case "yaml", "into":
-                self._add(argument, example.text)
-            case "yaml", "":
+            case _:
+                read_only(example)
+
+    def _yaml(self, example: Example) -> None:
+        match example.mark.split():
+            case ["into", name]:
+                self._add(name, example.text)
+            case ["file", name]:
+                (self._folder / name).write_text(example.text, "utf-8")
+            case []:
                 document, found = parse_document(example.place, example.text.encode())
                 assert document is not None
                 assert not found, example.place
-            case "text", "output":
+            case _:
+                read_only(example)
+
+    def _printed(self, example: Example) -> None:
+        match example.mark.split():
+            case ["output"]:
                 shown, printed = (_LINE.sub("yaml:N", t) for t in (example.text, self._output))
                 assert shown in printed, f"{example.place}:\n{self._output}"
-            case language, _:
-                read_only(example, language, word)
+            case ["broken", name, wrong, right]:
+                self._break(example, name, wrong, right)
+            case _:
+                read_only(example)
 
     def _here(self, text: str) -> str:
         """The text with the address and key of the server under test."""
@@ -146,6 +172,19 @@ class Session:
             _, errors = process.communicate(timeout=15)
         assert ready, f"{example.place}: {errors.decode()}"
         assert process.returncode == 0
+
+    def _break(self, example: Example, name: str, wrong: str, right: str) -> None:
+        file = self._folder / name
+        good = file.read_text("utf-8")
+        assert good.count(right) == 1
+        file.write_text(good.replace(right, wrong), "utf-8")
+        command = ["engine", "check"]
+        done = subprocess.run(
+            command, capture_output=True, cwd=self._folder, env=self._env, check=False, text=True
+        )
+        file.write_text(good, "utf-8")
+        assert done.returncode == 1
+        assert done.stdout.startswith(example.text), f"{example.place}:\n{done.stdout}"
 
     def _add(self, name: str, text: str) -> None:
         """Add YAML to a file: as a whole, or each section's entries to the section of that name."""

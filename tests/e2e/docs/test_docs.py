@@ -32,8 +32,16 @@ from tests.servers import ROOT, Server, ship
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-OTHERS = [ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"]
-OPERATIONS = (DOCS / "operations.md").read_text("utf-8")
+GENERATED = ("configuration", "codes", "providers")
+WRITTEN = [page for page in PAGES if page.stem not in GENERATED]
+OTHERS = [
+    ROOT / name for name in ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+]
+CLI = (DOCS / "cli.md").read_text("utf-8")
+ENDPOINTS = (DOCS / "endpoints.md").read_text("utf-8")
+GUIDE = (DOCS / "guide.md").read_text("utf-8")
+OBSERVABILITY = (DOCS / "observability.md").read_text("utf-8")
+RELIABILITY = (DOCS / "reliability.md").read_text("utf-8")
 CHECK = (DOCS / "check.md").read_text("utf-8")
 ERRORS = (DOCS / "errors.md").read_text("utf-8")
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
@@ -69,15 +77,25 @@ def marked(page: Path, mark: str) -> Example:
 def test_every_fence_is_seen_and_every_link_leads_somewhere(page: Path) -> None:
     text = page.read_text("utf-8")
     assert len(re.findall(r"^```", text, re.M)) == 2 * len(examples(page))
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
-        assert (page.parent / target).exists(), target
+    for target, part in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", text):
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        assert not part or part in anchors(linked), f"{target}#{part}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments by which a link can reach the headings of a page."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
 def test_generated_pages_are_what_the_script_makes() -> None:
     made = runpy.run_path(str(DOCS / "generate.py"))
-    for name in ("configuration", "codes", "providers"):
+    for name in GENERATED:
         written = (DOCS / f"{name}.md").read_text("utf-8")
         assert written == made[f"render_{name}"](), f"docs/{name}.md is old; run `make docs`"
+    drawn = runpy.run_path(str(DOCS / "draw.py"))["render"]()
+    assert (DOCS / "overview.svg").read_text("utf-8") == drawn, "run `make docs`"
 
 
 # -- errors --------------------------------------------------------------------------------------
@@ -115,7 +133,7 @@ def test_the_event_that_ends_a_broken_stream_is_that_of_the_page() -> None:
     assert (name, json.loads(data.removeprefix("data: "))) == ("event: response.failed", shown)
 
 
-# -- operations ----------------------------------------------------------------------------------
+# -- deploy, reliability, observability, cli -----------------------------------------------------
 
 
 def test_the_page_has_every_field_of_an_access_record() -> None:
@@ -125,8 +143,8 @@ def test_the_page_has_every_field_of_an_access_record() -> None:
     record.exception = "ValueError at app.py:1"
     record.note_attempt(uses_caller_credentials=True)
     with_bug = json.loads(record.line())
-    assert [row[0] for row in rows(OPERATIONS, "field")] == list(with_bug)
-    assert list(json.loads(marked(DOCS / "operations.md", "record").text)) == list(plain)
+    assert [row[0] for row in rows(OBSERVABILITY, "field")] == list(with_bug)
+    assert list(json.loads(marked(DOCS / "observability.md", "record").text)) == list(plain)
 
 
 def test_the_page_has_every_outcome() -> None:
@@ -137,22 +155,22 @@ def test_the_page_has_every_outcome() -> None:
     literal = re.findall(r'outcome(?:: str)? = "(\w+)"', source)
     literal += re.findall(r'outcome = .* else "(\w+)"', source)
     known = {*literal, *(failure.outcome for failure in Failure)}
-    assert {row[0] for row in rows(OPERATIONS, "outcome")} == known
+    assert {row[0] for row in rows(OBSERVABILITY, "outcome")} == known
 
 
 def test_the_page_has_the_defaults_of_timeouts_and_limits() -> None:
-    shown = {row[0]: parse_duration(row[1]) for row in rows(OPERATIONS, "key")}
+    shown = {row[0]: parse_duration(row[1]) for row in rows(RELIABILITY, "key")}
     assert shown == {
         field.name: getattr(DEFAULT_TIMEOUTS, field.name) for field in fields(DEFAULT_TIMEOUTS)
     }
-    text = " ".join(" ".join(row) for row in rows(OPERATIONS, "what"))
+    text = " ".join(" ".join(row) for row in rows(RELIABILITY, "what"))
     assert f"`in_flight`, {DEFAULT_LIMITS.in_flight} by default" in text
     assert f"`queue`, {DEFAULT_LIMITS.queue} by default" in text
     assert f"`wait` ({DEFAULT_LIMITS.wait:g} s)" in text
 
 
 def test_readiness_has_the_shape_of_the_page(served: Server) -> None:
-    shown = json.loads(marked(DOCS / "operations.md", "shape").text)
+    shown = json.loads(marked(DOCS / "observability.md", "shape").text)
     answer = httpx2.get(served.url + "/readyz").json()
     assert {**answer, "config": "", "loaded": ""} == {**shown, "config": "", "loaded": ""}
 
@@ -169,8 +187,8 @@ def commands(group: click.Group, name: str = "engine") -> list[tuple[str, click.
 
 @pytest.mark.parametrize(("name", "command"), commands(main), ids=str)
 def test_every_command_and_option_is_explained(name: str, command: click.Command) -> None:
-    section = OPERATIONS.partition(f"### `{name}`\n")[2].partition("\n### ")[0]
-    assert section, f"operations.md has no section `{name}`"
+    section = CLI.partition(f"## `{name}`\n")[2].partition("\n## ")[0]
+    assert section, f"cli.md has no section `{name}`"
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             for spelling in (*parameter.opts, *parameter.secondary_opts):
@@ -178,14 +196,13 @@ def test_every_command_and_option_is_explained(name: str, command: click.Command
 
 
 def test_no_command_is_explained_that_does_not_exist() -> None:
-    explained = re.findall(r"^### `(engine .+)`$", OPERATIONS, re.M)
+    explained = re.findall(r"^## `(engine .+)`$", CLI, re.M)
     assert sorted(explained) == sorted(name for name, _ in commands(main))
 
 
-@pytest.mark.parametrize(
-    "text", [README, OPERATIONS, ERRORS, CHECK], ids=["README", "operations", "errors", "check"]
-)
-def test_no_command_is_spoken_of_that_does_not_exist(text: str) -> None:
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.name))
+def test_no_command_is_spoken_of_that_does_not_exist(page: Path) -> None:
+    text = page.read_text("utf-8")
     assert set(re.findall(r"\bengine ([a-z]+)\b", re.sub(r"--\S+", "", text))) <= set(main.commands)
 
 
@@ -257,7 +274,7 @@ def test_the_problem_matchers_know_every_line_of_the_concise_format(tmp_path: Pa
 def test_the_table_of_endpoints_is_the_shipped_configuration() -> None:
     loaded = load(ROOT, {}, time.time())
     assert loaded.plan is not None
-    shown = {row[0]: row for row in rows(README, "path")}
+    shown = {row[0]: row for row in rows(ENDPOINTS, "path")}
     assert len(shown) == len(loaded.plan.every_endpoint())
     for endpoint in loaded.plan.every_endpoint():
         _, takes, _, served_by = shown[endpoint.path.decode()]
@@ -267,10 +284,31 @@ def test_the_table_of_endpoints_is_the_shipped_configuration() -> None:
         assert int(served_by) == len(serving), endpoint.name
 
 
-def test_the_calls_in_the_readme_are_those_that_serve_prints() -> None:
+def test_the_calls_in_the_guide_are_those_that_serve_prints() -> None:
     printed = (ROOT / "engine/mock/curl.txt").read_text("utf-8")
     printed = printed.format(url="http://127.0.0.1:8080", key="$KEY")
-    assert f"```sh\n{printed.strip()}\n```" in README
+    assert f"```sh\n{printed.strip()}\n```" in GUIDE
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 80
+
+
+def test_the_figures_in_the_readme_are_those_of_the_benchmark() -> None:
+    small = json.loads((DOCS / "performance.json").read_text("utf-8"))["rows"]["small"]
+    shown = " ".join(re.findall(r"\*\*Speed\.\*\* (.+?)\n\n", README, re.S)).replace("\n", " ")
+    assert f"{small['engine']['requests_per_second']:,.0f} requests/s on one core" in shown
+    assert f"A small JSON request takes {small['engine']['cpu_us']:,.0f} µs of CPU" in shown
+    peers = re.findall(r"(\w+) (?:took )?([\d,]+) µs", shown.partition("In the same run")[2])
+    assert {name.lower(): value for name, value in peers} == {
+        name: f"{row['cpu_us']:,.0f}" for name, row in small.items() if name != "engine"
+    }
+
+
+def test_the_readme_counts_the_shipped_providers() -> None:
+    plan = load(ROOT, {}, time.time()).plan
+    assert plan is not None
+    assert f"covers {len(plan.providers)} providers" in README
 
 
 # -- ARCHITECTURE --------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The examples of each page do what it says; those of operations.md take longest, see there."""
+"""The examples of each page do what it says; those of cli.md take longest, see there."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.e2e.docs.examples import CURL, run_page
 from tests.e2e.docs.test_docs import DOCS, PAGES
 from tests.servers import Server
 
-ELSEWHERE = DOCS / "operations.md"
+ELSEWHERE = DOCS / "cli.md"
 CALLS = [page for page in PAGES if "curl " in page.read_text("utf-8") and page != ELSEWHERE]
 
 

@@ -1,4 +1,4 @@
-"""The examples of operations.md: a file of its own, which runs beside the other pages."""
+"""The examples of cli.md: a file of its own, which runs beside the other pages."""
 
 from pathlib import Path
 
@@ -9,4 +9,4 @@ from tests.servers import Server
 
 @CURL
 def test_examples_do_what_the_page_says(served: Server, tmp_path: Path) -> None:
-    run_page(DOCS / "operations.md", served, tmp_path)
+    run_page(DOCS / "cli.md", served, tmp_path)
