@@ -111,10 +111,10 @@ def everywhere() -> set[str]:
 # bytes, of which a file has 1 MiB at most; nothing that callers or providers send adds any.
 CONFIGURATION = "what the operator's files hold"
 LISTED = {
-    "config/checks/certificates:read_certificates": ("PEM of a file", "64 files of 1 MiB", "the oldest goes"),
+    "config/compile/certificates:read_certificates": ("PEM of a file", "64 files of 1 MiB", "the oldest goes"),
     "config/effective:_schema": ("name of a schema", "3", "never"),
     "config/checks/examples:_data": ("nothing", "1", "never"),
-    "config/checks/known_keys:_guessable": ("nothing", "1", "never"),
+    "config/checks/keys:_guessable": ("nothing", "1", "never"),
     "config/schema/validation:_validator": ("name of a schema", "3", "never"),
     "config/template:compile_template": ("text of a template", f"4096, {CONFIGURATION}", "the oldest goes"),
     "server/connections:Connections._heads": ("connection in the middle of a head", "connections", "at each look"),

@@ -16,7 +16,8 @@ from engine.cli.fixing import fix_folder, repairs
 from engine.config.diagnostics.catalogue import UnknownRuleError, find_rules
 from engine.config.diagnostics.codes import RULES
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity
-from engine.config.load import FILES, Loaded, load, obstacles, stops_serving
+from engine.config.files import FILES
+from engine.config.load import Loaded, load, obstacles, stops_serving
 from engine.config.schema.validation import read_schema
 from engine.config.source.document import MAX_BYTES
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import click
 
 from engine.cli.common import FINDINGS, FINE, refuse_errors, stop
-from engine.config.load import FILES, OPTIONAL, Loaded, load
+from engine.config.files import FILES, OPTIONAL
+from engine.config.load import Loaded, load
 from engine.report.diff import render_json, render_text, view_diff
 from engine.report.effects import effects, probes
 

@@ -11,7 +11,8 @@ from engine.cli.common import stop, unified_diff
 from engine.cli.writing import replace_file
 from engine.config.diagnostics.diagnostic import Applicability, Diagnostic
 from engine.config.diagnostics.fixes import Texts, fix_all
-from engine.config.load import FILES, load
+from engine.config.files import FILES
+from engine.config.load import load
 from engine.config.source.files import MAX_READ, read_file
 
 

@@ -15,7 +15,7 @@ from engine.cli.common import (
     unified_diff,
 )
 from engine.cli.writing import replace_file
-from engine.config.load import FILES
+from engine.config.files import FILES
 from engine.config.source.document import parse_document
 from engine.config.source.files import read_file, why_not
 from engine.config.source.formatting import FormatError, format_text

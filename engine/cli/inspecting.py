@@ -8,7 +8,8 @@ import click
 
 from engine.cli.common import DIRECTORY, ENDPOINT, PROVIDER, refuse_errors, refuse_unknown
 from engine.config.effective import fill_in
-from engine.config.load import FILES, load
+from engine.config.files import FILES
+from engine.config.load import load
 from engine.report.show import count_masked, narrow, render_json, render_text, view_files
 
 

@@ -110,6 +110,11 @@ class ModelRule:
             return {(*target.at, "provider"): target.provider for target in self.targets}
         return {(*self.at, "provider"): self.provider}
 
+    @property
+    def label(self) -> str:
+        """What messages call the rule."""
+        return f"model rule `{self.pattern}`"
+
     def changes_the_name(self) -> bool:
         """Whether some provider gets the model under another name."""
         return any(
@@ -133,6 +138,11 @@ class RoutingTest:
     sent_model: str | None
     error: str | None
     then: tuple[str, ...] | None = None
+
+    @property
+    def label(self) -> str:
+        """What messages call the test: its number in the file."""
+        return f"test {int(self.at[1]) + 1}"
 
 
 @dataclass(frozen=True, slots=True)

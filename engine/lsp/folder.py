@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.config.diagnostics.diagnostic import Span
-from engine.config.load import FILES, OPTIONAL, Loaded, load
+from engine.config.files import FILES, OPTIONAL
+from engine.config.load import Loaded, load
 from engine.config.source.document import Document
 from engine.config.source.files import read_file
 from engine.lsp.names import Mention, mentions

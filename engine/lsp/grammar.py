@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from engine.config.load import FILES
+from engine.config.files import FILES
 from engine.config.schema.validation import read_schema
 from engine.config.source.document import Data, Path
 

@@ -19,7 +19,7 @@ from pygls.uris import to_fs_path
 
 from engine import __version__
 from engine.config.diagnostics.diagnostic import Severity
-from engine.config.load import FILES
+from engine.config.files import FILES
 from engine.lsp import answers
 from engine.lsp.complete import complete
 from engine.lsp.folder import Folder

@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from engine.config.effective import fill_in
-from engine.config.load import FILES, Loaded
+from engine.config.files import FILES
+from engine.config.load import Loaded
 from engine.config.model import Config, Provider, merge_timeouts, parse_duration, parse_size
 from engine.config.template import compile_template, render_now
 from engine.plan.plan import Plan

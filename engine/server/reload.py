@@ -22,7 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from engine.config.load import FILES, Loaded
+from engine.config.files import FILES
+from engine.config.load import Loaded
 from engine.config.source.files import read_file
 from engine.plan.plan import Plan
 from engine.server.channel import WorkerChannel

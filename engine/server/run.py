@@ -19,7 +19,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from engine.config.compile.environment import STAND_IN
+from engine.config.compile.credentials import STAND_IN
 from engine.config.diagnostics.diagnostic import Diagnostic
 from engine.config.load import Loaded, load, stops_serving
 from engine.config.model import Config, Key

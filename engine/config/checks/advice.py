@@ -1,53 +1,49 @@
-"""What is allowed and better done otherwise: told only when asked for, with `--audit`."""
+"""Advice: what is allowed and better done differently. Reported with `--audit` only."""
 
 import ipaddress
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from engine.config.checks.registry import CheckContext
+from engine.config.checks.registry import KEYS, PROVIDERS, ROUTES, CheckContext, Stage, check
 from engine.config.checks.urls import url_problem
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.template import render_now
 
-_ROUTES, _PROVIDERS, _KEYS = "routes.yaml", "providers.yaml", "keys.yaml"
 
-
-def run_advice(context: CheckContext) -> list[Diagnostic]:
-    """All advice on a configuration."""
-    return [*_keys(context), *_tests(context), *_plain_http(context), *_catch_all(context)]
-
-
-def _keys(context: CheckContext) -> Iterator[Diagnostic]:
+@check("A501", "A502", stage=Stage.AUDIT)
+def broad_key(context: CheckContext) -> Iterator[Diagnostic]:
     for key in context.config.keys or ():
         if key.expiry_text is None:
             message = f"key `{key.name}` never expires"
-            yield context.at("A501", message, _KEYS, key.at, help="add `expires:` with a date")
+            yield context.at("A501", message, KEYS, key.at, help="add `expires:` with a date")
         if key.endpoints is None and key.models is None:
             message = f"key `{key.name}` may ask every endpoint for every model"
             help_text = "narrow it with `endpoints:` or `models:`"
-            yield context.at("A502", message, _KEYS, key.at, help=help_text)
+            yield context.at("A502", message, KEYS, key.at, help=help_text)
 
 
-def _tests(context: CheckContext) -> Iterator[Diagnostic]:
+@check("A503", stage=Stage.AUDIT)
+def no_tests(context: CheckContext) -> Iterator[Diagnostic]:
     incomplete = "tests" in context.config.incomplete
-    if _ROUTES in context.documents and not context.config.tests and not incomplete:
+    if ROUTES in context.documents and not context.config.tests and not incomplete:
         message = "no `tests:` say where requests are meant to go"
         help_text = "add `tests:` with the models that matter and the provider each must reach"
-        yield context.at("A503", message, _ROUTES, (), help=help_text)
+        yield context.at("A503", message, ROUTES, (), help=help_text)
 
 
-def _plain_http(context: CheckContext) -> Iterator[Diagnostic]:
+@check("A504", stage=Stage.AUDIT)
+def plain_http(context: CheckContext) -> Iterator[Diagnostic]:
     for provider in context.config.providers:
         path = (*provider.at, "base_url")
         template = context.templates.get(path)
         variables = provider.sample_variables()
         if template is None or url_problem(template, variables):
-            continue  # told as an error
+            continue  # reported as an error
         parts = urlsplit(render_now(template, {"variables": variables, "model": "m"}) or "")
         if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
             message = f"provider `{provider.name}` is called without TLS inside the network"
             help_text = "write https:// if it can answer that"
-            yield context.at("A504", message, _PROVIDERS, path, Place.VALUE, help=help_text)
+            yield context.at("A504", message, PROVIDERS, path, Place.VALUE, help=help_text)
 
 
 def _is_loopback(host: str) -> bool:
@@ -57,9 +53,10 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _catch_all(context: CheckContext) -> Iterator[Diagnostic]:
+@check("A505", stage=Stage.AUDIT)
+def catch_all(context: CheckContext) -> Iterator[Diagnostic]:
     for rule in context.config.rules:
         if rule.is_prefix and not rule.pattern and rule.endpoints is None:
             message = f"every model without a rule of its own goes to provider `{rule.provider}`"
             help_text = "give prefixes, so that a mistyped model is refused here and not billed"
-            yield context.at("A505", message, _ROUTES, (*rule.at, "prefix"), help=help_text)
+            yield context.at("A505", message, ROUTES, (*rule.at, "prefix"), help=help_text)

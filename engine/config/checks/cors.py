@@ -1,4 +1,4 @@
-"""Rules about `cors:`: origins that no browser sends, and those that allow more or less than meant.
+"""Origins of `cors:` that no browser sends, and those that allow more or less than intended.
 
 An origin is compared with a request's byte for byte, so one that is spelt otherwise allows nobody.
 """
@@ -6,11 +6,10 @@ An origin is compared with a request's byte for byte, so one that is spelt other
 import re
 from collections.abc import Iterator
 
-from engine.config.checks.registry import CheckContext
+from engine.config.checks.registry import ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.source.document import Path
 
-_ROUTES = "routes.yaml"
 _ANY = "*"
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _USUAL_PORT = re.compile(r"(?<=\Ahttp:)(//[^/]*):0*80\Z|(?<=\Ahttps:)(//[^/]*):0*443\Z")
@@ -36,8 +35,9 @@ _WRONG = (
 )  # fmt: skip
 
 
-def check_cors(context: CheckContext) -> Iterator[Diagnostic]:
-    """The findings about the pages that may call from a browser."""
+@check("X250", "X251", "X252", "X253", "X254")
+def bad_origin(context: CheckContext) -> Iterator[Diagnostic]:
+    """Which pages may call from a browser."""
     cors = context.config.cors
     if cors is None:
         return
@@ -74,7 +74,7 @@ def _misspelt(context: CheckContext, origin: str, at: Path) -> Diagnostic:
 
 
 def _respelt(origin: str) -> str | None:
-    """The origin that is meant, where that is plain, and needs no quotes in YAML."""
+    """The intended origin, where it is clear and needs no quotes in YAML."""
     text = origin.strip().lower()
     if re.fullmatch(r"[a-z0-9.-]+\.[a-z]{2,}/?", text):
         text = f"https://{text}"
@@ -95,4 +95,4 @@ def _describe(  # noqa: PLR0913 the parts of a finding
     hint: str | None = None,
 ) -> Diagnostic:
     message = f"origin {int(at[-1]) + 1} of `cors` {words}"
-    return context.at(code, message, _ROUTES, at, Place.VALUE, help=help, hint=hint)
+    return context.at(code, message, ROUTES, at, Place.VALUE, help=help, hint=hint)

@@ -1,11 +1,10 @@
-"""Slips around a credential in a header: what stands beside it goes up with it."""
+"""Typos around a credential in a header: text beside it is sent with it."""
 
 import re
 from collections.abc import Iterator
 
-from engine.config.checks.registry import CheckContext
+from engine.config.checks.registry import PROVIDERS, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
-from engine.config.model import Provider
 from engine.plan.suggest import distance
 
 _INSERTED = re.compile(r"\{\{.*?\}\}")
@@ -26,23 +25,26 @@ _LONG_NAMES = ("authorization", "x-goog-api-key")  # a letter away from others t
 _TYPO = 2  # letters
 
 
-def header_typos(context: CheckContext, provider: Provider) -> Iterator[Diagnostic]:
-    """The findings about the headers that carry a credential."""
-    for name, text in provider.headers.items():
-        path = (*provider.at, "headers", name)
-        template = context.templates.get(path)
-        if template is None or not any(used[0] == "credentials" for used in template.names):
-            continue
-        if words := header_problem(text):
-            message = f"`headers.{name}` of provider `{provider.name}` {words}"
-            yield context.at("X271", message, "providers.yaml", path, Place.VALUE, help=_RIGHT)
-        if meant := _meant(name):
-            message = f"`headers.{name}` of provider `{provider.name}` carries a credential, and its name is almost `{meant}`"
-            yield context.at("X271", message, "providers.yaml", path, help=f"write `{meant}`")
+@check("X271")
+def header_typos(context: CheckContext) -> Iterator[Diagnostic]:
+    """The headers that carry a credential, with something wrong in their value or name."""
+    for provider in context.config.providers:
+        for name, text in provider.headers.items():
+            path = (*provider.at, "headers", name)
+            template = context.templates.get(path)
+            if template is None or not any(used[0] == "credentials" for used in template.names):
+                continue
+            where = f"`headers.{name}` of provider `{provider.name}`"
+            if problem := header_problem(text):
+                message = f"{where} {problem}"
+                yield context.at("X271", message, PROVIDERS, path, Place.VALUE, help=_RIGHT)
+            if intended := _intended(name):
+                message = f"{where} carries a credential, and its name is almost `{intended}`"
+                yield context.at("X271", message, PROVIDERS, path, help=f"write `{intended}`")
 
 
-def _meant(name: str) -> str | None:
-    """The header that `name` is a slip of, if it is one."""
+def _intended(name: str) -> str | None:
+    """The header that `name` is a typo of, if it is one."""
     alike = (known for known in _LONG_NAMES if known.count("-") == name.count("-"))
     return next((known for known in alike if 0 < distance(name, known) <= _TYPO), None)
 

@@ -1,9 +1,9 @@
-"""Rules about the characters of model names: what nobody sees, what no caller can send, what looks alike."""
+"""Characters of model names: invisible ones, ones that callers cannot send, ones that look like others."""
 
 import unicodedata
 from collections.abc import Iterator
 
-from engine.config.checks.registry import CheckContext
+from engine.config.checks.registry import KEYS, PROVIDERS, ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.schema.validation import describe
 from engine.config.source.document import Path
@@ -21,8 +21,9 @@ _LIKE_LATIN = frozenset(  # Cyrillic and Greek letters, and a few more
 )
 
 
-def check_names(context: CheckContext) -> Iterator[Diagnostic]:
-    """The findings about names of models, in all files."""
+@check("X273", "X274")
+def confusing_name(context: CheckContext) -> Iterator[Diagnostic]:
+    """Names of models, in all files."""
     for file, path, name in _names(context):
         if _is_in_odd_quotes(context, file, path, name):
             continue
@@ -50,23 +51,23 @@ def check_names(context: CheckContext) -> Iterator[Diagnostic]:
 def _names(context: CheckContext) -> Iterator[tuple[str, Path, str]]:
     config = context.config
     for rule in config.rules:
-        yield "routes.yaml", (*rule.at, "prefix" if rule.is_prefix else "model"), rule.pattern
+        yield ROUTES, (*rule.at, "prefix" if rule.is_prefix else "model"), rule.pattern
         for rule_target in rule.targets or ((rule,) if rule.rename else ()):
             if rule_target.rename is not None:
-                yield "routes.yaml", (*rule_target.at, "as"), rule_target.rename
+                yield ROUTES, (*rule_target.at, "as"), rule_target.rename
     for endpoint in config.endpoints:
         if endpoint.default_model is not None:
-            yield "routes.yaml", (*endpoint.at, "default_model"), endpoint.default_model
+            yield ROUTES, (*endpoint.at, "default_model"), endpoint.default_model
     for provider in config.providers:
         for index, name in enumerate(provider.models):
-            yield "providers.yaml", (*provider.at, "models", index), name
+            yield PROVIDERS, (*provider.at, "models", index), name
     for key in config.keys or ():
         for index, name in enumerate(key.models or ()):
-            yield "keys.yaml", (*key.at, "models", index), name
+            yield KEYS, (*key.at, "models", index), name
 
 
 def _is_in_odd_quotes(context: CheckContext, file: str, path: Path, name: str) -> bool:
-    """Whether Y009 has said already that typographic quotes stand around the name."""
+    """Whether Y009 already reports typographic quotes around the name."""
     odd = odd_quote(name)
     if odd is None or odd.code != "Y009":
         return False
@@ -79,7 +80,7 @@ def _is_invisible(character: str) -> bool:
 
 
 def _lookalike(name: str) -> str | None:
-    """A character that stands where people read another one."""
+    """A character that people read as another one."""
     odd = [c for c in name if not c.isascii()]
     always = [c for c in odd if c in _DASHES or unicodedata.normalize("NFKC", c).isascii()]
     if always:

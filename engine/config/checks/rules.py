@@ -1,19 +1,11 @@
-"""Rules about model rules: which of them tie, never win, or send a name that leads nowhere."""
+"""Model rules: which of them conflict, never apply, or send a name that no provider knows."""
 
 from collections.abc import Iterator
 from itertools import combinations
 
-from engine.config.checks.registry import CheckContext, named
+from engine.config.checks.registry import ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related
 from engine.config.model import ModelRule
-
-_ROUTES = "routes.yaml"
-
-
-def check_rules(context: CheckContext) -> Iterator[Diagnostic]:
-    """The findings about the rules under `models:`."""
-    checks = (_tied_rules, _never_wins, _dead_rule, _aliases, _default_model_renamed)
-    return (found for check in checks for found in check(context))
 
 
 def _same_pattern(context: CheckContext) -> list[list[ModelRule]]:
@@ -23,16 +15,17 @@ def _same_pattern(context: CheckContext) -> list[list[ModelRule]]:
     return list(groups.values())
 
 
-def _tied_rules(context: CheckContext) -> Iterator[Diagnostic]:
+@check("X204")
+def tied_rules(context: CheckContext) -> Iterator[Diagnostic]:
     for group in _same_pattern(context):
         for first, second in combinations(group, 2):
             if _share_endpoints(first, second):
                 yield context.at(
                     "X204",
-                    f"{named(second)} ties with another rule for the same models",
-                    _ROUTES,
+                    f"{second.label} ties with another rule for the same models",
+                    ROUTES,
                     second.at,
-                    related=(Related(context.span(_ROUTES, first.at), "the other rule"),),
+                    related=(Related(context.span(ROUTES, first.at), "the other rule"),),
                     help=_one_of(first, second),
                 )
 
@@ -52,7 +45,8 @@ def _share_endpoints(first: ModelRule, second: ModelRule) -> bool:
     return bool(set(first.endpoints) & set(second.endpoints))
 
 
-def _never_wins(context: CheckContext) -> Iterator[Diagnostic]:
+@check("X219")
+def never_wins(context: CheckContext) -> Iterator[Diagnostic]:
     serves = {p.name: {served.name for served in p.endpoints} for p in context.config.providers}
     for group in _same_pattern(context):
         taken = {name: rule for rule in group for name in rule.endpoints or ()}
@@ -62,17 +56,18 @@ def _never_wins(context: CheckContext) -> Iterator[Diagnostic]:
                 others = dict.fromkeys(taken[name].at for name in sorted(served))
                 yield context.at(
                     "X219",
-                    f"{named(rule)} never wins: narrower rules take all that `{rule.provider}` serves",
-                    _ROUTES,
+                    f"{rule.label} never wins: narrower rules take all that `{rule.provider}` serves",
+                    ROUTES,
                     rule.at,
                     related=tuple(
-                        Related(context.span(_ROUTES, at), "a narrower rule") for at in others
+                        Related(context.span(ROUTES, at), "a narrower rule") for at in others
                     ),
                     help="remove it, or narrow the others less",
                 )
 
 
-def _dead_rule(context: CheckContext) -> Iterator[Diagnostic]:
+@check("X207")
+def dead_rule(context: CheckContext) -> Iterator[Diagnostic]:
     serves = {p.name: {served.name for served in p.endpoints} for p in context.config.providers}
     for rule in context.config.rules:
         if not serves.keys() >= {*rule.providers().values()} or rule.endpoints is None:
@@ -81,13 +76,14 @@ def _dead_rule(context: CheckContext) -> Iterator[Diagnostic]:
             continue
         for path, provider in rule.providers().items():
             if not serves[provider] & set(rule.endpoints):
-                message = f"{named(rule)} can never serve: `{provider}` has none of its endpoints"
+                message = f"{rule.label} can never serve: `{provider}` has none of its endpoints"
                 at = path[:-1] if rule.targets else rule.at
-                yield context.at("X207", message, _ROUTES, at)
+                yield context.at("X207", message, ROUTES, at)
 
 
-def _aliases(context: CheckContext) -> Iterator[Diagnostic]:
-    """A name that is sent upstream and is only an alias here: nobody looks it up again."""
+@check("X220", "X221")
+def chained_alias(context: CheckContext) -> Iterator[Diagnostic]:
+    """A name that is sent upstream and is only an alias here: aliases are resolved once."""
     aliases = {
         rule.pattern: rule
         for rule in context.config.rules
@@ -101,11 +97,11 @@ def _aliases(context: CheckContext) -> Iterator[Diagnostic]:
         words = "which leads back to it" if is_cycle else "which is only an alias here"
         yield context.at(
             "X221" if is_cycle else "X220",
-            f"{named(rule)} is sent as `{rule.rename}`, {words}; aliases are not followed",
-            _ROUTES,
+            f"{rule.label} is sent as `{rule.rename}`, {words}; aliases are not followed",
+            ROUTES,
             (*(rule.targets[0].at if rule.targets else rule.at), "as"),
             Place.VALUE,
-            related=(Related(context.span(_ROUTES, following.at), "the other alias"),),
+            related=(Related(context.span(ROUTES, following.at), "the other alias"),),
             help="write the name that the provider knows",
         )
 
@@ -121,7 +117,8 @@ def _leads_back(start: ModelRule, aliases: dict[str, ModelRule]) -> bool:
     return False
 
 
-def _default_model_renamed(context: CheckContext) -> Iterator[Diagnostic]:
+@check("X216")
+def default_model_renamed(context: CheckContext) -> Iterator[Diagnostic]:
     for endpoint in context.config.endpoints:
         rules = [
             r for r in context.config.rules if _matches(r, endpoint.name, endpoint.default_model)
@@ -132,11 +129,11 @@ def _default_model_renamed(context: CheckContext) -> Iterator[Diagnostic]:
         if rule is not None and rule.changes_the_name():
             yield context.at(
                 "X216",
-                f"`default_model` of endpoint `{endpoint.name}` is renamed by {named(rule)}",
-                _ROUTES,
+                f"`default_model` of endpoint `{endpoint.name}` is renamed by {rule.label}",
+                ROUTES,
                 (*endpoint.at, "default_model"),
                 Place.VALUE,
-                related=(Related(context.span(_ROUTES, rule.at), "the rule"),),
+                related=(Related(context.span(ROUTES, rule.at), "the rule"),),
                 help="name a model that is sent as it is",
             )
 

@@ -1,9 +1,9 @@
-"""Secrets written into a file, told by their shape and place: a value is never compared or printed."""
+"""Secrets written into a file, recognised by shape and place: a value is never compared or printed."""
 
 import re
 from collections.abc import Iterator
 
-from engine.config.checks.registry import CheckContext
+from engine.config.checks.registry import PROVIDERS, ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.schema.validation import describe
 from engine.config.source.document import Data, Document, Path
@@ -12,7 +12,7 @@ from engine.config.source.secret_shapes import holds_key, holds_random, holds_to
 # Where a value goes into a request as it stands.
 _SENT = {"headers", "default_headers", "variables", "query", "base_url", "endpoints", "sign"}
 _NAMES = {"env", "file"}
-_USER = re.compile(r"(?<=://)[^\s/?#\"']+@")  # told as a URL that must not have one
+_USER = re.compile(r"(?<=://)[^\s/?#\"']+@")  # reported as a URL with a user
 _TEMPLATE = re.compile(r"\{\{.*?\}\}")
 _HELP = (
     "declare it under `credentials:` as {env: NAME} and use {{ credentials.… }}; "
@@ -20,7 +20,8 @@ _HELP = (
 )
 
 
-def check_secrets(context: CheckContext) -> Iterator[Diagnostic]:
+@check("X218")
+def secret_in_file(context: CheckContext) -> Iterator[Diagnostic]:
     """Every value that looks like a secret, in all files but keys.yaml, which holds digests."""
     return (
         context.at(
@@ -31,7 +32,7 @@ def check_secrets(context: CheckContext) -> Iterator[Diagnostic]:
             Place.VALUE,
             help=_HELP,
         )
-        for file in ("providers.yaml", "routes.yaml")
+        for file in (PROVIDERS, ROUTES)
         if file in context.documents
         for path in secret_paths(context.documents[file])
     )

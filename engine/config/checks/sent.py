@@ -1,11 +1,10 @@
-"""Rules about what is sent to a provider: credentials that never are, and names that nobody fills in."""
+"""What is sent to a provider: unused credentials, and text that looks like an unfilled variable."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from engine.config.checks.headers import header_typos
-from engine.config.checks.registry import CheckContext
+from engine.config.checks.registry import PROVIDERS, CheckContext, check
 from engine.config.checks.values import UNEXPANDED, is_unfilled
 from engine.config.diagnostics.diagnostic import Diagnostic, Fix, Place, Span
 from engine.config.model import Provider
@@ -14,73 +13,85 @@ from engine.config.source.document import Path
 from engine.config.source.secret_shapes import holds_key, holds_token, is_revealing
 from engine.plan.signers import SIGNERS
 
-_PROVIDERS = "providers.yaml"
 _DOLLAR = re.compile(r"((?:Bearer|Basic|Token|Key) )?\$(?:\{([A-Z][A-Z0-9_]*)\}|([A-Z][A-Z0-9_]*))")
+_TEMPLATE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _NAMING = ("base_url", "headers", "variables")
 _FILL = "values come from `credentials:` and `variables:` alone, as in `{{ credentials.api_key }}`"
 
 
-def check_sent(context: CheckContext) -> list[Diagnostic]:
-    """The findings about what each provider is sent."""
-    found: list[Diagnostic] = []
+@check("X270")
+def unused_credential(context: CheckContext) -> Iterator[Diagnostic]:
     for provider in context.config.providers:
-        literal = list(_unexpanded(context, provider))
-        found += literal
-        found += header_typos(context, provider)
-        if not any("headers" in d.path for d in literal):  # that is where the credential was meant
-            found += _unused(context, provider)
-    return found
+        used = _used_credentials(context, provider)
+        for credential in provider.credentials if used is not None else ():
+            if credential.name not in (used or ()):
+                message = f"credential `{credential.name}` of provider `{provider.name}` is used nowhere, so calls go up without it"
+                fix_hint = f'add `headers: {{authorization: "Bearer {{{{ credentials.{credential.name} }}}}"}}`, or what the provider wants'
+                yield context.at("X270", message, PROVIDERS, credential.at, help=fix_hint)
 
 
-def _unused(context: CheckContext, provider: Provider) -> Iterator[Diagnostic]:
+def _used_credentials(context: CheckContext, provider: Provider) -> set[str] | None:
+    """The credentials that headers and signer use.
+
+    None when another finding says where a credential was meant: a header with a bad template, with
+    a secret or an unfilled variable in it, or a signer without its credential.
+    """
     paths = [(*provider.at, "headers", name) for name in provider.headers]
-    if not all(path in context.templates for path in paths):
-        return  # one of them is told already
-    if any(
-        holds_key(text) or (is_revealing(name) and holds_token(text))
-        for name, text in provider.headers.items()
-    ):
-        return  # told as a secret in the file
-    used = {n[1] for p in paths for n in context.templates[p].names if n[0] == "credentials" and len(n) > 1}  # fmt: skip
-    if provider.sign is not None:
-        kind = SIGNERS[provider.sign.signer]
-        if not provider.sign.by_workload_identity and not set(kind.needs) <= {
-            c.name for c in provider.credentials
-        }:
-            return  # told as a signer that lacks one
-        used |= {*kind.needs, *kind.may}
-    for credential in provider.credentials:
-        if credential.name not in used:
-            message = f"credential `{credential.name}` of provider `{provider.name}` is used nowhere, so calls go up without it"
-            words = f'add `headers: {{authorization: "Bearer {{{{ credentials.{credential.name} }}}}"}}`, or what the provider wants'
-            yield context.at("X270", message, _PROVIDERS, credential.at, help=words)
+    is_reported = (
+        not all(path in context.templates for path in paths)
+        or any(_is_secret(name, text) for name, text in provider.headers.items())
+        or any("headers" in path for path, _, _ in _unfilled(provider))
+    )
+    needed, possible = _signed_with(provider)
+    if is_reported or not needed <= {credential.name for credential in provider.credentials}:
+        return None
+    names = (name for path in paths for name in context.templates[path].names)
+    return {n[1] for n in names if n[0] == "credentials" and len(n) > 1} | possible
 
 
-def _unexpanded(context: CheckContext, provider: Provider) -> Iterator[Diagnostic]:
-    for path, text in _sent(provider):
-        bare = text
-        while "{{" in bare and "}}" in bare.partition("{{")[2]:
-            start, _, rest = bare.partition("{{")
-            bare = f"{start} {rest.partition('}}')[2]}"
-        is_found = bool(
-            UNEXPANDED.fullmatch(bare.strip())
-            if "body" in path
-            else UNEXPANDED.search(bare) or (path[2] in _NAMING and is_unfilled(bare))
-        )
-        if is_found:
+def _is_secret(name: str, text: str) -> bool:
+    return holds_key(text) or (is_revealing(name) and holds_token(text))
+
+
+def _signed_with(provider: Provider) -> tuple[set[str], set[str]]:
+    """The credentials that the signer of a provider needs, and all that it can use."""
+    if provider.sign is None:
+        return set(), set()
+    kind = SIGNERS[provider.sign.signer]
+    needed = set() if provider.sign.by_workload_identity else set(kind.needs)
+    return needed, {*kind.needs, *kind.may}
+
+
+@check("X271")
+def unfilled_value(context: CheckContext) -> Iterator[Diagnostic]:
+    for provider in context.config.providers:
+        for path, text, sign in _unfilled(provider):
             where = within(f"provider `{provider.name}`", path[2:])
+            if sign:
+                message = f"{where} holds `{sign}` in front of `{{{{`, and it is sent as it stands"
+                fix_hint = f"leave `{sign}` out: `{{{{ … }}}}` alone is filled in"
+                yield context.at("X271", message, PROVIDERS, path, Place.VALUE, help=fix_hint)
+                continue
             message = f"{where} holds a name or a gap that nobody fills in: it is sent as it stands"
-            found = context.at("X271", message, _PROVIDERS, path, Place.VALUE, help=_FILL)
-            yield replace(found, fix=_meant(provider, path, text, found.span))
-        elif "body" not in path and (sign := re.search(r"[$#%](?=\{\{)", text)):
-            where = within(f"provider `{provider.name}`", path[2:])
-            message = f"{where} holds `{sign[0]}` in front of `{{{{`, and it is sent as it stands"
-            words = f"leave `{sign[0]}` out: `{{{{ … }}}}` alone is filled in"
-            yield context.at("X271", message, _PROVIDERS, path, Place.VALUE, help=words)
+            found = context.at("X271", message, PROVIDERS, path, Place.VALUE, help=_FILL)
+            yield replace(found, fix=_template_for(provider, path, text, found.span))
 
 
-def _meant(provider: Provider, path: Path, text: str, span: Span) -> Fix | None:
-    """A header that is no more than `$NAME`, the variable of a credential: that credential's template."""
+def _unfilled(provider: Provider) -> Iterator[tuple[Path, str, str]]:
+    """Texts with an unfilled variable or a placeholder: path, text, and the `$` in front of `{{`, if any."""
+    for path, text in _sent(provider):
+        bare = _TEMPLATE.sub(" ", text)
+        if "body" in path:
+            if UNEXPANDED.fullmatch(bare.strip()):
+                yield path, text, ""
+        elif UNEXPANDED.search(bare) or (path[2] in _NAMING and is_unfilled(bare)):
+            yield path, text, ""
+        elif sign := re.search(r"[$#%](?=\{\{)", text):
+            yield path, text, sign[0]
+
+
+def _template_for(provider: Provider, path: Path, text: str, span: Span) -> Fix | None:
+    """For a header that is just `$NAME`, the variable of a credential: that credential's template."""
     hit = _DOLLAR.fullmatch(text) if "headers" in path else None
     names = [c.name for c in provider.credentials if hit and (hit[2] or hit[3]) in c.env]
     if hit is None or not names:

@@ -1,9 +1,10 @@
-"""Compiles every template of a Config and says what each may not do where it stands."""
+"""Compiles every template of a Config, and reports what is not allowed in its place."""
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from engine.config.checks.registry import PROVIDERS, Stage, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Fix, Position, Span
 from engine.config.model import Config, Provider
 from engine.config.source.document import Document, Path
@@ -11,19 +12,19 @@ from engine.config.template import Problem, Template, compile_template, render_n
 from engine.plan.plan import UnusableValueError
 from engine.plan.suggest import nearest
 
-_PROVIDERS = "providers.yaml"
 # What differs from request to request, and so what a caller can choose.
 _PER_REQUEST = {"credentials", "model", "endpoint", "request"}
 
 
-def check_templates(
+@check("T301", "T302", "T303", "T304", "T305", "T306", "T307", stage=Stage.STEP)
+def compile_templates(
     config: Config, documents: Mapping[str, Document]
 ) -> tuple[dict[Path, Template], list[Diagnostic]]:
-    """Compile every template of every provider, with what is wrong with each."""
+    """Every template that can be used, by the path of its source, and the findings about the others."""
     templates: dict[Path, Template] = {}
     found: list[Diagnostic] = []
     for provider in config.providers:
-        for path, source, roots in _sources(provider):
+        for path, source, roots in template_sources(provider):
             template, problems = compile_template(source)
             problems = [_with_name(provider, problem) for problem in problems]
             if template is not None:
@@ -31,12 +32,12 @@ def check_templates(
                 problems = problems or list(_unrenderable(provider, template))
                 if not problems:
                     templates[path] = template
-            found.extend(_in_template(documents[_PROVIDERS], path, p) for p in problems)
+            found.extend(_in_template(documents[PROVIDERS], path, p) for p in problems)
     return templates, found
 
 
 def _with_name(provider: Provider, problem: Problem) -> Problem:
-    """A name with hyphens, with the one that was meant."""
+    """For a name with hyphens: `problem` with the intended name as hint."""
     if "-" not in problem.text:
         return problem
     header = re.fullmatch(r"request\.headers\.([a-z0-9-]+)", problem.text)
@@ -47,7 +48,7 @@ def _with_name(provider: Provider, problem: Problem) -> Problem:
 
 
 def _unrenderable(provider: Provider, template: Template) -> Iterator[Problem]:
-    """What the literals of the files make of a template that no header or URL can hold."""
+    """Values in the files that make a template render to text which no header or URL can hold."""
     context = {"variables": provider.sample_variables(), "model": "m", "endpoint": "e"}
     every = {credential.name: "placeholder" for credential in provider.credentials}
     needed = {credential.name: "placeholder" for credential in provider.credentials if not credential.optional}  # fmt: skip
@@ -61,8 +62,8 @@ def _unrenderable(provider: Provider, template: Template) -> Iterator[Problem]:
             return
 
 
-def _sources(provider: Provider) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
-    """Each template with its place and the names it may start with."""
+def template_sources(provider: Provider) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
+    """Each template of a provider: its path, its source, and the names that it may start with."""
     yield (*provider.at, "base_url"), provider.base_url, ("variables",)
     for name, source in provider.headers.items():
         roots = ("credentials", "variables", "model", "endpoint", "request")
@@ -80,7 +81,7 @@ def _sources(provider: Provider) -> Iterator[tuple[Path, str, tuple[str, ...]]]:
 
 
 def _host(source: str) -> str:
-    """The part of a URL template that decides who is called; "" for a path and for a header."""
+    """The host part of a URL template; "" for a path and for a header."""
     found = re.match(r"https?://([^/]*)", source)
     return found[1] if found else ""
 
@@ -113,7 +114,7 @@ def _misused_names(
 
 
 def _in_template(document: Document, path: Path, problem: Problem) -> Diagnostic:
-    """Point at the offending words when they stand on the line of the value."""
+    """The finding, at the text to underline where that is on the line of the value."""
     span = document.entry(path).value
     line = document.lines[span.start.line - 1]
     word = re.compile(

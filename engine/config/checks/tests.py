@@ -1,9 +1,10 @@
-"""What a Plan tells of its configuration: the `tests:` of routes.yaml, and names nobody reaches."""
+"""Checks of a compiled configuration: the `tests:` of routes.yaml, and models that no name leads to."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from engine.config.checks.registry import CheckContext, run_checks, titled
+from engine.config.checks.references import unknown_endpoint
+from engine.config.checks.registry import PROVIDERS, ROUTES, CheckContext, PlanContext, Stage, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place, Severity
 from engine.config.model import RoutingTest
 from engine.config.schema.build import build_config
@@ -12,8 +13,6 @@ from engine.config.source.document import Document, parse_document
 from engine.plan.plan import Decision, Plan, UnusableValueError
 
 SHOWN = 8
-_ROUTES = "routes.yaml"
-_PROVIDERS = "providers.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +81,20 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names) or "nothing more"
 
 
-def check_routing_tests(plan: Plan, context: CheckContext) -> Iterator[Diagnostic]:
-    """A finding for each way in which entries of `tests:` fail: one slip may fail many of them."""
+@check("X209", stage=Stage.PLAN)
+def failing_tests(context: PlanContext) -> Iterator[Diagnostic]:
+    """A finding for each cause for which entries of `tests:` fail: one mistake may fail many of them."""
     alike: dict[object, list[Outcome]] = {}
     for test in context.config.tests:
-        outcome = run_test(plan, test)
+        outcome = run_test(context.declared, test)
         if outcome.differences:
             alike.setdefault(_kind(outcome), []).append(outcome)
     for first, *others in alike.values():
         found, test = first.differences[0], first.test
         yield context.at(
             "X209",
-            f"{titled(test)} expects {found.name} `{found.expected}`, but it is `{found.actual}`",
-            _ROUTES,
+            f"{test.label} expects {found.name} `{found.expected}`, but it is `{found.actual}`",
+            ROUTES,
             (*test.at, "expect", found.name),
             Place.VALUE,
             help="; ".join(filter(None, (_failing_alike(others), _environment(first)))),
@@ -102,13 +102,13 @@ def check_routing_tests(plan: Plan, context: CheckContext) -> Iterator[Diagnosti
 
 
 def _failing_alike(others: Sequence[Outcome]) -> str:
-    names = ", ".join(titled(other.test) for other in others[:SHOWN])
+    names = ", ".join(other.test.label for other in others[:SHOWN])
     more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
     return f"failing alike: {names}{more}" if others else ""
 
 
 def _environment(outcome: Outcome) -> str:
-    """Why a URL is not the one that a request on this machine would go to."""
+    """Why a URL is not the one that a request in this environment would go to."""
     named = {d.name: d.actual for d in outcome.differences}.get("url", "")
     if "placeholder" not in named and not named.startswith("unknown"):
         return ""
@@ -116,13 +116,15 @@ def _environment(outcome: Outcome) -> str:
 
 
 def _kind(outcome: Outcome) -> object:
-    """What outcomes with one cause have in common: whom they expect, and what came instead."""
+    """What outcomes with one cause have in common: what they expect, and what came instead."""
     provider, found = outcome.decision.provider, outcome.differences[0]
     return found.name, outcome.test.provider, provider and provider.name, outcome.decision.refusal
 
 
-def check_listed_models(plan: Plan, context: CheckContext) -> Iterator[Diagnostic]:
-    """Findings for models that a provider lists and no caller can name."""
+@check("X233", stage=Stage.PLAN)
+def unreachable_models(context: PlanContext) -> Iterator[Diagnostic]:
+    """Models that a provider lists and no caller can name."""
+    plan = context.plan
     for provider in context.config.providers:
         for index, name in enumerate(provider.models):
             if plan.public_name(plan.providers[provider.name], name) is None:
@@ -130,19 +132,19 @@ def check_listed_models(plan: Plan, context: CheckContext) -> Iterator[Diagnosti
                     f"no rule leads to model {index + 1} in the list of provider `{provider.name}`"
                 )
                 at = (*provider.at, "models", index)
-                yield context.at("X233", message, _PROVIDERS, at, Place.VALUE)
+                yield context.at("X233", message, PROVIDERS, at, Place.VALUE)
 
 
 def read_tests(
     file: str, raw: bytes, context: CheckContext
 ) -> tuple[tuple[RoutingTest, ...], Document | None, list[Diagnostic]]:
-    """The `tests:` of a file of its own, which may use the endpoints that `context` knows."""
+    """The `tests:` of a separate file, which may use the endpoints that `context` knows."""
     document, found = parse_document(file, raw)
     if document is None:
         return (), None, found
     violations, broken = check_schema(document, "tests")
     tests = build_config(document, None, None, {file: broken}).tests
     config = replace(context.config, rules=(), providers=(), keys=(), tests=tests)
-    alone = replace(context, config=config, documents={**context.documents, _ROUTES: document})
-    found += violations + [d for d in run_checks(alone) if d.code == "X202"]
+    alone = replace(context, config=config, documents={**context.documents, ROUTES: document})
+    found += violations + list(unknown_endpoint(alone))
     return tests, document, [d for d in found if d.severity is Severity.ERROR]

@@ -1,64 +1,84 @@
-"""Rules about what is dialled: where a URL leads, and who may say so."""
+"""URLs of providers: whether the gateway can connect to them, and by what."""
 
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from urllib.parse import urlsplit
 
-from engine.config.checks.registry import CheckContext
+from engine.config.checks.registry import PROVIDERS, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related
 from engine.config.model import Provider
 from engine.config.source.document import Path
 from engine.config.template import Template, render_now
 
-_PROVIDERS = "providers.yaml"
+
+class UrlProblem(Enum):
+    """What is wrong with a URL of a provider."""
+
+    UNUSABLE = "the gateway cannot connect to it"
+    PLAIN = "it is reached over a network without TLS"
 
 
-def check_urls(context: CheckContext) -> Iterator[Diagnostic]:
-    """The findings about the URLs of providers."""
-    return (found for check in (_urls, _proxies, _doubled_path) for found in check(context))
-
-
-def _urls(context: CheckContext) -> Iterator[Diagnostic]:
+@check("X213", "X214")
+def unusable_url(context: CheckContext) -> Iterator[Diagnostic]:
     for provider in context.config.providers:
-        paths: list[Path] = [(*provider.at, "base_url")]
-        paths += [served.path_at for served in provider.endpoints]
-        for path in paths:
-            template = context.templates.get(path)
-            if template is None or template.source.startswith("/"):
-                continue
-            unset = {v.name for v in provider.variables if v.value is None}
-            if template.source.startswith("{{") and unset & template.uses("variables"):
-                continue  # only the environment knows; `load` looks then
-            code = url_problem(template, provider.sample_variables())
-            if code == "X214":
-                url = render_now(template, {"variables": provider.sample_variables(), "model": "m"})
+        variables = provider.sample_variables()
+        for path, template in _urls_in_file(context, provider):
+            problem = url_problem(template, variables)
+            if problem is UrlProblem.UNUSABLE:
+                url = render_now(template, {"variables": variables, "model": "m"})
                 message = f"the URL of provider `{provider.name}` {_why(url or '')}"
-                words = "write it as https://host/path, with a port from 1 to 65535 if any"
-                yield context.at(code, message, _PROVIDERS, path, Place.VALUE, help=words)
-            elif code:
+                fix_hint = "write it as https://host/path, with a port from 1 to 65535 if any"
+                yield context.at("X214", message, PROVIDERS, path, Place.VALUE, help=fix_hint)
+            elif problem is UrlProblem.PLAIN:
                 message = f"provider `{provider.name}` is dialled without TLS"
-                yield context.at(
-                    code, message, _PROVIDERS, path, Place.VALUE, help="write https://"
-                )
+                fix_hint = "write https://"
+                yield context.at("X213", message, PROVIDERS, path, Place.VALUE, help=fix_hint)
 
 
-def _proxies(context: CheckContext) -> Iterator[Diagnostic]:
-    for provider in context.config.providers:
-        if provider.proxy is None:
+def _urls_in_file(context: CheckContext, provider: Provider) -> Iterator[tuple[Path, Template]]:
+    """The absolute URLs of a provider, but for those that the environment gives from their start."""
+    unset = {variable.name for variable in provider.variables if variable.value is None}
+    for path in ((*provider.at, "base_url"), *(served.path_at for served in provider.endpoints)):
+        template = context.templates.get(path)
+        if template is None or template.source.startswith("/"):
             continue
-        who, at = f"provider `{provider.name}`", (*provider.at, "proxy")
-        if not _is_address(provider.proxy):
-            message = f"the proxy of {who} has a host or a port that cannot be dialled"
-            yield context.at("X214", message, _PROVIDERS, at, Place.VALUE)
-        if provider.client != "httpx":
-            message = f"{who} names a proxy, and its client does not go through one"
-            words = "write `client: httpx` beside it"
-            yield context.at("X235", message, _PROVIDERS, at, help=words)
+        if not (template.source.startswith("{{") and unset & template.uses("variables")):
+            yield path, template
+
+
+@check("X214")
+def unusable_proxy(context: CheckContext) -> Iterator[Diagnostic]:
+    for provider in context.config.providers:
+        if provider.proxy is not None and not _is_address(provider.proxy):
+            message = f"the proxy of provider `{provider.name}` has a host or a port that cannot be dialled"
+            yield context.at("X214", message, PROVIDERS, (*provider.at, "proxy"), Place.VALUE)
+
+
+@check("X235")
+def proxy_without_httpx(context: CheckContext) -> Iterator[Diagnostic]:
+    for provider in context.config.providers:
+        if provider.proxy is not None and provider.client != "httpx":
+            message = (
+                f"provider `{provider.name}` names a proxy, and its client does not go through one"
+            )
+            fix_hint = "write `client: httpx` beside it"
+            yield context.at("X235", message, PROVIDERS, (*provider.at, "proxy"), help=fix_hint)
+
+
+@check("X234")
+def ca_without_tls(context: CheckContext) -> Iterator[Diagnostic]:
+    """CA certificates for a provider none of whose URLs is https."""
+    for provider in context.config.providers:
+        urls = (provider.base_url, *(s.path for s in provider.endpoints if s.path[:1] != "/"))
+        if provider.ca is not None and not any(url.startswith(("https://", "{{")) for url in urls):
+            message = f"provider `{provider.name}` names an authority and is never dialled by TLS"
+            yield context.at("X234", message, PROVIDERS, (*provider.at, "tls"))
 
 
 def _is_address(url: str) -> bool:
-    """Whether the port can be one, and what looks like an IP address is one."""
+    """Whether the port is possible, and a host that looks like an IP address is one."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -69,7 +89,7 @@ def _is_address(url: str) -> bool:
         return False
 
 
-# RFC 1918 and RFC 4193. Not link-local: cloud machines have their metadata there.
+# RFC 1918 and RFC 4193. Not link-local: metadata services of clouds are there.
 _PRIVATE = [
     ipaddress.ip_network(network)
     for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
@@ -78,7 +98,7 @@ _NUMBER = re.compile(r"(?i)(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+))*")
 
 
 def _why(url: str) -> str:  # noqa: PLR0911 one line a cause
-    """Why `url` cannot be dialled as written, without telling any of it."""
+    """Why the gateway cannot connect to `url` as written; no part of it is quoted."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -102,16 +122,17 @@ def is_url(path: Path) -> bool:
     return path[2] == "base_url" or (path[2] == "endpoints" and "query" not in path)
 
 
-def url_problem(template: Template, variables: Mapping[str, str]) -> str | None:
-    """The code of what is wrong with the URL that `variables` make, if anything is."""
+def url_problem(template: Template, variables: Mapping[str, str]) -> UrlProblem | None:
+    """What is wrong with a URL template filled in with `variables`; None if nothing is."""
     try:
         parts = urlsplit(render_now(template, {"variables": variables, "model": "m"}) or "")
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
-        return "X214"
+        return UrlProblem.UNUSABLE
     if not usable or "@" in parts.netloc or parts.query or parts.fragment:
-        return "X214"
-    return "X213" if parts.scheme == "http" and not _is_near(parts.hostname or "") else None
+        return UrlProblem.UNUSABLE
+    is_plain = parts.scheme == "http" and not _is_near(parts.hostname or "")
+    return UrlProblem.PLAIN if is_plain else None
 
 
 def _is_near(host: str) -> bool:
@@ -128,12 +149,13 @@ def _is_near(host: str) -> bool:
     return address.is_loopback or any(address in network for network in _PRIVATE)
 
 
-def _doubled_path(context: CheckContext) -> Iterator[Diagnostic]:
+@check("X223")
+def doubled_path(context: CheckContext) -> Iterator[Diagnostic]:
     for provider in context.config.providers:
         try:
             base = _segments(urlsplit(provider.base_url).path)
         except ValueError:
-            continue  # told as a URL that cannot be dialled
+            continue  # reported as X214
         for served in provider.endpoints:
             own = _segments(served.path) if served.path.startswith("/") else []
             twice = _overlap(base, own)
@@ -141,7 +163,7 @@ def _doubled_path(context: CheckContext) -> Iterator[Diagnostic]:
                 yield context.at(
                     "X223",
                     f"the URL of `{served.name}` at provider `{provider.name}` holds `{twice}` twice",
-                    _PROVIDERS,
+                    PROVIDERS,
                     served.path_at,
                     Place.VALUE,
                     related=_base(context, provider),
@@ -150,7 +172,7 @@ def _doubled_path(context: CheckContext) -> Iterator[Diagnostic]:
 
 
 def _base(context: CheckContext, provider: Provider) -> tuple[Related, ...]:
-    span = context.span(_PROVIDERS, (*provider.at, "base_url"), Place.VALUE)
+    span = context.span(PROVIDERS, (*provider.at, "base_url"), Place.VALUE)
     return (Related(span, "the path is added to this"),)
 
 

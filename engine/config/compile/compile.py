@@ -9,7 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 from engine.config import model
-from engine.config.compile.provider import Templates, Values, caller_inputs, compile_provider
+from engine.config.compile.binding import Templates
+from engine.config.compile.provider import caller_inputs
+from engine.config.compile.values import Values
+from engine.config.compile.variants import compile_variants
 from engine.config.source.document import Path
 from engine.plan import plan
 
@@ -26,7 +29,7 @@ def compile_plan(
     `lines` has the place of each rule, target, provider and account, such as `routes.yaml:41`.
     """
     providers = {
-        provider.name: compile_provider(config, templates, values[provider.name], provider, lines)
+        provider.name: compile_variants(config, templates, values[provider.name], provider, lines)
         for provider in config.providers
     }
     rules = tuple(_rule(rule, lines) for rule in config.rules)

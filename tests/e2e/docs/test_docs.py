@@ -16,7 +16,8 @@ import yaml
 from engine.cli import main
 from engine.config.checks.examples import example, folder
 from engine.config.diagnostics.codes import RULES
-from engine.config.load import FILES, load
+from engine.config.files import FILES
+from engine.config.load import load
 from engine.config.model import DEFAULT_LIMITS, DEFAULT_TIMEOUTS, parse_duration
 from engine.gateway.access_log import Record
 from engine.gateway.errors import CATALOGUE, GatewayError, error_body

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from engine.config.checks.templates import _sources
-from engine.config.load import FILES, load
+from engine.config.checks.templates import template_sources
+from engine.config.files import FILES
+from engine.config.load import load
 from engine.lsp import grammar
 from engine.lsp.names import Name, mentions
 from tests.servers import ROOT
@@ -36,7 +37,7 @@ def test_a_pattern_is_told_in_words(node: Node) -> None:
 def test_every_template_of_the_shipped_files_starts_as_check_allows() -> None:
     count = 0
     for provider in LOADED.config.providers:
-        for path, _, roots in _sources(provider):
+        for path, _, roots in template_sources(provider):
             assert tuple(grammar.at("providers.yaml", path)["x-template"]) == roots, path
             count += 1
     assert count > 100

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from engine.config.compile.provider import path_of
+from engine.config.compile.upstream import path_of
 from engine.plan.plan import Plan
 from tests.unit.config.folders import ENVIRON, SECRET, minimal, provider, read, write
 

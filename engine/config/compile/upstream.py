@@ -1,0 +1,101 @@
+"""Where a provider serves one endpoint: origin, path, query, and the edits of its bodies."""
+
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from engine.config import model
+from engine.config.compile.binding import Binding
+from engine.config.template import Template
+from engine.plan import plan
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def compile_upstream(
+    binding: Binding, provider: model.Provider, served: model.ProviderEndpoint
+) -> plan.Upstream | None:
+    """The upstream of an endpoint; None when a variable of its URL is missing."""
+    base = binding.templates[(*provider.at, "base_url")]
+    path = binding.templates[served.path_at]
+    root = binding.render(base) if path.source.startswith("/") else ""
+    sample = binding.render(path, model="m")
+    query = _query(binding, served)
+    stream = binding.templates[(*served.at, "stream_path")] if served.stream_path else None
+    streamed = binding.render(stream, model="m") if stream else None
+    if root is None or sample is None or query is None:
+        return None
+    return plan.Upstream(
+        origin=_origin(binding, provider, root + sample),
+        path=_path(binding, path, root, sample),
+        stream_path=_path(binding, stream, root, streamed or "") if stream else None,
+        edits=_edits(served.body) if served.body else None,
+        query="&".join(f"{n}={v}" for n, v in query).encode("ascii"),
+        query_names=frozenset(name.casefold().encode() for name, _ in query),
+        timeouts=_timeouts(binding.config, provider, served.name),
+    )
+
+
+def _origin(binding: Binding, provider: model.Provider, url: str) -> plan.Origin:
+    parts = urlsplit(url)
+    port = parts.port or _PORTS[parts.scheme]
+    ca = binding.values.ca if parts.scheme == "https" else None
+    return plan.Origin(parts.scheme, parts.hostname or "", port, ca, provider.proxy)
+
+
+def _timeouts(config: model.Config, provider: model.Provider, endpoint: str) -> plan.Timeouts:
+    own = next((e.timeouts for e in config.endpoints if e.name == endpoint), {})
+    return model.merge_timeouts(config.timeouts, own, provider.timeouts)
+
+
+def _path(binding: Binding, path: Template, root: str, sample: str) -> bytes | plan.Render:
+    if ("model",) not in path.names:
+        return path_of(root + sample).encode("ascii")
+    bound = binding.bind(path, None)
+
+    def render(context: plan.Context) -> str | None:
+        text = bound(context)
+        return None if text is None else path_of(root + text)
+
+    return render
+
+
+def path_of(url: str) -> str:
+    """The path of an absolute URL as it is written, without normalisation."""
+    rest = url.partition("://")[2]
+    start = rest.find("/")
+    return rest[start:] if start >= 0 else "/"
+
+
+def _query(binding: Binding, served: model.ProviderEndpoint) -> list[tuple[str, str]] | None:
+    pairs = []
+    for name in served.query:
+        value = binding.render(binding.templates[(*served.at, "query", name)])
+        if value is None:
+            return None
+        pairs.append((quote(name, safe=""), quote(value, safe="-._~:,@")))
+    return pairs
+
+
+def _edits(edits: model.BodyEdits) -> plan.BodyEdits:
+    return plan.BodyEdits(
+        drop=edits.drop,
+        rename=MappingProxyType(dict(edits.rename)),
+        default=_field_values(edits.default),
+        set=_field_values(edits.set),
+        names=frozenset(
+            {*edits.drop, *edits.rename, *edits.rename.values(), *edits.default, *edits.set}
+        ),
+    )
+
+
+def _field_values(values: Mapping[str, Any]) -> Mapping[str, plan.FieldValue]:
+    written = {name: json.dumps(value, allow_nan=False) for name, value in values.items()}
+    return MappingProxyType(
+        {
+            name: plan.FieldValue(text.encode("ascii"), value if isinstance(value, str) else text)
+            for (name, text), value in zip(written.items(), values.values(), strict=True)
+        }
+    )

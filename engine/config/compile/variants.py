@@ -1,0 +1,106 @@
+"""The variants of a provider: one for each account, and one for each choice of a caller.
+
+Each is the same provider, compiled with other values.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from types import MappingProxyType
+
+from engine.config import model
+from engine.config.compile.binding import Binding, Templates
+from engine.config.compile.provider import compile_provider
+from engine.config.compile.values import Values
+from engine.config.source.document import Path
+from engine.plan import plan
+
+_Placed = tuple[plan.Provider, str]
+
+
+def compile_variants(
+    config: model.Config,
+    templates: Templates,
+    values: Values,
+    provider: model.Provider,
+    lines: Mapping[Path, str],
+) -> plan.Provider:
+    """The provider with all its variants."""
+    own = _with_choices(Binding(config, templates, values), provider)
+    groups: dict[tuple[object, object], list[_Placed]] = {}
+    if any(account.callers is account.models is None for account in provider.accounts):
+        groups[None, None] = [(own, lines[provider.at])]
+    for account, its_values in zip(provider.accounts, values.accounts, strict=True):
+        binding = Binding(config, templates, its_values)
+        variant = _with_choices(binding, provider.with_credential_set(account))
+        group = groups.setdefault((account.callers, account.models), [])
+        group.append((variant, lines[account.at]))
+    accounts = [_credential_set(*narrowed, variants) for narrowed, variants in groups.items()]
+    accounts.sort(key=lambda account: (account.callers is None, account.models is None))
+    return replace(own, accounts=tuple(accounts))
+
+
+def _credential_set(
+    callers: object, models: object, variants: Sequence[_Placed]
+) -> plan.CredentialSet:
+    usable = _usable(variants)
+    return plan.CredentialSet(
+        _names(callers),
+        _names(models),
+        tuple(variant for variant, _ in usable),
+        tuple(line for _, line in usable),
+    )
+
+
+def _usable(variants: Sequence[_Placed]) -> Sequence[_Placed]:
+    """The variants that can be called; the first alone when none can."""
+    return [(variant, line) for variant, line in variants if not variant.missing] or variants[:1]
+
+
+def _names(patterns: object) -> plan.Names | None:
+    if not isinstance(patterns, tuple):
+        return None
+    return plan.Names(
+        frozenset(name for name in patterns if name[-1:] != "*"),
+        tuple(name[:-1] for name in patterns if name[-1:] == "*"),
+    )
+
+
+def _with_choices(binding: Binding, provider: model.Provider) -> plan.Provider:
+    """The provider, and one for each combination of values that a caller may choose."""
+    own = compile_provider(binding, provider)
+    headers, body = provider.caller_variable_headers, provider.caller_variable_body
+    chosen = [v for v in provider.variables if v.name in {*headers.values(), *body.values()}]
+    if not chosen:
+        return own
+    names = [variable.name for variable in chosen]
+    variants = {
+        frozenset(zip(names, values, strict=True)): _choosing(binding, chosen, values, provider)
+        for values in product(*(variable.choices for variable in chosen))
+    }
+    defaults = {v.name: binding.values.variables.get(v.name, v.choices[0]) for v in chosen}
+    choices = plan.Choices(
+        MappingProxyType({name.encode("ascii"): v for name, v in headers.items()}),
+        MappingProxyType(dict(body)),
+        MappingProxyType({variable.name: variable.choices for variable in chosen}),
+        MappingProxyType(defaults),
+        MappingProxyType(variants),
+    )
+    return replace(own, choices=choices)
+
+
+def _choosing(
+    binding: Binding,
+    chosen: Sequence[model.Variable],
+    values: Sequence[str],
+    provider: model.Provider,
+) -> plan.Provider:
+    """The provider with `values` for the variables `chosen`, whatever the environment gives for them."""
+    given = {variable.name: value for variable, value in zip(chosen, values, strict=True)}
+    unset = {name for variable in chosen for name in variable.env[:1]}
+    bound = replace(
+        binding.values,
+        variables={**binding.values.variables, **given},
+        missing=tuple(name for name in binding.values.missing if name not in unset),
+    )
+    return compile_provider(replace(binding, values=bound), provider)
