@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.cli.explaining import shown_example
-from engine.config.checks.examples import example
 from engine.config.diagnostics.codes import RULES, Rule
+from engine.config.examples import example
 from engine.config.load import load
 from engine.config.schema.validation import read_schema
 from engine.report.routing import counted, view_catalogue

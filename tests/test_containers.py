@@ -112,8 +112,11 @@ def everywhere() -> set[str]:
 CONFIGURATION = "what the operator's files hold"
 LISTED = {
     "config/compile/certificates:read_certificates": ("PEM of a file", "64 files of 1 MiB", "the oldest goes"),
+    "config/checks/registry:REGISTRY": ("check", "functions in `engine/config`", "never"),
+    "config/files:parse_file": ("name and text of a file", "8 files of 1 MiB", "the oldest goes"),
+    "config/files:validate_file": ("parsed file", "8 files", "the oldest goes"),
     "config/effective:_schema": ("name of a schema", "3", "never"),
-    "config/checks/examples:_data": ("nothing", "1", "never"),
+    "config/examples:_data": ("nothing", "1", "never"),
     "config/checks/keys:_guessable": ("nothing", "1", "never"),
     "config/schema/validation:_validator": ("name of a schema", "3", "never"),
     "config/template:compile_template": ("text of a template", f"4096, {CONFIGURATION}", "the oldest goes"),
@@ -136,7 +139,6 @@ LISTED = {
     "gateway/runtime:Runtime.targets": ("endpoint, model of 256 characters", "MAX_TARGETS", "all, when full"),
     "gateway/inbound/spelling:are_folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
     "gateway/inbound/spelling:folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
-    "config/load:_read": ("file and its bytes", "8 of 1 MiB", "the oldest goes"),
     "lsp/grammar:schema_of": ("name of a file", "3", "never"),
     "mock/pattern:_CLASSES": ("letter of a class", "15", "never"),
     "mock/template:_wav": ("seconds in the mock's own templates", "a few", "never"),

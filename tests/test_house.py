@@ -104,7 +104,7 @@ def test_imports_point_down() -> None:
 
 def test_the_rule_sees_imports_at_all() -> None:
     assert {"config/load", "config/model", "upstream/http1/pool"} & rooms("server/run")
-    assert rooms("config/compile/provider") >= {"config/model", "config/template", "plan/plan"}
+    assert rooms("config/compile/binding") >= {"config/model", "config/template", "plan/plan"}
     assert not any(fnmatch("gateway/app", target) for target in allowed("config/load"))
 
 

@@ -44,7 +44,7 @@ def explain(code: str | None, is_list: bool, form: str) -> None:  # noqa: FBT001
 
 def shown_example(code: str) -> str:
     """How `engine check` reports the bad example of a code."""
-    from engine.config.checks.examples import folder  # noqa: PLC0415 reads the examples
+    from engine.config.examples import folder  # noqa: PLC0415 reads the examples
     from engine.config.load import load  # noqa: PLC0415 the same
     from engine.report.text import render_text  # noqa: PLC0415 the same
 

@@ -5,8 +5,8 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-from engine.config.checks.examples import example
 from engine.config.diagnostics.codes import RULES, Rule
+from engine.config.examples import example
 
 FORMAT_VERSION = "1.0"
 View = dict[str, Any]

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from engine.cli import main
-from engine.config.checks.examples import example, folder
 from engine.config.diagnostics.codes import RULES
+from engine.config.examples import example, folder
 from engine.config.files import FILES
 from engine.config.load import load
 from engine.config.model import DEFAULT_LIMITS, DEFAULT_TIMEOUTS, parse_duration

@@ -333,7 +333,7 @@ def test_a_terminal_is_asked_what_it_can(
 
 OTHERS = (
     *("engine.gateway", "engine.upstream", "engine.mock", "engine.server.run", "engine.lsp"),
-    *("http.client", "asyncio", "engine.config.checks.examples"),
+    *("http.client", "asyncio", "engine.config.examples"),
     *(f"engine.report.{name}" for name in ("json", "sarif", "lines", "explanation")),
 )
 

@@ -46,7 +46,7 @@ def test_a_bug_is_one_line_and_exit_code_2(fault: str) -> None:
     assert result.stdout == ""
     name = type(FAULTS[fault]).__name__
     assert result.stderr.startswith(f"engine: this is a bug in engine {__version__}: {name} at ")
-    assert "tests/unit/cli/test_crash.py:" in result.stderr
+    assert "unit/cli/test_crash.py:" in result.stderr
     assert result.stderr.count("\n") == 1
     assert SECRET not in result.stderr
 

@@ -5,8 +5,8 @@ from click.testing import CliRunner, Result
 from syrupy.assertion import SnapshotAssertion
 
 from engine.cli import main
-from engine.config.checks.examples import example
 from engine.config.diagnostics.codes import RETIRED, RULES
+from engine.config.examples import example
 from tests.unit.cli.outputs import view_of
 from tests.unit.config.folders import TextSnapshot
 

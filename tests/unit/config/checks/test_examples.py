@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.checks.examples import codes_with_examples, example, folder
 from engine.config.diagnostics.codes import RULES
+from engine.config.examples import codes_with_examples, example, folder
 from engine.config.load import Loaded, load
 from tests.unit.config.folders import NOW, codes
 

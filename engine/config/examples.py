@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.config.source.document import parse_document
 
-_SOURCE = Path(__file__).with_name("examples.yaml")
+_SOURCE = Path(__file__).parent / "checks" / "examples.yaml"
 _SECTION = re.compile(r"^(?=[a-z_]+:)", re.M)
 
 
