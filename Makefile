@@ -99,7 +99,7 @@ fresh:
 bare:
 	@.ci/bare $(SUITE)
 
-# A minute for a mutant, and ten for one that survives.
+# All tests run once first (ten minutes); then some ten seconds for a mutant, and minutes for one that survives.
 mutants: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.mutants $(MUTANTS) $(SEED)
 
