@@ -13,6 +13,7 @@ as well.
 import argparse
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -84,13 +85,14 @@ def main() -> int:
     parser.add_argument("--only", default="", help="mutants whose place has this text")
     parser.add_argument("--folder", type=Path, help="keep the copies, and use those that are there")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # puts the copy right on its way out
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.folder or Path(temporary)).resolve()
         started = time.monotonic()
         coverage = recorded(folder)
         known = all_mutants(folder / "plain", ROOMS)
         found = [mutant for mutant in known if options.only in str(mutant)]
-        drawn = random.Random(options.seed).sample(found, min(options.count, len(found)))
+        drawn = random.Random(options.seed).sample(found, min(max(options.count, 1), len(found)))
         say(f"{len(coverage.all_tests)} tests in {time.monotonic() - started:.0f} s; {len(drawn)} of {len(found)} mutants, seed {options.seed}\n")  # fmt: skip
         return report(tried(folder, drawn, coverage), len(found))
 

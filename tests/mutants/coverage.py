@@ -54,7 +54,8 @@ class Coverage:
             files, key=lambda file: (not is_near(tree / file, mutant), mean(files[file]))
         )
         near = [test for file in ordered[:NEAR_FILES] for test in files[file]]
-        others = [test for test in self.all_tests if test.file in files and test not in running]
+        names = {test.name for test in running}
+        others = [t for t in self.all_tests if t.file in files and t.name not in names]
         far = [test for file in ordered[NEAR_FILES:] for test in files[file]]
         return near, far + others
 
