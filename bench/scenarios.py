@@ -276,7 +276,7 @@ SCENARIOS = (
     ),
     Scenario(
         "answer_32k",
-        "Answer of 32 KB, 32 connections",
+        "Response of 32 KB, 32 connections",
         answer_32k,
         _PROXIES,
         {"requests_per_second": "requests/s", "cpu_us": "CPU µs"},

@@ -27,7 +27,7 @@ PHASES = {
     "S": "Schema",
     "X": "References between entries",
     "T": "Templates",
-    "E": "Environment of this machine",
+    "E": "Environment",
     "A": "Advice, with `--audit`",
 }
 NOTICE = "<!-- Written by docs/generate.py; change its source and run `make docs`. -->"
@@ -49,11 +49,11 @@ CODES = f"""{NOTICE}
 
 # Findings of `engine check`
 
-An **error** stops `engine serve`, a **warning** does not, and a **note** tells something about this machine.
-A code is never given to another finding. `engine explain CODE` prints what stands here.
+An **error** stops `engine serve`, a **warning** does not, and a **note** is about the environment of the process.
+A code is never reused for another finding. `engine explain CODE` prints the same text.
 
-What only warns, notes or advises, and an error that says so below, can be silenced by a comment on its line or alone
-above it, with a reason: `# engine: ignore[X205] reason`. See [check.md](check.md).
+Warnings, notes and advice, and the errors that say so below, can be silenced by a comment on their line or alone
+above it, with a reason: `# engine: ignore[X205] reason`. See [check.md](check.md#silencing-a-finding).
 """
 
 
@@ -61,10 +61,11 @@ PROVIDERS = f"""{NOTICE}
 
 # Providers of the shipped configuration
 
-Each entry says what it rests on: **sdk**, the provider's own SDK, API specification or server source; **docs**, its
-documentation. An entry in brackets is known at **second-hand** or is a **guess**; it is not enabled until you have
-tried it and removed `enabled: false` in `providers.yaml`. An empty place is not offered, or in a shape that differs from
-what callers send; `providers.yaml` has the reason. `engine routes --providers` prints the same for your own files.
+Each entry names its source: **sdk**, the provider's own SDK, API specification or server source; **docs**, its
+documentation. An entry in brackets comes from another project (**second-hand**) or is a **guess**; it is not enabled until you
+have tried it and removed `enabled: false` in `providers.yaml`. An empty cell is an endpoint that the provider does not offer, or
+offers in a format that differs from what callers send; `providers.yaml` has the reason. `engine routes --providers` prints the
+same for your own files.
 """
 
 
@@ -112,9 +113,9 @@ def _finding(rule: Rule) -> str:
     for name, text in shown.beside.items():
         lines += [f"With this `{name}`:", "", *_fence("example", "yaml", text), ""]
     if shown.bad is None:
-        lines += [f"Without `{shown.file}`, this is told:", ""]
+        lines += [f"Without `{shown.file}`, this is reported:", ""]
     else:
-        lines += [f"Wrong in `{shown.file}`, and what is told:", ""]
+        lines += [f"Wrong in `{shown.file}`, and what is reported:", ""]
         lines += [*_fence("example", "yaml", shown.bad), ""]
     lines += [*_fence("example", "text", shown_example(rule.code)), "", "Right:", ""]
     return "\n".join([*lines, *_fence("example", "yaml", shown.good), ""])
@@ -138,7 +139,7 @@ def _file(name: str) -> str:
 
 
 def _timeouts() -> str:
-    """The one shape that stands in several places, told once."""
+    """The one shape that is used in several places, shown once."""
     schema = json.loads(read_schema("routes"))
     rows = _rows(schema, schema["$defs"]["timeouts"], "")
     return "\n".join(["## Time limits", "", "The keys of every `timeouts`.", "", *_table(rows)])
@@ -186,7 +187,7 @@ def _cell(schema: Schema) -> str:
 
 
 def _resolve(root: Schema, schema: Schema) -> Schema:
-    """The schema with its `$ref` followed; its own words win over those of the definition."""
+    """The schema with its `$ref` followed; its own keys win over those of the definition."""
     if "$ref" not in schema:
         return schema
     name = schema["$ref"].removeprefix("#/$defs/")

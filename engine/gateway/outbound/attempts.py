@@ -39,7 +39,7 @@ _WORDS = {
     Failure.OVERLOADED: "too many requests to provider `{}` are under way",
     Failure.CLOSED: "provider `{}` closed the connection without an answer",
     Failure.BAD_RESPONSE: "provider `{}` sent an answer that is not valid HTTP",
-    Failure.TRUNCATED: "provider `{}` broke off its answer",
+    Failure.TRUNCATED: "provider `{}` broke off its response",
     Failure.FIRST_BYTE_TIMEOUT: "provider `{}` did not begin to answer in time",
     Failure.IDLE_TIMEOUT: "provider `{}` stopped in the middle of its answer",
     Failure.TOTAL_TIMEOUT: "the exchange with provider `{}` took longer than `total` allows",

@@ -2,7 +2,7 @@
 // what: a Responses stream that breaks off in an event: the gateway's reason
 // upstream: raw responses_cut.http
 // wants: ^text-delta Hello$
-// wants: ^error .*broke off its answer
+// wants: ^error .*broke off its response
 // never: Invalid JSON|Type validation|Unexpected
 import { createOpenAI } from "@ai-sdk/openai";
 import { streamText } from "ai";

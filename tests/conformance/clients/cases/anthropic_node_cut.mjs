@@ -2,7 +2,7 @@
 // what: a stream that breaks off in an event: the gateway's reason
 // upstream: raw messages_cut.http
 // wants: ^Hello$
-// wants: ^raised: .*broke off its answer
+// wants: ^raised: .*broke off its response
 import Anthropic from "@anthropic-ai/sdk";
 
 try {

@@ -2,7 +2,7 @@
 # what: a stream that breaks off in an event: the gateway's reason
 # upstream: raw messages_cut.http
 # wants: ^Hello$
-# wants: ^API\w*Error .*broke off its answer
+# wants: ^API\w*Error .*broke off its response
 # never: JSONDecodeError
 # requests: 1
 from anthropic import Anthropic

@@ -2,7 +2,7 @@
 // what: a Responses stream that breaks off in an event: the gateway's reason
 // upstream: raw responses_cut.http
 // wants: ^Hello$
-// wants: ^raised: .*broke off its answer
+// wants: ^raised: .*broke off its response
 import OpenAI from "openai";
 
 try {

@@ -2,7 +2,7 @@
 # what: a chat stream that breaks off in an event: the gateway's reason
 # upstream: raw chat_cut.http
 # wants: ^Hello$
-# wants: ^APIError .*broke off its answer
+# wants: ^APIError .*broke off its response
 # never: JSONDecodeError
 # requests: 1
 from openai import OpenAI

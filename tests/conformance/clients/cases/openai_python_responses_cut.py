@@ -2,7 +2,7 @@
 # what: a Responses stream that breaks off in an event: the gateway's reason
 # upstream: raw responses_cut.http
 # wants: ^Hello$
-# wants: ^(APIError|response.failed) .*broke off its answer
+# wants: ^(APIError|response.failed) .*broke off its response
 # never: JSONDecodeError|ValidationError
 # requests: 1
 from openai import OpenAI

@@ -1,0 +1,120 @@
+"""One word for one thing: what docs/glossary.md names is called by no other word.
+
+An engineer in another country knows the field's standard terms; a word of our own, or a common
+word in a meaning of our own, has to be learnt. `make test` fails where one comes back.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ROOT
+
+# In running text and in parts of names. What stands for it on the right is what to write.
+BANNED = {
+    r"tells?|told|telling": "report, return, say",
+    r"mend|mends|mended|mending|remedy|remedies": "fix",
+    r"slips?": "typo, mistake",
+    r"dial|dials|dialled|dialling": "connect, open a connection",
+    r"vouch|vouches|vouched": "CA certificates, sign, trust",
+    r"brought": "sent; caller credentials",
+    r"parting": "drain",
+    r"answers?|answered|answering": "response, respond, return",
+    r"pieces?": "chunk, part",
+    r"this machine|who the machine is": "environment, workload identity",
+    r"hostile": "fault, malicious",
+    r"plays?|played": "inject",
+    r"intake|converse": "RequestBodyReader, run_attempts",
+    r"(?:a|one|two|each|every|next|last|first) looks?": "tick, check",
+    r"own words|words of (?:our|its|their) own": "message",
+}
+# Names of types, functions and constants that HOUSE has renamed; as words they may be fine.
+RENAMED = (
+    "Means|Forms|Account|Intake|Talk|Way|Slot|Keeper|Link|Greeter|Subject|LOOKED_AT|SPENT|WHOLE|"
+    "SURPLUS|GARBAGE|ASK|PLAYS|_pour|in_turn|is_plain|_is_lasting|_look_at|_look_around|begun|"
+    "parting|unsaved|untested"
+)
+
+# Where old words remain; shrinks to nothing.
+REMAINING = (
+    "engine/cli/",
+    "engine/config/",
+    "engine/gateway/",
+    "engine/lsp/",
+    "engine/mock/",
+    "engine/plan/",
+    "engine/report/",
+    "engine/server/",
+    "engine/upstream/",
+    "codes.md",
+)
+
+FOUND = re.compile(rf"(?<![a-z])(?:{'|'.join(BANNED)})(?![a-z])", re.I)
+DEFINED = re.compile(rf"\b(?:class|def) (?:{RENAMED})\b|^(?:{RENAMED})\b.* =", re.M)
+# Promises to those who read the output, and names of tests, which are evidence and no text.
+KEPT = re.compile(r'test_\w+|"told"|\btold:')
+
+PAGES = [
+    *(ROOT / "docs").glob("*.md"),
+    *ROOT.glob("*.md"),
+    *(ROOT / "schemas").rglob("*.json"),
+    ROOT / "routes.yaml",
+    ROOT / "providers.yaml",
+    ROOT / "docs" / "generate.py",
+]
+SOURCES = [path for path in (ROOT / "engine").rglob("*") if path.suffix in (".py", ".yaml")]
+
+
+def found(path: Path) -> list[str]:
+    """The banned words of a file, each with its line."""
+    return [
+        f"{path.relative_to(ROOT)}:{number}: {match[0]}"
+        for number, line in enumerate(read(path).splitlines(), start=1)
+        for match in FOUND.finditer(KEPT.sub("", line))
+    ]
+
+
+def read(path: Path) -> str:
+    """The text of a page; of the change log, what is not released yet."""
+    text = path.read_text("utf-8")
+    return text.partition("\n## [Unreleased]")[2] if path.name == "CHANGELOG.md" else text
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.name))
+def test_a_page_uses_the_words_of_the_glossary(path: Path) -> None:
+    assert not found(path) or path.name in REMAINING
+
+
+def test_the_code_uses_the_words_of_the_glossary() -> None:
+    places = [place for path in SOURCES for place in found(path)]
+    assert [place for place in places if not place.startswith(REMAINING)] == []
+
+
+def test_no_renamed_name_comes_back() -> None:
+    sources = {path: path.read_text("utf-8") for path in SOURCES}
+    assert {path: names for path, text in sources.items() if (names := DEFINED.findall(text))} == {}
+
+
+@pytest.mark.parametrize("wrong", ["it is told", "answer_of", "_pieces", "Telling", "own words"])
+def test_a_banned_word_is_found_wherever_it_stands(wrong: str) -> None:
+    assert FOUND.search(wrong)
+
+
+@pytest.mark.parametrize("right", ["dialect", "mender", "total", "retell_not", "test_is_told"])
+def test_other_words_are_not(right: str) -> None:
+    assert not FOUND.search(KEPT.sub("", right))
+
+
+def test_the_glossary_is_sorted_and_points_to_what_there_is() -> None:
+    lines = (ROOT / "docs" / "glossary.md").read_text("utf-8").splitlines()
+    table = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][1:]
+    terms = [term.lower() for term, *_ in table]
+    assert terms == sorted(terms)
+    known = "".join(
+        path.read_text("utf-8") for path in [*PAGES, *SOURCES] if path.name != "glossary.md"
+    )
+    for _, meaning, where in table:
+        assert meaning
+        for name in re.findall(r"`([^`]+)`", where):
+            assert (ROOT / name).exists() if name.startswith("engine/") else name in known, name
