@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 
+from tests import loopback
 from tests.servers import CANARY, KEY, ROOT, Server, gateway, mock_upstream, ship
 
 # How long one example takes is no matter of these tests: a busy machine takes its time.
@@ -97,5 +98,5 @@ def rested(served: Server) -> Iterator[Server]:
 def http(served: Server) -> Iterator[httpx2.Client]:
     """A plain client with the gateway key."""
     headers = {"authorization": f"Bearer {KEY}"}
-    with httpx2.Client(base_url=served.url, headers=headers, timeout=10) as client:
+    with loopback.Client(base_url=served.url, headers=headers, timeout=10) as client:
         yield client

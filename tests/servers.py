@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
 from engine.config.new_key import digest
 from engine.server.run import free_port, wait_until_ready
+from tests import loopback
+from tests.processes import ROOT, Process
 
 __all__ = ["KEY", "ROOT", "Server", "free_port", "gateway", "mock_upstream", "ship", "write_keys"]
 
-ROOT = Path(__file__).parent.parent
 KEY = "sk-orq-" + "c0ffee00" * 8
 CANARY = "canary"
 WAIT = 20.0  # for what takes a moment, on a machine that is busy with other things
@@ -60,7 +59,7 @@ class Server:
     """A running process with its log. `records` are the access records written so far."""
 
     port: int
-    process: subprocess.Popen[bytes]
+    process: Process
     log: Path
 
     @property
@@ -155,12 +154,7 @@ def started(
 ) -> Iterator[Server]:
     """A process of `engine` listening on a free port, killed at the end if it still runs."""
     port = free_port()
-    command = [sys.executable, "-m", module, *arguments, "--port", str(port)]
-    env = {"PATH": os.environ["PATH"], **environ}
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            command, stdout=out, stderr=out, env=env, cwd=ROOT, start_new_session=True
-        )
+    process = Process(log, module, *arguments, "--port", str(port), environ=environ)
     try:
         assert wait_until_ready(process, port, ready), log.read_text()
         yield Server(port, process, log)
@@ -212,7 +206,7 @@ def ship(directory: Path) -> Path:
 
 def received(mock: Server, mock_id: str) -> dict[str, Any]:
     """What the mock upstream received as its request `mock_id` (header `x-mock-id`)."""
-    answer: dict[str, Any] = httpx2.get(f"{mock.url}/__mock/requests/{mock_id}").json()
+    answer: dict[str, Any] = loopback.get(f"{mock.url}/__mock/requests/{mock_id}").json()
     return answer
 
 

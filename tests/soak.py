@@ -22,6 +22,7 @@ from pathlib import Path
 
 import httpx2
 
+from tests import loopback
 from tests.integration.upstream.hostile import FaultServer
 from tests.servers import KEY, Server, free_port, gateway, rss_kib, write_keys
 
@@ -125,7 +126,7 @@ async def one(run: Run, client: httpx2.AsyncClient, number: int) -> None:
 async def calling(run: Run, numbers: "Numbers") -> None:
     headers = {"x-api-key": KEY}
     limits = httpx2.Limits(max_keepalive_connections=1)
-    async with httpx2.AsyncClient(
+    async with loopback.AsyncClient(
         base_url=run.url, headers=headers, timeout=10, limits=limits
     ) as client:
         while not run.ended:

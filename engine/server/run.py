@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Protocol
 
 from engine.config.compile.credentials import STAND_IN
 from engine.config.diagnostics.diagnostic import Diagnostic
@@ -191,9 +192,13 @@ def free_port() -> int:
         return port
 
 
-def wait_until_ready(
-    process: "subprocess.Popen[bytes]", port: int, path: str, seconds: float = 60
-) -> bool:
+class Pollable(Protocol):
+    """A process that may have ended, such as a Popen."""
+
+    def poll(self) -> int | None: ...
+
+
+def wait_until_ready(process: Pollable, port: int, path: str, seconds: float = 60) -> bool:
     """Whether GET `path` on the loopback interface answers 200 while `process` runs."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:

@@ -9,7 +9,6 @@ from dataclasses import fields
 from pathlib import Path
 
 import click
-import httpx2
 import pytest
 import yaml
 
@@ -28,6 +27,7 @@ from engine.plan.plan import Dialect
 from engine.report.lines import render_concise
 from engine.report.view import Findings
 from engine.upstream import Failure
+from tests import loopback
 from tests.e2e.docs.examples import Example, Session, examples
 from tests.servers import ROOT, Server, ship
 
@@ -172,7 +172,7 @@ def test_the_page_has_the_defaults_of_timeouts_and_limits() -> None:
 
 def test_readiness_has_the_shape_of_the_page(served: Server) -> None:
     shown = json.loads(marked(DOCS / "observability.md", "shape").text)
-    answer = httpx2.get(served.url + "/readyz").json()
+    answer = loopback.get(served.url + "/readyz").json()
     assert {**answer, "config": "", "loaded": ""} == {**shown, "config": "", "loaded": ""}
 
 

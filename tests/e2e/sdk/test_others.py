@@ -17,6 +17,7 @@ import pytest
 from mistralai.client import Mistral
 from mistralai.client.errors import SDKError
 
+from tests import loopback
 from tests.e2e.sdk.wire import assert_arrived, assert_no_key, values
 from tests.listening import listening
 from tests.servers import KEY, Server, gateway, received, write_keys
@@ -151,7 +152,7 @@ def test_anthropic_messages_with_the_older_key_header(
 
     older = {"x-api-key": KEY, "anthropic-version": "2023-06-01", "anthropic-beta": "a-1,b-2"}
     with (
-        httpx2.Client(event_hooks={"request": [as_before]}) as plain,
+        loopback.Client(event_hooks={"request": [as_before]}) as plain,
         anthropic.Anthropic(
             base_url=served.url, api_key=KEY, default_headers=older, http_client=plain
         ) as client,
@@ -272,7 +273,7 @@ def test_cohere_v1_client_reranks_on_the_shipped_routes(
 
 
 def last(mock: Server) -> dict[str, Any]:
-    records = httpx2.get(f"{mock.url}/__mock/requests").json()["requests"]
+    records = loopback.get(f"{mock.url}/__mock/requests").json()["requests"]
     return received(mock, records[-1]["id"])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx2
 
 from engine.server.run import free_port, wait_until_ready
+from tests import loopback
 from tests.servers import KEY, ROOT, Server, ship
 
 BODY = {"model": "gpt-m", "messages": []}
@@ -71,7 +72,7 @@ class Pair:
 
     async def run(self) -> None:
         fresh = httpx2.Limits(max_keepalive_connections=0)
-        async with httpx2.AsyncClient(timeout=10, limits=fresh) as client:
+        async with loopback.AsyncClient(timeout=10, limits=fresh) as client:
             calls = [self.call(client) for _ in range(4)]
             await asyncio.gather(self.restart(), self.balance(client), *calls)
 

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from engine.server.run import ServeError, claim_port
+from tests import loopback
 from tests.servers import KEY, ROOT, Server, free_port, gateway, run_engine, ship, write_keys
 
 STREAMS = 50
@@ -29,7 +29,7 @@ def server(tmp_path: Path, mock: Server) -> Iterator[Server]:
     arguments = (*DRAIN, "--workers", "2", "--mock-port", str(mock.port))
     with gateway(ship(tmp_path), tmp_path / "log", *arguments) as running:
         for _ in range(12):  # connections for a worker that is not up yet wait for it
-            assert httpx2.get(running.url + "/readyz", timeout=20).status_code == 200
+            assert loopback.get(running.url + "/readyz", timeout=20).status_code == 200
         yield running
 
 
@@ -128,7 +128,7 @@ def test_a_signal_to_every_process_is_one_to_the_parent(tmp_path: Path, mock: Se
     with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
 
         async def run() -> bytes:
-            async with httpx2.AsyncClient() as client:
+            async with loopback.AsyncClient() as client:
                 stream = await begin(server.port, "gpt-mock-events-15-100")
                 os.killpg(server.process.pid, signal.SIGTERM)
                 for _ in range(5):
@@ -147,7 +147,7 @@ def test_a_worker_stops_for_its_parent_alone(server: Server) -> None:
         os.kill(pid, signal.SIGTERM)
         os.kill(pid, signal.SIGINT)
     for _ in range(20):
-        assert httpx2.get(server.url + "/readyz").status_code == 200
+        assert loopback.get(server.url + "/readyz").status_code == 200
     assert server.worker_pids() == before
 
 
@@ -174,7 +174,7 @@ def test_a_worker_that_is_killed_is_replaced(server: Server) -> None:
     assert first not in pids
     assert len(pids) == 2
     for _ in range(12):
-        assert httpx2.get(server.url + "/readyz", timeout=20).status_code == 200
+        assert loopback.get(server.url + "/readyz", timeout=20).status_code == 200
 
 
 def test_a_crash_loop_ends_the_server_and_says_so(tmp_path: Path, mock: Server) -> None:
@@ -276,7 +276,7 @@ def test_no_record_is_lost_at_the_end(tmp_path: Path, mock: Server) -> None:
     """The last requests end within the time in which their records are gathered."""
     with gateway(ship(tmp_path), tmp_path / "log", "--mock-port", str(mock.port)) as server:
         ids = []
-        with httpx2.Client(base_url=server.url) as client:
+        with loopback.Client(base_url=server.url) as client:
             for _ in range(5):
                 answer = client.get("/v1/models", headers={"authorization": f"Bearer {KEY}"})
                 ids.append(answer.headers["x-engine-request-id"])

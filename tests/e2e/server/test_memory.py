@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests import loopback
 from tests.listening import listening
 from tests.servers import KEY, WAIT, Server, gateway, run_engine, ship, write_keys
 
@@ -91,7 +92,7 @@ def mark(folder: Path, port: int, word: str) -> None:
 async def call(server: Server, state: dict[str, Any], limits: httpx2.Limits) -> None:
     """Small requests one after another until the end; what is not answered is kept."""
     headers = {"x-api-key": KEY}
-    async with httpx2.AsyncClient(
+    async with loopback.AsyncClient(
         base_url=server.url, headers=headers, timeout=10, limits=limits
     ) as client:
         while not state["ended"]:
@@ -119,7 +120,7 @@ def test_a_worker_that_takes_too_much_is_replaced_and_its_stream_ends(
     (old,) = server.worker_pids()
 
     async def large() -> str:
-        async with httpx2.AsyncClient(timeout=60) as client:
+        async with loopback.AsyncClient(timeout=60) as client:
             body = b'{"model": "m", "text": "' + LARGE + b'"}'
             headers = {"x-api-key": KEY, "content-type": "application/json"}
             answer = await client.post(server.url + "/talk", content=body, headers=headers)
@@ -148,7 +149,9 @@ def test_a_worker_that_takes_too_much_is_replaced_and_its_stream_ends(
     assert state["failed"] == []
     (new,) = server.worker_pids()
     headers = {"x-api-key": KEY}
-    assert httpx2.post(server.url + "/talk", json={"model": "m"}, headers=headers).text == "second"
+    assert (
+        loopback.post(server.url + "/talk", json={"model": "m"}, headers=headers).text == "second"
+    )
     os.kill(new, signal.SIGKILL)  # sooner after than a crash loop would be told
     asyncio.run(until(lambda: server.worker_pids() not in ([], [new])))
     assert "crash loop" not in server.text

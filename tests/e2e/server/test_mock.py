@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests import loopback
 from tests.servers import KEY, Server, gateway, write_keys
 
 PROVIDERS = """
@@ -91,7 +92,7 @@ def test_every_provider_answers_without_what_the_machine_has(served: Server, mod
 
 def test_the_mock_tells_nobody_what_it_received(served: Server) -> None:
     ask(served, "env/m", {"x-provider-api-key": "real-key-6"})
-    told = httpx2.get(f"{mock_of(served)}/__mock/requests")
+    told = loopback.get(f"{mock_of(served)}/__mock/requests")
     assert told.json() == {"requests": []}
     assert re.search("real-key", served.text) is None
 
@@ -99,4 +100,4 @@ def test_the_mock_tells_nobody_what_it_received(served: Server) -> None:
 def ask(server: Server, model: str, headers: dict[str, str] | None = None) -> httpx2.Response:
     asked = {"model": model, "messages": [{"role": "user", "content": "hello"}]}
     sent = {"authorization": f"Bearer {KEY}", **(headers or {})}
-    return httpx2.post(f"{server.url}/v1/chat/completions", json=asked, headers=sent)
+    return loopback.post(f"{server.url}/v1/chat/completions", json=asked, headers=sent)

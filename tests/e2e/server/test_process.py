@@ -4,8 +4,7 @@ import signal
 import time
 from pathlib import Path
 
-import httpx2
-
+from tests import loopback
 from tests.servers import KEY, Server, gateway, ship
 
 
@@ -38,13 +37,13 @@ def test_a_mock_stands_in_for_every_provider_whatever_this_machine_lacks(
     with gateway(tmp_path, tmp_path / "log", "--mock-port", str(mock.port)) as server:
         body = {"model": "text-embedding-3-small", "input": "x"}
         headers = {"authorization": f"Bearer {KEY}"}
-        answer = httpx2.post(server.url + "/v1/embeddings", json=body, headers=headers)
+        answer = loopback.post(server.url + "/v1/embeddings", json=body, headers=headers)
         assert (answer.status_code, "x-mock-id" in answer.headers) == (200, True)
 
 
 def test_probes_need_no_key(served: Server) -> None:
     for path, state in (("/healthz", "ok"), ("/readyz", "ready")):
-        answer = httpx2.get(served.url + path)
+        answer = loopback.get(served.url + path)
         assert (answer.status_code, answer.json()["status"]) == (200, state)
         assert len(answer.json()["config"]) == 16
 
@@ -54,8 +53,8 @@ def test_sigterm_turns_readiness_off_before_the_port_closes(tmp_path: Path, mock
     with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
-        assert httpx2.get(server.url + "/readyz").status_code == 503
-        assert httpx2.get(server.url + "/healthz").status_code == 200
+        assert loopback.get(server.url + "/readyz").status_code == 503
+        assert loopback.get(server.url + "/healthz").status_code == 200
         assert server.process.wait(timeout=60) == 0
 
 
@@ -66,7 +65,7 @@ def test_answers_ask_for_a_new_connection_once_the_server_is_about_to_stop(
     arguments = ("--drain-delay", "2", "--mock-port", str(mock.port))
     with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
         headers = {"authorization": f"Bearer {KEY}"}
-        with httpx2.Client(base_url=server.url, headers=headers) as client:
+        with loopback.Client(base_url=server.url, headers=headers) as client:
 
             def asked(model: str) -> tuple[int, str | None]:
                 answer = client.post("/v1/chat/completions", json={"model": model, "messages": []})
@@ -85,7 +84,7 @@ def test_a_stream_under_way_is_finished_before_the_server_ends(
         body = {"model": "gpt-mock-events-50-20", "stream": True, "messages": []}
         headers = {"authorization": f"Bearer {KEY}"}
         url = server.url + "/v1/chat/completions"
-        with httpx2.stream("POST", url, json=body, headers=headers) as answer:
+        with loopback.stream("POST", url, json=body, headers=headers) as answer:
             chunks = answer.iter_text()
             text = next(chunks)
             server.process.send_signal(signal.SIGTERM)

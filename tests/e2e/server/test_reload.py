@@ -16,6 +16,7 @@ import httpx2
 import pytest
 
 from engine.config.new_key import digest
+from tests import loopback
 from tests.listening import listening
 from tests.servers import KEY, WAIT, Server, free_port, gateway, run_engine, unharmed, write_keys
 
@@ -101,7 +102,7 @@ def folder(server: Server) -> Path:
 
 @pytest.fixture
 def caller(server: Server) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=server.url, headers={"x-api-key": KEY}, timeout=10) as client:
+    with loopback.Client(base_url=server.url, headers={"x-api-key": KEY}, timeout=10) as client:
         yield client
 
 
@@ -207,7 +208,7 @@ def test_a_key_that_is_revoked_under_a_stream_opens_nothing_more(
 
     def statuses() -> set[int]:
         return {
-            httpx2.post(server.url + "/talk", json={"model": "m"}, headers=given).status_code
+            loopback.post(server.url + "/talk", json={"model": "m"}, headers=given).status_code
             for _ in range(12)
         }
 
@@ -397,7 +398,7 @@ def test_no_request_is_lost_while_files_change_and_break(
 
     async def run() -> None:
         headers = {"x-api-key": KEY}
-        async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=10) as client:
+        async with loopback.AsyncClient(base_url=server.url, headers=headers, timeout=10) as client:
             await asyncio.gather(operator(), *(calling(client) for _ in range(8)))
 
     before = steady.requests

@@ -15,6 +15,7 @@ import httpx2
 import pytest
 import yaml
 
+from tests import loopback
 from tests.integration.catalogue.tap import Answer, Tap, tapped
 from tests.servers import KEY, ROOT, Server, gateway, received, ship
 
@@ -103,7 +104,7 @@ def caller(
     arguments = ("--mock-port", str(tap.port))
     with (
         gateway(ship(folder), folder / "log", *arguments, environ=canaries) as server,
-        httpx2.Client(
+        loopback.Client(
             base_url=server.url, headers={"authorization": f"Bearer {KEY}"}, timeout=10
         ) as client,
     ):

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from engine.config.new_key import digest
+from tests import loopback
 from tests.recorder import Arrival, Recorder, Reply, as_json, recording
 from tests.servers import KEY, Server, gateway, write_keys
 
@@ -143,11 +144,11 @@ class Stand:
         text = body if isinstance(body, str) else json.dumps(body)
         sent = {"authorization": f"Bearer {key}", "content-type": "application/json"}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return httpx2.post(self.server.url + path, content=text, headers=sent)
+        return loopback.post(self.server.url + path, content=text, headers=sent)
 
     def get(self, path: str, key: str = KEY, **headers: str) -> httpx2.Response:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        return httpx2.get(self.server.url + path, headers={"x-api-key": key, **sent})
+        return loopback.get(self.server.url + path, headers={"x-api-key": key, **sent})
 
     def form(self, model: str, parts: list[tuple[str, Any]]) -> Arrival:
         """What arrives upstream of a form with these parts, the model first."""
@@ -157,7 +158,7 @@ class Stand:
             files=[("model", (None, model)), *parts],
             headers={"authorization": f"Bearer {KEY}"},
         )
-        with httpx2.Client() as client:
+        with loopback.Client() as client:
             answer = client.send(request)
         assert answer.status_code == 200, answer.text
         return self.upstream.take()
@@ -257,7 +258,7 @@ def test_a_part_behind_a_large_file_cannot_be_edited_any_more(stand: Stand, name
     body += b'"file"; filename=a\r\n\r\n' + b"x" * 3_000_000 + b"\r\n" + boundary
     body += f'"{name}"\r\n\r\nlate\r\n--b--\r\n'.encode()
     headers = {"authorization": f"Bearer {KEY}", "content-type": "multipart/form-data; boundary=b"}
-    answer = httpx2.post(stand.server.url + "/v1/sounds", content=body, headers=headers)
+    answer = loopback.post(stand.server.url + "/v1/sounds", content=body, headers=headers)
     assert answer.status_code == 400, answer.text
     assert answer.headers["x-engine-error"] == "invalid_form"
     stand.upstream.arrivals.clear()

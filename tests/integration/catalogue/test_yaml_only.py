@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from engine.config.new_key import digest
+from tests import loopback
 from tests.recorder import Arrival, Recorder, Reply, recording
 from tests.servers import KEY, Server, gateway, write_keys
 
@@ -121,7 +122,7 @@ def fictional(tmp_path_factory: pytest.TempPathFactory, temple: Recorder) -> Ite
 def caller(fictional: Server, temple: Recorder) -> Iterator[httpx2.Client]:
     temple.arrivals.clear()
     headers = {"authorization": f"Bearer {KEY}"}
-    with httpx2.Client(base_url=fictional.url, headers=headers, timeout=10) as client:
+    with loopback.Client(base_url=fictional.url, headers=headers, timeout=10) as client:
         yield client
 
 
@@ -283,7 +284,7 @@ def test_a_variable_from_the_environment(tmp_path: Path, temple: Recorder) -> No
     environ = {"DELPHI_PASS": PASS, "DELPHI_REALM": "artemis"}
     with gateway(folder, folder / "log", environ=environ) as server:
         headers = {"authorization": f"Bearer {KEY}"}
-        answer = httpx2.post(f"{server.url}/stars/v9/horoscope", json={}, headers=headers)
+        answer = loopback.post(f"{server.url}/stars/v9/horoscope", json={}, headers=headers)
     assert answer.status_code == 218
     arrival = temple.take()
     assert arrival.target.startswith("/temple/artemis/read?")
@@ -437,11 +438,11 @@ def test_the_gateway_key_in_any_header(fictional: Server, temple: Recorder, name
     temple.arrivals.clear()
     value = f"Bearer {KEY}" if name == "authorization" else KEY
     url = f"{fictional.url}/stars/v9/horoscope"
-    assert httpx2.post(url, json={}, headers={name: value}).status_code == 218
+    assert loopback.post(url, json={}, headers={name: value}).status_code == 218
     arrival = temple.take()
     assert arrival.values(name) == []
     assert KEY not in repr(arrival)
-    refused = httpx2.post(url, json={}, headers={name: value + "0"})
+    refused = loopback.post(url, json={}, headers={name: value + "0"})
     assert_refused(refused, temple, 401, "invalid_api_key")
 
 

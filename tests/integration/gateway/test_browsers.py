@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
+from tests import loopback
 from tests.servers import Server, gateway, ship
 
 CROSS = {"sec-fetch-site": "cross-site"}
@@ -24,9 +25,9 @@ def calls(server: Server, headers: dict[str, str]) -> list[httpx2.Response]:
     files = {"file": ("a.wav", b"RIFF")}
     json = {"model": "text-embedding-3-small", "input": "x"}
     return [
-        *(httpx2.post(embed, json=json, headers=headers) for _ in range(2)),
-        httpx2.post(hear, headers=headers, data={"model": "whisper-1"}, files=files),
-        httpx2.get(f"{server.url}/v1/models", headers=headers),
+        *(loopback.post(embed, json=json, headers=headers) for _ in range(2)),
+        loopback.post(hear, headers=headers, data={"model": "whisper-1"}, files=files),
+        loopback.get(f"{server.url}/v1/models", headers=headers),
     ]
 
 

@@ -7,6 +7,7 @@ from itertools import product
 import httpx2
 import pytest
 
+from tests import loopback
 from tests.recorder import Recorder, recording
 from tests.servers import KEY, Server, free_port, gateway, write_keys
 
@@ -64,7 +65,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, upstream: Recorder) -> Iter
 def ask(server: Server, model: str, way: str, **fields: str) -> httpx2.Response:
     """The caller's secret in a header, in a JSON body, or in a form."""
     headers = {"x-api-key": KEY}
-    with httpx2.Client(base_url=server.url, headers=headers, timeout=10) as client:
+    with loopback.Client(base_url=server.url, headers=headers, timeout=10) as client:
         if way == "header":
             return client.post("/talk", json={"model": model, **fields}, headers={"x-provider-api-key": SECRET})  # fmt: skip
         if way == "json":
@@ -122,13 +123,13 @@ def test_without_one_the_operator_pays(server: Server, upstream: Recorder) -> No
     for model in ("alone", "second"):
         for _ in range(2):
             headers = {"x-api-key": KEY, "x-model": model}
-            answer = httpx2.post(f"{server.url}/talk", json={"model": model}, headers=headers)
+            answer = loopback.post(f"{server.url}/talk", json={"model": model}, headers=headers)
             assert answer.status_code == 200
             assert upstream.take().values("x-key") == ["sk-of-the-operator"]
             assert "credential" not in server.record(answer.headers["x-engine-request-id"])
             body = json.dumps({"model": model, "api_key": SECRET})
             headers["content-type"] = "application/json"
-            status = httpx2.post(f"{server.url}/talk", content=body, headers=headers).status_code
+            status = loopback.post(f"{server.url}/talk", content=body, headers=headers).status_code
             assert status == {"alone": 401, "second": 200}[model]
             if status == 200:
                 assert upstream.take().values("x-key") == [SECRET]

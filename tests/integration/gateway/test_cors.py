@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from engine.config.load import load
+from tests import loopback
 from tests.integration.upstream.hostile import FaultServer
 from tests.servers import KEY, Server, gateway, ship
 
@@ -58,7 +58,7 @@ def keyless(tmp_path_factory: pytest.TempPathFactory, mock: Server) -> Iterator[
 )
 def test_a_preflight_needs_no_key(server: Server, path: str, method: str) -> None:
     asks = {**ASKS, "access-control-request-method": method, "origin": PAGE}
-    answer = httpx2.options(server.url + path, headers=asks)
+    answer = loopback.options(server.url + path, headers=asks)
     assert (answer.status_code, answer.content) == (204, b"")
     assert answer.headers["access-control-allow-origin"] == PAGE
     assert answer.headers["access-control-allow-methods"] == method
@@ -66,7 +66,7 @@ def test_a_preflight_needs_no_key(server: Server, path: str, method: str) -> Non
     assert answer.headers["access-control-max-age"] == "300"
     assert answer.headers["vary"] == "origin"
     assert "access-control-allow-private-network" not in answer.headers
-    private = httpx2.options(
+    private = loopback.options(
         server.url + path, headers={**asks, "access-control-request-private-network": "true"}
     )
     assert private.headers["access-control-allow-private-network"] == "true"
@@ -94,7 +94,7 @@ def test_a_preflight_that_has_a_body_is_read_to_its_end(server: Server) -> None:
     ],
 )
 def test_no_other_preflight_is_answered(server: Server, path: str, changes: dict[str, str]) -> None:
-    answer = httpx2.options(server.url + path, headers={**ASKS, "origin": PAGE, **changes})
+    answer = loopback.options(server.url + path, headers={**ASKS, "origin": PAGE, **changes})
     assert answer.status_code == 401
     assert "access-control-allow-methods" not in answer.headers
 
@@ -116,7 +116,7 @@ def test_every_response_says_who_may_read_it(
     headers = {"authorization": f"Bearer {key}"}
     for origin in (PAGE, OTHER, None):
         more = {} if origin is None else {"origin": origin}
-        answer = httpx2.post(server.url + path, json=body, headers={**headers, **more})
+        answer = loopback.post(server.url + path, json=body, headers={**headers, **more})
         assert answer.status_code == status
         assert "origin" in answer.headers["vary"]
         allowed = answer.headers.get_list("access-control-allow-origin")
@@ -164,19 +164,19 @@ def test_what_a_provider_says_of_origins_is_not_added(
         server = stack.enter_context(gateway(folder, folder / "log", *options))
         body = {"model": "gpt-4o-mini", "messages": []}
         headers = {"authorization": f"Bearer {KEY}", "origin": PAGE}
-        answer = httpx2.post(server.url + CHAT, json=body, headers=headers)
+        answer = loopback.post(server.url + CHAT, json=body, headers=headers)
     assert answer.headers["server"] == "odd"
     assert answer.headers.get_list("access-control-allow-origin") == [PAGE]
 
 
 def test_the_list_of_models_too(server: Server) -> None:
     headers = {"authorization": f"Bearer {KEY}", "origin": PAGE}
-    answer = httpx2.get(server.url + LIST, headers=headers)
+    answer = loopback.get(server.url + LIST, headers=headers)
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, PAGE)
 
 
 def test_without_cors_nothing_is_said(served: Server) -> None:
-    answer = httpx2.options(served.url + CHAT, headers={**ASKS, "origin": PAGE})
+    answer = loopback.options(served.url + CHAT, headers={**ASKS, "origin": PAGE})
     assert answer.status_code == 401
     assert not [name for name in answer.headers if name.startswith("access-control-")]
 
@@ -184,7 +184,7 @@ def test_without_cors_nothing_is_said(served: Server) -> None:
 @pytest.mark.parametrize(("origin", "status"), [(PAGE, 200), (OTHER, 403)])
 def test_a_named_page_may_call_without_keys(keyless: Server, origin: str, status: int) -> None:
     headers = {"origin": origin, "sec-fetch-site": "cross-site"}
-    assert httpx2.get(keyless.url + LIST, headers=headers).status_code == status
+    assert loopback.get(keyless.url + LIST, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from engine.config.new_key import digest
+from tests import loopback
 from tests.recorder import Arrival, Recorder, recording
 from tests.servers import KEY, Server, gateway, write_keys
 
@@ -53,7 +54,7 @@ class Stand:
     def call(self, path: str, body: Any, key: str = KEY) -> httpx2.Response:
         headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
         text = body if isinstance(body, str) else json.dumps(body)
-        return httpx2.post(self.server.url + path, content=text, headers=headers)
+        return loopback.post(self.server.url + path, content=text, headers=headers)
 
     def sent(self, path: str, body: Any) -> Arrival:
         answer = self.call(path, body)
@@ -62,7 +63,7 @@ class Stand:
 
     def form(self, path: str, parts: list[tuple[str, Any]]) -> Arrival:
         headers = {"authorization": f"Bearer {KEY}"}
-        answer = httpx2.post(self.server.url + path, files=parts, headers=headers)
+        answer = loopback.post(self.server.url + path, files=parts, headers=headers)
         assert answer.status_code == 200, answer.text
         return self.upstream.take()
 

@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import httpx2
-
+from tests import loopback
 from tests.servers import KEY, Server
 
 CHAT = "/v1/chat/completions"
@@ -87,12 +86,12 @@ def read_answer(connection: socket.socket) -> Answer:
 
 def received_by(mock: Server) -> list[dict[str, Any]]:
     """What the mock upstream received since it was last cleared."""
-    records: list[dict[str, Any]] = httpx2.get(f"{mock.url}/__mock/requests").json()["requests"]
+    records: list[dict[str, Any]] = loopback.get(f"{mock.url}/__mock/requests").json()["requests"]
     return records
 
 
 def clear(mock: Server) -> None:
-    httpx2.delete(f"{mock.url}/__mock/requests").raise_for_status()
+    loopback.delete(f"{mock.url}/__mock/requests").raise_for_status()
 
 
 def _raw(text: str | bytes) -> bytes:

@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests import loopback
+
 HERE = Path(__file__).parent
 ServeMock = Callable[..., str]
 
@@ -43,7 +45,7 @@ def mock_url(serve_mock: ServeMock) -> str:
 @pytest.fixture
 def mock_http(mock_url: str) -> Iterator[httpx2.Client]:
     """Give a plain client of the mock, with its records cleared."""
-    with httpx2.Client(base_url=mock_url, timeout=5, trust_env=False) as client:
+    with loopback.Client(base_url=mock_url, timeout=5, trust_env=False) as client:
         client.delete("/__mock/requests")
         yield client
 
@@ -60,7 +62,7 @@ def wait_ready(url: str) -> str:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            httpx2.get(f"{url}/__mock/status", trust_env=False)
+            loopback.get(f"{url}/__mock/status", trust_env=False)
         except httpx2.TransportError:
             time.sleep(0.02)
         else:

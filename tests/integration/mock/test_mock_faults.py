@@ -10,6 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests import loopback
+
 CHAT = "/v1/chat/completions"
 SPEECH = "/v1/audio/speech"
 
@@ -144,7 +146,7 @@ def test_fault_in_a_deployment(mock_http: httpx2.Client) -> None:
 
 def test_fault_of_the_process(serve_mock: Callable[..., str]) -> None:
     url = serve_mock("status-503", require_auth=True)
-    with httpx2.Client(base_url=url, trust_env=False) as client:
+    with loopback.Client(base_url=url, trust_env=False) as client:
         assert client.post(CHAT, json=ask("m")).status_code == 401
         bare = client.post("/v1/messages", json=ask("m"))
         assert bare.json()["error"]["type"] == "authentication_error"

@@ -6,9 +6,9 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 
+from tests import loopback
 from tests.listening import listening
 from tests.servers import KEY, Server, gateway, write_keys
 
@@ -82,7 +82,7 @@ def test_framing_follows_the_answer_and_not_its_timing(
     server: Server, client: str, name: str
 ) -> None:
     seen = set()
-    with httpx2.Client(base_url=server.url, headers={"x-api-key": KEY}) as http:
+    with loopback.Client(base_url=server.url, headers={"x-api-key": KEY}) as http:
         for pause in [*PAUSES] * 2:
             headers = http.post("/talk", json={"model": f"{client}-/{name}/{pause}"}).headers
             seen.add((headers.get("content-length"), headers.get("transfer-encoding")))

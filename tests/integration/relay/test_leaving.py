@@ -5,9 +5,9 @@ import socket
 import statistics
 import time
 
-import httpx2
 import pytest
 
+from tests import loopback
 from tests.servers import KEY, WAIT, Server
 
 LIMIT = 0.25
@@ -27,7 +27,7 @@ def request(model: str, *, stream: bool) -> bytes:
 
 def seen(mock: Server, model: str) -> dict[str, object] | None:
     """The mock's record of the request for `model`, which is unique to one test."""
-    requests = httpx2.get(f"{mock.url}/__mock/requests").json()["requests"]
+    requests = loopback.get(f"{mock.url}/__mock/requests").json()["requests"]
     return next((r for r in requests if r["model"] == model), None)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from engine.server.connections import (
@@ -19,6 +18,7 @@ from engine.server.connections import (
     Resting,
     surplus,
 )
+from tests import loopback
 from tests.integration.server.test_resources import ask, serving
 from tests.servers import Server, gateway, ship
 
@@ -209,6 +209,6 @@ def test_more_who_hold_on_than_are_accepted_keep_nobody_out(small: str, begin: b
                 caller.send(begin)
         started = time.monotonic()
         for _ in range(3):
-            assert httpx2.get(f"{small}/readyz", timeout=10).status_code == 200
+            assert loopback.get(f"{small}/readyz", timeout=10).status_code == 200
             assert ask(small) == 200
         assert time.monotonic() - started < 10

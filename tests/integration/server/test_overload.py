@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests import loopback
 from tests.listening import listening
 from tests.servers import KEY, WAIT, Rest, Server, gateway, unharmed, write_keys
 
@@ -99,7 +100,7 @@ def rest(server: Server) -> Rest:
     headers = {"x-api-key": KEY}
 
     async def run() -> None:
-        async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=10) as client:
+        async with loopback.AsyncClient(base_url=server.url, headers=headers, timeout=10) as client:
             await asyncio.gather(*(post(client, "warm") for _ in range(8)))
 
     asyncio.run(run())
@@ -140,7 +141,7 @@ def test_twice_the_capacity_is_shed_at_once_and_the_rest_is_served(
 
     async def run() -> list[tuple[int, float, httpx2.Headers]]:
         headers = {"x-api-key": KEY}
-        async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=10) as client:
+        async with loopback.AsyncClient(base_url=server.url, headers=headers, timeout=10) as client:
             await post(client, "warm")
             return list(await asyncio.gather(*(post(client, "crowd") for _ in range(32))))
 
@@ -164,7 +165,7 @@ def test_a_caller_who_leaves_the_queue_reaches_no_provider(server: Server, slow:
 
     async def run() -> None:
         headers = {"x-api-key": KEY}
-        async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=10) as client:
+        async with loopback.AsyncClient(base_url=server.url, headers=headers, timeout=10) as client:
             busy = [asyncio.ensure_future(post(client, "held")) for _ in range(8)]
             await asyncio.to_thread(until, lambda: slow.seen["held"] == 8)
             _, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -222,7 +223,7 @@ def test_silent_and_slow_callers_starve_nobody(server: Server) -> None:
         holders.append(holder)
     try:
         for _ in range(5):
-            answer = httpx2.post(
+            answer = loopback.post(
                 server.url + "/talk", json={"model": "good"}, headers={"x-api-key": KEY}
             )
             assert answer.status_code == 200

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from engine.server.run import free_port, wait_until_ready
+from tests import loopback
 from tests.servers import KEY, ROOT, Server, gateway, ship
 
 BODY = {"model": "gpt-m", "messages": [{"role": "user", "content": "hi"}]}
@@ -39,7 +40,7 @@ def serving(
 
 
 def ask(url: str) -> int:
-    answer = httpx2.post(
+    answer = loopback.post(
         url + "/v1/chat/completions", json=BODY, headers={"x-api-key": KEY}, timeout=30
     )
     return answer.status_code
@@ -69,7 +70,7 @@ def test_a_log_whose_reader_has_stopped_stops_no_request(tmp_path: Path, mock: S
     reading, writing = os.pipe()
     try:
         with serving(tmp_path, mock, "", writing) as (_, url):
-            with httpx2.Client(headers={"x-api-key": KEY}, timeout=30) as client:
+            with loopback.Client(headers={"x-api-key": KEY}, timeout=30) as client:
                 path = url + "/v1/chat/completions"
                 assert {client.post(path, json=BODY).status_code for _ in range(400)} == {200}
             os.close(reading)
@@ -116,7 +117,7 @@ def test_a_fault_can_be_played_by_the_mock(name: str) -> None:
                     break
                 time.sleep(0.02)
             with pytest.raises(httpx2.TransportError):
-                httpx2.post(f"http://127.0.0.1:{port}/v1/x", json={"model": "m"}, timeout=0.5)
+                loopback.post(f"http://127.0.0.1:{port}/v1/x", json={"model": "m"}, timeout=0.5)
         finally:
             process.terminate()
 
@@ -138,7 +139,7 @@ def test_a_request_leaves_nothing_to_the_garbage_collector(
     more = ("--mock-port", str(mock.port))
     with gateway(ship(tmp_path), tmp_path / "log", *more, module="tests.watched") as running:
         body = {**BODY, "model": model}
-        with httpx2.Client(headers={"x-api-key": KEY}, timeout=30) as client:
+        with loopback.Client(headers={"x-api-key": KEY}, timeout=30) as client:
             path = running.url + "/v1/chat/completions"
             client.post(path, json=body)
             running.rest()

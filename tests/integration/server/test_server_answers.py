@@ -2,9 +2,9 @@
 
 import socket
 
-import httpx2
 import pytest
 
+from tests import loopback
 from tests.servers import KEY, Server
 
 START = b"GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer " + KEY.encode() + b"\r\n"
@@ -41,7 +41,7 @@ def answer_to(port: int, raw: bytes) -> bytes:
 
 def records_until_now(served: Server) -> int:
     """How many records there are, with one of a request that is made for that."""
-    known = httpx2.get(f"{served.url}/v1/models", headers={"authorization": f"Bearer {KEY}"})
+    known = loopback.get(f"{served.url}/v1/models", headers={"authorization": f"Bearer {KEY}"})
     served.record(known.headers["x-engine-request-id"])
     return len(served.records)
 

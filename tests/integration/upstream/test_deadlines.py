@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
 import pytest
 
+from tests import loopback
 from tests.listening import listening
 from tests.servers import KEY, Server, gateway, write_keys
 
@@ -142,11 +142,11 @@ def send_request(server: Server, model: str) -> Told:
     if "-form" in model:
         headers["content-type"] = "multipart/form-data; boundary=b"
         url, content = server.url + "/form", form(model)
-        answer = httpx2.post(url, content=content, headers=headers, timeout=30)
+        answer = loopback.post(url, content=content, headers=headers, timeout=30)
     else:
         is_large = model.endswith(LARGE_ONES)
         body = {"model": model, "padding": "x" * (LARGE if is_large else 1)}
-        answer = httpx2.post(server.url + "/talk", json=body, headers=headers, timeout=30)
+        answer = loopback.post(server.url + "/talk", json=body, headers=headers, timeout=30)
     seconds = time.monotonic() - started
     record = server.record(answer.headers["x-engine-request-id"])
     outcome = (

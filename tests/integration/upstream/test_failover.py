@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from engine.config.new_key import digest
+from tests import loopback
 from tests.integration.upstream.hostile import FaultServer
 from tests.servers import KEY, Server, free_port, unharmed, write_keys
 
@@ -81,7 +82,7 @@ def server(
 @pytest.fixture
 def http(server: Server) -> Iterator[httpx2.Client]:
     headers = {"x-api-key": KEY}
-    with httpx2.Client(base_url=server.url, headers=headers, timeout=10) as client:
+    with loopback.Client(base_url=server.url, headers=headers, timeout=10) as client:
         yield client
 
 
@@ -212,7 +213,7 @@ def test_a_key_keeps_to_its_target(server: Server, first: FaultServer, second: F
     def ask_as(number: int, word: str) -> None:
         headers = {"x-api-key": f"{KEY}{number}"}
         body = {"model": f"sticky-h-ok@{word}-{number}"}
-        assert httpx2.post(server.url + "/talk", json=body, headers=headers).status_code == 200
+        assert loopback.post(server.url + "/talk", json=body, headers=headers).status_code == 200
 
     sides: Counter[str] = Counter()
     for number in range(16):
@@ -247,7 +248,7 @@ def test_an_open_breaker_rejects_at_once_and_lets_one_probe_through(
 
     async def crowd() -> list[int]:
         headers = {"x-api-key": KEY}
-        async with httpx2.AsyncClient(base_url=server.url, headers=headers) as client:
+        async with loopback.AsyncClient(base_url=server.url, headers=headers) as client:
             body = {"model": "breaking-h-hang@probe"}
             asks = [client.post("/talk", json=body) for _ in range(10)]
             return [answer.status_code for answer in await asyncio.gather(*asks)]

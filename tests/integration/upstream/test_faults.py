@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests import loopback
 from tests.integration.upstream.hostile import FAULTS, FaultServer
 from tests.servers import KEY, Rest, Server, free_port, unharmed, write_keys
 
@@ -86,7 +87,7 @@ def server(
 def rest(server: Server) -> Rest:
     """What a worker holds at rest, after its first requests."""
     for model in ("h-ok", "h-events"):
-        httpx2.post(server.url + "/talk", json={"model": model}, headers={"x-api-key": KEY})
+        loopback.post(server.url + "/talk", json={"model": model}, headers={"x-api-key": KEY})
     return server.rest()
 
 
@@ -94,9 +95,9 @@ def rest(server: Server) -> Rest:
 def http(server: Server, rest: Rest) -> Iterator[httpx2.Client]:
     """After every fault: the next good request is answered, and nothing is left behind."""
     headers = {"x-api-key": KEY}
-    with httpx2.Client(base_url=server.url, headers=headers, timeout=10) as client:
+    with loopback.Client(base_url=server.url, headers=headers, timeout=10) as client:
         yield client
-    answer = httpx2.post(server.url + "/talk", json={"model": "h-ok"}, headers=headers)
+    answer = loopback.post(server.url + "/talk", json={"model": "h-ok"}, headers=headers)
     assert answer.status_code == 200
     server.comes_to(rest)
 

@@ -15,6 +15,7 @@ import pytest
 from engine.plan.plan import Origin, Sign
 from engine.upstream import Attempt, Pairs, RequestHead
 from engine.upstream.signers.aws_sigv4 import make_signer
+from tests import loopback
 from tests.recorder import Arrival, Recorder, Reply, as_json, recording
 from tests.servers import KEY, Server, gateway, write_keys
 
@@ -90,7 +91,7 @@ def standing(folder: Path, port: int, *options: str) -> Iterator[Server]:
 
 def send_request(server: Server, model: str, **fields: str) -> httpx2.Response:
     headers = {"authorization": f"Bearer {KEY}"}
-    return httpx2.post(f"{server.url}/talk", json={"model": model, **fields}, headers=headers)
+    return loopback.post(f"{server.url}/talk", json={"model": model, **fields}, headers=headers)
 
 
 def sent(upstream: Recorder, path: str) -> list[Arrival]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
+from tests import loopback
 from tests.integration.upstream.test_tls import CERT, upstream
 from tests.listening import listening
 from tests.servers import KEY, WAIT, Server, free_port, gateway, write_keys
@@ -119,7 +120,7 @@ def afresh(proxy: Proxy) -> None:
 
 def send_request(server: Server, model: str) -> httpx2.Response:
     headers = {"authorization": f"Bearer {KEY}"}
-    return httpx2.post(f"{server.url}/talk", json={"model": model}, headers=headers)
+    return loopback.post(f"{server.url}/talk", json={"model": model}, headers=headers)
 
 
 def head_of_stream(server: Server, model: str) -> socket.socket:

@@ -18,6 +18,7 @@ import httpx2
 import pytest
 
 from engine.config.load import load
+from tests import loopback
 from tests.listening import listening
 from tests.servers import KEY, ROOT, WAIT, Server, gateway, write_keys
 
@@ -78,7 +79,7 @@ def folder(client: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
 
 def send_request(server: Server, model: str) -> httpx2.Response:
     headers = {"authorization": f"Bearer {KEY}"}
-    return httpx2.post(f"{server.url}/talk", json={"model": model}, headers=headers)
+    return loopback.post(f"{server.url}/talk", json={"model": model}, headers=headers)
 
 
 def outcome(server: Server, model: str) -> tuple[int, str | None]:
@@ -175,7 +176,7 @@ def refused(server: Server) -> list[str]:
     """The reasons for which what is on disk does not run."""
     end = time.monotonic() + WAIT
     while time.monotonic() < end:
-        if told := httpx2.get(f"{server.url}/readyz").json()["refused"]:
+        if told := loopback.get(f"{server.url}/readyz").json()["refused"]:
             return list(told["reasons"])
         time.sleep(0.02)
     return []

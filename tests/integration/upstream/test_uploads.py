@@ -6,10 +6,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from engine.mock.faults import reset
+from tests import loopback
 from tests.listening import listening
 from tests.servers import KEY, Server, unharmed, write_keys
 
@@ -86,7 +86,7 @@ def headers() -> dict[str, str]:
 
 
 def test_an_early_answer_ends_the_upload(server: Server, strict: Strict) -> None:
-    answer = httpx2.post(f"{server.url}/edits", headers=headers(), content=parts(), timeout=10)
+    answer = loopback.post(f"{server.url}/edits", headers=headers(), content=parts(), timeout=10)
     assert (answer.status_code, answer.text) == (413, "large")
     assert strict.got < SIZE
 
@@ -106,7 +106,7 @@ def test_an_early_answer_before_a_reset_is_passed_on(
 ) -> None:
     """Case U18b. A reset that follows at once may overtake the answer on the way."""
     strict.pause = pause
-    answer = httpx2.post(f"{server.url}/edits", headers=headers(), content=parts(), timeout=10)
+    answer = loopback.post(f"{server.url}/edits", headers=headers(), content=parts(), timeout=10)
     if answer.status_code == 502 and pause == 0:
         assert answer.headers["x-engine-error"] == "upstream_closed"
     else:
@@ -117,5 +117,5 @@ def test_an_upload_reaches_the_provider_before_it_is_complete(
     server: Server, strict: Strict
 ) -> None:
     content = parts(before_last=strict.started)
-    answer = httpx2.post(f"{server.url}/edits", headers=headers(), content=content, timeout=10)
+    answer = loopback.post(f"{server.url}/edits", headers=headers(), content=content, timeout=10)
     assert answer.status_code == 413
