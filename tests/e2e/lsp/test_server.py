@@ -294,7 +294,7 @@ def test_hover_in_routes(words: str, told: str, routes: File) -> None:
         ("region }} ", "from the environment variable `REGION`, else `no`"),
         ("token}", "**credential** `token` of `other`"),
         ("chat_completions:", "**endpoint** `chat_completions`"),
-        ("base_url: https://other", "Start of every URL"),
+        ("base_url: https://other", "Base of every URL"),
         ("x-token", "Value of the header"),
     ],
 )  # fmt: skip
