@@ -6,7 +6,7 @@ python -m tests.restless serve FOLDER --worker-memory 100GiB
 import time
 
 from engine.cli import main
-from engine.server import supervisor
+from engine.server import memory, supervisor
 
 SECONDS = 1.0
 
@@ -20,7 +20,7 @@ def _too_much(pid: int) -> int:
 
 
 if __name__ == "__main__":
-    supervisor.memory_of = _too_much
+    memory.memory_of = _too_much
     supervisor.MEMORY_CHECKS = 1
     supervisor.MEMORY_SECONDS = 0.2
     main()

@@ -13,7 +13,7 @@ ENGINE = ROOT / "engine"
 MODULES = sorted(str(p.relative_to(ENGINE).with_suffix("")) for p in ENGINE.rglob("*.py"))
 
 # Who may import whom; the first pattern that fits a module is its rule. A room may import itself.
-SHARED = ("config/model", "config/template", "config/resources")
+SHARED = ("config/model", "config/units", "config/template", "config/resources")
 ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("__*__", ("cli/*",)),
     ("plan/*", ()),
@@ -36,7 +36,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
 OWNERS = {
     "botocore": {"upstream/signers/aws_sigv4"},
     "google": {"upstream/signers/google_oauth"},
-    "yaml": {"config/source/document"},
+    "yaml": {"config/source/document", "config/source/scalars", "config/source/tokens"},
     "jsonschema": {"config/schema/validation"},
     "jinja2": {"config/template"},
     "granian": {"server/http"},
@@ -48,12 +48,13 @@ OWNERS = {
         "gateway/access_log",
         "gateway/response/event_text",
     },
-    "pygls": {"lsp/server"},
-    "lsprotocol": {"lsp/server", "lsp/protocol"},
+    "pygls": {"lsp/requests", "lsp/server", "lsp/session"},
+    "lsprotocol": {"lsp/protocol", "lsp/requests", "lsp/server", "lsp/session"},
     "click": {m for m in MODULES if m.startswith("cli/")} - {"cli/writing"},
 }
-MAX_LINES = 400
+MAX_LINES = 300
 TABLES = {"config/diagnostics/codes"}  # data only, and read by looking one entry up
+UNDIVIDED = {"gateway/request", "upstream/http1/connection"}
 
 
 @cache
@@ -121,7 +122,7 @@ def test_a_library_has_one_owner() -> None:
 
 def test_a_module_is_not_too_long() -> None:
     lines = {m: (ENGINE / f"{m}.py").read_text("utf-8").count("\n") for m in MODULES}
-    assert {m for m in lines if lines[m] > MAX_LINES} <= TABLES
+    assert {m for m in lines if lines[m] > MAX_LINES} <= TABLES | UNDIVIDED
 
 
 @cache

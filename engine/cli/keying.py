@@ -25,12 +25,12 @@ from engine.cli.common import (
 from engine.cli.writing import only_writer, replace_file
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity
 from engine.config.load import load
-from engine.config.model import parse_expiry
 from engine.config.new_key import digest, new_key
 from engine.config.schema.validation import check_schema
 from engine.config.source.document import parse_document, unread_document
 from engine.config.source.files import read_file, why_not
 from engine.config.source.key_file import NotEditableError, entry_lines, with_entry, without_entry
+from engine.config.units import parse_expiry
 from engine.report.keys import text_of, view_keys
 
 Fields = dict[str, str | Sequence[str]]

@@ -12,8 +12,8 @@ import click
 from engine.cli.common import DIRECTORY, number, refuse_errors, report_and_stop, stop, unconfigured
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import Loaded, load, stops_serving
-from engine.config.model import parse_size
 from engine.config.new_key import new_key, one_off
+from engine.config.units import parse_size
 
 NOT_STARTED = "not started"
 

@@ -9,23 +9,26 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.plan.provider import (
-    BodyEdits,
     Breaker,
     CallerCredentials,
     CallerInputs,
     Choices,
-    Context,
     CredentialSet,
-    FieldValue,
     Header,
     Limits,
     Names,
-    Origin,
     Pairs,
     Provider,
-    Render,
     Retry,
     Sign,
+)
+from engine.plan.rules import ModelTable, PatternRules, Rule, RuleTarget
+from engine.plan.upstream import (
+    BodyEdits,
+    Context,
+    FieldValue,
+    Origin,
+    Render,
     Timeouts,
     UnusableValueError,
     Upstream,
@@ -113,79 +116,6 @@ class Refusal:
     is_prefix: bool
     methods: frozenset[str]
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class RuleTarget:
-    """One of several targets of a rule. Without a weight it comes after those that have one.
-
-    `where` is its line.
-    """
-
-    provider: str
-    rename: str | None
-    strip: bool
-    weight: int | None
-    where: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A model rule. `where` is its line (`routes.yaml:41`); `endpoints` None means every one.
-
-    `ways` are its targets when it has several; `provider`, `rename` and `strip` are those of the
-    first. `is_sticky`: each caller's key keeps to one of them.
-    """
-
-    pattern: str
-    is_prefix: bool
-    provider: str
-    endpoints: tuple[str, ...] | None
-    rename: str | None
-    strip: bool
-    where: str
-    ways: tuple[RuleTarget, ...] = ()
-    is_sticky: bool = False
-
-    def sent_model(self, model: str, rule_target: RuleTarget | None = None) -> str:
-        """The name the provider gets for `model`; that of `rule_target` if one is given."""
-        chosen = rule_target or self
-        if chosen.rename is not None:
-            return chosen.rename
-        return model[len(self.pattern) :] if chosen.strip else model
-
-
-@dataclass(frozen=True, slots=True)
-class PatternRules:
-    """The rules that share one pattern: by endpoint, and the one that is not narrowed."""
-
-    narrowed: Mapping[str, Rule]
-    anywhere: Rule | None
-
-    def rule(self, endpoint: str) -> Rule | None:
-        return self.narrowed.get(endpoint, self.anywhere)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelTable:
-    """Model rules by pattern. A look-up probes each distinct prefix length, longest first."""
-
-    exact: Mapping[str, PatternRules]
-    prefixes: Mapping[str, PatternRules]
-    lengths: tuple[int, ...]
-
-    def find(self, endpoint: str, model: str) -> Rule | None:
-        """The most specific rule for `model` at `endpoint`."""
-        rules = self.exact.get(model)
-        rule = rules.rule(endpoint) if rules else None
-        if rule is not None:
-            return rule
-        for length in self.lengths:
-            rules = self.prefixes.get(model[:length]) if length <= len(model) else None
-            rule = rules.rule(endpoint) if rules else None
-            if rule is not None:
-                return rule
-        return None
 
 
 @dataclass(frozen=True, slots=True)

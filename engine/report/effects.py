@@ -13,8 +13,9 @@ from typing import Any
 from engine.config.effective import fill_in
 from engine.config.files import FILES
 from engine.config.load import Loaded
-from engine.config.model import Config, Provider, merge_timeouts, parse_duration, parse_size
+from engine.config.model import Config, Provider, merge_timeouts
 from engine.config.template import compile_template, render_now
+from engine.config.units import parse_duration, parse_size
 from engine.plan.plan import Plan
 
 Facets = Mapping[str, str]

@@ -26,8 +26,9 @@ from engine.config.load import Loaded, load, stops_serving
 from engine.config.model import Config, Key
 from engine.plan.plan import Origin, Plan
 from engine.server.http import IDLE_SECONDS, Listen, serve_alone
+from engine.server.memory import MIB, memory_of
 from engine.server.reload import ConfigReloader, Problem, Snapshot, State, files_of, now_text
-from engine.server.supervisor import MIB, CrashLoopError, Supervisor, memory_of
+from engine.server.supervisor import CrashLoopError, Supervisor
 from engine.server.worker import Parent, run_worker
 
 

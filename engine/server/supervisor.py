@@ -13,25 +13,24 @@ next timer, so that no worker is forked from the middle of anything. Workers lea
 process (a service manager, or Ctrl-C, signals every process) and do what it says over their lines.
 """
 
-import contextlib
 import heapq
 import itertools
 import multiprocessing
-import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any
 
 from engine.plan.plan import Plan
+from engine.server import memory
 from engine.server.channel import WorkerChannel
 from engine.server.reload import ConfigReloader, Snapshot, State, log
+from engine.server.signals import held_signals, signal_socket
 from engine.server.watch import POLL_SECONDS, FolderWatch
 
 CRASH_SECONDS = 5.0  # a worker that took the place of a dead one and dies sooner is a crash loop
@@ -41,7 +40,6 @@ LISTENING_SECONDS = 60.0  # for a successor to listen
 QUEUE_SECONDS = 1.2  # for a worker to accept what waits: connections without bytes wait a second
 FLUSH_SECONDS = 1.0  # for what is aborted to leave
 STEERED = -1  # the number of a message to steer; those of `reload` are above zero
-MIB = 1024 * 1024
 
 StartWorker = Callable[[Snapshot, Plan | None, State, Connection, list[Connection]], None]
 
@@ -104,7 +102,7 @@ class Supervisor:
         Raises:
             CrashLoopError: a worker could not be kept running.
         """
-        with _signal_socket() as self._signals:
+        with signal_socket() as self._signals:
             for number in range(1, self._count + 1):
                 self._start(number)
             self._after(POLL_SECONDS, self._check_files)
@@ -154,7 +152,7 @@ class Supervisor:
             target=self._start_worker,
             args=(self._reloader.accepted, self._inherited(), state, theirs, others),
         )
-        with _held_signals():  # the worker starts with them held, so it misses none and obeys none
+        with held_signals():  # the worker starts with them held, so it misses none and obeys none
             process.start()
         theirs.close()
         channel = WorkerChannel(ours, process.sentinel)
@@ -206,7 +204,7 @@ class Supervisor:
         if self._is_stopping or any(w.replaces is not None for w in self._workers):
             return
         for worker in [w for w in self._workers if not w.is_stopping]:
-            is_too_much = memory_of(worker.process.pid or 0) > (self._worker_memory or 0)
+            is_too_much = memory.memory_of(worker.process.pid or 0) > (self._worker_memory or 0)
             worker.over_limit = worker.over_limit + 1 if is_too_much else 0
             if worker.over_limit >= MEMORY_CHECKS:
                 self._replace(worker)
@@ -289,48 +287,3 @@ class Supervisor:
     def _send_all(self, word: str) -> None:
         for worker in self._workers:
             worker.channel.send(word)
-
-
-SIGNALS = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-
-
-@contextlib.contextmanager
-def _signal_socket() -> Iterator[socket.socket]:
-    """A socket that holds the number of each signal that has come, as one byte."""
-    receiver, sender = socket.socketpair()
-    sender.settimeout(0)
-    receiver.settimeout(0)
-    before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-    handlers = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
-    if sys.platform == "linux":
-        signal.signal(signal.SIGIO, signal.SIG_IGN)  # see `watch`: somebody opens a file to write
-    try:
-        yield receiver
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(before)
-        sender.close()
-        receiver.close()
-
-
-@contextlib.contextmanager
-def _held_signals() -> Iterator[None]:
-    """Hold signals back meanwhile; what is started inherits that they are held."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-
-
-def memory_of(pid: int) -> int:
-    """Bytes of memory that a process takes (its resident set, proc(5)); 0 where nothing tells."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
-    except OSError:
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")

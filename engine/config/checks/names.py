@@ -7,7 +7,7 @@ from engine.config.checks.registry import KEYS, PROVIDERS, ROUTES, CheckContext,
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.schema.validation import describe
 from engine.config.source.document import Path
-from engine.config.source.syntax import odd_quote
+from engine.config.source.quotes import odd_quote
 
 # What is drawn as nothing although it counts as a letter or mark.
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | frozenset(map(chr, range(0xFE00, 0xFE10)))  # fmt: skip

@@ -14,7 +14,9 @@ import yaml
 
 from engine.config.diagnostics.diagnostic import Diagnostic, Fix, Position, Related, Span
 from engine.config.source.masking import shown_lines
-from engine.config.source.syntax import odd_quote
+from engine.config.source.quotes import odd_quote
+from engine.config.source.scalars import core_value, reads_differently
+from engine.config.source.tokens import LOADER, position
 from engine.config.source.unreadable import Stop, explain
 
 Path = tuple[str | int, ...]
@@ -27,20 +29,13 @@ MAX_EVENTS = 200_000
 # The line ends PyYAML counts; str.splitlines() knows more and would shift every excerpt.
 LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _FORBIDDEN = re.compile("[^\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
-_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_NULL = {"", "~", "null", "Null", "NULL"}
-_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _STEPS = {
     yaml.MappingStartEvent: 1,
     yaml.SequenceStartEvent: 1,
     yaml.MappingEndEvent: -1,
     yaml.SequenceEndEvent: -1,
 }
-# What YAML 1.1 reads as something else, and where our reading is what people mean anyway.
-_SILENT_TAGS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +85,7 @@ def parse_document(file: str, raw: bytes) -> tuple[Document | None, list[Diagnos
     lines = tuple(LINE_END.split(text))
     try:
         found = _preflight(file, text)
-        node = yaml.compose(text, Loader=_LOADER) if not found else None
+        node = yaml.compose(text, Loader=LOADER) if not found else None
     except yaml.MarkedYAMLError as error:
         return None, [_syntax_error(file, lines, error)]
     except yaml.YAMLError as error:  # the reader's: NUL and other characters YAML forbids
@@ -104,50 +99,6 @@ def parse_document(file: str, raw: bytes) -> tuple[Document | None, list[Diagnos
     walk = _Walk(file)
     data = _build(walk, node, ())
     return Document(file, lines, data, walk.entries), walk.found
-
-
-def opaque_spans(document: Document) -> list[Span]:
-    """Where quoted and block scalars stand, in which a `#` begins no comment."""
-    spans = []
-    for event in yaml.parse("\n".join(document.lines), Loader=_LOADER):
-        if isinstance(event, yaml.ScalarEvent) and event.style:
-            start, end = _position(event.start_mark), _position(event.end_mark)
-            if event.style in "|>":  # a comment may stand beside the mark of a block
-                start = Position(start.line + 1, 1)
-            spans.append(Span(document.file, start, end))
-    return spans
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A piece of text as the YAML scanner cuts it: `Scalar`, `Key`, `BlockEntry`; from 0, (line, column)."""
-
-    kind: str
-    start: tuple[int, int]
-    end: tuple[int, int]
-
-
-def scan(text: str) -> list[Token]:
-    """The tokens of a text that `parse_document` accepts."""
-    return [
-        Token(
-            type(token).__name__.removesuffix("Token"),
-            (token.start_mark.line, token.start_mark.column),
-            (token.end_mark.line, token.end_mark.column),
-        )
-        for token in yaml.scan(text, Loader=_LOADER)
-    ]
-
-
-def meaning(text: str) -> list[tuple[str, Any, Any]] | None:
-    """What a YAML reader takes from a text, None if nothing: texts that differ in spaces are equal."""
-    try:
-        return [
-            (type(event).__name__, getattr(event, "value", None), getattr(event, "style", None))
-            for event in yaml.parse(text, Loader=_LOADER)
-        ]
-    except yaml.YAMLError:
-        return None
 
 
 def unread_document(file: str, raw: bytes) -> Document | None:
@@ -174,7 +125,7 @@ def _decode(file: str, raw: bytes) -> str | Diagnostic:
 def _preflight(file: str, text: str) -> list[Diagnostic]:
     """Bounds and refused features, on the event stream, which needs no stack."""
     depth = documents = 0
-    for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+    for count, event in enumerate(yaml.parse(text, Loader=LOADER)):
         depth += _STEPS.get(type(event), 0)
         documents += isinstance(event, yaml.DocumentStartEvent)
         problem = _refused(event, count, depth, documents)
@@ -237,7 +188,7 @@ def _build_mapping(walk: _Walk, node: yaml.MappingNode, path: Path) -> Data:
 
 
 def _key_name(walk: _Walk, node: yaml.Node, span: Span) -> str | None:
-    if not isinstance(node, yaml.ScalarNode) or not isinstance(_core(node), str):
+    if not isinstance(node, yaml.ScalarNode) or not isinstance(core_value(node), str):
         walk.found.append(Diagnostic("Y005", "a key must be a string", span, help="quote the key"))
         return None
     if node.value == "<<" and not node.style:
@@ -250,14 +201,14 @@ def _key_name(walk: _Walk, node: yaml.Node, span: Span) -> str | None:
 
 
 def _build_scalar(walk: _Walk, node: Any) -> Data:
-    value = _core(node)
+    value = core_value(node)
     _report_ambiguous(walk, node, value)
     return value
 
 
 def _report_ambiguous(walk: _Walk, node: Any, value: Data) -> None:
     """What a plain scalar holds that its writer hardly meant."""
-    if not node.style and _reads_differently(node.value, value):
+    if not node.style and reads_differently(node.value, value):
         span = _node_span(walk.file, node, None)
         words = "this unquoted value means different things to different YAML readers"
         label, fix_hint = "read here as a string", "put it in quotes"
@@ -269,44 +220,19 @@ def _report_ambiguous(walk: _Walk, node: Any, value: Data) -> None:
         walk.found.append(Diagnostic(odd.code, odd.words, span, help=odd.fix_hint, fix=fix))
 
 
-def _core(node: Any) -> str | int | float | bool | None:
-    """The value of a scalar by the YAML 1.2 core schema, decimal numbers only."""
-    text: str = node.value
-    if node.style:  # None or empty for a plain scalar, by loader
-        return text
-    if text in _NULL:
-        return None
-    if text in _BOOL:
-        return _BOOL[text]
-    if _INT.fullmatch(text) and len(text) <= 18:
-        return int(text)
-    if _FLOAT.fullmatch(text) and len(text) <= 32:
-        return float(text)
-    return text
-
-
-def _reads_differently(text: str, value: Data) -> bool:
-    """Whether a YAML 1.1 reader takes this plain scalar for something that is not our string."""
-    if not isinstance(value, str) or not text:
-        return False
-    resolvers = yaml.SafeLoader.yaml_implicit_resolvers.get(text[0], [])
-    tags = [tag for tag, pattern in resolvers if pattern.match(text)]
-    return bool(tags) and tags[0] not in _SILENT_TAGS
-
-
 def _node_span(file: str, node: yaml.Node, key: Span | None) -> Span:
-    start = _position(node.start_mark)
+    start = position(node.start_mark)
     if isinstance(node, yaml.ScalarNode):
         if node.style in ("|", ">") or node.end_mark.line != node.start_mark.line:
             return Span(file, start, Position(start.line, start.column + 1))
-        end = _position(node.end_mark)
+        end = position(node.end_mark)
         return Span(file, start, max(end, Position(start.line, start.column + 1)))
     if (
         isinstance(node, yaml.CollectionNode)
         and node.flow_style
         and node.end_mark.line == node.start_mark.line
     ):
-        return Span(file, start, _position(node.end_mark))
+        return Span(file, start, position(node.end_mark))
     if key is not None:
         return key
     if isinstance(node, yaml.MappingNode) and node.value:
@@ -314,12 +240,8 @@ def _node_span(file: str, node: yaml.Node, key: Span | None) -> Span:
     return Span(file, start, Position(start.line, start.column + 1))
 
 
-def _position(mark: Any) -> Position:
-    return Position(mark.line + 1, mark.column + 1)
-
-
 def _mark_span(file: str, mark: Any) -> Span:
-    start = _position(mark) if mark else Position(1, 1)
+    start = position(mark) if mark else Position(1, 1)
     return Span(file, start, Position(start.line, start.column + 1))
 
 
@@ -332,7 +254,7 @@ def _syntax_error(file: str, lines: tuple[str, ...], error: yaml.MarkedYAMLError
 
 def _error_line(text: str) -> int | None:
     try:
-        for _ in yaml.parse(text, Loader=_LOADER):
+        for _ in yaml.parse(text, Loader=LOADER):
             pass
     except yaml.MarkedYAMLError as error:
         mark: Any = error.problem_mark or error.context_mark

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from engine.config.source.document import Token, meaning, scan
+from engine.config.source.tokens import Token, meaning, scan
 
 INDENT = 2
 _LINE = re.compile("([^\n\r\x85\u2028\u2029]*)(\r\n|[\n\r\x85\u2028\u2029]|$)")

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.config.diagnostics.diagnostic import Diagnostic
-from engine.config.source.document import LINE_END, Data, Document, Token, parse_document, scan
+from engine.config.source.document import LINE_END, Data, Document, parse_document
+from engine.config.source.tokens import Token, scan
 
 FILE = "keys.yaml"
 _MARK = "\ufeff"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from engine.config.diagnostics.codes import RULES
 from engine.config.diagnostics.diagnostic import Applicability, Diagnostic, Fix, Position, Span
-from engine.config.source.document import Document, opaque_spans
+from engine.config.source.document import Document
+from engine.config.source.tokens import opaque_spans
 from engine.plan.suggest import nearest
 
 _OPENING = re.compile(r"(?<!\S)#\s*engine:\s*")
@@ -104,7 +105,7 @@ def _without(comment: Suppression, idle: Set[str]) -> Fix:
 def _marked(document: Document) -> Iterator[tuple[Span, str]]:
     """Each comment that speaks to the engine: its place, and its text behind `engine:`."""
     lines = {n: line for n, line in enumerate(document.lines, 1) if _OPENING.search(line)}
-    texts = opaque_spans(document) if lines else []
+    texts = opaque_spans(document.file, document.lines) if lines else []
     for number, line in lines.items():
         for match in _OPENING.finditer(line):
             start = Position(number, match.start() + 1)

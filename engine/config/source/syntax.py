@@ -7,43 +7,26 @@ place, and the first repair after which the text reads further says what the mis
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
-from engine.config.source.reading import bullet, foreign_comment
+from engine.config.source.repairs import (
+    Repair,
+    bare,
+    brackets,
+    colons,
+    commas,
+    dashes,
+    indents,
+    quotes,
+    signs,
+    tabs,
+)
 
 AHEAD = 40
 BACK = 400
-NEAR = 12
-STEP = 2
 MAX_WINDOW = 300_000  # characters
 MAX_TRIED = 2_000_000  # characters read again in all, so that a hostile file costs no time
 
 _MARKER = re.compile("(?:<{7}|>{7})(?: |$)|={7}$")
-_KEY = r"^\s*(?:- +)?[\w.$-]+"
-_CURLY = set("\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\xab\xbb")
-# A last quote that is the only one, and no apostrophe.
-_LONE = re.compile("[^\"]+\"|[^']*[^'A-Za-z]'|[^' ]+'")
-_OPEN = {"{": "}", "[": "]"}
-_CLOSE = {"}": "{", "]": "["}
-
-
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """Replace columns `start` to `end` of a line (all from 0) by `text`; `shown` is to be underlined."""
-
-    line: int
-    start: int
-    end: int
-    text: str
-    words: str
-    shown: tuple[int, int]
-    fix_hint: str = ""
-
-    def apply(self, lines: Sequence[str]) -> list[str]:
-        """The lines with the repair made."""
-        old = lines[self.line]
-        new = old[: self.start] + self.text + old[self.end :]
-        return [*lines[: self.line], new, *lines[self.line + 1 :]]
 
 
 def find_marker(lines: Sequence[str]) -> int | None:
@@ -77,248 +60,20 @@ def find_repair(
 
 
 def _repairs(lines: list[str], stopped: int, opened: int) -> Iterator[Repair]:
-    code = [i for i, line in enumerate(lines[: stopped + 1]) if _bare(line)]
+    code = [i for i, line in enumerate(lines[: stopped + 1]) if bare(line)]
     near = code[-3:][::-1]
     for index in near:
-        yield from _tabs(index, lines)
+        yield from tabs(index, lines)
     for index in near:
-        yield from _signs(index, lines[index])
+        yield from signs(index, lines[index])
     for index in [i for i in code if i >= min(opened, stopped - BACK)]:
-        yield from _quotes(index, lines[index])
+        yield from quotes(index, lines[index])
     for index in dict.fromkeys([*([opened] if opened in code else []), *near]):
-        yield from _brackets(index, lines[index])
+        yield from brackets(index, lines[index])
     for index in near:
-        yield from _dashes(index, lines)
+        yield from dashes(index, lines)
     for index in near:
-        yield from _colons(index, lines[index])
+        yield from colons(index, lines[index])
     for index in near:
-        yield from _commas(index, lines[index])
-    yield from _indents(lines, code, stopped)
-
-
-def _bare(line: str) -> str:
-    """The line without its comment and the blanks around it."""
-    return line[: _scan(line).end].strip()
-
-
-@dataclass(slots=True)
-class _Scan:
-    """One line read for itself: where its code ends, and what it leaves open."""
-
-    end: int = 0
-    quote: int | None = None
-    brackets: tuple[tuple[int, str], ...] = ()
-
-
-def _scan(line: str) -> _Scan:
-    quote: int | None = None
-    stack: list[tuple[int, str]] = []
-    end = len(line)
-    for at, c in enumerate(line):
-        if quote is not None:
-            if c == line[quote] and not (c == '"' and line[at - 1] == "\\"):
-                quote = None
-        elif c in "\"'" and (at == 0 or line[at - 1] in " \t{[,:"):
-            quote = at
-        elif c == "#" and (at == 0 or line[at - 1] in " \t"):
-            end = at
-            break
-        elif c in _OPEN:
-            stack.append((at, c))
-        elif c in _CLOSE:
-            if stack and stack[-1][1] == _CLOSE[c]:
-                stack.pop()
-            else:
-                stack.append((at, c))
-    return _Scan(len(line[:end].rstrip()), quote, tuple(stack))
-
-
-def _tabs(index: int, lines: list[str]) -> Iterator[Repair]:
-    line = lines[index]
-    indent = _indent(line)
-    odd = line[:indent].lstrip(" ")
-    if not odd:
-        return
-    what = "a tab" if odd[0] == "\t" else "a character that only looks like a space"
-    words = f"{what} stands in the indentation; YAML wants spaces"
-    at = line.index(odd[0])
-    for width in dict.fromkeys(_indents_around(lines, index)):
-        yield Repair(index, 0, indent, " " * width, words, (at, at + 1))
-
-
-def _signs(index: int, line: str) -> Iterator[Repair]:
-    """A line that begins as an entry does in a text, or as a comment does in another language."""
-    if span := bullet(line):
-        words = "a list entry begins with `-`; this is another sign"
-        yield Repair(index, *span, "-", words, span)
-    if span := foreign_comment(line):
-        yield Repair(index, *span, "#", "a comment begins with `#`", span)
-
-
-def _quotes(index: int, line: str) -> Iterator[Repair]:
-    """A line that leaves a quote open: close it, or make its two quotes the same."""
-    scan = _scan(line)
-    if scan.quote is None:
-        return
-    mark = line[scan.quote]
-    other = "'" if mark == '"' else '"'
-    shown = (scan.quote, scan.quote + 1)
-    for at in range(len(line) - 1, scan.quote, -1):
-        if line[at] == other:
-            words = f"a value starts with {mark} and ends with {other}"
-            yield Repair(index, at, at + 1, mark, words, shown)
-            yield Repair(index, scan.quote, scan.quote + 1, other, words, shown)
-    words = f"the {mark} that starts here is never closed"
-    ends = {len(line.rstrip())}
-    ends |= {m.start() for m in re.finditer(r"[\s}\],]+(?:#.*)?$|, |\s+#", line)}
-    ends |= {m.end() for m in re.finditer(r"\}\}", line)}
-    for end in sorted(end for end in ends if end > scan.quote + 1):
-        yield Repair(index, end, end, mark, words, shown)
-    words = f"a {mark} too many"
-    yield Repair(index, scan.quote, scan.quote + 1, "", words, shown)
-
-
-def _brackets(index: int, line: str) -> Iterator[Repair]:
-    """A line with a bracket that has no partner in it."""
-    scan = _scan(line)
-    for at, bracket in scan.brackets:
-        shown = (at, at + 1)
-        if bracket in _OPEN:
-            mate = _OPEN[bracket]
-            words = f"the `{bracket}` that starts here is never closed with `{mate}`"
-            ends = {scan.end, *(m.end() for m in re.finditer(r"[\w\"'*/}\]](?=[,}\]])", line))}
-            for end in sorted(ends, reverse=True):
-                if end > at:
-                    yield Repair(index, end, end, mate, words, shown)
-        else:
-            mate = _CLOSE[bracket]
-            words = f"this `{bracket}` has no `{mate}` before it"
-            for match in re.finditer(r"(?:^\s*-|:) +", line[:at]):
-                yield Repair(index, match.end(), match.end(), mate, words, shown)
-        yield Repair(index, at, at + 1, "", f"a `{bracket}` too many", shown)
-
-
-def _dashes(index: int, lines: list[str]) -> Iterator[Repair]:
-    """A line that would begin an entry of the list around it if its dash, or the space behind, were there."""
-    line = lines[index]
-    indent, shown = _indent(line), (_indent(line), _scan(line).end)
-    if re.match(r" *-[\w{\[\"']", line):
-        words = "a space is missing after this `-`"
-        yield Repair(index, indent + 1, indent + 1, " ", words, (indent, indent + 1))
-        return
-    around = lines[max(0, index - NEAR) : index + NEAR]
-    items = [hit for other in around if (hit := re.match(r"( *)- +(\{|[\w.$-]+:)", other))]
-    for width in dict.fromkeys(len(hit[1]) for hit in items):
-        begins = {hit[2] for hit in items if len(hit[1]) == width}
-        starts = any(line[indent:].startswith(word) for word in begins)
-        if starts and indent in (width, width + STEP):
-            words = "the `-` that begins this entry is missing"
-            yield Repair(index, 0, indent, " " * width + "- ", words, shown)
-
-
-def _colons(index: int, line: str) -> Iterator[Repair]:
-    """A line that would be `key: value` if the colon or the space behind it were there."""
-    if hit := re.match(_KEY + r"( *= *)(?=[^\s=])", line):
-        words = "`: ` stands between a key and its value, not `=`"
-        yield Repair(index, *hit.span(1), ": ", words, hit.span(1))
-    if hit := re.match(_KEY + r"(?=[ \t]+[^\s:#]|\s*(?:\s#.*)?$)", line):
-        end = hit.end()
-        start = end - len(re.sub(r"^\s*(?:- +)?", "", hit[0]))
-        word = line[start:end]
-        words = f"a `:` is missing after `{word}`" if _is_word(word) else "a `:` is missing here"
-        yield Repair(index, end, end, ":", words, (start, end))
-    if hit := re.match(_KEY + r":(?=[^\s:])", line):
-        yield Repair(
-            index, hit.end(), hit.end(), " ", "a space is missing after this `:`",
-            (hit.end() - 1, hit.end()),
-        )  # fmt: skip
-
-
-def _is_word(text: str) -> bool:
-    return re.fullmatch(r"[a-z][a-z_]{0,30}", text) is not None
-
-
-def _commas(index: int, line: str) -> Iterator[Repair]:
-    """Two entries in braces with only a blank between them."""
-    for hit in re.finditer(r"(?<=[\w\"'}\]/*-])(?= +[\w-]+: )", line):
-        shown = (hit.start() - 1, hit.start())
-        yield Repair(index, hit.start(), hit.start(), ",", "a `,` is missing after this", shown)
-    for hit in re.finditer(r"(?<=[\w\"'}\]/*-]) *;(?= *[\w-]+: )", line):
-        words = "entries in braces are separated by `,`"
-        yield Repair(index, hit.end() - 1, hit.end(), ",", words, (hit.end() - 1, hit.end()))
-
-
-def _indents(lines: list[str], code: list[int], stopped: int) -> Iterator[Repair]:
-    """A line that would fit its neighbours with another indentation, the odd ones first."""
-    after = [i for i in range(stopped + 1, len(lines)) if _bare(lines[i])][:1]
-    near = [*code[-3:][::-1], *after]
-    odd = [i for i in [*near, *code[-NEAR:-3][::-1]] if _is_odd(lines, i)]
-    for index in dict.fromkeys([*odd, *near]):
-        line = lines[index]
-        indent = _indent(line)
-        words = "this line is indented unlike the ones it belongs to"
-        for width in dict.fromkeys(_indents_around(lines, index)):
-            if width != indent:
-                yield Repair(
-                    index, 0, indent, " " * width, words, (indent, len(line[: _scan(line).end]))
-                )
-
-
-def _is_odd(lines: list[str], index: int) -> bool:
-    """Whether a line is indented as nothing should be: by halves, or by a leap to what it belongs to."""
-    line = lines[index]
-    above = next((lines[i] for i in range(index - 1, -1, -1) if _bare(lines[i])), "")
-    below = next((lines[i] for i in range(index + 1, len(lines)) if _bare(lines[i])), "")
-    indent = _indent(line)
-    owns, is_owned = _bare(line).endswith(":"), _bare(above).endswith(":")
-    is_item = line.lstrip().startswith("-")
-    return (
-        indent % STEP == 1
-        or (owns and _indent(below) > indent + STEP)
-        or (is_owned and indent > _indent(above) + STEP)
-        or (is_owned and indent <= _indent(above) and not is_item)
-    )
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
-
-
-def _indents_around(lines: list[str], index: int) -> Iterator[int]:
-    """The indentations that a line could have had: those of its neighbours and one step deeper."""
-    around = [i for i in range(index - 1, -1, -1) if _bare(lines[i])][:12]
-    above = lines[around[0]] if around else ""
-    indent = _indent(above)
-    if _bare(above).endswith(":"):
-        yield indent + 2
-    yield indent
-    below = next((lines[i] for i in range(index + 1, len(lines)) if _bare(lines[i])), None)
-    if below is not None:
-        yield len(below) - len(below.lstrip())
-    for i in around:
-        yield _indent(lines[i])
-    yield indent + 2
-    yield indent + 4
-
-
-@dataclass(frozen=True, slots=True)
-class OddQuote:
-    """A quote of a plain value that YAML takes for a letter; `missing` is what would open it."""
-
-    code: str
-    words: str
-    fix_hint: str
-    missing: str = ""
-
-
-def odd_quote(text: str) -> OddQuote | None:
-    """What is odd about the quotes of a plain value, if anything is."""
-    if text[:1] in _CURLY:
-        words = "the quotes around this are typographic ones, which are part of the text"
-        return OddQuote("Y009", words, "write \" or ' instead")
-    if text[-1:] in ("'", '"') and _LONE.fullmatch(text):
-        words = (
-            f"this ends with a {text[-1]} and does not begin with one, so it is part of the text"
-        )
-        return OddQuote("Y010", words, "open it, or drop it", text[-1])
-    return None
+        yield from commas(index, lines[index])
+    yield from indents(lines, code, stopped)

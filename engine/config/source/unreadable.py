@@ -13,7 +13,8 @@ from engine.config.diagnostics.diagnostic import (
 )
 from engine.config.source.masking import shown_lines
 from engine.config.source.reading import SyntaxFinding, explain_syntax, without_tabs
-from engine.config.source.syntax import Repair, find_marker, find_repair
+from engine.config.source.repairs import Repair
+from engine.config.source.syntax import find_marker, find_repair
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from engine.config.diagnostics.codes import RULES
 from engine.config.examples import example, folder
 from engine.config.files import FILES
 from engine.config.load import load
-from engine.config.model import DEFAULT_LIMITS, DEFAULT_TIMEOUTS, parse_duration
+from engine.config.model import DEFAULT_LIMITS, DEFAULT_TIMEOUTS
+from engine.config.units import parse_duration
 from engine.gateway.access_log import Record
 from engine.gateway.errors import CATALOGUE, GatewayError, error_body
 from engine.gateway.response.error_events import error_event

@@ -15,7 +15,7 @@ from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import load
 from engine.config.template import FILTER_NAMES
 from engine.lsp.protocol import between
-from engine.lsp.server import PAUSE
+from engine.lsp.session import PAUSE
 from engine.lsp.text import Text
 from tests.e2e.lsp.editor import Editor
 from tests.unit.config.folders import ENVIRON, SECRET, minimal, write

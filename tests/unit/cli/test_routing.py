@@ -8,7 +8,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from engine.config.effective import fill_in, timeouts_of
 from engine.config.load import load
-from engine.config.model import parse_duration
+from engine.config.units import parse_duration
 from engine.gateway.routing.match import find_target, find_targets
 from tests.servers import ROOT
 from tests.unit.cli.outputs import view_of

@@ -11,13 +11,11 @@ from engine.config.model import (
     DEFAULT_TIMEOUTS,
     Config,
     merge_timeouts,
-    parse_duration,
-    parse_expiry,
-    parse_size,
 )
 from engine.config.schema.build import build_config
 from engine.config.schema.validation import check_schema
 from engine.config.source.document import parse_document
+from engine.config.units import parse_duration, parse_expiry, parse_size
 from engine.plan.plan import Dialect
 from tests.unit.config.folders import minimal
 

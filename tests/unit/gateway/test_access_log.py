@@ -140,4 +140,4 @@ def test_a_message_of_the_worker_stands_among_the_records_and_quotes_nothing() -
     with tempfile.TemporaryFile("w+") as stream:
         asyncio.run(write(stream))
         stream.seek(0)
-        assert re.fullmatch(r"engine: RuntimeError at test_access\.py:\d+\n", stream.read())
+        assert re.fullmatch(r"engine: RuntimeError at test_access_log\.py:\d+\n", stream.read())

@@ -9,8 +9,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.config.source.document import meaning, parse_document
+from engine.config.source.document import parse_document
 from engine.config.source.formatting import FormatError, format_text
+from engine.config.source.tokens import meaning
 from tests.servers import ROOT
 
 PAIRS = {

@@ -1,0 +1,31 @@
+"""Quotes in a plain value that YAML reads as part of the text."""
+
+import re
+from dataclasses import dataclass
+
+_CURLY = set("\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\xab\xbb")
+# A last quote that is the only one, and no apostrophe.
+_LONE = re.compile("[^\"]+\"|[^']*[^'A-Za-z]'|[^' ]+'")
+
+
+@dataclass(frozen=True, slots=True)
+class OddQuote:
+    """A quote of a plain value that YAML takes for a letter; `missing` is what would open it."""
+
+    code: str
+    words: str
+    fix_hint: str
+    missing: str = ""
+
+
+def odd_quote(text: str) -> OddQuote | None:
+    """What is odd about the quotes of a plain value, if anything is."""
+    if text[:1] in _CURLY:
+        words = "the quotes around this are typographic ones, which are part of the text"
+        return OddQuote("Y009", words, "write \" or ' instead")
+    if text[-1:] in ("'", '"') and _LONE.fullmatch(text):
+        words = (
+            f"this ends with a {text[-1]} and does not begin with one, so it is part of the text"
+        )
+        return OddQuote("Y010", words, "open it, or drop it", text[-1])
+    return None

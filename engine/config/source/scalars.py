@@ -1,0 +1,38 @@
+"""What a scalar means: by the YAML 1.2 core schema, and to readers of YAML 1.1."""
+
+import re
+from typing import Any
+
+import yaml
+
+_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_NULL = {"", "~", "null", "Null", "NULL"}
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+# What YAML 1.1 reads as something else, and where our reading is what people mean anyway.
+_SILENT_TAGS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge"}
+
+
+def core_value(node: Any) -> str | int | float | bool | None:
+    """The value of a scalar by the YAML 1.2 core schema, decimal numbers only."""
+    text: str = node.value
+    if node.style:  # None or empty for a plain scalar, by loader
+        return text
+    if text in _NULL:
+        return None
+    if text in _BOOL:
+        return _BOOL[text]
+    if _INT.fullmatch(text) and len(text) <= 18:
+        return int(text)
+    if _FLOAT.fullmatch(text) and len(text) <= 32:
+        return float(text)
+    return text
+
+
+def reads_differently(text: str, value: object) -> bool:
+    """Whether a YAML 1.1 reader takes this plain scalar for something that is not our string."""
+    if not isinstance(value, str) or not text:
+        return False
+    resolvers = yaml.SafeLoader.yaml_implicit_resolvers.get(text[0], [])
+    tags = [tag for tag, pattern in resolvers if pattern.match(text)]
+    return bool(tags) and tags[0] not in _SILENT_TAGS
