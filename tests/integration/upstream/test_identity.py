@@ -174,29 +174,40 @@ def test_a_machine_without_an_identity_is_a_failure_to_sign_in_and_is_not_asked_
         assert "Traceback" not in server.text
 
 
-def test_credentials_that_are_about_to_expire_are_renewed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And used to their end while the machine tells no new ones."""
+async def signed(count: int) -> list[Pairs]:
+    """The headers of some requests that are signed as the machine, one after the other."""
+    sign = make_signer(pause=0)
+    attempt = Attempt(RequestHead("POST", Origin("http", "h", 80), b"/", []), b"", 0, 1)
+    by = Sign("aws_sigv4", {"service": "s", "region": "r"}, {}, by_workload_identity=True)
+    return [await sign(by, attempt) for _ in range(count)]
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
+    """The credential service of a container in which this process seems to run."""
+    with recording() as recorder:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{recorder.url}/role")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"):
+            monkeypatch.delenv(name, raising=False)
+        yield recorder
+
+
+def test_credentials_that_are_about_to_expire_are_renewed(machine: Recorder) -> None:
+    """And used to their end while the machine has no new ones."""
     numbers = iter((1, 2, 3))  # botocore renews at once what it finds to be so near its end
 
     def answer(_: Arrival) -> Reply:
         number = next(numbers, None)
         return keys(number, minutes=8) if number else Reply(status=(500, "No"))
 
-    async def signed() -> list[Pairs]:
-        sign = make_signer(pause=0)
-        head = RequestHead("POST", Origin("http", "h", 80), b"/", [])
-        attempt = Attempt(head, b"", 0, 1)
-        by = Sign("aws_sigv4", {"service": "s", "region": "r"}, {}, by_workload_identity=True)
-        return [await sign(by, attempt) for _ in range(3)]
-
-    with recording() as machine:
-        machine.answer = answer
-        monkeypatch.setenv("HOME", str(tmp_path))
-        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{machine.url}/role")
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"):
-            monkeypatch.delenv(name, raising=False)
-        headers = [dict(pairs)[b"authorization"] for pairs in asyncio.run(signed())]
+    machine.answer = answer
+    headers = [dict(pairs)[b"authorization"] for pairs in asyncio.run(signed(3))]
     told = [re.search(rb"CANARY([0-9])", header) for header in headers]
     assert [hit and hit[1] for hit in told] == [b"2", b"3", b"3"]
+
+
+def test_credentials_that_end_within_seconds_sign_nothing(machine: Recorder) -> None:
+    machine.answer = lambda _: keys(minutes=0.1)
+    with pytest.raises(RuntimeError, match="no identity"):
+        asyncio.run(signed(1))
