@@ -83,6 +83,7 @@ def main() -> int:
     parser.add_argument("count", type=int, nargs="?", default=60)
     parser.add_argument("seed", type=int, nargs="?", default=1)
     parser.add_argument("--only", default="", help="mutants whose place has this text")
+    parser.add_argument("--skip", type=int, default=0, help="mutants of the sample that were tried")
     parser.add_argument("--folder", type=Path, help="keep the copies, and use those that are there")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # puts the copy right on its way out
@@ -94,7 +95,7 @@ def main() -> int:
         found = [mutant for mutant in known if options.only in str(mutant)]
         drawn = random.Random(options.seed).sample(found, min(max(options.count, 1), len(found)))
         say(f"{len(coverage.all_tests)} tests in {time.monotonic() - started:.0f} s; {len(drawn)} of {len(found)} mutants, seed {options.seed}\n")  # fmt: skip
-        return report(tried(folder, drawn, coverage), len(found))
+        return report(tried(folder, drawn[options.skip :], coverage), len(found))
 
 
 if __name__ == "__main__":

@@ -133,3 +133,36 @@ def test_without_one_the_operator_pays(server: Server, upstream: Recorder) -> No
             assert status == {"alone": 401, "second": 200}[model]
             if status == 200:
                 assert upstream.take().values("x-key") == [SECRET]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("x-provider-api-key", SECRET), ("x-provider-api-key", SECRET)],
+        [("x-provider-api-key", "sk of-the-caller")],
+        [("x-provider-api-key", "sk-of-the-c\u00e4ller")],
+        [("x-provider-api-key", "")],
+        [("x-provider-api-key", "k" * 4097)],
+    ],
+    ids=["twice", "space", "umlaut", "empty", "long"],
+)
+def test_a_credential_that_cannot_be_one_is_refused(
+    server: Server, upstream: Recorder, headers: list[tuple[str, str]]
+) -> None:
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+    body = json.dumps({"model": "second"})
+    sent = [(b"x-api-key", KEY.encode()), (b"content-type", b"application/json"), *raw]
+    answer = httpx2.post(f"{server.url}/talk", content=body, headers=sent)
+    assert answer.status_code == 400
+    assert answer.headers["x-engine-error"] == "invalid_request"
+    assert "sk" not in answer.text
+    assert not upstream.arrivals
+
+
+@pytest.mark.parametrize("length", [1, 4096])
+def test_a_credential_may_be_as_long_as_a_token_gets(
+    server: Server, upstream: Recorder, length: int
+) -> None:
+    headers = {"x-api-key": KEY, "x-provider-api-key": "k" * length}
+    assert httpx2.post(f"{server.url}/talk", json={"model": "second"}, headers=headers).status_code == 200  # fmt: skip
+    assert upstream.take().values("x-key") == ["k" * length]

@@ -162,15 +162,16 @@ def test_other_requests_do_not_wait_for_a_machine_that_is_slow_to_tell(
         assert statuses == [200]
 
 
+@pytest.mark.parametrize(("model", "service"), [("amazon", "/role"), ("google", "/compute")])
 def test_a_machine_without_an_identity_is_a_failure_to_sign_in_and_is_not_asked_each_time(
-    tmp_path: Path,
+    model: str, service: str, tmp_path: Path
 ) -> None:
     refused = Reply(b"{}", status=(404, "Not Found"))
     with recording(refused) as upstream, standing(tmp_path, upstream.port) as server:
-        assert send_request(server, "amazon").headers["x-engine-error"] == "upstream_sign_in_failed"
-        asked = len(sent(upstream, "/role"))
-        assert [send_request(server, "amazon").status_code for _ in range(5)] == [502] * 5
-        assert len(sent(upstream, "/role")) <= 2 * asked
+        assert send_request(server, model).headers["x-engine-error"] == "upstream_sign_in_failed"
+        asked = len(sent(upstream, service))
+        assert [send_request(server, model).status_code for _ in range(5)] == [502] * 5
+        assert len(sent(upstream, service)) <= 2 * asked
         assert "Traceback" not in server.text
 
 

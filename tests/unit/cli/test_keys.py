@@ -140,6 +140,7 @@ def test_a_name_that_is_there_twice_is_revoked_twice(tmp_path: Path) -> None:
         (ONE, "the name `first` is taken"),
         ("version: 1\nkeys: &a []\n", "anchors are not supported"),
         ("version: 1\nother: 1\n", "unknown key `other`"),
+        ("{version: 1, keys: }\n", "`keys:` in keys.yaml has no value; write `keys: []`"),
     ],
 )
 def test_a_file_that_cannot_take_it_is_left_alone(text: str, words: str, tmp_path: Path) -> None:
