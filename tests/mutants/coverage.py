@@ -4,21 +4,27 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 
 from tests.mutants.drawn import Mutant
 from tests.mutants.marking import Statement
 
 NEAR_FILES = 6
+STAGE_SECONDS = 100.0  # what the tests of a stage may take: the start of a server runs much
 
 
 @dataclass(frozen=True)
 class Test:
-    """One test: its node id, its seconds without a mutant, the statements it runs as bits."""
+    """One test: its node id, its seconds without a mutant, the statements it runs as bits.
+
+    `shared` are those that run while its fixtures are set up, for many tests at once.
+    """
 
     name: str
     seconds: float
     runs: int
+    shared: int
 
     @property
     def file(self) -> str:
@@ -39,41 +45,49 @@ class Coverage:
         # What a server does just after a test has its response is seen by the test after it.
         late = [*seen[1:], 0]
         return [
-            Test(record["test"], record["seconds"], own | after)
+            Test(record["test"], record["seconds"], own | after, int(record.get("shared", "0"), 16))
             for record, own, after in zip(records, seen, late, strict=True)
             if record["passed"]
         ]
 
     def tests(self, mutant: Mutant, tree: Path) -> tuple[list[Test], list[Test]]:
-        """The tests to run: the nearest first, then every other test of a file that runs it."""
-        running = self._running(mutant, tree)
+        """The tests to run: those that run it, the nearest files first; then others of these files.
+
+        Behind them stand the tests whose fixtures alone run it, as many as there is time for.
+        """
+        bits, named = self._wanted(mutant, tree)
+        running = [test for test in self.all_tests if test.runs & bits or test.file in named]
         files: dict[str, list[Test]] = {}
         for test in running:
             files.setdefault(test.file, []).append(test)
-        ordered = sorted(
-            files, key=lambda file: (not is_near(tree / file, mutant), mean(files[file]))
-        )
-        near = [test for file in ordered[:NEAR_FILES] for test in files[file]]
+        means = {file: mean(tests) for file, tests in files.items()}
+        ordered = sorted(files, key=lambda file: (not is_near(tree / file, mutant), means[file]))
         names = {test.name for test in running}
-        others = [t for t in self.all_tests if t.file in files and t.name not in names]
+        others = [
+            t
+            for t in self.all_tests
+            if t.name not in names and (t.file in files or t.shared & bits)
+        ]
+        others.sort(key=lambda test: (not test.shared & bits, test.file))
+        near = [test for file in ordered[:NEAR_FILES] for test in files[file]]
         far = [test for file in ordered[NEAR_FILES:] for test in files[file]]
-        return near, far + others
+        return affordable(near), affordable(far + others)
 
-    def _running(self, mutant: Mutant, tree: Path) -> list[Test]:
-        """The tests that run a mutant, or whatever uses the names that it defines at import."""
+    def _wanted(self, mutant: Mutant, tree: Path) -> tuple[int, set[str]]:
+        """The statements that run a mutant, as bits, and the test files that name what it defines.
+
+        What a statement defines at import is run by whatever uses its name.
+        """
         number = self._statement(mutant)
         statement = self.statements[number]
         if statement.is_in_function:
-            return [test for test in self.all_tests if test.runs >> number & 1]
+            return 1 << number, set()
         names = self._names_from(statement)
-        users = [
-            n for n, each in enumerate(self.statements) if each.is_in_function and names & each.uses
-        ]
-        bits = sum(1 << n for n in users)
+        each = enumerate(self.statements)
+        bits = sum(1 << n for n, user in each if user.is_in_function and names & user.uses)
         word = re.compile(rf"\b({'|'.join(map(re.escape, sorted(names)))})\b" if names else "$^")
-        texts = {test.file: None for test in self.all_tests}
-        named = {file for file in texts if word.search((tree / file).read_text("utf-8"))}
-        return [test for test in self.all_tests if test.runs & bits or test.file in named]
+        files = {test.file for test in self.all_tests}
+        return bits, {file for file in files if word.search((tree / file).read_text("utf-8"))}
 
     def _statement(self, mutant: Mutant) -> int:
         """The innermost statement around a mutant."""
@@ -109,6 +123,12 @@ def is_near(test: Path, mutant: Mutant) -> bool:
         or f"{package}.{module}" in text
         or f"from {package} import {module}" in text
     )
+
+
+def affordable(tests: list[Test]) -> list[Test]:
+    """The first tests, as many as the time for them is enough."""
+    sums = accumulate(test.seconds for test in tests)
+    return [test for test, total in zip(tests, sums, strict=True) if total <= STAGE_SECONDS]
 
 
 def mean(tests: list[Test]) -> float:

@@ -94,11 +94,11 @@ class Recorded:
         started = time.monotonic()
         result = yield
         seconds = round(time.monotonic() - started, 3)
-        seen = self._own | self._take()
+        seen, shared = self._own | self._take(), 0
         for name in getattr(item, "fixturenames", ()):
-            seen |= self._fixtures.get(name, 0)
+            shared |= self._fixtures.get(name, 0)
         record = {"test": item.nodeid, "seconds": seconds, "passed": not self._failed}
-        self._log.write(json.dumps({**record, "seen": f"{seen:x}"}) + "\n")
+        self._log.write(json.dumps({**record, "seen": f"{seen:x}", "shared": f"{shared:x}"}) + "\n")
         self._log.flush()
         return result
 

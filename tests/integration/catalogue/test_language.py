@@ -264,6 +264,14 @@ def test_a_part_behind_a_large_file_cannot_be_edited_any_more(stand: Stand, name
     stand.upstream.arrivals.clear()
 
 
+def test_a_part_that_would_get_the_name_of_another_is_refused(stand: Stand) -> None:
+    headers = {"authorization": f"Bearer {KEY}"}
+    parts = [("model", (None, "edited/one")), ("language", (None, "en")), ("tongue", (None, "de"))]
+    answer = httpx2.post(f"{stand.server.url}/v1/sounds", headers=headers, files=parts)
+    assert (answer.status_code, answer.headers["x-engine-error"]) == (400, "duplicate_field")
+    assert stand.upstream.arrivals == []
+
+
 # -- headers and paths ---------------------------------------------------------------------------
 
 

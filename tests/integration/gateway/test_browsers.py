@@ -39,6 +39,7 @@ def calls(server: Server, headers: dict[str, str]) -> list[httpx2.Response]:
         {"host": "127.0.0.1.evil.example"},
         {"host": "192.168.0.7"},
         {"host": "0.0.0.0:8080"},
+        {"host": "127.0.0.1:80:80"},
         {"origin": "https://evil.example"},
         {"origin": "null"},
         {"origin": "http://localhost:3000"},

@@ -59,6 +59,7 @@ HARMLESS = [
     ("header:x-environment", "production-eu-central-1-kubernetes-cluster-07"),
     ("header:authorization", "Bearer {{ credentials.api_key }}"),
     ("header:authorization", "Bearer not-needed"),
+    ("header:authorization", "Basic internal1"),
     ("header:authorization", "Bearer sk-no-key-required"),
     ("header:authorization", "Bearer lm-studio"),
     ("header:authorization", "Basic {{ credentials.api_key | b64encode }}"),

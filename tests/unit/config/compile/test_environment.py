@@ -72,3 +72,35 @@ def test_a_url_that_only_a_machine_knows_cannot_be_expected(
     found = [d for d in read(folder, environ).diagnostics if d.code == "X209"]
     assert len(found) == 1
     assert "not the environment" in found[0].help
+
+
+PLAIN, WITH_SCHEME = "{{ credentials.key }}", "Bearer {{ credentials.key }}"
+
+
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        ({"authorization": WITH_SCHEME}, ["X272"]),
+        ({"x-key": PLAIN}, ["X272"]),
+        ({"authorization": PLAIN}, []),
+        ({"authorization": PLAIN, "x-client": "ours"}, []),
+    ],
+)
+def test_a_scheme_in_a_secret_is_doubtful_where_the_header_that_sends_it_has_one(
+    headers: dict[str, str], found: list[str], tmp_path: Path
+) -> None:
+    credentials = {"key": {"env": "KEY"}}
+    folder = write(tmp_path, providers=provider(credentials=credentials, headers=headers))
+    assert codes(read(folder, {"KEY": "Bearer sk-0123456789abcdef"})) == found
+
+
+@pytest.mark.parametrize(("length", "found"), [(8192 - len("Bearer "), []), (8192, ["E403"])])
+def test_a_value_that_fits_alone_and_not_with_what_its_header_adds(
+    length: int, found: list[str], tmp_path: Path
+) -> None:
+    credentials = {"key": {"env": "KEY"}}
+    headers = {"authorization": WITH_SCHEME}
+    folder = write(tmp_path, providers=provider(credentials=credentials, headers=headers))
+    loaded = read(folder, {"KEY": "k" * length})
+    assert codes(loaded) == found
+    assert all("`authorization` of provider `openai`" in d.message for d in loaded.diagnostics)

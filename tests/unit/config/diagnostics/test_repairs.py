@@ -121,3 +121,17 @@ def test_what_may_mean_something_else_is_left_alone(slip: str, tmp_path: Path) -
 def test_the_true_cause_of_a_url(url: str, why: str, tmp_path: Path) -> None:
     found = check_in(tmp_path, provider(BASE, f"'{url}'"))
     assert [(d.code, d.message) for d in found] == [("X214", f"the URL of provider `openai` has {why}")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("me@x.example", "holds a user or a password"),
+        ("x.example?a=b", "holds a query or a fragment, which belongs under `query:`"),
+    ],
+)
+def test_the_true_cause_of_a_url_with_a_variable(host: str, why: str, tmp_path: Path) -> None:
+    url = "'https://{{ variables.host }}/v1'"
+    files = provider(BASE, f"{url}\n    variables:\n      host: '{host}'")
+    messages = [d.message for d in check_in(tmp_path, files) if d.code == "X214"]
+    assert messages == [f"the URL of provider `openai` {why}"]
