@@ -1,6 +1,6 @@
 """Where in a document a cursor stands, also while the text around it is no YAML yet.
 
-A mark is put at the cursor and the text is read; where that fails it is mended in one of a few
+A mark is put at the cursor and the text is read; where that fails it is fixed in one of a few
 ways: a key gets its colon, what is open on the way is closed, the rest of the file is left out,
 and at last all but the lines that the cursor's line is nested in.
 """
@@ -21,7 +21,7 @@ class Cursor:
     """The key or scalar that holds the cursor.
 
     `before` is its text up to the cursor. `siblings` are the other keys of its mapping. `starts`
-    tells that it is a bare word that could still become the first key of a mapping.
+    means that it is a bare word that could still become the first key of a mapping.
     """
 
     path: Path

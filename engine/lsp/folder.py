@@ -75,7 +75,7 @@ class Folder:
         return self._readable
 
     def latest(self) -> None:
-        """Make sure that there is something to answer from, old or new."""
+        """Make sure that there is something to respond from, old or new."""
         if self._loaded is None:
             self.loaded()
 

@@ -25,7 +25,7 @@ def schema_of(file: str) -> Schema:
 
 
 def resolve(file: str, schema: Any) -> Schema:
-    """`schema` with its `$ref` and the branch for a plain string laid under its own words."""
+    """`schema` with its `$ref` and the branch for a plain string laid under its own keys."""
     if not isinstance(schema, dict):
         return {}
     if "$ref" in schema:

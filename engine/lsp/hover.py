@@ -14,7 +14,7 @@ MOST = 8
 
 
 def describe_key(file: str, path: Path) -> str | None:
-    """The schema's own words for the key at `path`."""
+    """The schema's description of the key at `path`."""
     schema = grammar.at(file, path)
     words = schema.get("markdownDescription") or schema.get("description")
     if not words:

@@ -6,9 +6,9 @@ from lsprotocol import types
 
 from engine.config.diagnostics.diagnostic import Applicability, Diagnostic, Fix, Severity, Span
 from engine.config.resources import shipped
-from engine.lsp.answers import Symbol
 from engine.lsp.complete import Item
 from engine.lsp.folder import Folder
+from engine.lsp.lookups import Symbol
 from engine.lsp.text import Text
 
 SOURCE = "engine"
@@ -53,7 +53,7 @@ class Writer:
         return types.Location(self.uri(span.file), self.range(span))
 
     def diagnostic(self, found: Diagnostic) -> types.Diagnostic:
-        """A finding with the words of its underline, its remedy and its second places."""
+        """A finding with the text of its underline, its fix and its other places."""
         words = [found.message, found.label, f"help: {found.help}" if found.help else ""]
         related = [
             types.DiagnosticRelatedInformation(self.location(r.span), r.label)
@@ -112,7 +112,7 @@ def _title(found: Diagnostic, fix: Fix) -> str:
     if not fix.text:
         return "Remove it"
     if not fix.text.strip():
-        return found.help.capitalize() or "Mend the blanks"
+        return found.help.capitalize() or "Fix the spaces"
     return f"{'Insert' if fix.span.start == fix.span.end else 'Change to'} `{fix.text}`"
 
 

@@ -1,11 +1,11 @@
-"""The requests of an editor about one place of a file, each answered from what `load` made of its folder."""
+"""The requests of an editor about one place of a file, each served from what `load` made of its folder."""
 
 from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from engine.lsp import answers
+from engine.lsp import lookups
 from engine.lsp.complete import complete
 from engine.lsp.folder import Folder
 from engine.lsp.protocol import completion
@@ -20,7 +20,7 @@ class Requests:
 
     def hover(self, params: types.HoverParams) -> types.Hover | None:
         asked = self._asked(params)
-        found = answers.hover(*asked) if asked else None
+        found = lookups.hover(*asked) if asked else None
         if asked is None or found is None:
             return None
         words, span = found
@@ -32,21 +32,21 @@ class Requests:
         if asked is None:
             return []
         return [
-            self._session.writer(asked[0]).location(span) for span in answers.definitions(*asked)
+            self._session.writer(asked[0]).location(span) for span in lookups.definitions(*asked)
         ]
 
     def references(self, params: types.ReferenceParams) -> list[types.Location]:
         asked = self._asked(params)
         if asked is None:
             return []
-        spans = answers.references(*asked, with_definition=params.context.include_declaration)
+        spans = lookups.references(*asked, with_definition=params.context.include_declaration)
         return [self._session.writer(asked[0]).location(span) for span in spans]
 
     def highlights(self, params: types.DocumentHighlightParams) -> list[types.DocumentHighlight]:
         asked = self._asked(params)
         if asked is None:
             return []
-        spans = [span for span in answers.references(*asked) if span.file == asked[1]]
+        spans = [span for span in lookups.references(*asked) if span.file == asked[1]]
         return [
             types.DocumentHighlight(self._session.writer(asked[0]).range(span)) for span in spans
         ]
@@ -55,7 +55,7 @@ class Requests:
         here = self._session.here(params.text_document.uri)
         if here is None:
             return []
-        return [self._session.writer(here[0]).symbol(symbol) for symbol in answers.symbols(*here)]
+        return [self._session.writer(here[0]).symbol(symbol) for symbol in lookups.symbols(*here)]
 
     def completion(self, params: types.CompletionParams) -> types.CompletionList | None:
         asked = self._asked(params)
@@ -79,15 +79,15 @@ class Requests:
         only = [str(getattr(kind, "value", kind)) for kind in params.context.only or ()]
         offered: list[types.CodeAction] = []
         if not only or _within(types.CodeActionKind.QuickFix, only):
-            offered += [writer.quick_fix(d) for d in answers.fixes(folder, file, start, end)]
-        safe = answers.safe_fixes(folder, file)
+            offered += [writer.quick_fix(d) for d in lookups.fixes(folder, file, start, end)]
+        safe = lookups.safe_fixes(folder, file)
         if safe and _within(types.CodeActionKind.SourceFixAll, only):
             offered.append(writer.fix_all(safe))
         return offered
 
     def prepare_rename(self, params: types.PrepareRenameParams) -> types.Range | None:
         asked = self._asked(params)
-        mention = answers.mention_at(*asked) if asked else None
+        mention = lookups.mention_at(*asked) if asked else None
         if asked is None or mention is None or mention.span.file != asked[1]:
             return None
         return self._session.writer(asked[0]).range(mention.span)
@@ -97,8 +97,8 @@ class Requests:
         if asked is None:
             return None
         try:
-            spans = answers.renamed(*asked, params.new_name)
-        except answers.RefusedError as error:
+            spans = lookups.renamed(*asked, params.new_name)
+        except lookups.RefusedError as error:
             raise JsonRpcException(str(error), types.LSPErrorCodes.RequestFailed.value) from None
         return self._session.writer(asked[0]).edits([(span, params.new_name) for span in spans])
 

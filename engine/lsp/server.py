@@ -1,6 +1,6 @@
 """The language server: one process a project, spoken to over standard input and output.
 
-Every question is answered from what `load` makes of the folder with the editor's own texts in
+Every request is served from what `load` makes of the folder with the editor's own texts in
 place of its files, so an editor shows what `check` would say once they are saved.
 """
 
@@ -46,7 +46,7 @@ class Protocol(LanguageServerProtocol):
 
 
 def _features(session: Session, requests: Requests) -> dict[str, tuple[Callable[..., Any], Any]]:
-    """Each method of the protocol that is served, with what to tell the editor about it."""
+    """Each method of the protocol that is served, with what the editor has to know about it."""
     trigger = ["{", " ", ".", "|", "[", "'", '"', "-"]
     kinds = [types.CodeActionKind.QuickFix, types.CodeActionKind.SourceFixAll]
     return {

@@ -29,7 +29,7 @@ class Session:
         self._folders: dict[Path, Folder] = {}
         self._uris: dict[Path, dict[str, str]] = {}
         self._versions: dict[str, int] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._checks: dict[Path, asyncio.Task[None]] = {}
 
     # -- texts ---------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ class Session:
             self._schedule(folder, PAUSE)
 
     def watch(self, params: types.InitializedParams) -> None:
-        """Ask the editor to tell when one of our files changes on disk, if it can."""
+        """Ask the editor to report when one of our files changes on disk, if it can."""
         del params
         workspace = self.server.client_capabilities.workspace
         watched = workspace.did_change_watched_files if workspace else None
@@ -140,7 +140,7 @@ class Session:
             self._publish(folder)
 
     def _publish(self, folder: Folder) -> None:
-        """Tell every finding but the notes about this machine, which is rarely the one that serves."""
+        """Report every finding but the notes about the environment, since an editor rarely runs where the gateway does."""
         writer = self.writer(folder)
         found = [d for d in folder.loaded().diagnostics if d.severity is not Severity.NOTE]
         for file in FILES:
@@ -148,9 +148,9 @@ class Session:
             self._notify(writer.uri(file), here, always=file in folder.open)
 
     def _notify(self, uri: str, found: list[types.Diagnostic], *, always: bool = False) -> None:
-        if not (found or always or uri in self._told):
+        if not (found or always or uri in self._reported):
             return
-        (self._told.add if found else self._told.discard)(uri)
+        (self._reported.add if found else self._reported.discard)(uri)
         self.server.text_document_publish_diagnostics(
             types.PublishDiagnosticsParams(uri, found, version=self._versions.get(uri))
         )

@@ -1,1 +1,1 @@
-"""A stand-in for every upstream: answers, streams and faults, all taken from answers.json."""
+"""A stand-in for every upstream: responses, streams and faults, all taken from responses.json."""

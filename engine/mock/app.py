@@ -1,10 +1,10 @@
-"""The ASGI application that stands in for every upstream: reads, answers, plays faults, records.
+"""The ASGI application that stands in for every upstream: reads, responds, injects faults, records.
 
-    app = create_app()                      answers, with faults chosen by the model's name
+    app = create_app()                      responds, with faults chosen by the model's name
     app = create_app(fault="status-429")    the same fault for every request
 
 It watches for the client leaving while it waits, stalls or streams, and notes when that was.
-``/__mock/...`` tells what has been received. It never calls out, and keeps nothing on disk.
+``/__mock/...`` returns what has been received. It never calls out, and keeps nothing on disk.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TypeAlias
 
-from engine.mock.answers import MockResponse, load_book
 from engine.mock.recording import Ledger, Receive, Record, Scope, Send, read_body
+from engine.mock.responses import MockResponse, load_book
 
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Watcher: TypeAlias = "asyncio.Task[None]"
@@ -29,9 +29,9 @@ def create_app(
     gap_ms: int = 5,
     record: bool = True,
 ) -> App:
-    """Build a mock; ``gap_ms`` is the pause between two events or pieces of a stream.
+    """Build a mock; ``gap_ms`` is the pause between two events or chunks of a stream.
 
-    Without ``record`` nothing that came in is kept once it is answered.
+    Without ``record`` nothing that came in is kept after the response.
     """
     book = load_book(fault, auth=require_auth)
     ledger = Ledger(1000 if record else 0)
@@ -83,7 +83,7 @@ def _inspected(ledger: Ledger, method: str, path: str) -> tuple[int, object]:
 
 
 class _Sender:
-    """Sends one answer at its pace, and stops where it ends or where the client leaves."""
+    """Sends one response at its pace, and stops where it ends or where the client leaves."""
 
     def __init__(self, response: MockResponse, record: Record, send: Send, gap: float) -> None:
         self._respond, self._record, self._send = response, record, send

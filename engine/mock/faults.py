@@ -1,9 +1,9 @@
-"""An upstream that misbehaves on demand: raw bytes over raw sockets, one play a fault.
+"""An upstream that misbehaves on demand: raw bytes over raw sockets, one script a fault.
 
-    engine mock --fault two-lengths         every request is answered with two lengths
+    engine mock --fault two-lengths         every response has two lengths
 
-Without a play of its own, a server takes the one named by the request's model: `h-two-lengths`,
-`h-two-lengths@7` to tell requests apart, and `h-first-busy` for a fault that happens once.
+Without a fault of its own, a server injects the one named by the request's model: `h-two-lengths`,
+`h-two-lengths@7` to distinguish requests, and `h-first-busy` for a fault that happens once.
 """
 
 import asyncio
@@ -78,7 +78,7 @@ async def endless_headers(_reader: Reader, writer: Writer) -> None:
 
 
 async def endless_early(_reader: Reader, writer: Writer) -> None:
-    """An interim answer every 50 ms, for ever: the final one never comes."""
+    """An interim response every 50 ms, for ever: the final one never comes."""
     while not writer.is_closing():
         writer.write(b"HTTP/1.1 102 Processing\r\n\r\n")
         await writer.drain()
@@ -86,7 +86,7 @@ async def endless_early(_reader: Reader, writer: Writer) -> None:
 
 
 def status(code: int, *lines: str) -> bytes:
-    """A short answer as one piece of the wire."""
+    """A short response in one write."""
     head = [
         f"HTTP/1.1 {code} Status",
         "content-type: application/json",
@@ -191,14 +191,14 @@ FAULTS: dict[str, Fault] = {
     ),
 }
 
-# Whole answers, after which a connection can be used again.
+# Complete responses, after which a connection can be used again.
 KEEPING = {"ok", "events", "busy", "busy-long", "overloaded", "error"}
 
 
 class FaultServer:
     """The listening side. `seen` counts requests by model, `open` the connections.
 
-    `fault` names the play for every request; None leaves it to the model.
+    `fault` names the fault for every request; None leaves it to the model.
     """
 
     def __init__(self, fault: str | None = None) -> None:
@@ -207,7 +207,7 @@ class FaultServer:
         self._fault = fault
 
     async def serve(self, reader: Reader, writer: Writer) -> None:
-        """Play one connection, to its end."""
+        """Serve one connection, to its end."""
         self.open += 1
         try:
             while model := await self._read(reader):
@@ -240,7 +240,7 @@ class FaultServer:
 
 
 async def serve_fault(host: str, port: int, fault: str) -> None:
-    """Play `fault` for every request, until cancelled."""
+    """Inject `fault` into every response, until cancelled."""
     server = await asyncio.start_server(FaultServer(fault).serve, host, port)
     async with server:
         await server.serve_forever()

@@ -1,7 +1,7 @@
 """What came in: reads a request body once, hashing it, and keeps the record that tests ask for.
 
 A file inside a form is hashed and counted but never kept, whatever its size; a form's text fields
-and a JSON body are. Never answers anything.
+and a JSON body are. Never responds to anything.
 """
 
 import hashlib
@@ -57,7 +57,7 @@ class Record:
         return next((value for key, value in self.headers if key == name), "")
 
     def count(self, data: bytes) -> None:
-        """Note a piece of the body."""
+        """Note a chunk of the body."""
         self.body += _text(data[: _HEAD_BYTES - len(self.body)])
         self.body_bytes += len(data)
 
@@ -101,7 +101,7 @@ class JsonKeeper:
         self._kept = bytearray()
 
     def feed(self, data: bytes) -> None:
-        """Take the next piece of the body."""
+        """Take the next chunk of the body."""
         self._kept += data[: _JSON_BYTES - len(self._kept)]
 
     def fields(self) -> Fields | None:
@@ -114,7 +114,7 @@ class JsonKeeper:
 
 
 class FormScanner:
-    """Finds the text fields of a multipart body fed in pieces; the bytes of files are dropped."""
+    """Finds the text fields of a multipart body fed in chunks; the bytes of files are dropped."""
 
     def __init__(self, boundary: str) -> None:
         self._fields: Fields = {}
@@ -125,7 +125,7 @@ class FormScanner:
         self._in_head = False
 
     def feed(self, data: bytes) -> None:
-        """Take the next piece of the body."""
+        """Take the next chunk of the body."""
         self._rest += data
         while self._read_head() if self._in_head else self._read_content():
             pass

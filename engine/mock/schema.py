@@ -79,7 +79,7 @@ class _Sampler:
         raise _TooDeepError
 
     def _merged(self, schema: Schema, depth: int) -> Schema:
-        """`schema` with what it refers to and all of `allOf` beside its own words."""
+        """`schema` with what it refers to and all of `allOf` beside its own keys."""
         whole = {key: value for key, value in schema.items() if key not in ("$ref", "allOf")}
         for part in [*([self._referred(schema["$ref"])] if "$ref" in schema else []), *schema.get("allOf", [])]:  # fmt: skip
             whole = self._both(whole, part, depth + 1)

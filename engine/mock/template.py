@@ -1,4 +1,4 @@
-"""Render answer templates: JSON values with ``${name}`` holes and ``{"$": generator}`` calls.
+"""Render response templates: JSON values with ``${name}`` holes and ``{"$": generator}`` calls.
 
 Knows shapes of values (text, vectors, pictures, sound), never a path or a field of any API: those
 stand in the data. Never does I/O; the same template and values give the same result.
@@ -161,7 +161,7 @@ def _base64(of: bytes) -> str:
 
 GENERATORS: Mapping[str, Callable[..., object]] = {
     "base64": _base64,
-    "byte_pieces": _byte_chunks,
+    "byte_chunks": _byte_chunks,
     "count": lambda of: 1 + len(str(of)) // 4,
     "if": lambda of, then, other: then if of else other,
     "join": "".join,
@@ -174,7 +174,7 @@ GENERATORS: Mapping[str, Callable[..., object]] = {
     "reply": reply,
     "slices": lambda of: None if of is None else slices(of),
     "sum": sum,
-    "text_pieces": _text_chunks,
+    "text_chunks": _text_chunks,
     "turn": turn,
     "vector": _vector,
     "wav": _wav,

@@ -1,8 +1,8 @@
-"""What a model would do next: call one of the tools it was given, or answer.
+"""What a model would do next: call one of the tools it was given, or write text.
 
 A forced tool is called; with `auto`, one whose name the caller's text mentions, so that an agent
 can be led (`what is the weather?` calls `get_weather`). After the result of a tool comes text.
-The shapes of the APIs differ in their names alone: `answers.json` brings them to one.
+The shapes of the APIs differ in their names alone: `responses.json` brings them to one.
 """
 
 import json
@@ -22,17 +22,17 @@ _PARTS = 4
 
 
 def turn(of: object, choice: object, messages: object, said: object, results: object = None) -> Any:
-    """The next step: `call`, or None, and the `text` of an answer without one.
+    """The next step: `call`, or None, and the `text` of a response without one.
 
     `of` are tools with a name, a type and a schema; `results` what tools said, where an API gives
     that beside its messages.
     """
     items = list(_items(messages))
     reported = [text for text in map(_text, _tail(items)) if text] or [_text(results) or ""]
-    answered = bool(results) or any(_is_result(item) for item in _tail(items))
+    has_results = bool(results) or any(_is_result(item) for item in _tail(items))
     called = [*_called(items), *_called_beside(results)]
-    call = _choose(_usable(of), choice, str(said), called, answered=answered)
-    text = f"The tool said: {reported[-1]}" if answered else f"You said: {said}"
+    call = _choose(_usable(of), choice, str(said), called, has_results=has_results)
+    text = f"The tool said: {reported[-1]}" if has_results else f"You said: {said}"
     return {"call": call, "text": text}
 
 
@@ -40,11 +40,11 @@ def reply(of: str, schema: object = None, kind: object = None) -> str | None:
     """The JSON text that a caller asked for; None where it did not."""
     if isinstance(schema, dict):
         return json.dumps(sample(schema), ensure_ascii=False)
-    return json.dumps({"answer": of}, ensure_ascii=False) if kind == "json_object" else None
+    return json.dumps({"text": of}, ensure_ascii=False) if kind == "json_object" else None
 
 
 def slices(of: str) -> list[str]:
-    """`of` in a few pieces, as it would come in a stream."""
+    """`of` in a few chunks, as it would come in a stream."""
     step = max(1, -(-len(of) // _PARTS))
     return [of[at : at + step] for at in range(0, len(of), step)] or [""]
 
@@ -62,13 +62,13 @@ def _usable(tools: object) -> list[dict[str, Any]]:
 
 
 def _choose(
-    tools: list[dict[str, Any]], choice: object, said: str, called: list[str], *, answered: bool
+    tools: list[dict[str, Any]], choice: object, said: str, called: list[str], *, has_results: bool
 ) -> dict[str, Any] | None:
     mode, forced, allowed = _read(choice)
     tools = [tool for tool in tools if allowed is None or tool["name"] in allowed]
     if forced is not None:
         return next((_call(tool) for tool in tools if tool["name"] == forced), None)
-    fresh = [tool for tool in tools if not answered or tool["name"] not in called]
+    fresh = [tool for tool in tools if not has_results or tool["name"] not in called]
     meant = [tool for tool in fresh if _is_meant(tool["name"], said)]
     if mode == "any":
         meant = meant or fresh or tools

@@ -85,7 +85,7 @@ ROUTED_BY = frozenset({"model", "stream"})
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A path that the gateway answers. `bodies` holds `json`, `form` or both; sizes are bytes.
+    """A path that the gateway serves. `bodies` holds `json`, `form` or both; sizes are bytes.
 
     `edited_fields` are the body fields that some provider changes there, `routing_fields` these and all
     others that decide anything; `drop_query` are query parameters of its paths with `{model}` that
@@ -110,7 +110,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A known path that is answered with a reason. `prefix` ends in `/` for `/x/*`."""
+    """A known path that is refused with a reason. `prefix` ends in `/` for `/x/*`."""
 
     path: bytes
     is_prefix: bool
@@ -120,7 +120,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Where the gateway tells which models there are; a header may choose another shape."""
+    """Where the gateway lists the models; a header may choose another shape."""
 
     paths: tuple[bytes, ...]
     shape: Dialect

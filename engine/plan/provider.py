@@ -80,7 +80,7 @@ class CallerInputs:
 class Sign:
     """How a request is signed: the signer, its settings, and the credentials by its names.
 
-    `by_workload_identity`: as who the machine is, which the signer finds out; there are no credentials then.
+    `by_workload_identity`: with the workload identity, which the signer finds; there are no credentials then.
     """
 
     signer: str
@@ -187,9 +187,9 @@ class Provider:
             yield from variant.variants()
 
     def at_origin(self, origin: Origin, *, signs: bool) -> "Provider":
-        """The provider and every other form of it, dialled at `origin` instead.
+        """The provider and every other form of it, connected to `origin` instead.
 
-        Nobody there is told who this machine is; unless it `signs`, no token is fetched either.
+        No workload identity is sent there; unless it `signs`, no token is fetched either.
         """
         upstreams = {
             endpoint: upstream and replace(upstream, origin=origin)

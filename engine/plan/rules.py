@@ -57,7 +57,7 @@ class PatternRules:
 
 @dataclass(frozen=True, slots=True)
 class ModelTable:
-    """Model rules by pattern. A look-up probes each distinct prefix length, longest first."""
+    """Model rules by pattern. A search probes each distinct prefix length, longest first."""
 
     exact: Mapping[str, PatternRules]
     prefixes: Mapping[str, PatternRules]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class SignerKind:
     """What a signer needs: a package to import, settings, and credentials by fixed names.
 
-    `from_callers`: a caller may bring them. Not where one is a file of this machine.
+    `from_callers`: a caller may send them. Not where one is a local file.
     """
 
     package: str

@@ -29,11 +29,11 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What is dialled. Made from YAML only: nothing a caller sends can change it.
+    """What is connected to. Made from YAML only: nothing a caller sends can change it.
 
     `url` is its text, such as `https://api.example.com`, `authority` the `host` header. `ca` holds
-    the certificates that vouch for it, as PEM, in place of the system's, `proxy` the URL of what
-    leads there; `key` tells connections apart that must not be shared.
+    the CA certificates for it, as PEM, in place of the system's, `proxy` the URL of what
+    leads there; `key` separates connections that must not be shared.
     """
 
     scheme: str

@@ -1,6 +1,6 @@
 """What decides about a request at one provider, beside its URL: each setting with its line.
 
-For `engine route`, which tells all of it for one request, and `engine routes`, which tells what
+For `engine route`, which shows all of it for one request, and `engine routes`, which shows what
 was written.
 """
 

@@ -50,7 +50,7 @@ def _names(old: Iterable[str], new: Iterable[str]) -> View:
 
 
 def _entries(old: Mapping[str, Facets], new: Mapping[str, Facets]) -> View:
-    """Names added, removed and changed; those that share a change are told together."""
+    """Names added, removed and changed; those that share a change are listed together."""
     changes = [
         (name, change) for name in old if name in new for change in _changes(old[name], new[name])
     ]
@@ -100,7 +100,7 @@ def _together(pairs: Iterable[tuple[Item, Group]]) -> list[tuple[Group, list[Ite
 
 
 def _routing(old: Effects, new: Effects) -> list[View]:
-    """Models that go elsewhere: those with one story at the same endpoints are told together."""
+    """Models that go elsewhere: those with the same change at the same endpoints are listed together."""
     pairs = [pair for pair in old.routes if pair in new.routes]
     moved = [(pair, (old.routes[pair], new.routes[pair])) for pair in pairs]
     by_model = _together(

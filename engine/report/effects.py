@@ -22,7 +22,7 @@ Facets = Mapping[str, str]
 _BLOCK = re.compile(r"\{\{(.*?)\}\}")
 _DURATION = re.compile(r"[0-9]+(\.[0-9]+)?(ms|s|m|h)")
 _SIZE = re.compile(r"[0-9]+([KMG]i)?B")
-_PIECE = re.compile(r"""\"[^"]*\"|'[^']*'|[^\s"']+""")
+_TOKEN = re.compile(r"""\"[^"]*\"|'[^']*'|[^\s"']+""")
 _SIZES = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024), ("B", 1))
 _UNITS = (("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 0.001))
 # Parts of an entry that mean nothing to a request, or that are compared in another way.
@@ -61,7 +61,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """All that can be told apart. `upstreams` has the providers that some model reaches.
+    """All that can be distinguished. `upstreams` has the providers that some model reaches.
 
     `keys` None: callers need no key. `refused` maps a path, with its methods, to the reason given.
     """
@@ -178,7 +178,7 @@ def _upstream(config: Config, provider: Provider, entry: dict[str, Any], endpoin
     caller_idle = merge_timeouts(config.timeouts, own).caller_idle
     for field in fields(timeouts):
         seconds = getattr(timeouts, field.name)
-        if field.name != "caller_idle" or seconds != caller_idle:  # else told of the endpoint
+        if field.name != "caller_idle" or seconds != caller_idle:  # else reported for the endpoint
             facets[f"timeouts.{field.name}"] = _duration(seconds)
     return facets
 
@@ -200,15 +200,15 @@ def _written_out(source: str, provider: Provider) -> str:
         roots = {name[0] for name in template.names} if template else {"?"}
         if template and roots == {"variables"}:
             return render_now(template, {"variables": literals | symbols}) or hit[0]
-        return f"{{{{ {''.join(_spelled(piece) for piece in _PIECE.findall(hit[1]))} }}}}"
+        return f"{{{{ {''.join(_spelled(token) for token in _TOKEN.findall(hit[1]))} }}}}"
 
     return _BLOCK.sub(block, source)
 
 
-def _spelled(piece: str) -> str:
-    if piece[0] == "'" and '"' not in piece:
-        return f'"{piece[1:-1]}"'
-    return piece if piece[0] in "\"'" else piece.replace("|", " | ")
+def _spelled(token: str) -> str:
+    if token[0] == "'" and '"' not in token:
+        return f'"{token[1:-1]}"'
+    return token if token[0] in "\"'" else token.replace("|", " | ")
 
 
 def _variables(sources: Iterable[str]) -> set[str]:

@@ -47,7 +47,7 @@ def render_json(views: Iterable[View]) -> str:
 
 def render_list(rules: Iterable[Rule] = tuple(RULES.values())) -> str:
     """The catalogue as a table."""
-    rows = [("code", "name", "severity", "silenced by a comment", "what it tells")]
+    rows = [("code", "name", "severity", "silenced by a comment", "what it reports")]
     rows += [
         (r.code, r.name, r.severity.value, "yes" if r.ignorable else "no", r.summary) for r in rules
     ]

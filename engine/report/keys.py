@@ -6,7 +6,7 @@ from typing import Any
 from engine.config.model import Key
 
 FORMAT_VERSION = "1.0"
-_SHOWN = 12  # hex digits of a digest: enough to tell keys apart
+_SHOWN = 12  # hex digits of a digest: enough to distinguish keys
 View = dict[str, Any]
 
 

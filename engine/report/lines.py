@@ -17,7 +17,7 @@ def _concise(found: View) -> str:
 
 
 def _sentence(found: View) -> str:
-    """The message with what the label adds to it, when that is a remedy."""
+    """The message with what the label adds to it, when that is a fix."""
     label = found["label"]
     return f"{found['message']}" + (f"; {label}" if label.startswith("did you mean") else "")
 

@@ -12,7 +12,7 @@ _REVEALING = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 def masked(name: str, text: str) -> str:
     """`text` of the header, variable or parameter `name`, without anything that may be a secret.
 
-    A template only names its credential and is shown; a literal under a telling name is not.
+    A template only names its credential and is shown; a literal under a name that suggests a secret is not.
     """
     if _REVEALING.search(name) and "{{" not in text:
         return MASK

@@ -211,7 +211,7 @@ def _candidate(target: Target, rule_target: RuleTarget | None) -> View:
 def _url(target: Target) -> str | None:
     try:
         return masked_url(target.upstream.url(target.sent_model)) if target.upstream else None
-    except UnusableValueError:  # a later target's; that of the first is told as an error
+    except UnusableValueError:  # a later target's; that of the first is an error
         return None
 
 

@@ -47,7 +47,7 @@ def _target_lines(target: View) -> list[str]:
 _ORDERS = {
     "file": "as written; the next one takes what this one does not",
     "weight": "drawn by weight for each request, here the heaviest first",
-    "key": "each key keeps to one of them, by weight; --key NAME tells to which",
+    "key": "each key keeps to one of them, by weight; --key NAME shows which",
 }
 
 

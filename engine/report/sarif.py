@@ -13,7 +13,7 @@ SCHEMA = (
 
 
 def render_sarif(findings: Findings) -> str:
-    """One run with all findings; what a comment suppresses is told as suppressed in the source."""
+    """One run with all findings; what a comment suppresses is marked as suppressed in the source."""
     whole = view(findings)
     reported = whole["diagnostics"] + whole["suppressed"]
     codes = sorted({found["code"] for found in reported})

@@ -1,4 +1,4 @@
-"""Findings for a person at a terminal: the line, an underline, and how to mend it."""
+"""Findings for a person at a terminal: the line, an underline, and how to fix it."""
 
 import re
 import textwrap

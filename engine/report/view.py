@@ -20,7 +20,7 @@ View = dict[str, Any]
 
 @dataclass(frozen=True)
 class Findings:
-    """What a run has to tell. `folder` is put before file names, as `deploy/`."""
+    """What a run reports. `folder` is put before file names, as `deploy/`."""
 
     diagnostics: Sequence[Diagnostic]
     documents: Mapping[str, Document]

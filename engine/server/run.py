@@ -155,9 +155,9 @@ def serve_mock(host: str, port: int, fault: str | None, *, record: bool = True) 
     Raises:
         ServeError: the address is taken, or there is no such fault.
     """
-    from engine.mock.answers import parse_faults  # noqa: PLC0415 only a mock process pays for it
     from engine.mock.app import create_app  # noqa: PLC0415 as above
     from engine.mock.faults import FAULTS, serve_fault  # noqa: PLC0415 as above
+    from engine.mock.responses import parse_faults  # noqa: PLC0415 only a mock process pays for it
 
     if fault is not None and not parse_faults(f"mock-{fault}"):
         if fault not in FAULTS:

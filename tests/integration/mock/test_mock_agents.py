@@ -92,7 +92,7 @@ def test_chat_with_a_schema(sdk: openai.OpenAI) -> None:
     assert isinstance(parsed.choices[0].message.parsed, Trip)
     form: Any = {"type": "json_object"}
     answer = sdk.chat.completions.create(model="m", messages=HELLO, response_format=form)
-    assert json.loads(answer.choices[0].message.content or "") == {"answer": "You said: hello"}
+    assert json.loads(answer.choices[0].message.content or "") == {"text": "You said: hello"}
     with sdk.chat.completions.stream(model="m", messages=HELLO, response_format=Trip) as events:
         assert isinstance(events.get_final_completion().choices[0].message.parsed, Trip)
 

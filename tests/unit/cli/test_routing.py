@@ -277,7 +277,7 @@ def test_a_key_keeps_to_one_target_of_a_sticky_rule(decided: Path) -> None:
         sent = find_targets(plan, endpoint, first, key, lambda: 0.0)
         reported = target_of(decided, "s-1", "--key", key)["targets"]
         assert [t["provider"] for t in reported] == [t.provider.name for t in sent]
-    assert "--key NAME tells" in engine(*CHAT, "--model", "s-1", "-C", decided).stdout
+    assert "--key NAME shows" in engine(*CHAT, "--model", "s-1", "-C", decided).stdout
     assert [t["provider"] for t in target_of(decided, "s-1")["targets"]] == ["full", "last"]
 
 

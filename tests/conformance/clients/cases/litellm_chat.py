@@ -1,7 +1,7 @@
 # client: litellm
 # what: a tool call, an answer by schema and an Anthropic answer
 # wants: ^get_weather \{"city": "mock"\}$
-# wants: ^\{"answer": "You said: hello"\}$
+# wants: ^\{"text": "You said: hello"\}$
 # wants: ^You said: hello$
 import os
 

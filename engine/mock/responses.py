@@ -1,4 +1,4 @@
-"""What goes out: finds the rule for a path in answers.json and turns it into pieces of a body.
+"""What is sent: finds the rule for a path in responses.json and turns it into chunks of a body.
 
 Every path, header, body and stream script is data; this module matches, renders and applies the
 faults a caller asks for by the model's name (``mock-status-429``, ``mock-slow-250`` ...). It never
@@ -33,7 +33,7 @@ _REFUSALS = (4, 5)
 
 @dataclass(frozen=True, slots=True)
 class MockResponse:
-    """A response ready to be played; times in seconds, None where nothing is prescribed."""
+    """A response ready to be sent; times in seconds, None where nothing is prescribed."""
 
     type: str
     chunks: Iterable[bytes]
@@ -52,7 +52,7 @@ def parse_faults(name: object) -> Faults:
 
 
 class Book:
-    """The answers of one mock: rules are tried in the order of the file, the first match wins."""
+    """The responses of one mock: rules are tried in the order of the file, the first match wins."""
 
     def __init__(self, data: dict[str, Any], fault: str | None, *, auth: bool) -> None:
         self._data = data
@@ -63,7 +63,7 @@ class Book:
         self._families = [(compile_path(each["path"]), each) for each in data["families"]]
 
     def response(self, record: Record, fields: Fields | None) -> MockResponse:
-        """Answer one request; ``fields`` is None when its body could not be understood."""
+        """The response to one request; ``fields`` is None when its body could not be understood."""
         path = record.target.partition("?")[0]
         rule, caught = self._match(path, record.method)
         model = caught.get("model") or (fields or {}).get("model")
@@ -101,7 +101,7 @@ class Book:
         return (forced, "The name of the model asked for this.") if known else (0, "")
 
     def _render(self, rule: dict[str, Any], values: dict[str, object]) -> MockResponse:
-        response = self._data["answers"][rule["answer"]]
+        response = self._data["responses"][rule["response"]]
         values |= render(rule.get("with", {}), values)
         for name, template in response.get("let", {}).items():
             values[name] = render(template, values)
@@ -115,8 +115,8 @@ class Book:
 
 
 def load_book(fault: str | None, *, auth: bool) -> Book:
-    """Read the answers that stand beside this module."""
-    text = Path(__file__).with_name("answers.json").read_text(encoding="utf-8")
+    """Read the responses beside this module."""
+    text = Path(__file__).with_name("responses.json").read_text(encoding="utf-8")
     return Book(json.loads(text), fault, auth=auth)
 
 
@@ -206,7 +206,7 @@ def _steps(script: list[Any], values: Values) -> Iterator[tuple[object, Values]]
 
 
 def apply_faults(response: MockResponse, faults: Faults) -> MockResponse:
-    """Pad, compress, slow, silence or shorten an answer as the faults say."""
+    """Pad, compress, slow, silence or shorten a response as the faults say."""
     if "size" in faults and response.type != _SSE:
         response = _padded(response, *faults["size"][:1])
     if "gzip" in faults:

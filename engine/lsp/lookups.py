@@ -1,4 +1,4 @@
-"""Answers to an editor's questions, in our own places: what is here, where it is made and used."""
+"""What an editor's requests look up, with the positions of this package: what is here, where it is made and used."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -104,7 +104,7 @@ def renamed(folder: Folder, file: str, offset: int, new: str) -> list[Span]:
             raise RefusedError(f"there is a {mention.name.kind} called `{new}` already")
     broken = folder.documents.keys() - folder.readable().keys()
     if broken:
-        raise RefusedError(f"{', '.join(sorted(broken))} cannot be read as it is; mend it first")
+        raise RefusedError(f"{', '.join(sorted(broken))} cannot be read as it is; fix it first")
     return references(folder, file, offset)
 
 
