@@ -45,10 +45,10 @@ class WorkerChannel:
             ready = wait([self.line, self.sentinel], max(0.0, end - time.monotonic()))
             if self.line in ready:
                 with contextlib.suppress(OSError, EOFError):
-                    answered, word = self._receive()
-                    if answered == number:
+                    replied, word = self._receive()
+                    if replied == number:
                         return word
-                    continue  # unasked, or a reply that came too late for its own question
+                    continue  # unasked, or a reply that came too late for its own message
                 return "gone"
             if not ready:
                 return "a worker did not get ready in time"

@@ -72,7 +72,7 @@ class Resting:
 
 
 class Connections:
-    """Watches the connections that were accepted on `port`; `busy` tells whose request runs."""
+    """Watches the connections that were accepted on `port`; `busy` returns whose requests run."""
 
     def __init__(
         self,
@@ -138,11 +138,11 @@ class Connections:
             peer = (host, str(port))
             if peer in busy:
                 return None
-            last_sent, last_received, unsent, answers = _info(sock)
+            last_sent, last_received, unsent, responses = _info(sock)
             if unsent:
                 is_stuck = last_sent > self._stall_seconds * 1000
                 return Resting(fd, peer, 0, is_in_head=False, is_over=True) if is_stuck else None
-            if answers and last_received >= last_sent:
+            if responses and last_received >= last_sent:
                 return Resting(fd, peer, last_sent / 1000, is_in_head=False)
             now = monotonic()
             age = now - heads.get(peer, now)

@@ -1,7 +1,7 @@
 """The HTTP server inside a worker: Granian, on a loop that is ours.
 
 Its parser and its I/O run in threads of Rust; an application is called on the loop it was started
-on. It closes its port when it is told to stop and returns once the requests under way have ended.
+on. It closes its port when it is asked to stop and returns once the requests under way have ended.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 All workers share one port (SO_REUSEPORT); the kernel picks a socket for each new connection. A
 worker that stops closes its socket, and connections that wait there unaccepted are reset. So
-before a worker is replaced, the kernel is told to pick the successor's socket alone:
+before a worker is replaced, the kernel is set to pick only the successor's socket:
 
     successor listens -> `steer` -> the old worker accepts what waits -> it closes -> `unsteer`
 

@@ -7,7 +7,7 @@ MIB = 1024 * 1024
 
 
 def memory_of(pid: int) -> int:
-    """Bytes of memory that a process takes (its resident set, proc(5)); 0 where nothing tells."""
+    """Bytes of memory that a process takes (its resident set, proc(5)); 0 where it is not known."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1])
     except OSError:

@@ -45,7 +45,7 @@ class Snapshot:
 
     @property
     def digest(self) -> str:
-        """What tells two snapshots apart."""
+        """Differs for two different snapshots."""
         return hashlib.sha256(repr(sorted(self.texts.items())).encode()).hexdigest()
 
     def with_files(self, loaded: Loaded) -> "Snapshot":
@@ -54,7 +54,7 @@ class Snapshot:
 
 
 def read_folder(directory: Path, names: Iterable[str] = FILES) -> Snapshot:
-    """The files of `directory` now. One that cannot be read is left out, for `load` to tell."""
+    """The files of `directory` now. One that cannot be read is left out, for `load` to report."""
     texts: dict[str, bytes | None] = {}
     for name in names:
         with contextlib.suppress(OSError):
@@ -83,7 +83,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What `/readyz` tells beside readiness. `refused` is None while the disk is what runs."""
+    """What `/readyz` reports beside readiness. `refused` is None while the disk is what runs."""
 
     loaded: str
     refused: Refusal | None = None

@@ -1,7 +1,7 @@
 """What a server is made of: the options, the workers and their parent, and the mock beside them.
 
 The parent loads, on the road `check` takes, before a port is opened, so a broken configuration is
-told once and nothing is started. A worker inherits what was loaded; after a change it loads itself.
+reported once and nothing is started. A worker inherits what was loaded; after a change it loads itself.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ from engine.server.worker import Parent, run_worker
 class Options:
     """How to serve. `mock` is the port of a mock upstream that stands in for every provider.
 
-    With `stand_ins`, nothing that this machine knows or holds is sent there.
+    With `stand_ins`, no credential or variable of the environment is sent there.
     `is_open` asks callers for no key. `worker_memory` is in bytes.
     """
 
@@ -150,7 +150,7 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
 def serve_mock(host: str, port: int, fault: str | None, *, record: bool = True) -> None:
     """Run the mock upstream until a signal ends it; one process, so it can count.
 
-    Without `record`, it tells nobody what it has received.
+    Without `record`, it keeps nothing of what it has received.
 
     Raises:
         ServeError: the address is taken, or there is no such fault.
@@ -200,7 +200,7 @@ class Pollable(Protocol):
 
 
 def wait_until_ready(process: Pollable, port: int, path: str, seconds: float = 60) -> bool:
-    """Whether GET `path` on the loopback interface answers 200 while `process` runs."""
+    """Whether GET `path` on the loopback interface returns 200 while `process` runs."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
@@ -286,7 +286,7 @@ def _mock_environ(config: Config) -> dict[str, str]:
 
 
 def _redirected(plan: Plan, port: int, *, signs: bool) -> Plan:
-    """The Plan with every provider dialled at the mock instead; paths stay as they are."""
+    """The Plan with every provider connected to the mock instead; paths stay as they are."""
     origin = Origin("http", "127.0.0.1", port)
     moved = {
         name: provider.at_origin(origin, signs=signs) for name, provider in plan.providers.items()

@@ -1,8 +1,8 @@
 """How the threads of a busy worker take turns on its cores. Linux only; elsewhere nothing happens.
 
 A worker's threads wake each other several times a request. For one caller who waits for the
-answer, the one that is woken should run at once, which is the shortest way. With several requests
-under way it had better wait until the other has finished (sched(7), SCHED_BATCH): the two then
+response, the one that is woken should run at once, for the lowest latency. With several requests
+under way it should wait until the other has finished (sched(7), SCHED_BATCH): the two then
 hand over many requests, or events of streams, at a time, with a third less CPU for each.
 """
 
@@ -18,7 +18,7 @@ _THREADS = Path("/proc/self/task")
 
 
 class ThreadScheduler:
-    """Looks, now and then, at how much of a core this process has used since the last look.
+    """Measures at each tick how much of a core this process has used since the last one.
 
     A process that an operator has given a policy keeps it.
     """
@@ -30,7 +30,7 @@ class ThreadScheduler:
         self._used = time.process_time()
 
     def tick(self, calls: int) -> None:
-        """Choose how threads take turns until the next look, with `calls` under way now."""
+        """Choose the policy of the threads until the next tick, with `calls` under way now."""
         used, now = time.process_time(), time.monotonic()
         share = (used - self._used) / max(now - self._ticked_at, 0.001)
         self._used, self._ticked_at = used, now

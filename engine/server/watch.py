@@ -52,7 +52,7 @@ def _stat(path: Path) -> tuple[int, ...] | None:
 
 
 def _is_being_written(path: Path) -> bool:
-    """Whether a process has `path` open for writing, as far as the system tells.
+    """Whether a process has `path` open for writing, as far as the system reports it.
 
     Linux gives no read lease on such a file (fcntl(2), F_SETLEASE), and one to its owner otherwise.
     The lease is given back at once; `SIGIO` of a writer who comes in between is ignored.

@@ -156,7 +156,7 @@ class Worker:
 
     async def _report_listening(self) -> None:
         """The server opens its socket in a thread, some time after it was asked to."""
-        while sys.platform == "linux" and not is_listening(self._listen.port):  # noqa: ASYNC110 no event tells
+        while sys.platform == "linux" and not is_listening(self._listen.port):  # noqa: ASYNC110 there is no event for it
             await asyncio.sleep(LISTEN_POLL_SECONDS)
         wait_for_first_bytes(self._listen.port)
         self._send(UNASKED, "listening")
@@ -214,7 +214,7 @@ class Worker:
         drop_new_connections(self._listen.port)
         await asyncio.sleep(QUEUE_SECONDS)
         self._server.stop()  # type: ignore[no-untyped-call]
-        while is_listening(self._listen.port):  # noqa: ASYNC110 no event tells
+        while is_listening(self._listen.port):  # noqa: ASYNC110 there is no event for it
             await asyncio.sleep(LISTEN_POLL_SECONDS)
         self._send(UNASKED, "stopped listening")
 
@@ -237,7 +237,7 @@ class Worker:
         """
         parent = multiprocessing.parent_process()
         scheduler = ThreadScheduler()
-        while parent is not None and os.getppid() == parent.pid:  # nothing else tells of it
+        while parent is not None and os.getppid() == parent.pid:  # there is no event for it
             await asyncio.sleep(TICK_SECONDS)
             scheduler.tick(sum(len(gateway.calls) for gateway in self._gateways))
         self._on_stop()

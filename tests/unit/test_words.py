@@ -41,7 +41,6 @@ REMAINING = (
     "engine/cli/",
     "engine/config/",
     "engine/gateway/",
-    "engine/server/",
     "engine/upstream/",
     "codes.md",
 )
