@@ -32,7 +32,10 @@ def _sourced(effective: Effective, value: Any, path: tuple[str | int, ...], name
 
 
 def narrow(files: dict[str, Data], endpoint: str | None, provider: str | None) -> dict[str, Data]:
-    """Only what concerns one endpoint, one provider, or one at the other."""
+    """Only what a request to one endpoint, one provider, or one at the other can reach.
+
+    The defaults are left out: they are filled in at each endpoint.
+    """
     routes, providers = dict(files["routes.yaml"]), dict(files["providers.yaml"])
     chosen = {
         name: {**entry, "endpoints": {k: v for k, v in entry["endpoints"].items() if endpoint in (None, k)}}
@@ -42,7 +45,8 @@ def narrow(files: dict[str, Data], endpoint: str | None, provider: str | None) -
     served = {name for entry in chosen.values() for name in entry["endpoints"]} | {endpoint}
     providers["providers"] = chosen
     routes["endpoints"] = {k: v for k, v in routes["endpoints"].items() if k in served}
-    routes.pop("not_exposed", None)
+    for section in ("defaults", "listing", "cors", "not_exposed"):
+        routes.pop(section, None)
     routes["models"] = [
         rule for rule in routes.get("models", []) if not chosen.keys().isdisjoint(_leads_to(rule))
         and (endpoint is None or endpoint in _several(rule.get("endpoint"), endpoint))

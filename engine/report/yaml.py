@@ -1,4 +1,4 @@
-"""Plain data as YAML that this engine and any other YAML reader read back alike, with comments."""
+"""Plain data as YAML that every YAML reader, of 1.1 or 1.2, reads back alike, with comments."""
 
 import json
 import re
@@ -7,14 +7,18 @@ from typing import Any
 
 from engine.config.effective import Sourced
 
-# A word that no YAML reader, 1.1 or 1.2, takes for anything but text; in flow style as well.
+# Text that needs no quotes for any YAML reader, of 1.1 or 1.2; in flow style as well.
 _PLAIN = re.compile(r"(?!.*: )[A-Za-z/][A-Za-z0-9_./+ :;()-]*(?<![: ])|[0-9]+(ms|s|m|h|[KMG]iB)")
+WIDTH = 100
 _OTHER = re.compile(r"(?i:true|false|yes|no|on|off|null|y|n)")
 _CONTROL = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 def render_yaml(data: dict[str, Any]) -> str:
-    """`data` in block style; the place of a Sourced value becomes its comment."""
+    """`data` in block style; the origin of a Sourced value becomes its comment.
+
+    A mapping or list whose values all have one origin is put on one line, if that is short.
+    """
     return "\n".join(_block(data, "")) + "\n"
 
 
@@ -22,7 +26,7 @@ def _block(data: dict[str, Any] | list[Any], indent: str) -> Iterator[str]:
     items = data.items() if isinstance(data, dict) else ((None, item) for item in data)
     for key, value in items:
         head = indent + ("-" if key is None else f"{_scalar(key)}:")
-        if not _is_nested(value):
+        if not _is_nested(value) or _fits_line(head, value):
             yield f"{head} {_leaf(value)}{_comment(value)}"
         elif key is None:
             first, *rest = _block(value, indent + "  ")
@@ -39,17 +43,32 @@ def _is_nested(value: Any) -> bool:
     return isinstance(value, dict) and bool(value)
 
 
+def _fits_line(head: str, value: Any) -> bool:
+    """Whether all of a collection has one origin and fits on one line."""
+    origins = set(_origins(value))
+    return len(origins) == 1 and None not in origins and len(f"{head} {_leaf(value)}") <= WIDTH
+
+
+def _origins(value: Any) -> Iterator[str | None]:
+    """The origin of every scalar in `value`; None for one without."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _origins(inner)
+    else:
+        yield value.where if isinstance(value, Sourced) else None
+
+
 def _leaf(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_leaf(item) for item in value)}]"
     if isinstance(value, dict):
-        return "{}"
+        return f"{{{', '.join(f'{_scalar(key)}: {_leaf(inner)}' for key, inner in value.items())}}}"
     return _scalar(value.value if isinstance(value, Sourced) else value)
 
 
 def _comment(value: Any) -> str:
-    first = value[0] if isinstance(value, list) and value else value
-    return f"  # {first.where}" if isinstance(first, Sourced) else ""
+    origin = next(_origins(value), None)
+    return f"  # {origin}" if origin else ""
 
 
 def _scalar(value: Any) -> str:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
+from engine.config.effective import Sourced
 from engine.config.load import load
 from engine.config.source.document import parse_document
 from engine.report.yaml import render_yaml
@@ -123,8 +124,24 @@ DATA = st.dictionaries(
 @settings(deadline=None, max_examples=80)
 @given(DATA)
 def test_yaml_reads_back_as_what_was_written(data: dict[str, Any]) -> None:
-    text = render_yaml(data)
-    document, found = parse_document("x.yaml", text.encode("utf-8"))
-    assert document is not None, text
-    assert (document.data, found) == (data, []), text
-    assert yaml.safe_load(text) == data
+    for text in (render_yaml(data), render_yaml(sourced(data))):
+        document, found = parse_document("x.yaml", text.encode("utf-8"))
+        assert document is not None, text
+        assert (document.data, found) == (data, []), text
+        assert yaml.safe_load(text) == data
+
+
+def sourced(value: Any) -> Any:
+    """`value` with one origin for every scalar, so that it is written on as few lines as fit."""
+    if isinstance(value, dict):
+        return {key: sourced(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [sourced(inner) for inner in value]
+    return Sourced(value, "x.yaml:1")
+
+
+def test_one_endpoint_of_the_shipped_files_fits_a_few_pages() -> None:
+    shown = engine("show", ROOT, "--endpoint", "rerank").stdout
+    assert len(shown.splitlines()) < 400
+    assert "listing:" not in shown
+    assert "  - {prefix: jina/, provider: jina, strip: true}  # routes.yaml:" in shown
