@@ -14,7 +14,7 @@ from engine.cli.explaining import shown_example
 from engine.config.diagnostics.codes import RULES, Rule
 from engine.config.examples import example
 from engine.config.load import load
-from engine.config.schema.validation import read_schema
+from engine.config.schema.schemas import read_schema
 from engine.report.routing import counted, view_catalogue
 
 HERE = Path(__file__).parent

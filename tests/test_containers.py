@@ -118,7 +118,7 @@ LISTED = {
     "config/effective:_schema": ("name of a schema", "3", "never"),
     "config/examples:_data": ("nothing", "1", "never"),
     "config/checks/keys:_guessable": ("nothing", "1", "never"),
-    "config/schema/validation:_validator": ("name of a schema", "3", "never"),
+    "config/schema/schemas:validator": ("name of a schema", "3", "never"),
     "config/template:compile_template": ("text of a template", f"4096, {CONFIGURATION}", "the oldest goes"),
     "server/connections:Connections._heads": ("connection in the middle of a head", "connections", "at each look"),
     "gateway/access_log:AccessLog._batch": ("lines", "MAX_WAITING, of bounded fields", "when written"),

@@ -37,7 +37,7 @@ OWNERS = {
     "botocore": {"upstream/signers/aws_sigv4"},
     "google": {"upstream/signers/google_oauth"},
     "yaml": {"config/source/document", "config/source/scalars", "config/source/tokens"},
-    "jsonschema": {"config/schema/validation"},
+    "jsonschema": {"config/schema/schemas"},
     "jinja2": {"config/template"},
     "granian": {"server/http"},
     "uvloop": {"server/http"},

@@ -18,7 +18,7 @@ from engine.config.diagnostics.codes import RULES
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity
 from engine.config.files import FILES
 from engine.config.load import Loaded, load, obstacles, stops_serving
-from engine.config.schema.validation import read_schema
+from engine.config.schema.schemas import read_schema
 from engine.config.source.document import MAX_BYTES
 
 _ORDER = [Severity.ERROR, Severity.WARNING, Severity.NOTE]

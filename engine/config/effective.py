@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from engine.config.schema.validation import read_schema
+from engine.config.schema.schemas import read_schema
 from engine.config.source.document import Data, Document, Path
 
 DEFAULT = "default"

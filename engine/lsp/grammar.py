@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from engine.config.files import FILES
-from engine.config.schema.validation import read_schema
+from engine.config.schema.schemas import read_schema
 from engine.config.source.document import Data, Path
 
 Schema = dict[str, Any]

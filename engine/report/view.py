@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.config.diagnostics.codes import RULES
 from engine.config.diagnostics.diagnostic import Diagnostic, Fix, Related, Severity, Span
-from engine.config.schema.validation import describe
+from engine.config.schema.places import describe
 from engine.config.source.document import Document
 from engine.config.source.suppressions import Suppressed
 from engine.report.excerpt import Excerpts

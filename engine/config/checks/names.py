@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from engine.config.checks.registry import KEYS, PROVIDERS, ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
-from engine.config.schema.validation import describe
+from engine.config.schema.places import describe
 from engine.config.source.document import Path
 from engine.config.source.quotes import odd_quote
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from engine.config.checks.registry import PROVIDERS, ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
-from engine.config.schema.validation import describe
+from engine.config.schema.places import describe
 from engine.config.source.document import Data, Document, Path
 from engine.config.source.secret_shapes import holds_key, holds_random, holds_token, is_revealing
 

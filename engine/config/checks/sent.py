@@ -8,7 +8,7 @@ from engine.config.checks.registry import PROVIDERS, CheckContext, check
 from engine.config.checks.values import UNEXPANDED, is_unfilled
 from engine.config.diagnostics.diagnostic import Diagnostic, Fix, Place, Span
 from engine.config.model import Provider
-from engine.config.schema.validation import within
+from engine.config.schema.places import within
 from engine.config.source.document import Path
 from engine.config.source.secret_shapes import holds_key, holds_token, is_revealing
 from engine.plan.signers import SIGNERS

@@ -7,9 +7,11 @@ from enum import Enum
 from urllib.parse import urlsplit
 
 from engine.config.checks.registry import PROVIDERS, CheckContext, check
+from engine.config.checks.values import repeated
 from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related
 from engine.config.model import Provider
 from engine.config.source.document import Path
+from engine.config.source.url_text import url_text_problem
 from engine.config.template import Template, render_now
 
 
@@ -28,7 +30,7 @@ def unusable_url(context: CheckContext) -> Iterator[Diagnostic]:
             problem = url_problem(template, variables)
             if problem is UrlProblem.UNUSABLE:
                 url = render_now(template, {"variables": variables, "model": "m"})
-                message = f"the URL of provider `{provider.name}` {_why(url or '')}"
+                message = f"the URL of provider `{provider.name}` {url_text_problem(url or '')}"
                 fix_hint = "write it as https://host/path, with a port from 1 to 65535 if any"
                 yield context.at("X214", message, PROVIDERS, path, Place.VALUE, help=fix_hint)
             elif problem is UrlProblem.PLAIN:
@@ -97,26 +99,6 @@ _PRIVATE = [
 _NUMBER = re.compile(r"(?i)(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+))*")
 
 
-def _why(url: str) -> str:  # noqa: PLR0911 one line a cause
-    """Why the gateway cannot connect to `url` as written; no part of it is quoted."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "has brackets that are not those of an IPv6 address"
-    try:
-        if parts.port == 0:
-            return "has the port 0"
-    except ValueError:
-        return "has a port that is no number up to 65535"
-    if parts.scheme not in ("http", "https"):
-        return "does not begin with http:// or https://"
-    if not parts.hostname:
-        return "has no host"
-    if "@" in parts.netloc:
-        return "holds a user or a password"
-    return "holds a query or a fragment, which belongs under `query:`"
-
-
 def is_url(path: Path) -> bool:
     """Whether the template at `path` of a provider is a URL or the path of one."""
     return path[2] == "base_url" or (path[2] == "endpoints" and "query" not in path)
@@ -152,14 +134,9 @@ def _is_near(host: str) -> bool:
 @check("X223")
 def doubled_path(context: CheckContext) -> Iterator[Diagnostic]:
     for provider in context.config.providers:
-        try:
-            base = _segments(urlsplit(provider.base_url).path)
-        except ValueError:
-            continue  # reported as X214
         for served in provider.endpoints:
-            own = _segments(served.path) if served.path.startswith("/") else []
-            twice = _overlap(base, own)
-            if twice:
+            is_below = served.path.startswith("/")
+            if is_below and (twice := repeated(provider.base_url, served.path)):
                 yield context.at(
                     "X223",
                     f"the URL of `{served.name}` at provider `{provider.name}` holds `{twice}` twice",
@@ -174,15 +151,3 @@ def doubled_path(context: CheckContext) -> Iterator[Diagnostic]:
 def _base(context: CheckContext, provider: Provider) -> tuple[Related, ...]:
     span = context.span(PROVIDERS, (*provider.at, "base_url"), Place.VALUE)
     return (Related(span, "the path is added to this"),)
-
-
-def _segments(path: str) -> list[str]:
-    return [segment for segment in path.split("/") if segment]
-
-
-def _overlap(base: list[str], own: list[str]) -> str:
-    """The end of `base` that is also the start of `own`, as a path."""
-    for length in range(min(len(base), len(own)), 0, -1):
-        if base[-length:] == own[:length]:
-            return "/" + "/".join(own[:length])
-    return ""

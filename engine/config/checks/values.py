@@ -7,6 +7,8 @@ holds the value.
 import re
 from urllib.parse import urlsplit
 
+from engine.config.source.url_text import HOST, url_text_problem
+
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019\xab\xbb"
 UNEXPANDED = re.compile(
     r"\$[A-Za-z_]\w*|\$\{[^{}]*\}|\$\([^()]*\)|(?<!\{)\{\s*[A-Za-z_][\w.:-]*\s*\}(?!\})|%[A-Za-z_]\w{3,}%"
@@ -31,9 +33,6 @@ _UNFILLED = re.compile(
 )
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _LONGEST_LABEL = 63
-_HOST = re.compile(
-    r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
-)
 _PATH = re.compile(r"[A-Za-z0-9._~:@!$&'()*+,;=%-]+(?:/[A-Za-z0-9._~:@!$&'()*+,;=%-]+)*")
 WANTED = {
     "label": "a part of the host name", "host": "a host name", "path": "a part of the path",
@@ -98,7 +97,7 @@ def part_problem(kind: str, value: str, follows: str) -> str:  # noqa: PLR0911 o
         outside = " (a host is written in its xn-- form)" if kind != "path" else ""
         return words + (outside if "ASCII" in words else "")
     if kind == "URL":
-        return _url_problem(value)
+        return url_text_problem(value)
     if "://" in value:
         return "holds a whole URL"
     if "@" in value and kind != "path":
@@ -115,34 +114,13 @@ def part_problem(kind: str, value: str, follows: str) -> str:  # noqa: PLR0911 o
         return "holds a port, which the URL adds"
     if any(len(part) > _LONGEST_LABEL for part in value.split(".")):
         return f"holds a part of more than {_LONGEST_LABEL} letters, which no host name has"
-    shape = _LABEL if kind == "label" else _HOST
+    shape = _LABEL if kind == "label" else HOST
     return "" if shape.fullmatch(value) else "holds what no host name has"
 
 
 def is_unfilled(value: str) -> bool:
     """Whether some part of a URL or a header is what an example says in place of a name."""
     return any(_UNFILLED.fullmatch(part) for part in re.split(r"[\s./:]+", value))
-
-
-def _url_problem(value: str) -> str:  # noqa: PLR0911 one line a refusal
-    if re.match(r"https?:/*https?:", value):
-        return "holds its scheme twice"
-    if re.match(r"(?i)https?://", value) and not value.startswith("http"):
-        return "writes its `https://` in capitals"
-    if not re.match(r"https?://[^/]", value):
-        return "does not begin with http:// or https:// and a host"
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError:
-        return "holds a host or a port that cannot be dialled"
-    if "@" in parts.netloc:
-        return "holds a user or a password"
-    if parts.query or parts.fragment or value[-1] in "?#":
-        return "holds a query or a fragment"
-    if not _HOST.fullmatch(parts.netloc) or port == 0:
-        return "holds a host or a port that cannot be dialled"
-    return "holds a space" if re.search(r"\s", value) else ""
 
 
 def endpoint_twice(value: str, follows: str, path: str) -> str:

@@ -4,20 +4,18 @@ The validator's own messages are never used: they quote the offending value, whi
 providers.yaml may be a secret.
 """
 
-import json
 import re
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
 from engine.config.diagnostics.diagnostic import MAX_FOUND, Diagnostic, Fix, Position, Span
-from engine.config.resources import shipped
 from engine.config.schema.merging import one_per_mistake
+from engine.config.schema.places import describe
+from engine.config.schema.schemas import validator
 from engine.config.schema.typos import with_repair
 from engine.config.source.document import Data, Document, Path
+from engine.config.source.url_text import url_text_problem
 from engine.plan.suggest import nearest
 
 # Words people write for a key of ours; no spelling distance finds these.
@@ -33,49 +31,11 @@ WRONG_WORDS = {
     "allowed_origins": "origins", "hash": "sha256", "digest": "sha256", "expiry": "expires", "expires_at": "expires",
 }  # fmt: skip
 
+_TEMPLATE = re.compile(r"\{\{[^{}]*\}\}")
 _KINDS = {
     "object": "a mapping", "array": "a list", "string": "text", "integer": "a whole number",
     "number": "a number", "boolean": "`true` or `false`", "null": "nothing",
 }  # fmt: skip
-_ITEMS = {"endpoints": "endpoint", "providers": "provider", "keys": "key"}
-
-
-@cache
-def _validator(name: str) -> Draft202012Validator:
-    schema = json.loads(read_schema(name))
-    return Draft202012Validator(_inlined(schema, schema["$defs"]))
-
-
-def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """`schema` with each `$ref` replaced by what it names, since following them is half the time.
-
-    The schemas have no cycle; words beside a `$ref` win over those of the definition.
-    """
-    match schema:
-        case {"$ref": str(ref), **rest}:
-            return _inlined(definitions[ref.removeprefix("#/$defs/")] | rest, definitions)
-        case dict():
-            return {k: _inlined(v, definitions) for k, v in schema.items() if k != "$defs"}
-        case list():
-            return [_inlined(item, definitions) for item in schema]
-        case _:
-            return schema
-
-
-def read_schema(name: str) -> str:
-    """The JSON Schema of `routes`, `providers` or `keys`, as shipped; that of `tests` is a part of it."""
-    if name == "tests":
-        return _tests_schema()
-    return shipped(f"schemas/{name}.schema.json").read_text("utf-8")
-
-
-def _tests_schema() -> str:
-    """The schema of a file that holds only `tests:`, written as in routes.yaml."""
-    schema = json.loads(read_schema("routes"))
-    schema |= {"$id": "urn:orqen:schema:tests:1", "title": "tests", "required": ["tests"]}
-    schema["description"] = "Tests of routing in a file of their own, for `engine test FILE`."
-    schema["properties"] = {name: schema["properties"][name] for name in ("version", "tests")}
-    return json.dumps(schema, indent=2) + "\n"
 
 
 def check_schema(document: Document, name: str) -> tuple[list[Diagnostic], set[Path]]:
@@ -85,7 +45,7 @@ def check_schema(document: Document, name: str) -> tuple[list[Diagnostic], set[P
     """
     found: dict[tuple[str, Path, str], Diagnostic] = {}
     broken: set[Path] = set()
-    errors = _validator(name).iter_errors(document.data)
+    errors = validator(name).iter_errors(document.data)
     every = (found for error in errors for found in _explain(document, error))
     for diagnostic in islice(every, MAX_FOUND):
         found.setdefault((diagnostic.code, diagnostic.path, diagnostic.message), diagnostic)
@@ -123,6 +83,9 @@ def _explain(document: Document, error: Any) -> Iterator[Diagnostic]:
             message = f"`{error.instance}` is not a usable name in {where}"
             expected = error.schema.get("x-expect", "lower case letters, digits and `_`")
             yield _at_key(document, "S105", message, name, help=f"write {expected}")
+        case "pattern" if path[-1:] == ("base_url",) and (problem := _url_problem(error.instance)):
+            fix_hint = "write a URL such as https://api.example.com/v1"
+            yield _at_value(document, "S104", f"{where} {problem}", path, help=fix_hint)
         case _:
             yield _bad_value(document, error, path, where)
 
@@ -220,6 +183,13 @@ def _bad_value(document: Document, error: Any, path: Path, where: str) -> Diagno
     )
 
 
+def _url_problem(text: str) -> str:
+    """What is wrong with a base URL, whatever its templates insert."""
+    url = _TEMPLATE.sub("x", text)
+    url = f"https://{url}" if text.startswith("{{") else url
+    return url_text_problem(url) or ("ends with a slash" if url.endswith("/") else "")
+
+
 def _at_value(document: Document, code: str, message: str, path: Path, help: str) -> Diagnostic:  # noqa: A002 the field's name
     return Diagnostic(code, message, document.entry(path).value, help=help, path=path)
 
@@ -251,48 +221,3 @@ def _kind_of(value: Data) -> str:
             return "a list"
         case _:
             return "a mapping"
-
-
-def describe(data: Data, path: Path) -> str:
-    """The words for a place: "`timeouts` of endpoint `search`", "model rule `a-`"."""
-    match path:
-        case ():
-            return "the file"
-        case ("models", int(index), *rest):
-            item = _rule_name(data, index)
-        case (str(section), str(name), *rest) if section in _ITEMS:
-            item = f"{_ITEMS[section]} `{name}`"
-        case ("keys", int(index), *rest):
-            item = f"key entry {index + 1}"
-        case ("tests", int(index), *rest):
-            item = f"test {index + 1}"
-        case ("not_exposed", int(index), *rest):
-            item = f"entry {index + 1} of `not_exposed`"
-        case _:
-            return within("", path)
-    return within(item, rest)
-
-
-def within(item: str, path: Sequence[str | int]) -> str:
-    """The words for a place inside `item`; entries of lists are counted from 1."""
-    keys: list[str] = []
-    for step in (*path, None):
-        if isinstance(step, str):
-            keys.append(step)
-            continue
-        if keys:
-            item = f"`{'.'.join(keys)}`" + (f" of {item}" if item else "")
-            keys = []
-        if step is not None:
-            item = f"entry {step + 1}" + (f" of {item}" if item else "")
-    return item
-
-
-def _rule_name(data: Data, index: int) -> str:
-    rules = data.get("models") if isinstance(data, dict) else None
-    rule = rules[index] if isinstance(rules, list) and index < len(rules) else None
-    if isinstance(rule, dict):
-        for kind in ("model", "prefix"):
-            if isinstance(rule.get(kind), str):
-                return f"model rule `{rule[kind]}`"
-    return f"model rule {index + 1}"

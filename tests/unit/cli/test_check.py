@@ -16,7 +16,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from engine.cli import main
 from engine.config.diagnostics.codes import RULES
-from engine.config.schema.validation import read_schema
+from engine.config.schema.schemas import read_schema
 from tests.servers import ROOT
 from tests.unit.config.folders import TextSnapshot, minimal, provider, write
 from tests.unit.config.test_corpus import CASES, CORPUS, ELSEWHERE, prepared

@@ -20,7 +20,7 @@ from syrupy.assertion import SnapshotAssertion
 from engine.cli import keying, main
 from engine.cli.serving import url_of
 from engine.config.load import load
-from engine.config.schema.validation import read_schema
+from engine.config.schema.schemas import read_schema
 from engine.server.run import free_port
 from tests.servers import KEY, ROOT, run_engine, write_keys
 from tests.unit.cli.running import engine, plain

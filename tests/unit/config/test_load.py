@@ -11,7 +11,7 @@ import pytest
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import Loaded, load
 from engine.config.new_key import one_off
-from engine.config.schema.validation import read_schema
+from engine.config.schema.schemas import read_schema
 from engine.plan.plan import Plan
 from tests.servers import ROOT
 from tests.unit.config.folders import (

@@ -111,9 +111,9 @@ def test_what_may_mean_something_else_is_left_alone(slip: str, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("https://x.example:70000/v1", "a port that is no number up to 65535"),
-        ("https://x.example:abc/v1", "a port that is no number up to 65535"),
-        ("https://x.example:0/v1", "the port 0"),
+        ("https://x.example:70000/v1", "a port that is not a number from 1 to 65535"),
+        ("https://x.example:abc/v1", "a port that is not a number from 1 to 65535"),
+        ("https://x.example:0/v1", "a port that is not a number from 1 to 65535"),
         ("https://:8080/v1", "no host"),
         ("https://[::1/v1", "brackets that are not those of an IPv6 address"),
     ],

@@ -1,0 +1,39 @@
+"""What is wrong with the text of a URL: words that follow its name and quote no part of it."""
+
+import re
+from urllib.parse import urlsplit
+
+# The first pattern that matches the start of a URL says what is wrong with it.
+_PROBLEMS = tuple(
+    (re.compile(pattern, re.DOTALL), problem)
+    for pattern, problem in (
+        (r"https?:/*https?:", "has its scheme twice"),
+        (r"(?!https?://)(?i:https?://)", "has its scheme in capitals"),
+        (r"(?!https?://)", "does not begin with https:// or http://"),
+        (r"https?://(?:[:/?#]|\Z)", "has no host"),
+        (r"[^/]*//[^/?#]*@", "has a user or a password"),
+        (r".*[?#]", "has a query or a fragment"),
+        (r".*\s", "has a space"),
+    )
+)
+HOST = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
+)
+
+
+def url_text_problem(url: str) -> str:
+    """What is wrong with the URL of a server, "" when nothing is."""
+    for pattern, problem in _PROBLEMS:
+        if pattern.match(url):
+            return problem
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "has brackets that are not those of an IPv6 address"
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        return "has a port that is not a number from 1 to 65535"
+    return "" if HOST.fullmatch(parts.netloc) else "has a host that is not a valid name or address"
