@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.cli.explaining import shown_example
+from engine.cli.explain import shown_example
 from engine.config.diagnostics.codes import RULES, Rule
 from engine.config.examples import example
 from engine.config.load import load

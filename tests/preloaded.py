@@ -1,6 +1,6 @@
 """What a process of `tests.processes` has before it is forked: `engine`, and its caches filled."""
 
-import engine.cli.serving
+import engine.cli.serve
 import engine.mock.app
 import engine.server.worker  # noqa: F401
 from engine.config.load import load

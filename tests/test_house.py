@@ -50,7 +50,7 @@ OWNERS = {
     },
     "pygls": {"lsp/requests", "lsp/server", "lsp/session"},
     "lsprotocol": {"lsp/protocol", "lsp/requests", "lsp/server", "lsp/session"},
-    "click": {m for m in MODULES if m.startswith("cli/")} - {"cli/writing"},
+    "click": {m for m in MODULES if m.startswith("cli/")} - {"cli/files"},
 }
 MAX_LINES = 300
 TABLES = {"config/diagnostics/codes"}  # data only, and read by looking one entry up

@@ -13,21 +13,21 @@ from engine.cli.crash import Commands
 
 # Where each command is; it is imported when it is asked for, since most need little of the rest.
 MODULES = {
-    "serve": "serving",
-    "mock": "serving",
+    "serve": "serve",
+    "mock": "serve",
     "status": "status",
-    "check": "checking",
-    "explain": "explaining",
-    "route": "routing",
-    "routes": "routing",
-    "test": "testing",
-    "show": "inspecting",
-    "diff": "comparing",
-    "fmt": "formatting",
-    "schema": "checking",
-    "lsp": "editing",
-    "init": "making",
-    "keys": "keying",
+    "check": "check",
+    "explain": "explain",
+    "route": "route",
+    "routes": "route",
+    "test": "test",
+    "show": "show",
+    "diff": "diff",
+    "fmt": "fmt",
+    "schema": "check",
+    "lsp": "lsp",
+    "init": "init",
+    "keys": "keys",
 }
 
 

@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner
 from syrupy.assertion import SnapshotAssertion
 
-from engine.cli import keying, main
-from engine.cli.serving import url_of
+from engine.cli import keys, main
+from engine.cli.serve import url_of
 from engine.config.load import load
 from engine.config.schema.schemas import read_schema
 from engine.server.run import free_port
@@ -28,7 +28,7 @@ from tests.unit.config.folders import SECRET, TextSnapshot, minimal, provider, w
 
 KEYS = "version: 1\nkeys:\n  - name: first  # a comment\n    sha256: {digest}\n".format(digest="a" * 64)  # fmt: skip
 __all__ = ["plain"]
-COMMANDS = [*main.commands, *(f"keys {name}" for name in keying.keys.commands)]
+COMMANDS = [*main.commands, *(f"keys {name}" for name in keys.keys.commands)]
 BROKEN = minimal("routes").replace("path:", "paht:")
 WARNED = minimal("routes") + "  - {model: no, provider: openai}\n"
 

@@ -12,7 +12,7 @@ import click
 
 from engine.cli.common import FINDINGS, FINE, number, stop, unconfigured
 from engine.cli.console import COLOUR, wants_colour, width_of
-from engine.cli.fixing import fix_folder, repairs
+from engine.cli.fix import fix_folder, repairs
 from engine.config.diagnostics.catalogue import UnknownRuleError, find_rules
 from engine.config.diagnostics.codes import RULES
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity

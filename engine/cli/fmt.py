@@ -14,7 +14,7 @@ from engine.cli.common import (
     stop,
     unified_diff,
 )
-from engine.cli.writing import replace_file
+from engine.cli.files import replace_file
 from engine.config.files import FILES
 from engine.config.source.document import parse_document
 from engine.config.source.files import read_file, why_not

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from engine.cli.writing import replace_file
+from engine.cli.files import replace_file
 from engine.config.source.files import read_file
 
 NOBODY = 65534
@@ -85,7 +85,7 @@ def test_a_link_stays_a_link_and_writers_take_turns(target: str, tmp_path: Path)
 
 AS_NOBODY = """
 import os, sys, pathlib
-from engine.cli.writing import replace_file
+from engine.cli.files import replace_file
 os.setuid(65534)
 try:
     replace_file(pathlib.Path(sys.argv[1]), b"after")

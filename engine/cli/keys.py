@@ -22,7 +22,7 @@ from engine.cli.common import (
     report_and_stop,
     stop,
 )
-from engine.cli.writing import only_writer, replace_file
+from engine.cli.files import only_writer, replace_file
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity
 from engine.config.load import load
 from engine.config.new_key import digest, new_key
