@@ -36,7 +36,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help install editors serve check test test-unit test-tools test-browser fresh bare conformance clients mutants slips soak stress bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
+.PHONY: help install editors serve check test test-unit test-tools test-browser fresh bare conformance clients mutants typos soak stress bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -48,7 +48,7 @@ help:
 	@echo "make test-browser  pages in Chromium call the gateway (installs it on Debian as root)"
 	@echo "make fresh    serve and test with Python, make and a shell alone, and an empty HOME"
 	@echo "make bare     serve and test in a minimal Debian, SUITE=$(SUITE) (needs root and mmdebstrap)"
-	@echo "make slips    how often a finding stands on the line of a slip (20 minutes)"
+	@echo "make typos    how often a finding is on the line of a typo (20 minutes)"
 	@echo "make mutants  how many of $(MUTANTS) small mistakes in the code the tests notice (an hour)"
 	@echo "make soak     ten minutes of mixed traffic, faults, reloads and kills, with a verdict"
 	@echo "make bursts   $(BURSTS) exchanges of every kind on kept connections, and after each the next one"
@@ -103,7 +103,7 @@ bare:
 mutants: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.mutants $(MUTANTS) $(SEED)
 
-slips: $(DEV) $(PACKAGE)
+typos: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.unit.config.mutation 2000 7
 
 soak: $(DEV) $(PACKAGE)
