@@ -56,7 +56,7 @@ def main(debug: bool) -> None:  # noqa: FBT001 click's; `Commands` reads it
     """A gateway for LLM APIs, driven by two YAML files.
 
     \b
-    routes.yaml      the endpoints it answers, and where each model goes
+    routes.yaml      the endpoints it serves, and where each model goes
     providers.yaml   the providers: URL, credentials, headers
     keys.yaml        who may call it (optional while you try it out)
 

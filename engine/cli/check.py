@@ -40,7 +40,7 @@ _SOURCE = _Source(exists=True, file_okay=False, path_type=Path)
 
 @dataclass(frozen=True, slots=True)
 class _Report:
-    """What to tell: the findings chosen, those not asked for, and how to write them."""
+    """What to report: the findings chosen, those not asked for, and how to write them."""
 
     loaded: Loaded
     chosen: tuple[Diagnostic, ...]
@@ -76,11 +76,11 @@ def _codes(_context: Any, parameter: click.Parameter, words: tuple[str, ...]) ->
     help="With -, the file whose text is read from standard input.",
 )
 @click.option("--format", "form", type=_FORMATS, default="auto", show_default=True)
-@click.option("--select", multiple=True, metavar="CODES", callback=_codes, help="Tell only these: codes, names, or starts such as X2.")  # fmt: skip
-@click.option("--ignore", multiple=True, metavar="CODES", callback=_codes, help="Tell all but these.")  # fmt: skip
+@click.option("--select", multiple=True, metavar="CODES", callback=_codes, help="Report only these: codes, names, or prefixes such as X2.")  # fmt: skip
+@click.option("--ignore", multiple=True, metavar="CODES", callback=_codes, help="Report all but these.")  # fmt: skip
 @click.option("--fail-on", type=_LEVELS, default="error", show_default=True)
 @click.option("--audit", is_flag=True, help="Give advice as well.")
-@click.option("--serve", "as_serve", is_flag=True, help="Fail as well on what stops `engine serve` on this machine.")  # fmt: skip
+@click.option("--serve", "as_serve", is_flag=True, help="Also fail on what stops `engine serve` in this environment.")  # fmt: skip
 @COLOUR
 @click.option(
     "-v", "--verbose", is_flag=True, help="Name each environment variable that is not set."
@@ -152,7 +152,7 @@ def _format() -> str:
 
 
 def _is_local(d: Diagnostic) -> bool:
-    """Whether it only tells what this machine lacks, which one line sums up."""
+    """Whether it only reports what the environment lacks, which one line sums up."""
     return d.code.startswith("E") and d.severity is Severity.NOTE
 
 
@@ -221,7 +221,7 @@ def _close(report: _Report) -> None:
     errors = sum(stops_serving(d) for d in ignored)
     if ignored:
         stops = f"; {errors} of them would stop `engine serve`" if errors else ""
-        click.echo(f"note: not told, as --select or --ignore asks: {len(ignored)}{stops}")
+        click.echo(f"note: not reported, because of --select or --ignore: {len(ignored)}{stops}")
     if loaded.plan is not None and (words := obstacles(loaded)):
         click.echo(f"note: `engine serve` does not start here: {'; '.join(words)}")
     if not report.verbose:

@@ -26,7 +26,7 @@ PROVIDER = click.option("--provider", metavar="NAME", help="Only this provider."
 
 
 def refuse_errors(loaded: Loaded, outcome: str = "") -> Plan:
-    """The Plan; a configuration with errors is told, and the run ends with `outcome`."""
+    """The Plan; the errors of a configuration are reported, and the run ends with `outcome`."""
     if loaded.plan is None:
         errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
         report_and_stop(errors, loaded, outcome)
@@ -97,7 +97,7 @@ def not_configured(loaded: Loaded) -> list[str]:
 
 
 def unified_diff(name: str, old: str, new: str) -> str:
-    """What changes from `old` to `new`, as `diff -u` tells it."""
+    """What changes from `old` to `new`, as `diff -u` prints it."""
     before, after = ((text.replace("\r\n", "\n")).splitlines(keepends=True) for text in (old, new))
     return "".join(
         line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"

@@ -26,7 +26,7 @@ class Commands(click.Group):
         except Exception as error:  # noqa: BLE001 the outermost frame
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            # Its own words may quote a file, and so a secret.
+            # Its message may quote a file, and so a secret.
             click.echo(
                 f"engine: this is a bug in engine {__version__}: {_place(error)}; "
                 "`engine --debug` before the command shows where",

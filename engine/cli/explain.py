@@ -9,7 +9,7 @@ from engine.cli.console import width_of
 from engine.config.diagnostics.catalogue import UnknownRuleError, find_rule
 from engine.config.diagnostics.codes import RULES
 
-NOW = 1_790_000_000.0  # 2026-09-21: what an example tells does not depend on the day
+NOW = 1_790_000_000.0  # 2026-09-21: what an example reports does not depend on the day
 
 
 @click.command()
@@ -52,4 +52,4 @@ def shown_example(code: str) -> str:
     loaded = load(Path("/etc/gateway"), bad.environ, NOW, overrides=bad.texts, audit=True)
     found = [d for d in loaded.diagnostics if d.code == code]
     text = render_text(found[:1], loaded.documents, colour=False)
-    return text.rstrip("\n") or "nothing on this machine, where the package is installed"
+    return text.rstrip("\n") or "nothing here, where the package is installed"

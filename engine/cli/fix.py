@@ -36,7 +36,7 @@ def fix_folder(
     unsafe: bool,
     only_diff: bool,
 ) -> None:
-    """Repair what is found of `codes` in `directory`, or show what would change; told on stderr."""
+    """Repair what is found of `codes` in `directory`, or show what would change; reported on stderr."""
 
     def check(texts: Texts) -> Sequence[Diagnostic]:
         overrides = {name: text.encode() for name, text in texts.items()}
@@ -60,7 +60,7 @@ def fix_folder(
 
 
 def _texts(directory: Path) -> dict[str, str]:
-    """The files that can be repaired; what is wrong with another is told by the check."""
+    """The files that can be repaired; what is wrong with another is reported by the check."""
     texts = {}
     for name in FILES:
         try:

@@ -91,7 +91,7 @@ def _file(file: Path, *, only_check: bool, only_diff: bool) -> int:
 
 
 def _formatted(name: str, raw: bytes) -> str | None:
-    """The text in its layout; None, with the reason told, when it is left as it is."""
+    """The text in its layout; None, with the reason reported, when it is left as it is."""
     document, found = parse_document(name, raw)
     if document is None:
         click.echo(render(found, {}), err=True)

@@ -133,10 +133,10 @@ def url_of(host: str, port: int) -> str:
 def _greeting(loaded: Loaded, url: str, key: str | None, *, mock: bool) -> str:
     """What an operator sees once the server is ready: where, what, and requests to paste."""
     config = loaded.config
-    played = ", answered by the built-in mock upstream" if mock else ""
+    mocked = ", served by the built-in mock upstream" if mock else ""
     lines = [
         f"listening on {url}: {number(config.endpoints, 'endpoint')}, "
-        f"{number(config.providers, 'provider')}, {number(config.rules, 'model rule')}{played}"
+        f"{number(config.providers, 'provider')}, {number(config.rules, 'model rule')}{mocked}"
     ]
     if not mock:
         lines += unconfigured(loaded)
@@ -160,17 +160,17 @@ def _is_loopback(host: str) -> bool:
 @click.option(
     "--fault",
     metavar="NAME",
-    help="Play one fault for every request: status-429, hang, slow-500, reset, two-lengths, ...",
+    help="Inject one fault into every response: status-429, hang, slow-500, reset, two-lengths, ...",
 )
-@click.option("--no-record", is_flag=True, help="Tell nobody what it has received.")
+@click.option("--no-record", is_flag=True, help="Keep no record of what it receives.")
 def mock(host: str, port: int, fault: str | None, *, no_record: bool) -> None:
     """Run the built-in upstream alone, to point a gateway or an SDK at.
 
     \b
-    It answers every shipped endpoint in its provider's shape. A model name that
+    It serves every shipped endpoint in its provider's format. A model name that
     contains mock-status-429, mock-slow-500, mock-hang, mock-cut or mock-stall
-    plays that fault.
-    GET /__mock/requests tells what it has received.
+    injects that fault.
+    GET /__mock/requests returns what it has received.
     """
     from engine.server import run as server  # noqa: PLC0415 other commands start without the server
 

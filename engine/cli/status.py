@@ -25,7 +25,7 @@ SECONDS = 5
 def status(directory: Path, url: str) -> None:
     """Say what a running server serves, and whether that is what DIRECTORY holds.
 
-    Exits with 0 when it is and the server is ready, 1 when not, 2 when the server does not answer.
+    Exits with 0 when it is and the server is ready, 1 when not, 2 when there is no response.
     """
     reported = _readiness(url)
     click.echo(
@@ -77,8 +77,8 @@ def _readiness(url: str) -> dict[str, Any]:
         connection.close()
         return {name: reported[name] for name in ("status", "config", "loaded", "refused")}
     except TimeoutError:
-        stop(f"no gateway answers at {url} within {SECONDS} s")
+        stop(f"no response from a gateway at {url} within {SECONDS} s")
     except OSError as error:
-        stop(f"no gateway answers at {url}: {error.strerror or type(error).__name__}")
+        stop(f"no response from a gateway at {url}: {error.strerror or type(error).__name__}")
     except (ValueError, KeyError, TypeError, http.client.HTTPException):
-        stop(f"no gateway answers at {url}: what listens there speaks otherwise")
+        stop(f"no gateway at {url}: what listens there is something else")

@@ -81,8 +81,8 @@ def validate_file(parsed: ParsedFile) -> ValidFile:
 
 def _too_many(file: str) -> Diagnostic:
     start = Position(1, 1)
-    message = f"only the first {MAX_FOUND} findings in `{file}` are told"
-    return Diagnostic("F005", message, Span(file, start, start), help="mend these first")
+    message = f"only the first {MAX_FOUND} findings in `{file}` are reported"
+    return Diagnostic("F005", message, Span(file, start, start), help="fix these first")
 
 
 def _unfinished(document: Document) -> list[Diagnostic]:

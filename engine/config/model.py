@@ -55,7 +55,7 @@ class NotExposed:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The entry `listing:`: where the gateway tells which models there are."""
+    """The entry `listing:`: where the gateway lists the models."""
 
     at: Path
     paths: tuple[str, ...]
@@ -243,7 +243,7 @@ class Provider:
     proxy: str | None = None
 
     def sample_variables(self) -> dict[str, str]:
-        """Its variables as far as the files tell them."""
+        """Its variables as far as the files define them."""
         return {v.name: "placeholder" if v.value is None else v.value for v in self.variables}
 
     def with_credential_set(self, credential_set: CredentialSet) -> "Provider":

@@ -42,7 +42,7 @@ def plain_http(context: CheckContext) -> Iterator[Diagnostic]:
         parts = urlsplit(render_now(template, {"variables": variables, "model": "m"}) or "")
         if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
             message = f"provider `{provider.name}` is called without TLS inside the network"
-            help_text = "write https:// if it can answer that"
+            help_text = "write https:// if it supports that"
             yield context.at("A504", message, PROVIDERS, path, Place.VALUE, help=help_text)
 
 

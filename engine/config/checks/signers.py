@@ -33,7 +33,7 @@ def from_callers(context: CheckContext) -> Iterator[Diagnostic]:
             continue
         theirs = {*provider.caller_headers.values(), *provider.caller_body.values()}
         for name in (name for name in kind.needs if name in theirs):
-            message = f"callers of provider `{provider.name}` may not bring `{name}`, which names a file of this machine"
+            message = f"callers of provider `{provider.name}` may not send `{name}`, which names a local file"
             yield context.at("X232", message, PROVIDERS, (*provider.at, "caller_credentials"))
 
 

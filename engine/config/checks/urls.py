@@ -34,7 +34,7 @@ def unusable_url(context: CheckContext) -> Iterator[Diagnostic]:
                 fix_hint = "write it as https://host/path, with a port from 1 to 65535 if any"
                 yield context.at("X214", message, PROVIDERS, path, Place.VALUE, help=fix_hint)
             elif problem is UrlProblem.PLAIN:
-                message = f"provider `{provider.name}` is dialled without TLS"
+                message = f"provider `{provider.name}` is called without TLS"
                 fix_hint = "write https://"
                 yield context.at("X213", message, PROVIDERS, path, Place.VALUE, help=fix_hint)
 
@@ -54,7 +54,9 @@ def _urls_in_file(context: CheckContext, provider: Provider) -> Iterator[tuple[P
 def unusable_proxy(context: CheckContext) -> Iterator[Diagnostic]:
     for provider in context.config.providers:
         if provider.proxy is not None and not _is_address(provider.proxy):
-            message = f"the proxy of provider `{provider.name}` has a host or a port that cannot be dialled"
+            message = (
+                f"the proxy of provider `{provider.name}` has a host or a port that cannot be used"
+            )
             yield context.at("X214", message, PROVIDERS, (*provider.at, "proxy"), Place.VALUE)
 
 
@@ -75,7 +77,9 @@ def ca_without_tls(context: CheckContext) -> Iterator[Diagnostic]:
     for provider in context.config.providers:
         urls = (provider.base_url, *(s.path for s in provider.endpoints if s.path[:1] != "/"))
         if provider.ca is not None and not any(url.startswith(("https://", "{{")) for url in urls):
-            message = f"provider `{provider.name}` names an authority and is never dialled by TLS"
+            message = (
+                f"provider `{provider.name}` names CA certificates and is never called with TLS"
+            )
             yield context.at("X234", message, PROVIDERS, (*provider.at, "tls"))
 
 

@@ -1,6 +1,6 @@
 """What is wrong with a value that the environment or a file gives: a secret, or a part of a URL.
 
-Every answer is words that follow the name of the variable, "" when nothing is wrong, and never
+Every result is text that follows the name of the variable, "" when nothing is wrong, and never
 holds the value.
 """
 

@@ -18,8 +18,8 @@ from engine.config.model import Variable
 from engine.config.source.document import Path
 
 _BAD_URL = {
-    UrlProblem.PLAIN: ("makes a URL that is dialled over a network without TLS", "write https://"),
-    UrlProblem.UNUSABLE: ("makes no URL that can be dialled", "the URL must be https://host/path"),
+    UrlProblem.PLAIN: ("makes a URL that is called over a network without TLS", "write https://"),
+    UrlProblem.UNUSABLE: ("makes no URL that can be called", "the URL must be https://host/path"),
 }
 
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """`error` stops `serve`; `warning` does not; `note` is information about this machine."""
+    """`error` stops `serve`; `warning` does not; `note` is information about the environment."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -61,7 +61,7 @@ _CATALOGUE = (
         "file-too-large",
         _ERROR,
         "the file is larger than 1 MiB",
-        "The bound keeps a damaged or hostile file from stopping the gateway.",
+        "The bound keeps a damaged or malicious file from stopping the gateway.",
     ),
     Rule(
         "F004",
@@ -74,7 +74,7 @@ _CATALOGUE = (
         "F005",
         "too-many-findings",
         _ERROR,
-        "a file holds more findings than are told at once",
+        "a file holds more findings than are reported at once",
         "After 200 findings in one file the rest is left for the next run, and so is what depends on that file.",
     ),
     Rule(
@@ -201,7 +201,7 @@ _CATALOGUE = (
         "duplicate-route",
         _ERROR,
         "two endpoints share a path and a method",
-        "Only one of them could ever answer.",
+        "Only one of them could ever be reached.",
     ),
     Rule(
         "X204",
@@ -270,14 +270,14 @@ _CATALOGUE = (
         "X213",
         "insecure-url",
         _ERROR,
-        "a provider is dialled without TLS over the network",
+        "a provider is called without TLS over the network",
         "Its key would travel in the clear. Plain http is accepted for loopback, private addresses and names inside one network alone: without a dot, or under .local, .internal, .svc or .localhost.",
     ),
     Rule(
         "X214",
         "bad-url",
         _ERROR,
-        "a URL that cannot be dialled as written",
+        "a URL that cannot be called as written",
         "A base URL is a scheme, a host and a path, without user, query or fragment.",
     ),
     Rule(
@@ -348,7 +348,7 @@ _CATALOGUE = (
         "signer-cannot-serve",
         _ERROR,
         "a provider's signer cannot do what the provider needs of it",
-        "Its credentials have fixed names; AWS signatures cover the whole body, so forms cannot be signed; and a file of this machine is never named by a caller.",
+        "Its credentials have fixed names; AWS signatures cover the whole body, so forms cannot be signed; and a caller never names a local file.",
     ),
     Rule(
         "X233",
@@ -361,7 +361,7 @@ _CATALOGUE = (
         "X234",
         "authority-without-tls",
         _WARNING,
-        "a provider names an authority and is never dialled by TLS",
+        "a provider names CA certificates and is never called with TLS",
         "`tls` says whose certificates count. Over plain http there are none to check: write https, or leave `tls` out.",
     ),
     Rule(
@@ -376,7 +376,7 @@ _CATALOGUE = (
         "forwards-what-stays-behind",
         _WARNING,
         "an entry of `forward_headers` covers headers that never go up",
-        "Keys, cookies, framing, what callers bring as credentials, and who forwarded a request stay behind whatever matches them. Name the headers that the provider needs.",
+        "Keys, cookies, framing, caller credentials, and headers about who forwarded a request are removed, whatever matches them. Name the headers that the provider needs.",
     ),
     Rule(
         "X250",
@@ -411,14 +411,14 @@ _CATALOGUE = (
         "every-origin",
         _WARNING,
         "`cors` allows every page",
-        "Any page that somebody looks at may call the gateway through their browser and read its answers. It still needs a gateway key, and has the network of whoever looks at it: a gateway that only a company's network reaches is reached by every page. With `--no-auth`, `*` allows none.",
+        "Any page that somebody opens may call the gateway through their browser and read its responses. It still needs a gateway key, but it uses the network of its visitor: every page can reach a gateway that is reachable only inside a company's network. With `--no-auth`, `*` allows none.",
     ),
     Rule(
         "X245",
         "changed-model",
         _ERROR,
         "`body:` of a provider puts another model into the body",
-        "The record, `engine route` and what a key may use would tell of a model that is not called. Name it in the model rule that leads there: `as: NAME` in routes.yaml.",
+        "The record, `engine route` and what a key may use would show a model that is not called. Name it in the model rule that leads there: `as: NAME` in routes.yaml.",
     ),
     Rule(
         "X260",
@@ -452,14 +452,14 @@ _CATALOGUE = (
         "X271",
         "unexpanded-name",
         _WARNING,
-        "what is sent holds `$NAME`, `{ name }`, `<your-key>` or a slip beside a credential",
+        "what is sent holds `$NAME`, `{ name }`, `<your-key>` or a typo beside a credential",
         "Nothing but `{{ … }}` is filled in. Everything else goes to the provider as it stands: the `$` of `${{ … }}`, a scheme without a space, the name of a header.",
     ),
     Rule(
         "X272",
         "doubtful-secret",
         _WARNING,
-        "a secret or a part of a URL of this machine is hardly what the provider gave",
+        "a secret or a part of a URL from the environment is hardly what the provider issued",
         "Quotes, spaces, `Bearer ` in front, the path of a file or a placeholder: the provider gets it as it is, and refuses it.",
     ),
     Rule(
@@ -495,7 +495,7 @@ _CATALOGUE = (
         "unused-suppression",
         _WARNING,
         "a suppression of something that is not found there",
-        "It would hide the next such finding. It is told once there are no errors, which may hide findings.",
+        "It would hide the next such finding. It is reported once there are no errors, which may hide findings.",
     ),
     Rule(
         "T301",
@@ -551,21 +551,21 @@ _CATALOGUE = (
         "variable-not-set",
         _NOTE,
         "an environment variable that a provider needs is not set",
-        "The gateway runs, and calls to the provider answer `provider_key_missing` until it is set.",
+        "The gateway runs, and calls to the provider get `provider_key_missing` until it is set.",
     ),
     Rule(
         "E402",
         "credential-file",
         _WARNING,
         "a credential file cannot be read",
-        "The gateway runs, and calls to the provider answer `provider_key_missing` until it is there.",
+        "The gateway runs, and calls to the provider get `provider_key_missing` until it is there.",
     ),
     Rule(
         "E403",
         "unusable-value",
         _WARNING,
         "a credential or variable holds characters that no header or URL can hold",
-        "Usually a line break at its end. The provider answers `provider_key_missing` until it is mended.",
+        "Usually a line break at its end. Calls to the provider get `provider_key_missing` until it is fixed.",
     ),
     Rule(
         "E404",
@@ -586,14 +586,14 @@ _CATALOGUE = (
         "authority-file",
         _WARNING,
         "a file of certificates that a provider names cannot be used",
-        "It holds certificates in PEM; the path starts at this folder. `engine serve` does not start without it, and a reload is refused, since nobody else may vouch for the provider.",
+        "It holds certificates in PEM; the path is relative to this folder. `engine serve` does not start without it, and a reload is refused, since no other certificates are trusted for the provider.",
     ),
     Rule(
         "E407",
         "authority-expired",
         _WARNING,
-        "every certificate that may vouch for a provider has expired",
-        "The gateway runs, and calls to the provider answer `upstream_tls_failed` until the file is renewed.",
+        "every CA certificate of a provider has expired",
+        "The gateway runs, and calls to the provider get `upstream_tls_failed` until the file is renewed.",
     ),
     Rule(
         "A501",
@@ -628,7 +628,7 @@ _CATALOGUE = (
         "catch-all-rule",
         _NOTE,
         "a model rule takes every model",
-        "A mistyped model is sent, and perhaps billed, instead of being answered with a 404 that names the nearest rules.",
+        "A mistyped model is sent, and perhaps billed, instead of getting a 404 that names the nearest rules.",
     ),
 )
 

@@ -1,4 +1,4 @@
-"""The one value in which every configuration problem is told, and its order."""
+"""The one value in which every configuration problem is reported, and its order."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 
-# As many findings of one kind as a person could want at once; a hostile file could hold millions.
+# As many findings of one kind as a person could want at once; a malicious file could hold millions.
 MAX_FOUND = 200
 
 
@@ -79,7 +79,7 @@ class Fix:
 class Diagnostic:
     """One finding. `message` stands alone in a log: it names the object and never echoes a value.
 
-    `label` is written beside the underline, `help` says how to mend it, `path` is the place in
+    `label` is written beside the underline, `help` says how to fix it, `path` is the place in
     the document's data (`("endpoints", "search", "path")`).
     """
 
@@ -102,5 +102,5 @@ class Diagnostic:
 
 
 def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """By file, line, column, then code: the order in which a person mends them."""
+    """By file, line, column, then code: the order in which a person fixes them."""
     return tuple(sorted(diagnostics, key=lambda d: (d.span, d.code, d.message)))

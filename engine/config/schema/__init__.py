@@ -1,1 +1,1 @@
-"""Located documents checked against `schemas/`, in our own words, and built into a Config."""
+"""Documents with positions, validated against `schemas/` with our own messages, and built into a Config."""

@@ -1,4 +1,4 @@
-"""One finding for one mistake: what a slip of the hand breaks twice is told once, where the hand slipped."""
+"""One finding for one mistake: a typo that breaks two things is reported once, where it is."""
 
 import re
 from dataclasses import replace
@@ -8,7 +8,7 @@ from engine.config.source.document import Document, Path
 
 
 def one_per_mistake(document: Document, found: list[Diagnostic]) -> list[Diagnostic]:
-    """`found` without those that another finding already tells."""
+    """`found` without those that another finding already reports."""
     found = _without_misfits(_without_misspelt(found))
     found = _without_swallowed(document, found)
     return _without_hanging(document, found)
@@ -27,7 +27,7 @@ def _stands_for(missing: Diagnostic, typos: set[tuple[Path, str]]) -> bool:
 
 
 def _without_swallowed(document: Document, found: list[Diagnostic]) -> list[Diagnostic]:
-    """A missing key that is there, but indented into or out of its entry: told at that place."""
+    """A missing key that is there, but indented into or out of its entry: reported at that place."""
     absent = [d for d in found if d.code == "S101"]
     places = _places(document, {d.path[-1] for d in absent})
     for missing in absent:

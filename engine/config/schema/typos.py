@@ -1,4 +1,4 @@
-"""Repairs for the commonest slips in values: data of a finding in, the finding with its repair out.
+"""Fixes for the commonest typos in values: data of a finding in, the finding with its repair out.
 
 No repair holds text of the file that could be a secret.
 """
@@ -28,7 +28,7 @@ Made = tuple[Span, str, Applicability]
 
 
 def with_repair(document: Document, d: Diagnostic) -> Diagnostic:
-    """`d` with the repair of the slip that it is about, if it is one."""
+    """`d` with the fix of the typo that it is about, if it is one."""
     if d.fix is not None or d.path not in document.entries:
         return d
     value: Data = document.data
@@ -69,7 +69,7 @@ def _credential(document: Document, d: Diagnostic, value: Data) -> Made | None:
 
 
 def _slash(document: Document, d: Diagnostic, value: Data) -> Made | None:
-    """A slash at the end of a base URL: without it, and nothing else of the value is told."""
+    """A slash at the end of a base URL: without it, and nothing else of the value is printed."""
     span = _value(document, d.path)
     if d.path[-1] != "base_url" or not isinstance(value, str) or not value.endswith("/"):
         return None

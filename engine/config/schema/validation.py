@@ -1,4 +1,4 @@
-"""Violations of schemas/ as diagnostics at the right place, in our own words.
+"""Violations of schemas/ as diagnostics at the right place, with our own messages.
 
 The validator's own messages are never used: they quote the offending value, which in
 providers.yaml may be a secret.
@@ -128,7 +128,7 @@ def _value_at(data: Data, path: Path) -> Data:
 
 
 def _at_joined(document: Document, code: str, place: Path, key: str, where: str) -> Diagnostic:
-    """A finding for `key:value`, which does not tell the value: it may be a secret."""
+    """A finding for `key:value`, which does not quote the value: it may be a secret."""
     start = document.entry(place).head
     at = Position(start.start.line, start.start.column + len(key) + 1)
     span = Span(start.file, start.start, at)

@@ -138,7 +138,7 @@ def _preflight(file: str, text: str) -> list[Diagnostic]:
 def _refused(  # noqa: PLR0911 one line a refusal
     event: yaml.Event, count: int, depth: int, documents: int
 ) -> tuple[str, str, str] | None:
-    """Why reading stops at `event`: code, message, remedy."""
+    """Why reading stops at `event`: code, message, fix."""
     plain = "write the value out where it is used"
     if count > MAX_EVENTS:
         return "Y006", "too many entries", "split the file or shorten it"

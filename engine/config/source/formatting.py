@@ -38,11 +38,11 @@ class _Level:
 
 @dataclass(slots=True)
 class _Line:
-    """A line: its pieces of YAML, what is behind them, and its new indent (None: not decided)."""
+    """A line: its tokens of YAML, what is behind them, and its new indent (None: not decided)."""
 
     text: str
     end: str
-    pieces: list[Token] = field(default_factory=list)
+    tokens: list[Token] = field(default_factory=list)
     indent: int | None = None
     levels: tuple[tuple[int, int], ...] = ()
     shift: int | None = None
@@ -75,7 +75,7 @@ def _laid_out(text: str) -> str:
 
 
 def _place(tokens: Sequence[Token], lines: list[_Line]) -> None:
-    """Give each line its pieces, and each line that begins with one its indent."""
+    """Give each line its tokens, and each line that begins with one its indent."""
     levels: list[_Level] = []
     depth = 0
     for token in tokens:
@@ -85,10 +85,10 @@ def _place(tokens: Sequence[Token], lines: list[_Line]) -> None:
         _follow_blocks(token, levels, is_flow=depth > 0)
         depth -= token.kind in _CLOSERS
         if token.start != token.end and token.kind not in _STRUCTURE:
-            if not line.pieces and line.indent is None:
+            if not line.tokens and line.indent is None:
                 line.indent = _indent_of(token, levels, depth)
             line.levels = tuple((level.old, level.new) for level in levels)
-            line.pieces.append(token)
+            line.tokens.append(token)
             _keep_inside(token, levels, lines)
         depth += token.kind in _OPENERS
 
@@ -132,10 +132,10 @@ def _place_comments(lines: list[_Line]) -> None:
     following: list[tuple[tuple[int, int], ...]] = []
     for line in reversed(lines):
         following.append(below)
-        if line.pieces and line.indent is not None:
+        if line.tokens and line.indent is not None:
             below = ((_column(line.text), line.indent),)
     for line, after in zip(lines, reversed(following), strict=True):
-        if line.pieces:
+        if line.tokens:
             above = line.levels
         elif line.text.strip() and line.shift is None:
             line.indent = _nearest(_column(line.text), (*after, *reversed(above)))
@@ -173,9 +173,9 @@ def _without_spare_lines(lines: Sequence[_Line]) -> Iterator[str]:
 def _written(line: _Line) -> str:
     if line.shift is not None:
         return _shifted(line)
-    if not line.pieces:
+    if not line.tokens:
         return " " * (line.indent or 0) + line.text.strip() if line.text.strip() else ""
-    return " " * (line.indent or 0) + _spaced(line, line.pieces)
+    return " " * (line.indent or 0) + _spaced(line, line.tokens)
 
 
 def _shifted(line: _Line) -> str:
@@ -185,26 +185,26 @@ def _shifted(line: _Line) -> str:
     return " " * max(0, column + shift) + line.text[column:] if line.text and shift else line.text
 
 
-def _spaced(line: _Line, pieces: Sequence[Token]) -> str:
+def _spaced(line: _Line, tokens: Sequence[Token]) -> str:
     words = []
     before = None
     at = 0
-    for piece in pieces:
-        is_whole = piece.end[0] == piece.start[0]
-        end = piece.end[1] if is_whole else len(line.text)
-        words.append(_gap(before, piece) + line.text[piece.start[1] : end])
-        before, at = piece, end
+    for token in tokens:
+        is_whole = token.end[0] == token.start[0]
+        end = token.end[1] if is_whole else len(line.text)
+        words.append(_gap(before, token) + line.text[token.start[1] : end])
+        before, at = token, end
     rest = line.text[at:].strip()
     text = "".join(words).rstrip(" \t") if at >= len(line.text) else "".join(words)
     return f"{text}  {rest}" if rest else text
 
 
-def _gap(before: Token | None, piece: Token) -> str:
+def _gap(before: Token | None, token: Token) -> str:
     if before is None:
         return ""
-    if piece.kind in _CLOSERS:
+    if token.kind in _CLOSERS:
         return " " if before.kind == "Value" else ""
-    if piece.kind in {"FlowEntry", "Value"}:
+    if token.kind in {"FlowEntry", "Value"}:
         return " " if before.kind in {"Value", "FlowEntry", "Key", "BlockEntry"} else ""
     return "" if before.kind in _OPENERS else " "
 

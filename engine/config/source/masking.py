@@ -1,6 +1,6 @@
 """The lines of a text that is no YAML, fit to be shown: what may be a secret is starred out.
 
-In a document the place tells which value is a secret. A broken text has no places, so here only
+In a document the place shows which value is a secret. A broken text has no places, so here only
 words that cannot be one are left: keys, paths, URLs, names of variables, of providers and of
 models, and plain short words.
 """

@@ -1,11 +1,11 @@
-"""What a YAML reader's error says to somebody who edits a file: place, cause, remedy, and a repair."""
+"""What a YAML reader's error says to somebody who edits a file: place, cause, advice, and a fix."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 _QUOTE = "put the value in quotes"
-# libyaml's own words, what they mean here, and the remedy.
+# libyaml's message, what it means here, and the advice.
 _WORDS = {
     "could not find expected ':'": ("this line is not `key: value`; a `:` with a space is missing", ""),
     "did not find expected key": ("the indentation does not fit, or a quote or comma is missing", ""),

@@ -60,7 +60,7 @@ def holds_key(text: str) -> bool:
 
 
 def holds_token(text: str) -> bool:
-    """Whether some token in `text` looks drawn at random; for a place that tells of a secret."""
+    """Whether some token in `text` looks drawn at random; for a place where a secret is likely."""
     return bool(_UUID.search(text)) or any(
         len(run) >= TOKEN and _has(run, "[0-9]", "[A-Za-z]") for run in _RUN.findall(text)
     )

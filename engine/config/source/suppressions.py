@@ -162,7 +162,7 @@ def _refused(code: str, place: Span) -> Diagnostic | None:
     if RULES[code].ignorable:
         return None
     message = f"`{code}` cannot be suppressed"
-    return Diagnostic("X291", message, place, help="mend what it tells, then remove it here")
+    return Diagnostic("X291", message, place, help="fix what it reports, then remove it here")
 
 
 def _target(document: Document, span: Span) -> int:

@@ -1,7 +1,7 @@
 """Which line is to blame when a text is not YAML: the one whose repair lets reading go on.
 
 A YAML reader stops where it can go on no longer, often lines below the mistake: a quote that is not
-closed swallows everything up to the next one. So the usual slips are undone one at a time near that
+closed swallows everything up to the next one. So the usual typos are undone one at a time near that
 place, and the first repair after which the text reads further says what the mistake was and where.
 """
 
@@ -24,7 +24,7 @@ from engine.config.source.repairs import (
 AHEAD = 40
 BACK = 400
 MAX_WINDOW = 300_000  # characters
-MAX_TRIED = 2_000_000  # characters read again in all, so that a hostile file costs no time
+MAX_TRIED = 2_000_000  # characters read again in all, so that a malicious file costs no time
 
 _MARKER = re.compile("(?:<{7}|>{7})(?: |$)|={7}$")
 

@@ -25,7 +25,7 @@ def opaque_spans(file: str, lines: Sequence[str]) -> list[Span]:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A piece of text as the YAML scanner cuts it: `Scalar`, `Key`, `BlockEntry`; from 0, (line, column)."""
+    """A token of the YAML scanner: `Scalar`, `Key`, `BlockEntry`; from 0, (line, column)."""
 
     kind: str
     start: tuple[int, int]

@@ -19,7 +19,7 @@ from engine.config.source.syntax import find_marker, find_repair
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Where a YAML reader stopped, where what it read began, all from 0, and its own words."""
+    """Where a YAML reader stopped, where what it read began, all from 0, and its own message."""
 
     line: int
     column: int
@@ -70,7 +70,7 @@ def _finding(file: str, lines: tuple[str, ...], what: SyntaxFinding, opened: Sto
 
 
 def _is_harmless(lines: Sequence[str]) -> bool:
-    """Whether lines can be told in a repair: a secret in them must not."""
+    """Whether lines can be quoted in a fix: a secret in them must not."""
     return shown_lines(tuple(lines)) == tuple(lines)
 
 

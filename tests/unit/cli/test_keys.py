@@ -237,8 +237,11 @@ def test_a_list_of_nobody_and_of_a_broken_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("127.0.0.1:1", "no gateway answers at 127.0.0.1:1: Connection refused"),
-        ("http://127.0.0.1:1", "no gateway answers at http://127.0.0.1:1: Connection refused"),
+        ("127.0.0.1:1", "no response from a gateway at 127.0.0.1:1: Connection refused"),
+        (
+            "http://127.0.0.1:1",
+            "no response from a gateway at http://127.0.0.1:1: Connection refused",
+        ),
         ("ftp://127.0.0.1", "must be an address such as"),
         ("http://127.0.0.1:70000", "must be an address such as"),
         ("http://", "must be an address such as"),
