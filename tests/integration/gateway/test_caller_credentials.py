@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from tests import loopback
-from tests.recorder import Recorder, recording
+from tests.recorder import Recorder, Reply, recording
 from tests.servers import KEY, Server, free_port, gateway, write_keys
 
 # `no_*` listen nowhere, so the second target of a rule is asked.
@@ -166,3 +166,19 @@ def test_a_credential_may_be_as_long_as_a_token_gets(
     headers = {"x-api-key": KEY, "x-provider-api-key": "k" * length}
     assert httpx2.post(f"{server.url}/talk", json={"model": "second"}, headers=headers).status_code == 200  # fmt: skip
     assert upstream.take().values("x-key") == ["k" * length]
+
+
+@pytest.mark.parametrize("model", ["second", "httpx"])
+def test_a_cookie_of_a_provider_is_neither_kept_nor_sent_back(
+    server: Server, upstream: Recorder, model: str
+) -> None:
+    """By neither client: it would carry what belongs to one caller to the next."""
+    upstream.answer = lambda _: Reply(headers=(("set-cookie", "who=first; Path=/"),))
+    try:
+        for _ in range(2):
+            answer = ask(server, model, "json")
+            assert answer.status_code == 200, answer.text
+            assert "set-cookie" not in answer.headers
+            assert upstream.take().values("cookie") == []
+    finally:
+        upstream.answer = lambda _: Reply()
