@@ -66,6 +66,12 @@ def test_an_entry_is_added_as_the_list_is_written(shape: str) -> None:
     assert with_entry(before, {"name": "new", "sha256": B}) == after
 
 
+def test_a_name_is_written_as_it_was_given() -> None:
+    assert 'name: "J\u00fcrgen \u6f22"\n' in with_entry(
+        "", {"name": "J\u00fcrgen \u6f22", "sha256": B}
+    )
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_an_entry_is_removed_and_nothing_else(shape: str) -> None:
     """Without the entry that was added, the file has the keys it had, and all its comments."""
@@ -148,6 +154,7 @@ def test_a_file_that_cannot_take_it_is_left_alone(text: str, words: str, tmp_pat
     result = engine("keys", "new", "first", "--write", "-C", folder)
     assert (result.exit_code, result.stdout) == (2, "")
     assert words in " ".join(result.stderr.split())
+    assert "('" not in result.stderr
     assert (folder / "keys.yaml").read_text() == text
 
 

@@ -1,0 +1,109 @@
+"""The ASGI callable with clients that fail as no real one should: what its caller and its log see."""
+
+import asyncio
+import json
+import re
+import tempfile
+from collections.abc import Awaitable, Callable
+from typing import Any, TextIO
+
+import pytest
+
+from engine.gateway.access_log import AccessLog
+from engine.gateway.app import Gateway
+from engine.gateway.inbound.body import Message
+from engine.upstream import Attempt, Reply
+from tests.unit.gateway.plans import shipped_plan
+
+BODY = json.dumps({"model": "gpt-a", "messages": []}).encode()
+SCOPE = {
+    "type": "http",
+    "http_version": "1.1",
+    "method": "POST",
+    "path": "/v1/chat/completions",
+    "raw_path": b"/v1/chat/completions",
+    "query_string": b"",
+    "headers": [
+        (b"host", b"localhost"),
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(BODY)),
+    ],
+}
+
+
+class ScriptedClient:
+    """A client whose attempts end as `answer` does."""
+
+    def __init__(self, answer: Callable[[], Awaitable[Reply]]) -> None:
+        self._answer = answer
+
+    async def send(self, attempt: Attempt) -> Reply:
+        return await self._answer()
+
+    async def close(self) -> None:
+        pass
+
+
+def exchange(
+    answer: Callable[[], Awaitable[Reply]], work: Callable[[Awaitable[None]], Awaitable[None]]
+) -> tuple[list[Message], dict[str, Any]]:
+    """What one request gets of a gateway whose client is scripted, and its access record."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": BODY, "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def main(stream: TextIO) -> None:
+        log = AccessLog(stream)
+        plan = shipped_plan()
+        clients = {p.client: ScriptedClient(answer) for p in plan.providers.values()}
+        gateway = Gateway(plan, clients, log, lambda: False)
+        try:
+            async with asyncio.timeout(20):
+                await work(gateway(dict(SCOPE), receive, send))
+        finally:
+            log.close()
+
+    with tempfile.TemporaryFile("w+") as stream:
+        asyncio.run(main(stream))
+        stream.seek(0)
+        return sent, json.loads(stream.read())
+
+
+def test_a_bug_is_a_500_whose_place_is_logged_and_whose_text_is_not() -> None:
+    async def buggy() -> Reply:
+        raise KeyError("sk-secret")
+
+    async def work(request: Awaitable[None]) -> None:
+        await request
+
+    (start, body), record = exchange(buggy, work)
+    error = json.loads(body["body"])["error"]
+    assert (start["status"], error["code"]) == (500, "internal_error")
+    assert record["request_id"] in error["message"]
+    assert (record["status"], record["outcome"]) == (500, "internal_error")
+    assert re.match(r"KeyError at test_app\.py:\d+", record["exception"])
+    assert "secret" not in json.dumps(record) + body["body"].decode()
+
+
+def test_who_cancels_a_request_from_outside_sees_it_cancelled() -> None:
+    called = asyncio.Event()
+
+    async def silent() -> Reply:
+        called.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def work(request: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(request)
+        await called.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    sent, record = exchange(silent, work)
+    assert sent == []
+    assert record["outcome"] == "server_cancelled"
