@@ -61,11 +61,14 @@ providers:
         body: {drop: [user], rename: {language: tongue}, default: {kind: query}, set: {strict: true}}
   pathed:
     base_url: http://127.0.0.1:{port}/at
+    forward_headers: [x-note]
+    headers: {x-tag: "{{ request.headers['x-note'] | default('none') }}"}
     endpoints:
       words:
         path: "/{{ model | segment }}:raw"
         stream_path: "/{{ model | segment }}:streamRaw"
         body: {drop: [model]}
+      sounds: {path: /hear, stream_path: /hear-stream}
   slashed:
     base_url: http://127.0.0.1:{port}
     endpoints:
@@ -285,6 +288,31 @@ def test_a_stream_may_have_a_path_of_its_own(stand: Stand) -> None:
     assert (arrival.target, arrival.body) == ("/at/m@1:streamRaw", b'{ "stream": true}')
     for stream in (False, None, "true", 1):
         assert stand.send({"model": "pathed/m@1", "stream": stream}).target == "/at/m@1:raw"
+
+
+@pytest.mark.parametrize(
+    ("parts", "target"),
+    [
+        ([], "/at/hear"),
+        ([("stream", (None, "true"))], "/at/hear-stream"),
+        ([("stream", (None, "false"))], "/at/hear"),
+        ([("stream", (None, "True"))], "/at/hear"),
+    ],
+)
+def test_a_form_that_asks_for_a_stream_has_that_path(
+    stand: Stand, parts: list[tuple[str, Any]], target: str
+) -> None:
+    assert stand.form("pathed/m", parts).target == target
+
+
+def test_what_no_header_can_hold_is_refused(stand: Stand) -> None:
+    """A template puts what the caller sent into a header of the provider."""
+    assert stand.send({"model": "pathed/m"}, "/v1/sounds", x_note="a b").values("x-tag") == ["a b"]
+    url, body = stand.server.url + "/v1/sounds", json.dumps({"model": "pathed/m"})
+    headers = [(b"x-api-key", KEY.encode()), (b"content-type", b"application/json")]
+    answer = httpx2.post(url, content=body, headers=[*headers, (b"x-note", b"\xfc")])
+    assert (answer.status_code, answer.headers["x-engine-error"]) == (400, "invalid_request")
+    assert stand.upstream.arrivals == []
 
 
 @pytest.mark.parametrize(
