@@ -1,4 +1,4 @@
-"""The command line: arguments in, exit code out. Every command is a thin call into the rooms below.
+"""The command line: arguments in, exit code out. Every command is a short call into the packages below.
 
 Exit codes: 0 fine, 1 findings, 2 could not run.
 """
@@ -11,7 +11,7 @@ import click
 from engine import __version__
 from engine.cli.crash import Commands
 
-# Where each command is; it is imported when it is asked for, since most need little of the rest.
+# The module of each command, imported on demand: most need little of the rest.
 MODULES = {
     "serve": "serve",
     "mock": "serve",

@@ -1,4 +1,4 @@
-"""`check` and `schema`: is a configuration right, and what may stand in it."""
+"""`check` and `schema`: whether a configuration is right, and what it may contain."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ import click
 
 from engine.cli.common import FINDINGS, FINE, number, stop, unconfigured
 from engine.cli.console import COLOUR, wants_colour, width_of
-from engine.cli.fix import fix_folder, repairs
+from engine.cli.fix import fix_folder, fix_options
 from engine.config.diagnostics.catalogue import UnknownRuleError, find_rules
 from engine.config.diagnostics.codes import RULES
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity
@@ -40,7 +40,7 @@ _SOURCE = _Source(exists=True, file_okay=False, path_type=Path)
 
 @dataclass(frozen=True, slots=True)
 class _Report:
-    """What to report: the findings chosen, those not asked for, and how to write them."""
+    """What to report: the chosen findings, those left out, and how to write them."""
 
     loaded: Loaded
     chosen: tuple[Diagnostic, ...]
@@ -61,7 +61,9 @@ def _codes(_context: Any, parameter: click.Parameter, words: tuple[str, ...]) ->
         if parameter.name == "ignore":
             kept = [r for r in rules if r.ignorable or r.severity is not Severity.ERROR]
             if not kept:
-                raise click.BadParameter(f"`{word}` cannot be ignored: it leaves nothing to serve")
+                raise click.BadParameter(
+                    f"`{word}` cannot be ignored: nothing could be served then"
+                )
             rules = kept
         found |= {rule.code for rule in rules}
     return frozenset(found)
@@ -79,13 +81,13 @@ def _codes(_context: Any, parameter: click.Parameter, words: tuple[str, ...]) ->
 @click.option("--select", multiple=True, metavar="CODES", callback=_codes, help="Report only these: codes, names, or prefixes such as X2.")  # fmt: skip
 @click.option("--ignore", multiple=True, metavar="CODES", callback=_codes, help="Report all but these.")  # fmt: skip
 @click.option("--fail-on", type=_LEVELS, default="error", show_default=True)
-@click.option("--audit", is_flag=True, help="Give advice as well.")
-@click.option("--serve", "as_serve", is_flag=True, help="Also fail on what stops `engine serve` in this environment.")  # fmt: skip
+@click.option("--audit", is_flag=True, help="Also report advice.")
+@click.option("--serve", "as_serve", is_flag=True, help="Also fail on what keeps `engine serve` from starting in this environment.")  # fmt: skip
 @COLOUR
 @click.option(
     "-v", "--verbose", is_flag=True, help="Name each environment variable that is not set."
 )
-@repairs
+@fix_options
 def check(  # noqa: PLR0913, PLR0917 one parameter an option
     directory: Path,
     folder: Path | None,
@@ -152,7 +154,7 @@ def _format() -> str:
 
 
 def _is_local(d: Diagnostic) -> bool:
-    """Whether it only reports what the environment lacks, which one line sums up."""
+    """Whether it is only about something missing in this environment, which one line sums up."""
     return d.code.startswith("E") and d.severity is Severity.NOTE
 
 
@@ -203,7 +205,7 @@ def _write_text(report: _Report, _form: str) -> None:
 
 
 def _close(report: _Report) -> None:
-    """The last lines: what was found or how much is fine, and what was left out."""
+    """The last lines: a summary of what was found or checked, and what was left out."""
     from engine.report.text import summary  # noqa: PLC0415 only the format asked for
 
     loaded, chosen, ignored = report.loaded, report.chosen, report.ignored
@@ -221,7 +223,7 @@ def _close(report: _Report) -> None:
     errors = sum(stops_serving(d) for d in ignored)
     if ignored:
         stops = f"; {errors} of them would stop `engine serve`" if errors else ""
-        click.echo(f"note: not reported, because of --select or --ignore: {len(ignored)}{stops}")
+        click.echo(f"note: left out by --select or --ignore: {len(ignored)}{stops}")
     if loaded.plan is not None and (words := obstacles(loaded)):
         click.echo(f"note: `engine serve` does not start here: {'; '.join(words)}")
     if not report.verbose:

@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, the folder argument, and how a run ends that cannot go on."""
+"""What the commands share: exit codes, arguments, and how a run ends that cannot continue."""
 
 import difflib
 import sys
@@ -26,7 +26,7 @@ PROVIDER = click.option("--provider", metavar="NAME", help="Only this provider."
 
 
 def refuse_errors(loaded: Loaded, outcome: str = "") -> Plan:
-    """The Plan; the errors of a configuration are reported, and the run ends with `outcome`."""
+    """The Plan. For a configuration with errors, report them and end the run with `outcome`."""
     if loaded.plan is None:
         errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
         report_and_stop(errors, loaded, outcome)
@@ -34,7 +34,7 @@ def refuse_errors(loaded: Loaded, outcome: str = "") -> Plan:
 
 
 def report_and_stop(found: list[Diagnostic], loaded: Loaded, outcome: str = "") -> NoReturn:
-    """Say what stands in the way, and end the run; the last line has the `outcome` and the cause."""
+    """Report what keeps a configuration from being used and end the run; the last line is `outcome` and cause."""
     click.echo(render(found, loaded.documents), err=True)
     words = summary(found, len(loaded.documents))
     first = found[0]
@@ -59,7 +59,7 @@ def refuse_unknown_name(kind: str, name: str, file: str, known: Iterable[str]) -
 
 
 def number(things: Sized, word: str) -> str:
-    """How many there are, with the word for one or several."""
+    """A count with its noun in singular or plural."""
     return f"{len(things)} {word}" + ("" if len(things) == 1 else "s")
 
 
@@ -75,7 +75,7 @@ def stop(words: str) -> NoReturn:
 
 
 def unconfigured(loaded: Loaded) -> list[str]:
-    """One line for all the providers that have no credential here."""
+    """One line for all providers that have no credential in this environment."""
     names = not_configured(loaded)
     if not names:
         return []
@@ -85,19 +85,19 @@ def unconfigured(loaded: Loaded) -> list[str]:
 
 
 def _uninstalled(loaded: Loaded) -> list[Diagnostic]:
-    """What is to be installed for providers that lack nothing else."""
+    """What to install for providers that lack nothing else."""
     others = {d.path[1] for d in loaded.diagnostics if d.code[0] == "E" and d.code != "E404"}
     found = {d.path[1]: d for d in loaded.diagnostics if d.code == "E404"}
     return [d for name, d in found.items() if name not in others]
 
 
 def not_configured(loaded: Loaded) -> list[str]:
-    """The providers that lack a credential or variable here."""
+    """The providers that lack a credential or variable in this environment."""
     return list(dict.fromkeys(str(d.path[1]) for d in loaded.diagnostics if d.code.startswith("E")))
 
 
 def unified_diff(name: str, old: str, new: str) -> str:
-    """What changes from `old` to `new`, as `diff -u` prints it."""
+    """What changes from `old` to `new`, in the format of `diff -u`."""
     before, after = ((text.replace("\r\n", "\n")).splitlines(keepends=True) for text in (old, new))
     return "".join(
         line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"

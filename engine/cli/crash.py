@@ -1,4 +1,4 @@
-"""How a bug ends: in one sentence and exit code 2, with a traceback only for who asks for it."""
+"""How a bug ends: in one sentence and exit code 2, with a traceback only on request."""
 
 import errno
 import sys
@@ -26,7 +26,7 @@ class Commands(click.Group):
         except Exception as error:  # noqa: BLE001 the outermost frame
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            # Its message may quote a file, and so a secret.
+            # The message of the exception may quote a file, and so a secret.
             click.echo(
                 f"engine: this is a bug in engine {__version__}: {_place(error)}; "
                 "`engine --debug` before the command shows where",

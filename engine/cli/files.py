@@ -1,4 +1,4 @@
-"""Changing an operator's file: whole or not at all, one writer at a time, and all else about it stays."""
+"""Changing an operator's file: atomically, one writer at a time, keeping its mode and owner."""
 
 import contextlib
 import os
@@ -55,7 +55,7 @@ def replace_file(file: Path, raw: bytes) -> None:
 
 
 def _keep(target: Path, descriptor: int) -> None:
-    """Give the draft what the file has: the owner first, which takes some bits of the mode away."""
+    """Give the draft the owner and mode of the file: the owner first, since chown clears bits of the mode."""
     try:
         old = target.stat()
     except FileNotFoundError:
@@ -81,6 +81,6 @@ def _give(descriptor: int, owner: int, group: int) -> None:
 def _copy(target: Path, descriptor: int, name: str) -> None:
     try:
         os.setxattr(descriptor, name, os.getxattr(target, name))
-    except OSError:  # labels that the system gives, and does not let us give
+    except OSError:  # security labels, which only the system may set
         if name == _ACCESS:
             raise

@@ -1,4 +1,4 @@
-"""Repairs for `check --fix`: reads the files, has them repaired, and writes or shows the change."""
+"""`check --fix`: reads the files, applies fixes, and writes or shows the change."""
 
 import time
 from collections.abc import Container, Mapping, Sequence
@@ -16,11 +16,11 @@ from engine.config.load import load
 from engine.config.source.files import MAX_READ, read_file
 
 
-def repairs(command: Any) -> Any:
-    """The options of `check` that repair."""
+def fix_options(command: Any) -> Any:
+    """The options of `check` about fixes."""
     options = (
-        click.option("--fix", is_flag=True, help="Make the repairs that cannot change a meaning."),
-        click.option("--unsafe-fixes", is_flag=True, help="With --fix or --diff, good guesses as well."),
+        click.option("--fix", is_flag=True, help="Apply the fixes that cannot change a meaning."),
+        click.option("--unsafe-fixes", is_flag=True, help="With --fix or --diff, also likely fixes."),
         click.option("--diff", is_flag=True, help="Change nothing, and show what --fix would."),
     )  # fmt: skip
     for option in reversed(options):
@@ -36,7 +36,7 @@ def fix_folder(
     unsafe: bool,
     only_diff: bool,
 ) -> None:
-    """Repair what is found of `codes` in `directory`, or show what would change; reported on stderr."""
+    """Fix the findings of `codes` in `directory`, or show what would change; a summary goes to stderr."""
 
     def check(texts: Texts) -> Sequence[Diagnostic]:
         overrides = {name: text.encode() for name, text in texts.items()}
@@ -56,11 +56,11 @@ def fix_folder(
         d.fix is not None and d.fix.applicability is Applicability.UNSAFE for d in fixed.left
     )
     if unsure and not unsafe:
-        click.echo(f"{unsure} more with --unsafe-fixes, which are good guesses", err=True)
+        click.echo(f"{unsure} more with --unsafe-fixes, which are likely but not certain", err=True)
 
 
 def _texts(directory: Path) -> dict[str, str]:
-    """The files that can be repaired; what is wrong with another is reported by the check."""
+    """The texts that can be fixed; the check reports what is wrong with other files."""
     texts = {}
     for name in FILES:
         try:

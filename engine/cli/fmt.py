@@ -33,7 +33,7 @@ STDIN = "-"
 )
 @click.option("--diff", "only_diff", is_flag=True, help="The same, and show what would change.")
 def fmt(paths: tuple[Path, ...], only_check: bool, only_diff: bool) -> None:  # noqa: FBT001 click's
-    """Lay out configuration files; spaces and empty lines change, nothing else does.
+    """Format configuration files; only spaces and empty lines change.
 
     PATHS are files, or folders with the usual three; the current folder by default. With - the text
     comes from stdin and goes to stdout.
@@ -51,7 +51,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     found = []
     for path in paths:
         if str(path) == STDIN:
-            stop("- stands alone")
+            stop("- cannot be combined with other paths")
         inside = [path / name for name in FILES if (path / name).exists()] if path.is_dir() else []
         if path.is_dir() and not inside:
             stop(f"{path} has no {', '.join(FILES)}")
@@ -91,7 +91,7 @@ def _file(file: Path, *, only_check: bool, only_diff: bool) -> int:
 
 
 def _formatted(name: str, raw: bytes) -> str | None:
-    """The text in its layout; None, with the reason reported, when it is left as it is."""
+    """The formatted text; None when it is left as it is, with the reason on stderr."""
     document, found = parse_document(name, raw)
     if document is None:
         click.echo(render(found, {}), err=True)

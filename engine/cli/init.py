@@ -14,7 +14,7 @@ EDITORS = {"vscode": ("settings.json", "extensions.json")}
 
 @click.command()
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--minimal", is_flag=True, help="One provider to start from, not all that are known.")
+@click.option("--minimal", is_flag=True, help="Start from one provider, not all that are known.")
 @click.option(
     "--editor", type=click.Choice(list(EDITORS)), help="Settings that show an editor the schemas."
 )

@@ -1,4 +1,4 @@
-"""`keys`: makes, lists and revokes the gateway keys of keys.yaml."""
+"""`keys`: creates, lists and revokes the gateway keys of keys.yaml."""
 
 import json
 import os
@@ -126,7 +126,7 @@ def _without(old: str, name: str) -> str:
 
 
 def _changed(file: Path, change: Callable[[str], tuple[str, str]], *, write: bool) -> str:
-    """Apply `change`, from a text to the new one and what was added, to the file if `write`."""
+    """Apply `change`, which returns the new text and what was added; write the file if `write`."""
     try:
         with only_writer(file) if write else nullcontext():
             new, added = change(_text_of(file))

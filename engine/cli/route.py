@@ -67,8 +67,8 @@ def _caller(plan: Plan, name: str) -> Caller:
 @DIRECTORY
 @ENDPOINT
 @PROVIDER
-@click.option("--providers", is_flag=True, help="What each entry of each provider rests on.")
-@click.option("--configured", is_flag=True, help="Only what works with what is set here.")
+@click.option("--providers", is_flag=True, help="The evidence for each entry of each provider.")
+@click.option("--configured", is_flag=True, help="Only what works with the variables that are set.")
 @_FORMAT
 def routes(  # noqa: PLR0913, PLR0917 one parameter an option
     directory: Path,

@@ -48,7 +48,7 @@ class Size(click.ParamType[int]):
 @click.option(
     "--mock-port",
     type=click.IntRange(1, 65535),
-    help="The same, with an `engine mock` that runs already, and the credentials there are.",
+    help="The same, with a running `engine mock` and the credentials that are set.",
 )
 @click.option("--no-auth", is_flag=True, help="Ask callers for no key. Only on a loopback address.")
 @click.option(
@@ -64,7 +64,7 @@ class Size(click.ParamType[int]):
 )  # fmt: skip
 @click.option(
     "--idle-timeout", default=620, show_default=True, type=click.IntRange(1, 86400),
-    help="Seconds that a caller's connection may rest between two requests.",
+    help="Seconds that an idle connection of a caller stays open.",
 )  # fmt: skip
 def serve(  # noqa: PLR0913, PLR0917 one parameter an option
     directory: Path,
@@ -126,12 +126,12 @@ def _warn(loaded: Loaded, *, mock: bool) -> None:
 
 
 def url_of(host: str, port: int) -> str:
-    """The URL of an address to listen on; an IPv6 address stands in brackets (RFC 3986, 3.2.2)."""
+    """The URL of an address to listen on; an IPv6 address is in brackets (RFC 3986, 3.2.2)."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _greeting(loaded: Loaded, url: str, key: str | None, *, mock: bool) -> str:
-    """What an operator sees once the server is ready: where, what, and requests to paste."""
+    """What an operator sees once the server is ready: address, configuration, and requests to paste."""
     config = loaded.config
     mocked = ", served by the built-in mock upstream" if mock else ""
     lines = [
@@ -162,7 +162,7 @@ def _is_loopback(host: str) -> bool:
     metavar="NAME",
     help="Inject one fault into every response: status-429, hang, slow-500, reset, two-lengths, ...",
 )
-@click.option("--no-record", is_flag=True, help="Keep no record of what it receives.")
+@click.option("--no-record", is_flag=True, help="Do not serve the list of received requests.")
 def mock(host: str, port: int, fault: str | None, *, no_record: bool) -> None:
     """Run the built-in upstream alone, to point a gateway or an SDK at.
 
@@ -170,7 +170,7 @@ def mock(host: str, port: int, fault: str | None, *, no_record: bool) -> None:
     It serves every shipped endpoint in its provider's format. A model name that
     contains mock-status-429, mock-slow-500, mock-hang, mock-cut or mock-stall
     injects that fault.
-    GET /__mock/requests returns what it has received.
+    GET /__mock/requests lists what it has received.
     """
     from engine.server import run as server  # noqa: PLC0415 other commands start without the server
 

@@ -32,7 +32,7 @@ def show(  # noqa: PLR0913, PLR0917 one parameter an option
 ) -> None:
     """Show the whole configuration: defaults filled in, and where each value was set.
 
-    Environment variables are named and never read out; what may be a secret is masked.
+    Environment variables are shown by name and never read; what may be a secret is masked.
     """
     loaded = load(directory, os.environ, time.time())
     plan = refuse_errors(loaded)

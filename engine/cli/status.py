@@ -25,7 +25,7 @@ SECONDS = 5
 def status(directory: Path, url: str) -> None:
     """Say what a running server serves, and whether that is what DIRECTORY holds.
 
-    Exits with 0 when it is and the server is ready, 1 when not, 2 when there is no response.
+    Exits with 0 when it is and the server is ready, 1 when not, 2 when the server does not respond.
     """
     reported = _readiness(url)
     click.echo(
@@ -65,7 +65,7 @@ def _address(url: str) -> SplitResult:
 
 
 def _readiness(url: str) -> dict[str, Any]:
-    """What `/readyz` of the server at `url` says."""
+    """What `/readyz` of the server at `url` returns."""
     import http.client  # noqa: PLC0415 other commands start without it
 
     parts = _address(url)
@@ -77,8 +77,8 @@ def _readiness(url: str) -> dict[str, Any]:
         connection.close()
         return {name: reported[name] for name in ("status", "config", "loaded", "refused")}
     except TimeoutError:
-        stop(f"no response from a gateway at {url} within {SECONDS} s")
+        stop(f"no gateway responds at {url} within {SECONDS} s")
     except OSError as error:
-        stop(f"no response from a gateway at {url}: {error.strerror or type(error).__name__}")
+        stop(f"no gateway responds at {url}: {error.strerror or type(error).__name__}")
     except (ValueError, KeyError, TypeError, http.client.HTTPException):
-        stop(f"no gateway at {url}: what listens there is something else")
+        stop(f"no gateway responds at {url}: something else listens there")

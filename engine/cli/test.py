@@ -75,7 +75,7 @@ def test(
 
 
 def _more(loaded: Loaded, files: Sequence[Path]) -> list[Placed]:
-    """The tests of files of their own; a file with errors ends the run."""
+    """The tests of separate files; a file with errors ends the run."""
     subject = CheckContext(loaded.config, loaded.documents, {}, 0)
     found: list[Placed] = []
     for file in files:

@@ -1,4 +1,4 @@
-"""What a configuration amounts to: every default filled in, and where each value was set.
+"""The effective configuration: every default filled in, and where each value was set.
 
 Defaults are read from `schemas/`, so a key that gets one there is filled in here as well.
 """
@@ -13,14 +13,14 @@ from engine.config.schema.schemas import read_schema
 from engine.config.source.document import Data, Document, Path
 
 DEFAULT = "default"
-# Whether these may stand depends on their neighbours, so they are never filled in.
+# Whether these are allowed depends on other keys, so they are never filled in.
 _LEFT_OUT = {"strip"}
 _ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """One file filled in. `origins` has the place of each scalar: `routes.yaml:12` or `default`."""
+    """One file filled in. `origins` has the origin of each scalar: `routes.yaml:12` or `default`."""
 
     data: dict[str, Any]
     origins: Mapping[Path, str]
@@ -38,7 +38,7 @@ class Sourced:
 
 
 def fill_in(document: Document, name: str) -> Effective:
-    """`document`, which has passed the schema called `name`, with every default in its place."""
+    """`document`, which has passed the schema called `name`, with every default filled in."""
     fill = _Fill(document, _schema(name))
     data: Any = document.data
     known = fill.schema["properties"]
@@ -89,7 +89,7 @@ class _Fill:
                 yield key, value
 
     def _absent(self, schema: Mapping[str, Any], path: Path) -> Any:
-        """What stands for an entry that nobody wrote."""
+        """The default of an entry that is not in the file."""
         schema = self._resolved(schema)
         source = ("defaults", *path[2:])
         if path[0] == "endpoints" and source in self.leaves:
@@ -106,7 +106,7 @@ class _Fill:
         return value
 
     def _resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The schema with its `$ref` followed; what stands beside the reference counts first."""
+        """The schema with its `$ref` followed; keys beside the reference take precedence."""
         if "$ref" not in schema:
             return schema
         target = self.schema["$defs"][schema["$ref"].rpartition("/")[2]]

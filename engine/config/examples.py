@@ -1,6 +1,6 @@
-"""A bad and a good example of every finding, as folders of texts: examples.yaml, for people who ask.
+"""A bad and a good example of every finding, as folders of texts, from checks/examples.yaml.
 
-Nothing that checks or serves a configuration reads them.
+They are for documentation; nothing that checks or serves a configuration reads them.
 """
 
 import re
@@ -34,7 +34,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A configuration that `load` can read as unsaved texts, and what the environment holds."""
+    """A configuration that `load` can read as overrides, and its environment variables."""
 
     texts: Mapping[str, bytes | None]
     environ: Mapping[str, str]

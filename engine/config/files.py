@@ -86,11 +86,11 @@ def _too_many(file: str) -> Diagnostic:
 
 
 def _unfinished(document: Document) -> list[Diagnostic]:
-    """A file whose last line has no line end may have been cut short, valid as it is."""
+    """A file whose last line has no line end may have been cut short, although it is valid."""
     if not document.lines[-1]:
         return []
     last = last_line(document.file, document.lines)
-    message = f"the last line of `{document.file}` is not ended; the file may be cut short"
-    fix_hint = "end the line, if nothing is missing behind it"
+    message = f"the last line of `{document.file}` has no line end; the file may be cut short"
+    fix_hint = "add a line end, if nothing is missing after it"
     fix = Fix(Span(last.file, last.end, last.end), "\n", Applicability.SAFE)
     return [Diagnostic("F004", message, last, help=fix_hint, fix=fix)]

@@ -10,7 +10,7 @@ from engine.plan.plan import Breaker, Dialect, Limits, Retry, Timeouts
 DEFAULT_TIMEOUTS = Timeouts(connect=5, first_byte=600, idle=600, total=1800, caller_idle=30)
 DEFAULT_LIMITS = Limits(in_flight=1024, queue=1024, wait=10)
 DEFAULT_RETRY = Retry(attempts=1, statuses=frozenset({429, 503, 529}), max_wait=5, budget=0.2)
-# After which event a stream is whole, where an endpoint does not say.
+# The events that end a stream, where an endpoint does not say.
 DEFAULT_LAST_EVENTS = {
     Dialect.OPENAI: ("[DONE]",),
     Dialect.ANTHROPIC: ("message_stop", "error"),
@@ -55,7 +55,7 @@ class NotExposed:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The entry `listing:`: where the gateway lists the models."""
+    """The entry `listing:`: where the gateway lists its models."""
 
     at: Path
     paths: tuple[str, ...]
@@ -121,7 +121,7 @@ class ModelRule:
 
 @dataclass(frozen=True, slots=True)
 class RoutingTest:
-    """An entry of `tests:`; an expectation that is None is not asked for.
+    """An entry of `tests:`; an expectation that is None is not checked.
 
     `then` are the providers of the targets that come after the first.
     """
@@ -178,7 +178,7 @@ class BodyEdits:
 class ProviderEndpoint:
     """Where a provider serves one endpoint: a template below `base_url`, or an absolute URL.
 
-    `grade` is what the entry rests on, for listings alone.
+    `grade` is the evidence for the entry, for listings only.
     """
 
     name: str
@@ -243,14 +243,14 @@ class Provider:
     proxy: str | None = None
 
     def sample_variables(self) -> dict[str, str]:
-        """Its variables as far as the files define them."""
+        """The values of its variables by the files alone; `placeholder` for those of the environment."""
         return {v.name: "placeholder" if v.value is None else v.value for v in self.variables}
 
     def with_credential_set(self, credential_set: CredentialSet) -> "Provider":
         """The provider with what `credential_set` replaces."""
         credentials = {c.name: c for c in (*self.credentials, *credential_set.credentials)}
         variables = {v.name: v for v in (*self.variables, *credential_set.variables)}
-        for own in self.variables:  # an account may replace a value, not what values there are
+        for own in self.variables:  # an account may replace a value, not which values are allowed
             variables[own.name] = replace(variables[own.name], choices=own.choices)
         return replace(
             self, credentials=tuple(credentials.values()), variables=tuple(variables.values())

@@ -1,4 +1,4 @@
-"""Gateway keys: `sk-orq-` and 64 hex characters from the system's randomness, kept as a digest."""
+"""Gateway keys: `sk-orq-` and 64 hex characters from the system's random source, stored as a digest."""
 
 import hashlib
 import secrets

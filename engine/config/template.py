@@ -1,4 +1,4 @@
-"""The one Jinja environment: operators' templates, compiled at load, that only insert values.
+"""The Jinja environment: templates of operators, compiled at load, that only insert values.
 
 A template is text with `{{ name | filter }}` in it. Statements, calls, arithmetic and comparisons
 are refused on the syntax tree, so nothing a caller sends can ever be more than a value.
@@ -26,7 +26,7 @@ Name = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong in a template: a code of the catalogue, words, and the text to underline.
+    """What is wrong in a template: a code of the catalogue, a message, and the text to underline.
 
     `hint` is a known word to offer instead of that text.
     """
@@ -65,7 +65,7 @@ def segment(value: object) -> str:
     """
     text = str(value)
     if text in ("", ".", "..") or re.search(r"[/\\%\x00-\x1f\x7f]", text):
-        raise UnusableValueError("the value cannot stand inside one segment of a path")
+        raise UnusableValueError("the value cannot be one segment of a path")
     return quote(text, safe="!$&'()*+,;=:@~")
 
 
@@ -124,7 +124,7 @@ _ENVIRONMENT.tests.clear()
 
 @lru_cache(maxsize=4096)  # most providers share theirs
 def compile_template(source: str) -> tuple[Template | None, list[Problem]]:
-    """Compile one template, or say all that is wrong with it."""
+    """Compile one template, or return all that is wrong with it."""
     if "{" not in source:
         return _constant(source)
     try:

@@ -26,7 +26,7 @@ def broad_key(context: CheckContext) -> Iterator[Diagnostic]:
 def no_tests(context: CheckContext) -> Iterator[Diagnostic]:
     incomplete = "tests" in context.config.incomplete
     if ROUTES in context.documents and not context.config.tests and not incomplete:
-        message = "no `tests:` say where requests are meant to go"
+        message = "no `tests:` say where requests should go"
         help_text = "add `tests:` with the models that matter and the provider each must reach"
         yield context.at("A503", message, ROUTES, (), help=help_text)
 

@@ -21,12 +21,12 @@ _WRITE = (
 # The first that is found in an origin is what is wrong with it.
 _WRONG = (
     (r"\Anull\Z", "X252", "is `null`",
-     "every page without an origin sends that, other people's too: serve the page from a host and name it"),
-    (r"\*", "X251", "holds `*`", "name every host; `*` alone allows every page"),
-    (r",|\S\s+\S", _CODE, "holds more than one", "write each as an item of the list"),
-    (r"[^!-~]", _CODE, "holds a space or a character that no origin has", f"{_WRITE}; a name with other letters in its xn-- form"),
+     "every page without an origin sends that, also those of others: serve the page from a host and name it"),
+    (r"\*", "X251", "has `*`", "name every host; `*` alone allows every page"),
+    (r",|\S\s+\S", _CODE, "has more than one", "write each as an item of the list"),
+    (r"[^!-~]", _CODE, "has a space or a character that no origin can have", f"{_WRITE}; a name with other letters in its xn-- form"),
     (r"\A(?![^/]*://)", _CODE, "has no scheme", _WRITE),
-    (r"@", _CODE, "names a user", _WRITE),
+    (r"@", _CODE, "has a user", _WRITE),
     (r"(?<=[^:/])/\Z", _CODE, "ends in a slash", _WRITE),
     (_AFTER_HOST.pattern, _CODE, "has a path", f"{_WRITE}; it counts for all pages of the host"),
     (r"[A-Z]", _CODE, "is not in lower case", _WRITE),
@@ -45,19 +45,17 @@ def bad_origin(context: CheckContext) -> Iterator[Diagnostic]:
     for index, origin in enumerate(cors.origins):
         at: Path = ("cors", "origins", index)
         if origin in seen:
-            yield _describe(context, "X253", "stands there twice", at, help="leave one of them out")
+            yield _describe(context, "X253", "is listed twice", at, help="leave one of them out")
         elif origin == _ANY:
-            help_text = (
-                "name the pages, if you know them; a comment accepts it: engine explain X291"
-            )
-            yield _describe(context, "X254", "allows every page there is", at, help=help_text)
+            help_text = "name the pages, if you know them; a comment can accept this finding: engine explain X291"
+            yield _describe(context, "X254", "allows every page", at, help=help_text)
         elif not _is_one(origin):
             yield _misspelt(context, origin, at)
         elif _ANY in cors.origins:
             yield _describe(
                 context,
                 "X253",
-                "adds nothing to `*` where keys are asked for",
+                "adds nothing to `*` where keys are required",
                 at,
                 help="leave `*` or this one out",
             )

@@ -8,20 +8,20 @@ from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.plan.suggest import distance
 
 _INSERTED = re.compile(r"\{\{.*?\}\}")
-# What a header says with `*` in place of all that is inserted, and what is wrong with it then.
+# Patterns of a header value with `*` for everything that is inserted, and what is wrong with each.
 _TYPOS = {
     re.compile(pattern, re.IGNORECASE): words
     for pattern, words in (
         (r"(?:proxy-)?authorization\s*[:=]", "repeats the name of the header in its value"),
-        (r"(?:bearer|basic|token|apikey|api-key|bot)\*", "has no space behind the scheme"),
-        (r"[\"'`].*\*|.*[^=:]\s?[\"'`]\*", "holds quotes, which are sent with the credential"),
-        (r"(?:bearer|basic)\s*[^\sa-z*$#%]", "holds a sign behind the scheme, where a space is enough"),
-        (r"(?:bearer|basic|token)\s+(?:bearer|basic|token)\s", "holds a scheme twice"),
-        (r"[^=(\[{]*\*[}\]),;]$", "holds a sign behind `}}`, which is sent with the credential"),
+        (r"(?:bearer|basic|token|apikey|api-key|bot)\*", "has no space after the scheme"),
+        (r"[\"'`].*\*|.*[^=:]\s?[\"'`]\*", "has quotes, which are sent with the credential"),
+        (r"(?:bearer|basic)\s*[^\sa-z*$#%]", "has a character after the scheme where only a space belongs"),
+        (r"(?:bearer|basic|token)\s+(?:bearer|basic|token)\s", "has a scheme twice"),
+        (r"[^=(\[{]*\*[}\]),;]$", "has a character after `}}`, which is sent with the credential"),
     )
 }  # fmt: skip
-_RIGHT = 'write it as `"Bearer {{ credentials.NAME }}"` or `"{{ credentials.NAME }}"`, as the provider wants'
-_LONG_NAMES = ("authorization", "x-goog-api-key")  # a letter away from others there are real ones
+_RIGHT = 'write it as `"Bearer {{ credentials.NAME }}"` or `"{{ credentials.NAME }}"`, as the provider requires'
+_LONG_NAMES = ("authorization", "x-goog-api-key")  # other names are a letter away from real ones
 _TYPO = 2  # letters
 
 

@@ -43,7 +43,7 @@ def expiry(context: CheckContext) -> Iterator[Diagnostic]:
 def _guessable() -> dict[str, str]:
     """What each digest is of, for a message."""
     guesses = _GUESSES.read_text("utf-8").split()
-    words = dict.fromkeys(guesses, "a word that anybody would guess")
+    words = dict.fromkeys(guesses, "an easily guessed word")
     words |= dict.fromkeys(("", '""', "''"), "an empty key")
     return {
         sha256((word + end).encode()).hexdigest(): what

@@ -9,7 +9,7 @@ from engine.config.schema.places import describe
 from engine.config.source.document import Path
 from engine.config.source.quotes import odd_quote
 
-# What is drawn as nothing although it counts as a letter or mark.
+# Characters that are letters or marks by category and drawn as nothing.
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | frozenset(map(chr, range(0xFE00, 0xFE10)))  # fmt: skip
 _DASHES = frozenset("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u02d7\ufe58")
 _LIKE_LATIN = frozenset(  # Cyrillic and Greek letters, and a few more
@@ -31,20 +31,20 @@ def confusing_name(context: CheckContext) -> Iterator[Diagnostic]:
         odd = next((c for c in name if _is_invisible(c)), None)
         alike = _lookalike(name)
         if odd is not None:
-            message = f"{where} holds {_call(odd)}, which nobody sees"
+            message = f"{where} has {_call(odd)}, which is invisible"
             yield context.at(
-                "X273", message, file, path, Place.VALUE, help="write the name anew, without it"
+                "X273", message, file, path, Place.VALUE, help="type the name again, without it"
             )
         elif unicodedata.normalize("NFC", name) != name:
-            message = f"{where} holds a letter in two parts, which is another name than in one"
-            yield context.at("X273", message, file, path, Place.VALUE, help="write the name anew")
+            message = f"{where} has a letter in decomposed form, which is a different name"
+            yield context.at("X273", message, file, path, Place.VALUE, help="type the name again")
         elif alike is not None:
-            message = f"{where} holds {_call(alike)}, which looks like another character"
+            message = f"{where} has {_call(alike)}, which looks like another character"
             yield context.at(
-                "X274", message, file, path, Place.VALUE, help="write the name anew, in ASCII"
+                "X274", message, file, path, Place.VALUE, help="type the name again, in ASCII"
             )
         elif path[-1] in ("model", "prefix", "default_model") and not name.isascii():
-            message = f"{where} holds letters outside ASCII, and a request with them is refused"
+            message = f"{where} has characters outside ASCII, and a request with them is refused"
             yield context.at("X273", message, file, path, Place.VALUE, help="write a name in ASCII")
 
 

@@ -16,7 +16,7 @@ from engine.plan.signers import SIGNERS
 _DOLLAR = re.compile(r"((?:Bearer|Basic|Token|Key) )?\$(?:\{([A-Z][A-Z0-9_]*)\}|([A-Z][A-Z0-9_]*))")
 _TEMPLATE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _NAMING = ("base_url", "headers", "variables")
-_FILL = "values come from `credentials:` and `variables:` alone, as in `{{ credentials.api_key }}`"
+_FILL = "values come from `credentials:` and `variables:` only, as in `{{ credentials.api_key }}`"
 
 
 @check("X270")
@@ -25,8 +25,8 @@ def unused_credential(context: CheckContext) -> Iterator[Diagnostic]:
         used = _used_credentials(context, provider)
         for credential in provider.credentials if used is not None else ():
             if credential.name not in (used or ()):
-                message = f"credential `{credential.name}` of provider `{provider.name}` is used nowhere, so calls go up without it"
-                fix_hint = f'add `headers: {{authorization: "Bearer {{{{ credentials.{credential.name} }}}}"}}`, or what the provider wants'
+                message = f"credential `{credential.name}` of provider `{provider.name}` is used nowhere, so requests are sent without it"
+                fix_hint = f'add `headers: {{authorization: "Bearer {{{{ credentials.{credential.name} }}}}"}}`, or what the provider requires'
                 yield context.at("X270", message, PROVIDERS, credential.at, help=fix_hint)
 
 
@@ -68,11 +68,13 @@ def unfilled_value(context: CheckContext) -> Iterator[Diagnostic]:
         for path, text, sign in _unfilled(provider):
             where = within(f"provider `{provider.name}`", path[2:])
             if sign:
-                message = f"{where} holds `{sign}` in front of `{{{{`, and it is sent as it stands"
+                message = f"{where} has `{sign}` before `{{{{`, and it is sent as it is"
                 fix_hint = f"leave `{sign}` out: `{{{{ … }}}}` alone is filled in"
                 yield context.at("X271", message, PROVIDERS, path, Place.VALUE, help=fix_hint)
                 continue
-            message = f"{where} holds a name or a gap that nobody fills in: it is sent as it stands"
+            message = (
+                f"{where} has a variable or placeholder that is not filled in: it is sent as it is"
+            )
             found = context.at("X271", message, PROVIDERS, path, Place.VALUE, help=_FILL)
             yield replace(found, fix=_template_for(provider, path, text, found.span))
 

@@ -95,10 +95,10 @@ def _misused_names(
     }
     for name in sorted(template.names):
         if name[0] in _PER_REQUEST and re.search(rf"\b{name[0]}\b", _host(template.source)):
-            words = "a host is made of `variables` alone: no caller may choose where a key is sent"
+            words = "a host may use `variables` only: no caller may choose where a key is sent"
             yield Problem("T307", words, name[0])
         elif name[0] not in roots:
-            words = f"the name `{name[0]}` is not known here; there is " + ", ".join(
+            words = f"the name `{name[0]}` is not known here; available: " + ", ".join(
                 f"`{root}`" for root in roots
             )
             yield Problem("T302", words, name[0], nearest(name[0], roots))
@@ -106,9 +106,11 @@ def _misused_names(
             words = f"provider `{provider.name}` has no `{'.'.join(name)}`"
             yield Problem("T302", words, name[-1], nearest(name[-1], known[name[0]]))
         elif name[0] == "request" and (len(name) != 3 or name[1] != "headers"):
-            yield Problem("T302", "of a request only `request.headers['name']` is known", name[0])
+            yield Problem(
+                "T302", "of a request only `request.headers['name']` is available", name[0]
+            )
         elif name[0] in ("model", "endpoint") and len(name) != 1:
-            yield Problem("T302", f"`{name[0]}` is text and has nothing inside", name[0])
+            yield Problem("T302", f"`{name[0]}` is text and has no attributes", name[0])
         elif name == ("model",) and "request" not in roots and name not in template.segments:
             yield Problem("T306", "write `{{ model | segment }}` in a path", "model")
 

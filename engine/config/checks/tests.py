@@ -104,7 +104,7 @@ def failing_tests(context: PlanContext) -> Iterator[Diagnostic]:
 def _failing_alike(others: Sequence[Outcome]) -> str:
     names = ", ".join(other.test.label for other in others[:SHOWN])
     more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
-    return f"failing alike: {names}{more}" if others else ""
+    return f"failing the same way: {names}{more}" if others else ""
 
 
 def _environment(outcome: Outcome) -> str:
@@ -112,7 +112,7 @@ def _environment(outcome: Outcome) -> str:
     named = {d.name: d.actual for d in outcome.differences}.get("url", "")
     if "placeholder" not in named and not named.startswith("unknown"):
         return ""
-    return "tests know the files alone, not the environment: give the variable a `default` or expect no `url`"
+    return "tests use the files alone, not the environment: give the variable a `default` or expect no `url`"
 
 
 def _kind(outcome: Outcome) -> object:

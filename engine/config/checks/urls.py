@@ -11,7 +11,7 @@ from engine.config.checks.values import repeated
 from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related
 from engine.config.model import Provider
 from engine.config.source.document import Path
-from engine.config.source.url_text import url_text_problem
+from engine.config.source.url_text import url_advice, url_text_problem
 from engine.config.template import Template, render_now
 
 
@@ -30,8 +30,8 @@ def unusable_url(context: CheckContext) -> Iterator[Diagnostic]:
             problem = url_problem(template, variables)
             if problem is UrlProblem.UNUSABLE:
                 url = render_now(template, {"variables": variables, "model": "m"})
-                message = f"the URL of provider `{provider.name}` {url_text_problem(url or '')}"
-                fix_hint = "write it as https://host/path, with a port from 1 to 65535 if any"
+                why = url_text_problem(url or "")
+                message, fix_hint = f"the URL of provider `{provider.name}` {why}", url_advice(why)
                 yield context.at("X214", message, PROVIDERS, path, Place.VALUE, help=fix_hint)
             elif problem is UrlProblem.PLAIN:
                 message = f"provider `{provider.name}` is called without TLS"
@@ -55,7 +55,7 @@ def unusable_proxy(context: CheckContext) -> Iterator[Diagnostic]:
     for provider in context.config.providers:
         if provider.proxy is not None and not _is_address(provider.proxy):
             message = (
-                f"the proxy of provider `{provider.name}` has a host or a port that cannot be used"
+                f"the proxy of provider `{provider.name}` has a host or a port that is not valid"
             )
             yield context.at("X214", message, PROVIDERS, (*provider.at, "proxy"), Place.VALUE)
 
@@ -65,7 +65,7 @@ def proxy_without_httpx(context: CheckContext) -> Iterator[Diagnostic]:
     for provider in context.config.providers:
         if provider.proxy is not None and provider.client != "httpx":
             message = (
-                f"provider `{provider.name}` names a proxy, and its client does not go through one"
+                f"provider `{provider.name}` names a proxy, and its client does not support one"
             )
             fix_hint = "write `client: httpx` beside it"
             yield context.at("X235", message, PROVIDERS, (*provider.at, "proxy"), help=fix_hint)
@@ -143,7 +143,7 @@ def doubled_path(context: CheckContext) -> Iterator[Diagnostic]:
             if is_below and (twice := repeated(provider.base_url, served.path)):
                 yield context.at(
                     "X223",
-                    f"the URL of `{served.name}` at provider `{provider.name}` holds `{twice}` twice",
+                    f"the URL of `{served.name}` at provider `{provider.name}` has `{twice}` twice",
                     PROVIDERS,
                     served.path_at,
                     Place.VALUE,

@@ -1,7 +1,7 @@
 """What is wrong with a value that the environment or a file gives: a secret, or a part of a URL.
 
-Every result is text that follows the name of the variable, "" when nothing is wrong, and never
-holds the value.
+Every function returns text that follows the name of the variable, "" when nothing is wrong. The
+text never contains the value.
 """
 
 import re
@@ -48,10 +48,10 @@ def written_badly(value: str) -> str:
     if text.startswith("\ufeff"):
         return "begins with a byte order mark"
     if text[:1] in _QUOTES or text[-1:] in _QUOTES:
-        return "stands in quotes, which are a part of it"
+        return "is in quotes, which are a part of it"
     if re.search(r"[\x00-\x1f\x7f]", text):
-        return "holds a line break or another control character"
-    return "" if text.isascii() else "holds letters outside ASCII"
+        return "has a line break or another control character"
+    return "" if text.isascii() else "has characters outside ASCII"
 
 
 def secret_problem(value: str, *, adds_scheme: bool, is_file: bool = False) -> str:  # noqa: PLR0911 one line a refusal
@@ -68,16 +68,16 @@ def secret_problem(value: str, *, adds_scheme: bool, is_file: bool = False) -> s
         return "begins with the name of a variable and `=`"
     is_json = re.match(r"\{\s*[\"}]", value)
     if re.search(r"\{\{.*\}\}", value) or (UNEXPANDED.search(value) and not is_json):
-        return "holds the name of another variable, which is not filled in"
+        return "has the name of another variable, which is not filled in"
     if _PLACEHOLDER.fullmatch(value):
         return "is a placeholder, not a key"
     if value[-1] in ",;":
         return "ends with a comma or a semicolon"
-    return "holds a space" if re.search(r"\s", value) and not is_json else ""
+    return "has a space" if re.search(r"\s", value) and not is_json else ""
 
 
 def part_of(source: str, name: str) -> tuple[str, str]:
-    """What the variable `name` stands for in a URL template, and the literal text that follows."""
+    """Which part of a URL template the variable `name` is, and the literal text that follows."""
     found = re.search(rf"\{{\{{[^{{}}]*\bvariables\.{re.escape(name)}\b[^{{}}]*\}}\}}", source)
     if found is None or "|" in found[0]:
         return "", ""
@@ -92,39 +92,43 @@ def part_of(source: str, name: str) -> tuple[str, str]:
 
 
 def part_problem(kind: str, value: str, follows: str) -> str:  # noqa: PLR0911 one line a refusal
-    """What is wrong with `value` as a part of a URL; `follows` is the text behind it."""
+    """What is wrong with `value` as a part of a URL; `follows` is the text after it."""
     if words := written_badly(value):
         outside = " (a host is written in its xn-- form)" if kind != "path" else ""
         return words + (outside if "ASCII" in words else "")
     if kind == "URL":
         return url_text_problem(value)
     if "://" in value:
-        return "holds a whole URL"
+        return "is a whole URL"
     if "@" in value and kind != "path":
-        return "holds a user or a password"
+        return "has a user or a password"
     if kind == "path":
         ok = _PATH.fullmatch(value) and not {".", ".."} & set(value.split("/"))
-        return "" if ok else "holds what no path has, such as a space, `?`, `#` or a slash too many"
+        return (
+            ""
+            if ok
+            else "has a character that no path can have, such as a space, `?`, `#` or an extra slash"
+        )
     if "/" in value:
-        return "holds a path as well"
+        return "has a path as well"
     suffix = follows.partition("/")[0]
     if kind == "label" and suffix and value.endswith(suffix):
-        return "holds the whole host name"
+        return "is the whole host name"
     if kind == "host" and suffix.startswith(":") and re.search(r":\d+$", value):
-        return "holds a port, which the URL adds"
+        return "has a port, which the URL adds"
     if any(len(part) > _LONGEST_LABEL for part in value.split(".")):
-        return f"holds a part of more than {_LONGEST_LABEL} letters, which no host name has"
+        return f"has a part of more than {_LONGEST_LABEL} characters, which no host name can have"
     shape = _LABEL if kind == "label" else HOST
-    return "" if shape.fullmatch(value) else "holds what no host name has"
+    return "" if shape.fullmatch(value) else "has a character that no host name can have"
 
 
 def is_unfilled(value: str) -> bool:
-    """Whether some part of a URL or a header is what an example says in place of a name."""
+    """Whether a part of a URL or a header is a placeholder copied from an example."""
     return any(_UNFILLED.fullmatch(part) for part in re.split(r"[\s./:]+", value))
 
 
 def endpoint_twice(value: str, follows: str, path: str) -> str:
-    """What stands at the end of `value` and again in `follows` and `path`, which are added to it."""
+    """The end of `value` that is repeated by `follows` and `path`, which are added to it."""
     whole = repeated(value, follows + path) or repeated(value, follows)
     last = repeated(value, path)
     return whole or (last if last == path else "") or repeated(value + follows, path)

@@ -1,1 +1,1 @@
-"""A checked Config into a Plan, with what the environment gives it."""
+"""A checked Config compiled to a Plan, with the values of its environment."""

@@ -82,7 +82,7 @@ def _ca_of(
     read = read_certificates(raw) if isinstance(raw, bytes) else None
     who, at = f"the `ca` of provider `{provider.name}`", (*provider.at, "tls", "ca")
     if read is None:
-        problem = raw if isinstance(raw, str) else "holds no certificate in PEM, or a broken one"
+        problem = raw if isinstance(raw, str) else "has no certificate in PEM, or a broken one"
         fix_hint = path_hint(provider.ca or "")
         if isinstance(raw, bytes) and raw.startswith(_DER):
             fix_hint = "it looks like DER: `openssl x509 -inform der` makes PEM of it"

@@ -1,6 +1,6 @@
 """The pure compilation Config -> Plan: match tables, header bytes, prepared templates.
 
-Runs only on a Config without errors, so it has nothing to report and nothing to refuse.
+Runs only on a Config without errors, so it reports nothing and refuses nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -90,7 +90,7 @@ def _listed(made: plan.Plan) -> tuple[tuple[str, str], ...]:
 
 
 def _model_depths(paths: Iterable[bytes]) -> tuple[int, ...]:
-    """At which segments of paths a model stands, each once."""
+    """The positions of `{model}` among the segments of paths, each once."""
     split = (path.split(b"/") for path in paths if b"{model}" in path)
     return tuple(sorted({parts.index(b"{model}") for parts in split}))
 

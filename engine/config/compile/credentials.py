@@ -77,6 +77,6 @@ def _report_doubtful(resolving: Resolving, credential: Credential, secret: str) 
     is_file = kind is not None and not kind.from_callers and credential.name in kind.needs
     problem = secret_problem(secret, adds_scheme=adds_scheme, is_file=is_file)
     if problem:
-        message = f"{resolving.source(credential)} {problem}; provider `{resolving.provider.name}` is sent it as it is"
+        message = f"{resolving.source(credential)} {problem}; provider `{resolving.provider.name}` gets it as it is"
         at = (*credential.at, "env" if credential.env else "file")
-        resolving.report("X272", message, at, "give the key alone, as the provider shows it")
+        resolving.report("X272", message, at, "set the key alone, as the provider shows it")

@@ -26,7 +26,7 @@ def place_of(directory: Path, name: str) -> str:
 def path_hint(name: str) -> str:
     """What to do about a path that a shell would expand; "" when there is nothing to expand."""
     if name.startswith("~"):
-        return "`~` stands for no home here: write the whole path"
+        return "`~` is not expanded here: write the whole path"
     if re.search(r"\$\w|\$\{|%\w+%", name):
-        return "no variable is filled in here: write the whole path"
+        return "variables are not expanded here: write the whole path"
     return ""

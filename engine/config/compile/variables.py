@@ -19,7 +19,10 @@ from engine.config.source.document import Path
 
 _BAD_URL = {
     UrlProblem.PLAIN: ("makes a URL that is called over a network without TLS", "write https://"),
-    UrlProblem.UNUSABLE: ("makes no URL that can be called", "the URL must be https://host/path"),
+    UrlProblem.UNUSABLE: (
+        "makes a URL that the gateway cannot connect to",
+        "the URL must be https://host/path",
+    ),
 }
 
 
@@ -54,8 +57,8 @@ def _fits(resolving: Resolving, variable: Variable, value: str) -> bool:
         message = f"{source} {problem}; provider `{provider}` cannot be called"
         resolving.report("E403", message, _place(variable), fix_hint)
     elif value != variable.value and _parts(resolving, variable.name) and is_unfilled(value):
-        message = f"{source} is a placeholder; provider `{provider}` is called at it as it is"
-        fix_hint = "give the name that your account has at the provider"
+        message = f"{source} is a placeholder; provider `{provider}` is called with it as it is"
+        fix_hint = "use the name that your account has at the provider"
         resolving.report("X272", message, _place(variable), fix_hint)
     return not problem
 
@@ -64,8 +67,8 @@ def _problem(resolving: Resolving, variable: Variable, value: str) -> tuple[str,
     """What is wrong with a value as a part of a URL, or as one of the choices; and what to write."""
     for kind, follows in _parts(resolving, variable.name) if value != variable.value else ():
         if problem := part_problem(kind, value.rstrip("/") or value, follows):
-            wanted = f"{WANTED[kind]}, in front of `{follows}`" if follows else WANTED[kind]
-            return problem, f"provider `{resolving.provider.name}` wants {wanted}"
+            wanted = f"{WANTED[kind]}, before `{follows}`" if follows else WANTED[kind]
+            return problem, f"provider `{resolving.provider.name}` needs {wanted}"
     if variable.choices and _trimmed(resolving, variable.name, value) not in variable.choices:
         problem = written_badly(value) or "is none of the choices in the file"
         return problem, f"it is one of {', '.join(variable.choices)}"

@@ -9,7 +9,7 @@ _PREFIX = re.compile("[A-Z][0-9]{0,2}")
 
 
 class UnknownRuleError(Exception):
-    """No entry is meant by a word; the text says so and offers the nearest."""
+    """A word names no entry; the message offers the nearest."""
 
 
 def find_rule(word: str) -> Rule:

@@ -1,7 +1,7 @@
 """The catalogue of configuration findings: data only.
 
 The letter of a code is the phase that finds it: F file, Y YAML, S schema, X reference between
-entries, T template, E environment, A advice. A code is never reused; a retired one stays as a comment.
+entries, T template, E environment, A advice. A code is never used again; old ones are in RETIRED.
 """
 
 from dataclasses import dataclass
@@ -187,7 +187,7 @@ _CATALOGUE = (
         "unknown-provider",
         _ERROR,
         "a rule names a provider that providers.yaml does not define",
-        "Requests for the rule's models would have nowhere to go.",
+        "Requests for the models of the rule would have no provider.",
     ),
     Rule(
         "X202",
@@ -277,7 +277,7 @@ _CATALOGUE = (
         "X214",
         "bad-url",
         _ERROR,
-        "a URL that cannot be called as written",
+        "a URL that the gateway cannot connect to",
         "A base URL is a scheme, a host and a path, without user, query or fragment.",
     ),
     Rule(
@@ -299,7 +299,7 @@ _CATALOGUE = (
         "literal-secret",
         _ERROR,
         "a secret is written in a configuration file",
-        "A file is copied, shown and kept in history. Take the value from the environment or a file of its own.",
+        "A file is copied, shown and kept in history. Take the value from the environment or from a separate file.",
     ),
     Rule(
         "X219",
@@ -411,7 +411,7 @@ _CATALOGUE = (
         "every-origin",
         _WARNING,
         "`cors` allows every page",
-        "Any page that somebody opens may call the gateway through their browser and read its responses. It still needs a gateway key, but it uses the network of its visitor: every page can reach a gateway that is reachable only inside a company's network. With `--no-auth`, `*` allows none.",
+        "Any page that is open in a browser may call the gateway from there and read its responses. It still needs a gateway key, but it uses the network of that browser: a gateway inside a company's network can be reached by every page that its people open. With `--no-auth`, `*` allows none.",
     ),
     Rule(
         "X245",
@@ -495,7 +495,7 @@ _CATALOGUE = (
         "unused-suppression",
         _WARNING,
         "a suppression of something that is not found there",
-        "It would hide the next such finding. It is reported once there are no errors, which may hide findings.",
+        "It would hide the next such finding. It is reported only when there are no errors, since errors may hide findings.",
     ),
     Rule(
         "T301",
@@ -509,7 +509,7 @@ _CATALOGUE = (
         "template-unknown-name",
         _ERROR,
         "a template uses a name that does not exist",
-        "Templates see credentials and variables of their provider, model, endpoint and request.headers.",
+        "Templates can use the credentials and variables of their provider, model, endpoint and request.headers.",
     ),
     Rule(
         "T303",
@@ -551,21 +551,21 @@ _CATALOGUE = (
         "variable-not-set",
         _NOTE,
         "an environment variable that a provider needs is not set",
-        "The gateway runs, and calls to the provider get `provider_key_missing` until it is set.",
+        "The gateway runs, and calls to the provider return `provider_key_missing` until it is set.",
     ),
     Rule(
         "E402",
         "credential-file",
         _WARNING,
         "a credential file cannot be read",
-        "The gateway runs, and calls to the provider get `provider_key_missing` until it is there.",
+        "The gateway runs, and calls to the provider return `provider_key_missing` until it is there.",
     ),
     Rule(
         "E403",
         "unusable-value",
         _WARNING,
         "a credential or variable holds characters that no header or URL can hold",
-        "Usually a line break at its end. Calls to the provider get `provider_key_missing` until it is fixed.",
+        "Usually a line break at its end. Calls to the provider return `provider_key_missing` until it is fixed.",
     ),
     Rule(
         "E404",
@@ -585,15 +585,15 @@ _CATALOGUE = (
         "E406",
         "authority-file",
         _WARNING,
-        "a file of certificates that a provider names cannot be used",
-        "It holds certificates in PEM; the path is relative to this folder. `engine serve` does not start without it, and a reload is refused, since no other certificates are trusted for the provider.",
+        "a file of CA certificates that a provider names cannot be used",
+        "It must hold certificates in PEM; its path is relative to this folder. `engine serve` does not start without it, and a reload is refused, since no other certificates may be trusted for the provider.",
     ),
     Rule(
         "E407",
         "authority-expired",
         _WARNING,
-        "every CA certificate of a provider has expired",
-        "The gateway runs, and calls to the provider get `upstream_tls_failed` until the file is renewed.",
+        "all CA certificates of a provider have expired",
+        "The gateway runs, and calls to the provider return `upstream_tls_failed` until the file is renewed.",
     ),
     Rule(
         "A501",
@@ -621,18 +621,18 @@ _CATALOGUE = (
         "plain-http-inside",
         _NOTE,
         "a provider inside the network is called without TLS",
-        "Bodies and the provider's key can be read on the way.",
+        "Bodies and the provider's key can be read in transit.",
     ),
     Rule(
         "A505",
         "catch-all-rule",
         _NOTE,
         "a model rule takes every model",
-        "A mistyped model is sent, and perhaps billed, instead of getting a 404 that names the nearest rules.",
+        "A mistyped model is sent, and perhaps billed, instead of being refused with a 404 that names the nearest rules.",
     ),
 )
 
 RULES = {rule.code: rule for rule in _CATALOGUE}
 
-# Codes that once were given or reserved. They mean nothing today and nothing else ever.
+# Codes that were once given or reserved, and are never used again.
 RETIRED = frozenset({"X215"})

@@ -1,4 +1,4 @@
-"""The one value in which every configuration problem is reported, and its order."""
+"""The value that reports a configuration problem, and the order of such values."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 
-# As many findings of one kind as a person could want at once; a malicious file could hold millions.
+# More findings of one kind than a person reads at once; a malicious file could have millions.
 MAX_FOUND = 200
 
 
@@ -34,7 +34,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """A stretch of one file; `end` is exclusive. A finding about a whole file starts at 1:1."""
+    """A range of one file; `end` is exclusive. A finding about a whole file starts at 1:1."""
 
     file: str
     start: Position
@@ -53,14 +53,14 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Related:
-    """A second place that explains the first, with what to read there."""
+    """A second place that explains the first, with a label."""
 
     span: Span
     label: str
 
 
 class Applicability(StrEnum):
-    """Whether a fix can be applied unseen: `safe` cannot change a meaning, `unsafe` is a good guess."""
+    """Whether a fix can be applied without review: `safe` cannot change a meaning, `unsafe` is likely right."""
 
     SAFE = "safe"
     UNSAFE = "unsafe"
@@ -77,7 +77,7 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding. `message` stands alone in a log: it names the object and never echoes a value.
+    """One finding. `message` is complete by itself, as in a log: it names the object and never quotes a value.
 
     `label` is written beside the underline, `help` says how to fix it, `path` is the place in
     the document's data (`("endpoints", "search", "path")`).

@@ -1,7 +1,7 @@
-"""Makes the repairs that findings offer: texts and findings in, texts out.
+"""Applies the fixes of findings: texts and findings in, texts out.
 
-Nothing but the marked words changes: line ends, comments, tabs and a byte order mark stay as they
-are. Repairs that meet are never made together, and none is kept that leaves a file with more errors.
+Nothing but the marked text changes: line ends, comments, tabs and a byte order mark stay as they
+are. Fixes that overlap are never applied together, and none is kept that leaves a file with more errors.
 """
 
 import re
@@ -19,7 +19,7 @@ from engine.config.diagnostics.diagnostic import (
     Span,
 )
 
-# A repair may bring the next one to light, so there are several rounds; this many are a bug.
+# A fix may reveal the next finding, so there are several rounds; this many are a bug.
 MAX_ROUNDS = 20
 _LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _MARK = "\ufeff"
@@ -30,7 +30,7 @@ Check = Callable[[Texts], Sequence[Diagnostic]]
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """The texts after all repairs, the findings that were repaired, and those that are left."""
+    """The texts after all fixes, the findings that were fixed, and those that are left."""
 
     texts: Texts
     applied: tuple[Diagnostic, ...]
@@ -38,9 +38,9 @@ class Fixed:
 
 
 def fix_all(texts: Texts, check: Check, *, unsafe: bool, codes: Container[str] = RULES) -> Fixed:
-    """Repair what `check` finds of `codes` in `texts` (by file name) until nothing more can be.
+    """Fix what `check` finds of `codes` in `texts` (by file name) until no fix is left.
 
-    Without `unsafe` only repairs that cannot change a meaning are made.
+    Without `unsafe` only fixes that cannot change a meaning are applied.
     """
     found = tuple(check(texts))
     applied: list[Diagnostic] = []
@@ -59,7 +59,7 @@ def fix_all(texts: Texts, check: Check, *, unsafe: bool, codes: Container[str] =
 
 
 def choose(found: Iterable[Diagnostic], texts: Texts, *, unsafe: bool) -> list[Diagnostic]:
-    """The findings whose repairs can be made at once; of two that meet, the first."""
+    """The findings whose fixes can be applied at once; of two that overlap, the first."""
     offered = [
         (fix.span, d.code, fix.text, d)
         for d in found
@@ -78,7 +78,7 @@ def choose(found: Iterable[Diagnostic], texts: Texts, *, unsafe: bool) -> list[D
 
 
 def apply_fixes(texts: Texts, chosen: Iterable[Diagnostic]) -> Texts:
-    """`texts` with the repairs of `chosen` made; they may not meet."""
+    """`texts` with the fixes of `chosen` applied; they may not overlap."""
     by_file: dict[str, list[Fix]] = {}
     for d in chosen:
         if d.fix is not None:

@@ -1,4 +1,4 @@
-"""One finding for one mistake: a typo that breaks two things is reported once, where it is."""
+"""One finding for one mistake: what a typo breaks twice is reported once, at the typo."""
 
 import re
 from dataclasses import replace
@@ -48,13 +48,13 @@ def _without_swallowed(document: Document, found: list[Diagnostic]) -> list[Diag
 
 
 def _without_misfits(found: list[Diagnostic]) -> list[Diagnostic]:
-    """Drop what is wrong with a value whose very kind is wrong."""
+    """Drop what is wrong with a value of the wrong type."""
     kinds = {d.path for d in found if d.code == "S103"}
     return [d for d in found if d.code != "S104" or d.path not in kinds]
 
 
 def _places(document: Document, keys: set[str | int]) -> dict[str | int, list[Path]]:
-    """Where each of `keys` stands as a key."""
+    """Where each of `keys` is a key."""
     places: dict[str | int, list[Path]] = {key: [] for key in keys}
     for path in document.entries:
         if path and path[-1] in places:
@@ -63,7 +63,7 @@ def _places(document: Document, keys: set[str | int]) -> dict[str | int, list[Pa
 
 
 def _astray(places: list[Path], missing: Path, broken: set[Path]) -> Path | None:
-    """Where the key stands that `missing` wants: deeper in the same entry, or beside the entry."""
+    """Where the missing key is: deeper in the same entry, or beside the entry."""
     owner = missing[:-1]
     deeper = (
         path
@@ -83,7 +83,7 @@ def _without_hanging(document: Document, found: list[Diagnostic]) -> list[Diagno
             if is_beside and wrong.code in ("S102", "S103") and wrong.span.start.line > line:
                 inside = replace(
                     wrong,
-                    message=f"`{wrong.path[-1]}` stands beside `{empty.path[-1]}`, which is empty",
+                    message=f"`{wrong.path[-1]}` is beside `{empty.path[-1]}`, which is empty",
                     span=document.entry(wrong.path).head,
                     label="",
                     fix=None,

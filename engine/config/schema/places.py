@@ -8,7 +8,7 @@ _ITEMS = {"endpoints": "endpoint", "providers": "provider", "keys": "key"}
 
 
 def describe(data: Data, path: Path) -> str:
-    """The words for a place: "`timeouts` of endpoint `search`", "model rule `a-`"."""
+    """The name of a place: "`timeouts` of endpoint `search`", "model rule `a-`"."""
     match path:
         case ():
             return "the file"
@@ -28,7 +28,7 @@ def describe(data: Data, path: Path) -> str:
 
 
 def within(item: str, path: Sequence[str | int]) -> str:
-    """The words for a place inside `item`; entries of lists are counted from 1."""
+    """The name of a place inside `item`; entries of lists are counted from 1."""
     keys: list[str] = []
     for step in (*path, None):
         if isinstance(step, str):

@@ -18,7 +18,7 @@ def validator(name: str) -> Draft202012Validator:
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
     """`schema` with each `$ref` replaced by what it names, since following them is half the time.
 
-    The schemas have no cycle; words beside a `$ref` win over those of the definition.
+    The schemas have no cycle; keys beside a `$ref` win over those of the definition.
     """
     match schema:
         case {"$ref": str(ref), **rest}:
@@ -42,6 +42,6 @@ def _tests_schema() -> str:
     """The schema of a file that holds only `tests:`, written as in routes.yaml."""
     schema = json.loads(read_schema("routes"))
     schema |= {"$id": "urn:orqen:schema:tests:1", "title": "tests", "required": ["tests"]}
-    schema["description"] = "Tests of routing in a file of their own, for `engine test FILE`."
+    schema["description"] = "Tests of routing in a separate file, for `engine test FILE`."
     schema["properties"] = {name: schema["properties"][name] for name in ("version", "tests")}
     return json.dumps(schema, indent=2) + "\n"

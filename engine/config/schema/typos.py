@@ -1,6 +1,6 @@
-"""Fixes for the commonest typos in values: data of a finding in, the finding with its repair out.
+"""Fixes for common typos in values: a finding in, the finding with its fix out.
 
-No repair holds text of the file that could be a secret.
+No fix contains text of the file that could be a secret.
 """
 
 import re
@@ -27,8 +27,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 Made = tuple[Span, str, Applicability]
 
 
-def with_repair(document: Document, d: Diagnostic) -> Diagnostic:
-    """`d` with the fix of the typo that it is about, if it is one."""
+def with_fix(document: Document, d: Diagnostic) -> Diagnostic:
+    """`d` with a fix, if it is about a known typo."""
     if d.fix is not None or d.path not in document.entries:
         return d
     value: Data = document.data
@@ -69,7 +69,7 @@ def _credential(document: Document, d: Diagnostic, value: Data) -> Made | None:
 
 
 def _slash(document: Document, d: Diagnostic, value: Data) -> Made | None:
-    """A slash at the end of a base URL: without it, and nothing else of the value is printed."""
+    """A slash at the end of a base URL: removed; the fix contains nothing else of the value."""
     span = _value(document, d.path)
     if d.path[-1] != "base_url" or not isinstance(value, str) or not value.endswith("/"):
         return None
@@ -81,7 +81,7 @@ def _slash(document: Document, d: Diagnostic, value: Data) -> Made | None:
 
 
 def _star(document: Document, d: Diagnostic, value: Data) -> Made | None:
-    """`model: gpt-*`, where a prefix is meant, and `prefix: gpt-*`."""
+    """`model: gpt-*`, where a prefix is intended, and `prefix: gpt-*`."""
     entry = document.entries[d.path]
     is_start = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9._/@:-]{1,80}\*", value)
     if not is_start or d.path[:1] != ("models",) or len(d.path) != 3 or entry.key is None:

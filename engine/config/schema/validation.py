@@ -1,4 +1,4 @@
-"""Violations of schemas/ as diagnostics at the right place, with our own messages.
+"""Violations of schemas/ as findings at the right place, with our own messages.
 
 The validator's own messages are never used: they quote the offending value, which in
 providers.yaml may be a secret.
@@ -13,12 +13,12 @@ from engine.config.diagnostics.diagnostic import MAX_FOUND, Diagnostic, Fix, Pos
 from engine.config.schema.merging import one_per_mistake
 from engine.config.schema.places import describe
 from engine.config.schema.schemas import validator
-from engine.config.schema.typos import with_repair
+from engine.config.schema.typos import with_fix
 from engine.config.source.document import Data, Document, Path
-from engine.config.source.url_text import url_text_problem
+from engine.config.source.url_text import url_advice, url_text_problem
 from engine.plan.suggest import nearest
 
-# Words people write for a key of ours; no spelling distance finds these.
+# Other names for known keys, which no edit distance finds.
 WRONG_WORDS = {
     "url": "base_url", "api_base": "base_url", "base": "base_url", "host": "base_url",
     "auth": "credentials", "api_key": "credentials", "key": "credentials", "keys": "credentials",
@@ -53,7 +53,7 @@ def check_schema(document: Document, name: str) -> tuple[list[Diagnostic], set[P
         if diagnostic.code == "S102" and diagnostic.fix:
             broken.add((*diagnostic.path[:-1], diagnostic.fix.text))
     reported = one_per_mistake(document, list(found.values()))
-    return [with_repair(document, d) for d in reported], broken
+    return [with_fix(document, d) for d in reported], broken
 
 
 def _explain(document: Document, error: Any) -> Iterator[Diagnostic]:
@@ -84,8 +84,8 @@ def _explain(document: Document, error: Any) -> Iterator[Diagnostic]:
             expected = error.schema.get("x-expect", "lower case letters, digits and `_`")
             yield _at_key(document, "S105", message, name, help=f"write {expected}")
         case "pattern" if path[-1:] == ("base_url",) and (problem := _url_problem(error.instance)):
-            fix_hint = "write a URL such as https://api.example.com/v1"
-            yield _at_value(document, "S104", f"{where} {problem}", path, help=fix_hint)
+            message = f"{where} {problem}"
+            yield _at_value(document, "S104", message, path, help=url_advice(problem))
         case _:
             yield _bad_value(document, error, path, where)
 
@@ -199,7 +199,7 @@ def _at_key(document: Document, code: str, message: str, path: Path, help: str) 
 
 
 def _fits_quoted(error: Any) -> bool:
-    """Whether quotes would make the value right; a number of seconds needs its unit instead."""
+    """Whether quotes would make the value right; a number of seconds needs its unit."""
     return re.search(error.schema.get("pattern", ""), str(error.instance)) is not None
 
 

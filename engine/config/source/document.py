@@ -1,4 +1,4 @@
-"""Text to plain data plus the place of every key and value. The only module that knows YAML.
+"""Text to plain data plus the place of every key and value. With `tokens` and `scalars`, all that knows YAML.
 
 YAML is read by the 1.2 core schema: only `true`/`false`, `null`/`~`/empty and decimal numbers are
 not strings, so a date such as 2023-06-01 stays a string and `on` stays a word. Anchors, aliases,
@@ -40,7 +40,7 @@ _STEPS = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where a key (None for a list item and the root) and its value stand.
+    """The places of a key (None for a list item and the root) and of its value.
 
     `value` of a block collection is the place of its key or first line, never the whole block.
     """
@@ -207,7 +207,7 @@ def _build_scalar(walk: _Walk, node: Any) -> Data:
 
 
 def _report_ambiguous(walk: _Walk, node: Any, value: Data) -> None:
-    """What a plain scalar holds that its writer hardly meant."""
+    """Report a plain scalar that is probably not what its writer intended."""
     if not node.style and reads_differently(node.value, value):
         span = _node_span(walk.file, node, None)
         words = "this unquoted value means different things to different YAML readers"
@@ -263,7 +263,7 @@ def _error_line(text: str) -> int | None:
 
 
 def _forbidden(file: str, lines: tuple[str, ...]) -> Span:
-    """Where the first character stands that YAML does not allow."""
+    """The place of the first character that YAML does not allow."""
     for number, line in enumerate(lines, 1):
         if hit := _FORBIDDEN.search(line):
             return Span(file, Position(number, hit.start() + 1), Position(number, hit.end() + 1))
@@ -274,4 +274,4 @@ def _reader_problem(error: yaml.YAMLError) -> str:
     character = getattr(error, "character", None)
     if isinstance(character, int):
         return f"the character U+{character:04X} is not allowed in YAML"
-    return "the file holds characters that YAML does not allow"
+    return "the file has characters that YAML does not allow"

@@ -1,4 +1,4 @@
-"""Reading files that an operator names: regular files alone, within a bound, and never waiting.
+"""Reading files that an operator names: regular files only, up to a limit, without blocking.
 
 A named pipe, a socket or a device in place of a file would hang the reader or never end.
 """
@@ -25,7 +25,7 @@ _CAUSES = {
 
 
 class NotRegularError(OSError):
-    """Something else than a regular file stands there."""
+    """Not a regular file."""
 
 
 def read_file(path: Path, limit: int = MAX_READ) -> bytes:
@@ -49,7 +49,7 @@ def _refuse_other(found: os.stat_result) -> None:
 
 
 def why_not(path: Path, error: OSError) -> str:
-    """Why `path` could not be read, in words that follow "cannot be read: "."""
+    """Why `path` could not be read, as text that follows "cannot be read: "."""
     if isinstance(error, FileNotFoundError):
         return (
             "it is a link to a file that is not there" if path.is_symlink() else "it is not there"

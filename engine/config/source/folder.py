@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.config.diagnostics.diagnostic import Diagnostic, Position, Span
 from engine.config.source.files import read_file, why_not
 
-MANY = 1000  # entries of a folder that are looked at for a file of another name
+MANY = 1000  # entries of a folder that are searched for a file of another name
 _INIT = "`engine init DIR` writes a working configuration to start from"
 
 
@@ -17,7 +17,7 @@ def read_texts(
 ) -> tuple[dict[str, bytes], list[Diagnostic]]:
     """The text of each file; `names` says of each whether it must be there.
 
-    `overrides` holds texts that count instead of what is on disk; None for a file that is not there.
+    `overrides` holds texts that replace what is on disk; None for a file that is not there.
     """
     texts: dict[str, bytes] = {}
     found: list[Diagnostic] = []
@@ -60,7 +60,7 @@ def _shown(directory: Path) -> str:
 
 
 def _beside(directory: Path, name: str) -> str:
-    """A file that was hardly meant to have another name: other case, `.yml`, a doubled ending."""
+    """A file that was probably meant to have this name: other case, `.yml`, a doubled ending."""
     wanted = _stem(name)
     return next((n for n in _entries(directory) if n != name and _stem(n) == wanted), "")
 

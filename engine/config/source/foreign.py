@@ -1,6 +1,6 @@
 """Configurations of other programs under the names of ours: one finding that says what the file is.
 
-Only a text that has errors is looked at, so nothing here can refuse a file that is right.
+Only a text with errors is examined, so a valid file is never refused here.
 """
 
 import re
@@ -10,11 +10,11 @@ from engine.config.diagnostics.diagnostic import Diagnostic, Position, Span
 from engine.config.source.document import LINE_END
 
 MAX_LINES = 2_000
-_START = "`engine init DIR` writes files of ours to start from"
+_START = "`engine init DIR` writes files to start from"
 _MODELS = (
     "write its models as rules under `models:` in routes.yaml, and its accounts in providers.yaml"
 )
-_FRONT = "keep it for that program, which may stand in front of this one"
+_FRONT = "keep it for that program, which may run in front of this one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ _ANY = (
         "write each `model_name` as a rule under `models:`, with `as:` for its `model`, and each `api_base` and `api_key` as a provider in providers.yaml",
     ),
     _Kind("Envoy AI Gateway", (r"apiVersion:\s*aigateway\.envoyproxy\.io",), _MODELS),
-    _Kind("Kubernetes", (r"apiVersion:\s*\S", r"kind:\s*\S"), "take out of it what stands in the ConfigMap, or write these files into one"),
+    _Kind("Kubernetes", (r"apiVersion:\s*\S", r"kind:\s*\S"), "extract what is in the ConfigMap, or write these files into one"),
     _Kind("agentgateway", (r"binds[ \t]*:", _key("listeners|backends|port")), _MODELS),
     _Kind("KrakenD", (_key("endpoints"), _key("backend|output_encoding"), _key("endpoint|host|url_pattern")), _MODELS),
     _Kind("Portkey", (_key("strategy"), _key("targets"), _key("mode|virtual_key|api_key|override_params")), _MODELS),
@@ -85,5 +85,5 @@ def _finding(file: str, kind: _Kind, lines: list[str], line: int) -> Diagnostic:
     start = len(text) - len(text.lstrip(" \t{-"))
     end = max(start + 1, len(text.rstrip()))
     span = Span(file, Position(line + 1, start + 1), Position(line + 1, end + 1))
-    message = f"this is {what}, and {file} has a form of its own"
+    message = f"this is {what}, and {file} has its own format"
     return Diagnostic("X275", message, span, help=f"{kind.fix_hint}; {_START}")

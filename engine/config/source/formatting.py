@@ -1,11 +1,11 @@
 """One layout for configuration files, reached by changing spaces and empty lines alone.
 
-Words, quotes, comments and the line that each stands on stay as they are. The layout: two columns a
+Values, quotes, comments and the line of each stay as they are. The layout: two columns a
 level, list items two columns inside their key, one space after `:`, `-` and `,`, none inside
 brackets, two before a comment, at most one empty line.
 
-A result that another reader could take for other data is never given: it is compared with what it
-was made from, and made from itself again.
+A result that another reader could read differently is never returned: its meaning is compared with
+that of the original, and formatting it again must not change it.
 """
 
 import re
@@ -23,12 +23,12 @@ _KNOWN = {"Scalar", "Key", "Value", "BlockEntry", "FlowEntry", "DocumentStart", 
 
 
 class FormatError(ValueError):
-    """The text cannot be laid out without a risk; the message says why."""
+    """The text cannot be formatted safely; the message says why."""
 
 
 @dataclass(slots=True)
 class _Level:
-    """A block collection: the column it stands at, and the one it will stand at."""
+    """A block collection: its column before and after."""
 
     old: int
     new: int
@@ -38,7 +38,7 @@ class _Level:
 
 @dataclass(slots=True)
 class _Line:
-    """A line: its tokens of YAML, what is behind them, and its new indent (None: not decided)."""
+    """A line: its tokens, the text after them, and its new indent (None: not decided)."""
 
     text: str
     end: str
@@ -52,7 +52,7 @@ def format_text(text: str) -> str:
     """`text`, which `parse_document` accepts, in the one layout.
 
     Raises:
-        FormatError: no layout was found that surely means the same.
+        FormatError: no layout was found that certainly means the same.
     """
     made = _laid_out(text)
     if meaning(made) != meaning(text) or _comments(made) != _comments(text):
@@ -75,7 +75,7 @@ def _laid_out(text: str) -> str:
 
 
 def _place(tokens: Sequence[Token], lines: list[_Line]) -> None:
-    """Give each line its tokens, and each line that begins with one its indent."""
+    """Give each line its tokens, and each line that begins with a token its indent."""
     levels: list[_Level] = []
     depth = 0
     for token in tokens:
@@ -179,7 +179,7 @@ def _written(line: _Line) -> str:
 
 
 def _shifted(line: _Line) -> str:
-    """A line inside a scalar; behind the end of one, more may stand."""
+    """A line inside a scalar; after its end, more tokens may follow."""
     shift = line.shift or 0
     column = _column(line.text)
     return " " * max(0, column + shift) + line.text[column:] if line.text and shift else line.text

@@ -1,7 +1,7 @@
-"""Adds an entry to the text of keys.yaml, or takes one out; every other character stays as it is.
+"""Adds an entry to the text of keys.yaml, or removes one; every other character stays as it is.
 
 Places come from the tokens of YAML, so every way of writing the list works: empty, absent, in
-brackets, indented or not. What comes out is read again, and refused when it is not what was meant.
+brackets, indented or not. The result is read again, and refused when it is not what was intended.
 """
 
 import json
@@ -20,7 +20,7 @@ Fields = Mapping[str, str | Sequence[str]]
 
 
 class NotEditableError(Exception):
-    """The text cannot take the change; the words say why, `found` what is wrong with it."""
+    """The text cannot take the change; the message says why, `found` has its findings."""
 
     def __init__(self, words: str, found: Sequence[Diagnostic] = ()) -> None:
         super().__init__(words)
@@ -97,7 +97,7 @@ def _names(entries: Sequence[Data]) -> list[Data]:
 
 
 def _proved(text: str, wanted: Data) -> str:
-    """`text`, when it says what is wanted: the last guard against an edit that says something else."""
+    """`text`, when it has the intended entries: the last guard against a wrong edit."""
     document, _ = parse_document(FILE, text.encode())
     if document is None or document.data != wanted:
         raise NotEditableError(f"{FILE} is written in a way that cannot be changed here")
@@ -133,7 +133,7 @@ class _Text:
         return self.text[self.offset(token.start) : self.offset(token.end)]
 
     def value(self) -> int:
-        """The number of the `Value` token behind `keys`, which is a key of the outermost mapping."""
+        """The number of the `Value` token after `keys`, which is a key of the outermost mapping."""
         depth = 0
         for at, token in enumerate(self.tokens):
             depth += token.kind.endswith(("MappingStart", "SequenceStart"))
@@ -147,7 +147,7 @@ class _Text:
         return any(token.kind == "FlowMappingStart" for token in self.tokens[1:3])
 
     def items(self, value: int) -> list[_Span]:
-        """The entries of the list that begins behind the token `value`."""
+        """The entries of the list that begins after the token `value`."""
         start = value + 1
         inside = {"BlockEntry"} if self.tokens[start].kind != "FlowSequenceStart" else {"FlowEntry"}
         bare = self.tokens[start].kind == "BlockEntry"  # a list that is not indented
@@ -174,7 +174,7 @@ class _Text:
         return line - (column == 0 and line > self.tokens[token].start[0])
 
     def insert_after(self, line: int, lines: Sequence[str]) -> str:
-        """The text with `lines` behind `line`."""
+        """The text with `lines` after `line`."""
         more = self.eol.join(lines) + self.eol
         if line + 1 >= len(self.starts):
             return self.text + self.eol + more
@@ -186,7 +186,7 @@ class _Text:
 
 
 def _added(text: _Text, is_there: bool, count: int, fields: Fields) -> str:  # noqa: FBT001
-    """The text with the entry behind the last one, as the list is written."""
+    """The text with the entry after the last one, as the list is written."""
     flow = "{" + ", ".join(f"{k}: {_value(k, v)}" for k, v in fields.items()) + "}"
     if not is_there:
         if text.is_flow():

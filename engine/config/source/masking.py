@@ -1,7 +1,7 @@
-"""The lines of a text that is no YAML, fit to be shown: what may be a secret is starred out.
+"""The lines of a text that is not YAML, safe to show: what may be a secret is replaced by stars.
 
-In a document the place shows which value is a secret. A broken text has no places, so here only
-words that cannot be one are left: keys, paths, URLs, names of variables, of providers and of
+In a document the path says which value is a secret. A broken text has no paths, so only words that
+cannot be a secret are kept: keys, paths, URLs, names of variables, of providers and of
 models, and plain short words.
 """
 
@@ -38,7 +38,7 @@ _PATH = re.compile(
 
 
 def is_path(text: str) -> bool:
-    """Whether `text` is surely a path, and may be shown where a secret could stand as well."""
+    """Whether `text` is surely a path, and may be shown where a secret could be as well."""
     parts = re.split(r"[/\\.]", text)
     return (
         _PATH.fullmatch(text) is not None
@@ -48,7 +48,7 @@ def is_path(text: str) -> bool:
 
 
 def shown_lines(lines: tuple[str, ...]) -> tuple[str, ...]:
-    """`lines` with every word starred out that is not known to be harmless."""
+    """`lines` with every word replaced by stars that is not known to be harmless."""
     return tuple(_shown(line) for line in lines)
 
 

@@ -10,7 +10,7 @@ _LONE = re.compile("[^\"]+\"|[^']*[^'A-Za-z]'|[^' ]+'")
 
 @dataclass(frozen=True, slots=True)
 class OddQuote:
-    """A quote of a plain value that YAML takes for a letter; `missing` is what would open it."""
+    """A quote of a plain value that YAML reads as text; `missing` is what would open it."""
 
     code: str
     words: str
@@ -27,5 +27,5 @@ def odd_quote(text: str) -> OddQuote | None:
         words = (
             f"this ends with a {text[-1]} and does not begin with one, so it is part of the text"
         )
-        return OddQuote("Y010", words, "open it, or drop it", text[-1])
+        return OddQuote("Y010", words, "add the first quote, or remove the last", text[-1])
     return None

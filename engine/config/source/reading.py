@@ -1,27 +1,27 @@
-"""What a YAML reader's error says to somebody who edits a file: place, cause, advice, and a fix."""
+"""Errors of a YAML reader as people need them: place, cause, advice, and a fix."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 _QUOTE = "put the value in quotes"
-# libyaml's message, what it means here, and the advice.
+# The message of libyaml, what it means here, and what to do.
 _WORDS = {
     "could not find expected ':'": ("this line is not `key: value`; a `:` with a space is missing", ""),
     "did not find expected key": ("the indentation does not fit, or a quote or comma is missing", ""),
-    "mapping values are not allowed": ("a `:` with a space stands inside a value", _QUOTE),
+    "mapping values are not allowed": ("a `:` with a space is inside a value", _QUOTE),
     "did not find expected ',' or '}'": ("a `,` or `}` is missing", ""),
     "did not find expected ',' or ']'": ("a `,` or `]` is missing", ""),
     "did not find expected '-' indicator": ("a `-` or spaces are missing before this line of a list", ""),
     "found unexpected end of stream": ("a quote or bracket is never closed", ""),
-    "did not find expected <document start>": ("a line that begins with `%` belongs before everything else", "remove it, or quote it"),
-    "block sequence entries are not allowed": ("a list cannot begin behind its key", "begin it on the next line, or write `[a, b]`"),
+    "did not find expected <document start>": ("a line that begins with `%` must come first", "remove it, or quote it"),
+    "block sequence entries are not allowed": ("a list cannot begin on the line of its key", "begin it on the next line, or write `[a, b]`"),
     "mapping keys are not allowed": ("a value cannot begin with `?` and a space", _QUOTE),
-    "did not find expected comment or line break": ("`|` or `>` begins a block of text on the lines below, so nothing may stand behind it", _QUOTE),
+    "did not find expected comment or line break": ("`|` or `>` begins a block of text on the lines below, so nothing may follow it", _QUOTE),
     "did not find expected node content": ("a value or an entry is missing here", "write it, or remove the `,` or bracket"),
     "found character that cannot start any token": ("a reserved character begins a value", _QUOTE),
     "did not find expected alphabetic or numeric character": ("a reserved character begins a value", _QUOTE),
-    "unexpected document indicator": ("`---` or `...` stands inside a quoted value", "close the quote before it"),
+    "unexpected document indicator": ("`---` or `...` is inside a quoted value", "close the quote before it"),
     "did not find the expected": ("a reserved character begins a value", _QUOTE),
     "found incompatible YAML document": ("the version in `%YAML` is not one that can be read", "remove the line"),
     "tag": ("`!` begins a tag, which is not supported here", "put the value in quotes if it begins with `!`"),
@@ -35,7 +35,7 @@ _BULLETS = "*\u2013\u2014\u2212\u2022\u00b7\u25cf\u2010\u2011"
 
 @dataclass(frozen=True, slots=True)
 class SyntaxFinding:
-    """An error in our words, at a line and columns from 0; `text` would repair columns `put`."""
+    """A syntax error with our message, at a line and columns from 0; `text` would fix columns `put`."""
 
     words: str
     line: int
@@ -46,7 +46,7 @@ class SyntaxFinding:
 
 
 def explain_syntax(lines: Sequence[str], line: int, column: int, problem: str) -> SyntaxFinding:
-    """What is wrong where a reader stopped; `problem` is what it said itself."""
+    """What is wrong where a reader stopped; `problem` is its own message."""
     if "document start" in problem:
         line, column = next(((n, 0) for n, t in enumerate(lines) if t[:1] == "%"), (line, column))
     text = lines[line] if line < len(lines) else ""
@@ -83,12 +83,12 @@ def _tab(text: str, line: int, column: int) -> SyntaxFinding | None:
     hit = re.compile("\t+").match(text, column)
     if not hit or text[:column].strip(" -?"):
         return None
-    words = "a tab stands where YAML wants spaces"
+    words = "a tab is where YAML requires spaces"
     return SyntaxFinding(words, line, hit.span(), "write spaces", hit.span(), " ")
 
 
 def _begins(text: str, line: int, column: int) -> SyntaxFinding | None:
-    """A plain value that begins with a character which YAML keeps for itself."""
+    """A plain value that begins with a character which YAML reserves."""
     for at in (column, column - 1):
         sign = text[at : at + 1]
         before = text[:at] if at >= 0 else ""
@@ -98,7 +98,7 @@ def _begins(text: str, line: int, column: int) -> SyntaxFinding | None:
         value = re.match(r"[^,\[\]{}#]*" if in_braces else r"(?:[^ ]| (?!#))*", text[at:])
         end = at + len(value[0].rstrip() if value else "")
         name = "a backtick" if sign == "`" else f"`{sign}`"
-        taken = f"takes for {_TAKES[sign]}" if _TAKES[sign] else "keeps for itself"
+        taken = f"reads as {_TAKES[sign]}" if _TAKES[sign] else "reserves"
         words = f"a value cannot begin with {name}, which YAML {taken}"
         inner = text[at:end]
         if "'" in inner or ": " in inner or not inner.strip():
@@ -112,7 +112,7 @@ def _behind_a_quote(text: str, line: int, column: int, problem: str) -> SyntaxFi
     if "expected key" not in problem or before[-1:] not in ("'", '"') or not text[column:].strip():
         return None
     mark = before[-1]
-    words = f"the value ends with this {mark}, and more stands behind it"
+    words = f"the value ends with this {mark}, and more text follows"
     twice = "; a ' inside is written twice" if mark == "'" else '; a " inside is written \\"'
     at = len(before) - 1
     return SyntaxFinding(words, line, (at, at + 1), "put all of it into one pair of quotes" + twice)

@@ -1,4 +1,4 @@
-"""Repairs of one line each, for the usual typos in YAML."""
+"""Fixes of one line each, for common typos in YAML."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -76,7 +76,7 @@ def tabs(index: int, lines: list[str]) -> Iterator[Repair]:
     if not odd:
         return
     what = "a tab" if odd[0] == "\t" else "a character that only looks like a space"
-    words = f"{what} stands in the indentation; YAML wants spaces"
+    words = f"{what} is in the indentation; YAML requires spaces"
     at = line.index(odd[0])
     for width in dict.fromkeys(_indents_around(lines, index)):
         yield Repair(index, 0, indent, " " * width, words, (at, at + 1))
@@ -85,7 +85,7 @@ def tabs(index: int, lines: list[str]) -> Iterator[Repair]:
 def signs(index: int, line: str) -> Iterator[Repair]:
     """A line that begins as an entry does in a text, or as a comment does in another language."""
     if span := bullet(line):
-        words = "a list entry begins with `-`; this is another sign"
+        words = "a list entry begins with `-`; this is another character"
         yield Repair(index, *span, "-", words, span)
     if span := foreign_comment(line):
         yield Repair(index, *span, "#", "a comment begins with `#`", span)
@@ -155,7 +155,7 @@ def dashes(index: int, lines: list[str]) -> Iterator[Repair]:
 def colons(index: int, line: str) -> Iterator[Repair]:
     """A line that would be `key: value` if the colon or the space behind it were there."""
     if hit := re.match(_KEY + r"( *= *)(?=[^\s=])", line):
-        words = "`: ` stands between a key and its value, not `=`"
+        words = "a key and its value are separated by `: `, not `=`"
         yield Repair(index, *hit.span(1), ": ", words, hit.span(1))
     if hit := re.match(_KEY + r"(?=[ \t]+[^\s:#]|\s*(?:\s#.*)?$)", line):
         end = hit.end()

@@ -9,7 +9,7 @@ _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": Fals
 _NULL = {"", "~", "null", "Null", "NULL"}
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-# What YAML 1.1 reads as something else, and where our reading is what people mean anyway.
+# What YAML 1.1 reads differently, and where our reading is the intended one anyway.
 _SILENT_TAGS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge"}
 
 
@@ -30,7 +30,7 @@ def core_value(node: Any) -> str | int | float | bool | None:
 
 
 def reads_differently(text: str, value: object) -> bool:
-    """Whether a YAML 1.1 reader takes this plain scalar for something that is not our string."""
+    """Whether a YAML 1.1 reader reads this plain scalar as something else than a string."""
     if not isinstance(value, str) or not text:
         return False
     resolvers = yaml.SafeLoader.yaml_implicit_resolvers.get(text[0], [])

@@ -1,6 +1,6 @@
 """What secrets look like: the shapes of well-known keys (key_shapes.txt), and tokens that look drawn at random.
 
-`KEY` is certain enough to be an error. `SECRET` is for hiding: it takes more for a secret than is one.
+`KEY` is certain enough to be an error. `SECRET` is for hiding: it also matches values that are not secrets.
 """
 
 import base64
@@ -23,7 +23,7 @@ KEY = re.compile(
 )
 
 # What keys of well-known services look like, long mixed tokens that can only be one, and what stands
-# before the host of a URL. A token is looked at from its beginning alone: a line of a megabyte takes
+# before the host of a URL. A token is matched from its beginning only: a line of a megabyte takes
 # no longer than its length.
 SECRET = re.compile(
     r"\b(?:sk|pk|rk|gsk|hf|ghp|xai|AKIA|AIza|eyJ)[-_A-Za-z0-9.]{12,}[A-Za-z0-9+/_=.-]*"
@@ -55,12 +55,12 @@ def is_revealing(name: str) -> bool:
 
 
 def holds_key(text: str) -> bool:
-    """Whether a key of a well-known shape stands in `text`."""
+    """Whether `text` has a key of a well-known shape."""
     return KEY.search(text) is not None or _is_basic(text)
 
 
 def holds_token(text: str) -> bool:
-    """Whether some token in `text` looks drawn at random; for a place where a secret is likely."""
+    """Whether some token in `text` looks random; for a place whose name suggests a secret."""
     return bool(_UUID.search(text)) or any(
         len(run) >= TOKEN and _has(run, "[0-9]", "[A-Za-z]") for run in _RUN.findall(text)
     )

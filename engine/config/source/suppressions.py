@@ -41,7 +41,7 @@ class Suppressed:
 def read_suppressions(
     documents: Mapping[str, Document],
 ) -> tuple[list[Suppression], list[Diagnostic]]:
-    """Every such comment of the files, and a finding for each that cannot count."""
+    """Every such comment of the files, and a finding for each that has no effect."""
     comments: list[Suppression] = []
     problems: list[Diagnostic] = []
     for document in documents.values():
@@ -55,7 +55,7 @@ def read_suppressions(
 def suppress(
     found: Sequence[Diagnostic], comments: Sequence[Suppression]
 ) -> tuple[list[Diagnostic], list[Suppressed]]:
-    """The findings that stand, and those that a comment silences."""
+    """The findings that remain, and those that a comment silences."""
     reasons = {
         (comment.span.file, comment.line, code): comment.reason
         for comment in comments
@@ -77,7 +77,7 @@ def unused(
 ) -> Iterator[Diagnostic]:
     """A finding for each code that silences nothing.
 
-    `undecided` are the letters of the phases that did not run or depend on the machine.
+    `undecided` are the letters of the phases that did not run or depend on the environment.
     """
     used = {(s.found.span.file, s.found.span.start.line, s.found.code) for s in silenced}
     for comment in comments:
@@ -103,7 +103,7 @@ def _without(comment: Suppression, idle: Set[str]) -> Fix:
 
 
 def _marked(document: Document) -> Iterator[tuple[Span, str]]:
-    """Each comment that speaks to the engine: its place, and its text behind `engine:`."""
+    """Each comment for the engine: its place, and its text after `engine:`."""
     lines = {n: line for n, line in enumerate(document.lines, 1) if _OPENING.search(line)}
     texts = opaque_spans(document.file, document.lines) if lines else []
     for number, line in lines.items():
@@ -125,7 +125,7 @@ def _read(document: Document, span: Span, body: str) -> list[Suppression | Diagn
         return [Diagnostic("X291", message, span, help=_HELP)] if is_meant else []
     if not match["reason"]:
         message = "this suppression gives no reason"
-        return [Diagnostic("X291", message, span, help="say why behind the bracket")]
+        return [Diagnostic("X291", message, span, help="say why after the bracket")]
     codes: dict[str, Span] = {}
     problems: list[Suppression | Diagnostic] = []
     begin = span.end.column - len(body) + match.start("codes")
@@ -162,7 +162,7 @@ def _refused(code: str, place: Span) -> Diagnostic | None:
     if RULES[code].ignorable:
         return None
     message = f"`{code}` cannot be suppressed"
-    return Diagnostic("X291", message, place, help="fix what it reports, then remove it here")
+    return Diagnostic("X291", message, place, help="fix the finding, then remove it here")
 
 
 def _target(document: Document, span: Span) -> int:

@@ -1,8 +1,8 @@
-"""Which line is to blame when a text is not YAML: the one whose repair lets reading go on.
+"""Which line is wrong when a text is not YAML: the one whose fix lets reading continue.
 
-A YAML reader stops where it can go on no longer, often lines below the mistake: a quote that is not
-closed swallows everything up to the next one. So the usual typos are undone one at a time near that
-place, and the first repair after which the text reads further says what the mistake was and where.
+A YAML reader stops where it cannot continue, often lines below the mistake: a quote that is not
+closed swallows everything up to the next one. So fixes of common typos are tried one at a time near
+that place, and the first after which more can be read says what the mistake was and where.
 """
 
 import re
@@ -24,7 +24,7 @@ from engine.config.source.repairs import (
 AHEAD = 40
 BACK = 400
 MAX_WINDOW = 300_000  # characters
-MAX_TRIED = 2_000_000  # characters read again in all, so that a malicious file costs no time
+MAX_TRIED = 2_000_000  # characters read again in all, which bounds the time for a malicious file
 
 _MARKER = re.compile("(?:<{7}|>{7})(?: |$)|={7}$")
 
@@ -37,7 +37,7 @@ def find_marker(lines: Sequence[str]) -> int | None:
 def find_repair(
     lines: Sequence[str], stopped: int, opened: int, error_line: Callable[[str], int | None]
 ) -> Repair | None:
-    """The repair that helps, for an error at line `stopped` in something that began at `opened`.
+    """The fix that helps, for an error at line `stopped` in something that began at `opened`.
 
     `error_line` gives the line at which reading a text stops, None when it reads to its end.
     """

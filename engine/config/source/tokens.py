@@ -1,4 +1,4 @@
-"""A text as the YAML scanner cuts it, for whoever edits it or compares two layouts."""
+"""The tokens of a YAML text, for editing it and for comparing two layouts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ def opaque_spans(file: str, lines: Sequence[str]) -> list[Span]:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token of the YAML scanner: `Scalar`, `Key`, `BlockEntry`; from 0, (line, column)."""
+    """A token of the YAML scanner: `Scalar`, `Key`, `BlockEntry`; places are (line, column) from 0."""
 
     kind: str
     start: tuple[int, int]
@@ -45,7 +45,7 @@ def scan(text: str) -> list[Token]:
 
 
 def meaning(text: str) -> list[tuple[str, Any, Any]] | None:
-    """What a YAML reader takes from a text, None if nothing: texts that differ in spaces are equal."""
+    """What a YAML reader reads, None for an error: texts that differ only in spaces are equal."""
     try:
         return [
             (type(event).__name__, getattr(event, "value", None), getattr(event, "style", None))

@@ -1,4 +1,4 @@
-"""One finding for a text that is not YAML: where the mistake is, what it is, and its repair."""
+"""One finding for a text that is not YAML: where the mistake is, what it is, and its fix."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -70,12 +70,12 @@ def _finding(file: str, lines: tuple[str, ...], what: SyntaxFinding, opened: Sto
 
 
 def _is_harmless(lines: Sequence[str]) -> bool:
-    """Whether lines can be quoted in a fix: a secret in them must not."""
+    """Whether lines may be part of a fix: a secret must not."""
     return shown_lines(tuple(lines)) == tuple(lines)
 
 
 def _untabbed(file: str, lines: tuple[str, ...], error_line: ErrorLine) -> Diagnostic | None:
-    """One finding, with its repair, for a file that is right but for the tabs that indent it."""
+    """One finding, with its fix, for a file whose only mistake is indentation by tabs."""
     made = without_tabs(lines)
     if made is None or not _is_harmless(made.lines):
         return None
@@ -90,7 +90,7 @@ def _untabbed(file: str, lines: tuple[str, ...], error_line: ErrorLine) -> Diagn
         "\n".join(made.lines),
         Applicability.SAFE if made.is_sure else Applicability.UNSAFE,
     )
-    words = "a tab stands in the indentation; YAML wants spaces"
+    words = "a tab is in the indentation; YAML requires spaces"
     return Diagnostic("Y001", words, _stretch(file, made.first, (at, at + 1)), fix=fix)
 
 

@@ -37,3 +37,10 @@ def url_text_problem(url: str) -> str:
     if port == 0:
         return "has a port that is not a number from 1 to 65535"
     return "" if HOST.fullmatch(parts.netloc) else "has a host that is not a valid name or address"
+
+
+def url_advice(problem: str) -> str:
+    """What to write instead of the URL of a provider that has this problem."""
+    if "query" in problem:
+        return "write a query under `query:` of each endpoint"
+    return "write a URL such as https://api.example.com/v1"

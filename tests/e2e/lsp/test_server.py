@@ -505,7 +505,7 @@ def test_a_fix_that_is_safe_is_preferred_and_can_be_one_of_all(routes: File) -> 
     (found,) = routes.type("strip: true}\n", "strip: true}")
     assert found.code == "F004"
     (action,) = routes.editor.actions(routes.uri, found.range, ["quickfix"])
-    assert action.title == "End the line, if nothing is missing behind it"
+    assert action.title == "Add a line end, if nothing is missing after it"
     assert action.is_preferred is True
     (every,) = routes.editor.actions(routes.uri, found.range, ["source.fixAll"])
     assert every.edit.changes == action.edit.changes

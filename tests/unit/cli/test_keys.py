@@ -137,7 +137,7 @@ def test_a_name_that_is_there_twice_is_revoked_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("version: 1\nkeys:\n\t- name: first\n", "a tab stands in the indentation"),
+        ("version: 1\nkeys:\n\t- name: first\n", "a tab is in the indentation"),
         ("version: 1\nkeys: [\n", "keys.yaml cannot be read"),
         ("version: 1\nkeys: first\n", "`keys:` in keys.yaml is not a list"),
         ("- a\n", "is not a mapping"),
@@ -244,11 +244,8 @@ def test_a_list_of_nobody_and_of_a_broken_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("127.0.0.1:1", "no response from a gateway at 127.0.0.1:1: Connection refused"),
-        (
-            "http://127.0.0.1:1",
-            "no response from a gateway at http://127.0.0.1:1: Connection refused",
-        ),
+        ("127.0.0.1:1", "no gateway responds at 127.0.0.1:1: Connection refused"),
+        ("http://127.0.0.1:1", "no gateway responds at http://127.0.0.1:1: Connection refused"),
         ("ftp://127.0.0.1", "must be an address such as"),
         ("http://127.0.0.1:70000", "must be an address such as"),
         ("http://", "must be an address such as"),
