@@ -12,7 +12,7 @@ import yaml
 
 HERE = Path(__file__).parent
 
-WIDTH, HEIGHT = 760, 340
+WIDTH, HEIGHT = 674, 336
 LINE = 26  # from one line of text to the next
 ABOUT = (
     "Clients send requests to orqen. It checks the key, matches the model, sends the request to a "
@@ -46,16 +46,16 @@ def render() -> str:
     shipped = yaml.safe_load((HERE.parent / "providers.yaml").read_text("utf-8"))["providers"]
     providers = ("OpenAI", "Anthropic", f"{len(shipped) - 2} others", "or your own")
     parts = [
-        *_box("box", (8, 8, 166, 152), "Clients", CLIENTS),
-        *_box("core", (260, 8, 240, 152), "orqen", STEPS),
-        *_box("box", (586, 8, 166, 152), "Providers", providers),
-        *_right(174, 260, 70, "request"),
-        *_left(260, 174, 112, "response"),
-        *_right(500, 586, 70),
-        *_left(586, 500, 112),
-        *_box("box", (120, 254, 520, 74), "Three YAML files", ()),
-        _text(380, 310, FILES, "code"),
-        *_up(380, 254, 160),
+        *_box("box", (6, 8, 150, 152), "Clients", CLIENTS),
+        *_box("core", (232, 8, 210, 152), "orqen", STEPS),
+        *_box("box", (518, 8, 150, 152), "Providers", providers),
+        *_right(156, 232, 70, "request"),
+        *_left(232, 156, 112, "response"),
+        *_right(442, 518, 70),
+        *_left(518, 442, 112),
+        *_box("box", (97, 254, 480, 74), "Three YAML files", ()),
+        _text(337, 310, FILES, "code"),
+        *_up(337, 254, 160),
     ]
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">'
     return "\n".join(
