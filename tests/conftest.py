@@ -8,7 +8,8 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 
-from tests import loopback
+from tests import lazily, loopback
+from tests.imported import nothing_asked
 from tests.servers import CANARY, KEY, ROOT, Server, gateway, mock_upstream, ship
 
 # How long one example takes is no matter of these tests: a busy machine takes its time.
@@ -20,9 +21,19 @@ settings.register_profile(
 )
 settings.load_profile("patient")
 
+lazily.import_at_use(*lazily.SDKS)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tools", action="store_true", help="fail, not skip, without a program")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """No module of the tests starts a process or connects to anything when it is imported."""
+    del collector
+    with nothing_asked("at import"):
+        return (yield)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,22 +1,34 @@
-"""Imports the modules it is given, and dies when one of them asks the machine for anything.
-
-    python -m tests.imported bench.peers tests.soak
+"""Refuses processes and connections for a time: while modules are imported, and in unit tests.
 
 Whatever a test needs has to be looked for by the test, which can be skipped with a reason.
 """
 
-import importlib
+import contextlib
+import socket
 import sys
+from collections.abc import Iterator
 
 ASKS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "socket.connect", "socket.bind", "socket.getaddrinfo"}  # fmt: skip
 
 
-def refuse(event: str, arguments: tuple[object, ...]) -> None:
-    if event in ASKS:
-        raise RuntimeError(f"{event} at import: {arguments}")
+_reasons: list[str] = []  # why nothing may be asked for now
 
 
-if __name__ == "__main__":
-    sys.addaudithook(refuse)
-    for name in sys.argv[1:]:
-        importlib.import_module(name)
+@contextlib.contextmanager
+def nothing_asked(reason: str) -> Iterator[None]:
+    """Within the block no process is started, and nothing connected to, bound or resolved."""
+    _reasons.append(reason)
+    try:
+        yield
+    finally:
+        _reasons.pop()
+
+
+def _refuse(event: str, arguments: tuple[object, ...]) -> None:
+    if _reasons and event in ASKS:
+        first = arguments[0] if arguments else None
+        if not (isinstance(first, socket.socket) and first.family == socket.AF_UNIX):
+            raise RuntimeError(f"{event} {_reasons[-1]}: {arguments}")
+
+
+sys.addaudithook(_refuse)

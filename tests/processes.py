@@ -1,8 +1,8 @@
 """Processes of `engine` that have imported it already: forked from one that has, not started anew.
 
-An import of `engine` costs half a second of CPU, and hundreds of tests need a server of their own.
-Such a process is one in all that matters to a test: it has its own session, environment, signals
-and files. `tests/e2e/server/test_process.py` and the tests of commands start it as operators do.
+An import of `engine` costs a third of a second of CPU, and hundreds of tests need a process. Such a
+process is one in all that matters to a test: it has its own session, folder, environment, signals,
+files and exit code. Tests of pages, terminals and wheels start `engine` as operators do.
 """
 
 import multiprocessing
@@ -11,7 +11,9 @@ import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -20,44 +22,49 @@ _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(["tests.preloaded"])
 
 
-def _run(log: Path, words: list[str], environ: dict[str, str]) -> None:
-    """What the new process does: `python -m WORDS`, as if nothing had been before."""
-    os.setsid()
-    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    os.dup2(out, 1)
-    os.dup2(out, 2)
-    os.close(out)
-    os.chdir(ROOT)
-    os.environ.clear()
-    os.environ.update(environ)
-    module, *sys.argv[1:] = words
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+@dataclass(frozen=True)
+class Command:
+    """`python -m MODULE ARGUMENTS`, with its output in files and nothing else in its environment."""
+
+    words: tuple[str, ...]
+    out: Path
+    errors: Path
+    environ: Mapping[str, str]
+    folder: Path = field(default=ROOT)
+
+    def run(self) -> None:
+        """What the new process does."""
+        os.setsid()
+        for number, path in ((1, self.out), (2, self.errors)):
+            opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            os.dup2(opened, number)
+            os.close(opened)
+        os.chdir(self.folder)
+        os.environ.clear()
+        os.environ.update({"PATH": os.defpath, **self.environ})
+        module, *sys.argv[1:] = self.words
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 class Process:
-    """`python -m MODULE ARGUMENTS` with what it prints in a log; like a Popen."""
+    """A command that runs; like a Popen."""
 
-    def __init__(self, log: Path, module: str, *arguments: str, environ: Mapping[str, str]) -> None:
-        given = {"PATH": os.environ["PATH"], **environ}
-        self._process = _server.Process(target=_run, args=(log, [module, *arguments], given))
+    def __init__(self, command: Command) -> None:
+        self._process = _server.Process(target=command.run)
         self._process.start()
         self.pid = self._process.pid or 0
 
-    @property
-    def returncode(self) -> int | None:
-        return self._process.exitcode
-
     def poll(self) -> int | None:
-        return self.returncode
+        return self._process.exitcode
 
     def wait(self, timeout: float | None = None) -> int:
         self._process.join(timeout)
-        if (code := self.returncode) is None:
+        if (code := self.poll()) is None:
             raise subprocess.TimeoutExpired("engine", timeout or 0)
         return code
 
     def send_signal(self, number: int) -> None:
-        if self.returncode is None:
+        if self.poll() is None:
             os.kill(self.pid, number)
 
     def terminate(self) -> None:
@@ -65,3 +72,19 @@ class Process:
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
+
+
+def run_engine(
+    *arguments: str | Path, folder: Path = ROOT, **environ: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run `engine` to its end, with nothing in the environment but what is given."""
+    words = ("engine", *map(str, arguments))
+    with tempfile.TemporaryDirectory() as place:
+        out, errors = Path(place, "out"), Path(place, "errors")
+        process = Process(Command(words, out, errors, environ, folder))
+        try:
+            code = process.wait(60)
+        finally:
+            process.kill()
+        texts = (path.read_text("utf-8") for path in (out, errors))
+        return subprocess.CompletedProcess(words, code, *texts)

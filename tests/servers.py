@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 from engine.config.new_key import digest
 from engine.server.run import free_port, wait_until_ready
 from tests import loopback
-from tests.processes import ROOT, Process
+from tests.processes import ROOT, Command, Process
 
 __all__ = ["KEY", "ROOT", "Server", "free_port", "gateway", "mock_upstream", "ship", "write_keys"]
 
@@ -141,20 +140,14 @@ def rss_kib(pid: int) -> int:
     return int(status.partition("VmRSS:")[2].split()[0])
 
 
-def run_engine(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run `engine` to its end, with nothing in the environment but what is given."""
-    command = [sys.executable, "-m", "engine", *arguments]
-    env = {"PATH": os.environ["PATH"], **environ}
-    return subprocess.run(command, capture_output=True, text=True, env=env, cwd=ROOT, check=False)
-
-
 @contextlib.contextmanager
 def started(
     log: Path, ready: str, *arguments: str, environ: Mapping[str, str], module: str = "engine"
 ) -> Iterator[Server]:
     """A process of `engine` listening on a free port, killed at the end if it still runs."""
     port = free_port()
-    process = Process(log, module, *arguments, "--port", str(port), environ=environ)
+    words = (module, *arguments, "--port", str(port))
+    process = Process(Command(words, log, log, {"PATH": os.environ["PATH"], **environ}))
     try:
         assert wait_until_ready(process, port, ready), log.read_text()
         yield Server(port, process, log)

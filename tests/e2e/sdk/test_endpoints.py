@@ -1,5 +1,7 @@
 """Official SDKs, unmodified, at the endpoints that count, list and embed in their makers' own ways."""
 
+from __future__ import annotations  # so that no SDK is imported before it is used
+
 from collections.abc import Iterator
 from typing import Any
 

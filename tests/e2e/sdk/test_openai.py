@@ -1,5 +1,7 @@
 """The official OpenAI SDK, given nothing but a base URL and a gateway key, sync and async."""
 
+from __future__ import annotations  # so that no SDK is imported before it is used
+
 import asyncio
 import base64
 import io
@@ -9,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import openai
 import pytest
 import yaml
-from openai import AsyncOpenAI, OpenAI
 
 from tests.e2e.sdk.wire import assert_arrived, values
 from tests.servers import KEY, ROOT, Server
@@ -45,7 +47,7 @@ class Case:
     def name(self) -> str:
         return self.method + "-stream" * self.is_stream
 
-    def bound(self, client: OpenAI | AsyncOpenAI) -> Any:
+    def bound(self, client: openai.OpenAI | openai.AsyncOpenAI) -> Any:
         """The method that gives the response along with what is parsed from it."""
         resource, _, verb = self.method.rpartition(".")
         return getattr(operator.attrgetter(resource)(client).with_raw_response, verb)
@@ -247,7 +249,7 @@ def assert_wire(mock: Server, canaries: dict[str, str], case: Case, response: An
 
 @every_case
 def test_sync(served: Server, mock: Server, canaries: dict[str, str], case: Case) -> None:
-    with OpenAI(base_url=f"{served.url}/v1", api_key=KEY) as client:
+    with openai.OpenAI(base_url=f"{served.url}/v1", api_key=KEY) as client:
         raw = case.bound(client)(**case.arguments)
         result = raw.parse()
         case.check(list(result) if case.is_stream else result)
@@ -257,7 +259,7 @@ def test_sync(served: Server, mock: Server, canaries: dict[str, str], case: Case
 @every_case
 def test_async(served: Server, mock: Server, canaries: dict[str, str], case: Case) -> None:
     async def call() -> Any:
-        async with AsyncOpenAI(base_url=f"{served.url}/v1", api_key=KEY) as client:
+        async with openai.AsyncOpenAI(base_url=f"{served.url}/v1", api_key=KEY) as client:
             raw = await case.bound(client)(**case.arguments)
             result = raw.parse()
             case.check([event async for event in result] if case.is_stream else result)
@@ -267,7 +269,7 @@ def test_async(served: Server, mock: Server, canaries: dict[str, str], case: Cas
 
 
 def test_the_plainest_call_there_is(served: Server) -> None:
-    with OpenAI(base_url=f"{served.url}/v1", api_key=KEY) as client:
+    with openai.OpenAI(base_url=f"{served.url}/v1", api_key=KEY) as client:
         chat = client.chat.completions.create(
             model="gpt-4o-mini", messages=[{"role": "user", "content": "hello there"}]
         )
@@ -279,7 +281,7 @@ def test_the_plainest_call_there_is(served: Server) -> None:
 def test_a_named_provider_changes_the_model_and_no_other_byte(
     served: Server, mock: Server, canaries: dict[str, str]
 ) -> None:
-    with OpenAI(base_url=f"{served.url}/v1", api_key=KEY) as client:
+    with openai.OpenAI(base_url=f"{served.url}/v1", api_key=KEY) as client:
         raw = client.chat.completions.with_raw_response.create(
             model="groq/openai/gpt-oss-120b",
             messages=[{"role": "user", "content": 'the model "groq/openai/gpt-oss-120b", please'}],
@@ -295,14 +297,14 @@ def test_a_named_provider_changes_the_model_and_no_other_byte(
 def test_speech_arrives_in_pieces_as_it_is_made(served: Server) -> None:
     async def listen() -> list[bytes]:
         async with (
-            AsyncOpenAI(base_url=f"{served.url}/v1", api_key=KEY) as client,
+            openai.AsyncOpenAI(base_url=f"{served.url}/v1", api_key=KEY) as client,
             client.audio.speech.with_streaming_response.create(**SPEECH) as answer,
         ):
             assert answer.headers["content-type"] == "audio/wav"
             return [chunk async for chunk in answer.iter_bytes()]
 
     with (
-        OpenAI(base_url=f"{served.url}/v1", api_key=KEY) as client,
+        openai.OpenAI(base_url=f"{served.url}/v1", api_key=KEY) as client,
         client.audio.speech.with_streaming_response.create(**SPEECH) as answer,
     ):
         chunks = list(answer.iter_bytes())
@@ -314,7 +316,7 @@ def test_speech_arrives_in_pieces_as_it_is_made(served: Server) -> None:
 
 def test_speech_as_events_is_read_line_by_line(served: Server) -> None:
     with (
-        OpenAI(base_url=f"{served.url}/v1", api_key=KEY) as client,
+        openai.OpenAI(base_url=f"{served.url}/v1", api_key=KEY) as client,
         client.audio.speech.with_streaming_response.create(**SPEECH, stream_format="sse") as answer,
     ):
         lines = [line for line in answer.iter_lines() if line]
@@ -323,7 +325,7 @@ def test_speech_as_events_is_read_line_by_line(served: Server) -> None:
 
 
 def test_the_helpers_that_stream_work(served: Server) -> None:
-    with OpenAI(base_url=f"{served.url}/v1", api_key=KEY) as client:
+    with openai.OpenAI(base_url=f"{served.url}/v1", api_key=KEY) as client:
         with client.responses.stream(model="o3", input="hello there") as events:
             assert events.get_final_response().output_text == ANSWER
         with client.chat.completions.stream(

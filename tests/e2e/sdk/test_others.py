@@ -1,5 +1,7 @@
 """The official Anthropic, Cohere and Mistral SDKs, and what each makes of a refusal."""
 
+from __future__ import annotations  # so that no SDK is imported before it is used
+
 import asyncio
 import contextlib
 import json
@@ -12,10 +14,9 @@ from typing import Any
 import anthropic
 import cohere
 import httpx2
+import mistralai.client as mistral
 import openai
 import pytest
-from mistralai.client import Mistral
-from mistralai.client.errors import SDKError
 
 from tests import loopback
 from tests.e2e.sdk.wire import assert_arrived, assert_no_key, values
@@ -290,7 +291,7 @@ def assert_mistral_wire(
 
 
 def test_mistral(served: Server, mock: Server, canaries: dict[str, str]) -> None:
-    with Mistral(api_key=KEY, server_url=served.url) as client:
+    with mistral.Mistral(api_key=KEY, server_url=served.url) as client:
         pages = client.ocr.process(
             model="mistral-ocr-latest",
             document={"type": "document_url", "document_url": "https://example.com/a.pdf"},
@@ -332,7 +333,7 @@ class Sdk:
 
     call: Callable[[str, str, str], object]
     model: str
-    raised: dict[int, type[Exception]]
+    raised: Callable[[], dict[int, type[Exception]]]
 
 
 def call_openai(url: str, key: str, model: str) -> object:
@@ -358,7 +359,7 @@ def call_cohere_v2(url: str, key: str, model: str) -> object:
 
 
 def call_mistral(url: str, key: str, model: str) -> object:
-    with Mistral(api_key=key, server_url=url) as client:
+    with mistral.Mistral(api_key=key, server_url=url) as client:
         return client.chat.complete(model=model, messages=[{"role": "user", "content": "hi"}])
 
 
@@ -366,7 +367,7 @@ SDKS = {
     "openai": Sdk(
         call_openai,
         "gpt-",
-        {
+        lambda: {
             401: openai.AuthenticationError,
             404: openai.NotFoundError,
             429: openai.RateLimitError,
@@ -376,7 +377,7 @@ SDKS = {
     "anthropic": Sdk(
         call_anthropic,
         "claude-",
-        {
+        lambda: {
             401: anthropic.AuthenticationError,
             404: anthropic.NotFoundError,
             429: anthropic.RateLimitError,
@@ -386,14 +387,18 @@ SDKS = {
     "cohere": Sdk(
         call_cohere,
         "rerank-v",
-        {
+        lambda: {
             401: cohere.UnauthorizedError,
             404: cohere.NotFoundError,
             429: cohere.TooManyRequestsError,
             502: cohere.core.ApiError,
         },
     ),
-    "mistral": Sdk(call_mistral, "mistral-", dict.fromkeys((401, 404, 429, 502), SDKError)),
+    "mistral": Sdk(
+        call_mistral,
+        "mistral-",
+        lambda: dict.fromkeys((401, 404, 429, 502), mistral.errors.SDKError),
+    ),
 }
 
 every_sdk = pytest.mark.parametrize("name", SDKS)
@@ -403,7 +408,7 @@ def refusal(name: str, status: int, url: str, key: str, model: str) -> tuple[Any
     """The exception of the SDK, with the headers of the answer."""
     sdk = SDKS[name]
     call = call_cohere_v2 if name == "cohere" and status == 502 else sdk.call
-    with pytest.raises(sdk.raised[status]) as caught:
+    with pytest.raises(sdk.raised()[status]) as caught:
         call(url, key, model)
     error: Any = caught.value
     assert error.status_code == status
@@ -469,7 +474,7 @@ def test_retry_after_of_the_provider_is_obeyed(served: Server, mock: Server) -> 
 def test_nothing_is_paid_for_twice(extended: Server, rude: tuple[Rude, int], name: str) -> None:
     """The SDK retries a 502 by default, but not one that the provider may have processed."""
     before = rude[0].calls
-    with pytest.raises(SDKS[name].raised[502]) as caught:
+    with pytest.raises(SDKS[name].raised()[502]) as caught:
         if name == "openai":
             with openai.OpenAI(base_url=f"{extended.url}/v1", api_key=KEY) as client:
                 client.chat.completions.create(

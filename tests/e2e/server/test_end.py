@@ -18,7 +18,8 @@ import pytest
 
 from engine.server.run import ServeError, claim_port
 from tests import loopback
-from tests.servers import KEY, ROOT, Server, free_port, gateway, run_engine, ship, write_keys
+from tests.processes import run_engine
+from tests.servers import KEY, ROOT, Server, free_port, gateway, ship, write_keys
 
 STREAMS = 50
 DRAIN = ("--drain-timeout", "2")

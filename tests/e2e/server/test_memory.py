@@ -13,7 +13,8 @@ import pytest
 
 from tests import loopback
 from tests.listening import listening
-from tests.servers import KEY, WAIT, Server, gateway, run_engine, ship, write_keys
+from tests.processes import run_engine
+from tests.servers import KEY, WAIT, Server, gateway, ship, write_keys
 
 ROUTES = """
 version: 1

@@ -18,7 +18,8 @@ import pytest
 from engine.config.new_key import digest
 from tests import loopback
 from tests.listening import listening
-from tests.servers import KEY, WAIT, Server, free_port, gateway, run_engine, unharmed, write_keys
+from tests.processes import run_engine
+from tests.servers import KEY, WAIT, Server, free_port, gateway, unharmed, write_keys
 
 ROUTES = """
 version: 1

@@ -1,5 +1,7 @@
 """Tool calls and structured output: what agents need, in each dialect and its events."""
 
+from __future__ import annotations  # so that no SDK is imported before it is used
+
 import json
 from collections.abc import Iterator
 from typing import Any

@@ -1,5 +1,7 @@
 """The official SDKs, pointed straight at the mock, accept every answer and every stream."""
 
+from __future__ import annotations  # so that no SDK is imported before it is used
+
 import base64
 import io
 import struct
@@ -11,9 +13,9 @@ import anthropic
 import cohere
 import httpx
 import httpx2
+import mistralai.client as mistral
 import openai
 import pytest
-from mistralai.client import Mistral
 
 PNG = b"\x89PNG\r\n\x1a\n"
 SAID: Any = [{"role": "user", "content": "good morning"}]
@@ -251,7 +253,7 @@ def test_ranking_with_top_k_answers_a_data_list(mock_http: httpx2.Client) -> Non
 
 
 def test_mistral(mock_url: str) -> None:
-    with Mistral(api_key="k", server_url=mock_url) as client:
+    with mistral.Mistral(api_key="k", server_url=mock_url) as client:
         document: Any = {"type": "document_url", "document_url": "https://mock.invalid/a.pdf"}
         pages = client.ocr.process(model="m", document=document).pages
         assert pages[0].markdown.startswith("# Mock")

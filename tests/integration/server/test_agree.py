@@ -1,8 +1,6 @@
 """`check` and `serve` are one road: with `--serve`, `check` passes exactly where `serve` starts."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,7 @@ import pytest
 from engine.config.load import load, obstacles
 from engine.server.reload import read_folder
 from engine.server.run import Options, prepare
+from tests.processes import run_engine
 from tests.unit.config.test_corpus import CASES, CORPUS, prepared
 
 NO_KEYS = "version: 1\nkeys: []\n"
@@ -32,19 +31,14 @@ def test_every_case_of_the_corpus_agrees(side: str, tmp_path: Path) -> None:
         agree(folder)
 
 
-def run(*words: str | Path) -> "subprocess.CompletedProcess[str]":
-    line = [sys.executable, "-m", "engine", *map(str, words)]
-    return subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
-
-
 @pytest.mark.parametrize(
     ("case", "cause"),
     [("E405-required", "providers.yaml:"), ("X209-url", "routes.yaml:"), ("X270-no-headers", "no keys.yaml")],
 )  # fmt: skip
 def test_the_last_line_says_not_started_and_why(case: str, cause: str, tmp_path: Path) -> None:
     folder, _ = prepared(CORPUS / case / "bad", tmp_path)
-    assert run("check", "--serve", folder).returncode == 1
-    done = run("serve", folder)
+    assert run_engine("check", "--serve", folder).returncode == 1
+    done = run_engine("serve", folder)
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]
     assert last.startswith("engine: not started: ")
@@ -53,4 +47,4 @@ def test_the_last_line_says_not_started_and_why(case: str, cause: str, tmp_path:
 
 def test_warnings_are_told_at_the_start_too(tmp_path: Path) -> None:
     folder, _ = prepared(CORPUS / "X270-no-headers" / "bad", tmp_path)
-    assert "warning[X270]" in run("serve", folder).stderr
+    assert "warning[X270]" in run_engine("serve", folder).stderr

@@ -1,10 +1,7 @@
 """The formats and options of `engine check`, and its words on a terminal."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -309,26 +306,6 @@ def test_a_pipe_gets_colour_only_when_asked(
     assert ("\x1b[1;31m" in check(*words, routes=BROKEN).stdout) is coloured
 
 
-@pytest.mark.parametrize(
-    ("environ", "coloured"), [({}, True), ({"TERM": "dumb"}, False), ({"NO_COLOR": "1"}, False)]
-)
-def test_a_terminal_is_asked_what_it_can(
-    environ: dict[str, str], coloured: bool, tmp_path: Path
-) -> None:
-    write(tmp_path, routes=BROKEN)
-    terminal, slave = os.openpty()
-    command = [sys.executable, "-m", "engine", "check"]
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "COLUMNS": "40", **environ}
-    subprocess.run(command, stdout=slave, stderr=slave, env=env, cwd=tmp_path, check=False)
-    os.close(slave)
-    text = os.read(terminal, 65536).decode()
-    os.close(terminal)
-    assert ("\x1b[" in text) is coloured
-    bare = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    finding = bare.partition("found ")[0]
-    assert max(len(line) for line in finding.splitlines()) <= 40
-
-
 # -- what it starts with -------------------------------------------------------------------------
 
 OTHERS = (
@@ -336,12 +313,3 @@ OTHERS = (
     *("http.client", "asyncio", "engine.config.examples"),
     *(f"engine.report.{name}" for name in ("json", "sarif", "lines", "explanation")),
 )
-
-
-def test_a_check_imports_nothing_of_the_other_commands() -> None:
-    script = "import sys; from engine.cli import main; main(['check'], standalone_mode=False)"
-    script = f"import sys, atexit; atexit.register(lambda: print(*sys.modules)); {script}"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)  # fmt: skip
-    loaded = done.stdout.splitlines()[-1].split()
-    assert "engine.report.text" in loaded
-    assert [name for name in loaded if name.startswith(OTHERS)] == []

@@ -1,10 +1,6 @@
 """A bug in a command is told as one, and its words stay inside."""
 
 import errno
-import os
-import subprocess
-import sys
-from subprocess import PIPE
 
 import click
 import pytest
@@ -12,7 +8,6 @@ from click.testing import CliRunner, Result
 
 from engine import __version__
 from engine.cli.crash import Commands
-from tests.servers import ROOT
 
 SECRET = "sk-of-a-caller"
 FAULTS: dict[str, Exception] = {
@@ -72,12 +67,3 @@ def test_a_wrong_use_is_no_bug() -> None:
     assert result.exit_code == 2
     assert "no such thing" in result.stderr
     assert "this is a bug" not in result.stderr
-
-
-def test_a_reader_that_leaves_is_no_bug() -> None:
-    command = [sys.executable, "-m", "engine", "explain", "--list", "--format", "json"]
-    reader, writer = os.pipe()
-    os.close(reader)
-    with os.fdopen(writer) as out:
-        done = subprocess.run(command, stdout=out, stderr=PIPE, cwd=ROOT, env={}, check=False)
-    assert done.stderr == b""

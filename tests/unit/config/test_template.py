@@ -216,7 +216,7 @@ def test_segment_refuses_what_could_be_more_than_one(value: str) -> None:
     assert value == "" or value == "." or value not in str(caught.value)
 
 
-@settings(max_examples=300, deadline=None, database=None)
+@settings(max_examples=150, deadline=None, database=None)
 @given(st.text(max_size=30))
 def test_segment_gives_one_plain_segment_or_refuses(value: str) -> None:
     try:

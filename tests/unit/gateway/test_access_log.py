@@ -4,21 +4,16 @@ import asyncio
 import json
 import os
 import re
-import subprocess
-import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from subprocess import PIPE
 from typing import TextIO
 
 import pytest
 
 from engine.gateway import access_log
 from engine.gateway.access_log import PIPE_BYTES, AccessLog, Record, new_id, place_of
-from tests.servers import ROOT
 
 PIPE_BYTES_TOTAL = 64 * 1024
 
@@ -90,28 +85,6 @@ def test_a_log_that_cannot_be_written_fails_nobody(pipe: tuple[int, TextIO]) -> 
         return log.dropped
 
     assert asyncio.run(main()) == 5
-
-
-def test_the_last_records_are_out_before_the_process_ends() -> None:
-    """More than a pipe takes at once, to a reader who comes late: the thread that writes is waited for."""
-    program = (
-        "import asyncio, os, sys\n"
-        "from engine.gateway.access_log import AccessLog, Record\n"
-        "async def main():\n"
-        "    log = AccessLog(sys.stderr)\n"
-        "    for number in range(800): log.write(Record(request_id=f'req_{number}'))\n"
-        "    print('closing', flush=True)\n"
-        "    log.close()\n"
-        "    os._exit(0)\n"
-        "asyncio.run(main())\n"
-    )
-    command = [sys.executable, "-c", program]
-    with subprocess.Popen(command, cwd=ROOT, stdout=PIPE, stderr=PIPE) as process:
-        assert process.stdout and process.stderr
-        assert process.stdout.readline() == b"closing\n"
-        time.sleep(0.2)
-        lines = process.stderr.read().splitlines()
-    assert [json.loads(line)["request_id"] for line in lines] == [f"req_{n}" for n in range(800)]
 
 
 def test_lines_are_written_whole() -> None:

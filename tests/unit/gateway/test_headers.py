@@ -13,7 +13,7 @@ from engine.plan.plan import Provider
 from engine.plan.withheld import KEY_HEADERS, NAMES, STARTS, withheld_by
 from tests.unit.gateway.plans import shipped_plan
 
-BOUNDED = settings(deadline=None, max_examples=200)
+BOUNDED = settings(deadline=None, max_examples=100)
 HOP_BY_HOP = [
     "connection",
     "keep-alive",

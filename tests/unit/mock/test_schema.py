@@ -87,7 +87,7 @@ def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.recursive(LEAVES, nested, max_leaves=12))
 def test_a_sample_satisfies_any_schema_of_the_usual_words(schema: Any) -> None:
     jsonschema.Draft202012Validator(schema).validate(sample(schema))

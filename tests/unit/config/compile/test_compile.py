@@ -145,7 +145,7 @@ RULES = st.lists(
 )
 
 
-@settings(max_examples=120, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(rules=RULES, model=st.text("ab", min_size=1, max_size=4))
 def test_the_table_agrees_with_looking_at_every_rule(
     tmp_path: Path, rules: list[tuple[str, str, str | None]], model: str

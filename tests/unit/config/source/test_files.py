@@ -2,8 +2,6 @@
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,15 +54,6 @@ def test_what_is_no_regular_file_is_told_at_once(
         explain_syntax = next(d for d in found if d.code == FILES[name])
         assert words in explain_syntax.message
         assert str(folder) in explain_syntax.message
-
-
-@pytest.mark.parametrize("command", [("check",), ("serve", "--port", "1"), ("fmt", "--check")])
-def test_no_command_waits_for_a_pipe(command: tuple[str, ...], tmp_path: Path) -> None:
-    os.mkfifo(write(tmp_path).joinpath("keys.yaml"))
-    line = [sys.executable, "-m", "engine", *command, str(tmp_path)]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode in (1, 2)
-    assert "named pipe" in done.stdout + done.stderr
 
 
 def test_reading_ends_at_the_limit(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ DATA = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(DATA, st.data(), st.sampled_from([2, 3, 4, 7]), st.booleans(), st.sampled_from([20, 80]), st.sampled_from(["\n", "\r\n"]))  # fmt: skip
 def test_any_file_means_the_same_and_keeps_its_comments(
     value: Any, data: st.DataObject, indent: int, flow: bool, width: int, end: str

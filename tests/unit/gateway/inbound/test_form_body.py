@@ -21,7 +21,7 @@ from tests.unit.gateway.inbound.forms import (
     run,
 )
 
-BOUNDED = settings(deadline=None, max_examples=100)
+BOUNDED = settings(deadline=None, max_examples=60)
 NEAR = f"\r\n--{BOUNDARY}"
 FRAGMENTS = ["\r", "\n", "\r\n", "-", "--", BOUNDARY, NEAR[:-1], NEAR[:5], f"--{BOUNDARY}", "x"]
 NAMED = part("model", b"whisper-1")

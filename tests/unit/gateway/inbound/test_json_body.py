@@ -15,7 +15,7 @@ from engine.gateway.inbound import json_text
 from engine.gateway.inbound.json_body import JsonBody, stripped
 from engine.gateway.inbound.json_text import MAX_FIELDS, SMALL
 
-BOUNDED = settings(deadline=None, max_examples=150)
+BOUNDED = settings(deadline=None, max_examples=75)
 TRAPS = ["model", '"model":', '\\"model": 1', "{", "]}", "\\", "é", '{"model": "x"}', '"']
 SPACES = st.sampled_from(["", "", " ", "\n\t", "\r\n  "])
 NAMES = st.sampled_from(["model", "model", "Model", "MODEL", "mode", "models", "api_key", "a", ""])

@@ -70,7 +70,7 @@ def test_a_path_that_is_not_offered_gives_its_reason() -> None:
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(
     VISIBLE.filter(lambda name: name not in (".", "..")),
     st.sampled_from(["", "/:@+-._~!$&'()*,;="]),

@@ -379,7 +379,7 @@ BREAKERS = st.none() | st.builds(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(
     st.lists(st.tuples(RETRIES, BREAKERS), min_size=1, max_size=3),
     st.lists(st.lists(OUTCOMES, min_size=24, max_size=24), min_size=1, max_size=4),

@@ -61,7 +61,7 @@ def test_only_steps_of_the_table_are_taken() -> None:
         assert (answer.failure is None) or answer.state is State.MUST_CLOSE
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(st.sampled_from(sorted(ANSWERS)), st.data())
 def test_an_answer_is_the_same_however_it_is_cut(name: str, data: st.DataObject) -> None:
     raw, body = ANSWERS[name]
