@@ -101,7 +101,7 @@ class Book:
         return (forced, "The name of the model asked for this.") if known else (0, "")
 
     def _render(self, rule: dict[str, Any], values: dict[str, object]) -> MockResponse:
-        response = self._data["responses"][rule["response"]]
+        response = self._data["bodies"][rule["response"]]
         values |= render(rule.get("with", {}), values)
         for name, template in response.get("let", {}).items():
             values[name] = render(template, values)
