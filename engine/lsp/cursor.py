@@ -1,7 +1,7 @@
-"""Where in a document a cursor stands, also while the text around it is no YAML yet.
+"""Where in a document a cursor is, also while the text around it is not valid YAML yet.
 
 A mark is put at the cursor and the text is read; where that fails it is fixed in one of a few
-ways: a key gets its colon, what is open on the way is closed, the rest of the file is left out,
+ways: a key gets its colon, what is open before it is closed, the rest of the file is left out,
 and at last all but the lines that the cursor's line is nested in.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from engine.config.source.document import Data, Document, Path, parse_document
 from engine.lsp.text import Text
 
-_MARK = "\ue000"  # a character for private use, which YAML takes as a letter
+_MARK = "\ue000"  # a character for private use, which YAML reads as text
 _CLOSING = {"{": "}", "[": "]"}
 
 

@@ -108,7 +108,7 @@ def _url(provider: Provider, endpoint: str, model: str) -> str:
     try:
         return upstream.url(model) if upstream else "unknown until its variables are set"
     except UnusableValueError:
-        return "nowhere: this name cannot stand in a URL"
+        return "nowhere: this name cannot be part of a URL"
 
 
 def _around(plan: Plan, rule: Rule) -> tuple[list[Rule], list[Rule]]:

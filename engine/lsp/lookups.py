@@ -17,7 +17,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class RefusedError(Exception):
-    """A request that cannot be done, in words for the person who asked."""
+    """A request that cannot be done; the message is for the person who asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Symbol:
 
 
 def mention_at(folder: Folder, file: str, offset: int) -> Mention | None:
-    """The name under the cursor. In a text that is no YAML now, any name with the same letters."""
+    """The name under the cursor. In a text that is not valid YAML, any name with the same letters."""
     document = folder.readable().get(file)
     if document is not None:
         position = folder.text(file).position(offset)
@@ -46,7 +46,7 @@ def mention_at(folder: Folder, file: str, offset: int) -> Mention | None:
 
 
 def hover(folder: Folder, file: str, offset: int) -> tuple[str, Span | None] | None:
-    """Markdown for what stands at the cursor, and the words it is about."""
+    """Markdown for what is at the cursor, and the span it is about."""
     mention = mention_at(folder, file, offset)
     if mention is not None:
         span = mention.span if mention.span.file == file else None
@@ -64,7 +64,7 @@ def hover(folder: Folder, file: str, offset: int) -> tuple[str, Span | None] | N
 
 
 def definitions(folder: Folder, file: str, offset: int) -> list[Span]:
-    """Where the name under the cursor is made."""
+    """Where the name under the cursor is defined."""
     mention = mention_at(folder, file, offset)
     if mention is None:
         return []
@@ -74,7 +74,7 @@ def definitions(folder: Folder, file: str, offset: int) -> list[Span]:
 def references(
     folder: Folder, file: str, offset: int, *, with_definition: bool = True
 ) -> list[Span]:
-    """Every place where the name under the cursor stands."""
+    """Every place of the name under the cursor."""
     mention = mention_at(folder, file, offset)
     if mention is None:
         return []
@@ -109,7 +109,7 @@ def renamed(folder: Folder, file: str, offset: int, new: str) -> list[Span]:
 
 
 def fixes(folder: Folder, file: str, start: Position, end: Position) -> list[Diagnostic]:
-    """The findings with a fix that touch the stretch from `start` to `end`."""
+    """The findings with a fix that touch the range from `start` to `end`."""
     return [
         d
         for d in folder.loaded().diagnostics
@@ -118,7 +118,7 @@ def fixes(folder: Folder, file: str, start: Position, end: Position) -> list[Dia
 
 
 def safe_fixes(folder: Folder, file: str) -> list[Diagnostic]:
-    """The findings of a file whose fix can be applied unseen, without two that overlap."""
+    """The findings of a file whose fix can be applied without review, without two that overlap."""
     chosen: list[Diagnostic] = []
     for d in folder.loaded().diagnostics:
         if d.fix is None or d.span.file != file or d.fix.applicability is not Applicability.SAFE:

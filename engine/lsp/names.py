@@ -23,7 +23,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """One place where a name stands, without quotes around it; `defines` where it is made."""
+    """One place of a name, without quotes around it; `defines` where it is defined."""
 
     name: Name
     span: Span

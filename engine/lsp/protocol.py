@@ -1,4 +1,4 @@
-"""Our values as those of the language server protocol (LSP 3.17), and nothing else."""
+"""Values of this package as those of the language server protocol (LSP 3.17)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -77,7 +77,7 @@ class Writer:
         return types.WorkspaceEdit(changes={uri: tuple(edits) for uri, edits in files.items()})
 
     def quick_fix(self, found: Diagnostic) -> types.CodeAction:
-        """A finding's fix, to be applied at a keystroke; preferred when it cannot be wrong."""
+        """A finding's fix, to be applied with one key; preferred when it cannot be wrong."""
         assert found.fix is not None  # noqa: S101 asked for those that have one
         return types.CodeAction(
             title=_title(found, found.fix),
@@ -108,7 +108,7 @@ class Writer:
 
 
 def _title(found: Diagnostic, fix: Fix) -> str:
-    """What a fix does, in words for a menu."""
+    """What a fix does, as the text of a menu item."""
     if not fix.text:
         return "Remove it"
     if not fix.text.strip():
@@ -123,7 +123,7 @@ def between(text: Text, start: int, end: int) -> types.Range:
 
 
 def completion(text: Text, item: Item, order: int) -> types.CompletionItem:
-    """An offer that replaces the word at the cursor, in our order."""
+    """A completion that replaces the word at the cursor, in the order given."""
     words = types.MarkupContent(types.MarkupKind.Markdown, item.documentation)
     return types.CompletionItem(
         label=item.label,

@@ -20,7 +20,7 @@ from engine.lsp.session import Session
 
 
 def run(environ: Mapping[str, str]) -> int:
-    """Serve the editor until it says goodbye. Gives the exit code (LSP 3.17, exit notification)."""
+    """Serve the editor until it ends the session. Returns the exit code (LSP 3.17, exit notification)."""
     logging.getLogger("pygls").setLevel(logging.CRITICAL)  # it would log texts, which hold secrets
     session = Session(LanguageServer(SOURCE, __version__, protocol_cls=Protocol), environ)
     for method, (handler, options) in _features(session, Requests(session)).items():
@@ -33,8 +33,8 @@ def run(environ: Mapping[str, str]) -> int:
 class Protocol(LanguageServerProtocol):
     """The protocol without the library's own copy of each text.
 
-    That copy splits lines where the protocol does not (at U+2028 or a form feed), and sets columns
-    back that lie behind such an end in the very message that we are to read.
+    That copy splits lines where the protocol does not (at U+2028 or a form feed), and changes
+    columns after such an end in the message itself.
     """
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)

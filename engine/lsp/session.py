@@ -67,7 +67,7 @@ class Session:
             self._forget(directory)
 
     def touched(self, params: Any) -> None:
-        """Files changed on disk, perhaps not by the editor: every open folder is looked at again."""
+        """Files changed on disk, perhaps not by the editor: every open folder is checked again."""
         del params
         for folder in self._folders.values():
             folder.generation += 1

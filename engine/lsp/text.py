@@ -1,4 +1,4 @@
-"""A text as an editor holds it: its edits applied, and places turned between its counting and ours.
+"""A text as an editor holds it: with its edits applied, and positions converted between its counting and ours.
 
 An editor counts lines from 0, ended by LF, CRLF or CR, and columns in the code units agreed on
 (LSP 3.17, Position). We count both from 1, lines as YAML ends them, columns in code points. An
@@ -35,11 +35,11 @@ class Text:
 
     @property
     def raw(self) -> bytes:
-        """The text as a file would hold it; half a surrogate pair makes it no UTF-8."""
+        """The text as a file would hold it; half a surrogate pair makes it invalid UTF-8."""
         return self.source.encode("utf-8", "surrogatepass")
 
     def offset(self, point: Point) -> int:
-        """The offset of an editor's place; one behind the end of its line or of the text is the end."""
+        """The offset of an editor's place; a place after the end of its line or of the text is that end."""
         line, column = point
         if line >= len(self._lines):
             return len(self.source)
@@ -74,7 +74,7 @@ class Text:
         return self._line(bisect_right(self._lines, offset) - 1)
 
     def edited(self, start: Point, end: Point, replacement: str) -> "Text":
-        """The text with a stretch of it replaced."""
+        """The text with a range of it replaced."""
         first, last = self.offset(start), self.offset(end)
         source = self.source[:first] + replacement + self.source[max(first, last) :]
         return Text(source, self.encoding)

@@ -3,8 +3,8 @@
     app = create_app()                      responds, with faults chosen by the model's name
     app = create_app(fault="status-429")    the same fault for every request
 
-It watches for the client leaving while it waits, stalls or streams, and notes when that was.
-``/__mock/...`` returns what has been received. It never calls out, and keeps nothing on disk.
+It watches for a disconnect of the client while it waits, stalls or streams, and records its time.
+``/__mock/...`` returns what has been received. It opens no connection, and keeps nothing on disk.
 """
 
 import asyncio

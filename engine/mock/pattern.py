@@ -1,8 +1,8 @@
-r"""A text that fits a regular expression, as far as the usual parts of one go.
+r"""A text that matches a regular expression, for the usual parts of the syntax.
 
     example("^[A-Z]{2}-\d{3}$")  ->  "AA-000"
 
-Look-arounds and back references are passed over, so a caller tries the text against the pattern.
+Look-arounds and back references are ignored, so a caller has to try the text against the pattern.
 """
 
 import re

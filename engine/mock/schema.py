@@ -1,9 +1,9 @@
-"""A value that satisfies a JSON schema: what a model gives back when it is made to.
+"""A value that satisfies a JSON schema, as a model with structured output returns.
 
     sample({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})  ->  {"n": 1}
 
 The same schema gives the same value. What no generator of this size can do, `not`, `if` and the
-like, is passed over; a schema that nothing satisfies gives something all the same.
+like, is ignored; a schema that nothing satisfies still gives a value.
 """
 
 import math
@@ -205,7 +205,7 @@ def _string(schema: Schema) -> str:
 
 
 def _number(schema: Schema, *, whole: bool) -> int | float:
-    """The first of some numbers near the bounds that all of them let in."""
+    """The first of some numbers near the bounds that satisfies all of them."""
     low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
     above, below = (schema.get(f"exclusive{name}imum") for name in ("Min", "Max"))
     above = -math.inf if above is None or isinstance(above, bool) else above

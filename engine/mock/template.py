@@ -1,7 +1,7 @@
 """Render response templates: JSON values with ``${name}`` holes and ``{"$": generator}`` calls.
 
 Knows shapes of values (text, vectors, pictures, sound), never a path or a field of any API: those
-stand in the data. Never does I/O; the same template and values give the same result.
+are in the data. Never does I/O; the same template and values give the same result.
 
     render({"said": "${body.text|=nothing}"}, {"body": {"text": "hi"}})  ->  {"said": "hi"}
 """

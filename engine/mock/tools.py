@@ -2,7 +2,7 @@
 
 A forced tool is called; with `auto`, one whose name the caller's text mentions, so that an agent
 can be led (`what is the weather?` calls `get_weather`). After the result of a tool comes text.
-The shapes of the APIs differ in their names alone: `responses.json` brings them to one.
+The formats of the APIs differ only in names: `responses.json` maps them to one.
 """
 
 import json
@@ -144,7 +144,7 @@ def _items(messages: object) -> Iterator[dict[str, Any]]:
 
 
 def _tail(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The results behind the last thing that the model said, if nobody has spoken since."""
+    """The results after the last message of the model, if no other message follows."""
     at = max((n for n, item in enumerate(items) if _is_models(item)), default=-1)
     return [item for item in items[at + 1 :] if _is_result(item)]
 

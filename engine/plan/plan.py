@@ -88,9 +88,8 @@ class Endpoint:
     """A path that the gateway serves. `bodies` holds `json`, `form` or both; sizes are bytes.
 
     `edited_fields` are the body fields that some provider changes there, `routing_fields` these and all
-    others that decide anything; `drop_query` are query parameters of its paths with `{model}` that
-    do not go up. `last_events` are the names, or the data, of events after which a
-    stream is whole.
+    others that decide something; `drop_query` are query parameters of its paths with `{model}` that
+    are not forwarded. `last_events` are the names, or the data, of the events that end a stream.
     """
 
     name: str
@@ -162,10 +161,10 @@ class Caller:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan:
-    """A whole configuration, ready to serve. `callers` None means that no key is asked for.
+    """A whole configuration, ready to serve. `callers` None means that no key is required.
 
-    `caller_fields` are the body fields in which any provider takes something of a caller's. A path
-    among `endpoints` may have one segment `{model}`; `model_depths` are the places where it stands. `listed`
+    `caller_fields` are the body fields from which any provider takes something of the caller. A path
+    among `endpoints` may have one segment `{model}`; `model_depths` are its positions. `listed`
     are the models that the configuration names, each with its provider.
     """
 

@@ -19,7 +19,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """When a request may be sent again: what it takes, and how much of it (a share) there may be."""
+    """When a request may be sent again: the conditions, and the share of requests that may be retries."""
 
     attempts: int
     statuses: frozenset[int]
@@ -53,7 +53,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class CallerCredentials:
-    """How a caller brings a provider credential: request header or body field to credential name."""
+    """How a caller sends a provider credential: request header or body field to credential name."""
 
     headers: Mapping[bytes, str]
     body: Mapping[str, str]
@@ -61,9 +61,9 @@ class CallerCredentials:
 
 @dataclass(frozen=True, slots=True)
 class CallerInputs:
-    """What callers may bring to any provider: credentials by header and body field, and picks by field.
+    """What callers may send to any provider: credentials by header and body field, and choices by field.
 
-    None of it goes up as it came, whichever provider a request is for.
+    None of it is forwarded as it came, whichever provider a request is for.
     """
 
     headers: frozenset[bytes] = frozenset()
@@ -91,7 +91,7 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """A set of names, some given by their start."""
+    """A set of names, some given as prefixes."""
 
     exact: frozenset[str]
     prefixes: tuple[str, ...]
@@ -121,7 +121,7 @@ class CredentialSet:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Choices:
-    """Variables that a caller may pick: by request header or body field, and what each pick gives.
+    """Variables that a caller may choose: by request header or body field, and the result of each choice.
 
     `allowed` has the values of each variable; `own` those of the operator; `providers` one
     provider for each combination.
@@ -134,7 +134,7 @@ class Choices:
     providers: Mapping[frozenset[tuple[str, str]], "Provider"]
 
     def pick(self, picked: Mapping[str, str]) -> "Provider":
-        """The provider for these values; the operator's own stand for what is not picked."""
+        """The provider for these values; the operator's own are used for what is not chosen."""
         return self.providers[frozenset({**self.own, **picked}.items())]
 
 
@@ -144,10 +144,10 @@ class Provider:
 
     `upstreams` has every endpoint it serves; the value is None while a variable in its URL is not
     set. `missing` lists what to set before the operator's own credentials work, `required` the
-    credentials that a caller who brings one must bring. `caller_headers` are `headers` with the
+    credentials that a caller who sends one must send. `caller_headers` are `headers` with the
     credentials left open. `default_headers` are sent unless the caller sends its own. `sign` is
-    None where the headers sign in; `caller_sign` is what is left open for a caller's credentials.
-    `accounts`, most narrowly described first, and `choices` lead to other forms of this provider.
+    None where the headers carry a credential; `caller_sign` is what is left open for a caller's credentials.
+    `accounts`, the most specific first, and `choices` lead to other variants of this provider.
     `caller_inputs` is the same for all providers of a Plan.
     """
 
@@ -174,11 +174,11 @@ class Provider:
 
     @property
     def single_attempt(self) -> bool:
-        """Whether a request is sent to it once, whatever comes of that."""
+        """Whether a request is sent to it only once, whatever the result."""
         return self.breaker is None and self.retry.attempts == 1
 
     def variants(self) -> Iterator["Provider"]:
-        """The provider itself, and every other form of it."""
+        """The provider itself, and every other variant of it."""
         yield self
         for credential_set in self.accounts:
             for variant in credential_set.providers:
@@ -187,7 +187,7 @@ class Provider:
             yield from variant.variants()
 
     def at_origin(self, origin: Origin, *, signs: bool) -> "Provider":
-        """The provider and every other form of it, connected to `origin` instead.
+        """The provider and every other variant of it, connected to `origin` instead.
 
         No workload identity is sent there; unless it `signs`, no token is fetched either.
         """

@@ -1,4 +1,4 @@
-"""The signers there are, and what each needs. Load side and request side both look here."""
+"""The signers, and what each needs; used by load side and request side."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

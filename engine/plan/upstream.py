@@ -7,7 +7,7 @@ from typing import Any
 
 
 class UnusableValueError(ValueError):
-    """A template made something of a request that no header or URL can hold."""
+    """A template rendered to a text that no header or URL can hold."""
 
 
 # What templates see of one request: credentials, model, endpoint, request (its headers).
@@ -29,11 +29,11 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What is connected to. Made from YAML only: nothing a caller sends can change it.
+    """The server to connect to. Made from YAML only: nothing a caller sends can change it.
 
     `url` is its text, such as `https://api.example.com`, `authority` the `host` header. `ca` holds
-    the CA certificates for it, as PEM, in place of the system's, `proxy` the URL of what
-    leads there; `key` separates connections that must not be shared.
+    the CA certificates for it, as PEM, in place of the system's, `proxy` the URL of the
+    proxy in between; `key` separates connections that must not be shared.
     """
 
     scheme: str

@@ -1,4 +1,4 @@
-"""The request headers that never go up to a provider, whatever its entry forwards. Both sides look here."""
+"""The request headers that are never forwarded to a provider, whatever its entry says; used by both sides."""
 
 # RFC 9110, 7.6.1, and the older names that are still seen.
 HOP_BY_HOP = frozenset(
@@ -14,7 +14,7 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-# Where official SDKs put a key, and so where callers put that of the gateway.
+# Where official SDKs put a key, and so where callers put the gateway key.
 KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
 _FRAMING = frozenset(
     {b"content-encoding", b"content-length", b"expect", b"host", b"http2-settings"}
@@ -45,7 +45,7 @@ STARTS = (b"proxy-", b"x-engine-", b"x-forwarded-")
 
 
 def is_withheld(name: bytes) -> bool:
-    """Whether a caller's header `name`, in lower case, stays behind at every provider.
+    """Whether a caller's header `name`, in lower case, is forwarded to no provider.
 
     An underscore counts as a hyphen: CGI, and what follows it, reads both as the same.
     """
@@ -54,7 +54,7 @@ def is_withheld(name: bytes) -> bool:
 
 
 def withheld_by(pattern: bytes, credentials: frozenset[bytes]) -> list[bytes]:
-    """What an entry of `forward_headers` covers that never goes up; `credentials` are more names."""
+    """What an entry of `forward_headers` covers that is never forwarded; `credentials` are more names."""
     names = NAMES | credentials
     written, pattern = pattern, pattern.replace(b"_", b"-")
     if not pattern.endswith(b"*"):

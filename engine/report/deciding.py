@@ -1,4 +1,4 @@
-"""What decides about a request at one provider, beside its URL: each setting with its line.
+"""The settings that apply to a request at one provider, beside its URL, each with its line.
 
 For `engine route`, which shows all of it for one request, and `engine routes`, which shows what
 was written.
@@ -67,7 +67,7 @@ def _patterns(names: Names | None) -> list[str] | None:
 
 
 def choices(files: Effective, provider: Provider) -> list[View]:
-    """What a caller may pick by header or body field, and what holds where it picks nothing."""
+    """What a caller may choose by header or body field, and the value where it chooses nothing."""
     if provider.choices is None:
         return []
     return [
@@ -83,7 +83,7 @@ def choices(files: Effective, provider: Provider) -> list[View]:
 
 
 def written(files: Effective, provider: Provider, endpoints: Set[str]) -> list[View]:
-    """What the entry of a provider says about how it is called, a line each: section, words, place."""
+    """What the entry of a provider says about how it is called, a line each: section, text, place."""
     at: Path = ("providers", provider.name)
     places = {name: (*at, name) for name in ("timeouts", "limits", *SECTIONS[:-1])}
     places |= {

@@ -1,7 +1,7 @@
 """What a configuration does to requests, in a form that two of them can be compared by.
 
-Texts, comments, order, names of variables and the lines that rules stand on have no part in it.
-Nothing comes from the environment: a variable or secret stands for itself as `$NAME`.
+Comments, layout, order, names of variables and the lines of rules have no part in it. Nothing comes
+from the environment: a variable or secret is shown as `$NAME`.
 """
 
 import json
@@ -29,7 +29,7 @@ _UNITS = (("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 0.001))
 _ENDPOINT_SKIPS = {"description", "timeouts"}
 _PROVIDER_SKIPS = {"description", "timeouts", "base_url", "variables", "headers", "endpoints"}
 _SERVED_SKIPS = {"path", "query", "grade", "enabled"}
-# Stands for the rest of a name: no pattern can hold it, so it never meets a longer prefix.
+# Represents the rest of a name: no pattern can contain it, so it never matches a longer prefix.
 REST = "*"
 # How the gateway's own list of models is named among the endpoints.
 LISTING = "list of models"
@@ -78,7 +78,7 @@ def probes(*configs: Config) -> tuple[str, ...]:
     """Models of which one behaves like any other, under every one of `configs`.
 
     Two models behave alike when the same exact rule and the same prefixes fit both, so these are
-    enough: each exact name, each prefix as a whole name, and each prefix with something behind it.
+    enough: each exact name, each prefix as a whole name, and each prefix with something after it.
     """
     rules = [rule for config in configs for rule in config.rules]
     names = {rule.pattern for rule in rules if rule.pattern}
@@ -88,7 +88,7 @@ def probes(*configs: Config) -> tuple[str, ...]:
 
 
 def effects(loaded: Loaded, models: Iterable[str]) -> Effects:
-    """The effects of a configuration that has a Plan, seen through `models`."""
+    """The effects of a configuration that has a Plan, on `models`."""
     plan = loaded.plan_before_tests
     if plan is None:
         raise ValueError("a configuration with errors has no effects")
@@ -191,7 +191,7 @@ def _url(provider: Provider, endpoint: str) -> str:
 
 
 def _written_out(source: str, provider: Provider) -> str:
-    """A template in one spelling, with the variables in it replaced by what they stand for."""
+    """A template in one spelling, with its variables replaced by their sources."""
     literals = {v.name: v.value for v in provider.variables if not v.env}
     symbols = {v.name: f"${v.env[0]}" for v in provider.variables if v.env}
 

@@ -1,4 +1,4 @@
-"""One line of a file as it may be shown: secrets masked, nothing that could upset a terminal."""
+"""One line of a file, safe to show: secrets masked, no control characters."""
 
 import re
 from collections import defaultdict
@@ -11,13 +11,13 @@ from engine.config.source.document import Document
 from engine.config.source.masking import is_path
 from engine.config.source.secret_shapes import SECRET
 
-# Far more than a terminal shows, so that no secret is cut where it would not be seen as one.
+# Far more than a terminal shows, so that no secret is cut where it would not be recognised.
 AROUND = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """A stretch of a line that begins at column `first`; `is_whole` when it is the whole line."""
+    """A part of a line that begins at column `first`; `is_whole` when it is the whole line."""
 
     text: str
     first: int = 1
@@ -32,7 +32,7 @@ class Excerpts:
         self._secret: dict[str, Mapping[int, list[Span]]] = {}
 
     def at(self, span: Span) -> Excerpt:
-        """What stands around the start of `span` on its line; no text when there is none to show."""
+        """The text around the start of `span` on its line; empty when there is none to show."""
         document = self._documents.get(span.file)
         if document is None or span.start.line > len(document.lines):
             return Excerpt("")
@@ -57,7 +57,7 @@ def _harmless(text: str) -> str:
 
 
 def _secret_places(document: Document) -> Mapping[int, list[Span]]:
-    """By line, each value that stands where a secret belongs: whatever it is, it may be one."""
+    """By line, each value in a place for secrets: whatever it is, it may be one."""
     branches = {path[:-1] for path in document.entries if path}
     places: dict[int, list[Span]] = defaultdict(list)
     for path, entry in document.entries.items():

@@ -66,12 +66,12 @@ def render_text(view: View, width: int = 100) -> str:
     ]
     parts += [f"With this {name}:\n\n{_indented(text)}" for name, text in shown["beside"].items()]
     if shown["bad"] is None:
-        parts.append(f"Without {shown['file']}, this is told:")
+        parts.append(f"Without {shown['file']}, this is reported:")
     else:
         parts.append(f"With this in {shown['file']}\n\n{_indented(shown['bad'])}")
-        parts.append("this is told:")
+        parts.append("this is reported:")
     parts.append(_indented(shown["told"]))
-    parts.append(f"It is right like this:\n\n{_indented(shown['good'])}")
+    parts.append(f"Correct:\n\n{_indented(shown['good'])}")
     if view["ignorable"]:
         parts.append(f"A comment on its line silences it: # engine: ignore[{view['code']}] reason")
     else:

@@ -1,7 +1,7 @@
-"""Findings for programs: the view, a versioned shape that only ever gains keys.
+"""Findings for programs: the view, a versioned format that only ever gains keys.
 
-The excerpts alone are left out. Who reads this has the files, and a line of a file may hold a
-secret that does not look like one, which logs and artifacts would keep.
+Excerpts are left out. Whoever reads this has the files, and a line of a file may contain a secret
+that does not look like one, which logs and artifacts would keep.
 """
 
 import json

@@ -29,7 +29,7 @@ def view_keys(keys: Sequence[Key], now: float) -> View:
 
 
 def text_of(view: View) -> str:
-    """The keys as a table; limits that are long stand on lines of their own."""
+    """The keys as a table; long limits are on separate lines."""
     if not view["keys"]:
         return "no keys: nobody is let in"
     header = ("name", "sha256", "expires")
@@ -50,6 +50,6 @@ def _expiry(key: View) -> str:
 
 
 def _limits(key: View) -> list[str]:
-    """What a key may use, in a word for the row, or as lines below it."""
+    """What a key may use, as a cell of the row or as lines below it."""
     parts = [f"{kind}: {', '.join(key[kind])}" for kind in ("endpoints", "models") if key[kind] is not None]  # fmt: skip
     return ["limited to", *parts] if parts else ["none"]

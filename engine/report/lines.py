@@ -6,7 +6,7 @@ _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
 
 
 def render_concise(findings: Findings) -> str:
-    """`routes.yaml:31:31: error[X201] message`, and what was meant behind it."""
+    """`routes.yaml:31:31: error[X201] message`, and the suggestion after it."""
     return "".join(f"{_concise(finding(d, findings))}\n" for d in findings.diagnostics)
 
 

@@ -33,7 +33,7 @@ View = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request to explain. `caller` holds the key to ask for; `now` is POSIX time.
+    """A request to explain. `caller` has the key of the request; `now` is POSIX time.
 
     A model in the path counts; without one and without `model` the request names none.
     """
@@ -77,7 +77,7 @@ def view_route(plan: Plan, documents: Mapping[str, Document], question: Question
 
 
 def names_model(plan: Plan, method: str, path: str) -> bool:
-    """Whether `path` leads to an endpoint by a model that stands in it."""
+    """Whether `path` is a path of an endpoint with the model in it."""
     place, _ = _place(plan, method, path)
     return place is not None and place.model is not None
 
@@ -101,7 +101,7 @@ def _find(plan: Plan, endpoint: Endpoint, model: str) -> tuple[Target | None, Ga
         if target.upstream:
             target.upstream.url(target.sent_model)
     except UnusableValueError:
-        words = "the model cannot stand in the provider's URL"
+        words = "the model cannot be part of the provider's URL"
         return None, GatewayError("invalid_model", words)
     except GatewayError as error:
         return None, error
@@ -128,7 +128,7 @@ def _error(error: GatewayError) -> View:
 def _candidate_targets(
     plan: Plan, endpoint: Endpoint, first: Target, caller: Caller | None
 ) -> Sequence[tuple[Target, RuleTarget | None]]:
-    """Every target in the order of trying; the heavier one first where a draw decides.
+    """Every target in the order of attempts; the heavier one first where weights decide.
 
     One that lacks its credential is passed over while another has its own, so it comes last. What
     only the key decides is in the order of the file while no key is given.

@@ -1,4 +1,4 @@
-"""Draws what `engine route` found, for a person who asks which line sent a request there."""
+"""The output of `engine route` for people: where a request goes, and which lines decide it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -45,14 +45,14 @@ def _target_lines(target: View) -> list[str]:
 
 
 _ORDERS = {
-    "file": "as written; the next one takes what this one does not",
-    "weight": "drawn by weight for each request, here the heaviest first",
+    "file": "in this order; the next one gets what this one does not take",
+    "weight": "chosen at random by weight for each request, here the heaviest first",
     "key": "each key keeps to one of them, by weight; --key NAME shows which",
 }
 
 
 def _turn_lines(target: View, key: View | None) -> Iterator[str]:
-    """Where the request may go beside, in turn."""
+    """Where else the request may go, in order."""
     if target["order"] is not None:
         is_kept = target["order"] == "key" and key is not None
         yield f"order      {'what this key keeps to' if is_kept else _ORDERS[target['order']]}"
@@ -98,7 +98,7 @@ def _printable(line: str) -> str:
 
 
 def _setting_lines(target: View) -> Iterator[str]:
-    """What is in force; of what is seldom set, what is set, and retries where there are any."""
+    """The values in force; rarely used settings only where they are set, and retries where there are any."""
     written_rows = [
         (word, s["name"], spelled(s["value"]), s["where"])
         for word, section in _SECTIONS.items()

@@ -83,7 +83,7 @@ def _line(document: Document, path: Path) -> str:
 
 
 def view_catalogue(config: Config) -> View:
-    """Every provider with what each of its entries rests on, as plain data."""
+    """Every provider with the evidence for each of its entries, as plain data."""
     return {
         "format_version": FORMAT_VERSION,
         "endpoints": [endpoint.name for endpoint in config.endpoints],
@@ -209,7 +209,7 @@ def _sent(target: View) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
-    """Rows under a header; with `width`, a row that is wider goes on in the next line."""
+    """Rows under a header; with `width`, a row that is wider continues on the next line."""
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
     return "\n".join(
         line

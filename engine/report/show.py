@@ -69,7 +69,7 @@ def _leads_to(rule: Data) -> list[str]:
 
 
 def _several(value: Any, default: str) -> list[Any]:
-    """A scalar or a list as a list; what is not there stands for every endpoint."""
+    """A scalar or a list as a list; a missing value means every endpoint."""
     plain = _plain(value)
     return [default] if plain is None else plain if isinstance(plain, list) else [plain]
 

@@ -1,4 +1,4 @@
-"""Outcomes of routing tests: a view for programs, and text and JUnit XML drawn from it."""
+"""Outcomes of routing tests: a view for programs, and text and JUnit XML made from it."""
 
 import html
 import json
@@ -15,7 +15,7 @@ _NOT_XML = re.compile("[^\t\n\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0
 
 
 def view_tests(outcomes: Sequence[tuple[Document, Outcome]], left_out: int) -> View:
-    """Outcomes with the document each test stands in; `left_out` tests were not asked for."""
+    """Outcomes with the document of each test; `left_out` tests were not selected."""
     tests = [_test(document, outcome) for document, outcome in outcomes]
     failed = sum(not test["ok"] for test in tests)
     return {

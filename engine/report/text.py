@@ -110,7 +110,7 @@ def _excerpt(item: View, mark: str, gutter: int, width: int | None) -> list[str]
 def _window(line: Excerpt, start: int, stop: int, room: int) -> tuple[str, int, int]:
     """At most `room` columns of a line: the text, the columns before the marked part, and its own.
 
-    The marked part comes first, then what stands around it, a little more of what follows.
+    The marked part has priority, then the text around it, with more of what follows.
     """
     cells = [_cell(c) for c in line.text]
     low, high = 0, len(cells)

@@ -1,4 +1,4 @@
-"""Findings as plain data, which every format is drawn from, so that none knows less than another."""
+"""Findings as plain data, from which every output format is made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

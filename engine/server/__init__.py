@@ -1,1 +1,1 @@
-"""The processes of a server: the parent, its workers, reload and drain. Never looks at a request."""
+"""The processes of a server: the parent, its workers, reload and drain. It does not handle requests."""

@@ -26,7 +26,7 @@ class WorkerChannel:
         self._unasked: deque[str] = deque()
 
     def send(self, *message: Any) -> None:
-        """Send a small message; a worker that is gone needs none."""
+        """Send a small message; to a worker that has ended it is dropped."""
         with contextlib.suppress(OSError):
             self.line.send(message)
 

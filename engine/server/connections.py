@@ -1,16 +1,16 @@
-"""The connections of one worker's callers, by the kernel's own account (Linux).
+"""The connections of one worker's callers, as the kernel reports them (Linux).
 
-The server has one limit of time for a connection that rests and for one that is in the middle of a
-head, and none for a response that nobody reads. So this looks at the sockets now and then:
+The server has one time limit for idle connections and for those in the middle of a head, and none for
+a response that nobody reads. So this checks the sockets at intervals:
 
     state                   closed after
     request under way       never: the gateway has limits of its own
     head not complete       HEAD_SECONDS
     response not read       STALL_SECONDS without progress
-    at rest                 by the server; see `--idle-timeout`
+    idle                    by the server; see `--idle-timeout`
 
 Beyond `most` connections, those without a request go until there is room: unfinished heads before
-those at rest, the addresses that have most of them first, then the oldest.
+idle ones, the addresses that have most of them first, then the oldest.
 """
 
 import asyncio
@@ -29,10 +29,10 @@ MOST = 4096
 OTHER_FILES = 256  # files and connections to providers, where few files may be open
 HEAD_SECONDS = 30.0
 STALL_SECONDS = 60.0
-FRESH_SECONDS = 1.0  # so long a connection is spared, however many there are
+FRESH_SECONDS = 1.0  # a connection younger than this is kept, however many there are
 TICK_SECONDS = 5.0
 PRESSED_SECONDS = 0.25
-SLICE = 64  # connections that are looked at before others have a turn
+SLICE = 64  # connections that are checked before other tasks run
 
 _INFO = struct.Struct("=44xI4xI88xI8xI")  # struct tcp_info of linux/tcp.h
 _INTERNET = {socket.AF_INET, socket.AF_INET6}
@@ -59,7 +59,7 @@ def most_connections() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Resting:
-    """A connection without a request; `age` is in seconds, of the head or of the rest.
+    """A connection without a request; `age` is in seconds, in the head or idle.
 
     `is_over` when it has taken too long, however few there are.
     """
@@ -91,7 +91,7 @@ class Connections:
         self._count = 0
 
     async def watch(self, failed: Callable[[Exception], None]) -> None:
-        """Look at them for as long as the worker lives; `failed` gets the first of several errors."""
+        """Check them for as long as the worker lives; `failed` gets the first of several errors."""
         if sys.platform != "linux":
             return
         last, is_reported = monotonic(), False

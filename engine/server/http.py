@@ -26,7 +26,7 @@ FLUSH_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where a server listens, and how many seconds a connection may rest there."""
+    """Where a server listens, and how many seconds a connection may be idle there."""
 
     host: str
     port: int
@@ -62,7 +62,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 
 def serve_alone(app: Any, listen: Listen) -> None:
-    """Serve `app` from this process until SIGTERM or SIGINT; what is under way gets a second."""
+    """Serve `app` from this process until SIGTERM or SIGINT; requests under way get a second."""
     with asyncio.Runner(loop_factory=new_loop) as runner, contextlib.suppress(KeyboardInterrupt):
         runner.run(_serve_until_signal(create_server(app, listen)))
 

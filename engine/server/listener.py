@@ -11,7 +11,7 @@ of the port, in the order in which they began to listen (socket(7), SO_ATTACH_RE
 index that is out of range makes it pick as without a program.
 
 A worker that stops for good first has the kernel drop what would begin a connection (a SYN), by a
-filter of its socket: what was accepted or waits is served, who comes later tries again and is then
+filter of its socket: what was accepted or waits is served, later connections are tried again and then
 refused by the closed port. Linux only; elsewhere nothing happens, and a few connections may be
 reset.
 """

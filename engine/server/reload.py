@@ -1,4 +1,4 @@
-"""What a server runs, what is on disk, and the way from one to the other.
+"""What a server runs, what is on disk, and how one becomes the other.
 
 The parent decides, the workers follow, all of them or none:
 
@@ -67,7 +67,7 @@ def read_folder(directory: Path, names: Iterable[str] = FILES) -> Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a configuration cannot run: a place and code that anybody may read, words for the log."""
+    """Why a configuration cannot run: a place and code that anybody may read, a message for the log."""
 
     place: str
     words: str
@@ -106,7 +106,7 @@ Prepare = Callable[[Snapshot], tuple[Loaded | None, list[Problem]]]
 class ConfigReloader:
     """Holds the accepted configuration of one server; lives in the parent.
 
-    `prepare` is the road of `check`: a snapshot in, what it became and why it cannot run out.
+    `prepare` loads as `check` does: a snapshot in; out what was loaded, and why it cannot run.
     `accepted` is what runs, and `plan` what it became.
     """
 
@@ -171,7 +171,7 @@ class ConfigReloader:
         before, at = self._logged
         self._logged = text, time.monotonic()
         if text != before or self._logged[1] - at > REPEAT_SECONDS:
-            log(text)  # files that are watched from now on are looked at a second time
+            log(text)  # files that are watched from now on are read a second time
 
 
 def _send_all(workers: Sequence[WorkerChannel], word: str, state: State) -> None:

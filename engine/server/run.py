@@ -1,6 +1,6 @@
 """What a server is made of: the options, the workers and their parent, and the mock beside them.
 
-The parent loads, on the road `check` takes, before a port is opened, so a broken configuration is
+The parent loads, as `check` does, before a port is opened, so a broken configuration is
 reported once and nothing is started. A worker inherits what was loaded; after a change it loads itself.
 """
 
@@ -61,7 +61,7 @@ class ServeError(Exception):
 
 
 class EndedError(ServeError):
-    """The server ran, and could not go on."""
+    """The server ran, and could not continue."""
 
     has_run = True
 

@@ -31,7 +31,7 @@ def signal_socket() -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def held_signals() -> Iterator[None]:
-    """Hold signals back meanwhile; what is started inherits that they are held."""
+    """Block signals meanwhile; a process started now inherits the mask."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

@@ -3,7 +3,7 @@
     event                     what follows
     SIGHUP, changed files     reload: all workers or none, see `reload`
     a worker dies             another takes its place; twice within seconds ends the server
-    too much memory           a successor first, then the worker finishes its requests; see `listener`
+    too much memory           a successor starts, then the worker finishes its requests; see `listener`
     SIGTERM                   not ready; after the drain delay no connection is accepted; after the
                               drain timeout the requests under way are aborted
     SIGINT, a second signal   all of that at once
@@ -35,10 +35,10 @@ from engine.server.watch import POLL_SECONDS, FolderWatch
 
 CRASH_SECONDS = 5.0  # a worker that took the place of a dead one and dies sooner is a crash loop
 MEMORY_SECONDS = 1.0
-MEMORY_CHECKS = 3  # so often in a row a worker takes too much, since a large body is gone soon
+MEMORY_CHECKS = 3  # in a row above the limit, since a large body is freed soon
 LISTENING_SECONDS = 60.0  # for a successor to listen
 QUEUE_SECONDS = 1.2  # for a worker to accept what waits: connections without bytes wait a second
-FLUSH_SECONDS = 1.0  # for what is aborted to leave
+FLUSH_SECONDS = 1.0  # for the responses to aborted requests
 STEERED = -1  # the number of a message to steer; those of `reload` are above zero
 
 StartWorker = Callable[[Snapshot, Plan | None, State, Connection, list[Connection]], None]
@@ -120,7 +120,7 @@ class Supervisor:
     # -- the loop --------------------------------------------------------------------------------
 
     def _step(self) -> None:
-        """Wait for the next thing to happen, and let it have its consequences."""
+        """Wait for the next signal, message, death or timer, and handle it."""
         timeout = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
         lines = [worker.channel.line for worker in self._workers]
         deaths = [worker.process.sentinel for worker in self._workers]
@@ -152,7 +152,9 @@ class Supervisor:
             target=self._start_worker,
             args=(self._reloader.accepted, self._inherited(), state, theirs, others),
         )
-        with held_signals():  # the worker starts with them held, so it misses none and obeys none
+        with (
+            held_signals()
+        ):  # the worker starts with them blocked, so none is lost and none ends it
             process.start()
         theirs.close()
         channel = WorkerChannel(ours, process.sentinel)

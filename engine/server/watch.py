@@ -1,4 +1,4 @@
-"""Whether the files of a configuration have changed and then stood still.
+"""Whether the files of a configuration have changed and are stable since.
 
 What decides is what `stat` says of each file, symlinks followed, which also holds for a `..data`
 link that is swapped elsewhere and on file systems without events. A few calls of `stat` four times

@@ -48,7 +48,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """What a worker has of its parent: a line to it, and how it reads the configuration.
+    """What a worker gets from its parent: a pipe to it, and how to read the configuration.
 
     `drain_timeout` is how long requests may take to finish when the parent has died, in seconds.
     """
@@ -249,7 +249,7 @@ def _settle_garbage() -> None:
     """Keep what was loaded out of every later collection, and collect the young less often.
 
     A request makes some sixty short-lived containers and hardly ever a cycle. What was loaded
-    before, and what loading left behind, goes now or never.
+    before, and what loading left over, is collected now or never.
     """
     gc.unfreeze()
     gc.collect()
