@@ -9,8 +9,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
-from engine.config.diagnostics.diagnostic import Position
-from engine.config.source.document import LINE_END
+from engine.config.diagnostics.diagnostic import LINE_END, Position
 
 _EDITOR_LINE_END = re.compile("\r\n|\n|\r")
 _UNIT = {"utf-8": ("utf-8", 1), "utf-16": ("utf-16-le", 2), "utf-32": ("utf-32-le", 4)}

@@ -1,5 +1,6 @@
 """The value that reports a configuration problem, and the order of such values."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,6 +8,7 @@ from enum import StrEnum
 from engine.config.diagnostics.codes import RULES, Severity
 
 __all__ = [
+    "LINE_END",
     "MAX_FOUND",
     "Applicability",
     "Diagnostic",
@@ -22,6 +24,8 @@ __all__ = [
 
 # More findings of one kind than a person reads at once; a malicious file could have millions.
 MAX_FOUND = 200
+# The line ends that PyYAML counts; str.splitlines() knows more and would shift every excerpt.
+LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -4,13 +4,13 @@ Nothing but the marked text changes: line ends, comments, tabs and a byte order 
 are. Fixes that overlap are never applied together, and none is kept that leaves a file with more errors.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.config.diagnostics.codes import RULES
 from engine.config.diagnostics.diagnostic import (
+    LINE_END,
     Applicability,
     Diagnostic,
     Fix,
@@ -21,7 +21,6 @@ from engine.config.diagnostics.diagnostic import (
 
 # A fix may reveal the next finding, so there are several rounds; this many are a bug.
 MAX_ROUNDS = 20
-_LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _MARK = "\ufeff"
 
 Texts = Mapping[str, str]
@@ -89,7 +88,7 @@ def apply_fixes(texts: Texts, chosen: Iterable[Diagnostic]) -> Texts:
 def _edited(text: str, fixes: Sequence[Fix]) -> str:
     mark = _MARK if text.startswith(_MARK) else ""
     text = text.removeprefix(mark)
-    starts = [0, *(hit.end() for hit in _LINE_END.finditer(text))]
+    starts = [0, *(hit.end() for hit in LINE_END.finditer(text))]
     for fix in sorted(fixes, key=lambda fix: fix.span, reverse=True):
         start, end = _offset(starts, fix.span.start), _offset(starts, fix.span.end)
         text = text[:start] + fix.text + text[end:]

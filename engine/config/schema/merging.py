@@ -76,7 +76,7 @@ def _astray(places: list[Path], missing: Path, broken: set[Path]) -> Path | None
 
 def _without_hanging(document: Document, found: list[Diagnostic]) -> list[Diagnostic]:
     """A key without a value, and below it a key that is wrong beside it: it was meant to be inside."""
-    for empty in [d for d in found if d.code == "S103" and _value(document, d.path) is None]:
+    for empty in [d for d in found if d.code == "S103" and document.value(d.path) is None]:
         line = empty.span.start.line
         for wrong in found:
             is_beside = wrong.path[:-1] == empty.path[:-1] and wrong is not empty
@@ -93,13 +93,3 @@ def _without_hanging(document: Document, found: list[Diagnostic]) -> list[Diagno
                 found = [inside if d is wrong else d for d in found if d is not empty]
                 break
     return found
-
-
-def _value(document: Document, path: Path) -> object:
-    value: object = document.data
-    for step in path:
-        if isinstance(value, dict) or (isinstance(value, list) and isinstance(step, int)):
-            value = value[step]  # type: ignore[index]
-        else:
-            return value
-    return value

@@ -31,9 +31,7 @@ def with_fix(document: Document, d: Diagnostic) -> Diagnostic:
     """`d` with a fix, if it is about a known typo."""
     if d.fix is not None or d.path not in document.entries:
         return d
-    value: Data = document.data
-    for step in d.path:
-        value = value[step]  # type: ignore[index]
+    value = document.value(d.path)
     for repairer in _REPAIRERS.get(d.code, ()):
         made = repairer(document, d, value)
         if made is not None:

@@ -117,14 +117,8 @@ def _unknown_keys(document: Document, error: Any, path: Path, where: str) -> Ite
 def _joined(document: Document, place: Path) -> str:
     """The key in `key:value`, which lacks its space and so is all one key; "" for any other."""
     first, colon, rest = str(place[-1]).partition(":")
-    is_alone = colon and rest and _value_at(document.data, place) is None
+    is_alone = colon and rest and document.value(place) is None
     return first if is_alone and re.fullmatch(r"[a-z][a-z0-9_]{0,40}", first) else ""
-
-
-def _value_at(data: Data, path: Path) -> Data:
-    for step in path:
-        data = data[step]  # type: ignore[index]
-    return data
 
 
 def _at_joined(document: Document, code: str, place: Path, key: str, where: str) -> Diagnostic:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from engine.config.diagnostics.diagnostic import Diagnostic, Fix, Position, Related, Span
+from engine.config.diagnostics.diagnostic import LINE_END, Diagnostic, Fix, Position, Related, Span
 from engine.config.source.masking import shown_lines
 from engine.config.source.quotes import odd_quote
 from engine.config.source.scalars import core_value, reads_differently
@@ -26,8 +26,6 @@ MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 MAX_EVENTS = 200_000
 
-# The line ends PyYAML counts; str.splitlines() knows more and would shift every excerpt.
-LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _FORBIDDEN = re.compile("[^\t\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _STEPS = {
@@ -67,6 +65,13 @@ class Document:
         while path not in self.entries:
             path = path[:-1]
         return self.entries[path]
+
+    def value(self, path: Path) -> Data:
+        """The data at `path`, which exists."""
+        value: Any = self.data
+        for step in path:
+            value = value[step]
+        return value  # type: ignore[no-any-return]
 
 
 @dataclass(slots=True)

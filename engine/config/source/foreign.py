@@ -6,8 +6,7 @@ Only a text with errors is examined, so a valid file is never refused here.
 import re
 from dataclasses import dataclass
 
-from engine.config.diagnostics.diagnostic import Diagnostic, Position, Span
-from engine.config.source.document import LINE_END
+from engine.config.diagnostics.diagnostic import LINE_END, Diagnostic, Position, Span
 
 MAX_LINES = 2_000
 _START = "`engine init DIR` writes files to start from"

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.config.diagnostics.diagnostic import Diagnostic
-from engine.config.source.document import LINE_END, Data, Document, parse_document
+from engine.config.diagnostics.diagnostic import LINE_END, Diagnostic
+from engine.config.source.document import Data, Document, parse_document
 from engine.config.source.tokens import Token, scan
 
 FILE = "keys.yaml"

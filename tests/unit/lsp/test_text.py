@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.config.diagnostics.diagnostic import Position
-from engine.config.source.document import LINE_END
+from engine.config.diagnostics.diagnostic import LINE_END, Position
 from engine.lsp.text import Text
 
 ENCODINGS = {"utf-8": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}
