@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.config.diagnostics.diagnostic import Applicability, Diagnostic, Position, Span
+from engine.config.diagnostics.diagnostic import Diagnostic, Position, Span
+from engine.config.diagnostics.fixes import choose
 from engine.config.source.document import Document, Path
 from engine.lsp.cursor import locate
 from engine.lsp.folder import Folder
@@ -119,14 +120,7 @@ def fixes(folder: Folder, file: str, start: Position, end: Position) -> list[Dia
 
 def safe_fixes(folder: Folder, file: str) -> list[Diagnostic]:
     """The findings of a file whose fix can be applied without review, without two that overlap."""
-    chosen: list[Diagnostic] = []
-    for d in folder.loaded().diagnostics:
-        if d.fix is None or d.span.file != file or d.fix.applicability is not Applicability.SAFE:
-            continue
-        last = chosen[-1].fix if chosen else None
-        if last is None or last.span.end <= d.fix.span.start:
-            chosen.append(d)
-    return chosen
+    return choose(folder.loaded().diagnostics, {file}, unsafe=False)
 
 
 def symbols(folder: Folder, file: str) -> list[Symbol]:

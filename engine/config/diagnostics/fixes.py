@@ -57,13 +57,13 @@ def fix_all(texts: Texts, check: Check, *, unsafe: bool, codes: Container[str] =
     return Fixed(texts, tuple(applied), tuple(d for d in found if d.code in codes))
 
 
-def choose(found: Iterable[Diagnostic], texts: Texts, *, unsafe: bool) -> list[Diagnostic]:
-    """The findings whose fixes can be applied at once; of two that overlap, the first."""
+def choose(found: Iterable[Diagnostic], files: Container[str], *, unsafe: bool) -> list[Diagnostic]:
+    """The findings whose fixes in `files` can be applied at once; of two that overlap, the first."""
     offered = [
         (fix.span, d.code, fix.text, d)
         for d in found
         if (fix := d.fix) is not None
-        and fix.span.file in texts
+        and fix.span.file in files
         and (unsafe or fix.applicability is Applicability.SAFE)
     ]
     chosen: list[Diagnostic] = []
