@@ -88,11 +88,15 @@ def is_mutated_alike(test: ast.expr) -> bool:
 def is_inert(node: ast.AST) -> bool:
     """Whether no change below this node can change what the program does.
 
-    Text is not mutated, so f-strings and assertions for the type checker are left; `strict=` of
-    `zip` and the blocks for type checkers and for running a module as a script.
+    Text is not mutated, so f-strings are left; assertions of what is always so, `strict=` of `zip`,
+    and the blocks for type checkers and for running a module as a script.
     """
     match node:
         case ast.JoinedStr() | ast.Assert() | ast.keyword(arg="strict"):
+            return True
+        case ast.Raise(exc=ast.Name(id="AssertionError")):
+            return True
+        case ast.Raise(exc=ast.Call(func=ast.Name(id="AssertionError"))):
             return True
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return True

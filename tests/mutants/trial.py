@@ -19,7 +19,6 @@ ROOT = Path(__file__).parent.parent.parent
 READERS = (
     "test_no_names_in_python.py",
     "test_house.py",
-    "test_containers.py",
     "test_wheel.py",
     "docs",
 )
