@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from functools import cache
 
 from engine.gateway import headers
-from engine.gateway.inbound import framing
 from engine.gateway.inbound.head import Heads
+from engine.gateway.record import RequestIds
+from engine.gateway.response import head
 from engine.gateway.routing.variants import ProviderVariants
 from engine.gateway.runtime import MAX_TARGETS, Runtime
 from engine.upstream.signers.signing import Signers
@@ -123,12 +124,12 @@ LISTED = {
     "server/connections:Connections._heads": ("connection in the middle of a head", "connections", "at each look"),
     "gateway/access_log:AccessLog._batch": ("lines", "MAX_WAITING, of bounded fields", "when written"),
     "gateway/access_log:AccessLog._lines": ("lines", "MAX_WAITING, of bounded fields", "when handed over"),
-    "gateway/access_log:_random": ("parts of ids", "256 of 24 bytes", "when used"),
+    "gateway/record:RequestIds._unused": ("parts of ids", "256 of 24 bytes", "when used"),
     "gateway/routing/variants:ProviderVariants._taken": ("account", CONFIGURATION, "with its Plan"),
     "gateway/app:Gateway._probes": ("path", "2", "with its Plan"),
     "gateway/app:Gateway.about": ("name", "a few", "with its Plan"),
     "gateway/app:Gateway.calls": ("request under way", "connections, 4096 for each worker", "when it ends"),
-    "gateway/inbound/framing:_is_event_stream": ("content type, MAX_TYPE bytes", "256", "the oldest goes"),
+    "gateway/response/head:_is_event_stream": ("content type, MAX_TYPE bytes", "256", "the oldest goes"),
     "gateway/inbound/head:CallerHead.requests": ("provider", "MAX_REQUESTS of the size of the head", "all, when full"),
     "gateway/inbound/head:Heads._known": ("head of a request, MAX_BYTES", "MAX_KNOWN, MAX_KNOWN_BYTES", "all, when full"),
     "gateway/headers:_COMES_DOWN": ("name, MAX_NAME bytes", "MAX_NAMES", "all, when full"),
@@ -198,7 +199,7 @@ def test_the_collector_sees_each_kind() -> None:
     names = {name for module in MODULES for name in found(module)}
     assert names >= {
         "upstream/http1/response:_SPELLED",  # of a module
-        "gateway/inbound/framing:_is_event_stream",  # a decorator
+        "gateway/response/head:_is_event_stream",  # a decorator
         "upstream/http1/pool:Http1Client._idle",  # of an instance, annotated
         "gateway/runtime:Runtime.targets",  # of a dataclass
     }
@@ -216,10 +217,10 @@ def test_names_of_headers_that_providers_send_are_few_and_short() -> None:
 
 
 def test_a_long_content_type_is_not_kept() -> None:
-    is_event_stream = vars(framing)["_is_event_stream"]
-    framing.response_head(200, [(b"content-type", b"text/event-stream;" + b"x" * 1000)], None, "id")
+    is_event_stream = vars(head)["_is_event_stream"]
+    head.response_head(200, [(b"content-type", b"text/event-stream;" + b"x" * 1000)], None, "id")
     before = is_event_stream.cache_info()
-    is_stream = framing.response_head(
+    is_stream = head.response_head(
         200, [(b"content-type", b"text/event-stream;" + b"x" * 2000)], None, "id"
     )[2]
     assert is_stream
@@ -229,7 +230,7 @@ def test_a_long_content_type_is_not_kept() -> None:
 def test_models_are_remembered_up_to_a_number() -> None:
     plan = shipped_plan()
     endpoint = plan.endpoints[b"/v1/chat/completions"]["POST"]
-    means = Runtime(plan, {}, {}, {}, ProviderVariants(), Signers(), Heads(()))
+    means = Runtime(plan, {}, {}, {}, ProviderVariants(), Signers(), Heads(()), RequestIds())
     for n in range(MAX_TARGETS + 10):
         means.target(endpoint, f"gpt-{n}")
     assert len(means.targets) == 10

@@ -20,7 +20,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("__*__", ("cli/*",)),
     ("plan/*", ()),
     ("upstream/*", ("upstream/*", "plan/*")),
-    ("gateway/inbound/*", ("gateway/errors", "gateway/headers", "gateway/deadline", "upstream/*", "plan/*")),
+    ("gateway/inbound/*", ("gateway/errors", "gateway/headers", "gateway/cancellation", "upstream/*", "plan/*")),
     ("gateway/routing/*", ("gateway/errors", "gateway/headers", "gateway/inbound/*", "plan/*")),
     ("gateway/*", ("gateway/*", "upstream/*", "plan/*")),
     ("config/diagnostics/*", ("plan/*",)),
@@ -47,7 +47,7 @@ OWNERS = {
     "msgspec": {
         "gateway/inbound/json_depth",
         "gateway/inbound/json_text",
-        "gateway/access_log",
+        "gateway/record",
         "gateway/response/event_text",
     },
     "pygls": {"lsp/requests", "lsp/server", "lsp/session"},
@@ -171,9 +171,9 @@ def test_only_dates_are_read_off_the_wall_clock() -> None:
     assert users <= {
         "gateway/admit",
         "gateway/request",
-        "gateway/access_log",
+        "gateway/record",
         "gateway/response/error_events",
-        "gateway/outbound/driver",
+        "gateway/outbound/exchange",
         "gateway/routing/listing",
     }
 

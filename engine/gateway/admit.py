@@ -7,7 +7,6 @@ path is told to holders of a key alone.
 import time
 from dataclasses import dataclass
 
-from engine.gateway.access_log import Record
 from engine.gateway.errors import GatewayError
 from engine.gateway.headers import Pairs
 from engine.gateway.inbound.auth import authenticate
@@ -17,6 +16,7 @@ from engine.gateway.inbound.head import CallerHead, Scope
 from engine.gateway.inbound.paths import Place, dialect_of, find_place
 from engine.gateway.inbound.payload import body_kind
 from engine.gateway.inbound.query import without
+from engine.gateway.record import RecordBuilder
 from engine.gateway.routing.listing import render_listing, shape_of
 from engine.plan.plan import Caller, Dialect, Plan
 
@@ -30,7 +30,7 @@ class AdmittedRequest:
 
     plan: Plan
     scope: Scope
-    record: Record
+    record: RecordBuilder
     dialect: Dialect = Dialect.OPENAI
 
     def head(self, headers: Pairs) -> CallerHead:

@@ -7,13 +7,14 @@ from time import monotonic
 
 from engine.gateway.access_log import AccessLog
 from engine.gateway.headers import Pairs
-from engine.gateway.inbound.body import Receive
+from engine.gateway.inbound.body import Receive, Send
 from engine.gateway.inbound.browsers import preflight, with_leave
-from engine.gateway.inbound.framing import Send, send_response
 from engine.gateway.inbound.head import Heads, Scope
 from engine.gateway.inbound.lingering import CLOSE, Lingering, has_body
 from engine.gateway.outbound.health import Health
+from engine.gateway.record import RequestIds, Timestamps
 from engine.gateway.request import Request
+from engine.gateway.response.head import send_response
 from engine.gateway.routing.variants import ProviderVariants
 from engine.gateway.runtime import Runtime
 from engine.plan.plan import Plan, Provider
@@ -47,12 +48,14 @@ class Gateway:
             ProviderVariants(),
             Signers(),
             Heads(plan.providers.values()),
+            RequestIds(),
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.about: Mapping[str, object] = {}  # what the probes tell beside status and config
         self.calls: dict[Request, Scope] = {}
         self._lingering = Lingering()
+        self._timestamps = Timestamps()
         self._emptied = asyncio.Event()
         self._retiring = False
         self._log = log
@@ -85,7 +88,7 @@ class Gateway:
             await call.run()
         finally:
             del self.calls[call]
-            self._log.write(call.record)
+            self._log.write(call.record.finish(self._timestamps.now()))
             if self._retiring and not self.calls:
                 self._emptied.set()
         if call.is_unread:

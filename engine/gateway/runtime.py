@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from engine.gateway.headers import Pairs
 from engine.gateway.inbound.head import Heads
 from engine.gateway.outbound.health import Health
+from engine.gateway.record import RequestIds
 from engine.gateway.routing.match import Target, find_target
 from engine.gateway.routing.variants import ProviderVariants
 from engine.plan.plan import Endpoint, Plan
@@ -30,6 +31,7 @@ class Runtime:
     variants: ProviderVariants
     signers: Signers
     heads: Heads
+    ids: RequestIds
     drain_headers: Pairs = field(default_factory=list)
     targets: dict[tuple[str, str], Target] = field(default_factory=dict)
 

@@ -20,8 +20,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from engine.gateway.access_log import AccessLog, place_of
+from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
+from engine.gateway.record import place_of
 from engine.plan.plan import Plan
 from engine.server.channel import UNASKED
 from engine.server.connections import Connections, Peer, most_connections

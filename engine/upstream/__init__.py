@@ -4,8 +4,8 @@ In goes an Attempt, out comes a Reply or one of a closed set of Failures. Except
 client in use end here.
 """
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -15,7 +15,9 @@ CHUNK_BYTES = 2 * 1024 * 1024  # of a body that is held; smaller ones cost more 
 
 Pairs = list[tuple[bytes, bytes]]
 Body = bytes | AsyncIterator[bytes | memoryview]
-Receiver = Callable[[bytes], bool]  # takes a piece; whether it can take another at once
+# Takes one chunk of a response body. None when it can take the next one at once, else what has to
+# be awaited before that (backpressure).
+Write = Callable[[bytes], Awaitable[None] | None]
 
 
 class Failure(Enum):
@@ -42,6 +44,11 @@ class Failure(Enum):
         self.code = code
         self.outcome = outcome
         self.sent = sent
+
+    @property
+    def label(self) -> str:
+        """What the access record says of an attempt that was followed by another."""
+        return self.outcome
 
 
 class UpstreamError(Exception):
@@ -87,10 +94,6 @@ class Attempt:
     connect: float
     sent: Callable[[], None] = _ignore
 
-    def with_body(self, body: AsyncIterator[bytes | memoryview]) -> "Attempt":
-        """The same attempt with its body read through something else."""
-        return replace(self, body=body)
-
 
 async def in_chunks(body: bytes) -> AsyncIterator[memoryview]:
     """A large body as pieces that a provider is to take one after the other."""
@@ -115,15 +118,15 @@ class Reply(Protocol):
         """Whether all of the body is known to have arrived."""
 
     def arrived(self) -> bytes:
-        """All that has arrived of the body and was not read yet, without waiting."""
+        """All of the body that has arrived and was not read yet, without waiting."""
 
-    async def forward(self, receiver: Receiver) -> bool:
-        """Hand each piece of the body as it comes, undecoded, to `receiver`.
+    async def forward(self, write: Write) -> None:
+        """Call `write` with each chunk of the body as it arrives, undecoded, up to its end.
 
-        True at the end of the body; False when `receiver` has taken a piece but no more for now.
+        Reading from the provider pauses while what `write` returned is awaited.
 
         Raises:
-            UpstreamError: it ended before it was complete.
+            UpstreamError: the body ended before it was complete.
         """
 
     async def close(self) -> None:

@@ -18,7 +18,7 @@ from typing import cast
 import httpx2
 
 from engine.plan.plan import Origin
-from engine.upstream import Attempt, Failure, Pairs, Receiver, UpstreamError
+from engine.upstream import Attempt, Failure, Pairs, UpstreamError, Write
 from engine.upstream.http1.connection import KEEPALIVE_SECONDS, MAX_AGE_SECONDS
 from engine.upstream.tls import trusting
 
@@ -56,15 +56,15 @@ class HttpxReply:
         """Nothing: this client says what has come only when it is asked to wait."""
         return b""
 
-    async def forward(self, receiver: Receiver) -> bool:
-        """Hand on the body, undecoded."""
+    async def forward(self, write: Write) -> None:
+        """Pass the body on, undecoded."""
         try:
             async for chunk in self._chunks:
-                if chunk and not receiver(chunk):
-                    return False
+                blocked = write(chunk) if chunk else None
+                if blocked is not None:
+                    await blocked
         except (httpx2.TransportError, httpx2.StreamError):
             raise UpstreamError(Failure.TRUNCATED) from None
-        return True
 
     async def close(self) -> None:
         """Close even while being cancelled, but never for long."""

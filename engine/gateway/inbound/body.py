@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from time import monotonic
 from typing import Any
 
-from engine.gateway.deadline import Deadline
+from engine.gateway.cancellation import Deadline
 from engine.gateway.errors import GatewayError
 from engine.plan.plan import Endpoint
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 # Tiny chunks cost far more than their bytes; no real client sends them for long.
 FREE_CHUNKS = 1000

@@ -11,8 +11,7 @@ from typing import Any
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.headers import Pairs
-from engine.gateway.inbound.body import Message
-from engine.gateway.inbound.framing import Send
+from engine.gateway.inbound.body import Message, Send
 from engine.plan.plan import Cors
 
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]*)(?::[0-9]{0,5})?")

@@ -1,8 +1,7 @@
 """The two kinds of request body behind one face: what routes it, and what goes upstream instead."""
 
 from collections.abc import AsyncIterator, Mapping, Set
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.headers import Pairs
@@ -18,9 +17,8 @@ from engine.plan.plan import ROUTED_BY, BodyEdits, Endpoint
 _BODYLESS = {"GET", "DELETE"}
 
 
-@dataclass(slots=True)
-class Upload:
-    """A body on its way up: bytes, or pieces of `length` bytes in all (None: not known)."""
+class Upload(NamedTuple):
+    """A body to send: bytes, or chunks of `length` bytes in all (None: not known)."""
 
     body: bytes | AsyncIterator[bytes]
     length: int | None

@@ -1,14 +1,14 @@
-"""Which attempts one request makes, as a conversation without any I/O.
+"""Which attempts one request makes: a generator that does no I/O.
 
-`attempts` yields what to do next and is sent what came of it:
+`attempts` yields what to do next, and is sent the outcome of that:
 
-    Try(target)     -> Head when an answer has begun, else a Failure
+    Try(target)     -> ResponseHead when the head of a response has arrived, else a Failure
     Pause(seconds)  -> None
-    PASS_ON         -> None when the answer in hand went through, else the Failure that broke it
+    PASS_ON         -> None when the response was relayed to its end, else the Failure that broke it
 
-and in the end returns None, or why there is no answer. The money rule lives here: a request is sent
-again only if it was not sent at all, or if the provider refused it with a status that the operator
-has listed; and never once its answer is being passed on.
+At its end it returns None, or why there is no response. Nothing is billed twice because of this
+rule: a request is sent again only if it was not sent at all, or if the provider refused it with a
+status that the operator has listed; and never once its response is being relayed.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -29,19 +29,19 @@ FIRST_PAUSE = 0.25
 SERVER_ERROR = 500
 LONGEST = 86400.0
 
-# What each Failure tells the caller; never the words of an exception.
-_WORDS = {
+# What the caller reads of each Failure; never the text of an exception.
+_MESSAGES = {
     Failure.CONNECT_FAILED: "provider `{}` cannot be reached",
     Failure.CONNECT_TIMEOUT: "provider `{}` did not accept a connection in time",
     Failure.DNS_FAILED: "the host of provider `{}` cannot be resolved",
     Failure.TLS_FAILED: "the TLS handshake with provider `{}` failed",
     Failure.SIGN_IN_FAILED: "the request to provider `{}` could not be signed",
-    Failure.OVERLOADED: "too many requests to provider `{}` are under way",
-    Failure.CLOSED: "provider `{}` closed the connection without an answer",
-    Failure.BAD_RESPONSE: "provider `{}` sent an answer that is not valid HTTP",
+    Failure.OVERLOADED: "too many requests to provider `{}` are in flight",
+    Failure.CLOSED: "provider `{}` closed the connection without a response",
+    Failure.BAD_RESPONSE: "provider `{}` sent a response that is not valid HTTP",
     Failure.TRUNCATED: "provider `{}` broke off its response",
-    Failure.FIRST_BYTE_TIMEOUT: "provider `{}` did not begin to answer in time",
-    Failure.IDLE_TIMEOUT: "provider `{}` stopped in the middle of its answer",
+    Failure.FIRST_BYTE_TIMEOUT: "provider `{}` did not begin to respond in time",
+    Failure.IDLE_TIMEOUT: "provider `{}` stopped in the middle of its response",
     Failure.TOTAL_TIMEOUT: "the exchange with provider `{}` took longer than `total` allows",
 }
 
@@ -61,7 +61,7 @@ class Pause:
 
 
 class PassOn(Enum):
-    """Pass the answer in hand on to the caller."""
+    """Relay the response whose head has just arrived."""
 
     PASS_ON = auto()
 
@@ -71,16 +71,21 @@ PASS_ON = PassOn.PASS_ON
 
 @dataclass(frozen=True, slots=True)
 class ResponseHead:
-    """The head of an answer. `is_kept`: the request's body is still there to be sent again."""
+    """The head of a response. `is_repeatable`: the request's body can be sent again."""
 
     status: int
     retry_after: float | None = None
-    is_kept: bool = True
+    is_repeatable: bool = True
+
+    @property
+    def label(self) -> str:
+        """What the access record says of an attempt that was followed by another."""
+        return str(self.status)
 
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """No target may be called now; one of them is worth asking again after `seconds`."""
+    """No target may be called now; one of them may be again after `seconds`."""
 
     seconds: float
 
@@ -95,7 +100,7 @@ Clock: TypeAlias = Callable[[], float]
 def attempts(
     targets: Sequence[Target], healths: Mapping[str, Health], clock: Clock
 ) -> AttemptGenerator:
-    """Visit each target in turn until one answers or may have been reached."""
+    """Try each target until one responds, or may have received the request."""
     why: Why = Unavailable(LONGEST)
     for index, target in enumerate(targets):
         others = [healths[other.provider.name] for other in targets[index + 1 :]]
@@ -108,7 +113,7 @@ def attempts(
 
 
 def _closer(first: Why, second: Why) -> Why:
-    """What a caller had better know: the last failure, or the shortest wait."""
+    """What is reported to the caller: the last failure, or the shortest wait."""
     if isinstance(first, Unavailable) and isinstance(second, Unavailable):
         return min(first, second, key=lambda why: why.seconds)
     return second if isinstance(second, Failure) else first
@@ -116,7 +121,7 @@ def _closer(first: Why, second: Why) -> Why:
 
 @dataclass(frozen=True, slots=True)
 class _TargetAttempts:
-    """The attempts at one target, which has `others` behind it."""
+    """The attempts at one target; `others` are the providers of those after it."""
 
     target: Target
     health: Health
@@ -124,7 +129,7 @@ class _TargetAttempts:
     clock: Clock
 
     def run(self) -> AttemptGenerator:
-        """None when an answer was passed on, else why there is none from here."""
+        """None when a response was relayed, else why there is none from this target."""
         retry = self.target.provider.retry
         left: Why | None = None
         self.health.earn()
@@ -137,7 +142,7 @@ class _TargetAttempts:
                 left = outcome
                 if outcome.sent or not self._may_repeat(retry, number, outcome):
                     return left
-            elif outcome.status not in retry.statuses or not outcome.is_kept:
+            elif outcome.status not in retry.statuses or not outcome.is_repeatable:
                 return (yield from self._pass_on())
             elif not self._may_repeat(retry, number, outcome):
                 if not any(other.wait(self.clock()) == 0 for other in self.others):
@@ -149,12 +154,12 @@ class _TargetAttempts:
         raise AssertionError("count has no end")
 
     def _attempt(self, *, is_probe: bool) -> Generator[Step, Outcome, ResponseHead | Failure]:
-        """One attempt, told to the breaker however it ends, a caller who leaves included."""
+        """One attempt, which the breaker is told however it ends, also when the caller leaves."""
         is_good: bool | None = None
         try:
             outcome = yield Try(self.target)
             if outcome is None:
-                raise TypeError("an attempt ends as a Head or as a Failure")
+                raise TypeError("an attempt ends with a ResponseHead or a Failure")
             is_good = _is_good(outcome)
         finally:
             self.health.note(self.clock(), is_good=is_good, is_probe=is_probe)
@@ -166,21 +171,21 @@ class _TargetAttempts:
         return None
 
     def _may_repeat(self, retry: Retry, number: int, outcome: ResponseHead | Failure) -> bool:
-        """Whether the same target may be asked again; takes it from the budget if so."""
+        """Whether the same target is tried again; if so, that is taken from the retry budget."""
         if number >= retry.attempts or outcome is Failure.OVERLOADED:
             return False
         return _pause(outcome, number) <= retry.max_wait and self.health.spend()
 
 
 def _pause(outcome: ResponseHead | Failure, number: int) -> float:
-    """What the provider asked for, or twice as long after each attempt."""
+    """Seconds: what the provider asked for, or twice as long after each attempt."""
     if isinstance(outcome, ResponseHead) and outcome.retry_after is not None:
         return outcome.retry_after
     return FIRST_PAUSE * 2.0 ** (number - 1)
 
 
 def _is_good(outcome: ResponseHead | Failure) -> bool | None:
-    """What an outcome says of the provider: a queue of ours that is full says nothing."""
+    """Whether the provider works, by this outcome; None for a full queue of the gateway's own."""
     if isinstance(outcome, ResponseHead):
         return outcome.status < SERVER_ERROR
     return None if outcome is Failure.OVERLOADED else False
@@ -200,8 +205,8 @@ def retry_after(value: bytes | None, now: float) -> float | None:
 
 
 def error_of(why: Why, provider: str) -> GatewayError:
-    """What a caller is told when nothing came of a request; `provider` was the last one tried."""
+    """The error response when there is none to relay; `provider` was the last one tried."""
     if isinstance(why, Failure):
-        return GatewayError(why.code, _WORDS[why].format(provider))
-    words = f"provider `{provider}` has failed or asked to wait, and is left alone for now"
-    return GatewayError("upstream_unavailable", words, retry_after=max(1, ceil(why.seconds)))
+        return GatewayError(why.code, _MESSAGES[why].format(provider))
+    message = f"provider `{provider}` has failed or asked to wait, and is not called for now"
+    return GatewayError("upstream_unavailable", message, retry_after=max(1, ceil(why.seconds)))

@@ -1,19 +1,30 @@
-"""An answer on its way to the caller, and how it ends once it has begun."""
+"""The caller's side of one request: what is sent to the caller, and how a response ends.
+
+A response of a provider is relayed as it arrives:
+
+    head -> chunk -> chunk -> ... -> end              any response
+    head -> event -> event -> ... -> rest -> end      an event stream
+
+Framing follows what the provider declared, never when its bytes arrived: a body of declared length
+keeps the length, any other is chunked (see `head`). A response that breaks off never looks
+complete: an event stream ends with an error event of the caller's dialect where one can follow;
+anything else is cut, since returning without a last message makes the server close the connection.
+"""
 
 from collections.abc import Awaitable
-from time import monotonic
+from functools import partial
 
-from engine.gateway.access_log import Record
-from engine.gateway.deadline import Deadline
-from engine.gateway.errors import GatewayError
+from engine.gateway.cancellation import Deadline
+from engine.gateway.errors import GatewayError, error_body, error_headers
 from engine.gateway.headers import Pairs
-from engine.gateway.inbound.body import CallerStalled
-from engine.gateway.inbound.framing import Send, response_head, run_until_blocked
-from engine.gateway.outbound.attempts import error_of
-from engine.gateway.outbound.prepare import IDLE
+from engine.gateway.inbound.body import CallerStalled, Send
+from engine.gateway.outbound.exchange import IDLE, Exchange
+from engine.gateway.record import RecordBuilder
 from engine.gateway.response.error_events import error_event
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
+from engine.gateway.response.head import response_head, send_response
+from engine.gateway.response.stepping import and_then, run_until_blocked
 from engine.plan.plan import Dialect, Timeouts
 from engine.upstream import Failure, Reply, UpstreamError
 
@@ -21,113 +32,168 @@ AFTER_LAST = 2.0  # seconds of silence after the last event of a stream, until i
 
 
 class ResponseRelay:
-    """The part of a `Call` that an answer passes through."""
+    """Sends the response of one request, whoever it comes from.
 
-    record: Record
-    _send: Send
-    _deadline: Deadline
-    _started_at: float  # monotonic
+    `is_started`: a part of it has been sent. `dialect` is the caller's, as far as it is known.
+    """
 
-    _started = False
-    _dialect = Dialect.OPENAI
-    _last_events: tuple[bytes, ...] = ()
-    _stream: EventStream | None = None  # of an answer that can take an event of ours
-    _unsent: Awaitable[None] | None = None  # what the server has not taken yet
+    # Defaults of the class cost nothing, and one of these is made for each request.
+    dialect = Dialect.OPENAI
+    is_started = False
+    _stream: EventStream | None = None  # of a response that may end with an event of ours
+    _is_blocked = False  # the server has not taken the last chunk yet
 
-    def _response_started(self) -> None:
-        """An answer has begun."""
-        self._started = True
+    def __init__(self, send: Send, record: RecordBuilder, deadline: Deadline) -> None:
+        self._send = send
+        self._record = record
+        self._deadline = deadline
 
-    async def _relay(self, reply: Reply, timeouts: Timeouts, more: Pairs) -> None:
-        """The answer, as it arrives, with `more` headers; what is whole leaves in one message.
+    async def relay(
+        self, exchange: Exchange, last_events: tuple[bytes, ...], closing: Pairs
+    ) -> Failure | None:
+        """Relay a response, close its exchange, and return what broke the response off, if anything.
+
+        `closing` are headers to add. What is returned is still to be told to the caller by `fail`.
+        """
+        broken: Failure | None = None
+        try:
+            with self._deadline:
+                await self._pass_on(exchange, last_events, closing)
+            return None
+        except UpstreamError as error:
+            broken = error.failure
+        except CallerStalled:
+            self._record.outcome = "client_stalled"
+        finally:
+            await exchange.close()
+        return None if await self.end_if_complete() else broken
+
+    async def _pass_on(
+        self, exchange: Exchange, last_events: tuple[bytes, ...], closing: Pairs
+    ) -> None:
+        """Head, then body. What is complete when its head is sent needs one message more.
 
         Raises:
-            UpstreamError: it broke off. `_started` tells whether any of it has left.
-            CallerStalled: nobody reads it.
+            UpstreamError: the response broke off.
+            CallerStalled: the caller does not read it.
         """
-        deadline = self._deadline
-        self.record.status = reply.status
-        self.record.ms_first_byte = round((monotonic() - self._started_at) * 1000, 2)
-        head = response_head(reply.status, reply.headers, reply.length, self.record.request_id)
-        headers, length, is_events = head
-        headers += more
-        facts = ResponseFacts() if self._dialect is Dialect.RESPONSES else None
-        stream = self._stream = EventStream(self._last_events, facts) if is_events else None
-        # Events leave one by one, as they came; anything else may leave in fewer messages.
-        is_whole = reply.is_complete and stream is None
-        chunk = reply.arrived() if stream is None else b""
-        deadline.allow(timeouts.caller_idle, CallerStalled)
+        reply, timeouts, record = exchange.reply, exchange.request.timeouts, self._record
+        record.note_head(reply.status)
+        headers, length, is_events = response_head(
+            reply.status, reply.headers, reply.length, record.request_id
+        )
+        headers += closing
+        if is_events:
+            facts = ResponseFacts() if self.dialect is Dialect.RESPONSES else None
+            self._stream = EventStream(last_events, facts)
+        self._deadline.allow(timeouts.caller_idle, CallerStalled)
         await self._send(
             {"type": "http.response.start", "status": reply.status, "headers": headers}
         )
-        self._response_started()
-        if stream is None and not is_whole:  # the server holds the head of these back
-            await self._send_chunk(chunk)
-
-        idle, idle_after_last = timeouts.idle, min(timeouts.idle, AFTER_LAST)
-
-        def receive(chunk: bytes) -> bool:
-            silence = idle
-            if stream is not None:
-                chunk = stream.feed(chunk)
-                if stream.is_done:
-                    silence = idle_after_last
-            deadline.allow(silence, IDLE)
-            if not chunk:
-                return True
-            self._unsent = run_until_blocked(self._send_chunk(chunk))
-            return self._unsent is None
-
-        last = chunk if is_whole else b""
-        while not is_whole:
-            is_done = stream is not None and stream.is_done
-            deadline.allow(idle_after_last if is_done else idle, IDLE)
-            is_whole = await reply.forward(receive)
-            deadline.allow(timeouts.caller_idle, CallerStalled)
-            if self._unsent is not None:
-                await self._unsent
-                self._unsent = None
-        if stream is not None:
-            last = stream.rest()
-        self.record.bytes_out += len(last)
-        if length is not None and self.record.bytes_out != length:
+        self.is_started = True
+        if self._stream is not None:
+            last = await self._pass_on_events(reply, timeouts, self._stream)
+        elif reply.is_complete:
+            last = reply.arrived()
+        else:
+            last = await self._pass_on_body(reply, timeouts)
+        record.bytes_out += len(last)
+        if length is not None and record.bytes_out != length:
             raise UpstreamError(Failure.TRUNCATED)
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
-        self.record.outcome = "ok"
+        record.outcome = "ok"
 
-    def _send_chunk(self, chunk: bytes) -> Awaitable[None]:
-        self.record.bytes_out += len(chunk)
+    async def _pass_on_body(self, reply: Reply, timeouts: Timeouts) -> bytes:
+        """A body as it arrives, from what came with its head; nothing is left of it."""
+        await self._send_part(reply.arrived())  # also if empty: the server holds the head back
+
+        def write(chunk: bytes) -> Awaitable[None] | None:
+            self._deadline.allow(timeouts.idle, IDLE)
+            return self._write(chunk, timeouts)
+
+        self._deadline.allow(timeouts.idle, IDLE)
+        await reply.forward(write)
+        self._deadline.allow(timeouts.caller_idle, CallerStalled)
+        return b""
+
+    async def _pass_on_events(self, reply: Reply, timeouts: Timeouts, stream: EventStream) -> bytes:
+        """All events of a stream, each as it arrives, and what of the last one was held back."""
+        after_last = min(timeouts.idle, AFTER_LAST)
+
+        def write(chunk: bytes) -> Awaitable[None] | None:
+            chunk = stream.feed(chunk)
+            self._deadline.allow(after_last if stream.is_done else timeouts.idle, IDLE)
+            return self._write(chunk, timeouts) if chunk else None
+
+        self._deadline.allow(timeouts.idle, IDLE)
+        await reply.forward(write)
+        self._deadline.allow(timeouts.caller_idle, CallerStalled)
+        return stream.rest()
+
+    # -- towards the server ------------------------------------------------------------------------
+
+    def _write(self, chunk: bytes, timeouts: Timeouts) -> Awaitable[None] | None:
+        """Send a part of the body as far as it goes without waiting; None if that is all of it.
+
+        The server takes a chunk at once unless the caller reads too slowly, so nearly every event
+        of a stream passes through here without a task being woken or made.
+        """
+        rest = run_until_blocked(self._send_part(chunk))
+        if rest is None:
+            return None
+        self._is_blocked = True
+        self._deadline.allow(timeouts.caller_idle, CallerStalled)
+        return and_then(rest, partial(self._unblock, timeouts))
+
+    def _unblock(self, timeouts: Timeouts) -> None:
+        self._is_blocked = False
+        self._deadline.allow(timeouts.idle, IDLE)
+
+    def _send_part(self, chunk: bytes) -> Awaitable[None]:
+        self._record.bytes_out += len(chunk)
         return self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
-    def _is_whole(self) -> bool:
-        """Whether a stream has come to its end, although the provider may still hold it open."""
-        return self._stream is not None and self._stream.is_whole() and self._unsent is None
+    # -- how a response ends otherwise -------------------------------------------------------------
 
-    async def _end_whole(self) -> bool:
-        """End a stream that is whole, if it is."""
-        if self._is_whole():
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last event of a stream has been sent, although the provider keeps it open."""
+        return self._stream is not None and self._stream.is_whole() and not self._is_blocked
+
+    async def end_if_complete(self) -> bool:
+        """End a stream that is complete; whether it was."""
+        if self.is_complete:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-            self.record.outcome = "ok"
-        return self._is_whole()
+            self._record.outcome = "ok"
+        return self.is_complete
 
-    async def _break_off(self, failure: Failure | None, provider: str) -> None:
-        """End a started answer so that nobody takes it for whole."""
-        self.record.outcome = failure.outcome if failure else "client_stalled"
-        if failure is not None:
-            self.record.error = failure.code
-            await self._send_event(error_of(failure, provider))
+    async def fail(self, error: GatewayError, closing: Pairs) -> None:
+        """Send an error of the gateway's own: as the response, or as the end of one that broke off."""
+        record = self._record
+        record.error = error.code
+        if self.is_started:
+            await self._end_with(error)
+            return
+        record.status = error.kind.status
+        headers = [
+            (b"content-type", b"application/json"),
+            *error_headers(error, self.dialect, record.request_id.encode("ascii")),
+        ]
+        headers += [pair for pair in closing if pair not in headers]
+        body = error_body(error, self.dialect, record.request_id)
+        record.bytes_out = len(body)
+        await send_response(self._send, error.kind.status, headers, body)
 
-    async def _send_event(self, error: GatewayError) -> None:
-        """End a stream with the dialect's error event, where one can follow what has left.
+    async def _end_with(self, error: GatewayError) -> None:
+        """End a stream with the dialect's error event, where one can follow what has been sent.
 
-        Anything else is cut: returning without a final message makes the server close the
-        connection.
+        Where it cannot, nothing is sent: the server closes the connection, and the body is cut.
         """
         stream = self._stream
-        if stream is None or stream.is_open or self._unsent is not None:
+        if stream is None or stream.is_open or self._is_blocked:
             return
-        request_id, model = self.record.request_id, self.record.model
-        event = b""  # after an error of the provider's own
+        event = b""  # after an error event of the provider's own
         if not stream.has_failed():
-            event = error_event(error, self._dialect, request_id, stream, model)
+            request_id, model = self._record.request_id, self._record.model
+            event = error_event(error, self.dialect, request_id, stream, model)
         await self._send({"type": "http.response.body", "body": event, "more_body": False})

@@ -12,11 +12,11 @@ import asyncio
 import contextlib
 import select
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from time import monotonic
 from typing import cast
 
-from engine.upstream import Attempt, Failure, Receiver, RequestHead, UpstreamError
+from engine.upstream import Attempt, Failure, RequestHead, UpstreamError, Write
 from engine.upstream.http1.response import ResponseReader, State
 
 READ_AHEAD = 64 * 1024
@@ -46,7 +46,8 @@ AT_REST: Mapping[str, object] = {
     "_reading_paused": False,
     "_writing_paused": False,
     "_reader": None,
-    "_receiver": None,
+    "_write": None,
+    "_blocked": None,
     "_writer": None,
 }
 # What belongs to the connection itself. The parser is at the start of a message, as a new one is.
@@ -72,7 +73,8 @@ class Connection(ResponseReader, asyncio.Protocol):
         self._is_sent = False
         self._reading_paused = False
         self._reader: asyncio.Future[None] | None = None
-        self._receiver: Receiver | None = None
+        self._write: Write | None = None
+        self._blocked: Awaitable[None] | None = None
         self._writer: asyncio.Future[None] | None = None
 
     # -- what the transport calls ----------------------------------------------------------------
@@ -82,9 +84,9 @@ class Connection(ResponseReader, asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Whoever takes the body gets it now; whoever waits looks at what the answer is now."""
+        """Write body chunks on from here, as `forward` says; wake the task for anything else."""
         self.feed(data)
-        if self._receiver is not None and self._deliver(self._receiver) and self.state is _BODY:
+        if self._write is not None and self._deliver(self._write) and self.state is _BODY:
             return
         if self.state is _MUST_CLOSE:
             self._transport.abort()
@@ -136,28 +138,31 @@ class Connection(ResponseReader, asyncio.Protocol):
         if not self.status:
             raise UpstreamError(self.failure or Failure.CLOSED)
 
-    async def forward(self, receiver: Receiver) -> bool:
-        """Hand on the body as it arrives, most of it without waking the task that waits here.
+    async def forward(self, write: Write) -> None:
+        """Pass each chunk of the body to `write` as it arrives.
 
-        Reading from the upstream stops while `receiver` wants no more.
+        While the task waits here, `data_received` calls `write` itself, and wakes the task only
+        when it has to wait for the caller or the body has ended. Waking it for each chunk, as
+        `async for chunk in reply` would, costs FORWARD_COST more for each event of a stream.
 
         Raises:
-            UpstreamError: it broke off.
+            UpstreamError: the body broke off.
         """
-        while self._deliver(receiver):
-            if self.is_complete:
-                return True
-            if self.failure is not None:
-                raise UpstreamError(self.failure)
-            self._read_on()
-            self._receiver = receiver
-            try:
-                await self._wait()
-            finally:
-                wants_more, self._receiver = self._receiver is not None, None
-            if not wants_more:
-                break
-        return False
+        while True:
+            if self._blocked is None and self._deliver(write):
+                if self.is_complete:
+                    return
+                if self.failure is not None:
+                    raise UpstreamError(self.failure)
+                self._read_on()
+                self._write = write
+                try:
+                    await self._wait()
+                finally:
+                    self._write = None
+            blocked, self._blocked = self._blocked, None
+            if blocked is not None:
+                await blocked
 
     def arrived(self) -> bytes:
         """All that has arrived of the body and was not taken yet, without waiting."""
@@ -232,17 +237,19 @@ class Connection(ResponseReader, asyncio.Protocol):
             self._transport.write(b"0\r\n\r\n")
         self._is_sent = True
 
-    def _deliver(self, receiver: Receiver) -> bool:
-        """Hand on what has come; whether `receiver` wants more.
+    def _deliver(self, write: Write) -> bool:
+        """Write the chunks that have arrived; whether `write` can take more at once.
 
-        What goes wrong there is nothing the transport should hear of.
+        An exception of `write` goes to the task in `forward`, never to the transport.
         """
         try:
             while self.chunks:
-                if not receiver(self.pop_chunk()):
-                    self._receiver = None
+                self._blocked = write(self.pop_chunk())
+                if self._blocked is not None:
+                    self._write = None
                     return False
         except Exception as error:
+            self._write = None
             if self._reader is None or self._reader.done():
                 raise
             self._reader.set_exception(error)

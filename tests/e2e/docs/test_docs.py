@@ -19,8 +19,8 @@ from engine.config.files import FILES
 from engine.config.load import load
 from engine.config.model import DEFAULT_LIMITS, DEFAULT_TIMEOUTS
 from engine.config.units import parse_duration
-from engine.gateway.access_log import Record
 from engine.gateway.errors import CATALOGUE, GatewayError, error_body
+from engine.gateway.record import RecordBuilder
 from engine.gateway.response.error_events import error_event
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
@@ -139,12 +139,12 @@ def test_the_event_that_ends_a_broken_stream_is_that_of_the_page() -> None:
 
 
 def test_the_page_has_every_field_of_an_access_record() -> None:
-    record = Record(request_id="req_x")
-    plain = json.loads(record.line())
-    record.tried = ["first 429"]
+    record = RecordBuilder("req_x", 0.0)
+    plain = json.loads(record.finish("").line())
+    record.note_tried("429")
     record.exception = "ValueError at app.py:1"
     record.note_attempt(uses_caller_credentials=True)
-    with_bug = json.loads(record.line())
+    with_bug = json.loads(record.finish("").line())
     assert [row[0] for row in rows(OBSERVABILITY, "field")] == list(with_bug)
     assert list(json.loads(marked(DOCS / "observability.md", "record").text)) == list(plain)
 

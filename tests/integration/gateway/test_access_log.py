@@ -13,7 +13,8 @@ def test_the_last_records_are_out_before_the_process_ends() -> None:
     """More than a pipe takes at once, to a reader who comes late: the thread that writes is waited for."""
     program = (
         "import asyncio, os, sys\n"
-        "from engine.gateway.access_log import AccessLog, Record\n"
+        "from engine.gateway.access_log import AccessLog\n"
+        "from engine.gateway.record import Record\n"
         "async def main():\n"
         "    log = AccessLog(sys.stderr)\n"
         "    for number in range(800): log.write(Record(request_id=f'req_{number}'))\n"

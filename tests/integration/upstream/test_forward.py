@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from engine.gateway.response.stepping import run_until_blocked
 from engine.plan.plan import Origin
 from engine.upstream import Attempt, Client, Reply, RequestHead, UpstreamError
 from engine.upstream.http1.connection import READ_AHEAD, Connection
@@ -50,24 +51,40 @@ async def answering(kind: type[Client]) -> AsyncIterator[tuple[Reply, Say]]:
         server.close()
 
 
-class Receiver:
-    """Takes as many pieces at a time as it is told, and tells when it has some."""
+class Writer:
+    """Takes `wanted` chunks before each has to wait for `more`."""
 
     def __init__(self, wanted: int = 1000) -> None:
         self.wanted = wanted
         self.chunks: list[bytes] = []
         self._came = asyncio.Event()
+        self._room = asyncio.Event()
 
-    def __call__(self, chunk: bytes) -> bool:
+    def __call__(self, chunk: bytes) -> Awaitable[None] | None:
         assert self.wanted > 0, "more than was wanted"
         self.chunks.append(chunk)
         self.wanted -= 1
         self._came.set()
-        return self.wanted > 0
+        if self.wanted:
+            return None
+        self._room.clear()
+        return asyncio.ensure_future(self._wait())
+
+    async def _wait(self) -> None:
+        async with asyncio.timeout(10):
+            await self._room.wait()
+
+    def more(self, wanted: int) -> None:
+        self.wanted = wanted
+        self._room.set()
 
     async def has(self, *chunks: bytes) -> None:
+        await self.has_so_many(len(chunks))
+        assert self.chunks == list(chunks)
+
+    async def has_so_many(self, count: int) -> None:
         async with asyncio.timeout(10):
-            while self.chunks != list(chunks):
+            while len(self.chunks) < count:
                 self._came.clear()
                 await self._came.wait()
 
@@ -75,15 +92,15 @@ class Receiver:
 @CLIENTS
 def test_pieces_come_one_by_one_as_they_were_sent(kind: type[Client]) -> None:
     async def run() -> None:
-        receiver = Receiver()
+        writer = Writer()
         async with answering(kind) as (reply, say):
-            forwarding = asyncio.ensure_future(reply.forward(receiver))
+            forwarding = asyncio.ensure_future(reply.forward(writer))
             for n in range(1, 6):
                 await say(chunk(b"%d" % n))
-                await receiver.has(*(b"%d" % i for i in range(1, n + 1)))
+                await writer.has(*(b"%d" % i for i in range(1, n + 1)))
                 assert not forwarding.done()
             await say(END)
-            assert await forwarding
+            await forwarding
 
     asyncio.run(run())
 
@@ -91,33 +108,34 @@ def test_pieces_come_one_by_one_as_they_were_sent(kind: type[Client]) -> None:
 @CLIENTS
 def test_no_more_than_is_wanted_and_nothing_is_lost(kind: type[Client]) -> None:
     async def run() -> None:
-        receiver = Receiver(wanted=0)
+        writer = Writer(wanted=1)
         async with answering(kind) as (reply, say):
+            forwarding = asyncio.ensure_future(reply.forward(writer))
             await say(chunk(b"1"))
             for n in range(1, 6):
-                receiver.wanted = 1
-                assert not await reply.forward(receiver)
-                assert len(receiver.chunks) == n
+                await writer.has_so_many(n)
                 await say(chunk(b"%d" % (2 * n)) + chunk(b"%d" % (2 * n + 1)))
                 await asyncio.sleep(0.01)  # with time for what is not wanted to come
+                assert len(writer.chunks) == n
+                writer.more(1)
             await say(END)
-            receiver.wanted = 1000
-            assert await reply.forward(receiver)
-            assert receiver.chunks == [b"%d" % n for n in range(1, 12)]
+            await writer.has_so_many(6)
+            writer.more(1000)
+            await forwarding
+            assert writer.chunks == [b"%d" % n for n in range(1, 12)]
 
     asyncio.run(run())
 
 
 @CLIENTS
-def test_an_error_of_the_receiver_is_its_own(kind: type[Client]) -> None:
-    def receiver(chunk: bytes) -> bool:
+def test_an_error_of_the_writer_is_its_own(kind: type[Client]) -> None:
+    def writer(chunk: bytes) -> None:
         if chunk == b"2":
             raise LookupError
-        return True
 
     async def run() -> None:
         async with answering(kind) as (reply, say):
-            forwarding = asyncio.ensure_future(reply.forward(receiver))
+            forwarding = asyncio.ensure_future(reply.forward(writer))
             await say(chunk(b"1"))
             await asyncio.sleep(0.01)
             await say(chunk(b"2"))
@@ -130,15 +148,15 @@ def test_an_error_of_the_receiver_is_its_own(kind: type[Client]) -> None:
 @CLIENTS
 def test_what_came_before_a_break_is_handed_on(kind: type[Client]) -> None:
     async def run() -> None:
-        receiver = Receiver()
+        writer = Writer()
         async with answering(kind) as (reply, say):
-            forwarding = asyncio.ensure_future(reply.forward(receiver))
+            forwarding = asyncio.ensure_future(reply.forward(writer))
             await say(chunk(b"1"))
-            await receiver.has(b"1")
+            await writer.has(b"1")
             await say(chunk(b"2") + b"no chunk\r\n")
             with pytest.raises(UpstreamError, match="truncated"):
                 await forwarding
-            assert receiver.chunks[:1] == [b"1"]
+            assert writer.chunks[:1] == [b"1"]
 
     asyncio.run(run())
 
@@ -148,20 +166,39 @@ def test_reading_stops_while_nothing_is_wanted_and_goes_on(kind: type[Client]) -
     block = b"x" * 16_384
 
     async def run() -> None:
-        receiver = Receiver(wanted=1)
+        writer = Writer(wanted=1)
         async with answering(kind) as (reply, say):
+            forwarding = asyncio.ensure_future(reply.forward(writer))
             await say(chunk(block))
-            assert not await reply.forward(receiver)
+            await writer.has_so_many(1)
             for _ in range(100):
                 await say(chunk(block))
             await asyncio.sleep(0.1)
             if isinstance(reply, Connection):  # what the other one reads ahead is not to be seen
                 assert 0 < reply.buffered < READ_AHEAD + 512 * 1024
-            receiver.wanted = 1000
+            writer.more(1000)
             await say(END)
             async with asyncio.timeout(10):
-                assert await reply.forward(receiver)
-            assert b"".join(receiver.chunks) == block * 101
+                await forwarding
+            assert b"".join(writer.chunks) == block * 101
+
+
+def test_what_waits_for_the_caller_when_he_leaves_is_dropped_in_silence() -> None:
+    """The task is cancelled just as the chunk that blocks has been written."""
+
+    async def run() -> None:
+        async with answering(Http1Client) as (reply, say):
+
+            def write(_chunk: bytes) -> Awaitable[None] | None:
+                asyncio.get_running_loop().call_soon(forwarding.cancel)
+                return run_until_blocked(asyncio.sleep(10))
+
+            forwarding = asyncio.ensure_future(reply.forward(write))
+            await say(chunk(b"1"))
+            with pytest.raises(asyncio.CancelledError):
+                await forwarding
+
+    asyncio.run(run())
 
     asyncio.run(run())
 
@@ -174,6 +211,6 @@ def test_a_trailer_without_end_breaks_the_answer_off(kind: type[Client]) -> None
             for _ in range(32):
                 await say(b"y" * 1024 * 1024)
             with pytest.raises(UpstreamError, match="truncated"):
-                await reply.forward(Receiver())
+                await reply.forward(Writer())
 
     asyncio.run(run())

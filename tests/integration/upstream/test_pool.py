@@ -141,11 +141,14 @@ def test_reading_stops_above_its_bound_and_goes_on_at_half_of_it() -> None:
             assert vars(wire)["reading"], "exactly as much as may wait"
             wire.say([b"1\r\nx\r\n"])
             assert not vars(wire)["reading"]
-            wants = iter([False, True, False])
-            assert not await connection.forward(lambda _: next(wants))
-            assert not vars(wire)["reading"], "more than half is left"
-            assert not await connection.forward(lambda _: next(wants))
-            forwarding = asyncio.ensure_future(connection.forward(lambda _: True))
+            rooms = [asyncio.get_running_loop().create_future() for _ in range(2)]
+            waits = iter([rooms[0], None, rooms[1]])
+            forwarding = asyncio.ensure_future(connection.forward(lambda _: next(waits, None)))
+            for room in rooms:
+                await asyncio.sleep(0)
+                assert not vars(wire)["reading"], "more than half is left, or the caller reads none"
+                room.set_result(None)
+            await asyncio.sleep(0)
             await asyncio.sleep(0)
             assert vars(wire)["reading"]
             forwarding.cancel()

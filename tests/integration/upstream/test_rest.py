@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
@@ -105,17 +105,13 @@ async def read(connection: Connection, say: Iterable[bytes], wire: Wire) -> tupl
     """What an exchange gives: all that its caller sees of it."""
     got: list[bytes] = []
 
-    def receive(chunk: bytes) -> bool:
-        got.append(chunk)
-        return True
-
     sending = asyncio.ensure_future(connection.exchange(attempt()))
     await asyncio.sleep(0)
     wire.say(say)
     async with asyncio.timeout(2):
         await sending
         head = connection.status, connection.headers, connection.length
-        assert await connection.forward(receive)
+        await connection.forward(got.append)
     return (*head, b"".join(got))
 
 
@@ -125,12 +121,17 @@ async def an_exchange(
     """One whose caller stops now and then, leaves, fails, or is cancelled."""
     left = how["takes"]
 
-    def receive(_chunk: bytes) -> bool:
+    def write(_chunk: bytes) -> Awaitable[None] | None:
         nonlocal left
         left -= 1
         if left == 0 and how["fails"]:
             raise LookupError
-        return bool(left % how["step"])
+        return None if left % how["step"] else asyncio.ensure_future(pause())
+
+    async def pause() -> None:
+        await asyncio.sleep(0)
+        if left <= 0:
+            raise LookupError
 
     sending = asyncio.ensure_future(connection.exchange(attempt()))
     await asyncio.sleep(0)
@@ -147,8 +148,7 @@ async def an_exchange(
             await sending
             if how["arrived"]:
                 connection.arrived()
-            while left > 0 and not await connection.forward(receive):  # noqa: ASYNC110 he takes his time
-                await asyncio.sleep(0)
+            await connection.forward(write)
     except (UpstreamError, LookupError, TimeoutError):
         pass
     await connection.close()

@@ -13,7 +13,8 @@ from typing import TextIO
 import pytest
 
 from engine.gateway import access_log
-from engine.gateway.access_log import PIPE_BYTES, AccessLog, Record, new_id, place_of
+from engine.gateway.access_log import PIPE_BYTES, AccessLog
+from engine.gateway.record import Record, RequestIds, place_of
 
 PIPE_BYTES_TOTAL = 64 * 1024
 
@@ -96,7 +97,8 @@ def test_lines_are_written_whole() -> None:
 
 
 def test_ids_are_all_different() -> None:
-    ids = {new_id() for _ in range(2000)}
+    made = RequestIds()
+    ids = {made.next() for _ in range(2000)}
     assert len(ids) == 2000
     assert all(len(one) == 28 for one in ids)
 

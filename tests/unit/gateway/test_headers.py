@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.gateway.headers import Pairs, request_headers, response_headers, upstream_headers
-from engine.gateway.inbound.framing import response_head
 from engine.gateway.inbound.query import without
+from engine.gateway.response.head import response_head
 from engine.plan.plan import Provider
 from engine.plan.withheld import KEY_HEADERS, NAMES, STARTS, withheld_by
 from tests.unit.gateway.plans import shipped_plan

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeVar
 
-from engine.gateway.deadline import Deadline
+from engine.gateway.cancellation import Deadline
 from engine.gateway.inbound.body import Message, RequestBodyReader
 from engine.gateway.inbound.form_body import FormBody
 from tests.unit.gateway.plans import shipped_plan

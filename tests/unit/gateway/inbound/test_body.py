@@ -8,7 +8,7 @@ from time import monotonic
 
 import pytest
 
-from engine.gateway.deadline import Deadline
+from engine.gateway.cancellation import Deadline
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.body import CallerGone, Message, RequestBodyReader
 from tests.unit.gateway.plans import shipped_plan

@@ -162,8 +162,10 @@ def test_the_last_refusal_is_passed_on() -> None:
 
 
 def test_a_body_that_is_gone_is_not_sent_again() -> None:
-    assert Room(A, B).play((Try(A), ResponseHead(429, is_kept=False)), (PASS_ON, None)) is None
-    gone = ResponseHead(429, is_kept=False)
+    assert (
+        Room(A, B).play((Try(A), ResponseHead(429, is_repeatable=False)), (PASS_ON, None)) is None
+    )
+    gone = ResponseHead(429, is_repeatable=False)
     assert Room(patient(), B).play((Try(patient()), gone), (PASS_ON, None)) is None
 
 
@@ -397,7 +399,7 @@ def test_nothing_that_may_have_been_paid_is_sent_again(
         tries = [(s, o) for s, o in ends if isinstance(s, Try)]
         for step, outcome in tries[:-1]:
             if isinstance(outcome, ResponseHead):
-                assert outcome.is_kept
+                assert outcome.is_repeatable
                 assert outcome.status in step.target.provider.retry.statuses
             else:
                 assert isinstance(outcome, Failure)

@@ -1,0 +1,158 @@
+"""Who may end a request before its time, and what follows from that.
+
+Everything that ends a request early does it in one way: it cancels the task of the request. Which
+of them it was is kept here, and decides what the caller gets and what the access record says.
+
+    who                       when                          the caller gets           outcome
+    ------------------------  ----------------------------  ------------------------  ----------------
+    a deadline (`Deadline`)   the upload is too slow        408 request_timeout       refused
+                              no response yet               the next attempt, or 504  timeout_...
+                              in the middle of a response   an error event, or a cut  timeout_...
+                              the caller does not read it   a cut                     client_stalled
+    the caller, who leaves    at any time                   nothing                   client_cancelled
+    the server, which stops   no response yet               503 server_shutting_down  server_cancelled
+                              in the middle of a response   an error event, or a cut  server_cancelled
+    anybody else              at any time                   a cut                     server_cancelled
+
+An event stream whose last event has been relayed is complete, even if the provider has not ended
+it: whoever ends it then, it is ended well, and the outcome is `ok`.
+
+How it works. `Task.cancel` raises CancelledError where the task waits. The task says that it was
+handled with `Task.uncancel`, and has to, or an `asyncio.timeout` around it would take it for its
+own. So each row has one place that calls `uncancel`:
+
+- A deadline is handled where its phase ends, by `Deadline.__exit__`, which raises the error of the
+  phase in place of CancelledError. To the code around it, lateness is an error like any other.
+- A caller who leaves and a server that stops are handled where the request ends: `Request.run`
+  catches CancelledError and asks `Cancellation.cause`.
+- A cancellation from elsewhere (the loop ends) is not ours to handle: it is raised again.
+
+A caller who has left is not cancelled again by a server that stops. A deadline and one of the
+others may come before the task runs again. Then only one CancelledError is raised, the deadline's;
+the request goes on to its end without a caller, which harms nobody.
+
+A caller who leaves while the task waits for the body needs no cancellation: `receive` says so, and
+`RequestBodyReader` raises CallerGone. Who has broken the framing instead of leaving still gets a 400.
+
+Cleaning up is not cancelled: what must happen at the end of a request stands in a `finally` and does
+not wait, but for the close of a connection to a provider, which is bounded in time.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from enum import Enum, auto
+from time import monotonic
+from types import TracebackType
+from typing import Any
+
+NEVER = float("inf")
+
+
+class Deadline:
+    """How long each phase of a task may take, without a timer for each.
+
+    A phase only sets a time; `tick`, called for all requests several times a second, compares it
+    with the clock. `with` the deadline around phases: it raises what `allow` or `limit` named when
+    one of them was late.
+    """
+
+    # Defaults of the class cost nothing, and one of these is made for each request.
+    when = NEVER
+    _late: Callable[[], Exception] = TimeoutError
+    _end: tuple[float, Callable[[], Exception]] | None = None
+    _is_over = False
+
+    def __init__(self, task: asyncio.Task[Any] | None) -> None:
+        self._task = task
+
+    def limit(self, end: float, late: Callable[[], Exception]) -> None:
+        """All phases from here on end before `end` (monotonic seconds), until the next `limit`."""
+        self._end = (end, late)
+        self.when, self._late = end, late
+
+    def allow(self, seconds: float, late: Callable[[], Exception]) -> None:
+        """Start a phase of at most `seconds`; `late` makes what is raised when it takes longer."""
+        self.when, self._late = monotonic() + seconds, late
+        if self._end is not None and self._end[0] <= self.when:
+            self.when, self._late = self._end
+
+    def tick(self, now: float) -> None:
+        """Cancel the task if its phase has taken too long."""
+        if now > self.when and self._task is not None:
+            self.when, self._is_over = NEVER, True
+            self._task.cancel()
+
+    def __enter__(self) -> None:
+        """Nothing is limited before the first `allow` or `limit`."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.when = NEVER
+        if self._is_over and self._task is not None:
+            self._is_over = False
+            self._task.uncancel()
+            if kind is not None and issubclass(kind, asyncio.CancelledError):
+                raise self._late() from None
+
+
+class Cause(Enum):
+    """Who has cancelled a request, other than a deadline."""
+
+    CALLER_LEFT = auto()
+    SERVER_STOPS = auto()
+    OTHER = auto()
+
+
+class Cancellation:
+    """The caller's and the server's power to end one request, and the watch for the caller.
+
+    Most requests are over before it is worth a task to watch for a caller who leaves; `receive` is
+    read by one task at a time, so there is none while the body is being received.
+    """
+
+    _watch: asyncio.Task[None] | None = None
+    _cause = Cause.OTHER
+
+    def __init__(
+        self,
+        task: asyncio.Task[Any] | None,
+        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+    ) -> None:
+        self._task = task
+        self._receive = receive
+
+    def watch_caller(self) -> None:
+        """Cancel the request as soon as the caller leaves; the rest of a body is dropped meanwhile."""
+        if self._watch is None:
+            self._watch = asyncio.ensure_future(self._wait_for_disconnect())
+
+    async def _wait_for_disconnect(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._cancel(Cause.CALLER_LEFT)
+
+    def abort(self) -> None:
+        """Cancel the request because the server stops."""
+        if self._cause is not Cause.CALLER_LEFT:
+            self._cancel(Cause.SERVER_STOPS)
+
+    def _cancel(self, cause: Cause) -> None:
+        if self._task is not None:
+            self._cause = cause
+            self._task.cancel()
+
+    def cause(self) -> Cause:
+        """Who has cancelled the request, which goes on from here but for OTHER."""
+        if self._task is not None and self._cause is not Cause.OTHER:
+            self._task.uncancel()
+        return self._cause
+
+    def stop_watching(self) -> None:
+        """The request is over. The task of the watch would keep this object, and it the task."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None

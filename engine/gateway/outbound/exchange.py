@@ -1,0 +1,87 @@
+"""One attempt over the network, from a free slot of the provider to the end of its response."""
+
+from collections.abc import AsyncIterator
+from functools import partial
+from time import monotonic, time
+
+from engine.gateway.cancellation import Deadline
+from engine.gateway.outbound.attempts import ResponseHead, retry_after
+from engine.gateway.outbound.prepare import PreparedRequest
+from engine.gateway.record import RecordBuilder
+from engine.gateway.runtime import Runtime
+from engine.upstream import CHUNK_BYTES, Attempt, Body, Failure, Reply, UpstreamError, in_chunks
+from engine.upstream.limiter import Limiter
+
+FIRST_BYTE, IDLE, TOTAL = (
+    partial(UpstreamError, failure)
+    for failure in (Failure.FIRST_BYTE_TIMEOUT, Failure.IDLE_TIMEOUT, Failure.TOTAL_TIMEOUT)
+)
+
+
+class Exchange:
+    """A response whose head has arrived. Must be closed; it holds a slot of the provider until then."""
+
+    __slots__ = ("_is_open", "_limiter", "reply", "request")
+
+    def __init__(self, reply: Reply, request: PreparedRequest, limiter: Limiter) -> None:
+        self.reply = reply
+        self.request = request
+        self._limiter = limiter
+        self._is_open = True
+
+    def head(self) -> ResponseHead:
+        """What decides whether this response is relayed or another attempt is made."""
+        fields = dict(self.reply.headers)
+        wait = retry_after(fields.get(b"retry-after"), time())
+        is_repeatable = isinstance(self.request.body, bytes)
+        return ResponseHead(self.reply.status, wait, is_repeatable)
+
+    async def close(self) -> None:
+        """Give the connection and the slot back; the second time does nothing."""
+        if self._is_open:
+            self._is_open = False
+            try:
+                await self.reply.close()
+            finally:
+                self._limiter.release()
+
+
+async def open_exchange(
+    request: PreparedRequest, runtime: Runtime, deadline: Deadline, record: RecordBuilder
+) -> Exchange:
+    """Wait for a slot of the provider, sign, send, and wait for the head of the response.
+
+    Each phase has its time. `connect` is for the client to keep; `first_byte` starts when the
+    client says that the request has been sent.
+
+    Raises:
+        UpstreamError: there is no response.
+    """
+    provider, timeouts = request.provider, request.timeouts
+    limiter = runtime.limiters[provider.name]
+    if not limiter.take():
+        queued_at = monotonic()
+        await limiter.acquire()
+        record.waited += monotonic() - queued_at
+    try:
+        sent = partial(deadline.allow, timeouts.first_byte, FIRST_BYTE)
+        attempt = Attempt(request.head, request.body, request.length, timeouts.connect, sent)
+        if request.sign is not None:
+            attempt = await runtime.signers.sign(request.sign, attempt)
+        if not isinstance(attempt.body, bytes) or len(attempt.body) > CHUNK_BYTES:
+            attempt.body = _paced(attempt.body, deadline, timeouts.idle)
+        called_at = record.note_call()
+        with deadline:
+            deadline.limit(called_at + timeouts.total, TOTAL)  # all attempts, and the response
+            reply = await runtime.clients[provider.client].send(attempt)
+        return Exchange(reply, request, limiter)
+    except BaseException:
+        limiter.release()
+        raise
+
+
+async def _paced(body: Body, deadline: Deadline, idle: float) -> AsyncIterator[bytes | memoryview]:
+    """A large or streamed body as chunks; the provider has `idle` seconds to take each of them."""
+    async for chunk in in_chunks(body) if isinstance(body, bytes) else body:
+        deadline.allow(idle, IDLE)
+        yield chunk

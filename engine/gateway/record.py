@@ -1,0 +1,179 @@
+"""The access record: what is known of one request, built while it runs and handed out frozen.
+
+No bodies, no secrets, no raw paths.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from time import monotonic, time_ns
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from engine.gateway.routing.match import Target
+
+_encode = msgspec.json.Encoder().encode
+_IDS_AT_ONCE = 256
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One finished request; the fields are those of the log line, in this order.
+
+    Times are milliseconds. What is not known is null; the last three are left out instead.
+    """
+
+    time: str = ""
+    request_id: str = ""
+    key: str | None = None
+    endpoint: str | None = None
+    model: str | None = None
+    sent_model: str | None = None
+    provider: str | None = None
+    rule: str | None = None
+    status: int | None = None
+    outcome: str = "refused"
+    error: str | None = None
+    attempts: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    ms_first_byte: float | None = None
+    ms_total: float | None = None
+    ms_engine: float | None = None
+    tried: Sequence[str] | UnsetType = UNSET
+    exception: str | UnsetType = UNSET
+    credential: str | UnsetType = UNSET
+
+    def line(self) -> bytes:
+        """The record as one line of JSON."""
+        return _encode(self) + b"\n"
+
+
+class RecordBuilder(msgspec.Struct):
+    """The record of a request under way; nobody but the request sees it.
+
+    `started_at` and `called_at` (the first attempt) are monotonic seconds; `waited` are the seconds
+    between them that went to the caller's upload and to the queue of a provider.
+    """
+
+    request_id: str
+    started_at: float
+    called_at: float | None = None
+    waited: float = 0.0
+    key: str | None = None
+    endpoint: str | None = None
+    model: str | None = None
+    sent_model: str | None = None
+    provider: str | None = None
+    rule: str | None = None
+    status: int | None = None
+    outcome: str = "refused"
+    error: str | None = None
+    attempts: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    ms_first_byte: float | None = None
+    tried: tuple[str, ...] = ()
+    exception: str | UnsetType = UNSET
+    credential: str | UnsetType = UNSET
+
+    def note_target(self, target: Target) -> None:
+        """Note where the request goes, and the rule that sends it there."""
+        self.sent_model = target.sent_model
+        self.provider = target.provider.name
+        self.rule = target.rule.where
+
+    def note_attempt(self, *, uses_caller_credentials: bool) -> None:
+        """Note one more attempt, and whether it uses a credential of the caller's own."""
+        self.attempts += 1
+        if uses_caller_credentials:
+            self.credential = "caller"
+
+    def note_call(self) -> float:
+        """Note that an attempt begins; when the first one did, monotonic seconds."""
+        if self.called_at is None:
+            self.called_at = monotonic()
+        return self.called_at
+
+    def note_head(self, status: int) -> None:
+        """Note the head of the response that is relayed."""
+        self.status = status
+        self.ms_first_byte = round((monotonic() - self.started_at) * 1000, 2)
+
+    def note_tried(self, result: str) -> None:
+        """Note how the latest attempt ended, as another one follows."""
+        self.tried = (*self.tried, f"{self.provider} {result}")
+
+    def note_bug(self) -> None:
+        """Note where a bug is, without the exception's text, which may quote a secret."""
+        self.exception = place_of(sys.exc_info()[1] or Exception())
+
+    def finish(self, time: str) -> Record:
+        """The record at the end of the request, at `time`.
+
+        Positional, because it costs 0.3 us that way and 1.2 us with keywords.
+        """
+        called_at = self.called_at
+        ms_engine = None
+        if called_at is not None:
+            ms_engine = round((called_at - self.started_at - self.waited) * 1000, 2)
+        return Record(
+            time,
+            self.request_id,
+            self.key,
+            self.endpoint,
+            self.model,
+            self.sent_model,
+            self.provider,
+            self.rule,
+            self.status,
+            self.outcome,
+            self.error,
+            self.attempts,
+            self.bytes_in,
+            self.bytes_out,
+            self.ms_first_byte,
+            round((monotonic() - self.started_at) * 1000, 2),
+            ms_engine,
+            self.tried or UNSET,
+            self.exception,
+            self.credential,
+        )
+
+
+class RequestIds:
+    """Ids of requests that nobody can guess; randomness is fetched for many of them at a time."""
+
+    def __init__(self) -> None:
+        self._unused: list[str] = []
+
+    def next(self) -> str:
+        """A new id."""
+        if not self._unused:
+            block = os.urandom(12 * _IDS_AT_ONCE).hex()
+            self._unused = [block[at : at + 24] for at in range(0, len(block), 24)]
+        return "req_" + self._unused.pop()
+
+
+class Timestamps:
+    """The time of day as text (RFC 3339, milliseconds, UTC), of which a second is formatted once."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._text = ""
+
+    def now(self) -> str:
+        second, rest = divmod(time_ns(), 1_000_000_000)
+        if second != self._second:
+            self._second = second
+            self._text = datetime.fromtimestamp(second, UTC).isoformat()[:19]
+        return f"{self._text}.{rest // 1_000_000:03}+00:00"
+
+
+def place_of(error: BaseException) -> str:
+    """The kind of an exception and where it was raised; its text may quote a secret."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    places = " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in reversed(frames))
+    return f"{type(error).__name__} at {places}"

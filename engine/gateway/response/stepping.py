@@ -1,0 +1,31 @@
+"""Runs an awaitable without a task, as far as it goes.
+
+What is left of it to await is a generator, which nobody needs to await: a coroutine that is dropped
+instead, as when the caller leaves at this moment, would warn.
+"""
+
+import types
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any
+
+
+def run_until_blocked(sending: Awaitable[None]) -> Awaitable[None] | None:
+    """Run `sending` up to where it waits; the rest of it to await, or None if it is done."""
+    steps = sending.__await__()
+    for waiting in steps:
+        return _rest(waiting, steps)
+    return None
+
+
+@types.coroutine
+def _rest(waiting: object, steps: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
+    """Wait for what the awaitable waits for, and run the rest of it."""
+    yield waiting
+    yield from steps
+
+
+@types.coroutine
+def and_then(rest: Awaitable[None], done: Callable[[], None]) -> Generator[Any, Any, None]:
+    """Await `rest` and call `done`."""
+    yield from rest.__await__()
+    done()
