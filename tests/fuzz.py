@@ -20,7 +20,7 @@ from engine.config.schema.validation import check_schema
 from engine.config.source.document import parse_document
 from engine.config.template import compile_template, render_now
 from engine.gateway.errors import GatewayError
-from engine.gateway.headers import request_headers, response_headers
+from engine.gateway.headers import RelayedNames, request_headers, response_headers
 from engine.gateway.inbound.auth import authenticate
 from engine.gateway.inbound.json_body import JsonBody
 from engine.gateway.inbound.paths import find_place
@@ -30,7 +30,7 @@ from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
 from engine.plan.plan import Dialect, UnusableValueError
 from engine.upstream import Failure
-from engine.upstream.http1.response import ResponseReader, State
+from engine.upstream.http1.response import HeaderNames, ResponseReader, State
 from tests.servers import ROOT
 from tests.unit.gateway.inbound.forms import cut, file, form, form_of, part
 from tests.unit.gateway.plans import shipped_plan
@@ -120,7 +120,7 @@ async def headers_up(chance: Chance) -> None:
 async def headers_down(chance: Chance) -> None:
     """Nothing of the connection, and no header of ours, comes down."""
     received = pairs(chance)
-    names = {name for name, _ in response_headers(received, dict(received))}
+    names = {name for name, _ in response_headers(received, dict(received), RelayedNames())}
     assert names.isdisjoint(HOP_BY_HOP - {b"host"} | {b"content-length", b"x-engine-error"})
 
 
@@ -169,7 +169,7 @@ async def _read_form(cutting: list[bytes]) -> object:
 async def answers(chance: Chance) -> None:
     """Whatever a provider sends, an answer is whole only if it ends, and nothing is raised."""
     raw = mutated(chance, chance.choice(ANSWER_SEEDS), [b"\r\n", b"0", b"\n", b":", b"HTTP/1.1 200 OK\r\n"])  # fmt: skip
-    answer = ResponseReader()
+    answer = ResponseReader(HeaderNames())
     answer.send_request()
     for piece in pieces(chance, raw):
         answer.feed(piece)

@@ -11,9 +11,9 @@ from functools import cache
 from engine.gateway import headers
 from engine.gateway.inbound.head import Heads
 from engine.gateway.record import RequestIds
-from engine.gateway.response import head
 from engine.gateway.routing.variants import ProviderVariants
-from engine.gateway.runtime import MAX_TARGETS, Runtime
+from engine.gateway.runtime import MAX_TARGETS_BYTES, Runtime
+from engine.upstream.cache import ENTRY_BYTES, BoundedCache
 from engine.upstream.signers.signing import Signers
 from tests.servers import ROOT
 from tests.test_house import MODULES, tree
@@ -22,6 +22,7 @@ from tests.unit.gateway.plans import shipped_plan
 KINDS = {
     "dict", "list", "set", "deque", "Counter", "defaultdict", "OrderedDict", "WeakSet", "bytearray",
     "WeakKeyDictionary", "WeakValueDictionary", "Queue", "LifoQueue", "PriorityQueue", "SimpleQueue",
+    "BoundedCache", "HeaderNames", "RelayedNames", "_target_cache",
 }  # fmt: skip
 CHANGES = {
     "append", "appendleft", "add", "update", "clear", "setdefault", "pop", "popleft", "popitem",
@@ -129,15 +130,12 @@ LISTED = {
     "gateway/app:Gateway._probes": ("path", "2", "with its Plan"),
     "gateway/app:Gateway.about": ("name", "a few", "with its Plan"),
     "gateway/app:Gateway.calls": ("request under way", "connections, 4096 for each worker", "when it ends"),
-    "gateway/response/head:_is_event_stream": ("content type, MAX_TYPE bytes", "256", "the oldest goes"),
     "gateway/inbound/head:CallerHead.requests": ("provider", "MAX_REQUESTS of the size of the head", "all, when full"),
-    "gateway/inbound/head:Heads._known": ("head of a request, MAX_BYTES", "MAX_KNOWN, MAX_KNOWN_BYTES", "all, when full"),
-    "gateway/headers:_COMES_DOWN": ("name, MAX_NAME bytes", "MAX_NAMES", "all, when full"),
+    "gateway/inbound/head:Heads._known": ("head of a request, MAX_BYTES", "MAX_KNOWN_BYTES", "all, when full and in a new epoch"),
+    "gateway/runtime:Runtime.relayed_names": ("name, MAX_NAME bytes", "MAX_NAMES_BYTES", "all, when full"),
     "gateway/outbound/health:Health._recent": ("outcome", "`requests` of the breaker", "the oldest goes"),
     "gateway/inbound/lingering:Lingering._limits": ("connection that is being closed", "`places`", "within seconds"),
-    "gateway/inbound/media:_parsed": ("content type, 1024 bytes", "64", "the oldest goes"),
-    "gateway/runtime:Runtime.drain_headers": ("header", "1", "with its Plan"),
-    "gateway/runtime:Runtime.targets": ("endpoint, model of 256 characters", "MAX_TARGETS", "all, when full"),
+    "gateway/runtime:Runtime.targets": ("endpoint, model of 256 characters", "MAX_TARGETS_BYTES", "all, when full"),
     "gateway/inbound/spelling:are_folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
     "gateway/inbound/spelling:folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
     "lsp/grammar:schema_of": ("name of a file", "3", "never"),
@@ -151,7 +149,7 @@ LISTED = {
     "server/worker:Worker._gateways": ("Plan in use", "1, and those with requests under way", "when these end"),
     "server/worker:Worker._handlers": ("word of the parent", "9", "never"),
     "server/worker:Worker._tasks": ("task", "a few, and Plans with requests under way", "when it has ended"),
-    "upstream/http1/response:_SPELLED": ("name, MAX_NAME bytes", "MAX_NAMES", "all, when full"),
+    "upstream/http1/pool:Http1Client._names": ("name, MAX_NAME bytes", "MAX_NAMES_BYTES", "all, when full"),
     "upstream/http1/response:ResponseReader.chunks": ("piece of a body", "READ_AHEAD and one read", "when taken; at rest"),
     "upstream/http1/response:ResponseReader.headers": ("header", "MAX_HEAD, MAX_FIELDS", "at rest"),
     "upstream/signers/google_oauth:_Tokens._failed_at": ("file and scope", CONFIGURATION, "never"),
@@ -191,15 +189,15 @@ def test_what_is_named_as_a_bound_is_there() -> None:
     for name, row in LISTED.items():
         source = (ROOT / "engine" / f"{name.partition(':')[0]}.py").read_text("utf-8")
         names = set(re.findall(r"[A-Z]+_[A-Z_]+", " ".join(row)))
-        elsewhere = {"READ_AHEAD", "MAX_IDLE"}
+        elsewhere = {"READ_AHEAD", "MAX_IDLE", "MAX_NAME", "MAX_NAMES_BYTES"}
         assert {bound for bound in names - elsewhere if f"{bound} = " not in source} == set(), name
 
 
 def test_the_collector_sees_each_kind() -> None:
     names = {name for module in MODULES for name in found(module)}
     assert names >= {
-        "upstream/http1/response:_SPELLED",  # of a module
-        "gateway/response/head:_is_event_stream",  # a decorator
+        "gateway/inbound/spelling:folded",  # a decorator
+        "gateway/inbound/head:Heads._known",  # a class of ours
         "upstream/http1/pool:Http1Client._idle",  # of an instance, annotated
         "gateway/runtime:Runtime.targets",  # of a dataclass
     }
@@ -207,30 +205,32 @@ def test_the_collector_sees_each_kind() -> None:
 
 
 def test_names_of_headers_that_providers_send_are_few_and_short() -> None:
-    known = vars(headers)["_COMES_DOWN"]
-    for n in range(0, 2 * headers.MAX_NAMES, 100):
+    names = headers.RelayedNames()
+    for n in range(0, 6000, 100):
         for length in (20, headers.MAX_NAME + 1):
             pairs = [(b"x%d" % i + b"y" * length, b"1") for i in range(n, n + 100)]
-            assert headers.response_headers(pairs, dict(pairs)) == pairs
-    assert 0 < len(known) <= headers.MAX_NAMES
-    assert all(len(name) <= headers.MAX_NAME for name in known)
+            assert headers.response_headers(pairs, dict(pairs), names) == pairs
+    assert 0 < len(names) <= headers.MAX_NAMES_BYTES // 200
+    assert all(len(name) <= headers.MAX_NAME for name in names)
 
 
-def test_a_long_content_type_is_not_kept() -> None:
-    is_event_stream = vars(head)["_is_event_stream"]
-    head.response_head(200, [(b"content-type", b"text/event-stream;" + b"x" * 1000)], None, "id")
-    before = is_event_stream.cache_info()
-    is_stream = head.response_head(
-        200, [(b"content-type", b"text/event-stream;" + b"x" * 2000)], None, "id"
-    )[2]
-    assert is_stream
-    assert is_event_stream.cache_info().hits == before.hits + 1, "both are one by what is looked at"
-
-
-def test_models_are_remembered_up_to_a_number() -> None:
+def test_models_are_kept_up_to_a_number_of_bytes() -> None:
     plan = shipped_plan()
     endpoint = plan.endpoints[b"/v1/chat/completions"]["POST"]
-    means = Runtime(plan, {}, {}, {}, ProviderVariants(), Signers(), Heads(()), RequestIds())
-    for n in range(MAX_TARGETS + 10):
-        means.target(endpoint, f"gpt-{n}")
-    assert len(means.targets) == 10
+    runtime = Runtime(
+        plan, {}, {}, {}, ProviderVariants(), Signers(), Heads(()), RequestIds(), lambda: False
+    )
+    most = MAX_TARGETS_BYTES // 200
+    for n in range(most):
+        runtime.target(endpoint, f"gpt-{n}")
+    assert 0 < len(runtime.targets) < most
+
+
+def test_a_cache_keeps_no_more_than_its_bytes_and_nothing_too_large() -> None:
+    cache = BoundedCache[int, str](max_bytes=10 * (ENTRY_BYTES + 100), max_entry=100)
+    for n in range(25):
+        cache.keep(n, "", 100)
+        assert cache[n] == ""
+        assert len(cache) == n % 10 + 1
+    cache.keep(25, "", 101)
+    assert 25 not in cache

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
+from dataclasses import replace
 from time import monotonic
+from typing import TypeVar
 
 from engine.gateway.access_log import AccessLog
 from engine.gateway.headers import Pairs
@@ -22,6 +24,7 @@ from engine.upstream import Client
 from engine.upstream.limiter import Limiter
 from engine.upstream.signers.signing import Signers
 
+T = TypeVar("T")
 Probe = tuple[int, Mapping[str, object]]
 Own = tuple[int, Pairs, bytes]  # status, headers and body of a response
 
@@ -49,6 +52,7 @@ class Gateway:
             Signers(),
             Heads(plan.providers.values()),
             RequestIds(),
+            is_draining,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -105,8 +109,6 @@ class Gateway:
     def _tick(self) -> None:
         """Look at every request under way, and again soon if there is any."""
         now = monotonic()
-        if self._is_draining() and not self._runtime.drain_headers:
-            self._runtime.drain_headers.append((b"connection", b"close"))
         for call in tuple(self.calls):
             call.tick(now)
         loop = asyncio.get_running_loop()
@@ -114,11 +116,13 @@ class Gateway:
 
     def carry_over(self, old: "Gateway") -> None:
         """Go on with the slots, breakers and budgets of providers that are as they were."""
-        for name, provider in self.plan.providers.items():
-            before = old.plan.providers.get(name)
-            if before is not None and _alike(before, provider):
-                self._runtime.limiters[name] = old._runtime.limiters[name]
-                self._runtime.health[name] = old._runtime.health[name]
+        before = old.plan.providers
+        same = {n for n, p in self.plan.providers.items() if n in before and _alike(before[n], p)}
+        self._runtime = replace(
+            self._runtime,
+            limiters={**self._runtime.limiters, **_only(old._runtime.limiters, same)},
+            health={**self._runtime.health, **_only(old._runtime.health, same)},
+        )
 
     def abort_in_flight(self) -> None:
         """End every request under way: the server stops."""
@@ -149,6 +153,10 @@ class Gateway:
 def _greeting() -> Probe:
     """For whoever looks at the address: what this is, and nothing of what it serves."""
     return 200, {"name": "orqen", "status": "ok", "hint": "send requests with a gateway key"}
+
+
+def _only(entries: Mapping[str, T], names: Set[str]) -> Mapping[str, T]:
+    return {name: entry for name, entry in entries.items() if name in names}
 
 
 def _alike(one: Provider, other: Provider) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from engine.plan.plan import Context, Header, Provider
 from engine.plan.withheld import HOP_BY_HOP, is_withheld
+from engine.upstream.cache import BoundedCache
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -123,10 +124,8 @@ STAYS_BEHIND: dict[str, tuple[bytes, ...]] = {
 }
 _NEVER_DOWN = frozenset(name for names in STAYS_BEHIND.values() for name in names)
 _NEVER_DOWN_PREFIXES = tuple(name[:-1] for name in _NEVER_DOWN if name.endswith(b"*"))
-# What is known of names that upstreams have sent: they are few, and asked about all the time.
-_COMES_DOWN: dict[bytes, bool] = {}  # at most MAX_NAMES names of at most MAX_NAME bytes
-MAX_NAMES = 1024
-MAX_NAME = 64
+MAX_NAMES_BYTES = 512 * 1024  # of the cache of names
+MAX_NAME = 64  # bytes of one of them
 # A path of the host that was called; clients read a second slash, or a backslash, as another host.
 _PATH = re.compile(rb"/(?:[!-.0-\[\]-~][!-\[\]-~]*)?")
 
@@ -183,15 +182,26 @@ def upstream_headers(
     return headers + injected
 
 
-def response_headers(received: Pairs, fields: Mapping[bytes, bytes]) -> Pairs:
-    """The upstream's headers as the caller gets them; names are in lower case on both sides.
+class RelayedNames(BoundedCache[bytes, bool]):
+    """Whether a header of this name is relayed to callers; providers send the same few names."""
 
-    `fields` has them by name; of several, the last.
+    def __init__(self) -> None:
+        super().__init__(MAX_NAMES_BYTES, MAX_NAME)
+
+    def __missing__(self, name: bytes) -> bool:
+        is_relayed = not (name in _NEVER_DOWN or name.startswith(_NEVER_DOWN_PREFIXES))
+        self.keep(name, is_relayed, len(name))
+        return is_relayed
+
+
+def response_headers(
+    received: Pairs, fields: Mapping[bytes, bytes], names: Mapping[bytes, bool]
+) -> Pairs:
+    """The provider's headers as the caller gets them; names are in lower case on both sides.
+
+    `fields` has them by name; of several, the last. `names` is a RelayedNames.
     """
-    try:
-        passed = [pair for pair in received if _COMES_DOWN[pair[0]]]
-    except KeyError:
-        passed = [pair for pair in received if _comes_down(pair[0])]
+    passed = [pair for pair in received if names[pair[0]]]
     if b"connection" not in fields:
         return passed
     dropped = _connection_listed(received)
@@ -207,18 +217,6 @@ def without_redirect(headers: Pairs) -> Pairs:
     return [
         (name, value) for name, value in headers if name != b"location" or _PATH.fullmatch(value)
     ]
-
-
-def _comes_down(name: bytes) -> bool:
-    """Whether a header of this name crosses, remembered."""
-    answer = _COMES_DOWN.get(name)
-    if answer is None:
-        answer = not (name in _NEVER_DOWN or name.startswith(_NEVER_DOWN_PREFIXES))
-        if len(name) <= MAX_NAME:
-            if len(_COMES_DOWN) >= MAX_NAMES:
-                _COMES_DOWN.clear()
-            _COMES_DOWN[name] = answer
-    return answer
 
 
 def _connection_listed(pairs: Pairs) -> frozenset[bytes]:

@@ -6,7 +6,7 @@ before its time are in `cancellation`.
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -36,6 +36,7 @@ from engine.gateway.routing.match import Target
 from engine.gateway.runtime import Runtime
 from engine.upstream import Failure, UpstreamError
 
+_STAY_OPEN: Sequence[tuple[bytes, bytes]] = ()
 SHORT = 0.05  # seconds; a request that takes longer is watched for its caller leaving
 
 
@@ -59,7 +60,7 @@ class Request:
         self._deadline = Deadline(task)
         self._cancellation = Cancellation(task, receive)
         self.record = RecordBuilder(runtime.ids.next(), monotonic())
-        self._response = ResponseRelay(send, self.record, self._deadline)
+        self._response = ResponseRelay(send, self.record, self._deadline, runtime.relayed_names)
 
     async def run(self) -> None:
         """Serve the request; whatever happens becomes a response and an outcome."""
@@ -130,8 +131,9 @@ class Request:
         key = heads.key(self._scope)
         head = heads.known(key, time.time())
         if head is None:
+            epoch = heads.epoch
             head = self._resolve_head(list(key[3:]))
-            heads.keep(key, head)
+            heads.keep(key, head, epoch)
         self._response.dialect = head.endpoint.dialect
         self.record.endpoint = head.endpoint.name
         self.record.key = head.caller.name
@@ -204,17 +206,15 @@ class Request:
 
     def _relay(self, head: CallerHead, exchange: Exchange) -> Awaitable[Failure | None]:
         """Relay the response, and close the exchange."""
-        closing = self._runtime.drain_headers
         if self.is_unread:  # a response ends the upload: the rest is dropped
             self._cancellation.watch_caller()
-            closing = CLOSE
-        return self._response.relay(exchange, head.endpoint.last_events, closing)
+        return self._response.relay(exchange, head.endpoint.last_events, self._closing())
 
     # -- how a request ends otherwise --------------------------------------------------------------
 
-    def _closing(self) -> Pairs:
+    def _closing(self) -> Sequence[tuple[bytes, bytes]]:
         """Headers that end the connection: the request is not read whole, or the server stops."""
-        return CLOSE if self.is_unread else self._runtime.drain_headers
+        return CLOSE if self.is_unread or self._runtime.is_draining() else _STAY_OPEN
 
     async def _fail(self, error: GatewayError) -> None:
         await self._response.fail(error, self._closing())

@@ -1,9 +1,9 @@
-"""What every request of one Gateway works with, and what they remember for each other."""
+"""What the requests of one Gateway share: the Plan, connections, caches and counters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from engine.gateway.headers import Pairs
+from engine.gateway.headers import RelayedNames
 from engine.gateway.inbound.head import Heads
 from engine.gateway.outbound.health import Health
 from engine.gateway.record import RequestIds
@@ -11,41 +11,46 @@ from engine.gateway.routing.match import Target, find_target
 from engine.gateway.routing.variants import ProviderVariants
 from engine.plan.plan import Endpoint, Plan
 from engine.upstream import Client
+from engine.upstream.cache import BoundedCache
 from engine.upstream.limiter import Limiter
 from engine.upstream.signers.signing import Signers
 
-MAX_TARGETS = 4096
+MAX_TARGETS_BYTES = 2 * 1024 * 1024
+MAX_TARGET = 1024
+
+
+def _target_cache() -> BoundedCache[tuple[str, str], Target]:
+    return BoundedCache(MAX_TARGETS_BYTES, MAX_TARGET)
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """The Plan and what belongs to it in one worker; `limiters` and `health` are by provider.
 
-    `drain_headers` is what every answer says besides once the server is about to stop.
+    `is_draining`: the server is about to stop, and every response closes its connection.
     """
 
     plan: Plan
     clients: Mapping[str, Client]
-    limiters: dict[str, Limiter]
-    health: dict[str, Health]
+    limiters: Mapping[str, Limiter]
+    health: Mapping[str, Health]
     variants: ProviderVariants
     signers: Signers
     heads: Heads
     ids: RequestIds
-    drain_headers: Pairs = field(default_factory=list)
-    targets: dict[tuple[str, str], Target] = field(default_factory=dict)
+    is_draining: Callable[[], bool]
+    relayed_names: RelayedNames = field(default_factory=RelayedNames)
+    targets: BoundedCache[tuple[str, str], Target] = field(default_factory=_target_cache)
 
     def target(self, endpoint: Endpoint, model: str) -> Target:
-        """Where `model` goes; remembered, since callers ask for the same few.
+        """Where `model` goes; kept, since callers ask for the same few models.
 
         Raises:
             GatewayError: as `find_target`.
         """
-        known = self.targets
-        target = known.get((endpoint.name, model))
+        key = endpoint.name, model
+        target = self.targets.get(key)
         if target is None:
             target = find_target(self.plan, endpoint, model)
-            if len(known) >= MAX_TARGETS:
-                known.clear()
-            known[endpoint.name, model] = target
+            self.targets.keep(key, target, 3 * len(model))  # in the key, the target, what is sent
         return target

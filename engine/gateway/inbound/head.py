@@ -1,4 +1,4 @@
-"""What the head of a request says, looked at once: an SDK sends the same one again and again.
+"""What the head of a request decides, resolved once: an SDK sends the same head again and again.
 
 Everything that the path, the query and the headers alone decide is kept with a head that passed.
 """
@@ -12,10 +12,10 @@ from engine.gateway.inbound.media import spelled
 from engine.plan.plan import Caller, Endpoint, Provider
 from engine.plan.withheld import KEY_HEADERS
 from engine.upstream import RequestHead
+from engine.upstream.cache import BoundedCache
 
-MAX_KNOWN = 1024  # heads
-MAX_KNOWN_BYTES = 2 * 1024 * 1024  # of all of them, as received
-MAX_BYTES = 8 * 1024  # of one; a larger one is looked at each time
+MAX_KNOWN_BYTES = 2 * 1024 * 1024  # of all heads, as received
+MAX_BYTES = 8 * 1024  # of one head; a larger one is resolved each time
 MAX_REQUESTS = 8  # for each of them
 PAIR_BYTES = 128  # what a header takes besides its own bytes
 CACHE_KEY_HEADERS = (
@@ -31,11 +31,11 @@ Key: TypeAlias = tuple[Any, ...]
 
 @dataclass(slots=True, repr=False)
 class CallerHead:
-    """A head that passed: who asks which endpoint, and with what kind of body (`json` or `variant`).
+    """A head that passed: who calls which endpoint, with what kind of body (`json` or `form`).
 
-    `model` is the one that the path names, if it names one. `headers` are those that are looked at
-    or may go upstream. `requests` has, by provider, the
-    heads to send there for which nothing but this one decides.
+    `model` is the one that the path names, if it names one. `headers` are those that decide
+    something or may go upstream. `requests` has, by provider, the heads of requests to it that this
+    head alone decides.
     """
 
     endpoint: Endpoint
@@ -48,19 +48,24 @@ class CallerHead:
     requests: dict[str, RequestHead] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Spell what the body is ourselves; make the headers known by name; of several, the last."""
+        """Write the content type anew, and index the headers by name; of several, the last."""
         self.headers = [(n, spelled(v) if n == b"content-type" else v) for n, v in self.headers]
         self.fields = dict(self.headers)
 
     def keep(self, provider: str, request: RequestHead) -> None:
-        """Remember the head to send to `provider` for this one."""
+        """Keep the head of the request to `provider`."""
         if len(self.requests) >= MAX_REQUESTS:
             self.requests.clear()
         self.requests[provider] = request
 
 
 class Heads:
-    """The heads that passed lately, with what callers sent in them; all go when there are many."""
+    """The heads that passed lately, by what callers sent in them.
+
+    Key: method, path, query, and each header that decides something. Bound: MAX_KNOWN_BYTES.
+    Invalidation: a caller's key has expired, or a new epoch begins, as when a key is revoked while
+    the gateway runs; besides that, a head stands as long as its Plan.
+    """
 
     def __init__(self, providers: Iterable[Provider]) -> None:
         names, prefixes = set(CACHE_KEY_HEADERS), set[bytes]()
@@ -71,11 +76,16 @@ class Heads:
                 prefixes |= set(variant.forward_prefixes)
         self._names = frozenset(names)
         self._prefixes = tuple(prefixes)
-        self._known: dict[Key, CallerHead] = {}
-        self._bytes = 0
+        self._known = BoundedCache[Key, CallerHead](MAX_KNOWN_BYTES, MAX_BYTES)
+        self.epoch = 0
+
+    def start_epoch(self) -> None:
+        """Forget all heads: what was known of callers no longer holds."""
+        self.epoch += 1
+        self._known.clear()
 
     def key(self, scope: Scope) -> Key:
-        """Method, path and query, and then each header that can make a difference."""
+        """Method, path and query, and then each header that decides something."""
         names, prefixes = self._names, self._prefixes
         return (
             scope["method"],
@@ -95,23 +105,17 @@ class Heads:
             return None
         return head
 
-    def keep(self, key: Key, head: CallerHead) -> None:
-        """Remember a head that passed.
+    def keep(self, key: Key, head: CallerHead, epoch: int) -> None:
+        """Keep a head that passed, unless an epoch began after `epoch`, when it was resolved.
 
         Those of forms never come again: each has its boundary. One without `host` passes in
         HTTP/1.0 alone.
         """
-        size = _size(key)
-        if head.kind == "form" or not head.fields.get(b"host") or size > MAX_BYTES:
-            return
-        if len(self._known) >= MAX_KNOWN or self._bytes + size > MAX_KNOWN_BYTES:
-            self._known.clear()
-            self._bytes = 0
-        self._known[key] = head
-        self._bytes += size
+        if epoch == self.epoch and head.kind != "form" and head.fields.get(b"host"):
+            self._known.keep(key, head, _size(key))
 
 
 def _size(key: Key) -> int:
-    """About as many bytes as a head takes."""
+    """About as many bytes as a head takes in memory."""
     asked, pairs = key[:3], key[3:]
     return sum(map(len, asked)) + sum(len(n) + len(v) + PAIR_BYTES for n, v in pairs)

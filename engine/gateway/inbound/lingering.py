@@ -29,7 +29,7 @@ class Bounds:
     places: int = 128
 
 
-CLOSE: Pairs = [(b"connection", b"close")]
+CLOSE = ((b"connection", b"close"),)
 
 
 def has_body(headers: Pairs) -> bool:

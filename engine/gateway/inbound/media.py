@@ -5,7 +5,6 @@ a parameter in it that was not one here.
 """
 
 import re
-from functools import lru_cache
 
 from engine.gateway.errors import GatewayError
 
@@ -18,7 +17,6 @@ _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]"
 UTF_8 = frozenset({b"utf-8", b"utf8"})
 
 
-@lru_cache(maxsize=64)
 def _parsed(content_type: bytes) -> tuple[bytes, dict[bytes, bytes]] | None:
     """The media type and its parameters; None when it is not as it must be, or names one twice."""
     found = _MEDIA.match(content_type)

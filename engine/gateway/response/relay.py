@@ -11,12 +11,12 @@ complete: an event stream ends with an error event of the caller's dialect where
 anything else is cut, since returning without a last message makes the server close the connection.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from functools import partial
 
 from engine.gateway.cancellation import Deadline
 from engine.gateway.errors import GatewayError, error_body, error_headers
-from engine.gateway.headers import Pairs
+from engine.gateway.headers import RelayedNames
 from engine.gateway.inbound.body import CallerStalled, Send
 from engine.gateway.outbound.exchange import IDLE, Exchange
 from engine.gateway.record import RecordBuilder
@@ -43,13 +43,19 @@ class ResponseRelay:
     _stream: EventStream | None = None  # of a response that may end with an event of ours
     _is_blocked = False  # the server has not taken the last chunk yet
 
-    def __init__(self, send: Send, record: RecordBuilder, deadline: Deadline) -> None:
+    def __init__(
+        self, send: Send, record: RecordBuilder, deadline: Deadline, names: RelayedNames
+    ) -> None:
         self._send = send
         self._record = record
         self._deadline = deadline
+        self._names = names
 
     async def relay(
-        self, exchange: Exchange, last_events: tuple[bytes, ...], closing: Pairs
+        self,
+        exchange: Exchange,
+        last_events: tuple[bytes, ...],
+        closing: Iterable[tuple[bytes, bytes]],
     ) -> Failure | None:
         """Relay a response, close its exchange, and return what broke the response off, if anything.
 
@@ -69,7 +75,10 @@ class ResponseRelay:
         return None if await self.end_if_complete() else broken
 
     async def _pass_on(
-        self, exchange: Exchange, last_events: tuple[bytes, ...], closing: Pairs
+        self,
+        exchange: Exchange,
+        last_events: tuple[bytes, ...],
+        closing: Iterable[tuple[bytes, bytes]],
     ) -> None:
         """Head, then body. What is complete when its head is sent needs one message more.
 
@@ -80,7 +89,7 @@ class ResponseRelay:
         reply, timeouts, record = exchange.reply, exchange.request.timeouts, self._record
         record.note_head(reply.status)
         headers, length, is_events = response_head(
-            reply.status, reply.headers, reply.length, record.request_id
+            reply.status, reply.headers, reply.length, record.request_id, self._names
         )
         headers += closing
         if is_events:
@@ -167,7 +176,7 @@ class ResponseRelay:
             self._record.outcome = "ok"
         return self.is_complete
 
-    async def fail(self, error: GatewayError, closing: Pairs) -> None:
+    async def fail(self, error: GatewayError, closing: Iterable[tuple[bytes, bytes]]) -> None:
         """Send an error of the gateway's own: as the response, or as the end of one that broke off."""
         record = self._record
         record.error = error.code

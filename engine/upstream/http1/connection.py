@@ -17,7 +17,7 @@ from time import monotonic
 from typing import cast
 
 from engine.upstream import Attempt, Failure, RequestHead, UpstreamError, Write
-from engine.upstream.http1.response import ResponseReader, State
+from engine.upstream.http1.response import HeaderNames, ResponseReader, State
 
 READ_AHEAD = 64 * 1024
 KEEPALIVE_SECONDS = 30.0
@@ -51,7 +51,7 @@ AT_REST: Mapping[str, object] = {
     "_writer": None,
 }
 # What belongs to the connection itself. The parser is at the start of a message, as a new one is.
-OWN = ("opened", "idle_since", "_loop", "_pool", "_transport", "_parser")
+OWN = ("opened", "_names", "idle_since", "_loop", "_pool", "_transport", "_parser")
 
 
 class Connection(ResponseReader, asyncio.Protocol):
@@ -60,8 +60,13 @@ class Connection(ResponseReader, asyncio.Protocol):
     `pool` is where it rests between two exchanges.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, pool: list["Connection"]) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        pool: list["Connection"],
+        names: HeaderNames | None = None,
+    ) -> None:
+        super().__init__(HeaderNames() if names is None else names)
         self._loop = loop
         self._pool = pool
         self.opened = self.idle_since = monotonic()

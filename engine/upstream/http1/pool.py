@@ -8,6 +8,7 @@ from time import monotonic
 from engine.upstream import Attempt, Failure, UpstreamError
 from engine.upstream.http1.connecting import Resolve, addresses, open_connection
 from engine.upstream.http1.connection import KEEPALIVE_SECONDS, Connection
+from engine.upstream.http1.response import HeaderNames
 from engine.upstream.tls import trusting
 
 
@@ -16,6 +17,7 @@ class Http1Client:
 
     def __init__(self, resolve: Resolve = addresses) -> None:
         self._resolve = resolve
+        self._names = HeaderNames()
         self._idle: dict[str, list[Connection]] = {}
         self._tls: dict[str | None, ssl.SSLContext] = {None: _trusting(None)}
         self._sweep: asyncio.TimerHandle | None = None
@@ -71,7 +73,7 @@ class Http1Client:
         try:
             async with asyncio.timeout(attempt.connect):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(loop, pool),
+                    lambda: Connection(loop, pool, self._names),
                     sock=await open_connection(origin.host, origin.port, self._resolve),
                     ssl=self._context(origin.ca) if is_tls else None,
                     server_hostname=origin.host if is_tls else None,

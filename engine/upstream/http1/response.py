@@ -21,6 +21,7 @@ from typing import Any
 import httptools
 
 from engine.upstream import Failure, Pairs
+from engine.upstream.cache import BoundedCache
 
 MAX_HEAD = 128 * 1024  # bytes without a piece of the body among them
 MAX_HEADS = 4 * 1024 * 1024  # bytes of all interim heads and the final one: 20,000 short ones pass
@@ -68,9 +69,20 @@ FAILURES: dict[tuple[State, Event], Failure] = {
 
 # Looking a member up in its class costs more than all else that a header does here.
 _IDLE, _HEAD, _BODY, _DONE, _MUST_CLOSE = State
-_SPELLED: dict[bytes, bytes] = {}  # at most MAX_NAMES names of at most MAX_NAME bytes
-MAX_NAMES = 1024
-MAX_NAME = 64
+MAX_NAMES_BYTES = 512 * 1024  # of the cache of header names
+MAX_NAME = 64  # bytes of one of them; a longer one is made lower case each time
+
+
+class HeaderNames(BoundedCache[bytes, bytes]):
+    """Names of headers in lower case, by how providers write them: they send the same few names."""
+
+    def __init__(self) -> None:
+        super().__init__(MAX_NAMES_BYTES, MAX_NAME)
+
+    def __missing__(self, name: bytes) -> bytes:
+        lower = name.lower()
+        self.keep(name, lower, len(name))
+        return lower
 
 
 class ResponseReader:
@@ -81,8 +93,9 @@ class ResponseReader:
     never be complete.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: HeaderNames) -> None:
         self.state = _IDLE
+        self._names = names
         self.chunks: deque[bytes] = deque()
         self._parser: Any = httptools.HttpResponseParser(self)
         self._rest()
@@ -183,7 +196,7 @@ class ResponseReader:
             OverflowError: too many trailers; the parser makes it an error of its own.
         """
         if self.state is _HEAD:
-            self.headers.append((_SPELLED.get(name) or _lower(name), value))
+            self.headers.append((self._names[name], value))
         else:
             self._trailers += 1
             if self._trailers > MAX_FIELDS:
@@ -233,13 +246,3 @@ class ResponseReader:
         self.length = int(length) if length and not coding and not is_empty else None
         self._ends_by_close = length is None and coding is None and not is_empty
         return True
-
-
-def _lower(name: bytes) -> bytes:
-    """`name` in lower case, remembered: an upstream sends the same few over and over."""
-    lower = name.lower()
-    if len(name) <= MAX_NAME:
-        if len(_SPELLED) >= MAX_NAMES:
-            _SPELLED.clear()
-        _SPELLED[name] = lower
-    return lower

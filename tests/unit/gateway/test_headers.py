@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.gateway.headers import Pairs, request_headers, response_headers, upstream_headers
+from engine.gateway.headers import (
+    Pairs,
+    RelayedNames,
+    request_headers,
+    response_headers,
+    upstream_headers,
+)
 from engine.gateway.inbound.query import without
 from engine.gateway.response.head import response_head
 from engine.plan.plan import Provider
@@ -80,7 +86,7 @@ def test_hop_by_hop_headers_never_go_up(pairs: Pairs) -> None:
 @BOUNDED
 @given(received())
 def test_hop_by_hop_headers_never_come_down(pairs: Pairs) -> None:
-    down = response_headers(pairs, dict(pairs))
+    down = response_headers(pairs, dict(pairs), RelayedNames())
     assert not names(down) & (NEVER | {b"content-length", b"set-cookie"})
     assert not names(down) & listed(pairs)
     assert not [name for name in names(down) if name.startswith(b"x-engine-")]
@@ -108,7 +114,9 @@ def test_what_crosses_keeps_order_and_repetition(pairs: Pairs) -> None:
     passed = [pair for pair in sent(pairs, provider()) if pair[0] in kept]
     assert passed == [pair for pair in pairs if pair[0] in kept]
     gone = NEVER | {b"content-length", b"x-engine-request-id"} | listed(pairs)
-    assert response_headers(pairs, dict(pairs)) == [pair for pair in pairs if pair[0] not in gone]
+    assert response_headers(pairs, dict(pairs), RelayedNames()) == [
+        pair for pair in pairs if pair[0] not in gone
+    ]
 
 
 HOST_POLICIES = """
@@ -147,7 +155,7 @@ PASSES = """
 @pytest.mark.parametrize("name", HOST_POLICIES.split())
 def test_what_speaks_about_another_host_stays_there(name: str) -> None:
     pairs = [(name.encode(), b"x"), (b"x-kept", b"1")]
-    assert response_headers(pairs, dict(pairs)) == [(b"x-kept", b"1")]
+    assert response_headers(pairs, dict(pairs), RelayedNames()) == [(b"x-kept", b"1")]
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
@@ -173,19 +181,19 @@ def test_a_redirect_leads_to_no_other_host(
 ) -> None:
     """A client that follows it repeats body and gateway key there."""
     received = [(b"location", location), (b"location", b"//b.example"), (b"retry-after", b"1")]
-    head, _, _ = response_head(status, received, 0, "req_1")
+    head, _, _ = response_head(status, received, 0, "req_1", RelayedNames())
     assert [value for name, value in head if name == b"location"] == [location] * comes_down
     assert (b"retry-after", b"1") in head
 
 
 def test_a_location_that_nobody_follows_comes_down() -> None:
     made = (b"location", b"https://api.example/v1/files/1")
-    assert made in response_head(201, [made], 0, "req_1")[0]
+    assert made in response_head(201, [made], 0, "req_1", RelayedNames())[0]
 
 
 def test_what_describes_the_answer_comes_down() -> None:
     pairs = [(name.encode(), b"x") for name in PASSES.split()]
-    assert response_headers(pairs, dict(pairs)) == pairs
+    assert response_headers(pairs, dict(pairs), RelayedNames()) == pairs
 
 
 @pytest.mark.parametrize(

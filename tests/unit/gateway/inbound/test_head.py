@@ -13,7 +13,6 @@ from engine.gateway.inbound.auth import authenticate
 from engine.gateway.inbound.framing import check_framing
 from engine.gateway.inbound.head import (
     MAX_BYTES,
-    MAX_KNOWN,
     MAX_KNOWN_BYTES,
     MAX_REQUESTS,
     CallerHead,
@@ -117,7 +116,7 @@ def head(caller: Caller, kind: str = "json", endpoint: Endpoint = ENDPOINT) -> C
 
 def test_an_expired_key_is_looked_at_again() -> None:
     heads = Heads(PROVIDERS)
-    heads.keep(("a",), head(replace(ALICE, expires=100.0)))
+    heads.keep(("a",), head(replace(ALICE, expires=100.0)), heads.epoch)
     assert heads.known(("a",), 99.0) is not None
     assert heads.known(("a",), 100.0) is None
 
@@ -125,23 +124,28 @@ def test_an_expired_key_is_looked_at_again() -> None:
 @pytest.mark.parametrize(("kind", "is_kept"), [("json", True), ("form", False)])
 def test_forms_are_not_kept(kind: str, *, is_kept: bool) -> None:
     heads = Heads(PROVIDERS)
-    heads.keep(("a",), head(ALICE, kind))
+    heads.keep(("a",), head(ALICE, kind), heads.epoch)
     assert (heads.known(("a",), 0.0) is not None) == is_kept
 
 
 def test_a_head_without_a_host_is_looked_at_again() -> None:
     """It passes in HTTP/1.0, and the version is no part of the key."""
     heads = Heads(PROVIDERS)
-    heads.keep(("a",), CallerHead(ENDPOINT, ALICE, "json", [], b""))
+    heads.keep(("a",), CallerHead(ENDPOINT, ALICE, "json", [], b""), heads.epoch)
     assert heads.known(("a",), 0.0) is None
 
 
-def test_what_is_kept_is_bounded() -> None:
+def test_a_new_epoch_forgets_every_head_and_takes_none_of_an_older_one() -> None:
+    """A key that is revoked while a head is being resolved does not come back with that head."""
     heads = Heads(PROVIDERS)
-    for number in range(MAX_KNOWN + 1):
-        heads.keep((str(number),), head(ALICE))
-    assert heads.known(("0",), 0.0) is None
-    assert heads.known((str(MAX_KNOWN),), 0.0) is not None
+    heads.keep(("a",), head(ALICE), heads.epoch)
+    before = heads.epoch
+    heads.start_epoch()
+    assert heads.known(("a",), 0.0) is None
+    heads.keep(("a",), head(ALICE), before)
+    assert heads.known(("a",), 0.0) is None
+    heads.keep(("a",), head(ALICE), heads.epoch)
+    assert heads.known(("a",), 0.0) is not None
 
 
 def test_what_is_kept_is_bounded_in_bytes() -> None:
@@ -151,17 +155,17 @@ def test_what_is_kept_is_bounded_in_bytes() -> None:
         for n in range(count):
             pairs = [(b"host", b"a"), (b"user-agent", b"%d-" % n + b"x" * (size - 400))]
             key = heads.key(scope(pairs))
-            heads.keep(key, CallerHead(ENDPOINT, ALICE, "json", pairs, b""))
+            heads.keep(key, CallerHead(ENDPOINT, ALICE, "json", pairs, b""), heads.epoch)
         return len(vars(heads)["_known"])
 
     assert kept(400_000, 10) == 0, "large ones are not kept"
     assert kept(MAX_BYTES + 500, 10) == 0
     most = MAX_KNOWN_BYTES // (MAX_BYTES - 1000)
     assert 0 < kept(MAX_BYTES - 1000, 3 * most) <= most + 2
-    assert kept(450, 3 * MAX_KNOWN) <= MAX_KNOWN
+    assert 0 < kept(450, MAX_KNOWN_BYTES // 200) <= MAX_KNOWN_BYTES // 450
     pairs = [(b"host", b"a")]
     long = heads.key({**scope(pairs), "query_string": b"x" * MAX_BYTES})
-    heads.keep(long, CallerHead(ENDPOINT, ALICE, "json", pairs, b""))
+    heads.keep(long, CallerHead(ENDPOINT, ALICE, "json", pairs, b""), heads.epoch)
     assert heads.known(long, 0.0) is None
 
 

@@ -1,0 +1,36 @@
+"""The one kind of cache on the request side: a dict with a bound in bytes."""
+
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+ENTRY_BYTES = 200  # about what a dict and two small objects take for an entry
+
+
+class BoundedCache(dict[K, V], Generic[K, V]):
+    """Entries of `max_bytes` in all, and of `max_entry` each; when full, all of them go.
+
+    A hit is a look-up in a dict, and nothing else is done for it: what is asked for all the time is
+    there again a moment after all entries went.
+    """
+
+    def __init__(self, max_bytes: int, max_entry: int) -> None:
+        super().__init__()
+        self._max_bytes = max_bytes
+        self._max_entry = max_entry
+        self._bytes = 0
+
+    def keep(self, key: K, value: V, size: int) -> None:
+        """Keep `value`, if it is not too large; `size` is that of key and value, in bytes."""
+        if size > self._max_entry:
+            return
+        size += ENTRY_BYTES
+        if self._bytes + size > self._max_bytes:
+            self.clear()
+        self._bytes += size
+        self[key] = value
+
+    def clear(self) -> None:
+        """Forget all entries."""
+        super().clear()
+        self._bytes = 0
