@@ -126,7 +126,7 @@ LISTED = {
     "gateway/access_log:AccessLog._batch": ("lines", "MAX_WAITING, of bounded fields", "when written"),
     "gateway/access_log:AccessLog._lines": ("lines", "MAX_WAITING, of bounded fields", "when handed over"),
     "gateway/record:RequestIds._unused": ("parts of ids", "256 of 24 bytes", "when used"),
-    "gateway/routing/variants:ProviderVariants._taken": ("account", CONFIGURATION, "with its Plan"),
+    "gateway/routing/variants:ProviderVariants._turns": ("set of credentials", "MAX_TURNS_BYTES", "all, when full"),
     "gateway/app:Gateway._probes": ("path", "2", "with its Plan"),
     "gateway/app:Gateway.about": ("name", "a few", "with its Plan"),
     "gateway/app:Gateway.calls": ("request under way", "connections, 4096 for each worker", "when it ends"),

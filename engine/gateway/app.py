@@ -9,12 +9,13 @@ from typing import TypeVar
 
 from engine.gateway.access_log import AccessLog
 from engine.gateway.headers import Pairs
+from engine.gateway.hooks import NO_HOOKS, Hooks, Permit
 from engine.gateway.inbound.body import Receive, Send
 from engine.gateway.inbound.browsers import preflight, with_leave
 from engine.gateway.inbound.head import Heads, Scope
 from engine.gateway.inbound.lingering import CLOSE, Lingering, has_body
 from engine.gateway.outbound.health import Health
-from engine.gateway.record import RequestIds, Timestamps
+from engine.gateway.record import Record, RequestIds, Timestamps, place_of
 from engine.gateway.request import Request
 from engine.gateway.response.head import send_response
 from engine.gateway.routing.variants import ProviderVariants
@@ -40,6 +41,7 @@ class Gateway:
         clients: Mapping[str, Client],
         log: AccessLog,
         is_draining: Callable[[], bool],
+        hooks: Hooks = NO_HOOKS,
     ) -> None:
         self.plan = plan
         self.clients = clients
@@ -53,6 +55,7 @@ class Gateway:
             Heads(plan.providers.values()),
             RequestIds(),
             is_draining,
+            hooks,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -92,11 +95,27 @@ class Gateway:
             await call.run()
         finally:
             del self.calls[call]
-            self._log.write(call.record.finish(self._timestamps.now()))
+            record = call.record.finish(self._timestamps.now())
+            self._log.write(record)
+            if call.permit is not None or self._runtime.hooks.sinks:
+                self._hand_out(record, call.permit)
             if self._retiring and not self.calls:
                 self._emptied.set()
         if call.is_unread:
             await self._lingering.read_on(receive, scope["headers"])
+
+    def _hand_out(self, record: Record, permit: Permit | None) -> None:
+        """Give the record to each hook; one that fails keeps no other from it."""
+        settle = () if permit is None else (permit.settle,)
+        for take in (*settle, *(sink.write for sink in self._runtime.hooks.sinks)):
+            try:
+                take(record)
+            except Exception as error:  # noqa: BLE001 a bug of a hook, which the request survives
+                self._log.say(f"a hook failed: {place_of(error)}")
+
+    def forget_callers(self) -> None:
+        """Authenticate every caller anew: a key may have been revoked or changed."""
+        self._runtime.heads.start_epoch()
 
     async def _respond(self, found: Own, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is no call: a probe or a preflight. A body it may have is dropped."""

@@ -6,15 +6,17 @@ before its time are in `cancellation`.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from time import monotonic
+from types import MappingProxyType
 from typing import Any
 
 from engine.gateway.admit import AdmittedRequest
 from engine.gateway.cancellation import Cancellation, Cause, Deadline
 from engine.gateway.errors import GatewayError
 from engine.gateway.headers import Pairs
+from engine.gateway.hooks import Permit
 from engine.gateway.inbound.body import CallerGone, Receive, RequestBodyReader, Send
 from engine.gateway.inbound.head import CallerHead, Scope
 from engine.gateway.inbound.lingering import CLOSE, has_body
@@ -31,11 +33,13 @@ from engine.gateway.outbound.prepare import prepare
 from engine.gateway.record import RecordBuilder
 from engine.gateway.response.head import id_headers, send_response
 from engine.gateway.response.relay import ResponseRelay
-from engine.gateway.routing.candidates import candidate_targets
+from engine.gateway.routing.candidates import candidate_targets, find_credentials
 from engine.gateway.routing.match import Target
 from engine.gateway.runtime import Runtime
+from engine.plan.plan import CredentialSet
 from engine.upstream import Failure, UpstreamError
 
+_NONE_FOUND: Mapping[str, CredentialSet] = MappingProxyType({})
 _STAY_OPEN: Sequence[tuple[bytes, bytes]] = ()
 SHORT = 0.05  # seconds; a request that takes longer is watched for its caller leaving
 
@@ -43,6 +47,7 @@ SHORT = 0.05  # seconds; a request that takes longer is watched for its caller l
 class Request:
     """One request, from its head to its record."""
 
+    permit: Permit | None = None  # of the Admission, which is to be settled
     _body_reader: RequestBodyReader | None = None
 
     def __init__(
@@ -176,30 +181,44 @@ class Request:
         model = record.model = model_of(body, head)
         if not head.caller.may_use_model(model):
             raise GatewayError("not_allowed", "this API key may not use this model", param="model")
+        admission, source = runtime.hooks.admission, runtime.hooks.credentials
+        if admission is not None:
+            size = self._body_reader.size if self._body_reader else None
+            self.permit = await admission.admit(head.caller, head.endpoint.name, model, size)
         target = runtime.target(head.endpoint, model)
+        found = _NONE_FOUND
+        if source is not None:
+            found = await find_credentials(source, runtime.plan, head, target, body)
         why: Why | None
         if target.provider.single_attempt and not target.rule.ways:
             # What `run_attempts` would do, without its generator, which costs 7 us of some 28.
             try:
-                why = await self._relay(head, await self._send_to(target, head, body))
+                why = await self._relay(head, await self._send_to(target, head, body, found))
             except UpstreamError as error:
                 why = error.failure
         else:
             record.note_target(target)
-            targets = candidate_targets(runtime.plan, head, target, body)
+            targets = candidate_targets(runtime.plan, head, target, body, found)
             steps = attempts(targets, runtime.health, monotonic)
-            send = partial(self._send_to, head=head, body=body)
+            send = partial(self._send_to, head=head, body=body, found=found)
             why = await run_attempts(steps, send, partial(self._relay, head), record)
         if why is not None:
             record.outcome = why.outcome if isinstance(why, Failure) else "unavailable"
             raise error_of(why, record.provider or "")
 
-    def _send_to(self, target: Target, head: CallerHead, body: RequestBody) -> Awaitable[Exchange]:
+    def _send_to(
+        self,
+        target: Target,
+        head: CallerHead,
+        body: RequestBody,
+        found: Mapping[str, CredentialSet],
+    ) -> Awaitable[Exchange]:
         """Send the request to `target`, up to the head of its response."""
         self.record.note_target(target)
         provider = target.provider
-        if provider.accounts or provider.choices is not None:
-            provider = self._runtime.variants.choose(target, head, body)
+        if found or provider.accounts or provider.choices is not None:
+            credentials = found.get(provider.name)
+            provider = self._runtime.variants.choose(target, head, body, credentials)
         request = prepare(head, target, provider, body)
         self.record.note_attempt(uses_caller_credentials=request.uses_caller_credentials)
         return open_exchange(request, self._runtime, self._deadline, self.record)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from engine.gateway.headers import RelayedNames
+from engine.gateway.hooks import NO_HOOKS, Hooks
 from engine.gateway.inbound.head import Heads
 from engine.gateway.outbound.health import Health
 from engine.gateway.record import RequestIds
@@ -39,6 +40,7 @@ class Runtime:
     heads: Heads
     ids: RequestIds
     is_draining: Callable[[], bool]
+    hooks: Hooks = NO_HOOKS
     relayed_names: RelayedNames = field(default_factory=RelayedNames)
     targets: BoundedCache[tuple[str, str], Target] = field(default_factory=_target_cache)
 

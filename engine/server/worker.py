@@ -22,6 +22,7 @@ from typing import Any
 
 from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
+from engine.gateway.hooks import NO_HOOKS
 from engine.gateway.record import place_of
 from engine.plan.plan import Plan
 from engine.server.channel import UNASKED
@@ -78,6 +79,7 @@ class Worker:
         self._connections = Connections(listen.port, most_connections(), self._busy)
         self._is_draining = False
         self._log = AccessLog(sys.stderr)
+        self._hooks = NO_HOOKS
         self._gateway = self._new_gateway(plan)
         self._gateway.about = state.entries()
         self._next: Gateway | None = None
@@ -120,7 +122,7 @@ class Worker:
 
     def _new_gateway(self, plan: Plan) -> Gateway:
         clients: dict[str, Client] = {"http1": Http1Client(), "httpx": HttpxClient()}
-        return Gateway(plan, clients, self._log, lambda: self._is_draining)
+        return Gateway(plan, clients, self._log, lambda: self._is_draining, self._hooks)
 
     def _busy(self) -> set[Peer]:
         """Whose requests are under way."""

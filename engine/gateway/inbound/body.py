@@ -54,6 +54,11 @@ class RequestBodyReader:
         if declared is not None and declared > self._limit:
             raise self._too_large()
 
+    @property
+    def size(self) -> int | None:
+        """Bytes of the whole body; None while that is unknown."""
+        return self.received if self.complete else self.declared
+
     async def chunk(self) -> bytes:
         """The next piece, empty once the body is complete.
 

@@ -1,31 +1,52 @@
 """Which targets of a rule may serve a request, in the order in which they are tried."""
 
 import random
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 
+from engine.gateway.hooks import CredentialSource
 from engine.gateway.inbound.head import CallerHead
 from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.routing.match import Target, find_targets
-from engine.plan.plan import Plan, Provider
+from engine.plan.plan import CredentialSet, Plan, Provider
 
 
 def candidate_targets(
-    plan: Plan, head: CallerHead, first: Target, body: RequestBody
+    plan: Plan, head: CallerHead, first: Target, body: RequestBody, found: Collection[str]
 ) -> Sequence[Target]:
     """The targets to try, without those that have no credential for this request.
 
     A request with a caller's own credential goes to the providers that take it, and never to one
-    by the operator's credential.
+    by the operator's credential. `found` are the providers for which a CredentialSource has some.
     """
     if not first.rule.ways:
         return (first,)
     every = find_targets(plan, head.endpoint, first, head.caller.name, random.random)
-    inputs = first.provider.caller_inputs
-    if body.has_any(inputs.fields) or not inputs.headers.isdisjoint(head.fields):
+    if _has_credentials(head, body, first.provider):
         usable = [t for t in every if _accepts(t.provider, head.fields.keys(), body)]
     else:
-        usable = [t for t in every if not t.provider.missing or t.provider.accounts]
+        usable = [
+            t
+            for t in every
+            if not t.provider.missing or t.provider.accounts or t.provider.name in found
+        ]
     return usable or (first,)
+
+
+async def find_credentials(
+    source: CredentialSource, plan: Plan, head: CallerHead, first: Target, body: RequestBody
+) -> Mapping[str, CredentialSet]:
+    """What `source` has for this caller, by provider; nothing for who sends own credentials."""
+    if _has_credentials(head, body, first.provider):
+        return {}
+    names = {way.provider for way in first.rule.ways} or {first.provider.name}
+    found = {name: await source.find(head.caller, plan.providers[name]) for name in sorted(names)}
+    return {name: credentials for name, credentials in found.items() if credentials is not None}
+
+
+def _has_credentials(head: CallerHead, body: RequestBody, provider: Provider) -> bool:
+    """Whether the request carries a credential for any provider."""
+    inputs = provider.caller_inputs  # the same for all providers
+    return body.has_any(inputs.fields) or not inputs.headers.isdisjoint(head.fields)
 
 
 def _accepts(provider: Provider, received: Set[bytes], body: RequestBody) -> bool:

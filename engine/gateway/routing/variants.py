@@ -1,6 +1,5 @@
-"""Which form of a provider serves a request: an account by caller and model, a caller's picks."""
+"""Which variant of a provider serves a request: whose credentials, and which of its choices."""
 
-from collections import Counter
 from collections.abc import Iterable
 
 from engine.gateway.errors import GatewayError
@@ -9,36 +8,46 @@ from engine.gateway.inbound.head import CallerHead
 from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.routing.match import Target
 from engine.plan.plan import Choices, CredentialSet, Provider
+from engine.upstream.cache import BoundedCache
+
+MAX_TURNS_BYTES = 256 * 1024
 
 
 class ProviderVariants:
-    """Chooses the form of a provider; remembers, for each worker, whose turn it is."""
+    """Chooses the variant of a provider; a set of several credentials is used in turn."""
 
     def __init__(self) -> None:
-        self._taken: Counter[int] = Counter()
+        # By the identity of a set, which a later one may get: it then starts elsewhere in its turn.
+        self._turns = BoundedCache[int, int](MAX_TURNS_BYTES, 0)
 
-    def choose(self, target: Target, head: CallerHead, body: RequestBody) -> Provider:
-        """The form of the target's provider for this caller, model and what the caller picks.
+    def choose(
+        self, target: Target, head: CallerHead, body: RequestBody, found: CredentialSet | None
+    ) -> Provider:
+        """The variant of the target's provider for this caller, model and the caller's choices.
+
+        `found` are the caller's credentials of a CredentialSource, which go before the operator's.
 
         Raises:
-            GatewayError: `invalid_request` when a pick is none of the choices.
+            GatewayError: `invalid_request` when a value is none of the choices.
         """
         provider = target.provider
-        for account in provider.accounts:
-            if account.fits(head.caller.name, target.sent_model):
-                provider = self._next(account)
+        sets = provider.accounts if found is None else (found,)
+        for credentials in sets:
+            if credentials.fits(head.caller.name, target.sent_model):
+                provider = self._next(credentials)
                 break
         if provider.choices is None:
             return provider
         picked = dict(_picks(provider.choices, body, head.headers))
         return provider.choices.pick(picked) if picked else provider
 
-    def _next(self, account: CredentialSet) -> Provider:
-        if len(account.providers) == 1:
-            return account.providers[0]
-        turn = self._taken[id(account)]
-        self._taken[id(account)] = (turn + 1) % len(account.providers)
-        return account.providers[turn]
+    def _next(self, credentials: CredentialSet) -> Provider:
+        count = len(credentials.providers)
+        if count == 1:
+            return credentials.providers[0]
+        turn = self._turns.get(id(credentials), 0) % count
+        self._turns.keep(id(credentials), turn + 1, 0)
+        return credentials.providers[turn]
 
 
 def _picks(choices: Choices, body: RequestBody, headers: Pairs) -> Iterable[tuple[str, str]]:
@@ -55,6 +64,6 @@ def _picks(choices: Choices, body: RequestBody, headers: Pairs) -> Iterable[tupl
 def _allowed(choices: Choices, field: str, variable: str, value: str) -> str:
     if value not in choices.allowed[variable]:
         known = ", ".join(choices.allowed[variable])
-        words = f"`{field}` picks none of the values that this gateway offers: {known}"
-        raise GatewayError("invalid_request", words, param=field)
+        message = f"`{field}` is none of the values that this gateway offers: {known}"
+        raise GatewayError("invalid_request", message, param=field)
     return value

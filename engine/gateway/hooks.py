@@ -1,0 +1,63 @@
+"""Where rooms that the gateway does not know attach to a request: limits, a vault, telemetry.
+
+Each hook is off by default, and costs a comparison with None then. A hook is called on the event
+loop, so it must not block; what it raises besides GatewayError is a bug of the hook.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.gateway.record import Record
+from engine.plan.plan import Caller, CredentialSet, Provider
+
+
+class Permit(Protocol):
+    """What `Admission.admit` has granted to one request."""
+
+    def settle(self, record: Record) -> None:
+        """The request is over. Called exactly once, however the request ended, cancelled included.
+
+        Not a coroutine, since a cancellation could interrupt one.
+        """
+
+
+class Admission(Protocol):
+    """Whether a request may be served now, as a limit of requests, tokens or money says."""
+
+    async def admit(self, caller: Caller, endpoint: str, model: str, size: int | None) -> Permit:
+        """Admit a request whose caller may use `endpoint` and `model`, before anything is sent.
+
+        `size` is that of its body in bytes; None while that is unknown.
+
+        Raises:
+            GatewayError: it is refused; there is nothing to settle.
+        """
+
+
+class CredentialSource(Protocol):
+    """Credentials of providers that belong to callers, kept by somebody else than the operator.
+
+    They come after those that a caller sends with the request, and before the operator's.
+    """
+
+    async def find(self, caller: Caller, provider: Provider) -> CredentialSet | None:
+        """The credentials of `caller` for `provider`, or None to go on with the operator's."""
+
+
+class Sink(Protocol):
+    """Takes the record of every request that is over, besides the access log."""
+
+    def write(self, record: Record) -> None:
+        """Take `record`, which is frozen, and return at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """The hooks of one worker."""
+
+    admission: Admission | None = None
+    credentials: CredentialSource | None = None
+    sinks: tuple[Sink, ...] = ()
+
+
+NO_HOOKS = Hooks()

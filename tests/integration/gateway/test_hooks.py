@@ -1,0 +1,376 @@
+"""Toy implementations of each hook, on a Gateway in this process with a provider behind a socket."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import time
+from typing import Any
+
+import pytest
+
+from engine.config.load import load
+from engine.gateway.access_log import AccessLog
+from engine.gateway.app import Gateway
+from engine.gateway.errors import GatewayError
+from engine.gateway.hooks import NO_HOOKS, Hooks
+from engine.gateway.record import Record
+from engine.plan.plan import Caller, CredentialSet, Header, Plan, Provider
+from engine.upstream.http1.pool import Http1Client
+
+ROUTES = """
+version: 1
+endpoints: {talk: {path: /talk, last_events: ["[DONE]"]}}
+models:
+  - {prefix: m-, provider: one}
+  - {prefix: two-, targets: [{provider: keyless}, {provider: one}]}
+"""
+PROVIDERS = """
+version: 1
+providers:
+  one: {base_url: "http://127.0.0.1:PORT", credentials: {key: {env: OPERATOR_KEY}}, REST}
+  keyless: {base_url: "http://127.0.0.1:PORT", credentials: {key: {env: NOT_SET}}, REST}
+"""
+REST = """caller_credentials: {headers: {x-own-key: key}},
+    headers: {x-key: "{{ credentials.key }}"}, endpoints: {talk: /talk}"""
+ALICE, BOB = (Caller(name, None, None, (), None) for name in ("alice", "bob"))
+Message = dict[str, Any]
+
+
+@dataclass
+class Upstream:
+    """Keeps the x-key of each request; `silent` requests get no response."""
+
+    keys: list[str] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    serving: set[asyncio.Task[Any] | None] = field(default_factory=set)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.serving.add(asyncio.current_task())
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+                lines = dict(line.split(": ", 1) for line in head.splitlines()[1:] if line)
+                body = await reader.readexactly(int(lines["content-length"]))
+                self.keys.append(lines["x-key"])
+                self.arrived.set()
+                if b"silent" in body:
+                    await reader.read()
+                    break
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+        writer.close()
+
+
+@dataclass
+class Stand:
+    """A Gateway with its hooks, and what came of its requests."""
+
+    gateway: Gateway
+    upstream: Upstream
+    callers: dict[bytes, Caller]
+
+    async def ask(
+        self,
+        model: str = "m-1",
+        who: Caller = ALICE,
+        leave: asyncio.Event | None = None,
+        **own: str,
+    ) -> int:
+        """The status of the response; a caller leaves when `leave` is set."""
+        body = json.dumps({"model": model}).encode()
+        headers = [
+            (b"host", b"gateway"),
+            (b"content-type", b"application/json"),
+            (b"authorization", b"Bearer " + who.name.encode()),
+            (b"content-length", b"%d" % len(body)),
+            *((name.replace("_", "-").encode(), value.encode()) for name, value in own.items()),
+        ]
+        scope = {
+            "method": "POST",
+            "raw_path": b"/talk",
+            "query_string": b"",
+            "http_version": "1.1",
+            "headers": headers,
+        }
+        messages = [{"type": "http.request", "body": body, "more_body": False}]
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            if messages:
+                return messages.pop()
+            await (leave or asyncio.Event()).wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await self.gateway(scope, receive, send)
+        return sent[0]["status"] if sent else 0
+
+
+def planned(port: int, callers: Mapping[bytes, Caller]) -> Plan:
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "routes.yaml").write_text(ROUTES)
+        (Path(folder) / "providers.yaml").write_text(
+            PROVIDERS.replace("PORT", str(port)).replace("REST", REST)
+        )
+        loaded = load(Path(folder), {"OPERATOR_KEY": "operators"}, time())
+    assert loaded.plan is not None, loaded
+    return replace(loaded.plan, callers=callers)
+
+
+@asynccontextmanager
+async def standing(hooks: Hooks, tmp: Path) -> AsyncIterator[Stand]:
+    upstream = Upstream()
+    server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
+    callers = {sha256(who.name.encode()).digest(): who for who in (ALICE, BOB)}
+    plan = planned(server.sockets[0].getsockname()[1], callers)
+    with (tmp / "log").open("w") as stream:
+        log = AccessLog(stream)
+        gateway = Gateway(plan, {"http1": Http1Client()}, log, lambda: False, hooks)
+        try:
+            yield Stand(gateway, upstream, callers)
+        finally:
+            await gateway.close()
+            log.close()
+            server.close()
+            await asyncio.gather(*filter(None, upstream.serving))
+
+
+def run(hooks: Hooks, tmp: Path, scenario: Callable[[Stand], Awaitable[None]]) -> list[Any]:
+    """Play `scenario` and return the lines of the access log."""
+
+    async def main() -> None:
+        async with standing(hooks, tmp) as stand, asyncio.timeout(20):
+            await scenario(stand)
+
+    asyncio.run(main())
+    return (tmp / "log").read_text().splitlines()
+
+
+# -- admission -------------------------------------------------------------------------------------
+
+
+class Counting:
+    """A toy limit: at most `most` requests at once. It is its own permit."""
+
+    def __init__(self, most: int = 1) -> None:
+        self.most = most
+        self.asked: list[tuple[str, str, str, int | None]] = []
+        self.settled: list[Record] = []
+        self.held = 0
+
+    async def admit(
+        self, caller: Caller, endpoint: str, model: str, size: int | None
+    ) -> "Counting":
+        self.asked.append((caller.name, endpoint, model, size))
+        await asyncio.sleep(0)
+        if self.held >= self.most:
+            raise GatewayError("overloaded", "too many")
+        self.held += 1
+        return self
+
+    def settle(self, record: Record) -> None:
+        self.held -= 1
+        self.settled.append(record)
+
+
+def test_a_request_is_admitted_before_it_is_sent_and_settled_after(tmp_path: Path) -> None:
+    limit = Counting()
+
+    async def scenario(stand: Stand) -> None:
+        assert await stand.ask() == 200
+        assert limit.asked == [("alice", "talk", "m-1", len('{"model": "m-1"}'))]
+        limit.most = 0
+        assert await stand.ask() == 503
+        assert stand.upstream.keys == ["operators"], "what is refused is not sent"
+
+    run(Hooks(admission=limit), tmp_path, scenario)
+    assert [(r.outcome, r.status, r.model) for r in limit.settled] == [("ok", 200, "m-1")]
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [
+        ("leaves", "client_cancelled"),
+        ("aborts", "server_cancelled"),
+        ("cancels", "server_cancelled"),
+        ("unknown", "refused"),
+    ],
+)
+def test_a_permit_is_settled_once_however_the_request_ends(
+    tmp_path: Path, end: str, outcome: str
+) -> None:
+    limit = Counting()
+
+    async def scenario(stand: Stand) -> None:
+        leave = asyncio.Event()
+        model = "nobody-serves-this" if end == "unknown" else "m-silent"
+        asking = asyncio.ensure_future(stand.ask(model, leave=leave))
+        if end != "unknown":
+            await stand.upstream.arrived.wait()
+            assert limit.held == 1
+        if end == "leaves":
+            leave.set()
+        elif end == "aborts":
+            stand.gateway.abort_in_flight()
+        elif end == "cancels":
+            asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+
+    run(Hooks(admission=limit), tmp_path, scenario)
+    assert limit.held == 0
+    assert [record.outcome for record in limit.settled] == [outcome]
+
+
+# -- credentials -----------------------------------------------------------------------------------
+
+
+class Vault:
+    """A toy vault: keys by caller and provider."""
+
+    def __init__(self) -> None:
+        self.keys: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.asked: list[tuple[str, str]] = []
+
+    async def find(self, caller: Caller, provider: Provider) -> CredentialSet | None:
+        self.asked.append((caller.name, provider.name))
+        await asyncio.sleep(0)
+        keys = self.keys.get((caller.name, provider.name))
+        if keys is None:
+            return None
+        variants = (
+            replace(provider, missing=(), headers=(Header(b"x-key", key.encode()),)) for key in keys
+        )
+        return CredentialSet(None, None, tuple(variants), ())
+
+
+def test_credentials_are_the_callers_own_then_those_found_then_the_operators(
+    tmp_path: Path,
+) -> None:
+    """The same heads again and again, so that each could come out of a cache."""
+    vault = Vault()
+
+    async def scenario(stand: Stand) -> None:
+        keys = stand.upstream.keys
+        for _ in range(2):
+            assert await stand.ask() == 200
+            assert await stand.ask(x_own_key="own") == 200
+        assert keys == ["operators", "own"] * 2
+        vault.keys["alice", "one"] = ("hers",)
+        keys.clear()
+        for _ in range(2):
+            assert await stand.ask() == 200
+            assert await stand.ask(who=BOB) == 200
+            assert await stand.ask(x_own_key="own") == 200
+        assert keys == ["hers", "operators", "own"] * 2
+        del vault.keys["alice", "one"]
+        keys.clear()
+        assert await stand.ask() == 200
+        assert keys == ["operators"]
+
+    run(Hooks(credentials=vault), tmp_path, scenario)
+    assert len(vault.asked) == 2 + 4 + 1, "not for who sends own credentials"
+
+
+def test_several_credentials_are_used_in_turn(tmp_path: Path) -> None:
+    vault = Vault()
+    vault.keys["alice", "one"] = ("first", "second")
+    kept: list[CredentialSet] = []
+
+    async def find(caller: Caller, provider: Provider) -> CredentialSet | None:
+        if not kept:
+            found = await Vault.find(vault, caller, provider)
+            assert found is not None
+            kept.append(found)
+        return kept[0]
+
+    vault.find = find  # type: ignore[method-assign] # a vault that keeps its sets
+
+    async def scenario(stand: Stand) -> None:
+        for _ in range(4):
+            await stand.ask()
+        assert stand.upstream.keys == ["first", "second"] * 2
+
+    run(Hooks(credentials=vault), tmp_path, scenario)
+
+
+def test_a_target_without_the_operators_credential_is_tried_with_one_that_was_found(
+    tmp_path: Path,
+) -> None:
+    vault = Vault()
+
+    async def scenario(stand: Stand) -> None:
+        assert await stand.ask("two-1") == 200
+        vault.keys["alice", "keyless"] = ("hers",)
+        assert await stand.ask("two-1") == 200
+        assert stand.upstream.keys == ["operators", "hers"]
+
+    run(Hooks(credentials=vault), tmp_path, scenario)
+
+
+# -- sinks -----------------------------------------------------------------------------------------
+
+
+class Recording:
+    """A toy sink."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def write(self, record: Record) -> None:
+        self.records.append(record)
+
+
+class Broken:
+    """A sink with a bug."""
+
+    def write(self, record: Record) -> None:
+        raise LookupError(record.model)
+
+
+def test_a_sink_gets_each_record_as_the_log_has_it_and_cannot_change_it(tmp_path: Path) -> None:
+    sink = Recording()
+
+    async def scenario(stand: Stand) -> None:
+        assert await stand.ask() == 200
+        assert await stand.ask("nobody-serves-this") == 404
+
+    lines = run(Hooks(sinks=(sink,)), tmp_path, scenario)
+    assert lines == [record.line().decode().rstrip() for record in sink.records]
+    assert [record.status for record in sink.records] == [200, 404]
+    with pytest.raises(AttributeError):
+        sink.records[0].status = 500  # type: ignore[misc] # it is frozen
+
+
+def test_a_sink_that_fails_keeps_no_other_and_no_permit_from_the_record(tmp_path: Path) -> None:
+    sink, limit = Recording(), Counting()
+
+    async def scenario(stand: Stand) -> None:
+        assert await stand.ask() == 200
+
+    lines = run(Hooks(admission=limit, sinks=(Broken(), sink)), tmp_path, scenario)
+    assert len(sink.records) == len(limit.settled) == 1
+    assert "LookupError" in lines[1]
+    assert "m-1" not in lines[1]
+
+
+# -- callers ---------------------------------------------------------------------------------------
+
+
+def test_a_key_that_is_revoked_while_the_gateway_runs_is_refused_from_the_next_request_on(
+    tmp_path: Path,
+) -> None:
+    async def scenario(stand: Stand) -> None:
+        assert await stand.ask() == 200
+        assert await stand.ask(who=BOB) == 200
+        del stand.callers[sha256(b"alice").digest()]
+        stand.gateway.forget_callers()
+        assert await stand.ask() == 401
+        assert await stand.ask(who=BOB) == 200
+
+    run(NO_HOOKS, tmp_path, scenario)
