@@ -171,9 +171,12 @@ OF_A_REQUEST = {
     "gateway/inbound/form_parser:FormParser.opened",
     "gateway/inbound/head:CallerHead.headers",
     "gateway/inbound/head:CallerHead.fields",  # or with the head that is kept, whose pairs they are
-    "gateway/inbound/json_body:_spans",
+    "gateway/inbound/json_body:_cut_before",
+    *(
+        f"gateway/inbound/json_edits:_Draft.{name}"
+        for name in ("_spans", "_places", "_removed", "_names", "_values", "_added")
+    ),
     "gateway/response/facts:ResponseFacts._newest",
-    "gateway/inbound/json_body:_whole",
     "gateway/inbound/json_body:JsonBody._fields",
     "upstream/httpx_client:HttpxReply.headers",
 }

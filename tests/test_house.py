@@ -21,7 +21,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("plan/*", ()),
     ("upstream/*", ("upstream/*", "plan/*")),
     ("gateway/inbound/*", ("gateway/errors", "gateway/headers", "gateway/cancellation", "upstream/*", "plan/*")),
-    ("gateway/routing/*", ("gateway/errors", "gateway/headers", "gateway/hooks", "gateway/inbound/*", "plan/*")),
+    ("gateway/routing/*", ("gateway/errors", "gateway/headers", "gateway/hooks", "gateway/inbound/*", "upstream/cache", "plan/*")),
     ("gateway/*", ("gateway/*", "upstream/*", "plan/*")),
     ("config/diagnostics/*", ("plan/*",)),
     ("config/source/*", ("config/diagnostics/*", "plan/*")),

@@ -12,6 +12,7 @@ from typing import IO
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.body import RequestBodyReader
+from engine.gateway.inbound.edits import Edit
 from engine.gateway.inbound.form_parser import FormParser, PartHead, invalid
 from engine.gateway.inbound.form_part import Part, read_part
 from engine.gateway.inbound.spelling import fold, fold_in_form, folded, other_spelling
@@ -32,15 +33,6 @@ class Field:
     value: str
     part: int
     is_late: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """Bytes `start` to `end` of the head become `text`."""
-
-    start: int
-    end: int
-    text: bytes
 
 
 class FormBody:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from engine.gateway.inbound.form_body import Edit, FormBody, too_late
-from engine.gateway.inbound.json_body import both_names
+from engine.gateway.inbound.edits import Edit
+from engine.gateway.inbound.form_body import FormBody, too_late
+from engine.gateway.inbound.json_edits import both_names
 from engine.plan.plan import BodyEdits
 
 

@@ -1,25 +1,25 @@
-"""Finds top-level fields of a JSON body, and changes them without touching another byte.
+"""The top-level fields of a JSON body, decoded once.
 
-A field that is looked at must be there once at most, in one spelling: two parsers may disagree on
-the second one.
+A field that is read must be there once at most, in one spelling: two parsers may disagree on the
+second one.
 """
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterator
 from functools import cached_property
+from itertools import accumulate
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound import json_text
-from engine.gateway.inbound.json_text import Span, written
+from engine.gateway.inbound.json_text import Span
 from engine.gateway.inbound.spelling import are_folded, is_clear, refuse_ambiguous
-from engine.plan.plan import BodyEdits
-
-_BLANK = b" \t\r\n"
 
 
 class JsonBody:
     """A JSON object as it came.
 
-    What it holds is read without the insides of its very long strings, unless told otherwise.
+    It is decoded without the insides of its very long strings, such as images; where they stood is
+    in `_cuts`, so that every place in the decoded text is known in the body.
 
     Raises:
         GatewayError: `invalid_json` when `raw` is not a UTF-8 JSON object. Control characters in
@@ -27,13 +27,13 @@ class JsonBody:
     """
 
     def __init__(self, raw: bytes, *, whole: bool = False) -> None:
-        read = raw if whole or len(raw) < 2 * json_text.LONG else json_text.skimmed(raw)
         self.raw = raw
-        self._read = read
-        self._members = json_text.members(raw, read)
-        if read is not raw and "" in map(str, self._members):  # a key that was not read
-            self._read = raw
-            self._members = json_text.members(raw, raw)
+        is_read = whole or len(raw) < 2 * json_text.LONG
+        text = json_text.Skimmed(raw) if is_read else json_text.skimmed(raw)
+        self._members, text = json_text.members(raw, text)
+        if text.cuts and "" in map(str, self._members):  # a key that was not read
+            self._members, text = json_text.members(raw, json_text.Skimmed(raw))
+        self._text = text
         self._fields = fields = dict(zip(map(str, self._members), self._members.values()))  # noqa: B905 of one dict
         self._is_clear = len(fields) == len(self._members) and is_clear("".join(fields))
 
@@ -47,9 +47,8 @@ class JsonBody:
         value = self._fields.get(name)
         if value is None:
             return None
-        if self._read is not self.raw and bytes(value) == b'""':
-            return self._whole.text(name)
-        text = json_text.string(value)
+        is_cut = self._text.cuts and bytes(value) == b'""'
+        text = self._long_text(name) if is_cut else json_text.string(value)
         if text is None:
             code = "invalid_model" if name == "model" else "invalid_json"
             raise GatewayError(code, f"`{name}` must be a string", param=name)
@@ -86,83 +85,30 @@ class JsonBody:
         if not (self._is_clear and are_folded(names)):
             refuse_ambiguous(self._members, names)
 
-    def replaced(self, name: str, text: str) -> "JsonBody":
-        """The body with another string in field `name`, every other byte as it was."""
-        return self.with_value(name, written(text))
+    def spans(self) -> Iterator[tuple[str, Span]]:
+        """Each field, in order, with where its name and its value begin and end in the body."""
+        for name, span in json_text.spans(self._text.text, self._members):
+            yield name, (span if not self._text.cuts else self._in_raw(span))
 
-    def with_value(self, name: str, value: bytes) -> "JsonBody":
-        """The body with another value (JSON) in field `name`, every other byte as it was."""
-        _, _, start, end = self._span(name)
-        return JsonBody(self.raw[:start] + value + self.raw[end:])
+    def _in_raw(self, span: Span) -> Span:
+        start, end, value_start, value_end = (
+            place + self._cut_before[bisect_left(self._text.cuts, (place,))] for place in span
+        )
+        return start, end, value_start, value_end
 
-    def renamed(self, name: str, new: str) -> "JsonBody":
-        """The body with another name for field `name`, every other byte as it was."""
-        start, end, _, _ = self._span(name)
-        return JsonBody(self.raw[:start] + written(new) + self.raw[end:])
+    @cached_property
+    def _cut_before(self) -> list[int]:
+        """How many bytes are cut before the first of the cuts, the second, and so on."""
+        return [0, *accumulate(size for _, size in self._text.cuts)]
 
-    def added(self, name: str, value: bytes) -> "JsonBody":
-        """The body with one more field in front, every other byte as it was."""
-        start = self.raw.index(b"{") + 1
-        comma = b", " if self._fields else b""
-        return JsonBody(self.raw[:start] + written(name) + b": " + value + comma + self.raw[start:])
-
-    def without(self, name: str) -> "JsonBody":
-        """The body without field `name` and one comma, every other byte as it was."""
-        start, _, _, end = self._span(name)
-        before, after = self.raw[:start], self.raw[end:]
-        if after.lstrip(_BLANK).startswith(b","):
-            after = after[after.index(b",") + 1 :]
-        elif before.rstrip(_BLANK).endswith(b","):
-            before = before[: before.rindex(b",")]
-        return JsonBody(before + after)
-
-    def _span(self, name: str) -> Span:
-        self._refuse_ambiguous(name)
-        return self._whole._spans[name]
+    def _long_text(self, name: str) -> str | None:
+        """A string that was decoded without its inside, or is empty."""
+        _, _, start, end = dict(self.spans())[name]
+        text = json_text.string(self.raw[start:end])
+        if text is None:
+            json_text.members(self.raw, json_text.Skimmed(self.raw))  # says where it is wrong
+        return text
 
     def _refuse_ambiguous(self, name: str) -> None:
         if not (self._is_clear and name.islower()):
             refuse_ambiguous(self._members, frozenset((name,)))
-
-    @cached_property
-    def _spans(self) -> dict[str, Span]:
-        return dict(json_text.spans(self.raw, self._members))
-
-    @cached_property
-    def _whole(self) -> "JsonBody":
-        """The same, with every position that of the body as it came."""
-        return self if self._read is self.raw else JsonBody(self.raw, whole=True)
-
-
-def stripped(body: JsonBody, changes: Mapping[str, str | None]) -> bytes:
-    """The bytes of `body` with each field replaced, or removed where the new text is None."""
-    for name, text in changes.items():
-        body = body.without(name) if text is None else body.replaced(name, text)
-    return body.raw
-
-
-def edited(body: JsonBody, edits: BodyEdits) -> bytes:
-    """The bytes of `body` as the provider wants it: dropped, renamed, defaulted and set, in this order.
-
-    Raises:
-        GatewayError: `duplicate_field` when a field is there under its old and its new name.
-    """
-    for name in edits.drop:
-        body = body.without(name) if body.has(name) else body
-    for name, new in edits.rename.items():
-        if body.has(name):
-            if body.has(new):
-                raise both_names(name, new)
-            body = body.renamed(name, new)
-    for name, value in edits.default.items():
-        body = body if body.has(name) else body.added(name, value.json)
-    for name, value in edits.set.items():
-        known = body.has(name)
-        body = body.with_value(name, value.json) if known else body.added(name, value.json)
-    return body.raw
-
-
-def both_names(name: str, new: str) -> GatewayError:
-    """What is told of a field that the body holds under its old and its new name."""
-    words = f"`{name}` is sent to the provider as `{new}`, and the body has both"
-    return GatewayError("duplicate_field", words, param=name)

@@ -11,8 +11,8 @@ text, in which nothing below the top level is built; of a few more where it has 
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -54,8 +54,17 @@ _TEXT = msgspec.json.Decoder(str)
 _MEMBERS = msgspec.json.Decoder(dict[Key, msgspec.Raw], dec_hook=str.__new__)
 
 
-def members(raw: bytes, read: bytes) -> Members:
-    """Every member of the object `raw`, of which `read` is read if that is any JSON.
+class Skimmed(NamedTuple):
+    """A JSON text without some insides of strings: `cuts` have the place in `text`, and the size."""
+
+    text: bytes
+    cuts: Sequence[tuple[int, int]] = ()
+
+
+def members(raw: bytes, skimmed: Skimmed) -> tuple[Members, Skimmed]:
+    """Every member of the object `raw`, and the text that they were decoded from.
+
+    That is `skimmed`, if it is any JSON, else `raw` itself.
 
     Raises:
         GatewayError: `invalid_json`.
@@ -64,11 +73,11 @@ def members(raw: bytes, read: bytes) -> Members:
         if not raw.isascii():
             raw.decode("utf-8")
         try:
-            found = _decoded(read)
+            found = _decoded(skimmed.text)
         except msgspec.DecodeError:
-            if read is raw:
+            if not skimmed.cuts:
                 raise
-            return members(raw, raw)  # to say where the mistake is
+            return members(raw, Skimmed(raw))  # to say where the mistake is
     except msgspec.ValidationError:
         raise GatewayError("invalid_json", "the body must be a JSON object") from None
     except UnicodeDecodeError as error:
@@ -79,9 +88,9 @@ def members(raw: bytes, read: bytes) -> Members:
         raise _invalid(_trouble(raw, str(error))) from None
     if len(found) > MAX_FIELDS:
         raise _too_many()
-    if len(read) > 2 * MAX_DEPTH and is_too_deep(read, found.values()):
+    if len(skimmed.text) > 2 * MAX_DEPTH and is_too_deep(skimmed.text, found.values()):
         raise _too_deep()
-    return found
+    return found, skimmed
 
 
 def _decoded(raw: bytes) -> Members:
@@ -101,7 +110,7 @@ def _counted(raw: bytes) -> Members:
     return found
 
 
-def string(value: msgspec.Raw) -> str | None:
+def string(value: msgspec.Raw | bytes) -> str | None:
     """The string that `value` is; None when it is something else."""
     try:
         return _TEXT.decode(value)
@@ -122,24 +131,27 @@ def spans(raw: bytes, found: Members) -> Iterator[tuple[str, Span]]:
         raise AssertionError("the last member ends elsewhere than its length says")
 
 
-def skimmed(raw: bytes) -> bytes:
+def skimmed(raw: bytes) -> Skimmed:
     r"""`raw` without the insides of very long strings, such as images in base64.
 
-    What goes stands between two quotes that no backslash precedes, and has neither in it. Was it
-    the inside of a string, then that string is empty now. Was it not, then two strings stand side
+    What is cut out stands between two quotes that no backslash precedes, and has neither in it. If
+    it was the inside of a string, that string is empty now. If it was not, two strings stand side
     by side in what is left, which is no JSON. So what is left is JSON only if `raw` is, but for
     control characters.
     """
     kept = []
-    taken = position = 0
+    cuts = []
+    taken = position = left = 0
     while (end := raw.find(b'"', position + LONG)) > 0:
         start = raw.rfind(b'"', position, position + LONG) + 1
         is_long = start > 1 and end - start > LONG
         if is_long and raw.find(b"\\", start - 2, end) < 0:
             kept.append(raw[taken:start])
+            left += start - taken
+            cuts.append((left, end - start))
             taken = end
         position = end
-    return b"".join((*kept, raw[taken:])) if kept else raw
+    return Skimmed(b"".join((*kept, raw[taken:])), cuts) if kept else Skimmed(raw)
 
 
 def _half_pair(raw: bytes, stopped: int | None) -> int:

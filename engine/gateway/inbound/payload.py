@@ -6,10 +6,12 @@ from typing import NamedTuple, Protocol
 from engine.gateway.errors import GatewayError
 from engine.gateway.headers import Pairs
 from engine.gateway.inbound.body import RequestBodyReader
+from engine.gateway.inbound.edits import applied
 from engine.gateway.inbound.form_body import BLOCK, FormBody, too_late
 from engine.gateway.inbound.form_edits import form_edits
 from engine.gateway.inbound.head import CallerHead
-from engine.gateway.inbound.json_body import JsonBody, edited, stripped
+from engine.gateway.inbound.json_body import JsonBody
+from engine.gateway.inbound.json_edits import json_edits
 from engine.gateway.inbound.media import find_boundary, kind_of
 from engine.gateway.inbound.paths import MODEL
 from engine.plan.plan import ROUTED_BY, BodyEdits, Endpoint
@@ -91,10 +93,8 @@ class JsonRequestBody:
     ) -> Upload:
         """The body with top-level fields changed."""
         raw = self._raw
-        if changes:
-            raw = stripped(self._body, changes)
-        if edits is not None and raw:
-            raw = edited(self._body if raw is self._raw else JsonBody(raw), edits)
+        if raw and (changes or edits is not None):
+            raw = applied(raw, json_edits(self._body, changes, edits))
         return Upload(raw, len(raw))
 
     def close(self) -> None:

@@ -12,7 +12,6 @@ anything else is cut, since returning without a last message makes the server cl
 """
 
 from collections.abc import Awaitable, Iterable
-from functools import partial
 
 from engine.gateway.cancellation import Deadline
 from engine.gateway.errors import GatewayError, error_body, error_headers
@@ -24,7 +23,7 @@ from engine.gateway.response.error_events import error_event
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
 from engine.gateway.response.head import response_head, send_response
-from engine.gateway.response.stepping import and_then, run_until_blocked
+from engine.gateway.response.stepping import run_until_blocked
 from engine.plan.plan import Dialect, Timeouts
 from engine.upstream import Failure, Reply, UpstreamError
 
@@ -42,6 +41,7 @@ class ResponseRelay:
     is_started = False
     _stream: EventStream | None = None  # of a response that may end with an event of ours
     _is_blocked = False  # the server has not taken the last chunk yet
+    _timeouts: Timeouts  # of the response under way
 
     def __init__(
         self, send: Send, record: RecordBuilder, deadline: Deadline, names: RelayedNames
@@ -87,6 +87,7 @@ class ResponseRelay:
             CallerStalled: the caller does not read it.
         """
         reply, timeouts, record = exchange.reply, exchange.request.timeouts, self._record
+        self._timeouts = timeouts
         record.note_head(reply.status)
         headers, length, is_events = response_head(
             reply.status, reply.headers, reply.length, record.request_id, self._names
@@ -118,7 +119,7 @@ class ResponseRelay:
 
         def write(chunk: bytes) -> Awaitable[None] | None:
             self._deadline.allow(timeouts.idle, IDLE)
-            return self._write(chunk, timeouts)
+            return self._write(chunk)
 
         self._deadline.allow(timeouts.idle, IDLE)
         await reply.forward(write)
@@ -132,7 +133,7 @@ class ResponseRelay:
         def write(chunk: bytes) -> Awaitable[None] | None:
             chunk = stream.feed(chunk)
             self._deadline.allow(after_last if stream.is_done else timeouts.idle, IDLE)
-            return self._write(chunk, timeouts) if chunk else None
+            return self._write(chunk) if chunk else None
 
         self._deadline.allow(timeouts.idle, IDLE)
         await reply.forward(write)
@@ -141,22 +142,21 @@ class ResponseRelay:
 
     # -- towards the server ------------------------------------------------------------------------
 
-    def _write(self, chunk: bytes, timeouts: Timeouts) -> Awaitable[None] | None:
+    def _write(self, chunk: bytes) -> Awaitable[None] | None:
         """Send a part of the body as far as it goes without waiting; None if that is all of it.
 
         The server takes a chunk at once unless the caller reads too slowly, so nearly every event
         of a stream passes through here without a task being woken or made.
         """
-        rest = run_until_blocked(self._send_part(chunk))
-        if rest is None:
-            return None
-        self._is_blocked = True
-        self._deadline.allow(timeouts.caller_idle, CallerStalled)
-        return and_then(rest, partial(self._unblock, timeouts))
+        rest = run_until_blocked(self._send_part(chunk), self._unblock)
+        if rest is not None:
+            self._is_blocked = True
+            self._deadline.allow(self._timeouts.caller_idle, CallerStalled)
+        return rest
 
-    def _unblock(self, timeouts: Timeouts) -> None:
+    def _unblock(self) -> None:
         self._is_blocked = False
-        self._deadline.allow(timeouts.idle, IDLE)
+        self._deadline.allow(self._timeouts.idle, IDLE)
 
     def _send_part(self, chunk: bytes) -> Awaitable[None]:
         self._record.bytes_out += len(chunk)

@@ -9,23 +9,24 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 
-def run_until_blocked(sending: Awaitable[None]) -> Awaitable[None] | None:
-    """Run `sending` up to where it waits; the rest of it to await, or None if it is done."""
+def run_until_blocked(
+    sending: Awaitable[None], resumed: Callable[[], None]
+) -> Awaitable[None] | None:
+    """Run `sending` up to where it waits; None if it is done, else the rest of it to await.
+
+    `resumed` is called when that is done as well.
+    """
     steps = sending.__await__()
     for waiting in steps:
-        return _rest(waiting, steps)
+        return _rest(waiting, steps, resumed)
     return None
 
 
 @types.coroutine
-def _rest(waiting: object, steps: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
+def _rest(
+    waiting: object, steps: Generator[Any, Any, None], resumed: Callable[[], None]
+) -> Generator[Any, Any, None]:
     """Wait for what the awaitable waits for, and run the rest of it."""
     yield waiting
     yield from steps
-
-
-@types.coroutine
-def and_then(rest: Awaitable[None], done: Callable[[], None]) -> Generator[Any, Any, None]:
-    """Await `rest` and call `done`."""
-    yield from rest.__await__()
-    done()
+    resumed()
