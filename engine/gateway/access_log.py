@@ -14,7 +14,7 @@ from engine.gateway.record import Record
 FLUSH_SECONDS = 0.05
 CLOSE_SECONDS = 1.0
 MAX_WAITING = 20_000  # lines; about 10 MB
-PIPE_BYTES = 4096  # what a pipe takes at once and in one piece (POSIX, PIPE_BUF)
+PIPE_BYTES = 4096  # what a pipe takes at once without splitting it (POSIX, PIPE_BUF)
 
 
 class AccessLog:

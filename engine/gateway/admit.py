@@ -1,7 +1,7 @@
-"""Who asks for what: a head looked at, with the body still unread.
+"""Who calls which endpoint: a head is checked before any of the body is read.
 
 The path comes first only to know which envelope a refusal of the key needs; what is wrong with the
-path is told to holders of a key alone.
+path is reported to holders of a key alone.
 """
 
 import time
@@ -23,7 +23,7 @@ from engine.plan.plan import Caller, Dialect, Plan
 
 @dataclass(slots=True)
 class AdmittedRequest:
-    """One head before the gateway. `dialect` is what its refusals are told in, as far as is known.
+    """One head being checked. `dialect` is that of its refusals, as far as it is known.
 
     What is found out is put into `record` at once, for a refusal as well.
     """
@@ -34,7 +34,7 @@ class AdmittedRequest:
     dialect: Dialect = Dialect.OPENAI
 
     def head(self, headers: Pairs) -> CallerHead:
-        """A head that was not seen lately; `headers` are those that can make a difference.
+        """The head of a request; `headers` are those that decide something.
 
         Raises:
             GatewayError: whatever is wrong with the path, the key, the framing or the kind of body.
@@ -48,8 +48,8 @@ class AdmittedRequest:
             raise found
         endpoint, query = found.endpoint, self.scope["query_string"]
         if caller.endpoints is not None and endpoint.name not in caller.endpoints:
-            words = f"this API key may not use endpoint `{endpoint.name}`"
-            raise GatewayError("not_allowed", words)
+            message = f"this API key may not use endpoint `{endpoint.name}`"
+            raise GatewayError("not_allowed", message)
         if found.model is not None and endpoint.drop_query:
             query = without(query, endpoint.drop_query)
         return CallerHead(
@@ -90,6 +90,6 @@ class AdmittedRequest:
         return caller
 
     def _shape(self) -> Dialect:
-        """What a caller speaks as far as the headers tell."""
+        """The dialect of a caller, as far as the headers show it."""
         listing = self.plan.listing
         return Dialect.OPENAI if listing is None else shape_of(listing, self.scope["headers"])

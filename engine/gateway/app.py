@@ -1,4 +1,4 @@
-"""The ASGI callable: one Gateway serves one Plan in one worker, each request as a Call."""
+"""The ASGI application: one Gateway serves one Plan in one worker."""
 
 import asyncio
 import json
@@ -29,11 +29,11 @@ T = TypeVar("T")
 Probe = tuple[int, Mapping[str, object]]
 Own = tuple[int, Pairs, bytes]  # status, headers and body of a response
 
-TICK_SECONDS = 0.05  # how often the gateway looks at deadlines and at who has left
+TICK_SECONDS = 0.05  # from one check of the deadlines to the next
 
 
 class Gateway:
-    """The request side of one worker. `is_draining` tells load balancers to look elsewhere."""
+    """The request side of one worker. `is_draining`: load balancers should use another one."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Gateway:
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self.about: Mapping[str, object] = {}  # what the probes tell beside status and config
+        self.about: Mapping[str, object] = {}  # what the probes report beside status and config
         self.calls: dict[Request, Scope] = {}
         self._lingering = Lingering()
         self._timestamps = Timestamps()
@@ -70,7 +70,7 @@ class Gateway:
         self._probes = {b"/": _greeting, b"/healthz": self._health, b"/readyz": self._readiness}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one HTTP request; with one access record, but for what needs no key."""
+        """Serve one HTTP request; with one access record, but for what needs no key."""
         if self.plan.cors is not None:
             send = with_leave(self.plan.cors, scope, send)
             leave = preflight(self.plan.cors, scope)
@@ -118,7 +118,7 @@ class Gateway:
         self._runtime.heads.start_epoch()
 
     async def _respond(self, found: Own, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what is no call: a probe or a preflight. A body it may have is dropped."""
+        """Respond to a probe or a preflight. A body that it may have is dropped."""
         status, headers, body = found
         is_unread = has_body(scope["headers"])
         await send_response(send, status, [*headers, *CLOSE] if is_unread else headers, body)
@@ -126,7 +126,7 @@ class Gateway:
             await self._lingering.read_on(receive, scope["headers"])
 
     def _tick(self) -> None:
-        """Look at every request under way, and again soon if there is any."""
+        """Check the deadlines of all requests in flight, and again soon if there are any."""
         now = monotonic()
         for call in tuple(self.calls):
             call.tick(now)
@@ -134,7 +134,7 @@ class Gateway:
         self._timer = loop.call_later(TICK_SECONDS, self._tick) if self.calls else None
 
     def carry_over(self, old: "Gateway") -> None:
-        """Go on with the slots, breakers and budgets of providers that are as they were."""
+        """Keep the slots, breakers and retry budgets of providers that have not changed."""
         before = old.plan.providers
         same = {n for n, p in self.plan.providers.items() if n in before and _alike(before[n], p)}
         self._runtime = replace(
@@ -144,13 +144,13 @@ class Gateway:
         )
 
     def abort_in_flight(self) -> None:
-        """End every request under way: the server stops."""
+        """End every request in flight: the server stops."""
         for call in tuple(self.calls):
             call.abort()
         self._lingering.end()
 
     async def retire(self) -> None:
-        """Close the connections to providers once no request is under way any more."""
+        """Close the connections to providers once no request is in flight any more."""
         self._retiring = True
         if self.calls:
             await self._emptied.wait()
@@ -170,7 +170,7 @@ class Gateway:
 
 
 def _greeting() -> Probe:
-    """For whoever looks at the address: what this is, and nothing of what it serves."""
+    """For who opens the address: what this is, and nothing of what it serves."""
     return 200, {"name": "orqen", "status": "ok", "hint": "send requests with a gateway key"}
 
 

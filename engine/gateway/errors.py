@@ -1,4 +1,4 @@
-"""Every error the engine itself can answer: status, code, and the envelope of each dialect.
+"""Every error response of the gateway's own: status, code, and the envelope of each dialect.
 
 An error of the upstream is never turned into one of these; it goes back as it came.
 """
@@ -108,7 +108,7 @@ def error_body(error: GatewayError, dialect: Dialect, request_id: str) -> bytes:
 def error_headers(
     error: GatewayError, dialect: Dialect, request_id: bytes
 ) -> list[tuple[bytes, bytes]]:
-    """The headers that belong to `error`, with the name that each dialect's SDKs look for its id by.
+    """The headers that belong to `error`, with the id under the name that each dialect's SDKs read.
 
     `x-should-retry: false` keeps clients from repeating what cannot succeed, or what may have been
     billed. A 401 names the scheme that a key is sent by (RFC 9110, 11.6.1).

@@ -17,12 +17,12 @@ ALWAYS_UP = frozenset({b"accept", b"accept-language", b"content-type", b"user-ag
 # What an upstream says to or for its own host, by the reason why it would be wrong from ours. A
 # browser takes it as said by the gateway's host, and some proxies in front of it obey.
 #
-# What describes this answer or tells how to go on comes down: caching, `etag`, `link`, `location`
+# What describes this response or how to go on comes down: caching, `etag`, `link`, `location`
 # (see `without_redirect`), `retry-after`, `server-timing`, `www-authenticate`, `x-content-type-options`.
 STAYS_BEHIND: dict[str, tuple[bytes, ...]] = {
     "framing is the engine's own": (*sorted(HOP_BY_HOP), b"content-length"),
     "a cookie would be kept for the gateway's host": (b"set-cookie", b"set-cookie2", b"p3p"),
-    "who may read an answer of the gateway is for its operator to say": (
+    "who may read a response of the gateway is for its operator to say": (
         b"access-control-*",
         b"cross-origin-*",
         b"origin-agent-cluster",
@@ -30,7 +30,7 @@ STAYS_BEHIND: dict[str, tuple[bytes, ...]] = {
         b"x-permitted-cross-domain-policies",
         b"x-frame-options",
     ),
-    "how the gateway's host is reached, for longer than this answer": (
+    "how the gateway's host is reached, for longer than this response": (
         b"alt-svc",
         b"alternate-protocol",
         b"expect-ct",
@@ -96,7 +96,7 @@ STAYS_BEHIND: dict[str, tuple[bytes, ...]] = {
         b"x-reproxy-*",
         b"x-sendfile*",
     ),
-    "a cache in front of the gateway would keep, share or drop answers by the upstream's rules": (
+    "a cache in front of the gateway would keep, share or drop responses by the upstream's rules": (
         b"akamai-cache-control",
         b"cache-group-invalidation",
         b"cache-groups",

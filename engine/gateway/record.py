@@ -52,7 +52,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class RecordBuilder(msgspec.Struct):
-    """The record of a request under way; nobody but the request sees it.
+    """The record of a request in flight; only the request has it.
 
     `started_at` and `called_at` (the first attempt) are monotonic seconds; `waited` are the seconds
     between them that went to the caller's upload and to the queue of a provider.

@@ -191,7 +191,7 @@ class Request:
             found = await find_credentials(source, runtime.plan, head, target, body)
         why: Why | None
         if target.provider.single_attempt and not target.rule.ways:
-            # What `run_attempts` would do, without its generator, which costs 7 us of some 28.
+            # What `run_attempts` would do, without its generator, which costs 7 us of 28.
             try:
                 why = await self._relay(head, await self._send_to(target, head, body, found))
             except UpstreamError as error:
@@ -251,10 +251,11 @@ class Request:
             await self._fail(GatewayError("server_shutting_down", "the gateway is shutting down"))
 
     async def _end_failed(self) -> None:
-        """A bug: a 500, or a cut, since nothing is known of a response that is under way."""
+        """A bug: a 500, or a cut, since nothing is known of a response that has started."""
         record = self.record
         record.note_bug()
-        record.outcome, record.error = "internal_error", "internal_error"
+        record.outcome = "internal_error"
+        record.error = "internal_error"
         if not self._response.is_started:
             message = f"the gateway failed; its log has the details under {record.request_id}"
             await self._fail(GatewayError("internal_error", message))

@@ -1,6 +1,6 @@
 """The seam between the gateway and a provider: one attempt over the network.
 
-In goes an Attempt, out comes a Reply or one of a closed set of Failures. Exceptions of the HTTP
+An Attempt goes in; a Reply, or one of a closed set of Failures, comes out. Exceptions of the HTTP
 client in use end here.
 """
 
@@ -11,7 +11,9 @@ from typing import Protocol
 
 from engine.plan.plan import Origin
 
-CHUNK_BYTES = 2 * 1024 * 1024  # of a body that is held; smaller ones cost more than they tell
+CHUNK_BYTES = (
+    2 * 1024 * 1024
+)  # of a body in memory; smaller chunks cost more than they are good for
 
 Pairs = list[tuple[bytes, bytes]]
 Body = bytes | AsyncIterator[bytes | memoryview]
@@ -21,7 +23,7 @@ Write = Callable[[bytes], Awaitable[None] | None]
 
 
 class Failure(Enum):
-    """Why an attempt gave no answer.
+    """Why an attempt gave no response.
 
     The error code, the word for the log, and whether the provider may have processed the request:
     only what is provably unsent may be tried again.
@@ -81,9 +83,9 @@ def _ignore() -> None:
 class Attempt:
     """One request to one provider.
 
-    `body` is bytes, or pieces of `length` bytes in all (None: not known, sent chunked). `connect`
+    `body` is bytes, or chunks of `length` bytes in all (None: not known, sent chunked). `connect`
     is in seconds, for all that comes before the first byte is sent: resolving, TCP, a proxy, TLS.
-    The other deadlines are the caller's: the client reads the first piece of the body when it has
+    The other deadlines are the caller's: the client reads the first chunk of the body when it has
     a connection, each next one when the last was taken, and calls `sent` once all was taken.
     Not frozen: that costs most of making one.
     """
@@ -96,14 +98,14 @@ class Attempt:
 
 
 async def in_chunks(body: bytes) -> AsyncIterator[memoryview]:
-    """A large body as pieces that a provider is to take one after the other."""
+    """A large body as chunks that a provider takes one after the other."""
     view = memoryview(body)
     for start in range(0, len(view), CHUNK_BYTES):
         yield view[start : start + CHUNK_BYTES]
 
 
 class Reply(Protocol):
-    """An answer whose head has arrived. Must be closed, whatever becomes of it.
+    """A response whose head has arrived. Must be closed, whatever becomes of it.
 
     Names in `headers` are in lower case. `length` is the declared size of the body, None when it
     is not declared or there is none.
@@ -137,10 +139,10 @@ class Client(Protocol):
     """Performs attempts; one for each worker."""
 
     async def send(self, attempt: Attempt) -> Reply:
-        """Send `attempt` and wait for the head of the answer, without a deadline of its own.
+        """Send `attempt` and wait for the head of the response, without a deadline of its own.
 
         Raises:
-            UpstreamError: there is no answer.
+            UpstreamError: there is no response.
         """
 
     async def close(self) -> None:

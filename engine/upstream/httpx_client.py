@@ -25,7 +25,7 @@ from engine.upstream.tls import trusting
 KEEPALIVE_CONNECTIONS = 256
 CLOSE_SECONDS = 1.0
 
-# Answers that end with their head whatever they declare (RFC 9110, 15.3.5 and 15.4.5).
+# Responses that end with their head whatever they declare (RFC 9110, 15.3.5 and 15.4.5).
 _BODYLESS = {204, 304}
 
 # No header value holds these (RFC 9110, 5.5); the library lets them through, and the server fails.
@@ -41,7 +41,7 @@ _UNSENT = {
 
 
 class HttpxReply:
-    """An answer being read."""
+    """A response being read."""
 
     def __init__(self, response: httpx2.Response, pool: "Pool") -> None:
         self._response = response
@@ -98,7 +98,7 @@ class Pool:
         )
 
     async def send(self, request: httpx2.Request) -> HttpxReply:
-        """The answer to `request`; closing it ends the exchange."""
+        """The response to `request`; closing it ends the exchange."""
         self._under_way += 1
         try:
             return HttpxReply(await self._transport.handle_async_request(request), self)
@@ -112,7 +112,7 @@ class Pool:
         await self._close_if_done()
 
     async def retire(self) -> None:
-        """Close once nothing is under way any more."""
+        """Close once nothing is in flight any more."""
         self._is_retired = True
         await self._close_if_done()
 
@@ -129,7 +129,7 @@ class HttpxClient:
         self._pools: dict[tuple[str | None, str | None], Pool] = {}
 
     async def send(self, attempt: Attempt) -> HttpxReply:
-        """Send `attempt` and wait for the head of the answer."""
+        """Send `attempt` and wait for the head of the response."""
         pool = await self._pool(attempt.head.origin)
         try:
             # The library has a time limit for each step of connecting, and none for some.
@@ -177,7 +177,7 @@ def _declared_length(response: httpx2.Response) -> int | None:
 
 
 async def _sending(attempt: Attempt, connecting: asyncio.Timeout) -> AsyncIterator[bytes]:
-    """The body, which is asked for when there is a connection, and again when a piece was taken."""
+    """The body, which is asked for when there is a connection, and again when a chunk was taken."""
     connecting.reschedule(None)
     if isinstance(attempt.body, bytes):
         yield attempt.body
@@ -225,5 +225,5 @@ def _connect_failure(error: BaseException) -> Failure:
 
 
 def _is_disconnect(error: httpx2.RemoteProtocolError) -> bool:
-    """A close without an answer and a malformed answer share one class in httpx2."""
+    """A close without a response and a malformed response share one class in httpx2."""
     return "disconnected" in str(error)

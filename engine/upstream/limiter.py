@@ -53,7 +53,7 @@ class Limiter:
         self.in_flight -= 1
 
     def _give_up(self, slot: asyncio.Future[None]) -> None:
-        """Leave the queue; a slot that was handed over in the same moment is passed on."""
+        """Leave the queue; a slot that was given in the same moment is passed on."""
         if slot.done() and not slot.cancelled():
             self.release()
         elif slot in self._waiting:

@@ -1,13 +1,13 @@
-"""Whom a connection to a provider trusts: the system's authorities, or those the provider names."""
+"""Which CA certificates a connection to a provider trusts: the system's, or those it names."""
 
 import ssl
 
 
 def trusting(ca: str | None) -> ssl.SSLContext:
-    """A context that checks certificate and host name against `ca` (PEM), or the system's authorities.
+    """A context that checks certificate and host name against `ca` (PEM), or the system's CAs.
 
     What an operator names is trusted as named, on every version of Python: an intermediate or a
-    single certificate will do without its root, as with curl and Go, and a private authority need
+    single certificate will do without its root, as with curl and Go, and a private CA need
     not have every extension of RFC 5280, which Python asks for from 3.13 on. Empty: nobody is.
     """
     if ca is None:

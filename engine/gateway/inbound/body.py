@@ -1,4 +1,4 @@
-"""Takes a request body from the caller: bounded in size, in pieces and in time."""
+"""Receives a request body from the caller: bounded in size, in chunks and in time."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from time import monotonic
@@ -25,11 +25,11 @@ class CallerGone(Exception):  # noqa: N818 an event, not an error
 
 
 class CallerStalled(Exception):  # noqa: N818 an event, not an error
-    """The caller does not read its answer."""
+    """The caller does not read the response."""
 
 
 class RequestBodyReader:
-    """The body of one request, piece by piece.
+    """The body of one request, chunk by chunk.
 
     `received` counts its bytes so far; it is framed to have `declared` of them, or None.
 
@@ -60,7 +60,7 @@ class RequestBodyReader:
         return self.received if self.complete else self.declared
 
     async def chunk(self) -> bytes:
-        """The next piece, empty once the body is complete.
+        """The next chunk, empty once the body is complete.
 
         Raises:
             CallerGone: the caller left before the end of the body.
@@ -91,7 +91,7 @@ class RequestBodyReader:
             raise CallerGone
         data: bytes = message.get("body", b"")
         self.received += len(data)
-        # The server tells the end in one more message, which a declared length need not wait for.
+        # The server reports the end in one more message, which a declared length need not wait for.
         self.complete = not message.get("more_body", False) or self.received == self.declared
         self._account()
         return data

@@ -1,7 +1,7 @@
 """What browsers may do: pages of other sites, with the operator's leave (CORS) or without.
 
-A gateway without keys asks that no other site is behind a request. A page that somebody looks at can make their browser call a loopback address, and so can a name that
-suddenly leads there (DNS rebinding).
+A gateway without keys takes no request that another site is behind. A page in somebody's browser can
+make it call a loopback address, and so can a name that suddenly leads there (DNS rebinding).
 """
 
 import re
@@ -44,7 +44,7 @@ def _leave(cors: Cors, origin: bytes | None) -> Pairs:
 
 
 def preflight(cors: Cors, scope: Mapping[str, Any]) -> Pairs | None:
-    """The headers that answer a preflight of an allowed page; else None.
+    """The headers of the response to a preflight of an allowed page; else None.
 
     Any path and method may be asked for, so that the page can read why the request is refused.
     """
@@ -78,7 +78,7 @@ def refuse_foreign(headers: Pairs, cors: Cors | None) -> None:
     if host and not _is_loopback(host):  # what sends none is no browser
         raise GatewayError(
             "not_local",
-            "this gateway asks for no key, so it answers under localhost, 127.0.0.1 and [::1] alone; "
+            "this gateway asks for no key, so it serves localhost, 127.0.0.1 and [::1] alone; "
             "use one of them, or give it keys",
         )
     origins = {value for name, value in headers if name == b"origin"}

@@ -1,6 +1,6 @@
 """Finds fields of a multipart form while it streams past, and changes them in the original bytes.
 
-A strict parser only looks; what goes upstream is what came, part for part. The head of a form is
+A strict parser only reads; what goes upstream is what came, part for part. The head of a form is
 all that comes before its first file, or up to `model` when that stands later. It is kept (in
 memory, then in an unlinked temporary file), and the rest is passed on as it arrives.
 """
@@ -125,7 +125,7 @@ class FormBody:
     async def stream(self, edits: list[Edit], forbidden: frozenset[str]) -> AsyncIterator[bytes]:
         """The edited head, then the rest as it comes; the caller is still checked while it does.
 
-        `forbidden` are fields that may not appear after the head. A piece is held until the next
+        `forbidden` are fields that may not appear after the head. A chunk is held until the next
         one is known to be fine, so that a broken form never gets to its end upstream.
         """
         self._forbidden = forbidden
@@ -231,5 +231,5 @@ class FormBody:
 
 
 def too_late(name: str) -> GatewayError:
-    """What is told of a field that was needed before the upload began."""
+    """The refusal of a field that was needed before the upload began."""
     return invalid(f"`{name}` must stand before the first file of the form")

@@ -1,7 +1,7 @@
-"""Takes a multipart form apart while it comes, by the strictest reading there is.
+"""Parses a multipart form as it arrives, by the strictest reading there is.
 
 A boundary at the beginning of a line ends a part, or the form is refused: some readers take a lone
-CR or LF for the end of a line, some allow blanks behind a boundary, and some look for one right
+CR or LF for the end of a line, some allow blanks after a boundary, and some expect one right
 behind the head of a part. So no reader finds a part here that this one does not.
 """
 
@@ -31,7 +31,7 @@ class PartHead(bytes):
     __slots__ = ()
 
 
-# The head of a part, a piece of its content, and None once the delimiter behind it has come.
+# The head of a part, a chunk of its content, and None once the delimiter after it has come.
 Event: TypeAlias = PartHead | bytes | None
 
 
@@ -56,7 +56,7 @@ class FormParser:
         return self._state is _State.OVER
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """What `chunk` brings.
+        """The events of `chunk`.
 
         Raises:
             GatewayError: `invalid_form`.

@@ -32,7 +32,7 @@ def check_framing(headers: Pairs, version: str = "1.1") -> None:
 
 
 def refuse_handshake(scope: Mapping[str, Any]) -> None:
-    """Refuse a handshake for a WebSocket with the status that tells clients to go on without one.
+    """Refuse a handshake for a WebSocket with the status at which clients go on without one.
 
     A caller who merely offers to change the protocol is served as it is (RFC 9110, 7.8).
 

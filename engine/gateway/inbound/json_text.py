@@ -1,4 +1,4 @@
-r"""Takes the top level of a JSON object apart at C speed, and says what is wrong with one that is none.
+r"""Divides the top level of a JSON object at C speed, and says what is wrong with one that is invalid.
 
 Every member of the object is kept, those with the same key included: a key is equal to itself
 alone, so that none takes the place of another in the dict that msgspec makes. The members come in
@@ -27,7 +27,7 @@ _GAP = re.compile(
 )
 _END = re.compile(rb"[ \t\r\n]*+\}[ \t\r\n]*+")
 _PLACE = re.compile(r"\(byte (\d+)\)")
-# From words of msgspec to ours; the first that fits.
+# From messages of msgspec to ours; the first that fits.
 _TROUBLES = (
     ("truncated", "it ends too early"),
     ("trailing characters", "something follows the object"),
@@ -172,7 +172,7 @@ def _trouble(raw: bytes, reason: str) -> str:
     r"""What is wrong with `raw`, of which msgspec has `reason`.
 
     Halves of surrogate pairs are valid to RFC 8259, 8.2, and to no decoder that makes UTF-8 of
-    them. Without them, `\ud83d` being `\uf83d`, the rest is looked at.
+    them. Without them, `\ud83d` being `\uf83d`, the rest is checked.
     """
     whole = raw.replace(b"\\ud", b"\\uf").replace(b"\\uD", b"\\uF")
     if len(whole) == len(raw) and whole != raw:

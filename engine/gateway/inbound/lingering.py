@@ -41,7 +41,7 @@ def has_body(headers: Pairs) -> bool:
 
 
 class Lingering:
-    """The connections of one Gateway that are read on although their request is answered."""
+    """The connections of one Gateway that are read on although the response has been sent."""
 
     def __init__(self, bounds: Bounds | None = None) -> None:
         self._bounds = bounds or Bounds()

@@ -1,4 +1,4 @@
-"""A path to the endpoint it stands for, and what a caller is told who missed it.
+"""A path to the endpoint it stands for, and the error with a hint if there is none.
 
 One spelling of a path is the only one: nothing is decoded and nothing is normalised, but for hints.
 """
@@ -29,7 +29,7 @@ class Place:
 def find_place(plan: Plan, method: str, path: bytes, *, hint: bool = True) -> Place:
     """The endpoint at exactly `path`.
 
-    `hint` looks for the nearest known path, which costs far more than all the rest.
+    `hint` searches for the nearest known path, which costs far more than all the rest.
 
     Raises:
         GatewayError: `unknown_path`, `not_exposed`, `method_not_allowed` or `invalid_model`.
@@ -55,7 +55,7 @@ def find_place(plan: Plan, method: str, path: bytes, *, hint: bool = True) -> Pl
 
 
 def dialect_of(plan: Plan, path: bytes) -> Dialect | None:
-    """What the callers of `path` speak: the dialect of the endpoint there, or of the one above."""
+    """The dialect of the endpoint at `path`, or of the one above it."""
     methods, _ = _at(plan, path)
     if methods is None:
         above = [known for known in plan.endpoints if path.startswith(known + b"/")]
@@ -66,7 +66,7 @@ def dialect_of(plan: Plan, path: bytes) -> Dialect | None:
 def _at(plan: Plan, path: bytes) -> tuple[Mapping[str, Endpoint] | None, bytes | None]:
     """The endpoints at `path` by method, and the segment that stands for the model if one does.
 
-    One look-up for each depth at which models stand, however many paths there are.
+    One lookup for each depth at which models stand, however many paths there are.
     """
     methods = plan.endpoints.get(path)
     if methods is not None and _PLACE not in path:
@@ -92,7 +92,7 @@ def _model(segment: bytes) -> str:
 
 def _not_allowed(allowed: str) -> GatewayError:
     headers = ((b"allow", allowed.encode("ascii")),)
-    return GatewayError("method_not_allowed", f"this path answers {allowed}", headers=headers)
+    return GatewayError("method_not_allowed", f"this path allows {allowed}", headers=headers)
 
 
 # -- hints ---------------------------------------------------------------------------------------
@@ -123,7 +123,7 @@ def _plain(path: bytes) -> str:
 
 
 def _near(plan: Plan, path: bytes) -> str | None:
-    """The known path that `path` has a start too many or too few for, or that looks most like it."""
+    """The known path that `path` has a start too many or too few for, or that is most similar to it."""
     plain, known = _plain(path), list(_known(plan))
     longer = [each for each in known if plain.endswith(each)]
     shorter = [each for each in known if plain and each.endswith(plain)]

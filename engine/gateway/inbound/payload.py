@@ -1,4 +1,4 @@
-"""The two kinds of request body behind one face: what routes it, and what goes upstream instead."""
+"""The two kinds of request body behind one interface: what routes it, and what goes upstream."""
 
 from collections.abc import AsyncIterator, Mapping, Set
 from typing import NamedTuple, Protocol
@@ -46,7 +46,7 @@ class RequestBody(Protocol):
         """Whether the field `name` is `true`."""
 
     def has_any(self, names: frozenset[str]) -> bool:
-        """Whether there is a field of `names`, which are all looked at."""
+        """Whether there is a field of `names`, all of which are routing fields."""
 
     def upload(
         self, changes: Mapping[str, str | None], forbidden: Set[str], edits: BodyEdits | None
@@ -132,7 +132,7 @@ class FormRequestBody:
         return None if field is None else field.value
 
     def flag(self, name: str) -> bool:
-        """Whether a text part that is looked at is `true`."""
+        """Whether a watched text part is `true`."""
         return self._form.fields.get(name) is not None and self.text(name) == "true"
 
     def has_any(self, names: frozenset[str]) -> bool:
@@ -164,7 +164,7 @@ def json_request_body(raw: bytes, endpoint: Endpoint) -> JsonRequestBody:
     """A whole JSON body.
 
     Raises:
-        GatewayError: `invalid_json`, or `duplicate_field` for one that is looked at.
+        GatewayError: `invalid_json`, or `duplicate_field` for one that decides something.
     """
     if not raw and endpoint.method not in _BODYLESS:
         raise GatewayError("invalid_json", "the body is empty; it must be a JSON object")

@@ -70,7 +70,7 @@ def is_clear(text: str) -> bool:
 
 
 def other_spelling(key: str, name: str) -> GatewayError:
-    """What is told of a field that is not spelled as it must be."""
+    """The refusal of a field that is not written as it must be."""
     shown = key[:LONGEST].encode("ascii", "backslashreplace").decode()
     words = f"`{shown}` may be read as `{name}` by others; write it once, as `{name}`"
     return GatewayError("duplicate_field", words, param=name)

@@ -154,7 +154,7 @@ class _TargetAttempts:
         raise AssertionError("count has no end")
 
     def _attempt(self, *, is_probe: bool) -> Generator[Step, Outcome, ResponseHead | Failure]:
-        """One attempt, which the breaker is told however it ends, also when the caller leaves."""
+        """One attempt; its end is reported to the breaker, also when the caller leaves."""
         is_good: bool | None = None
         try:
             outcome = yield Try(self.target)

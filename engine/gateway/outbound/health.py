@@ -41,7 +41,7 @@ class Health:
         return self._is_probing
 
     def note(self, now: float, *, is_good: bool | None, is_probe: bool) -> None:
-        """How an admitted request went; None when it tells nothing of the provider."""
+        """Note how an admitted request went; None when that says nothing of the provider."""
         if is_probe:
             self._is_probing = False
             if is_good is not None:

@@ -37,7 +37,7 @@ def error_event(
 def _failed(
     error: GatewayError, request_id: str, facts: ResponseFacts, model: str
 ) -> dict[str, object]:
-    """The response that fails: as its first event told, as far as that is known."""
+    """The response that fails: as its first event has it, as far as that is known."""
     return {
         "id": facts.id or request_id.replace("req", "resp", 1),
         "object": "response",

@@ -34,9 +34,9 @@ _LONGEST_WORD = 64
 
 
 class EventStream:
-    """The events of one answer on their way to the caller.
+    """The events of one response on their way to the caller.
 
-    `last` are the names or data of events after which the answer is whole: `is_done` then.
+    `last` are the names or data of events after which the response is complete: `is_done` then.
     `is_open`: part of an event has left. `facts` take notice of every event, if they are wanted.
     """
 
@@ -47,7 +47,7 @@ class EventStream:
         self._held = b""
         self._part = bytearray()  # what has left of the open event, up to MAX_EVENT
         self._edge = b""  # the last byte of it
-        self._latest = b""  # the newest piece with the data of an event
+        self._latest = b""  # the newest chunk with the data of an event
         self.is_done = False
         self.facts = facts
         self.is_open = False
@@ -57,7 +57,7 @@ class EventStream:
         return self.is_done or self._has_last(self._latest)
 
     def has_failed(self) -> bool:
-        """Whether the newest event tells of an error of the provider's own."""
+        """Whether the newest event reports an error of the provider's own."""
         return any(is_error(event) for event in [*events_in(self._latest)][-1:])
 
     def feed(self, chunk: bytes) -> bytes:
@@ -84,7 +84,7 @@ class EventStream:
             self.facts.note(text)
 
     def _divide(self, chunk: bytes) -> bytes:
-        """What leaves of a piece that does not just end an event."""
+        """What leaves of a chunk that does not just end an event."""
         if self.is_open:
             return self._go_on(chunk)
         known, data = len(self._held), self._held + chunk

@@ -82,7 +82,7 @@ def beginning_of(text: bytes) -> bytes:
 
 
 def response_of(fields: Fields) -> Response | None:
-    """The response that an event tells of."""
+    """The response that an event carries."""
     try:
         return _response.decode(fields.response)
     except _WRONG:
@@ -104,7 +104,7 @@ def number_of(raw: msgspec.Raw) -> int | None:
 
 
 def is_error(event: Event) -> bool:
-    """Whether an event tells of a failure, as it does in each dialect."""
+    """Whether an event reports a failure, in the form of any dialect."""
     fields = fields_of(event.data)
     is_named = b"error" in (event.name, text_of(fields.type).encode())
     return is_named or bytes(fields.error) not in _NO_ERROR

@@ -12,14 +12,14 @@ from engine.gateway.response.event_text import (
     text_of,
 )
 
-MAX_KEPT = 16 * 1024  # of a piece that is read only when it is needed
+MAX_KEPT = 16 * 1024  # of a chunk that is read only when it is needed
 _NUMBER = b'"sequence_number"'
 
 
 class ResponseFacts:
     """`id`, `created_at` and `model` of the first event that has a response, as far as it has them.
 
-    Numbers of events are read when the stream has broken off: the newest pieces are kept for that.
+    Numbers of events are read when the stream has broken off: the newest chunks are kept for that.
     """
 
     __slots__ = ("_newest", "_number", "_unread", "created_at", "id", "model")

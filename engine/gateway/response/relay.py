@@ -41,7 +41,7 @@ class ResponseRelay:
     is_started = False
     _stream: EventStream | None = None  # of a response that may end with an event of ours
     _is_blocked = False  # the server has not taken the last chunk yet
-    _timeouts: Timeouts  # of the response under way
+    _timeouts: Timeouts  # of the response being relayed
 
     def __init__(
         self, send: Send, record: RecordBuilder, deadline: Deadline, names: RelayedNames
@@ -59,7 +59,7 @@ class ResponseRelay:
     ) -> Failure | None:
         """Relay a response, close its exchange, and return what broke the response off, if anything.
 
-        `closing` are headers to add. What is returned is still to be told to the caller by `fail`.
+        `closing` are headers to add. What is returned is still to be reported by `fail`.
         """
         broken: Failure | None = None
         try:

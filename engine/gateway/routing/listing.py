@@ -1,4 +1,4 @@
-"""The list of models that the gateway answers itself, in the shape of either dialect."""
+"""The list of models, a response of the gateway's own in the shape of either dialect."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from engine.gateway.headers import Pairs
 from engine.gateway.inbound.paths import MODEL
 from engine.plan.plan import Caller, Dialect, Listing, Plan, Rule
 
-# Nothing tells when a model was made; both APIs allow the epoch for that.
+# When a model was made is unknown; both APIs allow the epoch for that.
 _EPOCH = "1970-01-01T00:00:00Z"
 MAX_ASKED = 3 * 256 + 1  # each character percent-encoded, and one too many
 

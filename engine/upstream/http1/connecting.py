@@ -1,4 +1,4 @@
-"""A TCP connection to a name that may have many addresses, some of which do not answer (RFC 8305).
+"""A TCP connection to a name that may have many addresses, some of which do not respond (RFC 8305).
 
 Addresses of both families take turns. Each gets a head start of DELAY before the next one is tried
 beside it, or none if it refuses; the first that accepts is taken and the others are dropped.

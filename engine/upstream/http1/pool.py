@@ -23,7 +23,7 @@ class Http1Client:
         self._sweep: asyncio.TimerHandle | None = None
 
     async def send(self, attempt: Attempt) -> Connection:
-        """Send `attempt` and wait for the head of the answer."""
+        """Send `attempt` and wait for the head of the response."""
         pool = self._idle.get(attempt.head.origin.key)
         if pool is None:
             pool = self._idle[attempt.head.origin.key] = []
@@ -60,7 +60,7 @@ class Http1Client:
         self._plan_sweep()
 
     def _context(self, ca: str | None) -> ssl.SSLContext:
-        """The one context for all that `ca` vouches for: making it reads every certificate."""
+        """The context that trusts `ca`, made once: making it reads every certificate."""
         if ca not in self._tls:
             self._tls[ca] = _trusting(ca)
         return self._tls[ca]

@@ -1,16 +1,16 @@
-"""The answer to one request, from bytes to a head and pieces: HTTP/1.1 without any I/O.
+"""The response to one request, from bytes to a head and chunks: HTTP/1.1 without any I/O.
 
-One Answer takes all answers of a connection, one after the other. It walks these states; STEPS
-has every step, and anything else that happens ends the connection's use:
+One ResponseReader reads all responses of a connection, one after the other. It walks these states;
+TRANSITIONS has every step, and anything else that happens ends the connection's use:
 
-    IDLE --ask--> HEAD --final--> BODY --end--> WHOLE --release--> IDLE
-                  |  ^
-                 interim (1xx)
+    IDLE --send request--> HEAD --final head--> BODY --end--> DONE --release--> IDLE
+                           |  ^
+                     interim head (1xx)
 
-Bytes while IDLE, behind a WHOLE answer or instead of a head are never taken for an answer. An end
+Bytes while IDLE, after a DONE response or instead of a head are never taken for a response. An end
 of input completes only a body that is framed by it (RFC 9112, 6.3).
 
-What the parser swallows without handing anything on is bounded wherever it stands: a head with all
+What the parser consumes without passing anything on is bounded wherever it stands: a head with all
 interim ones before it, the extensions of a chunk, trailers.
 """
 
@@ -23,14 +23,14 @@ import httptools
 from engine.upstream import Failure, Pairs
 from engine.upstream.cache import BoundedCache
 
-MAX_HEAD = 128 * 1024  # bytes without a piece of the body among them
+MAX_HEAD = 128 * 1024  # bytes without a chunk of the body among them
 MAX_HEADS = 4 * 1024 * 1024  # bytes of all interim heads and the final one: 20,000 short ones pass
 MAX_FIELDS = 1000
-STEP = 16 * 1024  # bytes of a head from one look at these bounds to the next
+STEP = 16 * 1024  # bytes of a head from one check of these bounds to the next
 
 
 class State(IntEnum):
-    """Where a connection stands in its exchange. SPENT: it cannot carry another one."""
+    """Where a connection stands in its exchange. MUST_CLOSE: it cannot carry another one."""
 
     IDLE = 0
     HEAD = 1
@@ -59,7 +59,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     State.DONE: {Event.RELEASE: State.IDLE},
     State.MUST_CLOSE: {},
 }
-# Why an answer that does not come to its end is missing; RFC 9112, 8 for the last.
+# Why a response that does not come to its end is missing; RFC 9112, 8 for the last.
 FAILURES: dict[tuple[State, Event], Failure] = {
     (State.HEAD, Event.PROTOCOL_ERROR): Failure.BAD_RESPONSE,
     (State.HEAD, Event.CLOSE): Failure.CLOSED,
@@ -86,10 +86,10 @@ class HeaderNames(BoundedCache[bytes, bytes]):
 
 
 class ResponseReader:
-    """What has arrived of the answer to one request.
+    """What has arrived of the response to one request.
 
     `status`, `headers` (names in lower case) and `length` (None: not declared, or no body) hold
-    from BODY on, `chunks` what has not been taken of the body. `failure` says why the answer will
+    from BODY on, `chunks` what has not been taken of the body. `failure` says why the response will
     never be complete.
     """
 
@@ -148,7 +148,7 @@ class ResponseReader:
         self._step(Event.CLOSE)
 
     def pop_chunk(self) -> bytes:
-        """The next piece of the body as it came; empty when there is none."""
+        """The next chunk of the body as it came; empty when there is none."""
         if not self.chunks:
             return b""
         chunk = self.chunks.popleft()
@@ -183,14 +183,14 @@ class ResponseReader:
     # -- what the parser calls -------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """A message behind a complete answer is one to nobody."""
+        """A message after a complete response belongs to no request."""
         if self.state is _HEAD:
             self.headers = []
         else:
             self._step(Event.UNEXPECTED_DATA)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, or one trailer, which nobody is told about.
+        """One header, or one trailer, which is dropped.
 
         Raises:
             OverflowError: too many trailers; the parser makes it an error of its own.
@@ -203,7 +203,7 @@ class ResponseReader:
                 raise OverflowError
 
     def on_headers_complete(self) -> None:
-        """The head is there: interim answers are dropped, others settle the framing."""
+        """The head is complete: an interim one is dropped, a final one decides the framing."""
         if self.state is not _HEAD:
             return
         status: int = self._parser.get_status_code()
@@ -217,14 +217,14 @@ class ResponseReader:
             self._step(Event.PROTOCOL_ERROR)
 
     def on_body(self, data: bytes) -> None:
-        """A piece of the body, as it came."""
+        """A chunk of the body, as it came."""
         if self.state is _BODY:
             self.chunks.append(data)
             self.buffered += len(data)
             self._swallowed = 0
 
     def on_message_complete(self) -> None:
-        """The answer is whole."""
+        """The response is complete."""
         if self.state is _BODY:
             self._step(Event.END)
             self.is_complete = True

@@ -1,6 +1,6 @@
 """AWS Signature Version 4, by botocore: signs method, URL, host and the whole body.
 
-Who the machine is, botocore finds out as every AWS tool does: variables, a profile, the token of a
+The workload identity is found by botocore as every AWS tool finds it: variables, a profile, the token of a
 web identity, the container's or the instance's role.
 """
 
@@ -25,7 +25,7 @@ ENDING_SECONDS = 10
 
 
 def make_signer(pause: float = PAUSE_SECONDS) -> Signer:
-    """A signer that keeps who the machine is; between two tries to find out it makes a `pause`."""
+    """A signer that keeps the workload identity; after a failure to get it, it waits for `pause` seconds."""
     return _Signatures(pause).sign
 
 
@@ -53,7 +53,7 @@ class _Signatures:
 
 
 class _WorkloadIdentity:
-    """The machine's own credentials. What fetches them blocks, so it runs in a thread, once for all.
+    """The workload's own credentials. Fetching them blocks, so it runs in a thread, once for all.
 
     They are renewed a quarter of an hour before they expire; a failure then harms nobody, and none
     lets requests queue up behind one try after the other.
@@ -79,7 +79,7 @@ class _WorkloadIdentity:
                         self._known = await asyncio.to_thread(self._fetch)
                     self._tried_at = monotonic()
         if self._expires_within(ENDING_SECONDS):
-            raise RuntimeError("this machine has no identity")
+            raise RuntimeError("there is no workload identity")
         return self._known
 
     def _fetch(self) -> Any:

@@ -1,6 +1,6 @@
 """Access tokens for Google accounts, by google-auth: fetched when needed, kept until they expire.
 
-Who the machine is, google-auth finds out as every Google tool does: the file that a variable names,
+The workload identity is found by google-auth as every Google tool finds it: the file that a variable names,
 gcloud's own, or the metadata server (Application Default Credentials).
 """
 
@@ -68,7 +68,7 @@ class _Tokens:
             raise
 
     def _fresh(self, file: str | None, scope: str) -> Any:
-        """The account in `file`, or the machine's own, with a good token; blocks meanwhile."""
+        """The account in `file`, or the workload's own, with a valid token; blocks meanwhile."""
         account = self._known.get((file, scope))
         if account is None and file is None:
             account, _ = default(scopes=[scope], request=self._request)

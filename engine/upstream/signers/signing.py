@@ -10,7 +10,7 @@ from importlib import import_module
 from engine.plan.plan import Sign
 from engine.upstream import Attempt, Failure, Pairs, RequestHead, UpstreamError
 
-# From one try to find out who this machine is to the next, when it cannot tell.
+# From one failure to get the workload identity to the next try, in seconds.
 PAUSE_SECONDS = 5.0
 # Gives the headers to add. Anything it raises means that the provider cannot be signed in to.
 Signer = Callable[[Sign, Attempt], Awaitable[Pairs]]

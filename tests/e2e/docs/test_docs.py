@@ -152,7 +152,7 @@ def test_the_page_has_every_field_of_an_access_record() -> None:
 def test_the_page_has_every_outcome() -> None:
     source = "".join(
         (ROOT / "engine/gateway" / name).read_text("utf-8")
-        for name in ("access_log.py", "request.py", "response/relay.py")
+        for name in ("record.py", "request.py", "response/relay.py")
     )
     literal = re.findall(r'outcome(?:: str)? = "(\w+)"', source)
     literal += re.findall(r'outcome = .* else "(\w+)"', source)

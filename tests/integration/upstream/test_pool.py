@@ -7,7 +7,6 @@ import pytest
 
 from engine.plan.plan import Origin
 from engine.upstream import Attempt, RequestHead
-from engine.upstream.http1 import connection as connections
 from engine.upstream.http1 import pool as pools
 from engine.upstream.http1.connection import (
     KEEPALIVE_SECONDS,
@@ -18,6 +17,7 @@ from engine.upstream.http1.connection import (
     Connection,
 )
 from engine.upstream.http1.pool import Http1Client
+from engine.upstream.http1.request import request_head
 from engine.upstream.http1.response import State
 from tests.integration.upstream.bursts import chunked, sized
 from tests.integration.upstream.test_rest import Wire, attempt, wired
@@ -204,7 +204,7 @@ def test_stale_connections_go_without_being_asked_for() -> None:
 @pytest.mark.parametrize("bad", [b"a\rb", b"a\nb", b"a\0b", b"a\r\nb: c"])
 def test_no_value_can_break_a_head(bad: bytes) -> None:
     origin = Origin("http", "host.test", 81)
-    write = vars(connections)["_head"]
+    write = request_head
     good = Attempt(RequestHead("POST", origin, b"/p?q", [(b"x", b"1"), (b"y", b"2")]), b"", 3, 1.0)
     wanted = b"POST /p?q HTTP/1.1\r\nhost: host.test:81\r\nx: 1\r\ny: 2\r\n"
     assert write(good) == wanted + b"content-length: 3\r\n\r\n"
