@@ -36,12 +36,6 @@ RENAMED = (
     "parting|unsaved|untested"
 )
 
-# Where old words remain; shrinks to nothing.
-REMAINING = (
-    "engine/gateway/",
-    "engine/upstream/",
-)
-
 FOUND = re.compile(rf"(?<![a-z])(?:{'|'.join(BANNED)})(?![a-z])", re.I)
 DEFINED = re.compile(rf"\b(?:class|def) (?:{RENAMED})\b|^(?:{RENAMED})\b.* =", re.M)
 # Promises to those who read the output, and names of tests, which are evidence and no text.
@@ -75,12 +69,11 @@ def read(path: Path) -> str:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.name))
 def test_a_page_uses_the_words_of_the_glossary(path: Path) -> None:
-    assert not found(path) or path.name in REMAINING
+    assert found(path) == []
 
 
 def test_the_code_uses_the_words_of_the_glossary() -> None:
-    places = [place for path in SOURCES for place in found(path)]
-    assert [place for place in places if not place.startswith(REMAINING)] == []
+    assert [place for path in SOURCES for place in found(path)] == []
 
 
 def test_no_renamed_name_comes_back() -> None:
