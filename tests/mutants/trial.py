@@ -22,7 +22,16 @@ READERS = (
     "test_wheel.py",
     "docs",
 )
-PYTEST = ("-m", "pytest", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider")
+PYTEST = (
+    "-m",
+    "pytest",
+    "-q",
+    "--no-header",
+    "--tb=no",
+    "-p",
+    "no:cacheprovider",
+    "--snapshot-warn-unused",
+)
 FAST_SECONDS = 0.5
 SLACK_SECONDS = 60.0  # what a test may take more than three times its own time
 
