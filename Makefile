@@ -76,13 +76,13 @@ serve: $(PACKAGE)
 check: $(PACKAGE)
 	@$(BIN)/engine check
 
-# Two processes: most tests wait for servers, and a file stays with one, which shares its servers.
+# Three processes for two cores: many tests wait, and a file stays with one, which shares its servers.
 # In the order of their names, since the files with the fewest tests take longest and would come last.
 test: $(DEV) $(PACKAGE)
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-unit: $(DEV) $(PACKAGE)
-	@$(BIN)/python -m pytest -q tests/unit $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/unit $(ARGS)
 
 # What `make test` skips where a program is missing; here that is a failure.
 test-tools: $(DEV) $(PACKAGE)
