@@ -225,9 +225,13 @@ class Request:
 
     def _relay(self, head: CallerHead, exchange: Exchange) -> Awaitable[Failure | None]:
         """Relay the response, and close the exchange."""
+        closing = _STAY_OPEN
         if self.is_unread:  # a response ends the upload: the rest is dropped
             self._cancellation.watch_caller()
-        return self._response.relay(exchange, head.endpoint.last_events, self._closing())
+            closing = CLOSE
+        elif self._runtime.is_draining():
+            closing = CLOSE
+        return self._response.relay(exchange, head.endpoint.last_events, closing)
 
     # -- how a request ends otherwise --------------------------------------------------------------
 

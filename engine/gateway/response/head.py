@@ -40,7 +40,9 @@ def response_head(
         headers.append((b"x-request-id", own_id))
     if status in _BODYLESS:
         return headers, None, False
-    if fields.get(b"content-type", b"").partition(b";")[0].strip().lower() == _EVENT_STREAM:
+    content_type = fields.get(b"content-type", b"")
+    is_json = content_type == b"application/json"  # most are, and this saves reading it
+    if not is_json and content_type.partition(b";")[0].strip().lower() == _EVENT_STREAM:
         headers.append((b"x-accel-buffering", b"no"))
         headers.append(_CHUNKED)  # also of a declared length: an error event may have to follow
         return headers, None, fields.get(b"content-encoding", b"identity").lower() == b"identity"

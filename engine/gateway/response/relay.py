@@ -23,7 +23,7 @@ from engine.gateway.response.error_events import error_event
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
 from engine.gateway.response.head import response_head, send_response
-from engine.gateway.response.stepping import run_until_blocked
+from engine.gateway.response.stepping import and_then, run_until_blocked
 from engine.plan.plan import Dialect, Timeouts
 from engine.upstream import Failure, Reply, UpstreamError
 
@@ -148,11 +148,12 @@ class ResponseRelay:
         The server takes a chunk at once unless the caller reads too slowly, so nearly every event
         of a stream passes through here without a task being woken or made.
         """
-        rest = run_until_blocked(self._send_part(chunk), self._unblock)
-        if rest is not None:
-            self._is_blocked = True
-            self._deadline.allow(self._timeouts.caller_idle, CallerStalled)
-        return rest
+        rest = run_until_blocked(self._send_part(chunk))
+        if rest is None:
+            return None
+        self._is_blocked = True
+        self._deadline.allow(self._timeouts.caller_idle, CallerStalled)
+        return and_then(rest, self._unblock)
 
     def _unblock(self) -> None:
         self._is_blocked = False

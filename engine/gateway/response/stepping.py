@@ -6,27 +6,26 @@ instead, as when the caller leaves at this moment, would warn.
 
 import types
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any
+from typing import Any, cast
 
 
-def run_until_blocked(
-    sending: Awaitable[None], resumed: Callable[[], None]
-) -> Awaitable[None] | None:
-    """Run `sending` up to where it waits; None if it is done, else the rest of it to await.
-
-    `resumed` is called when that is done as well.
-    """
+def run_until_blocked(sending: Awaitable[None]) -> Awaitable[None] | None:
+    """Run `sending` up to where it waits; None if it is done, else the rest of it to await."""
     steps = sending.__await__()
     for waiting in steps:
-        return _rest(waiting, steps, resumed)
+        return _rest(waiting, steps)
     return None
 
 
 @types.coroutine
-def _rest(
-    waiting: object, steps: Generator[Any, Any, None], resumed: Callable[[], None]
-) -> Generator[Any, Any, None]:
+def _rest(waiting: object, steps: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
     """Wait for what the awaitable waits for, and run the rest of it."""
     yield waiting
     yield from steps
-    resumed()
+
+
+@types.coroutine
+def and_then(rest: Awaitable[None], done: Callable[[], None]) -> Generator[Any, Any, None]:
+    """Await `rest`, which `run_until_blocked` left, and call `done`."""
+    yield from cast("Generator[Any, Any, None]", rest)
+    done()

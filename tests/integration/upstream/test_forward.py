@@ -191,7 +191,7 @@ def test_what_waits_for_the_caller_when_he_leaves_is_dropped_in_silence() -> Non
 
             def write(_chunk: bytes) -> Awaitable[None] | None:
                 asyncio.get_running_loop().call_soon(forwarding.cancel)
-                return run_until_blocked(asyncio.sleep(10), lambda: None)
+                return run_until_blocked(asyncio.sleep(10))
 
             forwarding = asyncio.ensure_future(reply.forward(write))
             await say(chunk(b"1"))

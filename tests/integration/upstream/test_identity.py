@@ -210,5 +210,5 @@ def test_credentials_that_are_about_to_expire_are_renewed(machine: Recorder) -> 
 
 def test_credentials_that_end_within_seconds_sign_nothing(machine: Recorder) -> None:
     machine.answer = lambda _: keys(minutes=0.1)
-    with pytest.raises(RuntimeError, match="no identity"):
+    with pytest.raises(RuntimeError, match="no workload identity"):
         asyncio.run(signed(1))
