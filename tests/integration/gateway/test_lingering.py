@@ -207,3 +207,25 @@ def test_a_flood_ends_the_oldest_and_a_stop_ends_all() -> None:
             await asyncio.gather(*tasks)
 
     asyncio.run(flood())
+
+
+def test_who_has_finished_takes_no_place_of_others() -> None:
+    async def last() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def silent() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        return CHUNK_BYTES
+
+    async def main() -> None:
+        lingering = Lingering(Bounds(places=2))
+        for _ in range(3):
+            await lingering.read_on(last, [])
+        tasks = [asyncio.ensure_future(lingering.read_on(silent, [])) for _ in range(2)]
+        await asyncio.sleep(0.01)
+        assert [task.done() for task in tasks] == [False, False]
+        lingering.end()
+        async with asyncio.timeout(5):
+            await asyncio.gather(*tasks)
+
+    asyncio.run(main())
