@@ -71,7 +71,8 @@ class Server:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.text.splitlines() if line.startswith("{")]
+        whole = self.text.rpartition("\n")[0]  # the last line may still be on its way
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
     def record(self, request_id: str) -> dict[str, Any]:
         """The access record of one request, which is written just after its answer ends."""
