@@ -190,7 +190,7 @@ class Request:
         if source is not None:
             found = await find_credentials(source, runtime.plan, head, target, body)
         why: Why | None
-        if target.provider.single_attempt and not target.rule.ways:
+        if target.provider.single_attempt and not target.rule.targets:
             # What `run_attempts` would do, without its generator, which costs 7 us of 28.
             try:
                 why = await self._relay(head, await self._send_to(target, head, body, found))

@@ -1,7 +1,7 @@
 """Where in a document a cursor is, also while the text around it is not valid YAML yet.
 
 A mark is put at the cursor and the text is read; where that fails it is fixed in one of a few
-ways: a key gets its colon, what is open before it is closed, the rest of the file is left out,
+texts: a key gets its colon, what is open before it is closed, the rest of the file is left out,
 and at last all but the lines that the cursor's line is nested in.
 """
 

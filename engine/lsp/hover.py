@@ -51,7 +51,7 @@ def describe_rule(folder: Folder, index: int) -> str | None:
     if rule is None:
         return None
     lines = [f"**model rule** `{_shown(rule)}` → {_providers(rule)}"]
-    for rule_target in rule.ways or (None,):
+    for rule_target in rule.targets or (None,):
         lines += _rule_target(plan, rule, rule_target)
     better, worse = _around(plan, rule)
     lines += [f"beats {listed}" for listed in _listed(worse)]
@@ -147,7 +147,9 @@ def _listed(rules: Iterable[Rule]) -> Iterator[str]:
 
 
 def _providers(rule: Rule) -> str:
-    return ", ".join(f"`{name}`" for name in ([w.provider for w in rule.ways] or [rule.provider]))
+    return ", ".join(
+        f"`{name}`" for name in ([w.provider for w in rule.targets] or [rule.provider])
+    )
 
 
 def _shown(rule: Rule) -> str:

@@ -170,10 +170,10 @@ def _title(item: object) -> str:
 
 def _target(rule: Mapping[Any, object]) -> str:
     targets = rule.get("targets")
-    ways = [rule, *(targets if isinstance(targets, list) else ())]
+    chosen = [rule, *(targets if isinstance(targets, list) else ())]
     named = [
         rule_target["provider"]
-        for rule_target in ways
+        for rule_target in chosen
         if isinstance(rule_target, dict) and "provider" in rule_target
     ]
     return " → " + ", ".join(map(str, named)) if named else ""

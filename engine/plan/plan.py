@@ -187,14 +187,14 @@ class Plan:
         if rule is None:
             return Decision(model, model, None, None, None, "model_not_found")
         rule_target = next(
-            (w for w in rule.ways if endpoint in self.providers[w.provider].upstreams), None
+            (w for w in rule.targets if endpoint in self.providers[w.provider].upstreams), None
         )
         return self.follow(rule, endpoint, model, rule_target)
 
     def follow(
         self, rule: Rule, endpoint: str, model: str, rule_target: RuleTarget | None
     ) -> "Decision":
-        """Where `rule` leads a request, by one of its ways if it has several."""
+        """Where `rule` leads a request, by one of its targets if it has several."""
         provider = self.providers[(rule_target or rule).provider]
         sent = rule.sent_model(model, rule_target)
         if not sent:

@@ -22,7 +22,7 @@ class RuleTarget:
 class Rule:
     """A model rule. `where` is its line (`routes.yaml:41`); `endpoints` None means every one.
 
-    `ways` are its targets when it has several; `provider`, `rename` and `strip` are those of the
+    `targets` are its targets when it has several; `provider`, `rename` and `strip` are those of the
     first. `is_sticky`: each caller's key keeps to one of them.
     """
 
@@ -33,7 +33,7 @@ class Rule:
     rename: str | None
     strip: bool
     where: str
-    ways: tuple[RuleTarget, ...] = ()
+    targets: tuple[RuleTarget, ...] = ()
     is_sticky: bool = False
 
     def sent_model(self, model: str, rule_target: RuleTarget | None = None) -> str:

@@ -118,9 +118,9 @@ def _route(plan: Plan, endpoint: str, model: str) -> Route:
     rule = decision.rule
     if decision.refusal or rule is None:
         return Route((), decision.refusal)
-    ways = rule.ways or (None,)
+    leads = rule.targets or (None,)
     targets = []
-    for rule_target in ways:
+    for rule_target in leads:
         at = plan.follow(rule, endpoint, model, rule_target)
         if at.provider is not None and not at.refusal:
             targets.append(

@@ -133,17 +133,17 @@ def _candidate_targets(
     One that lacks its credential is passed over while another has its own, so it comes last. What
     only the key decides is in the order of the file while no key is given.
     """
-    if not first.rule.ways:
+    if not first.rule.targets:
         return [(first, None)]
     name = caller.name if caller else ""
     every = find_targets(plan, endpoint, first, name, lambda: 0.5)
-    ways = {
+    by_target = {
         (rule_target.provider, first.rule.sent_model(first.model, rule_target)): rule_target
-        for rule_target in first.rule.ways
+        for rule_target in first.rule.targets
     }
-    candidates = [(target, ways[target.provider.name, target.sent_model]) for target in every]
+    candidates = [(target, by_target[target.provider.name, target.sent_model]) for target in every]
     if first.rule.is_sticky and caller is None:
-        candidates.sort(key=lambda candidate: first.rule.ways.index(candidate[1]))
+        candidates.sort(key=lambda candidate: first.rule.targets.index(candidate[1]))
     return sorted(candidates, key=lambda candidate: _lacks_its_credential(candidate[0].provider))
 
 
@@ -153,11 +153,13 @@ def _lacks_its_credential(provider: Provider) -> bool:
 
 def _order(rule: Rule) -> str | None:
     """What decides the order of targets."""
-    if not rule.ways:
+    if not rule.targets:
         return None
     if rule.is_sticky:
         return "key"
-    return "weight" if any(rule_target.weight is not None for rule_target in rule.ways) else "file"
+    return (
+        "weight" if any(rule_target.weight is not None for rule_target in rule.targets) else "file"
+    )
 
 
 def _target(
@@ -237,7 +239,7 @@ def _rule(candidate: Candidate, documents: Mapping[str, Document]) -> View:
         "kind": "prefix" if rule.is_prefix else "model",
         "pattern": rule.pattern,
         "provider": rule.provider,
-        "providers": [rule_target.provider for rule_target in rule.ways] or [rule.provider],
+        "providers": [rule_target.provider for rule_target in rule.targets] or [rule.provider],
         "endpoints": list(rule.endpoints) if rule.endpoints is not None else None,
         "won": candidate.reason is None,
         "reason": candidate.reason,

@@ -66,13 +66,13 @@ def view_routes(
                         "weight": w.weight,
                         "where": w.where,
                     }
-                    for w in _ways(rule)
+                    for w in _rule_targets(rule)
                 ],
                 "sticky": rule.is_sticky,
                 "where": rule.where,
             }
             for rule in plan.rules
-            if any(rule_target.provider in chosen for rule_target in _ways(rule))
+            if any(rule_target.provider in chosen for rule_target in _rule_targets(rule))
             and not (rule.endpoints and names.isdisjoint(rule.endpoints))
         ],
     }
@@ -136,8 +136,8 @@ def _by_grade(grades: list[str]) -> str:
     return ", ".join(f"{count} {grade}" for grade, count in Counter(grades).most_common())
 
 
-def _ways(rule: Rule) -> tuple[RuleTarget, ...]:
-    return rule.ways or (RuleTarget(rule.provider, rule.rename, rule.strip, None, rule.where),)
+def _rule_targets(rule: Rule) -> tuple[RuleTarget, ...]:
+    return rule.targets or (RuleTarget(rule.provider, rule.rename, rule.strip, None, rule.where),)
 
 
 def render_json(view: View) -> str:

@@ -73,7 +73,9 @@ def _then(plan: Plan, decision: Decision, endpoint: str) -> tuple[str, ...]:
     """The providers of the other targets that serve `endpoint`, in the order of the file."""
     if decision.rule is None or decision.refusal:
         return ()
-    follow = (plan.follow(decision.rule, endpoint, decision.model, w) for w in decision.rule.ways)
+    follow = (
+        plan.follow(decision.rule, endpoint, decision.model, w) for w in decision.rule.targets
+    )
     return tuple(d.provider.name for d in follow if d.provider and not d.refusal)[1:]
 
 

@@ -119,7 +119,7 @@ def _rule(rule: model.ModelRule, lines: Mapping[Path, str]) -> plan.Rule:
         rename=rule.rename,
         strip=rule.strip,
         where=lines[rule.at],
-        ways=tuple(
+        targets=tuple(
             plan.RuleTarget(t.provider, t.rename, t.strip, t.weight, lines[t.at])
             for t in rule.targets
         ),

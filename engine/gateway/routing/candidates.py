@@ -18,7 +18,7 @@ def candidate_targets(
     A request with a caller's own credential goes to the providers that take it, and never to one
     by the operator's credential. `found` are the providers for which a CredentialSource has some.
     """
-    if not first.rule.ways:
+    if not first.rule.targets:
         return (first,)
     every = find_targets(plan, head.endpoint, first, head.caller.name, random.random)
     if _has_credentials(head, body, first.provider):
@@ -38,7 +38,7 @@ async def find_credentials(
     """What `source` has for this caller, by provider; nothing for who sends own credentials."""
     if _has_credentials(head, body, first.provider):
         return {}
-    names = {way.provider for way in first.rule.ways} or {first.provider.name}
+    names = {way.provider for way in first.rule.targets} or {first.provider.name}
     found = {name: await source.find(head.caller, plan.providers[name]) for name in sorted(names)}
     return {name: credentials for name, credentials in found.items() if credentials is not None}
 

@@ -51,9 +51,9 @@ def find_targets(
     in for it, so that a target that comes or goes moves none but its own callers.
     """
     rule = first.rule
-    is_even = rule.is_sticky and all(rule_target.weight is None for rule_target in rule.ways)
+    is_even = rule.is_sticky and all(rule_target.weight is None for rule_target in rule.targets)
     ranked: list[tuple[tuple[bool, float], Target]] = []
-    for number, rule_target in enumerate(rule.ways):
+    for number, rule_target in enumerate(rule.targets):
         decision = plan.follow(rule, endpoint.name, first.model, rule_target)
         if decision.refusal or decision.provider is None:
             continue

@@ -136,10 +136,10 @@ def test_callers_are_spread_over_two_models_of_one_provider() -> None:
     endpoint = plan.endpoint("chat_completions")
     assert endpoint is not None
     found = find_target(plan, endpoint, "gpt-4o")
-    ways = tuple(
+    rule_targets = tuple(
         RuleTarget("openai", name, strip=False, weight=None, where=name) for name in ("a", "b")
     )
-    first = replace(found, rule=replace(found.rule, ways=ways, is_sticky=True))
+    first = replace(found, rule=replace(found.rule, targets=rule_targets, is_sticky=True))
     keys = [f"key-{number}" for number in range(64)]
     sent = [find_targets(plan, endpoint, first, key, lambda: 0.5)[0].sent_model for key in keys]
     assert sent == [find_targets(plan, endpoint, first, key, lambda: 0.1)[0].sent_model for key in keys]  # fmt: skip
