@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import pytest
 
 from engine.gateway.access_log import AccessLog
-from engine.gateway.app import Gateway
+from engine.gateway.app import TICK_SECONDS, Gateway
 from engine.gateway.inbound.body import Message
 from engine.upstream import Attempt, Reply
 from tests.unit.gateway.plans import shipped_plan
@@ -49,8 +49,14 @@ def exchange(
 ) -> tuple[list[Message], dict[str, Any]]:
     """What one request gets of a gateway whose client is scripted, and its access record."""
     sent: list[Message] = []
+    watched = 0
 
     async def receive() -> Message:
+        """The body, and then nothing: whoever asks again waits for the caller to leave."""
+        nonlocal watched
+        watched += 1
+        if watched > 1:
+            await asyncio.Event().wait()
         return {"type": "http.request", "body": BODY, "more_body": False}
 
     async def send(message: Message) -> None:
@@ -69,6 +75,7 @@ def exchange(
 
     with tempfile.TemporaryFile("w+") as stream:
         asyncio.run(main(stream))
+        assert watched <= 2, "more than one waits for the caller to leave"
         stream.seek(0)
         return sent, json.loads(stream.read())
 
@@ -107,3 +114,15 @@ def test_who_cancels_a_request_from_outside_sees_it_cancelled() -> None:
     sent, record = exchange(silent, work)
     assert sent == []
     assert record["outcome"] == "server_cancelled"
+
+
+def test_one_watch_at_a_time_waits_for_the_caller_to_leave() -> None:
+    async def slow() -> Reply:
+        await asyncio.sleep(8 * TICK_SECONDS)
+        raise KeyError
+
+    async def work(request: Awaitable[None]) -> None:
+        await request
+
+    (start, _), record = exchange(slow, work)
+    assert (start["status"], record["outcome"]) == (500, "internal_error")
