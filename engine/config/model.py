@@ -294,5 +294,5 @@ class Config:
 def merge_timeouts(base: Timeouts, *overrides: Mapping[str, float]) -> Timeouts:
     """`base` with each override laid over it in turn."""
     for override in overrides:
-        base = replace(base, **override)
+        base = replace(base, **override) if override else base
     return base

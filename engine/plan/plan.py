@@ -208,8 +208,8 @@ class Plan:
         rules = [rule for rule in self.rules if rule.provider == provider.name]
         names = {model, *(r.pattern for r in rules if r.rename == model)}
         names |= {rule.pattern + model for rule in rules if rule.strip}
-        leading = (name for name in names if self._leads(name, provider, model))
-        return min(leading, key=lambda name: (len(name), name), default=None)
+        shortest_first = sorted(names, key=lambda name: (len(name), name))
+        return next((n for n in shortest_first if self._leads(n, provider, model)), None)
 
     def _leads(self, name: str, provider: Provider, model: str) -> bool:
         found = (self.models.find(endpoint, name) for endpoint in provider.upstreams)

@@ -45,8 +45,14 @@ def header_typos(context: CheckContext) -> Iterator[Diagnostic]:
 
 def _intended(name: str) -> str | None:
     """The header that `name` is a typo of, if it is one."""
-    alike = (known for known in _LONG_NAMES if known.count("-") == name.count("-"))
-    return next((known for known in alike if 0 < distance(name, known) <= _TYPO), None)
+    alike = (
+        known
+        for known in _LONG_NAMES
+        if known.count("-") == name.count("-") and abs(len(known) - len(name)) <= _TYPO
+    )
+    return next(
+        (known for known in alike if known != name and distance(name, known) <= _TYPO), None
+    )
 
 
 def header_problem(text: str) -> str:

@@ -25,7 +25,7 @@ _LIKE_LATIN = frozenset(  # Cyrillic and Greek letters, and a few more
 def confusing_name(context: CheckContext) -> Iterator[Diagnostic]:
     """Names of models, in all files."""
     for file, path, name in _names(context):
-        if _is_in_odd_quotes(context, file, path, name):
+        if (name.isascii() and name.isprintable()) or _is_in_odd_quotes(context, file, path, name):
             continue
         where = describe(context.documents[file].data, path).replace(name, _shown(name))
         odd = next((c for c in name if _is_invisible(c)), None)

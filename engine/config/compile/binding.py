@@ -15,11 +15,15 @@ Templates = Mapping[Path, Template]
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A configuration, its compiled templates, and the values of one provider or account."""
+    """A configuration, its compiled templates, and the values of one provider or account.
+
+    `caller_inputs` are what callers may send to any provider.
+    """
 
     config: model.Config
     templates: Templates
     values: Values
+    caller_inputs: plan.CallerInputs
 
     def bind(self, template: Template, credentials: Mapping[str, str] | None) -> plan.Render:
         """A function that renders the template for a request; None leaves credentials to the request."""

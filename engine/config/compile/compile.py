@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from engine.config import model
-from engine.config.compile.binding import Templates
+from engine.config.compile.binding import Binding, Templates
 from engine.config.compile.provider import caller_inputs
 from engine.config.compile.values import Values
 from engine.config.compile.variants import compile_variants
@@ -28,12 +28,13 @@ def compile_plan(
 
     `lines` has the place of each rule, target, provider and account, such as `routes.yaml:41`.
     """
+    inputs = caller_inputs(config)
     providers = {
-        provider.name: compile_variants(config, templates, values[provider.name], provider, lines)
-        for provider in config.providers
+        p.name: compile_variants(Binding(config, templates, values[p.name], inputs), p, lines)
+        for p in config.providers
     }
     rules = tuple(_rule(rule, lines) for rule in config.rules)
-    caller_fields = caller_inputs(config).every_field
+    caller_fields = inputs.every_field
     endpoints = _endpoints(config, _edited_fields(providers.values()), caller_fields)
     made = plan.Plan(
         endpoints=endpoints,

@@ -17,7 +17,8 @@ def compile_provider(binding: Binding, provider: model.Provider) -> plan.Provide
     headers = tuple(_headers(binding, provider, binding.values.credentials))
     forwarded = (*provider.forward_headers, *provider.default_headers)
     forward = [name.encode("ascii") for name in forwarded]
-    upstreams = {s.name: compile_upstream(binding, provider, s) for s in provider.endpoints}
+    base = binding.render(binding.templates[(*provider.at, "base_url")])
+    upstreams = {s.name: compile_upstream(binding, provider, s, base) for s in provider.endpoints}
     return plan.Provider(
         name=provider.name,
         upstreams=MappingProxyType(upstreams),
@@ -36,7 +37,7 @@ def compile_provider(binding: Binding, provider: model.Provider) -> plan.Provide
         sign=_sign(binding, provider, headers),
         caller_sign=_caller_sign(binding, provider),
         models=provider.models,
-        caller_inputs=caller_inputs(binding.config),
+        caller_inputs=binding.caller_inputs,
     )
 
 

@@ -15,12 +15,11 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def compile_upstream(
-    binding: Binding, provider: model.Provider, served: model.ProviderEndpoint
+    binding: Binding, provider: model.Provider, served: model.ProviderEndpoint, base: str | None
 ) -> plan.Upstream | None:
-    """The upstream of an endpoint; None when a variable of its URL is missing."""
-    base = binding.templates[(*provider.at, "base_url")]
+    """The upstream of an endpoint below the URL `base`; None when a variable of its URL is missing."""
     path = binding.templates[served.path_at]
-    root = binding.render(base) if path.source.startswith("/") else ""
+    root = base if path.source.startswith("/") else ""
     sample = binding.render(path, model="m")
     query = _query(binding, served)
     stream = binding.templates[(*served.at, "stream_path")] if served.stream_path else None

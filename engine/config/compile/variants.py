@@ -9,9 +9,8 @@ from itertools import product
 from types import MappingProxyType
 
 from engine.config import model
-from engine.config.compile.binding import Binding, Templates
+from engine.config.compile.binding import Binding
 from engine.config.compile.provider import compile_provider
-from engine.config.compile.values import Values
 from engine.config.source.document import Path
 from engine.plan import plan
 
@@ -19,20 +18,16 @@ _Placed = tuple[plan.Provider, str]
 
 
 def compile_variants(
-    config: model.Config,
-    templates: Templates,
-    values: Values,
-    provider: model.Provider,
-    lines: Mapping[Path, str],
+    binding: Binding, provider: model.Provider, lines: Mapping[Path, str]
 ) -> plan.Provider:
     """The provider with all its variants."""
-    own = _with_choices(Binding(config, templates, values), provider)
+    own = _with_choices(binding, provider)
     groups: dict[tuple[object, object], list[_Placed]] = {}
     if any(account.callers is account.models is None for account in provider.accounts):
         groups[None, None] = [(own, lines[provider.at])]
-    for account, its_values in zip(provider.accounts, values.accounts, strict=True):
-        binding = Binding(config, templates, its_values)
-        variant = _with_choices(binding, provider.with_credential_set(account))
+    for account, its_values in zip(provider.accounts, binding.values.accounts, strict=True):
+        bound = replace(binding, values=its_values)
+        variant = _with_choices(bound, provider.with_credential_set(account))
         group = groups.setdefault((account.callers, account.models), [])
         group.append((variant, lines[account.at]))
     accounts = [_credential_set(*narrowed, variants) for narrowed, variants in groups.items()]
