@@ -23,8 +23,8 @@ from engine.gateway.errors import GatewayError
 from engine.gateway.headers import RelayedNames, request_headers, response_headers
 from engine.gateway.inbound.auth import authenticate
 from engine.gateway.inbound.json_body import JsonBody
-from engine.gateway.inbound.paths import find_place
-from engine.gateway.outbound.attempts import LONGEST, retry_after
+from engine.gateway.inbound.paths import match_endpoint
+from engine.gateway.outbound.attempts import MAX_WAIT_SECONDS, retry_after
 from engine.gateway.response.error_events import error_event
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
@@ -88,7 +88,7 @@ async def paths(chance: Chance) -> None:
     """Only the one spelling of a path leads to an endpoint."""
     path = chance.choice((noise(chance), mutated(chance, chance.choice(PATHS).replace(b"{model}", b"m%2F1"), [b"/", b"%2e", b"..", b";"])))  # fmt: skip
     try:
-        found = find_place(PLAN, chance.choice(("GET", "POST", "BREW")), path, hint=False)
+        found = match_endpoint(PLAN, chance.choice(("GET", "POST", "BREW")), path, hint=False)
     except GatewayError:
         return
     parts = path.split(b"/")
@@ -197,7 +197,7 @@ async def waits(chance: Chance) -> None:
     """A wait is a bounded number, or none."""
     value = chance.choice((noise(chance), mutated(chance, b"Wed, 21 Oct 2026 07:28:10 GMT"), b"%d" % chance.getrandbits(80)))  # fmt: skip
     seconds = retry_after(value, 1_790_000_000.0)
-    assert seconds is None or 0 <= seconds <= LONGEST
+    assert seconds is None or 0 <= seconds <= MAX_WAIT_SECONDS
 
 
 async def documents(chance: Chance) -> None:

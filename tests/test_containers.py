@@ -126,10 +126,10 @@ LISTED = {
     "gateway/access_log:AccessLog._batch": ("lines", "MAX_WAITING, of bounded fields", "when written"),
     "gateway/access_log:AccessLog._lines": ("lines", "MAX_WAITING, of bounded fields", "when handed over"),
     "gateway/record:RequestIds._unused": ("parts of ids", "256 of 24 bytes", "when used"),
-    "gateway/routing/variants:ProviderVariants._turns": ("set of credentials", "MAX_TURNS_BYTES", "all, when full"),
+    "gateway/routing/variants:ProviderVariants._positions": ("set of credentials", "MAX_POSITIONS_BYTES", "all, when full"),
     "gateway/app:Gateway._probes": ("path", "2", "with its Plan"),
     "gateway/app:Gateway.about": ("name", "a few", "with its Plan"),
-    "gateway/app:Gateway.calls": ("request under way", "connections, 4096 for each worker", "when it ends"),
+    "gateway/app:Gateway.requests": ("request under way", "connections, 4096 for each worker", "when it ends"),
     "gateway/inbound/head:CallerHead.requests": ("provider", "MAX_REQUESTS of the size of the head", "all, when full"),
     "gateway/inbound/head:Heads._known": ("head of a request, MAX_BYTES", "MAX_KNOWN_BYTES", "all, when full and in a new epoch"),
     "gateway/runtime:Runtime.relayed_names": ("name, MAX_NAME bytes", "MAX_NAMES_BYTES", "all, when full"),
@@ -178,7 +178,7 @@ OF_A_REQUEST = {
     ),
     "gateway/response/facts:ResponseFacts._newest",
     "gateway/inbound/json_body:JsonBody._fields",
-    "upstream/httpx_client:HttpxReply.headers",
+    "upstream/httpx_client:HttpxResponse.headers",
 }
 
 

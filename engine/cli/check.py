@@ -17,7 +17,7 @@ from engine.config.diagnostics.catalogue import UnknownRuleError, find_rules
 from engine.config.diagnostics.codes import RULES
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity
 from engine.config.files import FILES
-from engine.config.load import Loaded, load, obstacles, stops_serving
+from engine.config.load import Loaded, load, startup_problems, stops_serving
 from engine.config.schema.schemas import read_schema
 from engine.config.source.document import MAX_BYTES
 
@@ -129,7 +129,7 @@ def check(  # noqa: PLR0913, PLR0917 one parameter an option
     _WRITERS.get(form, _write_data)(report, form)
     failing = _ORDER[: _ORDER.index(Severity(fail_on)) + 1]
     found = [d for d in loaded.diagnostics if d.code in reported and d.severity in failing]
-    sys.exit(FINDINGS if found or (as_serve and obstacles(loaded)) else FINE)
+    sys.exit(FINDINGS if found or (as_serve and startup_problems(loaded)) else FINE)
 
 
 def _source(
@@ -224,7 +224,7 @@ def _close(report: _Report) -> None:
     if ignored:
         stops = f"; {errors} of them would stop `engine serve`" if errors else ""
         click.echo(f"note: left out by --select or --ignore: {len(ignored)}{stops}")
-    if loaded.plan is not None and (words := obstacles(loaded)):
+    if loaded.plan is not None and (words := startup_problems(loaded)):
         click.echo(f"note: `engine serve` does not start here: {'; '.join(words)}")
     if not report.verbose:
         for note in unconfigured(loaded):

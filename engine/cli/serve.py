@@ -109,8 +109,8 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
                 stand_ins=mock,
                 **settings,
             )
-            greeting = _greeting(loaded, url, key, mock=options.mock is not None)
-            server.serve(options, snapshot, loaded, greeting)
+            ready_banner = _ready_banner(loaded, url, key, mock=options.mock is not None)
+            server.serve(options, snapshot, loaded, ready_banner)
     except server.ServeError as error:
         stop(str(error) if error.has_run else f"{NOT_STARTED}: {error}")
 
@@ -130,7 +130,7 @@ def url_of(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _greeting(loaded: Loaded, url: str, key: str | None, *, mock: bool) -> str:
+def _ready_banner(loaded: Loaded, url: str, key: str | None, *, mock: bool) -> str:
     """What an operator sees once the server is ready: address, configuration, and requests to paste."""
     config = loaded.config
     mocked = ", served by the built-in mock upstream" if mock else ""

@@ -97,7 +97,7 @@ def stops_serving(found: Diagnostic) -> bool:
     return found.severity is Severity.ERROR or found.code in ("E405", "E406")
 
 
-def obstacles(loaded: Loaded) -> list[str]:
+def startup_problems(loaded: Loaded) -> list[str]:
     """Why `serve` would not start in this environment, although the files are right."""
     reasons = [f"{d.span} {d.code}: {d.message}" for d in loaded.diagnostics if stops_serving(d)]
     if loaded.plan is not None and loaded.config.keys is None:

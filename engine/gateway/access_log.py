@@ -43,9 +43,9 @@ class AccessLog:
             return
         self._add(record.line())
 
-    def say(self, words: str) -> None:
+    def write_message(self, message: str) -> None:
         """Add a message of the worker to the operator, between the records."""
-        self._add(f"engine: {words}\n".encode())
+        self._add(f"engine: {message}\n".encode())
 
     def _add(self, line: bytes) -> None:
         self._lines.append(line)
@@ -75,8 +75,8 @@ class AccessLog:
             self._thread_runs = True
             threading.Thread(target=self._write_batches, daemon=True).start()
         if self.dropped != self._reported:
-            words = f"engine: {self.dropped - self._reported} access records were lost\n"
-            self._lines.append(words.encode())
+            message = f"engine: {self.dropped - self._reported} access records were lost\n"
+            self._lines.append(message.encode())
             self._reported = self.dropped
         self._batch, self._lines = self._lines, []
         self._idle.clear()

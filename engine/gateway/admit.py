@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from engine.gateway.errors import GatewayError
 from engine.gateway.headers import Pairs
 from engine.gateway.inbound.auth import authenticate
-from engine.gateway.inbound.browsers import refuse_foreign
+from engine.gateway.inbound.browsers import refuse_cross_site
 from engine.gateway.inbound.framing import check_framing, refuse_handshake
 from engine.gateway.inbound.head import CallerHead, Scope
-from engine.gateway.inbound.paths import Place, dialect_of, find_place
+from engine.gateway.inbound.paths import EndpointMatch, dialect_of, match_endpoint
 from engine.gateway.inbound.payload import body_kind
 from engine.gateway.inbound.query import without
 from engine.gateway.record import RecordBuilder
@@ -22,7 +22,7 @@ from engine.plan.plan import Caller, Dialect, Plan
 
 
 @dataclass(slots=True)
-class AdmittedRequest:
+class HeadCheck:
     """One head being checked. `dialect` is that of its refusals, as far as it is known.
 
     What is found out is put into `record` at once, for a refusal as well.
@@ -39,12 +39,12 @@ class AdmittedRequest:
         Raises:
             GatewayError: whatever is wrong with the path, the key, the framing or the kind of body.
         """
-        found = self._place()
+        found = self._match()
         caller = self._caller(headers)
         if isinstance(found, GatewayError):
             if found.code == "method_not_allowed":
                 refuse_handshake(self.scope)
-            find_place(self.plan, self.scope["method"], self.scope["raw_path"])  # with a hint
+            match_endpoint(self.plan, self.scope["method"], self.scope["raw_path"])  # with a hint
             raise found
         endpoint, query = found.endpoint, self.scope["query_string"]
         if caller.endpoints is not None and endpoint.name not in caller.endpoints:
@@ -70,10 +70,10 @@ class AdmittedRequest:
         caller = self._caller(self.scope["headers"])
         return render_listing(self.plan, caller, self.dialect, asked)
 
-    def _place(self) -> Place | GatewayError:
+    def _match(self) -> EndpointMatch | GatewayError:
         path = self.scope["raw_path"]
         try:
-            found = find_place(self.plan, self.scope["method"], path, hint=False)
+            found = match_endpoint(self.plan, self.scope["method"], path, hint=False)
         except GatewayError as error:
             self.dialect = dialect_of(self.plan, path) or self._shape()
             return error
@@ -86,7 +86,7 @@ class AdmittedRequest:
         self.record.key = caller.name
         check_framing(headers, self.scope["http_version"])
         if self.plan.callers is None:
-            refuse_foreign(headers, self.plan.cors)
+            refuse_cross_site(headers, self.plan.cors)
         return caller
 
     def _shape(self) -> Dialect:

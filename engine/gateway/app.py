@@ -11,11 +11,11 @@ from engine.gateway.access_log import AccessLog
 from engine.gateway.headers import Pairs
 from engine.gateway.hooks import NO_HOOKS, Hooks, Permit
 from engine.gateway.inbound.body import Receive, Send
-from engine.gateway.inbound.browsers import preflight, with_leave
+from engine.gateway.inbound.browsers import preflight, with_cors_headers
 from engine.gateway.inbound.head import Heads, Scope
 from engine.gateway.inbound.lingering import CLOSE, Lingering, has_body
 from engine.gateway.outbound.health import Health
-from engine.gateway.record import Record, RequestIds, Timestamps, place_of
+from engine.gateway.record import Record, RequestIds, Timestamps, location_of
 from engine.gateway.request import Request
 from engine.gateway.response.head import send_response
 from engine.gateway.routing.variants import ProviderVariants
@@ -26,8 +26,8 @@ from engine.upstream.limiter import Limiter
 from engine.upstream.signers.signing import Signers
 
 T = TypeVar("T")
-Probe = tuple[int, Mapping[str, object]]
-Own = tuple[int, Pairs, bytes]  # status, headers and body of a response
+ProbeResponse = tuple[int, Mapping[str, object]]
+OwnResponse = tuple[int, Pairs, bytes]  # status, headers and body of a response
 
 TICK_SECONDS = 0.05  # from one check of the deadlines to the next
 
@@ -60,22 +60,22 @@ class Gateway:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.about: Mapping[str, object] = {}  # what the probes report beside status and config
-        self.calls: dict[Request, Scope] = {}
+        self.requests: dict[Request, Scope] = {}
         self._lingering = Lingering()
         self._timestamps = Timestamps()
         self._emptied = asyncio.Event()
         self._retiring = False
         self._log = log
         self._is_draining = is_draining
-        self._probes = {b"/": _greeting, b"/healthz": self._health, b"/readyz": self._readiness}
+        self._probes = {b"/": _about, b"/healthz": self._health, b"/readyz": self._readiness}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request; with one access record, but for what needs no key."""
         if self.plan.cors is not None:
-            send = with_leave(self.plan.cors, scope, send)
-            leave = preflight(self.plan.cors, scope)
-            if leave is not None:
-                await self._respond((204, leave, b""), scope, receive, send)
+            send = with_cors_headers(self.plan.cors, scope, send)
+            preflight_headers = preflight(self.plan.cors, scope)
+            if preflight_headers is not None:
+                await self._respond((204, preflight_headers, b""), scope, receive, send)
                 return
         probe = self._probes.get(scope["raw_path"])
         if probe is not None and scope["method"] in ("GET", "HEAD"):
@@ -87,37 +87,39 @@ class Gateway:
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
         # Without the loop it asks the kernel for the process, up to Python 3.11.
-        call = Request(self._runtime, asyncio.current_task(loop), scope, receive, send)
-        self.calls[call] = scope
+        request = Request(self._runtime, asyncio.current_task(loop), scope, receive, send)
+        self.requests[request] = scope
         if self._timer is None:
             self._tick()
         try:
-            await call.run()
+            await request.run()
         finally:
-            del self.calls[call]
-            record = call.record.finish(self._timestamps.now())
+            del self.requests[request]
+            record = request.record.finish(self._timestamps.now())
             self._log.write(record)
-            if call.permit is not None or self._runtime.hooks.sinks:
-                self._hand_out(record, call.permit)
-            if self._retiring and not self.calls:
+            if request.permit is not None or self._runtime.hooks.sinks:
+                self._call_hooks(record, request.permit)
+            if self._retiring and not self.requests:
                 self._emptied.set()
-        if call.is_unread:
+        if request.is_unread:
             await self._lingering.read_on(receive, scope["headers"])
 
-    def _hand_out(self, record: Record, permit: Permit | None) -> None:
+    def _call_hooks(self, record: Record, permit: Permit | None) -> None:
         """Give the record to each hook; one that fails keeps no other from it."""
         settle = () if permit is None else (permit.settle,)
         for take in (*settle, *(sink.write for sink in self._runtime.hooks.sinks)):
             try:
                 take(record)
             except Exception as error:  # noqa: BLE001 a bug of a hook, which the request survives
-                self._log.say(f"a hook failed: {place_of(error)}")
+                self._log.write_message(f"a hook failed: {location_of(error)}")
 
     def forget_callers(self) -> None:
         """Authenticate every caller anew: a key may have been revoked or changed."""
         self._runtime.heads.start_epoch()
 
-    async def _respond(self, found: Own, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _respond(
+        self, found: OwnResponse, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         """Respond to a probe or a preflight. A body that it may have is dropped."""
         status, headers, body = found
         is_unread = has_body(scope["headers"])
@@ -128,10 +130,10 @@ class Gateway:
     def _tick(self) -> None:
         """Check the deadlines of all requests in flight, and again soon if there are any."""
         now = monotonic()
-        for call in tuple(self.calls):
-            call.tick(now)
+        for request in tuple(self.requests):
+            request.tick(now)
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(TICK_SECONDS, self._tick) if self.calls else None
+        self._timer = loop.call_later(TICK_SECONDS, self._tick) if self.requests else None
 
     def carry_over(self, old: "Gateway") -> None:
         """Keep the slots, breakers and retry budgets of providers that have not changed."""
@@ -145,14 +147,14 @@ class Gateway:
 
     def abort_in_flight(self) -> None:
         """End every request in flight: the server stops."""
-        for call in tuple(self.calls):
-            call.abort()
+        for request in tuple(self.requests):
+            request.abort()
         self._lingering.end()
 
     async def retire(self) -> None:
         """Close the connections to providers once no request is in flight any more."""
         self._retiring = True
-        if self.calls:
+        if self.requests:
             await self._emptied.wait()
         await self.close()
 
@@ -161,15 +163,15 @@ class Gateway:
         for client in self.clients.values():
             await client.close()
 
-    def _health(self) -> Probe:
+    def _health(self) -> ProbeResponse:
         return 200, {"status": "ok", "config": self.plan.fingerprint, **self.about}
 
-    def _readiness(self) -> Probe:
+    def _readiness(self) -> ProbeResponse:
         status, state = (503, "draining") if self._is_draining() else (200, "ready")
         return status, {"status": state, "config": self.plan.fingerprint, **self.about}
 
 
-def _greeting() -> Probe:
+def _about() -> ProbeResponse:
     """For who opens the address: what this is, and nothing of what it serves."""
     return 200, {"name": "orqen", "status": "ok", "hint": "send requests with a gateway key"}
 

@@ -15,7 +15,7 @@ _PASSING = frozenset({408, 429, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ErrorKind:
     """A row of the catalogue. `sent`: the request may have been processed upstream."""
 
     status: int
@@ -28,43 +28,43 @@ class Kind:
         return self.sent or self.status not in _PASSING
 
 
-CATALOGUE: dict[str, Kind] = {
-    "invalid_request": Kind(400),
-    "invalid_json": Kind(400),
-    "invalid_form": Kind(400),
-    "invalid_model": Kind(400),
-    "model_required": Kind(400),
-    "duplicate_field": Kind(400),
-    "bad_chunking": Kind(400),
-    "missing_api_key": Kind(401),
-    "invalid_api_key": Kind(401),
-    "expired_api_key": Kind(401),
-    "provider_key_missing": Kind(401),
-    "not_local": Kind(403),
-    "not_allowed": Kind(403),
-    "unknown_path": Kind(404),
-    "not_exposed": Kind(404),
-    "model_not_found": Kind(404),
-    "endpoint_not_supported": Kind(404),
-    "method_not_allowed": Kind(405),
-    "request_timeout": Kind(408),
-    "request_too_large": Kind(413),
-    "unsupported_media_type": Kind(415),
-    "upgrade_not_offered": Kind(426),
-    "internal_error": Kind(500),
-    "upstream_connect_failed": Kind(502),
-    "upstream_dns_failed": Kind(502),
-    "upstream_tls_failed": Kind(502),
-    "upstream_sign_in_failed": Kind(502),
-    "upstream_closed": Kind(502, sent=True),
-    "upstream_bad_response": Kind(502, sent=True),
-    "upstream_truncated": Kind(502, sent=True),
-    "overloaded": Kind(503, retry_after=1),
-    "upstream_unavailable": Kind(503, retry_after=1),
-    "server_shutting_down": Kind(503, sent=True, retry_after=1),
-    "upstream_connect_timeout": Kind(504),
-    "upstream_timeout": Kind(504, sent=True),
-    "upstream_idle_timeout": Kind(504, sent=True),
+CATALOGUE: dict[str, ErrorKind] = {
+    "invalid_request": ErrorKind(400),
+    "invalid_json": ErrorKind(400),
+    "invalid_form": ErrorKind(400),
+    "invalid_model": ErrorKind(400),
+    "model_required": ErrorKind(400),
+    "duplicate_field": ErrorKind(400),
+    "bad_chunking": ErrorKind(400),
+    "missing_api_key": ErrorKind(401),
+    "invalid_api_key": ErrorKind(401),
+    "expired_api_key": ErrorKind(401),
+    "provider_key_missing": ErrorKind(401),
+    "not_local": ErrorKind(403),
+    "not_allowed": ErrorKind(403),
+    "unknown_path": ErrorKind(404),
+    "not_exposed": ErrorKind(404),
+    "model_not_found": ErrorKind(404),
+    "endpoint_not_supported": ErrorKind(404),
+    "method_not_allowed": ErrorKind(405),
+    "request_timeout": ErrorKind(408),
+    "request_too_large": ErrorKind(413),
+    "unsupported_media_type": ErrorKind(415),
+    "upgrade_not_offered": ErrorKind(426),
+    "internal_error": ErrorKind(500),
+    "upstream_connect_failed": ErrorKind(502),
+    "upstream_dns_failed": ErrorKind(502),
+    "upstream_tls_failed": ErrorKind(502),
+    "upstream_sign_in_failed": ErrorKind(502),
+    "upstream_closed": ErrorKind(502, sent=True),
+    "upstream_bad_response": ErrorKind(502, sent=True),
+    "upstream_truncated": ErrorKind(502, sent=True),
+    "overloaded": ErrorKind(503, retry_after=1),
+    "upstream_unavailable": ErrorKind(503, retry_after=1),
+    "server_shutting_down": ErrorKind(503, sent=True, retry_after=1),
+    "upstream_connect_timeout": ErrorKind(504),
+    "upstream_timeout": ErrorKind(504, sent=True),
+    "upstream_idle_timeout": ErrorKind(504, sent=True),
 }
 
 # The `type` that each dialect's SDKs know a status by.

@@ -1,7 +1,7 @@
 """What goes up, what comes back, what never crosses.
 
 Upwards it is an allow-list: a small safe set plus what the provider forwards. Downwards everything
-crosses but the headers of STAYS_BEHIND, which frame a message or speak for a host.
+crosses but the headers of NOT_RELAYED, which frame a message or speak for a host.
 """
 
 import re
@@ -13,13 +13,13 @@ from engine.upstream.cache import BoundedCache
 
 Pairs = list[tuple[bytes, bytes]]
 
-ALWAYS_UP = frozenset({b"accept", b"accept-language", b"content-type", b"user-agent"})
+ALWAYS_FORWARDED = frozenset({b"accept", b"accept-language", b"content-type", b"user-agent"})
 # What an upstream says to or for its own host, by the reason why it would be wrong from ours. A
 # browser takes it as said by the gateway's host, and some proxies in front of it obey.
 #
 # What describes this response or how to go on comes down: caching, `etag`, `link`, `location`
 # (see `without_redirect`), `retry-after`, `server-timing`, `www-authenticate`, `x-content-type-options`.
-STAYS_BEHIND: dict[str, tuple[bytes, ...]] = {
+NOT_RELAYED: dict[str, tuple[bytes, ...]] = {
     "framing is the engine's own": (*sorted(HOP_BY_HOP), b"content-length"),
     "a cookie would be kept for the gateway's host": (b"set-cookie", b"set-cookie2", b"p3p"),
     "who may read a response of the gateway is for its operator to say": (
@@ -122,8 +122,8 @@ STAYS_BEHIND: dict[str, tuple[bytes, ...]] = {
     ),
     "the engine's own": (b"x-engine-*",),
 }
-_NEVER_DOWN = frozenset(name for names in STAYS_BEHIND.values() for name in names)
-_NEVER_DOWN_PREFIXES = tuple(name[:-1] for name in _NEVER_DOWN if name.endswith(b"*"))
+_NEVER_RELAYED = frozenset(name for names in NOT_RELAYED.values() for name in names)
+_NEVER_RELAYED_PREFIXES = tuple(name[:-1] for name in _NEVER_RELAYED if name.endswith(b"*"))
 MAX_NAMES_BYTES = 512 * 1024  # of the cache of names
 MAX_NAME = 64  # bytes of one of them
 # A path of the host that was called; clients read a second slash, or a backslash, as another host.
@@ -136,7 +136,9 @@ def request_headers(received: Pairs, provider: Provider) -> Pairs:
     Whatever it forwards, nothing of `withheld` is among them, nor a header that carries a caller's
     credential to any provider, nor a second one of those that the gateway writes itself.
     """
-    passed = [pair for pair in received if pair[0] in ALWAYS_UP or _is_forwarded(pair[0], provider)]
+    passed = [
+        pair for pair in received if pair[0] in ALWAYS_FORWARDED or _is_forwarded(pair[0], provider)
+    ]
     dropped = _connection_listed(received)
     return [pair for pair in passed if pair[0] not in dropped] if dropped else passed
 
@@ -189,7 +191,7 @@ class RelayedNames(BoundedCache[bytes, bool]):
         super().__init__(MAX_NAMES_BYTES, MAX_NAME)
 
     def __missing__(self, name: bytes) -> bool:
-        is_relayed = not (name in _NEVER_DOWN or name.startswith(_NEVER_DOWN_PREFIXES))
+        is_relayed = not (name in _NEVER_RELAYED or name.startswith(_NEVER_RELAYED_PREFIXES))
         self.keep(name, is_relayed, len(name))
         return is_relayed
 

@@ -108,7 +108,7 @@ class RecordBuilder(msgspec.Struct):
 
     def note_bug(self) -> None:
         """Note where a bug is, without the exception's text, which may quote a secret."""
-        self.exception = place_of(sys.exc_info()[1] or Exception())
+        self.exception = location_of(sys.exc_info()[1] or Exception())
 
     def finish(self, time: str) -> Record:
         """The record at the end of the request, at `time`.
@@ -172,7 +172,7 @@ class Timestamps:
         return f"{self._text}.{rest // 1_000_000:03}+00:00"
 
 
-def place_of(error: BaseException) -> str:
+def location_of(error: BaseException) -> str:
     """The kind of an exception and where it was raised; its text may quote a secret."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     places = " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in reversed(frames))

@@ -12,7 +12,7 @@ from time import monotonic
 from types import MappingProxyType
 from typing import Any
 
-from engine.gateway.admit import AdmittedRequest
+from engine.gateway.admit import HeadCheck
 from engine.gateway.cancellation import Cancellation, Cause, Deadline
 from engine.gateway.errors import GatewayError
 from engine.gateway.headers import Pairs
@@ -26,7 +26,7 @@ from engine.gateway.inbound.payload import (
     json_request_body,
     model_of,
 )
-from engine.gateway.outbound.attempts import Why, attempts, error_of
+from engine.gateway.outbound.attempts import NoResponse, attempts, error_of
 from engine.gateway.outbound.driver import run_attempts
 from engine.gateway.outbound.exchange import Exchange, open_exchange
 from engine.gateway.outbound.prepare import prepare
@@ -41,7 +41,7 @@ from engine.upstream import Failure, UpstreamError
 
 _NONE_FOUND: Mapping[str, CredentialSet] = MappingProxyType({})
 _STAY_OPEN: Sequence[tuple[bytes, bytes]] = ()
-SHORT = 0.05  # seconds; a request that takes longer is watched for its caller leaving
+WATCH_AFTER_SECONDS = 0.05  # seconds; a request that takes longer is watched for its caller leaving
 
 
 class Request:
@@ -101,7 +101,7 @@ class Request:
     def tick(self, now: float) -> None:
         """Several times a second: end a phase that is late, and watch the caller of a long request."""
         self._deadline.tick(now)
-        if now - self.record.started_at > SHORT and self._is_received:
+        if now - self.record.started_at > WATCH_AFTER_SECONDS and self._is_received:
             self._cancellation.watch_caller()
 
     def abort(self) -> None:
@@ -118,11 +118,11 @@ class Request:
 
     async def _respond_listing(self) -> bool:
         """Respond with the list of models, if the path asks for that."""
-        admitted = AdmittedRequest(self._runtime.plan, self._scope, self.record)
+        check = HeadCheck(self._runtime.plan, self._scope, self.record)
         try:
-            body = admitted.listing()
+            body = check.listing()
         finally:
-            self._response.dialect = admitted.dialect
+            self._response.dialect = check.dialect
         if body is None:
             return False
         self.record.status, self.record.outcome, self.record.bytes_out = 200, "ok", len(body)
@@ -145,11 +145,11 @@ class Request:
         return head
 
     def _resolve_head(self, headers: Pairs) -> CallerHead:
-        admitted = AdmittedRequest(self._runtime.plan, self._scope, self.record)
+        check = HeadCheck(self._runtime.plan, self._scope, self.record)
         try:
-            return admitted.head(headers)
+            return check.head(headers)
         finally:
-            self._response.dialect = admitted.dialect
+            self._response.dialect = check.dialect
 
     async def _receive_body(self, head: CallerHead) -> RequestBody:
         """The body, as far as routing needs it."""
@@ -162,7 +162,7 @@ class Request:
         body: RequestBody
         with self._deadline:
             if head.kind == "json":
-                body = json_request_body(await body_reader.rest(), head.endpoint)
+                body = json_request_body(await body_reader.read_all(), head.endpoint)
             else:
                 caller_fields = self._runtime.plan.caller_fields
                 body = await form_request_body(head, body_reader, caller_fields)
@@ -189,7 +189,7 @@ class Request:
         found = _NONE_FOUND
         if source is not None:
             found = await find_credentials(source, runtime.plan, head, target, body)
-        why: Why | None
+        why: NoResponse | None
         if target.provider.single_attempt and not target.rule.targets:
             # What `run_attempts` would do, without its generator, which costs 7 us of 28.
             try:

@@ -9,7 +9,7 @@ from engine.config.effective import Effective, fill_in, limits_of, timeouts_of
 from engine.config.source.document import Document, Path
 from engine.config.source.secret_shapes import SECRET
 from engine.gateway.errors import GatewayError
-from engine.gateway.inbound.paths import Place, find_place
+from engine.gateway.inbound.paths import EndpointMatch, match_endpoint
 from engine.gateway.routing.match import Candidate, Target, explain, find_target, find_targets
 from engine.plan.plan import (
     Caller,
@@ -86,9 +86,9 @@ def render_json(view: View) -> str:
     return json.dumps(view, indent=2) + "\n"
 
 
-def _place(plan: Plan, method: str, path: str) -> tuple[Place | None, GatewayError | None]:
+def _place(plan: Plan, method: str, path: str) -> tuple[EndpointMatch | None, GatewayError | None]:
     try:
-        return find_place(plan, method, path.encode()), None
+        return match_endpoint(plan, method, path.encode()), None
     except GatewayError as error:
         return None, error
 

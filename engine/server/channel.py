@@ -20,20 +20,20 @@ UNASKED = 0
 class WorkerChannel:
     """The parent's end. `sentinel` is ready once the worker is dead."""
 
-    def __init__(self, line: Connection, sentinel: int) -> None:
-        self.line = line
+    def __init__(self, pipe: Connection, sentinel: int) -> None:
+        self.pipe = pipe
         self.sentinel = sentinel
         self._unasked: deque[str] = deque()
 
     def send(self, *message: Any) -> None:
         """Send a small message; to a worker that has ended it is dropped."""
         with contextlib.suppress(OSError):
-            self.line.send(message)
+            self.pipe.send(message)
 
     def events(self) -> list[str]:
         """What the worker has reported by now without being asked."""
         with contextlib.suppress(OSError, EOFError):
-            while self.line.poll():
+            while self.pipe.poll():
                 self._receive()
         events = list(self._unasked)
         self._unasked.clear()
@@ -42,8 +42,8 @@ class WorkerChannel:
     def reply(self, number: int, end: float) -> str:
         """The worker's reply to message `number`: `ready`, `gone`, or why it cannot follow."""
         while True:
-            ready = wait([self.line, self.sentinel], max(0.0, end - time.monotonic()))
-            if self.line in ready:
+            ready = wait([self.pipe, self.sentinel], max(0.0, end - time.monotonic()))
+            if self.pipe in ready:
                 with contextlib.suppress(OSError, EOFError):
                     replied, word = self._receive()
                     if replied == number:
@@ -55,7 +55,7 @@ class WorkerChannel:
             return "gone"
 
     def _receive(self) -> tuple[int, str]:
-        number, word = self.line.recv()
+        number, word = self.pipe.recv()
         if number == UNASKED:
             self._unasked.append(word)
         return number, word

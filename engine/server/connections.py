@@ -9,7 +9,7 @@ a response that nobody reads. So this checks the sockets at intervals:
     response not read       STALL_SECONDS without progress
     idle                    by the server; see `--idle-timeout`
 
-Beyond `most` connections, those without a request go until there is room: unfinished heads before
+Beyond `maximum` connections, those without a request go until there is room: unfinished heads before
 idle ones, the addresses that have most of them first, then the oldest.
 """
 
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TypeAlias
 
-MOST = 4096
+MAX_CONNECTIONS = 4096
 OTHER_FILES = 256  # files and connections to providers, where few files may be open
 HEAD_SECONDS = 30.0
 STALL_SECONDS = 60.0
@@ -42,23 +42,23 @@ Peer: TypeAlias = tuple[str, str]  # host and port, as in an ASGI scope
 def most_connections() -> int:
     """How many connections a worker keeps; as many again may come before it sees to that."""
     if sys.platform == "win32":
-        return MOST
+        return MAX_CONNECTIONS
     import resource  # noqa: PLC0415 there is none on Windows
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * MOST + 4 * OTHER_FILES
+    wanted = 2 * MAX_CONNECTIONS + 4 * OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     found, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if found == resource.RLIM_INFINITY or found >= wanted:
-        return MOST
+        return MAX_CONNECTIONS
     return max((found - OTHER_FILES) // 2, found // 4)
 
 
 @dataclass(frozen=True, slots=True)
-class Resting:
+class IdleConnection:
     """A connection without a request; `age` is in seconds, in the head or idle.
 
     `is_over` when it has taken too long, however few there are.
@@ -77,14 +77,14 @@ class Connections:
     def __init__(
         self,
         port: int,
-        most: int,
+        maximum: int,
         busy: Callable[[], Set[Peer]],
         *,
         head_seconds: float = HEAD_SECONDS,
         stall_seconds: float = STALL_SECONDS,
     ) -> None:
         self._port = port
-        self._most = most
+        self._maximum = maximum
         self._busy = busy
         self._head_seconds, self._stall_seconds = head_seconds, stall_seconds
         self._heads: dict[Peer, float] = {}  # since when they are seen to be in a head
@@ -98,7 +98,7 @@ class Connections:
         while True:
             await asyncio.sleep(PRESSED_SECONDS)
             try:
-                is_pressed = len(os.listdir("/proc/self/fd")) > self._most
+                is_pressed = len(os.listdir("/proc/self/fd")) > self._maximum
                 if is_pressed or monotonic() - last > TICK_SECONDS:
                     await self.tick()
                     last, is_reported = monotonic(), False
@@ -109,14 +109,14 @@ class Connections:
 
     async def tick(self) -> None:
         """Close what has taken too long, and what is too much."""
-        found = await self._resting()
+        found = await self._idle_connections()
         over = [one for one in found if one.is_over]
-        rest = [one for one in found if not one.is_over]
-        excess = surplus(rest, self._count - len(over) - self._most)
+        kept = [one for one in found if not one.is_over]
+        excess = to_close(kept, self._count - len(over) - self._maximum)
         await self._close(over + excess)
 
-    async def _resting(self) -> list[Resting]:
-        found: list[Resting] = []
+    async def _idle_connections(self) -> list[IdleConnection]:
+        found: list[IdleConnection] = []
         heads, self._heads, self._count = self._heads, {}, 0
         busy = self._busy()
         for index, name in enumerate(os.listdir("/proc/self/fd")):
@@ -128,7 +128,7 @@ class Connections:
                 found.append(one)
         return found
 
-    def _check(self, fd: int, busy: Set[Peer], heads: dict[Peer, float]) -> Resting | None:
+    def _check(self, fd: int, busy: Set[Peer], heads: dict[Peer, float]) -> IdleConnection | None:
         """The connection behind `fd` if it is a caller's and no request is under way on it."""
         with contextlib.suppress(OSError), _socket(fd) as sock:
             if sock.family not in _INTERNET or sock.getsockname()[1] != self._port:
@@ -141,16 +141,20 @@ class Connections:
             last_sent, last_received, unsent, responses = _info(sock)
             if unsent:
                 is_stuck = last_sent > self._stall_seconds * 1000
-                return Resting(fd, peer, 0, is_in_head=False, is_over=True) if is_stuck else None
+                return (
+                    IdleConnection(fd, peer, 0, is_in_head=False, is_over=True)
+                    if is_stuck
+                    else None
+                )
             if responses and last_received >= last_sent:
-                return Resting(fd, peer, last_sent / 1000, is_in_head=False)
+                return IdleConnection(fd, peer, last_sent / 1000, is_in_head=False)
             now = monotonic()
             age = now - heads.get(peer, now)
             self._heads[peer] = now - age
-            return Resting(fd, peer, age, is_in_head=True, is_over=age > self._head_seconds)
+            return IdleConnection(fd, peer, age, is_in_head=True, is_over=age > self._head_seconds)
         return None
 
-    async def _close(self, those: list[Resting]) -> None:
+    async def _close(self, those: list[IdleConnection]) -> None:
         busy = self._busy()
         for index, one in enumerate(those):
             if index % SLICE == SLICE - 1:
@@ -162,7 +166,7 @@ class Connections:
                     sock.shutdown(socket.SHUT_RDWR)  # the server closes it
 
 
-def surplus(found: list[Resting], number: int) -> list[Resting]:
+def to_close(found: list[IdleConnection], number: int) -> list[IdleConnection]:
     """The `number` of connections to give up; fewer where most have only just come."""
     if number <= 0:
         return []

@@ -108,8 +108,8 @@ def _problem(found: Diagnostic) -> Problem:
     return Problem(place, f"{found.span}: error[{found.code}]: {found.message}")
 
 
-def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -> None:
-    """Run until a signal ends it; `greeting` is printed once, when the first worker is ready.
+def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: str) -> None:
+    """Run until a signal ends it; `ready_banner` is printed once, when the first worker is ready.
 
     `snapshot` is what the folder held and `loaded` what it became; it has no error. The workers
     are forked, so the parent has no thread of its own that could hold a lock then.
@@ -136,7 +136,7 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, greeting: str) -
         partial(start_worker, options),
         reloader,
         workers=options.workers,
-        greeting=greeting,
+        ready_banner=ready_banner,
         drain=(options.drain_delay, options.drain_timeout),
         worker_memory=options.worker_memory,
     )
@@ -220,10 +220,10 @@ def start_worker(  # noqa: PLR0913, PLR0917 what a worker inherits
     accepted: Snapshot,
     plan: Plan | None,
     state: State,
-    line: Connection,
+    pipe: Connection,
     others: list[Connection],
 ) -> None:
-    """What a worker process does, on what was accepted last; `others` are lines not for it.
+    """What a worker process does, on what was accepted last; `others` are pipes not for it.
 
     `plan` is what the parent made of it, for a worker that inherits it.
     """
@@ -235,7 +235,7 @@ def start_worker(  # noqa: PLR0913, PLR0917 what a worker inherits
         plan = loaded.plan if loaded is not None else None
     if plan is None:
         raise ServeError("a worker could not load the configuration that was accepted")
-    parent = Parent(line, options.directory, read, float(options.drain_timeout))
+    parent = Parent(pipe, options.directory, read, float(options.drain_timeout))
     run_worker(plan, state, parent, Listen(options.host, options.port, options.idle_timeout))
 
 

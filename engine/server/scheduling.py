@@ -29,12 +29,12 @@ class ThreadScheduler:
         self._ticked_at = time.monotonic()
         self._used = time.process_time()
 
-    def tick(self, calls: int) -> None:
-        """Choose the policy of the threads until the next tick, with `calls` under way now."""
+    def tick(self, requests: int) -> None:
+        """Choose the policy of the threads until the next tick, with `requests` in flight now."""
         used, now = time.process_time(), time.monotonic()
         share = (used - self._used) / max(now - self._ticked_at, 0.001)
         self._used, self._ticked_at = used, now
-        wanted = calls >= SEVERAL and share > (CALM if self._is_batch else BUSY)
+        wanted = requests >= SEVERAL and share > (CALM if self._is_batch else BUSY)
         if wanted != self._is_batch and self._is_free:
             self._is_batch = wanted
             _take(os.SCHED_BATCH if wanted else os.SCHED_OTHER)

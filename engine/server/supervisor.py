@@ -10,7 +10,7 @@
 
 One thread, one loop: it waits for signals, for what workers report, for their deaths and for the
 next timer, so that no worker is forked from the middle of anything. Workers leave signals to this
-process (a service manager, or Ctrl-C, signals every process) and do what it says over their lines.
+process (a service manager, or Ctrl-C, signals every process) and do what it says over their pipes.
 """
 
 import heapq
@@ -65,7 +65,7 @@ class _Worker:
 class Supervisor:
     """Keeps `workers` processes of `start_worker` alive until a signal ends it.
 
-    `greeting` is written to standard output once the first worker listens, `drain` is the delay
+    `ready_banner` is written to standard output once the first worker listens, `drain` is the delay
     and the timeout in seconds, `worker_memory` the bytes that a worker may take.
     """
 
@@ -75,7 +75,7 @@ class Supervisor:
         reloader: ConfigReloader,
         *,
         workers: int,
-        greeting: str,
+        ready_banner: str,
         drain: tuple[float, float],
         worker_memory: int | None = None,
     ) -> None:
@@ -86,7 +86,7 @@ class Supervisor:
         self._reloader = reloader
         self._watch = FolderWatch(reloader.paths)
         self._count = workers
-        self._greeting = greeting
+        self._ready_banner = ready_banner
         self._drain_delay, self._drain_timeout = drain
         self._worker_memory = worker_memory
         self._workers: list[_Worker] = []
@@ -122,14 +122,14 @@ class Supervisor:
     def _step(self) -> None:
         """Wait for the next signal, message, death or timer, and handle it."""
         timeout = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
-        lines = [worker.channel.line for worker in self._workers]
+        pipes = [worker.channel.pipe for worker in self._workers]
         deaths = [worker.process.sentinel for worker in self._workers]
-        ready = wait([self._signals, *lines, *deaths], timeout)
+        ready = wait([self._signals, *pipes, *deaths], timeout)
         if self._signals in ready:
             for number in self._signals.recv(64):
                 self._on_signal(number)
         for worker in list(self._workers):
-            if worker.channel.line in ready:
+            if worker.channel.pipe in ready:
                 for event in worker.channel.events():
                     self._on_event(worker, event)
             if worker.process.sentinel in ready:
@@ -146,7 +146,7 @@ class Supervisor:
         self, number: int, *, is_restart: bool = False, replaces: _Worker | None = None
     ) -> None:
         ours, theirs = self._processes.Pipe()
-        others = [ours, *(worker.channel.line for worker in self._workers)]
+        others = [ours, *(worker.channel.pipe for worker in self._workers)]
         state = self._reloader.state
         process = self._processes.Process(
             target=self._start_worker,
@@ -169,10 +169,10 @@ class Supervisor:
 
     def _on_event(self, worker: _Worker, event: str) -> None:
         if event == "listening":
-            if self._greeting:
-                sys.stdout.write(self._greeting)
+            if self._ready_banner:
+                sys.stdout.write(self._ready_banner)
                 sys.stdout.flush()
-                self._greeting = ""
+                self._ready_banner = ""
             if worker.replaces is not None:
                 self._take_over(worker)
         elif event == "stopped listening":
@@ -184,7 +184,7 @@ class Supervisor:
     def _on_death(self, worker: _Worker) -> None:
         worker.process.join()
         self._workers.remove(worker)
-        worker.channel.line.close()
+        worker.channel.pipe.close()
         code = worker.process.exitcode
         self._on_event(worker, "stopped listening")
         if worker.is_stopping or self._is_stopping:

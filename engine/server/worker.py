@@ -4,7 +4,7 @@ A request stays with the Gateway it began on. Once the last one of an old Gatewa
 connections to providers are closed.
 
 The HTTP server runs on the loop of this process and sees requests alone; when to start, to drain
-and to stop is decided by the parent, over a line (see `channel`).
+and to stop is decided by the parent, over a pipe (see `channel`).
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from typing import Any
 from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
 from engine.gateway.hooks import NO_HOOKS
-from engine.gateway.record import place_of
+from engine.gateway.record import location_of
 from engine.plan.plan import Plan
 from engine.server.channel import UNASKED
 from engine.server.connections import Connections, Peer, most_connections
@@ -55,7 +55,7 @@ class Parent:
     `drain_timeout` is how long requests may take to finish when the parent has died, in seconds.
     """
 
-    line: Connection
+    pipe: Connection
     directory: Path
     prepare: Prepare
     drain_timeout: float
@@ -73,7 +73,7 @@ class Worker:
 
     def __init__(self, plan: Plan, state: State, parent: Parent, listen: Listen) -> None:
         self._parent = parent
-        self._line = parent.line
+        self._pipe = parent.pipe
         self._listen = listen
         self._server = create_server(self, listen)
         self._connections = Connections(listen.port, most_connections(), self._busy)
@@ -107,13 +107,13 @@ class Worker:
         _settle_garbage()
         serving = asyncio.ensure_future(self._server.serve())
         self._spawn(self._report_listening())
-        loop.add_reader(self._line.fileno(), self._read_line)
+        loop.add_reader(self._pipe.fileno(), self._read_message)
         self._spawn(self._watch_parent())
         self._spawn(self._connections.watch(self._say_failed))
         try:
             await serving
         finally:
-            loop.remove_reader(self._line.fileno())
+            loop.remove_reader(self._pipe.fileno())
             for task in self._tasks:
                 task.cancel()
             for gateway in self._gateways:
@@ -126,7 +126,7 @@ class Worker:
 
     def _busy(self) -> set[Peer]:
         """Whose requests are under way."""
-        return {scope["client"] for one in self._gateways for scope in one.calls.values()}
+        return {scope["client"] for one in self._gateways for scope in one.requests.values()}
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)
@@ -140,22 +140,22 @@ class Worker:
             self._say_failed(error)
 
     def _say_failed(self, error: BaseException) -> None:
-        self._log.say(f"a task of a worker failed: {place_of(error)}")
+        self._log.write_message(f"a task of a worker failed: {location_of(error)}")
 
     # -- following the parent --------------------------------------------------------------------
 
-    def _read_line(self) -> None:
+    def _read_message(self) -> None:
         """A message of the parent; they come one at a time, each after the reply to the last."""
         try:
-            word, *rest = self._line.recv()
+            word, *rest = self._pipe.recv()
         except (OSError, EOFError):
-            asyncio.get_running_loop().remove_reader(self._line.fileno())
+            asyncio.get_running_loop().remove_reader(self._pipe.fileno())
             return
         self._handlers[word](*rest)
 
     def _send(self, number: int, word: str) -> None:
         with contextlib.suppress(OSError):
-            self._line.send((number, word))
+            self._pipe.send((number, word))
 
     async def _report_listening(self) -> None:
         """The server opens its socket in a thread, some time after it was asked to."""
@@ -242,7 +242,7 @@ class Worker:
         scheduler = ThreadScheduler()
         while parent is not None and os.getppid() == parent.pid:  # there is no event for it
             await asyncio.sleep(TICK_SECONDS)
-            scheduler.tick(sum(len(gateway.calls) for gateway in self._gateways))
+            scheduler.tick(sum(len(gateway.requests) for gateway in self._gateways))
         self._on_stop()
         await asyncio.sleep(self._parent.drain_timeout)
         self._on_abort_requests()

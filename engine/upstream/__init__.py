@@ -1,6 +1,6 @@
 """The seam between the gateway and a provider: one attempt over the network.
 
-An Attempt goes in; a Reply, or one of a closed set of Failures, comes out. Exceptions of the HTTP
+An Attempt goes in; an UpstreamResponse, or one of a closed set of Failures, comes out. Exceptions of the HTTP
 client in use end here.
 """
 
@@ -104,7 +104,7 @@ async def in_chunks(body: bytes) -> AsyncIterator[memoryview]:
         yield view[start : start + CHUNK_BYTES]
 
 
-class Reply(Protocol):
+class UpstreamResponse(Protocol):
     """A response whose head has arrived. Must be closed, whatever becomes of it.
 
     Names in `headers` are in lower case. `length` is the declared size of the body, None when it
@@ -138,7 +138,7 @@ class Reply(Protocol):
 class Client(Protocol):
     """Performs attempts; one for each worker."""
 
-    async def send(self, attempt: Attempt) -> Reply:
+    async def send(self, attempt: Attempt) -> UpstreamResponse:
         """Send `attempt` and wait for the head of the response, without a deadline of its own.
 
         Raises:

@@ -20,7 +20,7 @@ import httpx2
 from engine.plan.plan import Origin
 from engine.upstream import Attempt, Failure, Pairs, UpstreamError, Write
 from engine.upstream.http1.connection import KEEPALIVE_SECONDS, MAX_AGE_SECONDS
-from engine.upstream.tls import trusting
+from engine.upstream.tls import client_context
 
 KEEPALIVE_CONNECTIONS = 256
 CLOSE_SECONDS = 1.0
@@ -40,7 +40,7 @@ _UNSENT = {
 }
 
 
-class HttpxReply:
+class HttpxResponse:
     """A response being read."""
 
     def __init__(self, response: httpx2.Response, pool: "Pool") -> None:
@@ -97,11 +97,11 @@ class Pool:
             ),
         )
 
-    async def send(self, request: httpx2.Request) -> HttpxReply:
+    async def send(self, request: httpx2.Request) -> HttpxResponse:
         """The response to `request`; closing it ends the exchange."""
         self._under_way += 1
         try:
-            return HttpxReply(await self._transport.handle_async_request(request), self)
+            return HttpxResponse(await self._transport.handle_async_request(request), self)
         except BaseException:
             await self.end()
             raise
@@ -128,21 +128,23 @@ class HttpxClient:
         self._contexts: dict[str | None, ssl.SSLContext] = {}
         self._pools: dict[tuple[str | None, str | None], Pool] = {}
 
-    async def send(self, attempt: Attempt) -> HttpxReply:
+    async def send(self, attempt: Attempt) -> HttpxResponse:
         """Send `attempt` and wait for the head of the response."""
         pool = await self._pool(attempt.head.origin)
         try:
             # The library has a time limit for each step of connecting, and none for some.
             async with asyncio.timeout(attempt.connect) as connecting:
-                reply = await pool.send(_request(attempt, _sending(attempt, connecting)))
+                response = await pool.send(_request(attempt, _sending(attempt, connecting)))
         except TimeoutError:
             raise UpstreamError(Failure.CONNECT_TIMEOUT) from None
         except httpx2.TransportError as error:
             raise UpstreamError(_failure(error)) from None
-        if not 200 <= reply.status <= 599 or any(_CONTROL.search(v) for _, v in reply.headers):
-            await reply.close()
+        if not 200 <= response.status <= 599 or any(
+            _CONTROL.search(v) for _, v in response.headers
+        ):
+            await response.close()
             raise UpstreamError(Failure.BAD_RESPONSE)
-        return reply
+        return response
 
     async def close(self) -> None:
         """Drop every connection that is at rest; the others once they are."""
@@ -156,7 +158,7 @@ class HttpxClient:
             return old
         context = self._contexts.get(origin.ca)
         if context is None:
-            context = self._contexts[origin.ca] = trusting(origin.ca)
+            context = self._contexts[origin.ca] = client_context(origin.ca)
         self._pools[key] = Pool(context, origin.proxy)
         if old is not None:
             await old.retire()
@@ -166,7 +168,7 @@ class HttpxClient:
 def _proxy(url: str | None) -> httpx2.Proxy | None:
     if url is None:
         return None
-    return httpx2.Proxy(url, ssl_context=trusting(None) if url.startswith("https:") else None)
+    return httpx2.Proxy(url, ssl_context=client_context(None) if url.startswith("https:") else None)
 
 
 def _declared_length(response: httpx2.Response) -> int | None:

@@ -3,7 +3,7 @@
 import ssl
 
 
-def trusting(ca: str | None) -> ssl.SSLContext:
+def client_context(ca: str | None) -> ssl.SSLContext:
     """A context that checks certificate and host name against `ca` (PEM), or the system's CAs.
 
     What an operator names is trusted as named, on every version of Python: an intermediate or a

@@ -73,7 +73,7 @@ class RequestBodyReader:
                 return data
         return b""
 
-    async def rest(self) -> bytes:
+    async def read_all(self) -> bytes:
         """All that is left of the body.
 
         Raises:

@@ -21,9 +21,9 @@ _METHOD = re.compile(rb"[A-Za-z]{1,32}")
 _ANY = b"*"
 
 
-def with_leave(cors: Cors, scope: Mapping[str, Any], send: Send) -> Send:
+def with_cors_headers(cors: Cors, scope: Mapping[str, Any], send: Send) -> Send:
     """`send` for a response that pages of the allowed origins may read, whatever it is."""
-    headers = _leave(cors, dict(scope["headers"]).get(b"origin"))
+    headers = _cors_headers(cors, dict(scope["headers"]).get(b"origin"))
 
     def sending(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
@@ -33,7 +33,7 @@ def with_leave(cors: Cors, scope: Mapping[str, Any], send: Send) -> Send:
     return sending
 
 
-def _leave(cors: Cors, origin: bytes | None) -> Pairs:
+def _cors_headers(cors: Cors, origin: bytes | None) -> Pairs:
     expose = (b"access-control-expose-headers", b"*")
     if _ANY in cors.origins:
         return [(b"access-control-allow-origin", b"*"), expose]
@@ -66,7 +66,7 @@ def preflight(cors: Cors, scope: Mapping[str, Any]) -> Pairs | None:
     return headers
 
 
-def refuse_foreign(headers: Pairs, cors: Cors | None) -> None:
+def refuse_cross_site(headers: Pairs, cors: Cors | None) -> None:
     """Refuse what does not call a loopback name, or comes from a page that is not from here.
 
     A page whose origin the operator named may come; `*` is no name.

@@ -12,7 +12,7 @@ class Edit(NamedTuple):
     text: bytes
 
 
-def applied(raw: bytes, edits: Iterable[Edit]) -> bytes:
+def apply_edits(raw: bytes, edits: Iterable[Edit]) -> bytes:
     """`raw` with `edits`, which are in order and do not overlap."""
     parts: list[bytes] = []
     position = 0

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from engine.gateway.headers import ALWAYS_UP, Pairs
-from engine.gateway.inbound.media import spelled
+from engine.gateway.headers import ALWAYS_FORWARDED, Pairs
+from engine.gateway.inbound.media import normalized
 from engine.plan.plan import Caller, Endpoint, Provider
 from engine.plan.withheld import KEY_HEADERS
 from engine.upstream import RequestHead
@@ -19,7 +19,7 @@ MAX_BYTES = 8 * 1024  # of one head; a larger one is resolved each time
 MAX_REQUESTS = 8  # for each of them
 PAIR_BYTES = 128  # what a header takes besides its own bytes
 CACHE_KEY_HEADERS = (
-    ALWAYS_UP
+    ALWAYS_FORWARDED
     | KEY_HEADERS
     | {b"accept-encoding", b"connection", b"content-encoding", b"host", b"transfer-encoding"}
     | {b"origin", b"sec-fetch-site"}
@@ -49,7 +49,7 @@ class CallerHead:
 
     def __post_init__(self) -> None:
         """Write the content type anew, and index the headers by name; of several, the last."""
-        self.headers = [(n, spelled(v) if n == b"content-type" else v) for n, v in self.headers]
+        self.headers = [(n, normalized(v) if n == b"content-type" else v) for n, v in self.headers]
         self.fields = dict(self.headers)
 
     def keep(self, provider: str, request: RequestHead) -> None:

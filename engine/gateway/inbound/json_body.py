@@ -29,10 +29,10 @@ class JsonBody:
     def __init__(self, raw: bytes, *, whole: bool = False) -> None:
         self.raw = raw
         is_read = whole or len(raw) < 2 * json_text.LONG
-        text = json_text.Skimmed(raw) if is_read else json_text.skimmed(raw)
+        text = json_text.ShortenedText(raw) if is_read else json_text.without_long_strings(raw)
         self._members, text = json_text.members(raw, text)
         if text.cuts and "" in map(str, self._members):  # a key that was not read
-            self._members, text = json_text.members(raw, json_text.Skimmed(raw))
+            self._members, text = json_text.members(raw, json_text.ShortenedText(raw))
         self._text = text
         self._fields = fields = dict(zip(map(str, self._members), self._members.values()))  # noqa: B905 of one dict
         self._is_clear = len(fields) == len(self._members) and is_clear("".join(fields))
@@ -106,7 +106,7 @@ class JsonBody:
         _, _, start, end = dict(self.spans())[name]
         text = json_text.string(self.raw[start:end])
         if text is None:
-            json_text.members(self.raw, json_text.Skimmed(self.raw))  # says where it is wrong
+            json_text.members(self.raw, json_text.ShortenedText(self.raw))  # says where it is wrong
         return text
 
     def _refuse_ambiguous(self, name: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.edits import Edit
 from engine.gateway.inbound.json_body import JsonBody
-from engine.gateway.inbound.json_text import Span, written
+from engine.gateway.inbound.json_text import Span, json_string
 from engine.plan.plan import BodyEdits
 
 
@@ -28,7 +28,7 @@ def json_edits(
         if text is None:
             draft.drop(name)
         else:
-            draft.set(name, written(text))
+            draft.set(name, json_string(text))
     if edits is not None:
         for name in edits.drop:
             draft.drop(name)
@@ -73,7 +73,7 @@ class _Draft:
         if self.has(new):
             raise both_names(name, new)
         place = self._places[new] = self._places.pop(name)
-        self._names[place] = written(new)
+        self._names[place] = json_string(new)
 
     def set(self, name: str, value: bytes) -> None:
         if self.has(name) and name in self._places:
@@ -95,7 +95,7 @@ class _Draft:
             edits.append(Edit(start, end, value))
         if self._added:
             begin = self._body.raw.index(b"{") + 1
-            fields = [written(name) + b": " + value for name, value in self._added.items()]
+            fields = [json_string(name) + b": " + value for name, value in self._added.items()]
             text = b", ".join(reversed(fields)) + (b", " if kept else b"")
             edits.append(Edit(begin, begin, text))
         return sorted(edits)

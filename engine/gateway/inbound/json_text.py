@@ -54,14 +54,14 @@ _TEXT = msgspec.json.Decoder(str)
 _MEMBERS = msgspec.json.Decoder(dict[Key, msgspec.Raw], dec_hook=str.__new__)
 
 
-class Skimmed(NamedTuple):
+class ShortenedText(NamedTuple):
     """A JSON text without some insides of strings: `cuts` have the place in `text`, and the size."""
 
     text: bytes
     cuts: Sequence[tuple[int, int]] = ()
 
 
-def members(raw: bytes, skimmed: Skimmed) -> tuple[Members, Skimmed]:
+def members(raw: bytes, shortened: ShortenedText) -> tuple[Members, ShortenedText]:
     """Every member of the object `raw`, and the text that they were decoded from.
 
     That is `skimmed`, if it is any JSON, else `raw` itself.
@@ -73,11 +73,11 @@ def members(raw: bytes, skimmed: Skimmed) -> tuple[Members, Skimmed]:
         if not raw.isascii():
             raw.decode("utf-8")
         try:
-            found = _decoded(skimmed.text)
+            found = _decoded(shortened.text)
         except msgspec.DecodeError:
-            if not skimmed.cuts:
+            if not shortened.cuts:
                 raise
-            return members(raw, Skimmed(raw))  # to say where the mistake is
+            return members(raw, ShortenedText(raw))  # to say where the mistake is
     except msgspec.ValidationError:
         raise GatewayError("invalid_json", "the body must be a JSON object") from None
     except UnicodeDecodeError as error:
@@ -88,9 +88,9 @@ def members(raw: bytes, skimmed: Skimmed) -> tuple[Members, Skimmed]:
         raise _invalid(_trouble(raw, str(error))) from None
     if len(found) > MAX_FIELDS:
         raise _too_many()
-    if len(skimmed.text) > 2 * MAX_DEPTH and is_too_deep(skimmed.text, found.values()):
+    if len(shortened.text) > 2 * MAX_DEPTH and is_too_deep(shortened.text, found.values()):
         raise _too_deep()
-    return found, skimmed
+    return found, shortened
 
 
 def _decoded(raw: bytes) -> Members:
@@ -131,7 +131,7 @@ def spans(raw: bytes, found: Members) -> Iterator[tuple[str, Span]]:
         raise AssertionError("the last member ends elsewhere than its length says")
 
 
-def skimmed(raw: bytes) -> Skimmed:
+def without_long_strings(raw: bytes) -> ShortenedText:
     r"""`raw` without the insides of very long strings, such as images in base64.
 
     What is cut out stands between two quotes that no backslash precedes, and has neither in it. If
@@ -151,7 +151,7 @@ def skimmed(raw: bytes) -> Skimmed:
             cuts.append((left, end - start))
             taken = end
         position = end
-    return Skimmed(b"".join((*kept, raw[taken:])), cuts) if kept else Skimmed(raw)
+    return ShortenedText(b"".join((*kept, raw[taken:])), cuts) if kept else ShortenedText(raw)
 
 
 def _half_pair(raw: bytes, stopped: int | None) -> int:
@@ -207,6 +207,6 @@ def _too_many() -> GatewayError:
     return GatewayError("invalid_json", words)
 
 
-def written(text: str) -> bytes:
+def json_string(text: str) -> bytes:
     """A string as JSON."""
     return json.dumps(text).encode("ascii")

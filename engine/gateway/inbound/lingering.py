@@ -19,13 +19,13 @@ FLUSH_SECONDS = 0.05  # reading before the response is out would make the server
 class Bounds:
     """How much is read and dropped, for how long, and for how many connections at a time.
 
-    `rest` is how long a connection stays beyond `size`: no more is read, the response can be.
+    `grace_seconds` is how long a connection stays beyond `size`: no more is read, the response can be.
     """
 
     size: int = 128 * 1024 * 1024  # some clients read only once they have sent everything
     seconds: float = 30.0
     idle: float = 2.0
-    rest: float = 1.0
+    grace_seconds: float = 1.0
     places: int = 128
 
 
@@ -79,7 +79,7 @@ class Lingering:
                 return
             taken += len(message["body"])
             chunks += 1
-        await asyncio.sleep(bounds.rest)
+        await asyncio.sleep(bounds.grace_seconds)
 
     def _end(self, limit: asyncio.Timeout) -> None:
         del self._limits[limit]

@@ -71,7 +71,7 @@ def find_boundary(content_type: bytes) -> bytes:
     return boundary
 
 
-def spelled(content_type: bytes) -> bytes:
+def normalized(content_type: bytes) -> bytes:
     """A content-type as it goes to the provider: what was understood of it, and nothing else.
 
     One that is not understood stays as it is, for `find_boundary` to refuse.

@@ -19,14 +19,14 @@ _LONGEST_HINTED = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class EndpointMatch:
     """An endpoint, and the model if the path names it."""
 
     endpoint: Endpoint
     model: str | None
 
 
-def find_place(plan: Plan, method: str, path: bytes, *, hint: bool = True) -> Place:
+def match_endpoint(plan: Plan, method: str, path: bytes, *, hint: bool = True) -> EndpointMatch:
     """The endpoint at exactly `path`.
 
     `hint` searches for the nearest known path, which costs far more than all the rest.
@@ -36,7 +36,7 @@ def find_place(plan: Plan, method: str, path: bytes, *, hint: bool = True) -> Pl
     """
     methods, segment = _at(plan, path)
     if methods is not None and method in methods:
-        return Place(methods[method], None if segment is None else _model(segment))
+        return EndpointMatch(methods[method], None if segment is None else _model(segment))
     if hint and methods is None:
         _refuse_spelling(plan, path)
     for refusal in plan.refusals:

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from engine.gateway.errors import GatewayError
 from engine.gateway.headers import Pairs
 from engine.gateway.inbound.body import RequestBodyReader
-from engine.gateway.inbound.edits import applied
+from engine.gateway.inbound.edits import apply_edits
 from engine.gateway.inbound.form_body import BLOCK, FormBody, too_late
 from engine.gateway.inbound.form_edits import form_edits
 from engine.gateway.inbound.head import CallerHead
@@ -94,7 +94,7 @@ class JsonRequestBody:
         """The body with top-level fields changed."""
         raw = self._raw
         if raw and (changes or edits is not None):
-            raw = applied(raw, json_edits(self._body, changes, edits))
+            raw = apply_edits(raw, json_edits(self._body, changes, edits))
         return Upload(raw, len(raw))
 
     def close(self) -> None:

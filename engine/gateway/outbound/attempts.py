@@ -4,7 +4,7 @@
 
     Try(target)     -> ResponseHead when the head of a response has arrived, else a Failure
     Pause(seconds)  -> None
-    PASS_ON         -> None when the response was relayed to its end, else the Failure that broke it
+    RELAY           -> None when the response was relayed to its end, else the Failure that broke it
 
 At its end it returns None, or why there is no response. Nothing is billed twice because of this
 rule: a request is sent again only if it was not sent at all, or if the provider refused it with a
@@ -27,7 +27,7 @@ from engine.upstream import Failure
 
 FIRST_PAUSE = 0.25
 SERVER_ERROR = 500
-LONGEST = 86400.0
+MAX_WAIT_SECONDS = 86400.0
 
 # What the caller reads of each Failure; never the text of an exception.
 _MESSAGES = {
@@ -60,13 +60,13 @@ class Pause:
     seconds: float
 
 
-class PassOn(Enum):
+class Relay(Enum):
     """Relay the response whose head has just arrived."""
 
-    PASS_ON = auto()
+    RELAY = auto()
 
 
-PASS_ON = PassOn.PASS_ON
+RELAY = Relay.RELAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,10 @@ class Unavailable:
     seconds: float
 
 
-Step: TypeAlias = Try | Pause | PassOn
+Step: TypeAlias = Try | Pause | Relay
 Outcome: TypeAlias = ResponseHead | Failure | None
-Why: TypeAlias = Failure | Unavailable
-AttemptGenerator: TypeAlias = Generator[Step, Outcome, Why | None]
+NoResponse: TypeAlias = Failure | Unavailable
+AttemptGenerator: TypeAlias = Generator[Step, Outcome, NoResponse | None]
 Clock: TypeAlias = Callable[[], float]
 
 
@@ -101,7 +101,7 @@ def attempts(
     targets: Sequence[Target], healths: Mapping[str, Health], clock: Clock
 ) -> AttemptGenerator:
     """Try each target until one responds, or may have received the request."""
-    why: Why = Unavailable(LONGEST)
+    why: NoResponse = Unavailable(MAX_WAIT_SECONDS)
     for index, target in enumerate(targets):
         others = [healths[other.provider.name] for other in targets[index + 1 :]]
         visit = _TargetAttempts(target, healths[target.provider.name], others, clock)
@@ -112,7 +112,7 @@ def attempts(
     return why
 
 
-def _closer(first: Why, second: Why) -> Why:
+def _closer(first: NoResponse, second: NoResponse) -> NoResponse:
     """What is reported to the caller: the last failure, or the shortest wait."""
     if isinstance(first, Unavailable) and isinstance(second, Unavailable):
         return min(first, second, key=lambda why: why.seconds)
@@ -131,7 +131,7 @@ class _TargetAttempts:
     def run(self) -> AttemptGenerator:
         """None when a response was relayed, else why there is none from this target."""
         retry = self.target.provider.retry
-        left: Why | None = None
+        left: NoResponse | None = None
         self.health.earn()
         for number in count(1):
             is_probe = self.health.admit(self.clock())
@@ -143,10 +143,10 @@ class _TargetAttempts:
                 if outcome.sent or not self._may_repeat(retry, number, outcome):
                     return left
             elif outcome.status not in retry.statuses or not outcome.is_repeatable:
-                return (yield from self._pass_on())
+                return (yield from self._relay())
             elif not self._may_repeat(retry, number, outcome):
                 if not any(other.wait(self.clock()) == 0 for other in self.others):
-                    return (yield from self._pass_on())
+                    return (yield from self._relay())
                 return Unavailable(outcome.retry_after or 0.0)
             else:
                 left = Unavailable(outcome.retry_after or 0.0)
@@ -165,8 +165,8 @@ class _TargetAttempts:
             self.health.note(self.clock(), is_good=is_good, is_probe=is_probe)
         return outcome
 
-    def _pass_on(self) -> AttemptGenerator:
-        if (yield PASS_ON) is not None:
+    def _relay(self) -> AttemptGenerator:
+        if (yield RELAY) is not None:
             self.health.note(self.clock(), is_good=False, is_probe=False)
         return None
 
@@ -196,15 +196,15 @@ def retry_after(value: bytes | None, now: float) -> float | None:
     if value is None:
         return None
     if value.strip().isdigit():
-        return min(float(value), LONGEST)
+        return min(float(value), MAX_WAIT_SECONDS)
     try:
         moment = parsedate_to_datetime(value.decode("latin-1")).timestamp()
-        return min(max(0.0, moment - now), LONGEST)
+        return min(max(0.0, moment - now), MAX_WAIT_SECONDS)
     except (ValueError, OverflowError, TypeError, OSError):  # what a date can do to datetime
         return None
 
 
-def error_of(why: Why, provider: str) -> GatewayError:
+def error_of(why: NoResponse, provider: str) -> GatewayError:
     """The error response when there is none to relay; `provider` was the last one tried."""
     if isinstance(why, Failure):
         return GatewayError(why.code, _MESSAGES[why].format(provider))

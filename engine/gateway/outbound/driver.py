@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeAlias
 
-from engine.gateway.outbound.attempts import AttemptGenerator, Outcome, Pause, Try, Why
+from engine.gateway.outbound.attempts import AttemptGenerator, NoResponse, Outcome, Pause, Try
 from engine.gateway.outbound.exchange import Exchange
 from engine.gateway.record import RecordBuilder
 from engine.gateway.routing.match import Target
@@ -19,7 +19,7 @@ Relay: TypeAlias = Callable[[Exchange], Awaitable[Failure | None]]
 
 async def run_attempts(
     steps: AttemptGenerator, send: Send, relay: Relay, record: RecordBuilder
-) -> Why | None:
+) -> NoResponse | None:
     """Make attempts until a response is relayed; why there is none, or what broke it off."""
     exchange: Exchange | None = None
     outcome: Outcome = None
@@ -46,7 +46,7 @@ async def run_attempts(
             steps.send(broken)
         return broken
     except StopIteration as ended:
-        why: Why | None = ended.value
+        why: NoResponse | None = ended.value
         return why
     finally:
         steps.close()

@@ -9,7 +9,15 @@ from engine.gateway.outbound.attempts import ResponseHead, retry_after
 from engine.gateway.outbound.prepare import PreparedRequest
 from engine.gateway.record import RecordBuilder
 from engine.gateway.runtime import Runtime
-from engine.upstream import CHUNK_BYTES, Attempt, Body, Failure, Reply, UpstreamError, in_chunks
+from engine.upstream import (
+    CHUNK_BYTES,
+    Attempt,
+    Body,
+    Failure,
+    UpstreamError,
+    UpstreamResponse,
+    in_chunks,
+)
 from engine.upstream.limiter import Limiter
 
 FIRST_BYTE, IDLE, TOTAL = (
@@ -21,27 +29,29 @@ FIRST_BYTE, IDLE, TOTAL = (
 class Exchange:
     """A response whose head has arrived. Must be closed; it holds a slot of the provider until then."""
 
-    __slots__ = ("_is_open", "_limiter", "reply", "request")
+    __slots__ = ("_is_open", "_limiter", "request", "response")
 
-    def __init__(self, reply: Reply, request: PreparedRequest, limiter: Limiter) -> None:
-        self.reply = reply
+    def __init__(
+        self, response: UpstreamResponse, request: PreparedRequest, limiter: Limiter
+    ) -> None:
+        self.response = response
         self.request = request
         self._limiter = limiter
         self._is_open = True
 
     def head(self) -> ResponseHead:
         """What decides whether this response is relayed or another attempt is made."""
-        fields = dict(self.reply.headers)
+        fields = dict(self.response.headers)
         wait = retry_after(fields.get(b"retry-after"), time())
         is_repeatable = isinstance(self.request.body, bytes)
-        return ResponseHead(self.reply.status, wait, is_repeatable)
+        return ResponseHead(self.response.status, wait, is_repeatable)
 
     async def close(self) -> None:
         """Give the connection and the slot back; the second time does nothing."""
         if self._is_open:
             self._is_open = False
             try:
-                await self.reply.close()
+                await self.response.close()
             finally:
                 self._limiter.release()
 
@@ -73,8 +83,8 @@ async def open_exchange(
         called_at = record.note_call()
         with deadline:
             deadline.limit(called_at + timeouts.total, TOTAL)  # all attempts, and the response
-            reply = await runtime.clients[provider.client].send(attempt)
-        return Exchange(reply, request, limiter)
+            response = await runtime.clients[provider.client].send(attempt)
+        return Exchange(response, request, limiter)
     except BaseException:
         limiter.release()
         raise

@@ -52,7 +52,7 @@ class EventStream:
         self.facts = facts
         self.is_open = False
 
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether the last event has passed. The newest is read again, however it is written."""
         return self.is_done or self._has_last(self._latest)
 
@@ -63,11 +63,11 @@ class EventStream:
     def feed(self, chunk: bytes) -> bytes:
         """What may leave now that `chunk` has arrived."""
         if self.is_open or self._held or not chunk.endswith(_ENDS):
-            return self._divide(chunk)
+            return self._split(chunk)
         self._note(chunk)
         return chunk
 
-    def rest(self) -> bytes:
+    def take_held(self) -> bytes:
         """What is held back, for a stream that has ended as it should."""
         held, self._held = self._held, b""
         return held
@@ -83,12 +83,12 @@ class EventStream:
         if self.facts is not None:
             self.facts.note(text)
 
-    def _divide(self, chunk: bytes) -> bytes:
+    def _split(self, chunk: bytes) -> bytes:
         """What leaves of a chunk that does not just end an event."""
         if self.is_open:
-            return self._go_on(chunk)
+            return self._continue_event(chunk)
         known, data = len(self._held), self._held + chunk
-        if b"\n" not in chunk and b"\r" not in chunk and not self._may_flow(data):
+        if b"\n" not in chunk and b"\r" not in chunk and not self._may_forward(data):
             self._held = data
             return b""
         end = _after_blank(data, max(0, known - 1))
@@ -102,14 +102,14 @@ class EventStream:
         start = _end(_OUTSIDE, data, 0)
         names = _end(_NAMES, data, start)
         is_further = max(data.rfind(b"\n"), data.rfind(b"\r")) >= names
-        if is_further or self._may_flow(data[start:]) or self._may_flow(data[names:]):
+        if is_further or self._may_forward(data[start:]) or self._may_forward(data[names:]):
             self.is_open = True
             self._keep(data[start:])
             return data
         self._held = data[start:]
         return data[:start]
 
-    def _go_on(self, chunk: bytes) -> bytes:
+    def _continue_event(self, chunk: bytes) -> bytes:
         """What leaves of `chunk` while an event is open: all of it, but for a next one's beginning."""
         end = _after_first_blank(self._edge + chunk) - 1
         self._keep(chunk[:end] if end >= 0 else chunk)
@@ -130,7 +130,7 @@ class EventStream:
         if len(self._part) < MAX_SHORT:
             self.is_done |= any(event.data in self._last for event in events_in(bytes(self._part)))
 
-    def _may_flow(self, line: bytes) -> bool:
+    def _may_forward(self, line: bytes) -> bool:
         """Whether an unfinished line leaves: it is too long, or all there is to come."""
         return len(line) > MAX_HELD or (len(line) < _LONGEST_WORD and _data(line) in self._last)
 

@@ -25,7 +25,7 @@ from engine.gateway.response.facts import ResponseFacts
 from engine.gateway.response.head import response_head, send_response
 from engine.gateway.response.stepping import and_then, run_until_blocked
 from engine.plan.plan import Dialect, Timeouts
-from engine.upstream import Failure, Reply, UpstreamError
+from engine.upstream import Failure, UpstreamError, UpstreamResponse
 
 AFTER_LAST = 2.0  # seconds of silence after the last event of a stream, until it is ended here
 
@@ -64,7 +64,7 @@ class ResponseRelay:
         broken: Failure | None = None
         try:
             with self._deadline:
-                await self._pass_on(exchange, last_events, closing)
+                await self._relay(exchange, last_events, closing)
             return None
         except UpstreamError as error:
             broken = error.failure
@@ -74,7 +74,7 @@ class ResponseRelay:
             await exchange.close()
         return None if await self.end_if_complete() else broken
 
-    async def _pass_on(
+    async def _relay(
         self,
         exchange: Exchange,
         last_events: tuple[bytes, ...],
@@ -86,11 +86,11 @@ class ResponseRelay:
             UpstreamError: the response broke off.
             CallerStalled: the caller does not read it.
         """
-        reply, timeouts, record = exchange.reply, exchange.request.timeouts, self._record
+        response, timeouts, record = exchange.response, exchange.request.timeouts, self._record
         self._timeouts = timeouts
-        record.note_head(reply.status)
+        record.note_head(response.status)
         headers, length, is_events = response_head(
-            reply.status, reply.headers, reply.length, record.request_id, self._names
+            response.status, response.headers, response.length, record.request_id, self._names
         )
         headers += closing
         if is_events:
@@ -98,35 +98,37 @@ class ResponseRelay:
             self._stream = EventStream(last_events, facts)
         self._deadline.allow(timeouts.caller_idle, CallerStalled)
         await self._send(
-            {"type": "http.response.start", "status": reply.status, "headers": headers}
+            {"type": "http.response.start", "status": response.status, "headers": headers}
         )
         self.is_started = True
         if self._stream is not None:
-            last = await self._pass_on_events(reply, timeouts, self._stream)
-        elif reply.is_complete:
-            last = reply.arrived()
+            last = await self._relay_events(response, timeouts, self._stream)
+        elif response.is_complete:
+            last = response.arrived()
         else:
-            last = await self._pass_on_body(reply, timeouts)
+            last = await self._relay_body(response, timeouts)
         record.bytes_out += len(last)
         if length is not None and record.bytes_out != length:
             raise UpstreamError(Failure.TRUNCATED)
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
         record.outcome = "ok"
 
-    async def _pass_on_body(self, reply: Reply, timeouts: Timeouts) -> bytes:
+    async def _relay_body(self, response: UpstreamResponse, timeouts: Timeouts) -> bytes:
         """A body as it arrives, from what came with its head; nothing is left of it."""
-        await self._send_part(reply.arrived())  # also if empty: the server holds the head back
+        await self._send_part(response.arrived())  # also if empty: the server holds the head back
 
         def write(chunk: bytes) -> Awaitable[None] | None:
             self._deadline.allow(timeouts.idle, IDLE)
             return self._write(chunk)
 
         self._deadline.allow(timeouts.idle, IDLE)
-        await reply.forward(write)
+        await response.forward(write)
         self._deadline.allow(timeouts.caller_idle, CallerStalled)
         return b""
 
-    async def _pass_on_events(self, reply: Reply, timeouts: Timeouts, stream: EventStream) -> bytes:
+    async def _relay_events(
+        self, response: UpstreamResponse, timeouts: Timeouts, stream: EventStream
+    ) -> bytes:
         """All events of a stream, each as it arrives, and what of the last one was held back."""
         after_last = min(timeouts.idle, AFTER_LAST)
 
@@ -136,9 +138,9 @@ class ResponseRelay:
             return self._write(chunk) if chunk else None
 
         self._deadline.allow(timeouts.idle, IDLE)
-        await reply.forward(write)
+        await response.forward(write)
         self._deadline.allow(timeouts.caller_idle, CallerStalled)
-        return stream.rest()
+        return stream.take_held()
 
     # -- towards the server ------------------------------------------------------------------------
 
@@ -168,7 +170,7 @@ class ResponseRelay:
     @property
     def is_complete(self) -> bool:
         """Whether the last event of a stream has been sent, although the provider keeps it open."""
-        return self._stream is not None and self._stream.is_whole() and not self._is_blocked
+        return self._stream is not None and self._stream.is_complete() and not self._is_blocked
 
     async def end_if_complete(self) -> bool:
         """End a stream that is complete; whether it was."""

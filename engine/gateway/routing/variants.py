@@ -10,7 +10,7 @@ from engine.gateway.routing.match import Target
 from engine.plan.plan import Choices, CredentialSet, Provider
 from engine.upstream.cache import BoundedCache
 
-MAX_TURNS_BYTES = 256 * 1024
+MAX_POSITIONS_BYTES = 256 * 1024
 
 
 class ProviderVariants:
@@ -18,7 +18,7 @@ class ProviderVariants:
 
     def __init__(self) -> None:
         # By the identity of a set, which a later one may get: it then starts elsewhere in its turn.
-        self._turns = BoundedCache[int, int](MAX_TURNS_BYTES, 0)
+        self._positions = BoundedCache[int, int](MAX_POSITIONS_BYTES, 0)
 
     def choose(
         self, target: Target, head: CallerHead, body: RequestBody, found: CredentialSet | None
@@ -45,8 +45,8 @@ class ProviderVariants:
         count = len(credentials.providers)
         if count == 1:
             return credentials.providers[0]
-        turn = self._turns.get(id(credentials), 0) % count
-        self._turns.keep(id(credentials), turn + 1, 0)
+        turn = self._positions.get(id(credentials), 0) % count
+        self._positions.keep(id(credentials), turn + 1, 0)
         return credentials.providers[turn]
 
 

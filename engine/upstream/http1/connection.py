@@ -2,7 +2,7 @@
 
 What the bytes mean is for `response` to say; here they come and go. A connection goes back to the
 pool only when both the request and the response are complete and the upstream keeps it open. It
-carries nothing from one exchange to the next: AT_REST has what every attribute is then, and one
+carries nothing from one exchange to the next: IDLE_ATTRIBUTES has what every attribute is then, and one
 that cannot be reset to that is dropped.
 
 Why not a library: what a gateway does is this exchange, and the figures are in docs/performance.md.
@@ -23,13 +23,13 @@ from engine.upstream.http1.response import HeaderNames, ResponseReader, State
 READ_AHEAD = 64 * 1024
 KEEPALIVE_SECONDS = 30.0
 MAX_AGE_SECONDS = 300.0  # so that a change of DNS reaches busy pools
-LONG_REST = 0.5
+RECHECK_IDLE_SECONDS = 0.5
 MAX_IDLE = 256  # connections
 
 _IDLE, _HEAD, _BODY, _MUST_CLOSE = State.IDLE, State.HEAD, State.BODY, State.MUST_CLOSE
 
 # Every attribute that an exchange changes, as it is between two of them.
-AT_REST: Mapping[str, object] = {
+IDLE_ATTRIBUTES: Mapping[str, object] = {
     "state": _IDLE,
     "status": 0,
     "headers": [],
@@ -56,7 +56,7 @@ OWN = ("opened", "_names", "idle_since", "_loop", "_pool", "_transport", "_parse
 
 
 class Connection(ResponseReader, asyncio.Protocol):
-    """One connection and the response it is receiving: a Reply, from `exchange` to `close`.
+    """One connection and the response it is receiving: an UpstreamResponse, from `exchange` to `close`.
 
     `pool` is where it rests between two exchanges.
     """
@@ -74,8 +74,8 @@ class Connection(ResponseReader, asyncio.Protocol):
         self._transport: asyncio.Transport
         self._writing_paused = False
 
-    def _rest(self) -> None:
-        super()._rest()
+    def _reset(self) -> None:
+        super()._reset()
         self._is_sent = False
         self._reading_paused = False
         self._reader: asyncio.Future[None] | None = None
@@ -207,7 +207,9 @@ class Connection(ResponseReader, asyncio.Protocol):
         if now - self.opened > MAX_AGE_SECONDS:
             return True
         rested = now - self.idle_since
-        return rested > KEEPALIVE_SECONDS or (rested > LONG_REST and _is_readable(self._transport))
+        return rested > KEEPALIVE_SECONDS or (
+            rested > RECHECK_IDLE_SECONDS and _is_readable(self._transport)
+        )
 
     async def _upload(self, chunks: AsyncIterator[bytes | memoryview], *, is_chunked: bool) -> None:
         """Send a body in chunks until the provider responds: an early response ends the upload."""

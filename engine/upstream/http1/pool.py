@@ -9,7 +9,7 @@ from engine.upstream import Attempt, Failure, UpstreamError
 from engine.upstream.http1.connecting import Resolve, addresses, open_connection
 from engine.upstream.http1.connection import KEEPALIVE_SECONDS, Connection
 from engine.upstream.http1.response import HeaderNames
-from engine.upstream.tls import trusting
+from engine.upstream.tls import client_context
 
 
 class Http1Client:
@@ -92,7 +92,7 @@ class Http1Client:
 
 
 def _trusting(ca: str | None) -> ssl.SSLContext:
-    context = trusting(ca)
+    context = client_context(ca)
     context.set_alpn_protocols(["http/1.1"])
     return context
 

@@ -98,9 +98,9 @@ class ResponseReader:
         self._names = names
         self.chunks: deque[bytes] = deque()
         self._parser: Any = httptools.HttpResponseParser(self)
-        self._rest()
+        self._reset()
 
-    def _rest(self) -> None:
+    def _reset(self) -> None:
         """As before the first exchange."""
         self.status = 0
         self.headers: Pairs = []
@@ -171,7 +171,7 @@ class ResponseReader:
         self._step(Event.RELEASE)
         if self.state is not _IDLE:
             return False
-        self._rest()
+        self._reset()
         return True
 
     def _step(self, event: Event) -> None:

@@ -163,7 +163,7 @@ async def read_on(bounds: Bounds, *messages: dict[str, Any]) -> int:
 
 
 def test_reading_on_ends_with_the_body_and_with_each_bound() -> None:
-    bounds = Bounds(size=4 * MIB, rest=0.01)
+    bounds = Bounds(size=4 * MIB, grace_seconds=0.01)
     last = {"type": "http.request", "body": b"", "more_body": False}
     tiny = {"type": "http.request", "body": b"x", "more_body": True}
     gone = {"type": "http.disconnect"}

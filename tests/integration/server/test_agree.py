@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.load import load, obstacles
+from engine.config.load import load, startup_problems
 from engine.server.reload import read_folder
 from engine.server.run import Options, prepare
 from tests.processes import run_engine
@@ -18,7 +18,7 @@ def agree(folder: Path) -> None:
     snapshot = read_folder(folder)
     _, problems = prepare(Options(folder, "127.0.0.1", 1, 1), snapshot)
     loaded = load(folder, os.environ, snapshot.read_at)
-    passes = loaded.plan is not None and not obstacles(loaded)
+    passes = loaded.plan is not None and not startup_problems(loaded)
     assert passes == (not problems), problems
 
 

@@ -14,9 +14,9 @@ from engine.server.connections import (
     FRESH_SECONDS,
     OTHER_FILES,
     Connections,
+    IdleConnection,
     Peer,
-    Resting,
-    surplus,
+    to_close,
 )
 from tests import loopback
 from tests.integration.server.test_resources import ask, serving
@@ -154,8 +154,8 @@ def test_a_look_that_fails_is_told_once_and_tried_again(pairs: Pairs) -> None:
 
 
 def test_surplus_takes_heads_first_then_crowds_then_the_oldest() -> None:
-    def one(fd: int, host: str, age: float, *, is_in_head: bool) -> Resting:
-        return Resting(fd, (host, str(fd)), age, is_in_head=is_in_head)
+    def one(fd: int, host: str, age: float, *, is_in_head: bool) -> IdleConnection:
+        return IdleConnection(fd, (host, str(fd)), age, is_in_head=is_in_head)
 
     found = [
         one(1, "a", 9, is_in_head=False),
@@ -164,10 +164,10 @@ def test_surplus_takes_heads_first_then_crowds_then_the_oldest() -> None:
         one(4, "c", 2, is_in_head=True),
         one(5, "d", 0.5, is_in_head=True),
     ]
-    order = [resting.fd for resting in surplus(found, 9)]
+    order = [resting.fd for resting in to_close(found, 9)]
     assert order == [4, 3, 2, 1]
-    assert surplus(found, 0) == []
-    assert [resting.fd for resting in surplus(found, 1)] == [4]
+    assert to_close(found, 0) == []
+    assert [resting.fd for resting in to_close(found, 1)] == [4]
 
 
 def test_an_idle_connection_rests_as_long_as_the_option_says(tmp_path: Path) -> None:

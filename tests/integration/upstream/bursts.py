@@ -15,7 +15,7 @@ from pathlib import Path
 import uvloop
 
 from engine.plan.plan import Origin
-from engine.upstream import Attempt, Client, Reply, RequestHead, UpstreamError
+from engine.upstream import Attempt, Client, RequestHead, UpstreamError, UpstreamResponse
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
 
@@ -119,13 +119,13 @@ class Caller:
         if self._leaves is not None and self._taken >= self._leaves:
             raise LookupError
 
-    async def read(self, reply: Reply) -> None:
+    async def read(self, response: UpstreamResponse) -> None:
         if self._draw.random() < 0.3:
-            reply.arrived()
+            response.arrived()
         if self._draw.random() < 0.1:
             return
         with contextlib.suppress(UpstreamError, LookupError):
-            await reply.forward(self)
+            await response.forward(self)
 
 
 def attempt(origin: Origin, target: bytes, draw: random.Random) -> Attempt:
@@ -146,23 +146,25 @@ def attempt(origin: Origin, target: bytes, draw: random.Random) -> Attempt:
 async def burst(client: Client, origin: Origin, number: int, draw: random.Random) -> None:
     """One exchange of any kind, and the next one."""
     with contextlib.suppress(UpstreamError):
-        reply = await client.send(attempt(origin, b"/burst", draw))
-        reading = asyncio.ensure_future(Caller(draw).read(reply))
+        response = await client.send(attempt(origin, b"/burst", draw))
+        reading = asyncio.ensure_future(Caller(draw).read(response))
         if draw.random() < 0.1:
             await asyncio.sleep(draw.choice((0, 0.001)))
             reading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await reading
-        await reply.close()
+        await response.close()
     target = b"/next/%d" % number
     got: list[bytes] = []
 
     try:
         async with asyncio.timeout(HANG):
-            reply = await client.send(Attempt(RequestHead("GET", origin, target, []), b"", 0, 5.0))
-            got.append(b"%d " % reply.status)
-            await reply.forward(got.append)
-            await reply.close()
+            response = await client.send(
+                Attempt(RequestHead("GET", origin, target, []), b"", 0, 5.0)
+            )
+            got.append(b"%d " % response.status)
+            await response.forward(got.append)
+            await response.close()
     except (TimeoutError, UpstreamError) as error:
         raise AssertionError(f"the exchange after burst {number}: {error!r}") from error
     assert b"".join(got) == b"200 " + target, f"burst {number}"

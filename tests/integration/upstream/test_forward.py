@@ -9,7 +9,7 @@ import pytest
 
 from engine.gateway.response.stepping import run_until_blocked
 from engine.plan.plan import Origin
-from engine.upstream import Attempt, Client, Reply, RequestHead, UpstreamError
+from engine.upstream import Attempt, Client, RequestHead, UpstreamError, UpstreamResponse
 from engine.upstream.http1.connection import READ_AHEAD, Connection
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
@@ -25,7 +25,7 @@ def chunk(chunk: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def answering(kind: type[Client]) -> AsyncIterator[tuple[Reply, Say]]:
+async def answering(kind: type[Client]) -> AsyncIterator[tuple[UpstreamResponse, Say]]:
     """An answer whose head is there, and a way to say more of it; empty: close."""
     said: asyncio.Queue[bytes] = asyncio.Queue()
 
@@ -42,9 +42,9 @@ async def answering(kind: type[Client]) -> AsyncIterator[tuple[Reply, Say]]:
     origin = Origin("http", "127.0.0.1", server.sockets[0].getsockname()[1])
     client = kind()
     try:
-        reply = await client.send(Attempt(RequestHead("GET", origin, b"/", []), b"", 0, 5.0))
-        yield reply, said.put
-        await reply.close()
+        response = await client.send(Attempt(RequestHead("GET", origin, b"/", []), b"", 0, 5.0))
+        yield response, said.put
+        await response.close()
     finally:
         await said.put(b"")
         await client.close()
@@ -93,8 +93,8 @@ class Writer:
 def test_pieces_come_one_by_one_as_they_were_sent(kind: type[Client]) -> None:
     async def run() -> None:
         writer = Writer()
-        async with answering(kind) as (reply, say):
-            forwarding = asyncio.ensure_future(reply.forward(writer))
+        async with answering(kind) as (response, say):
+            forwarding = asyncio.ensure_future(response.forward(writer))
             for n in range(1, 6):
                 await say(chunk(b"%d" % n))
                 await writer.has(*(b"%d" % i for i in range(1, n + 1)))
@@ -109,8 +109,8 @@ def test_pieces_come_one_by_one_as_they_were_sent(kind: type[Client]) -> None:
 def test_no_more_than_is_wanted_and_nothing_is_lost(kind: type[Client]) -> None:
     async def run() -> None:
         writer = Writer(wanted=1)
-        async with answering(kind) as (reply, say):
-            forwarding = asyncio.ensure_future(reply.forward(writer))
+        async with answering(kind) as (response, say):
+            forwarding = asyncio.ensure_future(response.forward(writer))
             await say(chunk(b"1"))
             for n in range(1, 6):
                 await writer.has_so_many(n)
@@ -134,8 +134,8 @@ def test_an_error_of_the_writer_is_its_own(kind: type[Client]) -> None:
             raise LookupError
 
     async def run() -> None:
-        async with answering(kind) as (reply, say):
-            forwarding = asyncio.ensure_future(reply.forward(writer))
+        async with answering(kind) as (response, say):
+            forwarding = asyncio.ensure_future(response.forward(writer))
             await say(chunk(b"1"))
             await asyncio.sleep(0.01)
             await say(chunk(b"2"))
@@ -149,8 +149,8 @@ def test_an_error_of_the_writer_is_its_own(kind: type[Client]) -> None:
 def test_what_came_before_a_break_is_handed_on(kind: type[Client]) -> None:
     async def run() -> None:
         writer = Writer()
-        async with answering(kind) as (reply, say):
-            forwarding = asyncio.ensure_future(reply.forward(writer))
+        async with answering(kind) as (response, say):
+            forwarding = asyncio.ensure_future(response.forward(writer))
             await say(chunk(b"1"))
             await writer.has(b"1")
             await say(chunk(b"2") + b"no chunk\r\n")
@@ -167,15 +167,15 @@ def test_reading_stops_while_nothing_is_wanted_and_goes_on(kind: type[Client]) -
 
     async def run() -> None:
         writer = Writer(wanted=1)
-        async with answering(kind) as (reply, say):
-            forwarding = asyncio.ensure_future(reply.forward(writer))
+        async with answering(kind) as (response, say):
+            forwarding = asyncio.ensure_future(response.forward(writer))
             await say(chunk(block))
             await writer.has_so_many(1)
             for _ in range(100):
                 await say(chunk(block))
             await asyncio.sleep(0.1)
-            if isinstance(reply, Connection):  # what the other one reads ahead is not to be seen
-                assert 0 < reply.buffered < READ_AHEAD + 512 * 1024
+            if isinstance(response, Connection):  # what the other one reads ahead is not to be seen
+                assert 0 < response.buffered < READ_AHEAD + 512 * 1024
             writer.more(1000)
             await say(END)
             async with asyncio.timeout(10):
@@ -187,13 +187,13 @@ def test_what_waits_for_the_caller_when_he_leaves_is_dropped_in_silence() -> Non
     """The task is cancelled just as the chunk that blocks has been written."""
 
     async def run() -> None:
-        async with answering(Http1Client) as (reply, say):
+        async with answering(Http1Client) as (response, say):
 
             def write(_chunk: bytes) -> Awaitable[None] | None:
                 asyncio.get_running_loop().call_soon(forwarding.cancel)
                 return run_until_blocked(asyncio.sleep(10))
 
-            forwarding = asyncio.ensure_future(reply.forward(write))
+            forwarding = asyncio.ensure_future(response.forward(write))
             await say(chunk(b"1"))
             with pytest.raises(asyncio.CancelledError):
                 await forwarding
@@ -206,11 +206,11 @@ def test_what_waits_for_the_caller_when_he_leaves_is_dropped_in_silence() -> Non
 @CLIENTS
 def test_a_trailer_without_end_breaks_the_answer_off(kind: type[Client]) -> None:
     async def run() -> None:
-        async with answering(kind) as (reply, say):
+        async with answering(kind) as (response, say):
             await say(chunk(b"1") + b"0\r\nx: ")
             for _ in range(32):
                 await say(b"y" * 1024 * 1024)
             with pytest.raises(UpstreamError, match="truncated"):
-                await reply.forward(Writer())
+                await response.forward(Writer())
 
     asyncio.run(run())

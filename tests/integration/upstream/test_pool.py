@@ -10,10 +10,10 @@ from engine.upstream import Attempt, RequestHead
 from engine.upstream.http1 import pool as pools
 from engine.upstream.http1.connection import (
     KEEPALIVE_SECONDS,
-    LONG_REST,
     MAX_AGE_SECONDS,
     MAX_IDLE,
     READ_AHEAD,
+    RECHECK_IDLE_SECONDS,
     Connection,
 )
 from engine.upstream.http1.pool import Http1Client
@@ -42,7 +42,7 @@ async def answered(connection: Connection, wire: Wire, raw: bytes = sized(b"")) 
 
 
 def test_the_bounds_are_those_that_are_documented() -> None:
-    bounds = (KEEPALIVE_SECONDS, MAX_AGE_SECONDS, LONG_REST, MAX_IDLE, READ_AHEAD)
+    bounds = (KEEPALIVE_SECONDS, MAX_AGE_SECONDS, RECHECK_IDLE_SECONDS, MAX_IDLE, READ_AHEAD)
     assert bounds == (30.0, 300.0, 0.5, 256, 64 * 1024)
 
 
@@ -54,9 +54,9 @@ def test_the_bounds_are_those_that_are_documented() -> None:
         (MAX_AGE_SECONDS + 0.001, 0.0, False, True),
         (100.0, KEEPALIVE_SECONDS, False, False),
         (100.0, KEEPALIVE_SECONDS + 0.001, False, True),
-        (100.0, LONG_REST + 0.001, False, False),
-        (100.0, LONG_REST + 0.001, True, True),
-        (100.0, LONG_REST, True, False),  # the loop has just looked
+        (100.0, RECHECK_IDLE_SECONDS + 0.001, False, False),
+        (100.0, RECHECK_IDLE_SECONDS + 0.001, True, True),
+        (100.0, RECHECK_IDLE_SECONDS, True, False),  # the loop has just looked
     ],
 )
 def test_a_connection_is_stale_by_age_by_rest_and_by_what_the_kernel_knows(

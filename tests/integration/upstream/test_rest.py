@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine.plan.plan import Origin
 from engine.upstream import Attempt, RequestHead, UpstreamError
-from engine.upstream.http1.connection import AT_REST, OWN, READ_AHEAD, Connection
+from engine.upstream.http1.connection import IDLE_ATTRIBUTES, OWN, READ_AHEAD, Connection
 from engine.upstream.http1.pool import Http1Client
 from tests.integration.upstream import bursts
 from tests.integration.upstream.bursts import EVENT, chunked, sized
@@ -184,7 +184,7 @@ def test_the_next_exchange_is_as_on_a_new_connection(
             if pool:
                 assert wire.reading
                 kept = {key: value for key, value in vars(connection).items() if key not in OWN}
-                assert kept == AT_REST
+                assert kept == IDLE_ATTRIBUTES
                 assert await read(connection, cut(NEXT, next_places), wire) == new
             await asyncio.sleep(0)
 
@@ -194,10 +194,10 @@ def test_the_next_exchange_is_as_on_a_new_connection(
 def test_every_attribute_has_its_value_at_rest() -> None:
     async def run() -> None:
         with wired([]) as (_, connection, _):
-            assert set(vars(connection)) == {*AT_REST, *OWN}
+            assert set(vars(connection)) == {*IDLE_ATTRIBUTES, *OWN}
             assert {
-                key: value for key, value in vars(connection).items() if key in AT_REST
-            } == AT_REST
+                key: value for key, value in vars(connection).items() if key in IDLE_ATTRIBUTES
+            } == IDLE_ATTRIBUTES
 
     asyncio.run(run())
 

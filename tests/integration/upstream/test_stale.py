@@ -6,7 +6,11 @@ from time import monotonic
 
 import pytest
 
-from engine.upstream.http1.connection import KEEPALIVE_SECONDS, LONG_REST, MAX_AGE_SECONDS
+from engine.upstream.http1.connection import (
+    KEEPALIVE_SECONDS,
+    MAX_AGE_SECONDS,
+    RECHECK_IDLE_SECONDS,
+)
 from tests.integration.upstream.test_rest import wired
 
 
@@ -14,10 +18,15 @@ from tests.integration.upstream.test_rest import wired
     ("age", "rested", "left", "is_stale"),
     [
         (0.0, 0.0, "nothing", False),
-        (1.0, LONG_REST * 0.9, "an end", False),  # the loop will say so; no call to the kernel
-        (1.0, LONG_REST * 1.1, "nothing", False),
-        (1.0, LONG_REST * 1.1, "an end", True),
-        (1.0, LONG_REST * 1.1, "bytes", True),
+        (
+            1.0,
+            RECHECK_IDLE_SECONDS * 0.9,
+            "an end",
+            False,
+        ),  # the loop will say so; no call to the kernel
+        (1.0, RECHECK_IDLE_SECONDS * 1.1, "nothing", False),
+        (1.0, RECHECK_IDLE_SECONDS * 1.1, "an end", True),
+        (1.0, RECHECK_IDLE_SECONDS * 1.1, "bytes", True),
         (KEEPALIVE_SECONDS, KEEPALIVE_SECONDS * 0.99, "nothing", False),
         (KEEPALIVE_SECONDS * 2, KEEPALIVE_SECONDS * 1.01, "nothing", True),
         (MAX_AGE_SECONDS * 0.99, 0.0, "nothing", False),

@@ -14,7 +14,7 @@ import pytest
 
 from engine.gateway import access_log
 from engine.gateway.access_log import PIPE_BYTES, AccessLog
-from engine.gateway.record import Record, RequestIds, place_of
+from engine.gateway.record import Record, RequestIds, location_of
 
 PIPE_BYTES_TOTAL = 64 * 1024
 
@@ -109,7 +109,7 @@ def test_a_message_of_the_worker_stands_among_the_records_and_quotes_nothing() -
         try:
             raise RuntimeError("a secret")
         except RuntimeError as error:
-            log.say(place_of(error))
+            log.write_message(location_of(error))
         log.close()
 
     with tempfile.TemporaryFile("w+") as stream:

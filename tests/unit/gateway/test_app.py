@@ -12,7 +12,7 @@ import pytest
 from engine.gateway.access_log import AccessLog
 from engine.gateway.app import TICK_SECONDS, Gateway
 from engine.gateway.inbound.body import Message
-from engine.upstream import Attempt, Reply
+from engine.upstream import Attempt, UpstreamResponse
 from tests.unit.gateway.plans import shipped_plan
 
 BODY = json.dumps({"model": "gpt-a", "messages": []}).encode()
@@ -34,10 +34,10 @@ SCOPE = {
 class ScriptedClient:
     """A client whose attempts end as `answer` does."""
 
-    def __init__(self, answer: Callable[[], Awaitable[Reply]]) -> None:
+    def __init__(self, answer: Callable[[], Awaitable[UpstreamResponse]]) -> None:
         self._answer = answer
 
-    async def send(self, attempt: Attempt) -> Reply:
+    async def send(self, attempt: Attempt) -> UpstreamResponse:
         return await self._answer()
 
     async def close(self) -> None:
@@ -45,7 +45,8 @@ class ScriptedClient:
 
 
 def exchange(
-    answer: Callable[[], Awaitable[Reply]], work: Callable[[Awaitable[None]], Awaitable[None]]
+    answer: Callable[[], Awaitable[UpstreamResponse]],
+    work: Callable[[Awaitable[None]], Awaitable[None]],
 ) -> tuple[list[Message], dict[str, Any]]:
     """What one request gets of a gateway whose client is scripted, and its access record."""
     sent: list[Message] = []
@@ -81,7 +82,7 @@ def exchange(
 
 
 def test_a_bug_is_a_500_whose_place_is_logged_and_whose_text_is_not() -> None:
-    async def buggy() -> Reply:
+    async def buggy() -> UpstreamResponse:
         raise KeyError("sk-secret")
 
     async def work(request: Awaitable[None]) -> None:
@@ -99,7 +100,7 @@ def test_a_bug_is_a_500_whose_place_is_logged_and_whose_text_is_not() -> None:
 def test_who_cancels_a_request_from_outside_sees_it_cancelled() -> None:
     called = asyncio.Event()
 
-    async def silent() -> Reply:
+    async def silent() -> UpstreamResponse:
         called.set()
         await asyncio.Event().wait()
         raise AssertionError
@@ -117,7 +118,7 @@ def test_who_cancels_a_request_from_outside_sees_it_cancelled() -> None:
 
 
 def test_one_watch_at_a_time_waits_for_the_caller_to_leave() -> None:
-    async def slow() -> Reply:
+    async def slow() -> UpstreamResponse:
         await asyncio.sleep(8 * TICK_SECONDS)
         raise KeyError
 

@@ -29,7 +29,7 @@ from werkzeug.formparser import FormDataParser
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.form_body import FormBody
-from engine.gateway.inbound.media import find_boundary, kind_of, spelled
+from engine.gateway.inbound.media import find_boundary, kind_of, normalized
 from engine.gateway.inbound.payload import JsonRequestBody
 from tests.unit.gateway.inbound.forms import intake_of, passed_on
 
@@ -275,7 +275,7 @@ def checked(cases: Iterable[Case]) -> tuple[list[tuple[Case, list[list[Any]]]], 
         if own is None:
             continue
         kind, media, raw = case
-        goes_up = spelled(media.encode()).decode()
+        goes_up = normalized(media.encode()).decode()
         accepted.append(((kind, goes_up, raw), own))
         peers = {n: attempted(p, raw) for n, p in JSON_PEERS.items()} if kind == "json" else {n: attempted(p, goes_up, raw) for n, p in FORM_PEERS.items()}  # fmt: skip
         wrong += [f"{name}: {found} for {case}, {own}" for name, found in peers.items() if differs(own, kind, found)]  # fmt: skip

@@ -31,7 +31,7 @@ def received(messages: list[Message], declared: int | None) -> tuple[bytes, int]
     body_reader = RequestBodyReader(
         receive, replace(ENDPOINT, max_body=100), Deadline(None), declared
     )
-    return asyncio.run(body_reader.rest()), len(left)
+    return asyncio.run(body_reader.read_all()), len(left)
 
 
 def test_the_last_byte_of_a_declared_length_is_the_end() -> None:
@@ -69,7 +69,7 @@ async def watched(chunks: Iterator[tuple[float, bytes]], idle: float, total: flo
     looking = asyncio.ensure_future(tick())
     started = monotonic()
     with contextlib.suppress(StopIteration), pytest.raises(GatewayError) as refused, deadline:
-        await RequestBodyReader(receive, endpoint, deadline, None).rest()
+        await RequestBodyReader(receive, endpoint, deadline, None).read_all()
     looking.cancel()
     assert refused.value.code == "request_timeout"
     return monotonic() - started

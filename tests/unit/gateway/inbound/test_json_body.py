@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound import json_text
-from engine.gateway.inbound.edits import applied
+from engine.gateway.inbound.edits import apply_edits
 from engine.gateway.inbound.json_body import JsonBody
 from engine.gateway.inbound.json_edits import json_edits
 from engine.gateway.inbound.json_text import MAX_FIELDS, SMALL
@@ -118,7 +118,7 @@ def edited(raw: bytes, changes: Mapping[str, str | None] | None = None, **edits:
     }
     rename = edits.get("rename", {})
     wanted = BodyEdits(edits.get("drop", ()), rename, values["default"], values["set"], frozenset())
-    return applied(raw, json_edits(JsonBody(raw), changes or {}, wanted))
+    return apply_edits(raw, json_edits(JsonBody(raw), changes or {}, wanted))
 
 
 def dropped(body: JsonBody, name: str) -> bytes:
@@ -301,7 +301,7 @@ def decoys(draw: st.DrawFn) -> bytes:
 @BOUNDED
 @given(st.one_of(decoys(), texts().map(lambda text: text.raw)))
 def test_every_member_is_found_where_a_slow_reading_finds_it(raw: bytes) -> None:
-    found, _ = json_text.members(raw, json_text.Skimmed(raw))
+    found, _ = json_text.members(raw, json_text.ShortenedText(raw))
     assert [(key, *span) for key, span in json_text.spans(raw, found)] == read_slowly(raw)
     assert outcome(raw) == expected(raw)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.gateway.inbound.media import find_boundary, is_plain_text, kind_of, spelled
+from engine.gateway.inbound.media import find_boundary, is_plain_text, kind_of, normalized
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from engine.gateway.inbound.media import find_boundary, is_plain_text, kind_of, 
 )
 def test_json_goes_up_in_our_own_spelling(told: str, goes_up: str) -> None:
     assert kind_of(told.encode()) == "json"
-    assert spelled(told.encode()) == goes_up.encode()
+    assert normalized(told.encode()) == goes_up.encode()
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_what_could_be_read_in_two_ways_is_no_json(told: str) -> None:
 )
 def test_a_form_goes_up_with_its_boundary_alone(told: str, goes_up: str) -> None:
     assert kind_of(told.encode()) == "form"
-    assert spelled(told.encode()) == goes_up.encode()
+    assert normalized(told.encode()) == goes_up.encode()
     assert find_boundary(goes_up.encode()) == find_boundary(told.encode())
 
 

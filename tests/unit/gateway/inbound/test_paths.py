@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.inbound.paths import Place, dialect_of, find_place
+from engine.gateway.inbound.paths import EndpointMatch, dialect_of, match_endpoint
 from engine.gateway.inbound.query import without
 from engine.plan.plan import Dialect, Endpoint, Plan
 from tests.unit.gateway.plans import shipped_plan
@@ -31,13 +31,13 @@ def plan() -> Plan:
     return replace(shipped, endpoints={**shipped.endpoints, **paths}, model_depths=(2,))
 
 
-def found(path: bytes, method: str = "POST") -> Place:
-    return find_place(plan(), method, path)
+def found(path: bytes, method: str = "POST") -> EndpointMatch:
+    return match_endpoint(plan(), method, path)
 
 
 def refused(path: bytes, method: str = "POST") -> GatewayError:
     with pytest.raises(GatewayError) as caught:
-        find_place(plan(), method, path)
+        match_endpoint(plan(), method, path)
     return caught.value
 
 
@@ -46,10 +46,10 @@ def test_every_path_is_found_by_its_one_spelling() -> None:
     for known, methods in shipped.endpoints.items():
         path = known.replace(b"{model}", b"m")
         for method, endpoint in methods.items():
-            assert find_place(shipped, method, path).endpoint is endpoint
+            assert match_endpoint(shipped, method, path).endpoint is endpoint
             for other in (path + b"/", b"/" + path, path.upper(), path + b"?", path[:-1]):
                 with pytest.raises(GatewayError) as caught:
-                    find_place(shipped, method, other)
+                    match_endpoint(shipped, method, other)
                 assert caught.value.code in ("unknown_path", "not_exposed")
 
 
@@ -154,7 +154,7 @@ def probes(count: int) -> int:
     assert chat is not None
     table = Counting({b"/p%d/{model}/x" % number: {"POST": chat} for number in range(count)})
     counted = replace(plan(), endpoints=table)
-    assert find_place(counted, "POST", b"/p%d/m/x" % (count - 1)).model == "m"
+    assert match_endpoint(counted, "POST", b"/p%d/m/x" % (count - 1)).model == "m"
     return table.asked
 
 

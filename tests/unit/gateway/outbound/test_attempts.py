@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from engine.gateway.errors import CATALOGUE
 from engine.gateway.outbound.attempts import (
-    PASS_ON,
+    RELAY,
+    NoResponse,
     Outcome,
-    PassOn,
     Pause,
+    Relay,
     ResponseHead,
     Step,
     Try,
     Unavailable,
-    Why,
     attempts,
     error_of,
     retry_after,
@@ -72,7 +72,7 @@ class Room:
             t.provider.name: Health(t.provider.breaker, t.provider.retry) for t in targets
         }
 
-    def play(self, *script: tuple[Step, Outcome]) -> Why | None:
+    def play(self, *script: tuple[Step, Outcome]) -> NoResponse | None:
         """Hold the conversation as it is written, and give what it comes to."""
         conversation = attempts(self.targets, self.health, self.clock)
         step = next(conversation, None)
@@ -82,11 +82,11 @@ class Room:
                 step = conversation.send(outcome)
         except StopIteration as stopped:
             assert (expected, outcome) == script[-1], "it ended early"
-            why: Why | None = stopped.value
+            why: NoResponse | None = stopped.value
             return why
         raise AssertionError(f"it went on with {step}")
 
-    def outcomes(self, outcomes: Sequence[Outcome]) -> tuple[list[Step], Why | None]:
+    def outcomes(self, outcomes: Sequence[Outcome]) -> tuple[list[Step], NoResponse | None]:
         """The steps that are taken when attempts and answers end like this, in turn."""
         conversation = attempts(self.targets, self.health, self.clock)
         steps: list[Step] = []
@@ -99,7 +99,7 @@ class Room:
                 match step:
                     case Try():
                         outcome = left.pop(0) or OK
-                    case PassOn():
+                    case Relay():
                         ended = left.pop(0) if left else None
                         outcome = ended if isinstance(ended, Failure) else None
                     case Pause(seconds):
@@ -113,12 +113,12 @@ class Room:
 
 
 def test_an_answer_is_passed_on() -> None:
-    assert Room(A).play((Try(A), OK), (PASS_ON, None)) is None
+    assert Room(A).play((Try(A), OK), (RELAY, None)) is None
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503, 529])
 def test_any_status_is_an_answer_when_there_is_nowhere_else_to_go(status: int) -> None:
-    assert Room(A).play((Try(A), ResponseHead(status)), (PASS_ON, None)) is None
+    assert Room(A).play((Try(A), ResponseHead(status)), (RELAY, None)) is None
 
 
 @pytest.mark.parametrize("failure", Failure)
@@ -127,7 +127,7 @@ def test_a_failure_is_told(failure: Failure) -> None:
 
 
 def test_an_answer_that_breaks_off_ends_it() -> None:
-    assert Room(A, B).play((Try(A), OK), (PASS_ON, Failure.TRUNCATED)) is None
+    assert Room(A, B).play((Try(A), OK), (RELAY, Failure.TRUNCATED)) is None
 
 
 # -- several targets -----------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_an_answer_that_breaks_off_ends_it() -> None:
 
 @pytest.mark.parametrize("failure", UNSENT)
 def test_what_was_not_sent_goes_to_the_next_target(failure: Failure) -> None:
-    assert Room(A, B).play((Try(A), failure), (Try(B), OK), (PASS_ON, None)) is None
+    assert Room(A, B).play((Try(A), failure), (Try(B), OK), (RELAY, None)) is None
     assert Room(A, B).play((Try(A), failure), (Try(B), Failure.CLOSED)) is Failure.CLOSED
     assert Room(A, B).play((Try(A), failure), (Try(B), failure)) is failure
 
@@ -148,25 +148,23 @@ def test_what_may_have_been_sent_is_not_sent_again(failure: Failure) -> None:
 
 @pytest.mark.parametrize("status", sorted(REFUSED))
 def test_what_was_refused_goes_to_the_next_target(status: int) -> None:
-    assert Room(A, B).play((Try(A), ResponseHead(status)), (Try(B), OK), (PASS_ON, None)) is None
+    assert Room(A, B).play((Try(A), ResponseHead(status)), (Try(B), OK), (RELAY, None)) is None
 
 
 @pytest.mark.parametrize("status", [400, 401, 408, 500, 502, 504])
 def test_a_status_that_is_not_listed_is_an_answer(status: int) -> None:
-    assert Room(A, B).play((Try(A), ResponseHead(status)), (PASS_ON, None)) is None
+    assert Room(A, B).play((Try(A), ResponseHead(status)), (RELAY, None)) is None
 
 
 def test_the_last_refusal_is_passed_on() -> None:
-    script: Script = [(Try(A), ResponseHead(429)), (Try(B), ResponseHead(503)), (PASS_ON, None)]
+    script: Script = [(Try(A), ResponseHead(429)), (Try(B), ResponseHead(503)), (RELAY, None)]
     assert Room(A, B).play(*script) is None
 
 
 def test_a_body_that_is_gone_is_not_sent_again() -> None:
-    assert (
-        Room(A, B).play((Try(A), ResponseHead(429, is_repeatable=False)), (PASS_ON, None)) is None
-    )
+    assert Room(A, B).play((Try(A), ResponseHead(429, is_repeatable=False)), (RELAY, None)) is None
     gone = ResponseHead(429, is_repeatable=False)
-    assert Room(patient(), B).play((Try(patient()), gone), (PASS_ON, None)) is None
+    assert Room(patient(), B).play((Try(patient()), gone), (RELAY, None)) is None
 
 
 # -- retries -------------------------------------------------------------------------------------
@@ -178,20 +176,20 @@ def test_retry_after_is_waited_for() -> None:
         (Try(p), ResponseHead(429, 2.5)),
         (Pause(2.5), None),
         (Try(p), OK),
-        (PASS_ON, None),
+        (RELAY, None),
     ]
     assert Room(p, B).play(*script) is None
 
 
 def test_a_wait_beyond_the_ceiling_goes_to_the_next_target() -> None:
     p = patient(max_wait=2)
-    script: Script = [(Try(p), ResponseHead(429, 2.5)), (Try(B), OK), (PASS_ON, None)]
+    script: Script = [(Try(p), ResponseHead(429, 2.5)), (Try(B), OK), (RELAY, None)]
     assert Room(p, B).play(*script) is None
 
 
 def test_a_wait_beyond_the_ceiling_is_passed_on_when_there_is_no_other() -> None:
     p = patient(max_wait=2)
-    assert Room(p).play((Try(p), ResponseHead(429, 2.5)), (PASS_ON, None)) is None
+    assert Room(p).play((Try(p), ResponseHead(429, 2.5)), (RELAY, None)) is None
 
 
 def test_pauses_grow_and_attempts_end() -> None:
@@ -204,13 +202,13 @@ def test_pauses_grow_and_attempts_end() -> None:
         (Try(p), no),
     ]
     assert Room(p).play(*script) is no
-    assert Room(p, B).play(*script, (Try(B), OK), (PASS_ON, None)) is None
+    assert Room(p, B).play(*script, (Try(B), OK), (RELAY, None)) is None
 
 
 def test_a_full_queue_is_not_waited_for_twice() -> None:
     p = patient()
     script: Script = [(Try(p), Failure.OVERLOADED), (Try(B), OK)]
-    assert Room(p, B).play(*script, (PASS_ON, None)) is None
+    assert Room(p, B).play(*script, (RELAY, None)) is None
 
 
 def test_the_budget_bounds_retries() -> None:
@@ -253,8 +251,8 @@ def test_failures_in_a_row_open_it_and_one_probe_closes_it() -> None:
     probe = attempts(room.targets, room.health, room.clock)
     assert next(probe) == Try(a)
     assert room.outcomes([]) == ([], Unavailable(1)), "one probe at a time"
-    assert probe.send(OK) is PASS_ON
-    assert room.play((Try(a), OK), (PASS_ON, None)) is None
+    assert probe.send(OK) is RELAY
+    assert room.play((Try(a), OK), (RELAY, None)) is None
 
 
 def test_a_probe_that_fails_opens_it_again() -> None:
@@ -276,7 +274,7 @@ def test_a_caller_who_leaves_in_a_probe_leaves_room_for_the_next() -> None:
     probe = attempts(room.targets, room.health, room.clock)
     assert next(probe) == Try(a)
     probe.close()
-    assert room.play((Try(a), OK), (PASS_ON, None)) is None
+    assert room.play((Try(a), OK), (RELAY, None)) is None
 
 
 def test_an_open_breaker_sends_to_the_next_target() -> None:
@@ -284,7 +282,7 @@ def test_an_open_breaker_sends_to_the_next_target() -> None:
     room = Room(a, B)
     for _ in range(2):
         room.play((Try(a), Failure.CLOSED))
-    assert room.play((Try(B), OK), (PASS_ON, None)) is None
+    assert room.play((Try(B), OK), (RELAY, None)) is None
     assert room.play((Try(B), Failure.CLOSED)) is Failure.CLOSED
 
 
@@ -300,7 +298,7 @@ def test_refusals_are_kept_when_every_other_target_is_open() -> None:
     b = breaking("b", failures=1)
     room = Room(A, b)
     room.play((Try(A), Failure.CONNECT_FAILED), (Try(b), Failure.CLOSED))
-    assert room.play((Try(A), ResponseHead(429)), (PASS_ON, None)) is None
+    assert room.play((Try(A), ResponseHead(429)), (RELAY, None)) is None
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429])
@@ -308,21 +306,21 @@ def test_what_is_wrong_with_a_request_opens_no_breaker(status: int) -> None:
     a = breaking(failures=1)
     room = Room(a)
     for _ in range(3):
-        assert room.play((Try(a), ResponseHead(status)), (PASS_ON, None)) is None
+        assert room.play((Try(a), ResponseHead(status)), (RELAY, None)) is None
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 529])
 def test_server_errors_open_a_breaker(status: int) -> None:
     a = breaking(failures=1)
     room = Room(a)
-    room.play((Try(a), ResponseHead(status)), (PASS_ON, None))
+    room.play((Try(a), ResponseHead(status)), (RELAY, None))
     assert room.outcomes([]) == ([], Unavailable(30))
 
 
 def test_broken_answers_open_a_breaker() -> None:
     a = breaking(failures=1)
     room = Room(a)
-    room.play((Try(a), OK), (PASS_ON, Failure.TRUNCATED))
+    room.play((Try(a), OK), (RELAY, Failure.TRUNCATED))
     assert room.outcomes([]) == ([], Unavailable(30))
 
 
@@ -338,7 +336,7 @@ def test_a_success_between_failures_keeps_it_closed() -> None:
     room = Room(a)
     for _ in range(5):
         room.play((Try(a), Failure.CLOSED))
-        room.play((Try(a), OK), (PASS_ON, None))
+        room.play((Try(a), OK), (RELAY, None))
 
 
 def test_a_share_of_the_last_requests_opens_it() -> None:
@@ -404,8 +402,8 @@ def test_nothing_that_may_have_been_paid_is_sent_again(
             else:
                 assert isinstance(outcome, Failure)
                 assert not outcome.sent
-        assert PASS_ON not in steps[:-1]
-        if PASS_ON in steps:
+        assert RELAY not in steps[:-1]
+        if RELAY in steps:
             assert why is None
             assert isinstance(tries[-1][1], ResponseHead)
         else:

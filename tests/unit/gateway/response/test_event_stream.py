@@ -146,9 +146,9 @@ def test_any_stream_may_break_off_anywhere(chunks: list[bytes]) -> None:
 @given(arriving())
 def test_every_byte_of_a_stream_that_ends_well_leaves(chunks: list[bytes]) -> None:
     stream, out = left(chunks)
-    held = stream.rest()
+    held = stream.take_held()
     assert out + held == b"".join(chunks)
-    assert stream.rest() == b""
+    assert stream.take_held() == b""
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -321,7 +321,7 @@ def test_a_long_event_is_not_taken_for_the_last_one_by_what_is_inside(data: obje
 
 def test_a_last_event_whose_type_is_written_with_escapes_is_known_while_it_is_the_newest() -> None:
     stream, _ = left([b'data: {"type":"l\\u0061st"}\n\n', b": ping\n\n", b"\n", b"retry: 1\n\n"])
-    assert stream.is_whole()
+    assert stream.is_complete()
 
 
 def test_an_open_event_is_kept_within_a_bound_and_read_at_a_bounded_cost() -> None:
