@@ -7,6 +7,7 @@ Without a fault of its own, a server injects the one named by the request's mode
 """
 
 import asyncio
+import contextlib
 import json
 import socket
 import struct
@@ -196,33 +197,40 @@ KEEPING = {"ok", "events", "busy", "busy-long", "overloaded", "error"}
 
 
 class FaultServer:
-    """The listening side. `seen` counts requests by model, `open` the connections.
+    """The listening side. `seen` counts requests by model, `open` the connections,
+    `closing` those that a fault ends, until they are closed.
 
     `fault` names the fault for every request; None leaves it to the model.
     """
 
     def __init__(self, fault: str | None = None) -> None:
         self.seen: Counter[str] = Counter()
-        self.open = 0
+        self.open = self.closing = 0
         self._fault = fault
 
     async def serve(self, reader: Reader, writer: Writer) -> None:
         """Serve one connection, to its end."""
         self.open += 1
+        is_closing = False
         try:
             while model := await self._read(reader):
                 self.seen[model] += 1
                 name = self._fault or model.removeprefix("h-").partition("@")[0]
                 if name.startswith("first-") and self.seen[model] > 1:
                     name = "ok"  # `h-first-busy` is busy once
+                is_closing = name.removeprefix("first-") not in KEEPING
+                self.closing += is_closing
                 await FAULTS[name.removeprefix("first-")](reader, writer)
-                if name.removeprefix("first-") not in KEEPING:
+                if is_closing:
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             self.open -= 1
             writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+            self.closing -= is_closing
 
     async def _read(self, reader: Reader) -> str:
         first = await reader.readexactly(1)

@@ -92,14 +92,22 @@ def rest(server: Server) -> Rest:
 
 
 @pytest.fixture
-def http(server: Server, rest: Rest) -> Iterator[httpx2.Client]:
+def http(server: Server, upstream: FaultServer, rest: Rest) -> Iterator[httpx2.Client]:
     """After every fault: the next good request is answered, and nothing is left behind."""
     headers = {"x-api-key": KEY}
     with loopback.Client(base_url=server.url, headers=headers, timeout=10) as client:
         yield client
+    wait_for_closes(upstream)
     answer = loopback.post(server.url + "/talk", json={"model": "h-ok"}, headers=headers)
     assert answer.status_code == 200
     server.comes_to(rest)
+
+
+def wait_for_closes(upstream: FaultServer) -> None:
+    """No next request may meet a connection that the upstream is about to close."""
+    deadline = time.monotonic() + 5
+    while upstream.closing and time.monotonic() < deadline:
+        time.sleep(0.002)
 
 
 def send_request(http: httpx2.Client, model: str, path: str = "/talk") -> httpx2.Response:
@@ -145,6 +153,7 @@ def test_no_answer(
     assert upstream.seen[model] - before == (1 if model.startswith("h-") else 0)
     record = server.record(answer.headers["x-engine-request-id"])
     assert (record["outcome"], record["error"], record["attempts"]) == (outcome, code, 1)
+    wait_for_closes(upstream)
     assert send_request(http, "h-ok").status_code == 200
 
 
@@ -349,17 +358,21 @@ def test_oddities_that_are_not_are_refused_or_framed_anew(http: httpx2.Client, n
     ("name", "status"), [("no-content-body", 204), ("not-modified-body", 304), ("long-length", 200)]
 )
 def test_bytes_behind_an_answer_reach_nobody(
-    http: httpx2.Client, name: str, status: int, client: str
+    http: httpx2.Client, upstream: FaultServer, name: str, status: int, client: str
 ) -> None:
     answer = send_request(http, f"h-{name}")
     assert answer.status_code == status
     assert len(answer.content) <= (status == 200)
+    wait_for_closes(upstream)
     assert send_request(http, "h-ok").content == b"{}"
 
 
-def test_an_answer_without_a_body_keeps_the_connection_usable(http: httpx2.Client) -> None:
+def test_an_answer_without_a_body_keeps_the_connection_usable(
+    http: httpx2.Client, upstream: FaultServer
+) -> None:
     answer = send_request(http, "h-no-content")
     assert (answer.status_code, answer.content) == (204, b"")
+    wait_for_closes(upstream)
     assert send_request(http, "h-ok").status_code == 200
 
 
