@@ -197,9 +197,9 @@ KEEPING = {"ok", "events", "busy", "busy-long", "overloaded", "error"}
 
 
 class FaultServer:
-    """The listening side. `seen` counts requests by model, `open` the connections,
-    `closing` those that a fault ends, until they are closed.
+    """The listening side.
 
+    `seen` counts requests by model, `open` the connections, `closing` those that a fault ends.
     `fault` names the fault for every request; None leaves it to the model.
     """
 
