@@ -82,7 +82,7 @@ test: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-unit: $(DEV) $(PACKAGE)
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/unit $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -o testpaths=tests/unit $(ARGS)
 
 # What `make test` skips where a program is missing; here that is a failure.
 test-tools: $(DEV) $(PACKAGE)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
 from engine.config.effective import Sourced
-from engine.config.load import load
+from engine.config.load import Loaded, load
 from engine.config.source.document import parse_document
 from engine.report.yaml import render_yaml
 from tests.servers import ROOT
@@ -37,9 +37,8 @@ def bare(folder: Path, into: Path) -> Path:
     return into
 
 
-def plan_of(folder: Path) -> Any:
+def plan_of(loaded: Loaded) -> Any:
     """The plan without its fingerprint and the lines that rules stand on."""
-    loaded = load(folder, ENVIRON, NOW)
     assert loaded.plan is not None
     whole = view(loaded.plan)
     del whole["fingerprint"]
@@ -52,8 +51,9 @@ def plan_of(folder: Path) -> Any:
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.name))
 def test_what_is_shown_bare_compiles_to_the_same_plan(folder: Path, tmp_path: Path) -> None:
     again = bare(folder, tmp_path / "again")
-    assert plan_of(again) == plan_of(folder)
-    assert load(again, ENVIRON, NOW).config.providers == load(folder, ENVIRON, NOW).config.providers
+    shown, written = (load(side, ENVIRON, NOW) for side in (again, folder))
+    assert plan_of(shown) == plan_of(written)
+    assert shown.config.providers == written.config.providers
     assert engine("show", again, "--bare").stdout == engine("show", folder, "--bare").stdout
 
 
