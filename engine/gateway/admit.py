@@ -1,7 +1,7 @@
 """Who calls which endpoint: a head is checked before any of the body is read.
 
-The path comes first only to know which envelope a refusal of the key needs; what is wrong with the
-path is reported to holders of a key alone.
+The path comes first only because the error format of a refused key depends on it; what is wrong
+with the path is reported only to callers with a valid key.
 """
 
 import time

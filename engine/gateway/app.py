@@ -70,7 +70,7 @@ class Gateway:
         self._probes = {b"/": _about, b"/healthz": self._health, b"/readyz": self._readiness}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one HTTP request; with one access record, but for what needs no key."""
+        """Serve one HTTP request. It gets one access record, except probes and preflights."""
         if self.plan.cors is not None:
             send = with_cors_headers(self.plan.cors, scope, send)
             preflight_headers = preflight(self.plan.cors, scope)
@@ -86,7 +86,7 @@ class Gateway:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
-        # Without the loop it asks the kernel for the process, up to Python 3.11.
+        # Given the loop, `current_task` does not call getpid, as it does up to Python 3.11.
         request = Request(self._runtime, asyncio.current_task(loop), scope, receive, send)
         self.requests[request] = scope
         if self._timer is None:
@@ -105,7 +105,7 @@ class Gateway:
             await self._lingering.read_on(receive, scope["headers"])
 
     def _call_hooks(self, record: Record, permit: Permit | None) -> None:
-        """Give the record to each hook; one that fails keeps no other from it."""
+        """Give the record to each hook; a hook that fails does not stop the others."""
         settle = () if permit is None else (permit.settle,)
         for take in (*settle, *(sink.write for sink in self._runtime.hooks.sinks)):
             try:
@@ -120,7 +120,7 @@ class Gateway:
     async def _respond(
         self, found: OwnResponse, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Respond to a probe or a preflight. A body that it may have is dropped."""
+        """Respond to a probe or a preflight. The body of the request is dropped."""
         status, headers, body = found
         is_unread = has_body(scope["headers"])
         await send_response(send, status, [*headers, *CLOSE] if is_unread else headers, body)
@@ -172,7 +172,7 @@ class Gateway:
 
 
 def _about() -> ProbeResponse:
-    """For who opens the address: what this is, and nothing of what it serves."""
+    """For people who open the address in a browser: the name, and nothing of the configuration."""
     return 200, {"name": "orqen", "status": "ok", "hint": "send requests with a gateway key"}
 
 
@@ -181,7 +181,7 @@ def _only(entries: Mapping[str, T], names: Set[str]) -> Mapping[str, T]:
 
 
 def _alike(one: Provider, other: Provider) -> bool:
-    """Whether what was learnt of `one` holds for `other`."""
+    """Whether the slots, breaker and retry budget of `one` can be kept for `other`."""
     places = ({u.origin for u in p.upstreams.values() if u} for p in (one, other))
     return (one.limits, one.retry, one.breaker) == (
         other.limits,

@@ -15,11 +15,11 @@ of them it was is kept here, and decides what the caller gets and what the acces
     anybody else              at any time                   a cut                     server_cancelled
 
 An event stream whose last event has been relayed is complete, even if the provider has not ended
-it: whoever ends it then, it is ended well, and the outcome is `ok`.
+it: whoever ends it after that, the response is complete and the outcome is `ok`.
 
 How it works. `Task.cancel` raises CancelledError where the task waits. The task says that it was
-handled with `Task.uncancel`, and has to, or an `asyncio.timeout` around it would take it for its
-own. So each row has one place that calls `uncancel`:
+handled with `Task.uncancel`. It must, or an enclosing `asyncio.timeout` would treat the
+cancellation as its own. So each row has one place that calls `uncancel`:
 
 - A deadline is handled where its phase ends, by `Deadline.__exit__`, which raises the error of the
   phase in place of CancelledError. To the code around it, lateness is an error like any other.

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from engine.plan.plan import Dialect
 
-# The statuses that the same request may get past on another try, as long as nothing was sent. All
-# others are refusals that stay: official SDKs would try every 5xx, 408, 409 and 429 again, and
-# Claude Code a 401 as well.
+# Statuses of temporary errors: as long as nothing was sent, another try may succeed. All others are
+# permanent; official SDKs would try every 5xx, 408, 409 and 429 again, and Claude Code a 401 as well.
 _PASSING = frozenset({408, 429, 502, 503, 504})
 
 

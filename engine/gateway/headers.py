@@ -1,7 +1,7 @@
-"""What goes up, what comes back, what never crosses.
+"""Which headers are forwarded to the provider, and which are relayed to the caller.
 
-Upwards it is an allow-list: a small safe set plus what the provider forwards. Downwards everything
-crosses but the headers of NOT_RELAYED, which frame a message or speak for a host.
+To the provider: an allow-list, a small safe set plus what the provider forwards. To the caller:
+all headers except NOT_RELAYED, which frame a message or apply to the host of the provider.
 """
 
 import re

@@ -79,7 +79,7 @@ class Request:
         except GatewayError as error:
             await self._fail(error)
         except CallerGone:
-            # Left, or sent framing that cannot be read: who still listens is owed a response.
+            # It left, or its framing cannot be parsed: a caller that still listens gets a response.
             self.record.outcome = "client_cancelled"
             await self._fail(GatewayError("invalid_request", "the body broke off before its end"))
         except asyncio.CancelledError:
@@ -191,7 +191,7 @@ class Request:
             found = await find_credentials(source, runtime.plan, head, target, body)
         why: NoResponse | None
         if target.provider.single_attempt and not target.rule.targets:
-            # What `run_attempts` would do, without its generator, which costs 7 us of 28.
+            # The same as `run_attempts` for one attempt. Its generator would cost 7 us of 28.
             try:
                 why = await self._relay(head, await self._send_to(target, head, body, found))
             except UpstreamError as error:
@@ -243,7 +243,7 @@ class Request:
         await self._response.fail(error, self._closing())
 
     async def _end_cancelled(self) -> None:
-        """Who has cancelled the request decides how it ends; the table is in `cancellation`."""
+        """End the request as the table in `cancellation` says for the one who cancelled it."""
         cause = self._cancellation.cause()
         if cause is Cause.CALLER_LEFT:
             self.record.outcome = "ok" if self._response.is_complete else "client_cancelled"

@@ -72,7 +72,7 @@ __all__ = [
 
 
 class Dialect(StrEnum):
-    """The error envelope that an endpoint's callers expect, named after the API that defined it."""
+    """The format of errors and events that callers expect, named after the API that defined it."""
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
@@ -109,7 +109,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A known path that is refused with a reason. `prefix` ends in `/` for `/x/*`."""
+    """A known path that is refused with a reason. A `path` that ends in `/` is from `/x/*`."""
 
     path: bytes
     is_prefix: bool

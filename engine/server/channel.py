@@ -1,4 +1,4 @@
-"""The line between the parent and one worker: small messages, each way.
+"""The pipe between the parent and one worker: small messages, each way.
 
 parent -> worker    ("prepare", number, digest, names, read_at), ("commit", state),
 ("abort", state), ("note", state)                      see `reload`

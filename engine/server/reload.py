@@ -167,7 +167,7 @@ class ConfigReloader:
         self.state = State(self.state.loaded, refusal)
         _send_all(workers, "note", self.state)
         words = [problem.words for problem in shown] + ([f"and {more} more"] if more > 0 else [])
-        text = "\n  ".join(["reload refused; what ran before goes on running", *words])
+        text = "\n  ".join(["reload refused; the previous configuration stays active", *words])
         before, at = self._logged
         self._logged = text, time.monotonic()
         if text != before or self._logged[1] - at > REPEAT_SECONDS:

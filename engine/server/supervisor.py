@@ -239,7 +239,10 @@ class Supervisor:
         successor.channel.send("steer", STEERED, listening - 1)  # it was the last to listen
         successor.channel.reply(STEERED, time.monotonic() + 1.0)
         worker.is_stopping = True
-        log(f"worker {worker.number} takes too much memory: replaced; its requests under way go on")
+        log(
+            f"worker {worker.number} takes too much memory: replaced; "
+            "its requests in flight continue"
+        )
         self._after(QUEUE_SECONDS, lambda: worker.channel.send("stop"))
 
     # -- configuration ---------------------------------------------------------------------------

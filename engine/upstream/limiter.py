@@ -44,7 +44,7 @@ class Limiter:
             raise
 
     def release(self) -> None:
-        """Hand the slot to the one who has waited longest."""
+        """Give the slot to the request that has waited longest."""
         while self._waiting:
             slot = self._waiting.popleft()
             if not slot.done():

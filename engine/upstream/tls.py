@@ -8,7 +8,8 @@ def client_context(ca: str | None) -> ssl.SSLContext:
 
     What an operator names is trusted as named, on every version of Python: an intermediate or a
     single certificate will do without its root, as with curl and Go, and a private CA need
-    not have every extension of RFC 5280, which Python asks for from 3.13 on. Empty: nobody is.
+    not have every extension of RFC 5280, which Python asks for from 3.13 on. Empty: no certificate
+    is trusted.
     """
     if ca is None:
         return ssl.create_default_context()

@@ -70,7 +70,7 @@ def _escape(text: str, line: int, column: int, problem: str) -> SyntaxFinding | 
     at = text.rfind("\\", 0, column + 1)
     if at < 0 or not ("escape" in problem or "hexdecimal" in problem or "Unicode" in problem):
         return None
-    words = "in double quotes a `\\` begins an escape, and this is none"
+    words = "in double quotes a `\\` begins an escape, and this escape does not exist"
     fix_hint = "use single quotes, or write `\\\\`"
     open_, close = text.rfind('"', 0, at), text.find('"', at)
     inner = text[open_ + 1 : close]

@@ -89,7 +89,7 @@ def unused(
         for code in sorted(idle):
             yield Diagnostic(
                 "X292",
-                f"`{code}` is suppressed here and not found here",
+                f"`{code}` is suppressed here, but nothing here reports it",
                 comment.codes[code],
                 help="remove it",
                 fix=_without(comment, idle),

@@ -78,7 +78,7 @@ def refuse_cross_site(headers: Pairs, cors: Cors | None) -> None:
     if host and not _is_loopback(host):  # what sends none is no browser
         raise GatewayError(
             "not_local",
-            "this gateway asks for no key, so it serves localhost, 127.0.0.1 and [::1] alone; "
+            "this gateway asks for no key, so it serves only localhost, 127.0.0.1 and [::1]; "
             "use one of them, or give it keys",
         )
     origins = {value for name, value in headers if name == b"origin"}

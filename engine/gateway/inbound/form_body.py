@@ -232,4 +232,4 @@ class FormBody:
 
 def too_late(name: str) -> GatewayError:
     """The refusal of a field that was needed before the upload began."""
-    return invalid(f"`{name}` must stand before the first file of the form")
+    return invalid(f"`{name}` must come before the first file of the form")

@@ -131,7 +131,7 @@ class FormParser:
 
     def _over(self) -> Iterator[Event]:
         if self._buffer.strip(_CRLF):
-            raise invalid("the form goes on behind its closing boundary")
+            raise invalid("there is data after the closing boundary of the form")
         self._drop(len(self._buffer))
         yield from ()
 
@@ -142,4 +142,4 @@ def invalid(message: str) -> GatewayError:
 
 
 def _inside() -> GatewayError:
-    return invalid("the boundary of the form stands inside one of its parts")
+    return invalid("the boundary of the form occurs inside one of its parts")

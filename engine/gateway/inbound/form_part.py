@@ -66,7 +66,7 @@ def read_part(head: bytes) -> Part:
     for line in head.split(b"\r\n"):
         found = _LINE.fullmatch(line)
         if found is None:
-            raise invalid("the header of a part has a line that is none")
+            raise invalid("the header of a part has a line that is not `name: value`")
         name = found[1].lower()
         if name in headers:
             raise invalid("a part of the form has the same header twice")
@@ -74,7 +74,7 @@ def read_part(head: bytes) -> Part:
         disposition_at = at + found.start(2) if name == b"content-disposition" else disposition_at
         at += len(line) + 2
     if headers.get(b"content-type", b"").lower().startswith((b"multipart/", b"message/")):
-        raise invalid("a part of the form holds parts of its own")
+        raise invalid("a part of the form is itself multipart")
     length = headers.get(b"content-length")
     if length is not None and not re.fullmatch(rb"[0-9]{1,18}", length):
         raise invalid("the length of a part is not a number")

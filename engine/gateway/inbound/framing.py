@@ -28,7 +28,7 @@ def check_framing(headers: Pairs, version: str = "1.1") -> None:
     if b"transfer-encoding" in fields:
         codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
         if any(coding != b"chunked" for coding in codings):
-            raise GatewayError("invalid_request", "the only transfer coding here is `chunked`")
+            raise GatewayError("invalid_request", "the only supported transfer coding is `chunked`")
 
 
 def refuse_handshake(scope: Mapping[str, Any]) -> None:
@@ -43,4 +43,8 @@ def refuse_handshake(scope: Mapping[str, Any]) -> None:
     named = {offer.partition(b"/")[0].strip() for offer in offers.lower().split(b",")}
     if scope["http_version"] not in _OLDER and b"websocket" in named:
         headers = ((b"upgrade", b"HTTP/1.1"), (b"connection", b"upgrade"))
-        raise GatewayError("upgrade_not_offered", "no WebSockets here; send POST", headers=headers)
+        raise GatewayError(
+            "upgrade_not_offered",
+            "this gateway does not support WebSockets; send a POST request",
+            headers=headers,
+        )

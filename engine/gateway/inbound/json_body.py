@@ -18,8 +18,8 @@ from engine.gateway.inbound.spelling import are_folded, is_clear, refuse_ambiguo
 class JsonBody:
     """A JSON object as it came.
 
-    It is decoded without the insides of its very long strings, such as images; where they stood is
-    in `_cuts`, so that every place in the decoded text is known in the body.
+    It is decoded without the content of very long strings, such as images. `cuts` of `_text` has
+    where they were, so that every position in the decoded text can be mapped to the body.
 
     Raises:
         GatewayError: `invalid_json` when `raw` is not a UTF-8 JSON object. Control characters in

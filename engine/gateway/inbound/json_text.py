@@ -30,11 +30,11 @@ _PLACE = re.compile(r"\(byte (\d+)\)")
 # From messages of msgspec to ours; the first that fits.
 _TROUBLES = (
     ("truncated", "it ends too early"),
-    ("trailing characters", "something follows the object"),
-    ("trailing comma", "a comma is one too many"),
+    ("trailing characters", "there is text after the object"),
+    ("trailing comma", "there is an extra comma"),
     ("keys must be strings", "a key is not a string"),
-    ("escape", "a string holds an escape that is none"),
-    ("", "something is not as JSON is written"),
+    ("escape", "a string has an invalid escape"),
+    ("", "there is a syntax error"),
 )
 
 
@@ -182,7 +182,7 @@ def _trouble(raw: bytes, reason: str) -> str:
             reason = str(error)
         else:
             half = _half_pair(raw, _place(reason))
-            return f"half of a surrogate pair stands alone in a string (byte {half})"
+            return f"a string has an unpaired surrogate (byte {half})"
     words = next(ours for theirs, ours in _TROUBLES if theirs in reason)
     place = _place(reason)
     return f"{words} (byte {len(raw) if place is None else place})"

@@ -1,4 +1,4 @@
-"""Lingering close: who still sends when the response is out gets to read it (RFC 9112, 9.6).
+"""Lingering close: a caller that still sends its body can read the response (RFC 9112, 9.6).
 
 A connection that is closed while the other side sends is reset, and a reset takes with it what the
 other side has not read yet. So the rest of the body is read and dropped, within bounds.
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from engine.gateway.headers import Pairs
 from engine.gateway.inbound.body import FREE_CHUNKS, LEAST_CHUNK, Receive
 
-EXPECT_SECONDS = 0.25  # one who waits for `100 Continue` does not send
-FLUSH_SECONDS = 0.05  # reading before the response is out would make the server send that
+EXPECT_SECONDS = 0.25  # a caller that waits for `100 Continue` does not send
+# Reading before the response is sent would make the server send `100 Continue`.
+FLUSH_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)

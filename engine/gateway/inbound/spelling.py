@@ -65,7 +65,7 @@ def refuse_ambiguous(keys: Iterable[str], names: frozenset[str]) -> None:
 
 
 def is_clear(text: str) -> bool:
-    """Whether names that make up `text` surely fold to themselves, which is quickly seen."""
+    """Whether names that make up `text` are certain to fold to themselves; a fast check."""
     return text.isascii() and text.isidentifier() and text.islower()
 
 

@@ -61,8 +61,8 @@ async def open_exchange(
 ) -> Exchange:
     """Wait for a slot of the provider, sign, send, and wait for the head of the response.
 
-    Each phase has its time. `connect` is for the client to keep; `first_byte` starts when the
-    client says that the request has been sent.
+    Each phase has its timeout. The client enforces `connect`; `first_byte` starts when the client
+    calls `sent`.
 
     Raises:
         UpstreamError: there is no response.

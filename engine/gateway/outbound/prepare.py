@@ -68,8 +68,8 @@ def prepare(
     inputs = provider.caller_inputs
     in_body = body.has_any(inputs.fields)
     uses_caller_credentials = in_body or not inputs.headers.isdisjoint(caller.fields)
-    # A head is kept with the caller's if nothing but the caller's headers decides it. A variant of
-    # a provider is chosen by more than that, so a head with its credential is never kept or reused.
+    # A head is cached in the CallerHead if it depends on nothing but the headers of the caller. A
+    # variant of a provider depends on more, so a head with its credential is never kept or reused.
     is_shared = provider is target.provider and not in_body
     head, sign = caller.requests.get(provider.name) if is_shared else None, None
     if head is None:
@@ -149,7 +149,7 @@ def _path(path: bytes | Render | None, context: Callable[[], Context]) -> bytes:
     try:
         return ((path and path(context())) or "/").encode("ascii")
     except UnusableValueError:
-        message = "the model cannot stand in the provider's URL"
+        message = "the model name cannot be used in the provider's URL"
         raise GatewayError("invalid_model", message, param="model") from None
 
 

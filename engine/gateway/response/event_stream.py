@@ -1,4 +1,6 @@
-"""What of an event stream may leave, so that it can be ended well at any byte (WHATWG, HTML 9.2).
+"""Which bytes of an event stream can be sent now, so that it can be ended at any byte.
+
+The format is that of WHATWG, HTML 9.2.
 
 What arrives leaves at once, but for the beginning of an event of which nothing can be dispatched
 yet: an unfinished line, and lines such as `event:` before it. They are held back, up to MAX_HELD

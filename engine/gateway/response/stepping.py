@@ -1,7 +1,7 @@
 """Runs an awaitable without a task, as far as it goes.
 
-What is left of it to await is a generator, which nobody needs to await: a coroutine that is dropped
-instead, as when the caller leaves at this moment, would warn.
+The rest is returned as a generator, because a coroutine that is never awaited would warn, as when
+the caller leaves at this moment.
 """
 
 import types

@@ -117,9 +117,9 @@ def _reason(rule: Rule, winner: Rule | None, endpoint: str) -> str | None:
     if rule is winner:
         return None
     if rule.endpoints is not None and endpoint not in rule.endpoints:
-        return f"is narrowed to {', '.join(rule.endpoints)}"
+        return f"is limited to {', '.join(rule.endpoints)}"
     if winner is not None and not winner.is_prefix and rule.is_prefix:
         return "is a prefix, and an exact rule beats it"
     if winner is not None and len(winner.pattern) > len(rule.pattern):
         return "is shorter than the rule that won"
-    return "is not narrowed to the endpoint, as the rule that won is"
+    return "is not limited to this endpoint; the rule that won is"

@@ -102,10 +102,10 @@ class Connection(ResponseReader, asyncio.Protocol):
         self._wake()
 
     def eof_received(self) -> None:
-        """The upstream has said all it will: close, as no half-closed exchange is of any use."""
+        """The upstream has closed its side: close ours too, since a half-closed exchange is useless."""
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Whatever is not complete by now never will be."""
+        """The connection is closed: a response that is not complete now has failed."""
         self.closed(cleanly=error is None)
         self._parser = None  # it refers back to here
         self._wake()
@@ -267,7 +267,7 @@ class Connection(ResponseReader, asyncio.Protocol):
     def _read_on(self) -> None:
         if self._reading_paused and self.buffered <= READ_AHEAD // 2:
             self._reading_paused = False
-            if not self._transport.is_closing():  # uvloop takes offence
+            if not self._transport.is_closing():  # uvloop raises then
                 self._transport.resume_reading()
 
     def _wait(self) -> asyncio.Future[None]:

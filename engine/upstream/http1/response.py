@@ -1,7 +1,7 @@
 """The response to one request, from bytes to a head and chunks: HTTP/1.1 without any I/O.
 
 One ResponseReader reads all responses of a connection, one after the other. It walks these states;
-TRANSITIONS has every step, and anything else that happens ends the connection's use:
+TRANSITIONS has every step, and after anything else the connection is not used again:
 
     IDLE --send request--> HEAD --final head--> BODY --end--> DONE --release--> IDLE
                            |  ^

@@ -63,7 +63,10 @@ def test_a_handshake_at_a_known_path_is_told_to_post(served: Server, path: str) 
     answer = driver(served.port, get(path, *HANDSHAKE))
     assert (answer.status, code(answer)) == (426, "upgrade_not_offered")
     assert (answer.header("upgrade"), answer.header("connection")) == ("HTTP/1.1", "upgrade")
-    assert "no WebSockets here; send POST" in json.loads(answer.body)["error"]["message"]
+    assert (
+        "this gateway does not support WebSockets; send a POST request"
+        in json.loads(answer.body)["error"]["message"]
+    )
 
 
 OTHERS = {

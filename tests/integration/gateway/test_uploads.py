@@ -216,7 +216,7 @@ def test_a_credential_behind_the_file_is_refused(uploads: Uploads) -> None:
     body = form(part("model", b"whisper-1"), SOUND, part("api_key", b"sk-late"))
     answer = upload(uploads, body)
     assert (answer.status, answer.header("x-engine-error")) == (400, "invalid_form")
-    assert b"must stand before" in answer.body
+    assert b"must come before" in answer.body
     (record,) = received_by(uploads.mock)
     assert record["body_bytes"] < len(body)
     assert b"sk-late" not in record["body"].encode()
@@ -230,7 +230,7 @@ def test_a_credential_behind_a_small_file_is_refused_as_well(uploads: Uploads) -
     body = form(part("model", b"whisper-1"), small, part("api_key", b"sk-late"))
     answer = upload(uploads, body)
     assert (answer.status, answer.header("x-engine-error")) == (400, "invalid_form")
-    assert b"must stand before" in answer.body
+    assert b"must come before" in answer.body
     assert received_by(uploads.mock) == []
 
 
