@@ -21,6 +21,9 @@ BENCH =
 ONLY =
 MEMORY =
 
+# Compiled modules are kept, or every process of the tests would compile them again.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 SDKS := .venv-conformance
 YAML_SERVER := $(VENV)/editors/node_modules/.bin/yaml-language-server
