@@ -22,7 +22,7 @@ from tests.unit.gateway.plans import shipped_plan
 KINDS = {
     "dict", "list", "set", "deque", "Counter", "defaultdict", "OrderedDict", "WeakSet", "bytearray",
     "WeakKeyDictionary", "WeakValueDictionary", "Queue", "LifoQueue", "PriorityQueue", "SimpleQueue",
-    "BoundedCache", "HeaderNames", "RelayedNames", "_target_cache",
+    "BoundedCache", "HeaderNames", "RelayedNames", "_target_cache", "_requests",
 }  # fmt: skip
 CHANGES = {
     "append", "appendleft", "add", "update", "clear", "setdefault", "pop", "popleft", "popitem",
@@ -130,8 +130,8 @@ LISTED = {
     "gateway/app:Gateway._probes": ("path", "2", "with its Plan"),
     "gateway/app:Gateway.about": ("name", "a few", "with its Plan"),
     "gateway/app:Gateway.requests": ("request under way", "connections, 4096 for each worker", "when it ends"),
-    "gateway/inbound/head:CallerHead.requests": ("provider", "MAX_REQUESTS of the size of the head", "all, when full"),
-    "gateway/inbound/head:Heads._known": ("head of a request, MAX_BYTES", "MAX_KNOWN_BYTES", "all, when full and in a new epoch"),
+    "gateway/inbound/head:CallerHead.requests": ("provider", "MAX_REQUESTS_BYTES, which count as the head's", "all, when full"),
+    "gateway/inbound/head:Heads._known": ("head of a request, MAX_BYTES", "MAX_KNOWN_BYTES with its requests", "all, when full and in a new epoch"),
     "gateway/runtime:Runtime.relayed_names": ("name, MAX_NAME bytes", "MAX_NAMES_BYTES", "all, when full"),
     "gateway/outbound/health:Health._recent": ("outcome", "`requests` of the breaker", "the oldest goes"),
     "gateway/inbound/lingering:Lingering._limits": ("connection that is being closed", "`places`", "within seconds"),
@@ -149,6 +149,7 @@ LISTED = {
     "server/worker:Worker._gateways": ("Plan in use", "1, and those with requests under way", "when these end"),
     "server/worker:Worker._handlers": ("word of the parent", "9", "never"),
     "server/worker:Worker._tasks": ("task", "a few, and Plans with requests under way", "when it has ended"),
+    "upstream/cache:BoundedCache._sizes": ("key of an entry", "entries, and counted with them", "with its entry"),
     "upstream/http1/pool:Http1Client._names": ("name, MAX_NAME bytes", "MAX_NAMES_BYTES", "all, when full"),
     "upstream/http1/response:ResponseReader.chunks": ("piece of a body", "READ_AHEAD and one read", "when taken; at rest"),
     "upstream/http1/response:ResponseReader.headers": ("header", "MAX_HEAD, MAX_FIELDS", "at rest"),

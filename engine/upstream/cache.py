@@ -4,33 +4,41 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
-ENTRY_BYTES = 200  # about what a dict and two small objects take for an entry
+ENTRY_BYTES = 300  # about what two dicts and three small objects take for an entry
 
 
 class BoundedCache(dict[K, V], Generic[K, V]):
     """Entries of `max_bytes` in all, and of `max_entry` each; when full, all of them go.
 
     A hit is a look-up in a dict, and nothing else is done for it: what is asked for all the time is
-    there again a moment after all entries went.
+    there again a moment after all entries went. `used` is the size of all entries, in bytes.
     """
 
     def __init__(self, max_bytes: int, max_entry: int) -> None:
         super().__init__()
         self._max_bytes = max_bytes
         self._max_entry = max_entry
-        self._bytes = 0
+        self.used = 0
+        self._sizes: dict[K, int] = {}
 
     def keep(self, key: K, value: V, size: int) -> None:
-        """Keep `value`, if it is not too large; `size` is that of key and value, in bytes."""
+        """Keep `value` in place of what `key` has; drop that too if `value` is too large.
+
+        `size` is that of key and value, in bytes.
+        """
+        self.used -= self._sizes.pop(key, 0)
         if size > self._max_entry:
+            self.pop(key, None)
             return
         size += ENTRY_BYTES
-        if self._bytes + size > self._max_bytes:
+        if self.used + size > self._max_bytes:
             self.clear()
-        self._bytes += size
+        self.used += size
+        self._sizes[key] = size
         self[key] = value
 
     def clear(self) -> None:
         """Forget all entries."""
         super().clear()
-        self._bytes = 0
+        self._sizes.clear()
+        self.used = 0

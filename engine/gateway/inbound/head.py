@@ -3,8 +3,9 @@
 Everything that the path, the query and the headers alone decide is kept with a head that passed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 from engine.gateway.headers import ALWAYS_FORWARDED, Pairs
@@ -12,11 +13,13 @@ from engine.gateway.inbound.media import normalized
 from engine.plan.plan import Caller, Endpoint, Provider
 from engine.plan.withheld import KEY_HEADERS
 from engine.upstream import RequestHead
-from engine.upstream.cache import BoundedCache
+from engine.upstream.cache import ENTRY_BYTES, BoundedCache
 
-MAX_KNOWN_BYTES = 2 * 1024 * 1024  # of all heads, as received
-MAX_BYTES = 8 * 1024  # of one head; a larger one is resolved each time
-MAX_REQUESTS = 8  # for each of them
+MAX_KNOWN_BYTES = 4 * 1024 * 1024  # of all heads and their requests
+MAX_BYTES = 8 * 1024  # of one head as received; a larger one is resolved each time
+MAX_REQUESTS_BYTES = 64 * 1024  # of the requests that one head decides
+HEAD_BYTES = 1200  # what a head takes in memory besides its headers
+REQUEST_BYTES = 256  # what a request takes besides its headers
 PAIR_BYTES = 128  # what a header takes besides its own bytes
 CACHE_KEY_HEADERS = (
     ALWAYS_FORWARDED
@@ -29,13 +32,17 @@ Scope: TypeAlias = Mapping[str, Any]
 Key: TypeAlias = tuple[Any, ...]
 
 
+def _requests() -> BoundedCache[str, RequestHead]:
+    return BoundedCache(MAX_REQUESTS_BYTES, MAX_REQUESTS_BYTES - ENTRY_BYTES)
+
+
 @dataclass(slots=True, repr=False)
 class CallerHead:
     """A head that passed: who calls which endpoint, with what kind of body (`json` or `form`).
 
     `model` is the one that the path names, if it names one. `headers` are those that decide
     something or may go upstream. `requests` has, by provider, the heads of requests to it that this
-    head alone decides.
+    head alone decides; `count` is called when it has another.
     """
 
     endpoint: Endpoint
@@ -45,7 +52,8 @@ class CallerHead:
     query: bytes
     model: str | None = None
     fields: dict[bytes, bytes] = field(init=False)
-    requests: dict[str, RequestHead] = field(default_factory=dict)
+    requests: BoundedCache[str, RequestHead] = field(default_factory=_requests)
+    count: Callable[["CallerHead"], None] | None = None
 
     def __post_init__(self) -> None:
         """Write the content type anew, and index the headers by name; of several, the last."""
@@ -54,9 +62,9 @@ class CallerHead:
 
     def keep(self, provider: str, request: RequestHead) -> None:
         """Keep the head of the request to `provider`."""
-        if len(self.requests) >= MAX_REQUESTS:
-            self.requests.clear()
-        self.requests[provider] = request
+        self.requests.keep(provider, request, _request_size(request))
+        if self.count is not None:
+            self.count(self)
 
 
 class Heads:
@@ -76,7 +84,9 @@ class Heads:
                 prefixes |= set(variant.forward_prefixes)
         self._names = frozenset(names)
         self._prefixes = tuple(prefixes)
-        self._known = BoundedCache[Key, CallerHead](MAX_KNOWN_BYTES, MAX_BYTES)
+        self._known = BoundedCache[Key, CallerHead](
+            MAX_KNOWN_BYTES, MAX_BYTES + HEAD_BYTES + MAX_REQUESTS_BYTES
+        )
         self.epoch = 0
 
     def start_epoch(self) -> None:
@@ -111,11 +121,26 @@ class Heads:
         Those of forms never come again: each has its boundary. One without `host` passes in
         HTTP/1.0 alone.
         """
-        if epoch == self.epoch and head.kind != "form" and head.fields.get(b"host"):
-            self._known.keep(key, head, _size(key))
+        size = _size(key)
+        if epoch != self.epoch or head.kind == "form" or not head.fields.get(b"host"):
+            return
+        if size <= MAX_BYTES:
+            self._known.keep(key, head, size + HEAD_BYTES + head.requests.used)
+            head.count = partial(self._count, key, size + HEAD_BYTES)
+
+    def _count(self, key: Key, size: int, head: CallerHead) -> None:
+        """Count the requests of `head` too; it may have been forgotten, and is not kept anew then."""
+        if self._known.get(key) is head:
+            self._known.keep(key, head, size + head.requests.used)
 
 
 def _size(key: Key) -> int:
     """About as many bytes as a head takes in memory."""
     asked, pairs = key[:3], key[3:]
     return sum(map(len, asked)) + sum(len(n) + len(v) + PAIR_BYTES for n, v in pairs)
+
+
+def _request_size(request: RequestHead) -> int:
+    """About as many bytes as it takes in memory, with its text, which a client adds."""
+    pairs = sum(2 * (len(n) + len(v)) + PAIR_BYTES for n, v in request.headers)
+    return REQUEST_BYTES + 2 * len(request.target) + pairs

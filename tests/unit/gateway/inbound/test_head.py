@@ -1,5 +1,6 @@
 """What is kept of a request's head decides exactly what the whole head decides."""
 
+import tracemalloc
 from dataclasses import replace
 from hashlib import sha256
 
@@ -14,7 +15,7 @@ from engine.gateway.inbound.framing import check_framing
 from engine.gateway.inbound.head import (
     MAX_BYTES,
     MAX_KNOWN_BYTES,
-    MAX_REQUESTS,
+    MAX_REQUESTS_BYTES,
     CallerHead,
     Heads,
     Key,
@@ -161,7 +162,7 @@ def test_what_is_kept_is_bounded_in_bytes() -> None:
     assert kept(400_000, 10) == 0, "large ones are not kept"
     assert kept(MAX_BYTES + 500, 10) == 0
     most = MAX_KNOWN_BYTES // (MAX_BYTES - 1000)
-    assert 0 < kept(MAX_BYTES - 1000, 3 * most) <= most + 2
+    assert 0 < kept(MAX_BYTES - 1000, 3 * most) <= most
     assert 0 < kept(450, MAX_KNOWN_BYTES // 200) <= MAX_KNOWN_BYTES // 450
     pairs = [(b"host", b"a")]
     long = heads.key({**scope(pairs), "query_string": b"x" * MAX_BYTES})
@@ -169,10 +170,53 @@ def test_what_is_kept_is_bounded_in_bytes() -> None:
     assert heads.known(long, 0.0) is None
 
 
-def test_requests_are_kept_for_a_few_providers() -> None:
+def request(size: int) -> RequestHead:
+    """A request that was sent, whose headers have `size` bytes of their own."""
+    pairs = [(b"x-%d" % n, bytes(bytearray(50))) for n in range(size // 50)]
+    made = RequestHead("POST", Origin("http", "a", 1), bytes(20), pairs)
+    made.text = b"".join(name + value for name, value in pairs)
+    return made
+
+
+def test_requests_of_a_head_are_kept_up_to_a_number_of_bytes() -> None:
     head = CallerHead(ENDPOINT, ALICE, "json", [], b"")
-    request = RequestHead("POST", Origin("http", "a", 1), b"/", [])
-    for n in range(3 * MAX_REQUESTS):
-        head.keep(f"p{n}", request)
-        assert head.requests[f"p{n}"] is request
-        assert len(head.requests) <= MAX_REQUESTS
+    for n in range(200):
+        sent = request(2000)
+        head.keep(f"p{n}", sent)
+        assert head.requests[f"p{n}"] is sent
+        assert 2000 * len(head.requests) < head.requests.used <= MAX_REQUESTS_BYTES
+    head.keep("large", request(MAX_REQUESTS_BYTES))
+    assert "large" not in head.requests
+
+
+@pytest.mark.parametrize("size", [0, 250, 2000])
+@pytest.mark.parametrize("count", [0, 1, 8])
+def test_all_heads_and_their_requests_take_no_more_memory_than_stated(
+    size: int, count: int
+) -> None:
+    """Each head is kept before the requests that it decides are, as on the way of a request."""
+    heads = Heads(PROVIDERS)
+    most = taken = 0
+    tracemalloc.start()
+    while most <= len(vars(heads)["_known"]):  # until it was full, and all went
+        most = len(vars(heads)["_known"])
+        pairs = [(b"host", b"a"), (b"user-agent", b"%d-" % most + bytes(size))]
+        one = CallerHead(ENDPOINT, ALICE, "json", pairs, b"")
+        heads.keep(heads.key(scope(pairs)), one, heads.epoch)
+        for n in range(count):
+            one.keep(f"p{n}", request(size))
+        taken = max(taken, tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert MAX_KNOWN_BYTES / 4 < taken < MAX_KNOWN_BYTES
+
+
+def test_a_head_that_was_forgotten_does_not_come_back_with_a_request() -> None:
+    heads = Heads(PROVIDERS)
+    old, new = head(ALICE), head(ALICE)
+    heads.keep(("a",), old, heads.epoch)
+    heads.start_epoch()
+    old.keep("p", request(100))
+    assert heads.known(("a",), 0.0) is None
+    heads.keep(("a",), new, heads.epoch)
+    old.keep("q", request(100))
+    assert heads.known(("a",), 0.0) is new
