@@ -38,14 +38,20 @@ class AccessLog:
 
     def write(self, record: Record) -> None:
         """Add the line of a finished request; lost if MAX_WAITING lines wait already."""
-        if len(self._lines) >= MAX_WAITING:
-            self.dropped += 1
-            return
-        self._add(record.line())
+        if self._has_room():
+            self._add(record.line())
 
     def write_message(self, message: str) -> None:
-        """Add a message of the worker to the operator, between the records."""
-        self._add(f"engine: {message}\n".encode())
+        """Add a message of the worker to the operator, between the records; lost as they are."""
+        if self._has_room():
+            self._add(f"engine: {message}\n".encode())
+
+    def _has_room(self) -> bool:
+        """Whether another line may wait; counted as lost if not."""
+        if len(self._lines) < MAX_WAITING:
+            return True
+        self.dropped += 1
+        return False
 
     def _add(self, line: bytes) -> None:
         self._lines.append(line)
@@ -75,7 +81,7 @@ class AccessLog:
             self._thread_runs = True
             threading.Thread(target=self._write_batches, daemon=True).start()
         if self.dropped != self._reported:
-            message = f"engine: {self.dropped - self._reported} access records were lost\n"
+            message = f"engine: {self.dropped - self._reported} lines were lost\n"
             self._lines.append(message.encode())
             self._reported = self.dropped
         self._batch, self._lines = self._lines, []

@@ -276,12 +276,13 @@ def _refuse_little(worker_memory: int | None) -> None:
 
 
 def _mock_environ(config: Config) -> dict[str, str]:
-    """Stand-ins for every variable that would otherwise leave a provider unusable."""
+    """Stand-ins for every variable that would otherwise leave a provider or an account of it unusable."""
     names: list[str] = []
     for provider in config.providers:
-        needed = [c for c in provider.credentials if provider.sign or not c.optional]
-        names += [name for c in needed for name in c.env[:1]]
-        names += [name for v in provider.variables if v.value is None for name in v.env[:1]]
+        for variant in (provider, *map(provider.with_credential_set, provider.accounts)):
+            needed = [c for c in variant.credentials if variant.sign or not c.optional]
+            names += [name for c in needed for name in c.env[:1]]
+            names += [name for v in variant.variables if v.value is None for name in v.env[:1]]
     return dict.fromkeys(names, STAND_IN)
 
 

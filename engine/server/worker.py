@@ -83,6 +83,7 @@ class Worker:
         self._gateway = self._new_gateway(plan)
         self._gateway.about = state.entries()
         self._next: Gateway | None = None
+        self._preparing = UNASKED  # the number of the newest `prepare` that still counts
         self._tasks: set[asyncio.Task[None]] = set()
         self._gateways = {self._gateway}
         self._handlers: dict[str, Callable[..., None]] = {
@@ -165,16 +166,21 @@ class Worker:
         self._send(UNASKED, "listening")
 
     def _on_prepare(self, number: int, digest: str, names: tuple[str, ...], now: float) -> None:
+        self._next, self._preparing = None, number
         self._spawn(self._prepare(number, digest, names, now))
 
     async def _prepare(self, number: int, digest: str, names: tuple[str, ...], now: float) -> None:
-        """Load what the parent has loaded, in a thread, so that requests go on meanwhile."""
-        self._next = None
+        """Load what the parent has loaded, in a thread, so that requests go on meanwhile.
+
+        When it is ready too late, the parent has aborted it and may have asked for something newer.
+        """
         snapshot = await asyncio.to_thread(read_folder, self._parent.directory, names)
         word = "changed"
         if snapshot.digest == digest:
             snapshot = Snapshot(snapshot.texts, now)
             loaded, problems = await asyncio.to_thread(self._parent.prepare, snapshot)
+            if number != self._preparing:
+                return
             word = "a worker could not load the configuration"
             if loaded is not None and loaded.plan is not None and not problems:
                 self._next = self._new_gateway(loaded.plan)
@@ -187,7 +193,7 @@ class Worker:
         self._on_note(state)
 
     def _on_note(self, state: State) -> None:
-        self._next = None
+        self._next, self._preparing = None, UNASKED
         self._gateway.about = state.entries()
 
     def _swap(self, new: Gateway) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from engine.server.reload import read_folder
+from engine.server.run import Options, prepare
 from tests import loopback
 from tests.servers import KEY, Server, gateway, write_keys
 
@@ -88,6 +90,26 @@ def test_every_provider_answers_without_what_the_machine_has(served: Server, mod
     answer = ask(served, model)
     assert answer.status_code == 200, answer.text
     assert answer.json()["choices"][0]["message"]["content"] == "You said: hello"
+
+
+@pytest.mark.parametrize("stand_ins", [True, False], ids=["--mock", "--mock-port"])
+def test_credential_sets_need_no_credential_either(tmp_path: Path, *, stand_ins: bool) -> None:
+    accounts = """
+    accounts:
+      - callers: [tests]
+        credentials: {api_key: {env: UNSET_TEAM_KEY}}
+        variables: {account: {env: UNSET_TEAM_ACCOUNT}}
+"""
+    (tmp_path / "providers.yaml").write_text(
+        PROVIDERS.lstrip().replace("\n  by_file:", f"{accounts}  by_file:")
+    )
+    (tmp_path / "routes.yaml").write_text(ROUTES.lstrip())
+    write_keys(tmp_path)
+    options = Options(tmp_path, "127.0.0.1", 1, 1, mock=2, stand_ins=stand_ins)
+    loaded, problems = prepare(options, read_folder(tmp_path))
+    assert loaded is not None and loaded.plan is not None and not problems
+    (own,) = loaded.plan.providers["by_env"].accounts
+    assert [variant.missing for variant in own.providers] == [()]
 
 
 def test_the_mock_tells_nobody_what_it_received(served: Server) -> None:

@@ -71,8 +71,36 @@ def test_nothing_waits_for_a_reader_who_does_not_read(pipe: tuple[int, TextIO]) 
     assert asyncio.run(main()) == 7
     lines = b"".join(seen).splitlines()
     assert len(lines) == 2000 + access_log.MAX_WAITING + 1
-    assert lines[-1] == b"engine: 7 access records were lost"
+    assert lines[-1] == b"engine: 7 lines were lost"
     assert all(json.loads(line)["outcome"] == "refused" for line in lines[:-1])
+
+
+def test_messages_of_the_worker_are_bounded_and_counted_as_records_are(
+    pipe: tuple[int, TextIO],
+) -> None:
+    """A hook that fails for each request says so for each, whether somebody reads or not."""
+    reading, stream = pipe
+    seen = b""
+
+    async def main() -> int:
+        nonlocal seen
+        log = AccessLog(stream)
+        write(log, access_log.MAX_WAITING - 5)
+        for _ in range(25):
+            log.write_message("a hook failed")
+        assert log.dropped == 20
+        write(log, 1)
+        assert log.dropped == 21
+        closing = asyncio.create_task(asyncio.to_thread(log.close))
+        while not seen.endswith(b"lost\n"):
+            seen += await asyncio.to_thread(os.read, reading, PIPE_BYTES_TOTAL)
+        await closing
+        return log.dropped
+
+    assert asyncio.run(main()) == 21
+    lines = seen.splitlines()
+    assert len(lines) == access_log.MAX_WAITING + 1
+    assert lines[-6:] == [*[b"engine: a hook failed"] * 5, b"engine: 21 lines were lost"]
 
 
 def test_a_log_that_cannot_be_written_fails_nobody(pipe: tuple[int, TextIO]) -> None:
