@@ -64,12 +64,12 @@ def test_what_was_aborted_and_gets_ready_late_is_not_committed(tmp_path: Path) -
     folder = Folder(tmp_path)
 
     async def run() -> None:
-        ours, line = Pipe()
+        ours, pipe = Pipe()
         plan = folder.plan(folder.change("first"))
-        parent = Parent(line, tmp_path, folder.prepare, drain_timeout=1.0)
+        parent = Parent(pipe, tmp_path, folder.prepare, drain_timeout=1.0)
         worker = Worker(plan, State(""), parent, Listen("127.0.0.1", free_port()))
         loop = asyncio.get_running_loop()
-        loop.add_reader(line.fileno(), vars(Worker)["_read_line"], worker)
+        loop.add_reader(pipe.fileno(), vars(Worker)["_read_message"], worker)
 
         slow = folder.change("slow")
         ours.send(("prepare", 1, slow.digest, tuple(slow.texts), slow.read_at))
@@ -82,11 +82,11 @@ def test_what_was_aborted_and_gets_ready_late_is_not_committed(tmp_path: Path) -
         folder.may_load.set()
         await asyncio.gather(*vars(worker)["_tasks"])
         ours.send(("commit", State("")))
-        while line.poll():  # noqa: ASYNC110 there is no event for it
+        while pipe.poll():  # noqa: ASYNC110 there is no event for it
             await asyncio.sleep(0.001)
         assert await fingerprint(worker) == folder.plan(newer).fingerprint
-        loop.remove_reader(line.fileno())
+        loop.remove_reader(pipe.fileno())
         ours.close()
-        line.close()
+        pipe.close()
 
     asyncio.run(run())
