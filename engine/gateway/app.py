@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Set
+from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 from typing import TypeVar
@@ -123,7 +124,11 @@ class Gateway:
         """Respond to a probe or a preflight. The body of the request is dropped."""
         status, headers, body = found
         is_unread = has_body(scope["headers"])
-        await send_response(send, status, [*headers, *CLOSE] if is_unread else headers, body)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.plan.caller_idle):
+                await send_response(
+                    send, status, [*headers, *CLOSE] if is_unread else headers, body
+                )
         if is_unread:
             await self._lingering.read_on(receive, scope["headers"])
 

@@ -2,6 +2,10 @@
 
 Each hook is off by default, and costs a comparison with None then. A hook is called on the event
 loop, so it must not block; what it raises besides GatewayError is a bug of the hook.
+
+The gateway bounds what it awaits: `admit`, and `find` for all providers together, are cancelled
+after HOOK_SECONDS each, and the caller gets 503 `overloaded`. A hook that is cancelled must end at
+once and keep nothing. The other methods are no coroutines, and nothing bounds them.
 """
 
 from dataclasses import dataclass
@@ -9,6 +13,8 @@ from typing import Protocol
 
 from engine.gateway.record import Record
 from engine.plan.plan import Caller, CredentialSet, Provider
+
+HOOK_SECONDS = 10.0  # longest time that a request waits for one hook
 
 
 class Permit(Protocol):
@@ -30,7 +36,7 @@ class Admission(Protocol):
         `size` is that of its body in bytes; None while that is unknown.
 
         Raises:
-            GatewayError: it is refused; there is nothing to settle.
+            GatewayError: it is refused; there is nothing to settle, as after a cancellation.
         """
 
 
@@ -41,7 +47,13 @@ class CredentialSource(Protocol):
     """
 
     async def find(self, caller: Caller, provider: Provider) -> CredentialSet | None:
-        """The credentials of `caller` for `provider`, or None to go on with the operator's."""
+        """The credentials of `caller` for `provider`, or None to go on with the operator's.
+
+        Called for all providers of a rule at once, before the first attempt.
+
+        Raises:
+            GatewayError: the request is refused.
+        """
 
 
 class Sink(Protocol):

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import inf
 from time import monotonic, time_ns
 
 import msgspec
@@ -96,6 +97,10 @@ class RecordBuilder(msgspec.Struct):
         if self.called_at is None:
             self.called_at = monotonic()
         return self.called_at
+
+    def total_end(self, total: float) -> float:
+        """When `total` seconds for all attempts pass, monotonic; inf before the first of them."""
+        return inf if self.called_at is None else self.called_at + total
 
     def note_head(self, status: int) -> None:
         """Note the head of the response that is relayed."""

@@ -8,15 +8,16 @@ import asyncio
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
+from math import inf
 from time import monotonic
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.gateway.admit import HeadCheck
 from engine.gateway.cancellation import Cancellation, Cause, Deadline
 from engine.gateway.errors import GatewayError
 from engine.gateway.headers import Pairs
-from engine.gateway.hooks import Permit
+from engine.gateway.hooks import HOOK_SECONDS, Permit
 from engine.gateway.inbound.body import CallerGone, Receive, RequestBodyReader, Send
 from engine.gateway.inbound.head import CallerHead, Scope
 from engine.gateway.inbound.lingering import CLOSE, has_body
@@ -31,13 +32,15 @@ from engine.gateway.outbound.driver import run_attempts
 from engine.gateway.outbound.exchange import Exchange, open_exchange
 from engine.gateway.outbound.prepare import prepare
 from engine.gateway.record import RecordBuilder
-from engine.gateway.response.head import id_headers, send_response
+from engine.gateway.response.head import id_headers
 from engine.gateway.response.relay import ResponseRelay
 from engine.gateway.routing.candidates import candidate_targets, find_credentials
 from engine.gateway.routing.match import Target
 from engine.gateway.runtime import Runtime
 from engine.plan.plan import CredentialSet
 from engine.upstream import Failure, UpstreamError
+
+T = TypeVar("T")
 
 _NONE_FOUND: Mapping[str, CredentialSet] = MappingProxyType({})
 _STAY_OPEN: Sequence[tuple[bytes, bytes]] = ()
@@ -61,11 +64,12 @@ class Request:
         self._runtime = runtime
         self._scope = scope
         self._receive = receive
-        self._send = send
         self._deadline = Deadline(task)
         self._cancellation = Cancellation(task, receive)
         self.record = RecordBuilder(runtime.ids.next(), monotonic())
-        self._response = ResponseRelay(send, self.record, self._deadline, runtime.relayed_names)
+        self._response = ResponseRelay(
+            send, self.record, self._deadline, runtime.relayed_names, runtime.plan.caller_idle
+        )
 
     async def run(self) -> None:
         """Serve the request; whatever happens becomes a response and an outcome."""
@@ -127,7 +131,7 @@ class Request:
             return False
         self.record.status, self.record.outcome, self.record.bytes_out = 200, "ok", len(body)
         headers = [(b"content-type", b"application/json"), *id_headers(self.record.request_id)]
-        await send_response(self._send, 200, [*headers, *self._closing()], body)
+        await self._response.respond(200, [*headers, *self._closing()], body)
         return True
 
     def _admit(self) -> CallerHead:
@@ -140,6 +144,7 @@ class Request:
             head = self._resolve_head(list(key[3:]))
             heads.keep(key, head, epoch)
         self._response.dialect = head.endpoint.dialect
+        self._response.caller_idle = head.endpoint.caller_idle
         self.record.endpoint = head.endpoint.name
         self.record.key = head.caller.name
         return head
@@ -184,11 +189,13 @@ class Request:
         admission, source = runtime.hooks.admission, runtime.hooks.credentials
         if admission is not None:
             size = self._body_reader.size if self._body_reader else None
-            self.permit = await admission.admit(head.caller, head.endpoint.name, model, size)
+            admitting = admission.admit(head.caller, head.endpoint.name, model, size)
+            self.permit = await self._in_time(admitting, "the admission of the request")
         target = runtime.target(head.endpoint, model)
         found = _NONE_FOUND
         if source is not None:
-            found = await find_credentials(source, runtime.plan, head, target, body)
+            finding = find_credentials(source, runtime.plan, head, target, body)
+            found = await self._in_time(finding, "the search for the caller's credentials")
         why: NoResponse | None
         if target.provider.single_attempt and not target.rule.targets:
             # The same as `run_attempts` for one attempt. Its generator would cost 7 us of 28.
@@ -199,12 +206,28 @@ class Request:
         else:
             record.note_target(target)
             targets = candidate_targets(runtime.plan, head, target, body, found)
-            steps = attempts(targets, runtime.health, monotonic)
+            steps = attempts(targets, runtime.health, monotonic, self._total_end)
             send = partial(self._send_to, head=head, body=body, found=found)
             why = await run_attempts(steps, send, partial(self._relay, head), record)
         if why is not None:
             record.outcome = why.outcome if isinstance(why, Failure) else "unavailable"
             raise error_of(why, record.provider or "")
+
+    async def _in_time(self, hook: Awaitable[T], what: str) -> T:
+        """What a hook gives; it is cancelled after HOOK_SECONDS.
+
+        Raises:
+            GatewayError: `overloaded` when it took longer; what the hook raises.
+        """
+        late = partial(GatewayError, "overloaded", f"{what} took longer than {HOOK_SECONDS:g} s")
+        with self._deadline:
+            self._deadline.limit(monotonic() + HOOK_SECONDS, late)
+            return await hook
+
+    def _total_end(self, target: Target) -> float:
+        """When `total` of a target passes, monotonic seconds."""
+        upstream = target.upstream
+        return inf if upstream is None else self.record.total_end(upstream.timeouts.total)
 
     def _send_to(
         self,

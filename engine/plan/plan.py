@@ -165,7 +165,8 @@ class Plan:
 
     `caller_fields` are the body fields from which any provider takes something of the caller. A path
     among `endpoints` may have one segment `{model}`; `model_depths` are its positions. `listed`
-    are the models that the configuration names, each with its provider.
+    are the models that the configuration names, each with its provider. `caller_idle` (seconds) is
+    for responses that belong to no endpoint.
     """
 
     endpoints: Mapping[bytes, Mapping[str, Endpoint]]
@@ -177,6 +178,7 @@ class Plan:
     caller_fields: frozenset[str]
     listing: Listing | None
     cors: Cors | None
+    caller_idle: float
     fingerprint: str
     model_depths: tuple[int, ...] = ()
     listed: tuple[tuple[str, str], ...] = ()

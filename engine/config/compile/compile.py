@@ -46,6 +46,7 @@ def compile_plan(
         caller_fields=caller_fields,
         listing=_listing(config),
         cors=_cors(config.cors),
+        caller_idle=config.timeouts.caller_idle,
         fingerprint=fingerprint,
         model_depths=_model_depths(endpoints),
     )

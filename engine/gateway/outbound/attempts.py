@@ -95,16 +95,22 @@ Outcome: TypeAlias = ResponseHead | Failure | None
 NoResponse: TypeAlias = Failure | Unavailable
 AttemptGenerator: TypeAlias = Generator[Step, Outcome, NoResponse | None]
 Clock: TypeAlias = Callable[[], float]
+# When `total` of a target passes, by the clock; later than any time while no attempt was sent.
+TotalEnd: TypeAlias = Callable[[Target], float]
 
 
 def attempts(
-    targets: Sequence[Target], healths: Mapping[str, Health], clock: Clock
+    targets: Sequence[Target], healths: Mapping[str, Health], clock: Clock, total_end: TotalEnd
 ) -> AttemptGenerator:
-    """Try each target until one responds, or may have received the request."""
+    """Try each target until one responds, or may have received the request.
+
+    No attempt begins after the end of the target's `total`.
+    """
     why: NoResponse = Unavailable(MAX_WAIT_SECONDS)
     for index, target in enumerate(targets):
-        others = [healths[other.provider.name] for other in targets[index + 1 :]]
-        visit = _TargetAttempts(target, healths[target.provider.name], others, clock)
+        if clock() >= total_end(target):
+            continue
+        visit = _TargetAttempts(target, targets[index + 1 :], healths, clock, total_end)
         left = yield from visit.run()
         if left is None or (isinstance(left, Failure) and left.sent):
             return left
@@ -121,12 +127,17 @@ def _closer(first: NoResponse, second: NoResponse) -> NoResponse:
 
 @dataclass(frozen=True, slots=True)
 class _TargetAttempts:
-    """The attempts at one target; `others` are the providers of those after it."""
+    """The attempts at one target; `others` are those after it."""
 
     target: Target
-    health: Health
-    others: Sequence[Health]
+    others: Sequence[Target]
+    healths: Mapping[str, Health]
     clock: Clock
+    total_end: TotalEnd
+
+    @property
+    def health(self) -> Health:
+        return self.healths[self.target.provider.name]
 
     def run(self) -> AttemptGenerator:
         """None when a response was relayed, else why there is none from this target."""
@@ -145,7 +156,7 @@ class _TargetAttempts:
             elif outcome.status not in retry.statuses or not outcome.is_repeatable:
                 return (yield from self._relay())
             elif not self._may_repeat(retry, number, outcome):
-                if not any(other.wait(self.clock()) == 0 for other in self.others):
+                if not any(map(self._is_open, self.others)):
                     return (yield from self._relay())
                 return Unavailable(outcome.retry_after or 0.0)
             else:
@@ -174,7 +185,14 @@ class _TargetAttempts:
         """Whether the same target is tried again; if so, that is taken from the retry budget."""
         if number >= retry.attempts or outcome is Failure.OVERLOADED:
             return False
-        return _pause(outcome, number) <= retry.max_wait and self.health.spend()
+        pause = _pause(outcome, number)
+        is_in_time = self.clock() + pause < self.total_end(self.target)
+        return pause <= retry.max_wait and is_in_time and self.health.spend()
+
+    def _is_open(self, other: Target) -> bool:
+        """Whether an attempt at `other` may begin now."""
+        now = self.clock()
+        return now < self.total_end(other) and self.healths[other.provider.name].wait(now) == 0
 
 
 def _pause(outcome: ResponseHead | Failure, number: int) -> float:

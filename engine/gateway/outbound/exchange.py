@@ -20,9 +20,15 @@ from engine.upstream import (
 )
 from engine.upstream.limiter import Limiter
 
-FIRST_BYTE, IDLE, TOTAL = (
+FIRST_BYTE, IDLE, TOTAL, OVERLOADED, SIGN_IN_FAILED = (
     partial(UpstreamError, failure)
-    for failure in (Failure.FIRST_BYTE_TIMEOUT, Failure.IDLE_TIMEOUT, Failure.TOTAL_TIMEOUT)
+    for failure in (
+        Failure.FIRST_BYTE_TIMEOUT,
+        Failure.IDLE_TIMEOUT,
+        Failure.TOTAL_TIMEOUT,
+        Failure.OVERLOADED,
+        Failure.SIGN_IN_FAILED,
+    )
 )
 
 
@@ -62,7 +68,8 @@ async def open_exchange(
     """Wait for a slot of the provider, sign, send, and wait for the head of the response.
 
     Each phase has its timeout. The client enforces `connect`; `first_byte` starts when the client
-    calls `sent`.
+    calls `sent`; `total` when the first attempt has its slot and its signature, and it covers all
+    attempts, with the pauses and queues between them.
 
     Raises:
         UpstreamError: there is no response.
@@ -71,13 +78,17 @@ async def open_exchange(
     limiter = runtime.limiters[provider.name]
     if not limiter.take():
         queued_at = monotonic()
-        await limiter.acquire()
+        with deadline:
+            deadline.limit(record.total_end(timeouts.total), OVERLOADED)
+            await limiter.acquire()
         record.waited += monotonic() - queued_at
     try:
         sent = partial(deadline.allow, timeouts.first_byte, FIRST_BYTE)
         attempt = Attempt(request.head, request.body, request.length, timeouts.connect, sent)
         if request.sign is not None:
-            attempt = await runtime.signers.sign(request.sign, attempt)
+            with deadline:
+                deadline.limit(record.total_end(timeouts.total), SIGN_IN_FAILED)
+                attempt = await runtime.signers.sign(request.sign, attempt)
         if not isinstance(attempt.body, bytes) or len(attempt.body) > CHUNK_BYTES:
             attempt.body = _paced(attempt.body, deadline, timeouts.idle)
         called_at = record.note_call()

@@ -9,13 +9,16 @@ Framing follows what the provider declared, never when its bytes arrived: a body
 keeps the length, any other is chunked (see `head`). A response that breaks off never looks
 complete: an event stream ends with an error event of the caller's dialect where one can follow;
 anything else is cut, since returning without a last message makes the server close the connection.
+
+Nothing waits for the caller longer than `caller_idle`: not a chunk, not an error, not the end.
 """
 
 from collections.abc import Awaitable, Iterable
+from time import monotonic
 
 from engine.gateway.cancellation import Deadline
 from engine.gateway.errors import GatewayError, error_body, error_headers
-from engine.gateway.headers import RelayedNames
+from engine.gateway.headers import Pairs, RelayedNames
 from engine.gateway.inbound.body import CallerStalled, Send
 from engine.gateway.outbound.exchange import IDLE, Exchange
 from engine.gateway.record import RecordBuilder
@@ -33,7 +36,9 @@ AFTER_LAST = 2.0  # seconds of silence after the last event of a stream, until i
 class ResponseRelay:
     """Sends the response of one request, whoever it comes from.
 
-    `is_started`: a part of it has been sent. `dialect` is the caller's, as far as it is known.
+    `is_started`: a part of it has been sent. `dialect` is the caller's, as far as it is known;
+    `caller_idle` the endpoint's, or the default while that is not known. A response that is relayed
+    has the one of its target.
     """
 
     # Defaults of the class cost nothing, and one of these is made for each request.
@@ -44,8 +49,14 @@ class ResponseRelay:
     _timeouts: Timeouts  # of the response being relayed
 
     def __init__(
-        self, send: Send, record: RecordBuilder, deadline: Deadline, names: RelayedNames
+        self,
+        send: Send,
+        record: RecordBuilder,
+        deadline: Deadline,
+        names: RelayedNames,
+        caller_idle: float,
     ) -> None:
+        self.caller_idle = caller_idle
         self._send = send
         self._record = record
         self._deadline = deadline
@@ -72,7 +83,7 @@ class ResponseRelay:
             self._record.outcome = "client_stalled"
         finally:
             await exchange.close()
-        return None if await self.end_if_complete() else broken
+        return None if broken is None or await self.end_if_complete() else broken
 
     async def _relay(
         self,
@@ -110,7 +121,9 @@ class ResponseRelay:
         record.bytes_out += len(last)
         if length is not None and record.bytes_out != length:
             raise UpstreamError(Failure.TRUNCATED)
+        self._is_blocked = True  # until the server has it, nothing can follow
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
+        self._is_blocked = False
         record.outcome = "ok"
 
     async def _relay_body(self, response: UpstreamResponse, timeouts: Timeouts) -> bytes:
@@ -159,7 +172,9 @@ class ResponseRelay:
 
     def _unblock(self) -> None:
         self._is_blocked = False
-        self._deadline.allow(self._timeouts.idle, IDLE)
+        idle, stream = self._timeouts.idle, self._stream
+        is_last = stream is not None and stream.is_done
+        self._deadline.allow(min(idle, AFTER_LAST) if is_last else idle, IDLE)
 
     def _send_part(self, chunk: bytes) -> Awaitable[None]:
         self._record.bytes_out += len(chunk)
@@ -174,10 +189,11 @@ class ResponseRelay:
 
     async def end_if_complete(self) -> bool:
         """End a stream that is complete; whether it was."""
-        if self.is_complete:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-            self._record.outcome = "ok"
-        return self.is_complete
+        if not self.is_complete:
+            return False
+        self._record.outcome = "ok"
+        await self._end(b"")
+        return True
 
     async def fail(self, error: GatewayError, closing: Iterable[tuple[bytes, bytes]]) -> None:
         """Send an error of the gateway's own: as the response, or as the end of one that broke off."""
@@ -194,7 +210,11 @@ class ResponseRelay:
         headers += [pair for pair in closing if pair not in headers]
         body = error_body(error, self.dialect, record.request_id)
         record.bytes_out = len(body)
-        await send_response(self._send, error.kind.status, headers, body)
+        await self.respond(error.kind.status, headers, body)
+
+    async def respond(self, status: int, headers: Pairs, body: bytes) -> None:
+        """Send a whole response of the gateway's own."""
+        await self._finish(send_response(self._send, status, headers, body), self.caller_idle)
 
     async def _end_with(self, error: GatewayError) -> None:
         """End a stream with the dialect's error event, where one can follow what has been sent.
@@ -208,4 +228,18 @@ class ResponseRelay:
         if not stream.has_failed():
             request_id, model = self._record.request_id, self._record.model
             event = error_event(error, self.dialect, request_id, stream, model)
-        await self._send({"type": "http.response.body", "body": event, "more_body": False})
+        await self._end(event)
+
+    async def _end(self, last: bytes) -> None:
+        """Send the end of a response that is being relayed."""
+        sending = self._send({"type": "http.response.body", "body": last, "more_body": False})
+        await self._finish(sending, self._timeouts.caller_idle)
+
+    async def _finish(self, sending: Awaitable[None], caller_idle: float) -> None:
+        """Await the last that is sent; a caller who does not read it is given up."""
+        try:
+            with self._deadline:
+                self._deadline.limit(monotonic() + caller_idle, CallerStalled)
+                await sending
+        except CallerStalled:
+            self._record.outcome = "client_stalled"

@@ -1,5 +1,6 @@
 """Which targets of a rule may serve a request, in the order in which they are tried."""
 
+import asyncio
 import random
 from collections.abc import Collection, Mapping, Sequence, Set
 
@@ -35,12 +36,22 @@ def candidate_targets(
 async def find_credentials(
     source: CredentialSource, plan: Plan, head: CallerHead, first: Target, body: RequestBody
 ) -> Mapping[str, CredentialSet]:
-    """What `source` has for this caller, by provider; nothing for who sends own credentials."""
+    """What `source` has for this caller, by provider; nothing for who sends own credentials.
+
+    It is asked for all providers at once.
+    """
     if _has_credentials(head, body, first.provider):
         return {}
-    names = {way.provider for way in first.rule.targets} or {first.provider.name}
-    found = {name: await source.find(head.caller, plan.providers[name]) for name in sorted(names)}
-    return {name: credentials for name, credentials in found.items() if credentials is not None}
+    names = sorted({way.provider for way in first.rule.targets} or {first.provider.name})
+    finding = [
+        asyncio.ensure_future(source.find(head.caller, plan.providers[name])) for name in names
+    ]
+    try:
+        found = zip(names, await asyncio.gather(*finding), strict=True)
+    finally:
+        for task in finding:
+            task.cancel()  # one has failed, or the request is over
+    return {name: credentials for name, credentials in found if credentials is not None}
 
 
 def _has_credentials(head: CallerHead, body: RequestBody, provider: Provider) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import time
+from time import monotonic, time
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from engine.config.load import load
 from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
 from engine.gateway.errors import GatewayError
-from engine.gateway.hooks import NO_HOOKS, Hooks
+from engine.gateway.hooks import HOOK_SECONDS, NO_HOOKS, Hooks
 from engine.gateway.record import Record
 from engine.plan.plan import Caller, CredentialSet, Header, Plan, Provider
 from engine.upstream.http1.pool import Http1Client
@@ -227,6 +227,63 @@ def test_a_permit_is_settled_once_however_the_request_ends(
     assert [record.outcome for record in limit.settled] == [outcome]
 
 
+class Hanging:
+    """An Admission and a CredentialSource that never say anything."""
+
+    def __init__(self, expected: int = 1) -> None:
+        self.expected = expected
+        self.reached = asyncio.Event()
+        self.asked: list[str] = []
+        self.cancelled: list[str] = []
+
+    async def admit(self, caller: Caller, endpoint: str, model: str, size: int | None) -> Counting:
+        await self._hang("admit")
+        raise AssertionError
+
+    async def find(self, caller: Caller, provider: Provider) -> CredentialSet | None:
+        await self._hang(provider.name)
+        raise AssertionError
+
+    async def _hang(self, name: str) -> None:
+        self.asked.append(name)
+        if len(self.asked) == self.expected:
+            self.reached.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.append(name)
+
+
+@pytest.mark.parametrize(
+    ("made", "asked"),
+    [
+        (lambda hook: Hooks(admission=hook), ["admit"]),
+        (lambda hook: Hooks(credentials=hook), ["keyless", "one"]),
+    ],
+    ids=["admission", "credentials"],
+)
+def test_a_hook_that_hangs_is_cancelled_and_the_request_gets_a_503(
+    tmp_path: Path, made: Callable[[Hanging], Hooks], asked: list[str]
+) -> None:
+    hook = Hanging(len(asked))
+
+    async def scenario(stand: Stand) -> None:
+        asking = asyncio.ensure_future(stand.ask("two-1"))
+        await hook.reached.wait()
+        for seconds in (HOOK_SECONDS - 5, HOOK_SECONDS + 1):
+            assert hook.cancelled == []
+            for request in tuple(stand.gateway.requests):
+                request.tick(monotonic() + seconds)
+            await asyncio.sleep(0.01)
+        assert await asking == 503
+        assert stand.upstream.keys == []
+
+    (line,) = run(made(hook), tmp_path, scenario)
+    assert hook.asked == hook.cancelled == asked
+    record = json.loads(line)
+    assert (record["outcome"], record["error"]) == ("refused", "overloaded")
+
+
 # -- credentials -----------------------------------------------------------------------------------
 
 
@@ -311,6 +368,23 @@ def test_a_target_without_the_operators_credential_is_tried_with_one_that_was_fo
         assert stand.upstream.keys == ["operators", "hers"]
 
     run(Hooks(credentials=vault), tmp_path, scenario)
+
+
+def test_a_search_that_fails_ends_the_others(tmp_path: Path) -> None:
+    class Half(Hanging):
+        async def find(self, caller: Caller, provider: Provider) -> CredentialSet | None:
+            if provider.name == "one":
+                raise GatewayError("not_allowed", "no key of this caller may be used")
+            return await super().find(caller, provider)
+
+    hook = Half()
+
+    async def scenario(stand: Stand) -> None:
+        assert await stand.ask("two-1") == 403
+        await asyncio.sleep(0)
+        assert hook.cancelled == ["keyless"]
+
+    run(Hooks(credentials=hook), tmp_path, scenario)
 
 
 # -- sinks -----------------------------------------------------------------------------------------

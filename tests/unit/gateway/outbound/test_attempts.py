@@ -1,5 +1,6 @@
 """The conversation that decides which attempts are made: what may have been paid is not resent."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from engine.gateway.errors import CATALOGUE
 from engine.gateway.outbound.attempts import (
     RELAY,
+    AttemptGenerator,
     NoResponse,
     Outcome,
     Pause,
@@ -68,13 +70,19 @@ class Room:
     def __init__(self, *targets: Target) -> None:
         self.targets = targets
         self.clock = Clock()
+        self.end = dict.fromkeys((t.provider.name for t in targets), math.inf)
         self.health = {
             t.provider.name: Health(t.provider.breaker, t.provider.retry) for t in targets
         }
 
+    def attempts(self) -> AttemptGenerator:
+        return attempts(
+            self.targets, self.health, self.clock, lambda target: self.end[target.provider.name]
+        )
+
     def play(self, *script: tuple[Step, Outcome]) -> NoResponse | None:
         """Hold the conversation as it is written, and give what it comes to."""
-        conversation = attempts(self.targets, self.health, self.clock)
+        conversation = self.attempts()
         step = next(conversation, None)
         try:
             for expected, outcome in script:
@@ -88,7 +96,7 @@ class Room:
 
     def outcomes(self, outcomes: Sequence[Outcome]) -> tuple[list[Step], NoResponse | None]:
         """The steps that are taken when attempts and answers end like this, in turn."""
-        conversation = attempts(self.targets, self.health, self.clock)
+        conversation = self.attempts()
         steps: list[Step] = []
         left = list(outcomes)
         try:
@@ -235,6 +243,37 @@ def test_good_times_save_up_no_more_retries_than_are_free_at_first() -> None:
 # -- breakers ------------------------------------------------------------------------------------
 
 
+# -- the end of `total` ----------------------------------------------------------------------------
+
+
+def test_a_pause_that_ends_after_total_is_not_taken() -> None:
+    a, asked_to_wait = patient(max_wait=60), ResponseHead(503, retry_after=2)
+    room = Room(a)
+    room.end["a"] = room.clock.now + 1
+    assert room.play((Try(a), asked_to_wait), (RELAY, None)) is None
+    assert room.play((Try(a), Failure.CONNECT_FAILED), (Pause(0.25), None),
+                     (Try(a), Failure.CONNECT_FAILED), (Pause(0.5), None),
+                     (Try(a), Failure.CONNECT_FAILED)) is Failure.CONNECT_FAILED  # fmt: skip
+    room.end["a"] = room.clock.now + 0.25
+    assert room.play((Try(a), Failure.CONNECT_FAILED)) is Failure.CONNECT_FAILED
+    room.end["a"] = room.clock.now + 3
+    assert room.play((Try(a), asked_to_wait), (Pause(2), None), (Try(a), OK), (RELAY, None)) is None  # fmt: skip
+
+
+def test_a_pause_that_ends_after_total_leads_to_the_next_target() -> None:
+    a = patient(max_wait=60)
+    room = Room(a, B)
+    room.end["a"] = room.end["b"] = room.clock.now + 1
+    assert room.play((Try(a), ResponseHead(503, retry_after=2)), (Try(B), OK), (RELAY, None)) is None  # fmt: skip
+
+
+def test_a_target_whose_total_has_passed_is_not_tried() -> None:
+    room = Room(A, B)
+    room.end["b"] = room.clock.now
+    assert room.play((Try(A), ResponseHead(503)), (RELAY, None)) is None
+    assert room.play((Try(A), Failure.CONNECT_FAILED)) is Failure.CONNECT_FAILED
+
+
 def breaking(name: str = "a", **changes: object) -> Target:
     return target("gpt-a", name, breaker=replace(BREAKER, **changes))  # type: ignore[arg-type]
 
@@ -248,7 +287,7 @@ def test_failures_in_a_row_open_it_and_one_probe_closes_it() -> None:
     room.clock.now += 20
     assert room.outcomes([]) == ([], Unavailable(10))
     room.clock.now += 10
-    probe = attempts(room.targets, room.health, room.clock)
+    probe = room.attempts()
     assert next(probe) == Try(a)
     assert room.outcomes([]) == ([], Unavailable(1)), "one probe at a time"
     assert probe.send(OK) is RELAY
@@ -271,7 +310,7 @@ def test_a_caller_who_leaves_in_a_probe_leaves_room_for_the_next() -> None:
     room.outcomes([Failure.CLOSED])
     room.outcomes([Failure.CLOSED])
     room.clock.now += 30
-    probe = attempts(room.targets, room.health, room.clock)
+    probe = room.attempts()
     assert next(probe) == Try(a)
     probe.close()
     assert room.play((Try(a), OK), (RELAY, None)) is None

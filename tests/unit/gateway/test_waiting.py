@@ -1,0 +1,284 @@
+"""How long a request waits, for its caller and for another attempt; a test moves the clock."""
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import monotonic
+from typing import Any, TextIO
+
+import pytest
+
+from engine.config.load import load
+from engine.gateway.access_log import AccessLog
+from engine.gateway.app import Gateway
+from engine.gateway.inbound.body import Message
+from engine.gateway.response.relay import AFTER_LAST
+from engine.plan.plan import Plan
+from engine.upstream import Attempt, Failure, Pairs, UpstreamError, UpstreamResponse, Write
+from tests.unit.gateway.plans import shipped_plan
+
+CALLER_IDLE = 30
+EVENTS = [(b"content-type", b"text/event-stream")]
+DONE = b"data: [DONE]\n\n"
+
+
+@dataclass
+class ScriptedReply:
+    """Chunks, and then its end: silence, or a break."""
+
+    status: int = 200
+    headers: Pairs = field(default_factory=lambda: EVENTS)
+    chunks: tuple[bytes, ...] = ()
+    is_silent: bool = False
+    length: int | None = None
+    is_complete: bool = False
+
+    def arrived(self) -> bytes:
+        return b""
+
+    async def forward(self, write: Write) -> None:
+        for chunk in self.chunks:
+            if (waiting := write(chunk)) is not None:
+                await waiting
+        if self.is_silent:
+            await asyncio.Event().wait()
+        raise UpstreamError(Failure.TRUNCATED)
+
+    async def close(self) -> None:
+        pass
+
+
+@dataclass
+class ScriptedClient:
+    """Attempts end with what `reply` gives, and never where that is None."""
+
+    reply: Callable[[Attempt], UpstreamResponse | None]
+    sent: list[Attempt] = field(default_factory=list)
+
+    async def send(self, attempt: Attempt) -> UpstreamResponse:
+        self.sent.append(attempt)
+        reply = self.reply(attempt)
+        if reply is None:
+            await asyncio.Event().wait()
+        assert reply is not None
+        return reply
+
+    async def close(self) -> None:
+        pass
+
+
+class Caller:
+    """One request in flight. It stops reading where `stalls` says so, until `reads` is set."""
+
+    def __init__(self, gateway: Gateway, stalls: Callable[[Message], bool], **changes: Any) -> None:
+        self.gateway = gateway
+        self.stalls = stalls
+        self.messages: list[Message] = []
+        self.stalled, self.reads = asyncio.Event(), asyncio.Event()
+        body = json.dumps({"model": changes.pop("model", "gpt-a"), "messages": []}).encode()
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+        self._body = [{"type": "http.request", "body": body, "more_body": False}]
+        scope = {
+            "http_version": "1.1",
+            "method": "POST",
+            "raw_path": b"/v1/chat/completions",
+            "query_string": b"",
+            "headers": [*headers, (b"content-length", b"%d" % len(body))],
+            **changes,
+        }
+        self.task = asyncio.ensure_future(gateway(scope, self._receive, self._send))
+
+    async def _receive(self) -> Message:
+        if not self._body:
+            await asyncio.Event().wait()
+        return self._body.pop()
+
+    async def _send(self, message: Message) -> None:
+        if self.stalls(message) and not self.reads.is_set():
+            self.stalled.set()
+            await self.reads.wait()
+        self.messages.append(message)
+
+    async def pass_time(self, seconds: float) -> bool:
+        """Let `seconds` pass for all requests; whether this one is over then."""
+        for request in tuple(self.gateway.requests):
+            request.tick(monotonic() + seconds)
+        await asyncio.wait([self.task], timeout=0.02)
+        return self.task.done()
+
+
+def play(
+    scenario: Callable[[Gateway], Any],
+    reply: Callable[[Attempt], UpstreamResponse | None] = lambda _: None,
+    plan: Plan | None = None,
+) -> dict[str, Any]:
+    """Play `scenario` with a gateway, and give the last access record, if there is one."""
+
+    async def main(stream: TextIO) -> None:
+        log, used = AccessLog(stream), plan or shipped_plan()
+        client = ScriptedClient(reply)
+        gateway = Gateway(used, {p.client: client for p in used.providers.values()}, log, bool)
+        try:
+            async with asyncio.timeout(20):
+                await scenario(gateway)
+        finally:
+            gateway.abort_in_flight()
+            log.close()
+
+    with tempfile.TemporaryFile("w+") as stream:
+        asyncio.run(main(stream))
+        stream.seek(0)
+        lines = stream.read().splitlines()
+        record: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+        return record
+
+
+# -- a caller who does not read --------------------------------------------------------------------
+
+
+def is_start(message: Message) -> bool:
+    return bool(message["type"] == "http.response.start")
+
+
+def is_last(message: Message) -> bool:
+    return message.get("more_body") is False
+
+
+def raising(error: Exception) -> Callable[[Attempt], UpstreamResponse]:
+    def reply(_: Attempt) -> UpstreamResponse:
+        raise error
+
+    return reply
+
+
+@pytest.mark.parametrize("stalls", [is_start, is_last])
+@pytest.mark.parametrize(
+    ("changes", "reply"),
+    [
+        ({"raw_path": b"/nowhere"}, raising(AssertionError())),
+        ({"method": "GET", "raw_path": b"/v1/models"}, raising(AssertionError())),
+        ({}, raising(UpstreamError(Failure.CONNECT_FAILED))),
+        ({}, raising(KeyError())),
+        ({}, lambda _: ScriptedReply(chunks=(b"data: {}\n\n",))),
+    ],
+    ids=["refusal", "listing", "failure", "bug", "broken stream"],
+)
+def test_who_does_not_read_is_given_up_after_caller_idle_whatever_is_sent(
+    changes: dict[str, Any],
+    reply: Callable[[Attempt], UpstreamResponse | None],
+    stalls: Callable[[Message], bool],
+) -> None:
+    async def scenario(gateway: Gateway) -> None:
+        caller = Caller(gateway, stalls, **changes)
+        await caller.stalled.wait()
+        assert not await caller.pass_time(CALLER_IDLE - 5)
+        assert await caller.pass_time(CALLER_IDLE + 1)
+        assert not any(map(is_last, caller.messages))
+
+    assert play(scenario, reply)["outcome"] == "client_stalled"
+
+
+def test_who_does_not_read_the_end_of_a_whole_stream_is_given_up() -> None:
+    async def scenario(gateway: Gateway) -> None:
+        caller = Caller(gateway, is_last)
+        await asyncio.sleep(0.01)
+        await caller.pass_time(AFTER_LAST + 1)
+        await caller.stalled.wait()
+        assert await caller.pass_time(CALLER_IDLE + 1)
+
+    record = play(scenario, lambda _: ScriptedReply(chunks=(DONE,), is_silent=True))
+    assert record["outcome"] == "client_stalled"
+
+
+def test_who_does_not_read_a_probe_is_given_up() -> None:
+    async def scenario(gateway: Gateway) -> None:
+        caller = Caller(gateway, is_start, method="GET", raw_path=b"/healthz", headers=[])
+        await caller.task
+        assert caller.messages == []
+
+    play(scenario, plan=replace(shipped_plan(), caller_idle=0.05))
+
+
+def test_a_stream_whose_last_event_was_taken_late_ends_as_soon_as_any_other() -> None:
+    async def scenario(gateway: Gateway) -> None:
+        caller = Caller(gateway, lambda message: message.get("body") == DONE)
+        await caller.stalled.wait()
+        caller.reads.set()
+        await asyncio.sleep(0.01)
+        assert await caller.pass_time(AFTER_LAST + 0.5)
+        assert [m.get("body") for m in caller.messages] == [None, DONE, b""]
+
+    reply = ScriptedReply(chunks=(DONE,), is_silent=True)
+    assert play(scenario, lambda _: reply)["outcome"] == "ok"
+
+
+# -- what `total` leaves time for ------------------------------------------------------------------
+
+ROUTES = """
+version: 1
+defaults: {timeouts: {total: 1s}}
+endpoints: {chat_completions: {path: /v1/chat/completions}}
+models:
+  - {prefix: gpt-, provider: asks}
+  - {prefix: two-, targets: [{provider: asks}, {provider: full}]}
+  - {prefix: full-, provider: full}
+"""
+PROVIDERS = """
+version: 1
+providers:
+  asks: {base_url: "https://asks.test", REST, retry: {attempts: 2, statuses: [503], max_wait: 5s}}
+  full: {base_url: "https://full.test", REST, limits: {in_flight: 1, queue: 1, wait: 10s}}
+"""
+REST = "endpoints: {chat_completions: /}"
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    (tmp_path / "routes.yaml").write_text(ROUTES)
+    (tmp_path / "providers.yaml").write_text(PROVIDERS.replace("REST", REST))
+    loaded = load(tmp_path, {}, time.time())
+    assert loaded.plan is not None, loaded.diagnostics
+    return replace(loaded.plan, callers=None)
+
+
+def busy(attempt: Attempt) -> UpstreamResponse | None:
+    """A 503 that asks to wait for longer than `total`; the other provider is silent."""
+    if b"full" in attempt.head.origin.host.encode():
+        return None
+    headers = [(b"retry-after", b"2"), (b"content-length", b"0")]
+    return ScriptedReply(503, headers, length=0, is_complete=True)
+
+
+def test_a_retry_that_would_come_after_total_is_not_waited_for(plan: Plan) -> None:
+    async def scenario(gateway: Gateway) -> None:
+        caller = Caller(gateway, lambda _: False)
+        async with asyncio.timeout(0.9):
+            await caller.task
+        assert caller.messages[0]["status"] == 503
+
+    record = play(scenario, busy, plan)
+    assert (record["outcome"], record["status"], record["attempts"]) == ("ok", 503, 1)
+
+
+def test_a_place_in_a_queue_is_not_waited_for_longer_than_total(plan: Plan) -> None:
+    async def scenario(gateway: Gateway) -> None:
+        first = Caller(gateway, lambda _: False, model="full-1")
+        await asyncio.sleep(0.01)
+        second = Caller(gateway, lambda _: False, model="two-1")
+        await asyncio.sleep(0.01)
+        assert not await second.pass_time(0.1)
+        (waiting,) = (request for request in gateway.requests if request.record.model == "two-1")
+        waiting.tick(monotonic() + 1)
+        async with asyncio.timeout(0.5):
+            await second.task
+        assert second.messages[0]["status"] == 503
+        first.task.cancel()
+        with suppress(asyncio.CancelledError):
+            await first.task
+
+    play(scenario, busy, plan)
