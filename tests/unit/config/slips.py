@@ -215,11 +215,11 @@ def tab(src: Source, random: Random) -> Slip | None:
 
 def without(src: Source, random: Random, pattern: str) -> Slip | None:
     """One match of `pattern` (its group 1) left out of some line."""
-    hits = [(i, m) for i in src.code_lines() for m in re.finditer(pattern, bare(src.lines[i]))]
+    lines = src.lines
+    hits = [(i, m) for i in src.code_lines() for m in re.finditer(pattern, bare(lines[i]))]
     if not hits:
         return None
     index, match = random.choice(hits)
-    lines = src.lines
     lines[index] = lines[index][: match.start(1)] + lines[index][match.end(1) :]
     return Slip("\n".join(lines), only(index + 1))
 
