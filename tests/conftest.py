@@ -87,7 +87,7 @@ def _names(env: str | list[str]) -> list[str]:
 def served(
     tmp_path_factory: pytest.TempPathFactory, mock: Server, canaries: dict[str, str]
 ) -> Iterator[Server]:
-    """The gateway on the shipped configuration, every provider played by `mock`."""
+    """The gateway on the shipped configuration, every provider served by `mock`."""
     folder = tmp_path_factory.mktemp("gateway")
     arguments = ("--mock-port", str(mock.port))
     with gateway(

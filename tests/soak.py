@@ -23,7 +23,7 @@ from pathlib import Path
 import httpx2
 
 from tests import loopback
-from tests.integration.upstream.hostile import FaultServer
+from tests.integration.upstream.fault_server import FaultServer
 from tests.servers import KEY, Server, free_port, gateway, rss_kib, write_keys
 
 ROUTES = """
@@ -33,13 +33,13 @@ defaults:
 endpoints:
   talk: {path: /talk, body: [json, form]}
 models:
-  - {prefix: h-, provider: hostile}
-  - {prefix: spare-, targets: [{provider: refused}, {provider: hostile, strip: true}]}
+  - {prefix: h-, provider: faulty}
+  - {prefix: spare-, targets: [{provider: refused}, {provider: faulty, strip: true}]}
 """
 PROVIDERS = """
 version: 1
 providers:
-  hostile: {{base_url: "http://127.0.0.1:{port}", endpoints: {{talk: /talk}}, headers: {{x-mark: "{mark}"}},
+  faulty: {{base_url: "http://127.0.0.1:{port}", endpoints: {{talk: /talk}}, headers: {{x-mark: "{mark}"}},
     retry: {{attempts: 2, max_wait: 1s, budget: 100%}}}}
   refused: {{base_url: "http://127.0.0.1:{closed}", endpoints: {{talk: /talk}}}}
 """
@@ -143,7 +143,7 @@ class Numbers:
 
 
 async def operating(run: Run, server: Server, folder: Path, ports: dict[str, int]) -> None:
-    """Change the files, break them and mend them; kill the second worker; look at the first."""
+    """Change the files, break them and repair them; kill the second worker; look at the first."""
     steady = server.worker_pids()[0]
     started = reload = kill = time.monotonic()
     kill += KILL_SECONDS / 2

@@ -4,7 +4,9 @@ An engineer in another country knows the field's standard terms; a word of our o
 word in a meaning of our own, has to be learnt. `make test` fails where one comes back.
 """
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,20 @@ RENAMED = (
 
 FOUND = re.compile(rf"(?<![a-z])(?:{'|'.join(BANNED)})(?![a-z])", re.I)
 DEFINED = re.compile(rf"\b(?:class|def) (?:{RENAMED})\b|^(?:{RENAMED})\b.* =", re.M)
+# What tests and benchmarks do not say either.
+BANNED_IN_TESTS = re.compile(
+    r"(?<![a-z])(?:mend|mends|mended|mending|remedy|remedies|dial|dials|dialled|dialling|vouch|vouches|"
+    r"vouched|brought|parting|hostile|who the machine is|intake|converse|own words)(?![a-z])",
+    re.I,
+)
+# Plain words that names of classes are made of, besides those of the glossary.
+PLAIN = """
+    1 body bounded bounds builder cause choices connection cors edit edits error facts field
+    fields form gone header http httpx ids inputs json kind limits log match names parser part
+    pattern pause prepared reader relayed shortened sign stalled state table text timestamps try
+    unavailable unusable upload value
+"""
+WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 # Promises to those who read the output, and names of tests, which are evidence and no text.
 KEPT = re.compile(r'test_\w+|"told"|\btold:')
 
@@ -51,13 +67,20 @@ PAGES = [
 ]
 SOURCES = [path for path in (ROOT / "engine").rglob("*") if path.suffix in (".py", ".yaml")]
 
+TESTS = [
+    path
+    for folder in ("tests", "bench")
+    for path in (ROOT / folder).rglob("*.py")
+    if path != Path(__file__)
+]
 
-def found(path: Path) -> list[str]:
+
+def found(path: Path, words: re.Pattern[str] = FOUND) -> list[str]:
     """The banned words of a file, each with its line."""
     return [
         f"{path.relative_to(ROOT)}:{number}: {match[0]}"
         for number, line in enumerate(read(path).splitlines(), start=1)
-        for match in FOUND.finditer(KEPT.sub("", line))
+        for match in words.finditer(KEPT.sub("", line))
     ]
 
 
@@ -76,6 +99,10 @@ def test_the_code_uses_the_words_of_the_glossary() -> None:
     assert [place for path in SOURCES for place in found(path)] == []
 
 
+def test_tests_and_benchmarks_do_without_the_worst_of_them() -> None:
+    assert [place for path in TESTS for place in found(path, BANNED_IN_TESTS)] == []
+
+
 def test_no_renamed_name_comes_back() -> None:
     sources = {path: path.read_text("utf-8") for path in SOURCES}
     assert {path: names for path, text in sources.items() if (names := DEFINED.findall(text))} == {}
@@ -91,9 +118,14 @@ def test_other_words_are_not(right: str) -> None:
     assert not FOUND.search(KEPT.sub("", right))
 
 
-def test_the_glossary_is_sorted_and_points_to_what_there_is() -> None:
+def glossary() -> list[list[str]]:
+    """The rows of the glossary: term, meaning, where it shows."""
     lines = (ROOT / "docs" / "glossary.md").read_text("utf-8").splitlines()
-    table = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][1:]
+    return [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][1:]
+
+
+def test_the_glossary_is_sorted_and_points_to_what_there_is() -> None:
+    table = glossary()
     terms = [term.lower() for term, *_ in table]
     assert terms == sorted(terms)
     known = "".join(
@@ -103,3 +135,22 @@ def test_the_glossary_is_sorted_and_points_to_what_there_is() -> None:
         assert meaning
         for name in re.findall(r"`([^`]+)`", where):
             assert (ROOT / name).exists() if name.startswith("engine/") else name in known, name
+
+
+def public_classes() -> Iterator[str]:
+    """The names of the public classes of the request side, and of what it shares."""
+    for package in ("gateway", "upstream", "plan"):
+        for path in (ROOT / "engine" / package).rglob("*.py"):
+            for node in ast.parse(path.read_bytes()).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    yield node.name
+
+
+def test_a_public_class_is_named_in_words_of_the_glossary() -> None:
+    terms = " ".join(term.lower() for term, *_ in glossary())
+    known = set(re.findall(r"[a-z]+", terms)) | set(PLAIN.split())
+    known |= {f"{word}s" for word in known}
+    parts = {name: [word.lower() for word in WORD.findall(name)] for name in public_classes()}
+    assert {name: words for name, words in parts.items() if not known.issuperset(words)} == {}
+    used = {word for words in parts.values() for word in words}
+    assert used.issuperset(PLAIN.split()), "a plain word that no name uses any more"

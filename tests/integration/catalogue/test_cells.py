@@ -73,7 +73,7 @@ def model_for(provider: str) -> str:
 
 
 def line(plan: Plan, provider: str, endpoint: str, arrival: Arrival) -> str:
-    """An entry as it was on the wire; the host is the one that would have been dialled."""
+    """An entry as it was on the wire; the host is the one that would have been called."""
     upstream = plan.providers[provider].upstreams[endpoint]
     assert upstream is not None
     sent = [f"{name}: {value}" for name, value in arrival.headers if CANARY in value]

@@ -14,7 +14,7 @@ from tests import loopback
 from tests.recorder import Arrival, Recorder, Reply, recording
 from tests.servers import KEY, Server, gateway, write_keys
 
-PASS, SEAL, OWN = "canary-delphi-pass", "canary-delphi-seal", "canary-brought-along"
+PASS, SEAL, OWN = "canary-delphi-pass", "canary-delphi-seal", "canary-of-the-caller"
 
 ROUTES = """
 version: 1

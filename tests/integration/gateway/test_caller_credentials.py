@@ -53,7 +53,7 @@ def upstream() -> Iterator[Recorder]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, upstream: Recorder) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("brought")
+    folder = tmp_path_factory.mktemp("caller_credentials")
     (folder / "routes.yaml").write_text(ROUTES)
     ports = PROVIDERS.replace("PORT", str(upstream.port)).replace("CLOSED", str(free_port()))
     (folder / "providers.yaml").write_text(ports)

@@ -11,7 +11,7 @@ import pytest
 
 from engine.config.load import load
 from tests import loopback
-from tests.integration.upstream.hostile import FaultServer
+from tests.integration.upstream.fault_server import FaultServer
 from tests.servers import KEY, Server, gateway, ship
 
 PAGE = "https://app.example.com"

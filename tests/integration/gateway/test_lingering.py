@@ -12,7 +12,7 @@ import pytest
 
 from engine.gateway.inbound.body import FREE_CHUNKS
 from engine.gateway.inbound.lingering import Bounds, Lingering, has_body
-from tests.integration.upstream.hostile import FaultServer
+from tests.integration.upstream.fault_server import FaultServer
 from tests.servers import KEY, Server, free_port, gateway, write_keys
 
 MIB = 1024 * 1024

@@ -105,7 +105,7 @@ def test_a_limit_on_files_is_survived(tmp_path: Path, mock: Server) -> None:
 
 @pytest.mark.parametrize("name", ["two-lengths", "reset", "hang"])
 def test_a_fault_can_be_played_by_the_mock(name: str) -> None:
-    """`engine mock --fault NAME` is the hostile upstream of these tests."""
+    """`engine mock --fault NAME` is the fault server of these tests."""
     port = free_port()
     command = [sys.executable, "-m", "engine", "mock", "--port", str(port), "--fault", name]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:

@@ -46,7 +46,7 @@ def address(host: str, port: int) -> Address:
     return (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port))
 
 
-async def dialled(hosts: Sequence[str], port: int) -> tuple[str, float]:
+async def connect(hosts: Sequence[str], port: int) -> tuple[str, float]:
     """Which address was taken, and after how long."""
 
     async def resolve(host: str, port: int) -> Sequence[Address]:
@@ -60,7 +60,7 @@ async def dialled(hosts: Sequence[str], port: int) -> tuple[str, float]:
         assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert not taken.getblocking()
         peer: str = taken.getpeername()[0]
-    assert len(asyncio.all_tasks()) == 1, "nobody goes on dialling"
+    assert len(asyncio.all_tasks()) == 1, "nobody goes on connecting"
     return peer, time.monotonic() - started
 
 
@@ -82,7 +82,7 @@ def test_the_next_address_is_tried_in_time(
     port: int, loop: str, hosts: list[str], taken: str, delays: int
 ) -> None:
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
-        peer, seconds = runner.run(dialled(hosts, port))
+        peer, seconds = runner.run(connect(hosts, port))
     assert peer == taken
     assert delays * DELAY * 0.9 <= seconds < delays * DELAY + 2.0
     assert len(hosts) < 4 or delays or seconds < 3 * DELAY, "who refuses is not waited for"
@@ -94,12 +94,12 @@ def test_when_none_accepts_the_first_reason_is_told_and_nothing_is_left(
 ) -> None:
     async def run() -> None:
         with pytest.raises(ConnectionRefusedError):
-            await dialled([REFUSING, REFUSING], port)
+            await connect([REFUSING, REFUSING], port)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(DELAY * 1.5):
-                await dialled([SILENT, REFUSING, SILENT], port)
+                await connect([SILENT, REFUSING, SILENT], port)
         with pytest.raises(OSError, match="no address"):
-            await dialled([], port)
+            await connect([], port)
         assert len(asyncio.all_tasks()) == 1
 
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:

@@ -11,7 +11,7 @@ import pytest
 
 from engine.config.new_key import digest
 from tests import loopback
-from tests.integration.upstream.hostile import FaultServer
+from tests.integration.upstream.fault_server import FaultServer
 from tests.servers import KEY, Server, free_port, unharmed, write_keys
 
 ROUTES = """

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from tests import loopback
-from tests.integration.upstream.hostile import FAULTS, FaultServer
+from tests.integration.upstream.fault_server import FAULTS, FaultServer
 from tests.servers import KEY, Rest, Server, free_port, unharmed, write_keys
 
 ROUTES = """
@@ -22,7 +22,7 @@ endpoints:
   claude: {path: /claude, errors: anthropic}
   reply: {path: /reply, errors: responses}
 models:
-  - {prefix: h-, provider: hostile}
+  - {prefix: h-, provider: faulty}
   - {prefix: patient/, provider: patient, strip: true}
   - {model: refused, provider: refused}
   - {model: nowhere, provider: nowhere}
@@ -32,7 +32,7 @@ models:
 PROVIDERS = """
 version: 1
 providers:
-  hostile: {{base_url: "http://127.0.0.1:{port}", client: {client}, endpoints: {{talk: /talk, claude: /claude, reply: /reply}}}}
+  faulty: {{base_url: "http://127.0.0.1:{port}", client: {client}, endpoints: {{talk: /talk, claude: /claude, reply: /reply}}}}
   patient: {{base_url: "http://127.0.0.1:{port}", client: {client}, timeouts: {{idle: 60s, total: 60s}}, endpoints: {{talk: /talk}}}}
   refused: {{base_url: "http://127.0.0.1:{closed}", client: {client}, endpoints: {{talk: /talk}}}}
   nowhere: {{base_url: "http://nowhere.invalid.localhost.test.internal", timeouts: {{connect: 20s}}, client: {client}, endpoints: {{talk: /talk}}}}

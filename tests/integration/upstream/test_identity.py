@@ -1,4 +1,4 @@
-"""Signing in as who the machine is: what the machine is asked, how often, and what waits for it."""
+"""Workload identity: what the metadata server is asked, how often, and what waits for it."""
 
 import asyncio
 import json
@@ -106,9 +106,9 @@ def test_the_role_of_a_container_signs_and_is_asked_for_once(tmp_path: Path) -> 
         assert {a.value("x-amz-security-token") for a in arrivals} == {"canary-token"}
         assert all("Credential=CANARY1/" in a.value("authorization") for a in arrivals)
         assert len(sent(upstream, "/role")) == 1
-        caller_credentials = send_request(server, "amazon", id="brought", secret="s")
+        caller_credentials = send_request(server, "amazon", id="callers", secret="s")
         assert caller_credentials.status_code == 200
-        assert "Credential=brought/" in sent(upstream, "/amazon")[-1].value("authorization")
+        assert "Credential=callers/" in sent(upstream, "/amazon")[-1].value("authorization")
         assert "canary" not in server.text
 
 

@@ -1,4 +1,4 @@
-"""Every finding has broken and mended files under corpus/, and the report of each is pinned.
+"""Every finding has broken and fixed files under corpus/, and the report of each is pinned.
 
 A case is a folder `<CODE>-<mistake>` with `bad/` and `good/`. A setup.json beside the files may
 name files that stay `absent`, sizes to `pad` files to, what the `environ` holds, whether to `audit`, codes found `also`, and `links` to make.

@@ -14,7 +14,7 @@ MODULES = sorted(str(p.relative_to(ENGINE).with_suffix("")) for room in ROOMS fo
 TELLING = {"str", "repr", "ascii", "format", "print_exc", "format_exc", "format_exception"}
 TOLD = {"args", "strerror", "reason", "msg", "doc", "object", "__notes__", "__str__", "__repr__"}
 OUR_EXCEPTIONS = {"GatewayError", "UpstreamError"}
-# `json_text` looks up its own words by those of msgspec, and takes a position from them.
+# `json_text` looks up its messages by those of msgspec, and takes a position from them.
 MAY_BE_TOLD = {("gateway/inbound/json_text", "str")}
 
 

@@ -1,5 +1,5 @@
 # client: groq for Python
-# what: chat and a transcription have Groq's own words
+# what: chat and a transcription have fields that only Groq has
 # wants: ^You said: hello req_
 # wants: ^The quick brown fox .* req_
 import os

@@ -109,7 +109,7 @@ def swapped(word: str, at: int) -> str:
 def test_slips_in_a_configuration_are_repaired_or_left(
     tmp_path_factory: pytest.TempPathFactory, slips: list[tuple[str, int, int]]
 ) -> None:
-    """Whatever is mistyped: no file gets worse, only lines with slips change, and most are mended."""
+    """Whatever is mistyped: no file gets worse, only lines with slips change, and most are repaired."""
     texts = {name: (ROOT / "tests/unit/config/minimal" / name).read_text("utf-8") for name in ("routes.yaml", "providers.yaml")}  # fmt: skip
     slipped = dict(texts)
     for word, file, at in slips:
@@ -124,9 +124,9 @@ def test_slips_in_a_configuration_are_repaired_or_left(
     fixed = fix_all(slipped, check, unsafe=True)
     assert errors(fixed.left) <= before
     for name, text in fixed.texts.items():
-        mended, broken, right = (t[name].splitlines() for t in (fixed.texts, slipped, texts))
-        assert len(mended) == len(broken), text
-        for new, old, first in zip(mended, broken, right, strict=True):
+        repaired, broken, right = (t[name].splitlines() for t in (fixed.texts, slipped, texts))
+        assert len(repaired) == len(broken), text
+        for new, old, first in zip(repaired, broken, right, strict=True):
             assert new == old or old != first or any(name in old for name in NAMES)
 
 

@@ -1,4 +1,4 @@
-"""Text to data and places: every style of writing, the core scalars, and hostile files."""
+"""Text to data and places: every style of writing, the core scalars, and malicious files."""
 
 import time
 from itertools import cycle
@@ -163,12 +163,12 @@ def test_the_first_of_two_keys_is_kept() -> None:
     assert document.data == {"a": 1, "b": 2}
 
 
-# -- hostile files -------------------------------------------------------------------------------
+# -- malicious files -------------------------------------------------------------------------------
 
 BOMB = "\n".join(
     ["a0: &a0 x", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10))]
 )
-HOSTILE: dict[str, tuple[bytes, str]] = {
+MALICIOUS: dict[str, tuple[bytes, str]] = {
     "ten MiB": (b"a: b\n" * (10 * 1024 * 1024 // 5), "F003"),
     "one byte too many": (b"#" * (MAX_BYTES + 1), "F003"),
     "100,000 brackets": (b"[" * 100_000, "Y006"),
@@ -196,15 +196,15 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "only blank lines": (b"\n\n  \n", "Y007"),
     "only a document start": (b"%YAML 1.1\n", "Y001"),
     "two documents": (b"a: b\n---\nc: d\n", "Y008"),
-    "second document is hostile": (b"a: b\n---\n" + b"[" * 100_000, "Y008"),
+    "second document is malicious": (b"a: b\n---\n" + b"[" * 100_000, "Y008"),
     "too many entries": (b"[" + b"a," * 250_000 + b"]", "Y006"),
     "escape sequences of a terminal": (b"a: \x1b[31mred\n", "Y001"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_file_is_a_finding_within_a_second(name: str) -> None:
-    raw, code = HOSTILE[name]
+@pytest.mark.parametrize("name", MALICIOUS)
+def test_a_malicious_file_is_a_finding_within_a_second(name: str) -> None:
+    raw, code = MALICIOUS[name]
     start = time.process_time()
     document, found = parse_document("x.yaml", raw)
     assert time.process_time() - start < SECOND
@@ -213,12 +213,12 @@ def test_a_hostile_file_is_a_finding_within_a_second(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "file"), [*zip(HOSTILE, cycle(["routes", "providers", "keys"]), strict=False)]
+    ("name", "file"), [*zip(MALICIOUS, cycle(["routes", "providers", "keys"]), strict=False)]
 )
-def test_a_hostile_file_stops_the_load_and_raises_nothing(
+def test_a_malicious_file_stops_the_load_and_raises_nothing(
     name: str, file: str, tmp_path: Path
 ) -> None:
-    raw, code = HOSTILE[name]
+    raw, code = MALICIOUS[name]
     loaded = read(write(tmp_path, **{file: raw}))
     assert code in codes(loaded)
     assert loaded.plan is None

@@ -31,7 +31,7 @@ from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.form_body import FormBody
 from engine.gateway.inbound.media import find_boundary, kind_of, normalized
 from engine.gateway.inbound.payload import JsonRequestBody
-from tests.unit.gateway.inbound.forms import intake_of, passed_on
+from tests.unit.gateway.inbound.forms import body_reader_of, passed_on
 
 HERE = Path(__file__).parent
 NAMES = ("model", "stream", "api_key")
@@ -156,7 +156,7 @@ def own_reading(case: Case) -> Reading:
             return [
                 [value] if (value := _json_value(body, name)) is not None else [] for name in NAMES
             ]
-        form = FormBody(intake_of([raw]), find_boundary(media.encode()), CACHE_KEY_HEADERS)
+        form = FormBody(body_reader_of([raw]), find_boundary(media.encode()), CACHE_KEY_HEADERS)
         try:
             asyncio.run(passed_on(form, {}))
         finally:

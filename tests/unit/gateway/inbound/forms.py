@@ -52,7 +52,7 @@ def cut(raw: bytes, places: Iterable[int]) -> list[bytes]:
     return [raw[start:end] for start, end in pairwise(edges)]
 
 
-def intake_of(chunks: Sequence[bytes]) -> RequestBodyReader:
+def body_reader_of(chunks: Sequence[bytes]) -> RequestBodyReader:
     endpoint = replace(
         next(iter(shipped_plan().endpoints[b"/v1/images/edits"].values())), max_body=1 << 30
     )
@@ -60,7 +60,7 @@ def intake_of(chunks: Sequence[bytes]) -> RequestBodyReader:
 
 
 def form_of(chunks: Sequence[bytes], boundary: str = BOUNDARY) -> FormBody:
-    return FormBody(intake_of(chunks), boundary.encode(), WATCHED)
+    return FormBody(body_reader_of(chunks), boundary.encode(), WATCHED)
 
 
 async def passed_on(body: FormBody, changes: dict[str, str | None]) -> bytes:

@@ -1,4 +1,4 @@
-"""The hostile upstream of `engine mock`, in a thread of its own."""
+"""The fault server of `engine mock`, in a thread of its own."""
 
 import contextlib
 from collections.abc import Iterator

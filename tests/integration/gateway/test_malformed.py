@@ -392,7 +392,7 @@ def quiet(mock: Server) -> Server:
 
 
 @pytest.mark.parametrize("case", TABLE.values(), ids=TABLE.keys())
-def test_hostile(served: Server, quiet: Server, case: Case) -> None:
+def test_malformed(served: Server, quiet: Server, case: Case) -> None:
     answer = driver(served.port, case.sent, half_close=case.half_close)
     assert (answer.status, answer.header("x-engine-error")) == (case.status, case.code)
     assert len(received_by(quiet)) == case.seen
