@@ -1,4 +1,4 @@
-"""Where rooms that the gateway does not know attach to a request: limits, a vault, telemetry.
+"""Interfaces by which other packages take part in a request: limits, a vault, telemetry.
 
 Each hook is off by default, and costs a comparison with None then. A hook is called on the event
 loop, so it must not block; what it raises besides GatewayError is a bug of the hook.
@@ -41,7 +41,7 @@ class Admission(Protocol):
 
 
 class CredentialSource(Protocol):
-    """Credentials of providers that belong to callers, kept by somebody else than the operator.
+    """Credentials of providers that belong to callers, stored outside the configuration.
 
     They come after those that a caller sends with the request, and before the operator's.
     """

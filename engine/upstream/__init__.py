@@ -1,4 +1,4 @@
-"""The seam between the gateway and a provider: one attempt over the network.
+"""The interface between the gateway and a provider: one attempt over the network.
 
 An Attempt goes in; an UpstreamResponse, or one of a closed set of Failures, comes out. Exceptions of the HTTP
 client in use end here.
@@ -76,7 +76,7 @@ class RequestHead:
 
 
 def _ignore() -> None:
-    """Nobody wants to know."""
+    """The default of `sent`: does nothing."""
 
 
 @dataclass(slots=True, repr=False)
@@ -87,7 +87,7 @@ class Attempt:
     is in seconds, for all that comes before the first byte is sent: resolving, TCP, a proxy, TLS.
     The other deadlines are the caller's: the client reads the first chunk of the body when it has
     a connection, each next one when the last was taken, and calls `sent` once all was taken.
-    Not frozen: that costs most of making one.
+    Not frozen, which would be most of the cost of creating one.
     """
 
     head: RequestHead

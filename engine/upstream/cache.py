@@ -10,8 +10,8 @@ ENTRY_BYTES = 300  # about what two dicts and three small objects take for an en
 class BoundedCache(dict[K, V], Generic[K, V]):
     """Entries of `max_bytes` in all, and of `max_entry` each; when full, all of them go.
 
-    A hit is a look-up in a dict, and nothing else is done for it: what is asked for all the time is
-    there again a moment after all entries went. `used` is the size of all entries, in bytes.
+    A hit is a look-up in a dict, and nothing else is done for it: entries in frequent use
+    are added again soon after all were dropped. `used` is the size of all entries, in bytes.
     """
 
     def __init__(self, max_bytes: int, max_entry: int) -> None:

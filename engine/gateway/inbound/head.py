@@ -118,8 +118,8 @@ class Heads:
     def keep(self, key: Key, head: CallerHead, epoch: int) -> None:
         """Keep a head that passed, unless an epoch began after `epoch`, when it was resolved.
 
-        Those of forms never come again: each has its boundary. One without `host` passes in
-        HTTP/1.0 alone.
+        The head of a form is never repeated, since each form has its own boundary. A head without
+        `host` is allowed only in HTTP/1.0.
         """
         size = _size(key)
         if epoch != self.epoch or head.kind == "form" or not head.fields.get(b"host"):

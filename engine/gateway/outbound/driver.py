@@ -20,7 +20,7 @@ Relay: TypeAlias = Callable[[Exchange], Awaitable[Failure | None]]
 async def run_attempts(
     steps: AttemptGenerator, send: Send, relay: Relay, record: RecordBuilder
 ) -> NoResponse | None:
-    """Make attempts until a response is relayed; why there is none, or what broke it off."""
+    """Make attempts until a response is relayed. Returns why there is none, or what broke it off."""
     exchange: Exchange | None = None
     outcome: Outcome = None
     try:
