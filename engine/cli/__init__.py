@@ -1,5 +1,7 @@
 """The command line: arguments in, exit code out. Every command is a short call into the packages below.
 
+It never imports the request side, and is the only package that prints.
+
 Exit codes: 0 fine, 1 findings, 2 could not run.
 """
 

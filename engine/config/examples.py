@@ -47,11 +47,6 @@ def _data() -> Any:
     return document.data
 
 
-def codes_with_examples() -> list[str]:
-    """The codes that have one, in the order of the file."""
-    return list(_data()["examples"])
-
-
 def example(code: str) -> Example:
     """The example of a code of the catalogue."""
     entry = _data()["examples"][code]

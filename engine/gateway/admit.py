@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.headers import Pairs
 from engine.gateway.inbound.auth import authenticate
 from engine.gateway.inbound.browsers import refuse_cross_site
 from engine.gateway.inbound.framing import check_framing, refuse_handshake
@@ -19,6 +18,7 @@ from engine.gateway.inbound.query import without
 from engine.gateway.record import RecordBuilder
 from engine.gateway.routing.listing import render_listing, shape_of
 from engine.plan.plan import Caller, Dialect, Plan
+from engine.upstream import Pairs
 
 
 @dataclass(slots=True)

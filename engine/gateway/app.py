@@ -9,7 +9,6 @@ from time import monotonic
 from typing import TypeVar
 
 from engine.gateway.access_log import AccessLog
-from engine.gateway.headers import Pairs
 from engine.gateway.hooks import NO_HOOKS, Hooks, Permit
 from engine.gateway.inbound.body import Receive, Send
 from engine.gateway.inbound.browsers import preflight, with_cors_headers
@@ -22,7 +21,7 @@ from engine.gateway.response.head import send_response
 from engine.gateway.routing.variants import ProviderVariants
 from engine.gateway.runtime import Runtime
 from engine.plan.plan import Plan, Provider
-from engine.upstream import Client
+from engine.upstream import Client, Pairs
 from engine.upstream.limiter import Limiter
 from engine.upstream.signers.signing import Signers
 

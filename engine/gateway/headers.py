@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from engine.plan.plan import Context, Header, Provider
 from engine.plan.withheld import HOP_BY_HOP, is_withheld
+from engine.upstream import Pairs
 from engine.upstream.cache import BoundedCache
-
-Pairs = list[tuple[bytes, bytes]]
 
 ALWAYS_FORWARDED = frozenset({b"accept", b"accept-language", b"content-type", b"user-agent"})
 # What an upstream says to or for its own host, by the reason why it would be wrong from ours. A

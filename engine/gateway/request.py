@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 from engine.gateway.admit import HeadCheck
 from engine.gateway.cancellation import Cancellation, Cause, Deadline
 from engine.gateway.errors import GatewayError
-from engine.gateway.headers import Pairs
 from engine.gateway.hooks import HOOK_SECONDS, Permit
 from engine.gateway.inbound.body import CallerGone, Receive, RequestBodyReader, Send
 from engine.gateway.inbound.head import CallerHead, Scope
@@ -38,7 +37,7 @@ from engine.gateway.routing.candidates import candidate_targets, find_credential
 from engine.gateway.routing.match import Target
 from engine.gateway.runtime import Runtime
 from engine.plan.plan import CredentialSet
-from engine.upstream import Failure, UpstreamError
+from engine.upstream import Failure, Pairs, UpstreamError
 
 T = TypeVar("T")
 

@@ -1,1 +1,4 @@
-"""A stand-in for every upstream: responses, streams and faults, all taken from responses.json."""
+"""A stand-in for every upstream: responses, streams and faults, all taken from responses.json.
+
+It imports nothing of the rest of the engine.
+"""

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field, replace
 
 from engine.plan.upstream import Origin, Render, Upstream
 
-Pairs = tuple[tuple[bytes, bytes], ...]
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -164,7 +162,7 @@ class Provider:
     retry: Retry
     breaker: Breaker | None
     client: str
-    default_headers: Pairs = ()
+    default_headers: tuple[tuple[bytes, bytes], ...] = ()
     sign: Sign | None = None
     caller_sign: Sign | None = None
     accounts: tuple[CredentialSet, ...] = ()

@@ -8,8 +8,9 @@ The parent decides, the workers follow, all of them or none:
     commit                ->    swap the Plan; requests under way finish on the old one
     or abort              ->    forget it
 
-What was accepted last is kept as text, so that a worker that is started again serves what the
-others serve, whatever is on disk by then.
+The YAML files and CA certificates that were accepted last are kept as text, so that a worker that is
+started again serves what the others serve, whatever is on disk by then. Credential files are not: such
+a worker inherits the Plan, where processes are forked, and reads these files anew elsewhere.
 """
 
 import contextlib

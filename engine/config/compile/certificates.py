@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from engine.config.checks.registry import PROVIDERS, CheckContext, Stage, check
-from engine.config.compile.files import ABSENT, path_hint, place_of, why_unread
+from engine.config.compile.files import ABSENT, expected_place, path_hint, why_unread
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.model import Config, Provider
 from engine.config.source.files import MAX_READ, read_file
@@ -53,7 +53,7 @@ def _read(directory: Path, name: str, overrides: Mapping[str, bytes | None]) -> 
     try:
         raw = overrides[name] if name in overrides else read_file(path)
     except OSError as error:
-        return f"{why_unread(path, error)}{place_of(directory, name)}"
+        return f"{why_unread(path, error)}{expected_place(directory, name)}"
     if len(raw or b"") > MAX_READ:
         return f"is larger than {MAX_READ >> 20} MiB"
     return raw or (ABSENT if raw is None else "is empty")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from engine.config.checks.registry import Stage, check
 from engine.config.checks.values import secret_problem
-from engine.config.compile.files import ABSENT, path_hint, place_of, why_unread
+from engine.config.compile.files import ABSENT, expected_place, path_hint, why_unread
 from engine.config.compile.values import Resolving
 from engine.config.model import Credential
 from engine.config.source.files import read_file
@@ -48,7 +48,7 @@ def _secret_in_file(resolving: Resolving, credential: Credential, directory: Pat
     is_absent = problem == ABSENT and not path_hint(name)
     if problem and not (credential.optional and is_absent):
         resolving.missing.append(name)
-        message = f"the credential file of provider `{resolving.provider.name}` {problem}{place_of(directory, name)}"
+        message = f"the credential file of provider `{resolving.provider.name}` {problem}{expected_place(directory, name)}"
         resolving.report("E402", message, (*credential.at, "file"), path_hint(name))
     return secret or None
 

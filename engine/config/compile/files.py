@@ -16,7 +16,7 @@ def why_unread(path: Path, error: OSError) -> str:
     return ABSENT if is_absent else f"cannot be read: {why_not(path, error)}"
 
 
-def place_of(directory: Path, name: str) -> str:
+def expected_place(directory: Path, name: str) -> str:
     """Where a file called `name` is looked for, unless the name could be a secret itself."""
     if is_path(name):
         return f", at {os.path.abspath(directory / name)}"

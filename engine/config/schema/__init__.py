@@ -1,1 +1,4 @@
-"""Documents with positions, validated against `schemas/` with our own messages, and built into a Config."""
+"""Documents with positions, validated against `schemas/` with our own messages, and built into a Config.
+
+It reads no environment variable.
+"""

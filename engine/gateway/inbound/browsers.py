@@ -10,9 +10,9 @@ from ipaddress import ip_address
 from typing import Any
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.headers import Pairs
 from engine.gateway.inbound.body import Message, Send
 from engine.plan.plan import Cors
+from engine.upstream import Pairs
 
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]*)(?::[0-9]{0,5})?")
 _SAME = {b"same-origin", b"none"}  # values of sec-fetch-site; `none` is an address somebody typed

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.headers import Pairs
+from engine.upstream import Pairs
 
 _OLDER = frozenset({"1", "1.0"})  # HTTP/1.0; the server writes it the shorter way
 _HOST = re.compile(rb"[0-9A-Za-z._~%:\[\]-]+")

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
-from engine.gateway.headers import ALWAYS_FORWARDED, Pairs
+from engine.gateway.headers import ALWAYS_FORWARDED
 from engine.gateway.inbound.media import normalized
 from engine.plan.plan import Caller, Endpoint, Provider
 from engine.plan.withheld import KEY_HEADERS
-from engine.upstream import RequestHead
+from engine.upstream import Pairs, RequestHead
 from engine.upstream.cache import ENTRY_BYTES, BoundedCache
 
 MAX_KNOWN_BYTES = 4 * 1024 * 1024  # of all heads and their requests

@@ -8,8 +8,8 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
-from engine.gateway.headers import Pairs
 from engine.gateway.inbound.body import FREE_CHUNKS, LEAST_CHUNK, Receive
+from engine.upstream import Pairs
 
 EXPECT_SECONDS = 0.25  # a caller that waits for `100 Continue` does not send
 # Reading before the response is sent would make the server send `100 Continue`.

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Mapping, Set
 from typing import NamedTuple, Protocol
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.headers import Pairs
 from engine.gateway.inbound.body import RequestBodyReader
 from engine.gateway.inbound.edits import apply_edits
 from engine.gateway.inbound.form_body import BLOCK, FormBody, too_late
@@ -15,6 +14,7 @@ from engine.gateway.inbound.json_edits import json_edits
 from engine.gateway.inbound.media import find_boundary, kind_of
 from engine.gateway.inbound.paths import MODEL
 from engine.plan.plan import ROUTED_BY, BodyEdits, Endpoint
+from engine.upstream import Pairs
 
 _BODYLESS = {"GET", "DELETE"}
 

@@ -32,6 +32,8 @@ def fold_in_form(name: str) -> str:
     return _SEPARATOR.sub("_", _INDEX.sub("", fold(unquote(name[: 4 * LONGEST]))))
 
 
+# The two caches are keyed by names of fields that the configuration watches. What a caller sends is
+# compared with them and is never a key, so callers can neither fill them nor see each other in them.
 @lru_cache(maxsize=256)
 def folded(names: frozenset[str]) -> Mapping[str, str]:
     """`names`, which come from configuration, by their folded text."""

@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.headers import Pairs, request_headers, upstream_headers, with_defaults
+from engine.gateway.headers import request_headers, upstream_headers, with_defaults
 from engine.gateway.inbound.head import CallerHead
 from engine.gateway.inbound.payload import RequestBody, Upload
 from engine.gateway.inbound.query import without
@@ -33,7 +33,7 @@ from engine.plan.plan import (
     Upstream,
 )
 from engine.plan.signers import SIGNERS
-from engine.upstream import RequestHead
+from engine.upstream import Pairs, RequestHead
 
 _QUERY = re.compile(rb"[\x21\x22\x24-\x7e]*")
 

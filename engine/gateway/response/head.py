@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from engine.gateway.headers import Pairs, response_headers, without_redirect
+from engine.gateway.headers import response_headers, without_redirect
 from engine.gateway.inbound.body import Send
+from engine.upstream import Pairs
 
 _CHUNKED = (b"transfer-encoding", b"chunked")
 _EVENT_STREAM = b"text/event-stream"

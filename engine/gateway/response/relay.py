@@ -18,7 +18,7 @@ from time import monotonic
 
 from engine.gateway.cancellation import Deadline
 from engine.gateway.errors import GatewayError, error_body, error_headers
-from engine.gateway.headers import Pairs, RelayedNames
+from engine.gateway.headers import RelayedNames
 from engine.gateway.inbound.body import CallerStalled, Send
 from engine.gateway.outbound.exchange import IDLE, Exchange
 from engine.gateway.record import RecordBuilder
@@ -28,7 +28,7 @@ from engine.gateway.response.facts import ResponseFacts
 from engine.gateway.response.head import response_head, send_response
 from engine.gateway.response.stepping import and_then, run_until_blocked
 from engine.plan.plan import Dialect, Timeouts
-from engine.upstream import Failure, UpstreamError, UpstreamResponse
+from engine.upstream import Failure, Pairs, UpstreamError, UpstreamResponse
 
 AFTER_LAST = 2.0  # seconds of silence after the last event of a stream, until it is ended here
 

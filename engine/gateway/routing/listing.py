@@ -6,9 +6,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.headers import Pairs
 from engine.gateway.inbound.paths import MODEL
 from engine.plan.plan import Caller, Dialect, Listing, Plan, Rule
+from engine.upstream import Pairs
 
 # When a model was made is unknown; both APIs allow the epoch for that.
 _EPOCH = "1970-01-01T00:00:00Z"

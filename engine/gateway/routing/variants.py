@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.headers import Pairs
 from engine.gateway.inbound.head import CallerHead
 from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.routing.match import Target
 from engine.plan.plan import Choices, CredentialSet, Provider
+from engine.upstream import Pairs
 from engine.upstream.cache import BoundedCache
 
 MAX_POSITIONS_BYTES = 256 * 1024

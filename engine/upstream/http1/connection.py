@@ -51,8 +51,6 @@ IDLE_ATTRIBUTES: Mapping[str, object] = {
     "_blocked": None,
     "_writer": None,
 }
-# What belongs to the connection itself. The parser is at the start of a message, as a new one is.
-OWN = ("opened", "_names", "idle_since", "_loop", "_pool", "_transport", "_parser")
 
 
 class Connection(ResponseReader, asyncio.Protocol):

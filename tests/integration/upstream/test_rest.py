@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from engine.plan.plan import Origin
 from engine.upstream import Attempt, RequestHead, UpstreamError
-from engine.upstream.http1.connection import IDLE_ATTRIBUTES, OWN, READ_AHEAD, Connection
+from engine.upstream.http1.connection import IDLE_ATTRIBUTES, READ_AHEAD, Connection
 from engine.upstream.http1.pool import Http1Client
 from tests.integration.upstream import bursts
 from tests.integration.upstream.bursts import EVENT, chunked, sized
 
+# What belongs to the connection itself. The parser is at the start of a message, as a new one is.
+OWN = ("opened", "_names", "idle_since", "_loop", "_pool", "_transport", "_parser")
 ORIGIN = Origin("http", "127.0.0.1", 1)
 ANSWERS = {
     "small": sized(b"{}"),

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.gateway.headers import (
-    Pairs,
     RelayedNames,
     request_headers,
     response_headers,
@@ -17,6 +16,7 @@ from engine.gateway.inbound.query import without
 from engine.gateway.response.head import response_head
 from engine.plan.plan import Provider
 from engine.plan.withheld import KEY_HEADERS, NAMES, STARTS, withheld_by
+from engine.upstream import Pairs
 from tests.unit.gateway.plans import shipped_plan
 
 BOUNDED = settings(deadline=None, max_examples=100)

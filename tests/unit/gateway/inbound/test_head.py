@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.headers import Pairs, request_headers, with_defaults
+from engine.gateway.headers import request_headers, with_defaults
 from engine.gateway.inbound.auth import authenticate
 from engine.gateway.inbound.framing import check_framing
 from engine.gateway.inbound.head import (
@@ -22,7 +22,7 @@ from engine.gateway.inbound.head import (
 )
 from engine.gateway.inbound.payload import body_kind
 from engine.plan.plan import Caller, Endpoint, Origin
-from engine.upstream import RequestHead
+from engine.upstream import Pairs, RequestHead
 from tests.unit.gateway.plans import shipped_plan
 
 PLAN = shipped_plan()
