@@ -91,8 +91,11 @@ class Request:
             await self._end_failed()
         finally:
             self._cancellation.stop_watching()
+            if self._body_reader is not None:
+                self.record.bytes_in = self._body_reader.received
+            if self._scope["method"] == "HEAD":  # the server sends no body (RFC 9110, 9.3.2)
+                self.record.bytes_out = 0
             if body is not None:
-                self.record.bytes_in = body.received
                 body.close()
 
     @property

@@ -27,8 +27,9 @@ def check_framing(headers: Pairs, version: str = "1.1") -> None:
         raise GatewayError("invalid_request", "a request needs exactly one `host` header")
     if b"transfer-encoding" in fields:
         codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
-        if any(coding != b"chunked" for coding in codings):
-            raise GatewayError("invalid_request", "the only supported transfer coding is `chunked`")
+        if codings != [b"chunked"]:
+            message = "the only supported transfer coding is `chunked`, applied once"
+            raise GatewayError("invalid_request", message)
 
 
 def refuse_handshake(scope: Mapping[str, Any]) -> None:

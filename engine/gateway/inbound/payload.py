@@ -35,10 +35,6 @@ class RequestBody(Protocol):
     def complete(self) -> bool:
         """Whether all of it has been received."""
 
-    @property
-    def received(self) -> int:
-        """Bytes received so far."""
-
     def text(self, name: str) -> str | None:
         """The value of a text field; None when there is none."""
 
@@ -71,7 +67,6 @@ class JsonRequestBody:
         self._raw = raw
         self._body = JsonBody(raw or b"{}")
         self._body.refuse_ambiguous(routing_fields)
-        self.received = len(raw)
 
     def text(self, name: str) -> str | None:
         """The string in a top-level field."""
@@ -114,11 +109,6 @@ class FormRequestBody:
     def complete(self) -> bool:
         """Whether the head is the whole form."""
         return self._form.complete
-
-    @property
-    def received(self) -> int:
-        """Bytes received so far."""
-        return self._body_reader.received
 
     def text(self, name: str) -> str | None:
         """The value of a text part.

@@ -118,9 +118,9 @@ class ResponseRelay:
             last = response.arrived()
         else:
             last = await self._relay_body(response, timeouts)
-        record.bytes_out += len(last)
-        if length is not None and record.bytes_out != length:
+        if length is not None and record.bytes_out + len(last) != length:
             raise UpstreamError(Failure.TRUNCATED)
+        record.bytes_out += len(last)
         self._is_blocked = True  # until the server has it, nothing can follow
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
         self._is_blocked = False
@@ -232,6 +232,7 @@ class ResponseRelay:
 
     async def _end(self, last: bytes) -> None:
         """Send the end of a response that is being relayed."""
+        self._record.bytes_out += len(last)
         sending = self._send({"type": "http.response.body", "body": last, "more_body": False})
         await self._finish(sending, self._timeouts.caller_idle)
 

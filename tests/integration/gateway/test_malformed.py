@@ -259,6 +259,16 @@ FRAMING = {
         400,
         "invalid_request",
     ),
+    "chunked, chunked": Case(
+        request(chunked([b'{"model": "gpt-a"}']), f"{CHUNKED}, chunked", length=None),
+        400,
+        "invalid_request",
+    ),
+    "chunked on two lines": Case(
+        request(chunked([b'{"model": "gpt-a"}']), CHUNKED, CHUNKED, length=None),
+        400,
+        "invalid_request",
+    ),
     "two lengths": Case(request(b'{"model": "gpt-a"}', "content-length: 3"), 400),
     "signed length": Case(request(b"{}", "content-length: +2", length=None), 400),
     "declared over the limit": Case(
@@ -504,6 +514,14 @@ def test_a_length_beside_chunks_smuggles_nothing(served: Server, quiet: Server) 
     answer = driver(served.port, request(body, CHUNKED))
     assert answer.status == 200
     assert [record["model"] for record in received_by(quiet)] == ["gpt-outer"]
+
+
+@pytest.mark.parametrize("lines", [(CHUNKED, CHUNKED), (f"{CHUNKED}, chunked",)], ids=len)
+def test_a_body_chunked_twice_ends_the_connection(served: Server, lines: tuple[str, ...]) -> None:
+    """The sender may not (RFC 9112, 6.1), so nobody knows where the next request begins."""
+    body = chunked([b'{"model": "gpt-outer"}'])
+    answer = driver(served.port, request(body, *lines, length=None))
+    assert (answer.status, answer.header("connection")) == (400, "close")
 
 
 @pytest.mark.parametrize("is_first", [True, False])
