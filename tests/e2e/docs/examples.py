@@ -6,7 +6,7 @@ An HTML comment before a fence says how to treat it:
     test: background    the last line is a server; it must become ready and stop well
     test: into FILE     the YAML is added to FILE of the session's configuration
     test: file FILE     the YAML is FILE of the session's configuration
-    test: broken FILE WRONG RIGHT   what `engine check` prints first with WRONG for RIGHT in FILE
+    test: broken FILE WRONG RIGHT   all that `engine check` finds with WRONG for RIGHT in FILE
     test: wheel         tests/e2e/test_wheel.py runs it
     test: example       of a finding; the tests of the catalogue run it
     test: output        the last commands printed these lines
@@ -193,7 +193,8 @@ class Session:
         done = run_engine("check", folder=self._folder, **self._env)
         file.write_text(good, "utf-8")
         assert done.returncode == 1
-        assert done.stdout.startswith(example.text), f"{example.place}:\n{done.stdout}"
+        findings = done.stdout.partition("\n\nfound ")[0]
+        assert findings == example.text.rstrip(), f"{example.place}:\n{done.stdout}"
 
     def _add(self, name: str, text: str) -> None:
         """Add YAML to a file: as a whole, or each section's entries to the section of that name."""
