@@ -83,7 +83,7 @@ class ResponseRelay:
             self._record.outcome = "client_stalled"
         finally:
             await exchange.close()
-        return None if broken is None or await self.end_if_complete() else broken
+        return None if await self.end_if_complete() else broken
 
     async def _relay(
         self,

@@ -29,12 +29,14 @@ DONE = b"data: [DONE]\n\n"
 
 @dataclass
 class ScriptedReply:
-    """Chunks, and then its end: silence, or a break."""
+    """Chunks, and then its end: silence, a break, or a good one whose `close` takes long."""
 
     status: int = 200
     headers: Pairs = field(default_factory=lambda: EVENTS)
     chunks: tuple[bytes, ...] = ()
     is_silent: bool = False
+    is_whole: bool = False
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
     length: int | None = None
     is_complete: bool = False
 
@@ -47,10 +49,13 @@ class ScriptedReply:
                 await waiting
         if self.is_silent:
             await asyncio.Event().wait()
-        raise UpstreamError(Failure.TRUNCATED)
+        if not self.is_whole:
+            raise UpstreamError(Failure.TRUNCATED)
 
     async def close(self) -> None:
-        pass
+        self.closing.set()
+        if self.is_whole:
+            await asyncio.sleep(0.2)
 
 
 @dataclass
@@ -79,7 +84,7 @@ class Caller:
         self.gateway = gateway
         self.stalls = stalls
         self.messages: list[Message] = []
-        self.stalled, self.reads = asyncio.Event(), asyncio.Event()
+        self.stalled, self.reads, self.left = asyncio.Event(), asyncio.Event(), asyncio.Event()
         body = json.dumps({"model": changes.pop("model", "gpt-a"), "messages": []}).encode()
         headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
         self._body = [{"type": "http.request", "body": body, "more_body": False}]
@@ -94,9 +99,10 @@ class Caller:
         self.task = asyncio.ensure_future(gateway(scope, self._receive, self._send))
 
     async def _receive(self) -> Message:
-        if not self._body:
-            await asyncio.Event().wait()
-        return self._body.pop()
+        if self._body:
+            return self._body.pop()
+        await self.left.wait()
+        return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
         if self.stalls(message) and not self.reads.is_set():
@@ -195,6 +201,50 @@ def test_who_does_not_read_the_end_of_a_whole_stream_is_given_up() -> None:
     assert record["outcome"] == "client_stalled"
 
 
+def test_nothing_follows_the_end_of_a_response_that_was_not_read() -> None:
+    ends = []
+
+    def stalls(message: Message) -> bool:
+        if is_last(message):
+            ends.append(message)
+        return is_last(message)
+
+    async def scenario(gateway: Gateway) -> None:
+        caller = Caller(gateway, stalls)
+        await caller.stalled.wait()
+        await caller.pass_time(CALLER_IDLE + 1)
+        async with asyncio.timeout(5):
+            await caller.task
+
+    record = play(scenario, lambda _: ScriptedReply(chunks=(DONE,), is_whole=True))
+    assert record["outcome"] == "client_stalled"
+    assert len(ends) == 1
+
+
+def test_who_leaves_once_a_stream_is_whole_has_had_all_of_it() -> None:
+    async def scenario(gateway: Gateway) -> None:
+        caller = Caller(gateway, lambda _: False)
+        await reply.closing.wait()
+        caller.left.set()
+        await caller.task
+
+    reply = ScriptedReply(chunks=(DONE,), is_whole=True)
+    assert play(scenario, lambda _: reply)["outcome"] == "ok"
+
+
+@pytest.mark.parametrize(("path", "idle"), [(b"/v1/chat/completions", 10), (b"/nowhere", 20)])
+def test_the_time_is_that_of_the_endpoint_or_the_default(
+    plan: Plan, path: bytes, idle: float
+) -> None:
+    async def scenario(gateway: Gateway) -> None:
+        caller = Caller(gateway, is_start, raw_path=path, model="full-1")
+        await caller.stalled.wait()
+        assert not await caller.pass_time(idle - 5)
+        assert await caller.pass_time(idle + 1)
+
+    play(scenario, raising(UpstreamError(Failure.CONNECT_FAILED)), plan)
+
+
 def test_who_does_not_read_a_probe_is_given_up() -> None:
     async def scenario(gateway: Gateway) -> None:
         caller = Caller(gateway, is_start, method="GET", raw_path=b"/healthz", headers=[])
@@ -221,8 +271,8 @@ def test_a_stream_whose_last_event_was_taken_late_ends_as_soon_as_any_other() ->
 
 ROUTES = """
 version: 1
-defaults: {timeouts: {total: 1s}}
-endpoints: {chat_completions: {path: /v1/chat/completions}}
+defaults: {timeouts: {total: 1s, caller_idle: 20s}}
+endpoints: {chat_completions: {path: /v1/chat/completions, timeouts: {caller_idle: 10s}}}
 models:
   - {prefix: gpt-, provider: asks}
   - {prefix: two-, targets: [{provider: asks}, {provider: full}]}
