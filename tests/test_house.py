@@ -29,7 +29,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("config/checks/*", ("config/schema/*", "config/source/*", "config/diagnostics/*", *SHARED, "plan/*")),
     ("config/*", ("config/*", "plan/*")),
     ("mock/*", ()),
-    ("report/*", ("config/*", "gateway/errors", "gateway/routing/match", "gateway/inbound/paths", "plan/*")),
+    ("report/*", ("config/*", "gateway/errors", "gateway/routing/match", "gateway/routing/variants", "gateway/inbound/auth", "gateway/inbound/paths", "plan/*")),
     ("lsp/*", ("config/*", "plan/*")),
     ("server/worker", ("server/*", "gateway/*", "upstream/*", "plan/*")),
     ("server/*", ("config/*", "mock/*", "plan/*")),

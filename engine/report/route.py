@@ -9,8 +9,10 @@ from engine.config.effective import Effective, fill_in, limits_of, timeouts_of
 from engine.config.source.document import Document, Path
 from engine.config.source.secret_shapes import SECRET
 from engine.gateway.errors import GatewayError
+from engine.gateway.inbound.auth import ANONYMOUS
 from engine.gateway.inbound.paths import EndpointMatch, match_endpoint
 from engine.gateway.routing.match import Candidate, Target, explain, find_target, find_targets
+from engine.gateway.routing.variants import fitting_variants
 from engine.plan.plan import (
     Caller,
     Endpoint,
@@ -24,7 +26,7 @@ from engine.plan.plan import (
 from engine.report.deciding import accounts, choices, sections, shown
 from engine.report.mask import masked, masked_url
 
-FORMAT_VERSION = "1.1"
+FORMAT_VERSION = "1.2"
 _ROUTES, _PROVIDERS = "routes.yaml", "providers.yaml"
 _EXCERPT_LINES = 8
 
@@ -125,30 +127,62 @@ def _error(error: GatewayError) -> View:
     return {"code": error.code, "status": error.kind.status, "message": error.message}
 
 
+@dataclass(frozen=True, slots=True)
+class _RankedTarget:
+    """A target, its entry in the rule, and the variants of its provider that serve: one per key."""
+
+    target: Target
+    rule_target: RuleTarget | None
+    variants: Sequence[Provider]
+
+    @property
+    def is_usable(self) -> bool | None:
+        """Whether it can be called; None where the key decides."""
+        verdicts = {not variant.missing for variant in self.variants}
+        return verdicts.pop() if len(verdicts) == 1 else None
+
+    @property
+    def served_by(self) -> Provider:
+        """The variant that serves; the provider itself where the key decides."""
+        return self.variants[0] if len(self.variants) == 1 else self.target.provider
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """What to set before it can be called."""
+        known = {True: (), False: self.variants[0].missing}
+        return self.target.provider.missing if self.is_usable is None else known[self.is_usable]
+
+
+def _rank(plan: Plan, target: Target, by: RuleTarget | None, key: Caller | None) -> _RankedTarget:
+    every = [key] if key else (plan.callers or {b"": ANONYMOUS}).values()
+    variants = [fitting_variants(target, each.name)[0] for each in every]
+    return _RankedTarget(target, by, tuple({id(v): v for v in variants}.values()))
+
+
 def _candidate_targets(
     plan: Plan, endpoint: Endpoint, first: Target, caller: Caller | None
-) -> Sequence[tuple[Target, RuleTarget | None]]:
+) -> Sequence[_RankedTarget]:
     """Every target in the order of attempts; the heavier one first where weights decide.
 
     One that lacks its credential is passed over while another has its own, so it comes last. What
     only the key decides is in the order of the file while no key is given.
     """
     if not first.rule.targets:
-        return [(first, None)]
+        return [_rank(plan, first, None, caller)]
     name = caller.name if caller else ""
     every = find_targets(plan, endpoint, first, name, lambda: 0.5)
     by_target = {
         (rule_target.provider, first.rule.sent_model(first.model, rule_target)): rule_target
         for rule_target in first.rule.targets
     }
-    candidates = [(target, by_target[target.provider.name, target.sent_model]) for target in every]
+    places = {id(rule_target): place for place, rule_target in enumerate(first.rule.targets)}
+    ordered = [(t, by_target[t.provider.name, t.sent_model]) for t in every]
     if first.rule.is_sticky and caller is None:
-        candidates.sort(key=lambda candidate: first.rule.targets.index(candidate[1]))
-    return sorted(candidates, key=lambda candidate: _lacks_its_credential(candidate[0].provider))
-
-
-def _lacks_its_credential(provider: Provider) -> bool:
-    return bool(provider.missing) and not provider.accounts
+        ordered.sort(key=lambda each: places[id(each[1])])
+    ranked = [_rank(plan, target, by, caller) for target, by in ordered]
+    lacking = [each for each in ranked if each.is_usable is False]
+    lacking.sort(key=lambda each: places[id(each.rule_target)])  # the first is refused if all lack
+    return [*(each for each in ranked if each.is_usable is not False), *lacking]
 
 
 def _order(rule: Rule) -> str | None:
@@ -170,26 +204,27 @@ def _target(
     caller: Caller | None,
 ) -> View:
     candidates = _candidate_targets(plan, endpoint, first, caller)
-    target, provider = candidates[0][0], candidates[0][0].provider
+    chosen = candidates[0]
+    target, provider = chosen.target, chosen.target.provider
     files = fill_in(documents[_ROUTES], "routes"), fill_in(documents[_PROVIDERS], "providers")
     at: Path = ("providers", provider.name)
     return {
         "provider": provider.name,
         "where": _line(documents[_PROVIDERS], at),
         "sent_model": target.sent_model,
-        "url": _url(target),
+        "url": _url(chosen, endpoint),
         "url_where": _line(documents[_PROVIDERS], (*at, "endpoints", endpoint.name)),
-        "headers": [_header(header, files[1], at) for header in provider.headers],
-        "missing": list(provider.missing),
+        "headers": [_header(header, files[1], at) for header in chosen.served_by.headers],
+        "missing": list(chosen.missing),
         "order": _order(first.rule),
-        "targets": [_candidate(each, rule_target) for each, rule_target in candidates],
+        "targets": [_candidate(each, endpoint) for each in candidates],
         "then": [
             {
-                "provider": t.provider.name,
-                "sent_model": t.sent_model,
-                "weight": rule_target and rule_target.weight,
+                "provider": each.target.provider.name,
+                "sent_model": each.target.sent_model,
+                "weight": each.rule_target and each.rule_target.weight,
             }
-            for t, rule_target in candidates[1:]
+            for each in candidates[1:]
         ],
         "timeouts": shown(timeouts_of(*files, endpoint.name, provider.name)),
         "limits": shown(limits_of(*files, endpoint.name, provider.name)),
@@ -199,20 +234,23 @@ def _target(
     }
 
 
-def _candidate(target: Target, rule_target: RuleTarget | None) -> View:
+def _candidate(ranked: _RankedTarget, endpoint: Endpoint) -> View:
+    target, rule_target = ranked.target, ranked.rule_target
     return {
         "provider": target.provider.name,
         "sent_model": target.sent_model,
         "weight": rule_target.weight if rule_target else None,
         "where": rule_target.where if rule_target else target.rule.where,
-        "url": _url(target),
-        "missing": list(target.provider.missing),
+        "url": _url(ranked, endpoint),
+        "missing": list(ranked.missing),
+        "usable": ranked.is_usable,
     }
 
 
-def _url(target: Target) -> str | None:
+def _url(ranked: _RankedTarget, endpoint: Endpoint) -> str | None:
+    upstream = ranked.served_by.upstreams[endpoint.name]
     try:
-        return masked_url(target.upstream.url(target.sent_model)) if target.upstream else None
+        return masked_url(upstream.url(ranked.target.sent_model)) if upstream else None
     except UnusableValueError:  # a later target's; that of the first is an error
         return None
 

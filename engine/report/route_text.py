@@ -40,7 +40,9 @@ def _target_lines(target: View) -> list[str]:
     lines += [f"header     {h['name']}: {_shown(h)}  {h['where']}" for h in target["headers"]]
     if target["missing"]:
         names = ", ".join(target["missing"])
-        lines.append(f"missing    {names}: callers get provider_key_missing")
+        is_open = target["targets"][0]["usable"] is None
+        unless = ", unless an account fits their key" if is_open else ""
+        lines.append(f"missing    {names}: callers get provider_key_missing{unless}")
     return lines
 
 
@@ -58,10 +60,17 @@ def _turn_lines(target: View, key: View | None) -> Iterator[str]:
         yield f"order      {'what this key keeps to' if is_kept else _ORDERS[target['order']]}"
         for number, candidate in enumerate(target["targets"], 1):
             weight = f"  weight {candidate['weight']}" if candidate["weight"] else ""
-            is_passed_over = candidate["missing"] and not target["missing"]
-            lacks = f"  passed over: {candidate['missing'][0]} is not set" if is_passed_over else ""
             name = f"{candidate['provider']} as {candidate['sent_model']}"
-            yield f"target {number:<3} {name}{weight}  {candidate['where']}{lacks}"
+            verdict = _verdict(candidate, is_first=number == 1)
+            yield f"target {number:<3} {name}{weight}  {candidate['where']}{verdict}"
+
+
+def _verdict(candidate: View, *, is_first: bool) -> str:
+    """Whether a target is passed over; the first one is not, even if no other can be called."""
+    if candidate["usable"] is None:
+        return "  if the key fits"
+    is_passed_over = not candidate["usable"] and not is_first
+    return f"  passed over: {candidate['missing'][0]} is not set" if is_passed_over else ""
 
 
 def _account_lines(target: View) -> Iterator[str]:

@@ -97,3 +97,9 @@ def not_configured(provider: Provider) -> GatewayError:
         names = ", ".join(f"`{n.decode()}`" for n in provider.caller_credentials.headers)
         message += f"; send your own in the header {names}, or ask the operator"
     return GatewayError("provider_key_missing", message)
+
+
+def no_url(provider: Provider) -> GatewayError:
+    """The refusal of a request to a provider whose URL is not known, whatever the caller sends."""
+    message = f"provider `{provider.name}` cannot be called: a variable in its URL is not set"
+    return GatewayError("provider_key_missing", f"{message}; ask the operator")

@@ -15,7 +15,7 @@ from engine.gateway.inbound.query import without
 from engine.gateway.outbound.credentials import (
     CallerValues,
     caller_credentials,
-    not_configured,
+    no_url,
     own_headers,
     signing,
 )
@@ -64,7 +64,7 @@ def prepare(
     """
     upstream = provider.upstreams[caller.endpoint.name]
     if upstream is None:
-        raise not_configured(provider)
+        raise no_url(provider)
     inputs = provider.caller_inputs
     in_body = body.has_any(inputs.fields)
     uses_caller_credentials = in_body or not inputs.headers.isdisjoint(caller.fields)

@@ -2,34 +2,43 @@
 
 import asyncio
 import random
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 from engine.gateway.hooks import CredentialSource
 from engine.gateway.inbound.head import CallerHead
 from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.routing.match import Target, find_targets
+from engine.gateway.routing.variants import sample_variant
 from engine.plan.plan import CredentialSet, Plan, Provider
 
 
 def candidate_targets(
-    plan: Plan, head: CallerHead, first: Target, body: RequestBody, found: Collection[str]
+    plan: Plan,
+    head: CallerHead,
+    first: Target,
+    body: RequestBody,
+    found: Mapping[str, CredentialSet],
 ) -> Sequence[Target]:
-    """The targets to try, without those that have no credential for this request.
+    """The targets to try, without those that have no credential or no URL for this request.
 
     A request with a caller's own credential goes to the providers that take it, and never to one
-    by the operator's credential. `found` are the providers for which a CredentialSource has some.
+    by the operator's credential. `found` are the credentials of a CredentialSource by provider.
+    When no target can be called, `first` alone is returned: its refusal says what is missing.
     """
     if not first.rule.targets:
         return (first,)
     every = find_targets(plan, head.endpoint, first, head.caller.name, random.random)
-    if _has_credentials(head, body, first.provider):
-        usable = [t for t in every if _accepts(t.provider, head.fields.keys(), body)]
-    else:
-        usable = [
-            t
-            for t in every
-            if not t.provider.missing or t.provider.accounts or t.provider.name in found
-        ]
+    is_own = _has_credentials(head, body, first.provider)
+    usable: list[Target] = []
+    for target in every:
+        variant = sample_variant(target, head, body, found.get(target.provider.name))
+        if (
+            variant.upstreams[head.endpoint.name] is not None
+            and _accepts(variant, head.fields.keys(), body)
+            if is_own
+            else not variant.missing
+        ):
+            usable.append(target)
     return usable or (first,)
 
 

@@ -1,6 +1,7 @@
 """Which variant of a provider serves a request: whose credentials, and which of its choices."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.head import CallerHead
@@ -17,7 +18,7 @@ class ProviderVariants:
     """Chooses the variant of a provider; a set of several credentials is used in turn."""
 
     def __init__(self) -> None:
-        # By the identity of a set, which a later one may get: it then starts elsewhere in its turn.
+        # By the identity of a tuple, which a later one may get: it then starts elsewhere in its turn.
         self._positions = BoundedCache[int, int](MAX_POSITIONS_BYTES, 0)
 
     def choose(
@@ -30,24 +31,50 @@ class ProviderVariants:
         Raises:
             GatewayError: `invalid_request` when a value is none of the choices.
         """
-        provider = target.provider
-        sets = provider.accounts if found is None else (found,)
-        for credentials in sets:
-            if credentials.fits(head.caller.name, target.sent_model):
-                provider = self._next(credentials)
-                break
-        if provider.choices is None:
-            return provider
-        picked = dict(_picks(provider.choices, body, head.headers))
-        return provider.choices.pick(picked) if picked else provider
+        return _pick(self._next(fitting_variants(target, head.caller.name, found)), head, body)
 
-    def _next(self, credentials: CredentialSet) -> Provider:
-        count = len(credentials.providers)
+    def _next(self, variants: tuple[Provider, ...]) -> Provider:
+        count = len(variants)
         if count == 1:
-            return credentials.providers[0]
-        turn = self._positions.get(id(credentials), 0) % count
-        self._positions.keep(id(credentials), turn + 1, 0)
-        return credentials.providers[turn]
+            return variants[0]
+        turn = self._positions.get(id(variants), 0) % count
+        self._positions.keep(id(variants), turn + 1, 0)
+        return variants[turn]
+
+
+def fitting_variants(
+    target: Target, caller: str, found: CredentialSet | None = None
+) -> tuple[Provider, ...]:
+    """The variants that serve `caller` in turn, before its choices; not empty.
+
+    They are those of the first credential set that fits, or the provider itself. Either all of them
+    have their credentials and variables, or there is only one.
+    """
+    sets = target.provider.accounts if found is None else (found,)
+    for credentials in sets:
+        if credentials.fits(caller, target.sent_model):
+            return credentials.providers
+    return (target.provider,)
+
+
+def sample_variant(
+    target: Target, head: CallerHead, body: RequestBody, found: CredentialSet | None
+) -> Provider:
+    """A variant like the one that `choose` will return, without taking its turn.
+
+    A choice that is none is left to `choose`, which refuses it.
+    """
+    provider = fitting_variants(target, head.caller.name, found)[0]
+    with suppress(GatewayError):
+        return _pick(provider, head, body)
+    return provider
+
+
+def _pick(provider: Provider, head: CallerHead, body: RequestBody) -> Provider:
+    if provider.choices is None:
+        return provider
+    picked = dict(_picks(provider.choices, body, head.headers))
+    return provider.choices.pick(picked) if picked else provider
 
 
 def _picks(choices: Choices, body: RequestBody, headers: Pairs) -> Iterable[tuple[str, str]]:

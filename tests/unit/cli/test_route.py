@@ -170,6 +170,7 @@ models:
     targets:
       - {provider: full}
       - {provider: last}
+  - {prefix: f-, provider: full, strip: true}
 """
 PROVIDED = """version: 1
 providers:
@@ -187,7 +188,7 @@ providers:
     caller_variables: {body: {region: region}}
     accounts:
       - {callers: [narrow], credentials: {api_key: {env: OTHER_API_KEY}}}
-      - {models: [x-*], credentials: {api_key: {env: OTHER_API_KEY}}}
+      - {models: [x-*], credentials: {api_key: {env: OPENAI_API_KEY}}}
       - {credentials: {api_key: {env: OTHER_API_KEY}}}
     retry: {attempts: 3, statuses: [429, 503]}
     breaker: {failures: 5, open: 30s}
@@ -246,7 +247,7 @@ def test_every_line_it_names_is_the_one(decided: Path) -> None:
     assert line(target["url_where"]) == "      chat_completions:"
     assert [line(w) for a in target["accounts"] for w in a["where"][:1]] == [
         "      - {callers: [narrow], credentials: {api_key: {env: OTHER_API_KEY}}}",
-        "      - {models: [x-*], credentials: {api_key: {env: OTHER_API_KEY}}}",
+        "      - {models: [x-*], credentials: {api_key: {env: OPENAI_API_KEY}}}",
         "  full:",
     ]
 
@@ -284,11 +285,11 @@ def test_a_key_keeps_to_one_target_of_a_sticky_rule(decided: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "model", "serves"),
     [
-        (None, "m-1", [None, False, True]),
-        (None, "m-x-1", [None, True, False]),
-        ("narrow", "m-x-1", [True, False, False]),
-        ("all", "m-x-1", [False, True, False]),
-        ("all", "m-1", [False, False, True]),
+        (None, "f-1", [None, False, True]),
+        (None, "f-x-1", [None, True, False]),
+        ("narrow", "f-x-1", [True, False, False]),
+        ("all", "f-x-1", [False, True, False]),
+        ("all", "f-1", [False, False, True]),
     ],
 )
 def test_the_account_that_serves_a_request(
@@ -298,7 +299,7 @@ def test_the_account_that_serves_a_request(
     target = target_of(decided, model, *keyed)
     assert target["provider"] == "full"
     assert [account["serves"] for account in target["accounts"]] == serves
-    assert [account["missing"] for account in target["accounts"]] == [["OTHER_API_KEY"]] * 2 + [[]]
+    assert [account["missing"] for account in target["accounts"]] == [["OTHER_API_KEY"], [], []]
 
 
 def test_routes_tell_every_target_and_what_is_set(decided: Path) -> None:
