@@ -34,9 +34,12 @@ def refuse_errors(loaded: Loaded, outcome: str = "") -> Plan:
 
 
 def report_and_stop(found: list[Diagnostic], loaded: Loaded, outcome: str = "") -> NoReturn:
-    """Report what keeps a configuration from being used and end the run; the last line is `outcome` and cause."""
+    """Report what keeps a configuration from being used and end the run.
+
+    The last line is `outcome` and cause; it counts all that `engine check` finds.
+    """
     click.echo(render(found, loaded.documents), err=True)
-    words = summary(found, len(loaded.documents))
+    words = summary(loaded.diagnostics, len(loaded.documents), len(loaded.suppressed))
     first = found[0]
     stop(f"{outcome}: {first.span} {first.code} {first.name}; {words}" if outcome else words)
 

@@ -5,7 +5,7 @@ from itertools import combinations
 
 from engine.config.checks.registry import ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related
-from engine.config.model import ModelRule
+from engine.config.model import ModelRule, ModelTarget
 
 
 def _same_pattern(context: CheckContext) -> list[list[ModelRule]]:
@@ -115,6 +115,25 @@ def _leads_back(start: ModelRule, aliases: dict[str, ModelRule]) -> bool:
         seen.add(name)
         name = aliases[name].rename or ""
     return False
+
+
+@check("X241")
+def repeated_target(context: CheckContext) -> Iterator[Diagnostic]:
+    for rule in context.config.rules:
+        unchanged = None if rule.is_prefix else rule.pattern
+        seen: dict[tuple[object, ...], ModelTarget] = {}
+        for target in rule.targets:
+            sent = target.rename or unchanged, target.strip
+            first = seen.setdefault((target.provider, *sent, target.weight), target)
+            if first is not target:
+                yield context.at(
+                    "X241",
+                    f"{rule.label} has `{target.provider}` twice, with the same model",
+                    ROUTES,
+                    target.at,
+                    related=(Related(context.span(ROUTES, first.at), "the same target"),),
+                    help="remove one; `retry` of the provider tries it again, `weight` sends it more",
+                )
 
 
 @check("X216")

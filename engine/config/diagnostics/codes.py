@@ -379,6 +379,13 @@ _CATALOGUE = (
         "Keys, cookies, framing, caller credentials, and headers about who forwarded a request are removed, whatever matches them. Name the headers that the provider needs.",
     ),
     Rule(
+        "X241",
+        "repeated-target",
+        _WARNING,
+        "a model rule has the same target twice",
+        "A target that failed would be tried again as if it were another one, past `retry` of its provider. Two targets are the same when provider, model sent and `weight` are. Remove one: to try a provider again, give it `retry: {attempts: 2}`; to send it more requests, raise its `weight`.",
+    ),
+    Rule(
         "X250",
         "misspelt-origin",
         _ERROR,

@@ -6,6 +6,7 @@ No fix contains text of the file that could be a secret.
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from engine.config.diagnostics.diagnostic import Applicability, Diagnostic, Fix, Span
 from engine.config.source.document import Data, Document, Path
@@ -25,6 +26,22 @@ _UNITS = {
 _NEAR_UNITS = {"k": "KiB", "kb": "KiB", "mb": "MiB", "g": "GiB", "gb": "GiB"}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 Made = tuple[Span, str, Applicability]
+
+
+class Variable(NamedTuple):
+    """A reference to an environment variable: its name, and what is written `around` it."""
+
+    name: str
+    around: str
+
+
+def find_variable(value: Data) -> Variable | None:
+    """The variable of `$NAME`, `${NAME}` or `os.environ/NAME`; None for anything else."""
+    found = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return None
+    name = found[1] or found[2] or found[3]
+    return Variable(name, found[0].replace(name, ""))
 
 
 def with_fix(document: Document, d: Diagnostic) -> Diagnostic:
@@ -60,10 +77,18 @@ def _switch(document: Document, d: Diagnostic, value: Data) -> Made | None:
 
 def _credential(document: Document, d: Diagnostic, value: Data) -> Made | None:
     """$NAME under `credentials:`, which names a variable."""
-    found = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
-    if not found or d.path[-2:-1] != ("credentials",):
+    variable = find_variable(value)
+    if variable is None or d.path[-2:-1] != ("credentials",):
         return None
-    return _value(document, d.path), f"{{env: {found[1] or found[2] or found[3]}}}", SAFE
+    return _value(document, d.path), f"{{env: {variable.name}}}", SAFE
+
+
+def _env(document: Document, d: Diagnostic, value: Data) -> Made | None:
+    """`env: $NAME`, which takes the name alone."""
+    variable = find_variable(value)
+    if variable is None or "env" not in d.path[-2:]:
+        return None
+    return _value(document, d.path), variable.name, SAFE
 
 
 def _slash(document: Document, d: Diagnostic, value: Data) -> Made | None:
@@ -138,6 +163,6 @@ def _header(document: Document, d: Diagnostic, _: Data) -> Made | None:
 Repairer = Callable[[Document, Diagnostic, Data], Made | None]
 _REPAIRERS: dict[str, tuple[Repairer, ...]] = {
     "S103": (_quote_number, _switch, _credential, _seconds),
-    "S104": (_slash, _star, _unit, _capitals),
+    "S104": (_env, _slash, _star, _unit, _capitals),
     "S105": (_header,),
 }

@@ -13,7 +13,7 @@ from engine.config.diagnostics.diagnostic import MAX_FOUND, Diagnostic, Fix, Pos
 from engine.config.schema.merging import one_per_mistake
 from engine.config.schema.places import describe
 from engine.config.schema.schemas import validator
-from engine.config.schema.typos import with_fix
+from engine.config.schema.typos import find_variable, with_fix
 from engine.config.source.document import Data, Document, Path
 from engine.config.source.url_text import url_advice, url_text_problem
 from engine.plan.suggest import nearest
@@ -29,6 +29,11 @@ WRONG_WORDS = {
     "ssl": "tls", "ca_bundle": "ca", "ca_file": "ca", "ca_cert": "ca", "cacert": "ca", "cafile": "ca",
     "origin": "origins", "allow_origin": "origins", "allow_origins": "origins",
     "allowed_origins": "origins", "hash": "sha256", "digest": "sha256", "expiry": "expires", "expires_at": "expires",
+}  # fmt: skip
+# The same for values of which there is a fixed list.
+WRONG_VALUES = {
+    "multipart": "form", "multipart/form-data": "form", "form-data": "form", "multipart_form": "form",
+    "application/json": "json",
 }  # fmt: skip
 
 _TEMPLATE = re.compile(r"\{\{[^{}]*\}\}")
@@ -149,11 +154,12 @@ def _bad_value(document: Document, error: Any, path: Path, where: str) -> Diagno
         case "enum":
             wanted = "one of " + ", ".join(f"`{value}`" for value in error.validator_value)
             if isinstance(error.instance, str):
-                hint = nearest(error.instance, [str(v) for v in error.validator_value])
+                hint = _nearest_value(error.instance, [str(v) for v in error.validator_value])
         case "const":
             wanted = error.schema.get("x-expect", f"`{error.validator_value}`")
         case "pattern":
-            wanted = error.schema.get("x-expect", "in the form its description gives")
+            expected = error.schema.get("x-expect", "in the form its description gives")
+            wanted = _name_alone(path, error.instance) or expected
         case "minItems" | "minProperties" | "minLength":
             wanted = "filled in, not empty"
         case "minimum":
@@ -175,6 +181,17 @@ def _bad_value(document: Document, error: Any, path: Path, where: str) -> Diagno
         path=path,
         fix=Fix(entry.value, hint) if hint else None,
     )
+
+
+def _nearest_value(text: str, values: list[str]) -> str | None:
+    word = WRONG_VALUES.get(text.casefold())
+    return word if word in values else nearest(text, values)
+
+
+def _name_alone(path: Path, value: Data) -> str:
+    """What is wanted for `env: $NAME`; "" for any other value."""
+    variable = find_variable(value) if "env" in path[-2:] else None
+    return f"the name of the variable alone: drop the `{variable.around}`" if variable else ""
 
 
 def _url_problem(text: str) -> str:

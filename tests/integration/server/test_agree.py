@@ -1,6 +1,7 @@
 """`check` and `serve` are one road: with `--serve`, `check` passes exactly where `serve` starts."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,19 @@ def test_the_last_line_says_not_started_and_why(case: str, cause: str, tmp_path:
 def test_warnings_are_told_at_the_start_too(tmp_path: Path) -> None:
     folder, _ = prepared(CORPUS / "X270-no-headers" / "bad", tmp_path)
     assert "warning[X270]" in run_engine("serve", folder).stderr
+
+
+def test_the_last_line_counts_what_check_counts(tmp_path: Path) -> None:
+    """Warnings too, although an error alone keeps the server from starting."""
+    folder, _ = prepared(CORPUS / "X209-url" / "bad", tmp_path)
+    routes = folder / "routes.yaml"
+    rule = "  - {prefix: same-, targets: [{provider: openai}, {provider: openai}]}\n"
+    text = routes.read_text("utf-8")
+    assert text.count("models:\n") == 1
+    routes.write_text(text.replace("models:\n", f"models:\n{rule}"), "utf-8")
+    words = re.compile(r"found \d+ errors?, 1 warning in \d files?")
+    checked = words.search(run_engine("check", folder).stdout)
+    served = words.search(run_engine("serve", folder).stderr)
+    assert checked is not None
+    assert served is not None
+    assert served[0] == checked[0]
