@@ -316,16 +316,16 @@ def test_the_readme_counts_the_shipped_providers() -> None:
 # -- ARCHITECTURE --------------------------------------------------------------------------------
 
 
-def test_the_rooms_are_those_of_the_tree() -> None:
-    table = {row[0]: row[1] for row in rows(ARCHITECTURE, "room")}
+def test_the_packages_are_those_of_the_tree() -> None:
+    table = {row[0]: row[1] for row in rows(ARCHITECTURE, "package")}
     packages = {p.parent for p in (ROOT / "engine").rglob("__init__.py")} - {ROOT / "engine"}
     assert set(table) == {f"{p.relative_to(ROOT).as_posix()}/" for p in packages} | {"schemas/"}
-    for room, door in table.items():
-        assert (ROOT / room / f"{door}.py").exists() or not door, room
+    for package, module in table.items():
+        assert (ROOT / package / f"{module}.py").exists() or not module, package
 
 
 def test_each_package_has_the_owner_that_the_page_names() -> None:
-    table = {row[0]: row[1] for row in rows(ARCHITECTURE, "package")}
+    table = {row[0]: row[1] for row in rows(ARCHITECTURE, "dependency")}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     extras = project["project"].get("optional-dependencies", {}).values()
     needed = [*project["project"]["dependencies"], *(item for extra in extras for item in extra)]
