@@ -164,7 +164,7 @@ class Plan:
     `caller_fields` are the body fields from which any provider takes something of the caller. A path
     among `endpoints` may have one segment `{model}`; `model_depths` are its positions. `listed`
     are the models that the configuration names, each with its provider. `caller_idle` (seconds) is
-    for responses that belong to no endpoint.
+    for what is sent where no endpoint matches.
     """
 
     endpoints: Mapping[bytes, Mapping[str, Endpoint]]
