@@ -61,6 +61,7 @@ class Gateway:
         self._timer: asyncio.TimerHandle | None = None
         self.about: Mapping[str, object] = {}  # what the probes report beside status and config
         self.requests: dict[Request, Scope] = {}
+        self.most_requests = 0  # in flight at a tick, since the worker has last set it to 0
         self._lingering = Lingering()
         self._timestamps = Timestamps()
         self._emptied = asyncio.Event()
@@ -134,6 +135,7 @@ class Gateway:
     def _tick(self) -> None:
         """Check the deadlines of all requests in flight, and again soon if there are any."""
         now = monotonic()
+        self.most_requests = max(self.most_requests, len(self.requests))
         for request in tuple(self.requests):
             request.tick(now)
         loop = asyncio.get_running_loop()

@@ -248,7 +248,10 @@ class Worker:
         scheduler = ThreadScheduler()
         while parent is not None and os.getppid() == parent.pid:  # there is no event for it
             await asyncio.sleep(TICK_SECONDS)
-            scheduler.tick(sum(len(gateway.requests) for gateway in self._gateways))
+            # Not those of this moment: a busy worker gets here when it has just emptied its queue.
+            scheduler.tick(sum(gateway.most_requests for gateway in self._gateways))
+            for gateway in self._gateways:
+                gateway.most_requests = 0
         self._on_stop()
         await asyncio.sleep(self._parent.drain_timeout)
         self._on_abort_requests()
