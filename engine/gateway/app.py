@@ -61,7 +61,7 @@ class Gateway:
         self._timer: asyncio.TimerHandle | None = None
         self.about: Mapping[str, object] = {}  # what the probes report beside status and config
         self.requests: dict[Request, Scope] = {}
-        self.most_requests = 0  # in flight at a tick, since the worker has last set it to 0
+        self._most_requests = 0
         self._lingering = Lingering()
         self._timestamps = Timestamps()
         self._emptied = asyncio.Event()
@@ -135,11 +135,19 @@ class Gateway:
     def _tick(self) -> None:
         """Check the deadlines of all requests in flight, and again soon if there are any."""
         now = monotonic()
-        self.most_requests = max(self.most_requests, len(self.requests))
+        self._most_requests = max(self._most_requests, len(self.requests))
         for request in tuple(self.requests):
             request.tick(now)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(TICK_SECONDS, self._tick) if self.requests else None
+
+    def take_most_requests(self) -> int:
+        """The most requests in flight at a tick since the last call of this.
+
+        Not those of this moment: a busy worker gets here when it has just emptied its queue.
+        """
+        found, self._most_requests = self._most_requests, 0
+        return found
 
     def carry_over(self, old: "Gateway") -> None:
         """Keep the slots, breakers and retry budgets of providers that have not changed."""

@@ -248,10 +248,7 @@ class Worker:
         scheduler = ThreadScheduler()
         while parent is not None and os.getppid() == parent.pid:  # there is no event for it
             await asyncio.sleep(TICK_SECONDS)
-            # Not those of this moment: a busy worker gets here when it has just emptied its queue.
-            scheduler.tick(sum(gateway.most_requests for gateway in self._gateways))
-            for gateway in self._gateways:
-                gateway.most_requests = 0
+            scheduler.tick(sum(gateway.take_most_requests() for gateway in self._gateways))
         self._on_stop()
         await asyncio.sleep(self._parent.drain_timeout)
         self._on_abort_requests()

@@ -127,3 +127,41 @@ def test_one_watch_at_a_time_waits_for_the_caller_to_leave() -> None:
 
     (start, _), record = exchange(slow, work)
     assert (start["status"], record["outcome"]) == (500, "internal_error")
+
+
+def test_the_most_requests_in_flight_are_counted_once_and_outlive_the_requests() -> None:
+    """A busy worker asks when it has just emptied its queue; it must not look idle then."""
+
+    async def silent() -> UpstreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    def receiver() -> Callable[[], Awaitable[Message]]:
+        body = iter([{"type": "http.request", "body": BODY, "more_body": False}])
+
+        async def receive() -> Message:
+            for message in body:
+                return message
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        return receive
+
+    async def send(message: Message) -> None:
+        pass
+
+    async def main(stream: TextIO) -> list[int]:
+        log = AccessLog(stream)
+        plan = shipped_plan()
+        clients = {p.client: ScriptedClient(silent) for p in plan.providers.values()}
+        gateway = Gateway(plan, clients, log, lambda: False)
+        tasks = [asyncio.ensure_future(gateway(dict(SCOPE), receiver(), send)) for _ in range(3)]
+        await asyncio.sleep(3 * TICK_SECONDS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        log.close()
+        return [gateway.take_most_requests(), gateway.take_most_requests()]
+
+    with tempfile.TemporaryFile("w+") as stream:
+        assert asyncio.run(main(stream)) == [3, 0]
