@@ -75,6 +75,13 @@ def _switch(document: Document, d: Diagnostic, value: Data) -> Made | None:
     return (_value(document, d.path), word, SAFE) if word and is_wanted else None
 
 
+def _target(document: Document, d: Diagnostic, value: Data) -> Made | None:
+    """`targets: [openai]`: a name where a mapping with that provider belongs."""
+    if d.path[-2:-1] != ("targets",) or not isinstance(value, str) or not _NAME.fullmatch(value):
+        return None
+    return _value(document, d.path), f"{{provider: {value}}}", SAFE
+
+
 def _credential(document: Document, d: Diagnostic, value: Data) -> Made | None:
     """$NAME under `credentials:`, which names a variable."""
     variable = find_variable(value)
@@ -162,7 +169,7 @@ def _header(document: Document, d: Diagnostic, _: Data) -> Made | None:
 
 Repairer = Callable[[Document, Diagnostic, Data], Made | None]
 _REPAIRERS: dict[str, tuple[Repairer, ...]] = {
-    "S103": (_quote_number, _switch, _credential, _seconds),
+    "S103": (_quote_number, _switch, _target, _credential, _seconds),
     "S104": (_env, _slash, _star, _unit, _capitals),
     "S105": (_header,),
 }
