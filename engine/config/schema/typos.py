@@ -76,7 +76,7 @@ def _switch(document: Document, d: Diagnostic, value: Data) -> Made | None:
 
 
 def _target(document: Document, d: Diagnostic, value: Data) -> Made | None:
-    """`targets: [openai]`: a name where a mapping with that provider belongs."""
+    """`targets: [NAME]`: a name where a mapping with that provider belongs."""
     if d.path[-2:-1] != ("targets",) or not isinstance(value, str) or not _NAME.fullmatch(value):
         return None
     return _value(document, d.path), f"{{provider: {value}}}", SAFE
