@@ -1,4 +1,4 @@
-# Works on a fresh machine with make and Python 3.11 or newer (seen green on 3.11 and 3.14); everything lands in .venv.
+# Works on a fresh machine with make and Python 3.11 or newer (seen green on 3.11, 3.13 and 3.14); everything lands in .venv.
 #
 #   make serve                     try the gateway, with a built-in upstream and no provider key
 #   make serve PORT=9000           somewhere else
