@@ -166,13 +166,13 @@ class ConfigReloader:
         shown, more = problems[:SHOWN], len(problems) - SHOWN
         refusal = Refusal(now_text(), tuple(problem.place for problem in shown))
         self.state = State(self.state.loaded, refusal)
-        _send_all(workers, "note", self.state)
         words = [problem.words for problem in shown] + ([f"and {more} more"] if more > 0 else [])
         text = "\n  ".join(["reload refused; the previous configuration stays active", *words])
         before, at = self._logged
         self._logged = text, time.monotonic()
         if text != before or self._logged[1] - at > REPEAT_SECONDS:
             log(text)  # files that are watched from now on are read a second time
+        _send_all(workers, "note", self.state)  # what /readyz says, the log has said
 
 
 def _send_all(workers: Sequence[WorkerChannel], word: str, state: State) -> None:
