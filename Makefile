@@ -202,8 +202,8 @@ memory: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m bench.memory $(MEMORY)
 
 lock:
-	@$(COMPILE) pyproject.toml --group build --output-file requirements.lock
-	@$(COMPILE) pyproject.toml --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	@$(COMPILE) pyproject.toml --extra accounts --group build --output-file requirements.lock
+	@$(COMPILE) pyproject.toml --extra accounts --group dev --constraints requirements.lock --output-file requirements-dev.lock
 	@$(COMPILE) --group sbom --output-file requirements-sbom.lock
 	@$(COMPILE) --group guided --output-file requirements-guided.lock
 	@$(COMPILE) tests/conformance/requirements.in --output-file tests/conformance/requirements.lock
