@@ -61,6 +61,7 @@ def main(debug: bool) -> None:  # noqa: FBT001 click's; `Commands` reads it
     routes.yaml      the endpoints it serves, and where each model goes
     providers.yaml   the providers: URL, credentials, headers
     keys.yaml        who may call it (optional while you try it out)
+    server.yaml      accounts and their dashboard (optional)
 
     \b
     engine serve --mock          try it, with a built-in upstream and no keys

@@ -89,14 +89,19 @@ def unconfigured(loaded: Loaded) -> list[str]:
 
 def _uninstalled(loaded: Loaded) -> list[Diagnostic]:
     """What to install for providers that lack nothing else."""
-    others = {d.path[1] for d in loaded.diagnostics if d.code[0] == "E" and d.code != "E404"}
-    found = {d.path[1]: d for d in loaded.diagnostics if d.code == "E404"}
+    others = {d.path[1] for d in _of_providers(loaded) if d.code != "E404"}
+    found = {d.path[1]: d for d in _of_providers(loaded) if d.code == "E404"}
     return [d for name, d in found.items() if name not in others]
 
 
 def not_configured(loaded: Loaded) -> list[str]:
     """The providers that lack a credential or variable in this environment."""
-    return list(dict.fromkeys(str(d.path[1]) for d in loaded.diagnostics if d.code.startswith("E")))
+    return list(dict.fromkeys(str(d.path[1]) for d in _of_providers(loaded)))
+
+
+def _of_providers(loaded: Loaded) -> list[Diagnostic]:
+    """What the environment lacks for providers."""
+    return [d for d in loaded.diagnostics if d.code[0] == "E" and d.path[:1] == ("providers",)]
 
 
 def unified_diff(name: str, old: str, new: str) -> str:

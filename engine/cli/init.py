@@ -8,7 +8,7 @@ import click
 from engine.cli.common import stop
 from engine.config.resources import shipped, starter
 
-SCHEMAS = [f"schemas/{name}.schema.json" for name in ("routes", "providers", "keys")]
+SCHEMAS = [f"schemas/{name}.schema.json" for name in ("routes", "providers", "keys", "server")]
 EDITORS = {"vscode": ("settings.json", "extensions.json")}
 
 

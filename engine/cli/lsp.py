@@ -13,7 +13,8 @@ from engine.config.extras import installing
 def lsp() -> None:
     """Serve an editor over standard input and output, as a language server.
 
-    It shows the findings of `check` as you type, in routes.yaml, providers.yaml and keys.yaml.
+    It shows the findings of `check` as you type, in all files of a
+    configuration.
     docs/editors.md says how to set up an editor. Needs: pip install -e '.[lsp]'
     """
     try:

@@ -91,11 +91,12 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
         stop(
             f"{NOT_STARTED}: --no-auth is only for a loopback address: anybody on the network could spend your money"
         )
-    if loaded.config.keys is None and not (no_auth or mock):
+    needs_keys = loaded.config.keys is None and loaded.config.server is None
+    if needs_keys and not (no_auth or mock):
         stop(
             f"{NOT_STARTED}: callers need keys, and there is no keys.yaml in {directory.absolute()}: run `engine keys new NAME --write`, or try `engine serve --mock`"
         )
-    key = new_key() if mock and loaded.config.keys is None and not no_auth else None
+    key = new_key() if mock and needs_keys and not no_auth else None
     url = url_of(host, port)
     try:
         with ExitStack() as stack:

@@ -63,7 +63,7 @@ def example(code: str) -> Example:
 def folder(code: str, *, good: bool = False) -> Folder:
     """The whole configuration that an example stands for, made complete by a minimal one."""
     entry, minimal = _data()["examples"][code], _data()["minimal"]
-    texts: dict[str, bytes | None] = {"keys.yaml": None}
+    texts: dict[str, bytes | None] = {"keys.yaml": None, "server.yaml": None}
     for name, text in {**minimal, **entry.get("beside", {})}.items():
         texts[name] = _laid_over(minimal.get(name, ""), text).encode()
     file, text = entry["file"], entry["good"] if good else entry.get("bad")

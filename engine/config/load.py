@@ -14,6 +14,7 @@ from engine.config.checks.registry import (
     KEYS,
     PROVIDERS,
     ROUTES,
+    SERVER,
     CheckContext,
     PlanContext,
     Stage,
@@ -23,6 +24,7 @@ from engine.config.checks.registry import (
 from engine.config.checks.templates import compile_templates
 from engine.config.compile.compile import compile_plan
 from engine.config.compile.environment import Environment, declared_values, resolve
+from engine.config.compile.server import resolve_server
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity, in_order
 from engine.config.files import (
     FILES,
@@ -44,6 +46,7 @@ from engine.config.source.suppressions import (
     suppress,
     unused,
 )
+from engine.plan.accounts import ServerSettings
 from engine.plan.plan import Plan
 
 
@@ -55,6 +58,7 @@ class Loaded:
     `plan_before_tests` is there when failing routing tests are the only errors, and so is
     `declared`, against which tests run: the Plan by the files alone, whatever the environment holds.
     `files` are the certificate files that the configuration names, by the names it gives them.
+    `server` are the settings of server.yaml, None without one and where something that it needs is missing.
     """
 
     plan: Plan | None
@@ -65,6 +69,7 @@ class Loaded:
     plan_before_tests: Plan | None = None
     declared: Plan | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
+    server: ServerSettings | None = None
 
 
 def load(  # noqa: PLR0913 all that a Plan depends on
@@ -94,13 +99,13 @@ def load(  # noqa: PLR0913 all that a Plan depends on
 
 def stops_serving(found: Diagnostic) -> bool:
     """Whether `serve` refuses to start: for an error, or a file or secret that must be there."""
-    return found.severity is Severity.ERROR or found.code in ("E405", "E406")
+    return found.severity is Severity.ERROR or found.code in ("E405", "E406", "E408")
 
 
 def startup_problems(loaded: Loaded) -> list[str]:
     """Why `serve` would not start in this environment, although the files are right."""
     reasons = [f"{d.span} {d.code}: {d.message}" for d in loaded.diagnostics if stops_serving(d)]
-    if loaded.plan is not None and loaded.config.keys is None:
+    if loaded.plan is not None and loaded.plan.callers is None:
         reasons.append("there is no keys.yaml: `engine keys new NAME --write` makes one")
     return reasons
 
@@ -166,6 +171,7 @@ class Checked:
     comments: Sequence[Suppression]
     found: Sequence[Diagnostic]
     suppressed: Sequence[Suppressed]
+    server: ServerSettings | None
 
 
 @check("F001", stage=Stage.STEP)
@@ -191,7 +197,7 @@ def build(validated: Validated) -> Built:
     documents = {name: file.document for name, file in files.items() if file.document}
     routes, providers, keys = (documents.get(name) for name in (ROUTES, PROVIDERS, KEYS))
     broken = {name: file.broken for name, file in files.items()}
-    config = build_config(routes, providers, keys, broken)
+    config = build_config(routes, providers, keys, broken, documents.get(SERVER))
     if source.extra_keys:
         config = replace(config, keys=(config.keys or ()) + source.extra_keys)
     return Built(source, files, documents, config, validated.found)
@@ -206,10 +212,11 @@ def check_all(built: Built) -> Checked:
     found = [*built.found, *problems, *run(Stage.CONFIG, context)]
     found += run(Stage.AUDIT, context) if source.audit else []
     environment = resolve(context, source.directory, source.environ, source.overrides)
+    server, server_found = resolve_server(context, source.directory, source.environ)
     comments, bad_comments = read_suppressions(documents)
-    found += [*environment.found, *bad_comments]
+    found += [*environment.found, *server_found, *bad_comments]
     kept, suppressed = suppress(in_order(found), comments)
-    return Checked(source, built.files, context, environment, comments, kept, suppressed)
+    return Checked(source, built.files, context, environment, comments, kept, suppressed, server)
 
 
 @check("X292", stage=Stage.STEP)
@@ -267,6 +274,7 @@ def _loaded(
         compiled.plan if compiled else None,
         compiled.declared if compiled else None,
         checked.environment.files,
+        checked.server,
     )
 
 

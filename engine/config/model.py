@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.config.server import Server
 from engine.config.source.document import Path
 from engine.plan.plan import Breaker, Dialect, Limits, Retry, Timeouts
 
@@ -289,6 +290,7 @@ class Config:
     known_endpoints: frozenset[str]
     known_providers: frozenset[str]
     incomplete: frozenset[str]
+    server: Server | None = None
 
 
 def merge_timeouts(base: Timeouts, *overrides: Mapping[str, float]) -> Timeouts:

@@ -33,7 +33,7 @@ BANNED = {
 }
 # Names of types, functions and constants that HOUSE has renamed; as words they may be fine.
 RENAMED = (
-    "Means|Forms|Account|Intake|Talk|Way|Slot|Keeper|Link|Greeter|Subject|LOOKED_AT|SPENT|WHOLE|"
+    "Means|Forms|Intake|Talk|Way|Slot|Keeper|Link|Greeter|Subject|LOOKED_AT|SPENT|WHOLE|"
     "SURPLUS|GARBAGE|ASK|PLAYS|_pour|in_turn|is_plain|_is_lasting|_look_at|_look_around|begun|"
     "parting|unsaved|untested"
 )

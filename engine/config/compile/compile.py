@@ -152,9 +152,10 @@ def _rules_of_pattern(rules: Sequence[plan.Rule]) -> plan.PatternRules:
 
 
 def _callers(config: model.Config) -> Mapping[bytes, plan.Caller] | None:
-    if config.keys is None:
+    if config.keys is None and config.server is None:
         return None
-    return MappingProxyType({bytes.fromhex(key.sha256): _caller(key) for key in config.keys})
+    keys = config.keys or ()
+    return MappingProxyType({bytes.fromhex(key.sha256): _caller(key) for key in keys})
 
 
 def _listing(config: model.Config) -> plan.Listing | None:

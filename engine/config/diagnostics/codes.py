@@ -34,7 +34,7 @@ class Rule:
     @property
     def ignorable(self) -> bool:
         """Whether a comment can silence it: only what still leaves a usable Plan."""
-        if self.code[0] not in "XTEA" or self.code in ("X291", "X292", "E405", "E406"):
+        if self.code[0] not in "XTEA" or self.code in ("X291", "X292", "E405", "E406", "E408"):
             return False
         return self.severity is not Severity.ERROR or self.code in ("X208", "X213", "X218")
 
@@ -505,6 +505,13 @@ _CATALOGUE = (
         "It would hide the next such finding. It is reported only when there are no errors, since errors may hide findings.",
     ),
     Rule(
+        "X293",
+        "admin-without-tls",
+        _ERROR,
+        "the dashboard would be reached over a network without TLS",
+        "Sessions, passwords and new keys would cross it in the clear. Listen on a loopback address, or let a reverse proxy add TLS and give its https origin as `public_url`.",
+    ),
+    Rule(
         "T301",
         "template-syntax",
         _ERROR,
@@ -585,7 +592,7 @@ _CATALOGUE = (
         "E405",
         "required-secret-missing",
         _WARNING,
-        "a secret that is `required` is missing",
+        "a secret that is `required`, or that server.yaml names, is missing",
         "`engine serve` does not start without it, so that a deployment without its secret fails at start and not at the first request.",
     ),
     Rule(
@@ -601,6 +608,13 @@ _CATALOGUE = (
         _WARNING,
         "all CA certificates of a provider have expired",
         "The gateway runs, and calls to the provider return `upstream_tls_failed` until the file is renewed.",
+    ),
+    Rule(
+        "E408",
+        "server-secret-unusable",
+        _WARNING,
+        "a secret that server.yaml names cannot be used",
+        "A vault key is 32 random bytes as 64 hex digits or base64, and no other entry has it; a database is a URL. `engine serve` does not start without them, so that no provider key is ever stored under a key that can be guessed.",
     ),
     Rule(
         "A501",

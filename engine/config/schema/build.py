@@ -22,6 +22,8 @@ from engine.config.model import (
     merge_timeouts,
 )
 from engine.config.schema.build_provider import build_key, build_provider, durations, several
+from engine.config.schema.build_server import build_server
+from engine.config.server import Server
 from engine.config.source.document import Document, Path
 from engine.config.units import parse_duration, parse_size
 from engine.plan.plan import Dialect
@@ -32,8 +34,9 @@ def build_config(
     providers: Document | None,
     keys: Document | None,
     broken: Mapping[str, Set[Path]],
+    server: Document | None = None,
 ) -> Config:
-    """The Config of three documents; `broken` holds, by file, the paths that failed their schema."""
+    """The Config of four documents; `broken` holds, by file, the paths that failed their schema."""
     routing = _Reader(routes, broken)
     upstream = _Reader(providers, broken)
     callers = _Reader(keys, broken)
@@ -57,7 +60,15 @@ def build_config(
             for path in paths
             for name in ([str(path[0])] if path else ("models", "providers"))
         ),
+        server=_server(server, broken),
     )
+
+
+def _server(document: Document | None, broken: Mapping[str, Set[Path]]) -> Server | None:
+    """All of server.yaml, or nothing when any of it failed its schema."""
+    if document is None or broken.get(document.file) or not isinstance(document.data, dict):
+        return None
+    return build_server(document.data)
 
 
 class _Reader:

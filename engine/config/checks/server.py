@@ -1,0 +1,34 @@
+"""The admin listener of server.yaml: sessions and new keys must not cross a network in the clear."""
+
+import ipaddress
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from engine.config.checks.registry import SERVER, CheckContext, check
+from engine.config.diagnostics.diagnostic import Diagnostic, Place
+
+
+@check("X293")
+def admin_without_tls(context: CheckContext) -> Iterator[Diagnostic]:
+    admin = context.config.server.admin if context.config.server else None
+    if admin is None:
+        return
+    help_text = "let a reverse proxy add TLS, and give its origin: `public_url: https://...`"
+    if admin.public_url is None:
+        if not is_loopback(admin.host):
+            message = "the dashboard would be reached over a network without TLS"
+            at = ("admin", "host")
+            yield context.at("X293", message, SERVER, at, Place.VALUE, help=help_text)
+        return
+    url = urlsplit(admin.public_url)
+    if url.scheme == "http" and not is_loopback(url.hostname or ""):
+        message = "`public_url` is reached over a network without TLS"
+        at = ("admin", "public_url")
+        yield context.at("X293", message, SERVER, at, Place.VALUE, help=help_text)
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -1,0 +1,126 @@
+"""What the environment gives server.yaml: the URL of the database, the vault keys, a client secret."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.config.checks.registry import SERVER, CheckContext, Stage, check
+from engine.config.compile.files import expected_place, path_hint, why_unread
+from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.server import Admin, SecretSource, Server
+from engine.config.source.files import read_file
+from engine.plan import accounts as plan
+
+MAX_SECRET = 64 * 1024
+_SQLITE = "sqlite:///"
+_MAKE_KEY = "make one with `engine vault new-key`"
+
+
+@dataclass(slots=True)
+class _Reading:
+    """server.yaml while its values are looked up, and the findings so far."""
+
+    context: CheckContext
+    directory: Path
+    environ: Mapping[str, str]
+    found: list[Diagnostic] = field(default_factory=list)
+
+    def report(self, code: str, message: str, source: SecretSource, help: str = "") -> None:  # noqa: A002 the field's name
+        self.found.append(self.context.at(code, message, SERVER, source.at, Place.VALUE, help=help))
+
+
+def resolve_server(
+    context: CheckContext, directory: Path, environ: Mapping[str, str] | None
+) -> tuple[plan.ServerSettings | None, list[Diagnostic]]:
+    """The settings of server.yaml; None without one, without an `environ`, or if something is missing."""
+    declared = context.config.server
+    if declared is None or environ is None:
+        return None, []
+    reading = _Reading(context, directory, environ)
+    accounts = _accounts(reading, declared)
+    admin = None if declared.admin is None else _admin(reading, declared.admin)
+    if accounts is None or reading.found:
+        return None, reading.found
+    return plan.ServerSettings(accounts, admin), reading.found
+
+
+def _accounts(reading: _Reading, declared: Server) -> plan.Accounts | None:
+    database = read_database(reading, declared.database)
+    keys = read_vault_keys(reading, declared.vault_keys)
+    if database is None or not keys:
+        return None
+    return plan.Accounts(database, tuple(keys), declared.provider_keys, declared.key_cache)
+
+
+def _admin(reading: _Reading, declared: Admin) -> plan.Admin:
+    client = declared.oidc
+    oidc = None
+    if client is not None:
+        secret = read_secret(reading, client.client_secret) or ""
+        oidc = plan.Oidc(client.issuer, client.client_id, secret, client.name)
+    return plan.Admin(declared.host, declared.port, declared.public_url, oidc)
+
+
+@check("E408", stage=Stage.STEP)
+def read_database(reading: _Reading, source: SecretSource) -> str | None:
+    """The URL of the database, with an absolute path for SQLite."""
+    url = source.value or read_secret(reading, source)
+    if url is None:
+        return None
+    if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
+        return f"{_SQLITE}{(reading.directory / url.removeprefix(_SQLITE)).absolute()}"
+    if url.startswith(("postgresql://", "postgres://")):
+        return url.replace("postgres://", "postgresql://", 1)
+    words = f"{_named(source)} is no URL of a database"
+    reading.report("E408", words, source, "write sqlite:///PATH or postgresql://USER@HOST/NAME")
+    return None
+
+
+@check("E408", stage=Stage.STEP)
+def read_vault_keys(reading: _Reading, sources: tuple[SecretSource, ...]) -> list[plan.VaultKey]:
+    """The vault keys that can be used, each once."""
+    keys: dict[str, plan.VaultKey] = {}
+    for source in sources:
+        text = read_secret(reading, source)
+        if text is None:
+            continue
+        try:
+            key = plan.parse_vault_key(text)
+        except plan.VaultKeyError as error:
+            reading.report("E408", f"{_named(source)} {error}", source, _MAKE_KEY)
+            continue
+        if key.id in keys:
+            reading.report(
+                "E408", f"{_named(source)} has the same vault key as another entry", source
+            )
+        keys[key.id] = key
+    return list(keys.values())
+
+
+@check("E405", stage=Stage.STEP)
+def read_secret(reading: _Reading, source: SecretSource) -> str | None:
+    """The text of a source; None, with a finding, when there is none."""
+    if source.env is not None:
+        value = reading.environ.get(source.env, "").strip()
+        if not value:
+            reading.report("E405", f"`{source.env}` is not set, and {SERVER} needs it", source)
+        return value or None
+    name = source.file or ""
+    path = reading.directory / name
+    try:
+        value = read_file(path, MAX_SECRET).decode("utf-8").strip()
+    except OSError as error:
+        where = expected_place(reading.directory, name)
+        words = f"a file that {SERVER} needs {why_unread(path, error)}{where}"
+        reading.report("E405", words, source, path_hint(name))
+        return None
+    except UnicodeDecodeError:
+        value = ""
+    if not value:
+        reading.report("E405", f"a file that {SERVER} needs is empty or not text", source)
+    return value or None
+
+
+def _named(source: SecretSource) -> str:
+    """What messages call a source; a file's name may be a secret that was put in its place."""
+    return f"`{source.env}`" if source.env else "the file" if source.file else "`database`"

@@ -1,0 +1,47 @@
+"""server.yaml as a value, once all of it passed the schema."""
+
+from typing import Any
+
+from engine.config.server import Admin, Oidc, SecretSource, Server
+from engine.config.source.document import Path
+from engine.config.units import parse_size
+from engine.plan.accounts import DEFAULT_ADMIN_PORT, DEFAULT_KEY_CACHE, ProviderKeyPolicy
+
+_DEFAULT_POLICY = ProviderKeyPolicy.ACCOUNT_THEN_OPERATOR
+
+
+def build_server(data: dict[str, Any]) -> Server:
+    accounts = data["accounts"]
+    cache = accounts.get("key_cache")
+    at: Path = ("accounts", "vault_keys")
+    return Server(
+        database=_source(accounts["database"], ("accounts", "database")),
+        vault_keys=tuple(
+            _source(k, (*at, index)) for index, k in enumerate(accounts["vault_keys"])
+        ),
+        provider_keys=ProviderKeyPolicy(accounts.get("provider_keys", _DEFAULT_POLICY)),
+        key_cache=DEFAULT_KEY_CACHE if cache is None else parse_size(cache),
+        admin=_admin(data["admin"]) if "admin" in data else None,
+    )
+
+
+def _admin(data: dict[str, Any]) -> Admin:
+    oidc = data.get("oidc")
+    return Admin(
+        host=data.get("host", "127.0.0.1"),
+        port=data.get("port", DEFAULT_ADMIN_PORT),
+        public_url=data.get("public_url"),
+        oidc=None if oidc is None else _oidc(oidc),
+    )
+
+
+def _oidc(data: dict[str, Any]) -> Oidc:
+    secret = _source(data["client_secret"], ("admin", "oidc", "client_secret"))
+    name = data.get("name", "single sign-on")
+    return Oidc(data["issuer"], data["client_id"], secret, name)
+
+
+def _source(value: Any, at: Path) -> SecretSource:
+    if isinstance(value, str):
+        return SecretSource(at, value=value)
+    return SecretSource(at, env=value.get("env"), file=value.get("file"))

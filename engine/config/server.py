@@ -1,0 +1,47 @@
+"""server.yaml as frozen values once it passed its schema; a part of `model`."""
+
+from dataclasses import dataclass
+
+from engine.config.source.document import Path
+from engine.plan.accounts import ProviderKeyPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSource:
+    """Where a value comes from: an environment variable, a file, or the file itself (`value`)."""
+
+    at: Path
+    env: str | None = None
+    file: str | None = None
+    value: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Oidc:
+    """The entry `admin.oidc`."""
+
+    issuer: str
+    client_id: str
+    client_secret: SecretSource
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """The entry `admin:`."""
+
+    host: str
+    port: int
+    public_url: str | None
+    oidc: Oidc | None
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """All of server.yaml; `key_cache` is in bytes."""
+
+    database: SecretSource
+    vault_keys: tuple[SecretSource, ...]
+    provider_keys: ProviderKeyPolicy
+    key_cache: int
+    admin: Admin | None
