@@ -30,6 +30,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("config/*", ("config/*", "plan/*")),
     ("mock/*", ()),
     ("report/*", ("config/*", "gateway/errors", "gateway/routing/match", "gateway/routing/variants", "gateway/inbound/auth", "gateway/inbound/paths", "plan/*")),
+    ("admin/*", ("accounts/*", "config/*", "report/*", "plan/*")),
     ("lsp/*", ("config/*", "plan/*")),
     ("server/worker", ("server/*", "gateway/*", "upstream/*", "plan/*")),
     ("server/*", ("config/*", "mock/*", "plan/*")),

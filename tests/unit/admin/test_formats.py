@@ -1,0 +1,43 @@
+"""Numbers and times as the dashboard writes them."""
+
+import pytest
+
+from engine.admin import formats
+
+NOW = 1_795_725_000.0  # 26 Nov 2026, 20:30 UTC
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (1204, "1,204"), (99_999, "99,999"), (123_456, "123k"), (1_200_000, "1.2M")],
+)
+def test_counts(value: float, text: str) -> None:
+    assert formats.count(value) == text
+
+
+@pytest.mark.parametrize(("ms", "text"), [(87.4, "87 ms"), (1400, "1.4 s"), (150_000, "2.5 min")])
+def test_durations(ms: float, text: str) -> None:
+    assert formats.duration(ms) == text
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [(0, 10, "0%"), (1, 10_000, "<0.1%"), (42, 1000, "4.2%"), (1, 2, "50%"), (0, 0, "–")],
+)
+def test_percent(part: float, whole: float, text: str) -> None:
+    assert formats.percent(part, whole) == text
+
+
+@pytest.mark.parametrize(
+    ("gap", "text"),
+    [(5, "just now"), (300, "5 min ago"), (-7200, "in 2 h"), (3 * 86400, "3 d ago")],
+)
+def test_how_long_ago(gap: float, text: str) -> None:
+    assert formats.ago(NOW - gap, NOW) == text
+
+
+def test_dates_are_of_utc() -> None:
+    assert formats.ago(NOW - 40 * 86400, NOW) == "17 Oct 2026"
+    assert formats.moment(NOW) == "26 Nov 2026, 20:30"
+    assert formats.iso(NOW) == "2026-11-26T20:30:00Z"
+    assert (formats.day(NOW), formats.hour(NOW)) == ("26 Nov", "26 Nov, 20:00")
