@@ -113,6 +113,7 @@ def everywhere() -> set[str]:
 # bytes, of which a file has 1 MiB at most; nothing that callers or providers send adds any.
 CONFIGURATION = "what the operator's files hold"
 LISTED = {
+    "accounts/passwords:_dummy": ("nothing", "1", "never"),
     "config/compile/certificates:read_certificates": ("PEM of a file", "64 files of 1 MiB", "the oldest goes"),
     "config/checks/registry:REGISTRY": ("check", "functions in `engine/config`", "never"),
     "config/files:parse_file": ("name and text of a file", "8 files of 1 MiB", "the oldest goes"),

@@ -28,6 +28,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("config/schema/*", ("config/source/*", "config/diagnostics/*", *SHARED, "plan/*")),
     ("config/checks/*", ("config/schema/*", "config/source/*", "config/diagnostics/*", *SHARED, "plan/*")),
     ("config/*", ("config/*", "plan/*")),
+    ("accounts/*", ("accounts/*", "plan/*")),
     ("mock/*", ()),
     ("report/*", ("config/*", "gateway/errors", "gateway/routing/match", "gateway/routing/variants", "gateway/inbound/auth", "gateway/inbound/paths", "plan/*")),
     ("admin/*", ("accounts/*", "config/*", "report/*", "plan/*")),
@@ -36,6 +37,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("server/*", ("config/*", "mock/*", "plan/*")),
     ("cli/*", ("server/__init__", "server/run", "server/reload", "report/*", "lsp/*", "config/*", "plan/*")),
 )  # fmt: skip
+WITHOUT_SQL = {f"accounts/{name}" for name in ("__init__", "errors", "passwords", "tokens", "values", "vault")}  # fmt: skip
 OWNERS = {
     "botocore": {"upstream/signers/aws_sigv4"},
     "google": {"upstream/signers/google_oauth"},
@@ -54,6 +56,10 @@ OWNERS = {
     },
     "pygls": {"lsp/requests", "lsp/server", "lsp/session"},
     "lsprotocol": {"lsp/protocol", "lsp/requests", "lsp/server", "lsp/session"},
+    "sqlalchemy": {m for m in MODULES if m.startswith("accounts/")} - WITHOUT_SQL,
+    "alembic": {"accounts/migrations/__init__", "accounts/migrations/r0001_first"},
+    "cryptography": {"accounts/vault"},
+    "argon2": {"accounts/passwords"},
     "click": {m for m in MODULES if m.startswith("cli/")} - {"cli/files"},
 }
 MAX_LINES = 300

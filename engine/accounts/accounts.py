@@ -1,0 +1,112 @@
+"""Accounts: what owns gateway keys and provider keys, and what people belong to."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, select, update
+
+from engine.accounts.audit import Actor, note
+from engine.accounts.changes import note_change
+from engine.accounts.errors import ConflictError, NotFoundError
+from engine.accounts.tables import accounts
+from engine.accounts.values import checked_text, new_id, second
+
+
+@dataclass(frozen=True, slots=True)
+class AccountInfo:
+    """An account. The gateway keys of a disabled one are refused."""
+
+    id: str
+    name: str
+    is_disabled: bool
+    created_at: int
+
+
+def create_account(
+    connection: Connection, name: str, actor: Actor, now: float | None = None
+) -> AccountInfo:
+    """A new account, without keys and people.
+
+    Raises:
+        ConflictError: another has that name.
+        InvalidValueError: the name is unusable.
+    """
+    name = checked_text(name, "name")
+    if find_account(connection, name) is not None:
+        raise ConflictError(f"there is an account `{name}` already")
+    account = AccountInfo(new_id(), name, is_disabled=False, created_at=second(now))
+    row = {"id": account.id, "name": name, "is_disabled": False, "created_at": account.created_at}
+    connection.execute(insert(accounts).values(row))
+    note(connection, account.id, actor, "account.create", name, now=now)
+    note_change(connection, account.id)
+    return account
+
+
+def find_account(connection: Connection, name: str) -> AccountInfo | None:
+    """The account with exactly this name."""
+    row = connection.execute(select(accounts).where(accounts.c.name == name)).one_or_none()
+    return None if row is None else AccountInfo(*row)
+
+
+def get_account(connection: Connection, account_id: str) -> AccountInfo:
+    """The account with this id.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    row = connection.execute(select(accounts).where(accounts.c.id == account_id)).one_or_none()
+    if row is None:
+        raise NotFoundError("there is no such account")
+    return AccountInfo(*row)
+
+
+def list_accounts(
+    connection: Connection, *, limit: int = 100, after: str | None = None
+) -> list[AccountInfo]:
+    """Accounts by their names; `after` is the name of the last one seen. For operators alone."""
+    wanted = select(accounts).order_by(accounts.c.name).limit(limit)
+    if after is not None:
+        wanted = wanted.where(accounts.c.name > after)
+    return [AccountInfo(*row) for row in connection.execute(wanted)]
+
+
+def rename_account(connection: Connection, account_id: str, name: str, actor: Actor) -> AccountInfo:
+    """Give an account another name.
+
+    Raises:
+        ConflictError, InvalidValueError, NotFoundError
+    """
+    name = checked_text(name, "name")
+    known = find_account(connection, name)
+    if known is not None and known.id != account_id:
+        raise ConflictError(f"there is an account `{name}` already")
+    before = get_account(connection, account_id)
+    _update(connection, account_id, name=name)
+    note(connection, account_id, actor, "account.rename", name, {"from": before.name})
+    return get_account(connection, account_id)
+
+
+def set_account_disabled(
+    connection: Connection, account_id: str, actor: Actor, *, is_disabled: bool
+) -> AccountInfo:
+    """Refuse all gateway keys of an account, or accept them again.
+
+    Raises:
+        NotFoundError: there is no such account.
+    """
+    _update(connection, account_id, is_disabled=is_disabled)
+    account = get_account(connection, account_id)
+    note(
+        connection,
+        account_id,
+        actor,
+        "account.disable" if is_disabled else "account.enable",
+        account.name,
+    )
+    return account
+
+
+def _update(connection: Connection, account_id: str, **values: object) -> None:
+    done = connection.execute(update(accounts).where(accounts.c.id == account_id).values(**values))
+    if not done.rowcount:
+        raise NotFoundError("there is no such account")
+    note_change(connection, account_id)

@@ -1,0 +1,176 @@
+"""Usage by the hour: counts that workers add and pages read. Tokens that nobody has measured are None, not 0."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    case,
+    delete,
+    func,
+    literal,
+    select,
+    true,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from engine.accounts.tables import LATENCY_BOUNDS, LATENCY_COLUMNS, usage_hourly
+
+HOUR, DAY = 3600, 86400
+By = Literal["hour", "day", "key", "model", "provider"]
+_USAGE = usage_hourly.c
+_PRIMARY = ("account_id", "hour", "key_id", "model", "provider")
+_COUNTS = ("requests", "errors", "ms_total", *LATENCY_COLUMNS)
+_TOKENS = ("input_tokens", "output_tokens")
+_ADDED = (*_COUNTS, *_TOKENS)
+_BATCH = 100  # rows in one statement: 22 parameters each
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """What one worker counted in one hour (a time that 3600 divides), to be added.
+
+    `account_id` and `key_id` are "" for keys of keys.yaml. `latency` has one count for each bucket:
+    up to LATENCY_BOUNDS in ms, and above the last.
+    """
+
+    hour: int
+    account_id: str
+    key_id: str
+    model: str
+    provider: str
+    requests: int
+    errors: int
+    ms_total: int
+    latency: tuple[int, ...]
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """A sum. `label` is the start of the hour or day in seconds as text, or an id or a name."""
+
+    label: str
+    requests: int
+    errors: int
+    input_tokens: int | None
+    output_tokens: int | None
+    ms_total: int
+    latency: tuple[int, ...]
+
+
+def bucket(milliseconds: float) -> int:
+    """The place of a latency in `UsageRow.latency`."""
+    return sum(milliseconds > bound for bound in LATENCY_BOUNDS)
+
+
+def add_usage(connection: Connection, rows: Sequence[UsageRow]) -> None:
+    """Add counts to what is there. Rows with the same key are summed first; the order avoids deadlocks."""
+    merged: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        values = _values(row)
+        key = tuple(values[name] for name in _PRIMARY)
+        merged[key] = _summed(merged[key], values) if key in merged else values
+    ordered = [merged[key] for key in sorted(merged)]
+    for start in range(0, len(ordered), _BATCH):
+        connection.execute(_upsert(connection, ordered[start : start + _BATCH]))
+
+
+def read_usage(
+    connection: Connection, account_id: str, since: int, until: int, by: By
+) -> list[Usage]:
+    """The usage of an account from `since` up to but without `until`, in seconds; whole hours count.
+
+    By time in its order, by all else the most requests first.
+    """
+    return _read(connection, _USAGE.account_id == account_id, since, until, by)
+
+
+def read_all_usage(connection: Connection, since: int, until: int, by: By) -> list[Usage]:
+    """The same for all accounts and for keys of keys.yaml; for operators alone."""
+    return _read(connection, true(), since, until, by)
+
+
+def last_use(connection: Connection, account_id: str) -> dict[str, int]:
+    """The last hour in which each key of an account was used, by the key's id."""
+    wanted = (
+        select(_USAGE.key_id, func.max(_USAGE.hour))
+        .where(_USAGE.account_id == account_id)
+        .group_by(_USAGE.key_id)
+    )
+    return {key_id: int(hour) for key_id, hour in connection.execute(wanted)}
+
+
+def delete_usage(connection: Connection, before: int) -> int:
+    """Remove all usage before a time; the number of rows."""
+    return connection.execute(delete(usage_hourly).where(_USAGE.hour < before)).rowcount
+
+
+def _values(row: UsageRow) -> dict[str, Any]:
+    if len(row.latency) != len(LATENCY_COLUMNS):
+        raise ValueError(f"{len(row.latency)} buckets")
+    texts = {"model": row.model[:200], "provider": row.provider[:100]}
+    names = ("account_id", "hour", "key_id", "requests", "errors", "ms_total", *_TOKENS)
+    values = {name: getattr(row, name) for name in names}
+    return values | texts | dict(zip(LATENCY_COLUMNS, row.latency, strict=True))
+
+
+def _summed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    sums: dict[str, Any] = {name: old[name] + new[name] for name in _COUNTS}
+    for name in _TOKENS:
+        known = [count for count in (old[name], new[name]) if count is not None]
+        sums[name] = sum(known) if known else None
+    return old | sums
+
+
+def _upsert(connection: Connection, rows: list[dict[str, Any]]) -> Any:
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(usage_hourly).values(rows)
+    new = statement.excluded
+    sums: dict[str, Any] = {name: _USAGE[name] + new[name] for name in _COUNTS}
+    for name in _TOKENS:
+        old = _USAGE[name]
+        sums[name] = case(
+            (old.is_(None), new[name]), (new[name].is_(None), old), else_=old + new[name]
+        )
+    return statement.on_conflict_do_update(index_elements=_PRIMARY, set_=sums)
+
+
+def _read(
+    connection: Connection, whose: ColumnElement[bool], since: int, until: int, by: By
+) -> list[Usage]:
+    label = _label(by)
+    sums = [func.sum(_USAGE[name]).label(name) for name in _ADDED]
+    where = (whose, _USAGE.hour >= since - since % HOUR, _USAGE.hour < until)
+    wanted = select(label, *sums).where(*where).group_by(label)
+    is_time = by in {"hour", "day"}
+    wanted = wanted.order_by(label if is_time else func.sum(_USAGE.requests).desc(), label)
+    return [_usage(row) for row in connection.execute(wanted)]
+
+
+def _label(by: By) -> ColumnElement[Any]:
+    if by == "day":
+        return (_USAGE.hour - _USAGE.hour % literal(DAY)).label("label")
+    column = {"hour": _USAGE.hour, "key": _USAGE.key_id, "model": _USAGE.model}
+    return column.get(by, _USAGE.provider).label("label")
+
+
+def _usage(row: Any) -> Usage:
+    def count(name: str) -> int:
+        return int(getattr(row, name))
+
+    def tokens(name: str) -> int | None:
+        return None if getattr(row, name) is None else count(name)
+
+    return Usage(
+        str(row.label),
+        count("requests"),
+        count("errors"),
+        tokens("input_tokens"),
+        tokens("output_tokens"),
+        count("ms_total"),
+        tuple(count(name) for name in LATENCY_COLUMNS),
+    )
