@@ -154,6 +154,8 @@ LISTED = {
     "upstream/http1/pool:Http1Client._names": ("name, MAX_NAME bytes", "MAX_NAMES_BYTES", "all, when full"),
     "upstream/http1/response:ResponseReader.chunks": ("piece of a body", "READ_AHEAD and one read", "when taken; at rest"),
     "upstream/http1/response:ResponseReader.headers": ("header", "MAX_HEAD, MAX_FIELDS", "at rest"),
+    "upstream/signers/google_oauth:_AccountTokens._known": ("digest of a key file, scope", "MAX_ACCOUNTS_BYTES", "all, when full"),
+    "upstream/signers/google_oauth:_AccountTokens._refreshing": ("digest of a key file, scope", "requests that wait for a token", "when it is there"),
     "upstream/signers/google_oauth:_Tokens._failed_at": ("file and scope", CONFIGURATION, "never"),
     "upstream/signers/google_oauth:_Tokens._known": ("file and scope", CONFIGURATION, "never"),
     "upstream/http1/pool:Http1Client._idle": ("origin", f"{CONFIGURATION}; MAX_IDLE connections each", "by age"),

@@ -7,6 +7,7 @@ with the path is reported only to callers with a valid key.
 import time
 from dataclasses import dataclass
 
+from engine.gateway.callers import CallerTable
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.auth import authenticate
 from engine.gateway.inbound.browsers import refuse_cross_site
@@ -23,7 +24,9 @@ from engine.upstream import Pairs
 
 @dataclass(slots=True)
 class HeadCheck:
-    """One head being checked. `dialect` is that of its refusals, as far as it is known.
+    """One head being checked; `callers` may call, None for anybody.
+
+    `dialect` is that of its refusals, as far as it is known.
 
     What is found out is put into `record` at once, for a refusal as well.
     """
@@ -31,6 +34,7 @@ class HeadCheck:
     plan: Plan
     scope: Scope
     record: RecordBuilder
+    callers: CallerTable
     dialect: Dialect = Dialect.OPENAI
 
     def head(self, headers: Pairs) -> CallerHead:
@@ -82,10 +86,10 @@ class HeadCheck:
         return found
 
     def _caller(self, headers: Pairs) -> Caller:
-        caller = authenticate(headers, self.plan.callers, time.time())
+        caller = authenticate(headers, self.callers, time.time())
         self.record.key = caller.name
         check_framing(headers, self.scope["http_version"])
-        if self.plan.callers is None:
+        if self.callers is None:
             refuse_cross_site(headers, self.plan.cors)
         return caller
 

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TypeVar
 
 from engine.gateway.access_log import AccessLog
+from engine.gateway.callers import Callers
 from engine.gateway.hooks import NO_HOOKS, Hooks, Permit
 from engine.gateway.inbound.body import Receive, Send
 from engine.gateway.inbound.browsers import preflight, with_cors_headers
@@ -52,10 +53,11 @@ class Gateway:
             {p.name: Health(p.breaker, p.retry) for p in plan.providers.values()},
             ProviderVariants(),
             Signers(),
-            Heads(plan.providers.values()),
+            _heads(plan, hooks),
             RequestIds(),
             is_draining,
             hooks,
+            stored=_stored(plan, hooks),
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -183,6 +185,18 @@ class Gateway:
     def _readiness(self) -> ProbeResponse:
         status, state = (503, "draining") if self._is_draining() else (200, "ready")
         return status, {"status": state, "config": self.plan.fingerprint, **self.about}
+
+
+def _heads(plan: Plan, hooks: Hooks) -> Heads:
+    providers = plan.providers.values()
+    return Heads(providers) if hooks.keys is None else Heads(providers, hooks.keys.is_current)
+
+
+def _stored(plan: Plan, hooks: Hooks) -> Callers | None:
+    """All callers, if some are not in the Plan; None also where no key is asked for."""
+    if hooks.keys is None or plan.callers is None:
+        return None
+    return Callers(plan.callers, hooks.keys)
 
 
 def _about() -> ProbeResponse:

@@ -3,11 +3,12 @@
 Each hook is off by default, and costs a comparison with None then. A hook is called on the event
 loop, so it must not block; what it raises besides GatewayError is a bug of the hook.
 
-The gateway bounds what it awaits: `admit`, and `find` for all providers together, are cancelled
-after HOOK_SECONDS each, and the caller gets 503 `overloaded`. A hook that is cancelled must end at
-once and keep nothing. The other methods are no coroutines, and nothing bounds them.
+The gateway bounds what it awaits: `admit` and `search` are cancelled after HOOK_SECONDS, and the
+caller gets 503 `overloaded`. A hook that is cancelled must end at once and keep nothing. The other
+methods are no coroutines, and nothing bounds them.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,16 +41,34 @@ class Admission(Protocol):
         """
 
 
+class KeySource(Protocol):
+    """Gateway keys that are stored outside the configuration, beside those of keys.yaml."""
+
+    def known(self, digest: bytes) -> Caller | None:
+        """The holder of the key with this SHA-256 digest, if that is in memory."""
+
+    def is_current(self, caller: Caller) -> bool:
+        """Whether `known` would still return this very `caller`; asked of those with an account."""
+
+    async def search(self, digests: Sequence[bytes]) -> Mapping[bytes, Caller]:
+        """The holders of the keys with these digests, as the store has them now.
+
+        Raises:
+            GatewayError: `accounts_unavailable`.
+        """
+
+
 class CredentialSource(Protocol):
     """Credentials of providers that belong to callers, stored outside the configuration.
 
     They come after those that a caller sends with the request, and before the operator's.
     """
 
-    async def find(self, caller: Caller, provider: Provider) -> CredentialSet | None:
+    def find(self, caller: Caller, provider: Provider) -> CredentialSet | None:
         """The credentials of `caller` for `provider`, or None to go on with the operator's.
 
-        Called for all providers of a rule at once, before the first attempt.
+        Called for each provider of a rule before the first attempt, for every request: it looks
+        into memory alone.
 
         Raises:
             GatewayError: the request is refused.
@@ -67,6 +86,7 @@ class Sink(Protocol):
 class Hooks:
     """The hooks of one worker."""
 
+    keys: KeySource | None = None
     admission: Admission | None = None
     credentials: CredentialSource | None = None
     sinks: tuple[Sink, ...] = ()

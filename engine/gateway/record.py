@@ -86,11 +86,11 @@ class RecordBuilder(msgspec.Struct):
         self.provider = target.provider.name
         self.rule = target.rule.where
 
-    def note_attempt(self, *, uses_caller_credentials: bool) -> None:
-        """Note one more attempt, and whether it uses a credential of the caller's own."""
+    def note_attempt(self, credential: str | None) -> None:
+        """Note one more attempt, and whose credential it uses: that of `caller`, `account`, or None."""
         self.attempts += 1
-        if uses_caller_credentials:
-            self.credential = "caller"
+        if credential is not None:
+            self.credential = credential
 
     def note_call(self) -> float:
         """Note that an attempt begins; when the first one did, monotonic seconds."""

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from engine.gateway.admit import HeadCheck
+from engine.gateway.callers import CallerTable, search_key
 from engine.gateway.cancellation import Cancellation, Cause, Deadline
 from engine.gateway.errors import GatewayError
 from engine.gateway.hooks import HOOK_SECONDS, Permit
@@ -76,7 +77,10 @@ class Request:
         try:
             if self._scope["method"] in ("GET", "HEAD") and await self._respond_listing():
                 return
-            head = self._admit()
+            try:
+                head = self._admit()
+            except GatewayError as refused:
+                head = self._admit(await self._search_key(refused))
             body = await self._receive_body(head)
             await self._serve(head, body)
         except GatewayError as error:
@@ -124,8 +128,11 @@ class Request:
 
     async def _respond_listing(self) -> bool:
         """Respond with the list of models, if the path asks for that."""
-        check = HeadCheck(self._runtime.plan, self._scope, self.record)
+        check = HeadCheck(self._runtime.plan, self._scope, self.record, self._runtime.callers)
         try:
+            body = check.listing()
+        except GatewayError as refused:
+            check.callers = await self._search_key(refused)
             body = check.listing()
         finally:
             self._response.dialect = check.dialect
@@ -136,14 +143,19 @@ class Request:
         await self._response.respond(200, [*headers, *self._closing()], body)
         return True
 
-    def _admit(self) -> CallerHead:
+    async def _search_key(self, refused: GatewayError) -> CallerTable:
+        """All callers, after a search for the key in the store; raises `refused` if none is made."""
+        searching = search_key(self._runtime.stored, self._scope["headers"], refused)
+        return await self._in_time(searching, "the search for the gateway key")
+
+    def _admit(self, callers: CallerTable = None) -> CallerHead:
         """Path, key, permissions and kind of body, before any of the body is read."""
         heads = self._runtime.heads
         key = heads.key(self._scope)
         head = heads.known(key, time.time())
         if head is None:
             epoch = heads.epoch
-            head = self._resolve_head(list(key[3:]))
+            head = self._resolve_head(list(key[3:]), callers or self._runtime.callers)
             heads.keep(key, head, epoch)
         self._response.dialect = head.endpoint.dialect
         self._response.caller_idle = head.endpoint.caller_idle
@@ -151,8 +163,8 @@ class Request:
         self.record.key = head.caller.name
         return head
 
-    def _resolve_head(self, headers: Pairs) -> CallerHead:
-        check = HeadCheck(self._runtime.plan, self._scope, self.record)
+    def _resolve_head(self, headers: Pairs, callers: CallerTable) -> CallerHead:
+        check = HeadCheck(self._runtime.plan, self._scope, self.record, callers)
         try:
             return check.head(headers)
         finally:
@@ -194,10 +206,9 @@ class Request:
             admitting = admission.admit(head.caller, head.endpoint.name, model, size)
             self.permit = await self._in_time(admitting, "the admission of the request")
         target = runtime.target(head.endpoint, model)
-        found = _NONE_FOUND
-        if source is not None:
-            finding = find_credentials(source, runtime.plan, head, target, body)
-            found = await self._in_time(finding, "the search for the caller's credentials")
+        found = (
+            find_credentials(source, runtime.plan, head, target, body) if source else _NONE_FOUND
+        )
         why: NoResponse | None
         if target.provider.single_attempt and not target.rule.targets:
             # The same as `run_attempts` for one attempt. Its generator would cost 7 us of 28.
@@ -242,10 +253,9 @@ class Request:
         self.record.note_target(target)
         provider = target.provider
         if found or provider.accounts or provider.choices is not None:
-            credentials = found.get(provider.name)
-            provider = self._runtime.variants.choose(target, head, body, credentials)
+            provider = self._runtime.variants.choose(target, head, body, found.get(provider.name))
         request = prepare(head, target, provider, body)
-        self.record.note_attempt(uses_caller_credentials=request.uses_caller_credentials)
+        self.record.note_attempt(request.credential)
         return open_exchange(request, self._runtime, self._deadline, self.record)
 
     def _relay(self, head: CallerHead, exchange: Exchange) -> Awaitable[Failure | None]:

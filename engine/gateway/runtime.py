@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from engine.gateway.callers import Callers, CallerTable
 from engine.gateway.headers import RelayedNames
 from engine.gateway.hooks import NO_HOOKS, Hooks
 from engine.gateway.inbound.head import Heads
@@ -28,7 +29,8 @@ def _target_cache() -> BoundedCache[tuple[str, str], Target]:
 class Runtime:
     """The Plan and what belongs to it in one worker; `limiters` and `health` are by provider.
 
-    `is_draining`: the server is about to stop, and every response closes its connection.
+    `is_draining`: the server is about to stop, and every response closes its connection. `stored`: all
+    callers, if some are not in the Plan.
     """
 
     plan: Plan
@@ -43,6 +45,12 @@ class Runtime:
     hooks: Hooks = NO_HOOKS
     relayed_names: RelayedNames = field(default_factory=RelayedNames)
     targets: BoundedCache[tuple[str, str], Target] = field(default_factory=_target_cache)
+    stored: Callers | None = None
+
+    @property
+    def callers(self) -> CallerTable:
+        """Who may call, by the digest of the key; None for anybody."""
+        return self.plan.callers if self.stored is None else self.stored
 
     def target(self, endpoint: Endpoint, model: str) -> Target:
         """Where `model` goes; kept, since callers ask for the same few models.

@@ -35,6 +35,7 @@ from engine.plan.upstream import (
 
 __all__ = [
     "ROUTED_BY",
+    "Account",
     "BodyEdits",
     "Breaker",
     "Caller",
@@ -141,15 +142,28 @@ class Cors:
     max_age: int
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Account:
+    """An account as it was at one moment. `credentials` are its provider keys: by provider, then by name."""
+
+    id: str
+    credentials: Mapping[str, Mapping[str, str]]
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The holder of a gateway key. None for `endpoints` or `models` means all of them."""
+    """The holder of a gateway key. None for `endpoints` or `models` means all of them.
+
+    A key of an account has its `account` and `digest`, and always an `expires`, if need be infinite.
+    """
 
     name: str
     endpoints: frozenset[str] | None
     models: frozenset[str] | None
     model_prefixes: tuple[str, ...]
     expires: float | None
+    account: Account | None = None
+    digest: bytes = b""
 
     def may_use_model(self, model: str) -> bool:
         if self.models is None:

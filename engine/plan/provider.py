@@ -40,13 +40,15 @@ class Header:
     """A header to send: bytes when it depends on configuration alone, else a template.
 
     `credentials` are the names the template needs; the header is left out when one is absent.
-    `is_secret`: some credential is in it, even one that has a default.
+    `is_secret`: some credential is in it, even one that has a default. `needs_request`: the template
+    inserts something of the request too.
     """
 
     name: bytes
     value: bytes | Render
     credentials: frozenset[str] = frozenset()
     is_secret: bool = False
+    needs_request: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +81,14 @@ class Sign:
     """How a request is signed: the signer, its settings, and the credentials by its names.
 
     `by_workload_identity`: with the workload identity, which the signer finds; there are no credentials then.
+    `is_of_account`: they are an account's, so where the operator's would name a file they are its text.
     """
 
     signer: str
     settings: Mapping[str, str]
     credentials: Mapping[str, str]
     by_workload_identity: bool = False
+    is_of_account: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +148,11 @@ class Provider:
     set. `missing` lists what to set before the operator's own credentials work, `required` the
     credentials that a caller who sends one must send. `caller_headers` are `headers` with the
     credentials left open. `default_headers` are sent unless the caller sends its own. `sign` is
-    None where the headers carry a credential; `caller_sign` is what is left open for a caller's credentials.
+    None where the headers carry a credential; `caller_sign` is what is left open for a caller's credentials, and
+    `account_sign` for those of an account.
     `accounts`, the most specific first, and `choices` lead to other variants of this provider.
-    `caller_inputs` is the same for all providers of a Plan.
+    `caller_inputs` is the same for all providers of a Plan. `is_of_account`: it has the credentials of
+    the account whose callers use it.
     """
 
     name: str
@@ -165,10 +171,12 @@ class Provider:
     default_headers: tuple[tuple[bytes, bytes], ...] = ()
     sign: Sign | None = None
     caller_sign: Sign | None = None
+    account_sign: Sign | None = None
     accounts: tuple[CredentialSet, ...] = ()
     choices: Choices | None = None
     models: tuple[str, ...] = ()
     caller_inputs: CallerInputs = CallerInputs()
+    is_of_account: bool = False
 
     @property
     def single_attempt(self) -> bool:
@@ -211,4 +219,12 @@ class Provider:
             if not signs or (self.sign is not None and self.sign.by_workload_identity)
             else self.sign
         )
-        return replace(self, upstreams=upstreams, accounts=accounts, choices=choices, sign=sign)
+        account_sign = self.account_sign if signs else None
+        return replace(
+            self,
+            upstreams=upstreams,
+            accounts=accounts,
+            choices=choices,
+            sign=sign,
+            account_sign=account_sign,
+        )

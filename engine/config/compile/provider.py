@@ -36,6 +36,7 @@ def compile_provider(binding: Binding, provider: model.Provider) -> plan.Provide
         default_headers=tuple(_defaults(binding, provider)),
         sign=_sign(binding, provider, headers),
         caller_sign=_caller_sign(binding, provider),
+        account_sign=_open_sign(binding, provider),
         models=provider.models,
         caller_inputs=binding.caller_inputs,
     )
@@ -72,6 +73,13 @@ def _sign(
 def _caller_sign(binding: Binding, provider: model.Provider) -> plan.Sign | None:
     if provider.sign is None or not SIGNERS[provider.sign.signer].from_callers:
         return None
+    return _open_sign(binding, provider)
+
+
+def _open_sign(binding: Binding, provider: model.Provider) -> plan.Sign | None:
+    """The signer without credentials."""
+    if provider.sign is None:
+        return None
     return plan.Sign(provider.sign.signer, _settings(binding, provider.sign), {})
 
 
@@ -95,7 +103,8 @@ def _headers(
             value = binding.bind(template, credentials)
         else:
             value = (binding.render(template, credentials) or "").encode("ascii")
-        yield plan.Header(name.encode("ascii"), value, needs, "credentials" in roots)
+        is_of_request = bool(roots & _REQUEST_ROOTS)
+        yield plan.Header(name.encode("ascii"), value, needs, "credentials" in roots, is_of_request)
 
 
 def caller_inputs(config: model.Config) -> plan.CallerInputs:

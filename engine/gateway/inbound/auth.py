@@ -29,7 +29,7 @@ def authenticate(headers: Headers, callers: Mapping[bytes, Caller] | None, now: 
     if all(_is_blank(name, value) for name, value in presented):
         words = "no API key was sent; send the gateway key as `authorization: Bearer sk-orq-...`"
         raise GatewayError("missing_api_key", words)
-    digests = [hashlib.sha256(key).digest() for pair in presented if (key := _key(*pair))]
+    digests = presented_digests(presented)
     found = {digest for digest in digests if digest in callers}
     if len(found) != 1 or len(dict(presented)) != len(presented):
         problems = (_form_problem(name, value) for name, value in presented)
@@ -39,6 +39,12 @@ def authenticate(headers: Headers, callers: Mapping[bytes, Caller] | None, now: 
     if caller.expires is not None and caller.expires <= now:
         raise GatewayError("expired_api_key", "the API key has expired")
     return caller
+
+
+def presented_digests(headers: Headers) -> list[bytes]:
+    """The SHA-256 digest of the key in each key header that has one."""
+    keys = (_key(*pair) for pair in headers if pair[0] in KEY_HEADERS)
+    return [hashlib.sha256(key).digest() for key in keys if key]
 
 
 def _is_blank(name: bytes, value: bytes) -> bool:

@@ -32,6 +32,11 @@ Scope: TypeAlias = Mapping[str, Any]
 Key: TypeAlias = tuple[Any, ...]
 
 
+def _is_declared(_caller: Caller) -> bool:
+    """Callers of keys.yaml stand as long as the Plan."""
+    return True
+
+
 def _requests() -> BoundedCache[str, RequestHead]:
     return BoundedCache(MAX_REQUESTS_BYTES, MAX_REQUESTS_BYTES - ENTRY_BYTES)
 
@@ -71,11 +76,13 @@ class Heads:
     """The heads that passed lately, by what callers sent in them.
 
     Key: method, path, query, and each header that decides something. Bound: MAX_KNOWN_BYTES.
-    Invalidation: a caller's key has expired, or a new epoch begins, as when a key is revoked while
-    the gateway runs; besides that, a head stands as long as its Plan.
+    Invalidation: a caller's key has expired, or is not current any more where it belongs to an
+    account, or a new epoch begins; besides that, a head stands as long as its Plan.
     """
 
-    def __init__(self, providers: Iterable[Provider]) -> None:
+    def __init__(
+        self, providers: Iterable[Provider], is_current: Callable[[Caller], bool] = _is_declared
+    ) -> None:
         names, prefixes = set(CACHE_KEY_HEADERS), set[bytes]()
         for provider in providers:
             for variant in provider.variants():
@@ -87,6 +94,7 @@ class Heads:
         self._known = BoundedCache[Key, CallerHead](
             MAX_KNOWN_BYTES, MAX_BYTES + HEAD_BYTES + MAX_REQUESTS_BYTES
         )
+        self._is_current = is_current
         self.epoch = 0
 
     def start_epoch(self) -> None:
@@ -111,9 +119,15 @@ class Heads:
     def known(self, key: Key, now: float) -> CallerHead | None:
         """The head with this key, if it has passed before and still would."""
         head = self._known.get(key)
-        if head is None or (head.caller.expires is not None and head.caller.expires <= now):
+        if head is None:
+            return None
+        caller = head.caller
+        if caller.expires is not None and (caller.expires <= now or not self._stands(caller)):
             return None
         return head
+
+    def _stands(self, caller: Caller) -> bool:
+        return caller.account is None or self._is_current(caller)
 
     def keep(self, key: Key, head: CallerHead, epoch: int) -> None:
         """Keep a head that passed, unless an epoch began after `epoch`, when it was resolved.

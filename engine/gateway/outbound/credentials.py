@@ -93,9 +93,15 @@ def signing(provider: Provider, caller: CallerValues, own: tuple[Header, ...]) -
 def not_configured(provider: Provider) -> GatewayError:
     """The refusal of a request that only the operator's missing credentials could serve."""
     message = f"provider `{provider.name}` has no credential on this gateway"
+    rest = "ask the operator"
+    if provider.is_of_account:
+        message = f"this account has no usable key for provider `{provider.name}`"
+        rest = "save one in the dashboard"
     if provider.caller_credentials.headers:
         names = ", ".join(f"`{n.decode()}`" for n in provider.caller_credentials.headers)
-        message += f"; send your own in the header {names}, or ask the operator"
+        message += f"; send your own in the header {names}, or {rest}"
+    elif provider.is_of_account:
+        message += f"; {rest}"
     return GatewayError("provider_key_missing", message)
 
 

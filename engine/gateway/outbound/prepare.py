@@ -51,7 +51,7 @@ class PreparedRequest(NamedTuple):
     length: int | None
     sign: Sign | None
     timeouts: Timeouts
-    uses_caller_credentials: bool
+    credential: str | None
 
 
 def prepare(
@@ -69,8 +69,11 @@ def prepare(
     in_body = body.has_any(inputs.fields)
     uses_caller_credentials = in_body or not inputs.headers.isdisjoint(caller.fields)
     # A head is cached in the CallerHead if it depends on nothing but the headers of the caller. A
-    # variant of a provider depends on more, so a head with its credential is never kept or reused.
-    is_shared = provider is target.provider and not in_body
+    # variant of a provider depends on more, so a head with its credential is never kept or reused;
+    # one of the caller's account does not: with any change of it, its CallerHeads are given up.
+    is_shared = not in_body and (
+        provider is target.provider or (provider.is_of_account and target.provider.choices is None)
+    )
     head, sign = caller.requests.get(provider.name) if is_shared else None, None
     if head is None:
         credentials = caller_credentials(caller, provider, body)
@@ -84,9 +87,10 @@ def prepare(
         message = f"provider `{provider.name}` needs a signature over the whole body; send JSON"
         raise GatewayError("unsupported_media_type", message)
     sent, length = _body(caller, target, provider, upstream, body)
-    return PreparedRequest(
-        provider, head, sent, length, sign, upstream.timeouts, uses_caller_credentials
-    )
+    credential = "caller" if uses_caller_credentials else None
+    if provider.is_of_account:
+        credential = "account"
+    return PreparedRequest(provider, head, sent, length, sign, upstream.timeouts, credential)
 
 
 # -- the head --------------------------------------------------------------------------------------

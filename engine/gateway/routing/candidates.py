@@ -1,6 +1,5 @@
 """Which targets of a rule may serve a request, in the order in which they are tried."""
 
-import asyncio
 import random
 from collections.abc import Mapping, Sequence, Set
 
@@ -42,25 +41,22 @@ def candidate_targets(
     return usable or (first,)
 
 
-async def find_credentials(
+def find_credentials(
     source: CredentialSource, plan: Plan, head: CallerHead, first: Target, body: RequestBody
 ) -> Mapping[str, CredentialSet]:
     """What `source` has for this caller, by provider; nothing for who sends own credentials.
 
-    It is asked for all providers at once.
+    Raises:
+        GatewayError: as `find` of the source.
     """
     if _has_credentials(head, body, first.provider):
         return {}
-    names = sorted({way.provider for way in first.rule.targets} or {first.provider.name})
-    finding = [
-        asyncio.ensure_future(source.find(head.caller, plan.providers[name])) for name in names
-    ]
-    try:
-        found = zip(names, await asyncio.gather(*finding), strict=True)
-    finally:
-        for task in finding:
-            task.cancel()  # one has failed, or the request is over
-    return {name: credentials for name, credentials in found if credentials is not None}
+    if not first.rule.targets:
+        one = source.find(head.caller, first.provider)
+        return {} if one is None else {first.provider.name: one}
+    names = {target.provider for target in first.rule.targets}
+    found = {name: source.find(head.caller, plan.providers[name]) for name in names}
+    return {name: credentials for name, credentials in found.items() if credentials is not None}
 
 
 def _has_credentials(head: CallerHead, body: RequestBody, provider: Provider) -> bool:

@@ -5,18 +5,25 @@ gcloud's own, or the metadata server (Application Default Credentials).
 """
 
 import asyncio
+import json
 import logging
+from hashlib import sha256
 from time import monotonic
 from typing import Any
 
 from google.auth import default, load_credentials_from_file
 from google.auth.transport.requests import Request
+from google.oauth2 import service_account
 
 from engine.plan.plan import Sign
 from engine.upstream import Attempt, Pairs
+from engine.upstream.cache import BoundedCache
 from engine.upstream.signers.signing import PAUSE_SECONDS, Signer
 
 TOKEN_SECONDS = 10
+TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 an address
+MAX_ACCOUNTS_BYTES = 4 * 1024 * 1024
+ACCOUNT_BYTES = 16 * 1024  # about what an account takes: its private key, and a token
 
 logging.getLogger("google.auth").addHandler(logging.NullHandler())  # it warns on stderr otherwise
 
@@ -47,9 +54,12 @@ class _Tokens:
         self._refreshing = asyncio.Lock()
         self._request = _Request()
         self._request.session.trust_env = False
+        self._accounts = _AccountTokens(self._request)
 
     async def sign(self, sign: Sign, attempt: Attempt) -> Pairs:  # noqa: ARG002 a token fits every request
         """The header with a token that is still good."""
+        if sign.is_of_account:
+            return [await self._accounts.header(sign)]
         key = (sign.credentials.get("credentials_file"), sign.settings["scope"])
         account: Any = self._known.get(key)
         if account is None or not account.valid:
@@ -78,3 +88,47 @@ class _Tokens:
             account.refresh(self._request)
         self._known[file, scope] = account
         return account
+
+
+class _AccountTokens:
+    """Tokens for service accounts whose keys belong to accounts of the gateway: texts, never files."""
+
+    def __init__(self, request: _Request) -> None:
+        self._request = request
+        self._known = BoundedCache[tuple[bytes, str], Any](MAX_ACCOUNTS_BYTES, ACCOUNT_BYTES)
+        self._refreshing: dict[tuple[bytes, str], asyncio.Lock] = {}
+
+    async def header(self, sign: Sign) -> tuple[bytes, bytes]:
+        """The header with a token that is still good; one fetch at a time for each account.
+
+        Raises:
+            ValueError: the text is no key of a service account.
+        """
+        text = sign.credentials["credentials_file"]
+        key = sha256(text.encode()).digest(), sign.settings["scope"]
+        account = self._known.get(key)
+        if account is None or not account.valid:
+            lock = self._refreshing.setdefault(key, asyncio.Lock())
+            try:
+                async with lock:
+                    account = self._known.get(key) or _service_account(text, key[1])
+                    if not account.valid:
+                        await asyncio.to_thread(account.refresh, self._request)
+                    self._known.keep(key, account, ACCOUNT_BYTES)
+            finally:
+                if not lock.locked():
+                    self._refreshing.pop(key, None)
+        return b"authorization", f"Bearer {account.token}".encode("ascii")
+
+
+def _service_account(text: str, scope: str) -> Any:
+    """The service account of a key file. Its token is fetched from Google, whatever the text says.
+
+    Other kinds of files make google-auth read files, run programs and call addresses.
+    """
+    info = json.loads(text)
+    if info.get("type") != "service_account":
+        raise ValueError("not a key of a service account")
+    return service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
+        {**info, "token_uri": TOKEN_URI, "universe_domain": "googleapis.com"}, scopes=[scope]
+    )

@@ -143,7 +143,7 @@ def test_the_page_has_every_field_of_an_access_record() -> None:
     plain = json.loads(record.finish("").line())
     record.note_tried("429")
     record.exception = "ValueError at app.py:1"
-    record.note_attempt(uses_caller_credentials=True)
+    record.note_attempt("caller")
     with_bug = json.loads(record.finish("").line())
     assert [row[0] for row in rows(OBSERVABILITY, "field")] == list(with_bug)
     assert list(json.loads(marked(DOCS / "observability.md", "record").text)) == list(plain)

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, time
@@ -18,8 +19,9 @@ from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
 from engine.gateway.errors import GatewayError
 from engine.gateway.hooks import HOOK_SECONDS, NO_HOOKS, Hooks
+from engine.gateway.outbound.account_keys import with_credentials
 from engine.gateway.record import Record
-from engine.plan.plan import Caller, CredentialSet, Header, Plan, Provider
+from engine.plan.plan import Account, Caller, CredentialSet, Header, Plan, Provider
 from engine.upstream.http1.pool import Http1Client
 
 ROUTES = """
@@ -37,7 +39,7 @@ providers:
 """
 REST = """caller_credentials: {headers: {x-own-key: key}},
     headers: {x-key: "{{ credentials.key }}"}, endpoints: {talk: /talk}"""
-ALICE, BOB = (Caller(name, None, None, (), None) for name in ("alice", "bob"))
+ALICE, BOB, CAROL = (Caller(name, None, None, (), None) for name in ("alice", "bob", "carol"))
 Message = dict[str, Any]
 
 
@@ -126,7 +128,7 @@ def planned(port: int, callers: Mapping[bytes, Caller]) -> Plan:
 async def standing(hooks: Hooks, tmp: Path) -> AsyncIterator[Stand]:
     upstream = Upstream()
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
-    callers = {sha256(who.name.encode()).digest(): who for who in (ALICE, BOB)}
+    callers = {sha256(who.name.encode()).digest(): who for who in (ALICE, BOB)}  # not CAROL
     plan = planned(server.sockets[0].getsockname()[1], callers)
     with (tmp / "log").open("w") as stream:
         log = AccessLog(stream)
@@ -228,7 +230,7 @@ def test_a_permit_is_settled_once_however_the_request_ends(
 
 
 class Hanging:
-    """An Admission and a CredentialSource that never say anything."""
+    """An Admission and a KeySource that never say anything."""
 
     def __init__(self, expected: int = 1) -> None:
         self.expected = expected
@@ -240,8 +242,14 @@ class Hanging:
         await self._hang("admit")
         raise AssertionError
 
-    async def find(self, caller: Caller, provider: Provider) -> CredentialSet | None:
-        await self._hang(provider.name)
+    def known(self, digest: bytes) -> Caller | None:
+        return None
+
+    def is_current(self, caller: Caller) -> bool:
+        raise AssertionError
+
+    async def search(self, digests: Sequence[bytes]) -> Mapping[bytes, Caller]:
+        await self._hang("search")
         raise AssertionError
 
     async def _hang(self, name: str) -> None:
@@ -258,9 +266,9 @@ class Hanging:
     ("made", "asked"),
     [
         (lambda hook: Hooks(admission=hook), ["admit"]),
-        (lambda hook: Hooks(credentials=hook), ["keyless", "one"]),
+        (lambda hook: Hooks(keys=hook), ["search"]),
     ],
-    ids=["admission", "credentials"],
+    ids=["admission", "keys"],
 )
 def test_a_hook_that_hangs_is_cancelled_and_the_request_gets_a_503(
     tmp_path: Path, made: Callable[[Hanging], Hooks], asked: list[str]
@@ -268,7 +276,8 @@ def test_a_hook_that_hangs_is_cancelled_and_the_request_gets_a_503(
     hook = Hanging(len(asked))
 
     async def scenario(stand: Stand) -> None:
-        asking = asyncio.ensure_future(stand.ask("two-1"))
+        who = ALICE if asked == ["admit"] else CAROL
+        asking = asyncio.ensure_future(stand.ask("two-1", who=who))
         await hook.reached.wait()
         for seconds in (HOOK_SECONDS - 5, HOOK_SECONDS + 1):
             assert hook.cancelled == []
@@ -294,9 +303,8 @@ class Vault:
         self.keys: dict[tuple[str, str], tuple[str, ...]] = {}
         self.asked: list[tuple[str, str]] = []
 
-    async def find(self, caller: Caller, provider: Provider) -> CredentialSet | None:
+    def find(self, caller: Caller, provider: Provider) -> CredentialSet | None:
         self.asked.append((caller.name, provider.name))
-        await asyncio.sleep(0)
         keys = self.keys.get((caller.name, provider.name))
         if keys is None:
             return None
@@ -339,9 +347,9 @@ def test_several_credentials_are_used_in_turn(tmp_path: Path) -> None:
     vault.keys["alice", "one"] = ("first", "second")
     kept: list[CredentialSet] = []
 
-    async def find(caller: Caller, provider: Provider) -> CredentialSet | None:
+    def find(caller: Caller, provider: Provider) -> CredentialSet | None:
         if not kept:
-            found = await Vault.find(vault, caller, provider)
+            found = Vault.find(vault, caller, provider)
             assert found is not None
             kept.append(found)
         return kept[0]
@@ -368,23 +376,6 @@ def test_a_target_without_the_operators_credential_is_tried_with_one_that_was_fo
         assert stand.upstream.keys == ["operators", "hers"]
 
     run(Hooks(credentials=vault), tmp_path, scenario)
-
-
-def test_a_search_that_fails_ends_the_others(tmp_path: Path) -> None:
-    class Half(Hanging):
-        async def find(self, caller: Caller, provider: Provider) -> CredentialSet | None:
-            if provider.name == "one":
-                raise GatewayError("not_allowed", "no key of this caller may be used")
-            return await super().find(caller, provider)
-
-    hook = Half()
-
-    async def scenario(stand: Stand) -> None:
-        assert await stand.ask("two-1") == 403
-        await asyncio.sleep(0)
-        assert hook.cancelled == ["keyless"]
-
-    run(Hooks(credentials=hook), tmp_path, scenario)
 
 
 # -- sinks -----------------------------------------------------------------------------------------
@@ -431,6 +422,100 @@ def test_a_sink_that_fails_keeps_no_other_and_no_permit_from_the_record(tmp_path
     assert len(sink.records) == len(limit.settled) == 1
     assert "LookupError" in lines[1]
     assert "m-1" not in lines[1]
+
+
+# -- stored keys -----------------------------------------------------------------------------------
+
+
+class Store:
+    """A toy KeySource: what is in `rows` is found by a search, and known from then on."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, Caller] = {}
+        self.table: dict[bytes, Caller] = {}
+        self.searched: list[int] = []
+        self.is_down = False
+
+    def add(self, who: Caller, credentials: Mapping[str, Mapping[str, str]]) -> None:
+        digest = sha256(who.name.encode()).digest()
+        account = Account("account", credentials)
+        self.rows[digest] = replace(who, expires=inf, account=account, digest=digest)
+        self.table.pop(digest, None)
+
+    def known(self, digest: bytes) -> Caller | None:
+        return self.table.get(digest)
+
+    def is_current(self, caller: Caller) -> bool:
+        return self.table.get(caller.digest) is caller
+
+    async def search(self, digests: Sequence[bytes]) -> Mapping[bytes, Caller]:
+        self.searched.append(len(digests))
+        await asyncio.sleep(0)
+        if self.is_down:
+            raise GatewayError("accounts_unavailable", "the store is down")
+        found = {digest: self.rows[digest] for digest in digests if digest in self.rows}
+        self.table |= found
+        return found
+
+    def find(self, caller: Caller, provider: Provider) -> CredentialSet | None:
+        values = caller.account.credentials.get(provider.name) if caller.account else None
+        if values is None:
+            return None
+        return CredentialSet(None, None, (with_credentials(provider, values),), ())
+
+
+def test_a_stored_key_is_searched_once_and_uses_the_key_of_its_account(tmp_path: Path) -> None:
+    store = Store()
+
+    async def scenario(stand: Stand) -> None:
+        keys = stand.upstream.keys
+        assert await stand.ask(who=CAROL) == 401
+        store.add(CAROL, {"one": {"key": "accounts"}})
+        for _ in range(3):
+            assert await stand.ask(who=CAROL) == 200
+            assert await stand.ask() == 200
+            assert await stand.ask(who=CAROL, x_own_key="own") == 200
+        assert keys == ["accounts", "operators", "own"] * 3
+        assert store.searched == [1, 1], "once unknown, once found"
+        store.add(CAROL, {"one": {"key": "replaced"}})
+        keys.clear()
+        assert [await stand.ask(who=CAROL) for _ in range(2)] == [200, 200]
+        store.add(CAROL, {})
+        assert [await stand.ask(who=CAROL) for _ in range(2)] == [200, 200]
+        assert keys == ["replaced"] * 2 + ["operators"] * 2
+        store.rows.clear()
+        store.table.clear()
+        assert await stand.ask(who=CAROL) == 401
+
+    run(Hooks(keys=store, credentials=store), tmp_path, scenario)
+
+
+def test_known_keys_go_on_while_the_store_is_down_and_unknown_ones_get_a_503(
+    tmp_path: Path,
+) -> None:
+    store = Store()
+    store.add(CAROL, {})
+
+    async def scenario(stand: Stand) -> None:
+        assert await stand.ask(who=CAROL) == 200
+        store.is_down = True
+        assert await stand.ask(who=CAROL) == await stand.ask() == 200
+        assert await stand.ask(who=replace(CAROL, name="dave")) == 503
+        store.is_down = False
+        assert await stand.ask(who=replace(CAROL, name="dave")) == 401
+
+    lines = run(Hooks(keys=store, credentials=store), tmp_path, scenario)
+    assert json.loads(lines[3])["error"] == "accounts_unavailable"
+
+
+def test_a_key_of_the_configuration_beside_an_unknown_one_starts_no_search(tmp_path: Path) -> None:
+    store = Store()
+
+    async def scenario(stand: Stand) -> None:
+        assert await stand.ask(x_api_key="sk-of-another-service") == 200
+        assert store.searched == []
+
+    run(Hooks(keys=store), tmp_path, scenario)
 
 
 # -- callers ---------------------------------------------------------------------------------------

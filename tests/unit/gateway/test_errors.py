@@ -36,7 +36,7 @@ STATUSES = {
     500: "internal_error",
     502: "upstream_connect_failed upstream_dns_failed upstream_tls_failed upstream_closed "
     "upstream_bad_response upstream_truncated upstream_sign_in_failed",
-    503: "overloaded upstream_unavailable server_shutting_down",
+    503: "accounts_unavailable overloaded upstream_unavailable server_shutting_down",
     504: "upstream_connect_timeout upstream_timeout upstream_idle_timeout",
 }
 SENT = {
@@ -48,6 +48,7 @@ SENT = {
     "upstream_idle_timeout",
 }
 AGAIN = {
+    "accounts_unavailable",
     "request_timeout",
     "overloaded",
     "upstream_unavailable",
