@@ -1,0 +1,4 @@
+"""The account API: JSON for programs, with a gateway key as Bearer, and its OpenAPI document.
+
+One table of operations makes the routes, the validation of bodies and the document.
+"""

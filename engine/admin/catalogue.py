@@ -1,0 +1,140 @@
+"""The providers for which an account can save a key, from the configuration as it is on disk."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from engine.admin.context import AdminContext
+from engine.config.load import Loaded
+from engine.config.model import Provider
+from engine.plan.plan import Plan
+
+FRESH_SECONDS = 2.0  # seconds between two checks of the files
+MAX_SECRET = 16 * 1024  # characters; a service account of Google has 2,400
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A value that a provider needs. `choices` are the only ones allowed, where there are any."""
+
+    name: str
+    is_required: bool
+    choices: tuple[str, ...] = ()
+
+    @property
+    def is_secret(self) -> bool:
+        return not self.choices
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEntry:
+    """A provider of providers.yaml, with what an account may save for it."""
+
+    name: str
+    description: str
+    fields: tuple[Field, ...]
+    endpoints: tuple[str, ...]
+
+    @property
+    def single_field(self) -> str | None:
+        """The field that `api_key` of the account API stands for; None where it would be a guess."""
+        required = [f.name for f in self.fields if f.is_required and f.is_secret]
+        named = [f.name for f in self.fields if f.name == "api_key"]
+        return named[0] if named else required[0] if len(required) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The configuration as it was read last. `plan` is None while it has errors."""
+
+    loaded: Loaded
+    providers: Mapping[str, ProviderEntry]
+
+    @property
+    def plan(self) -> Plan | None:
+        return self.loaded.plan or self.loaded.plan_before_tests
+
+
+@dataclass(slots=True)
+class CatalogueCache:
+    """Loads the configuration when its files have changed, and asks for that every two seconds at most."""
+
+    context: AdminContext
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _checked: float = float("-inf")
+    _state: tuple[object, ...] = ()
+    _catalogue: Catalogue | None = None
+
+    def read(self) -> Catalogue:
+        with self._lock:
+            if self._catalogue is None or time.monotonic() - self._checked > FRESH_SECONDS:
+                state = _state_of(self.context)
+                if self._catalogue is None or state != self._state:
+                    self._catalogue = catalogue_of(self.context.load())
+                    self._state = state
+                self._checked = time.monotonic()
+            return self._catalogue
+
+
+def _state_of(context: AdminContext) -> tuple[object, ...]:
+    """Changes when a YAML file of the folder is replaced or written."""
+    found = []
+    for path in sorted(context.folder.glob("*.yaml")):
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        found.append((path.name, status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(found)
+
+
+def catalogue_of(loaded: Loaded) -> Catalogue:
+    providers = sorted(loaded.config.providers, key=lambda provider: provider.name)
+    return Catalogue(loaded, {provider.name: _entry(provider) for provider in providers})
+
+
+def _entry(provider: Provider) -> ProviderEntry:
+    secrets = [Field(c.name, not c.optional) for c in provider.credentials]
+    endpoints = tuple(endpoint.name for endpoint in provider.endpoints)
+    return ProviderEntry(provider.name, provider.description, tuple(secrets), endpoints)
+
+
+class ValuesError(ValueError):
+    """The values for a provider cannot be saved; `field` is the one at fault. Quotes no value."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message
+
+
+def check_values(entry: ProviderEntry, values: Mapping[str, str]) -> dict[str, str]:
+    """`values` without the empty ones, if `entry` takes them.
+
+    Raises:
+        ValuesError: one is unknown or missing, or cannot be sent in a header.
+    """
+    known = {f.name: f for f in entry.fields}
+    for name in values:
+        if name not in known:
+            raise ValuesError(name, f"The provider {entry.name} has no field {name[:60]!r}.")
+    given = {name: value for name, value in values.items() if value}
+    for name, needed in known.items():
+        if needed.is_required and name not in given:
+            raise ValuesError(name, f"The provider {entry.name} needs {name}.")
+        if name in given:
+            _check_value(needed, given[name])
+    if not given:
+        raise ValuesError("fields", "There is no value to save.")
+    return given
+
+
+def _check_value(field_: Field, value: str) -> None:
+    if field_.choices and value not in field_.choices:
+        raise ValuesError(field_.name, f"{field_.name} is not one of the allowed values.")
+    if len(value) > MAX_SECRET:
+        raise ValuesError(field_.name, f"{field_.name} is longer than {MAX_SECRET} characters.")
+    if value != value.strip() or (not value.isprintable() and not value.startswith("{")):
+        text = f"{field_.name} has spaces around it or characters that cannot be in a key."
+        raise ValuesError(field_.name, text)

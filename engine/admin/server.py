@@ -1,0 +1,37 @@
+"""What all requests of the listener share."""
+
+import threading
+from dataclasses import dataclass, field
+
+from engine.admin.address import Address, address_of
+from engine.admin.catalogue import Catalogue, CatalogueCache
+from engine.admin.context import AdminContext
+from engine.admin.oidc import CALLBACK, OidcClient
+from engine.admin.throttle import Throttle
+
+SIGN_INS_AT_ONCE = 8  # more are refused, so that a flood of them leaves threads for the rest
+
+
+@dataclass(frozen=True, slots=True)
+class AdminServer:
+    """The context, the address, and the little that is remembered between requests."""
+
+    context: AdminContext
+    address: Address
+    throttle: Throttle
+    catalogues: CatalogueCache
+    oidc: OidcClient | None
+    sign_ins: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(SIGN_INS_AT_ONCE)
+    )
+
+    def catalogue(self) -> Catalogue:
+        """The configuration as it is on disk, at most two seconds old."""
+        return self.catalogues.read()
+
+
+def create_server(context: AdminContext) -> AdminServer:
+    """What one listener shares; connects to nothing."""
+    address, oidc = address_of(context.admin), context.admin.oidc
+    client = OidcClient(oidc, address.url + CALLBACK) if oidc else None
+    return AdminServer(context, address, Throttle(), CatalogueCache(context), client)

@@ -1,0 +1,118 @@
+"""An admin listener with a store of two accounts, made once and copied for each test."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from starlette.types import ASGIApp
+
+from engine.accounts import people, sessions
+from engine.accounts.accounts import create_account
+from engine.accounts.audit import SYSTEM
+from engine.accounts.database import Database, open_database
+from engine.accounts.keys import create_key
+from engine.accounts.members import Role, add_member
+from engine.accounts.passwords import hash_password
+from engine.accounts.provider_keys import save_provider_key
+from engine.accounts.vault import Vault
+from engine.admin.app import create_app
+from engine.admin.context import AdminContext
+from engine.config.load import Loaded, load
+from engine.plan.accounts import Accounts, Admin, ServerSettings, VaultKey
+from tests.servers import ROOT
+from tests.unit.admin.listener import Browser
+
+PASSWORD = "correct horse battery"
+VAULT_KEY = VaultKey("0" * 16, bytes(range(7, 39)))
+
+
+@dataclass
+class House:
+    """The listener, its store, and who is in it. Each account has an owner, a member and a viewer."""
+
+    app: ASGIApp
+    context: AdminContext
+    ids: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def database(self) -> Database:
+        return self.context.database
+
+    def browser(self, who: str | None = None) -> Browser:
+        """A browser; of somebody who is signed in, or of nobody."""
+        browser = Browser(self.app)
+        if who is not None:
+            with self.database.write() as c:
+                _, token = sessions.create_session(c, self.ids[who])
+            browser.cookies["orqen_session"] = token
+        return browser
+
+
+@pytest.fixture(scope="session")
+def shipped_configuration() -> Loaded:
+    return load(ROOT, {}, 0)
+
+
+@pytest.fixture(scope="session")
+def furnished(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, dict[str, str], dict[str, str]]:
+    """A database file with two accounts, the ids of what is in it, and its keys."""
+    path = tmp_path_factory.mktemp("store") / "orqen.db"
+    database = open_database(f"sqlite:///{path}")
+    database.upgrade()
+    ids, keys = _furnish(database)
+    database.close()
+    return path, ids, keys
+
+
+def _furnish(database: Database) -> tuple[dict[str, str], dict[str, str]]:
+    ids: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    hashed = hash_password(PASSWORD)
+    with database.write() as c:
+        operator = people.create_person(c, name="Operator", email="operator@example.com", actor=SYSTEM, is_operator=True)  # fmt: skip
+        ids["operator"] = operator.id
+        for side in ("ours", "theirs"):
+            account = create_account(c, side, SYSTEM)
+            ids[side] = account.id
+            for role in Role:
+                name = f"{side}-{role}"
+                person = people.create_person(
+                    c, name=name, email=f"{name}@example.com", actor=SYSTEM
+                )
+                add_member(c, account.id, person.id, role, SYSTEM)
+                ids[name] = person.id
+            for name, scopes in (
+                ("use", ("use",)),
+                ("manage", ("manage",)),
+                ("both", ("use", "manage")),
+            ):
+                key, text = create_key(c, account.id, name=name, scopes=scopes, actor=SYSTEM)
+                ids[f"{side}-key-{name}"], keys[f"{side}-{name}"] = key.id, text
+            save_provider_key(c, Vault([VAULT_KEY]), account.id, "openai", {"api_key": f"sk-canary-{side}-12345678"}, SYSTEM)  # fmt: skip
+        c.exec_driver_sql("UPDATE people SET password_hash = ?", (hashed,))
+    return ids, keys
+
+
+@pytest.fixture
+def house(
+    furnished: tuple[Path, dict[str, str], dict[str, str]],
+    shipped_configuration: Loaded,
+    tmp_path: Path,
+) -> Iterator[House]:
+    path, ids, keys = furnished
+    copy = tmp_path / "orqen.db"
+    shutil.copy(path, copy)
+    os.chmod(copy, 0o600)
+    settings = ServerSettings(Accounts(f"sqlite:///{copy}", (VAULT_KEY,)), Admin())
+    database = open_database(settings.accounts.database)
+    context = AdminContext(
+        database, Vault([VAULT_KEY]), settings, ROOT, lambda: shipped_configuration
+    )
+    yield House(create_app(context), context, dict(ids), dict(keys))
+    database.close()
