@@ -39,7 +39,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help install editors serve check test test-unit test-tools test-browser fresh bare conformance clients mutants typos soak stress bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
+.PHONY: help install editors serve check test test-unit test-tools test-postgres test-browser fresh bare conformance clients mutants typos soak stress bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -48,6 +48,7 @@ help:
 	@echo "make test     run the tests"
 	@echo "make test-unit  the tests that need no socket and no process (seconds)"
 	@echo "make test-tools  the tests that need programs of the machine: curl, git, nginx"
+	@echo "make test-postgres  the tests of the store on PostgreSQL (installs it on Debian as root)"
 	@echo "make test-browser  pages in Chromium call the gateway (installs it on Debian as root)"
 	@echo "make fresh    serve and test with Python, make and a shell alone, and an empty HOME"
 	@echo "make bare     serve and test in a minimal Debian, SUITE=$(SUITE) (needs root and mmdebstrap)"
@@ -90,6 +91,10 @@ test-unit: $(DEV) $(PACKAGE)
 # What `make test` skips where a program is missing; here that is a failure.
 test-tools: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m pytest -q -m needs --tools $(ARGS)
+
+# The store's tests once more, on a PostgreSQL in a temporary folder, or on the one that ORQEN_TEST_DATABASE names.
+test-postgres: install-test-postgres
+	@$(BIN)/python -m tests.postgres $(ARGS)
 
 # Real pages in a real browser; `cors:` in routes.yaml is for them.
 test-browser: install-test-browser
@@ -177,6 +182,12 @@ install-test-browser: install
 	  { echo "test-browser needs chromium, Debian's package; as root it is installed"; exit 1; }
 	@command -v npm > /dev/null || { echo "without npm the SDK's page is skipped"; exit 0; }; \
 	  mkdir -p $(SDKS)/browser && cp tests/conformance/*.json $(SDKS)/browser && cd $(SDKS)/browser && npm ci --silent --no-audit --no-fund
+
+install-test-postgres: install
+	@[ -n "$$ORQEN_TEST_DATABASE" ] || ls /usr/lib/postgresql/*/bin/pg_ctl > /dev/null 2>&1 || command -v pg_ctl > /dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
+	  apt-get update -q > /dev/null && apt-get install -y -q postgresql > /dev/null; } || \
+	  { echo "test-postgres needs PostgreSQL, Debian's package; as root it is installed"; exit 1; }
 
 install-editors: install
 	@mkdir -p $(VENV)/editors
