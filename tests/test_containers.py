@@ -30,7 +30,7 @@ CHANGES = {
 }  # fmt: skip
 CACHES = {"lru_cache", "cache", "cached_property"}
 # Whose instances serve: the load side makes values that are dropped with the Plan they were made for.
-SERVING = ("gateway/", "upstream/", "server/")
+SERVING = ("gateway/", "upstream/", "server/", "accounts/")
 
 
 def is_container(value: ast.expr | None) -> bool:
@@ -145,6 +145,20 @@ LISTED = {
     "mock/template:_wav": ("seconds in the mock's own templates", "a few", "never"),
     "report/text:_cell": ("character", "4096", "the oldest goes"),
     "report/view:excerpts": ("nothing", "1", "with what it is of"),
+    "accounts/follower:KeyFollower._absent": ("digest", "MAX_ABSENT and one search", "each second, and by a change"),
+    "accounts/follower:KeyFollower._asked": ("digest", "MAX_WAITING searches", "when read"),
+    "accounts/follower:KeyFollower._waiting": ("digest", "MAX_WAITING searches", "when it has waited"),
+    "accounts/key_table:KeyTable._accounts": ("account", "`key_cache`", "with its last key"),
+    "accounts/key_table:KeyTable._old": ("digest", "`key_cache`", "when the young ones take half of it"),
+    "accounts/key_table:KeyTable._young": ("digest", "`key_cache`", "it becomes the old one"),
+    "accounts/reader:News.accounts": ("account", "MANY changes", "when applied"),
+    "accounts/reader:News.found": ("digest", "PAGE, or the searches that wait", "when applied"),
+    "accounts/reader:News.keys": ("digest", "MANY changes", "when applied"),
+    "accounts/vault:Vault._wrapping": ("vault key", CONFIGURATION, "never"),
+    "accounts/usage_writer:UsageWriter._counts": ("key, model, provider", "MAX_SECOND", "each second"),
+    "accounts/usage_writer:UsageWriter._full": ("row", "MAX_ROWS", "when written"),
+    "accounts/usage_writer:UsageWriter._kept": ("row", "MAX_ROWS", "when written"),
+    "server/account_hooks:AccountHooks._bound": ("account, provider", "MAX_BOUND_BYTES", "all, when full"),
     "server/channel:WorkerChannel._unasked": ("event of a worker", "2", "when read"),
     "server/supervisor:Supervisor._timers": ("timer", "a few, and one a replacement", "when due"),
     "server/supervisor:Supervisor._workers": ("worker", "workers, and their successors", "when it has ended"),

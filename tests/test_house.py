@@ -33,11 +33,12 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("report/*", ("config/*", "gateway/errors", "gateway/routing/match", "gateway/routing/variants", "gateway/inbound/auth", "gateway/inbound/paths", "plan/*")),
     ("admin/*", ("admin/*", "accounts/*", "config/*", "report/*", "plan/*")),
     ("lsp/*", ("config/*", "plan/*")),
+    ("server/account_hooks", ("accounts/*", "gateway/*", "upstream/cache", "plan/*")),
     ("server/worker", ("server/*", "gateway/*", "upstream/*", "plan/*")),
     ("server/*", ("config/*", "mock/*", "plan/*")),
     ("cli/*", ("server/__init__", "server/run", "server/reload", "report/*", "lsp/*", "config/*", "plan/*")),
 )  # fmt: skip
-WITHOUT_SQL = {f"accounts/{name}" for name in ("__init__", "errors", "passwords", "tokens", "values", "vault")}  # fmt: skip
+WITHOUT_SQL = {f"accounts/{name}" for name in ("__init__", "errors", "passwords", "tokens", "values", "vault", "follower", "key_table", "usage_writer")}  # fmt: skip
 OWNERS = {
     "botocore": {"upstream/signers/aws_sigv4"},
     "google": {"upstream/signers/google_oauth"},

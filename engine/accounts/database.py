@@ -46,6 +46,7 @@ class Database:
     def __init__(self, engine: Engine, file: Path | None) -> None:
         self._engine = engine
         self._file = file
+        self._inode: tuple[int, int] | None = None
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -83,6 +84,21 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def notice_replacement(self) -> None:
+        """Give up the connections to a file that another one has replaced, as a restored backup does.
+
+        Raises:
+            StoreUnavailableError: the file is not there.
+        """
+        if self._file is None:
+            return
+        with translated():
+            found = self._file.stat()
+        inode = found.st_dev, found.st_ino
+        if self._inode not in (None, inode):
+            self._engine.dispose()
+        self._inode = inode
 
     def _create_file(self) -> None:
         """An empty file for SQLite that only its owner may read; so are those that SQLite adds."""

@@ -126,7 +126,8 @@ def read_provider_keys(
 ) -> dict[str, dict[str, dict[str, str]]]:
     """The values by account, provider and name, decrypted; accounts that have none are not in it.
 
-    A set with a value that the vault cannot open is left out whole: half of one is no credential.
+    A set with a value that the vault cannot open is empty: half of one is no credential, and the
+    account has not removed it.
     """
     found: dict[str, dict[str, dict[str, str]]] = {}
     broken: set[tuple[str, str]] = set()
@@ -137,7 +138,7 @@ def read_provider_keys(
         except VaultError:
             broken.add((row.account_id, row.provider))
     for account_id, provider in broken:
-        del found[account_id][provider]
+        found[account_id][provider] = {}
     return found
 
 

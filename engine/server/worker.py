@@ -24,6 +24,7 @@ from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
 from engine.gateway.hooks import NO_HOOKS
 from engine.gateway.record import location_of
+from engine.plan.accounts import Accounts
 from engine.plan.plan import Plan
 from engine.server.channel import UNASKED
 from engine.server.connections import Connections, Peer, most_connections
@@ -53,12 +54,14 @@ class Parent:
     """What a worker gets from its parent: a pipe to it, and how to read the configuration.
 
     `drain_timeout` is how long requests may take to finish when the parent has died, in seconds.
+    `accounts` is where callers have accounts, if they have.
     """
 
     pipe: Connection
     directory: Path
     prepare: Prepare
     drain_timeout: float
+    accounts: Accounts | None = None
 
 
 def run_worker(plan: Plan, state: State, parent: Parent, listen: Listen) -> None:
@@ -79,9 +82,11 @@ class Worker:
         self._connections = Connections(listen.port, most_connections(), self._busy)
         self._is_draining = False
         self._log = AccessLog(sys.stderr)
-        self._hooks = NO_HOOKS
+        self._accounts = self._open_accounts(parent.accounts)
+        self._hooks = NO_HOOKS if self._accounts is None else self._accounts.hooks()
         self._gateway = self._new_gateway(plan)
-        self._gateway.about = state.entries()
+        self._state = state
+        self._show_state()
         self._next: Gateway | None = None
         self._preparing = UNASKED  # the number of the newest `prepare` that still counts
         self._tasks: set[asyncio.Task[None]] = set()
@@ -111,6 +116,8 @@ class Worker:
         loop.add_reader(self._pipe.fileno(), self._read_message)
         self._spawn(self._watch_parent())
         self._spawn(self._connections.watch(self._say_failed))
+        if self._accounts is not None:
+            self._accounts.start()
         try:
             await serving
         finally:
@@ -119,11 +126,28 @@ class Worker:
                 task.cancel()
             for gateway in self._gateways:
                 await gateway.close()
+            if self._accounts is not None:
+                await asyncio.to_thread(self._accounts.stop)
             self._log.close()
 
     def _new_gateway(self, plan: Plan) -> Gateway:
         clients: dict[str, Client] = {"http1": Http1Client(), "httpx": HttpxClient()}
         return Gateway(plan, clients, self._log, lambda: self._is_draining, self._hooks)
+
+    def _open_accounts(self, settings: Accounts | None) -> Any:
+        """The hooks of accounts, which need packages that are imported here alone; None without."""
+        if settings is None:
+            return None
+        from engine.server.account_hooks import AccountHooks  # noqa: PLC0415 as above
+
+        return AccountHooks(settings, self._log.write_message, self._show_state)
+
+    def _show_state(self) -> None:
+        """What the probes report beside status and configuration."""
+        about = self._state.entries()
+        if self._accounts is not None:
+            about = {**about, "accounts": self._accounts.status}
+        self._gateway.about = about
 
     def _busy(self) -> set[Peer]:
         """Whose requests are under way."""
@@ -194,7 +218,8 @@ class Worker:
 
     def _on_note(self, state: State) -> None:
         self._next, self._preparing = None, UNASKED
-        self._gateway.about = state.entries()
+        self._state = state
+        self._show_state()
 
     def _swap(self, new: Gateway) -> None:
         new.carry_over(self._gateway)

@@ -88,7 +88,11 @@ def test_rows_that_were_swapped_cannot_be_decrypted(
     assert {(d.account_id, d.provider, d.field) for d in saved.find_damage(store, vault)} == {
         (ids[account], provider, field) for account, provider, field in (first, second)
     }
-    assert all(found == {} for found in saved.read_provider_keys(store, vault, ids.values()).values())  # fmt: skip
+    read = saved.read_provider_keys(store, vault, ids.values())
+    assert {(ids[account], provider) for account, provider, _ in (first, second)} == {
+        (account_id, provider) for account_id in read for provider in read[account_id]
+    }
+    assert not any(values for providers in read.values() for values in providers.values())
 
 
 def _swap(store: Connection, *places: tuple[str, str, str]) -> None:

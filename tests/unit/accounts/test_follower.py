@@ -1,0 +1,278 @@
+"""What a worker knows of the store: a real database, the thread, and an event loop."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from engine.accounts import accounts as stored
+from engine.accounts.audit import CLI
+from engine.accounts.database import Database, open_database
+from engine.accounts.errors import StoreUnavailableError
+from engine.accounts.follower import MAX_WAITING, KeyFollower
+from engine.accounts.keys import create_key, revoke_key, rotate_key, update_key
+from engine.accounts.provider_keys import delete_provider_key, save_provider_key
+from engine.accounts.reader import News, StoreReader
+from engine.accounts.vault import Vault
+
+MIB = 1024 * 1024
+SECONDS = 10.0
+
+
+class CountingReader(StoreReader):
+    """Keeps how many keys each reading was asked for."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        super().__init__(database, vault)
+        self.asked: list[int] = []
+
+    def read(self, digests: Collection[bytes]) -> News:
+        self.asked.append(len(digests))
+        return super().read(digests)
+
+
+class Following:
+    """A follower of `database`, and what it reported."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self.database, self.vault = database, vault
+        self.reports: list[str | None] = []
+        self.reader = CountingReader(database, vault)
+        self.follower = KeyFollower(self.reader, MIB, self.reports.append)
+        with database.write() as connection:
+            self.account_id = stored.create_account(connection, "ours", CLI).id
+
+    def new_key(self, **settings: object) -> tuple[str, bytes]:
+        with self.database.write() as connection:
+            key, words = create_key(connection, self.account_id, name="k", actor=CLI, **settings)  # type: ignore[arg-type]
+        return key.id, sha256(words.encode()).digest()
+
+    def write(self, change: Callable[..., object], *arguments: object, **named: object) -> None:
+        with self.database.write() as connection:
+            change(connection, *arguments, **named)
+
+    async def known(self, digest: bytes) -> bool:
+        return bool(await self.follower.search([digest]))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what another thread does."""
+    async with asyncio.timeout(SECONDS):
+        while not condition():  # noqa: ASYNC110 there is no event for it
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def started(following: Following) -> AsyncIterator[Following]:
+    following.follower.start()
+    try:
+        yield following
+    finally:
+        following.follower.stop()
+
+
+@pytest.fixture
+def following(database: Database, vault: Vault) -> Following:
+    return Following(database, vault)
+
+
+def run(following: Following, scenario: Callable[[Following], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(30), started(following):
+            await scenario(following)
+
+    asyncio.run(main())
+
+
+def test_keys_of_the_start_are_read_ahead_and_new_ones_are_found_at_once(
+    following: Following,
+) -> None:
+    _, old = following.new_key()
+
+    async def scenario(f: Following) -> None:
+        await until(lambda: f.follower.table.get(old) is not None)
+        _, new = f.new_key()
+        assert await f.known(new)
+        assert not await f.known(sha256(b"nobody's").digest())
+
+    run(following, scenario)
+    assert following.reports == []
+
+
+def test_every_change_of_a_known_key_arrives(following: Following) -> None:
+    key_id, digest = following.new_key()
+
+    async def scenario(f: Following) -> None:
+        assert await f.known(digest)
+        f.write(
+            update_key, f.account_id, key_id, name="k", models=["gpt-*"], endpoints=["embeddings"],
+            expires_at=None, actor=CLI,
+        )  # fmt: skip
+        table = f.follower.table
+        await until(lambda: (table.get(digest) or NOBODY).model_prefixes == ("gpt-",))
+        caller = table.get(digest)
+        assert caller is not None
+        assert caller.endpoints == frozenset({"embeddings"})
+        f.write(rotate_key, f.account_id, key_id, 3600, CLI)
+        await until(lambda: ((table.get(digest) or NOBODY).expires or 0) < 1e12)
+        f.write(revoke_key, f.account_id, key_id, CLI)
+        await until(lambda: table.get(digest) is None)
+        assert not await f.known(digest)
+
+    run(following, scenario)
+
+
+class NOBODY:
+    """In place of a key that is gone."""
+
+    model_prefixes = ()
+    expires = 1e13
+
+
+def test_provider_keys_come_and_go_with_every_key_of_the_account(following: Following) -> None:
+    digests = [following.new_key()[1] for _ in range(3)]
+
+    async def scenario(f: Following) -> None:
+        table = f.follower.table
+
+        def credentials() -> list[object]:
+            callers = [table.get(digest) for digest in digests]
+            return [c.account.credentials for c in callers if c and c.account]
+
+        assert all([await f.known(digest) for digest in digests])
+        for value in ("sk-first", "sk-second"):
+            f.write(save_provider_key, f.vault, f.account_id, "openai", {"api_key": value}, CLI)
+            wanted = [{"openai": {"api_key": value}}] * 3
+            await until(lambda wanted=wanted: credentials() == wanted)  # type: ignore[misc]
+        f.write(delete_provider_key, f.account_id, "openai", CLI)
+        await until(lambda: credentials() == [{}] * 3)
+        f.write(stored.set_account_disabled, f.account_id, CLI, is_disabled=True)
+        await until(lambda: credentials() == [])
+        assert not await f.known(digests[0])
+        f.write(stored.set_account_disabled, f.account_id, CLI, is_disabled=False)
+        await until(lambda: f.follower.table.get(digests[0]) is not None or not f.follower._absent)
+        assert await f.known(digests[0])
+
+    run(following, scenario)
+
+
+def test_a_key_that_only_manages_may_use_no_endpoint(following: Following) -> None:
+    _, digest = following.new_key(scopes=["manage"])
+
+    async def scenario(f: Following) -> None:
+        caller = (await f.follower.search([digest]))[digest]
+        assert caller.endpoints == frozenset()
+
+    run(following, scenario)
+
+
+def test_many_searches_are_few_queries_and_too_many_are_refused(following: Following) -> None:
+    digests = [sha256(str(n).encode()).digest() for n in range(MAX_WAITING)]
+
+    async def scenario(f: Following) -> None:
+        searches = [asyncio.ensure_future(f.known(digest)) for digest in digests]
+        await asyncio.sleep(0)
+        with pytest.raises(StoreUnavailableError):
+            await f.known(sha256(b"one too many").digest())
+        assert not any(await asyncio.gather(*searches))
+
+    run(following, scenario)
+    assert sum(following.reader.asked) == MAX_WAITING
+    assert len([asked for asked in following.reader.asked if asked]) <= 3
+
+
+def test_a_cancelled_search_leaves_nothing_behind(following: Following) -> None:
+    async def scenario(f: Following) -> None:
+        digest = sha256(b"nobody's").digest()
+        search = asyncio.ensure_future(f.known(digest))
+        other = asyncio.ensure_future(f.known(digest))
+        await asyncio.sleep(0)
+        search.cancel()
+        assert not await other
+        assert f.follower._waiting == {}
+        assert f.follower._waiters == 0
+
+    run(following, scenario)
+
+
+ONLY_FILES = pytest.mark.skipif(
+    bool(os.environ.get("ORQEN_TEST_DATABASE")), reason="about the file of SQLite"
+)
+
+
+@ONLY_FILES
+def test_known_keys_go_on_without_the_database_and_everything_comes_back_with_it(
+    following: Following, tmp_path: Path
+) -> None:
+    key_id, digest = following.new_key()
+    _, other = following.new_key()
+    file, away = tmp_path / "store.db", tmp_path / "away.db"
+
+    async def scenario(f: Following) -> None:
+        assert await f.known(digest)
+        file.rename(away)
+        await until(lambda: f.follower._is_down)
+        assert f.follower.table.get(digest) is not None
+        with pytest.raises(StoreUnavailableError):
+            await f.known(sha256(b"nobody's").digest())
+        away.rename(file)
+        await until(lambda: not f.follower._is_down)
+        assert await f.known(other)
+        f.write(revoke_key, f.account_id, key_id, CLI)
+        await until(lambda: f.follower.table.get(digest) is None)
+        assert len(f.reports) == 2
+        assert f.reports[1] is None
+
+    run(following, scenario)
+
+
+@ONLY_FILES
+def test_a_restored_backup_is_followed(following: Following, tmp_path: Path) -> None:
+    """The file is replaced by an older one, to which the newest key is unknown."""
+    _, old = following.new_key()
+    with following.database.write() as connection:
+        connection.execute(text("PRAGMA user_version"))
+    following.database.close()
+    file = tmp_path / "store.db"
+    shutil.copyfile(file, tmp_path / "backup.db")
+    _, new = following.new_key()
+
+    def restore() -> None:
+        for leftover in tmp_path.glob("store.db-*"):
+            leftover.unlink()
+        (tmp_path / "backup.db").rename(file)
+
+    async def scenario(f: Following) -> None:
+        assert await f.known(new)
+        restore()
+        await until(lambda: f.follower.table.get(new) is None)
+        assert await f.known(old)
+        assert not await f.known(new)
+
+    run(following, scenario)
+
+
+def test_a_database_without_tables_is_down_and_not_fatal(url: str, vault: Vault) -> None:
+    database = open_database(url)
+    reports: list[str | None] = []
+    follower = KeyFollower(StoreReader(database, vault), MIB, reports.append)
+
+    async def main() -> None:
+        follower.start()
+        await until(lambda: bool(reports))
+        with pytest.raises(StoreUnavailableError):
+            await follower.search([sha256(b"nobody's").digest()])
+        database.upgrade()
+        await until(lambda: len(reports) == 2)
+        follower.stop()
+
+    asyncio.run(main())
+    database.close()
+    assert reports[0] is not None
+    assert reports[1] is None
