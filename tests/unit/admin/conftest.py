@@ -1,6 +1,5 @@
 """An admin listener with a store of two accounts, made once and copied for each test."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -58,9 +57,7 @@ def shipped_configuration() -> Loaded:
 
 
 @pytest.fixture(scope="session")
-def furnished(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Path, dict[str, str], dict[str, str]]:
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> "Furnished":
     """A database file with two accounts, the ids of what is in it, and its keys."""
     path = tmp_path_factory.mktemp("store") / "orqen.db"
     database = open_database(f"sqlite:///{path}")
@@ -99,20 +96,24 @@ def _furnish(database: Database) -> tuple[dict[str, str], dict[str, str]]:
     return ids, keys
 
 
-@pytest.fixture
-def house(
-    furnished: tuple[Path, dict[str, str], dict[str, str]],
-    shipped_configuration: Loaded,
-    tmp_path: Path,
-) -> Iterator[House]:
+Furnished = tuple[Path, dict[str, str], dict[str, str]]
+
+
+def open_house(
+    furnished: Furnished, loaded: Loaded, folder: Path, admin: Admin | None = None
+) -> House:
+    """A listener with a copy of the store; the caller closes its database."""
     path, ids, keys = furnished
-    copy = tmp_path / "orqen.db"
+    copy = folder / "orqen.db"
     shutil.copy(path, copy)
-    os.chmod(copy, 0o600)
-    settings = ServerSettings(Accounts(f"sqlite:///{copy}", (VAULT_KEY,)), Admin())
+    settings = ServerSettings(Accounts(f"sqlite:///{copy}", (VAULT_KEY,)), admin or Admin())
     database = open_database(settings.accounts.database)
-    context = AdminContext(
-        database, Vault([VAULT_KEY]), settings, ROOT, lambda: shipped_configuration
-    )
-    yield House(create_app(context), context, dict(ids), dict(keys))
-    database.close()
+    context = AdminContext(database, Vault([VAULT_KEY]), settings, ROOT, lambda: loaded)
+    return House(create_app(context), context, dict(ids), dict(keys))
+
+
+@pytest.fixture
+def house(furnished: Furnished, shipped_configuration: Loaded, tmp_path: Path) -> Iterator[House]:
+    made = open_house(furnished, shipped_configuration, tmp_path)
+    yield made
+    made.database.close()

@@ -1,0 +1,124 @@
+"""Every row of `abuse` is refused as it says, with nothing changed, and nothing told."""
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from engine.accounts import people, sessions
+from engine.accounts.accounts import create_account, set_account_disabled
+from engine.accounts.audit import SYSTEM
+from engine.accounts.keys import create_key, revoke_key
+from engine.accounts.members import Role, create_invite
+from engine.accounts.tokens import token_digest
+from engine.admin.security import HEADERS
+from engine.admin.session import csrf_token
+from engine.config.load import Loaded
+from tests.unit.admin.abuse import ROWS, Row
+from tests.unit.admin.conftest import Furnished, House, open_house
+from tests.unit.admin.listener import send
+
+DAY = 86400
+
+
+@pytest.fixture(scope="module")
+def attacked(
+    furnished: Furnished, shipped_configuration: Loaded, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
+    """A listener for all rows, since none changes anything; `ids` has all that a row can name."""
+    made = open_house(furnished, shipped_configuration, tmp_path_factory.mktemp("attacked"))
+    _prepare(made)
+    yield made
+    made.database.close()
+
+
+def _prepare(house: House) -> None:
+    ids, keys = house.ids, house.keys
+    with house.database.write() as c:
+        for name in ("loner", "disabled"):
+            person = people.create_person(c, name=name, email=f"{name}@example.com", actor=SYSTEM)
+            ids[name] = person.id
+        people.set_password(c, ids["disabled"], "correct horse battery", SYSTEM)
+        for who in ("operator", "loner", "disabled", *(f"{side}-{role}" for side in ("ours", "theirs") for role in Role)):  # fmt: skip
+            session, ids[f"cookie {who}"] = sessions.create_session(c, ids[who])
+            ids[f"session {who}"] = session.id
+        session, ids["cookie signed-out"] = sessions.create_session(c, ids["ours-owner"])
+        sessions.revoke_session(c, ids["ours-owner"], session.id)
+        for name, age in (("too-old", 8 * DAY), ("idle", DAY)):
+            _, ids[f"cookie {name}"] = sessions.create_session(c, ids["ours-owner"], now=_now() - age)  # fmt: skip
+        ids["link used"] = sessions.create_sign_in_link(c, ids["ours-owner"], SYSTEM)
+        sessions.use_sign_in_link(c, ids["link used"])
+        ids["link old"] = sessions.create_sign_in_link(c, ids["ours-owner"], SYSTEM, now=_now() - DAY)  # fmt: skip
+        invite, ids["invite-token theirs"] = create_invite(c, ids["theirs"], "new@example.com", Role.OWNER, SYSTEM)  # fmt: skip
+        ids["invite theirs"] = invite.id
+        _, ids["invite-token known"] = create_invite(c, ids["ours"], "theirs-owner@example.com", Role.OWNER, SYSTEM)  # fmt: skip
+        key, keys["revoked"] = create_key(c, ids["ours"], name="revoked", scopes=("use", "manage"), actor=SYSTEM)  # fmt: skip
+        revoke_key(c, ids["ours"], key.id, SYSTEM)
+        _, keys["expired"] = create_key(c, ids["ours"], name="expired", actor=SYSTEM, expires_at=int(_now()) - DAY, now=_now() - 2 * DAY)  # fmt: skip
+        closed = create_account(c, "closed", SYSTEM)
+        _, keys["disabled"] = create_key(c, closed.id, name="closed", actor=SYSTEM)
+        set_account_disabled(c, closed.id, SYSTEM, is_disabled=True)
+        c.exec_driver_sql("UPDATE people SET is_disabled = 1 WHERE name = 'disabled'")
+
+
+def _now() -> float:
+    return time.time()
+
+
+def filled(text: str, row: Row, house: House) -> str:
+    """`text` with each `<kind name>` replaced; `<csrf>` and `<cookie>` are of the row's session."""
+    account = {name: house.ids[name.partition("-")[0]] for name in house.ids if name.startswith(("ours-", "theirs-"))}  # fmt: skip
+
+    def value(found: re.Match[str]) -> str:
+        kind, name = found[1], found[2] or row.who or ""
+        if kind == "id":
+            return house.ids[name]
+        if kind in ("key", "KEY"):
+            return house.keys[name].upper() if kind == "KEY" else house.keys[name]
+        if kind == "keydigest":
+            return token_digest(house.keys[name]).hex()
+        token = house.ids[f"cookie {name}"] if kind in ("csrf", "cookie", "digest") else ""
+        if kind == "csrf":
+            return csrf_token(token, account.get(name))
+        if kind == "digest":
+            return token_digest(token).hex()
+        return token or house.ids[f"{kind} {name}"]
+
+    return re.sub(r"<([a-zA-Z-]+)(?: ([a-z-]+))?>", value, text)
+
+
+def contents(house: House) -> list[object]:
+    """All rows of the store, but for when a session was last used."""
+    with house.database.read() as c:
+        tables = [row[0] for row in c.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]  # fmt: skip
+        return [(t, [tuple(r) for r in c.exec_driver_sql(f"SELECT * FROM {t}")]) for t in tables]  # fmt: skip
+
+
+def test_there_are_200_rows_and_more() -> None:
+    assert len(ROWS) > 200
+    kinds = {row.why.partition(":")[0] for row in ROWS}
+    assert kinds >= {"csrf", "idor", "host", "oversize", "method", "cookie", "key", "json", "role"}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.why} {row.method} {row.target}"[:80])
+def test_it_is_refused_and_changes_nothing(attacked: House, row: Row) -> None:
+    before = contents(attacked)
+    headers = [] if row.host is None else [("host", row.host)]
+    headers += [(name, filled(value, row, attacked)) for name, value in row.headers]
+    if row.who is not None:
+        headers.append(("cookie", f"orqen_session={attacked.ids[f'cookie {row.who}']}"))
+    body = row.body if isinstance(row.body, bytes) else filled(row.body, row, attacked).encode()
+    size = -(-len(body) // row.chunks) or 1
+    chunks = [body[start : start + size] for start in range(0, len(body), size)]
+    target = filled(row.target, row, attacked)
+    reply = send(attacked.app, row.method, target, headers, chunks, client="192.0.2.1")
+    assert reply.status == row.status, reply.body[:300]
+    assert contents(attacked) == before
+    assert reply.header("set-cookie") is None
+    if reply.status == 303:
+        assert (reply.header("location") or "").startswith("/signin")
+    present = {name for name, _ in reply.headers}
+    assert {name.decode() for name, _ in HEADERS} | {"cache-control"} <= present
+    for secret in (*attacked.keys.values(), "canary"):
+        assert secret not in reply.text.replace(target, "")
