@@ -36,7 +36,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("server/account_hooks", ("accounts/*", "gateway/*", "upstream/cache", "plan/*")),
     ("server/worker", ("server/*", "gateway/*", "upstream/*", "plan/*")),
     ("server/*", ("config/*", "mock/*", "plan/*")),
-    ("cli/*", ("server/__init__", "server/run", "server/reload", "report/*", "lsp/*", "config/*", "plan/*")),
+    ("cli/*", ("server/__init__", "server/run", "server/reload", "report/*", "lsp/*", "config/*", "accounts/*", "admin/address", "plan/*")),
 )  # fmt: skip
 WITHOUT_SQL = {f"accounts/{name}" for name in ("__init__", "errors", "passwords", "tokens", "values", "vault", "follower", "key_table", "usage_writer")}  # fmt: skip
 OWNERS = {
@@ -63,7 +63,7 @@ OWNERS = {
     "alembic": {"accounts/migrations/__init__", "accounts/migrations/r0001_first"},
     "cryptography": {"accounts/vault"},
     "argon2": {"accounts/passwords"},
-    "click": {m for m in MODULES if m.startswith("cli/")} - {"cli/files"},
+    "click": {m for m in MODULES if m.startswith("cli/")} - {"cli/files", "cli/store"},
 }
 ROOMS = {"starlette": "admin/"}  # used all over one room
 MAX_LINES = 300

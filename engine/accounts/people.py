@@ -91,6 +91,15 @@ def find_person_by_email(connection: Connection, email: str) -> Person | None:
     return None if found is None else _person(found)
 
 
+def find_operator(connection: Connection) -> Person | None:
+    """The first person who is an operator and may sign in."""
+    where = (_PEOPLE.is_operator.is_(True), _PEOPLE.is_disabled.is_(False))
+    row = connection.execute(
+        select(people).where(*where).order_by(_PEOPLE.id).limit(1)
+    ).one_or_none()
+    return None if row is None else _person(row)
+
+
 def list_people(
     connection: Connection, *, limit: int = 100, after: str | None = None
 ) -> list[Person]:

@@ -30,6 +30,9 @@ MODULES = {
     "lsp": "lsp",
     "init": "init",
     "keys": "keys",
+    "accounts": "accounts",
+    "vault": "vault",
+    "db": "db",
 }
 
 

@@ -7,8 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 import click
@@ -23,6 +23,8 @@ from engine.cli.common import (
     stop,
 )
 from engine.cli.files import only_writer, replace_file
+from engine.cli.key_options import ACCOUNT, OF_ACCOUNT, expiry_of, names_of
+from engine.cli.store import refuse_missing
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity
 from engine.config.load import load
 from engine.config.new_key import digest, new_key
@@ -30,7 +32,7 @@ from engine.config.schema.validation import check_schema
 from engine.config.source.document import parse_document, unread_document
 from engine.config.source.files import read_file, why_not
 from engine.config.source.key_file import NotEditableError, entry_lines, with_entry, without_entry
-from engine.config.units import parse_expiry
+from engine.config.units import parse_duration, parse_expiry
 from engine.report.keys import text_of, view_keys
 
 Fields = dict[str, str | Sequence[str]]
@@ -51,6 +53,14 @@ def keys() -> None:
 @click.option(
     "--endpoints", multiple=True, metavar="NAMES", help="Only these, separated by commas."
 )
+@ACCOUNT
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(["use", "manage"]),
+    help="With --account: what the key is for. Default: use.",
+)
 @IN_DIRECTORY
 def keys_new(  # noqa: PLR0913, PLR0917 one parameter an option
     name: str,
@@ -58,18 +68,31 @@ def keys_new(  # noqa: PLR0913, PLR0917 one parameter an option
     expires: str | None,
     models: tuple[str, ...],
     endpoints: tuple[str, ...],
+    account: str | None,
+    scopes: tuple[str, ...],
     directory: Path,
 ) -> None:
-    """Make a key for NAME. The key is shown once; keys.yaml holds only its SHA-256."""
+    """Make a key for NAME. The key is shown once; only its SHA-256 is stored.
+
+    With --account it is one of that account in the database. Otherwise it is
+    one of keys.yaml.
+    """
+    if account is not None:
+        if write:
+            stop("`--write` is for keys.yaml; with `--account` the key is stored anyway")
+        _new_of_account(directory, account, name, scopes, models, endpoints, expires)
+        return
+    if scopes:
+        stop("`--scope` needs `--account`: a key of keys.yaml can only be used")
     key = new_key()
     fields: Fields = {"name": name, "sha256": digest(key)}
     fields |= {
         k: v
-        for k, v in (("endpoints", _names(endpoints)), ("models", _names(models)))
+        for k, v in (("endpoints", names_of(endpoints)), ("models", names_of(models)))
         if v is not None
     }
     if expires is not None:
-        fields["expires"] = _when(expires, time.time())
+        fields["expires"] = expiry_of(expires, time.time())
     _refuse_unknown_endpoints(directory, fields.get("endpoints", ()))
     file = directory / "keys.yaml"
     added = _changed(file, lambda old: _with(old, fields, file), write=write)
@@ -83,12 +106,16 @@ def keys_new(  # noqa: PLR0913, PLR0917 one parameter an option
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
+@ACCOUNT
 @IN_DIRECTORY
-def keys_list(form: str, directory: Path) -> None:
-    """Show the keys of keys.yaml.
+def keys_list(form: str, account: str | None, directory: Path) -> None:
+    """Show the keys of keys.yaml, or with --account those of an account.
 
     Each with the start of its SHA-256, its limits and when it expires. Exits with 1 when keys.yaml has errors; what is wrong goes to stderr.
     """
+    if account is not None:
+        _account_keys().list_all(directory, account, form)
+        return
     now = time.time()
     loaded = load(directory, os.environ, now)
     errors = [d for d in loaded.diagnostics if d.span.file == "keys.yaml" and d.severity is Severity.ERROR]  # fmt: skip
@@ -105,17 +132,90 @@ def keys_list(form: str, directory: Path) -> None:
 
 @keys.command("revoke")
 @click.argument("name")
+@ACCOUNT
 @IN_DIRECTORY
-def keys_revoke(name: str, directory: Path) -> None:
-    """Remove the key NAME from keys.yaml.
+def keys_revoke(name: str, account: str | None, directory: Path) -> None:
+    """Remove the key NAME from keys.yaml, or end a key of an account.
 
-    Everything else in the file stays. A running server takes the change like any other.
+    Everything else in the file stays. A running server takes the change like any other. With --account, NAME may be the id
+    of a key, and it ends within a second.
     """
+    if account is not None:
+        _account_keys().revoke(directory, account, name)
+        return
     file = directory / "keys.yaml"
     if not os.path.lexists(file):
         stop(f"there is no keys.yaml in {directory}")
     _changed(file, lambda old: (_without(old, name), ""), write=True)
     click.echo(f"removed `{name}` from {file}", err=True)
+
+
+@keys.command("rotate")
+@click.argument("name")
+@OF_ACCOUNT
+@click.option(
+    "--grace",
+    default="24h",
+    show_default=True,
+    help="How long the key before goes on: 0s, 30m, 24h.",
+)
+@IN_DIRECTORY
+def keys_rotate(name: str, account: str, grace: str, directory: Path) -> None:
+    """Make a key in place of the key NAME of an account, with its limits.
+
+    The new key is shown once. NAME may be an id.
+    """
+    if not re.fullmatch(r"[0-9]{1,6}(s|m|h)", grace):
+        stop("`--grace` must be a duration such as 0s, 30m or 24h")
+    _account_keys().rotate(directory, account, name, int(parse_duration(grace)))
+
+
+@keys.command("import")
+@OF_ACCOUNT
+@IN_DIRECTORY
+def keys_import(account: str, directory: Path) -> None:
+    """Take the keys of keys.yaml into an account, where they go on working.
+
+    keys.yaml stays as it is. Exits with 1 when a key was not imported.
+    """
+    loaded = load(directory, os.environ, time.time())
+    errors = [d for d in loaded.diagnostics if d.span.file == "keys.yaml" and d.severity is Severity.ERROR]  # fmt: skip
+    if errors:
+        report_and_stop(errors, loaded)
+    if not loaded.config.keys:
+        stop(f"there are no keys in the keys.yaml of {directory}")
+    _account_keys().import_all(directory, account, loaded.config.keys)
+
+
+def _new_of_account(  # noqa: PLR0913, PLR0917 what the options say
+    directory: Path,
+    account: str,
+    name: str,
+    scopes: tuple[str, ...],
+    models: tuple[str, ...],
+    endpoints: tuple[str, ...],
+    expires: str | None,
+) -> None:
+    expires_at = None if expires is None else parse_expiry(expiry_of(expires, time.time()))
+    _refuse_unknown_endpoints(directory, names_of(endpoints) or ())
+    _account_keys().new(
+        directory,
+        account,
+        name=name,
+        scopes=scopes,
+        models=names_of(models),
+        endpoints=names_of(endpoints),
+        expires_at=None if expires_at is None else int(expires_at),
+    )
+
+
+def _account_keys() -> ModuleType:
+    """The module that needs the packages of the store."""
+    try:
+        from engine.cli import account_keys  # noqa: PLC0415 optional packages
+    except ImportError as error:
+        refuse_missing(error)
+    return account_keys
 
 
 def _without(old: str, name: str) -> str:
@@ -159,31 +259,6 @@ def _refuse(error: NotEditableError, text: str) -> NoReturn:
         shown = unread_document("keys.yaml", text.encode())
         click.echo(render(found, {"keys.yaml": shown} if shown else {}), err=True)
     stop(f"{error}; nothing was changed")
-
-
-def _names(given: tuple[str, ...]) -> list[str] | None:
-    """The names of an option that may be repeated and may hold commas; None when it is not given."""
-    if not given:
-        return None
-    return list(
-        dict.fromkeys(n for text in given for part in text.split(",") if (n := part.strip()))
-    )
-
-
-def _when(text: str, now: float) -> str:
-    """A time for `expires`: as it was given, or so many days from now."""
-    if re.fullmatch(r"[1-9][0-9]{0,4}d", text):
-        return (
-            (datetime.fromtimestamp(now, UTC) + timedelta(days=int(text[:-1]))).date().isoformat()
-        )
-    moment = parse_expiry(text) if re.match(r"\d{4}-\d\d-\d\d", text) else None
-    if moment is None:
-        stop(
-            "`--expires` must be a date such as 2030-01-01, a time with its zone, or days such as 90d"
-        )
-    if moment <= now:
-        stop("`--expires` is in the past")
-    return text
 
 
 def _refuse_unknown_endpoints(directory: Path, wanted: Sequence[str]) -> None:

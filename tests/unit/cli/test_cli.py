@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from syrupy.assertion import SnapshotAssertion
 
-from engine.cli import keys, main
+from engine.cli import accounts, db, keys, main, vault
 from engine.cli.serve import url_of
 from engine.config.load import load
 from engine.config.schema.schemas import read_schema
@@ -21,7 +21,8 @@ from tests.unit.config.folders import SECRET, TextSnapshot, minimal, provider, w
 
 KEYS = "version: 1\nkeys:\n  - name: first  # a comment\n    sha256: {digest}\n".format(digest="a" * 64)  # fmt: skip
 __all__ = ["plain"]
-COMMANDS = [*main.commands, *(f"keys {name}" for name in keys.keys.commands)]
+GROUPS = {"keys": keys.keys, "accounts": accounts.accounts, "vault": vault.vault, "db": db.db}
+COMMANDS = [*main.commands, *(f"{group} {name}" for group in GROUPS for name in GROUPS[group].commands)]  # fmt: skip
 BROKEN = minimal("routes").replace("path:", "paht:")
 WARNED = minimal("routes") + "  - {model: no, provider: openai}\n"
 
@@ -44,6 +45,11 @@ def folder(tmp_path: Path) -> Path:
 
 ROUTE = ("route", "POST", "/v1/embeddings", "-C", "DIR", "--model")
 EXITS: dict[str, tuple[tuple[str, ...], str, int]] = {
+    "accounts, no server.yaml": (("accounts", "list", "-C", "DIR"), "", 2),
+    "db, no server.yaml": (("db", "status", "-C", "DIR"), "", 2),
+    "vault, no server.yaml": (("vault", "check", "-C", "DIR"), "", 2),
+    "vault, new key": (("vault", "new-key"), "", 0),
+    "keys import, no server.yaml": (("keys", "import", "--account", "a", "-C", "DIR"), "", 2),
     "check, fine": (("check", "DIR"), "", 0),
     "check, warnings": (("check", "DIR"), WARNED, 0),
     "check, warnings count": (("check", "DIR", "--fail-on", "warning"), WARNED, 1),

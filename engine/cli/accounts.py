@@ -1,0 +1,124 @@
+"""`accounts`: lists, makes and disables accounts, and lets people in who have no password."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.cli.common import IN_DIRECTORY, stop
+from engine.cli.store import date, opened, settings_of, table
+from engine.plan.suggest import nearest
+
+if TYPE_CHECKING:
+    from engine.accounts.accounts import AccountInfo
+    from engine.accounts.database import Connection
+
+MOST = 10_000  # accounts in a list
+FORM = click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+
+
+@click.group()
+def accounts() -> None:
+    """Accounts, which own gateway keys and provider keys."""
+
+
+@accounts.command("list")
+@FORM
+@IN_DIRECTORY
+def accounts_list(form: str, directory: Path) -> None:
+    """Show all accounts by their names."""
+    with opened(settings_of(directory)) as database:
+        from engine.accounts.accounts import list_accounts  # noqa: PLC0415 optional packages
+
+        with database.read() as connection:
+            found = list_accounts(connection, limit=MOST)
+    if form == "json":
+        click.echo(json.dumps([dataclasses.asdict(account) for account in found], indent=2))
+        return
+    rows = [(a.name, a.id, date(a.created_at), "disabled" * a.is_disabled) for a in found]
+    click.echo(table(("name", "id", "created (UTC)", ""), rows) if rows else "no accounts")
+
+
+@accounts.command("new")
+@click.argument("name")
+@IN_DIRECTORY
+def accounts_new(name: str, directory: Path) -> None:
+    """Make an account NAME, and print its id."""
+    with opened(settings_of(directory)) as database:
+        from engine.accounts.accounts import create_account  # noqa: PLC0415 optional packages
+        from engine.accounts.audit import CLI  # noqa: PLC0415
+
+        with database.write() as connection:
+            account = create_account(connection, name, CLI)
+    click.echo(account.id)
+
+
+@accounts.command("disable")
+@click.argument("name")
+@IN_DIRECTORY
+def accounts_disable(name: str, directory: Path) -> None:
+    """Refuse all gateway keys of the account NAME, within a second."""
+    _set_disabled(directory, name, is_disabled=True)
+
+
+@accounts.command("enable")
+@click.argument("name")
+@IN_DIRECTORY
+def accounts_enable(name: str, directory: Path) -> None:
+    """Accept the gateway keys of the account NAME again."""
+    _set_disabled(directory, name, is_disabled=False)
+
+
+@accounts.command("sign-in-link")
+@click.option("--email", help="Of the person; without it, the first operator.")
+@IN_DIRECTORY
+def accounts_sign_in_link(email: str | None, directory: Path) -> None:
+    """Print a link by which a person can sign in to the dashboard, once.
+
+    It works for an hour. Whoever runs this may read the database anyway.
+    """
+    settings = settings_of(directory)
+    if settings.admin is None:
+        stop("server.yaml has no `admin`, so there is no dashboard to sign in to")
+    with opened(settings) as database:
+        from engine.accounts.audit import CLI  # noqa: PLC0415 optional packages
+        from engine.accounts.people import find_operator, find_person_by_email  # noqa: PLC0415
+        from engine.accounts.sessions import create_sign_in_link  # noqa: PLC0415
+        from engine.accounts.start import first_sign_in  # noqa: PLC0415
+
+        with database.write() as connection:
+            token = None if email else first_sign_in(connection)
+            if token is None:
+                person = find_person_by_email(connection, email) if email else find_operator(connection)  # fmt: skip
+                if person is None or person.is_disabled:
+                    stop("there is no such person who may sign in")
+                token = create_sign_in_link(connection, person.id, CLI)
+    from engine.admin.address import address_of  # noqa: PLC0415 without it no dashboard either
+
+    click.echo(f"{address_of(settings.admin).url}/signin/link?token={token}")
+
+
+def account_named(connection: "Connection", name: str) -> "AccountInfo":
+    """The account NAME; ends the run when there is none."""
+    from engine.accounts.accounts import find_account, list_accounts  # noqa: PLC0415 optional packages
+
+    account = find_account(connection, name)
+    if account is None:
+        hint = nearest(name, [known.name for known in list_accounts(connection, limit=MOST)])
+        stop(f"there is no account `{name}`" + (f"; did you mean `{hint}`?" if hint else ""))
+    return account
+
+
+def _set_disabled(directory: Path, name: str, *, is_disabled: bool) -> None:
+    with opened(settings_of(directory)) as database:
+        from engine.accounts.accounts import set_account_disabled  # noqa: PLC0415 optional packages
+        from engine.accounts.audit import CLI  # noqa: PLC0415
+
+        with database.write() as connection:
+            account = account_named(connection, name)
+            set_account_disabled(connection, account.id, CLI, is_disabled=is_disabled)
+    click.echo(f"{'disabled' if is_disabled else 'enabled'} `{name}`", err=True)

@@ -1,0 +1,69 @@
+"""`db`: makes and upgrades the tables of the store."""
+
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from engine.cli.common import FINDINGS, FINE, IN_DIRECTORY
+from engine.cli.store import handled, settings_of
+
+
+@click.group()
+def db() -> None:
+    """The database of accounts, which server.yaml names."""
+
+
+@db.command("upgrade")
+@IN_DIRECTORY
+def db_upgrade(directory: Path) -> None:
+    """Make the tables, or change them as this version needs them.
+
+    `engine serve` does that at its start. Another process that does the same
+    is waited for. There is no way back, so make a backup before.
+    """
+    settings = settings_of(directory)
+    with handled():
+        from engine.accounts.database import open_database  # noqa: PLC0415 optional packages
+
+        database = open_database(settings.accounts.database)
+        applied = database.upgrade()
+        database.close()
+    for revision in applied:
+        click.echo(f"applied {revision}")
+    click.echo("the tables are those of this version")
+
+
+@db.command("status")
+@IN_DIRECTORY
+def db_status(directory: Path) -> None:
+    """Say where the database is, and whether its tables are those of this version.
+
+    Exits with 0 when they are, 1 when not, 2 when the database cannot be used.
+    """
+    settings = settings_of(directory)
+    with handled():
+        from engine.accounts import contents, migrations  # noqa: PLC0415 optional packages
+        from engine.accounts.database import open_database  # noqa: PLC0415
+
+        click.echo(f"database  {_place(settings.accounts.database)}")
+        database = open_database(settings.accounts.database)
+        known, needed = database.revision(), migrations.newest()
+        if known != needed:
+            click.echo(f"tables    {known or 'none'}; this version needs {needed}: `engine db upgrade`")  # fmt: skip
+            sys.exit(FINDINGS)
+        with database.read() as connection:
+            counts = contents.count(connection)
+        database.close()
+    click.echo(f"tables    {known}, those of this version")
+    click.echo("holds     " + ", ".join(f"{count} {word}" for word, count in counts.items()))
+    sys.exit(FINE)
+
+
+def _place(url: str) -> str:
+    """A URL without its password and its options."""
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        return parts.path.removeprefix("/")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
