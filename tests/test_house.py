@@ -60,7 +60,11 @@ OWNERS = {
     "pygls": {"lsp/requests", "lsp/server", "lsp/session"},
     "lsprotocol": {"lsp/protocol", "lsp/requests", "lsp/server", "lsp/session"},
     "sqlalchemy": {m for m in MODULES if m.startswith("accounts/")} - WITHOUT_SQL,
-    "alembic": {"accounts/migrations/__init__", "accounts/migrations/r0001_first"},
+    "alembic": {
+        "accounts/migrations/__init__",
+        "accounts/migrations/r0001_first",
+        "accounts/migrations/r0002_usage_daily",
+    },
     "cryptography": {"accounts/vault"},
     "argon2": {"accounts/passwords"},
     "click": {m for m in MODULES if m.startswith("cli/")} - {"cli/files", "cli/store"},

@@ -115,16 +115,22 @@ def import_key(  # noqa: PLR0913 one parameter a column
     return key
 
 
-def list_keys(
+def list_keys(  # noqa: PLR0913 each narrows the list
     connection: Connection,
     account_id: str,
     *,
     query: str = "",
     limit: int = 100,
     after: str | None = None,
+    live_at: int | None = None,
 ) -> list[GatewayKey]:
-    """Keys of an account, newest first; `query` is a part of the name, `after` the id of the last one seen."""
+    """Keys of an account, newest first; `query` is a part of the name, `after` the id of the last one seen.
+
+    `live_at`: only those that are neither revoked nor expired at that time.
+    """
     wanted = select(gateway_keys).where(_KEYS.account_id == account_id)
+    if live_at is not None:
+        wanted = wanted.where(_KEYS.revoked_at.is_(None), func.coalesce(_KEYS.expires_at, live_at + 1) > live_at)  # fmt: skip
     if query:
         wanted = wanted.where(func.lower(_KEYS.name).contains(query.lower(), autoescape=True))
     if after is not None:
@@ -288,10 +294,5 @@ def _key(row: Row[Any]) -> GatewayKey:
 
 def _settings(key: GatewayKey) -> dict[str, Any]:
     """What the audit log says of a key."""
-    return {
-        "id": key.id,
-        "scopes": key.scopes,
-        "models": key.models,
-        "endpoints": key.endpoints,
-        "expires_at": key.expires_at,
-    }
+    names = ("id", "scopes", "models", "endpoints", "expires_at")
+    return {name: getattr(key, name) for name in names}

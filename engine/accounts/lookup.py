@@ -1,6 +1,6 @@
-"""Gateway keys as the gateway looks them up: by digest, many at once, and only those that are valid."""
+"""Gateway keys as the gateway looks them up: by digest, many at once, and only those that are valid; and names by ids."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -52,6 +52,16 @@ def all_keys(
     if after is not None:
         wanted = wanted.where(_KEYS.id < after)
     return list(_entries(connection, wanted))
+
+
+def key_names(connection: Connection, account_id: str, key_ids: Sequence[str]) -> dict[str, str]:
+    """The names of keys of an account by their ids; of unknown ones nothing."""
+    names: dict[str, str] = {}
+    for start in range(0, len(key_ids), BATCH):
+        batch = key_ids[start : start + BATCH]
+        wanted = select(_KEYS.id, _KEYS.name).where(_KEYS.account_id == account_id, _KEYS.id.in_(batch))  # fmt: skip
+        names.update((row.id, row.name) for row in connection.execute(wanted))
+    return names
 
 
 def _valid(now: float | None) -> Select[Any]:

@@ -180,3 +180,21 @@ usage_hourly = Table(
     Column("ms_total", BigInteger, nullable=False),
     *(Column(name, BigInteger, nullable=False) for name in LATENCY_COLUMNS),
 )
+
+# Sums of `usage_hourly` over a day: of the whole account (dimension `all`, label ""), and of each key, model and
+# provider. Clustered, so that the days of a label lie together.
+usage_daily = Table(
+    "usage_daily",
+    metadata,
+    Column("account_id", _ID, primary_key=True),
+    Column("dimension", String(8), primary_key=True),
+    Column("label", String(200), primary_key=True),
+    Column("day", BigInteger, primary_key=True, autoincrement=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("errors", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("ms_total", BigInteger, nullable=False),
+    *(Column(name, BigInteger, nullable=False) for name in LATENCY_COLUMNS),
+    sqlite_with_rowid=False,
+)

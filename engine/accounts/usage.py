@@ -1,12 +1,14 @@
 """Usage by the hour: counts that workers add and pages read. Tokens that nobody has measured are None, not 0."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Table,
+    and_,
     case,
     delete,
     func,
@@ -16,16 +18,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.accounts.tables import LATENCY_BOUNDS, LATENCY_COLUMNS, usage_hourly
+from engine.accounts.tables import LATENCY_BOUNDS, LATENCY_COLUMNS, usage_daily, usage_hourly
 
 HOUR, DAY = 3600, 86400
 By = Literal["hour", "day", "key", "model", "provider"]
 _USAGE = usage_hourly.c
-_PRIMARY = ("account_id", "hour", "key_id", "model", "provider")
+_DAYS = usage_daily.c
+_HOURLY = ("account_id", "hour", "key_id", "model", "provider")
+_DAILY = ("account_id", "dimension", "label", "day")
 _COUNTS = ("requests", "errors", "ms_total", *LATENCY_COLUMNS)
 _TOKENS = ("input_tokens", "output_tokens")
 _ADDED = (*_COUNTS, *_TOKENS)
-_BATCH = 100  # rows in one statement: 22 parameters each
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +71,87 @@ def bucket(milliseconds: float) -> int:
 
 
 def add_usage(connection: Connection, rows: Sequence[UsageRow]) -> None:
-    """Add counts to what is there. Rows with the same key are summed first; the order avoids deadlocks."""
+    """Add counts to what is there, by the hour and by the day."""
+    values = [_values(row) for row in rows]
+    _add(connection, usage_hourly, _HOURLY, values)
+    _add(connection, usage_daily, _DAILY, [day for value in values for day in _days(value)])
+
+
+def _add(
+    connection: Connection, table: Table, primary: Sequence[str], rows: Iterable[dict[str, Any]]
+) -> None:
+    """Add `rows`. Those with the same key are summed first; the order avoids deadlocks."""
     merged: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
-        values = _values(row)
-        key = tuple(values[name] for name in _PRIMARY)
-        merged[key] = _summed(merged[key], values) if key in merged else values
-    ordered = [merged[key] for key in sorted(merged)]
-    for start in range(0, len(ordered), _BATCH):
-        connection.execute(_upsert(connection, ordered[start : start + _BATCH]))
+        key = tuple(row[name] for name in primary)
+        merged[key] = _summed(merged[key], row) if key in merged else row
+    if merged:
+        ordered = [merged[key] for key in sorted(merged)]
+        connection.execute(_upsert(connection, table, primary), ordered)
 
 
-def read_usage(
-    connection: Connection, account_id: str, since: int, until: int, by: By
+def _days(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What an hour adds to its day: to the account, and to its key, model and provider."""
+    counts = {name: row[name] for name in _ADDED}
+    day = row["hour"] - row["hour"] % DAY
+    labels = {"all": "", "key": row["key_id"], "model": row["model"], "provider": row["provider"]}
+    for dimension, label in labels.items():
+        at = {"account_id": row["account_id"], "dimension": dimension, "label": label, "day": day}
+        yield at | counts
+
+
+def read_usage(  # noqa: PLR0913 each narrows what is read
+    connection: Connection,
+    account_id: str,
+    since: int,
+    until: int,
+    by: By,
+    *,
+    key_id: str | None = None,
+    limit: int | None = None,
 ) -> list[Usage]:
     """The usage of an account from `since` up to but without `until`, in seconds; whole hours count.
 
-    By time in its order, by all else the most requests first.
+    By time in its order, by all else the most requests first. `key_id`: only of that key; `limit`: no more sums.
+    Whole days in UTC, from midnight to midnight, are read from their sums.
     """
-    return _read(connection, _USAGE.account_id == account_id, since, until, by)
+    is_of_days = since % DAY == 0 and until % DAY == 0 and by != "hour"
+    if is_of_days and (key_id is None or by == "day"):
+        return _read_days(connection, account_id, since, until, by, key_id, limit)
+    whose = _USAGE.account_id == account_id
+    if key_id is not None:
+        whose = and_(whose, _USAGE.key_id == key_id)
+    return _read(connection, whose, since, until, by, limit)
+
+
+def _read_days(  # noqa: PLR0913, PLR0917 as `read_usage`
+    connection: Connection,
+    account_id: str,
+    since: int,
+    until: int,
+    by: By,
+    key_id: str | None,
+    limit: int | None,
+) -> list[Usage]:
+    dimension = by if by != "day" else "all" if key_id is None else "key"
+    where = [_DAYS.account_id == account_id, _DAYS.dimension == dimension, _DAYS.day >= since, _DAYS.day < until]  # fmt: skip
+    if key_id is not None:
+        where.append(_DAYS.label == key_id)
+    label = (_DAYS.day if by == "day" else _DAYS.label).label("label")
+    requests = func.sum(_DAYS.requests)
+    order = (label,) if by == "day" else (requests.desc(), label)
+    if limit is not None and by != "day":  # all sums of the few that are wanted, not of thousands
+        first = select(_DAYS.label).where(*where).group_by(_DAYS.label)
+        where.append(_DAYS.label.in_(first.order_by(requests.desc(), _DAYS.label).limit(limit)))
+    sums = [func.sum(_DAYS[name]).label(name) for name in _ADDED]
+    wanted = select(label, *sums).where(*where).group_by(label).order_by(*order).limit(limit)
+    return [_usage(row) for row in connection.execute(wanted)]
+
+
+def has_usage(connection: Connection, account_id: str) -> bool:
+    """Whether anything was ever called with a key of an account."""
+    wanted = select(_USAGE.hour).where(_USAGE.account_id == account_id).limit(1)
+    return connection.execute(wanted).first() is not None
 
 
 def read_all_usage(connection: Connection, since: int, until: int, by: By) -> list[Usage]:
@@ -105,7 +170,8 @@ def last_use(connection: Connection, account_id: str) -> dict[str, int]:
 
 
 def delete_usage(connection: Connection, before: int) -> int:
-    """Remove all usage before a time; the number of rows."""
+    """Remove all usage before a time, of whole days only by the sums; the number of hourly rows."""
+    connection.execute(delete(usage_daily).where(_DAYS.day < before - before % DAY))
     return connection.execute(delete(usage_hourly).where(_USAGE.hour < before)).rowcount
 
 
@@ -126,28 +192,36 @@ def _summed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return old | sums
 
 
-def _upsert(connection: Connection, rows: list[dict[str, Any]]) -> Any:
+def _upsert(connection: Connection, table: Table, primary: Sequence[str]) -> Any:
+    """The statement for one row; for many it is compiled once, and the driver repeats it."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(usage_hourly).values(rows)
+    statement = insert(table)
     new = statement.excluded
-    sums: dict[str, Any] = {name: _USAGE[name] + new[name] for name in _COUNTS}
+    sums: dict[str, Any] = {name: table.c[name] + new[name] for name in _COUNTS}
     for name in _TOKENS:
-        old = _USAGE[name]
+        old = table.c[name]
         sums[name] = case(
             (old.is_(None), new[name]), (new[name].is_(None), old), else_=old + new[name]
         )
-    return statement.on_conflict_do_update(index_elements=_PRIMARY, set_=sums)
+    return statement.on_conflict_do_update(index_elements=primary, set_=sums)
 
 
-def _read(
-    connection: Connection, whose: ColumnElement[bool], since: int, until: int, by: By
+def _read(  # noqa: PLR0913, PLR0917 as `read_usage`
+    connection: Connection,
+    whose: ColumnElement[bool],
+    since: int,
+    until: int,
+    by: By,
+    limit: int | None = None,
 ) -> list[Usage]:
     label = _label(by)
     sums = [func.sum(_USAGE[name]).label(name) for name in _ADDED]
     where = (whose, _USAGE.hour >= since - since % HOUR, _USAGE.hour < until)
     wanted = select(label, *sums).where(*where).group_by(label)
     is_time = by in {"hour", "day"}
-    wanted = wanted.order_by(label if is_time else func.sum(_USAGE.requests).desc(), label)
+    wanted = wanted.order_by(label if is_time else func.sum(_USAGE.requests).desc(), label).limit(
+        limit
+    )
     return [_usage(row) for row in connection.execute(wanted)]
 
 
