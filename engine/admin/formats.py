@@ -6,10 +6,10 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def count(value: float) -> str:
-    """1,204; from 100,000 on 123k and 1.2M."""
-    for size, unit in ((1e9, "B"), (1e6, "M"), (1e5, "k")):
+    """123,456; from a million on 1.2M."""
+    for size, unit in ((1e9, "B"), (1e6, "M")):
         if value >= size:
-            scaled = value / (1e3 if unit == "k" else size)
+            scaled = value / size
             return f"{scaled:.0f}{unit}" if scaled >= 100 else f"{scaled:.1f}{unit}"
     return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
 

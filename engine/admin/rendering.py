@@ -28,6 +28,14 @@ NOTICES: dict[str, Notice] = {
     "you-saved": Notice("good", "Saved."),
     "session-ended": Notice("good", "The session is ended."),
     "joined": Notice("good", "You belong to the account now."),
+    "account-created": Notice("good", "The account is created. Open it to invite people."),
+    "invite-withdrawn": Notice("good", "The invitation is withdrawn."),
+    "key-changed": Notice("good", "The key is changed, on every worker within a second."),
+    "key-revoked": Notice("good", "The key is revoked. Calls with it are refused within a second."),
+    "person-removed": Notice("good", "The person no longer sees this account."),
+    "provider-removed": Notice("good", "The provider key is erased."),
+    "provider-saved": Notice("good", "The provider key is saved, and in use within a second."),
+    "role-changed": Notice("good", "The role is changed."),
     "password-saved": Notice("good", "The password is saved. Other browsers are signed out."),
 }
 

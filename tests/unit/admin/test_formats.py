@@ -9,7 +9,7 @@ NOW = 1_795_725_000.0  # 26 Nov 2026, 20:30 UTC
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (1204, "1,204"), (99_999, "99,999"), (123_456, "123k"), (1_200_000, "1.2M")],
+    [(0, "0"), (1204, "1,204"), (123_456, "123,456"), (1_200_000, "1.2M"), (123_456_789, "123M")],
 )
 def test_counts(value: float, text: str) -> None:
     assert formats.count(value) == text

@@ -1,0 +1,134 @@
+"""The configuration, for those who run the gateway: what runs, what is on disk, why it was refused."""
+
+import http.client
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.responses import Response
+
+from engine.admin.rendering import page
+from engine.admin.request import Access, Page, PageRequest
+from engine.config.diagnostics.diagnostic import Severity
+from engine.config.load import Loaded
+from engine.report.text import render_finding
+from engine.report.view import Findings, count, finding
+
+READY_SECONDS = 2.0
+MOST_FINDINGS = 50
+_KINDS = {Severity.ERROR: "bad", Severity.WARNING: "warn", Severity.NOTE: ""}
+_ORDER = {severity: place for place, severity in enumerate(Severity)}
+_HOLDS = {
+    "routes.yaml": "endpoints, and which model goes to which provider",
+    "providers.yaml": "providers: their URLs, headers and limits",
+    "keys.yaml": "gateway keys of the operator",
+    "server.yaml": "the store of accounts and this dashboard",
+}
+
+
+def configuration_page(request: PageRequest) -> Response:
+    loaded = request.server.catalogue().loaded
+    running = read_readiness(request.context.gateway_url)
+    found = sorted(loaded.diagnostics, key=lambda d: _ORDER[d.severity])
+    findings = Findings(found, loaded.documents)
+    serious = [d for d in found if d.severity is not Severity.NOTE]
+    notes = [d for d in found if d.severity is Severity.NOTE]
+    left = max(0, len(serious) - MOST_FINDINGS)
+    return page(
+        request,
+        "configuration.html",
+        state=_state(running, loaded),
+        running=_running(running, request.context.gateway_url),
+        disk=_disk(loaded, str(request.context.folder)),
+        refused=running["refused"] if running else None,
+        counts=_counts(loaded),
+        findings=[_finding(finding(d, findings)) for d in serious[:MOST_FINDINGS]],
+        notes=[_finding(finding(d, findings)) for d in notes[:MOST_FINDINGS]],
+        more_findings=f"{left} more: run engine check" if left else "",
+        files=[
+            {"name": name, "holds": _HOLDS.get(name, ""), "lines": len(document.lines)}
+            for name, document in loaded.documents.items()
+        ],
+    )
+
+
+def read_readiness(url: str) -> Mapping[str, Any] | None:
+    """What `/readyz` of the gateway reports; None when it does not respond."""
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=READY_SECONDS)
+    try:
+        connection.request("GET", f"{parts.path.rstrip('/')}/readyz")
+        reported = json.loads(connection.getresponse().read(64 * 1024))
+        return {name: reported[name] for name in ("status", "config", "loaded", "refused")}
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return None
+    finally:
+        connection.close()
+
+
+def _state(running: Mapping[str, Any] | None, loaded: Loaded) -> dict[str, str]:
+    if running is None:
+        return {"kind": "bad", "text": "The gateway does not respond."}
+    if running["refused"]:
+        text = "The files on disk were refused. What ran before goes on running."
+        return {"kind": "warn", "text": text}
+    if loaded.plan is None:
+        return {"kind": "bad", "text": "The files on disk have errors, so a restart would fail."}
+    if loaded.plan.fingerprint != running["config"]:
+        return {"kind": "warn", "text": "What is on disk is not what runs, yet."}
+    return {"kind": "good", "text": "What is on disk is what runs."}
+
+
+def _running(running: Mapping[str, Any] | None, url: str) -> dict[str, Any]:
+    if running is None:
+        return {"state": "no response", "kind": "bad", "facts": [("Address", url, True)]}
+    facts = [
+        ("Address", url, True),
+        ("Fingerprint", running["config"], True),
+        ("Since", running["loaded"], False),
+    ]
+    kind = "good" if running["status"] == "ready" else "warn"
+    return {"state": running["status"], "kind": kind, "facts": facts}
+
+
+def _disk(loaded: Loaded, folder: str) -> dict[str, Any]:
+    facts = [("Folder", folder, True)]
+    if loaded.plan is None:
+        return {"state": "has errors", "kind": "bad", "facts": facts}
+    plan = loaded.plan
+    facts += [
+        ("Fingerprint", plan.fingerprint, True),
+        ("Providers", str(len(plan.providers)), False),
+        ("Model rules", str(len(plan.rules)), False),
+        ("Endpoints", str(len(plan.every_endpoint())), False),
+    ]
+    return {"state": "valid", "kind": "good", "facts": facts}
+
+
+def _counts(loaded: Loaded) -> list[tuple[str, str]]:
+    counts = count(loaded.diagnostics)
+    named = (("errors", "error", "bad"), ("warnings", "warning", "warn"), ("notes", "note", ""))
+    return [
+        (f"{counts[key]} {word}{'' if counts[key] == 1 else 's'}", kind)
+        for key, word, kind in named
+        if counts[key]
+    ]
+
+
+def _finding(found: Mapping[str, Any]) -> dict[str, Any]:
+    lines = render_finding(dict(found), colour=False).splitlines()[2:]
+    place = found["range"]
+    return {
+        "code": found["code"],
+        "kind": _KINDS[Severity(found["severity"])],
+        "where": f"{place['file']}:{place['start']['line']}",
+        "message": found["message"],
+        "excerpt": "\n".join(line for line in lines if line.strip(" |")),
+    }
+
+
+CONFIGURATION_PAGES = (
+    Page("GET", "/configuration", configuration_page, Access.OPERATOR, "configuration"),
+)

@@ -1,0 +1,187 @@
+"""From rows of usage to what the overview and the usage page show. Pure functions.
+
+Latencies are counts: how many requests took up to each of LATENCY_BOUNDS, and how many longer.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from engine.accounts.tables import LATENCY_BOUNDS
+from engine.accounts.usage import Usage
+from engine.admin import formats
+from engine.admin.plots import Axis, Plot, Series, Texts, lines, stacked_bars
+
+HOUR, DAY = 3600, 86400
+NOT_MEASURED = "not measured yet"
+DASH = "–"
+NOTHING = "Nothing was called in this time."
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A stretch of time up to now, in steps of an hour or a day that begin in UTC."""
+
+    key: str
+    text: str
+    tab: str
+    step: int
+    steps: int
+
+    def starts(self, now: float) -> list[int]:
+        """The beginning of each step, the present one last."""
+        last = int(now) // self.step * self.step
+        return [last - back * self.step for back in reversed(range(self.steps))]
+
+
+PERIODS = {
+    period.key: period
+    for period in (
+        Period("24h", "Last 24 hours", "24 h", HOUR, 24),
+        Period("7d", "Last 7 days", "7 days", DAY, 7),
+        Period("30d", "Last 30 days", "30 days", DAY, 30),
+        Period("90d", "Last 90 days", "90 days", DAY, 90),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The sum of some rows. Tokens are None when no row has any."""
+
+    requests: int = 0
+    errors: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    latencies: Sequence[int] = field(default=())
+
+    @classmethod
+    def of(cls, row: Usage) -> "Counts":
+        return cls(row.requests, row.errors, row.input_tokens, row.output_tokens, row.latency)
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.requests + other.requests,
+            self.errors + other.errors,
+            _sum(self.input_tokens, other.input_tokens),
+            _sum(self.output_tokens, other.output_tokens),
+            _added(self.latencies, other.latencies),
+        )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one if other is None else one + other
+
+
+def _added(one: Sequence[int], other: Sequence[int]) -> Sequence[int]:
+    if not one or not other:
+        return one or other
+    return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+def total(rows: Sequence[Counts]) -> Counts:
+    result = Counts()
+    for row in rows:
+        result += row
+    return result
+
+
+def quantile(latencies: Sequence[int], share: float) -> float | None:
+    """The time (ms) within which `share` of the requests ended, interpolated in its class.
+
+    None without requests. What took longer than the last bound counts as that.
+    """
+    wanted, seen = share * sum(latencies), 0
+    if not wanted:
+        return None
+    for (low, high), number in zip(pairwise((0, *LATENCY_BOUNDS)), latencies, strict=False):
+        if number and seen + number >= wanted:
+            return low + (high - low) * (wanted - seen) / number
+        seen += number
+    return float(LATENCY_BOUNDS[-1])
+
+
+def shown_quantile(counts: Counts, share: float) -> str:
+    found = quantile(counts.latencies, share)
+    if found is None:
+        return DASH
+    return ("> " if found >= LATENCY_BOUNDS[-1] else "") + formats.duration(found)
+
+
+def shown_tokens(tokens: int | None) -> str:
+    return DASH if tokens is None else formats.count(tokens)
+
+
+def tiles(counts: Counts) -> list[dict[str, Any]]:
+    """The figures at the top of the overview; a `value` of None is not measured."""
+    tokens = _sum(counts.input_tokens, counts.output_tokens)
+    return [
+        {"title": "Requests", "value": formats.count(counts.requests), "under": ""},
+        {
+            "title": "Errors",
+            "value": formats.percent(counts.errors, counts.requests),
+            "under": formats.count(counts.errors) if counts.errors else "",
+        },
+        {"title": "Latency p50", "value": shown_quantile(counts, 0.5), "under": ""},
+        {"title": "Latency p95", "value": shown_quantile(counts, 0.95), "under": ""},
+        {
+            "title": "Tokens",
+            "value": None if tokens is None else formats.count(tokens),
+            "under": NOT_MEASURED if tokens is None else "",
+        },
+        {"title": "Cost", "value": None, "under": NOT_MEASURED},
+    ]
+
+
+def axis_of(period: Period, now: float) -> Axis:
+    starts = period.starts(now)
+    if period.step == HOUR:
+        return Axis("Hour", [formats.hour(s) for s in starts], [f"{s // HOUR % 24:02}:00" for s in starts])  # fmt: skip
+    names = [formats.day(s) for s in starts]
+    return Axis("Day", names, names)
+
+
+def requests_plot(period: Period, by_step: Mapping[int, Counts], now: float) -> Plot:
+    columns = [by_step.get(start, Counts()) for start in period.starts(now)]
+    whole = total(columns)
+    return stacked_bars(
+        Texts("Requests", _requests_text(whole), NOTHING),
+        axis_of(period, now),
+        [
+            Series("succeeded", "fill-1", [c.requests - c.errors for c in columns]),
+            Series("errors", "fill-bad", [c.errors for c in columns]),
+        ],
+        formats.count,
+    )
+
+
+def _requests_text(counts: Counts) -> str:
+    errors = f"{formats.count(counts.errors)} error{'' if counts.errors == 1 else 's'}"
+    return f"{formats.count(counts.requests)}, {errors}"
+
+
+def latency_plot(period: Period, by_step: Mapping[int, Counts], now: float) -> Plot:
+    columns = [by_step.get(start, Counts()) for start in period.starts(now)]
+    whole = total(columns)
+    shares = (("p50", "stroke-1", 0.5), ("p95", "stroke-2", 0.95))
+    text = ", ".join(f"{name} {shown_quantile(whole, share)}" for name, _, share in shares)
+    series = [
+        Series(name, kind, [quantile(c.latencies, share) for c in columns], DASH)
+        for name, kind, share in shares
+    ]
+    return lines(Texts("Latency", text, NOTHING), axis_of(period, now), series, formats.duration)
+
+
+def table_row(name: str, href: str, counts: Counts, whole: Counts) -> dict[str, Any]:
+    return {
+        "name": name,
+        "href": href,
+        "share": counts.requests / whole.requests if whole.requests else 0.0,
+        "requests": formats.count(counts.requests),
+        "errors": formats.count(counts.errors),
+        "input_tokens": shown_tokens(counts.input_tokens),
+        "output_tokens": shown_tokens(counts.output_tokens),
+        "p50": shown_quantile(counts, 0.5),
+        "p95": shown_quantile(counts, 0.95),
+    }

@@ -1,0 +1,99 @@
+"""Pages that call the gateway: the test of a saved key, and the configuration."""
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from engine.accounts import keys
+from engine.admin.app import create_app
+from tests.unit.admin.conftest import House, furnished, house, shipped_configuration
+from tests.unit.admin.test_dashboard import PROVIDER, SECRET, post
+
+__all__ = ["furnished", "house", "shipped_configuration"]
+
+
+class _Gateway(BaseHTTPRequestHandler):
+    """Reports its readiness, and takes one call."""
+
+    calls: list[tuple[str, str, bytes]]
+    status = 200
+
+    def do_GET(self) -> None:
+        self._reply(200, {"status": "ready", "config": "0" * 16, "loaded": "today", "refused": {"at": "noon", "reasons": ["a typo"]}})  # fmt: skip
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.calls.append((self.path, self.headers["authorization"], body))
+        self._reply(self.status, {"error": {"message": "no sk-proj-1234567890abcdef please"}})
+
+    def _reply(self, status: int, value: object) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def beside(house: House, url: str) -> House:
+    """The house beside the gateway at `url`."""
+    context = replace(house.context, gateway_url=url)
+    return House(create_app(context), context, house.ids, house.keys)
+
+
+@pytest.fixture
+def served(house: House) -> Iterator[House]:
+    """The house beside a gateway."""
+    _Gateway.calls = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Gateway)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield beside(house, f"http://127.0.0.1:{server.server_port}")
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(("status", "says"), [(200, "accepted the key"), (401, "refused the key")])
+def test_a_saved_key_is_tested_by_one_call_of_the_gateway(
+    served: House, status: int, says: str
+) -> None:
+    _Gateway.status = status
+    browser = served.browser("ours-member")
+    reply = post(browser, "/providers/openai", "/providers/openai/test", model="gpt-5-mini")
+    assert says in reply.text
+    assert "1234567890abcdef" not in reply.text
+    ((path, authorization, body),) = _Gateway.calls
+    assert path == "/v1/chat/completions"
+    assert SECRET.fullmatch(authorization.removeprefix("Bearer "))
+    assert json.loads(body)["max_tokens"] == 1
+    with served.database.read() as connection:
+        key = keys.list_keys(connection, served.ids["ours"])[0]
+    assert key.revoked_at is not None
+    assert key.models == ("gpt-5-mini",)
+
+
+def test_a_test_of_another_providers_model_sends_nothing(served: House) -> None:
+    browser = served.browser("ours-member")
+    reply = post(browser, "/providers/openai", "/providers/openai/test", model="claude-sonnet-4-5")
+    assert "Nothing was sent" in reply.text
+    assert post(browser, "/providers", f"/providers/{PROVIDER}/test", model="x").status == 409
+    assert _Gateway.calls == []
+
+
+def test_the_configuration_says_what_runs_and_why_the_files_were_refused(served: House) -> None:
+    text = served.browser("operator").get("/configuration").text
+    assert "0" * 16 in text
+    assert "a typo" in text
+    assert "The files on disk were refused" in text
+
+
+def test_a_gateway_that_is_down_is_said_to_be(house: House) -> None:
+    down = beside(house, "http://127.0.0.1:1")
+    assert "The gateway does not respond." in down.browser("operator").get("/configuration").text
+    reply = post(down.browser("ours-member"), "/providers/openai", "/providers/openai/test", model="gpt-5-mini")  # fmt: skip
+    assert "does not respond at http://127.0.0.1:1" in reply.text
