@@ -90,7 +90,7 @@ def emitted() -> set[str]:
     """Every string of a code's form in the modules that make diagnostics."""
     found: set[str] = set()
     for path in (ROOT / "engine").rglob("*.py"):
-        if path.name == "codes.py":
+        if path.name == "codes.py" or "admin" in path.parts:  # S256 is a method of OAuth there
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if (
