@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.server.run import free_port
+from engine.server.ports import free_port
 
 VARIABLE = "ORQEN_TEST_DATABASE"
 TESTS = ("tests/unit/accounts",)

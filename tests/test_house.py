@@ -34,9 +34,11 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("admin/*", ("admin/*", "accounts/*", "config/*", "report/*", "plan/*")),
     ("lsp/*", ("config/*", "plan/*")),
     ("server/account_hooks", ("accounts/*", "gateway/*", "upstream/cache", "plan/*")),
+    ("server/store", ("accounts/*", "config/*", "plan/*")),
+    ("server/admin_process", ("server/*", "admin/*", "accounts/*", "config/*", "plan/*")),
     ("server/worker", ("server/*", "gateway/*", "upstream/*", "plan/*")),
     ("server/*", ("config/*", "mock/*", "plan/*")),
-    ("cli/*", ("server/__init__", "server/run", "server/reload", "report/*", "lsp/*", "config/*", "accounts/*", "admin/address", "plan/*")),
+    ("cli/*", ("server/__init__", "server/run", "server/reload", "server/store", "server/ports", "report/*", "lsp/*", "config/*", "accounts/*", "admin/address", "plan/*")),
 )  # fmt: skip
 WITHOUT_SQL = {f"accounts/{name}" for name in ("__init__", "errors", "passwords", "tokens", "values", "vault", "follower", "key_table", "usage_writer")}  # fmt: skip
 OWNERS = {

@@ -5,15 +5,18 @@ import os
 import re
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
 from engine.cli.common import DIRECTORY, number, refuse_errors, report_and_stop, stop, unconfigured
 from engine.config.diagnostics.diagnostic import Severity
+from engine.config.extras import installing
 from engine.config.load import Loaded, load, stops_serving
 from engine.config.new_key import new_key, one_off
 from engine.config.units import parse_size
+from engine.plan.accounts import ServerSettings
 
 NOT_STARTED = "not started"
 
@@ -73,10 +76,11 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
     mock: bool,  # noqa: FBT001 click's
     mock_port: int | None,
     no_auth: bool,  # noqa: FBT001 click's
-    **settings: Any,
+    **more: Any,
 ) -> None:
     """Run the gateway on the configuration in DIRECTORY."""
     from engine.server import run as server  # noqa: PLC0415 other commands start without the server
+    from engine.server.ports import url_of  # noqa: PLC0415 as above
     from engine.server.reload import read_folder  # noqa: PLC0415 as above
 
     snapshot = read_folder(directory)
@@ -96,10 +100,15 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
         stop(
             f"{NOT_STARTED}: callers need keys, and there is no keys.yaml in {directory.absolute()}: run `engine keys new NAME --write`, or try `engine serve --mock`"
         )
+    if loaded.config.server is not None and not mock:
+        _refuse_without_store(loaded)
     key = new_key() if mock and needs_keys and not no_auth else None
     url = url_of(host, port)
     try:
         with ExitStack() as stack:
+            settings = loaded.server
+            if mock:
+                settings = _trial(stack, loaded, port, is_open=no_auth)
             options = server.Options(
                 directory=directory.absolute(),
                 host=host,
@@ -108,12 +117,36 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
                 is_open=no_auth,
                 mock=stack.enter_context(server.mock_process()) if mock else mock_port,
                 stand_ins=mock,
-                **settings,
+                settings=settings,
+                **more,
             )
             ready_banner = _ready_banner(loaded, url, key, mock=options.mock is not None)
             server.serve(options, snapshot, loaded, ready_banner)
     except server.ServeError as error:
         stop(str(error) if error.has_run else f"{NOT_STARTED}: {error}")
+
+
+def _refuse_without_store(loaded: Loaded) -> None:
+    from engine.server.store import is_installed  # noqa: PLC0415 as above
+
+    if not is_installed():
+        stop(f"{NOT_STARTED}: server.yaml needs more packages: {installing('accounts')}")
+    if loaded.server is None:  # with --mock-port, for which other findings do not matter
+        stopping = [d for d in loaded.diagnostics if d.span.file == "server.yaml"]
+        report_and_stop(stopping, loaded, NOT_STARTED)
+
+
+def _trial(stack: ExitStack, loaded: Loaded, port: int, *, is_open: bool) -> ServerSettings | None:
+    """A store and a dashboard for this run only; None where callers need no key, or without packages."""
+    from engine.server.store import is_installed, trial_settings  # noqa: PLC0415 as above
+
+    if is_open:
+        return None
+    if not is_installed():
+        click.echo(f"note: no dashboard without `{installing('accounts')}`", err=True)
+        return None
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="orqen-")))
+    return trial_settings(folder, loaded.config.server, port + 1)
 
 
 def _warn(loaded: Loaded, *, mock: bool) -> None:
@@ -124,11 +157,6 @@ def _warn(loaded: Loaded, *, mock: bool) -> None:
         )  # the mock needs none of it
         if found.severity is Severity.WARNING and not (mock and is_of_environment):
             click.echo(f"{found.span}: warning[{found.code}] {found.message}", err=True)
-
-
-def url_of(host: str, port: int) -> str:
-    """The URL of an address to listen on; an IPv6 address is in brackets (RFC 3986, 3.2.2)."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _ready_banner(loaded: Loaded, url: str, key: str | None, *, mock: bool) -> str:

@@ -68,12 +68,17 @@ def serve_alone(app: Any, listen: Listen) -> None:
 
 
 async def _serve_until_signal(server: Server) -> None:
-    serving = asyncio.ensure_future(server.serve())
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):  # Windows
             loop.add_signal_handler(number, stopped.set)
+    await serve_until(server, stopped)
+
+
+async def serve_until(server: Server, stopped: asyncio.Event) -> None:
+    """Serve until `stopped` is set; requests under way get a second."""
+    serving = asyncio.ensure_future(server.serve())
     waiting = asyncio.ensure_future(stopped.wait())
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     server.stop()  # type: ignore[no-untyped-call]

@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from engine.config.checks.registry import SERVER
 from engine.config.files import FILES
 from engine.config.load import Loaded
 from engine.config.source.files import read_file
@@ -143,10 +144,13 @@ class ConfigReloader:
         if words:
             self._refuse(workers, [Problem(words, words)])
             return False
-        self.accepted, self.plan, self.state = snapshot, loaded.plan, State(now_text())
+        before, self.accepted = self.accepted, snapshot
+        self.plan, self.state = loaded.plan, State(now_text())
         _send_all(workers, "commit", self.state)
         fingerprint = loaded.plan.fingerprint if loaded.plan else ""
         log(f"reloaded: config {fingerprint} runs now")
+        if snapshot.texts.get(SERVER) != before.texts.get(SERVER):
+            log(f"{SERVER} has changed: it takes effect when the server is started again")
         return False
 
     def _prepare_all(self, workers: Sequence[WorkerChannel], snapshot: Snapshot) -> str:

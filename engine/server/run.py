@@ -6,30 +6,51 @@ reported once and nothing is started. A worker inherits what was loaded; after a
 
 import asyncio
 import contextlib
-import http.client
 import os
-import socket
 import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Protocol
 
 from engine.config.compile.credentials import STAND_IN
 from engine.config.diagnostics.diagnostic import Diagnostic
 from engine.config.load import Loaded, load, stops_serving
 from engine.config.model import Config, Key
+from engine.plan.accounts import ServerSettings
 from engine.plan.plan import Origin, Plan
+from engine.server.admin_process import AdminStart, run_admin
+from engine.server.beside import NOTHING_BESIDE, Beside
 from engine.server.http import IDLE_SECONDS, Listen, serve_alone
 from engine.server.memory import MIB, memory_of
+from engine.server.ports import (
+    EndedError,
+    ServeError,
+    claim_port,
+    free_port,
+    url_of,
+    wait_until_ready,
+)
 from engine.server.reload import ConfigReloader, Problem, Snapshot, State, files_of, now_text
+from engine.server.store import prepare_store
 from engine.server.supervisor import CrashLoopError, Supervisor
 from engine.server.worker import Parent, run_worker
+
+__all__ = [
+    "EndedError",
+    "Options",
+    "ServeError",
+    "mock_process",
+    "prepare",
+    "serve",
+    "serve_mock",
+    "url_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +58,8 @@ class Options:
     """How to serve. `mock` is the port of a mock upstream that stands in for every provider.
 
     With `stand_ins`, no credential or variable of the environment is sent there.
-    `is_open` asks callers for no key. `worker_memory` is in bytes.
+    `is_open` asks callers for no key. `worker_memory` is in bytes. `settings` are those of
+    server.yaml at the start, or of a trial.
     """
 
     directory: Path
@@ -52,18 +74,7 @@ class Options:
     drain_timeout: int = 30
     idle_timeout: int = IDLE_SECONDS
     worker_memory: int | None = None
-
-
-class ServeError(Exception):
-    """The server could not run; the text is for the operator. `has_run`: it had started before."""
-
-    has_run = False
-
-
-class EndedError(ServeError):
-    """The server ran, and could not continue."""
-
-    has_run = True
+    settings: ServerSettings | None = None
 
 
 def prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded | None, list[Problem]]:
@@ -115,8 +126,8 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: st
     are forked, so the parent has no thread of its own that could hold a lock then.
 
     Raises:
-        ServeError: the address is taken, the memory of a worker too little, or a worker cannot be
-            kept alive.
+        ServeError: an address is taken, the store cannot be used, the memory of a worker is too
+            little, or a worker cannot be kept alive.
     """
     _refuse_little(options.worker_memory)
     accepted = snapshot.with_files(loaded)
@@ -132,19 +143,57 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: st
         state=State(now_text()),
         other_files=files_of(loaded),
     )
-    supervisor = Supervisor(
-        partial(start_worker, options),
-        reloader,
-        workers=options.workers,
-        ready_banner=ready_banner,
-        drain=(options.drain_delay, options.drain_timeout),
-        worker_memory=options.worker_memory,
-    )
     try:
-        with claim_port(options.host, options.port):
+        with ExitStack() as stack:
+            banner = ready_banner + _open_dashboard(options, stack)
+            supervisor = Supervisor(
+                partial(start_worker, options),
+                reloader,
+                workers=options.workers,
+                ready_banner=banner,
+                drain=(options.drain_delay, options.drain_timeout),
+                worker_memory=options.worker_memory,
+                beside=_beside(options),
+            )
             supervisor.run()
     except CrashLoopError:
         raise EndedError("a worker could not be kept running") from None
+
+
+def _open_dashboard(options: Options, stack: ExitStack) -> str:
+    """Claim the ports and prepare the store; what to say of the dashboard, if there is one."""
+    stack.enter_context(claim_port(options.host, options.port))
+    if options.settings is None:
+        return ""
+    admin = options.settings.admin
+    if admin is not None:
+        stack.enter_context(claim_port(admin.host, admin.port))
+    token = prepare_store(options.settings.accounts)
+    if admin is None:
+        return ""
+    url = admin.public_url or url_of(admin.host, admin.port)
+    if token is None:
+        return f"dashboard: {url}\n"
+    return f"dashboard: {url}/signin/link?token={token}\n  signs in once, within an hour\n"
+
+
+def _beside(options: Options) -> Beside:
+    """The process of the dashboard, if there is to be one."""
+    if options.settings is None or options.settings.admin is None:
+        return NOTHING_BESIDE
+    start = AdminStart(
+        options.settings,
+        options.directory,
+        partial(_load_now, options),
+        url_of(options.host, options.port),
+    )
+    return Beside("dashboard", partial(run_admin, start))
+
+
+def _load_now(options: Options) -> Loaded:
+    """The configuration as it is on disk, with its findings."""
+    environ: Mapping[str, str] | None = None if options.stand_ins else os.environ
+    return load(options.directory, environ, time.time(), options.extra_keys)
 
 
 def serve_mock(host: str, port: int, fault: str | None, *, record: bool = True) -> None:
@@ -185,36 +234,6 @@ def mock_process() -> Iterator[int]:
         process.wait()
 
 
-def free_port() -> int:
-    """A port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class Pollable(Protocol):
-    """A process that may have ended, such as a Popen."""
-
-    def poll(self) -> int | None: ...
-
-
-def wait_until_ready(process: Pollable, port: int, path: str, seconds: float = 60) -> bool:
-    """Whether GET `path` on the loopback interface returns 200 while `process` runs."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and process.poll() is None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-        with (
-            contextlib.suppress(OSError, http.client.HTTPException),
-            contextlib.closing(connection),
-        ):
-            connection.request("GET", path)
-            if connection.getresponse().status == http.client.OK:
-                return True
-        time.sleep(0.02)
-    return False
-
-
 def start_worker(  # noqa: PLR0913, PLR0917 what a worker inherits
     options: Options,
     accepted: Snapshot,
@@ -235,35 +254,9 @@ def start_worker(  # noqa: PLR0913, PLR0917 what a worker inherits
         plan = loaded.plan if loaded is not None else None
     if plan is None:
         raise ServeError("a worker could not load the configuration that was accepted")
-    parent = Parent(pipe, options.directory, read, float(options.drain_timeout))
+    accounts = options.settings.accounts if options.settings else None
+    parent = Parent(pipe, options.directory, read, float(options.drain_timeout), accounts)
     run_worker(plan, state, parent, Listen(options.host, options.port, options.idle_timeout))
-
-
-def claim_port(host: str, port: int) -> socket.socket:
-    """Take an address that nobody listens on; refused to every other until the socket is closed.
-
-    Workers share their port, so a second server would not notice the first. Of all sockets that do
-    not share one, the kernel lets a single one listen. From then on this one shares the port with
-    the sockets of the same user, and keeps it without listening.
-
-    Raises:
-        ServeError: it is taken.
-    """
-    claim = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # despite connections that linger
-    try:
-        claim.bind((host, port))
-        claim.listen()
-    except OSError as error:
-        claim.close()
-        raise ServeError(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    if sys.platform == "linux":  # before it stops to listen, so that there is no gap
-        claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-        claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        claim.shutdown(socket.SHUT_RDWR)
-    else:
-        claim.close()
-    return claim
 
 
 def _refuse_little(worker_memory: int | None) -> None:

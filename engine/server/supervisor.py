@@ -28,6 +28,7 @@ from typing import Any
 
 from engine.plan.plan import Plan
 from engine.server import memory
+from engine.server.beside import NOTHING_BESIDE, Beside
 from engine.server.channel import WorkerChannel
 from engine.server.reload import ConfigReloader, Snapshot, State, log
 from engine.server.signals import held_signals, signal_socket
@@ -78,6 +79,7 @@ class Supervisor:
         ready_banner: str,
         drain: tuple[float, float],
         worker_memory: int | None = None,
+        beside: Beside = NOTHING_BESIDE,
     ) -> None:
         # Later Pythons would not fork by default; elsewhere forking is not safe.
         method = "fork" if sys.platform == "linux" else "spawn"
@@ -89,6 +91,7 @@ class Supervisor:
         self._ready_banner = ready_banner
         self._drain_delay, self._drain_timeout = drain
         self._worker_memory = worker_memory
+        self._beside = beside
         self._workers: list[_Worker] = []
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()  # of timers that are due at the same moment
@@ -105,6 +108,7 @@ class Supervisor:
         with signal_socket() as self._signals:
             for number in range(1, self._count + 1):
                 self._start(number)
+            self._beside.keep_alive(self._processes)
             self._after(POLL_SECONDS, self._check_files)
             if self._worker_memory is not None:
                 self._after(MEMORY_SECONDS, self._check_memory)
@@ -116,6 +120,7 @@ class Supervisor:
                     worker.process.kill()
                 for worker in self._workers:
                     worker.process.join()
+                self._beside.stop()
 
     # -- the loop --------------------------------------------------------------------------------
 
@@ -249,6 +254,7 @@ class Supervisor:
 
     def _check_files(self) -> None:
         self._after(POLL_SECONDS, self._check_files)
+        self._beside.keep_alive(self._processes)
         if not self._is_stopping and self._watch.has_changed():
             self._reload()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.server.run import free_port, wait_until_ready
+from engine.server.ports import free_port, wait_until_ready
 from tests.e2e.docs.examples import examples
 from tests.servers import ROOT, WAIT
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.server.run import free_port
+from engine.server.ports import free_port
 from tests.processes import run_engine
 from tests.servers import KEY, ROOT, write_keys
 from tests.unit.cli.running import engine

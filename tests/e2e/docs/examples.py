@@ -29,7 +29,7 @@ import pytest
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import load
 from engine.config.source.document import parse_document
-from engine.server.run import free_port, wait_until_ready
+from engine.server.ports import free_port, wait_until_ready
 from tests.processes import run_engine
 from tests.servers import KEY, ROOT, Server, ship
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx2
 
-from engine.server.run import free_port, wait_until_ready
+from engine.server.ports import free_port, wait_until_ready
 from tests import loopback
 from tests.servers import KEY, ROOT, Server, ship
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.server.run import ServeError, claim_port
+from engine.server.ports import ServeError, claim_port
 from tests import loopback
 from tests.processes import run_engine
 from tests.servers import KEY, ROOT, Server, free_port, gateway, ship, write_keys

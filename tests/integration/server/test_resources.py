@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from engine.server.run import free_port, wait_until_ready
+from engine.server.ports import free_port, wait_until_ready
 from tests import loopback
 from tests.servers import KEY, ROOT, Server, gateway, ship
 

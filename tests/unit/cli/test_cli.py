@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from syrupy.assertion import SnapshotAssertion
 
 from engine.cli import accounts, db, keys, main, vault
-from engine.cli.serve import url_of
 from engine.config.load import load
 from engine.config.schema.schemas import read_schema
+from engine.server.ports import url_of
 from tests.servers import ROOT
 from tests.unit.cli.running import engine, plain
 from tests.unit.config.folders import SECRET, TextSnapshot, minimal, provider, write

@@ -1,0 +1,62 @@
+"""The process of the admin listener: the dashboard and the account API.
+
+Its packages are imported in it alone. It has nothing of the gateway but the database, the files and
+the address, so whatever happens to it, requests go on.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from engine.config.load import Loaded
+from engine.plan.accounts import ServerSettings
+from engine.server.http import Listen, create_server, new_loop, serve_until
+
+IDLE_SECONDS = 75
+PROCESS_NAME = "orqen-admin"
+
+
+@dataclass(frozen=True, slots=True)
+class AdminStart:
+    """What the process is given. `load` reads the configuration as it is on disk."""
+
+    settings: ServerSettings
+    folder: Path
+    load: Callable[[], Loaded]
+    gateway_url: str
+
+
+def run_admin(start: AdminStart, pipe: Connection) -> None:
+    """Serve the admin listener until something comes by `pipe`, or the parent is gone."""
+    from engine.accounts.database import open_database  # noqa: PLC0415 only this process pays for it
+    from engine.accounts.vault import Vault  # noqa: PLC0415 as above
+    from engine.admin.app import create_app  # noqa: PLC0415 as above
+    from engine.admin.context import AdminContext  # noqa: PLC0415 as above
+
+    with contextlib.suppress(OSError):  # for those who list processes (Linux)
+        Path("/proc/self/comm").write_text(PROCESS_NAME, "ascii")
+    admin, accounts = start.settings.admin, start.settings.accounts
+    if admin is None:
+        raise TypeError("there is no admin listener in these settings")
+    database = open_database(accounts.database)
+    context = AdminContext(
+        database,
+        Vault(accounts.vault_keys),
+        start.settings,
+        start.folder,
+        start.load,
+        start.gateway_url,
+    )
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        listen = Listen(admin.host, admin.port, IDLE_SECONDS)
+        runner.run(_serve(create_app(context), listen, pipe))
+    database.close()
+
+
+async def _serve(app: object, listen: Listen, pipe: Connection) -> None:
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_reader(pipe.fileno(), stopped.set)
+    await serve_until(create_server(app, listen), stopped)

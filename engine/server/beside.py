@@ -1,0 +1,68 @@
+"""A process beside the workers, such as that of the dashboard: it may die and never ends the server."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from engine.server.reload import log
+from engine.server.signals import held_signals
+
+PAUSE_SECONDS = 1.0  # until one that has died is started again
+LONG_PAUSE_SECONDS = 30.0  # for one that has died soon after its start
+SOON_SECONDS = 10.0
+STOP_SECONDS = 2.0
+
+
+class Beside:
+    """Runs `target` in a process, with a pipe by which it is stopped, and again when it has died."""
+
+    def __init__(self, name: str, target: Callable[[Connection], None] | None) -> None:
+        self._name = name
+        self._target = target
+        self._process: Any = None
+        self._pipe: Connection | None = None
+        self._started = self._due = 0.0
+
+    def keep_alive(self, processes: Any) -> None:
+        """Start it by the context `processes` of multiprocessing, unless it runs or died just now."""
+        if self._process is not None and not self._process.is_alive():
+            self._on_death()
+        if self._target is None or self._process is not None or time.monotonic() < self._due:
+            return
+        self._pipe, theirs = processes.Pipe()
+        self._process = processes.Process(target=self._target, args=(theirs,))
+        self._started = time.monotonic()
+        with held_signals():  # it is ended by the pipe alone
+            self._process.start()
+        theirs.close()
+
+    def _on_death(self) -> None:
+        code, now = self._end(), time.monotonic()
+        pause = LONG_PAUSE_SECONDS if now - self._started < SOON_SECONDS else PAUSE_SECONDS
+        self._due = now + pause
+        log(f"the {self._name} died (exit code {code}); it starts again in {pause:g} s")
+
+    def stop(self) -> None:
+        """End it; after a moment by force."""
+        if self._process is None:
+            return
+        if self._pipe is not None:
+            with contextlib.suppress(OSError):
+                self._pipe.send("stop")
+        self._process.join(STOP_SECONDS)
+        self._process.kill()
+        self._end()
+
+    def _end(self) -> int | None:
+        if self._process is None or self._pipe is None:
+            return None
+        self._process.join()
+        code: int | None = self._process.exitcode
+        self._pipe.close()
+        self._process = self._pipe = None
+        return code
+
+
+NOTHING_BESIDE = Beside("", None)
