@@ -23,7 +23,9 @@ MAX_SECOND = 2_000  # rows of one second; further models count as OTHER
 OTHER = "(other models)"
 JOIN_SECONDS = 2.0
 
-Group = tuple[str, str, str, str]  # account, key, model, provider; "" for what there is not
+ID = 36  # characters of an id
+
+Group = tuple[str, str | None, str | None]  # name of the caller, model, provider
 
 
 class UsageWriter:
@@ -40,7 +42,7 @@ class UsageWriter:
         self._stops = False
         self._thread = threading.Thread(target=self._run, name="usage", daemon=True)
 
-    def add(self, group: Group, *, is_error: bool, milliseconds: float) -> None:
+    def add(self, group: Group, is_error: bool, milliseconds: float) -> None:  # noqa: FBT001 a keyword costs more
         """Count one request."""
         counts = self._counts.get(group)
         if counts is None:
@@ -62,7 +64,7 @@ class UsageWriter:
 
     def _new(self, group: Group) -> list[int]:
         if len(self._counts) >= MAX_SECOND:
-            group = (*group[:2], OTHER, group[3])
+            group = (group[0], OTHER, group[2])
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._hand_over)
         return self._counts.setdefault(group, [0] * (3 + len(LATENCY_COLUMNS)))
@@ -71,7 +73,7 @@ class UsageWriter:
         counts, self._counts, self._timer = self._counts, {}, None
         hour = int(time.time()) // HOUR * HOUR
         rows = [
-            UsageRow(hour, *group, counted[0], counted[1], counted[2], tuple(counted[3:]))
+            UsageRow(hour, *_labels(group), counted[0], counted[1], counted[2], tuple(counted[3:]))
             for group, counted in counts.items()
         ]
         if not rows:
@@ -104,3 +106,13 @@ class UsageWriter:
         except StoreError:
             return  # the next time
         self._kept = []
+
+
+def _labels(group: Group) -> tuple[str, str, str, str]:
+    """Account, key, model and provider; "" for what there is not.
+
+    A model that leads to no provider may be any text, so it is left out.
+    """
+    caller, model, provider = group
+    account_id, key_id = (caller[1 : ID + 1], caller[ID + 2 :]) if caller[:1] == "@" else ("", "")
+    return account_id, key_id, (model or "") if provider else "", provider or ""

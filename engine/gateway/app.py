@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from engine.gateway.access_log import AccessLog
 from engine.gateway.callers import Callers
-from engine.gateway.hooks import NO_HOOKS, Hooks, Permit
+from engine.gateway.hooks import NO_HOOKS, Hooks
 from engine.gateway.inbound.body import Receive, Send
 from engine.gateway.inbound.browsers import preflight, with_cors_headers
 from engine.gateway.inbound.head import Heads, Scope
@@ -100,21 +100,21 @@ class Gateway:
             del self.requests[request]
             record = request.record.finish(self._timestamps.now())
             self._log.write(record)
-            if request.permit is not None or self._runtime.hooks.sinks:
-                self._call_hooks(record, request.permit)
+            if request.permit is not None:
+                self._call_hook(request.permit.settle, record)
+            for sink in self._runtime.hooks.sinks:
+                self._call_hook(sink.write, record)
             if self._retiring and not self.requests:
                 self._emptied.set()
         if request.is_unread:
             await self._lingering.read_on(receive, scope["headers"])
 
-    def _call_hooks(self, record: Record, permit: Permit | None) -> None:
-        """Give the record to each hook; a hook that fails does not stop the others."""
-        settle = () if permit is None else (permit.settle,)
-        for take in (*settle, *(sink.write for sink in self._runtime.hooks.sinks)):
-            try:
-                take(record)
-            except Exception as error:  # noqa: BLE001 a bug of a hook, which the request survives
-                self._log.write_message(f"a hook failed: {location_of(error)}")
+    def _call_hook(self, take: Callable[[Record], None], record: Record) -> None:
+        """Give the record to a hook; one that fails does not stop the others."""
+        try:
+            take(record)
+        except Exception as error:  # noqa: BLE001 a bug of a hook, which the request survives
+            self._log.write_message(f"a hook failed: {location_of(error)}")
 
     def forget_callers(self) -> None:
         """Authenticate every caller anew: a key may have been revoked or changed."""

@@ -23,9 +23,8 @@ from engine.upstream.cache import BoundedCache
 
 MAX_BOUND_BYTES = 8 * 1024 * 1024  # of providers with the credentials of an account
 BOUND_BYTES = 2500  # about what one takes besides these credentials
-SERVER_ERROR, CLIENT_ERROR = 500, 400
+CLIENT_ERROR = 400
 _NO_VALUES: Mapping[str, str] = MappingProxyType({})
-_ID = 36  # characters of an id
 
 
 class AccountHooks:
@@ -95,17 +94,11 @@ class AccountHooks:
 
     def write(self, record: Record) -> None:
         """Count a request of a caller who is known."""
-        key = record.key
-        if key is None:
-            return
-        account_id = key_id = ""
-        if key[0] == "@":
-            account_id, key_id = key[1 : _ID + 1], key[_ID + 2 :]
-        provider = record.provider
-        # A model that leads nowhere may be any text.
-        group = (account_id, key_id, (provider and record.model) or "", provider or "")
-        is_error = record.outcome != "ok" or (record.status or SERVER_ERROR) >= CLIENT_ERROR
-        self._usage.add(group, is_error=is_error, milliseconds=record.ms_total or 0.0)
+        if record.key is not None:
+            status = record.status
+            is_error = status is None or status >= CLIENT_ERROR or record.outcome != "ok"
+            group = record.key, record.model, record.provider
+            self._usage.add(group, is_error, record.ms_total or 0.0)
 
     # -- the operator ------------------------------------------------------------------------------
 

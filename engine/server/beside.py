@@ -15,6 +15,12 @@ SOON_SECONDS = 10.0
 STOP_SECONDS = 2.0
 
 
+def _run(target: Callable[[Connection], None], pipe: Connection, of_parent: Connection) -> None:
+    """What the process does. Its copy of the parent's end would keep the pipe open for ever."""
+    of_parent.close()
+    target(pipe)
+
+
 class Beside:
     """Runs `target` in a process, with a pipe by which it is stopped, and again when it has died."""
 
@@ -32,7 +38,7 @@ class Beside:
         if self._target is None or self._process is not None or time.monotonic() < self._due:
             return
         self._pipe, theirs = processes.Pipe()
-        self._process = processes.Process(target=self._target, args=(theirs,))
+        self._process = processes.Process(target=_run, args=(self._target, theirs, self._pipe))
         self._started = time.monotonic()
         with held_signals():  # it is ended by the pipe alone
             self._process.start()

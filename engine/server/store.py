@@ -4,6 +4,7 @@ import secrets
 from importlib.util import find_spec
 from pathlib import Path
 
+from engine.config.compile.server import NEEDED
 from engine.config.server import Server
 from engine.plan.accounts import (
     Accounts,
@@ -13,8 +14,6 @@ from engine.plan.accounts import (
     parse_vault_key,
 )
 from engine.server.ports import ServeError, free_port, is_free
-
-NEEDED = ("sqlalchemy", "alembic", "cryptography", "argon2", "starlette", "authlib")
 
 
 def is_installed() -> bool:

@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from engine.config.checks.registry import SERVER, CheckContext, Stage, check
 from engine.config.compile.files import expected_place, path_hint, why_unread
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.extras import installing
 from engine.config.server import Admin, SecretSource, Server
 from engine.config.source.files import read_file
 from engine.plan import accounts as plan
 
 MAX_SECRET = 64 * 1024
+NEEDED = ("sqlalchemy", "alembic", "cryptography", "argon2", "starlette", "authlib")
 _SQLITE = "sqlite:///"
 _MAKE_KEY = "make one with `engine vault new-key`"
 
@@ -39,7 +42,9 @@ def resolve_server(
     reading = _Reading(context, directory, environ)
     accounts = _accounts(reading, declared)
     admin = None if declared.admin is None else _admin(reading, declared.admin)
-    if accounts is None or reading.found:
+    found = list(reading.found)
+    report_uninstalled(reading, declared)
+    if accounts is None or found:
         return None, reading.found
     return plan.ServerSettings(accounts, admin), reading.found
 
@@ -119,6 +124,14 @@ def read_secret(reading: _Reading, source: SecretSource) -> str | None:
     if not value:
         reading.report("E405", f"a file that {SERVER} needs is empty or not text", source)
     return value or None
+
+
+@check("E404", stage=Stage.STEP)
+def report_uninstalled(reading: _Reading, declared: Server) -> None:
+    """What accounts need besides; reported, and `engine serve` does not start without it."""
+    if not all(find_spec(package) for package in NEEDED):
+        message = f"accounts need `{installing('accounts')}`"
+        reading.report("E404", message, declared.database)
 
 
 def _named(source: SecretSource) -> str:

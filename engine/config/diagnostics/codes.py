@@ -585,8 +585,8 @@ _CATALOGUE = (
         "E404",
         "signer-not-installed",
         _NOTE,
-        "the package that a signer needs is not installed",
-        "Signers are extras of this package. Until it is installed, callers get provider_key_missing.",
+        "a package that a signer or server.yaml needs is not installed",
+        "Signers and accounts are extras of this package. Until that of a signer is installed, callers get provider_key_missing; with server.yaml, `engine serve` does not start.",
     ),
     Rule(
         "E405",

@@ -14,12 +14,16 @@ def with_credentials(provider: Provider, values: Values) -> Provider:
     """`provider`, and all of its choices, with `values` as its credentials and none of the operator's.
 
     It counts as incomplete when a required one is not among them, or one of them cannot be in a header.
+    A value by the name of a variable is the account's own choice, if it is one of those allowed.
     """
     choices = provider.choices
-    if choices is not None:
-        variants = {pick: _bound(variant, values) for pick, variant in choices.providers.items()}
-        choices = replace(choices, providers=variants)
-    return replace(_bound(provider, values), choices=choices)
+    if choices is None:
+        return _bound(provider, values)
+    picked = {n: v for n, v in values.items() if v in choices.allowed.get(n, ())}
+    variants = {pick: _bound(variant, values) for pick, variant in choices.providers.items()}
+    own = {**choices.own, **picked}
+    chosen = _bound(choices.pick(picked) if picked else provider, values)
+    return replace(chosen, choices=replace(choices, own=own, providers=variants))
 
 
 def _bound(provider: Provider, values: Values) -> Provider:

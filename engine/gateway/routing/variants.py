@@ -31,13 +31,12 @@ class ProviderVariants:
         Raises:
             GatewayError: `invalid_request` when a value is none of the choices.
         """
-        return _pick(self._next(fitting_variants(target, head.caller.name, found)), head, body)
+        variants = fitting_variants(target, head.caller.name, found)
+        provider = variants[0] if len(variants) == 1 else self._next(variants)
+        return provider if provider.choices is None else _pick(provider, head, body)
 
     def _next(self, variants: tuple[Provider, ...]) -> Provider:
-        count = len(variants)
-        if count == 1:
-            return variants[0]
-        turn = self._positions.get(id(variants), 0) % count
+        turn = self._positions.get(id(variants), 0) % len(variants)
         self._positions.keep(id(variants), turn + 1, 0)
         return variants[turn]
 
@@ -50,6 +49,8 @@ def fitting_variants(
     They are those of the first credential set that fits, or the provider itself. Either all of them
     have their credentials and variables, or there is only one.
     """
+    if found is not None and found.callers is found.models is None:
+        return found.providers
     sets = target.provider.accounts if found is None else (found,)
     for credentials in sets:
         if credentials.fits(caller, target.sent_model):

@@ -356,6 +356,13 @@ def test_the_dashboard_may_die_and_the_gateway_does_not_notice(stand: tuple[Hous
     assert "the dashboard died" in server.text
 
 
+def test_the_dashboard_does_not_outlive_the_server(tmp_path: Path) -> None:
+    with standing(tmp_path, workers=1) as (house, server):
+        until(lambda: listens(house.admin))
+        server.process.send_signal(signal.SIGKILL)
+        until(lambda: not listens(house.admin))
+
+
 def started_at(pid: int) -> float:
     """When a process was started, in seconds of the monotonic clock."""
     ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])

@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx2
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from engine.plan.plan import Origin, Sign
 from engine.upstream import Attempt, Pairs, RequestHead
+from engine.upstream.signers import google_oauth
 from engine.upstream.signers.aws_sigv4 import make_signer
 from tests import loopback
 from tests.recorder import Arrival, Recorder, Reply, as_json, recording
@@ -212,3 +216,55 @@ def test_credentials_that_end_within_seconds_sign_nothing(machine: Recorder) -> 
     machine.answer = lambda _: keys(minutes=0.1)
     with pytest.raises(RuntimeError, match="no workload identity"):
         asyncio.run(signed(1))
+
+
+def key_file(**more: str) -> str:
+    """The key file of a service account, as Google's console gives it."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    account = {
+        "type": "service_account", "client_email": "a@p.iam.gserviceaccount.com", "private_key": pem,
+        "private_key_id": "1", "project_id": "p", "token_uri": "https://oauth2.googleapis.com/token",
+    }  # fmt: skip
+    return json.dumps({**account, **more})
+
+
+class TokenServer:
+    """In place of the network of google-auth."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, url: str, **_: object) -> object:
+        self.asked.append(url)
+        body = json.dumps({"access_token": f"token-{len(self.asked)}", "expires_in": 3600}).encode()
+        return SimpleNamespace(status=200, data=body, headers={})
+
+
+def test_a_saved_service_account_is_a_text_whose_token_comes_from_google() -> None:
+    network = TokenServer()
+    tokens = google_oauth._AccountTokens(network)  # type: ignore[arg-type] # all that is called of it
+
+    def sign(text: str) -> Sign:
+        credentials = {"credentials_file": text}
+        return Sign("google_oauth", {"scope": "all"}, credentials, is_of_account=True)
+
+    async def main() -> None:
+        one = sign(key_file(token_uri="https://elsewhere.example/token"))
+        headers = await asyncio.gather(*(tokens.header(one) for _ in range(5)))
+        assert set(headers) == {(b"authorization", b"Bearer token-1")}
+        assert (await tokens.header(sign(key_file())))[1] == b"Bearer token-2"
+        assert network.asked == ["https://oauth2.googleapis.com/token"] * 2
+        assert tokens._refreshing == {}
+        for text in (
+            "/etc/passwd",
+            '"/etc/passwd"',
+            key_file(type="external_account"),
+            key_file(type="authorized_user"),
+            "{}",
+        ):
+            with pytest.raises((ValueError, AttributeError)):
+                await tokens.header(sign(text))
+        assert len(network.asked) == 2
+
+    asyncio.run(main())

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import re
 import shutil
+import string
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -20,6 +22,7 @@ from engine.accounts.keys import create_key, revoke_key, rotate_key, update_key
 from engine.accounts.provider_keys import delete_provider_key, save_provider_key
 from engine.accounts.reader import News, StoreReader
 from engine.accounts.vault import Vault
+from engine.plan.plan import Names
 
 MIB = 1024 * 1024
 SECONDS = 10.0
@@ -197,6 +200,19 @@ def test_a_cancelled_search_leaves_nothing_behind(following: Following) -> None:
         assert not await other
         assert f.follower._waiting == {}
         assert f.follower._waiters == 0
+
+    run(following, scenario)
+
+
+def test_a_key_of_an_account_goes_by_no_name_of_the_configuration(following: Following) -> None:
+    """Whatever people call it: the operator's `callers:` are exact names, or starts of names."""
+    _, digest = following.new_key()
+    name_of = re.compile(r"[A-Za-z0-9._-]+")  # of a key of keys.yaml
+
+    async def scenario(f: Following) -> None:
+        name = (await f.follower.search([digest]))[digest].name
+        assert not name_of.match(name)
+        assert name not in Names(frozenset({"k"}), tuple(string.printable.replace("@", "")))
 
     run(following, scenario)
 

@@ -11,7 +11,8 @@ from engine.accounts.usage import read_all_usage
 from engine.accounts.usage_writer import MAX_SECOND, OTHER, UsageWriter
 
 FAR = 10**12
-GROUP = ("account", "key", "gpt-4o", "openai")
+ACCOUNT, KEY = ("01890000-0000-7000-8000-00000000000" + digit for digit in "12")
+GROUP = (f"@{ACCOUNT}/{KEY}", "gpt-4o", "openai")
 
 
 def counted(database: Database) -> dict[str, tuple[int, int]]:
@@ -29,8 +30,8 @@ def test_requests_of_two_writers_are_added_up(database: Database) -> None:
         writers = [UsageWriter(database, lost.append) for _ in range(2)]
         for writer in writers:
             for number in range(100):
-                writer.add(GROUP, is_error=number % 10 == 0, milliseconds=number)
-            writer.add(("", "", "gpt-4o-mini", "openai"), is_error=False, milliseconds=130_000.0)
+                writer.add(GROUP, number % 10 == 0, number)
+            writer.add(("of keys.yaml", "gpt-4o-mini", "openai"), False, 130_000.0)
         for writer in writers:
             writer.stop()
 
@@ -41,14 +42,31 @@ def test_requests_of_two_writers_are_added_up(database: Database) -> None:
     assert first.ms_total == 2 * sum(range(100))
     assert first.latency[:3] == (102, 98, 0), "up to and with 50 ms, and up to 100"
     assert second.latency[-1] == 2
+    with database.read() as connection:
+        by_key = {
+            usage.label: usage.requests for usage in read_all_usage(connection, 0, FAR, "key")
+        }
+    assert by_key == {KEY: 200, "": 2}
     assert lost == []
+
+
+def test_what_leads_nowhere_has_no_model(database: Database) -> None:
+    async def main() -> None:
+        writer = UsageWriter(database, lambda _: None)
+        for number in range(5):
+            writer.add(("app", f"any text {number}", None), True, 1.0)
+        writer.add(("app", None, None), True, 1.0)
+        writer.stop()
+
+    asyncio.run(main())
+    assert counted(database) == {"": (6, 6)}
 
 
 def test_the_models_of_one_second_are_bounded(database: Database) -> None:
     async def main() -> None:
         writer = UsageWriter(database, lambda _: None)
         for number in range(MAX_SECOND + 50):
-            writer.add(("a", "k", f"gpt-{number}", "p"), is_error=False, milliseconds=1.0)
+            writer.add(("app", f"gpt-{number}", "p"), False, 1.0)
         writer.stop()
 
     asyncio.run(main())
@@ -67,13 +85,13 @@ def test_what_was_counted_while_the_database_was_away_is_written_later(
 
     async def main() -> None:
         writer = UsageWriter(database, lambda _: None)
-        writer.add(GROUP, is_error=False, milliseconds=1.0)
+        writer.add(GROUP, False, 1.0)
         writer._hand_over()
         async with asyncio.timeout(10):
             while not writer._kept:  # noqa: ASYNC110 there is no event for it
                 await asyncio.sleep(0.01)
         away.rename(file)
-        writer.add(GROUP, is_error=False, milliseconds=1.0)
+        writer.add(GROUP, False, 1.0)
         await asyncio.to_thread(writer.stop)
 
     asyncio.run(main())

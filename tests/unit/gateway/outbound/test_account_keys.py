@@ -104,6 +104,21 @@ def test_every_choice_is_bound(providers: dict[str, Provider]) -> None:
     assert [headers(one)["x-key"] for one in every] == ["accounts"] * 3
 
 
+def test_a_choice_of_the_account_counts_until_a_caller_makes_another(
+    providers: dict[str, Provider],
+) -> None:
+    def host(provider: Provider) -> str:
+        upstream = provider.upstreams["chat_completions"]
+        return upstream.origin.host if upstream else ""
+
+    bound = with_credentials(providers["regional"], {"key": "accounts", "region": "us"})
+    assert bound.choices is not None
+    assert host(bound) == host(bound.choices.pick({})) == "us.example.com"
+    assert host(bound.choices.pick({"region": "eu"})) == "eu.example.com"
+    refused = with_credentials(providers["regional"], {"key": "accounts", "region": "elsewhere"})
+    assert host(refused) == "eu.example.com"
+
+
 def test_a_signer_gets_the_accounts_credentials_alone(providers: dict[str, Provider]) -> None:
     bound = with_credentials(
         providers["amazon"], {"access_key_id": "id", "secret_access_key": "secret", "more": "x"}
