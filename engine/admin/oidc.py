@@ -99,9 +99,9 @@ class OidcClient:
 
     def _believed(self, token: Mapping[str, Any], keys: Any, flow: Flow) -> Identity:
         """The identity in an ID token whose signature and claims are right."""
-        decoded = jwt.decode(
-            str(token["id_token"]), KeySet.import_key_set(keys), algorithms=ALGORITHMS
-        )
+        if not isinstance(token.get("id_token"), str) or not isinstance(keys.get("keys"), list):
+            raise OidcError("there is no ID token, or no keys")
+        decoded = jwt.decode(token["id_token"], KeySet.import_key_set(keys), algorithms=ALGORITHMS)
         options = {
             "iss": {"essential": True, "value": self.settings.issuer},
             "aud": {"essential": True, "value": self.settings.client_id},
@@ -159,7 +159,7 @@ def _check_endpoint(name: str, url: object) -> None:
 
 
 def _json(client: Any, url: str) -> dict[str, Any]:
-    response = client.get(url, withhold_token=True)
+    response = client.request("GET", url, withhold_token=True)
     if response.status_code != 200:
         raise OidcError(f"{urlsplit(url).path} has status {response.status_code}")
     found = response.json()
@@ -175,6 +175,6 @@ class _translated:  # noqa: N801 used as a statement
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        known = (AuthlibBaseError, JoseError, httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, TypeError)  # fmt: skip
+        known = (AuthlibBaseError, JoseError, httpx2.HTTPError, httpx2.InvalidURL, ValueError)  # fmt: skip
         if isinstance(error, known):
             raise OidcError(f"{type(error).__name__}") from None

@@ -1,1 +1,1 @@
-"""Tests of the dashboard that use sockets."""
+"""The admin listener with real sockets and processes."""

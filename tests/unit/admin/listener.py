@@ -105,6 +105,10 @@ class Browser:
         sent = [("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate")]
         return self._send("GET", target, [*sent, *headers])
 
+    def redirected(self, target: str, headers: Headers) -> Reply:
+        """Follow a redirect from another site, which `headers` describe."""
+        return self._send("GET", target, headers)
+
     def post(
         self, target: str, fields: dict[str, str] | None = None, headers: Headers = ()
     ) -> Reply:
