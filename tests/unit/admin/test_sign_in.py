@@ -6,6 +6,7 @@ import pytest
 
 from engine.accounts import sessions
 from engine.accounts.audit import SYSTEM, list_all_audit
+from engine.admin.throttle import MOST_NAMES, Throttle
 from tests.unit.admin.conftest import PASSWORD, House
 
 
@@ -43,13 +44,33 @@ def test_a_wrong_password_and_an_unknown_person_look_the_same(house: House) -> N
     assert min(times) > max(times) / 3  # both hash; one that does not takes a hundredth
 
 
-def test_tries_are_bounded_for_a_person_known_or_not(house: House) -> None:
-    for email in ("ours-owner@example.com", "nobody@example.com"):
-        statuses = []
-        for number in range(12):
-            fields = {"email": email.upper() if number % 2 else email, "password": ""}
-            statuses.append(house.browser().post("/signin", fields).status)
-        assert statuses == [403] * 10 + [429] * 2
+def test_tries_are_bounded_for_a_person_and_for_an_address() -> None:
+    now = [0.0]
+    throttle = Throttle(clock=lambda: now[0])
+    tries = [throttle.attempt("A@example.com" if n % 2 else " a@EXAMPLE.com", "127.0.0.1") for n in range(11)]  # fmt: skip
+    assert tries == [0] * 10 + [900 + 1]
+    assert throttle.attempt("b@example.com", "127.0.0.1") == 0
+    now[0] = 899.5
+    assert throttle.attempt("a@example.com", "192.0.2.1") == 1
+    now[0] = 900.0
+    assert throttle.attempt("a@example.com", "192.0.2.1") == 0
+    throttle.succeeded("a@example.com")
+    tries = [throttle.attempt(f"{n}@example.com", "192.0.2.7") for n in range(51)]
+    assert [seconds > 0 for seconds in tries] == [False] * 50 + [True]
+    assert throttle.attempt("c@example.com", "127.0.0.1") == 0
+
+
+def test_the_throttle_forgets_the_oldest_names() -> None:
+    throttle = Throttle()
+    for number in range(MOST_NAMES + 5):
+        throttle.attempt(f"{number}@example.com", "127.0.0.1")
+    assert len(throttle._failures) == MOST_NAMES
+
+
+def test_a_person_who_is_tried_too_often_has_to_wait(house: House) -> None:
+    fields = {"email": "ours-owner@example.com", "password": ""}
+    statuses = [house.browser().post("/signin", fields).status for _ in range(11)]
+    assert statuses == [403] * 10 + [429]
     other = {"email": "ours-viewer@example.com", "password": PASSWORD}
     assert house.browser().post("/signin", other).status == 303
 
