@@ -6,7 +6,7 @@ No bodies, no secrets, no raw paths.
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from math import inf
 from time import monotonic, time_ns
@@ -23,7 +23,10 @@ _IDS_AT_ONCE = 256
 class Record(msgspec.Struct, frozen=True):
     """One finished request; the fields are those of the log line, in this order.
 
-    Times are milliseconds. What is not known is null; the last three are left out instead.
+    Times are milliseconds. What is not known is null; the last five are left out instead. `usage`
+    says where the counts come from: `reported` by the provider, `partial` of a response that broke
+    off, or `estimated` by the gateway. `input_tokens` include `cached_tokens` and
+    `cache_write_tokens`; `cost_nano_usd` is in billionths of a dollar.
     """
 
     time: str = ""
@@ -43,9 +46,16 @@ class Record(msgspec.Struct, frozen=True):
     ms_first_byte: float | None = None
     ms_total: float | None = None
     ms_engine: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    usage: str | None = None
+    cost_nano_usd: int | None = None
     tried: Sequence[str] | UnsetType = UNSET
     exception: str | UnsetType = UNSET
     credential: str | UnsetType = UNSET
+    cache_write_tokens: int | UnsetType = UNSET
+    units: Mapping[str, int] | UnsetType = UNSET
 
     def line(self) -> bytes:
         """The record as one line of JSON."""
@@ -142,6 +152,11 @@ class RecordBuilder(msgspec.Struct):
             self.ms_first_byte,
             round((monotonic() - self.started_at) * 1000, 2),
             ms_engine,
+            None,
+            None,
+            None,
+            None,
+            None,
             self.tried or UNSET,
             self.exception,
             self.credential,

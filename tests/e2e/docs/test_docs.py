@@ -20,7 +20,7 @@ from engine.config.load import load
 from engine.config.model import DEFAULT_LIMITS, DEFAULT_TIMEOUTS
 from engine.config.units import parse_duration
 from engine.gateway.errors import CATALOGUE, GatewayError, error_body
-from engine.gateway.record import RecordBuilder
+from engine.gateway.record import Record, RecordBuilder
 from engine.gateway.response.error_events import error_event
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
@@ -145,7 +145,8 @@ def test_the_page_has_every_field_of_an_access_record() -> None:
     record.exception = "ValueError at app.py:1"
     record.note_attempt("caller")
     with_bug = json.loads(record.finish("").line())
-    assert [row[0] for row in rows(OBSERVABILITY, "field")] == list(with_bug)
+    with_units = json.loads(Record(**with_bug, cache_write_tokens=1, units={"pages": 1}).line())
+    assert [row[0] for row in rows(OBSERVABILITY, "field")] == list(with_units)
     assert list(json.loads(marked(DOCS / "observability.md", "record").text)) == list(plain)
 
 
