@@ -49,7 +49,7 @@ help:
 	@echo "make test-unit  the tests that need no socket and no process (seconds)"
 	@echo "make test-tools  the tests that need programs of the machine: curl, git, nginx"
 	@echo "make test-postgres  the tests of the store on PostgreSQL (installs it on Debian as root)"
-	@echo "make test-browser  pages in Chromium call the gateway (installs it on Debian as root)"
+	@echo "make test-browser  pages in Chromium call the gateway, and the dashboard (installs it on Debian as root)"
 	@echo "make fresh    serve and test with Python, make and a shell alone, and an empty HOME"
 	@echo "make bare     serve and test in a minimal Debian, SUITE=$(SUITE) (needs root and mmdebstrap)"
 	@echo "make typos    how often a finding is on the line of a typo (20 minutes)"
@@ -96,9 +96,9 @@ test-tools: $(DEV) $(PACKAGE)
 test-postgres: install-test-postgres
 	@$(BIN)/python -m tests.postgres $(ARGS)
 
-# Real pages in a real browser; `cors:` in routes.yaml is for them.
+# Real pages in a real browser: those that `cors:` in routes.yaml is for, and the dashboard.
 test-browser: install-test-browser
-	@$(BIN)/python -m pytest -q --tools tests/browser/pages.py
+	@$(BIN)/python -m pytest -q --tools tests/browser/pages.py tests/browser/dashboard.py
 
 fresh:
 	@PYTHON=$(PYTHON) .ci/fresh
@@ -180,8 +180,11 @@ install-test-browser: install
 	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 	  apt-get update -q > /dev/null && apt-get install -y -q chromium > /dev/null; } || \
 	  { echo "test-browser needs chromium, Debian's package; as root it is installed"; exit 1; }
-	@command -v npm > /dev/null || { echo "without npm the SDK's page is skipped"; exit 0; }; \
-	  mkdir -p $(SDKS)/browser && cp tests/conformance/*.json $(SDKS)/browser && cd $(SDKS)/browser && npm ci --silent --no-audit --no-fund
+	@$(PIP) install --require-hashes -r requirements-browser.lock
+	@command -v npm > /dev/null || { echo "without npm the SDK's page and axe-core are skipped"; exit 0; }; \
+	  for set in browser:conformance dashboard:browser; do \
+	    to=$(SDKS)/$${set%%:*}; mkdir -p $$to && cp tests/$${set#*:}/*.json $$to && (cd $$to && npm ci --silent --no-audit --no-fund) || exit 1; \
+	  done
 
 install-test-postgres: install
 	@[ -n "$$ORQEN_TEST_DATABASE" ] || ls /usr/lib/postgresql/*/bin/pg_ctl > /dev/null 2>&1 || command -v pg_ctl > /dev/null || \
@@ -217,6 +220,7 @@ lock:
 	@$(COMPILE) pyproject.toml --extra accounts --group dev --constraints requirements.lock --output-file requirements-dev.lock
 	@$(COMPILE) --group sbom --output-file requirements-sbom.lock
 	@$(COMPILE) --group guided --output-file requirements-guided.lock
+	@$(COMPILE) --group browser --constraints requirements-dev.lock --output-file requirements-browser.lock
 	@$(COMPILE) tests/conformance/requirements.in --output-file tests/conformance/requirements.lock
 	@$(COMPILE) tests/conformance/clients/python/requirements.in --output-file tests/conformance/clients/python/requirements.lock
 

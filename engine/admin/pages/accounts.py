@@ -50,7 +50,7 @@ def _row(connection: Any, account: AccountInfo) -> dict[str, Any]:
         "is_disabled": account.is_disabled,
         "created_at": account.created_at,
         "people": len(list_members(connection, account.id)),
-        "keys": count(count_keys(connection, account.id)),
+        "key_count": count(count_keys(connection, account.id)),
         "provider_keys": len(list_provider_keys(connection, account.id)),
     }
 
