@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+_BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))  # fmt: skip
+_SYSTEMS = (("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("Mac OS", "macOS"), ("Linux", "Linux"))  # fmt: skip
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
@@ -66,3 +68,12 @@ def ago(time: float, now: float) -> str:
         return f"{at.day} {at:%b %Y}"
     size, unit = next(each for each in _UNITS if gap >= each[0])
     return f"{gap // size:.0f} {unit} ago" if time <= now else f"in {gap // size:.0f} {unit}"
+
+
+def browser(agent: str) -> str:
+    """`Firefox on Linux`, from what a browser calls itself; that, if it is no known one."""
+    name, system = (
+        next((word for start, word in table if start in agent), "")
+        for table in (_BROWSERS, _SYSTEMS)
+    )
+    return f"{name} on {system}" if name and system else agent

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from engine.admin import formats
 from engine.admin.request import PageRequest
 
-_FILTERS = ("count", "day", "duration", "hour", "iso", "moment")
+_FILTERS = ("browser", "count", "day", "duration", "hour", "iso", "moment")
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
 

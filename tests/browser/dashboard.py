@@ -115,7 +115,11 @@ def walked(chromium: "Browser", link: str, tmp_path_factory: pytest.TempPathFact
 
 def walk() -> list[str]:
     """The numbered lines of the README after their mark."""
-    text = (ROOT / "README.md").read_text("utf-8").partition("<!-- test: walk -->\n")[2]
+    text = (
+        (ROOT / "README.md")
+        .read_text("utf-8")
+        .partition("dashboard.py follows these steps -->\n")[2]
+    )
     return re.findall(r"^\d\. (.+)$", text.partition("\n\n")[0], re.MULTILINE)
 
 

@@ -41,3 +41,16 @@ def test_dates_are_of_utc() -> None:
     assert formats.moment(NOW) == "26 Nov 2026, 20:30"
     assert formats.iso(NOW) == "2026-11-26T20:30:00Z"
     assert (formats.day(NOW), formats.hour(NOW)) == ("26 Nov", "26 Nov, 20:00")
+
+
+@pytest.mark.parametrize(
+    ("agent", "text"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Safari/604.1", "Safari on iPhone"),
+        ("Mozilla/5.0 (Windows NT 10.0) Chrome/150.0 Safari/537.36 Edg/150.0", "Edge on Windows"),
+        ("curl/8.5", "curl/8.5"),
+    ],
+)  # fmt: skip
+def test_what_a_browser_is_called(agent: str, text: str) -> None:
+    assert formats.browser(agent) == text
