@@ -31,6 +31,8 @@ def status(directory: Path, url: str) -> None:
     click.echo(
         f"running   config {reported['config']} since {reported['loaded']}, {reported['status']}"
     )
+    if reported.get("accounts", "ok") != "ok":
+        click.echo("accounts  the store cannot be reached; keys in use go on, others get a 503")
     same = _print_disk(directory, reported)
     sys.exit(FINE if same and reported["status"] == "ready" else FINDINGS)
 
@@ -75,7 +77,8 @@ def _readiness(url: str) -> dict[str, Any]:
         connection.request("GET", "/readyz")
         reported = json.loads(connection.getresponse().read())
         connection.close()
-        return {name: reported[name] for name in ("status", "config", "loaded", "refused")}
+        needed = {name: reported[name] for name in ("status", "config", "loaded", "refused")}
+        return {"accounts": reported.get("accounts", "ok"), **needed}
     except TimeoutError:
         stop(f"no gateway responds at {url} within {SECONDS} s")
     except OSError as error:

@@ -47,7 +47,7 @@ _CATALOGUE = (
         "file-missing",
         _ERROR,
         "a file that the engine needs is missing or not readable",
-        "A configuration is a folder with routes.yaml and providers.yaml, and keys.yaml where callers need keys.",
+        "A configuration is a folder with routes.yaml and providers.yaml, keys.yaml where callers need keys, and server.yaml where they have accounts.",
     ),
     Rule(
         "F002",

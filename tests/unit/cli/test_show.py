@@ -140,6 +140,30 @@ def sourced(value: Any) -> Any:
     return Sourced(value, "x.yaml:1")
 
 
+SERVER = """version: 1
+accounts:
+  database: {env: DATABASE_URL}
+  vault_keys: [{file: vault.key}]
+admin: {oidc: {issuer: https://login.example.com, client_id: orqen, client_secret: {env: SECRET}}}
+"""
+
+
+def test_server_yaml_is_shown_with_its_defaults_and_without_what_it_names(tmp_path: Path) -> None:
+    folder = write(tmp_path, server=SERVER)
+    (folder / "vault.key").write_text(SECRET)
+    text = engine("show", folder, "--file", "server.yaml").stdout
+    assert "provider_keys: account_then_operator  # default" in text
+    assert "client_secret: {env: SECRET}  # server.yaml:5" in text
+    assert SECRET not in text
+    view = view_of("show", engine("show", folder, "--format", "json"))
+    assert view["files"]["server.yaml"]["admin"]["port"] == {"value": 8081, "where": "default"}
+    (folder / "server.yaml").write_text(
+        engine("show", folder, "--bare", "--file", "server.yaml").stdout
+    )
+    again = engine("show", folder, "--bare", "--file", "server.yaml").stdout
+    assert again == (folder / "server.yaml").read_text()
+
+
 def test_one_endpoint_of_the_shipped_files_fits_a_few_pages() -> None:
     shown = engine("show", ROOT, "--endpoint", "rerank").stdout
     assert len(shown.splitlines()) < 400

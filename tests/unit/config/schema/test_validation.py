@@ -20,7 +20,7 @@ from engine.report.view import Findings
 from tests.servers import ROOT
 from tests.unit.config.folders import minimal, only, provider, read, report, underlined, write
 
-NAMES = ("routes", "providers", "keys")
+NAMES = ("routes", "providers", "keys", "server")
 CANARY = "sk-canary-7f3a9b21"
 PASSWORD = "hunter2"
 SCHEMAS: dict[str, Any] = {name: json.loads(read_schema(name)) for name in NAMES}
