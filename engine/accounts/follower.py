@@ -22,6 +22,7 @@ from engine.plan.plan import Caller
 
 POLL_SECONDS = 0.25
 SEARCH_SECONDS = 2.0
+WATCH_SECONDS = 1.0
 ABSENT_SECONDS = 1.0  # how long a key that was not found counts as unknown without a search
 MAX_WAITING = 1_000  # searches
 MAX_ABSENT = 10_000  # digests
@@ -50,16 +51,21 @@ class KeyFollower:
         self._absent_since = 0.0
         self._problem: str | None = None
         self._is_down = False
+        self._reading_since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begin to follow, with the running loop."""
         self._loop = asyncio.get_running_loop()
         self._thread.start()
+        self._watch()
 
     def stop(self) -> None:
         """End the thread; waits for it for a moment."""
         self._stops = True
         self._wake.set()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._thread.is_alive():
             self._thread.join(JOIN_SECONDS)
 
@@ -140,6 +146,13 @@ class KeyFollower:
                 else:
                     future.set_exception(StoreUnavailableError(problem))
 
+    def _watch(self) -> None:
+        """Once a second: a database that has hung is as good as none, though its thread still waits."""
+        since = self._reading_since
+        if since is not None and time.monotonic() - since > SEARCH_SECONDS:
+            self._note("it does not respond")
+        self._timer = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._watch)
+
     def _note(self, problem: str | None) -> None:
         """Report a change of state once."""
         self._is_down = problem is not None
@@ -159,9 +172,12 @@ class KeyFollower:
 
     def _hand_over(self, asked: Sequence[bytes]) -> None:
         """Read once, and have the loop apply it."""
+        self._reading_since = time.monotonic()
         try:
             news = self._reader.read(set(asked))
+            self._reading_since = None
         except Exception as error:  # noqa: BLE001 a thread that ends would never see a revocation
+            self._reading_since = None
             self._call(self._fail, asked, _words(error))
             return
         if news.forget:

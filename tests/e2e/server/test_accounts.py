@@ -40,6 +40,7 @@ models:
   - {prefix: azure-, provider: azure}
   - {prefix: amazon-, provider: amazon}
   - {prefix: keyless-, provider: keyless}
+  - {prefix: regional-, provider: regional}
   - {prefix: either-, targets: [{provider: keyless}, {provider: plain}]}
 """
 PROVIDERS = """
@@ -61,6 +62,13 @@ providers:
     credentials: {access_key_id: {env: OPERATOR}, secret_access_key: {env: OPERATOR}}
     sign: {with: aws_sigv4, service: bedrock, region: eu-west-1}
     endpoints: {talk: /talk}
+  regional:
+    base_url: "http://127.0.0.1:PORT/{{ variables.region }}"
+    variables: {region: {env: REGION, choices: [eu, us]}}
+    caller_variables: {body: {region: region}}
+    credentials: {key: {env: OPERATOR}}
+    headers: {x-key: "{{ credentials.key }}"}
+    endpoints: {talk: /talk}
   keyless:
     base_url: http://127.0.0.1:PORT/keyless
     credentials: {key: {env: NOT_SET}}
@@ -75,7 +83,7 @@ accounts:
   provider_keys: POLICY
 admin: {port: ADMIN}
 """
-ENVIRON = {"OPERATOR": "operators-secret", "VAULT_KEY": VAULT_KEY}
+ENVIRON = {"OPERATOR": "operators-secret", "VAULT_KEY": VAULT_KEY, "REGION": "eu"}
 SECONDS = 20.0
 
 
@@ -244,6 +252,20 @@ def test_half_of_several_credentials_is_refused_and_not_completed_by_the_operato
     assert house.recorder.arrivals == []
 
 
+def test_a_choice_in_the_body_is_the_callers_each_time(stand: tuple[House, Server]) -> None:
+    """The heads are the same, so one that was kept would go to the wrong region."""
+    house, server = stand
+    _, key = house.new_key(house.new_account("choosing", regional={"key": "accounts-secret"}))
+    house.recorder.arrivals.clear()
+    for region in ("us", "eu", None, "us", None):
+        body = {"model": "regional-1"} | ({"region": region} if region else {})
+        headers = {"authorization": f"Bearer {key}"}
+        assert loopback.post(f"{server.url}/v1/talk", headers=headers, json=body).status_code == 200
+        arrival = house.recorder.take()
+        assert arrival.target == f"/{region or 'eu'}/talk"
+        assert arrival.value("x-key") == "accounts-secret"
+
+
 def test_a_target_that_only_the_account_can_call_is_called(stand: tuple[House, Server]) -> None:
     house, server = stand
     _, with_key = house.new_key(house.new_account("with one", keyless={"key": "accounts-secret"}))
@@ -367,6 +389,23 @@ def started_at(pid: int) -> float:
     """When a process was started, in seconds of the monotonic clock."""
     ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_provider_that_changes_gets_the_accounts_key_as_it_is_declared_now(
+    stand: tuple[House, Server],
+) -> None:
+    house, server = stand
+    _, key = house.new_key(house.new_account("reloaded", plain={"key": "accounts-secret"}))
+    assert statuses(server, key) == {200}
+    file = house.folder / "providers.yaml"
+    file.write_text(file.read_text().replace("authorization: ", "x-new-name: ", 1))
+    reloads = server.text.count("runs now")
+    until(lambda: server.text.count("runs now") > reloads)
+    house.recorder.arrivals.clear()
+    assert statuses(server, key) == {200}
+    assert {a.value("x-new-name") for a in house.recorder.arrivals} == {"Bearer accounts-secret"}
+    house.write()
+    until(lambda: server.text.count("runs now") > reloads + 1)
 
 
 def test_a_change_of_server_yaml_waits_for_a_restart(stand: tuple[House, Server]) -> None:

@@ -513,6 +513,7 @@ def test_a_key_of_the_configuration_beside_an_unknown_one_starts_no_search(tmp_p
 
     async def scenario(stand: Stand) -> None:
         assert await stand.ask(x_api_key="sk-of-another-service") == 200
+        assert await stand.ask(x_api_key="bob") == 401, "two holders, and nothing to search"
         assert store.searched == []
 
     run(Hooks(keys=store), tmp_path, scenario)

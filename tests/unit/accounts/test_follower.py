@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import string
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -29,14 +30,17 @@ SECONDS = 10.0
 
 
 class CountingReader(StoreReader):
-    """Keeps how many keys each reading was asked for."""
+    """Keeps how many keys each reading was asked for; hangs while `may_read` is not set."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         super().__init__(database, vault)
         self.asked: list[int] = []
+        self.may_read = threading.Event()
+        self.may_read.set()
 
     def read(self, digests: Collection[bytes]) -> News:
         self.asked.append(len(digests))
+        self.may_read.wait()
         return super().read(digests)
 
 
@@ -215,6 +219,31 @@ def test_a_key_of_an_account_goes_by_no_name_of_the_configuration(following: Fol
         assert name not in Names(frozenset({"k"}), tuple(string.printable.replace("@", "")))
 
     run(following, scenario)
+
+
+def test_a_database_that_hangs_is_down_after_a_moment(following: Following) -> None:
+    key_id, digest = following.new_key()
+    nobodys = sha256(b"nobody's").digest()
+
+    async def scenario(f: Following) -> None:
+        assert await f.known(digest)
+        f.reader.may_read.clear()
+        with pytest.raises(StoreUnavailableError, match="in time"):
+            await f.known(nobodys)
+        await until(lambda: len(f.reports) == 1)
+        with pytest.raises(StoreUnavailableError, match="cannot be read"):
+            await f.known(nobodys)
+        assert f.follower.table.get(digest) is not None
+        f.write(revoke_key, f.account_id, key_id, CLI)
+        f.reader.may_read.set()
+        await until(lambda: f.reports[1:] == [None])
+        await until(lambda: f.follower.table.get(digest) is None)
+        assert not await f.known(nobodys)
+
+    try:
+        run(following, scenario)
+    finally:
+        following.reader.may_read.set()
 
 
 ONLY_FILES = pytest.mark.skipif(
