@@ -91,13 +91,18 @@ def _state_of(context: AdminContext) -> tuple[object, ...]:
 
 def catalogue_of(loaded: Loaded) -> Catalogue:
     providers = sorted(loaded.config.providers, key=lambda provider: provider.name)
-    return Catalogue(loaded, {provider.name: _entry(provider) for provider in providers})
+    plan = loaded.plan or loaded.plan_before_tests
+    return Catalogue(loaded, {provider.name: _entry(provider, plan) for provider in providers})
 
 
-def _entry(provider: Provider) -> ProviderEntry:
+def _entry(provider: Provider, plan: Plan | None) -> ProviderEntry:
+    """What can be saved: credentials, and the variables that callers may choose, by their choices alone."""
     secrets = [Field(c.name, not c.optional) for c in provider.credentials]
+    compiled = plan.providers.get(provider.name) if plan else None
+    allowed = compiled.choices.allowed if compiled and compiled.choices and secrets else {}
+    chosen = [Field(name, is_required=False, choices=values) for name, values in allowed.items()]
     endpoints = tuple(endpoint.name for endpoint in provider.endpoints)
-    return ProviderEntry(provider.name, provider.description, tuple(secrets), endpoints)
+    return ProviderEntry(provider.name, provider.description, (*secrets, *chosen), endpoints)
 
 
 class ValuesError(ValueError):
@@ -125,7 +130,7 @@ def check_values(entry: ProviderEntry, values: Mapping[str, str]) -> dict[str, s
             raise ValuesError(name, f"The provider {entry.name} needs {name}.")
         if name in given:
             _check_value(needed, given[name])
-    if not given:
+    if not any(known[name].is_secret for name in given):
         raise ValuesError("fields", "There is no value to save.")
     return given
 

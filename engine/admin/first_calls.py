@@ -4,6 +4,7 @@ Which requests those are, and which names of models are likely cheap, is data: `
 """
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def _fits(model: str, allowed: Iterable[str]) -> bool:
 def _cost(model: str) -> tuple[bool, bool]:
     name, table = model.lower(), _table()
     is_other = any(word in name for word in table["other_kinds"])
-    return is_other, not any(word in name for word in table["cheap"])
+    return is_other, not set(re.split(r"[^a-z0-9]", name)) & set(table["cheap"])
 
 
 @cache

@@ -5,6 +5,7 @@
 
 import re
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -77,7 +78,9 @@ def chromium() -> Iterator["Browser"]:
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 as above
 
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        browser = driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
         yield browser
         browser.close()
 

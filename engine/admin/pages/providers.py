@@ -17,6 +17,7 @@ from engine.admin.request import Access, Page, PageError, PageRequest
 from engine.plan.accounts import ProviderKeyPolicy
 
 PREFIX = "field."
+FILE_HINT = "The text of the file, not its path."
 POLICY = {
     ProviderKeyPolicy.ACCOUNT: "Calls of this account use the keys that are saved here, and no others.",
     ProviderKeyPolicy.OPERATOR: "Calls use the gateway's own keys. What is saved here is kept, and not used.",
@@ -35,6 +36,7 @@ def list_page(request: PageRequest) -> Response:
     catalogue, saved = request.server.catalogue(), _saved(request)
     every = [_row(catalogue, entry, saved.get(name)) for name, entry in catalogue.providers.items()]
     rows = [row for row in every if _fits(row, query) and (show != "saved" or row["saved"])]
+    rows += [_gone(info) for name, info in saved.items() if name not in catalogue.providers]
     rows.sort(key=lambda row: (not row["saved"], row["title"].lower()))
     shows = (("all", "All", "/providers"), ("saved", f"Saved {len(saved)}", "/providers?show=saved"))  # fmt: skip
     return page(
@@ -71,6 +73,15 @@ def _row(
         "can_save": bool(entry.fields),
         "endpoints": ", ".join(endpoints) if len(endpoints) < 3 else f"{len(endpoints)} endpoints",
     }
+
+
+def _gone(info: ProviderKeyInfo) -> dict[str, Any]:
+    """A saved key for what providers.yaml no longer has; all that can be done is to remove it."""
+    remark = "no longer in providers.yaml; the key can be removed"
+    return {
+        "name": info.provider, "title": info.provider, "remark": remark, "saved": True, "saved_at": info.updated_at,
+        "preview": _main_preview(info), "operator": False, "is_free": False, "can_save": False, "endpoints": "",
+    }  # fmt: skip
 
 
 def title_of(entry: ProviderEntry) -> str:
@@ -158,6 +169,7 @@ def _field(field: Field) -> dict[str, Any]:
         "key": PREFIX + field.name,
         "optional": not field.is_required,
         "choices": field.choices,
+        "hint": FILE_HINT if field.name.endswith("_file") else "",
     }
 
 
@@ -211,16 +223,19 @@ def test(request: PageRequest) -> Response:
 
 
 def remove_page(request: PageRequest) -> Response:
-    entry = _entry(request, request.path["name"])
+    name = request.path["name"]
+    if name not in _saved(request):
+        raise PageError(404, NO_SUCH)
+    entry = request.server.catalogue().providers.get(name)
     policy = request.context.settings.accounts.provider_keys
     return page(
         request,
         "confirm.html",
         confirm={
-            "title": f"Remove the key for {title_of(entry)}?",
+            "title": f"Remove the key for {title_of(entry) if entry else name}?",
             "text": f"{_AFTER[policy]} The stored key is erased.",
-            "action": f"/providers/{entry.name}/remove",
-            "cancel": f"/providers/{entry.name}",
+            "action": f"/providers/{name}/remove",
+            "cancel": f"/providers/{name}" if entry else "/providers",
             "button": "Remove key",
             "is_danger": True,
             "choices": (),

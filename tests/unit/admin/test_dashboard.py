@@ -14,6 +14,7 @@ from engine.accounts.database import Connection
 from engine.accounts.tables import LATENCY_COLUMNS
 from engine.admin.app import PAGES
 from engine.admin.pages.provider_test import judge
+from engine.admin.pages.table import DASHBOARD_PAGES
 from engine.admin.request import Access
 from tests.unit.admin.conftest import House
 from tests.unit.admin.listener import Browser, Reply
@@ -62,6 +63,44 @@ def test_everybody_opens_what_their_role_allows_and_nothing_else(house: House, w
         assert "built-in method" not in reply.text, path  # of a dict, in place of one of its values
 
 
+# What changes something, by the role that it needs at least.
+FORMS = {
+    Access.MEMBER: {
+        "/keys/new", "/keys/{key_id}", "/keys/{key_id}/rotate", "/keys/{key_id}/revoke",
+        "/providers/save", "/providers/{name}/test", "/providers/{name}/remove",
+    },
+    Access.OWNER: {
+        "/people/invite", "/people/invites/{invite_id}/withdraw", "/people/{person_id}/role", "/people/{person_id}/remove",
+    },
+    Access.OPERATOR: {"/accounts"},
+}  # fmt: skip
+
+
+def test_forms_need_the_role_that_they_should(house: House) -> None:
+    forms = [page for page in DASHBOARD_PAGES if page.method == "POST"]
+    assert {
+        access: {form.path for form in forms if form.access is access} for access in FORMS
+    } == FORMS
+    assert {form.access for form in forms} == set(FORMS)
+    viewer, member = house.browser("ours-viewer"), house.browser("ours-member")
+    assert post(viewer, "/you", "/keys/new", name="x", scope="use").status == 403
+    assert post(member, "/you", "/people/invite", email="a@b.example", role="owner").status == 403
+
+
+def test_viewers_see_no_buttons_that_would_refuse_them(house: House) -> None:
+    browser = house.browser("ours-viewer")
+    for path in (
+        "/keys",
+        "/providers",
+        "/providers/openai",
+        f"/keys/{house.ids['ours-key-use']}",
+        "/people",
+    ):
+        text = browser.get(path).text
+        assert "Create key" not in text
+        assert not re.search(r'method="post" action="/(keys|providers|people)', text), path
+
+
 def test_pages_have_no_inline_script_or_style(house: House) -> None:
     with house.database.write() as connection:
         used(connection, house)
@@ -108,6 +147,36 @@ def test_a_provider_key_is_removed_after_a_question(house: House) -> None:
     with house.database.read() as connection:
         assert provider_keys.list_provider_keys(connection, house.ids["ours"]) == []
         assert len(provider_keys.list_provider_keys(connection, house.ids["theirs"])) == 1
+
+
+def test_a_variable_is_saved_by_its_choices_alone(house: House) -> None:
+    browser = house.browser("ours-member")
+    text = browser.get("/providers/bedrock").text
+    assert 'name="field.region"' in text
+    assert "<option>eu-central-1</option>" in text
+    fields = {
+        "provider": "bedrock",
+        "field.api_key": "bedrock-canary-1234",
+        "field.region": "evil.example",
+    }
+    assert post(browser, "/providers", "/providers/save", **fields).status == 400
+    only = {"provider": "bedrock", "field.region": "eu-central-1"}
+    assert post(browser, "/providers", "/providers/save", **only).status == 400, "no secret"
+    assert post(browser, "/providers", "/providers/save", **{**fields, "field.region": "eu-central-1"}).status == 303  # fmt: skip
+    assert 'name="field.host"' not in browser.get("/providers/openai").text, (
+        "callers cannot choose it"
+    )
+
+
+def test_a_key_of_a_provider_that_is_gone_can_be_removed(house: House) -> None:
+    with house.database.write() as connection:
+        provider_keys.save_provider_key(connection, house.context.vault, house.ids["ours"], "vanished", {"api_key": "x" * 20}, SYSTEM)  # fmt: skip
+    browser = house.browser("ours-member")
+    assert "no longer in providers.yaml" in browser.get("/providers").text
+    assert browser.get("/providers/vanished").status == 404
+    reply = post(browser, "/providers/vanished/remove", "/providers/vanished/remove")
+    assert reply.header("location") == "/providers?notice=provider-removed"
+    assert "vanished" not in browser.get("/providers").text
 
 
 def test_providers_are_found_by_words(house: House) -> None:
@@ -284,6 +353,7 @@ def test_a_route_says_whose_key_is_used(house: House) -> None:
     saved = browser.get(found.format("gpt-5-mini")).text
     assert "the saved key" in saved
     assert "routes.yaml:" not in saved  # a line of the operator's files
+    assert "https://api." not in saved
     assert "no key" in browser.get(found.format("claude-sonnet-4-5")).text
     assert "model_not_found" in browser.get(found.format("no/such")).text
     operator = house.browser("operator")
