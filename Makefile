@@ -39,7 +39,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help install editors serve check test test-unit test-tools test-postgres test-browser fresh bare conformance clients mutants typos soak stress bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
+.PHONY: help install editors serve check test test-unit test-tools test-postgres test-browser test-api fresh bare conformance clients mutants typos soak stress bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -50,6 +50,7 @@ help:
 	@echo "make test-tools  the tests that need programs of the machine: curl, git, nginx"
 	@echo "make test-postgres  the tests of the store on PostgreSQL (installs it on Debian as root)"
 	@echo "make test-browser  pages in Chromium call the gateway, and the dashboard (installs it on Debian as root)"
+	@echo "make test-api  thousands of requests that the OpenAPI document of the account API allows, or does not"
 	@echo "make fresh    serve and test with Python, make and a shell alone, and an empty HOME"
 	@echo "make bare     serve and test in a minimal Debian, SUITE=$(SUITE) (needs root and mmdebstrap)"
 	@echo "make typos    how often a finding is on the line of a typo (20 minutes)"
@@ -99,6 +100,9 @@ test-postgres: install-test-postgres
 # Real pages in a real browser: those that `cors:` in routes.yaml is for, and the dashboard.
 test-browser: install-test-browser
 	@$(BIN)/python -m pytest -q --tools tests/browser/pages.py tests/browser/dashboard.py
+
+test-api: install-test-api
+	@$(BIN)/python -m tests.integration.admin.fuzz_api $(CURDIR)/$(VENV)/api/bin/st
 
 fresh:
 	@PYTHON=$(PYTHON) .ci/fresh
@@ -192,6 +196,10 @@ install-test-postgres: install
 	  apt-get update -q > /dev/null && apt-get install -y -q postgresql > /dev/null; } || \
 	  { echo "test-postgres needs PostgreSQL, Debian's package; as root it is installed"; exit 1; }
 
+install-test-api: install
+	@test -d $(VENV)/api || $(PYTHON) -m venv $(VENV)/api
+	@$(VENV)/api/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-api.lock
+
 install-editors: install
 	@mkdir -p $(VENV)/editors
 	@test -x $(YAML_SERVER) || npm install --prefix $(VENV)/editors --no-save --no-audit --no-fund --silent yaml-language-server@2.0.0
@@ -218,6 +226,7 @@ memory: $(DEV) $(PACKAGE)
 lock:
 	@$(COMPILE) pyproject.toml --extra accounts --group build --output-file requirements.lock
 	@$(COMPILE) pyproject.toml --extra accounts --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	@$(COMPILE) --group api --output-file requirements-api.lock
 	@$(COMPILE) --group sbom --output-file requirements-sbom.lock
 	@$(COMPILE) --group guided --output-file requirements-guided.lock
 	@$(COMPILE) --group browser --constraints requirements-dev.lock --output-file requirements-browser.lock

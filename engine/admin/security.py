@@ -4,7 +4,6 @@ The one table of rules, in the order in which they are applied; the first that r
 
 | rule | refused with |
 |---|---|
-| a known method | 405 |
 | one Host header, one of ours | 421 |
 | a short path and query | 414 |
 | a page is changed from a page of ours alone (Fetch Metadata, Origin) | 403 |
@@ -30,7 +29,6 @@ MAX_PATH = 2048
 MAX_QUERY = 8192
 BODY_SECONDS = 10.0
 BODY = "orqen.body"  # where the scope has the body that was read
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 SAFE = frozenset({"GET", "HEAD"})
 API = "/v1/"
 OPEN_TO_ALL = "/healthz"  # a probe knows the address of a machine, not its name
@@ -98,7 +96,6 @@ def refuse(scope: Scope, address: Address) -> Refusal | None:
     """Why the head of a request is refused, or None."""
     headers = _Headers(scope["headers"])
     rules = (
-        _method(scope),
         _host(scope, headers, address),
         _length(scope),
         None if scope["path"].startswith(API) else _site(scope, headers, address),
@@ -121,12 +118,6 @@ class _Headers:
         """The value, "" when there are several (which fits nothing), None without one."""
         values = self.all(name)
         return None if not values else values[0] if len(values) == 1 else ""
-
-
-def _method(scope: Scope) -> Refusal | None:
-    if scope["method"] in METHODS:
-        return None
-    return Refusal(405, "method_not_allowed", "This method is not served here.")
 
 
 def _host(scope: Scope, headers: _Headers, address: Address) -> Refusal | None:

@@ -8,7 +8,7 @@ from engine.admin.api.operation import Operation
 from engine.admin.api.schema import JSON, Schema
 
 # Every operation: no or another body than asked, no key, a key without the scope, too large, the store is down.
-COMMON = (400, 401, 403, 413, 421, 503)
+COMMON = (400, 401, 403, 408, 413, 414, 421, 503)
 WITH_BODY = (415,)
 DESCRIPTIONS = {
     400: "The request is not right; `param` names the field.",
@@ -16,7 +16,9 @@ DESCRIPTIONS = {
     403: "The key lacks the scope.",
     404: "The account has no such entry.",
     409: "It is not in the state for this.",
+    408: "The body took longer than 10 seconds.",
     413: "The body is longer than 64 KiB.",
+    414: "The path or the query is too long.",
     415: "The body is not `application/json`.",
     421: "The Host is not one of this listener.",
     503: "The store of accounts cannot be reached; try again after `retry-after` seconds.",
