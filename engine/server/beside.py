@@ -11,7 +11,7 @@ from engine.server.signals import held_signals
 
 PAUSE_SECONDS = 1.0  # until one that has died is started again
 LONG_PAUSE_SECONDS = 30.0  # for one that has died soon after its start
-SOON_SECONDS = 10.0
+SOON_SECONDS = 3.0
 STOP_SECONDS = 2.0
 
 

@@ -64,6 +64,8 @@ class Upstream:
                     break
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 @dataclass
