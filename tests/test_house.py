@@ -29,6 +29,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("config/checks/*", ("config/schema/*", "config/source/*", "config/diagnostics/*", *SHARED, "plan/*")),
     ("config/*", ("config/*", "plan/*")),
     ("accounts/*", ("accounts/*", "plan/*")),
+    ("limits/*", ("limits/*", "plan/*")),
     ("mock/*", ()),
     ("report/*", ("config/*", "gateway/errors", "gateway/routing/match", "gateway/routing/variants", "gateway/inbound/auth", "gateway/inbound/paths", "plan/*")),
     ("admin/*", ("admin/*", "accounts/*", "config/*", "report/*", "plan/*")),

@@ -1,0 +1,15 @@
+"""What callers may use, counted exactly over all workers of one machine. Knows no HTTP and no YAML.
+
+A request reserves the most that it may plausibly use, in all its scopes (key, account, model) at
+once, and settles what it has used when it is over:
+
+    Ledger.reserve(scopes, input, output) -> Grant | Refused      Ledger.settle(grant, input, output)
+
+    core      the arithmetic of one scope: pure functions of its counters
+    windows   calendar days, weeks and months in a time zone
+    table     counters and reservations in memory that the workers share, behind a lock
+    ledger    both of them together
+
+Requests count when they are admitted, tokens when they are known; until then they are held. What a
+killed worker held is given back, and what its requests used is not counted.
+"""

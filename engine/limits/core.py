@@ -1,0 +1,178 @@
+"""The arithmetic of one scope: what it has room for, and what a request takes and gives back.
+
+The counters of a scope are a list of integers, `state`, in the order of the constants below. Rates
+are kept by GCRA as one time each, at which all of its units are back (monotonic nanoseconds): one
+in the past means that none is used. Tokens enter their rates and budgets when a request is settled;
+until then they are held, so that a reservation which proves too high leaves no trace.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+
+from engine.limits.windows import Windows
+from engine.plan.limits import NANOSECONDS, Budget, CallerLimits, Period, Rate
+
+REQUESTS, TOKENS, INPUT, OUTPUT = range(4)  # times of the rates
+ACTIVE, HELD_INPUT, HELD_OUTPUT = range(4, 7)  # of the requests under way
+FIELDS = 13
+# Where a budget has the start of its window; what was spent in that follows.
+BUDGETS = {Period.DAY: 7, Period.WEEK: 9, Period.MONTH: 11}
+MAX_STEP_BACK = 24 * 3600  # seconds by which a clock may be set back without a new window
+UNLIMITED = 1 << 62
+MAX_AHEAD = 1 << 60  # nanoseconds; counters are 64 bits wide
+BUSY_SECONDS = 1  # until another try, when requests under way hold what is left
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a request is not admitted.
+
+    `kind` is `requests`, `tokens`, `input_tokens`, `output_tokens`, `concurrent` or `budget`; `per` the
+    time that `limit` is for, empty for `concurrent`. `wait` are seconds until another try can succeed.
+    `is_spent`: a budget is used up until its next window.
+    """
+
+    kind: str
+    limit: int
+    per: str
+    wait: int
+    is_spent: bool = False
+
+
+class Rooms:
+    """Tokens that all scopes of a request have room for."""
+
+    __slots__ = ("input", "output", "total")
+
+    def __init__(self) -> None:
+        self.total = self.input = self.output = UNLIMITED
+
+    def cap(self, input_tokens: int, output_tokens: int) -> tuple[int, int]:
+        """What of an estimate can be held: no more than there is room for."""
+        held = min(input_tokens, self.input, self.total)
+        return held, min(output_tokens, self.output, self.total - held)
+
+
+def room(rate: Rate, due: int, now: int) -> int:
+    """Units of a rate that are free; below zero after more was used than there was."""
+    ahead = due - now
+    return rate.count if ahead <= 0 else (rate.tolerance - ahead) // rate.interval
+
+
+def spent(state: list[int], budget: Budget, start: int) -> int:
+    """What of a budget is used in the window that begins at `start`.
+
+    A clock that is set back by up to a day does not begin a window again.
+    """
+    at = BUDGETS[budget.per]
+    is_same = 0 <= state[at] - start <= MAX_STEP_BACK
+    return state[at + 1] if is_same else 0
+
+
+def check(  # noqa: PLR0913, PLR0917 called for each request
+    limits: CallerLimits,
+    state: list[int],
+    rooms: Rooms,
+    now: int,
+    wall: float,
+    windows: Windows,
+) -> Refused | None:
+    """Why a scope refuses one more request, if it does; narrows `rooms` to the tokens it has left."""
+    requests = limits.requests
+    if requests is not None and room(requests, state[REQUESTS], now) < 1:
+        return _late("requests", requests, state[REQUESTS], now)
+    if limits.concurrent is not None and state[ACTIVE] >= limits.concurrent:
+        return Refused("concurrent", limits.concurrent, "", BUSY_SECONDS)
+    if not limits.counts_tokens:
+        return None
+    return _check_rates(limits, state, rooms, now) or _check_budgets(
+        limits, state, rooms, wall, windows
+    )
+
+
+def _check_rates(limits: CallerLimits, state: list[int], rooms: Rooms, now: int) -> Refused | None:
+    held = state[HELD_INPUT], state[HELD_OUTPUT]
+    for kind, rate, due, taken in (
+        ("tokens", limits.tokens, state[TOKENS], sum(held)),
+        ("input_tokens", limits.input_tokens, state[INPUT], held[0]),
+        ("output_tokens", limits.output_tokens, state[OUTPUT], held[1]),
+    ):
+        if rate is None:
+            continue
+        free = room(rate, due, now) - taken
+        if free < 1:
+            return _late(kind, rate, due, now)
+        side = "total" if kind == "tokens" else kind.removesuffix("_tokens")
+        setattr(rooms, side, min(free, getattr(rooms, side)))
+    return None
+
+
+def _check_budgets(
+    limits: CallerLimits, state: list[int], rooms: Rooms, wall: float, windows: Windows
+) -> Refused | None:
+    held = state[HELD_INPUT] + state[HELD_OUTPUT]
+    for budget in limits.budgets:
+        start, end = windows.of(budget, wall)
+        left = budget.tokens - spent(state, budget, start)
+        if left < 1:
+            wait = max(1, ceil(end - wall))
+            return Refused("budget", budget.tokens, budget.per, wait, is_spent=True)
+        if left - held < 1:
+            return Refused("budget", budget.tokens, budget.per, BUSY_SECONDS)
+        rooms.total = min(rooms.total, left - held)
+    return None
+
+
+def _late(kind: str, rate: Rate, due: int, now: int) -> Refused:
+    """A refusal until one unit is back, or until requests under way give back what they hold."""
+    wait = due - now + rate.interval - rate.tolerance
+    return Refused(kind, rate.count, rate.unit, max(BUSY_SECONDS, -(-wait // NANOSECONDS)))
+
+
+def take(limits: CallerLimits, state: list[int], held: tuple[int, int], now: int) -> None:
+    """Count a request that all scopes have admitted, and hold `held` tokens for it."""
+    requests = limits.requests
+    if requests is not None:
+        state[REQUESTS] = max(state[REQUESTS], now) + requests.interval
+    state[ACTIVE] += 1
+    state[HELD_INPUT] += held[0]
+    state[HELD_OUTPUT] += held[1]
+
+
+def release(state: list[int], held: tuple[int, int]) -> None:
+    """Give back what a request held."""
+    state[ACTIVE] -= 1
+    state[HELD_INPUT] -= held[0]
+    state[HELD_OUTPUT] -= held[1]
+
+
+def use(  # noqa: PLR0913, PLR0917 as `check`
+    limits: CallerLimits,
+    state: list[int],
+    used: tuple[int, int],
+    now: int,
+    wall: float,
+    windows: Windows,
+) -> None:
+    """Count the tokens that a request has used."""
+    total = sum(used)
+    for at, rate, count in (
+        (TOKENS, limits.tokens, total),
+        (INPUT, limits.input_tokens, used[0]),
+        (OUTPUT, limits.output_tokens, used[1]),
+    ):
+        if rate is not None:
+            state[at] = min(max(state[at], now) + count * rate.interval, now + MAX_AHEAD)
+    for budget in limits.budgets:
+        start, _ = windows.of(budget, wall)
+        at = BUDGETS[budget.per]
+        state[at + 1] = spent(state, budget, start) + total
+        state[at] = state[at] if 0 <= state[at] - start <= MAX_STEP_BACK else start
+
+
+def is_idle(state: list[int], now: int, wall: float) -> bool:
+    """Whether the counters say no more than those of a scope that was never used."""
+    if state[ACTIVE] or any(due > now for due in state[:ACTIVE]):
+        return False
+    lengths = {Period.DAY: 2, Period.WEEK: 8, Period.MONTH: 32}
+    return all(state[at] + lengths[per] * 24 * 3600 < wall for per, at in BUDGETS.items())

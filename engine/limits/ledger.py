@@ -1,0 +1,153 @@
+"""Reserve and settle: what one request takes from all of its scopes, at once."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from engine.limits.core import (
+    HELD_INPUT,
+    HELD_OUTPUT,
+    REQUESTS,
+    TOKENS,
+    Refused,
+    Rooms,
+    check,
+    release,
+    room,
+    take,
+    use,
+)
+from engine.limits.table import FullError, Table
+from engine.limits.windows import Windows
+from engine.plan.limits import CallerLimits, Rate
+
+Scope = tuple[str, CallerLimits]  # its name, unique among keys, accounts and models, and its limits
+MAX_TOKENS = 1 << 40  # of one request; no provider's count is higher
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is left of a rate: of `limit`, and the seconds until it is whole again."""
+
+    limit: int
+    remaining: int
+    reset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """An admitted request. `held` are tokens of input and output; `lease` None: nothing to settle.
+
+    `requests` and `tokens` are what is left of the rates of the first scope that has them.
+    """
+
+    scopes: Sequence[Scope]
+    blocks: Sequence[int]
+    held: tuple[int, int]
+    lease: int | None
+    requests: Left | None
+    tokens: Left | None
+
+
+class Ledger:
+    """The limits of one worker's requests. `monotonic` are nanoseconds, `wall` POSIX seconds."""
+
+    def __init__(
+        self,
+        table: Table,
+        monotonic: Callable[[], int] = time.monotonic_ns,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._table = table
+        self._monotonic = monotonic
+        self._wall = wall
+        self._windows = Windows()
+
+    def reserve(
+        self, scopes: Sequence[Scope], input_tokens: int, output_tokens: int
+    ) -> Grant | Refused:
+        """Admit a request that may use so many tokens, or say why not; all scopes or none count it.
+
+        Tokens that there is no room for are not held: a request whose estimate is too high is
+        admitted as long as one token is left.
+
+        Raises:
+            FullError: too many scopes or requests.
+        """
+        table, wall = self._table, self._wall()
+        table.lock()
+        try:
+            now = self._monotonic()  # after the lock, so that it never runs backwards
+            rooms = Rooms()
+            blocks: list[int] = []
+            states: list[list[int]] = []
+            for scope, limits in scopes:
+                block, state = table.find(scope, now, wall, blocks)
+                refused = check(limits, state, rooms, now, wall, self._windows)
+                if refused is not None:
+                    return refused
+                blocks.append(block)
+                states.append(state)
+            held = rooms.cap(input_tokens, output_tokens)
+            for (_, limits), state in zip(scopes, states, strict=True):
+                take(limits, state, held, now)
+            lease = self._write(scopes, blocks, states, held)
+        finally:
+            table.unlock()
+        return Grant(scopes, blocks, held, lease, *_left(scopes, states, now))
+
+    def _write(
+        self,
+        scopes: Sequence[Scope],
+        blocks: Sequence[int],
+        states: Sequence[list[int]],
+        held: tuple[int, int],
+    ) -> int | None:
+        if any(limits.holds for _, limits in scopes):
+            return self._table.hold(blocks, states, held)
+        for block, state in zip(blocks, states, strict=True):
+            self._table.write_word(block, REQUESTS, state[REQUESTS])
+        return None
+
+    def settle(self, grant: Grant, input_tokens: int, output_tokens: int) -> None:
+        """Give back what a request held, and count the tokens that it has used. Once for a grant."""
+        if grant.lease is None:
+            return
+        used = min(input_tokens, MAX_TOKENS), min(output_tokens, MAX_TOKENS)
+        table, wall = self._table, self._wall()
+        table.lock()
+        try:
+            now = self._monotonic()
+            states = table.states(grant.blocks)
+            for (_, limits), state in zip(grant.scopes, states, strict=True):
+                release(state, grant.held)
+                if limits.counts_tokens:
+                    use(limits, state, used, now, wall, self._windows)
+            table.settle(grant.lease, grant.blocks, states)
+        finally:
+            table.unlock()
+
+    def recover_dead(self) -> int:
+        """Give back what killed workers held; how many requests they had."""
+        return self._table.recover_dead()
+
+
+def _left(
+    scopes: Sequence[Scope], states: Sequence[list[int]], now: int
+) -> tuple[Left | None, Left | None]:
+    requests = tokens = None
+    for (_, limits), state in zip(scopes, states, strict=True):
+        if requests is None and limits.requests is not None:
+            requests = _left_of(limits.requests, state[REQUESTS], now, 0)
+        if tokens is None and limits.tokens is not None:
+            held = state[HELD_INPUT] + state[HELD_OUTPUT]
+            tokens = _left_of(limits.tokens, state[TOKENS], now, held)
+    return requests, tokens
+
+
+def _left_of(rate: Rate, due: int, now: int, held: int) -> Left:
+    remaining = max(0, room(rate, due, now) - held)
+    return Left(rate.count, remaining, max(0, due - now + held * rate.interval) / 1e9)
+
+
+__all__ = ["FullError", "Grant", "Ledger", "Left", "Scope"]

@@ -1,0 +1,84 @@
+"""What a caller may use: rates, calendar budgets of tokens, and requests at once."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+NANOSECONDS = 1_000_000_000
+MAX_COUNT = 1_000_000_000  # of a rate, in a second at the least
+UNITS = {1: "second", 60: "minute", 3600: "hour"}
+
+
+class Period(StrEnum):
+    """A calendar window of a budget. A week begins on Monday."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` units in `seconds`, which may come at once: a token bucket, kept as GCRA.
+
+    `interval` are the nanoseconds in which a unit comes back, rounded up; `tolerance` those in
+    which all of them do.
+    """
+
+    count: int
+    seconds: int
+    interval: int = field(init=False, repr=False)
+    tolerance: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        interval = -(-self.seconds * NANOSECONDS // self.count)
+        object.__setattr__(self, "interval", interval)
+        object.__setattr__(self, "tolerance", interval * self.count)
+
+    @property
+    def unit(self) -> str:
+        """The time that it is for, as a word."""
+        return UNITS[self.seconds]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Tokens, input and output together, for each `per` of the calendar in `zone`."""
+
+    tokens: int
+    per: Period
+    zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class CallerLimits:
+    """All limits of one key or account; `tokens` is input and output together.
+
+    `models` are further limits for models, by a name or a prefix that ends in `*`. The first that
+    matches applies.
+    """
+
+    requests: Rate | None = None
+    tokens: Rate | None = None
+    input_tokens: Rate | None = None
+    output_tokens: Rate | None = None
+    concurrent: int | None = None
+    budgets: tuple[Budget, ...] = ()
+    models: tuple[tuple[str, "CallerLimits"], ...] = ()
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether tokens are limited in any way, those of single models not considered."""
+        return bool(self.tokens or self.input_tokens or self.output_tokens or self.budgets)
+
+    @property
+    def holds(self) -> bool:
+        """Whether a request holds something of these until it is over."""
+        return self.concurrent is not None or self.counts_tokens
+
+    def of_model(self, model: str) -> "tuple[str, CallerLimits] | None":
+        """The further limits for `model`, and the pattern that it matches."""
+        return next((entry for entry in self.models if _matches(entry[0], model)), None)
+
+
+def _matches(pattern: str, model: str) -> bool:
+    return model.startswith(pattern[:-1]) if pattern.endswith("*") else model == pattern

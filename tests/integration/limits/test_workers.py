@@ -1,0 +1,178 @@
+"""Several processes share the counters: nothing is admitted twice, and the killed hold nothing."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from engine.limits.core import Refused
+from engine.limits.ledger import Grant, Ledger
+from engine.limits.table import SharedMemory, Table
+from engine.plan.limits import Budget, CallerLimits, Period, Rate
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+TABLE = Table.lock.__code__.co_filename
+
+
+@pytest.fixture
+def memory() -> Iterator[SharedMemory]:
+    made = SharedMemory(workers=4, records=4096, leases=1024)
+    yield made
+    made.close()
+
+
+def joined(memory: SharedMemory) -> Ledger:
+    table = Table(memory)
+    table.join()
+    return Ledger(table)
+
+
+def fork(work: Callable[[], None]) -> int:
+    """Run `work` in a process, which ends with 0 if it did; its id."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        work()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def test_of_four_workers_that_race_for_the_last_unit_exactly_one_gets_it(
+    memory: SharedMemory,
+) -> None:
+    kinds = (
+        CallerLimits(requests=Rate(5, 3600)),
+        CallerLimits(budgets=(Budget(5, Period.MONTH),)),
+        CallerLimits(concurrent=5),
+    )
+    keys = [[(f"key {number}", kinds[number % 3])] for number in range(150)]
+    reading, writing = os.pipe()
+
+    def race() -> None:
+        ledger = joined(memory)
+        admitted = bytearray()
+        for _ in range(4):
+            for number, key in enumerate(keys):
+                grant = ledger.reserve(key, 1, 0)
+                if isinstance(grant, Grant):
+                    admitted.append(number)
+                    if number % 3 == 1:
+                        ledger.settle(grant, 1, 0)
+        os.write(writing, bytes(admitted))
+        time.sleep(30)  # what it holds is given back when it ends
+
+    children = [fork(race) for _ in range(4)]
+    admitted = b""
+    while len(admitted) < 5 * len(keys):
+        admitted += os.read(reading, 4096)
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    os.close(writing)
+    admitted += os.read(reading, 4096)
+    os.close(reading)
+    assert [admitted.count(number) for number in range(len(keys))] == [5] * len(keys)
+
+
+def test_what_a_killed_worker_held_is_given_back(memory: SharedMemory) -> None:
+    key = [("key", CallerLimits(concurrent=2, budgets=(Budget(100, Period.DAY),)))]
+
+    def hold() -> None:
+        ledger = joined(memory)
+        ledger.reserve(key, 30, 30)
+        ledger.reserve(key, 30, 30)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    ledger = joined(memory)
+    os.waitpid(fork(hold), 0)
+    assert isinstance(ledger.reserve(key, 1, 1), Refused)
+    assert ledger.recover_dead() == 2
+    assert ledger.recover_dead() == 0
+    grant = ledger.reserve(key, 99, 99)
+    assert isinstance(grant, Grant)
+    assert grant.held == (99, 1)
+
+
+def test_a_successor_gives_back_what_the_worker_before_it_held(memory: SharedMemory) -> None:
+    key = [("key", CallerLimits(concurrent=1))]
+
+    def hold() -> None:
+        joined(memory).reserve(key, 1, 1)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    os.waitpid(fork(hold), 0)
+    assert isinstance(joined(memory).reserve(key, 1, 1), Grant)
+
+
+def test_a_worker_that_lives_keeps_what_it_holds(memory: SharedMemory) -> None:
+    key = [("key", CallerLimits(concurrent=1))]
+    reading, writing = os.pipe()
+
+    def hold() -> None:
+        joined(memory).reserve(key, 1, 1)
+        os.write(writing, b"x")
+        time.sleep(30)
+
+    child = fork(hold)
+    os.read(reading, 1)
+    other = joined(memory)
+    assert other.recover_dead() == 0
+    assert isinstance(other.reserve(key, 1, 1), Refused)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(reading)
+    os.close(writing)
+
+
+def killed_at(line: int) -> Callable[[FrameType, str, Any], Any]:
+    """A trace function that kills the process at the line of the table that is run as this number."""
+    seen = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal seen
+        if frame.f_code.co_filename == TABLE and event == "line":
+            seen += 1
+            if seen == line:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    return trace
+
+
+def test_a_worker_killed_at_any_line_leaves_a_whole_write_or_none() -> None:
+    limits = CallerLimits(requests=Rate(50, 3600), concurrent=9, budgets=(Budget(99, Period.DAY),))
+    scopes = [("key", limits), ("account", limits)]
+    line = 0
+    code = 1
+    while code:
+        line += 3  # every third, for the time that it takes
+        memory = SharedMemory(workers=2, records=64, leases=8)
+
+        def work(memory: SharedMemory = memory, line: int = line) -> None:
+            table = Table(memory)
+            table.join()
+            ledger = Ledger(table)
+            sys.settrace(killed_at(line))
+            grant = ledger.reserve(scopes, 5, 5)
+            assert isinstance(grant, Grant)
+            ledger.settle(grant, 3, 4)
+            sys.settrace(None)
+
+        code = os.waitpid(fork(work), 0)[1]
+        table = Table(memory)
+        table.join()
+        with table.locked():
+            one, other = (table.find(name, 0, 0.0)[1] for name, _ in scopes)
+        memory.close()
+        assert one == other, f"killed at line {line}"
+        assert one[4:7] == [0, 0, 0], f"killed at line {line}"
+        assert one[8] in (0, 7), f"killed at line {line}"
+    assert line > 40

@@ -1,0 +1,262 @@
+"""The ledger does what a simple model says, over any history of several workers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from engine.limits.core import Refused
+from engine.limits.ledger import Grant, Ledger
+from engine.limits.table import FullError, SharedMemory, Table
+from engine.plan.limits import NANOSECONDS, Budget, CallerLimits, Period, Rate
+
+SCOPES = {
+    "key": CallerLimits(requests=Rate(3, 60), concurrent=3),
+    "account": CallerLimits(
+        requests=Rate(20, 60),
+        tokens=Rate(1000, 60),
+        concurrent=5,
+        budgets=(Budget(5000, Period.DAY), Budget(9000, Period.WEEK)),
+    ),
+    "model": CallerLimits(
+        input_tokens=Rate(300, 60),
+        output_tokens=Rate(500, 3600),
+        budgets=(Budget(12_000, Period.MONTH),),
+    ),
+}
+DAY = 24 * 3600
+START = 1_767_225_000.0  # ten minutes before a new year
+
+
+@dataclass
+class Bucket:
+    """A bucket that drains by `count` units in `seconds`."""
+
+    rate: Rate
+    level: Fraction = Fraction(0)
+    at: int = 0
+
+    def free(self, now: int) -> int:
+        drained = Fraction(now - self.at, self.rate.interval)
+        self.level, self.at = max(Fraction(0), self.level - drained), now
+        return int((self.rate.count - self.level) // 1)
+
+
+@dataclass
+class Model:
+    """One scope, by the rules as a person would state them."""
+
+    limits: CallerLimits
+    rates: dict[str, Bucket] = field(default_factory=dict)
+    held: dict[int, tuple[int, int]] = field(default_factory=dict)
+    windows: dict[Period, tuple[float, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for kind in ("requests", "tokens", "input_tokens", "output_tokens"):
+            rate = getattr(self.limits, kind)
+            if rate is not None:
+                self.rates[kind] = Bucket(rate)
+
+    def spent(self, per: Period, wall: float) -> int:
+        now = datetime.fromtimestamp(wall, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        first = {
+            Period.DAY: now,
+            Period.WEEK: now - timedelta(days=now.weekday()),
+            Period.MONTH: now.replace(day=1),
+        }[per].timestamp()
+        start, count = self.windows.get(per, (0.0, 0))
+        if not 0 <= start - first <= DAY:
+            start, count = first, 0
+        self.windows[per] = start, count
+        return count
+
+    def rooms(self, now: int, wall: float) -> dict[str, int] | None:
+        """Tokens that may be held; None when the scope refuses."""
+        limits = self.limits
+        inputs = sum(i for i, _ in self.held.values())
+        outputs = sum(o for _, o in self.held.values())
+        held = {"tokens": inputs + outputs, "input_tokens": inputs, "output_tokens": outputs}
+        if limits.concurrent is not None and len(self.held) >= limits.concurrent:
+            return None
+        rooms = {k: b.free(now) - held.get(k, 0) for k, b in self.rates.items()}
+        for budget in limits.budgets:
+            left = budget.tokens - self.spent(budget.per, wall) - held["tokens"]
+            rooms["tokens"] = min(left, rooms.get("tokens", left))
+        return rooms if all(left >= 1 for left in rooms.values()) else None
+
+    def use(self, used: tuple[int, int], now: int, wall: float) -> None:
+        counts = {"tokens": sum(used), "input_tokens": used[0], "output_tokens": used[1]}
+        for kind, bucket in self.rates.items():
+            if kind != "requests":
+                bucket.free(now)
+                bucket.level += counts[kind]
+        for budget in self.limits.budgets:
+            self.spent(budget.per, wall)
+            start, count = self.windows[budget.per]
+            self.windows[budget.per] = start, count + sum(used)
+
+
+class History(RuleBasedStateMachine):
+    """Workers that reserve, settle and die, in any order, while two clocks move."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.memory = SharedMemory(workers=3, records=64, leases=16)
+        self.now, self.wall = 10**15, START
+        self.workers = [self.new_worker(number) for number in range(3)]
+        self.models = {name: Model(limits) for name, limits in SCOPES.items()}
+        self.grants: list[tuple[int, int, Grant]] = []
+        self.count = 0
+
+    def new_worker(self, number: int) -> Ledger:
+        table = Table(self.memory)
+        table.take_part(number)
+        return Ledger(table, lambda: self.now, lambda: self.wall)
+
+    @rule(
+        worker=st.integers(0, 2),
+        names=st.sets(st.sampled_from(sorted(SCOPES)), min_size=1),
+        estimate=st.tuples(st.integers(0, 400), st.integers(0, 700)),
+    )
+    def reserve(self, worker: int, names: set[str], estimate: tuple[int, int]) -> None:
+        scopes = [(name, SCOPES[name]) for name in sorted(names)]
+        made = self.workers[worker].reserve(scopes, *estimate)
+        rooms = [self.models[name].rooms(self.now, self.wall) for name in names]
+        assert isinstance(made, Refused) == (None in rooms)
+        if isinstance(made, Refused):
+            assert made.wait >= 1
+            return
+        least = {
+            kind: min((r[kind] for r in rooms if r and kind in r), default=1 << 60)
+            for kind in ("tokens", "input_tokens", "output_tokens")
+        }
+        inputs = min(estimate[0], least["input_tokens"], least["tokens"])
+        outputs = min(estimate[1], least["output_tokens"], least["tokens"] - inputs)
+        assert made.held == (inputs, outputs)
+        self.count += 1
+        for name in names:
+            model = self.models[name]
+            if "requests" in model.rates:
+                model.rates["requests"].level += 1
+            if made.lease is not None:
+                model.held[self.count] = made.held
+        self.grants.append((worker, self.count, made))
+
+    @rule(which=st.integers(0, 99), used=st.tuples(st.integers(0, 900), st.integers(0, 900)))
+    def settle(self, which: int, used: tuple[int, int]) -> None:
+        if self.grants:
+            worker, number, grant = self.grants.pop(which % len(self.grants))
+            self.workers[worker].settle(grant, *used)
+            for name, _ in grant.scopes:
+                if self.models[name].held.pop(number, None) is not None:
+                    self.models[name].use(used, self.now, self.wall)
+
+    @rule(worker=st.integers(0, 2))
+    def die(self, worker: int) -> None:
+        self.workers[worker] = self.new_worker(worker)
+        for name in SCOPES:
+            for owner, number, _ in self.grants:
+                if owner == worker:
+                    self.models[name].held.pop(number, None)
+        self.grants = [entry for entry in self.grants if entry[0] != worker]
+
+    @rule(milliseconds=st.one_of(st.integers(0, 2000), st.integers(0, 4_000_000)))
+    def wait(self, milliseconds: int) -> None:
+        self.now += milliseconds * 1_000_000
+        self.wall += milliseconds / 1000
+
+    @rule(hours=st.integers(-40, 40))
+    def set_clock(self, hours: int) -> None:
+        self.wall += hours * 3600
+
+
+History.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestHistory = History.TestCase
+
+
+@pytest.fixture
+def memory() -> Iterator[SharedMemory]:
+    made = SharedMemory(workers=2, records=64, leases=4)
+    yield made
+    made.close()
+
+
+def new_ledger(memory: SharedMemory, worker: int = 0) -> Ledger:
+    table = Table(memory)
+    table.take_part(worker)
+    return Ledger(table)
+
+
+def test_a_budget_that_is_only_reserved_is_not_called_spent(memory: SharedMemory) -> None:
+    scopes = [("key", CallerLimits(budgets=(Budget(100, Period.DAY),)))]
+    ledger = new_ledger(memory)
+    first = ledger.reserve(scopes, 60, 1000)
+    assert isinstance(first, Grant)
+    assert first.held == (60, 40)
+    busy = ledger.reserve(scopes, 1, 1)
+    assert isinstance(busy, Refused)
+    assert (busy.kind, busy.is_spent, busy.wait) == ("budget", False, 1)
+    ledger.settle(first, 60, 40)
+    gone = ledger.reserve(scopes, 1, 1)
+    assert isinstance(gone, Refused)
+    assert gone.is_spent
+    assert 1 <= gone.wait <= DAY
+
+
+def test_a_refusal_says_when_the_next_request_is_admitted(memory: SharedMemory) -> None:
+    now = 10**15
+    table = Table(memory)
+    table.take_part(0)
+    ledger = Ledger(table, lambda: now)
+    scopes = [("key", CallerLimits(requests=Rate(2, 60)))]
+    for remaining in (1, 0):
+        grant = ledger.reserve(scopes, 0, 0)
+        assert isinstance(grant, Grant)
+        assert grant.requests is not None
+        assert grant.requests.remaining == remaining
+    refused = ledger.reserve(scopes, 0, 0)
+    assert isinstance(refused, Refused)
+    assert refused.wait == 30
+    now += 30 * NANOSECONDS - 1
+    assert isinstance(ledger.reserve(scopes, 0, 0), Refused)
+    now += 1
+    assert isinstance(ledger.reserve(scopes, 0, 0), Grant)
+
+
+def test_more_requests_than_there_is_room_for_are_an_error_and_leave_nothing(
+    memory: SharedMemory,
+) -> None:
+    scopes = [("key", CallerLimits(concurrent=100))]
+    ledger = new_ledger(memory)
+    grants = [ledger.reserve(scopes, 1, 1) for _ in range(4)]
+    with pytest.raises(FullError):
+        ledger.reserve(scopes, 1, 1)
+    for grant in grants:
+        assert isinstance(grant, Grant)
+        ledger.settle(grant, 0, 0)
+    assert isinstance(ledger.reserve(scopes, 1, 1), Grant)
+
+
+def test_idle_scopes_make_room_for_others_and_busy_ones_do_not(memory: SharedMemory) -> None:
+    now = 10**15
+    table = Table(memory)
+    table.take_part(0)
+    ledger = Ledger(table, lambda: now)
+    limits = CallerLimits(requests=Rate(1, 60))
+
+    def fill() -> int:
+        for number in range(1000):
+            try:
+                ledger.reserve([(f"{now} {number}", limits)], 0, 0)
+            except FullError:
+                return number
+        raise AssertionError("it never got full")
+
+    assert fill() > 32
+    now += 60 * NANOSECONDS
+    assert fill() > 32
