@@ -1,5 +1,6 @@
 """The account API: what it does, and that its OpenAPI document says just that."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from engine.accounts.audit import list_audit
 from engine.accounts.lookup import find_keys
 from engine.accounts.tokens import token_digest
 from engine.admin.api.operations import OPERATIONS
+from tests.servers import ROOT
 from tests.unit.admin.conftest import House
 from tests.unit.admin.listener import Reply, call
 
@@ -157,6 +159,14 @@ def test_the_document_has_every_route_and_no_other(house: House) -> None:
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
             reply = call(house.app, method, path.replace("{", "").replace("}", ""), None)
             assert reply.status == (401 if (method, path) in known else 405), (method, path)
+
+
+def test_the_page_of_the_docs_has_every_operation() -> None:
+    text = (ROOT / "docs" / "account-api.md").read_text("utf-8")
+    known = {(operation.method, operation.path) for operation in OPERATIONS}
+    assert set(re.findall(r"^\| `([A-Z]+) (/v1/\S+)` \|", text, re.M)) == known
+    codes = {code for *_, code in ERRORS} | {"conflict", "unknown_host", "accounts_unavailable"}
+    assert {code for code in codes if f"`{code}`" not in text} == set()
 
 
 def test_the_document_states_the_scope_that_a_call_needs(house: House) -> None:
