@@ -16,11 +16,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from joserfc import jwt
-from joserfc.jwk import KeySet, OctKey, RSAKey
+from joserfc.jwk import ECKey, KeySet, OctKey
 
 CLIENT_ID, CLIENT_SECRET = "orqen", "a-secret-of-this-test-of-more-than-32-bytes"
 SUBJECT, EMAIL = "subject-1", "ours-member@example.com"
-KEY, STRANGER = (RSAKey.generate_key(2048, {"kid": "1"}) for _ in range(2))
+KEY, STRANGER = (ECKey.generate_key("P-256", {"kid": "1"}) for _ in range(2))
 PUBLIC = KeySet([KEY]).as_dict(private=False)
 
 # Claims that a fault changes; None leaves the claim out.
@@ -148,8 +148,8 @@ def _signed(fault: str, claims: dict[str, Any]) -> str:
         public = OctKey.import_key(KEY.as_pem(private=False))
         return jwt.encode({"alg": "HS256", "kid": "1"}, claims, public)
     if fault == "signed-by-a-stranger":
-        return jwt.encode({"alg": "RS256", "kid": "1"}, claims, STRANGER)
-    token = jwt.encode({"alg": "RS256", "kid": "1"}, claims, KEY)
+        return jwt.encode({"alg": "ES256", "kid": "1"}, claims, STRANGER)
+    token = jwt.encode({"alg": "ES256", "kid": "1"}, claims, KEY)
     return token[:-8] + "AAAAAAAA" if fault == "cut-signature" else token
 
 
