@@ -117,6 +117,13 @@ def test_a_transaction_that_fails_leaves_nothing(database: Database) -> None:
         assert read_position(connection).seq == 0
 
 
+def test_no_error_of_the_driver_quotes_a_value(database: Database) -> None:
+    with pytest.raises(StoreUnavailableError) as failed, database.read() as connection:
+        connection.execute(text("SELECT * FROM nowhere WHERE secret = :s"), {"s": "canary-value"})
+    assert failed.value.__context__ is not None
+    assert "canary-value" not in f"{failed.value} {failed.value.__context__}"
+
+
 def test_reading_changes_nothing(database: Database) -> None:
     with database.read() as connection:
         create_account(connection, "a", CLI)

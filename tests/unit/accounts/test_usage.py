@@ -32,8 +32,10 @@ def test_what_is_added_is_summed(store: Connection) -> None:
 def test_tokens_that_nobody_measured_are_unknown_and_not_none(store: Connection) -> None:
     add_usage(store, [row(model="unknown"), row(model="known", input_tokens=0)])
     add_usage(store, [row(model="known"), row(model="known", input_tokens=5), row(model="unknown")])
+    add_usage(store, [row(model="known", input_tokens=2)])
+    add_usage(store, [row(model="known")])
     found = {u.label: u.input_tokens for u in read_usage(store, "a", DAY, DAY + 1, "model")}
-    assert found == {"known": 5, "unknown": None}
+    assert found == {"known": 7, "unknown": None}
 
 
 @pytest.mark.parametrize("by", get_args(usage.By))

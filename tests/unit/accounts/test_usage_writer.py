@@ -68,6 +68,7 @@ def test_the_models_of_one_second_are_bounded(database: Database) -> None:
         for number in range(MAX_SECOND + 50):
             writer.add(("app", f"gpt-{number}", "p"), False, 1.0)
         writer.stop()
+        writer._thread.join(60)  # `stop` waits for two seconds, and so many rows may take longer
 
     asyncio.run(main())
     found = counted(database)
