@@ -146,6 +146,7 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: st
     try:
         with ExitStack() as stack:
             banner = ready_banner + _open_dashboard(options, stack)
+            _refuse_little(options.worker_memory)  # with the packages of accounts, if there are any
             supervisor = Supervisor(
                 partial(start_worker, options),
                 reloader,

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,30 @@ def test_a_language_server_that_is_not_installed_says_what_to_install(package: s
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "engine: `engine lsp` needs one more package: pip install -e '.[lsp]'\n"
+
+
+@pytest.mark.parametrize("package", ["sqlalchemy", "starlette"])
+def test_accounts_without_their_packages_are_reported_and_not_served(
+    package: str, tmp_path: Path
+) -> None:
+    accounts = "accounts: {database: 'sqlite:///orqen.db', vault_keys: [{env: VAULT_KEY}]}"
+    folder = write(tmp_path, server=f"version: 1\n{accounts}\n")
+    environ = {
+        "PATH": os.environ["PATH"],
+        "OPENAI_API_KEY": "sk",
+        "VAULT_KEY": sha256(b"a").hexdigest(),
+    }
+    for command, code in (("check", 0), ("serve", 2)):
+        source = f"import sys; sys.modules['{package}'] = None; from engine.cli import main; main(['{command}', {str(folder)!r}])"
+        run = [sys.executable, "-c", source]
+        done = subprocess.run(
+            run, capture_output=True, text=True, check=False, env=environ, cwd=ROOT
+        )
+        assert (done.returncode, "pip install -e '.[accounts]'" in done.stdout + done.stderr) == (
+            code,
+            True,
+        )
+    assert not (folder / "orqen.db").exists()
 
 
 def test_plain_check_says_what_a_provider_that_lacks_nothing_else_needs(tmp_path: Path) -> None:
