@@ -9,7 +9,9 @@ from sqlalchemy import (
     Connection,
     Table,
     and_,
+    bindparam,
     case,
+    cast,
     delete,
     func,
     literal,
@@ -87,7 +89,10 @@ def _add(
         merged[key] = _summed(merged[key], row) if key in merged else row
     if merged:
         ordered = [merged[key] for key in sorted(merged)]
-        connection.execute(_upsert(connection, table, primary), ordered)
+        values: Any = ordered
+        if connection.dialect.name == "postgresql":
+            values = {column.name: [row[column.name] for row in ordered] for column in table.c}
+        connection.execute(_upsert(connection, table, primary), values)
 
 
 def _days(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -193,9 +198,18 @@ def _summed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def _upsert(connection: Connection, table: Table, primary: Sequence[str]) -> Any:
-    """The statement for one row; for many it is compiled once, and the driver repeats it."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    """One statement for any number of rows, compiled once.
+
+    SQLite repeats it for each row; PostgreSQL takes a list for each column, which is one round trip.
+    """
+    is_postgres = connection.dialect.name == "postgresql"
+    insert = postgresql.insert if is_postgres else sqlite.insert
     statement = insert(table)
+    if is_postgres:
+        lists = (cast(bindparam(c.name), postgresql.ARRAY(c.type)) for c in table.c)
+        statement = statement.from_select(
+            [c.name for c in table.c], select(*map(func.unnest, lists))
+        )
     new = statement.excluded
     sums: dict[str, Any] = {name: table.c[name] + new[name] for name in _COUNTS}
     for name in _TOKENS:
