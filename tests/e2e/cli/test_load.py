@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.unit.config.folders import (
     ENVIRON,
     provider,
@@ -29,3 +31,38 @@ def test_a_signer_whose_package_is_missing_is_told(tmp_path: Path) -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[('E404', True)] (\"pip install -e '.[aws]'\",)\n"
+
+
+STORE = ("sqlalchemy", "alembic", "cryptography", "argon2", "psycopg", "starlette", "authlib", "joserfc")  # fmt: skip
+SERVER = "version: 1\naccounts: {database: 'sqlite:///x.db', vault_keys: [{file: key}]}\n"
+
+
+def without_store(*words: str | Path) -> "subprocess.CompletedProcess[str]":
+    """`engine` where the packages of the extra `accounts` are not installed."""
+    script = (
+        f"import sys; sys.modules |= dict.fromkeys({STORE!r});"
+        "import engine.gateway.app, engine.server.run, engine.server.worker;"
+        "from engine.cli import main; main()"
+    )
+    command = [sys.executable, "-c", script, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("words", [("check",), ("keys", "new", "app", "-C")])
+def test_without_server_yaml_nothing_of_the_store_is_needed(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    done = without_store(*words, write(tmp_path))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("db", "status"), ("vault", "check"), ("keys", "list", "--account", "a")],
+)
+def test_a_command_about_the_store_names_the_extra(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "key").write_text("0123456789abcdef" * 3 + "fedcba9876543210")
+    done = without_store(*words, "-C", write(tmp_path, server=SERVER))
+    assert done.returncode == 2, done.stdout
+    assert "pip install -e '.[accounts]'" in done.stderr
+    assert "Traceback" not in done.stderr
