@@ -174,16 +174,18 @@ def _bar(
 
 
 def _path(values: Sequence[Value], top: float) -> str:
-    """The line through the middle of each column; a value between two gaps becomes a dot."""
+    """The line through the middle of each column; a value between two gaps becomes a short stroke."""
     width = WIDTH / max(1, len(values))
-    steps, pen = [], "M"
+    steps = []
     for at, value in enumerate(values):
         if value is None:
-            pen = "M"
             continue
-        x, y = _round((at + 0.5) * width), _round(HEIGHT - value / top * HEIGHT)
-        steps.append(f"{pen}{x:g} {y:g}" + ("h0.01" if pen == "M" else ""))
-        pen = "L"
+        before, after = (values[n] if 0 <= n < len(values) else None for n in (at - 1, at + 1))
+        x, y = (at + 0.5) * width, _round(HEIGHT - value / top * HEIGHT)
+        if before is None and after is None:
+            steps.append(f"M{_round(x - width / 4):g} {y:g}h{_round(width / 2):g}")
+        else:
+            steps.append(f"{'M' if before is None else 'L'}{_round(x):g} {y:g}")
     return "".join(steps)
 
 

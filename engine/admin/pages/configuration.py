@@ -3,11 +3,13 @@
 import http.client
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
+from engine.admin.formats import moment
 from engine.admin.rendering import page
 from engine.admin.request import Access, Page, PageRequest
 from engine.config.diagnostics.diagnostic import Severity
@@ -41,7 +43,7 @@ def configuration_page(request: PageRequest) -> Response:
         state=_state(running, loaded),
         running=_running(running, request.context.gateway_url),
         disk=_disk(loaded, str(request.context.folder)),
-        refused=running["refused"] if running else None,
+        refused=_refused(running["refused"]) if running and running["refused"] else None,
         counts=_counts(loaded),
         findings=[_finding(finding(d, findings)) for d in serious[:MOST_FINDINGS]],
         notes=[_finding(finding(d, findings)) for d in notes[:MOST_FINDINGS]],
@@ -87,10 +89,22 @@ def _running(running: Mapping[str, Any] | None, url: str) -> dict[str, Any]:
     facts = [
         ("Address", url, True),
         ("Fingerprint", running["config"], True),
-        ("Since", running["loaded"], False),
+        ("Since", _moment(running["loaded"]), False),
     ]
     kind = "good" if running["status"] == "ready" else "warn"
     return {"state": running["status"], "kind": kind, "facts": facts}
+
+
+def _refused(refused: Mapping[str, Any]) -> dict[str, Any]:
+    return {"at": _moment(refused["at"]), "reasons": refused["reasons"]}
+
+
+def _moment(text: str) -> str:
+    """A time of RFC 3339 as people read it; any other text as it is."""
+    try:
+        return f"{moment(datetime.fromisoformat(text).timestamp())} UTC"
+    except ValueError:
+        return text
 
 
 def _disk(loaded: Loaded, folder: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class _Gateway(BaseHTTPRequestHandler):
     status = 200
 
     def do_GET(self) -> None:
-        self._reply(200, {"status": "ready", "config": "0" * 16, "loaded": "today", "refused": {"at": "noon", "reasons": ["a typo"]}})  # fmt: skip
+        self._reply(200, {"status": "ready", "config": "0" * 16, "loaded": "2026-11-26T22:15:58+00:00", "refused": {"at": "noon", "reasons": ["a typo"]}})  # fmt: skip
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
@@ -89,6 +89,7 @@ def test_the_configuration_says_what_runs_and_why_the_files_were_refused(served:
     text = served.browser("operator").get("/configuration").text
     assert "0" * 16 in text
     assert "a typo" in text
+    assert "26 Nov 2026, 22:15 UTC" in text
     assert "The files on disk were refused" in text
 
 

@@ -39,7 +39,7 @@ def test_the_table_and_the_readout_have_every_figure() -> None:
 def test_a_line_has_a_gap_where_nothing_was_measured() -> None:
     axis = Axis("Day", tuple("abcd"), tuple("abcd"))
     plot = lines(TEXTS, axis, [Series("p50", "stroke-1", (1, None, 2, 2), "–")], formats.duration)
-    assert plot.lines[0].path == "M125 50h0.01M625 0h0.01L875 0"
+    assert plot.lines[0].path == "M62.5 50h125M625 0L875 0"
     assert plot.rows[1] == ("b", "–")
 
 
