@@ -37,7 +37,9 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("server/account_hooks", ("accounts/*", "gateway/*", "upstream/cache", "plan/*")),
     ("server/store", ("accounts/*", "config/*", "plan/*")),
     ("server/admin_process", ("server/*", "admin/*", "accounts/*", "config/*", "plan/*")),
-    ("server/worker", ("server/*", "gateway/*", "upstream/*", "plan/*")),
+    ("server/limit_hooks", ("limits/*", "gateway/*", "upstream/*", "plan/*")),
+    ("server/run", ("server/*", "limits/table", "config/*", "mock/*", "plan/*")),
+    ("server/worker", ("server/*", "limits/table", "gateway/*", "upstream/*", "plan/*")),
     ("server/*", ("config/*", "mock/*", "plan/*")),
     ("cli/*", ("server/__init__", "server/run", "server/reload", "server/store", "server/ports", "report/*", "lsp/*", "config/*", "accounts/*", "admin/address", "plan/*")),
 )  # fmt: skip

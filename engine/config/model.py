@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.config.server import Server
 from engine.config.source.document import Path
+from engine.plan.limits import CallerLimits
 from engine.plan.plan import Breaker, Dialect, Limits, Retry, Timeouts
 
 DEFAULT_TIMEOUTS = Timeouts(connect=5, first_byte=600, idle=600, total=1800, caller_idle=30)
@@ -269,14 +270,13 @@ class Key:
     models: tuple[str, ...] | None
     expires: float | None
     expiry_text: str | None
+    limits: CallerLimits | None = None
+    limits_at: Path = ()  # in the entry, or at the top of the file
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All of a configuration folder that can be relied on. `keys` None: there is no keys.yaml.
-
-    `incomplete` names the sections from which an entry had to be left out.
-    """
+    """All of a configuration folder that can be relied on. `keys` None: there is no keys.yaml."""
 
     timeouts: Timeouts
     endpoints: tuple[Endpoint, ...]
@@ -289,7 +289,7 @@ class Config:
     keys: tuple[Key, ...] | None
     known_endpoints: frozenset[str]
     known_providers: frozenset[str]
-    incomplete: frozenset[str]
+    incomplete: frozenset[str]  # sections from which an entry had to be left out
     server: Server | None = None
 
 

@@ -15,16 +15,20 @@ _PASSING = frozenset({408, 429, 502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class ErrorKind:
-    """A row of the catalogue. `sent`: the request may have been processed upstream."""
+    """A row of the catalogue. `sent`: the request may have been processed upstream.
+
+    `spent`: what it needs is used up for longer than a client should wait.
+    """
 
     status: int
     sent: bool = False
     retry_after: int | None = None
+    spent: bool = False
 
     @property
     def final(self) -> bool:
         """Whether sending the same request again cannot help, or could be billed twice."""
-        return self.sent or self.status not in _PASSING
+        return self.sent or self.spent or self.status not in _PASSING
 
 
 CATALOGUE: dict[str, ErrorKind] = {
@@ -50,6 +54,8 @@ CATALOGUE: dict[str, ErrorKind] = {
     "request_too_large": ErrorKind(413),
     "unsupported_media_type": ErrorKind(415),
     "upgrade_not_offered": ErrorKind(426),
+    "rate_limited": ErrorKind(429, retry_after=1),
+    "budget_exceeded": ErrorKind(429, retry_after=1, spent=True),
     "internal_error": ErrorKind(500),
     "upstream_connect_failed": ErrorKind(502),
     "upstream_dns_failed": ErrorKind(502),
@@ -68,12 +74,18 @@ CATALOGUE: dict[str, ErrorKind] = {
 }
 
 # The `type` that each dialect's SDKs know a status by.
-_OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
+_OPENAI_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
 _ANTHROPIC_TYPES = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
     413: "request_too_large",
+    429: "rate_limit_error",
     503: "overloaded_error",
     504: "timeout_error",
 }

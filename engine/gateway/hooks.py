@@ -8,18 +8,29 @@ caller gets 503 `overloaded`. A hook that is cancelled must end at once and keep
 methods are no coroutines, and nothing bounds them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from time import monotonic
+from typing import Protocol, TypeVar
 
+from engine.gateway.cancellation import Deadline
+from engine.gateway.errors import GatewayError
 from engine.gateway.record import Record
-from engine.plan.plan import Caller, CredentialSet, Provider
+from engine.plan.plan import Caller, CredentialSet, Endpoint, Provider
+from engine.upstream import Pairs
 
+T = TypeVar("T")
 HOOK_SECONDS = 10.0  # longest time that a request waits for one hook
 
 
 class Permit(Protocol):
-    """What `Admission.admit` has granted to one request."""
+    """What `Admission.admit` has granted to one request.
+
+    `headers` are sent with the response, in place of the provider's own of the same names.
+    """
+
+    headers: Pairs
 
     def settle(self, record: Record) -> None:
         """The request is over. Called exactly once, however the request ended, cancelled included.
@@ -31,10 +42,13 @@ class Permit(Protocol):
 class Admission(Protocol):
     """Whether a request may be served now, as a limit of requests, tokens or money says."""
 
-    async def admit(self, caller: Caller, endpoint: str, model: str, size: int | None) -> Permit:
+    def admit(
+        self, caller: Caller, endpoint: Endpoint, model: str, size: int | None
+    ) -> Permit | Awaitable[Permit] | None:
         """Admit a request whose caller may use `endpoint` and `model`, before anything is sent.
 
-        `size` is that of its body in bytes; None while that is unknown.
+        `size` is that of its body in bytes; None while that is unknown. None: nothing limits the
+        request. What has to wait returns an awaitable; most do not, and cost less.
 
         Raises:
             GatewayError: it is refused; there is nothing to settle, as after a cancellation.
@@ -93,3 +107,15 @@ class Hooks:
 
 
 NO_HOOKS = Hooks()
+
+
+async def in_time(deadline: Deadline, hook: Awaitable[T], what: str) -> T:
+    """What a hook gives; it is cancelled after HOOK_SECONDS.
+
+    Raises:
+        GatewayError: `overloaded` when it took longer; what the hook raises.
+    """
+    late = partial(GatewayError, "overloaded", f"{what} took longer than {HOOK_SECONDS:g} s")
+    with deadline:
+        deadline.limit(monotonic() + HOOK_SECONDS, late)
+        return await hook

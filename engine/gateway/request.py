@@ -11,13 +11,13 @@ from functools import partial
 from math import inf
 from time import monotonic
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from engine.gateway.admit import HeadCheck
 from engine.gateway.callers import CallerTable, search_key
 from engine.gateway.cancellation import Cancellation, Cause, Deadline
 from engine.gateway.errors import GatewayError
-from engine.gateway.hooks import HOOK_SECONDS, Permit
+from engine.gateway.hooks import Permit, in_time
 from engine.gateway.inbound.body import CallerGone, Receive, RequestBodyReader, Send
 from engine.gateway.inbound.head import CallerHead, Scope
 from engine.gateway.inbound.lingering import CLOSE, has_body
@@ -39,8 +39,6 @@ from engine.gateway.routing.match import Target
 from engine.gateway.runtime import Runtime
 from engine.plan.plan import CredentialSet
 from engine.upstream import Failure, Pairs, UpstreamError
-
-T = TypeVar("T")
 
 _NONE_FOUND: Mapping[str, CredentialSet] = MappingProxyType({})
 _STAY_OPEN: Sequence[tuple[bytes, bytes]] = ()
@@ -146,7 +144,7 @@ class Request:
     async def _search_key(self, refused: GatewayError) -> CallerTable:
         """All callers, after a search for the key in the store; raises `refused` if none is made."""
         searching = search_key(self._runtime.stored, self._scope["headers"], refused)
-        return await self._in_time(searching, "the search for the gateway key")
+        return await in_time(self._deadline, searching, "the search for the gateway key")
 
     def _admit(self, callers: CallerTable = None) -> CallerHead:
         """Path, key, permissions and kind of body, before any of the body is read."""
@@ -203,8 +201,12 @@ class Request:
         admission, source = runtime.hooks.admission, runtime.hooks.credentials
         if admission is not None:
             size = self._body_reader.size if self._body_reader else None
-            admitting = admission.admit(head.caller, head.endpoint.name, model, size)
-            self.permit = await self._in_time(admitting, "the admission of the request")
+            permit = admission.admit(head.caller, head.endpoint, model, size)
+            if isinstance(permit, Awaitable):
+                permit = await in_time(self._deadline, permit, "the admission of the request")
+            if permit is not None:
+                self.permit = permit
+                self._response.own_headers = permit.headers
         target = runtime.target(head.endpoint, model)
         found = (
             find_credentials(source, runtime.plan, head, target, body) if source else _NONE_FOUND
@@ -225,17 +227,6 @@ class Request:
         if why is not None:
             record.outcome = why.outcome if isinstance(why, Failure) else "unavailable"
             raise error_of(why, record.provider or "")
-
-    async def _in_time(self, hook: Awaitable[T], what: str) -> T:
-        """What a hook gives; it is cancelled after HOOK_SECONDS.
-
-        Raises:
-            GatewayError: `overloaded` when it took longer; what the hook raises.
-        """
-        late = partial(GatewayError, "overloaded", f"{what} took longer than {HOOK_SECONDS:g} s")
-        with self._deadline:
-            self._deadline.limit(monotonic() + HOOK_SECONDS, late)
-            return await hook
 
     def _total_end(self, target: Target) -> float:
         """When `total` of a target passes, monotonic seconds."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from engine.plan.limits import CallerLimits
 from engine.plan.provider import (
     Breaker,
     CallerCredentials,
@@ -41,6 +42,7 @@ __all__ = [
     "Caller",
     "CallerCredentials",
     "CallerInputs",
+    "CallerLimits",
     "Choices",
     "Context",
     "Cors",
@@ -164,6 +166,7 @@ class Caller:
     expires: float | None
     account: Account | None = None
     digest: bytes = b""
+    limits: CallerLimits | None = None
 
     def may_use_model(self, model: str) -> bool:
         if self.models is None:

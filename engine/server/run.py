@@ -22,6 +22,7 @@ from engine.config.compile.credentials import STAND_IN
 from engine.config.diagnostics.diagnostic import Diagnostic
 from engine.config.load import Loaded, load, stops_serving
 from engine.config.model import Config, Key
+from engine.limits.table import SharedMemory
 from engine.plan.accounts import ServerSettings
 from engine.plan.plan import Origin, Plan
 from engine.server.admin_process import AdminStart, run_admin
@@ -148,7 +149,7 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: st
             banner = ready_banner + _open_dashboard(options, stack)
             _refuse_little(options.worker_memory)  # with the packages of accounts, if there are any
             supervisor = Supervisor(
-                partial(start_worker, options),
+                partial(start_worker, options, _limits_memory(options.workers)),
                 reloader,
                 workers=options.workers,
                 ready_banner=banner,
@@ -237,6 +238,7 @@ def mock_process() -> Iterator[int]:
 
 def start_worker(  # noqa: PLR0913, PLR0917 what a worker inherits
     options: Options,
+    limits: SharedMemory | None,
     accepted: Snapshot,
     plan: Plan | None,
     state: State,
@@ -256,8 +258,16 @@ def start_worker(  # noqa: PLR0913, PLR0917 what a worker inherits
     if plan is None:
         raise ServeError("a worker could not load the configuration that was accepted")
     accounts = options.settings.accounts if options.settings else None
-    parent = Parent(pipe, options.directory, read, float(options.drain_timeout), accounts)
+    parent = Parent(pipe, options.directory, read, float(options.drain_timeout), accounts, limits)
     run_worker(plan, state, parent, Listen(options.host, options.port, options.idle_timeout))
+
+
+def _limits_memory(workers: int) -> SharedMemory | None:
+    """Memory in which the workers count what callers use; None where they are not forked.
+
+    While one is replaced there is another one of it, and some may have just died.
+    """
+    return SharedMemory(2 * workers + 2) if sys.platform == "linux" else None
 
 
 def _refuse_little(worker_memory: int | None) -> None:

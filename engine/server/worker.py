@@ -9,13 +9,12 @@ and to stop is decided by the parent, over a pipe (see `channel`).
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import multiprocessing
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,13 @@ from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
 from engine.gateway.hooks import NO_HOOKS
 from engine.gateway.record import location_of
+from engine.limits.table import SharedMemory
 from engine.plan.accounts import Accounts
 from engine.plan.plan import Plan
 from engine.server.channel import UNASKED
 from engine.server.connections import Connections, Peer, most_connections
 from engine.server.http import Listen, create_server, new_loop
+from engine.server.limit_hooks import LimitHooks
 from engine.server.listener import (
     drop_new_connections,
     is_listening,
@@ -36,6 +37,7 @@ from engine.server.listener import (
     unsteer,
     wait_for_first_bytes,
 )
+from engine.server.memory import keep_freed_memory
 from engine.server.reload import Prepare, Snapshot, State, read_folder
 from engine.server.scheduling import ThreadScheduler
 from engine.upstream import Client
@@ -46,7 +48,6 @@ TICK_SECONDS = 1.0
 LISTEN_POLL_SECONDS = 0.002
 QUEUE_SECONDS = 0.2  # for connections that wait to be accepted, and sent what they ask
 YOUNG_OBJECTS = 10_000
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ class Parent:
     """What a worker gets from its parent: a pipe to it, and how to read the configuration.
 
     `drain_timeout` is how long requests may take to finish when the parent has died, in seconds.
-    `accounts` is where callers have accounts, if they have.
+    `accounts` is where callers have accounts, if they have; `limits` is memory in which the workers
+    count what callers use, None where they cannot share it.
     """
 
     pipe: Connection
@@ -62,11 +64,12 @@ class Parent:
     prepare: Prepare
     drain_timeout: float
     accounts: Accounts | None = None
+    limits: SharedMemory | None = None
 
 
 def run_worker(plan: Plan, state: State, parent: Parent, listen: Listen) -> None:
     """Serve `plan`, and what the parent has this worker change to, until the parent says stop."""
-    _keep_freed_memory()
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(Worker(plan, state, parent, listen).serve())
 
@@ -83,7 +86,9 @@ class Worker:
         self._is_draining = False
         self._log = AccessLog(sys.stderr)
         self._accounts = self._open_accounts(parent.accounts)
-        self._hooks = NO_HOOKS if self._accounts is None else self._accounts.hooks()
+        self._limits = LimitHooks(parent.limits)
+        hooks = NO_HOOKS if self._accounts is None else self._accounts.hooks()
+        self._hooks = replace(hooks, admission=self._limits)
         self._gateway = self._new_gateway(plan)
         self._state = state
         self._show_state()
@@ -273,6 +278,7 @@ class Worker:
         scheduler = ThreadScheduler()
         while parent is not None and os.getppid() == parent.pid:  # there is no event for it
             await asyncio.sleep(TICK_SECONDS)
+            self._limits.tick()
             scheduler.tick(sum(gateway.take_most_requests() for gateway in self._gateways))
         self._on_stop()
         await asyncio.sleep(self._parent.drain_timeout)
@@ -289,11 +295,3 @@ def _settle_garbage() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 20)
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what one large body gave back: it would fetch the pages of the next anew."""
-    with contextlib.suppress(AttributeError):  # another libc
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_TRIM_THRESHOLD, 16 << 20)
-        mallopt(M_MMAP_THRESHOLD, 8 << 20)

@@ -196,4 +196,5 @@ def _caller(key: model.Key) -> plan.Caller:
         models=None if key.models is None else frozenset(m for m in models if m[-1:] != "*"),
         model_prefixes=tuple(m[:-1] for m in models if m[-1:] == "*"),
         expires=key.expires,
+        limits=key.limits,
     )

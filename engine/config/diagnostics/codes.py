@@ -512,6 +512,13 @@ _CATALOGUE = (
         "Sessions, passwords and new keys would cross it in the clear. Listen on a loopback address, or let a reverse proxy add TLS and give its https origin as `public_url`.",
     ),
     Rule(
+        "X294",
+        "limit-cannot-work",
+        _ERROR,
+        "a limit of a key cannot work as it is written",
+        "A budget needs a time zone that exists, and there is one budget of each period.",
+    ),
+    Rule(
         "T301",
         "template-syntax",
         _ERROR,

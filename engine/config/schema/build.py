@@ -40,6 +40,7 @@ def build_config(
     routing = _Reader(routes, broken)
     upstream = _Reader(providers, broken)
     callers = _Reader(keys, broken)
+    shared = callers.section("limits")
     defaults = routing.section("defaults")
     max_body = parse_size(defaults["max_body"]) if "max_body" in defaults else DEFAULT_MAX_BODY
     return Config(
@@ -51,7 +52,7 @@ def build_config(
         rules=tuple(_rule(*item) for item in routing.listed("models")),
         tests=tuple(_test(*item) for item in routing.listed("tests")),
         providers=tuple(build_provider(*item) for item in upstream.named("providers")),
-        keys=tuple(build_key(*item) for item in callers.listed("keys")) if keys else None,
+        keys=tuple(build_key(*item, shared) for item in callers.listed("keys")) if keys else None,
         known_endpoints=frozenset(routing.section("endpoints", keep_broken=True)),
         known_providers=frozenset(upstream.section("providers", keep_broken=True)),
         incomplete=frozenset(
@@ -83,7 +84,7 @@ class _Reader:
         value = self._data.get(name)
         if not isinstance(value, dict) or (not keep_broken and self._fails((name,), exact=True)):
             return {}
-        if name in ("defaults", "listing", "cors") and self._fails((name,)):
+        if name in ("defaults", "listing", "cors", "limits") and self._fails((name,)):
             return {}
         return value
 

@@ -16,6 +16,7 @@ from engine.config.model import (
     Sign,
     Variable,
 )
+from engine.config.schema.build_limits import build_limits
 from engine.config.source.document import Path
 from engine.config.units import parse_duration, parse_expiry, parse_share
 from engine.plan.plan import Breaker, Retry, Timeouts
@@ -163,7 +164,7 @@ def _body_edits(data: dict[str, Any]) -> BodyEdits:
     )
 
 
-def build_key(at: Path, data: dict[str, Any]) -> Key:
+def build_key(at: Path, data: dict[str, Any], limits: Any) -> Key:
     text = data.get("expires")
     return Key(
         name=data["name"],
@@ -173,4 +174,6 @@ def build_key(at: Path, data: dict[str, Any]) -> Key:
         models=several(data.get("models")),
         expires=parse_expiry(text) if text is not None else None,
         expiry_text=text,
+        limits=build_limits(data.get("limits", limits)),
+        limits_at=(*at, "limits") if "limits" in data else ("limits",),
     )

@@ -1,6 +1,6 @@
 """The head of a response to a caller, and responses that the gateway writes whole."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from engine.gateway.headers import response_headers, without_redirect
 from engine.gateway.inbound.body import Send
@@ -52,6 +52,12 @@ def response_head(
     else:
         headers.append(_CHUNKED)
     return headers, length, False
+
+
+def with_own(headers: Pairs, own: Sequence[tuple[bytes, bytes]]) -> Pairs:
+    """`headers` with the gateway's own in place of those of the same names."""
+    names = {name for name, _ in own}
+    return [pair for pair in headers if pair[0] not in names] + [*own]
 
 
 async def send_response(send: Send, status: int, headers: Pairs, body: bytes) -> None:

@@ -13,7 +13,7 @@ anything else is cut, since returning without a last message makes the server cl
 Nothing waits for the caller longer than `caller_idle`: not a chunk, not an error, not the end.
 """
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from functools import partial
 from time import monotonic
 
@@ -26,7 +26,7 @@ from engine.gateway.record import RecordBuilder
 from engine.gateway.response.error_events import error_event
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
-from engine.gateway.response.head import response_head, send_response
+from engine.gateway.response.head import response_head, send_response, with_own
 from engine.gateway.response.stepping import and_then, run_until_blocked
 from engine.plan.plan import Dialect, Timeouts
 from engine.upstream import Failure, Pairs, UpstreamError, UpstreamResponse
@@ -38,13 +38,14 @@ class ResponseRelay:
     """Sends the response of one request, whoever it comes from.
 
     `is_started`: a part of it has been sent. `dialect` is the caller's, as far as it is known;
-    `caller_idle` the endpoint's, or the default while that is not known. A response that is relayed
-    has the one of its target.
+    `own_headers` are those of the request's permit. `caller_idle` is the endpoint's, or the default
+    while that is not known. A response that is relayed has the one of its target.
     """
 
     # Defaults of the class cost nothing, and one of these is made for each request.
     dialect = Dialect.OPENAI
     is_started = False
+    own_headers: Sequence[tuple[bytes, bytes]] = ()
     _stream: EventStream | None = None  # of a response that may end with an event of ours
     _is_blocked = False  # the server has not taken the last chunk yet
     _timeouts: Timeouts  # of the response being relayed
@@ -105,6 +106,8 @@ class ResponseRelay:
             response.status, response.headers, response.length, record.request_id, self._names
         )
         headers += closing
+        if self.own_headers:
+            headers = with_own(headers, self.own_headers)
         if is_events:
             facts = ResponseFacts() if self.dialect is Dialect.RESPONSES else None
             self._stream = EventStream(last_events, facts)
@@ -197,7 +200,7 @@ class ResponseRelay:
             (b"content-type", b"application/json"),
             *error_headers(error, self.dialect, record.request_id.encode("ascii")),
         ]
-        headers += [pair for pair in closing if pair not in headers]
+        headers += [pair for pair in (*closing, *self.own_headers) if pair not in headers]
         body = error_body(error, self.dialect, record.request_id)
         record.bytes_out = len(body)
         await self.respond(error.kind.status, headers, body)

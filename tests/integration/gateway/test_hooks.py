@@ -21,7 +21,8 @@ from engine.gateway.errors import GatewayError
 from engine.gateway.hooks import HOOK_SECONDS, NO_HOOKS, Hooks
 from engine.gateway.outbound.account_keys import with_credentials
 from engine.gateway.record import Record
-from engine.plan.plan import Account, Caller, CredentialSet, Header, Plan, Provider
+from engine.plan.plan import Account, Caller, CredentialSet, Endpoint, Header, Plan, Provider
+from engine.upstream import Pairs
 from engine.upstream.http1.pool import Http1Client
 
 ROUTES = """
@@ -163,14 +164,15 @@ class Counting:
 
     def __init__(self, most: int = 1) -> None:
         self.most = most
+        self.headers: Pairs = [(b"x-own", b"1")]
         self.asked: list[tuple[str, str, str, int | None]] = []
         self.settled: list[Record] = []
         self.held = 0
 
     async def admit(
-        self, caller: Caller, endpoint: str, model: str, size: int | None
+        self, caller: Caller, endpoint: Endpoint, model: str, size: int | None
     ) -> "Counting":
-        self.asked.append((caller.name, endpoint, model, size))
+        self.asked.append((caller.name, endpoint.name, model, size))
         await asyncio.sleep(0)
         if self.held >= self.most:
             raise GatewayError("overloaded", "too many")
@@ -240,7 +242,9 @@ class Hanging:
         self.asked: list[str] = []
         self.cancelled: list[str] = []
 
-    async def admit(self, caller: Caller, endpoint: str, model: str, size: int | None) -> Counting:
+    async def admit(
+        self, caller: Caller, endpoint: Endpoint, model: str, size: int | None
+    ) -> Counting:
         await self._hang("admit")
         raise AssertionError
 

@@ -33,6 +33,7 @@ STATUSES = {
     413: "request_too_large",
     415: "unsupported_media_type",
     426: "upgrade_not_offered",
+    429: "rate_limited budget_exceeded",
     500: "internal_error",
     502: "upstream_connect_failed upstream_dns_failed upstream_tls_failed upstream_closed "
     "upstream_bad_response upstream_truncated upstream_sign_in_failed",
@@ -51,6 +52,7 @@ AGAIN = {
     "accounts_unavailable",
     "request_timeout",
     "overloaded",
+    "rate_limited",
     "upstream_unavailable",
     "upstream_connect_failed",
     "upstream_connect_timeout",

@@ -1,0 +1,48 @@
+"""Limits of callers that cannot work as they are written."""
+
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo
+
+from engine.config.checks.registry import KEYS, CheckContext, check
+from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.source.document import Path
+from engine.plan.limits import CallerLimits
+
+
+@check("X294")
+def limits_that_cannot_work(context: CheckContext) -> Iterator[Diagnostic]:
+    for at, limits in _declared(context):
+        seen = set()
+        for index, budget in enumerate(limits.budgets):
+            here = (*at, "budgets", index)
+            if budget.per in seen:
+                message = f"two budgets are for each {budget.per}"
+                yield context.at("X294", message, KEYS, (*here, "per"), Place.VALUE)
+            seen.add(budget.per)
+            if not _is_zone(budget.zone):
+                message = f"there is no time zone `{budget.zone}`"
+                yield context.at("X294", message, KEYS, (*here, "zone"), Place.VALUE)
+
+
+def _declared(context: CheckContext) -> Iterator[tuple[Path, CallerLimits]]:
+    """Limits where they are written: those of keys, and of models in them."""
+    shared = False
+    for key in context.config.keys or ():
+        if key.limits is None:
+            continue
+        at = key.limits_at
+        if at == ("limits",):
+            if shared:
+                continue
+            shared = True
+        yield at, key.limits
+        for pattern, limits in key.limits.models:
+            yield (*at, "models", pattern), limits
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, KeyError):  # the last for one that is missing
+        return False
+    return True

@@ -1,0 +1,48 @@
+"""Limits of callers as values, once they passed the schema."""
+
+from typing import Any
+
+from engine.plan.limits import Budget, CallerLimits, Period, Rate
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_FACTORS = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
+
+
+def build_limits(data: Any) -> CallerLimits | None:
+    """The limits that an entry declares; None for none."""
+    if not data:
+        return None
+    tokens = data.get("tokens")
+    parts = tokens if isinstance(tokens, dict) else {}
+    return CallerLimits(
+        requests=_rate(data.get("requests")),
+        tokens=None if parts else _rate(tokens),
+        input_tokens=_rate(parts.get("input")),
+        output_tokens=_rate(parts.get("output")),
+        concurrent=data.get("concurrent"),
+        budgets=tuple(_budget(entry) for entry in data.get("budgets", ())),
+        models=tuple(
+            (pattern, limits)
+            for pattern, entry in data.get("models", {}).items()
+            if (limits := build_limits(entry)) is not None
+        ),
+    )
+
+
+def parse_count(text: str | int) -> int:
+    """`"5M"` as 5000000. The text has passed the schema."""
+    if isinstance(text, int):
+        return text
+    digits = text.rstrip("kMG")
+    return int(digits) * _FACTORS.get(text[len(digits) :], 1)
+
+
+def _rate(text: str | None) -> Rate | None:
+    if text is None:
+        return None
+    count, _, unit = text.partition("/")
+    return Rate(parse_count(count), _SECONDS[unit])
+
+
+def _budget(data: dict[str, Any]) -> Budget:
+    return Budget(parse_count(data["tokens"]), Period(data["per"]), data.get("zone", "UTC"))

@@ -1,0 +1,169 @@
+"""The limits of callers in one worker, as the Admission of its gateways."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from engine.gateway.errors import CATALOGUE, GatewayError
+from engine.gateway.record import Record
+from engine.limits.core import Refused
+from engine.limits.ledger import Grant, Ledger, Left, Scope
+from engine.limits.table import FullError, SharedMemory, Table
+from engine.plan.plan import Caller, Dialect, Endpoint
+from engine.upstream import Pairs
+
+BYTES_A_TOKEN = 4  # of text, about; for what is not known
+OUTPUT_TOKENS = 1000  # held for a response until its usage is known
+CLIENT_ERROR = 400
+_KINDS = {
+    "requests": "requests",
+    "tokens": "tokens",
+    "input_tokens": "input tokens",
+    "output_tokens": "output tokens",
+    "budget": "tokens",
+}
+
+
+@dataclass(slots=True)
+class LimitPermit:
+    """An admitted request; `input_tokens` are estimated from its body."""
+
+    ledger: Ledger
+    grant: Grant
+    headers: Pairs
+    input_tokens: int
+
+    def settle(self, record: Record) -> None:
+        """Count what the request has used."""
+        if self.grant.lease is not None:
+            self.ledger.settle(self.grant, *used_tokens(record, self.input_tokens))
+
+
+class LimitHooks:
+    """An Admission by the limits of keys, counted in memory that the workers share."""
+
+    def __init__(self, memory: SharedMemory | None) -> None:
+        table = Table(memory or SharedMemory(1))
+        table.join()
+        self._ledger = Ledger(table)
+
+    def tick(self) -> None:
+        """Once a second: give back what requests of killed workers held."""
+        self._ledger.recover_dead()
+
+    def admit(
+        self, caller: Caller, endpoint: Endpoint, model: str, size: int | None
+    ) -> LimitPermit | None:
+        """Count the request in all of its scopes, or refuse it; None for a caller without limits.
+
+        Raises:
+            GatewayError: `rate_limited`, `budget_exceeded`, or `overloaded` when nothing more can be counted.
+        """
+        if caller.limits is None:
+            return None
+        estimate = (size or 0) // BYTES_A_TOKEN + 1
+        scopes = scopes_of(caller, model)
+        try:
+            grant = self._ledger.reserve(scopes, estimate, OUTPUT_TOKENS)
+        except FullError:
+            raise GatewayError("overloaded", "too many limited requests are under way") from None
+        if isinstance(grant, Refused):
+            raise refusal(grant, endpoint.dialect)
+        headers = limit_headers(grant.requests, grant.tokens, endpoint.dialect)
+        return LimitPermit(self._ledger, grant, headers, estimate)
+
+
+def scopes_of(caller: Caller, model: str) -> Sequence[Scope]:
+    """What limits a request of `caller` for `model`: its key, and the model."""
+    limits = caller.limits
+    if limits is None:
+        return ()
+    further = limits.of_model(model) if limits.models else None
+    if further is None:
+        return ((caller.name, limits),)
+    return (caller.name, limits), (f"{caller.name} {further[0]}", further[1])
+
+
+def used_tokens(record: Record, input_tokens: int) -> tuple[int, int]:
+    """Input and output tokens of a request that is over; `input_tokens` is its estimate.
+
+    Nothing was used by what was not sent, and by what the provider refused. What the response does
+    not say is estimated from its size.
+    """
+    if not record.attempts or (record.error and not CATALOGUE[record.error].sent):
+        return 0, 0
+    if record.input_tokens is None and record.output_tokens is None:
+        if record.error is None and (record.status or 0) >= CLIENT_ERROR:
+            return 0, 0
+        return input_tokens, min(record.bytes_out // BYTES_A_TOKEN, OUTPUT_TOKENS)
+    return record.input_tokens or 0, record.output_tokens or 0
+
+
+def refusal(refused: Refused, dialect: Dialect) -> GatewayError:
+    """The error of a refused request."""
+    code = "budget_exceeded" if refused.is_spent else "rate_limited"
+    left = Left(refused.limit, 0, float(refused.wait))
+    headers = limit_headers(
+        left if refused.kind == "requests" else None,
+        left if refused.kind == "tokens" else None,
+        dialect,
+    )
+    return GatewayError(code, _message(refused), headers=tuple(headers), retry_after=refused.wait)
+
+
+def _message(refused: Refused) -> str:
+    if refused.kind == "concurrent":
+        return f"the limit of {refused.limit} requests at once is reached"
+    what = f"{refused.limit} {_KINDS[refused.kind]} per {refused.per}"
+    if refused.is_spent:
+        return f"the budget of {what} is spent; the next one begins in {refused.wait} s"
+    if refused.kind == "budget":
+        return f"requests under way hold what is left of the budget of {what}"
+    return f"the limit of {what} is reached; try again in {refused.wait} s"
+
+
+def limit_headers(requests: Left | None, tokens: Left | None, dialect: Dialect) -> Pairs:
+    """What is left, in the headers that the SDKs of a dialect know.
+
+    The reset of OpenAI is a duration, that of Anthropic a time (RFC 3339): when all is back.
+    """
+    headers: Pairs = []
+    for what, left in ((b"requests", requests), (b"tokens", tokens)):
+        if left is None:
+            continue
+        if dialect is Dialect.ANTHROPIC:
+            start = b"anthropic-ratelimit-" + what
+            names = start + b"-limit", start + b"-remaining", start + b"-reset"
+            reset = _moment(left.reset)
+        else:
+            names = _OPENAI[what]
+            reset = _duration(left.reset)
+        headers += zip(names, (b"%d" % left.limit, b"%d" % left.remaining, reset), strict=True)
+    return headers
+
+
+_OPENAI = {
+    what: (
+        b"x-ratelimit-limit-" + what,
+        b"x-ratelimit-remaining-" + what,
+        b"x-ratelimit-reset-" + what,
+    )
+    for what in (b"requests", b"tokens")
+}
+
+
+def _duration(seconds: float) -> bytes:
+    """As OpenAI writes it: `12ms`, `1.5s`, `6m0s`."""
+    if seconds < 1:
+        return b"%dms" % (seconds * 1000)
+    if seconds < 60:
+        return b"%gs" % round(seconds, 1)
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (b"%dh" % hours if hours else b"") + b"%dm%ds" % (minutes, rest)
+
+
+def _moment(seconds: float) -> bytes:
+    """The time in so many seconds, as Anthropic writes it."""
+    at = datetime.now(UTC) + timedelta(seconds=min(seconds, 366 * 24 * 3600))
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ").encode()
