@@ -67,6 +67,7 @@ class Guard:
 
     app: ASGIApp
     address: Address
+    body_seconds: float = BODY_SECONDS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -76,7 +77,7 @@ class Guard:
         guarded = _with_headers(send, scope["method"], https=self.address.is_secure)
         refusal = refuse(scope, self.address)
         if refusal is None and scope["method"] not in SAFE:
-            refusal = await _read_body(scope, receive)
+            refusal = await _read_body(scope, receive, self.body_seconds)
         if refusal is not None:
             await send_refusal(guarded, scope, refusal)
             return
@@ -155,7 +156,7 @@ def _embedding(headers: _Headers, site: str | None) -> Refusal | None:
     return Refusal(403, "cross_site", "Another site may link to this page and no more.")
 
 
-async def _read_body(scope: Scope, receive: Receive) -> Refusal | None:
+async def _read_body(scope: Scope, receive: Receive, seconds: float) -> Refusal | None:
     """Put the whole body into the scope, unless it is too long or too slow."""
     large = Refusal(413, "request_too_large", f"The body is longer than {MAX_BODY} bytes.")
     declared = _Headers(scope["headers"]).one(b"content-length") or "0"
@@ -163,7 +164,7 @@ async def _read_body(scope: Scope, receive: Receive) -> Refusal | None:
         return large
     body, more = bytearray(), True
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":

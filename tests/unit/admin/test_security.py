@@ -1,0 +1,97 @@
+"""The guard: what only time and many at once can show."""
+
+import asyncio
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from engine.admin.address import Address, address_of
+from engine.admin.request import PageError, PageRequest, Values
+from engine.admin.security import MAX_BODY, Guard
+from engine.admin.server import SIGN_INS_AT_ONCE, create_server
+from engine.admin.sign_in import SIGN_IN_PAGES, sign_in_by_password
+from engine.plan.accounts import Admin
+from tests.unit.admin.conftest import PASSWORD, House
+
+SCOPE = {
+    "type": "http", "method": "POST", "path": "/v1/keys", "raw_path": b"/v1/keys", "query_string": b"",
+    "headers": [(b"host", b"127.0.0.1:8081")],
+}  # fmt: skip
+
+
+async def statuses(receive: Receive) -> list[int]:
+    """The responses to a body that comes by `receive`, at most 50 ms long."""
+    sent: list[Message] = []
+
+    async def keep(message: Message) -> None:
+        sent.append(message)
+
+    async def unreached(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("the application got the request")
+
+    guard = Guard(unreached, address_of(Admin()), 0.05)
+    await guard(dict(SCOPE), receive, keep)
+    return [message["status"] for message in sent if message["type"] == "http.response.start"]
+
+
+def test_a_body_that_takes_too_long_is_not_waited_for() -> None:
+    async def drop() -> Message:
+        await asyncio.sleep(0.02)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    assert asyncio.run(statuses(drop)) == [408]
+
+
+def test_a_body_without_end_is_not_kept() -> None:
+    read = 0
+
+    async def pour() -> Message:
+        nonlocal read
+        read += 4096
+        return {"type": "http.request", "body": b"x" * 4096, "more_body": True}
+
+    assert asyncio.run(statuses(pour)) == [413]
+    assert read <= MAX_BODY + 4096
+
+
+def test_a_body_that_ends_early_is_refused() -> None:
+    async def leave() -> Message:
+        return {"type": "http.disconnect"}
+
+    assert asyncio.run(statuses(leave)) == [400]
+
+
+def test_a_flood_of_passwords_leaves_threads_for_the_rest(house: House) -> None:
+    server = create_server(house.context)
+    form = Values((("email", "ours-owner@example.com"), ("password", PASSWORD)))
+    request = PageRequest(server, SIGN_IN_PAGES[1], {}, form=form)
+    for _ in range(SIGN_INS_AT_ONCE):
+        assert server.sign_ins.acquire(blocking=False)
+    with pytest.raises(PageError) as refused:
+        sign_in_by_password(request)
+    assert refused.value.status == 503
+    server.sign_ins.release()
+    assert sign_in_by_password(request).status_code == 303
+    assert server.sign_ins.acquire(blocking=False)  # it was given back
+
+
+@pytest.mark.parametrize(
+    ("admin", "url", "host", "secure"),
+    [
+        (Admin(), "http://127.0.0.1:8081", "localhost:8081", False),
+        (Admin(host="::1", port=9000), "http://[::1]:9000", "[::1]:9000", False),
+        (Admin(host="10.0.0.7"), "http://10.0.0.7:8081", "10.0.0.7:8081", False),
+        (Admin(host="::"), "http://127.0.0.1:8081", "[::1]:8081", False),
+        (Admin(public_url="https://Gateway.example"), "https://Gateway.example", "gateway.example", True),
+        (Admin(public_url="https://gateway.example:443"), "https://gateway.example:443", "gateway.example", True),
+        (Admin(public_url="https://gateway.example:8443"), "https://gateway.example:8443", "gateway.example:8443", True),
+    ],
+)  # fmt: skip
+def test_the_address_by_which_browsers_come(
+    admin: Admin, url: str, host: str, secure: bool
+) -> None:
+    address: Address = address_of(admin)
+    assert (address.url, address.is_secure) == (url, secure)
+    assert host in address.hosts
+    assert f"{url.partition(':')[0]}://{host}" in address.origins
+    assert "evil.example" not in address.hosts
