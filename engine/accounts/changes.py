@@ -60,6 +60,11 @@ def note_change(
     return seq
 
 
+def take_turn(connection: Connection) -> None:
+    """Wait for other writers that take their turn or change something, until they have committed."""
+    connection.execute(select(change_counter.c.seq).with_for_update()).one()
+
+
 def read_position(connection: Connection) -> Position:
     """The newest change; cheap enough to ask four times a second."""
     row = connection.execute(select(change_counter.c.seq, change_counter.c.mark)).one()

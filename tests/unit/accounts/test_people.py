@@ -307,6 +307,24 @@ def test_the_first_start_makes_an_operator_who_can_sign_in_once(store: Connectio
     assert link not in repr(list_all_audit(store))
 
 
+def test_of_many_servers_that_start_first_at_once_one_makes_the_operator(
+    database: Database,
+) -> None:
+    made: list[str | None] = []
+
+    def start() -> None:
+        with database.write() as store:
+            made.append(first_sign_in(store))
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 4
+    assert sum(link is not None for link in made) == 1
+
+
 def test_an_account_sees_its_own_audit_log_in_pages(
     store: Connection, ours: AccountInfo, theirs: AccountInfo
 ) -> None:
