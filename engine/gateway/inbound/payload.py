@@ -136,7 +136,8 @@ class FormRequestBody:
         chunks = self._form.edits(changes)
         late = frozenset(forbidden)
         if edits is not None:
-            chunks = sorted([*chunks, *form_edits(self._form, edits)], key=lambda e: e.start)
+            # At one place, what is added comes before what is removed.
+            chunks = sorted([*chunks, *form_edits(self._form, edits)])
             late |= edits.names
         size = self._body_reader.received if self.complete else self._body_reader.declared
         if size is not None:
