@@ -17,12 +17,11 @@ from engine.upstream.cache import BoundedCache
 from engine.upstream.limiter import Limiter
 from engine.upstream.signers.signing import Signers
 
-MAX_TARGETS_BYTES = 2 * 1024 * 1024
-MAX_TARGET = 1024
+MAX_TARGETS_BYTES = 2 * 1024 * 1024  # a model has at most 256 characters
 
 
 def _target_cache() -> BoundedCache[tuple[str, str], Target]:
-    return BoundedCache(MAX_TARGETS_BYTES, MAX_TARGET)
+    return BoundedCache(MAX_TARGETS_BYTES, MAX_TARGETS_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

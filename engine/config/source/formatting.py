@@ -55,7 +55,7 @@ def format_text(text: str) -> str:
         FormatError: no layout was found that certainly means the same.
     """
     made = _laid_out(text)
-    if meaning(made) != meaning(text) or _comments(made) != _comments(text):
+    if meaning(made) != meaning(text) or _without_spaces(made) != _without_spaces(text):
         raise FormatError("its layout is too unusual to be changed safely")
     if _laid_out(made) != made:
         raise FormatError("its layout does not settle")
@@ -65,7 +65,6 @@ def format_text(text: str) -> str:
 def _laid_out(text: str) -> str:
     mark = "\ufeff" if text.startswith("\ufeff") else ""
     lines = [_Line(hit[1], hit[2]) for hit in _LINE.finditer(text.removeprefix(mark))]
-    lines = lines[:-1] if lines[-1].text == lines[-1].end == "" else lines
     _place(scan(text), lines)
     _place_comments(lines)
     return mark + "".join(_without_spare_lines(lines))
@@ -209,28 +208,7 @@ def _gap(before: Token | None, token: Token) -> str:
     return "" if before.kind in _OPENERS else " "
 
 
-def _comments(text: str) -> list[str]:
-    """The comments of a text in order, each from its `#` on."""
-    lines = [hit[1] for hit in _LINE.finditer(text)]
-    spans: dict[int, list[tuple[int, int]]] = {}
-    inside: set[int] = set()
-    for token in scan(text):
-        if token.kind == "Scalar":
-            same = token.start[0] == token.end[0]
-            spans.setdefault(token.start[0], []).append(
-                (token.start[1], token.end[1] if same else -1)
-            )
-            inside.update(range(token.start[0] + 1, token.end[0]))
-    return [
-        c
-        for n, line in enumerate(lines)
-        if n not in inside
-        for c in _comment(line, spans.get(n, []))
-    ]
-
-
-def _comment(line: str, spans: Sequence[tuple[int, int]]) -> Iterator[str]:
-    for hit in re.finditer(r"(?:^|(?<=[\s,\[\]{}]))#", line):
-        if not any(start < hit.start() and (hit.start() < end or end < 0) for start, end in spans):
-            yield line[hit.start() :].rstrip()
-            return
+def _without_spaces(text: str) -> list[str]:
+    """Each line that is not empty, without its spaces."""
+    lines = ("".join(line.split()) for line in text.splitlines())
+    return [line for line in lines if line]

@@ -15,7 +15,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
-from itertools import count
 from math import ceil
 from typing import TypeAlias
 
@@ -144,7 +143,8 @@ class _TargetAttempts:
         retry = self.target.provider.retry
         left: NoResponse | None = None
         self.health.earn()
-        for number in count(1):
+        number = 1
+        while True:
             is_probe = self.health.admit(self.clock())
             if is_probe is None:
                 return left or Unavailable(self.health.wait(self.clock()))
@@ -162,7 +162,7 @@ class _TargetAttempts:
             else:
                 left = Unavailable(outcome.retry_after or 0.0)
             yield Pause(_pause(outcome, number))
-        raise AssertionError("count has no end")
+            number += 1
 
     def _attempt(self, *, is_probe: bool) -> Generator[Step, Outcome, ResponseHead | Failure]:
         """One attempt; its end is reported to the breaker, also when the caller leaves."""

@@ -1,5 +1,6 @@
 """The conversation that decides which attempts are made: what may have been paid is not resent."""
 
+import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +25,10 @@ from engine.gateway.outbound.attempts import (
     error_of,
     retry_after,
 )
+from engine.gateway.outbound.driver import run_attempts
+from engine.gateway.outbound.exchange import Exchange
 from engine.gateway.outbound.health import FREE_RETRIES, Health
+from engine.gateway.record import RecordBuilder
 from engine.gateway.routing.match import Target, find_target
 from engine.plan.plan import Breaker, Retry
 from engine.upstream import Failure
@@ -457,6 +461,30 @@ def test_the_unsent_failures_are_these() -> None:
     names = {failure.name for failure in UNSENT}
     connecting = {"CONNECT_FAILED", "CONNECT_TIMEOUT", "DNS_FAILED", "TLS_FAILED"}
     assert names == {*connecting, "SIGN_IN_FAILED", "OVERLOADED"}
+
+
+# -- what only a mistake of ours would bring ------------------------------------------------------
+
+
+def test_an_attempt_without_an_outcome_is_refused() -> None:
+    with pytest.raises(TypeError, match="an attempt ends with"):
+        Room(A).play((Try(A), None))
+
+
+def test_no_response_is_relayed_before_an_attempt() -> None:
+    async def send(_: Target) -> Exchange:
+        raise AssertionError
+
+    async def relay(_: Exchange) -> Failure | None:
+        raise AssertionError
+
+    def steps() -> AttemptGenerator:
+        yield RELAY
+        return None
+
+    record = RecordBuilder("1", 0.0)
+    with pytest.raises(TypeError, match="only a response whose head has arrived"):
+        asyncio.run(run_attempts(steps(), send, relay, record))
 
 
 # -- words ---------------------------------------------------------------------------------------
