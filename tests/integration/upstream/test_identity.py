@@ -14,6 +14,7 @@ import httpx2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from google.auth.exceptions import DefaultCredentialsError
 
 from engine.plan.plan import Origin, Sign
 from engine.upstream import Attempt, Pairs, RequestHead
@@ -216,6 +217,21 @@ def test_credentials_that_end_within_seconds_sign_nothing(machine: Recorder) -> 
     machine.answer = lambda _: keys(minutes=0.1)
     with pytest.raises(RuntimeError, match="no workload identity"):
         asyncio.run(signed(1))
+
+
+@pytest.mark.filterwarnings("ignore:The load_credentials_from_file")
+def test_after_a_failure_no_token_is_fetched_for_a_while(tmp_path: Path) -> None:
+    sign = Sign("google_oauth", {"scope": "all"}, {"credentials_file": str(tmp_path / "none.json")})
+    attempt = Attempt(RequestHead("GET", Origin("http", "a", 1), b"/", []), b"", 0, 5.0)
+
+    async def main() -> None:
+        tokens = google_oauth._Tokens()
+        with pytest.raises(DefaultCredentialsError):
+            await tokens.sign(sign, attempt)
+        with pytest.raises(RuntimeError, match="a moment ago"):
+            await tokens.sign(sign, attempt)
+
+    asyncio.run(main())
 
 
 def key_file(**more: str) -> str:

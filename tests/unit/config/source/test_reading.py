@@ -29,3 +29,22 @@ def test_a_backslash_that_begins_no_escape_moves_into_single_quotes(
     assert found.shown == (at, at + 2)
     start, end = found.put
     assert (found.text and line[:start] + found.text + line[end:]) == after
+
+
+@pytest.mark.parametrize(
+    ("line", "after"),
+    [
+        ("a: @b", "a: '@b'"),
+        ("a: @it's", None),
+        ("a: @b: c", None),
+        ("a: `b c # d", "a: '`b c' # d"),
+        ("a: [@b, c]", "a: ['@b', c]"),
+        ("a: @b, c", "a: '@b, c'"),
+        ("a: [b], @c, d", "a: [b], '@c, d'"),
+    ],
+)
+def test_a_reserved_character_first_is_put_in_quotes(line: str, after: str | None) -> None:
+    at = next(at for at, sign in enumerate(line) if sign in "@`")
+    found = explain_syntax([line], 0, at, "found character that cannot start any token")
+    start, end = found.put
+    assert (found.text and line[:start] + found.text + line[end:]) == after

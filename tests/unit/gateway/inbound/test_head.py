@@ -16,6 +16,7 @@ from engine.gateway.inbound.head import (
     MAX_BYTES,
     MAX_KNOWN_BYTES,
     MAX_REQUESTS_BYTES,
+    PAIR_BYTES,
     CallerHead,
     Heads,
     Key,
@@ -168,6 +169,17 @@ def test_what_is_kept_is_bounded_in_bytes() -> None:
     long = heads.key({**scope(pairs), "query_string": b"x" * MAX_BYTES})
     heads.keep(long, CallerHead(ENDPOINT, ALICE, "json", pairs, b""), heads.epoch)
     assert heads.known(long, 0.0) is None
+
+
+@pytest.mark.parametrize(("spare", "is_kept"), [(0, True), (-1, False)])
+def test_a_head_is_kept_up_to_a_number_of_bytes(spare: int, *, is_kept: bool) -> None:
+    heads = Heads(PROVIDERS)
+    pairs = [(b"host", b"a"), (b"accept", b"b"), (b"user-agent", b"c")]
+    asked = len("POST/v1/chat/completions") + len("hostaacceptbuser-agentc")
+    query = b"x" * (MAX_BYTES - asked - 3 * PAIR_BYTES - spare)
+    key = heads.key({**scope(pairs), "query_string": query})
+    heads.keep(key, CallerHead(ENDPOINT, ALICE, "json", pairs, query), heads.epoch)
+    assert (heads.known(key, 0.0) is not None) == is_kept
 
 
 def request(size: int) -> RequestHead:

@@ -392,6 +392,7 @@ def test_the_count_ends_at_the_limit_however_many_fields_follow() -> None:
         (r'{"x":"\ud83d\ud83d\ude00"}', "a string has an unpaired surrogate (byte 6)"),
         (r'{"x":"\ud83d\ude00\uDE00"}', "a string has an unpaired surrogate (byte 18)"),
         (r'{"x":["a\\ud83d","\udc00"]}', "a string has an unpaired surrogate (byte 18)"),
+        (r'{"x":"aaaaaa\udc00"}', "a string has an unpaired surrogate (byte 12)"),
         (r'{"\ud83d":1}', "a string has an unpaired surrogate (byte 2)"),
         (r'{"x":["\ud83d"', "it ends too early (byte 14)"),
         ('{"x":1,}', "there is an extra comma (byte 7)"),

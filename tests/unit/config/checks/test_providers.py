@@ -1,0 +1,48 @@
+"""What is said of a provider where a small difference decides it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.config.folders import ENVIRON, codes, only, provider, read, write
+
+
+@pytest.mark.parametrize(
+    ("own", "covered"),
+    [
+        ("x-own-key", "`x-http-method`, `x-http-method-override`"),
+        ("x-http-key", "`x-http-key`, `x-http-method` and 1 more"),
+    ],
+)
+def test_two_of_the_headers_that_are_withheld_are_named(
+    own: str, covered: str, tmp_path: Path
+) -> None:
+    text = provider(
+        credentials={"api_key": {"env": "OPENAI_API_KEY"}},
+        headers={"authorization": "Bearer {{ credentials.api_key }}"},
+        caller_credentials={"headers": {own: "api_key"}},
+        forward_headers=["x-http-*"],
+    )
+    found = only(read(write(tmp_path, providers=text)))
+    assert found.message == f"`x-http-*` covers {covered}, which the gateway never forwards"
+
+
+GOOGLE = {"with": "google_oauth", "scope": "s"}
+AMAZON = {"with": "aws_sigv4", "service": "s", "region": "r"}
+
+
+@pytest.mark.parametrize(
+    ("sign", "names", "found"),
+    [
+        (GOOGLE, ["credentials_file"], []),
+        (AMAZON, ["access_key_id", "secret_access_key"], ["X272"]),
+    ],
+)
+def test_a_path_is_a_credential_where_the_signer_reads_a_file(
+    sign: dict[str, str], names: list[str], found: list[str], tmp_path: Path
+) -> None:
+    environ = {**ENVIRON, "OTHER_API_KEY": "/run/secrets/key.json"}
+    credentials = {name: {"env": "OPENAI_API_KEY"} for name in names}
+    credentials[names[-1]] = {"env": "OTHER_API_KEY"}
+    text = provider(sign=sign, credentials=credentials)
+    assert codes(read(write(tmp_path, providers=text), environ)) == found
