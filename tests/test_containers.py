@@ -138,6 +138,7 @@ LISTED = {
     "gateway/runtime:Runtime.relayed_names": ("name, MAX_NAME bytes", "MAX_NAMES_BYTES", "all, when full"),
     "gateway/outbound/health:Health._recent": ("outcome", "`requests` of the breaker", "the oldest goes"),
     "gateway/inbound/lingering:Lingering._limits": ("connection that is being closed", "`places`", "within seconds"),
+    "gateway/runtime:Runtime.usage": ("endpoint", "endpoints with usage", "with its Plan"),
     "gateway/runtime:Runtime.targets": ("endpoint, model of 256 characters", "MAX_TARGETS_BYTES", "all, when full"),
     "gateway/response/event_stream:_any_of": ("names of last events", f"256, {CONFIGURATION}", "the oldest goes"),
     "gateway/inbound/spelling:are_folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
@@ -185,6 +186,7 @@ LISTED = {
 # Of one request, and gone with it.
 OF_A_REQUEST = {
     "gateway/response/event_stream:EventStream._part",
+    "gateway/response/usage:UsageMeter._chunks",  # MAX_KEPT, or up to MAX_WHOLE bytes
     "gateway/inbound/form_body:FormBody._value",
     "gateway/inbound/form_body:FormBody.fields",
     "gateway/inbound/form_body:FormBody.names_at",

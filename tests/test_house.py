@@ -61,6 +61,7 @@ OWNERS = {
         "gateway/inbound/json_text",
         "gateway/record",
         "gateway/response/event_text",
+        "gateway/response/usage",
     },
     "pygls": {"lsp/requests", "lsp/server", "lsp/session"},
     "lsprotocol": {"lsp/protocol", "lsp/requests", "lsp/server", "lsp/session"},

@@ -8,6 +8,7 @@ from engine.config.server import Server
 from engine.config.source.document import Path
 from engine.plan.limits import CallerLimits
 from engine.plan.plan import Breaker, Dialect, Limits, Retry, Timeouts
+from engine.plan.usage import UsagePlaces
 
 DEFAULT_TIMEOUTS = Timeouts(connect=5, first_byte=600, idle=600, total=1800, caller_idle=30)
 DEFAULT_LIMITS = Limits(in_flight=1024, queue=1024, wait=10)
@@ -17,11 +18,8 @@ DEFAULT_LAST_EVENTS = {
     Dialect.OPENAI: ("[DONE]",),
     Dialect.ANTHROPIC: ("message_stop", "error"),
     Dialect.RESPONSES: (
-        "response.completed",
-        "response.failed",
-        "response.incomplete",
-        "error",
-        "[DONE]",
+        *("response.completed", "response.failed", "response.incomplete"),
+        *("error", "[DONE]"),
     ),
 }
 DEFAULT_MAX_BODY = 32 * 1024 * 1024
@@ -43,6 +41,7 @@ class Endpoint:
     max_body: int
     timeouts: Mapping[str, float]
     drop_query: tuple[str, ...] = ()
+    usage: UsagePlaces | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from engine.gateway.outbound.health import Health
 from engine.gateway.record import Record, RequestIds, Timestamps, location_of
 from engine.gateway.request import Request
 from engine.gateway.response.head import send_response
+from engine.gateway.response.usage import usage_readers
 from engine.gateway.routing.variants import ProviderVariants
 from engine.gateway.runtime import Runtime
 from engine.plan.plan import Plan, Provider
@@ -58,6 +59,7 @@ class Gateway:
             is_draining,
             hooks,
             stored=_stored(plan, hooks),
+            usage=usage_readers(plan.every_endpoint()),
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None

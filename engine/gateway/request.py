@@ -95,6 +95,7 @@ class Request:
             self._cancellation.stop_watching()
             if self._body_reader is not None:
                 self.record.bytes_in = self._body_reader.received
+            self._response.note_usage(self._runtime.plan.prices)
             if self._scope["method"] == "HEAD":  # the server sends no body (RFC 9110, 9.3.2)
                 self.record.bytes_out = 0
             if body is not None:
@@ -251,13 +252,11 @@ class Request:
 
     def _relay(self, head: CallerHead, exchange: Exchange) -> Awaitable[Failure | None]:
         """Relay the response, and close the exchange."""
-        closing = _STAY_OPEN
         if self.is_unread:  # a response ends the upload: the rest is dropped
             self._cancellation.watch_caller()
-            closing = CLOSE
-        elif self._runtime.is_draining():
-            closing = CLOSE
-        return self._response.relay(exchange, head.endpoint.last_events, closing)
+        closing = self._closing()
+        reader = self._runtime.usage.get(head.endpoint.name)
+        return self._response.relay(exchange, head.endpoint.last_events, closing, reader)
 
     # -- how a request ends otherwise --------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from engine.gateway.hooks import NO_HOOKS, Hooks
 from engine.gateway.inbound.head import Heads
 from engine.gateway.outbound.health import Health
 from engine.gateway.record import RequestIds
+from engine.gateway.response.usage import UsageReader
 from engine.gateway.routing.match import Target, find_target
 from engine.gateway.routing.variants import ProviderVariants
 from engine.plan.plan import Endpoint, Plan
@@ -29,7 +30,7 @@ class Runtime:
     """The Plan and what belongs to it in one worker; `limiters` and `health` are by provider.
 
     `is_draining`: the server is about to stop, and every response closes its connection. `stored`: all
-    callers, if some are not in the Plan.
+    callers, if some are not in the Plan. `usage`: readers of the endpoints whose responses have usage.
     """
 
     plan: Plan
@@ -45,6 +46,7 @@ class Runtime:
     relayed_names: RelayedNames = field(default_factory=RelayedNames)
     targets: BoundedCache[tuple[str, str], Target] = field(default_factory=_target_cache)
     stored: Callers | None = None
+    usage: Mapping[str, UsageReader] = field(default_factory=dict)
 
     @property
     def callers(self) -> CallerTable:

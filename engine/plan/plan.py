@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.plan.limits import CallerLimits
+from engine.plan.prices import NO_PRICES, Prices
 from engine.plan.provider import (
     Breaker,
     CallerCredentials,
@@ -33,6 +34,7 @@ from engine.plan.upstream import (
     UnusableValueError,
     Upstream,
 )
+from engine.plan.usage import UsagePlaces
 
 __all__ = [
     "ROUTED_BY",
@@ -90,7 +92,8 @@ class Endpoint:
 
     `edited_fields` are the body fields that some provider changes there, `routing_fields` these and all
     others that decide something; `drop_query` are query parameters of its paths with `{model}` that
-    are not forwarded. `last_events` are the names, or the data, of the events that end a stream.
+    are not forwarded. `last_events` are the names, or the data, of the events that end a stream;
+    `usage` is where responses have their counts.
     """
 
     name: str
@@ -106,6 +109,7 @@ class Endpoint:
     routing_fields: frozenset[str] = ROUTED_BY
     drop_query: frozenset[bytes] = frozenset()
     last_events: tuple[bytes, ...] = ()
+    usage: UsagePlaces | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +201,7 @@ class Plan:
     fingerprint: str
     model_depths: tuple[int, ...] = ()
     listed: tuple[tuple[str, str], ...] = ()
+    prices: Prices = NO_PRICES
 
     def decide(self, endpoint: str, model: str) -> "Decision":
         """Where a request for `model` at `endpoint` goes, or why it goes nowhere."""

@@ -74,6 +74,7 @@ def _endpoints(
             routing_fields=plan.ROUTED_BY | caller_fields | own,
             drop_query=frozenset(name.lower().encode("ascii") for name in endpoint.drop_query),
             last_events=tuple(event.encode("ascii") for event in endpoint.last_events),
+            usage=endpoint.usage,
         )
         for path in (endpoint.path, *endpoint.also):
             table.setdefault(path.encode("ascii"), {})[endpoint.method] = compiled

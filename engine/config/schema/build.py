@@ -23,6 +23,7 @@ from engine.config.model import (
 )
 from engine.config.schema.build_provider import build_key, build_provider, durations, several
 from engine.config.schema.build_server import build_server
+from engine.config.schema.build_usage import build_usage
 from engine.config.server import Server
 from engine.config.source.document import Document, Path
 from engine.config.units import parse_duration, parse_size
@@ -118,6 +119,7 @@ def _endpoint(name: str, at: Path, data: dict[str, Any], max_body: int) -> Endpo
         max_body=parse_size(data["max_body"]) if "max_body" in data else max_body,
         timeouts=durations(data.get("timeouts", {})),
         drop_query=tuple(data.get("drop_query", ())),
+        usage=build_usage(data["usage"]) if "usage" in data else None,
     )
 
 

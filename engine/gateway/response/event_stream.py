@@ -21,6 +21,7 @@ from engine.gateway.response.event_text import (
     text_of,
 )
 from engine.gateway.response.facts import ResponseFacts
+from engine.gateway.response.usage import UsageMeter
 
 MAX_HELD = 64 * 1024
 MAX_SHORT = 512  # of an event that may be known before its end
@@ -40,7 +41,8 @@ class EventStream:
     """The events of one response on their way to the caller.
 
     `last` are the names or data of events after which the response is complete: `is_done` then.
-    `is_open`: part of an event has left. `facts` take notice of every event, if they are wanted.
+    `is_open`: part of an event has left. `facts` and `meter` take notice of every event, if they
+    are wanted.
     """
 
     __slots__ = (
@@ -48,6 +50,7 @@ class EventStream:
         "_held",
         "_last",
         "_latest",
+        "_meter",
         "_part",
         "_search_last",
         "facts",
@@ -55,8 +58,14 @@ class EventStream:
         "is_open",
     )
 
-    def __init__(self, last: tuple[bytes, ...], facts: ResponseFacts | None = None) -> None:
+    def __init__(
+        self,
+        last: tuple[bytes, ...],
+        facts: ResponseFacts | None = None,
+        meter: UsageMeter | None = None,
+    ) -> None:
         self._last = last
+        self._meter = meter
         self._search_last = _any_of(last).search
         self._held = b""
         self._part = bytearray()  # what has left of the open event, up to MAX_EVENT
@@ -92,6 +101,8 @@ class EventStream:
             self._latest = text
         if self._search_last(text) is not None:
             self.is_done = self.is_done or self._has_last(text)
+        if self._meter is not None:
+            self._meter.note(text)
         if self.facts is not None:
             self.facts.note(text)
 

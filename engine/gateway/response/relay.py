@@ -28,7 +28,9 @@ from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
 from engine.gateway.response.head import response_head, send_response, with_own
 from engine.gateway.response.stepping import and_then, run_until_blocked
+from engine.gateway.response.usage import UsageMeter, UsageReader
 from engine.plan.plan import Dialect, Timeouts
+from engine.plan.prices import Prices
 from engine.upstream import Failure, Pairs, UpstreamError, UpstreamResponse
 
 AFTER_LAST = 2.0  # seconds of silence after the last event of a stream, until it is ended here
@@ -46,6 +48,7 @@ class ResponseRelay:
     dialect = Dialect.OPENAI
     is_started = False
     own_headers: Sequence[tuple[bytes, bytes]] = ()
+    meter: UsageMeter | None = None  # of the response being relayed, if it has usage to read
     _stream: EventStream | None = None  # of a response that may end with an event of ours
     _is_blocked = False  # the server has not taken the last chunk yet
     _timeouts: Timeouts  # of the response being relayed
@@ -69,12 +72,14 @@ class ResponseRelay:
         exchange: Exchange,
         last_events: tuple[bytes, ...],
         closing: Iterable[tuple[bytes, bytes]],
+        usage: UsageReader | None = None,
     ) -> Failure | None:
         """Relay a response, close its exchange, and return what broke the response off, if anything.
 
-        `closing` are headers to add. What is returned is still to be reported by `fail`.
+        `closing` are headers to add, `usage` reads what the response has used. What is returned is still to be reported by `fail`.
         """
         broken: Failure | None = None
+        self.meter = None if usage is None else UsageMeter(usage)
         try:
             with self._deadline:
                 await self._relay(exchange, last_events, closing)
@@ -102,6 +107,9 @@ class ResponseRelay:
         response, timeouts, record = exchange.response, exchange.request.timeouts, self._record
         self._timeouts = timeouts
         record.note_head(response.status)
+        meter = self.meter
+        if meter is not None and not meter.begin(response.status, response.headers):
+            meter = self.meter = None
         headers, length, is_events = response_head(
             response.status, response.headers, response.length, record.request_id, self._names
         )
@@ -110,7 +118,7 @@ class ResponseRelay:
             headers = with_own(headers, self.own_headers)
         if is_events:
             facts = ResponseFacts() if self.dialect is Dialect.RESPONSES else None
-            self._stream = EventStream(last_events, facts)
+            self._stream = EventStream(last_events, facts, self.meter)
         self._deadline.allow(timeouts.caller_idle, CallerStalled)
         await self._send(
             {"type": "http.response.start", "status": response.status, "headers": headers}
@@ -120,8 +128,11 @@ class ResponseRelay:
             last = response.arrived()
         else:
             last = await self._relay_body(response, timeouts)
+            meter = None  # it has seen the body
         if length is not None and record.bytes_out + len(last) != length:
             raise UpstreamError(Failure.TRUNCATED)
+        if meter is not None:
+            meter.add(last)
         record.bytes_out += len(last)
         self._is_blocked = True  # until the server has it, nothing can follow
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
@@ -152,6 +163,8 @@ class ResponseRelay:
             chunk = stream.feed(chunk)
             if stream.is_done:
                 idle = min(idle, AFTER_LAST)
+        elif self.meter is not None:
+            self.meter.add(chunk)
         self._deadline.allow(idle, IDLE)
         if not chunk:
             return None
@@ -170,8 +183,15 @@ class ResponseRelay:
         self._deadline.allow(idle, IDLE)
 
     async def _send_part(self, chunk: bytes) -> None:
+        if self.meter is not None:
+            self.meter.add(chunk)
         self._record.bytes_out += len(chunk)
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    def note_usage(self, prices: Prices) -> None:
+        """Note the usage of the response that was relayed, at the end of the request."""
+        if self.meter is not None:
+            self.meter.finish(self._record, prices)
 
     # -- how a response ends otherwise -------------------------------------------------------------
 

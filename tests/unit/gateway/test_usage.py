@@ -1,0 +1,135 @@
+"""What the shipped routes.yaml reads of recorded responses, and what is noted when one breaks off."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from engine.config.load import load
+from engine.gateway.record import RecordBuilder
+from engine.gateway.response.event_stream import EventStream
+from engine.gateway.response.usage import MAX_WHOLE, UsageMeter, usage_readers
+from engine.plan.prices import NO_PRICES, Price, Prices, ProviderPrices
+
+ROOT = Path(__file__).parents[3]
+SHAPES = yaml.safe_load(Path(__file__).with_name("usage_shapes.yaml").read_text("utf-8"))
+_loaded = load(ROOT, None, time.time())
+READERS = usage_readers(_loaded.declared.every_endpoint() if _loaded.declared else ())
+JSON = [(b"content-type", b"application/json; charset=utf-8")]
+EVENTS = [(b"content-type", b"text/event-stream")]
+NAMES = [f"{number}-{s['endpoint']}-{s['vendor']}" for number, s in enumerate(SHAPES)]
+
+
+def events(shape: Any) -> list[bytes]:
+    return [b"data: %b\n\n" % json.dumps(event).encode() for event in shape["events"]]
+
+
+def metered(endpoint: str, texts: list[bytes], headers: Any, outcome: str = "ok") -> dict[str, Any]:
+    meter, record = UsageMeter(READERS[endpoint]), RecordBuilder("req_1", 0.0)
+    record.outcome, record.bytes_in, record.bytes_out = outcome, 80, sum(map(len, texts))
+    record.provider, record.sent_model = "p", "m"
+    assert meter.begin(200, headers)
+    stream = EventStream((), None, meter)
+    for text in texts:
+        if headers is EVENTS:
+            assert stream.feed(text) == text
+        else:
+            meter.add(text)
+    meter.finish(record, PRICES)
+    line: dict[str, Any] = json.loads(record.finish("").line())
+    assert "exception" not in line
+    return line
+
+
+PRICES = Prices("2026-11-01", {"p": ProviderPrices({"m": Price({"input_tokens": 150_000_000, "output_tokens": 600_000_000})})})  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=NAMES)
+def test_each_recorded_shape_is_read(shape: Any) -> None:
+    reader = READERS[shape["endpoint"]]
+    if "body" in shape:
+        found = reader.body(json.dumps(shape["body"]).encode())
+    else:
+        found = reader.events(events(shape))
+    assert found == shape["counts"]
+
+
+def test_every_endpoint_with_usage_has_a_shape() -> None:
+    assert {s["endpoint"] for s in SHAPES} >= READERS.keys() - {
+        "responses_compact", "audio_translations", "cohere_embed_v1",
+    }  # fmt: skip
+
+
+def test_a_whole_stream_is_reported_with_its_cost() -> None:
+    shape = next(s for s in SHAPES if "events" in s)
+    line = metered("chat_completions", events(shape), EVENTS)
+    assert (line["input_tokens"], line["output_tokens"], line["usage"]) == (19, 1, "reported")
+    assert line["cost_nano_usd"] == 19 * 150 + 600
+
+
+def test_a_stream_that_broke_off_is_partial() -> None:
+    shape = next(s for s in SHAPES if s["endpoint"] == "messages" and "events" in s)
+    line = metered("messages", events(shape)[:2], EVENTS, "client_cancelled")
+    assert (line["input_tokens"], line["output_tokens"], line["usage"]) == (30, 2, "partial")
+
+
+def test_a_response_without_usage_is_estimated() -> None:
+    line = metered("chat_completions", [b'data: {"choices":[]}\n\n'] * 7, EVENTS)
+    assert (line["input_tokens"], line["output_tokens"], line["usage"]) == (21, 7, "estimated")
+    line = metered("rerank", [b'{"results":[]}'], JSON)
+    assert (line["input_tokens"], line["usage"], line["cost_nano_usd"]) == (None, None, None)
+
+
+def test_units_are_noted_beside_tokens() -> None:
+    line = metered("ocr", [b'{"usage_info":{"pages_processed":3}}'], JSON)
+    assert (line["units"], line["usage"], line["cost_nano_usd"]) == ({"pages": 3}, "reported", None)
+
+
+@pytest.mark.parametrize("size", [10, MAX_WHOLE + 1])
+def test_usage_at_the_end_of_a_body_in_many_chunks_is_read(size: int) -> None:
+    body = b'{"data":[{"b64_json":"%b"}],"usage": {"input_tokens":50,"output_tokens":60}}' % (
+        b"A" * size
+    )
+    chunks = [body[at : at + 60_000] for at in range(0, len(body), 60_000)]
+    line = metered("images_generations", chunks, JSON)
+    assert (line["input_tokens"], line["output_tokens"], line["usage"]) == (50, 60, "reported")
+
+
+def test_an_event_in_pieces_is_read_and_a_mention_in_text_is_not() -> None:
+    meter = UsageMeter(READERS["chat_completions"])
+    assert meter.begin(200, EVENTS)
+    stream = EventStream((b"[DONE]",), None, meter)
+    said = json.dumps({"choices": [{"delta": {"content": '"usage": {"prompt_tokens": 1}'}}]})
+    for piece in (f"data: {said}\n\nda", 'ta: {"us', 'age":{"prompt_tokens":3}}\n', "\n"):
+        stream.feed(piece.encode())
+    assert meter.counts() == {"input_tokens": 3}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (429, JSON),
+        (200, [*JSON, (b"content-encoding", b"gzip")]),
+        (200, [(b"content-type", b"audio/mpeg")]),
+    ],
+)
+def test_what_cannot_have_usage_is_not_read(status: int, headers: Any) -> None:
+    assert not UsageMeter(READERS["audio_speech"]).begin(status, headers)
+
+
+def test_costs_are_integers_and_an_unknown_price_is_none() -> None:
+    price = Price(
+        {
+            "input_tokens": 3_000_000_000,
+            "output_tokens": 15_000_000_000,
+            "cached_tokens": 300_000_000,
+        }
+    )
+    assert price.cost({"input_tokens": 1000, "output_tokens": 10, "cached_tokens": 900}) == 720_000
+    assert Price({"input_tokens": 1}).cost({"input_tokens": 5, "output_tokens": 1}) is None
+    assert Price({"pages": 1_000_000}).cost({"pages": 3, "input_tokens": 5}) == 3
+    assert Price({"pages": 1}).cost({"input_tokens": 3}) is None
+    assert NO_PRICES.find("p", "m") is None
