@@ -154,6 +154,8 @@ LISTED = {
     "accounts/key_table:KeyTable._accounts": ("account", "`key_cache`", "with its last key"),
     "accounts/key_table:KeyTable._old": ("digest", "`key_cache`", "when the young ones take half of it"),
     "accounts/key_table:KeyTable._young": ("digest", "`key_cache`", "it becomes the old one"),
+    "accounts/reader:StoreReader._damaged": ("value", "MAX_DAMAGED", "never"),
+    "accounts/reader:StoreReader._new_damage": ("value", "MAX_DAMAGED", "when it is reported"),
     "accounts/reader:News.accounts": ("account", "MANY changes", "when applied"),
     "accounts/reader:News.found": ("digest", "PAGE, or the searches that wait", "when applied"),
     "accounts/reader:News.keys": ("digest", "MANY changes", "when applied"),

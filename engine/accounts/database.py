@@ -27,6 +27,7 @@ from engine.accounts.errors import (
 
 __all__ = ["Connection", "Database", "StoreUnavailableError", "StoreVersionError", "open_database"]
 
+REPLACED = "its file was replaced or removed while it was in use; start the server again"
 BUSY_SECONDS = 5  # how long a writer waits for another, and anybody for a connection of the pool
 _WRITES = "orqen_writes"
 _SQLITE_SETTINGS = (
@@ -46,18 +47,18 @@ class Database:
     def __init__(self, engine: Engine, file: Path | None) -> None:
         self._engine = engine
         self._file = file
-        self._inode: tuple[int, int] | None = None
+        self._opened: tuple[tuple[int, int] | None, ...] | None = None
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection for reading; what its block writes is rolled back."""
-        with translated(), self._engine.connect() as connection:
+        with translated(), self._connect() as connection:
             yield connection
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Connection]:
         """A connection in a transaction that is committed when the block ends."""
-        with translated(), self._engine.connect() as connection:
+        with translated(), self._connect() as connection:
             connection.execution_options(**{_WRITES: True})
             with connection.begin():
                 yield connection
@@ -84,21 +85,23 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+        self._opened = None
 
-    def notice_replacement(self) -> None:
-        """Give up the connections to a file that another one has replaced, as a restored backup does.
+    def _connect(self) -> Connection:
+        """A connection of the pool, unless the files are no more those that it has open.
 
-        Raises:
-            StoreUnavailableError: the file is not there.
+        What is written to files that another one has replaced is lost, and SQLite removes the log of
+        the new one when it closes the old one. So they are left alone until the end.
         """
         if self._file is None:
-            return
-        with translated():
-            found = self._file.stat()
-        inode = found.st_dev, found.st_ino
-        if self._inode not in (None, inode):
-            self._engine.dispose()
-        self._inode = inode
+            return self._engine.connect()
+        found = _identities(self._file)
+        known = found if self._opened is None else self._opened
+        if any(before not in (None, now) for before, now in zip(known, found, strict=True)):
+            raise StoreUnavailableError(REPLACED)
+        connection = self._engine.connect()
+        self._opened = _identities(self._file)
+        return connection
 
     def _create_file(self) -> None:
         """An empty file for SQLite that only its owner may read; so are those that SQLite adds."""
@@ -138,6 +141,19 @@ def _sqlite(file: Path) -> Engine:
     )
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _identities(file: Path) -> tuple[tuple[int, int] | None, ...]:
+    """Which files stand at the paths of a database and of its log; None where there is none."""
+    return tuple(_identity(path) for path in (file, file.with_name(f"{file.name}-wal")))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _connect_sqlite(uri: str) -> sqlite3.Connection:

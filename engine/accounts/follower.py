@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from engine.accounts.errors import StoreError, StoreUnavailableError
 from engine.accounts.key_table import KeyTable, account_size, key_size
+from engine.accounts.provider_keys import Damage
 from engine.accounts.reader import News, StoreReader
 from engine.plan.plan import Caller
 
@@ -31,14 +32,23 @@ JOIN_SECONDS = 2.0
 
 
 class KeyFollower:
-    """Follows the store with `reader`. `report` is called in the loop when the store comes or goes."""
+    """Follows the store with `reader`.
+
+    Called in the loop: `report` when the store comes or goes, `damaged` with each value that cannot
+    be decrypted, once.
+    """
 
     def __init__(
-        self, reader: StoreReader, max_bytes: int, report: Callable[[str | None], None]
+        self,
+        reader: StoreReader,
+        max_bytes: int,
+        report: Callable[[str | None], None],
+        damaged: Callable[[Damage], None] = lambda _: None,
     ) -> None:
         self.table = KeyTable(max_bytes)
         self._reader = reader
         self._report = report
+        self._damaged = damaged
         self._ahead = max_bytes // 2  # bytes that may still be read ahead
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="accounts", daemon=True)
@@ -168,6 +178,8 @@ class KeyFollower:
             asked = [self._asked.popleft() for _ in range(len(self._asked))]
             self._hand_over(asked)
             pause = AHEAD_PAUSE if self._read_ahead() else POLL_SECONDS
+            for damage in self._reader.take_damage():
+                self._call(self._damaged, damage)
             self._wake.wait(pause)
 
     def _hand_over(self, asked: Sequence[bytes]) -> None:

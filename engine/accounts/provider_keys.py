@@ -3,7 +3,7 @@
 One set a provider and account; saving replaces the set. What is shown of a value is its preview and its fingerprint.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,12 +122,15 @@ def delete_provider_key(
 
 
 def read_provider_keys(
-    connection: Connection, vault: Vault, account_ids: Collection[str]
+    connection: Connection,
+    vault: Vault,
+    account_ids: Collection[str],
+    damaged: Callable[[Damage], None] = lambda _: None,
 ) -> dict[str, dict[str, dict[str, str]]]:
     """The values by account, provider and name, decrypted; accounts that have none are not in it.
 
     A set with a value that the vault cannot open is empty: half of one is no credential, and the
-    account has not removed it.
+    account has not removed it. `damaged` is called with each such value.
     """
     found: dict[str, dict[str, dict[str, str]]] = {}
     broken: set[tuple[str, str]] = set()
@@ -135,8 +138,9 @@ def read_provider_keys(
         of_provider = found.setdefault(row.account_id, {}).setdefault(row.provider, {})
         try:
             of_provider[row.field] = vault.open(*_read(row))
-        except VaultError:
+        except VaultError as error:
             broken.add((row.account_id, row.provider))
+            damaged(Damage(row.account_id, row.provider, row.field, str(error)))
     for account_id, provider in broken:
         found[account_id][provider] = {}
     return found

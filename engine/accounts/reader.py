@@ -9,13 +9,15 @@ from sqlalchemy import Connection, select
 from engine.accounts.changes import Changes, Position, read_changes
 from engine.accounts.database import Database
 from engine.accounts.lookup import KeyEntry, all_keys, find_keys
-from engine.accounts.provider_keys import read_provider_keys
+from engine.accounts.provider_keys import Damage, read_provider_keys
 from engine.accounts.tables import accounts
 from engine.accounts.vault import Vault
 from engine.plan.plan import Account, Caller
 
 MANY = 5_000  # changes at once, after which it is cheaper to forget everything
 PAGE = 250  # keys that are read at once at the start
+MAX_DAMAGED = 100
+Values = Mapping[str, Mapping[str, Mapping[str, str]]]  # by account, provider and name
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -42,6 +44,8 @@ class StoreReader:
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
+        self._damaged: set[Damage] = set()  # what was reported, MAX_DAMAGED at most
+        self._new_damage: list[Damage] = []
         self._position: Position | None = None
         self._after: str | None = None
 
@@ -51,7 +55,6 @@ class StoreReader:
         Raises:
             StoreError: the database cannot be used now; nothing is lost, the next call reads it.
         """
-        self._database.notice_replacement()
         with self._database.read() as connection:
             is_first = self._position is None
             changes = read_changes(connection, self._position)
@@ -77,6 +80,19 @@ class StoreReader:
         """Let `read_ahead` begin anew."""
         self._after = None
 
+    def take_damage(self) -> list[Damage]:
+        """The values that could not be decrypted, each of them once."""
+        found, self._new_damage = self._new_damage, []
+        return found
+
+    def _note_damage(self, damage: Damage) -> None:
+        if damage not in self._damaged and len(self._damaged) < MAX_DAMAGED:
+            self._damaged.add(damage)
+            self._new_damage.append(damage)
+
+    def _values(self, connection: Connection, ids: Collection[str]) -> Values:
+        return read_provider_keys(connection, self._vault, ids, self._note_damage)
+
     def _changed(self, connection: Connection, changes: Changes, *, is_first: bool) -> News:
         if changes.entries is None or len(changes.entries) > MANY:
             return News(forget=not is_first)
@@ -98,7 +114,7 @@ class StoreReader:
         if not entries:
             return {}
         ids = {entry.account_id for entry in entries.values()}
-        values = read_provider_keys(connection, self._vault, ids)
+        values = self._values(connection, ids)
         states = {one: Account(one, values.get(one, {})) for one in ids}
         return {d: caller_of(entry, states[entry.account_id]) for d, entry in entries.items()}
 
@@ -110,7 +126,7 @@ class StoreReader:
                 accounts.c.id.in_(batch), accounts.c.is_disabled.is_(False)
             )
             enabled = connection.execute(wanted).scalars().all()
-            values = read_provider_keys(connection, self._vault, enabled)
+            values = self._values(connection, enabled)
             found |= {one: Account(one, values.get(one, {})) for one in enabled}
         return found
 

@@ -69,3 +69,6 @@ def vault_rotate(directory: Path) -> None:
             changed = rotate_vault_key(connection, Vault(settings.accounts.vault_keys), CLI)
     click.echo(f"{number(range(changed), 'value')} under another vault key")
     click.echo(f"only {settings.accounts.vault_keys[0].id} is needed now")
+    if changed:
+        words = "a server that was started without this key cannot use these values until it is started again"
+        click.echo(f"note: {words}", err=True)

@@ -10,6 +10,7 @@ from engine.accounts.database import Database, open_database
 from engine.accounts.errors import StoreUnavailableError
 from engine.accounts.follower import KeyFollower
 from engine.accounts.key_table import account_size
+from engine.accounts.provider_keys import Damage
 from engine.accounts.reader import StoreReader
 from engine.accounts.usage_writer import UsageWriter
 from engine.accounts.vault import Vault
@@ -38,7 +39,7 @@ class AccountHooks:
         self._changed = changed
         self._database: Database = open_database(settings.database)
         reader = StoreReader(self._database, Vault(settings.vault_keys))
-        self._follower = KeyFollower(reader, settings.key_cache, self._report)
+        self._follower = KeyFollower(reader, settings.key_cache, self._report, self._report_damage)
         self._usage = UsageWriter(self._database, self._report_lost)
         self._bound = BoundedCache[tuple[Account, str], tuple[Provider, CredentialSet]](
             MAX_BOUND_BYTES, MAX_BOUND_BYTES
@@ -99,6 +100,10 @@ class AccountHooks:
             is_error = status is None or status >= CLIENT_ERROR or record.outcome != "ok"
             group = record.key, record.model, record.provider
             self._usage.add(group, is_error, record.ms_total or 0.0)
+
+    def _report_damage(self, damage: Damage) -> None:
+        place = f"the key of account {damage.account_id} for provider `{damage.provider}`"
+        self._log(f"{place} is not used, since it cannot be decrypted: {damage.reason}")
 
     # -- the operator ------------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """The database: migrations, transactions, what happens when it is missing, and the change counter."""
 
+import contextlib
+import sqlite3
 import stat
 import threading
 from pathlib import Path
@@ -209,3 +211,42 @@ def test_numbers_become_visible_in_their_order(database: Database) -> None:
     reader.join(30)
     stop.set()
     assert seen == list(range(1, 81))
+
+
+@only_sqlite
+@pytest.mark.parametrize("logs", ["removed", "kept", "removed alone"])
+def test_a_file_that_was_replaced_is_left_alone_until_the_start(
+    database: Database, tmp_path: Path, logs: str
+) -> None:
+    """Whoever revokes a key in a file that is gone must not be told that it is revoked."""
+    (file,) = tmp_path.rglob("*.db")
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("VACUUM INTO ?", [str(tmp_path / "backup")])
+    with database.read() as reading:
+        assert find_account(reading, "after") is None
+    if logs != "removed alone":
+        (tmp_path / "backup").replace(file)
+    if logs != "kept":
+        for log in file.parent.glob(f"{file.name}-*"):
+            log.unlink()
+    for use in (database.read, database.write):
+        with pytest.raises(StoreUnavailableError, match="start the server again"), use():
+            pass
+    database.close()
+    with database.write() as writing:
+        create_account(writing, "after", CLI)
+    other = open_database(f"sqlite:///{file}")
+    with other.read() as reading:
+        assert find_account(reading, "after")
+    other.close()
+
+
+@only_sqlite
+def test_nothing_is_written_to_a_file_that_is_gone(database: Database, tmp_path: Path) -> None:
+    with database.write() as connection:
+        create_account(connection, "before", CLI)
+    for file in tmp_path.rglob("*.db*"):
+        file.unlink()
+    with pytest.raises(StoreUnavailableError), database.write() as connection:
+        create_account(connection, "after", CLI)
+    assert not [*tmp_path.rglob("*.db")]

@@ -12,7 +12,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from engine.accounts import accounts as stored
 from engine.accounts.audit import CLI
@@ -20,10 +19,11 @@ from engine.accounts.database import Database, open_database
 from engine.accounts.errors import StoreUnavailableError
 from engine.accounts.follower import MAX_WAITING, KeyFollower
 from engine.accounts.keys import create_key, revoke_key, rotate_key, update_key
-from engine.accounts.provider_keys import delete_provider_key, save_provider_key
+from engine.accounts.provider_keys import Damage, delete_provider_key, save_provider_key
 from engine.accounts.reader import News, StoreReader
 from engine.accounts.vault import Vault
 from engine.plan.plan import Names
+from tests.unit.accounts.vault_keys import vault_key
 
 MIB = 1024 * 1024
 SECONDS = 10.0
@@ -51,7 +51,8 @@ class Following:
         self.database, self.vault = database, vault
         self.reports: list[str | None] = []
         self.reader = CountingReader(database, vault)
-        self.follower = KeyFollower(self.reader, MIB, self.reports.append)
+        self.damage: list[Damage] = []
+        self.follower = KeyFollower(self.reader, MIB, self.reports.append, self.damage.append)
         with database.write() as connection:
             self.account_id = stored.create_account(connection, "ours", CLI).id
 
@@ -278,27 +279,39 @@ def test_known_keys_go_on_without_the_database_and_everything_comes_back_with_it
 
 
 @ONLY_FILES
-def test_a_restored_backup_is_followed(following: Following, tmp_path: Path) -> None:
-    """The file is replaced by an older one, to which the newest key is unknown."""
-    _, old = following.new_key()
-    with following.database.write() as connection:
-        connection.execute(text("PRAGMA user_version"))
-    following.database.close()
-    file = tmp_path / "store.db"
-    shutil.copyfile(file, tmp_path / "backup.db")
-    _, new = following.new_key()
-
-    def restore() -> None:
-        for leftover in tmp_path.glob("store.db-*"):
-            leftover.unlink()
-        (tmp_path / "backup.db").rename(file)
+def test_a_file_that_was_replaced_is_a_store_that_is_away(
+    following: Following, tmp_path: Path
+) -> None:
+    """Keys that are known go on, and it says what to do."""
+    _, digest = following.new_key()
 
     async def scenario(f: Following) -> None:
-        assert await f.known(new)
-        restore()
-        await until(lambda: f.follower.table.get(new) is None)
-        assert await f.known(old)
-        assert not await f.known(new)
+        assert await f.known(digest)
+        shutil.copyfile(tmp_path / "store.db", tmp_path / "other.db")
+        (tmp_path / "other.db").replace(tmp_path / "store.db")
+        await until(lambda: bool(f.reports))
+        assert "start the server again" in str(f.reports)
+        assert f.follower.table.get(digest)
+
+    run(following, scenario)
+
+
+def test_a_value_of_a_newer_vault_key_is_reported_once(following: Following) -> None:
+    """`engine vault rotate` ran with a key that this server has not read yet."""
+    _, digest = following.new_key()
+    newer = Vault([vault_key()])
+
+    async def scenario(f: Following) -> None:
+        assert await f.known(digest)
+        for _ in range(3):
+            f.write(save_provider_key, newer, f.account_id, "openai", {"api_key": "sk-1"}, CLI)
+            await until(lambda: f.follower.table.get(digest).account.credentials == {"openai": {}})  # type: ignore[union-attr]
+            f.write(save_provider_key, f.vault, f.account_id, "openai", {"api_key": "sk-1"}, CLI)
+            await until(lambda: f.follower.table.get(digest).account.credentials != {"openai": {}})  # type: ignore[union-attr]
+        assert [(d.account_id, d.provider, d.field) for d in f.damage] == [
+            (f.account_id, "openai", "api_key")
+        ]
+        assert newer.primary_key_id in f.damage[0].reason
 
     run(following, scenario)
 
