@@ -22,6 +22,8 @@ MAX_ROWS = 20_000
 MAX_SECOND = 2_000  # rows of one second; further models count as OTHER
 OTHER = "(other models)"
 JOIN_SECONDS = 2.0
+_INPUT = 3 + len(LATENCY_COLUMNS)  # places in the numbers of a group, after the latencies
+_INPUT_KNOWN, _OUTPUT, _OUTPUT_KNOWN, _NUMBERS = range(_INPUT + 1, _INPUT + 5)
 
 ID = 36  # characters of an id
 
@@ -42,8 +44,15 @@ class UsageWriter:
         self._stops = False
         self._thread = threading.Thread(target=self._run, name="usage", daemon=True)
 
-    def add(self, group: Group, is_error: bool, milliseconds: float) -> None:  # noqa: FBT001 a keyword costs more
-        """Count one request."""
+    def add(
+        self,
+        group: Group,
+        is_error: bool,  # noqa: FBT001 a keyword costs more
+        milliseconds: float,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+    ) -> None:
+        """Count one request. Tokens that are not known add nothing."""
         counts = self._counts.get(group)
         if counts is None:
             counts = self._new(group)
@@ -51,6 +60,12 @@ class UsageWriter:
         counts[1] += is_error
         counts[2] += int(milliseconds)
         counts[3 + bisect_left(LATENCY_BOUNDS, milliseconds)] += 1
+        if input_tokens is not None:
+            counts[_INPUT] += input_tokens
+            counts[_INPUT_KNOWN] = 1
+        if output_tokens is not None:
+            counts[_OUTPUT] += output_tokens
+            counts[_OUTPUT_KNOWN] = 1
 
     def stop(self) -> None:
         """Write what was counted, and end the thread; waits for it for a moment."""
@@ -67,13 +82,22 @@ class UsageWriter:
             group = (group[0], OTHER, group[2])
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._hand_over)
-        return self._counts.setdefault(group, [0] * (3 + len(LATENCY_COLUMNS)))
+        return self._counts.setdefault(group, [0] * _NUMBERS)
 
     def _hand_over(self) -> None:
         counts, self._counts, self._timer = self._counts, {}, None
         hour = int(time.time()) // HOUR * HOUR
         rows = [
-            UsageRow(hour, *_labels(group), counted[0], counted[1], counted[2], tuple(counted[3:]))
+            UsageRow(
+                hour,
+                *_labels(group),
+                counted[0],
+                counted[1],
+                counted[2],
+                tuple(counted[3:_INPUT]),
+                counted[_INPUT] if counted[_INPUT_KNOWN] else None,
+                counted[_OUTPUT] if counted[_OUTPUT_KNOWN] else None,
+            )
             for group, counted in counts.items()
         ]
         if not rows:

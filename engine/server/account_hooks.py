@@ -99,7 +99,8 @@ class AccountHooks:
             status = record.status
             is_error = status is None or status >= CLIENT_ERROR or record.outcome != "ok"
             group = record.key, record.model, record.provider
-            self._usage.add(group, is_error, record.ms_total or 0.0)
+            tokens = record.input_tokens, record.output_tokens
+            self._usage.add(group, is_error, record.ms_total or 0.0, *tokens)
 
     def _report_damage(self, damage: Damage) -> None:
         place = f"the key of account {damage.account_id} for provider `{damage.provider}`"

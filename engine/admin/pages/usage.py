@@ -224,7 +224,7 @@ def _footnote(whole: Counts, rows: int) -> str:
     if rows >= MOST_ROWS:
         notes.append(f"The {MOST_ROWS} with the most requests; the CSV has all.")
     if whole.requests and whole.input_tokens is None and whole.output_tokens is None:
-        notes.append("Tokens are not measured yet.")
+        notes.append("No response in this time reported tokens.")
     return " ".join(notes)
 
 

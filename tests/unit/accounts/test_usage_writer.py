@@ -50,6 +50,23 @@ def test_requests_of_two_writers_are_added_up(database: Database) -> None:
     assert lost == []
 
 
+def test_tokens_are_added_up_and_unknown_ones_are_none(database: Database) -> None:
+    async def main() -> None:
+        writer = UsageWriter(database, lambda _: None)
+        for output in (5, None, 0):
+            writer.add(GROUP, False, 1.0, 100, output)
+        writer.add(("app", "rerank-1", "p"), False, 1.0)
+        writer.add(("app", "embed-1", "p"), False, 1.0, 0)
+        writer.stop()
+
+    asyncio.run(main())
+    with database.read() as connection:
+        found = read_all_usage(connection, 0, FAR, "model")
+    assert {u.label: (u.input_tokens, u.output_tokens) for u in found} == {
+        "gpt-4o": (300, 5), "rerank-1": (None, None), "embed-1": (0, None),
+    }  # fmt: skip
+
+
 def test_what_leads_nowhere_has_no_model(database: Database) -> None:
     async def main() -> None:
         writer = UsageWriter(database, lambda _: None)
