@@ -41,6 +41,7 @@ class UsageReader:
         absolute = [pointer for field in places.fields for pointer in field.absolute]
         self.places = places
         self.counts = frozenset(field.count for field in places.fields)
+        self.needed = self.counts & {"input_tokens", "output_tokens"}
         self._body = _Document([*places.at, *absolute])
         self._event = _Document([*places.events_at, *absolute])
         self._names = _search([pointer[-1] for pointer in places.at], b"{[")
@@ -95,7 +96,7 @@ class UsageMeter:
     def __init__(self, reader: UsageReader) -> None:
         self._reader = reader
         self._search = reader.search.search
-        self._chunks = deque[bytes]()
+        self._chunks: deque[bytes] = deque()
         self._end = 0  # bytes that are kept
         self._size = 0
         self.is_events = False
@@ -103,11 +104,17 @@ class UsageMeter:
 
     def begin(self, status: int, headers: Pairs) -> bool:
         """Whether the response with this head may say anything, so that the rest is worth noting."""
+        if status >= _NOT_OK:
+            return False
         fields = dict(headers)
-        content_type = fields.get(b"content-type", b"").lower()
+        if b"content-encoding" in fields and fields[b"content-encoding"].lower() != b"identity":
+            return False
+        content_type = fields.get(b"content-type", b"")
+        if content_type == b"application/json":  # most are, and this saves reading it
+            return True
+        content_type = content_type.lower()
         self.is_events = content_type.startswith(b"text/event-stream")
-        is_plain = fields.get(b"content-encoding", b"identity").lower() == b"identity"
-        return is_plain and status < _NOT_OK and (self.is_events or b"json" in content_type)
+        return self.is_events or b"json" in content_type
 
     def note(self, text: bytes) -> None:
         """Take notice of whole events."""
@@ -162,13 +169,13 @@ class UsageMeter:
 
     def _lacks(self, counts: Counts) -> bool:
         """Whether tokens are missing that this endpoint can report."""
-        return not {"input_tokens", "output_tokens"} & self._reader.counts <= counts.keys()
+        return not self._reader.needed <= counts.keys()
 
     def counts(self) -> Counts:
         """What the response has said."""
         if self.is_events:
             return self._reader.events(self._chunks)
-        text = b"".join(self._chunks)
+        text = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         if self._size > MAX_WHOLE:
             return self._reader.end_of_body(text[-MAX_END:])
         return self._reader.body(text)
@@ -214,24 +221,37 @@ def _search(names: Iterable[str], openings: bytes) -> re.Pattern[bytes]:
 
 def _walk(value: Any, pointer: Pointer) -> Any:
     for name in pointer:
-        value = value.get(name) if isinstance(value, dict) else getattr(value, name, None)
+        value = value.get(name) if type(value) is dict else getattr(value, name, None)
     return value
 
 
 def _counts(fields: Iterable[CountPlaces], objects: Iterable[Any], root: Any) -> Counts:
     counts: Counts = {}
     for field in fields:
-        values = [_walk(value, pointer) for value in objects for pointer in field.inside]
-        values += [_walk(root, pointer) for pointer in field.absolute]
-        number = next((n for value in values if (n := _number(value)) is not None), None)
+        number = None
+        for value in objects:
+            number = _first_number(value, field.inside)
+            if number is not None:
+                break
+        else:
+            number = _first_number(root, field.absolute)
         if number is not None:
             counts[field.count] = number
     return counts
 
 
+def _first_number(value: Any, pointers: Iterable[Pointer]) -> int | None:
+    """The first count that one of `pointers` leads to."""
+    for pointer in pointers:
+        number = _number(_walk(value, pointer))
+        if number is not None:
+            return number
+    return None
+
+
 def _number(value: Any) -> int | None:
     """A count; a fraction, as of seconds, is rounded up. None for what cannot be one."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) is not int and type(value) is not float:
         return None
     return ceil(value) if 0 <= value < MAX_COUNT else None
 
