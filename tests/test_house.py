@@ -43,7 +43,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("server/*", ("config/*", "mock/*", "plan/*")),
     ("cli/*", ("server/__init__", "server/run", "server/reload", "server/store", "server/ports", "report/*", "lsp/*", "config/*", "accounts/*", "admin/address", "plan/*")),
 )  # fmt: skip
-WITHOUT_SQL = {f"accounts/{name}" for name in ("__init__", "errors", "passwords", "tokens", "values", "vault", "follower", "key_table", "usage_writer")}  # fmt: skip
+WITHOUT_SQL = {f"accounts/{name}" for name in ("__init__", "errors", "key_limits", "passwords", "tokens", "values", "vault", "follower", "key_table", "usage_writer")}  # fmt: skip
 OWNERS = {
     "botocore": {"upstream/signers/aws_sigv4"},
     "google": {"upstream/signers/google_oauth"},
@@ -70,6 +70,7 @@ OWNERS = {
         "accounts/migrations/__init__",
         "accounts/migrations/r0001_first",
         "accounts/migrations/r0002_usage_daily",
+        "accounts/migrations/r0003_key_limits",
     },
     "cryptography": {"accounts/vault"},
     "argon2": {"accounts/passwords"},

@@ -4,14 +4,15 @@ Scopes: `use` calls models, `manage` changes the account by its API. A key has o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from engine.accounts.audit import Actor, note
 from engine.accounts.changes import note_change
 from engine.accounts.errors import ConflictError, InvalidValueError, NotFoundError
+from engine.accounts.gateway_key import GatewayKey, key_of, key_settings
+from engine.accounts.key_limits import MOST, NO_LIMITS, KeyLimits
 from engine.accounts.tables import accounts, gateway_keys
 from engine.accounts.values import (
     checked_expiry,
@@ -20,33 +21,12 @@ from engine.accounts.values import (
     checked_text,
     dump,
     new_id,
-    parse,
     second,
 )
 from engine.plan.gateway_key import digest, new_key
 
 MAX_GRACE = 90 * 86400  # seconds that a rotated key may go on
 _KEYS = gateway_keys.c
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayKey:
-    """A key as people see it. None for `models` or `endpoints` means all of them.
-
-    `preview` are its last characters; `replaced_by` is the key that a rotation made in its place.
-    """
-
-    id: str
-    account_id: str
-    name: str
-    preview: str
-    scopes: tuple[str, ...]
-    models: tuple[str, ...] | None
-    endpoints: tuple[str, ...] | None
-    expires_at: int | None
-    created_at: int
-    revoked_at: int | None
-    replaced_by: str | None
 
 
 def create_key(  # noqa: PLR0913 one parameter a column
@@ -59,6 +39,7 @@ def create_key(  # noqa: PLR0913 one parameter a column
     models: Sequence[str] | None = None,
     endpoints: Sequence[str] | None = None,
     expires_at: int | None = None,
+    limits: KeyLimits = NO_LIMITS,
     now: float | None = None,
 ) -> tuple[GatewayKey, str]:
     """A new key, and its text, which exists nowhere else.
@@ -75,9 +56,10 @@ def create_key(  # noqa: PLR0913 one parameter a column
         "models": dump(checked_names(models, "models")),
         "endpoints": dump(checked_names(endpoints, "endpoints")),
         "expires_at": checked_expiry(expires_at, at),
+        **limits.columns(),
     }
     key = _insert(connection, account_id, values, bytes.fromhex(digest(text)), text[-4:], at)
-    note(connection, account_id, actor, "key.create", key.name, _settings(key), now)
+    note(connection, account_id, actor, "key.create", key.name, key_settings(key), now)
     return key, text
 
 
@@ -111,7 +93,7 @@ def import_key(  # noqa: PLR0913 one parameter a column
         "expires_at": expires_at,
     }
     key = _insert(connection, account_id, values, known, "", second(now))
-    note(connection, account_id, actor, "key.import", key.name, _settings(key), now)
+    note(connection, account_id, actor, "key.import", key.name, key_settings(key), now)
     return key
 
 
@@ -135,7 +117,9 @@ def list_keys(  # noqa: PLR0913 each narrows the list
         wanted = wanted.where(func.lower(_KEYS.name).contains(query.lower(), autoescape=True))
     if after is not None:
         wanted = wanted.where(_KEYS.id < after)
-    return [_key(row) for row in connection.execute(wanted.order_by(_KEYS.id.desc()).limit(limit))]
+    return [
+        key_of(row) for row in connection.execute(wanted.order_by(_KEYS.id.desc()).limit(limit))
+    ]
 
 
 def count_keys(connection: Connection, account_id: str) -> int:
@@ -150,7 +134,7 @@ def get_key(connection: Connection, account_id: str, key_id: str) -> GatewayKey:
     Raises:
         NotFoundError: the account has no such key.
     """
-    return _key(_row(connection, account_id, key_id))
+    return key_of(_row(connection, account_id, key_id))
 
 
 def update_key(  # noqa: PLR0913 one parameter a column
@@ -163,9 +147,10 @@ def update_key(  # noqa: PLR0913 one parameter a column
     endpoints: Sequence[str] | None,
     expires_at: int | None,
     actor: Actor,
+    limits: KeyLimits | None = None,
     now: float | None = None,
 ) -> GatewayKey:
-    """Give a key another name and other limits; its scopes stay.
+    """Give a key another name and other limits; its scopes stay, as do `limits` that are None.
 
     Raises:
         NotFoundError, InvalidValueError
@@ -178,10 +163,11 @@ def update_key(  # noqa: PLR0913 one parameter a column
         "models": dump(checked_names(models, "models")),
         "endpoints": dump(checked_names(endpoints, "endpoints")),
         "expires_at": expires_at if same else checked_expiry(expires_at, second(now)),
+        **({} if limits is None else limits.columns()),
     }
     _change(connection, row, **values)
     key = get_key(connection, account_id, key_id)
-    note(connection, account_id, actor, "key.update", key.name, _settings(key), now)
+    note(connection, account_id, actor, "key.update", key.name, key_settings(key), now)
     return key
 
 
@@ -221,7 +207,7 @@ def rotate_key(  # noqa: PLR0913, PLR0917 the interface that others call
     if not 0 <= grace_seconds <= MAX_GRACE:
         raise InvalidValueError("grace_seconds", f"must be 0 to {MAX_GRACE}")
     text = new_key()
-    kept = {name: getattr(row, name) for name in ("name", "scopes", "models", "endpoints", "expires_at")}  # fmt: skip
+    kept = {name: getattr(row, name) for name in ("name", "scopes", "models", "endpoints", "expires_at", *MOST)}  # fmt: skip
     key = _insert(connection, account_id, kept, bytes.fromhex(digest(text)), text[-4:], at)
     end = at + grace_seconds
     values: dict[str, Any] = {"replaced_by": key.id}
@@ -274,25 +260,3 @@ def _change(connection: Connection, row: Row[Any], **values: Any) -> None:
     where = (_KEYS.account_id == row.account_id, _KEYS.id == row.id)
     connection.execute(update(gateway_keys).where(*where).values(**values))
     note_change(connection, row.account_id, row.digest)
-
-
-def _key(row: Row[Any]) -> GatewayKey:
-    return GatewayKey(
-        id=row.id,
-        account_id=row.account_id,
-        name=row.name,
-        preview=row.preview,
-        scopes=cast("tuple[str, ...]", parse(row.scopes)),
-        models=parse(row.models),
-        endpoints=parse(row.endpoints),
-        expires_at=row.expires_at,
-        created_at=row.created_at,
-        revoked_at=row.revoked_at,
-        replaced_by=row.replaced_by,
-    )
-
-
-def _settings(key: GatewayKey) -> dict[str, Any]:
-    """What the audit log says of a key."""
-    names = ("id", "scopes", "models", "endpoints", "expires_at")
-    return {name: getattr(key, name) for name in names}

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Select, or_, select
 
+from engine.accounts.key_limits import MOST, NO_LIMITS, KeyLimits
 from engine.accounts.tables import accounts, gateway_keys
 from engine.accounts.values import parse, second
 
@@ -28,6 +29,7 @@ class KeyEntry:
     models: tuple[str, ...] | None
     endpoints: tuple[str, ...] | None
     expires_at: int | None
+    limits: KeyLimits = NO_LIMITS
 
 
 def find_keys(
@@ -67,7 +69,7 @@ def key_names(connection: Connection, account_id: str, key_ids: Sequence[str]) -
 def _valid(now: float | None) -> Select[Any]:
     columns = (
         _KEYS.digest, _KEYS.id, _KEYS.account_id, _KEYS.name, _KEYS.scopes, _KEYS.models,
-        _KEYS.endpoints, _KEYS.expires_at,
+        _KEYS.endpoints, _KEYS.expires_at, *(_KEYS[name] for name in MOST),
     )  # fmt: skip
     is_current = or_(_KEYS.expires_at.is_(None), _KEYS.expires_at > second(now))
     where = (_KEYS.revoked_at.is_(None), is_current, accounts.c.is_disabled.is_(False))
@@ -79,6 +81,6 @@ def _entries(connection: Connection, wanted: Select[Any]) -> Iterable[KeyEntry]:
 
 
 def _entry(row: Any) -> KeyEntry:
-    digest, key_id, account_id, name, scopes, models, endpoints, expires_at = row
+    digest, key_id, account_id, name, scopes, models, endpoints, expires_at, *limits = row
     parsed = cast("tuple[str, ...]", parse(scopes))
-    return KeyEntry(digest, key_id, account_id, name, parsed, parse(models), parse(endpoints), expires_at)  # fmt: skip
+    return KeyEntry(digest, key_id, account_id, name, parsed, parse(models), parse(endpoints), expires_at, KeyLimits(*limits))  # fmt: skip

@@ -146,6 +146,7 @@ def caller_of(entry: KeyEntry, account: Account) -> Caller:
         expires=inf if entry.expires_at is None else float(entry.expires_at),
         account=account,
         digest=entry.digest,
+        limits=entry.limits.caller_limits(),
     )
 
 

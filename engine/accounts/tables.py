@@ -47,6 +47,9 @@ gateway_keys = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
     Column("replaced_by", _ID),
+    Column("rate_limit_rpm", BigInteger),
+    Column("daily_token_budget", BigInteger),
+    Column("weekly_token_budget", BigInteger),
     Index("gateway_keys_of_account", "account_id", "id"),
 )
 

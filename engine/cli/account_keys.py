@@ -20,7 +20,7 @@ from engine.config.model import Key
 
 if TYPE_CHECKING:
     from engine.accounts.database import Connection
-    from engine.accounts.keys import GatewayKey
+    from engine.accounts.gateway_key import GatewayKey
 
 MOST = 100_000  # keys in a list
 

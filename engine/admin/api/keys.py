@@ -1,18 +1,21 @@
 """Gateway keys: list, create, change, revoke, rotate."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from engine.accounts import keys
-from engine.accounts.keys import GatewayKey
+from engine.accounts.gateway_key import GatewayKey
+from engine.accounts.key_limits import MOST, KeyLimits
 from engine.admin.api.operation import ApiError, ApiRequest, Operation
 from engine.admin.api.schema import JSON, Schema, read_time
 from engine.admin.formats import iso
 
 DEFAULT_PAGE = 50
 CHANGEABLE = ("name", "models", "endpoints", "expires_at")
-# The hosted product has these; a limit that is not kept would be worse than none, so only null is taken.
-UNSUPPORTED = ("rate_limit_rpm", "daily_token_budget", "weekly_token_budget", "k_target_override")
+UNSUPPORTED = (
+    "k_target_override",
+)  # of the hosted product, which prunes tools; only null is taken
 
 NAME: Schema = {
     "type": "string",
@@ -42,6 +45,15 @@ EXPIRY: Schema = {
     "description": "Not accepted from then on; null for never.",
 }
 _TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
+_LIMIT_TEXTS = {
+    "rate_limit_rpm": "Requests in a minute; null for no limit.",
+    "daily_token_budget": "Tokens of input and output in a day (UTC); null for no limit.",
+    "weekly_token_budget": "The same in a week, from Monday.",
+}
+LIMITS: dict[str, Schema] = {
+    name: {"type": ["integer", "null"], "minimum": 1, "maximum": MOST[name], "description": text}
+    for name, text in _LIMIT_TEXTS.items()
+}
 _NOT_YET: Schema = {"type": ["null", "integer"], "description": "Not supported yet: null only."}
 
 KEY: Schema = {
@@ -58,6 +70,7 @@ KEY: Schema = {
         "expires_at": _TIME,
         "revoked_at": _TIME,
         "replaced_by": {"type": ["string", "null"], "description": "The key that rotation made."},
+        **LIMITS,
     },
 }
 NEW_KEY: Schema = {
@@ -86,6 +99,7 @@ CREATE: Schema = {
         "models": NAMES,
         "endpoints": NAMES,
         "expires_at": EXPIRY,
+        **LIMITS,
         **dict.fromkeys(UNSUPPORTED, _NOT_YET),
     },
 }
@@ -122,6 +136,7 @@ def key_object(key: GatewayKey) -> JSON:
         "expires_at": _time(key.expires_at),
         "revoked_at": _time(key.revoked_at),
         "replaced_by": key.replaced_by,
+        **key.limits.columns(),
     }
 
 
@@ -153,6 +168,7 @@ def create_key(request: ApiRequest) -> JSON:
             connection,
             request.account_id,
             actor=request.actor,
+            limits=KeyLimits(**_limits(given)),
             **given,
         )
     return {**key_object(key), "key": text}
@@ -163,6 +179,7 @@ def change_key(request: ApiRequest) -> JSON:
     with request.server.context.database.write() as connection:
         key = keys.get_key(connection, *where)
         kept = {name: getattr(key, name) for name in CHANGEABLE}
+        kept["limits"] = replace(key.limits, **_limits(given))
         key = keys.update_key(connection, *where, actor=request.actor, **{**kept, **given})
     return key_object(key)
 
@@ -193,6 +210,11 @@ def _given(request: ApiRequest) -> dict[str, Any]:
         given["expires_at"] = read_time(given["expires_at"])
     _check_endpoints(request, given.get("endpoints") or ())
     return given
+
+
+def _limits(given: dict[str, Any]) -> dict[str, int | None]:
+    """The limits in `given`, out of which they are taken."""
+    return {name: given.pop(name) for name in MOST if name in given}
 
 
 def _check_endpoints(request: ApiRequest, names: Sequence[str]) -> None:

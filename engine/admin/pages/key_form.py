@@ -1,13 +1,16 @@
 """The form of a gateway key: what was typed, and what it stands for."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from engine.accounts.keys import GatewayKey
+from engine.accounts.errors import InvalidValueError
+from engine.accounts.gateway_key import GatewayKey
+from engine.accounts.key_limits import MOST, KeyLimits
 from engine.admin.formats import day
 from engine.admin.request import PageError, Values
 
 DAY = 86400
+MAX_DIGITS = 18
 KEEP = "keep"
 EXPIRIES = (("", "never"), ("7", "in 7 days"), ("30", "in 30 days"), ("90", "in 90 days"), ("365", "in a year"))  # fmt: skip
 SCOPES: Mapping[str, Sequence[str]] = {
@@ -28,11 +31,14 @@ class KeyForm:
     scope: str = "use"
     expires: str = ""
     expiries: Sequence[tuple[str, str]] = EXPIRIES
+    numbers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_open(self) -> bool:
         """Whether the folded part has something in it."""
-        return bool(self.models or self.endpoints or self.scope != "use")
+        return bool(
+            self.models or self.endpoints or self.scope != "use" or any(self.numbers.values())
+        )
 
     @classmethod
     def read(cls, form: Values, expiries: Sequence[tuple[str, str]] = EXPIRIES) -> "KeyForm":
@@ -44,8 +50,10 @@ class KeyForm:
         scope, expires = form.text("scope", "use"), form.text("expires")
         if scope not in SCOPES or expires not in dict(expiries):
             raise PageError(400, NOT_OFFERED)
+        numbers = {name: form.text(name).strip() for name in MOST}
+        endpoints = form.all("endpoints")
         return cls(
-            form.text("name"), form.text("models"), form.all("endpoints"), scope, expires, expiries
+            form.text("name"), form.text("models"), endpoints, scope, expires, expiries, numbers
         )
 
     @classmethod
@@ -53,7 +61,19 @@ class KeyForm:
         kept = "never" if key.expires_at is None else f"on {day(key.expires_at)}"
         expiries = [(KEEP, f"{kept} (as it is)"), *EXPIRIES[0 if key.expires_at else 1 :]]
         models = "\n".join(key.models or ())
-        return cls(key.name, models, key.endpoints or (), "use", KEEP, expiries)
+        numbers = {name: str(value or "") for name, value in key.limits.columns().items()}
+        return cls(key.name, models, key.endpoints or (), "use", KEEP, expiries, numbers)
+
+    def limits(self) -> KeyLimits:
+        """The limits of use.
+
+        Raises:
+            InvalidValueError: one is no number.
+        """
+        for name, text in self.numbers.items():
+            if text and not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS):
+                raise InvalidValueError(name, "must be a whole number")
+        return KeyLimits(**{name: int(text) for name, text in self.numbers.items() if text})
 
     def model_names(self) -> list[str] | None:
         return self.models.replace(",", "\n").split() or None

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from engine.accounts import keys, usage
 from engine.accounts.errors import ConflictError, InvalidValueError, NotFoundError
-from engine.accounts.keys import GatewayKey
+from engine.accounts.gateway_key import GatewayKey
 from engine.accounts.provider_keys import list_provider_keys
 from engine.admin.first_calls import curl, find_example
 from engine.admin.formats import count
@@ -117,6 +117,7 @@ def create(request: PageRequest) -> Response:
                 models=form.model_names(),
                 endpoints=form.endpoints or None,
                 expires_at=form.expires_at(time.time()),
+                limits=form.limits(),
                 actor=actor_of(request),
             )
     except InvalidValueError as error:
@@ -204,6 +205,7 @@ def change(request: PageRequest) -> Response:
                 models=form.model_names(),
                 endpoints=form.endpoints or None,
                 expires_at=form.expires_at(time.time(), key.expires_at),
+                limits=form.limits(),
                 actor=actor_of(request),
             )
     except InvalidValueError as error:

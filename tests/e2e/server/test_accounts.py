@@ -18,7 +18,8 @@ import pytest
 from engine.accounts import accounts as stored
 from engine.accounts.audit import CLI
 from engine.accounts.database import Database, open_database
-from engine.accounts.keys import create_key, revoke_key
+from engine.accounts.key_limits import KeyLimits
+from engine.accounts.keys import create_key, revoke_key, update_key
 from engine.accounts.provider_keys import save_provider_key
 from engine.accounts.usage import read_usage
 from engine.accounts.vault import Vault
@@ -497,3 +498,20 @@ def test_a_start_with_a_missing_vault_key_is_refused(tmp_path: Path) -> None:
     assert process.wait(30) == 2
     assert "not started: the store of accounts cannot be used" in out.read_text()
     assert "is not in server.yaml" in out.read_text()
+
+
+def test_the_limits_of_a_key_hold_on_all_workers_and_a_change_is_in_force_soon(
+    stand: tuple[House, Server],
+) -> None:
+    house, server = stand
+    account = house.new_account("of limits")
+    key_id, words = house.new_key(account, limits=KeyLimits(rate_limit_rpm=3))
+    assert [ask(server, words).status_code for _ in range(6)].count(200) == 3
+    with house.database.write() as connection:
+        update_key(
+            connection, account, key_id, name="k", models=None, endpoints=None, expires_at=None,
+            actor=CLI, limits=KeyLimits(daily_token_budget=1),
+        )  # fmt: skip
+    until(lambda: ask(server, words).status_code == 200)
+    refused = ask(server, words)
+    assert (refused.status_code, refused.headers["x-engine-error"]) == (429, "budget_exceeded")

@@ -1,6 +1,7 @@
 """Gateway keys of accounts, and how the gateway finds them."""
 
 import hashlib
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
@@ -10,6 +11,8 @@ from engine.accounts.accounts import AccountInfo, set_account_disabled
 from engine.accounts.audit import CLI, list_audit
 from engine.accounts.changes import Change, read_changes, read_position
 from engine.accounts.errors import ConflictError, InvalidValueError, NotFoundError
+from engine.accounts.key_limits import NO_LIMITS, KeyLimits
+from engine.plan.limits import Budget, CallerLimits, Period, Rate
 
 NOW = 1_800_000_000
 
@@ -184,3 +187,28 @@ def test_an_imported_key_goes_on_and_is_imported_once(store: Connection, ours: A
 def test_a_key_needs_an_account(store: Connection) -> None:
     with pytest.raises(NotFoundError):
         keys.create_key(store, "nobody", name="a", actor=CLI)
+
+
+def test_limits_of_use_reach_the_gateway_and_unusable_ones_are_refused(
+    store: Connection, ours: AccountInfo
+) -> None:
+    limits = KeyLimits(rate_limit_rpm=60, weekly_token_budget=9)
+    key, words = keys.create_key(store, ours.id, name="a", actor=CLI, limits=limits)
+    (entry,) = lookup.find_keys(store, [digest(words)]).values()
+    assert entry.limits.caller_limits() == CallerLimits(
+        requests=Rate(60, 60), budgets=(Budget(9, Period.WEEK),)
+    )
+    rest: dict[str, Any] = {
+        "name": "b",
+        "models": None,
+        "endpoints": None,
+        "expires_at": None,
+        "actor": CLI,
+    }
+    assert keys.update_key(store, ours.id, key.id, **rest).limits == limits
+    assert keys.update_key(store, ours.id, key.id, limits=NO_LIMITS, **rest).limits == NO_LIMITS
+    (entry,) = lookup.find_keys(store, [digest(words)]).values()
+    assert entry.limits.caller_limits() is None
+    for unusable in (KeyLimits(rate_limit_rpm=0), KeyLimits(daily_token_budget=10**16)):
+        with pytest.raises(InvalidValueError):
+            keys.create_key(store, ours.id, name="c", actor=CLI, limits=unusable)

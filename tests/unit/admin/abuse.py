@@ -377,7 +377,7 @@ def json_bodies() -> Iterator[Row]:
         "an end that is no date": '{"name": "a", "expires_at": "2099-02-30T00:00:00Z"}',
         "an end far away": '{"name": "a", "expires_at": "9999-12-31T23:59:59-23:59"}',
         "an end as number": '{"name": "a", "expires_at": 4102444800}',
-        "a limit": '{"name": "a", "daily_token_budget": 1}',
+        "a limit of none": '{"name": "a", "daily_token_budget": 0}',
         "true for null": '{"name": "a", "rate_limit_rpm": true}',
     }
     for why, text in texts.items():

@@ -26,7 +26,7 @@ ERRORS: list[tuple[str, str, str | None, object, int, str]] = [
     ("POST", "/v1/account/keys", "ours-manage", b'{"name": "a", "name": "b"}', 400, "duplicate_field"),
     ("POST", "/v1/account/keys", "ours-manage", [], 400, "invalid_request"),
     ("POST", "/v1/account/keys", "ours-manage", {}, 400, "invalid_request"),
-    ("POST", "/v1/account/keys", "ours-manage", {"name": "a", "rate_limit_rpm": 60}, 400, "not_supported"),
+    ("POST", "/v1/account/keys", "ours-manage", {"name": "a", "k_target_override": 60}, 400, "not_supported"),
     ("POST", "/v1/account/keys", "ours-manage", {"name": "a", "expires_at": "2001-01-01T00:00:00Z"}, 400, "invalid_request"),
     ("POST", "/v1/account/keys", "ours-manage", {"name": "a", "endpoints": ["nothing"]}, 400, "invalid_request"),
     ("PUT", "/v1/account/providers", "ours-manage", {"provider": "nobody", "api_key": "x"}, 400, "unknown_provider"),
@@ -98,6 +98,24 @@ def test_a_key_is_made_shown_once_changed_rotated_and_revoked(house: House) -> N
         actor = list_audit(c, house.ids["ours"], 1)[0].actor
     assert actions == ["key.revoke", "key.rotate", "key.update", "key.create"]
     assert (actor.kind, actor.name) == ("key", "manage")
+
+
+def test_limits_of_use_are_kept_changed_taken_away_and_carried_over_by_rotation(
+    house: House,
+) -> None:
+    api = Client(house, "ours-manage")
+    body = {"name": "agent", "rate_limit_rpm": 60, "daily_token_budget": 5_000_000}
+    key = api("POST", "/v1/account/keys", body).json
+    limits = ("rate_limit_rpm", "daily_token_budget", "weekly_token_budget")
+    assert [key[name] for name in limits] == [60, 5_000_000, None]
+    path = f"/v1/account/keys/{key['id']}"
+    api("PATCH", path, {"name": "other"})
+    changed = api("PATCH", path, {"daily_token_budget": None, "weekly_token_budget": 7})
+    assert [changed.json[name] for name in limits] == [60, None, 7]
+    rotated = api("POST", f"{path}/rotate", {}).json
+    assert [rotated[name] for name in limits] == [60, None, 7]
+    for wrong in (0, -1, 10**16, 1.5, "60", True):
+        assert api("POST", "/v1/account/keys", {"name": "a", "rate_limit_rpm": wrong}).status == 400
 
 
 def test_without_grace_the_old_key_ends_at_once(house: House) -> None:

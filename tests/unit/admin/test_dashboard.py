@@ -11,6 +11,7 @@ import pytest
 from engine.accounts import keys, members, provider_keys, usage
 from engine.accounts.audit import SYSTEM, list_audit
 from engine.accounts.database import Connection
+from engine.accounts.gateway_key import GatewayKey
 from engine.accounts.tables import LATENCY_COLUMNS
 from engine.admin.app import PAGES
 from engine.admin.pages.provider_test import judge
@@ -229,7 +230,7 @@ def test_a_wrong_form_of_a_key_makes_none(
     assert len(_keys(house)) == before
 
 
-def _keys(house: House) -> list[keys.GatewayKey]:
+def _keys(house: House) -> list[GatewayKey]:
     with house.database.read() as connection:
         return keys.list_keys(connection, house.ids["ours"], limit=1000)
 
