@@ -21,7 +21,7 @@ ORDINARY = {
 }  # fmt: skip
 # The shapes of errors are named after the APIs that defined them.
 DIALECTS = {"openai", "anthropic", "responses"}
-DIALECT_HOMES = {"engine/plan/plan.py", "engine/gateway/errors.py"}
+DIALECT_HOMES = {"engine/plan/plan.py", "engine/gateway/errors.py", "engine/server/limit_hooks.py"}
 DIALECT_MEMBER = re.compile(r"\bDialect\.(OPENAI|ANTHROPIC|RESPONSES)\b")
 # How the keys of services begin, by which a secret in a file is known.
 KEY_STARTS = "sk|pk|rk|gsk|hf|ghp|xai"

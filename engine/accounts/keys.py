@@ -154,10 +154,15 @@ def update_key(  # noqa: PLR0913 one parameter a column
 
     Raises:
         NotFoundError, InvalidValueError
-        ConflictError: it is revoked.
+        ConflictError: it is revoked or has expired, or was rotated and would end later.
     """
     row = _alive(connection, account_id, key_id)
     same = expires_at == row.expires_at
+    if row.expires_at is not None and not same:
+        if row.expires_at <= second(now):
+            raise ConflictError("the key has expired; make a new one")
+        if row.replaced_by is not None and (expires_at is None or expires_at > row.expires_at):
+            raise ConflictError("the key was rotated, so it cannot end later")
     values = {
         "name": checked_text(name, "name"),
         "models": dump(checked_names(models, "models")),

@@ -1,5 +1,7 @@
 """The providers for which an account can save a key, from the configuration as it is on disk."""
 
+import json
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -9,9 +11,12 @@ from engine.admin.context import AdminContext
 from engine.config.load import Loaded
 from engine.config.model import Provider
 from engine.plan.plan import Plan
+from engine.plan.plan import Provider as RuntimeProvider
+from engine.plan.signers import SIGNERS
 
 FRESH_SECONDS = 2.0  # seconds between two checks of the files
 MAX_SECRET = 16 * 1024  # characters; a service account of Google has 2,400
+_KEY = re.compile(r"[\x21-\x7e]+")  # what can be sent in a header
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,7 @@ class ProviderEntry:
     description: str
     fields: tuple[Field, ...]
     endpoints: tuple[str, ...]
+    sets: tuple[frozenset[str], ...] = ()  # of fields, of which one must be whole
 
     @property
     def single_field(self) -> str | None:
@@ -102,7 +108,17 @@ def _entry(provider: Provider, plan: Plan | None) -> ProviderEntry:
     allowed = compiled.choices.allowed if compiled and compiled.choices and secrets else {}
     chosen = [Field(name, is_required=False, choices=values) for name, values in allowed.items()]
     endpoints = tuple(endpoint.name for endpoint in provider.endpoints)
-    return ProviderEntry(provider.name, provider.description, (*secrets, *chosen), endpoints)
+    sets = _sets(compiled) if compiled else ()
+    return ProviderEntry(provider.name, provider.description, (*secrets, *chosen), endpoints, sets)
+
+
+def _sets(provider: RuntimeProvider) -> tuple[frozenset[str], ...]:
+    """The sets of credentials of which one must be whole, where requests are signed or carry a token."""
+    sign = provider.account_sign
+    if sign is None:
+        return ()
+    tokens = (h.credentials for h in provider.caller_headers if h.name == b"authorization")
+    return (*tokens, frozenset(SIGNERS[sign.signer].needs))
 
 
 class ValuesError(ValueError):
@@ -132,6 +148,9 @@ def check_values(entry: ProviderEntry, values: Mapping[str, str]) -> dict[str, s
             _check_value(needed, given[name])
     if not any(known[name].is_secret for name in given):
         raise ValuesError("fields", "There is no value to save.")
+    if entry.sets and not any(names <= given.keys() for names in entry.sets):
+        sets = ", or ".join(" and ".join(sorted(names)) for names in entry.sets)
+        raise ValuesError("fields", f"The provider {entry.name} needs {sets}.")
     return given
 
 
@@ -140,6 +159,14 @@ def _check_value(field_: Field, value: str) -> None:
         raise ValuesError(field_.name, f"{field_.name} is not one of the allowed values.")
     if len(value) > MAX_SECRET:
         raise ValuesError(field_.name, f"{field_.name} is longer than {MAX_SECRET} characters.")
-    if value != value.strip() or (not value.isprintable() and not value.startswith("{")):
-        text = f"{field_.name} has spaces around it or characters that cannot be in a key."
+    if not (_KEY.fullmatch(value) or _is_json(value)):
+        text = f"{field_.name} has spaces or characters that cannot be in a key."
         raise ValuesError(field_.name, text)
+
+
+def _is_json(value: str) -> bool:
+    """Whether it is a JSON object, such as the key of a service account."""
+    try:
+        return value.isascii() and isinstance(json.loads(value), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -67,8 +67,10 @@ def save(request: PageRequest) -> Response:
 def _problems(request: PageRequest, form: dict[str, str], password: str) -> dict[str, str]:
     """What is wrong with the passwords: whoever finds a browser open must not lock its person out."""
     person = request.signed_in.person
-    is_other = form["email"].lower() != (person.email or "")
-    if not person.has_password or not (password or is_other):
+    if person.email is not None and form["email"].lower() != person.email:
+        # Nobody has proved a new one, and an identity of OpenID Connect is linked by its address.
+        return {"email": "An address comes with an invitation; ask an owner to invite the new one."}
+    if not (person.has_password and password):
         return _password_problem(password)
     seconds = request.server.throttle.attempt(f"current {person.id}", request.client)
     if seconds:

@@ -93,7 +93,7 @@ class Endpoint:
     `edited_fields` are the body fields that some provider changes there, `routing_fields` these and all
     others that decide something; `drop_query` are query parameters of its paths with `{model}` that
     are not forwarded. `last_events` are the names, or the data, of the events that end a stream;
-    `usage` is where responses have their counts.
+    `usage` is where a response has its counts.
     """
 
     name: str

@@ -85,6 +85,28 @@ def test_a_rotated_key_goes_on_for_its_grace_and_not_longer(
         keys.rotate_key(store, ours.id, old.id, 60, CLI, NOW)
 
 
+@pytest.mark.parametrize("end", [None, NOW + 61, NOW + 1000])
+@pytest.mark.parametrize("is_rotated", [True, False])
+def test_no_change_lets_a_key_live_longer_that_was_rotated_or_has_expired(
+    store: Connection, ours: AccountInfo, end: int | None, is_rotated: bool
+) -> None:
+    key, _ = keys.create_key(store, ours.id, name="a", actor=CLI, expires_at=NOW + 60, now=NOW)
+    if is_rotated:
+        keys.rotate_key(store, ours.id, key.id, 60, CLI, NOW)
+    at = NOW if is_rotated else NOW + 60
+
+    def change(expires_at: int | None) -> None:
+        keys.update_key(
+            store, ours.id, key.id, name="b", models=None, endpoints=None, actor=CLI, now=at, expires_at=expires_at
+        )  # fmt: skip
+
+    with pytest.raises(ConflictError):
+        change(end)
+    change(NOW + 60)
+    if is_rotated:
+        change(NOW + 30)
+
+
 def test_grace_never_makes_a_key_live_longer(store: Connection, ours: AccountInfo) -> None:
     old, _ = keys.create_key(store, ours.id, name="a", actor=CLI, expires_at=NOW + 10, now=NOW)
     keys.rotate_key(store, ours.id, old.id, 60, CLI, NOW)

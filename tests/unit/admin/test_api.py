@@ -32,6 +32,10 @@ ERRORS: list[tuple[str, str, str | None, object, int, str]] = [
     ("PUT", "/v1/account/providers", "ours-manage", {"provider": "nobody", "api_key": "x"}, 400, "unknown_provider"),
     ("PUT", "/v1/account/providers", "ours-manage", {"provider": "openai", "fields": {"x": "y"}}, 400, "invalid_request"),
     ("PUT", "/v1/account/providers", "ours-manage", {"provider": "bedrock", "fields": {}}, 400, "invalid_request"),
+    ("PUT", "/v1/account/providers", "ours-manage", {"provider": "bedrock", "fields": {"access_key_id": "AKIA"}}, 400, "invalid_request"),
+    ("PUT", "/v1/account/providers", "ours-manage", {"provider": "openai", "api_key": "sk-\u00e9"}, 400, "invalid_request"),
+    ("PUT", "/v1/account/providers", "ours-manage", {"provider": "openai", "api_key": "sk 1"}, 400, "invalid_request"),
+    ("PUT", "/v1/account/providers", "ours-manage", {"provider": "openai", "api_key": "{sk 1}"}, 400, "invalid_request"),
     ("DELETE", "/v1/account/providers/groq", "ours-manage", None, 404, "not_found"),
     ("DELETE", "/v1/account/keys/nothing", "ours-manage", None, 404, "not_found"),
 ]  # fmt: skip

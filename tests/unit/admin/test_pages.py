@@ -8,6 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 from engine.accounts import people, sessions
 from engine.accounts.audit import SYSTEM
 from engine.accounts.members import Role, add_member, create_invite, role_of
+from engine.accounts.people import find_person_by_email
 from engine.admin.app import create_app
 from engine.admin.request import Access, Page, PageRequest
 from engine.config.load import Loaded
@@ -123,6 +124,16 @@ def test_a_new_password_ends_the_other_sessions(house: House) -> None:
     assert browser.get("/you").status == 200
     assert other.get("/you").status == 303
     assert house.browser().post("/signin", {"email": "ours-owner@example.com", "password": new}).status == 303  # fmt: skip
+
+
+def test_nobody_takes_an_address_that_they_have_not_proved(house: House) -> None:
+    """By the address, an identity of OpenID Connect is linked to a person."""
+    browser = house.browser("ours-owner")
+    fields = {"csrf": browser.get("/you").csrf, "name": "x", "current": PASSWORD}
+    answer = browser.post("/you", {**fields, "email": "boss@example.com"})
+    assert (answer.status, "invitation" in answer.text) == (400, True)
+    with house.database.read() as c:
+        assert find_person_by_email(c, "boss@example.com") is None
 
 
 def test_a_person_ends_a_session_of_their_own(house: House) -> None:
