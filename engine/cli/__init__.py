@@ -33,6 +33,7 @@ MODULES = {
     "accounts": "accounts",
     "vault": "vault",
     "db": "db",
+    "usage": "usage",
 }
 
 

@@ -18,6 +18,7 @@ from engine.accounts.database import Database, open_database
 from engine.accounts.migrations import newest
 from engine.accounts.people import create_person, get_person
 from engine.accounts.provider_keys import save_provider_key
+from engine.accounts.usage import UsageRow, add_usage
 from engine.accounts.vault import Vault
 from engine.config.new_key import digest
 from engine.plan.accounts import parse_vault_key
@@ -153,6 +154,29 @@ def test_rotating_moves_all_to_the_first_vault_key(ready: Path, database: Databa
     refused = engine("vault", "rotate", "-C", ready)
     assert (refused.exit_code, "is missing in server.yaml" in refused.stderr) == (2, True)
     assert "canary-value" not in checked.output + rotated.output + missing.output
+
+
+# -- usage -----------------------------------------------------------------------------------------
+
+
+def test_usage_is_shown_and_unknown_tokens_are_no_zero(ready: Path, database: Database) -> None:
+    team = json.loads(engine("accounts", "list", "--format", "json", "-C", ready).stdout)[0]["id"]
+    hour, latency = int(time.time()) // 3600 * 3600, (1, *(0,) * 11)
+    rows = [
+        UsageRow(hour, team, "k1", "gpt-4o", "openai", 2, 1, 9, latency, 1500, 20),
+        UsageRow(hour, "", "", "rerank-1", "cohere", 1, 0, 9, latency),
+    ]
+    with database.write() as connection:
+        add_usage(connection, rows)
+    lines = engine("usage", "-C", ready).stdout.splitlines()
+    assert lines[0].split("  ")[0] == "model"
+    assert [line.split() for line in lines[1:]] == [
+        ["gpt-4o", "2", "1", "1,500", "20"], ["rerank-1", "1", "0", "-", "-"],
+    ]  # fmt: skip
+    narrowed = ("--account", "team", "--by", "day", "--format", "json")
+    (found,) = json.loads(engine("usage", *narrowed, "-C", ready).stdout)
+    assert (found["requests"], found["input_tokens"]) == (2, 1500)
+    assert engine("usage", "--account", "nobody", "-C", ready).exit_code == 2
 
 
 # -- accounts --------------------------------------------------------------------------------------

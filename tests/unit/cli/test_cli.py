@@ -46,6 +46,7 @@ def folder(tmp_path: Path) -> Path:
 ROUTE = ("route", "POST", "/v1/embeddings", "-C", "DIR", "--model")
 EXITS: dict[str, tuple[tuple[str, ...], str, int]] = {
     "accounts, no server.yaml": (("accounts", "list", "-C", "DIR"), "", 2),
+    "usage, no server.yaml": (("usage", "-C", "DIR"), "", 2),
     "db, no server.yaml": (("db", "status", "-C", "DIR"), "", 2),
     "vault, no server.yaml": (("vault", "check", "-C", "DIR"), "", 2),
     "vault, new key": (("vault", "new-key"), "", 0),
