@@ -15,8 +15,10 @@ idle ones, the addresses that have most of them first, then the oldest.
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
+import stat
 import struct
 import sys
 from collections import Counter
@@ -179,9 +181,14 @@ def to_close(found: list[IdleConnection], number: int) -> list[IdleConnection]:
 def _socket(fd: int) -> socket.socket:
     """A second handle of the socket: its number may mean another one in a moment.
 
+    A file gets none: closing that would release every lock that this process holds on the file
+    (fcntl(2)), such as those of SQLite, and others would take its database for unused.
+
     Raises:
         OSError: it is none, or it is closed.
     """
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        raise OSError(errno.ENOTSOCK, "not a socket")
     copy = os.dup(fd)
     try:
         return socket.socket(fileno=copy)

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import Connection
 
 from engine.accounts import accounts as stored
 from engine.accounts.audit import CLI
@@ -104,13 +105,22 @@ class House:
         server = SERVER.lstrip().replace("POLICY", policy).replace("ADMIN", str(self.admin))
         (self.folder / "server.yaml").write_text(server)
 
-    @property
-    def database(self) -> Database:
-        return open_database(f"sqlite:///{self.folder / 'orqen.db'}")
+    @contextmanager
+    def opened(self) -> Iterator[Database]:
+        database = open_database(f"sqlite:///{self.folder / 'orqen.db'}")
+        try:
+            yield database
+        finally:
+            database.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        with self.opened() as database, database.write() as connection:
+            yield connection
 
     def new_account(self, name: str, **keys: Mapping[str, str]) -> str:
         """An account with these provider keys; its id."""
-        with self.database.write() as connection:
+        with self.writing() as connection:
             account = stored.create_account(connection, name, CLI)
             for provider, values in keys.items():
                 save_provider_key(connection, self.vault, account.id, provider, values, CLI)
@@ -118,7 +128,7 @@ class House:
 
     def new_key(self, account_id: str, **settings: Any) -> tuple[str, str]:
         """The id and the text of a new key."""
-        with self.database.write() as connection:
+        with self.writing() as connection:
             key, words = create_key(connection, account_id, name="k", actor=CLI, **settings)
         return key.id, words
 
@@ -178,7 +188,7 @@ def test_a_new_key_works_at_once_and_a_revoked_one_is_refused_on_all_workers_wit
     account = house.new_account("at once")
     key_id, key = house.new_key(account)
     assert statuses(server, key) == {200}
-    with house.database.write() as connection:
+    with house.writing() as connection:
         revoke_key(connection, account, key_id, CLI)
     time.sleep(1.0)
     house.recorder.arrivals.clear()
@@ -213,7 +223,7 @@ def test_a_key_that_is_replaced_or_removed_is_not_used_any_more(
     account = house.new_account("replacing", plain={"key": "first-secret"})
     _, key = house.new_key(account)
     assert statuses(server, key) == {200}
-    with house.database.write() as connection:
+    with house.writing() as connection:
         save_provider_key(connection, house.vault, account, "plain", {"key": "second-secret"}, CLI)
     time.sleep(1.0)
     house.recorder.arrivals.clear()
@@ -315,7 +325,7 @@ def test_usage_is_counted_by_key_and_model(stand: tuple[House, Server]) -> None:
         ask(server, key, model)
 
     def counted(by: Any) -> dict[str, tuple[int, int]]:
-        with house.database.read() as connection:
+        with house.opened() as database, database.read() as connection:
             rows = read_usage(connection, account, 0, 10**12, by)
         return {row.label: (row.requests, row.errors) for row in rows}
 
@@ -507,7 +517,7 @@ def test_the_limits_of_a_key_hold_on_all_workers_and_a_change_is_in_force_soon(
     account = house.new_account("of limits")
     key_id, words = house.new_key(account, limits=KeyLimits(rate_limit_rpm=3))
     assert [ask(server, words).status_code for _ in range(6)].count(200) == 3
-    with house.database.write() as connection:
+    with house.writing() as connection:
         update_key(
             connection, account, key_id, name="k", models=None, endpoints=None, expires_at=None,
             actor=CLI, limits=KeyLimits(daily_token_budget=1),

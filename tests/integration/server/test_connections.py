@@ -1,7 +1,9 @@
 """Callers' connections that rest, hold on or are too many; and who still gets in."""
 
 import asyncio
+import fcntl
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -212,3 +214,15 @@ def test_more_who_hold_on_than_are_accepted_keep_nobody_out(small: str, begin: b
             assert loopback.get(f"{small}/readyz", timeout=10).status_code == 200
             assert ask(small) == 200
         assert time.monotonic() - started < 10
+
+
+def test_the_locks_on_files_survive_the_watch(tmp_path: Path) -> None:
+    """A lock of fcntl(2) is gone once any descriptor of its file is closed, as SQLite must know."""
+    path = tmp_path / "locked"
+    path.write_bytes(b"x")
+    take = f"import fcntl; fcntl.lockf(open({str(path)!r}, 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    with path.open("r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        asyncio.run(Connections(1, 10, set).tick())
+        done = subprocess.run([sys.executable, "-c", take], capture_output=True, check=False)
+    assert b"BlockingIOError" in done.stderr
