@@ -145,6 +145,9 @@ def _trial(stack: ExitStack, loaded: Loaded, port: int, *, is_open: bool) -> Ser
     if not is_installed():
         click.echo(f"note: no dashboard without `{installing('accounts')}`", err=True)
         return None
+    if loaded.config.server is not None:
+        words = "accounts are for this run only: the database and vault keys of server.yaml are not used"
+        click.echo(f"note: {words}", err=True)
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="orqen-")))
     return trial_settings(folder, loaded.config.server, port + 1)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from engine.config.checks.registry import SERVER, CheckContext, Stage, check
 from engine.config.compile.files import expected_place, path_hint, why_unread
@@ -72,13 +73,20 @@ def read_database(reading: _Reading, source: SecretSource) -> str | None:
     url = source.value or read_secret(reading, source)
     if url is None:
         return None
-    if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
+    if url.startswith(_SQLITE) and url.removeprefix(_SQLITE) not in ("", ":memory:"):
         return f"{_SQLITE}{(reading.directory / url.removeprefix(_SQLITE)).absolute()}"
-    if url.startswith(("postgresql://", "postgres://")):
+    if url.startswith(("postgresql://", "postgres://")) and _can_be_split(url):
         return url.replace("postgres://", "postgresql://", 1)
     words = f"{_named(source)} is no URL of a database"
     reading.report("E408", words, source, "write sqlite:///PATH or postgresql://USER@HOST/NAME")
     return None
+
+
+def _can_be_split(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:  # such as brackets that do not close
+        return False
 
 
 @check("E408", stage=Stage.STEP)

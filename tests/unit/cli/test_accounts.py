@@ -100,6 +100,20 @@ def test_a_command_says_what_it_needs_first(folder: Path, command: tuple[str, ..
     assert (result.exit_code, "there is no server.yaml in" in result.stderr) == (2, True)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://u:pw-secret@[::1/db", "postgresql://u:pw-secret@h:x/db", "mysql://u:pw-secret@h/db", "sqlite:///:memory:"],
+)  # fmt: skip
+def test_a_url_that_names_no_database_is_a_finding_and_not_quoted(folder: Path, url: str) -> None:
+    (folder / "url").write_text(url)
+    write(folder, server=SERVER.replace("sqlite:///store.db", "{file: url}"))
+    for command in (("db", "status"), ("db", "upgrade"), ("accounts", "list")):
+        result = engine(*command, "-C", folder)
+        assert (result.exit_code, "E408" in result.stderr) == (2, True), result.output
+        assert "pw-secret" not in result.output
+    assert {p.name for p in folder.iterdir()}.isdisjoint({":memory:", "store.db"})
+
+
 def test_a_weak_vault_key_is_refused_before_anything_is_made(folder: Path) -> None:
     (folder / "vault-new").write_text("00" * 32)
     result = engine("db", "upgrade", "-C", folder)
