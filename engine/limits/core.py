@@ -80,7 +80,7 @@ def check(  # noqa: PLR0913, PLR0917 called for each request
     """Why a scope refuses one more request, if it does; narrows `rooms` to the tokens it has left."""
     requests = limits.requests
     if requests is not None and room(requests, state[REQUESTS], now) < 1:
-        return _late("requests", requests, state[REQUESTS], now)
+        return late("requests", requests, state[REQUESTS], now)
     if limits.concurrent is not None and state[ACTIVE] >= limits.concurrent:
         return Refused("concurrent", limits.concurrent, "", BUSY_SECONDS)
     if not limits.counts_tokens:
@@ -101,7 +101,7 @@ def _check_rates(limits: CallerLimits, state: list[int], rooms: Rooms, now: int)
             continue
         free = room(rate, due, now) - taken
         if free < 1:
-            return _late(kind, rate, due, now)
+            return late(kind, rate, due, now)
         side = "total" if kind == "tokens" else kind.removesuffix("_tokens")
         setattr(rooms, side, min(free, getattr(rooms, side)))
     return None
@@ -123,7 +123,7 @@ def _check_budgets(
     return None
 
 
-def _late(kind: str, rate: Rate, due: int, now: int) -> Refused:
+def late(kind: str, rate: Rate, due: int, now: int) -> Refused:
     """A refusal until one unit is back, or until requests under way give back what they hold."""
     wait = due - now + rate.interval - rate.tolerance
     return Refused(kind, rate.count, rate.unit, max(BUSY_SECONDS, -(-wait // NANOSECONDS)))

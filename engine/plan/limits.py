@@ -71,6 +71,11 @@ class CallerLimits:
         return bool(self.tokens or self.input_tokens or self.output_tokens or self.budgets)
 
     @property
+    def is_one_rate(self) -> bool:
+        """Whether requests in a time are all that is limited; those of models not considered."""
+        return self.requests is not None and not self.holds
+
+    @property
     def holds(self) -> bool:
         """Whether a request holds something of these until it is over."""
         return self.concurrent is not None or self.counts_tokens

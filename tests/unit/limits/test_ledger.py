@@ -17,6 +17,7 @@ from engine.plan.limits import NANOSECONDS, Budget, CallerLimits, Period, Rate
 
 SCOPES = {
     "key": CallerLimits(requests=Rate(3, 60), concurrent=3),
+    "rate": CallerLimits(requests=Rate(2, 60)),
     "account": CallerLimits(
         requests=Rate(20, 60),
         tokens=Rate(1000, 60),
