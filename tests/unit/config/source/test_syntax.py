@@ -100,6 +100,13 @@ MADE: list[tuple[Repairing, str, list[str], list[str]]] = [
     (repairs.quotes, "a: 'b", ["a: 'b'", "a: b"], ["'", "'"]),
     (repairs.quotes, "a: 'b\"", ["a: 'b'", 'a: "b"', "a: 'b\"'", 'a: b"'], ["'"] * 4),
     (repairs.quotes, "a: 'b'", [], []),
+    (repairs.quotes, "a: '", ["a: "], ["'"]),
+    (
+        repairs.quotes,
+        "a: '{{ b }}c",
+        ["a: '{{ b }}'c", "a: '{{ b }}c'", "a: {{ b }}c"],
+        ["'"] * 3,
+    ),
     (repairs.brackets, "a: [b", ["a: [b]", "a: b"], ["[", "["]),
     (repairs.brackets, "a: b]", ["a: [b]", "a: b"], ["]", "]"]),
     (repairs.brackets, "{a: [b]", ["{a: [b]}", "{a: [b}]", "a: [b]"], ["{"] * 3),
@@ -138,3 +145,36 @@ def test_the_line_that_is_indented_as_nothing_should_be_comes_first(
 def test_lines_that_may_stand_so_are_tried_from_the_last_on(lines: list[str]) -> None:
     code = list(range(len(lines)))
     assert next(repairs.indents(lines, code, len(lines) - 1)).line == len(lines) - 1
+
+
+@pytest.mark.parametrize(
+    ("line", "what", "shown"),
+    [
+        ("\tb: 1", "a tab", (0, 1)),
+        ("  \tb: 1", "a tab", (2, 3)),
+        ("\t\u00a0b: 1", "a tab", (0, 1)),
+        ("\u00a0\tb: 1", "a character that only looks like a space", (0, 1)),
+    ],
+)
+def test_an_indentation_is_written_with_spaces(
+    line: str, what: str, shown: tuple[int, int]
+) -> None:
+    repair = next(repairs.tabs(1, ["a:", line, "c: 1"]))
+    assert repair.apply(["a:", line, "c: 1"]) == ["a:", "  b: 1", "c: 1"]
+    assert repair.words == f"{what} is in the indentation; YAML requires spaces"
+    assert repair.shown == shown
+
+
+@pytest.mark.parametrize(
+    ("lines", "index", "after"),
+    [
+        (["- a: 1", "-a: 2"], 1, ["- a: 2"]),
+        (["- a: 1", "a: 2"], 1, ["- a: 2"]),
+        (["- a: 1", "  a: 2"], 1, ["- a: 2"]),
+        (["- a: 1", "   a: 2"], 1, []),
+        (["- a: 1", "b: 2"], 1, []),
+    ],
+)
+def test_an_entry_of_a_list_gets_its_dash(lines: list[str], index: int, after: list[str]) -> None:
+    found = [repair.apply(lines)[index] for repair in repairs.dashes(index, lines)]
+    assert found == after

@@ -222,6 +222,12 @@ def test_the_bounds_are_where_they_are_said_to_be(more: int) -> None:
     begin = b"HTTP/1.1 200 OK\r\nx: "
     long = fed(begin, *(b"y" for _ in range(MAX_HEAD - len(begin) + more)))
     assert (long.state is State.HEAD) is not bool(more)
+    interim = b"HTTP/1.1 102 Processing\r\n\r\n"
+    after = fed(interim, begin + b"y" * (MAX_HEAD - len(begin) + more))
+    assert (after.state is State.HEAD) is not bool(more)
+    extension = b"\r\n1;"
+    behind = fed(CHUNKED, b"1\r\nb", extension + b"y" * (MAX_HEAD - len(extension) + more))
+    assert (behind.state is State.BODY) is not bool(more)
     assert (MAX_HEAD, MAX_FIELDS) == (128 * 1024, 1000)
 
 
