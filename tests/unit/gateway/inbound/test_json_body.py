@@ -16,6 +16,7 @@ from engine.gateway.inbound.edits import apply_edits
 from engine.gateway.inbound.json_body import JsonBody
 from engine.gateway.inbound.json_edits import json_edits
 from engine.gateway.inbound.json_text import MAX_FIELDS, SMALL
+from engine.gateway.inbound.payload import JsonRequestBody
 from engine.plan.plan import BodyEdits, FieldValue
 
 BOUNDED = settings(deadline=None, max_examples=75)
@@ -363,6 +364,14 @@ def test_a_field_that_nobody_looks_at_may_be_there_twice() -> None:
     raw = b'{"user":"a","user":"b","model":"m"}'
     assert outcome(raw) == "m"
     assert edited(raw, {"model": "n"}) == b'{"user":"a","user":"b","model":"n"}'
+
+
+@pytest.mark.parametrize(("raw", "sent"), [(b"", b""), (b"{}", b'{"n": 1}')])
+def test_a_request_without_a_body_gets_none(raw: bytes, sent: bytes) -> None:
+    fixed = BodyEdits((), {}, {}, {"n": FieldValue(b"1", "1")}, frozenset())
+    body = JsonRequestBody(raw, frozenset())
+    assert body.upload({}, frozenset(), fixed) == (sent, len(sent))
+    assert body.upload({"model": "m"}, frozenset(), None)[0] == (raw and b'{"model": "m"}')
 
 
 @pytest.mark.parametrize("key", ["k%d", "k", ""])
