@@ -523,5 +523,5 @@ def test_the_limits_of_a_key_hold_on_all_workers_and_a_change_is_in_force_soon(
             actor=CLI, limits=KeyLimits(daily_token_budget=1),
         )  # fmt: skip
     until(lambda: ask(server, words).status_code == 200)
-    refused = ask(server, words)
-    assert (refused.status_code, refused.headers["x-engine-error"]) == (429, "budget_exceeded")
+    # The other worker may not know the change yet, and refuse by the limit of before.
+    until(lambda: ask(server, words).headers.get("x-engine-error") == "budget_exceeded")
