@@ -49,9 +49,14 @@ def _print_disk(directory: Path, reported: dict[str, Any]) -> bool:
     if loaded.plan.fingerprint != reported["config"]:
         click.echo(f"on disk   config {loaded.plan.fingerprint}, which is not what runs")
         return False
-    if not refused:
+    if reported["restart"]:
+        names = ", ".join(reported["restart"])
+        click.echo(
+            f"on disk   {names} has changed: it takes effect when the server is started again"
+        )
+    elif not refused:
         click.echo("on disk   the same")
-    return not refused
+    return not refused and not reported["restart"]
 
 
 def _address(url: str) -> SplitResult:
@@ -78,7 +83,8 @@ def _readiness(url: str) -> dict[str, Any]:
         reported = json.loads(connection.getresponse().read())
         connection.close()
         needed = {name: reported[name] for name in ("status", "config", "loaded", "refused")}
-        return {"accounts": reported.get("accounts", "ok"), **needed}
+        more = {"accounts": reported.get("accounts", "ok"), "restart": reported.get("restart", [])}
+        return {**more, **needed}
     except TimeoutError:
         stop(f"no gateway responds at {url} within {SECONDS} s")
     except OSError as error:

@@ -18,7 +18,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -85,15 +85,20 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What `/readyz` reports beside readiness. `refused` is None while the disk is what runs."""
+    """What `/readyz` reports beside readiness. `refused` is None while the disk is what runs.
+
+    `restart` are the files of what runs that take effect at the next start alone.
+    """
 
     loaded: str
     refused: Refusal | None = None
+    restart: tuple[str, ...] = ()
 
     def entries(self) -> dict[str, Any]:
         """As JSON values."""
         refused = self.refused and {"at": self.refused.at, "reasons": list(self.refused.reasons)}
-        return {"loaded": self.loaded, "refused": refused}
+        waiting = {"restart": list(self.restart)} if self.restart else {}
+        return {"loaded": self.loaded, "refused": refused, **waiting}
 
 
 def now_text() -> str:
@@ -120,6 +125,10 @@ class ConfigReloader:
     other_files: tuple[str, ...] = ()
     _number: int = 0
     _logged: tuple[str, float] = ("", 0.0)
+    _server: bytes | None = field(init=False)  # the server.yaml that it was started with
+
+    def __post_init__(self) -> None:
+        self._server = self.accepted.texts.get(SERVER)
 
     def paths(self) -> list[Path]:
         """The files that the configuration is made of, and those it names."""
@@ -145,11 +154,13 @@ class ConfigReloader:
             self._refuse(workers, [Problem(words, words)])
             return False
         before, self.accepted = self.accepted, snapshot
-        self.plan, self.state = loaded.plan, State(now_text())
+        is_waiting = snapshot.texts.get(SERVER) != self._server
+        self.plan = loaded.plan
+        self.state = State(now_text(), restart=(SERVER,) if is_waiting else ())
         _send_all(workers, "commit", self.state)
         fingerprint = loaded.plan.fingerprint if loaded.plan else ""
         log(f"reloaded: config {fingerprint} runs now")
-        if snapshot.texts.get(SERVER) != before.texts.get(SERVER):
+        if is_waiting and snapshot.texts.get(SERVER) != before.texts.get(SERVER):
             log(f"{SERVER} has changed: it takes effect when the server is started again")
         return False
 
@@ -169,7 +180,7 @@ class ConfigReloader:
     def _refuse(self, workers: Sequence[WorkerChannel], problems: list[Problem]) -> None:
         shown, more = problems[:SHOWN], len(problems) - SHOWN
         refusal = Refusal(now_text(), tuple(problem.place for problem in shown))
-        self.state = State(self.state.loaded, refusal)
+        self.state = State(self.state.loaded, refusal, self.state.restart)
         words = [problem.words for problem in shown] + ([f"and {more} more"] if more > 0 else [])
         text = "\n  ".join(["reload refused; the previous configuration stays active", *words])
         before, at = self._logged

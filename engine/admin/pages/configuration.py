@@ -63,7 +63,8 @@ def read_readiness(url: str) -> Mapping[str, Any] | None:
     try:
         connection.request("GET", f"{parts.path.rstrip('/')}/readyz")
         reported = json.loads(connection.getresponse().read(64 * 1024))
-        return {name: reported[name] for name in ("status", "config", "loaded", "refused")}
+        needed = {name: reported[name] for name in ("status", "config", "loaded", "refused")}
+        return {"restart": reported.get("restart", []), **needed}
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return None
     finally:
@@ -80,6 +81,9 @@ def _state(running: Mapping[str, Any] | None, loaded: Loaded) -> dict[str, str]:
         return {"kind": "bad", "text": "The files on disk have errors, so a restart would fail."}
     if loaded.plan.fingerprint != running["config"]:
         return {"kind": "warn", "text": "What is on disk is not what runs, yet."}
+    if running["restart"]:
+        text = "server.yaml has changed: it takes effect when the server is started again."
+        return {"kind": "warn", "text": text}
     return {"kind": "good", "text": "What is on disk is what runs."}
 
 

@@ -425,7 +425,9 @@ def test_a_change_of_server_yaml_waits_for_a_restart(stand: tuple[House, Server]
     house, server = stand
     house.write("operator")
     until(lambda: "server.yaml has changed" in server.text)
+    until(lambda: loopback.get(f"{server.url}/readyz").json().get("restart") == ["server.yaml"])
     house.write()
+    until(lambda: "restart" not in loopback.get(f"{server.url}/readyz").json())
 
 
 @pytest.mark.parametrize(
