@@ -96,11 +96,11 @@ class Database:
         if self._file is None:
             return self._engine.connect()
         found = _identities(self._file)
-        known = found if self._opened is None else self._opened
-        if any(before not in (None, now) for before, now in zip(known, found, strict=True)):
+        pairs = [*zip(self._opened or (None, None), found, strict=True)]
+        if any(known not in (None, now) for known, now in pairs):
             raise StoreUnavailableError(REPLACED)
         connection = self._engine.connect()
-        self._opened = _identities(self._file)
+        self._opened = tuple(known or now for known, now in pairs)  # the log may come later
         return connection
 
     def _create_file(self) -> None:
@@ -161,8 +161,12 @@ def _connect_sqlite(uri: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
     )
-    for setting in _SQLITE_SETTINGS:
-        connection.execute(setting)
+    try:
+        for setting in _SQLITE_SETTINGS:
+            connection.execute(setting)
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
