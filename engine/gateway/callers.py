@@ -4,7 +4,6 @@ from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from engine.gateway.errors import GatewayError
 from engine.gateway.hooks import KeySource
 from engine.gateway.inbound.auth import Headers, presented_digests
 from engine.plan.plan import Caller
@@ -43,18 +42,16 @@ class Callers(Mapping[bytes, Caller]):
 
 
 async def search_key(
-    stored: Callers | None, headers: Headers, refused: GatewayError
-) -> Mapping[bytes, Caller]:
+    stored: Callers | None, headers: Headers, code: str
+) -> Mapping[bytes, Caller] | None:
     """The callers to authenticate `headers` with once more, after a search of the store.
 
-    There is none for a request in which one key is known: clients may send a credential of their
-    own beside the gateway key.
+    None when no search can help a request that was refused by `code`: nor can one if a key is known,
+    since clients may send a credential of their own beside the gateway key.
 
     Raises:
-        GatewayError: `refused`, when no search can help; as `search` of the source.
+        GatewayError: as `search` of the source.
     """
     digests = presented_digests(headers)
-    is_unknown = refused.code == "invalid_api_key" and not any(d in (stored or ()) for d in digests)
-    if stored is None or not digests or not is_unknown:
-        raise refused
-    return await stored.search(digests)
+    is_unknown = code == "invalid_api_key" and not any(d in (stored or ()) for d in digests)
+    return await stored.search(digests) if stored is not None and digests and is_unknown else None

@@ -78,7 +78,7 @@ class Request:
             try:
                 head = self._admit()
             except GatewayError as refused:
-                head = self._admit(await self._search_key(refused))
+                head = self._admit(await self._search_key(refused.code))
             body = await self._receive_body(head)
             await self._serve(head, body)
         except GatewayError as error:
@@ -131,7 +131,7 @@ class Request:
         try:
             body = check.listing()
         except GatewayError as refused:
-            check.callers = await self._search_key(refused)
+            check.callers = await self._search_key(refused.code)
             body = check.listing()
         finally:
             self._response.dialect = check.dialect
@@ -142,10 +142,15 @@ class Request:
         await self._response.respond(200, [*headers, *self._closing()], body)
         return True
 
-    async def _search_key(self, refused: GatewayError) -> CallerTable:
-        """All callers, after a search for the key in the store; raises `refused` if none is made."""
-        searching = search_key(self._runtime.stored, self._scope["headers"], refused)
-        return await in_time(self._deadline, searching, "the search for the gateway key")
+    async def _search_key(self, code: str) -> CallerTable:
+        """The callers to try once more, after a search for the key in the store where that can help.
+
+        It does not get the error itself: raised again from there, its traceback would hold a frame
+        that holds it, and such a cycle keeps the connection open until the collector runs.
+        """
+        searching = search_key(self._runtime.stored, self._scope["headers"], code)
+        found = await in_time(self._deadline, searching, "the search for the gateway key")
+        return found or self._runtime.callers
 
     def _admit(self, callers: CallerTable = None) -> CallerHead:
         """Path, key, permissions and kind of body, before any of the body is read."""

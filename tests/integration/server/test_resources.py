@@ -130,16 +130,28 @@ def test_an_unknown_fault_is_told() -> None:
     assert "two-lengths" in done.stderr
 
 
-@pytest.mark.parametrize("model", ["gpt-m", "gpt-mock-slow-150", "gpt-mock-slow-150-status-500"])
+@pytest.mark.parametrize(
+    ("model", "key"),
+    [
+        ("gpt-m", KEY),
+        ("gpt-mock-slow-150", KEY),
+        ("gpt-mock-slow-150-status-500", KEY),
+        ("nobody-serves-this", KEY),
+        ("gpt-m", "sk-orq-" + "0" * 64),
+    ],
+)
 def test_a_request_leaves_nothing_to_the_garbage_collector(
-    tmp_path: Path, mock: Server, model: str
+    tmp_path: Path, mock: Server, model: str, key: str
 ) -> None:
-    """One that takes longer is watched for its caller, which once left a cycle for each."""
+    """One that takes longer is watched for its caller, which once left a cycle for each; so did a refusal.
+
+    Such a cycle holds the connection too, which stays open until the collector runs.
+    """
     count = 20
     more = ("--mock-port", str(mock.port))
     with gateway(ship(tmp_path), tmp_path / "log", *more, module="tests.watched") as running:
         body = {**BODY, "model": model}
-        with loopback.Client(headers={"x-api-key": KEY}, timeout=30) as client:
+        with loopback.Client(headers={"x-api-key": key}, timeout=30) as client:
             path = running.url + "/v1/chat/completions"
             client.post(path, json=body)
             running.rest()
