@@ -27,7 +27,7 @@ class Record(msgspec.Struct, frozen=True):
     Times are milliseconds. What is not known is null; the last five are left out instead. `usage`
     says where the counts come from: `reported` by the provider, `partial` of a response that broke
     off, or `estimated` by the gateway. `input_tokens` include `cached_tokens` and
-    `cache_write_tokens`; `cost_nano_usd` is in billionths of a dollar.
+    `cache_write_tokens`.
     """
 
     time: str = ""
@@ -51,7 +51,6 @@ class Record(msgspec.Struct, frozen=True):
     output_tokens: int | None = None
     cached_tokens: int | None = None
     usage: str | None = None
-    cost_nano_usd: int | None = None
     tried: Sequence[str] | UnsetType = UNSET
     exception: str | UnsetType = UNSET
     credential: str | UnsetType = UNSET
@@ -64,11 +63,10 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class RequestUsage(msgspec.Struct, frozen=True):
-    """The usage of one request: its counts by their names, and `usage` and `cost_nano_usd` as above."""
+    """The usage of one request: its counts by their names, and `usage` as above."""
 
     counts: Mapping[str, int]
     usage: str | None = None
-    cost_nano_usd: int | None = None
 
     @property
     def units(self) -> Mapping[str, int]:
@@ -176,7 +174,6 @@ class RecordBuilder(msgspec.Struct):
             counts.get("output_tokens"),
             counts.get("cached_tokens"),
             metered.usage,
-            metered.cost_nano_usd,
             self.tried or UNSET,
             self.exception,
             self.credential,

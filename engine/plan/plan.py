@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.plan.limits import CallerLimits
-from engine.plan.prices import NO_PRICES, Prices
 from engine.plan.provider import (
     Breaker,
     CallerCredentials,
@@ -201,7 +200,6 @@ class Plan:
     fingerprint: str
     model_depths: tuple[int, ...] = ()
     listed: tuple[tuple[str, str], ...] = ()
-    prices: Prices = NO_PRICES
 
     def decide(self, endpoint: str, model: str) -> "Decision":
         """Where a request for `model` at `endpoint` goes, or why it goes nowhere."""

@@ -30,7 +30,6 @@ from engine.gateway.response.head import response_head, send_response, with_own
 from engine.gateway.response.stepping import and_then, run_until_blocked
 from engine.gateway.response.usage import UsageMeter, UsageReader
 from engine.plan.plan import Dialect, Timeouts
-from engine.plan.prices import Prices
 from engine.upstream import Failure, Pairs, UpstreamError, UpstreamResponse
 
 AFTER_LAST = 2.0  # seconds of silence after the last event of a stream, until it is ended here
@@ -188,10 +187,10 @@ class ResponseRelay:
         self._record.bytes_out += len(chunk)
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
-    def note_usage(self, prices: Prices) -> None:
+    def note_usage(self) -> None:
         """Note the usage of the response that was relayed, at the end of the request."""
         if self.meter is not None:
-            self.meter.finish(self._record, prices)
+            self.meter.finish(self._record)
 
     # -- how a response ends otherwise -------------------------------------------------------------
 

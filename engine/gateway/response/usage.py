@@ -17,7 +17,6 @@ import msgspec
 from engine.gateway.record import RecordBuilder, RequestUsage
 from engine.gateway.response.event_text import events_in
 from engine.plan.plan import Endpoint
-from engine.plan.prices import Prices
 from engine.plan.usage import CountPlaces, Pointer, UsagePlaces
 from engine.upstream import Pairs
 
@@ -133,15 +132,15 @@ class UsageMeter:
         while self._size > MAX_WHOLE and self._end - len(self._chunks[0]) >= MAX_END:
             self._end -= len(self._chunks.popleft())
 
-    def finish(self, record: RecordBuilder, prices: Prices) -> None:
+    def finish(self, record: RecordBuilder) -> None:
         """Note the usage in the record of a request that is over. A bug in it is noted alone."""
         try:
-            record.metered = self.metered(record, prices)
+            record.metered = self.metered(record)
         except Exception:  # noqa: BLE001 the caller has the response
             record.note_bug()
 
-    def metered(self, record: RecordBuilder, prices: Prices) -> RequestUsage:
-        """The usage of a request that is over, and what it costs."""
+    def metered(self, record: RecordBuilder) -> RequestUsage:
+        """The usage of a request that is over."""
         counts = self.counts()
         usage = "reported" if counts else None
         if record.outcome != "ok":
@@ -149,10 +148,7 @@ class UsageMeter:
         if self._reader.places.estimates and (usage != "reported" or self._lacks(counts)):
             usage = usage if usage == "partial" else "estimated"
             counts = self._estimated(counts, record.bytes_in, record.bytes_out)
-        if not counts:
-            return RequestUsage({})
-        price = prices.find(record.provider, record.sent_model)
-        return RequestUsage(counts, usage, None if price is None else price.cost(counts))
+        return RequestUsage(counts, usage) if counts else RequestUsage({})
 
     def _estimated(self, counts: Counts, input_bytes: int, output_bytes: int) -> Counts:
         """`counts` completed: four bytes a token, and at least a token an event of a stream.
