@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import permutations, product
 from pathlib import Path
@@ -117,13 +117,13 @@ def key(name: str) -> str:
 
 async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """One response for each connection: the name in the path, and 429 from `limited`."""
-    head = await reader.readuntil(b"\r\n\r\n")
-    name = head.split(b"/")[1]
-    status = b"429 Too Many\r\nretry-after: 30" if name == b"limited" else b"200 OK"
-    writer.write(b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (status, len(name), name))  # fmt: skip
-    await writer.drain()
-    await reader.read()
-    writer.close()
+    with closing(writer):  # also if the test is over before the gateway has closed it
+        head = await reader.readuntil(b"\r\n\r\n")
+        name = head.split(b"/")[1]
+        status = b"429 Too Many\r\nretry-after: 30" if name == b"limited" else b"200 OK"
+        writer.write(b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (status, len(name), name))  # fmt: skip
+        await writer.drain()
+        await reader.read()
 
 
 @contextmanager
