@@ -16,8 +16,14 @@ def listening(handler: Handler, tls: ssl.SSLContext | None = None) -> Iterator[i
     state: dict[str, int] = {}
     stop: list[Callable[[], object]] = []
 
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await handler(reader, writer)
+
     async def main() -> None:
-        server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=tls)
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
         state["port"] = server.sockets[0].getsockname()[1]
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -25,6 +31,9 @@ def listening(handler: Handler, tls: ssl.SSLContext | None = None) -> Iterator[i
         ready.set()
         await ended.wait()
         server.close()
+        for writer in writers:  # a handler that waits is cancelled now, or has left it open
+            writer.transport.abort()
+        await asyncio.sleep(0)  # they close in the next turn of the loop
 
     thread = threading.Thread(target=asyncio.run, args=(main(),), daemon=True)
     thread.start()

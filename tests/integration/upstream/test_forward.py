@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import pytest
 
@@ -30,13 +30,13 @@ async def answering(kind: type[Client]) -> AsyncIterator[tuple[UpstreamResponse,
     said: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        sending = writer.get_extra_info("socket")
-        sending.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        writer.write(HEAD)
-        while data := await said.get():
-            writer.write(data)
-        writer.close()
+        with closing(writer):
+            await reader.readuntil(b"\r\n\r\n")
+            sending = writer.get_extra_info("socket")
+            sending.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            writer.write(HEAD)
+            while data := await said.get():
+                writer.write(data)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     origin = Origin("http", "127.0.0.1", server.sockets[0].getsockname()[1])

@@ -185,6 +185,8 @@ def test_numbers_become_visible_in_their_order(database: Database) -> None:
     """Writers that overlap: whoever reads number n never misses a smaller one."""
     seen: list[int] = []
     stop = threading.Event()
+    with database.read() as connection:
+        start = read_position(connection)
 
     def write() -> None:
         for _ in range(20):
@@ -192,8 +194,7 @@ def test_numbers_become_visible_in_their_order(database: Database) -> None:
                 note_change(connection, "a")
 
     def follow() -> None:
-        with database.read() as connection:
-            known = read_position(connection)
+        known = start
         while len(seen) < 80 and not stop.is_set():
             with database.read() as connection:
                 new = read_changes(connection, known)
