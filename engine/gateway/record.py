@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from engine.gateway.routing.match import Target
+from engine.plan.plan import Caller
 from engine.plan.usage import UNITS
 
 _encode = msgspec.json.Encoder().encode
@@ -27,7 +28,7 @@ class Record(msgspec.Struct, frozen=True):
     Times are milliseconds. What is not known is null; the last five are left out instead. `usage`
     says where the counts come from: `reported` by the provider, `partial` of a response that broke
     off, or `estimated` by the gateway. `input_tokens` include `cached_tokens` and
-    `cache_write_tokens`.
+    `cache_write_tokens`. `ttft_ms` is until the first event of a stream with data was whole.
     """
 
     time: str = ""
@@ -51,6 +52,9 @@ class Record(msgspec.Struct, frozen=True):
     output_tokens: int | None = None
     cached_tokens: int | None = None
     usage: str | None = None
+    account: str | None = None
+    ttft_ms: float | None = None
+    trace_id: str | None = None
     tried: Sequence[str] | UnsetType = UNSET
     exception: str | UnsetType = UNSET
     credential: str | UnsetType = UNSET
@@ -105,6 +109,19 @@ class RecordBuilder(msgspec.Struct):
     exception: str | UnsetType = UNSET
     credential: str | UnsetType = UNSET
     metered: RequestUsage | None = None
+    account: str | None = None
+    ttft_ms: float | None = None
+    trace_id: str | None = None
+
+    def note_caller(self, caller: Caller) -> None:
+        """Note who calls."""
+        self.key = caller.name
+        if caller.account is not None:
+            self.account = caller.account.id
+
+    def note_first_event(self, at: float) -> None:
+        """Note when the first event of a stream was whole, monotonic seconds."""
+        self.ttft_ms = round((at - self.started_at) * 1000, 2)
 
     def note_target(self, target: Target) -> None:
         """Note where the request goes, and the rule that sends it there."""
@@ -174,6 +191,9 @@ class RecordBuilder(msgspec.Struct):
             counts.get("output_tokens"),
             counts.get("cached_tokens"),
             metered.usage,
+            self.account,
+            self.ttft_ms,
+            self.trace_id,
             self.tried or UNSET,
             self.exception,
             self.credential,

@@ -164,7 +164,7 @@ class Request:
         self._response.dialect = head.endpoint.dialect
         self._response.caller_idle = head.endpoint.caller_idle
         self.record.endpoint = head.endpoint.name
-        self.record.key = head.caller.name
+        self.record.note_caller(head.caller)
         return head
 
     def _resolve_head(self, headers: Pairs, callers: CallerTable) -> CallerHead:

@@ -11,6 +11,7 @@ line was longer or the rest of its event is missing, the body has to be cut.
 
 import re
 from functools import lru_cache
+from time import monotonic
 
 from engine.gateway.response.event_text import (
     MAX_EVENT,
@@ -42,7 +43,7 @@ class EventStream:
 
     `last` are the names or data of events after which the response is complete: `is_done` then.
     `is_open`: part of an event has left. `facts` and `meter` take notice of every event, if they
-    are wanted.
+    are wanted. `first_at` is when the first event with data was whole, monotonic seconds.
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class EventStream:
         "_part",
         "_search_last",
         "facts",
+        "first_at",
         "is_done",
         "is_open",
     )
@@ -73,6 +75,7 @@ class EventStream:
         self._latest = b""  # the newest chunk with the data of an event
         self.is_done = False
         self.facts = facts
+        self.first_at: float | None = None
         self.is_open = False
 
     def is_complete(self) -> bool:
@@ -98,6 +101,8 @@ class EventStream:
     def _note(self, text: bytes) -> None:
         """Take notice of whole events."""
         if text.startswith(b"data:") or _DATA[0] in text or _DATA[1] in text:
+            if not self._latest:
+                self.first_at = monotonic()
             self._latest = text
         if self._search_last(text) is not None:
             self.is_done = self.is_done or self._has_last(text)

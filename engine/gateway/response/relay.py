@@ -188,7 +188,9 @@ class ResponseRelay:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
     def note_usage(self) -> None:
-        """Note the usage of the response that was relayed, at the end of the request."""
+        """Note the usage of the response that was relayed, at the end of the request, and its first event."""
+        if self._stream is not None and self._stream.first_at is not None:
+            self._record.note_first_event(self._stream.first_at)
         if self.meter is not None:
             self.meter.finish(self._record)
 

@@ -212,7 +212,7 @@ def test_the_order_is_the_callers_own_then_the_accounts_then_the_operators(
         assert house.sent()["authorization"] == "Bearer operators-secret"
     record = server.record(response.headers["x-engine-request-id"])
     assert record["credential"] == "account"
-    assert record["key"].startswith("@")
+    assert record["key"].startswith(f"@{record['account']}/")
     assert "accounts-secret" not in server.text
 
 

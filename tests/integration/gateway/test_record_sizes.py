@@ -81,3 +81,17 @@ def test_a_response_to_head_has_no_bytes(served: Server, target: str) -> None:
     assert (int(response.headers["content-length"]) > 0, received) == (True, b"")
     record = served.record(str(response.getheader("x-engine-request-id")))
     assert (record["bytes_in"], record["bytes_out"]) == (0, 0)
+
+
+def test_a_record_says_when_the_first_event_of_a_stream_came(served: Server) -> None:
+    body = {"model": "gpt-mock-events-3-50", "messages": [], "stream": True}
+    for is_stream in (True, False):
+        response, _ = read_whole(
+            served, "POST", "/v1/chat/completions", json.dumps(body | {"stream": is_stream})
+        )
+        record = served.record(str(response.getheader("x-engine-request-id")))
+        if is_stream:
+            assert record["ms_first_byte"] <= record["ttft_ms"] < record["ms_total"] - 50
+        else:
+            assert record["ttft_ms"] is None
+        assert (record["account"], record["trace_id"]) == (None, None)

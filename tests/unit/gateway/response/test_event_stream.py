@@ -382,3 +382,15 @@ def test_the_first_of_several_images_is_no_end(name: str) -> None:
     data = json.dumps({"type": f"{name}.completed", "b64_json": "AAAA"})
     stream.feed(f"event: {name}.completed\ndata: {data}\n\n".encode())
     assert not stream.is_done
+
+
+def test_the_first_event_is_noted_once_and_a_comment_is_none() -> None:
+    stream = EventStream(())
+    for chunk in (b": processing\n\n", b"event: start\n", b"data: 1"):
+        stream.feed(chunk)
+        assert stream.first_at is None
+    stream.feed(b"\n\n")
+    first = stream.first_at
+    assert first is not None
+    stream.feed(b"data: 2\n\n")
+    assert stream.first_at == first
