@@ -3,8 +3,9 @@
 A request reserves the most that it may plausibly use, in all its scopes (key, account, model) at
 once, and settles what it has used when it is over:
 
-    Ledger.reserve(scopes, input, output) -> Grant | Refused      Ledger.settle(grant, input, output)
+    Store.reserve(scopes, estimate) -> Grant | Refused      Store.settle(grant, used)
 
+    store     the interface: estimates and what was used are Amounts, one for each thing that is counted
     core      the arithmetic of one scope: pure functions of its counters
     windows   calendar days, weeks and months in a time zone
     table     counters and reservations in memory that the workers share, behind a lock

@@ -15,11 +15,13 @@ from engine.plan.limits import NANOSECONDS, Budget, CallerLimits, Period, Rate
 REQUESTS, TOKENS, INPUT, OUTPUT = range(4)  # times of the rates
 ACTIVE, HELD_INPUT, HELD_OUTPUT = range(4, 7)  # of the requests under way
 FIELDS = 13
+AMOUNTS = 2  # different ones of a request
 # Where a budget has the start of its window; what was spent in that follows.
 BUDGETS = {Period.DAY: 7, Period.WEEK: 9, Period.MONTH: 11}
 MAX_STEP_BACK = 24 * 3600  # seconds by which a clock may be set back without a new window
 UNLIMITED = 1 << 62
 MAX_AHEAD = 1 << 60  # nanoseconds; counters are 64 bits wide
+Amounts = tuple[int, ...]  # AMOUNTS of one request: input tokens, output tokens
 BUSY_SECONDS = 1  # until another try, when requests under way hold what is left
 
 
@@ -47,8 +49,9 @@ class Rooms:
     def __init__(self) -> None:
         self.total = self.input = self.output = UNLIMITED
 
-    def cap(self, input_tokens: int, output_tokens: int) -> tuple[int, int]:
+    def cap(self, estimate: Amounts) -> Amounts:
         """What of an estimate can be held: no more than there is room for."""
+        input_tokens, output_tokens = estimate
         held = min(input_tokens, self.input, self.total)
         return held, min(output_tokens, self.output, self.total - held)
 
@@ -129,32 +132,32 @@ def late(kind: str, rate: Rate, due: int, now: int) -> Refused:
     return Refused(kind, rate.count, rate.unit, max(BUSY_SECONDS, -(-wait // NANOSECONDS)))
 
 
-def take(limits: CallerLimits, state: list[int], held: tuple[int, int], now: int) -> None:
+def take(limits: CallerLimits, state: list[int], held: Amounts, now: int) -> None:
     """Count a request that all scopes have admitted, and hold `held` tokens for it."""
     requests = limits.requests
     if requests is not None:
         state[REQUESTS] = max(state[REQUESTS], now) + requests.interval
     state[ACTIVE] += 1
-    state[HELD_INPUT] += held[0]
-    state[HELD_OUTPUT] += held[1]
+    for at, amount in enumerate(held, HELD_INPUT):
+        state[at] += amount
 
 
-def release(state: list[int], held: tuple[int, int]) -> None:
+def release(state: list[int], held: Amounts) -> None:
     """Give back what a request held."""
     state[ACTIVE] -= 1
-    state[HELD_INPUT] -= held[0]
-    state[HELD_OUTPUT] -= held[1]
+    for at, amount in enumerate(held, HELD_INPUT):
+        state[at] -= amount
 
 
 def use(  # noqa: PLR0913, PLR0917 as `check`
     limits: CallerLimits,
     state: list[int],
-    used: tuple[int, int],
+    used: Amounts,
     now: int,
     wall: float,
     windows: Windows,
 ) -> None:
-    """Count the tokens that a request has used."""
+    """Count what a request has used."""
     total = sum(used)
     for at, rate, count in (
         (TOKENS, limits.tokens, total),

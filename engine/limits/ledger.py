@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from engine.limits.core import (
     HELD_INPUT,
     HELD_OUTPUT,
     REQUESTS,
     TOKENS,
+    Amounts,
     Refused,
     Rooms,
     check,
@@ -18,36 +18,12 @@ from engine.limits.core import (
     take,
     use,
 )
-from engine.limits.table import FullError, Table
+from engine.limits.store import FullError, Grant, Left, Scope
+from engine.limits.table import Table
 from engine.limits.windows import Windows
-from engine.plan.limits import CallerLimits, Rate
+from engine.plan.limits import Rate
 
-Scope = tuple[str, CallerLimits]  # its name, unique among keys, accounts and models, and its limits
 MAX_TOKENS = 1 << 40  # of one request; no provider's count is higher
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """What is left of a rate: of `limit`, and the seconds until it is whole again."""
-
-    limit: int
-    remaining: int
-    reset: float
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """An admitted request. `held` are tokens of input and output; `lease` None: nothing to settle.
-
-    `requests` and `tokens` are what is left of the rates of the first scope that has them.
-    """
-
-    scopes: Sequence[Scope]
-    blocks: Sequence[int]
-    held: tuple[int, int]
-    lease: int | None
-    requests: Left | None
-    tokens: Left | None
 
 
 class Ledger:
@@ -64,19 +40,10 @@ class Ledger:
         self._wall = wall
         self._windows = Windows()
 
-    def reserve(
-        self, scopes: Sequence[Scope], input_tokens: int, output_tokens: int
-    ) -> Grant | Refused:
-        """Admit a request that may use so many tokens, or say why not; all scopes or none count it.
-
-        Tokens that there is no room for are not held: a request whose estimate is too high is
-        admitted as long as one token is left.
-
-        Raises:
-            FullError: too many scopes or requests.
-        """
+    def reserve(self, scopes: Sequence[Scope], estimate: Amounts) -> Grant | Refused:
+        """As `Store.reserve`."""
         if len(scopes) == 1 and scopes[0][1].is_one_rate:
-            return self._reserve_request(scopes, (input_tokens, output_tokens))
+            return self._reserve_request(scopes, estimate)
         table, wall = self._table, self._wall()
         table.lock()
         try:
@@ -91,15 +58,15 @@ class Ledger:
                     return refused
                 blocks.append(block)
                 states.append(state)
-            held = rooms.cap(input_tokens, output_tokens)
+            held = rooms.cap(estimate)
             for (_, limits), state in zip(scopes, states, strict=True):
                 take(limits, state, held, now)
             lease = self._write(scopes, blocks, states, held)
         finally:
             table.unlock()
-        return Grant(scopes, blocks, held, lease, *_left(scopes, states, now))
+        return Grant(scopes, held, lease, *_left(scopes, states, now), blocks)
 
-    def _reserve_request(self, scopes: Sequence[Scope], held: tuple[int, int]) -> Grant | Refused:
+    def _reserve_request(self, scopes: Sequence[Scope], held: Amounts) -> Grant | Refused:
         """The same for one scope with a rate of requests alone, in half the time."""
         ((scope, limits),) = scopes
         rate = limits.requests
@@ -116,14 +83,14 @@ class Ledger:
             table.write_word(block, REQUESTS, due)
         finally:
             table.unlock()
-        return Grant(scopes, (block,), held, None, _left_of(rate, due, now, 0), None)
+        return Grant(scopes, held, None, _left_of(rate, due, now, 0), None)
 
     def _write(
         self,
         scopes: Sequence[Scope],
         blocks: Sequence[int],
         states: Sequence[list[int]],
-        held: tuple[int, int],
+        held: Amounts,
     ) -> int | None:
         if any(limits.holds for _, limits in scopes):
             return self._table.hold(blocks, states, held)
@@ -131,11 +98,11 @@ class Ledger:
             self._table.write_word(block, REQUESTS, state[REQUESTS])
         return None
 
-    def settle(self, grant: Grant, input_tokens: int, output_tokens: int) -> None:
-        """Give back what a request held, and count the tokens that it has used. Once for a grant."""
-        if grant.lease is None:
+    def settle(self, grant: Grant, used: Amounts) -> None:
+        """As `Store.settle`."""
+        if not isinstance(grant.lease, int):
             return
-        used = min(input_tokens, MAX_TOKENS), min(output_tokens, MAX_TOKENS)
+        used = tuple(min(amount, MAX_TOKENS) for amount in used)
         table, wall = self._table, self._wall()
         table.lock()
         try:
@@ -148,6 +115,10 @@ class Ledger:
             table.settle(grant.lease, grant.blocks, states)
         finally:
             table.unlock()
+
+    def tick(self) -> None:
+        """Give back what killed workers held."""
+        self.recover_dead()
 
     def recover_dead(self) -> int:
         """Give back what killed workers held; how many requests they had."""

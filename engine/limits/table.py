@@ -25,7 +25,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 
-from engine.limits.core import FIELDS, is_idle, release
+from engine.limits.core import AMOUNTS, FIELDS, Amounts, is_idle, release
+from engine.limits.store import FullError
 
 BLOCK = 128
 _WORDS = BLOCK // 8
@@ -38,10 +39,6 @@ _FIRST_BYTE = 16  # of the locks of workers; byte 0 is the lock of the memory
 _RECORD = struct.Struct(f"=16s{FIELDS}q")
 _NOBODY = bytes(16)
 _USED = _WORDS - 1  # the word of a worker's first block that says that there was one
-
-
-class FullError(Exception):
-    """There is no room for another scope or request."""
 
 
 class SharedMemory:
@@ -167,9 +164,7 @@ class Table:
 
     # -- reservations ------------------------------------------------------------------------------
 
-    def hold(
-        self, blocks: Sequence[int], states: Sequence[list[int]], held: tuple[int, int]
-    ) -> int:
+    def hold(self, blocks: Sequence[int], states: Sequence[list[int]], held: Amounts) -> int:
         """Write the counters of scopes, and what one request of this worker holds in each of them.
 
         Returns the number of the reservation.
@@ -184,9 +179,8 @@ class Table:
         self._write(blocks, states)
         words = self._words
         at = _WORDS * lease
-        words[at + 1], words[at + 2] = held
-        for number, block in enumerate(blocks, at + 3):
-            words[number] = block
+        for number, word in enumerate((*held, *blocks), at + 1):
+            words[number] = word
         words[at] = len(blocks)
         words[0] = 0
         return lease
@@ -202,7 +196,13 @@ class Table:
     def held_blocks(self, lease: int) -> list[int]:
         """The blocks in which a reservation holds something."""
         at = _WORDS * lease
-        return self._words[at + 3 : at + 3 + self._words[at]].tolist()
+        first = at + 1 + AMOUNTS
+        return self._words[first : first + self._words[at]].tolist()
+
+    def held(self, lease: int) -> list[int]:
+        """What a reservation holds."""
+        at = _WORDS * lease + 1
+        return self._words[at : at + AMOUNTS].tolist()
 
     def states(self, blocks: Sequence[int]) -> list[list[int]]:
         """The counters in `blocks`."""
@@ -256,7 +256,7 @@ class Table:
         held_by = [lease for lease, count in enumerate(counts, first) if count]
         for lease in held_by:
             at = _WORDS * lease
-            blocks, held = self.held_blocks(lease), (self._words[at + 1], self._words[at + 2])
+            blocks, held = self.held_blocks(lease), tuple(self.held(lease))
             states = self.states(blocks)
             for state in states:
                 release(state, held)

@@ -1,14 +1,15 @@
 """The limits of callers in one worker, as the Admission of its gateways."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from engine.gateway.errors import CATALOGUE, GatewayError
 from engine.gateway.record import Record
 from engine.limits.core import Refused
-from engine.limits.ledger import Grant, Ledger, Left, Scope
-from engine.limits.table import FullError, SharedMemory, Table
+from engine.limits.ledger import Ledger
+from engine.limits.store import FullError, Grant, Left, Scope, Store
+from engine.limits.table import SharedMemory, Table
 from engine.plan.plan import Caller, Dialect, Endpoint
 from engine.upstream import Pairs
 
@@ -28,7 +29,7 @@ _KINDS = {
 class LimitPermit:
     """An admitted request; `input_tokens` are estimated from its body."""
 
-    ledger: Ledger
+    store: Store
     grant: Grant
     headers: Pairs
     input_tokens: int
@@ -36,7 +37,7 @@ class LimitPermit:
     def settle(self, record: Record) -> None:
         """Count what the request has used."""
         if self.grant.lease is not None:
-            self.ledger.settle(self.grant, *used_tokens(record, self.input_tokens))
+            self.store.settle(self.grant, used_tokens(record, self.input_tokens))
 
 
 class LimitHooks:
@@ -45,15 +46,15 @@ class LimitHooks:
     def __init__(self, memory: SharedMemory | None) -> None:
         table = Table(memory or SharedMemory(1))
         table.join()
-        self._ledger = Ledger(table)
+        self._store: Store = Ledger(table)
 
     def tick(self) -> None:
         """Once a second: give back what requests of killed workers held."""
-        self._ledger.recover_dead()
+        self._store.tick()
 
     def admit(
         self, caller: Caller, endpoint: Endpoint, model: str, size: int | None
-    ) -> LimitPermit | None:
+    ) -> LimitPermit | Awaitable[LimitPermit] | None:
         """Count the request in all of its scopes, or refuse it; None for a caller without limits.
 
         Raises:
@@ -61,16 +62,25 @@ class LimitHooks:
         """
         if caller.limits is None:
             return None
-        estimate = (size or 0) // BYTES_A_TOKEN + 1
-        scopes = scopes_of(caller, model)
+        estimate = (size or 0) // BYTES_A_TOKEN + 1, OUTPUT_TOKENS
         try:
-            grant = self._ledger.reserve(scopes, estimate, OUTPUT_TOKENS)
+            made = self._store.reserve(scopes_of(caller, model), estimate)
         except FullError:
             raise GatewayError("overloaded", "too many limited requests are under way") from None
-        if isinstance(grant, Refused):
-            raise refusal(grant, endpoint.dialect)
-        headers = limit_headers(grant.requests, grant.tokens, endpoint.dialect)
-        return LimitPermit(self._ledger, grant, headers, estimate)
+        if isinstance(made, Grant | Refused):
+            return self._permit(made, endpoint.dialect, estimate[0])
+        return self._wait(made, endpoint.dialect, estimate[0])
+
+    async def _wait(
+        self, made: Awaitable[Grant | Refused], dialect: Dialect, estimate: int
+    ) -> LimitPermit:
+        return self._permit(await made, dialect, estimate)
+
+    def _permit(self, made: Grant | Refused, dialect: Dialect, estimate: int) -> LimitPermit:
+        if isinstance(made, Refused):
+            raise refusal(made, dialect)
+        headers = limit_headers(made.requests, made.tokens, dialect)
+        return LimitPermit(self._store, made, headers, estimate)
 
 
 def scopes_of(caller: Caller, model: str) -> Sequence[Scope]:

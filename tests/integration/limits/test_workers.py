@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from engine.limits.core import Refused
-from engine.limits.ledger import Grant, Ledger
+from engine.limits.ledger import Ledger
+from engine.limits.store import Grant
 from engine.limits.table import SharedMemory, Table
 from engine.plan.limits import Budget, CallerLimits, Period, Rate
 
@@ -61,11 +62,11 @@ def test_of_four_workers_that_race_for_the_last_unit_exactly_one_gets_it(
         admitted = bytearray()
         for _ in range(4):
             for number, key in enumerate(keys):
-                grant = ledger.reserve(key, 1, 0)
+                grant = ledger.reserve(key, (1, 0))
                 if isinstance(grant, Grant):
                     admitted.append(number)
                     if number % 3 == 1:
-                        ledger.settle(grant, 1, 0)
+                        ledger.settle(grant, (1, 0))
         os.write(writing, bytes(admitted))
         time.sleep(30)  # what it holds is given back when it ends
 
@@ -87,16 +88,16 @@ def test_what_a_killed_worker_held_is_given_back(memory: SharedMemory) -> None:
 
     def hold() -> None:
         ledger = joined(memory)
-        ledger.reserve(key, 30, 30)
-        ledger.reserve(key, 30, 30)
+        ledger.reserve(key, (30, 30))
+        ledger.reserve(key, (30, 30))
         os.kill(os.getpid(), signal.SIGKILL)
 
     ledger = joined(memory)
     os.waitpid(fork(hold), 0)
-    assert isinstance(ledger.reserve(key, 1, 1), Refused)
+    assert isinstance(ledger.reserve(key, (1, 1)), Refused)
     assert ledger.recover_dead() == 2
     assert ledger.recover_dead() == 0
-    grant = ledger.reserve(key, 99, 99)
+    grant = ledger.reserve(key, (99, 99))
     assert isinstance(grant, Grant)
     assert grant.held == (99, 1)
 
@@ -105,11 +106,11 @@ def test_a_successor_gives_back_what_the_worker_before_it_held(memory: SharedMem
     key = [("key", CallerLimits(concurrent=1))]
 
     def hold() -> None:
-        joined(memory).reserve(key, 1, 1)
+        joined(memory).reserve(key, (1, 1))
         os.kill(os.getpid(), signal.SIGKILL)
 
     os.waitpid(fork(hold), 0)
-    assert isinstance(joined(memory).reserve(key, 1, 1), Grant)
+    assert isinstance(joined(memory).reserve(key, (1, 1)), Grant)
 
 
 def test_a_worker_that_lives_keeps_what_it_holds(memory: SharedMemory) -> None:
@@ -117,7 +118,7 @@ def test_a_worker_that_lives_keeps_what_it_holds(memory: SharedMemory) -> None:
     reading, writing = os.pipe()
 
     def hold() -> None:
-        joined(memory).reserve(key, 1, 1)
+        joined(memory).reserve(key, (1, 1))
         os.write(writing, b"x")
         time.sleep(30)
 
@@ -125,7 +126,7 @@ def test_a_worker_that_lives_keeps_what_it_holds(memory: SharedMemory) -> None:
     os.read(reading, 1)
     other = joined(memory)
     assert other.recover_dead() == 0
-    assert isinstance(other.reserve(key, 1, 1), Refused)
+    assert isinstance(other.reserve(key, (1, 1)), Refused)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.close(reading)
@@ -161,9 +162,9 @@ def test_a_worker_killed_at_any_line_leaves_a_whole_write_or_none() -> None:
             table.join()
             ledger = Ledger(table)
             sys.settrace(killed_at(line))
-            grant = ledger.reserve(scopes, 5, 5)
+            grant = ledger.reserve(scopes, (5, 5))
             assert isinstance(grant, Grant)
-            ledger.settle(grant, 3, 4)
+            ledger.settle(grant, (3, 4))
             sys.settrace(None)
 
         code = os.waitpid(fork(work), 0)[1]

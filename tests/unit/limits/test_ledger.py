@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from engine.limits.core import Refused
-from engine.limits.ledger import Grant, Ledger
-from engine.limits.table import FullError, SharedMemory, Table
+from engine.limits.ledger import Ledger
+from engine.limits.store import FullError, Grant
+from engine.limits.table import SharedMemory, Table
 from engine.plan.limits import NANOSECONDS, Budget, CallerLimits, Period, Rate
 
 SCOPES = {
@@ -126,7 +127,7 @@ class History(RuleBasedStateMachine):
     )
     def reserve(self, worker: int, names: set[str], estimate: tuple[int, int]) -> None:
         scopes = [(name, SCOPES[name]) for name in sorted(names)]
-        made = self.workers[worker].reserve(scopes, *estimate)
+        made = self.workers[worker].reserve(scopes, estimate)
         rooms = [self.models[name].rooms(self.now, self.wall) for name in names]
         assert isinstance(made, Refused) == (None in rooms)
         if isinstance(made, Refused):
@@ -152,7 +153,7 @@ class History(RuleBasedStateMachine):
     def settle(self, which: int, used: tuple[int, int]) -> None:
         if self.grants:
             worker, number, grant = self.grants.pop(which % len(self.grants))
-            self.workers[worker].settle(grant, *used)
+            self.workers[worker].settle(grant, used)
             for name, _ in grant.scopes:
                 if self.models[name].held.pop(number, None) is not None:
                     self.models[name].use(used, self.now, self.wall)
@@ -196,14 +197,14 @@ def new_ledger(memory: SharedMemory, worker: int = 0) -> Ledger:
 def test_a_budget_that_is_only_reserved_is_not_called_spent(memory: SharedMemory) -> None:
     scopes = [("key", CallerLimits(budgets=(Budget(100, Period.DAY),)))]
     ledger = new_ledger(memory)
-    first = ledger.reserve(scopes, 60, 1000)
+    first = ledger.reserve(scopes, (60, 1000))
     assert isinstance(first, Grant)
     assert first.held == (60, 40)
-    busy = ledger.reserve(scopes, 1, 1)
+    busy = ledger.reserve(scopes, (1, 1))
     assert isinstance(busy, Refused)
     assert (busy.kind, busy.is_spent, busy.wait) == ("budget", False, 1)
-    ledger.settle(first, 60, 40)
-    gone = ledger.reserve(scopes, 1, 1)
+    ledger.settle(first, (60, 40))
+    gone = ledger.reserve(scopes, (1, 1))
     assert isinstance(gone, Refused)
     assert gone.is_spent
     assert 1 <= gone.wait <= DAY
@@ -216,17 +217,17 @@ def test_a_refusal_says_when_the_next_request_is_admitted(memory: SharedMemory) 
     ledger = Ledger(table, lambda: now)
     scopes = [("key", CallerLimits(requests=Rate(2, 60)))]
     for remaining in (1, 0):
-        grant = ledger.reserve(scopes, 0, 0)
+        grant = ledger.reserve(scopes, (0, 0))
         assert isinstance(grant, Grant)
         assert grant.requests is not None
         assert grant.requests.remaining == remaining
-    refused = ledger.reserve(scopes, 0, 0)
+    refused = ledger.reserve(scopes, (0, 0))
     assert isinstance(refused, Refused)
     assert refused.wait == 30
     now += 30 * NANOSECONDS - 1
-    assert isinstance(ledger.reserve(scopes, 0, 0), Refused)
+    assert isinstance(ledger.reserve(scopes, (0, 0)), Refused)
     now += 1
-    assert isinstance(ledger.reserve(scopes, 0, 0), Grant)
+    assert isinstance(ledger.reserve(scopes, (0, 0)), Grant)
 
 
 def test_more_requests_than_there_is_room_for_are_an_error_and_leave_nothing(
@@ -234,13 +235,13 @@ def test_more_requests_than_there_is_room_for_are_an_error_and_leave_nothing(
 ) -> None:
     scopes = [("key", CallerLimits(concurrent=100))]
     ledger = new_ledger(memory)
-    grants = [ledger.reserve(scopes, 1, 1) for _ in range(4)]
+    grants = [ledger.reserve(scopes, (1, 1)) for _ in range(4)]
     with pytest.raises(FullError):
-        ledger.reserve(scopes, 1, 1)
+        ledger.reserve(scopes, (1, 1))
     for grant in grants:
         assert isinstance(grant, Grant)
-        ledger.settle(grant, 0, 0)
-    assert isinstance(ledger.reserve(scopes, 1, 1), Grant)
+        ledger.settle(grant, (0, 0))
+    assert isinstance(ledger.reserve(scopes, (1, 1)), Grant)
 
 
 def test_idle_scopes_make_room_for_others_and_busy_ones_do_not(memory: SharedMemory) -> None:
@@ -253,7 +254,7 @@ def test_idle_scopes_make_room_for_others_and_busy_ones_do_not(memory: SharedMem
     def fill() -> int:
         for number in range(1000):
             try:
-                ledger.reserve([(f"{now} {number}", limits)], 0, 0)
+                ledger.reserve([(f"{now} {number}", limits)], (0, 0))
             except FullError:
                 return number
         raise AssertionError("it never got full")

@@ -1,0 +1,61 @@
+"""The interface of what counts the use of scopes, in memory of this machine or elsewhere."""
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.limits.core import Amounts, Refused
+from engine.plan.limits import CallerLimits
+
+Scope = tuple[str, CallerLimits]  # its name, unique among keys, accounts and models, and its limits
+
+
+class FullError(Exception):
+    """There is no room for another scope or request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is left of a rate: of `limit`, and the seconds until it is whole again."""
+
+    limit: int
+    remaining: int
+    reset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """An admitted request. `held` is what it may use; `lease` None: nothing to settle.
+
+    `requests` and `tokens` are what is left of the rates of the first scope that has them. `lease`
+    and `blocks` are for the store that made it.
+    """
+
+    scopes: Sequence[Scope]
+    held: Amounts
+    lease: int | str | None
+    requests: Left | None
+    tokens: Left | None
+    blocks: Sequence[int] = ()
+
+
+class Store(Protocol):
+    """Counts requests and amounts of all scopes of a request at once, or of none of them."""
+
+    def reserve(
+        self, scopes: Sequence[Scope], estimate: Amounts
+    ) -> Grant | Refused | Awaitable[Grant | Refused]:
+        """Admit a request that may use `estimate`, or say why not.
+
+        What there is no room for is not held: a request whose estimate is too high is admitted as
+        long as one unit is left of each.
+
+        Raises:
+            FullError: too many scopes or requests.
+        """
+
+    def settle(self, grant: Grant, used: Amounts) -> None:
+        """Give back what a request held, and count what it has used. Once for a grant; never waits."""
+
+    def tick(self) -> None:
+        """Once a second: what is to be done besides, such as giving back what dead workers held."""
