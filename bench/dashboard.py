@@ -27,7 +27,7 @@ from engine.accounts.vault import Vault
 from engine.admin.app import create_app
 from engine.admin.context import AdminContext
 from engine.config.load import load
-from engine.plan.accounts import Accounts, Admin, ServerSettings, VaultKey
+from engine.plan.accounts import Accounts, AccountsSettings, Admin, VaultKey
 
 ROOT = Path(__file__).parents[1]
 KEYS, DAYS, ROWS_AN_HOUR, TIMES = 10_000, 90, 90, 40
@@ -44,7 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         url = os.environ.get("ORQEN_TEST_DATABASE") or f"sqlite:///{folder}/orqen.db"
         secret = VaultKey("0" * 16, os.urandom(32))
-        settings = ServerSettings(Accounts(url, (secret,)), Admin())
+        settings = AccountsSettings(Accounts(url, (secret,)), Admin())
         database, vault = open_database(url), Vault([secret])
         key, token = fill(database, vault)
         context = AdminContext(

@@ -41,7 +41,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("server/run", ("server/*", "limits/table", "config/*", "mock/*", "plan/*")),
     ("server/worker", ("server/*", "limits/table", "gateway/*", "upstream/*", "plan/*")),
     ("server/*", ("config/*", "mock/*", "plan/*")),
-    ("cli/*", ("server/__init__", "server/run", "server/reload", "server/store", "server/ports", "report/*", "lsp/*", "config/*", "accounts/*", "admin/address", "plan/*")),
+    ("cli/*", ("server/__init__", "server/mock_process", "server/run", "server/reload", "server/store", "server/ports", "report/*", "lsp/*", "config/*", "accounts/*", "admin/address", "plan/*")),
 )  # fmt: skip
 WITHOUT_SQL = {f"accounts/{name}" for name in ("__init__", "errors", "key_limits", "passwords", "tokens", "values", "vault", "follower", "key_table", "usage_writer")}  # fmt: skip
 OWNERS = {

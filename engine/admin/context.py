@@ -7,7 +7,7 @@ from pathlib import Path
 from engine.accounts.database import Database
 from engine.accounts.vault import Vault
 from engine.config.load import Loaded
-from engine.plan.accounts import Admin, ServerSettings
+from engine.plan.accounts import AccountsSettings, Admin
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class AdminContext:
 
     database: Database
     vault: Vault
-    settings: ServerSettings
+    settings: AccountsSettings
     folder: Path
     load: Callable[[], Loaded]
     gateway_url: str = "http://127.0.0.1:8080"

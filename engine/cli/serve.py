@@ -4,6 +4,7 @@ import ipaddress
 import os
 import re
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,8 +16,10 @@ from engine.config.diagnostics.diagnostic import Severity
 from engine.config.extras import installing
 from engine.config.load import Loaded, load, stops_serving
 from engine.config.new_key import new_key, one_off
+from engine.config.server import accounts_of
 from engine.config.units import parse_size
-from engine.plan.accounts import ServerSettings
+from engine.plan.accounts import AccountsSettings
+from engine.plan.settings import NO_SETTINGS
 
 NOT_STARTED = "not started"
 
@@ -80,6 +83,7 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
 ) -> None:
     """Run the gateway on the configuration in DIRECTORY."""
     from engine.server import run as server  # noqa: PLC0415 other commands start without the server
+    from engine.server.mock_process import mock_process  # noqa: PLC0415 as above
     from engine.server.ports import url_of  # noqa: PLC0415 as above
     from engine.server.reload import read_folder  # noqa: PLC0415 as above
 
@@ -95,27 +99,27 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
         stop(
             f"{NOT_STARTED}: --no-auth is only for a loopback address: anybody on the network could spend your money"
         )
-    needs_keys = loaded.config.keys is None and loaded.config.server is None
+    needs_keys = loaded.config.keys is None and accounts_of(loaded.config.server) is None
     if needs_keys and not (no_auth or mock):
         stop(
             f"{NOT_STARTED}: callers need keys, and there is no keys.yaml in {directory.absolute()}: run `engine keys new NAME --write`, or try `engine serve --mock`"
         )
     if loaded.config.server is not None and not mock:
-        _refuse_without_store(loaded)
+        _refuse_incomplete(loaded)
     key = new_key() if mock and needs_keys and not no_auth else None
     url = url_of(host, port)
     try:
         with ExitStack() as stack:
-            settings = loaded.server
+            settings = loaded.server or NO_SETTINGS
             if mock:
-                settings = _trial(stack, loaded, port, is_open=no_auth)
+                settings = replace(settings, store=_trial(stack, loaded, port, is_open=no_auth))
             options = server.Options(
                 directory=directory.absolute(),
                 host=host,
                 port=port,
                 extra_keys=(one_off(key, "one-off"),) if key else (),
                 is_open=no_auth,
-                mock=stack.enter_context(server.mock_process()) if mock else mock_port,
+                mock=stack.enter_context(mock_process()) if mock else mock_port,
                 stand_ins=mock,
                 settings=settings,
                 **more,
@@ -126,17 +130,20 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
         stop(str(error) if error.has_run else f"{NOT_STARTED}: {error}")
 
 
-def _refuse_without_store(loaded: Loaded) -> None:
+def _refuse_incomplete(loaded: Loaded) -> None:
+    """End the run where something that server.yaml needs is missing."""
     from engine.server.store import is_installed  # noqa: PLC0415 as above
 
-    if not is_installed():
+    if accounts_of(loaded.config.server) and not is_installed():
         stop(f"{NOT_STARTED}: server.yaml needs more packages: {installing('accounts')}")
     if loaded.server is None:  # with --mock-port, for which other findings do not matter
         stopping = [d for d in loaded.diagnostics if d.span.file == "server.yaml"]
         report_and_stop(stopping, loaded, NOT_STARTED)
 
 
-def _trial(stack: ExitStack, loaded: Loaded, port: int, *, is_open: bool) -> ServerSettings | None:
+def _trial(
+    stack: ExitStack, loaded: Loaded, port: int, *, is_open: bool
+) -> AccountsSettings | None:
     """A store and a dashboard for this run only; None where callers need no key, or without packages."""
     from engine.server.store import is_installed, trial_settings  # noqa: PLC0415 as above
 
@@ -145,11 +152,12 @@ def _trial(stack: ExitStack, loaded: Loaded, port: int, *, is_open: bool) -> Ser
     if not is_installed():
         click.echo(f"note: no dashboard without `{installing('accounts')}`", err=True)
         return None
-    if loaded.config.server is not None:
+    declared = accounts_of(loaded.config.server)
+    if declared is not None:
         words = "accounts are for this run only: the database and vault keys of server.yaml are not used"
         click.echo(f"note: {words}", err=True)
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="orqen-")))
-    return trial_settings(folder, loaded.config.server, port + 1)
+    return trial_settings(folder, declared, port + 1)
 
 
 def _warn(loaded: Loaded, *, mock: bool) -> None:
@@ -204,9 +212,10 @@ def mock(host: str, port: int, fault: str | None, *, no_record: bool) -> None:
     injects that fault.
     GET /__mock/requests lists what it has received.
     """
-    from engine.server import run as server  # noqa: PLC0415 other commands start without the server
+    from engine.server.mock_process import serve_mock  # noqa: PLC0415 others start without the server
+    from engine.server.ports import ServeError  # noqa: PLC0415 as above
 
     try:
-        server.serve_mock(host, port, fault, record=not no_record)
-    except server.ServeError as error:
+        serve_mock(host, port, fault, record=not no_record)
+    except ServeError as error:
         stop(str(error))

@@ -12,7 +12,7 @@ from engine.cli.common import report_and_stop, stop
 from engine.config.checks.registry import SERVER
 from engine.config.extras import installing
 from engine.config.load import Loaded, load, stops_serving
-from engine.plan.accounts import ServerSettings
+from engine.plan.accounts import AccountsSettings
 
 if TYPE_CHECKING:
     from engine.accounts.database import Database
@@ -20,19 +20,21 @@ if TYPE_CHECKING:
 PACKAGES = {"alembic", "argon2", "cryptography", "psycopg", "sqlalchemy"}  # of the extra
 
 
-def settings_of(directory: Path) -> ServerSettings:
+def settings_of(directory: Path) -> AccountsSettings:
     """What server.yaml says; ends the run without one, or when something in it is wrong or missing."""
     return settings_in(load(directory, os.environ, time.time()), directory)
 
 
-def settings_in(loaded: Loaded, directory: Path) -> ServerSettings:
+def settings_in(loaded: Loaded, directory: Path) -> AccountsSettings:
     """The same of a folder that was loaded."""
     found = [d for d in loaded.diagnostics if d.span.file == SERVER and stops_serving(d)]
     if loaded.server is None and found:
         report_and_stop(found, loaded)
     if loaded.server is None:
         stop(f"there is no {SERVER} in {directory}, which names the database of accounts")
-    return loaded.server
+    if loaded.server.store is None:
+        stop(f"{SERVER} in {directory} has no `accounts`, which names their database")
+    return loaded.server.store
 
 
 @contextlib.contextmanager
@@ -47,7 +49,7 @@ def handled() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def opened(settings: ServerSettings) -> "Iterator[Database]":
+def opened(settings: AccountsSettings) -> "Iterator[Database]":
     """The database, once its tables are those of this version."""
     with handled():
         from engine.accounts.database import open_database  # noqa: PLC0415 optional packages

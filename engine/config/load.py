@@ -46,8 +46,8 @@ from engine.config.source.suppressions import (
     suppress,
     unused,
 )
-from engine.plan.accounts import ServerSettings
 from engine.plan.plan import Plan
+from engine.plan.settings import ServerSettings
 
 
 @dataclass(frozen=True, slots=True)

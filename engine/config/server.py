@@ -37,11 +37,23 @@ class Admin:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """All of server.yaml; `key_cache` is in bytes."""
+class AccountsEntry:
+    """The entry `accounts:`; `key_cache` is in bytes."""
 
     database: SecretSource
     vault_keys: tuple[SecretSource, ...]
     provider_keys: ProviderKeyPolicy
     key_cache: int
-    admin: Admin | None
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """All of server.yaml."""
+
+    accounts: AccountsEntry | None = None
+    admin: Admin | None = None
+
+
+def accounts_of(server: Server | None) -> AccountsEntry | None:
+    """The entry `accounts:` of a server.yaml that may not be there."""
+    return server.accounts if server else None

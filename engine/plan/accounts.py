@@ -1,4 +1,4 @@
-"""The settings of server.yaml: the store of accounts, its vault, and the admin listener.
+"""The settings of accounts in server.yaml: their store, its vault, and the admin listener.
 
 Fixed while the server runs; a Plan has nothing of them. Secrets are never in a repr.
 """
@@ -84,8 +84,8 @@ class Admin:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerSettings:
-    """All of server.yaml. Without `admin` nothing but the command line manages accounts."""
+class AccountsSettings:
+    """The store and its listener. Without `admin` nothing but the command line manages accounts."""
 
     accounts: Accounts
     admin: Admin | None

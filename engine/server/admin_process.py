@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from engine.config.load import Loaded
-from engine.plan.accounts import ServerSettings
+from engine.plan.accounts import AccountsSettings
 from engine.server.http import Listen, create_server, new_loop, serve_until
 
 IDLE_SECONDS = 75
@@ -23,7 +23,7 @@ PROCESS_NAME = "orqen-admin"
 class AdminStart:
     """What the process is given. `load` reads the configuration as it is on disk."""
 
-    settings: ServerSettings
+    settings: AccountsSettings
     folder: Path
     load: Callable[[], Loaded]
     gateway_url: str

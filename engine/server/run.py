@@ -1,17 +1,14 @@
-"""What a server is made of: the options, the workers and their parent, and the mock beside them.
+"""What a server is made of: the options, the workers and their parent.
 
 The parent loads, as `check` does, before a port is opened, so a broken configuration is
 reported once and nothing is started. A worker inherits what was loaded; after a change it loads itself.
 """
 
-import asyncio
-import contextlib
 import os
-import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,20 +20,13 @@ from engine.config.diagnostics.diagnostic import Diagnostic
 from engine.config.load import Loaded, load, stops_serving
 from engine.config.model import Config, Key
 from engine.limits.table import SharedMemory
-from engine.plan.accounts import ServerSettings
 from engine.plan.plan import Origin, Plan
+from engine.plan.settings import NO_SETTINGS, ServerSettings
 from engine.server.admin_process import AdminStart, run_admin
 from engine.server.beside import NOTHING_BESIDE, Beside
-from engine.server.http import IDLE_SECONDS, Listen, serve_alone
+from engine.server.http import IDLE_SECONDS, Listen
 from engine.server.memory import MIB, memory_of
-from engine.server.ports import (
-    EndedError,
-    ServeError,
-    claim_port,
-    free_port,
-    url_of,
-    wait_until_ready,
-)
+from engine.server.ports import EndedError, ServeError, claim_port, url_of
 from engine.server.reload import ConfigReloader, Problem, Snapshot, State, files_of, now_text
 from engine.server.store import prepare_store
 from engine.server.supervisor import CrashLoopError, Supervisor
@@ -46,10 +36,8 @@ __all__ = [
     "EndedError",
     "Options",
     "ServeError",
-    "mock_process",
     "prepare",
     "serve",
-    "serve_mock",
     "url_of",
 ]
 
@@ -75,7 +63,7 @@ class Options:
     drain_timeout: int = 30
     idle_timeout: int = IDLE_SECONDS
     worker_memory: int | None = None
-    settings: ServerSettings | None = None
+    settings: ServerSettings = NO_SETTINGS
 
 
 def prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded | None, list[Problem]]:
@@ -165,12 +153,13 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: st
 def _open_dashboard(options: Options, stack: ExitStack) -> str:
     """Claim the ports and prepare the store; what to say of the dashboard, if there is one."""
     stack.enter_context(claim_port(options.host, options.port))
-    if options.settings is None:
+    store = options.settings.store
+    if store is None:
         return ""
-    admin = options.settings.admin
+    admin = store.admin
     if admin is not None:
         stack.enter_context(claim_port(admin.host, admin.port))
-    token = prepare_store(options.settings.accounts)
+    token = prepare_store(store.accounts)
     if admin is None:
         return ""
     url = admin.public_url or url_of(admin.host, admin.port)
@@ -181,10 +170,11 @@ def _open_dashboard(options: Options, stack: ExitStack) -> str:
 
 def _beside(options: Options) -> Beside:
     """The process of the dashboard, if there is to be one."""
-    if options.settings is None or options.settings.admin is None:
+    store = options.settings.store
+    if store is None or store.admin is None:
         return NOTHING_BESIDE
     start = AdminStart(
-        options.settings,
+        store,
         options.directory,
         partial(_load_now, options),
         url_of(options.host, options.port),
@@ -196,44 +186,6 @@ def _load_now(options: Options) -> Loaded:
     """The configuration as it is on disk, with its findings."""
     environ: Mapping[str, str] | None = None if options.stand_ins else os.environ
     return load(options.directory, environ, time.time(), options.extra_keys)
-
-
-def serve_mock(host: str, port: int, fault: str | None, *, record: bool = True) -> None:
-    """Run the mock upstream until a signal ends it; one process, so it can count.
-
-    Without `record`, it keeps nothing of what it has received.
-
-    Raises:
-        ServeError: the address is taken, or there is no such fault.
-    """
-    from engine.mock.app import create_app  # noqa: PLC0415 as above
-    from engine.mock.faults import FAULTS, serve_fault  # noqa: PLC0415 as above
-    from engine.mock.responses import parse_faults  # noqa: PLC0415 only a mock process pays for it
-
-    if fault is not None and not parse_faults(f"mock-{fault}"):
-        if fault not in FAULTS:
-            raise ServeError(f"there is no fault `{fault}`; there are: {', '.join(sorted(FAULTS))}")
-        claim_port(host, port).close()
-        with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(serve_fault(host, port, fault))
-        return
-    with claim_port(host, port):
-        serve_alone(create_app(fault, record=record), Listen(host, port))
-
-
-@contextlib.contextmanager
-def mock_process() -> Iterator[int]:
-    """A mock upstream beside this process; yields its port on the loopback interface."""
-    port = free_port()
-    command = [sys.executable, "-m", "engine", "mock", "--port", str(port), "--no-record"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 our own module
-    try:
-        if not wait_until_ready(process, port, "/__mock/status"):
-            raise ServeError("the mock upstream did not start")
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def start_worker(  # noqa: PLR0913, PLR0917 what a worker inherits
@@ -257,7 +209,8 @@ def start_worker(  # noqa: PLR0913, PLR0917 what a worker inherits
         plan = loaded.plan if loaded is not None else None
     if plan is None:
         raise ServeError("a worker could not load the configuration that was accepted")
-    accounts = options.settings.accounts if options.settings else None
+    store = options.settings.store
+    accounts = store.accounts if store else None
     parent = Parent(pipe, options.directory, read, float(options.drain_timeout), accounts, limits)
     run_worker(plan, state, parent, Listen(options.host, options.port, options.idle_timeout))
 

@@ -5,12 +5,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from engine.config.compile.server import NEEDED
-from engine.config.server import Server
+from engine.config.server import AccountsEntry
 from engine.plan.accounts import (
     Accounts,
+    AccountsSettings,
     Admin,
     ProviderKeyPolicy,
-    ServerSettings,
     parse_vault_key,
 )
 from engine.server.ports import ServeError, free_port, is_free
@@ -21,7 +21,7 @@ def is_installed() -> bool:
     return all(find_spec(package) is not None for package in NEEDED)
 
 
-def trial_settings(folder: Path, declared: Server | None, port: int) -> ServerSettings:
+def trial_settings(folder: Path, declared: AccountsEntry | None, port: int) -> AccountsSettings:
     """A store in `folder` with a new vault key, and a dashboard on this host, at `port` if it is free.
 
     Of server.yaml, if there is one, it has the policy.
@@ -29,7 +29,7 @@ def trial_settings(folder: Path, declared: Server | None, port: int) -> ServerSe
     policy = ProviderKeyPolicy.ACCOUNT_THEN_OPERATOR if declared is None else declared.provider_keys
     key = parse_vault_key(secrets.token_hex(32))
     accounts = Accounts(f"sqlite:///{folder / 'orqen.db'}", (key,), policy)
-    return ServerSettings(accounts, Admin(port=port if is_free(port) else free_port()))
+    return AccountsSettings(accounts, Admin(port=port if is_free(port) else free_port()))
 
 
 def prepare_store(settings: Accounts) -> str | None:

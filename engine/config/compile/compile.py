@@ -13,6 +13,7 @@ from engine.config.compile.binding import Binding, Templates
 from engine.config.compile.provider import caller_inputs
 from engine.config.compile.values import Values
 from engine.config.compile.variants import compile_variants
+from engine.config.server import accounts_of
 from engine.config.source.document import Path
 from engine.plan import plan
 
@@ -153,7 +154,7 @@ def _rules_of_pattern(rules: Sequence[plan.Rule]) -> plan.PatternRules:
 
 
 def _callers(config: model.Config) -> Mapping[bytes, plan.Caller] | None:
-    if config.keys is None and config.server is None:
+    if config.keys is None and accounts_of(config.server) is None:
         return None
     keys = config.keys or ()
     return MappingProxyType({bytes.fromhex(key.sha256): _caller(key) for key in keys})

@@ -10,9 +10,10 @@ from engine.config.checks.registry import SERVER, CheckContext, Stage, check
 from engine.config.compile.files import expected_place, path_hint, why_unread
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.extras import installing
-from engine.config.server import Admin, SecretSource, Server
+from engine.config.server import AccountsEntry, Admin, SecretSource
 from engine.config.source.files import read_file
 from engine.plan import accounts as plan
+from engine.plan.settings import ServerSettings
 
 MAX_SECRET = 64 * 1024
 NEEDED = ("sqlalchemy", "alembic", "cryptography", "argon2", "starlette", "authlib")
@@ -35,22 +36,24 @@ class _Reading:
 
 def resolve_server(
     context: CheckContext, directory: Path, environ: Mapping[str, str] | None
-) -> tuple[plan.ServerSettings | None, list[Diagnostic]]:
+) -> tuple[ServerSettings | None, list[Diagnostic]]:
     """The settings of server.yaml; None without one, without an `environ`, or if something is missing."""
     declared = context.config.server
     if declared is None or environ is None:
         return None, []
     reading = _Reading(context, directory, environ)
-    accounts = _accounts(reading, declared)
+    accounts = None if declared.accounts is None else _accounts(reading, declared.accounts)
     admin = None if declared.admin is None else _admin(reading, declared.admin)
     found = list(reading.found)
-    report_uninstalled(reading, declared)
-    if accounts is None or found:
+    if declared.accounts is not None:
+        report_uninstalled(reading, declared.accounts)
+    if found:
         return None, reading.found
-    return plan.ServerSettings(accounts, admin), reading.found
+    store = None if accounts is None else plan.AccountsSettings(accounts, admin)
+    return ServerSettings(store), reading.found
 
 
-def _accounts(reading: _Reading, declared: Server) -> plan.Accounts | None:
+def _accounts(reading: _Reading, declared: AccountsEntry) -> plan.Accounts | None:
     database = read_database(reading, declared.database)
     keys = read_vault_keys(reading, declared.vault_keys)
     if database is None or not keys:
@@ -135,7 +138,7 @@ def read_secret(reading: _Reading, source: SecretSource) -> str | None:
 
 
 @check("E404", stage=Stage.STEP)
-def report_uninstalled(reading: _Reading, declared: Server) -> None:
+def report_uninstalled(reading: _Reading, declared: AccountsEntry) -> None:
     """What accounts need besides; reported, and `engine serve` does not start without it."""
     if not all(find_spec(package) for package in NEEDED):
         message = f"accounts need `{installing('accounts')}`"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine.config.server import Admin, Oidc, SecretSource, Server
+from engine.config.server import AccountsEntry, Admin, Oidc, SecretSource, Server
 from engine.config.source.document import Path
 from engine.config.units import parse_size
 from engine.plan.accounts import DEFAULT_ADMIN_PORT, DEFAULT_KEY_CACHE, ProviderKeyPolicy
@@ -11,17 +11,20 @@ _DEFAULT_POLICY = ProviderKeyPolicy.ACCOUNT_THEN_OPERATOR
 
 
 def build_server(data: dict[str, Any]) -> Server:
-    accounts = data["accounts"]
-    cache = accounts.get("key_cache")
-    at: Path = ("accounts", "vault_keys")
     return Server(
-        database=_source(accounts["database"], ("accounts", "database")),
-        vault_keys=tuple(
-            _source(k, (*at, index)) for index, k in enumerate(accounts["vault_keys"])
-        ),
-        provider_keys=ProviderKeyPolicy(accounts.get("provider_keys", _DEFAULT_POLICY)),
-        key_cache=DEFAULT_KEY_CACHE if cache is None else parse_size(cache),
+        accounts=_accounts(data["accounts"]) if "accounts" in data else None,
         admin=_admin(data["admin"]) if "admin" in data else None,
+    )
+
+
+def _accounts(data: dict[str, Any]) -> AccountsEntry:
+    cache = data.get("key_cache")
+    at: Path = ("accounts", "vault_keys")
+    return AccountsEntry(
+        database=_source(data["database"], ("accounts", "database")),
+        vault_keys=tuple(_source(k, (*at, index)) for index, k in enumerate(data["vault_keys"])),
+        provider_keys=ProviderKeyPolicy(data.get("provider_keys", _DEFAULT_POLICY)),
+        key_cache=DEFAULT_KEY_CACHE if cache is None else parse_size(cache),
     )
 
 

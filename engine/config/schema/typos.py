@@ -46,7 +46,7 @@ def find_variable(value: Data) -> Variable | None:
 
 def with_fix(document: Document, d: Diagnostic) -> Diagnostic:
     """`d` with a fix, if it is about a known typo."""
-    if d.fix is not None or d.path not in document.entries:
+    if d.fix is not None or not d.path or d.path not in document.entries:
         return d
     value = document.value(d.path)
     for repairer in _REPAIRERS.get(d.code, ()):

@@ -24,7 +24,7 @@ from engine.accounts.vault import Vault
 from engine.admin.app import create_app
 from engine.admin.context import AdminContext
 from engine.config.load import load
-from engine.plan.accounts import Accounts, Admin, ServerSettings, VaultKey
+from engine.plan.accounts import Accounts, AccountsSettings, Admin, VaultKey
 from engine.server.http import Listen, serve_alone
 from engine.server.ports import free_port, wait_until_ready
 from tests.processes import ROOT
@@ -44,7 +44,7 @@ expected-statuses = [400, 401, 403, 404, 405, 409, 413, 414, 415]
 @contextmanager
 def listener(folder: Path) -> Iterator[tuple[str, str]]:
     """The address of a listener in a process of its own, and a key of one account."""
-    settings = ServerSettings(
+    settings = AccountsSettings(
         Accounts(f"sqlite:///{folder}/orqen.db", (VaultKey("0" * 16, os.urandom(32)),)),
         Admin(port=free_port()),
     )
@@ -87,7 +87,7 @@ class Sparing:
         await self.app({**scope, "path": path}, receive, send)
 
 
-def _serve(settings: ServerSettings, key_id: str) -> None:
+def _serve(settings: AccountsSettings, key_id: str) -> None:
     admin, loaded = settings.admin or Admin(), load(ROOT, {}, 0)
     database = open_database(settings.accounts.database)
     vault = Vault(settings.accounts.vault_keys)

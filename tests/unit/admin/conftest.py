@@ -20,7 +20,7 @@ from engine.accounts.vault import Vault
 from engine.admin.app import create_app
 from engine.admin.context import AdminContext
 from engine.config.load import Loaded, load
-from engine.plan.accounts import Accounts, Admin, ServerSettings, VaultKey
+from engine.plan.accounts import Accounts, AccountsSettings, Admin, VaultKey
 from tests.servers import ROOT
 from tests.unit.admin.listener import Browser
 
@@ -106,7 +106,7 @@ def open_house(
     path, ids, keys = furnished
     copy = folder / "orqen.db"
     shutil.copy(path, copy)
-    settings = ServerSettings(Accounts(f"sqlite:///{copy}", (VAULT_KEY,)), admin or Admin())
+    settings = AccountsSettings(Accounts(f"sqlite:///{copy}", (VAULT_KEY,)), admin or Admin())
     database = open_database(settings.accounts.database)
     context = AdminContext(database, Vault([VAULT_KEY]), settings, ROOT, lambda: loaded)
     return House(create_app(context), context, dict(ids), dict(keys))

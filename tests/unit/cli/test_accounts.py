@@ -98,6 +98,9 @@ def test_a_command_says_what_it_needs_first(folder: Path, command: tuple[str, ..
     (folder / "server.yaml").unlink()
     result = engine(*command, "-C", folder)
     assert (result.exit_code, "there is no server.yaml in" in result.stderr) == (2, True)
+    (folder / "server.yaml").write_text("version: 1\n")
+    result = engine(*command, "-C", folder)
+    assert (result.exit_code, "has no `accounts`" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
