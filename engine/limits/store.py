@@ -1,4 +1,4 @@
-"""The interface of what counts the use of scopes, in memory of this machine or elsewhere."""
+"""The interface of what counts the use of scopes, in the memory of this host or elsewhere."""
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
