@@ -61,7 +61,7 @@ OWNERS = {
         "gateway/inbound/json_text",
         "gateway/record",
         "gateway/response/event_text",
-        "gateway/response/usage",
+        "gateway/response/usage_reader",
     },
     "pygls": {"lsp/requests", "lsp/server", "lsp/session"},
     "lsprotocol": {"lsp/protocol", "lsp/requests", "lsp/server", "lsp/session"},

@@ -19,7 +19,7 @@ from engine.gateway.outbound.health import Health
 from engine.gateway.record import Record, RequestIds, Timestamps, location_of
 from engine.gateway.request import Request
 from engine.gateway.response.head import send_response
-from engine.gateway.response.usage import usage_readers
+from engine.gateway.response.usage_reader import usage_readers
 from engine.gateway.routing.variants import ProviderVariants
 from engine.gateway.runtime import Runtime
 from engine.plan.plan import Plan, Provider

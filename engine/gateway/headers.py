@@ -159,11 +159,13 @@ def with_defaults(forwarded: Pairs, defaults: Iterable[tuple[bytes, bytes]]) -> 
 
 def upstream_headers(
     forwarded: Pairs,
-    received: Mapping[bytes, bytes],
+    encoding: bytes,
     own: Iterable[Header],
     context: Callable[[], Context],
 ) -> Pairs:
     """The whole header list of an upstream request, but for `host` and framing.
+
+    `encoding` is what the response may be compressed with.
 
     The provider's own headers come last and replace forwarded ones of the same name, so nothing a
     caller sends can remove or shadow an injected credential.
@@ -179,7 +181,7 @@ def upstream_headers(
         injected.append((header.name, value))
     names = dict(injected)
     headers = [pair for pair in forwarded if pair[0] not in names]
-    headers.append((b"accept-encoding", received.get(b"accept-encoding", b"identity")))
+    headers.append((b"accept-encoding", encoding))
     return headers + injected
 
 

@@ -16,7 +16,6 @@ from msgspec import UNSET, UnsetType
 
 from engine.gateway.routing.match import Target
 from engine.plan.plan import Caller
-from engine.plan.usage import UNITS
 
 _encode = msgspec.json.Encoder().encode
 _IDS_AT_ONCE = 256
@@ -67,15 +66,14 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class RequestUsage(msgspec.Struct, frozen=True):
-    """The usage of one request: its counts by their names, and `usage` as above."""
+    """The usage of one request: its counts by their names, and `usage` as above.
+
+    `units` are those of the counts that are no tokens, None if there are none.
+    """
 
     counts: Mapping[str, int]
     usage: str | None = None
-
-    @property
-    def units(self) -> Mapping[str, int]:
-        """The counts of what are no tokens."""
-        return {name: count for name, count in self.counts.items() if name in UNITS}
+    units: Mapping[str, int] | None = None
 
 
 _NOT_METERED = RequestUsage({})
@@ -198,7 +196,7 @@ class RecordBuilder(msgspec.Struct):
             self.exception,
             self.credential,
             counts.get("cache_write_tokens", UNSET),
-            (metered.units or UNSET) if counts else UNSET,
+            metered.units or UNSET,
         )
 
 

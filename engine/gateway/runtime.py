@@ -9,7 +9,7 @@ from engine.gateway.hooks import NO_HOOKS, Hooks
 from engine.gateway.inbound.head import Heads
 from engine.gateway.outbound.health import Health
 from engine.gateway.record import RequestIds
-from engine.gateway.response.usage import UsageReader
+from engine.gateway.response.usage_reader import UsageReader
 from engine.gateway.routing.match import Target, find_target
 from engine.gateway.routing.variants import ProviderVariants
 from engine.plan.plan import Endpoint, Plan

@@ -71,6 +71,11 @@ class CallerLimits:
         return bool(self.tokens or self.input_tokens or self.output_tokens or self.budgets)
 
     @property
+    def counts_usage(self) -> bool:
+        """Whether what responses use is limited in any way, by the limits of models too."""
+        return self.counts_tokens or any(limits.counts_tokens for _, limits in self.models)
+
+    @property
     def is_one_rate(self) -> bool:
         """Whether requests in a time are all that is limited; those of models not considered."""
         return self.requests is not None and not self.holds

@@ -115,12 +115,20 @@ def _head(sources: _Sources, own: tuple[Header, ...], credentials: CallerValues)
     is_stream = upstream.stream_path is not None and body.flag("stream")
     path = _path(upstream.stream_path if is_stream else upstream.path, context)
     try:
-        headers = upstream_headers(forwarded, caller.fields, own, context)
+        headers = upstream_headers(forwarded, _accepted_encoding(caller), own, context)
     except UnusableValueError:
         message = "a header cannot be sent upstream: it is not visible ASCII of at most 8 KiB"
         raise GatewayError("invalid_request", message) from None
     path += _query(caller.query, upstream)
     return RequestHead(caller.endpoint.method, upstream.origin, path, headers)
+
+
+def _accepted_encoding(caller: CallerHead) -> bytes:
+    """What the caller accepts; of a caller whose usage counts, nothing that would hide it."""
+    limits = caller.caller.limits
+    if limits is not None and limits.counts_usage and caller.endpoint.usage is not None:
+        return b"identity"
+    return caller.fields.get(b"accept-encoding", b"identity")
 
 
 def _is_static(provider: Provider, upstream: Upstream, own: tuple[Header, ...]) -> bool:

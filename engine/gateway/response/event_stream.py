@@ -96,6 +96,8 @@ class EventStream:
     def take_held(self) -> bytes:
         """What is held back, for a stream that has ended as it should."""
         held, self._held = self._held, b""
+        if last := held or bytes(self._part):
+            self._note(last)
         return held
 
     def _note(self, text: bytes) -> None:

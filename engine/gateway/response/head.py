@@ -18,20 +18,20 @@ def id_headers(request_id: str) -> Pairs:
     ]
 
 
-def response_head(
+def response_head(  # noqa: PLR0913, PLR0917 called for each request
     status: int,
     received: Pairs,
+    fields: Mapping[bytes, bytes],
     length: int | None,
     request_id: str,
     names: Mapping[bytes, bool],
 ) -> tuple[Pairs, int | None, bool]:
-    """The headers of a provider's response for the caller, framed by the gateway.
+    """The headers of a provider's response for the caller, framed by the gateway; `fields` are these by name.
 
     A body of declared length keeps it; any other is declared chunked, since the server would
     otherwise send the length of a body that it gets in one message. Beside the headers: the length
     that the body must have, and whether it is an event stream that an event of ours can follow.
     """
-    fields = dict(received)
     headers = response_headers(received, fields, names)
     if b"location" in fields and 300 <= status < 400:
         headers = without_redirect(headers)

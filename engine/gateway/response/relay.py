@@ -28,7 +28,8 @@ from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
 from engine.gateway.response.head import response_head, send_response, with_own
 from engine.gateway.response.stepping import and_then, run_until_blocked
-from engine.gateway.response.usage import UsageMeter, UsageReader
+from engine.gateway.response.usage import UsageMeter
+from engine.gateway.response.usage_reader import UsageReader
 from engine.plan.plan import Dialect, Timeouts
 from engine.upstream import Failure, Pairs, UpstreamError, UpstreamResponse
 
@@ -107,10 +108,16 @@ class ResponseRelay:
         self._timeouts = timeouts
         record.note_head(response.status)
         meter = self.meter
-        if meter is not None and not meter.begin(response.status, response.headers):
+        fields = dict(response.headers)
+        if meter is not None and not meter.begin(response.status, fields):
             meter = self.meter = None
         headers, length, is_events = response_head(
-            response.status, response.headers, response.length, record.request_id, self._names
+            response.status,
+            response.headers,
+            fields,
+            response.length,
+            record.request_id,
+            self._names,
         )
         headers += closing
         if self.own_headers:

@@ -1,96 +1,42 @@
-"""Reads what a response says of its usage: tokens, and other units.
+"""Takes notice of a response on its way, and notes in the end what it says of its usage.
 
-A JSON response is decoded once, and only as far as the declared objects. Of an event stream the
-bytes are searched for the name of such an object; the few events that have it are kept, and
-decoded when the stream is over. Counts of later events replace those of earlier ones, one by one,
-as providers report sums. Nothing here changes what is sent.
+Of an event stream the bytes are searched for the name of an object with counts; the few events that
+have it are kept, and decoded when the stream is over. Counts of later events replace those of
+earlier ones, one by one, as providers report sums. Nothing here changes what is sent.
 """
 
-import re
+import zlib
 from collections import deque
-from collections.abc import Iterable, Mapping
-from math import ceil
-from typing import Any
-
-import msgspec
+from collections.abc import Mapping
 
 from engine.gateway.record import RecordBuilder, RequestUsage
-from engine.gateway.response.event_text import events_in
-from engine.plan.plan import Endpoint
-from engine.plan.usage import CountPlaces, Pointer, UsagePlaces
-from engine.upstream import Pairs
+from engine.gateway.response.usage_reader import Counts, UsageReader
+from engine.plan.usage import UNITS
 
 MAX_WHOLE = 1024 * 1024  # of a response that is decoded; of a longer one the end is searched
 MAX_END = 64 * 1024
+MAX_UNPACKED = 4 * 1024 * 1024  # of a compressed response; a longer one is not read
 MAX_KEPT = 4  # chunks with usage, besides the first
-MAX_COUNT = 2**53
 BYTES_A_TOKEN = 4  # where tokens are estimated
 MAX_ESTIMATED = 256 * 1024  # bytes; in more of them are images and files
 _NOT_OK = 300
-_WRONG = (msgspec.DecodeError, UnicodeError, RecursionError)
-_generic = msgspec.json.Decoder()
-
-Counts = dict[str, int]
-
-
-class UsageReader:
-    """The places of one endpoint, ready to read."""
-
-    def __init__(self, places: UsagePlaces) -> None:
-        absolute = [pointer for field in places.fields for pointer in field.absolute]
-        self.places = places
-        self.counts = frozenset(field.count for field in places.fields)
-        self.needed = self.counts & {"input_tokens", "output_tokens"}
-        self._body = _Document([*places.at, *absolute])
-        self._event = _Document([*places.events_at, *absolute])
-        self._names = _search([pointer[-1] for pointer in places.at], b"{[")
-        self.search = _search([pointer[-1] for pointer in places.events_at], b"{")
-
-    def body(self, text: bytes) -> Counts:
-        """The counts of a JSON response."""
-        return self._adjusted(self._read(self._body, self.places.at, text))
-
-    def end_of_body(self, text: bytes) -> Counts:
-        """The counts of a JSON response of which `text` is the end: of the last object with the name."""
-        for found in reversed([*self._names.finditer(text)]):
-            inside = _first_value(text[found.end() - 1 :])
-            counts = _counts(self.places.fields, [inside], None) if inside else {}
-            if counts:
-                return self._adjusted(counts)
-        return {}
-
-    def events(self, texts: Iterable[bytes]) -> Counts:
-        """The counts of the events in `texts`, in their order."""
-        counts: Counts = {}
-        for text in texts:
-            for event in events_in(text):
-                if self.search.search(event.data):
-                    counts |= self._read(self._event, self.places.events_at, event.data)
-        return self._adjusted(counts)
-
-    def _read(self, document: "_Document", at: Iterable[Pointer], text: bytes) -> Counts:
-        root = document.decode(text)
-        if root is None:
-            return {}
-        found = [value for pointer in at if isinstance(value := _walk(root, pointer), dict)]
-        return _counts(self.places.fields, found, root)
-
-    def _adjusted(self, counts: Counts) -> Counts:
-        if self.places.excludes_cache and "input_tokens" in counts:
-            counts["input_tokens"] += counts.get("cached_tokens", 0)
-            counts["input_tokens"] += counts.get("cache_write_tokens", 0)
-        return counts
-
-
-def usage_readers(endpoints: Iterable[Endpoint]) -> Mapping[str, UsageReader]:
-    """The readers of those endpoints whose responses have usage, by their names."""
-    return {e.name: UsageReader(e.usage) for e in endpoints if e.usage is not None}
+_NOTHING = RequestUsage({})
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 
 
 class UsageMeter:
-    """The usage of one response on its way: whole events, or chunks of another body."""
+    """The usage of one response: whole events, or chunks of another body."""
 
-    __slots__ = ("_chunks", "_end", "_reader", "_search", "_size", "is_events", "noted")
+    __slots__ = (
+        "_chunks",
+        "_end",
+        "_is_packed",
+        "_reader",
+        "_search",
+        "_size",
+        "is_events",
+        "noted",
+    )
 
     def __init__(self, reader: UsageReader) -> None:
         self._reader = reader
@@ -98,16 +44,22 @@ class UsageMeter:
         self._chunks: deque[bytes] = deque()
         self._end = 0  # bytes that are kept
         self._size = 0
+        self._is_packed = False
         self.is_events = False
         self.noted = 0  # chunks of whole events
 
-    def begin(self, status: int, headers: Pairs) -> bool:
-        """Whether the response with this head may say anything, so that the rest is worth noting."""
+    def begin(self, status: int, fields: Mapping[bytes, bytes]) -> bool:
+        """Whether the response with this head may say anything, so that the rest is worth noting.
+
+        `fields` are its headers by name.
+        """
         if status >= _NOT_OK:
             return False
-        fields = dict(headers)
-        if b"content-encoding" in fields and fields[b"content-encoding"].lower() != b"identity":
-            return False
+        encoding = fields.get(b"content-encoding")
+        if encoding is not None and encoding.lower() != b"identity":
+            self._is_packed = encoding.lower() in _ENCODINGS
+            if not self._is_packed:
+                return False
         content_type = fields.get(b"content-type", b"")
         if content_type == b"application/json":  # most are, and this saves reading it
             return True
@@ -125,7 +77,7 @@ class UsageMeter:
                 del kept[1]
 
     def add(self, chunk: bytes) -> None:
-        """Take notice of a chunk of a body that is no stream of events."""
+        """Take notice of a chunk of a body that is no stream of events, or a compressed one."""
         self._chunks.append(chunk)
         self._size += len(chunk)
         self._end += len(chunk)
@@ -141,14 +93,18 @@ class UsageMeter:
 
     def metered(self, record: RecordBuilder) -> RequestUsage:
         """The usage of a request that is over."""
-        counts = self.counts()
+        reader, counts = self._reader, self.counts()
         usage = "reported" if counts else None
         if record.outcome != "ok":
             usage = "partial"
-        if self._reader.places.estimates and (usage != "reported" or self._lacks(counts)):
+        if reader.places.estimates and (usage != "reported" or not reader.needed <= counts.keys()):
             usage = usage if usage == "partial" else "estimated"
             counts = self._estimated(counts, record.bytes_in, record.bytes_out)
-        return RequestUsage(counts, usage) if counts else RequestUsage({})
+        if not counts:
+            return _NOTHING
+        if reader.has_units:
+            return RequestUsage(counts, usage, {n: counts[n] for n in UNITS if n in counts})
+        return RequestUsage(counts, usage)
 
     def _estimated(self, counts: Counts, input_bytes: int, output_bytes: int) -> Counts:
         """`counts` completed: four bytes a token, and at least a token an event of a stream.
@@ -157,18 +113,16 @@ class UsageMeter:
         """
         if 0 < input_bytes <= MAX_ESTIMATED:
             counts = {"input_tokens": input_bytes // BYTES_A_TOKEN + 1} | counts
-        if self.is_events:
+        if self.noted:
             counts["output_tokens"] = max(counts.get("output_tokens", 0), self.noted)
-        elif "output_tokens" in self._reader.counts and output_bytes <= MAX_ESTIMATED:
+        elif self._reader.has_output and output_bytes <= MAX_ESTIMATED:
             counts.setdefault("output_tokens", output_bytes // BYTES_A_TOKEN)
         return counts
 
-    def _lacks(self, counts: Counts) -> bool:
-        """Whether tokens are missing that this endpoint can report."""
-        return not self._reader.needed <= counts.keys()
-
     def counts(self) -> Counts:
         """What the response has said."""
+        if self._is_packed:
+            return self._packed_counts()
         if self.is_events:
             return self._reader.events(self._chunks)
         text = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
@@ -176,97 +130,16 @@ class UsageMeter:
             return self._reader.end_of_body(text[-MAX_END:])
         return self._reader.body(text)
 
-
-class _Document:
-    """Decodes a JSON document as far as `pointers` lead; what they lead to is built whole."""
-
-    def __init__(self, pointers: Iterable[Pointer]) -> None:
-        tree: dict[str, Any] = {}
-        for pointer in sorted(pointers, key=len, reverse=True):
-            node = tree
-            for name in pointer[:-1]:
-                node = node.setdefault(name, {})
-            node[pointer[-1]] = None
-        self._decoder = msgspec.json.Decoder(_struct(tree))
-
-    def decode(self, text: bytes) -> Any:
-        """The document, or None when it is not JSON. A member of an unexpected type costs a full decoding."""
+    def _packed_counts(self) -> Counts:
+        """The same of a compressed response, of which a copy is decompressed."""
+        if self._size > MAX_WHOLE:
+            return {}
+        unpacking = zlib.decompressobj(_GZIP_OR_ZLIB)
         try:
-            return self._decoder.decode(text)
-        except msgspec.ValidationError:
-            return _decoded(text)
-        except _WRONG:
-            return None
+            text = unpacking.decompress(b"".join(self._chunks), MAX_UNPACKED)
+        except zlib.error:
+            return {}
+        return self._reader.events([text]) if self.is_events else self._reader.body(text)
 
 
-def _struct(tree: Mapping[str, Any]) -> type[msgspec.Struct]:
-    fields: list[tuple[str, Any, Any]] = [
-        (name, Any if inside is None else _struct(inside) | None, None)
-        for name, inside in tree.items()
-    ]
-    return msgspec.defstruct("Document", fields)
-
-
-def _search(names: Iterable[str], openings: bytes) -> re.Pattern[bytes]:
-    """Finds a member with one of `names` whose value is an object, so not one that is null."""
-    words = b"|".join(dict.fromkeys(re.escape(name).encode() for name in names))
-    return re.compile(
-        rb'"(?:%b)"\s*+:\s*+[%b]' % (words, re.escape(openings)) if words else b"(?!)"
-    )
-
-
-def _walk(value: Any, pointer: Pointer) -> Any:
-    for name in pointer:
-        value = value.get(name) if type(value) is dict else getattr(value, name, None)
-    return value
-
-
-def _counts(fields: Iterable[CountPlaces], objects: Iterable[Any], root: Any) -> Counts:
-    counts: Counts = {}
-    for field in fields:
-        number = None
-        for value in objects:
-            number = _first_number(value, field.inside)
-            if number is not None:
-                break
-        else:
-            number = _first_number(root, field.absolute)
-        if number is not None:
-            counts[field.count] = number
-    return counts
-
-
-def _first_number(value: Any, pointers: Iterable[Pointer]) -> int | None:
-    """The first count that one of `pointers` leads to."""
-    for pointer in pointers:
-        number = _number(_walk(value, pointer))
-        if number is not None:
-            return number
-    return None
-
-
-def _number(value: Any) -> int | None:
-    """A count; a fraction, as of seconds, is rounded up. None for what cannot be one."""
-    if type(value) is not int and type(value) is not float:
-        return None
-    return ceil(value) if 0 <= value < MAX_COUNT else None
-
-
-def _decoded(text: bytes) -> Any:
-    try:
-        return _generic.decode(text)
-    except _WRONG:
-        return None
-
-
-def _first_value(text: bytes) -> Any:
-    """The object at the beginning of `text`."""
-    depth = 0
-    for found in _MARKS.finditer(text):
-        depth += {b"{": 1, b"}": -1}.get(found[0], 0)
-        if depth == 0:
-            return _decoded(text[: found.end()])
-    return None
-
-
-_MARKS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}]', re.DOTALL)
+_ENCODINGS = {b"gzip", b"x-gzip", b"deflate"}

@@ -1,5 +1,6 @@
 """What the shipped routes.yaml reads of recorded responses, and what is noted when one breaks off."""
 
+import gzip
 import json
 import time
 from pathlib import Path
@@ -7,11 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.config.load import load
 from engine.gateway.record import RecordBuilder
 from engine.gateway.response.event_stream import EventStream
-from engine.gateway.response.usage import MAX_WHOLE, UsageMeter, usage_readers
+from engine.gateway.response.usage import MAX_UNPACKED, MAX_WHOLE, UsageMeter
+from engine.gateway.response.usage_reader import usage_readers
 
 ROOT = Path(__file__).parents[3]
 SHAPES = yaml.safe_load(Path(__file__).with_name("usage_shapes.yaml").read_text("utf-8"))
@@ -30,7 +34,7 @@ def metered(endpoint: str, texts: list[bytes], headers: Any, outcome: str = "ok"
     meter, record = UsageMeter(READERS[endpoint]), RecordBuilder("req_1", 0.0)
     record.outcome, record.bytes_in, record.bytes_out = outcome, 80, sum(map(len, texts))
     record.provider, record.sent_model = "p", "m"
-    assert meter.begin(200, headers)
+    assert meter.begin(200, dict(headers))
     stream = EventStream((), None, meter)
     for text in texts:
         if headers is EVENTS:
@@ -95,7 +99,7 @@ def test_usage_at_the_end_of_a_body_in_many_chunks_is_read(size: int) -> None:
 
 def test_an_event_in_pieces_is_read_and_a_mention_in_text_is_not() -> None:
     meter = UsageMeter(READERS["chat_completions"])
-    assert meter.begin(200, EVENTS)
+    assert meter.begin(200, dict(EVENTS))
     stream = EventStream((b"[DONE]",), None, meter)
     said = json.dumps({"choices": [{"delta": {"content": '"usage": {"prompt_tokens": 1}'}}]})
     for piece in (f"data: {said}\n\nda", 'ta: {"us', 'age":{"prompt_tokens":3}}\n', "\n"):
@@ -103,13 +107,81 @@ def test_an_event_in_pieces_is_read_and_a_mention_in_text_is_not() -> None:
     assert meter.counts() == {"input_tokens": 3}
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
+def test_a_last_event_without_the_blank_line_after_it_is_read(end: str) -> None:
+    meter = UsageMeter(READERS["chat_completions"])
+    assert meter.begin(200, dict(EVENTS))
+    stream = EventStream((b"[DONE]",), None, meter)
+    text = b'data: {"x":1}\n\ndata: {"usage":{"prompt_tokens":3}}' + end.encode()
+    assert stream.feed(text) + stream.take_held() == text
+    assert meter.counts() == {"input_tokens": 3}
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.integers(-1, 9)
+    | st.sampled_from(["usage", '"usage":{"prompt_tokens":7}', "\\"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["usage", "prompt_tokens", "prompt_tokens_details", "cached_tokens", 'a"usage']
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["usage", "a", "b", "usage_info"]), JSON_VALUES), st.booleans()
+)
+@settings(max_examples=300)
+def test_usage_is_found_wherever_it_stands_and_nothing_else_is(body: Any, is_dense: bool) -> None:
+    text = json.dumps(body, separators=(",", ":") if is_dense else None).encode()
+    usage = body.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    details = usage.get("prompt_tokens_details")
+    details = details if isinstance(details, dict) else {}
+    numbers = {
+        "input_tokens": usage.get("prompt_tokens"),
+        "output_tokens": None,
+        "cached_tokens": next(
+            (n for n in (details.get("cached_tokens"), usage.get("cached_tokens")) if is_count(n)),
+            None,
+        ),
+    }
+    expected = {name: number for name, number in numbers.items() if is_count(number)}
+    assert READERS["chat_completions"].body(text) == expected
+    assert READERS["chat_completions"].body(text + b" ") == expected
+
+
+def is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def test_a_compressed_response_is_read_and_one_that_is_too_long_is_not() -> None:
+    body = b'{"data":"%b","usage":{"prompt_tokens":5,"completion_tokens":6}}'
+    packed = [(b"content-type", b"application/json"), (b"content-encoding", b"gzip")]
+    line = metered("chat_completions", [gzip.compress(body % b"")], packed)
+    assert (line["input_tokens"], line["usage"]) == (5, "reported")
+    line = metered("chat_completions", [gzip.compress(body % (b"A" * MAX_UNPACKED))], packed)
+    assert (line["input_tokens"], line["usage"]) == (21, "estimated")
+    line = metered("chat_completions", [gzip.compress(body % b"")[:-20]], packed, "upstream_error")
+    assert line["usage"] == "partial"
+    line = metered("chat_completions", [b"no gzip"], packed)
+    assert line["usage"] == "estimated"
+
+
 @pytest.mark.parametrize(
     ("status", "headers"),
     [
         (429, JSON),
-        (200, [*JSON, (b"content-encoding", b"gzip")]),
+        (200, [*JSON, (b"content-encoding", b"br")]),
         (200, [(b"content-type", b"audio/mpeg")]),
     ],
 )
 def test_what_cannot_have_usage_is_not_read(status: int, headers: Any) -> None:
-    assert not UsageMeter(READERS["audio_speech"]).begin(status, headers)
+    assert not UsageMeter(READERS["audio_speech"]).begin(status, dict(headers))

@@ -8,7 +8,9 @@ from engine.upstream import Pairs
 
 
 def framing(status: int, received: Pairs, length: int | None) -> tuple[Pairs, int | None, bool]:
-    headers, size, is_stream = response_head(status, received, length, "1", RelayedNames())
+    headers, size, is_stream = response_head(
+        status, received, dict(received), length, "1", RelayedNames()
+    )
     ours = ("x-engine-request-id", "x-request-id")
     return [pair for pair in headers if pair[0].decode() not in ours], size, is_stream
 

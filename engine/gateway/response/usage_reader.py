@@ -1,0 +1,212 @@
+"""Reads the counts of a response by the places that its endpoint declares.
+
+Most responses have them in one object near the end of the body. It is searched from there and
+decoded alone: what follows the name of a member decodes as an object only if it is a member of the
+top level, since the brackets would not match otherwise. Any other response is decoded once, and
+only as far as the declared members.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from math import ceil
+from operator import attrgetter
+from typing import Annotated, Any
+
+import msgspec
+
+from engine.gateway.response.event_text import events_in
+from engine.plan.plan import Endpoint
+from engine.plan.usage import UNITS, CountPlaces, Pointer, UsagePlaces
+
+MAX_COUNT = 2**53
+_WRONG = (msgspec.DecodeError, UnicodeError, RecursionError)
+_generic = msgspec.json.Decoder()
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=MAX_COUNT)] | None
+
+Counts = dict[str, int]
+
+
+class UsageReader:
+    """The places of one endpoint, ready to read."""
+
+    def __init__(self, places: UsagePlaces) -> None:
+        self.places = places
+        counts = frozenset(field.count for field in places.fields)
+        self.needed = counts & {"input_tokens", "output_tokens"}
+        self.has_output = "output_tokens" in counts
+        self.has_units = not counts.isdisjoint(UNITS)
+        self._body = _Document(places.at, places.fields)
+        self._event = _Document(places.events_at, places.fields)
+        self._names = _search([pointer[-1] for pointer in places.at], b"{[")
+        self.search = _search([pointer[-1] for pointer in places.events_at], b"{")
+
+    def body(self, text: bytes) -> Counts:
+        """The counts of a JSON response."""
+        return self._adjusted(self._body.counts_at_end(text) or self._body.counts(text))
+
+    def end_of_body(self, text: bytes) -> Counts:
+        """The counts of a JSON response of which `text` is the end: of the last object with the name."""
+        counts = self._body.counts_at_end(text)
+        for found in () if counts else reversed([*self._names.finditer(text)]):
+            inside = _first_value(text[found.end() - 1 :])
+            counts = _counts(self.places.fields, [inside], None) if inside else {}
+            if counts:
+                break
+        return self._adjusted(counts or {})
+
+    def events(self, texts: Iterable[bytes]) -> Counts:
+        """The counts of the events in `texts`, in their order."""
+        counts: Counts = {}
+        for text in texts:
+            for event in events_in(text):
+                if self.search.search(event.data):
+                    counts |= self._event.counts(event.data)
+        return self._adjusted(counts)
+
+    def _adjusted(self, counts: Counts) -> Counts:
+        if self.places.excludes_cache and "input_tokens" in counts:
+            counts["input_tokens"] += counts.get("cached_tokens", 0)
+            counts["input_tokens"] += counts.get("cache_write_tokens", 0)
+        return counts
+
+
+def usage_readers(endpoints: Iterable[Endpoint]) -> Mapping[str, UsageReader]:
+    """The readers of those endpoints whose responses have usage, by their names."""
+    return {e.name: UsageReader(e.usage) for e in endpoints if e.usage is not None}
+
+
+class _Document:
+    """Reads `fields` from JSON documents in which objects `at` may hold them."""
+
+    def __init__(self, at: Iterable[Pointer], fields: Iterable[CountPlaces]) -> None:
+        self._at, self._fields = tuple(at), tuple(fields)
+        every = [a + inside for a in self._at for field in self._fields for inside in field.inside]
+        absolute = [pointer for field in self._fields for pointer in field.absolute]
+        self._decode = msgspec.json.Decoder(_struct(_tree([*every, *absolute]))).decode
+        names = {pointer[0] for pointer in self._at}
+        self._name = None if absolute or len(names) != 1 else b'"%b"' % names.pop().encode()
+        self._names = tuple(field.count for field in self._fields)
+        firsts = [
+            ".".join(self._at[0] + field.inside[0])
+            for field in self._fields
+            if self._at and field.inside
+        ]
+        # Twice, since it gives no tuple for one name.
+        self._firsts = attrgetter(*firsts, *firsts) if len(firsts) == len(self._names) else None
+
+    def counts(self, text: bytes) -> Counts:
+        """The counts in a whole document. A member of an unexpected type costs a full decoding."""
+        try:
+            return self._counts_of(self._decode(text))
+        except msgspec.ValidationError:
+            return self._counts_of(_decoded(text))
+        except _WRONG:
+            return {}
+
+    def counts_at_end(self, text: bytes) -> Counts | None:
+        """The counts in a document that ends with `text`; None if they have to be searched otherwise."""
+        if self._name is None:
+            return None
+        at = text.rfind(self._name)
+        if at <= 0 or text[at - 1] == _BACKSLASH:
+            return None
+        try:
+            return self._counts_of(self._decode(b"{" + text[at:]))
+        except _WRONG:
+            return None
+
+    def _counts_of(self, root: Any) -> Counts:
+        if self._firsts is not None:
+            try:
+                values = self._firsts(root)
+            except AttributeError:
+                pass
+            else:
+                if None not in values:
+                    return dict(zip(self._names, values))  # noqa: B905 it has each value twice
+        found = [value for pointer in self._at if (value := _walk(root, pointer)) is not None]
+        return _counts(self._fields, found, root)
+
+
+def _tree(pointers: Iterable[Pointer]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for pointer in sorted(pointers, key=len, reverse=True):
+        node = tree
+        for name in pointer[:-1]:
+            node = node.setdefault(name, {})
+        node.setdefault(pointer[-1], None)
+    return tree
+
+
+def _struct(tree: Mapping[str, Any]) -> type[msgspec.Struct]:
+    fields: list[tuple[str, Any, Any]] = [
+        (name, _Count if inside is None else _struct(inside) | None, None)
+        for name, inside in tree.items()
+    ]
+    return msgspec.defstruct("Document", fields)
+
+
+def _search(names: Iterable[str], openings: bytes) -> re.Pattern[bytes]:
+    """Finds a member with one of `names` whose value is an object, so not one that is null."""
+    words = b"|".join(dict.fromkeys(re.escape(name).encode() for name in names))
+    return re.compile(
+        rb'"(?:%b)"\s*+:\s*+[%b]' % (words, re.escape(openings)) if words else b"(?!)"
+    )
+
+
+def _walk(value: Any, pointer: Pointer) -> Any:
+    for name in pointer:
+        value = value.get(name) if type(value) is dict else getattr(value, name, None)
+    return value
+
+
+def _counts(fields: Iterable[CountPlaces], objects: Iterable[Any], root: Any) -> Counts:
+    counts: Counts = {}
+    for field in fields:
+        number = None
+        for value in objects:
+            number = _first_number(value, field.inside)
+            if number is not None:
+                break
+        else:
+            number = _first_number(root, field.absolute)
+        if number is not None:
+            counts[field.count] = number
+    return counts
+
+
+def _first_number(value: Any, pointers: Iterable[Pointer]) -> int | None:
+    """The first count that one of `pointers` leads to."""
+    for pointer in pointers:
+        number = _number(_walk(value, pointer))
+        if number is not None:
+            return number
+    return None
+
+
+def _number(value: Any) -> int | None:
+    """A count; a fraction, as of seconds, is rounded up. None for what cannot be one."""
+    if type(value) is not int and type(value) is not float:
+        return None
+    return ceil(value) if 0 <= value < MAX_COUNT else None
+
+
+def _decoded(text: bytes) -> Any:
+    try:
+        return _generic.decode(text)
+    except _WRONG:
+        return None
+
+
+def _first_value(text: bytes) -> Any:
+    """The object at the beginning of `text`."""
+    depth = 0
+    for found in _MARKS.finditer(text):
+        depth += {b"{": 1, b"}": -1}.get(found[0], 0)
+        if depth == 0:
+            return _decoded(text[: found.end()])
+    return None
+
+
+_MARKS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}]', re.DOTALL)
+_BACKSLASH = 0x5C
