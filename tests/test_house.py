@@ -15,7 +15,14 @@ ENGINE = ROOT / "engine"
 MODULES = sorted(str(p.relative_to(ENGINE).with_suffix("")) for p in ENGINE.rglob("*.py"))
 
 # Who may import whom; the first pattern that fits a module is its rule. A room may import itself.
-SHARED = ("config/model", "config/server", "config/units", "config/template", "config/resources")
+SHARED = (
+    "config/model",
+    "config/rules",
+    "config/server",
+    "config/units",
+    "config/template",
+    "config/resources",
+)
 ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("__*__", ("cli/*",)),
     ("plan/*", ()),

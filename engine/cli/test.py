@@ -13,7 +13,7 @@ from engine.cli.common import FINDINGS, FINE, refuse_errors, render, stop
 from engine.config.checks.registry import CheckContext
 from engine.config.checks.tests import read_tests, run_test
 from engine.config.load import Loaded, load
-from engine.config.model import RoutingTest
+from engine.config.rules import RoutingTest
 from engine.config.source.document import Document
 from engine.config.source.files import read_file, why_not
 from engine.report.tests import render_json, render_junit, render_text, view_tests

@@ -126,7 +126,10 @@ def settings_at(effective: Effective, path: Path) -> Iterator[Setting]:
     """Every value in force below `path`, named by the keys between; a list is one value."""
     data: Any = effective.data
     for step in path:
-        data = data.get(step) if isinstance(data, dict) else None
+        if isinstance(step, int):
+            data = data[step]
+        else:
+            data = data.get(step) if isinstance(data, dict) else None
     if data is not None:
         yield from _settings(effective, data, path, "")
 

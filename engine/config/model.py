@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
+from engine.config.rules import BodyEdits, ModelRule, RoutingTest
 from engine.config.server import Server
 from engine.config.source.document import Path
 from engine.plan.limits import CallerLimits
@@ -73,76 +73,6 @@ class Cors:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelTarget:
-    """An entry of `targets:`; without a weight it comes after those that have one."""
-
-    at: Path
-    provider: str
-    rename: str | None
-    strip: bool
-    weight: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRule:
-    """An entry of `models:`: an exact name or a prefix, and where it leads.
-
-    With `targets`, `provider`, `rename` and `strip` are those of the first one. `is_sticky`: each
-    key keeps to one target.
-    """
-
-    at: Path
-    pattern: str
-    is_prefix: bool
-    provider: str
-    endpoints: tuple[str, ...] | None
-    rename: str | None
-    strip: bool
-    targets: tuple[ModelTarget, ...] = ()
-    is_sticky: bool = False
-
-    def providers(self) -> dict[Path, str]:
-        """Every provider that the rule names, by its place."""
-        if self.targets:
-            return {(*target.at, "provider"): target.provider for target in self.targets}
-        return {(*self.at, "provider"): self.provider}
-
-    @property
-    def label(self) -> str:
-        """What messages call the rule."""
-        return f"model rule `{self.pattern}`"
-
-    def changes_the_name(self) -> bool:
-        """Whether some provider gets the model under another name."""
-        return any(
-            rule_target.strip or rule_target.rename is not None
-            for rule_target in self.targets or (self,)
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class RoutingTest:
-    """An entry of `tests:`; an expectation that is None is not checked.
-
-    `then` are the providers of the targets that come after the first.
-    """
-
-    at: Path
-    endpoint: str
-    model: str
-    provider: str | None
-    url: str | None
-    sent_model: str | None
-    error: str | None
-    then: tuple[str, ...] | None = None
-
-    @property
-    def label(self) -> str:
-        """What messages call the test: its number in the file."""
-        return f"test {int(self.at[1]) + 1}"
-
-
-@dataclass(frozen=True, slots=True)
 class Credential:
     """Where an operator's secret comes from: the first variable that is set, or a file."""
 
@@ -163,16 +93,6 @@ class Variable:
     value: str | None
     env: tuple[str, ...]
     choices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class BodyEdits:
-    """Changes to top-level fields of a body; values are JSON."""
-
-    drop: tuple[str, ...]
-    rename: Mapping[str, str]
-    default: Mapping[str, Any]
-    set: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

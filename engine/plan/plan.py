@@ -89,7 +89,7 @@ ROUTED_BY = frozenset({"model", "stream"})
 class Endpoint:
     """A path that the gateway serves. `bodies` holds `json`, `form` or both; sizes are bytes.
 
-    `edited_fields` are the body fields that some provider changes there, `routing_fields` these and all
+    `edited_fields` are the body fields that some provider or rule changes there, `routing_fields` these and all
     others that decide something; `drop_query` are query parameters of its paths with `{model}` that
     are not forwarded. `last_events` are the names, or the data, of the events that end a stream;
     `usage` is where a response has its counts.
@@ -217,11 +217,12 @@ class Plan:
         """Where `rule` leads a request, by one of its targets if it has several."""
         provider = self.providers[(rule_target or rule).provider]
         sent = rule.sent_model(model, rule_target)
+        upstream, refusal = provider.upstreams.get(endpoint), None
         if not sent:
-            return Decision(model, sent, rule, provider, None, "model_not_found")
-        if endpoint not in provider.upstreams:
-            return Decision(model, sent, rule, provider, None, "endpoint_not_supported")
-        return Decision(model, sent, rule, provider, provider.upstreams[endpoint], None)
+            upstream, refusal = None, "model_not_found"
+        elif endpoint not in provider.upstreams:
+            refusal = "endpoint_not_supported"
+        return Decision(model, sent, rule, provider, upstream, refusal, rule_target)
 
     def public_name(self, provider: Provider, model: str) -> str | None:
         """The shortest name by which callers reach `model` of `provider`; for listings."""
@@ -247,7 +248,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The outcome of routing: the rule that won and where it leads, or the `refusal` code."""
+    """The outcome of routing: the rule that won and where it leads, or the `refusal` code.
+
+    `rule_target` is the one of its targets, if it has several.
+    """
 
     model: str
     sent_model: str
@@ -255,3 +259,4 @@ class Decision:
     provider: Provider | None
     upstream: Upstream | None
     refusal: str | None
+    rule_target: RuleTarget | None = None

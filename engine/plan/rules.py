@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from engine.plan.upstream import BodyEdits
+
 
 @dataclass(frozen=True, slots=True)
 class RuleTarget:
     """One of several targets of a rule. Without a weight it comes after those that have one.
 
-    `where` is its line.
+    `where` is its line. `edits` are the changes to bodies that the rule asks for, then its own.
     """
 
     provider: str
@@ -16,6 +18,7 @@ class RuleTarget:
     strip: bool
     weight: int | None
     where: str
+    edits: tuple[BodyEdits, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Rule:
     """A model rule. `where` is its line (`routes.yaml:41`); `endpoints` None means every one.
 
     `targets` are its targets when it has several; `provider`, `rename` and `strip` are those of the
-    first. `is_sticky`: each caller's key keeps to one of them.
+    first. `is_sticky`: each caller's key keeps to one of them. `edits` are its changes to bodies.
     """
 
     pattern: str
@@ -35,6 +38,7 @@ class Rule:
     where: str
     targets: tuple[RuleTarget, ...] = ()
     is_sticky: bool = False
+    edits: tuple[BodyEdits, ...] = ()
 
     def sent_model(self, model: str, rule_target: RuleTarget | None = None) -> str:
         """The name the provider gets for `model`; that of `rule_target` if one is given."""

@@ -70,13 +70,28 @@ class FieldValue:
 
 @dataclass(frozen=True, slots=True)
 class BodyEdits:
-    """Changes to top-level body fields, applied in this order; `names` are all that they touch."""
+    """Changes to the fields of one object, applied in this order.
+
+    `names` are all fields of it that they touch. `inside` has the changes to objects in it, by their
+    field; they come last.
+    """
 
     drop: tuple[str, ...]
     rename: Mapping[str, str]
     default: Mapping[str, FieldValue]
     set: Mapping[str, FieldValue]
     names: frozenset[str]
+    inside: Mapping[str, "BodyEdits"] = field(default_factory=dict)
+
+    @property
+    def sets(self) -> bool:
+        """Whether something is set, whatever is there."""
+        return bool(self.set) or any(inner.sets for inner in self.inside.values())
+
+    @property
+    def adds(self) -> bool:
+        """Whether something is added to an object that is empty."""
+        return bool(self.default or self.set) or any(i.adds for i in self.inside.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ was written.
 
 import json
 from collections.abc import Iterable, Iterator, Set
+from dataclasses import replace
 from typing import Any
 
 from engine.config.effective import DEFAULT, Effective, Setting, settings_at
@@ -18,12 +19,16 @@ MOST_VALUES = 5
 SECTIONS = ("retry", "breaker", "sign", "tls", "proxy", "caller_credentials")
 
 
-def sections(files: Effective, provider: str, endpoint: str) -> dict[str, list[View]]:
-    """The settings in force of each section, and the changes to the body under `body`."""
+def sections(files: Effective, provider: str) -> dict[str, list[View]]:
+    """The settings in force of each section of a provider."""
     at: Path = ("providers", provider)
-    places: dict[str, Path] = {name: (*at, name) for name in SECTIONS}
-    places["body"] = (*at, "endpoints", endpoint, "body")
-    return {name: shown(settings_at(files, place)) for name, place in places.items()}
+    return {name: shown(settings_at(files, (*at, name))) for name in SECTIONS}
+
+
+def section(settings: Iterable[Setting], name: str) -> list[View]:
+    """Those of `settings` that are below the key `name`, named by the keys that follow."""
+    below = (replace(s, name=s.name.removeprefix(f"{name}.")) for s in settings if s.name.startswith(f"{name}."))  # fmt: skip
+    return shown(below)
 
 
 def shown(settings: Iterable[Setting]) -> list[View]:

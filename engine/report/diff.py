@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from engine.report.effects import REST, Effects, Facets, Route
 from engine.report.mask import MASK, masked, masked_text, masked_url
 
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 View = dict[str, Any]
 Item = TypeVar("Item")
 Group = TypeVar("Group", bound=Hashable)
@@ -126,7 +126,12 @@ def _named(route: Route, model: str) -> Route:
 def _route(route: Route) -> View:
     return {
         "targets": [
-            {"provider": t.provider, "sent_model": t.sent_model or None, "weight": t.weight}
+            {
+                "provider": t.provider,
+                "sent_model": t.sent_model or None,
+                "weight": t.weight,
+                "settings": [masked_text(setting) for setting in t.settings],
+            }
             for t in route.targets
         ],
         "sticky": route.is_sticky,
@@ -228,7 +233,8 @@ def _went(route: View) -> str:
 def _target(target: View) -> str:
     sent = f" as {target['sent_model']}" if target["sent_model"] else ""
     weight = f" weight {target['weight']}" if target["weight"] else ""
-    return f"{target['provider']}{sent}{weight}"
+    settings = f" with {', '.join(target['settings'])}" if target["settings"] else ""
+    return f"{target['provider']}{sent}{weight}{settings}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -17,6 +17,8 @@ from engine.config.model import Config, Provider, merge_timeouts
 from engine.config.template import compile_template, render_now
 from engine.config.units import parse_duration, parse_size
 from engine.plan.plan import Plan
+from engine.report.deciding import spelled
+from engine.report.rule_settings import RuleSettings
 
 Facets = Mapping[str, str]
 _BLOCK = re.compile(r"\{\{(.*?)\}\}")
@@ -39,11 +41,15 @@ CORS = "cors"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One place a request may go to; `weight` only where there is a choice."""
+    """One place a request may go to; `weight` only where there is a choice.
+
+    `settings` is the rest that the rule says of it: `body.set.temperature 0.2`.
+    """
 
     provider: str
     sent_model: str
     weight: int | None = None
+    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,8 @@ def effects(loaded: Loaded, models: Iterable[str]) -> Effects:
     data = {name: fill_in(d, FILES[name]).data for name, d in loaded.documents.items()}
     endpoints = data["routes.yaml"]["endpoints"]
     entries = data["providers.yaml"]["providers"]
-    routes = {(e, m): _route(plan, e, m) for m in models for e in endpoints}
+    said = RuleSettings(fill_in(loaded.documents["routes.yaml"], "routes"), plan)
+    routes = {(e, m): _route(plan, e, m, said) for m in models for e in endpoints}
     reached = {(name, e) for (e, _), route in routes.items() for name in route.providers}
     providers = {p.name: p for p in loaded.config.providers}
     return Effects(
@@ -113,7 +120,7 @@ def effects(loaded: Loaded, models: Iterable[str]) -> Effects:
     )
 
 
-def _route(plan: Plan, endpoint: str, model: str) -> Route:
+def _route(plan: Plan, endpoint: str, model: str, said: RuleSettings) -> Route:
     decision = plan.decide(endpoint, model)
     rule = decision.rule
     if decision.refusal or rule is None:
@@ -123,9 +130,9 @@ def _route(plan: Plan, endpoint: str, model: str) -> Route:
     for rule_target in leads:
         at = plan.follow(rule, endpoint, model, rule_target)
         if at.provider is not None and not at.refusal:
-            targets.append(
-                Target(at.provider.name, at.sent_model, rule_target.weight if rule_target else None)
-            )
+            weight = rule_target.weight if rule_target else None
+            settings = [f"{s.name} {spelled(s.value)}" for s in said.of(rule, rule_target)]
+            targets.append(Target(at.provider.name, at.sent_model, weight, tuple(settings)))
     is_choice = len(targets) > 1
     if not is_choice:
         targets = [replace(target, weight=None) for target in targets]

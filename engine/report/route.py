@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.config.effective import Effective, fill_in, limits_of, timeouts_of
+from engine.config.effective import Effective, fill_in, limits_of, settings_at, timeouts_of
 from engine.config.source.document import Document, Path
 from engine.config.source.secret_shapes import SECRET
 from engine.gateway.errors import GatewayError
@@ -23,8 +23,9 @@ from engine.plan.plan import (
     RuleTarget,
     UnusableValueError,
 )
-from engine.report.deciding import accounts, choices, sections, shown
+from engine.report.deciding import accounts, choices, section, sections, shown
 from engine.report.mask import masked, masked_url
+from engine.report.rule_settings import RuleSettings
 
 FORMAT_VERSION = "1.2"
 _ROUTES, _PROVIDERS = "routes.yaml", "providers.yaml"
@@ -171,12 +172,8 @@ def _candidate_targets(
         return [_rank(plan, first, None, caller)]
     name = caller.name if caller else ""
     every = find_targets(plan, endpoint, first, name, lambda: 0.5)
-    by_target = {
-        (rule_target.provider, first.rule.sent_model(first.model, rule_target)): rule_target
-        for rule_target in first.rule.targets
-    }
     places = {id(rule_target): place for place, rule_target in enumerate(first.rule.targets)}
-    ordered = [(t, by_target[t.provider.name, t.sent_model]) for t in every]
+    ordered = [(target, target.rule_target) for target in every]
     if first.rule.is_sticky and caller is None:
         ordered.sort(key=lambda each: places[id(each[1])])
     ranked = [_rank(plan, target, by, caller) for target, by in ordered]
@@ -208,6 +205,10 @@ def _target(
     target, provider = chosen.target, chosen.target.provider
     files = fill_in(documents[_ROUTES], "routes"), fill_in(documents[_PROVIDERS], "providers")
     at: Path = ("providers", provider.name)
+    body = [
+        *section(RuleSettings(files[0], plan).of(target.rule, target.rule_target), "body"),
+        *section(settings_at(files[1], (*at, "endpoints", endpoint.name)), "body"),
+    ]
     return {
         "provider": provider.name,
         "where": _line(documents[_PROVIDERS], at),
@@ -228,7 +229,7 @@ def _target(
         ],
         "timeouts": shown(timeouts_of(*files, endpoint.name, provider.name)),
         "limits": shown(limits_of(*files, endpoint.name, provider.name)),
-        **sections(files[1], provider.name, endpoint.name),
+        **sections(files[1], provider.name) | {"body": body},
         "accounts": accounts(provider, target.sent_model, caller.name if caller else None),
         "choices": choices(files[1], provider),
     }

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from engine.config.checks.registry import PROVIDERS, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
-from engine.config.model import BodyEdits, Provider
+from engine.config.model import Provider
 from engine.config.source.document import Path
 from engine.plan.suggest import nearest
 from engine.plan.withheld import withheld_by
@@ -82,24 +82,3 @@ def withheld_headers(context: CheckContext) -> Iterator[Diagnostic]:
                 message = f"`{pattern}` covers {names}, which the gateway never forwards"
                 at: Path = (*provider.at, "forward_headers", index)
                 yield context.at("X240", message, PROVIDERS, at, Place.VALUE)
-
-
-@check("X245")
-def changed_model(context: CheckContext) -> Iterator[Diagnostic]:
-    """Body edits that replace the model that was routed."""
-    for served in (s for provider in context.config.providers for s in provider.endpoints):
-        if served.body is None:
-            continue
-        names = {"model", served.body.rename.get("model", "model")}
-        for kind, name, field in _changes(served.body):
-            if field.lower() in names:
-                message = f"`{kind}` changes the model of endpoint `{served.name}` behind the rule that chose it"
-                at: Path = (*served.at, "body", kind, name)
-                yield context.at("X245", message, PROVIDERS, at, Place.KEY)
-
-
-def _changes(edits: BodyEdits) -> Iterator[tuple[str, str, str]]:
-    """Every edit of a body that writes a field: its kind, its key in the file, and that field."""
-    yield from (("set", name, name) for name in edits.set)
-    yield from (("default", name, name) for name in edits.default)
-    yield from (("rename", name, new) for name, new in edits.rename.items() if name != "model")

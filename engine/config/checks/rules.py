@@ -5,7 +5,7 @@ from itertools import combinations
 
 from engine.config.checks.registry import ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related
-from engine.config.model import ModelRule, ModelTarget
+from engine.config.rules import ModelRule, ModelTarget
 
 
 def _same_pattern(context: CheckContext) -> list[list[ModelRule]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from engine.config.checks.references import unknown_endpoint
 from engine.config.checks.registry import PROVIDERS, ROUTES, CheckContext, PlanContext, Stage, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place, Severity
-from engine.config.model import RoutingTest
+from engine.config.rules import RoutingTest
 from engine.config.schema.build import build_config
 from engine.config.schema.validation import check_schema
 from engine.config.source.document import Document, parse_document

@@ -10,9 +10,11 @@ from typing import Any
 
 from engine.config import model
 from engine.config.compile.binding import Binding, Templates
+from engine.config.compile.body import compile_edits, edited_names
 from engine.config.compile.provider import caller_inputs
 from engine.config.compile.values import Values
 from engine.config.compile.variants import compile_variants
+from engine.config.rules import BodyEdits, ModelRule
 from engine.config.server import accounts_of
 from engine.config.source.document import Path
 from engine.plan import plan
@@ -36,7 +38,8 @@ def compile_plan(
     }
     rules = tuple(_rule(rule, lines) for rule in config.rules)
     caller_fields = inputs.every_field
-    endpoints = _endpoints(config, _edited_fields(providers.values()), caller_fields)
+    edited = _edited_fields(config, providers.values(), rules)
+    endpoints = _endpoints(config, edited, caller_fields)
     made = plan.Plan(
         endpoints=endpoints,
         refusals=tuple(_refusals(config)),
@@ -114,7 +117,8 @@ def _refusals(config: model.Config) -> Sequence[plan.Refusal]:
     return sorted(refusals, key=lambda refusal: len(refusal.path), reverse=True)
 
 
-def _rule(rule: model.ModelRule, lines: Mapping[Path, str]) -> plan.Rule:
+def _rule(rule: ModelRule, lines: Mapping[Path, str]) -> plan.Rule:
+    edits = _edits(rule.body)
     return plan.Rule(
         pattern=rule.pattern,
         is_prefix=rule.is_prefix,
@@ -124,11 +128,18 @@ def _rule(rule: model.ModelRule, lines: Mapping[Path, str]) -> plan.Rule:
         strip=rule.strip,
         where=lines[rule.at],
         targets=tuple(
-            plan.RuleTarget(t.provider, t.rename, t.strip, t.weight, lines[t.at])
+            plan.RuleTarget(
+                t.provider, t.rename, t.strip, t.weight, lines[t.at], (*edits, *_edits(t.body))
+            )
             for t in rule.targets
         ),
         is_sticky=rule.is_sticky,
+        edits=edits,
     )
+
+
+def _edits(body: BodyEdits | None) -> tuple[plan.BodyEdits, ...]:
+    return () if body is None else (compile_edits(body),)
 
 
 def _model_table(rules: Sequence[plan.Rule]) -> plan.ModelTable:
@@ -180,14 +191,20 @@ def _cors(declared: model.Cors | None) -> plan.Cors | None:
     return plan.Cors(origins, int(declared.max_age))
 
 
-def _edited_fields(providers: Iterable[plan.Provider]) -> Mapping[str, frozenset[str]]:
-    """By endpoint, the fields that any provider changes there."""
-    names: dict[str, frozenset[str]] = {}
+def _edited_fields(
+    config: model.Config, providers: Iterable[plan.Provider], rules: Iterable[plan.Rule]
+) -> Mapping[str, frozenset[str]]:
+    """By endpoint, the fields that any provider or rule changes there."""
+    edits: dict[str, list[plan.BodyEdits]] = {e.name: [] for e in config.endpoints}
     for variant in (variant for provider in providers for variant in provider.variants()):
         for endpoint, upstream in variant.upstreams.items():
-            if upstream is not None and upstream.edits is not None:
-                names[endpoint] = names.get(endpoint, frozenset()) | upstream.edits.names
-    return names
+            if upstream is not None and upstream.edits is not None and endpoint in edits:
+                edits[endpoint].append(upstream.edits)
+    for rule in rules:
+        every = [*rule.edits, *(each for target in rule.targets for each in target.edits)]
+        for endpoint in (rule.endpoints or edits) if every else ():
+            edits[endpoint] += every
+    return {endpoint: edited_names(every) for endpoint, every in edits.items()}
 
 
 def _caller(key: model.Key) -> plan.Caller:

@@ -1,13 +1,10 @@
 """Where a provider serves one endpoint: origin, path, query, and the edits of its bodies."""
 
-import json
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 from engine.config import model
 from engine.config.compile.binding import Binding
+from engine.config.compile.body import compile_edits
 from engine.config.template import Template
 from engine.plan import plan
 
@@ -30,7 +27,7 @@ def compile_upstream(
         origin=_origin(binding, provider, root + sample),
         path=_path(binding, path, root, sample),
         stream_path=_path(binding, stream, root, streamed or "") if stream else None,
-        edits=_edits(served.body) if served.body else None,
+        edits=compile_edits(served.body) if served.body else None,
         query="&".join(f"{n}={v}" for n, v in query).encode("ascii"),
         query_names=frozenset(name.casefold().encode() for name, _ in query),
         timeouts=_timeouts(binding.config, provider, served.name),
@@ -76,25 +73,3 @@ def _query(binding: Binding, served: model.ProviderEndpoint) -> list[tuple[str, 
             return None
         pairs.append((quote(name, safe=""), quote(value, safe="-._~:,@")))
     return pairs
-
-
-def _edits(edits: model.BodyEdits) -> plan.BodyEdits:
-    return plan.BodyEdits(
-        drop=edits.drop,
-        rename=MappingProxyType(dict(edits.rename)),
-        default=_field_values(edits.default),
-        set=_field_values(edits.set),
-        names=frozenset(
-            {*edits.drop, *edits.rename, *edits.rename.values(), *edits.default, *edits.set}
-        ),
-    )
-
-
-def _field_values(values: Mapping[str, Any]) -> Mapping[str, plan.FieldValue]:
-    written = {name: json.dumps(value, allow_nan=False) for name, value in values.items()}
-    return MappingProxyType(
-        {
-            name: plan.FieldValue(text.encode("ascii"), value if isinstance(value, str) else text)
-            for (name, text), value in zip(written.items(), values.values(), strict=True)
-        }
-    )

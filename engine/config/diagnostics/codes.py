@@ -424,8 +424,8 @@ _CATALOGUE = (
         "X245",
         "changed-model",
         _ERROR,
-        "`body:` of a provider sets another model",
-        "The record, `engine route` and the limits of keys would refer to a model that is not called. Name it in the model rule that leads there: `as: NAME` in routes.yaml.",
+        "`body:` sets another model",
+        "The record, `engine route` and the limits of keys would refer to a model that is not called. Name it in the model rule that leads there: `as: NAME` in routes.yaml. A rule may not rename or drop the model either.",
     ),
     Rule(
         "X260",
@@ -489,6 +489,13 @@ _CATALOGUE = (
         _ERROR,
         "a file is the configuration of another program",
         "LiteLLM, Portkey, Kubernetes, nginx and others have their own formats. Write the content of such a file as routes.yaml and providers.yaml.",
+    ),
+    Rule(
+        "X276",
+        "inside-a-form",
+        _ERROR,
+        "a change below the top level of a body that may be a form",
+        "A form has fields at one level only, so the change could not be made. Narrow the rule to endpoints that take JSON with `endpoint:`.",
     ),
     Rule(
         "X291",

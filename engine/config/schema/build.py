@@ -15,13 +15,17 @@ from engine.config.model import (
     Cors,
     Endpoint,
     Listing,
-    ModelRule,
-    ModelTarget,
     NotExposed,
-    RoutingTest,
     merge_timeouts,
 )
-from engine.config.schema.build_provider import build_key, build_provider, durations, several
+from engine.config.rules import ModelRule, ModelTarget, RoutingTest
+from engine.config.schema.build_provider import (
+    body_edits,
+    build_key,
+    build_provider,
+    durations,
+    several,
+)
 from engine.config.schema.build_server import build_server
 from engine.config.schema.build_usage import build_usage
 from engine.config.server import Server
@@ -161,12 +165,14 @@ def _rule(at: Path, data: dict[str, Any]) -> ModelRule:
         strip=first.strip,
         targets=targets,
         is_sticky="sticky" in data,
+        body=body_edits(data.get("body")),
     )
 
 
 def _target(at: Path, data: dict[str, Any]) -> ModelTarget:
     rename, strip = data.get("as"), data.get("strip", False)
-    return ModelTarget(at, data["provider"], rename, strip, data.get("weight"))
+    body = body_edits(data.get("body"))
+    return ModelTarget(at, data["provider"], rename, strip, data.get("weight"), body)
 
 
 def _test(at: Path, data: dict[str, Any]) -> RoutingTest:

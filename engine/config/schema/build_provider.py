@@ -7,7 +7,6 @@ from typing import Any
 from engine.config.model import (
     DEFAULT_LIMITS,
     DEFAULT_RETRY,
-    BodyEdits,
     Credential,
     CredentialSet,
     Key,
@@ -16,6 +15,7 @@ from engine.config.model import (
     Sign,
     Variable,
 )
+from engine.config.rules import BodyEdits
 from engine.config.schema.build_limits import build_limits
 from engine.config.source.document import Path
 from engine.config.units import parse_duration, parse_expiry, parse_share
@@ -150,12 +150,14 @@ def _provider_endpoint(name: str, at: Path, data: str | dict[str, Any]) -> Provi
         path=data["path"],
         query=data.get("query", {}),
         stream_path=data.get("stream_path"),
-        body=_body_edits(body) if body else None,
+        body=body_edits(body),
         grade=data.get("grade"),
     )
 
 
-def _body_edits(data: dict[str, Any]) -> BodyEdits:
+def body_edits(data: dict[str, Any] | None) -> BodyEdits | None:
+    if data is None:
+        return None
     return BodyEdits(
         drop=tuple(data.get("drop", ())),
         rename=data.get("rename", {}),

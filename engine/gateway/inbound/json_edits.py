@@ -1,21 +1,22 @@
-"""A provider's changes to the top-level fields of a JSON body, as edits of its bytes.
+"""The configuration's changes to the fields of a JSON body, as edits of its bytes.
 
 First it is decided what becomes of each field, in the order of the configuration: changes for the
-request, then `drop`, `rename`, `default` and `set`. Then each changed field is one edit or two, and
-all added fields are one edit in front of the others.
+request, then those of each BodyEdits: `drop`, `rename`, `default`, `set`, and what is inside of
+objects. Then each changed field is one edit or two, and all added fields are one edit in front of
+the others. An object that is changed inside is read on its own, and is one edit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.inbound.edits import Edit
+from engine.gateway.inbound.edits import Edit, apply_edits
 from engine.gateway.inbound.json_body import JsonBody
 from engine.gateway.inbound.json_text import Span, json_string
 from engine.plan.plan import BodyEdits
 
 
 def json_edits(
-    body: JsonBody, changes: Mapping[str, str | None], edits: BodyEdits | None
+    body: JsonBody, changes: Mapping[str, str | None], edits: Sequence[BodyEdits]
 ) -> list[Edit]:
     """What to change in `body`: `changes` have a field's new string, or None to remove it.
 
@@ -29,17 +30,23 @@ def json_edits(
             draft.drop(name)
         else:
             draft.set(name, json_string(text))
-    if edits is not None:
-        for name in edits.drop:
-            draft.drop(name)
-        for name, new in edits.rename.items():
-            draft.rename(name, new)
-        for name, value in edits.default.items():
-            if not draft.has(name):
-                draft.set(name, value.json)
-        for name, value in edits.set.items():
-            draft.set(name, value.json)
+    for each in edits:
+        draft.apply(each)
     return draft.edits()
+
+
+def _edited_inside(value: bytes | None, edits: BodyEdits) -> bytes | None:
+    """The object `value` after `edits`; None when it stays as it is.
+
+    Where there is none, or null, one is made for what is added. Other values are replaced only by
+    what is set.
+    """
+    if value is None or value[:1] != b"{":
+        may_make = edits.adds if value in (None, b"null") else edits.sets
+        if not may_make:
+            return None
+        value = b"{}"
+    return apply_edits(value, json_edits(JsonBody(value), {}, (edits,)))
 
 
 class _Draft:
@@ -57,21 +64,51 @@ class _Draft:
         self._values: dict[int, bytes] = {}
         self._added: dict[str, bytes] = {}
 
+    def apply(self, edits: BodyEdits) -> None:
+        for name in edits.drop:
+            self.drop(name)
+        for name, new in edits.rename.items():
+            self.rename(name, new)
+        for name, value in edits.default.items():
+            if not self.has(name):
+                self.set(name, value.json)
+        for name, value in edits.set.items():
+            self.set(name, value.json)
+        for name, inner in edits.inside.items():
+            edited = _edited_inside(self.value(name), inner)
+            if edited is not None:
+                self.set(name, edited)
+
     def has(self, name: str) -> bool:
         self._body.has(name)  # refuses what others may read as this field
         return name in self._places or name in self._added
 
+    def value(self, name: str) -> bytes | None:
+        """The JSON of the field as it will be; None when there is none."""
+        if not self.has(name):
+            return None
+        place = self._places.get(name)
+        if place is None:
+            return self._added[name]
+        _, _, start, end = self._spans[place]
+        return self._values.get(place) or self._body.raw[start:end]
+
     def drop(self, name: str) -> None:
-        if self.has(name):
-            place = self._places.pop(name)
-            self._removed.add(place)
-            self._values.pop(place, None)
+        if not self.has(name) or self._added.pop(name, None) is not None:
+            return
+        place = self._places.pop(name)
+        self._removed.add(place)
+        self._names.pop(place, None)
+        self._values.pop(place, None)
 
     def rename(self, name: str, new: str) -> None:
         if not self.has(name):
             return
         if self.has(new):
             raise both_names(name, new)
+        if name in self._added:
+            self._added[new] = self._added.pop(name)
+            return
         place = self._places[new] = self._places.pop(name)
         self._names[place] = json_string(new)
 

@@ -1,6 +1,6 @@
 """The two kinds of request body behind one interface: what routes it, and what goes upstream."""
 
-from collections.abc import AsyncIterator, Mapping, Set
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from typing import NamedTuple, Protocol
 
 from engine.gateway.errors import GatewayError
@@ -45,12 +45,12 @@ class RequestBody(Protocol):
         """Whether there is a field of `names`, all of which are routing fields."""
 
     def upload(
-        self, changes: Mapping[str, str | None], forbidden: Set[str], edits: BodyEdits | None
+        self, changes: Mapping[str, str | None], forbidden: Set[str], edits: Sequence[BodyEdits]
     ) -> Upload:
         """The body with fields replaced, or removed where None, all else byte for byte.
 
         `forbidden` are fields that may not come later in a body that is still being received;
-        `edits` are the provider's own changes, made after the others.
+        `edits` are the changes of the configuration, made in turn after the others.
         """
 
     def close(self) -> None:
@@ -84,11 +84,11 @@ class JsonRequestBody:
         self,
         changes: Mapping[str, str | None],
         forbidden: Set[str],  # noqa: ARG002 the protocol's
-        edits: BodyEdits | None,
+        edits: Sequence[BodyEdits],
     ) -> Upload:
-        """The body with top-level fields changed."""
+        """The body with fields changed."""
         raw = self._raw
-        if raw and (changes or edits is not None):
+        if raw and (changes or edits):
             raw = apply_edits(raw, json_edits(self._body, changes, edits))
         return Upload(raw, len(raw))
 
@@ -130,15 +130,15 @@ class FormRequestBody:
         return not names.isdisjoint(self._form.fields)
 
     def upload(
-        self, changes: Mapping[str, str | None], forbidden: Set[str], edits: BodyEdits | None
+        self, changes: Mapping[str, str | None], forbidden: Set[str], edits: Sequence[BodyEdits]
     ) -> Upload:
         """The form with text parts changed; streams what has not been received yet."""
         chunks = self._form.edits(changes)
         late = frozenset(forbidden)
-        if edits is not None:
+        if edits:
             # At one place, what is added comes before what is removed.
             chunks = sorted([*chunks, *form_edits(self._form, edits)])
-            late |= edits.names
+            late = late.union(*(each.names for each in edits))
         size = self._body_reader.received if self.complete else self._body_reader.declared
         if size is not None:
             size += sum(len(edit.text) - (edit.end - edit.start) for edit in chunks)

@@ -182,20 +182,24 @@ def _query(query: bytes, upstream: Upstream) -> bytes:
 def _body(
     caller: CallerHead, target: Target, provider: Provider, upstream: Upstream, body: RequestBody
 ) -> Upload:
-    """The body without what was for the gateway, with the provider's model and its edits."""
-    edits, fields = upstream.edits, provider.caller_inputs.every_field
+    """The body without what was for the gateway, with the provider's model and all edits.
+
+    Those of the rule come first, as they are in terms of what callers send.
+    """
+    by_provider, fields = upstream.edits, provider.caller_inputs.every_field
     changes: dict[str, str | None] = {}
     if body.has_any(fields):
         changes = {name: None for name in fields if body.text(name) is not None}
     is_in_path = caller.model is not None
-    is_dropped = edits is not None and "model" in edits.drop
+    is_dropped = by_provider is not None and "model" in by_provider.drop
     if (target.sent_model != target.model or is_in_path) and not is_dropped:
         named = body.text("model")
         if named is None and is_in_path:
-            edits = _with_model(edits, target.sent_model)
+            by_provider = _with_model(by_provider, target.sent_model)
         elif named is not None and named != target.sent_model:
             changes["model"] = target.sent_model
-    return body.upload(changes, fields, edits)
+    edits = target.by.edits
+    return body.upload(changes, fields, edits if by_provider is None else (*edits, by_provider))
 
 
 def _with_model(edits: BodyEdits | None, model: str) -> BodyEdits:

@@ -6,7 +6,7 @@ from hashlib import sha256
 from math import log
 
 from engine.gateway.errors import GatewayError
-from engine.plan.plan import Decision, Endpoint, Plan, Provider, Rule, Upstream
+from engine.plan.plan import Decision, Endpoint, Plan, Provider, Rule, RuleTarget, Upstream
 from engine.plan.suggest import nearest
 
 _LEAST = 2.0**-64
@@ -14,13 +14,22 @@ _LEAST = 2.0**-64
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A request's destination: the rule that chose it and everything needed to call it."""
+    """A request's destination: the rule that chose it and everything needed to call it.
+
+    `rule_target` is its entry in the rule, if that has several.
+    """
 
     rule: Rule
     provider: Provider
     upstream: Upstream | None
     model: str
     sent_model: str
+    rule_target: RuleTarget | None = None
+
+    @property
+    def by(self) -> Rule | RuleTarget:
+        """What the configuration says of this target: its entry, or the rule if it has only one."""
+        return self.rule_target or self.rule
 
 
 def find_target(plan: Plan, endpoint: Endpoint, model: str) -> Target:
@@ -38,7 +47,14 @@ def find_target(plan: Plan, endpoint: Endpoint, model: str) -> Target:
 
 
 def _target(decision: Decision, rule: Rule, provider: Provider) -> Target:
-    return Target(rule, provider, decision.upstream, decision.model, decision.sent_model)
+    return Target(
+        rule,
+        provider,
+        decision.upstream,
+        decision.model,
+        decision.sent_model,
+        decision.rule_target,
+    )
 
 
 def find_targets(

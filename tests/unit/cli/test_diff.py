@@ -121,6 +121,16 @@ def test_the_timeout_of_one_provider_is_one_line(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_what_a_rule_says_of_a_request_is_told(tmp_path: Path) -> None:
+    asked = "as: gpt-oss-1, body: {set: {temperature: 0}, drop: [user]}}"
+    old = small(tmp_path / "old")
+    new = small(tmp_path / "new", ("routes", "as: gpt-oss-1}", asked))
+    said = "two as gpt-oss-1 -> two as gpt-oss-1 with body.set.temperature 0, body.drop user"
+    assert said in engine("diff", old, new).stdout
+    (moved,) = view_of("diff", engine("diff", old, new, "--format", "json"))["routing"]
+    assert moved["new"]["targets"][0]["settings"] == ["body.set.temperature 0", "body.drop user"]
+
+
 def shuffled(text: str) -> str:
     """routes.yaml with its rules and tests in another order."""
     lines = text.splitlines()

@@ -312,3 +312,28 @@ def test_routes_tell_every_target_and_what_is_set(decided: Path) -> None:
     assert [s["section"] for s in full["settings"]] == [
         "retry", "breaker", "tls", "chat_completions.body", *["accounts"] * 3, "caller_variables",
     ]  # fmt: skip
+
+
+BODIES = """version: 1
+endpoints:
+  chat_completions: {path: /v1/chat/completions}
+models:
+  - model: fast
+    body: {set: {temperature: 0.2}}
+    targets:
+      - provider: openai
+        body: {default: {/reasoning/effort: low}, drop: [user]}
+"""
+
+
+def test_changes_to_a_body_are_shown_with_their_lines_in_their_order(tmp_path: Path) -> None:
+    served = {"path": "/chat/completions", "body": {"drop": ["store"]}}
+    write(tmp_path, routes=BODIES, providers=provider(endpoints={"chat_completions": served}))
+    view = view_of("route", engine(*CHAT, "--model", "fast", "-C", tmp_path, "--format", "json"))
+    found = [(each["name"], each["value"], each["where"]) for each in view["target"]["body"]]
+    assert found[:-1] == [
+        ("set.temperature", 0.2, "routes.yaml:6"),
+        ("default./reasoning/effort", "low", "routes.yaml:9"),
+        ("drop", "user", "routes.yaml:9"),
+    ]
+    assert found[-1][:2] == ("drop", "store")

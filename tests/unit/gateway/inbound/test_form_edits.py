@@ -35,7 +35,7 @@ def edits(**changes: object) -> BodyEdits:
 
 
 def edited(
-    chunks: Sequence[bytes], edits: BodyEdits, changes: Mapping[str, str | None] | None = None
+    chunks: Sequence[bytes], *edits: BodyEdits, changes: Mapping[str, str | None] | None = None
 ) -> bytes:
     """The form that goes upstream, which is as long as is said before it."""
     reader = body_reader_of(chunks)
@@ -76,7 +76,22 @@ def test_a_value_that_is_set_stands_before_a_first_part_that_is_removed() -> Non
     change = {"api_key": None, "model": "n"}
     raw = form(part("api_key", b"k"), MODEL, FILE)
     after = form(GERMAN, part("model", b"n"), FILE)
-    assert edited([raw], edits(set={"language": WORD}), change) == after
+    assert edited([raw], edits(set={"language": WORD}), changes=change) == after
+
+
+@pytest.mark.parametrize(
+    ("parts", "first", "then", "after"),
+    [
+        ([MODEL], edits(set={"lang": WORD}), edits(rename={"lang": "language"}), [GERMAN, MODEL]),
+        ([MODEL], edits(set={"lang": WORD}), edits(drop=("lang",)), [MODEL]),
+        ([part("lang", b"en"), MODEL], edits(rename={"lang": "language"}), edits(drop=("language",)), [MODEL]),
+        ([ENGLISH, MODEL], edits(drop=("language",)), edits(default={"language": WORD}), [GERMAN, MODEL]),
+    ],
+)  # fmt: skip
+def test_a_form_after_the_changes_of_a_rule_and_a_provider(
+    parts: Sequence[bytes], first: BodyEdits, then: BodyEdits, after: Sequence[bytes]
+) -> None:
+    assert edited([form(*parts)], first, then) == form(*after)
 
 
 def test_two_names_of_one_field_are_refused() -> None:

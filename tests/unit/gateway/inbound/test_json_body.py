@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.config import rules
+from engine.config.compile.body import compile_edits
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound import json_text
 from engine.gateway.inbound.edits import apply_edits
@@ -119,7 +121,59 @@ def edited(raw: bytes, changes: Mapping[str, str | None] | None = None, **edits:
     }
     rename = edits.get("rename", {})
     wanted = BodyEdits(edits.get("drop", ()), rename, values["default"], values["set"], frozenset())
-    return apply_edits(raw, json_edits(JsonBody(raw), changes or {}, wanted))
+    return apply_edits(raw, json_edits(JsonBody(raw), changes or {}, (wanted,)))
+
+
+def places(*made: dict[str, Any]) -> list[BodyEdits]:
+    """What compiles of `drop`, `default` and `set`, a list of changes made in turn."""
+    return [
+        compile_edits(
+            rules.BodyEdits(
+                tuple(each.get("drop", ())),
+                each.get("rename", {}),
+                each.get("default", {}),
+                each.get("set", {}),
+            )
+        )
+        for each in made
+    ]
+
+
+@pytest.mark.parametrize(
+    ("raw", "changes", "sent"),
+    [
+        ('{"a": {"b": 1,"c":[2]}}', [{"set": {"/a/b": 5}}], '{"a": {"b": 5,"c":[2]}}'),
+        ('{"a": {"c":[2]}}', [{"set": {"/a/b": 5}}], '{"a": {"b": 5, "c":[2]}}'),
+        ('{"x":1}', [{"set": {"/a/b/c": "d"}}], '{"a": {"b": {"c": "d"}}, "x":1}'),
+        ('{"a":null}', [{"default": {"/a/b": 1}}], '{"a":{"b": 1}}'),
+        ('{"a":null}', [{"drop": ["/a/b"]}], '{"a":null}'),
+        ('{"a":"text"}', [{"default": {"/a/b": 1}}], '{"a":"text"}'),
+        ('{"a":"text"}', [{"set": {"/a/b": 1}}], '{"a":{"b": 1}}'),
+        ('{"a":{"b":0}}', [{"default": {"/a/b": 1, "/a/c": 2}}], '{"a":{"c": 2, "b":0}}'),
+        ('{"a":{"b":0,"c":1}}', [{"drop": ["/a/b"]}], '{"a":{"c":1}}'),
+        ('{"a\\u0061":{"b":0}}', [{"set": {"/aa/b": 1}}], '{"a\\u0061":{"b":1}}'),
+        ('{"a":{"\\u0062":0}}', [{"set": {"/a/b": 1}}], '{"a":{"\\u0062":1}}'),
+        ("{}", [{"set": {"a": 1}}, {"rename": {"a": "b"}}], '{"b": 1}'),
+        ("{}", [{"set": {"a": 1}}, {"drop": ["a"]}], "{}"),
+        ('{"a":1}', [{"rename": {"a": "b"}}, {"drop": ["b"]}], "{}"),
+        ('{"a":1}', [{"rename": {"a": "b"}}, {"rename": {"b": "c"}}], '{"c":1}'),
+        ('{"a":1}', [{"set": {"a": 2}}, {"set": {"a": 3}}], '{"a":3}'),
+        ("{}", [{"default": {"a": {"b": 1}}}, {"set": {"/a/c": 2}}], '{"a": {"c": 2, "b": 1}}'),
+        ('{"a":1}', [{"drop": ["a"]}, {"default": {"a": 2}}], '{"a": 2}'),
+    ],
+)
+def test_changes_below_the_top_level_and_in_turn(
+    raw: str, changes: list[dict[str, Any]], sent: str
+) -> None:
+    body = raw.encode()
+    assert apply_edits(body, json_edits(JsonBody(body), {}, places(*changes))).decode() == sent
+
+
+@pytest.mark.parametrize("raw", [b'{"a":{"b":1,"b":2}}', b'{"a":{"B":1,"b":2}}', b'{"a":{"B":1}}'])
+def test_a_field_below_the_top_level_that_others_may_read_twice_is_refused(raw: bytes) -> None:
+    with pytest.raises(GatewayError) as refused:
+        json_edits(JsonBody(raw), {}, places({"set": {"/a/b": 1}}))
+    assert refused.value.code == "duplicate_field"
 
 
 def dropped(body: JsonBody, name: str) -> bytes:
@@ -370,8 +424,8 @@ def test_a_field_that_nobody_looks_at_may_be_there_twice() -> None:
 def test_a_request_without_a_body_gets_none(raw: bytes, sent: bytes) -> None:
     fixed = BodyEdits((), {}, {}, {"n": FieldValue(b"1", "1")}, frozenset())
     body = JsonRequestBody(raw, frozenset())
-    assert body.upload({}, frozenset(), fixed) == (sent, len(sent))
-    assert body.upload({"model": "m"}, frozenset(), None)[0] == (raw and b'{"model": "m"}')
+    assert body.upload({}, frozenset(), (fixed,)) == (sent, len(sent))
+    assert body.upload({"model": "m"}, frozenset(), ())[0] == (raw and b'{"model": "m"}')
 
 
 @pytest.mark.parametrize("key", ["k%d", "k", ""])

@@ -1,0 +1,95 @@
+"""Changes to bodies: those that change the model, and those that a form cannot have."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from engine.config.checks.registry import PROVIDERS, ROUTES, CheckContext, check
+from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.model import ProviderEndpoint
+from engine.config.rules import BodyEdits, ModelRule, steps
+from engine.config.source.document import Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """The changes at `at` in `file`, and the endpoints whose bodies they are made to."""
+
+    file: str
+    at: Path
+    edits: BodyEdits
+    endpoints: frozenset[str]
+
+
+def _every(context: CheckContext) -> Iterator[_Changes]:
+    for provider in context.config.providers:
+        for served in provider.endpoints:
+            yield from _of_provider(served)
+    serves = {p.name: {served.name for served in p.endpoints} for p in context.config.providers}
+    for rule in context.config.rules:
+        yield from _of_rule(rule, serves)
+
+
+def _of_provider(served: ProviderEndpoint) -> Iterator[_Changes]:
+    if served.body is not None:
+        yield _Changes(PROVIDERS, (*served.at, "body"), served.body, frozenset({served.name}))
+
+
+def _of_rule(rule: ModelRule, serves: dict[str, set[str]]) -> Iterator[_Changes]:
+    for at, edits in rule.bodies():
+        named = {name for path, name in rule.providers().items() if path[: len(at) - 1] == at[:-1]}
+        reached = frozenset[str]().union(*(serves.get(name, set()) for name in named))
+        endpoints = reached if rule.endpoints is None else reached & set(rule.endpoints)
+        yield _Changes(ROUTES, at, edits, endpoints)
+
+
+@check("X245")
+def changed_model(context: CheckContext) -> Iterator[Diagnostic]:
+    """Body edits that replace the model that was routed."""
+    for changes in _every(context):
+        names = {"model", changes.edits.rename.get("model", "model")}
+        for kind, name, field in _written(changes.edits, changes.file):
+            if steps(field)[0].lower() in names:
+                message = f"`{kind}` changes the model behind the rule that chose it"
+                at: Path = (*changes.at, kind, name)
+                yield context.at("X245", message, changes.file, at, Place.KEY)
+
+
+def _written(edits: BodyEdits, file: str) -> Iterator[tuple[str, str | int, str]]:
+    """Every edit that writes a field: its kind, its key in the file, and that field.
+
+    A provider may want the model under another name or not at all, which a rule cannot know.
+    """
+    yield from (("set", name, name) for name in edits.set)
+    yield from (("default", name, name) for name in edits.default)
+    is_rule = file == ROUTES
+    yield from (("rename", n, new) for n, new in edits.rename.items() if is_rule or n != "model")
+    if is_rule:
+        yield from (("rename", name, name) for name in edits.rename)
+        yield from (("drop", index, name) for index, name in enumerate(edits.drop))
+
+
+@check("X276")
+def inside_a_form(context: CheckContext) -> Iterator[Diagnostic]:
+    """Fields below the top level, where a body may be a form, which has none."""
+    forms = {e.name for e in context.config.endpoints if "form" in e.bodies}
+    for changes in _every(context):
+        taken = sorted(changes.endpoints & forms)
+        for kind, key, name in _inside(changes.edits) if taken else ():
+            yield context.at(
+                "X276",
+                f"`{name}` is below the top level, and `{taken[0]}` takes forms, which have no such fields",
+                changes.file,
+                (*changes.at, kind, key),
+                help="narrow the rule with `endpoint:` to endpoints that take JSON"
+                if changes.file == ROUTES
+                else "change a field at the top level",
+            )
+
+
+def _inside(edits: BodyEdits) -> Iterator[tuple[str, str | int, str]]:
+    every: list[tuple[str, str | int, str]] = [
+        *(("drop", index, name) for index, name in enumerate(edits.drop)),
+        *(("default", name, name) for name in edits.default),
+        *(("set", name, name) for name in edits.set),
+    ]
+    return (each for each in every if len(steps(each[2])) > 1)

@@ -1,0 +1,104 @@
+"""The model rules of routes.yaml and its tests as frozen values; a part of the Config of `model`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.config.source.document import Path
+
+
+@dataclass(frozen=True, slots=True)
+class BodyEdits:
+    """Changes to fields of a body; values are JSON.
+
+    In `drop`, `default` and `set`, `/reasoning/effort` is a field below the top level.
+    """
+
+    drop: tuple[str, ...]
+    rename: Mapping[str, str]
+    default: Mapping[str, Any]
+    set: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTarget:
+    """An entry of `targets:`; without a weight it comes after those that have one."""
+
+    at: Path
+    provider: str
+    rename: str | None
+    strip: bool
+    weight: int | None
+    body: BodyEdits | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRule:
+    """An entry of `models:`: an exact name or a prefix, and where it leads.
+
+    With `targets`, `provider`, `rename` and `strip` are those of the first one. `is_sticky`: each
+    key keeps to one target.
+    """
+
+    at: Path
+    pattern: str
+    is_prefix: bool
+    provider: str
+    endpoints: tuple[str, ...] | None
+    rename: str | None
+    strip: bool
+    targets: tuple[ModelTarget, ...] = ()
+    is_sticky: bool = False
+    body: BodyEdits | None = None
+
+    def bodies(self) -> Iterator[tuple[Path, BodyEdits]]:
+        """The changes to bodies that the rule and its targets ask for, each with its path."""
+        parts: list[ModelRule | ModelTarget] = [self, *self.targets]
+        for part in parts:
+            if part.body is not None:
+                yield (*part.at, "body"), part.body
+
+    def providers(self) -> dict[Path, str]:
+        """Every provider that the rule names, by its place."""
+        if self.targets:
+            return {(*target.at, "provider"): target.provider for target in self.targets}
+        return {(*self.at, "provider"): self.provider}
+
+    @property
+    def label(self) -> str:
+        """What messages call the rule."""
+        return f"model rule `{self.pattern}`"
+
+    def changes_the_name(self) -> bool:
+        """Whether some provider gets the model under another name."""
+        return any(
+            rule_target.strip or rule_target.rename is not None
+            for rule_target in self.targets or (self,)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingTest:
+    """An entry of `tests:`; an expectation that is None is not checked.
+
+    `then` are the providers of the targets that come after the first.
+    """
+
+    at: Path
+    endpoint: str
+    model: str
+    provider: str | None
+    url: str | None
+    sent_model: str | None
+    error: str | None
+    then: tuple[str, ...] | None = None
+
+    @property
+    def label(self) -> str:
+        """What messages call the test: its number in the file."""
+        return f"test {int(self.at[1]) + 1}"
+
+
+def steps(place: str) -> tuple[str, ...]:
+    """The fields on the path to a place: its name, or those of a pointer such as `/reasoning/effort`."""
+    return tuple(place[1:].split("/")) if place.startswith("/") else (place,)
