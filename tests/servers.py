@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from engine.config.new_key import digest
-from engine.server.admin_process import PROCESS_NAME
 from engine.server.ports import free_port, wait_until_ready
 from tests import loopback
 from tests.processes import ROOT, Command, Process
@@ -133,7 +132,7 @@ class Server:
 
 def _is_worker(pid: int) -> bool:
     words = Path(f"/proc/{pid}/cmdline").read_bytes()
-    if Path(f"/proc/{pid}/comm").read_text().strip() == PROCESS_NAME:
+    if Path(f"/proc/{pid}/comm").read_text().startswith("orqen-"):
         return False
     return b"resource_tracker" not in words and b"mock" not in words.split(b"\0")
 

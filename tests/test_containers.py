@@ -30,7 +30,7 @@ CHANGES = {
 }  # fmt: skip
 CACHES = {"lru_cache", "cache", "cached_property"}
 # Whose instances serve: the load side makes values that are dropped with the Plan they were made for.
-SERVING = ("gateway/", "upstream/", "server/", "accounts/")
+SERVING = ("gateway/", "upstream/", "server/", "accounts/", "telemetry/")
 
 
 def is_container(value: ast.expr | None) -> bool:
@@ -164,6 +164,15 @@ LISTED = {
     "accounts/usage_writer:UsageWriter._full": ("row", "MAX_ROWS", "when written"),
     "accounts/usage_writer:UsageWriter._kept": ("row", "MAX_ROWS", "when written"),
     "server/account_hooks:AccountHooks._bound": ("account, provider", "MAX_BOUND_BYTES", "all, when full"),
+    "server/metric_hooks:RequestCounter._keys": ("key", "MAX_KNOWN", "with its Plan"),
+    "server/metric_hooks:RequestCounter._patterns": ("rule", CONFIGURATION, "with its Plan"),
+    "server/metric_hooks:RequestCounter._known": ("labels of requests", "MAX_KNOWN", "with its Plan"),
+    "telemetry/exposition:Exposition._templates": ("metric, labels", "series of the metrics", "never"),
+    "telemetry/families:gauges": ("nothing", "1 a group", "never"),
+    "telemetry/families:places": ("metric", "metrics of a group", "never"),
+    "telemetry/families:width": ("nothing", "1 a group", "never"),
+    "telemetry/totals:TotalsReader._blocks": ("part, group, labels", "`most` and one of each group in a part", "never"),
+    "telemetry/memory:Part._blocks": ("group, labels", "`most` and one of each group", "never"),
     "server/channel:WorkerChannel._unasked": ("event of a worker", "2", "when read"),
     "server/supervisor:Supervisor._timers": ("timer", "a few, and one a replacement", "when due"),
     "server/supervisor:Supervisor._workers": ("worker", "workers, and their successors", "when it has ended"),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from engine.config.source.document import Path
 from engine.plan.accounts import ProviderKeyPolicy
+from engine.plan.settings import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Server:
 
     accounts: AccountsEntry | None = None
     admin: Admin | None = None
+    metrics: Metrics | None = None
 
 
 def accounts_of(server: Server | None) -> AccountsEntry | None:

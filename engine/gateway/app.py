@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from engine.gateway.access_log import AccessLog
 from engine.gateway.callers import Callers
@@ -30,6 +30,15 @@ from engine.upstream.signers.signing import Signers
 T = TypeVar("T")
 ProbeResponse = tuple[int, Mapping[str, object]]
 OwnResponse = tuple[int, Pairs, bytes]  # status, headers and body of a response
+
+
+class ProviderState(NamedTuple):
+    """What one worker knows of a provider."""
+
+    name: str
+    limiter: Limiter
+    health: Health
+
 
 TICK_SECONDS = 0.05  # from one check of the deadlines to the next
 
@@ -152,6 +161,12 @@ class Gateway:
         """
         found, self._most_requests = self._most_requests, 0
         return found
+
+    def provider_states(self) -> Iterator[ProviderState]:
+        """What this worker has under way with each provider, and its breaker."""
+        runtime = self._runtime
+        for name, limiter in runtime.limiters.items():
+            yield ProviderState(name, limiter, runtime.health[name])
 
     def carry_over(self, old: "Gateway") -> None:
         """Keep the slots, breakers and retry budgets of providers that have not changed."""

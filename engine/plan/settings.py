@@ -4,6 +4,16 @@ from dataclasses import dataclass
 
 from engine.plan.accounts import AccountsSettings
 
+DEFAULT_METRICS_PORT = 9464
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """The listener of /metrics."""
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_METRICS_PORT
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
@@ -13,6 +23,7 @@ class ServerSettings:
     """
 
     store: AccountsSettings | None = None
+    metrics: Metrics | None = None
 
 
 NO_SETTINGS = ServerSettings()

@@ -5,7 +5,6 @@ the address, so whatever happens to it, requests go on.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from engine.config.load import Loaded
 from engine.plan.accounts import AccountsSettings
-from engine.server.http import Listen, create_server, new_loop, serve_until
+from engine.server.http import Listen, name_process, new_loop, serve_beside
 
 IDLE_SECONDS = 75
 PROCESS_NAME = "orqen-admin"
@@ -36,8 +35,7 @@ def run_admin(start: AdminStart, pipe: Connection) -> None:
     from engine.admin.app import create_app  # noqa: PLC0415 as above
     from engine.admin.context import AdminContext  # noqa: PLC0415 as above
 
-    with contextlib.suppress(OSError):  # for those who list processes (Linux)
-        Path("/proc/self/comm").write_text(PROCESS_NAME, "ascii")
+    name_process(PROCESS_NAME)
     admin, accounts = start.settings.admin, start.settings.accounts
     if admin is None:
         raise TypeError("there is no admin listener in these settings")
@@ -52,11 +50,5 @@ def run_admin(start: AdminStart, pipe: Connection) -> None:
     )
     with asyncio.Runner(loop_factory=new_loop) as runner:
         listen = Listen(admin.host, admin.port, IDLE_SECONDS)
-        runner.run(_serve(create_app(context), listen, pipe))
+        runner.run(serve_beside(create_app(context), listen, pipe))
     database.close()
-
-
-async def _serve(app: object, listen: Listen, pipe: Connection) -> None:
-    stopped = asyncio.Event()
-    asyncio.get_running_loop().add_reader(pipe.fileno(), stopped.set)
-    await serve_until(create_server(app, listen), stopped)

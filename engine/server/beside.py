@@ -71,4 +71,22 @@ class Beside:
         return code
 
 
+class AllBeside(Beside):
+    """Several of them."""
+
+    def __init__(self, *every: Beside) -> None:
+        super().__init__("", None)
+        self._every = every
+
+    def keep_alive(self, processes: Any) -> None:
+        """Start each that does not run."""
+        for one in self._every:
+            one.keep_alive(processes)
+
+    def stop(self) -> None:
+        """End all of them."""
+        for one in self._every:
+            one.stop()
+
+
 NOTHING_BESIDE = Beside("", None)

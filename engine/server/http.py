@@ -9,6 +9,8 @@ import contextlib
 import signal
 import sys
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
@@ -74,6 +76,19 @@ async def _serve_until_signal(server: Server) -> None:
         with contextlib.suppress(NotImplementedError):  # Windows
             loop.add_signal_handler(number, stopped.set)
     await serve_until(server, stopped)
+
+
+def name_process(name: str) -> None:
+    """Give this process a name for those who list processes (Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name, "ascii")
+
+
+async def serve_beside(app: Any, listen: Listen, pipe: Connection) -> None:
+    """Serve `app` until something comes by `pipe`, or its other end is gone."""
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_reader(pipe.fileno(), stopped.set)
+    await serve_until(create_server(app, listen), stopped)
 
 
 async def serve_until(server: Server, stopped: asyncio.Event) -> None:

@@ -29,6 +29,7 @@ from engine.config.load import Loaded
 from engine.config.source.files import read_file
 from engine.plan.plan import Plan
 from engine.server.channel import WorkerChannel
+from engine.telemetry.server_counts import ServerCounts
 
 PREPARE_SECONDS = 10.0
 REPEAT_SECONDS = 3.0
@@ -123,6 +124,7 @@ class ConfigReloader:
     plan: Plan | None
     state: State
     other_files: tuple[str, ...] = ()
+    counts: ServerCounts = field(default_factory=ServerCounts)
     _number: int = 0
     _logged: tuple[str, float] = ("", 0.0)
     _server: bytes | None = field(init=False)  # the server.yaml that it was started with
@@ -158,6 +160,7 @@ class ConfigReloader:
         self.plan = loaded.plan
         self.state = State(now_text(), restart=(SERVER,) if is_waiting else ())
         _send_all(workers, "commit", self.state)
+        self.counts.note_reload()
         fingerprint = loaded.plan.fingerprint if loaded.plan else ""
         log(f"reloaded: config {fingerprint} runs now")
         if is_waiting and snapshot.texts.get(SERVER) != before.texts.get(SERVER):
@@ -186,6 +189,7 @@ class ConfigReloader:
         before, at = self._logged
         self._logged = text, time.monotonic()
         if text != before or self._logged[1] - at > REPEAT_SECONDS:
+            self.counts.note_refusal()
             log(text)  # files that are watched from now on are read a second time
         _send_all(workers, "note", self.state)  # what /readyz says, the log has said
 

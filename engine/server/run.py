@@ -5,7 +5,6 @@ reported once and nothing is started. A worker inherits what was loaded; after a
 """
 
 import os
-import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -15,19 +14,21 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from engine import __version__
 from engine.config.compile.credentials import STAND_IN
 from engine.config.diagnostics.diagnostic import Diagnostic
 from engine.config.load import Loaded, load, stops_serving
 from engine.config.model import Config, Key
-from engine.limits.table import SharedMemory
 from engine.plan.plan import Origin, Plan
 from engine.plan.settings import NO_SETTINGS, ServerSettings
 from engine.server.admin_process import AdminStart, run_admin
-from engine.server.beside import NOTHING_BESIDE, Beside
+from engine.server.beside import NOTHING_BESIDE, AllBeside, Beside
 from engine.server.http import IDLE_SECONDS, Listen
 from engine.server.memory import MIB, memory_of
+from engine.server.metrics_process import run_metrics
 from engine.server.ports import EndedError, ServeError, claim_port, url_of
 from engine.server.reload import ConfigReloader, Problem, Snapshot, State, files_of, now_text
+from engine.server.shared import Shared, shared_memory
 from engine.server.store import prepare_store
 from engine.server.supervisor import CrashLoopError, Supervisor
 from engine.server.worker import Parent, run_worker
@@ -124,6 +125,7 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: st
     served, problems = _adapted(options, loaded) if is_as_served else prepare(options, accepted)
     if served is None or served.plan is None or problems:
         raise ServeError("; ".join(problem.words for problem in problems))
+    shared = shared_memory(options.workers)
     reloader = ConfigReloader(
         options.directory,
         partial(prepare, options),
@@ -131,19 +133,20 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: st
         served.plan,
         state=State(now_text()),
         other_files=files_of(loaded),
+        counts=shared.server_counts(),
     )
     try:
         with ExitStack() as stack:
-            banner = ready_banner + _open_dashboard(options, stack)
+            banner = ready_banner + _open_dashboard(options, stack) + _open_metrics(options, stack)
             _refuse_little(options.worker_memory)  # with the packages of accounts, if there are any
             supervisor = Supervisor(
-                partial(start_worker, options, _limits_memory(options.workers)),
+                partial(start_worker, options, shared),
                 reloader,
                 workers=options.workers,
                 ready_banner=banner,
                 drain=(options.drain_delay, options.drain_timeout),
                 worker_memory=options.worker_memory,
-                beside=_beside(options),
+                beside=AllBeside(_dashboard(options), _metrics(options, shared)),
             )
             supervisor.run()
     except CrashLoopError:
@@ -168,7 +171,24 @@ def _open_dashboard(options: Options, stack: ExitStack) -> str:
     return f"dashboard: {url}/signin/link?token={token}\n  signs in once, within an hour\n"
 
 
-def _beside(options: Options) -> Beside:
+def _open_metrics(options: Options, stack: ExitStack) -> str:
+    """Claim the port of the metrics; what to say of them."""
+    listen = options.settings.metrics
+    if listen is None:
+        return ""
+    stack.enter_context(claim_port(listen.host, listen.port))
+    return f"metrics: {url_of(listen.host, listen.port)}/metrics\n"
+
+
+def _metrics(options: Options, shared: Shared) -> Beside:
+    """The process that serves the metrics, if there is to be one."""
+    listen = options.settings.metrics
+    if listen is None or shared.counters is None:
+        return NOTHING_BESIDE
+    return Beside("metrics", partial(run_metrics, shared.counters, listen, __version__))
+
+
+def _dashboard(options: Options) -> Beside:
     """The process of the dashboard, if there is to be one."""
     store = options.settings.store
     if store is None or store.admin is None:
@@ -190,7 +210,7 @@ def _load_now(options: Options) -> Loaded:
 
 def start_worker(  # noqa: PLR0913, PLR0917 what a worker inherits
     options: Options,
-    limits: SharedMemory | None,
+    shared: Shared,
     accepted: Snapshot,
     plan: Plan | None,
     state: State,
@@ -211,16 +231,9 @@ def start_worker(  # noqa: PLR0913, PLR0917 what a worker inherits
         raise ServeError("a worker could not load the configuration that was accepted")
     store = options.settings.store
     accounts = store.accounts if store else None
-    parent = Parent(pipe, options.directory, read, float(options.drain_timeout), accounts, limits)
+    drain = float(options.drain_timeout)
+    parent = Parent(pipe, options.directory, read, drain, accounts, shared.limits, shared.counters)
     run_worker(plan, state, parent, Listen(options.host, options.port, options.idle_timeout))
-
-
-def _limits_memory(workers: int) -> SharedMemory | None:
-    """Memory in which the workers count what callers use; None where they are not forked.
-
-    While one is replaced there is another one of it, and some may have just died.
-    """
-    return SharedMemory(2 * workers + 2) if sys.platform == "linux" else None
 
 
 def _refuse_little(worker_memory: int | None) -> None:

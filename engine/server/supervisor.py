@@ -157,9 +157,7 @@ class Supervisor:
             target=self._start_worker,
             args=(self._reloader.accepted, self._inherited(), state, theirs, others),
         )
-        with (
-            held_signals()
-        ):  # the worker starts with them blocked, so none is lost and none ends it
+        with held_signals():  # the worker starts with them blocked: none is lost, none ends it
             process.start()
         theirs.close()
         channel = WorkerChannel(ours, process.sentinel)
@@ -200,6 +198,7 @@ class Supervisor:
         if worker.is_restart and time.monotonic() - worker.started < CRASH_SECONDS:
             log(f"worker {worker.number} died again (exit code {code}): a crash loop")
             raise CrashLoopError
+        self._reloader.counts.note_death()
         log(f"worker {worker.number} died (exit code {code}); another takes its place")
         self._start(worker.number, is_restart=True)
 
@@ -244,6 +243,7 @@ class Supervisor:
         successor.channel.send("steer", STEERED, listening - 1)  # it was the last to listen
         successor.channel.reply(STEERED, time.monotonic() + 1.0)
         worker.is_stopping = True
+        self._reloader.counts.note_replacement()
         log(
             f"worker {worker.number} takes too much memory: replaced; "
             "its requests in flight continue"

@@ -9,7 +9,6 @@ and to stop is decided by the parent, over a pipe (see `channel`).
 
 import asyncio
 import contextlib
-import gc
 import multiprocessing
 import os
 import sys
@@ -37,9 +36,11 @@ from engine.server.listener import (
     unsteer,
     wait_for_first_bytes,
 )
-from engine.server.memory import keep_freed_memory
+from engine.server.memory import keep_freed_memory, settle_garbage
+from engine.server.metric_hooks import WorkerMetrics
 from engine.server.reload import Prepare, Snapshot, State, read_folder
 from engine.server.scheduling import ThreadScheduler
+from engine.telemetry.memory import CounterMemory
 from engine.upstream import Client
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
@@ -47,7 +48,6 @@ from engine.upstream.httpx_client import HttpxClient
 TICK_SECONDS = 1.0
 LISTEN_POLL_SECONDS = 0.002
 QUEUE_SECONDS = 0.2  # for connections that wait to be accepted, and sent what they ask
-YOUNG_OBJECTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Parent:
 
     `drain_timeout` is how long requests may take to finish when the parent has died, in seconds.
     `accounts` is where callers have accounts, if they have; `limits` is memory in which the workers
-    count what callers use, None where they cannot share it.
+    count what callers use, `counters` is that for metrics; None where they cannot share it.
     """
 
     pipe: Connection
@@ -65,6 +65,7 @@ class Parent:
     drain_timeout: float
     accounts: Accounts | None = None
     limits: SharedMemory | None = None
+    counters: CounterMemory | None = None
 
 
 def run_worker(plan: Plan, state: State, parent: Parent, listen: Listen) -> None:
@@ -88,7 +89,8 @@ class Worker:
         self._accounts = self._open_accounts(parent.accounts)
         self._limits = LimitHooks(parent.limits)
         hooks = NO_HOOKS if self._accounts is None else self._accounts.hooks()
-        self._hooks = replace(hooks, admission=self._limits)
+        self._metrics = WorkerMetrics(parent.counters)
+        self._hooks = replace(hooks, admission=self._metrics.counted(self._limits))
         self._gateway = self._new_gateway(plan)
         self._state = state
         self._show_state()
@@ -115,7 +117,7 @@ class Worker:
     async def serve(self) -> None:
         """Listen, and return once the parent has said stop and every request has ended."""
         loop = asyncio.get_running_loop()
-        _settle_garbage()
+        settle_garbage()
         serving = asyncio.ensure_future(self._server.serve())
         self._spawn(self._report_listening())
         loop.add_reader(self._pipe.fileno(), self._read_message)
@@ -137,7 +139,8 @@ class Worker:
 
     def _new_gateway(self, plan: Plan) -> Gateway:
         clients: dict[str, Client] = {"http1": Http1Client(), "httpx": HttpxClient()}
-        return Gateway(plan, clients, self._log, lambda: self._is_draining, self._hooks)
+        hooks = replace(self._hooks, sinks=(*self._hooks.sinks, self._metrics.counter(plan)))
+        return Gateway(plan, clients, self._log, lambda: self._is_draining, hooks)
 
     def _open_accounts(self, settings: Accounts | None) -> Any:
         """The hooks of accounts, which need packages that are imported here alone; None without."""
@@ -237,7 +240,7 @@ class Worker:
         await old.retire()
         self._gateways.discard(old)
         del old
-        _settle_garbage()
+        settle_garbage()
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -279,19 +282,8 @@ class Worker:
         while parent is not None and os.getppid() == parent.pid:  # there is no event for it
             await asyncio.sleep(TICK_SECONDS)
             self._limits.tick()
+            self._metrics.tick(TICK_SECONDS, self._gateways, self._log)
             scheduler.tick(sum(gateway.take_most_requests() for gateway in self._gateways))
         self._on_stop()
         await asyncio.sleep(self._parent.drain_timeout)
         self._on_abort_requests()
-
-
-def _settle_garbage() -> None:
-    """Keep what was loaded out of every later collection, and collect the young less often.
-
-    A request makes some sixty short-lived containers and hardly ever a cycle. What was loaded
-    before, and what loading left over, is collected now or never.
-    """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 20, 20)

@@ -15,6 +15,11 @@ class Limiter:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.in_flight = 0
 
+    @property
+    def queued(self) -> int:
+        """How many wait for a slot."""
+        return len(self._waiting)
+
     def take(self) -> bool:
         """Take a slot if one is free and nobody waits for it."""
         if self.in_flight < self._limits.in_flight and not self._waiting:

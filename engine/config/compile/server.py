@@ -50,7 +50,7 @@ def resolve_server(
     if found:
         return None, reading.found
     store = None if accounts is None else plan.AccountsSettings(accounts, admin)
-    return ServerSettings(store), reading.found
+    return ServerSettings(store, declared.metrics), reading.found
 
 
 def _accounts(reading: _Reading, declared: AccountsEntry) -> plan.Accounts | None:

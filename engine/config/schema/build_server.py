@@ -6,6 +6,7 @@ from engine.config.server import AccountsEntry, Admin, Oidc, SecretSource, Serve
 from engine.config.source.document import Path
 from engine.config.units import parse_size
 from engine.plan.accounts import DEFAULT_ADMIN_PORT, DEFAULT_KEY_CACHE, ProviderKeyPolicy
+from engine.plan.settings import DEFAULT_METRICS_PORT, Metrics
 
 _DEFAULT_POLICY = ProviderKeyPolicy.ACCOUNT_THEN_OPERATOR
 
@@ -14,6 +15,7 @@ def build_server(data: dict[str, Any]) -> Server:
     return Server(
         accounts=_accounts(data["accounts"]) if "accounts" in data else None,
         admin=_admin(data["admin"]) if "admin" in data else None,
+        metrics=_metrics(data["metrics"]) if "metrics" in data else None,
     )
 
 
@@ -26,6 +28,10 @@ def _accounts(data: dict[str, Any]) -> AccountsEntry:
         provider_keys=ProviderKeyPolicy(data.get("provider_keys", _DEFAULT_POLICY)),
         key_cache=DEFAULT_KEY_CACHE if cache is None else parse_size(cache),
     )
+
+
+def _metrics(data: dict[str, Any]) -> Metrics:
+    return Metrics(data.get("host", "127.0.0.1"), data.get("port", DEFAULT_METRICS_PORT))
 
 
 def _admin(data: dict[str, Any]) -> Admin:

@@ -21,6 +21,7 @@ class Health:
         self._breaker = breaker
         self._retry = retry
         self._opened: float | None = None
+        self._times_opened = 0
         self._is_probing = False
         self._in_a_row = 0
         self._recent: deque[bool] = deque(maxlen=breaker.requests if breaker else 0)
@@ -51,9 +52,20 @@ class Health:
             self._recent.append(is_good)
             if self._is_failing(self._breaker):
                 self._opened = now
+                self._times_opened += 1
         if self._opened is not None or is_probe:
             self._in_a_row = 0
             self._recent.clear()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the breaker is open, or half-open."""
+        return self._opened is not None
+
+    def take_opened(self) -> int:
+        """How often the breaker has opened since the last call of this."""
+        found, self._times_opened = self._times_opened, 0
+        return found
 
     def _is_failing(self, breaker: Breaker) -> bool:
         if breaker.failures is not None and self._in_a_row >= breaker.failures:

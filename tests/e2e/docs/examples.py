@@ -39,7 +39,17 @@ _FENCE = re.compile(
 _ENGINE = re.compile(r"engine [^|<>&;$`\"\\]+")  # no redirection, no pipe, no variable
 _LINE = re.compile(r"yaml:\d+")  # moves with every edit of a file
 CURL = pytest.mark.needs("curl")
-ELSEWHERE = {"envelope", "record", "shape", "example", "suppression", "workflow", "hooks", "wheel"}
+ELSEWHERE = {
+    "envelope",
+    "record",
+    "shape",
+    "example",
+    "suppression",
+    "workflow",
+    "hooks",
+    "wheel",
+    "queries",
+}
 WRITTEN_URL = "http://127.0.0.1:8080"
 WRITTEN_KEY = "sk-orq-..."
 

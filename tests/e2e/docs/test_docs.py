@@ -27,6 +27,14 @@ from engine.gateway.response.facts import ResponseFacts
 from engine.plan.plan import Dialect
 from engine.report.lines import render_concise
 from engine.report.view import Findings
+from engine.telemetry.families import (
+    BUILD_INFO,
+    DURATIONS,
+    GROUPS,
+    PROCESS_FAMILIES,
+    PROCESS_LABELS,
+    SHORT_DURATIONS,
+)
 from engine.upstream import Failure
 from tests import loopback
 from tests.e2e.docs.examples import Example, Session, examples
@@ -148,6 +156,21 @@ def test_the_page_has_every_field_of_an_access_record() -> None:
     with_units = json.loads(Record(**with_bug, cache_write_tokens=1, units={"pages": 1}).line())
     assert [row[0] for row in rows(OBSERVABILITY, "field")] == list(with_units)
     assert list(json.loads(marked(DOCS / "observability.md", "record").text)) == list(plain)
+
+
+def test_the_page_has_every_metric_with_its_type_and_labels() -> None:
+    known = {f.name: (f.kind, g.labels) for g in GROUPS for f in g.families}
+    known |= {family.name: (family.kind, PROCESS_LABELS) for family in PROCESS_FAMILIES}
+    known[BUILD_INFO.name] = BUILD_INFO.kind, ("version",)
+    table = rows(OBSERVABILITY, "metric")
+    shown = {row[0]: (row[1], tuple(re.findall(r"\w+", row[2]))) for row in table}
+    assert shown == known
+    assert {label for _, labels in known.values() for label in labels} - {"version"} == {
+        row[0] for row in rows(OBSERVABILITY, "label")
+    }
+    for bounds in (DURATIONS, SHORT_DURATIONS):
+        text = ", ".join(f"{bound:g}" for bound in bounds[:-1]) + f" and {bounds[-1]:g} second"
+        assert text in OBSERVABILITY.replace("\n", " ")
 
 
 def test_the_page_has_every_outcome() -> None:

@@ -1,0 +1,238 @@
+"""The metrics of one worker: a Sink for the requests of each Plan, and what is read once a second."""
+
+from bisect import bisect_left
+from collections.abc import Awaitable, Iterable
+from time import monotonic
+
+from engine.gateway.access_log import AccessLog
+from engine.gateway.app import Gateway
+from engine.gateway.errors import GatewayError
+from engine.gateway.hooks import Admission, Permit
+from engine.gateway.record import Record
+from engine.plan.plan import Caller, Endpoint, Plan
+from engine.telemetry.families import (
+    DURATIONS,
+    ENDPOINTS,
+    ERRORS,
+    KEYS,
+    LIMITS,
+    PROVIDERS,
+    REQUESTS,
+    RETRIES,
+    SHORT_DURATIONS,
+    TRAFFIC,
+    WORKERS,
+)
+from engine.telemetry.memory import CounterMemory, Part
+
+MAX_KNOWN = (
+    20_000  # combinations whose places a worker remembers; of further ones they are looked up
+)
+CLIENT_ERROR = 400
+_LONG = tuple(bound * 1000 for bound in DURATIONS)  # milliseconds
+_SHORT = tuple(bound * 1000 for bound in SHORT_DURATIONS)
+
+_DURATION = TRAFFIC.places["orqen_request_duration_seconds"]
+_DURATION_SUM = _DURATION + len(_LONG) + 1
+_FIRST_BYTE = TRAFFIC.places["orqen_first_byte_seconds"]
+_FIRST_BYTE_SUM = _FIRST_BYTE + len(_LONG) + 1
+_FIRST_EVENT = TRAFFIC.places["orqen_first_event_seconds"]
+_FIRST_EVENT_SUM = _FIRST_EVENT + len(_LONG) + 1
+_BYTES_IN = TRAFFIC.places["orqen_request_body_bytes_total"]
+_BYTES_OUT = TRAFFIC.places["orqen_response_body_bytes_total"]
+_INPUT = TRAFFIC.places["orqen_input_tokens_total"]
+_OUTPUT = TRAFFIC.places["orqen_output_tokens_total"]
+_CACHED = TRAFFIC.places["orqen_cached_input_tokens_total"]
+_CACHE_WRITE = TRAFFIC.places["orqen_cache_write_input_tokens_total"]
+_ENGINE_SUM = len(_SHORT) + 1
+_KEY_ERRORS = KEYS.places["orqen_key_errors_total"]
+_KEY_INPUT = KEYS.places["orqen_key_input_tokens_total"]
+_KEY_OUTPUT = KEYS.places["orqen_key_output_tokens_total"]
+_QUEUED = PROVIDERS.places["orqen_provider_queued_requests"]
+_OPEN = PROVIDERS.places["orqen_breaker_open"]
+_OPENED = PROVIDERS.places["orqen_breaker_opened_total"]
+_RESULTS = ("allowed", "refused")
+_LAG = WORKERS.places["orqen_event_loop_lag_seconds"]
+_LOST = WORKERS.places["orqen_log_lines_lost_total"]
+
+Blocks = tuple[int, int, int]  # where the blocks of REQUESTS, TRAFFIC and ENDPOINTS begin
+
+
+class RequestCounter:
+    """A Sink for the requests of one Plan. The label `model` is the pattern of the rule that matched."""
+
+    def __init__(self, part: Part, plan: Plan) -> None:
+        self._part = part
+        self._words = part.words
+        self._patterns = {rule.where: _pattern(rule.pattern, rule.is_prefix) for rule in plan.rules}
+        self._known: dict[tuple[object, ...], Blocks] = {}
+        self._keys: dict[str, int] = {}
+
+    def write(self, record: Record) -> None:
+        """Count a request that is over."""
+        words = self._words
+        status, outcome = record.status, record.outcome
+        group = record.endpoint, record.provider, record.rule, status, outcome
+        blocks = self._known.get(group)
+        if blocks is None:
+            blocks = self._find_blocks(record)
+        at, base, engine = blocks
+        words[at] += 1
+        ms = record.ms_total or 0.0
+        words[base + bisect_left(_LONG, ms)] += 1
+        words[base + _DURATION_SUM] += int(ms * 1000)
+        words[base + _BYTES_IN] += record.bytes_in
+        words[base + _BYTES_OUT] += record.bytes_out
+        ms_first = record.ms_first_byte
+        if ms_first is not None:
+            words[base + _FIRST_BYTE + bisect_left(_LONG, ms_first)] += 1
+            words[base + _FIRST_BYTE_SUM] += int(ms_first * 1000)
+        ms_engine = record.ms_engine
+        if ms_engine is not None:
+            words[engine + bisect_left(_SHORT, ms_engine)] += 1
+            words[engine + _ENGINE_SUM] += int(ms_engine * 1000)
+        if record.ttft_ms is not None:
+            words[base + _FIRST_EVENT + bisect_left(_LONG, record.ttft_ms)] += 1
+            words[base + _FIRST_EVENT_SUM] += int(record.ttft_ms * 1000)
+        if record.usage is not None:
+            self._count_tokens(base, record)
+        if record.key is not None:
+            self._count_key(record, record.key)
+        if record.error is not None or record.tried:
+            self._count_failures(record)
+
+    def _find_blocks(self, record: Record) -> Blocks:
+        block = self._part.block
+        endpoint, provider = record.endpoint or "", record.provider or ""
+        model = self._patterns.get(record.rule or "", "")
+        status = "" if record.status is None else str(record.status)
+        if provider:
+            block(PROVIDERS, provider)
+        blocks = (
+            block(REQUESTS, endpoint, provider, model, status, record.outcome),
+            block(TRAFFIC, endpoint, provider, model),
+            block(ENDPOINTS, endpoint),
+        )
+        if len(self._known) < MAX_KNOWN:
+            group = record.endpoint, record.provider, record.rule, record.status, record.outcome
+            self._known[group] = blocks
+        return blocks
+
+    def _count_tokens(self, base: int, record: Record) -> None:
+        words = self._words
+        words[base + _INPUT] += record.input_tokens or 0
+        words[base + _OUTPUT] += record.output_tokens or 0
+        words[base + _CACHED] += record.cached_tokens or 0
+        words[base + _CACHE_WRITE] += record.cache_write_tokens or 0
+
+    def _count_key(self, record: Record, key: str) -> None:
+        words = self._words
+        at = self._keys.get(key)
+        if at is None:
+            at = self._part.block(KEYS, key)
+            if len(self._keys) < MAX_KNOWN:
+                self._keys[key] = at
+        words[at] += 1
+        if record.outcome != "ok" or (record.status or CLIENT_ERROR) >= CLIENT_ERROR:
+            words[at + _KEY_ERRORS] += 1
+        if record.usage is not None:
+            words[at + _KEY_INPUT] += record.input_tokens or 0
+            words[at + _KEY_OUTPUT] += record.output_tokens or 0
+
+    def _count_failures(self, record: Record) -> None:
+        """Count an error of the gateway's own, and the attempts that were followed by another."""
+        if record.error is not None:
+            self._words[self._part.block(ERRORS, record.endpoint or "", record.error)] += 1
+        for tried in record.tried or ():
+            provider, _, result = tried.rpartition(" ")
+            self._words[self._part.block(RETRIES, provider, result)] += 1
+
+
+def _pattern(pattern: str, is_prefix: bool) -> str:  # noqa: FBT001 of a rule
+    return f"{pattern}*" if is_prefix else pattern
+
+
+class CountedAdmission:
+    """An Admission that counts what another one decides about callers with limits."""
+
+    def __init__(self, part: Part, inner: Admission) -> None:
+        self._words = part.words
+        self._allowed, self._refused = (part.block(LIMITS, result) for result in _RESULTS)
+        self._inner = inner
+
+    def admit(
+        self, caller: Caller, endpoint: Endpoint, model: str, size: int | None
+    ) -> Permit | Awaitable[Permit] | None:
+        """What the other one says."""
+        try:
+            permit = self._inner.admit(caller, endpoint, model, size)
+        except GatewayError:
+            self._words[self._refused] += 1
+            raise
+        if permit is None:
+            return None
+        if isinstance(permit, Awaitable):
+            return self._await(permit)
+        self._words[self._allowed] += 1
+        return permit
+
+    async def _await(self, permit: Awaitable[Permit]) -> Permit:
+        try:
+            granted = await permit
+        except GatewayError:
+            self._words[self._refused] += 1
+            raise
+        self._words[self._allowed] += 1
+        return granted
+
+
+class WorkerMetrics:
+    """What a worker counts. Without `memory`, it counts for itself alone."""
+
+    def __init__(self, memory: CounterMemory | None) -> None:
+        self._part = Part(memory or CounterMemory(2))
+        self._words = self._part.words
+        self._worker = self._part.block(WORKERS)
+        self._lost = 0
+        self._called: float | None = None
+
+    def counter(self, plan: Plan) -> RequestCounter:
+        """A Sink for the requests of `plan`."""
+        return RequestCounter(self._part, plan)
+
+    def counted(self, admission: Admission) -> Admission:
+        """An Admission whose decisions are counted."""
+        return CountedAdmission(self._part, admission)
+
+    def tick(self, seconds: float, gateways: Iterable[Gateway], log: AccessLog) -> None:
+        """Note the state of the worker; called every `seconds`, more or less."""
+        now = monotonic()
+        if self._called is not None:
+            late = max(0.0, now - self._called - seconds)
+            self._words[self._worker + _LAG + bisect_left(SHORT_DURATIONS, late)] += 1
+            self._words[self._worker + _LAG + _ENGINE_SUM] += int(late * 1_000_000)
+        self._called = now
+        self._words[self._worker] = sum(len(gateway.requests) for gateway in gateways)
+        self._words[self._worker + _LOST] += log.dropped - self._lost
+        self._lost = log.dropped
+        self._note_providers(gateways)
+
+    def _note_providers(self, gateways: Iterable[Gateway]) -> None:
+        """The state of each provider, over the Plans that are in use."""
+        states = [state for gateway in gateways for state in gateway.provider_states()]
+        limiters = {(s.name, s.limiter) for s in states}
+        healths = {(s.name, s.health) for s in states}
+        words = self._words
+        for at in self._part.blocks(PROVIDERS):
+            words[at] = words[at + _QUEUED] = words[at + _OPEN] = 0
+        for name, limiter in limiters:
+            if limiter.in_flight or limiter.queued:
+                at = self._part.block(PROVIDERS, name)
+                words[at] += limiter.in_flight
+                words[at + _QUEUED] += limiter.queued
+        for name, health in healths:
+            opened = health.take_opened()
+            if opened or health.is_open:
+                at = self._part.block(PROVIDERS, name)
+                words[at + _OPEN] += health.is_open
+                words[at + _OPENED] += opened

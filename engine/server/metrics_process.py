@@ -1,0 +1,63 @@
+"""The process that serves /metrics: it reads what the others count, and none of them waits for it."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+from engine.plan.settings import Metrics
+from engine.server.http import Listen, name_process, new_loop, serve_beside
+from engine.telemetry.exposition import OPEN_METRICS, PLAIN, Exposition
+from engine.telemetry.memory import CounterMemory
+from engine.telemetry.processes import process_values
+from engine.telemetry.totals import TotalsReader
+
+IDLE_SECONDS = 75
+PROCESS_NAME = "orqen-metrics"
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+def run_metrics(memory: CounterMemory, listen: Metrics, version: str, pipe: Connection) -> None:
+    """Serve the metrics until something comes by `pipe`, or the parent is gone."""
+    name_process(PROCESS_NAME)
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        app = MetricsApp(memory, version)
+        runner.run(serve_beside(app, Listen(listen.host, listen.port, IDLE_SECONDS), pipe))
+
+
+class MetricsApp:
+    """The ASGI application: /metrics, and nothing else."""
+
+    def __init__(self, memory: CounterMemory, version: str) -> None:
+        self._reader = TotalsReader(memory)
+        self._exposition = Exposition(version)
+
+    async def __call__(self, scope: Mapping[str, Any], _receive: Any, send: Send) -> None:
+        """Respond to one request; a body that it has is not read."""
+        status, kind, body = 404, b"text/plain", b"metrics are at /metrics\n"
+        if scope["path"] == "/metrics":
+            status, body = 405, b"use GET\n"
+            if scope["method"] in ("GET", "HEAD"):
+                is_open = b"application/openmetrics-text" in dict(scope["headers"]).get(
+                    b"accept", b""
+                )
+                kind = (OPEN_METRICS if is_open else PLAIN).encode()
+                status, body = 200, self.text(is_open=is_open)
+        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        sent = b"" if scope["method"] == "HEAD" else body
+        await send({"type": "http.response.body", "body": sent, "more_body": False})
+
+    def text(self, *, is_open: bool = False) -> bytes:
+        """All metrics as they are now."""
+        return self._exposition.text(self._reader.read(), self._processes(), is_open=is_open)
+
+    def _processes(self) -> Iterator[tuple[str, list[float]]]:
+        parts = self._reader.live_parts().items()
+        named = [("parent" if part == 0 else f"worker_{part}", pid) for part, pid in parts]
+        for name, pid in [*named, ("metrics", os.getpid())]:
+            values = process_values(pid)
+            if values is not None:
+                yield name, values

@@ -1,0 +1,48 @@
+"""What the parent of the workers counts: configurations, and the ends of workers."""
+
+from collections.abc import MutableSequence
+from time import time
+
+from engine.telemetry.families import MICROSECONDS, SERVER
+from engine.telemetry.memory import Part
+
+
+class ServerCounts:
+    """The counters of the parent. Without a `part`, they are exposed nowhere."""
+
+    def __init__(self, part: Part | None = None) -> None:
+        self._words: MutableSequence[int] | memoryview = [0] * SERVER.width
+        self._at = 0
+        if part is not None:
+            self._words, self._at = part.words, part.block(SERVER)
+
+    def start(self) -> None:
+        """The first configuration runs."""
+        self._set("orqen_config_generation", 1)
+        self._set("orqen_config_loaded_timestamp_seconds", int(time() * MICROSECONDS))
+
+    def note_reload(self) -> None:
+        """Another configuration runs."""
+        self._add("orqen_config_reloads_total")
+        self._add("orqen_config_generation")
+        self._set("orqen_config_refused", 0)
+        self._set("orqen_config_loaded_timestamp_seconds", int(time() * MICROSECONDS))
+
+    def note_refusal(self) -> None:
+        """A configuration was refused."""
+        self._add("orqen_config_reloads_refused_total")
+        self._set("orqen_config_refused", 1)
+
+    def note_death(self) -> None:
+        """A worker has died, and another takes its place."""
+        self._add("orqen_worker_deaths_total")
+
+    def note_replacement(self) -> None:
+        """A worker has taken too much memory, and another takes its place."""
+        self._add("orqen_worker_replacements_total")
+
+    def _add(self, name: str) -> None:
+        self._words[self._at + SERVER.places[name]] += 1
+
+    def _set(self, name: str, value: int) -> None:
+        self._words[self._at + SERVER.places[name]] = value

@@ -1,0 +1,166 @@
+"""/metrics of two workers: exact after a worker was killed and after reloads."""
+
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import pytest
+from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests import loopback
+from tests.servers import KEY, WAIT, Server, free_port, gateway, ship
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+HEADERS = {"authorization": f"Bearer {KEY}"}
+NAMES = ("endpoint", "provider", "model", "status", "outcome")
+
+
+class Stand:
+    """A gateway of two workers with metrics. `counted` is what the callers have seen."""
+
+    def __init__(self, server: Server, folder: Path, port: int) -> None:
+        self.server, self.folder = server, folder
+        self.url = f"http://127.0.0.1:{port}/metrics"
+        self.counted: Counter[tuple[str, ...]] = Counter()
+
+    def ask(self, model: str, endpoint: str, provider: str, pattern: str, key: str = KEY) -> None:
+        body = {"model": model, "messages": [], "input": "x", "stream": "stream" in model}
+        path = "/v1/embeddings" if endpoint == "embeddings" else "/v1/chat/completions"
+        response = loopback.post(
+            self.server.url + path, json=body, headers={"authorization": f"Bearer {key}"}
+        )
+        is_ours = "x-engine-error" in response.headers
+        outcome = "refused" if is_ours else "ok"
+        self.counted[endpoint, provider, pattern, str(response.status_code), outcome] += 1
+
+    def ask_all(self, times: int) -> None:
+        calls: list[tuple[str, ...]] = [
+            ("gpt-mock-a", "chat_completions", "openai", "gpt-*"),
+            ("gpt-mock-stream", "chat_completions", "openai", "gpt-*"),
+            ("gpt-mock-status-429", "chat_completions", "openai", "gpt-*"),
+            ("text-embedding-3-small", "embeddings", "openai", "text-embedding-3-*"),
+            ("nobody-serves-it", "chat_completions", "", ""),
+            ("gpt-mock-a", "chat_completions", "", "", "sk-orq-wrong"),
+        ]
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda call: self.ask(*call), calls * times))
+
+    def scrape(self) -> dict[str, Metric]:
+        text = loopback.get(self.url).text
+        return {metric.name: metric for metric in text_string_to_metric_families(text)}
+
+    def requests(self) -> Counter[tuple[str, ...]]:
+        samples = self.scrape()["orqen_requests"].samples
+        return Counter({tuple(s.labels[n] for n in NAMES): int(s.value) for s in samples})
+
+    def value(self, name: str, **labels: str) -> float | None:
+        for metric in self.scrape().values():
+            for sample in metric.samples:
+                if sample.name == name and sample.labels == labels:
+                    return float(sample.value)
+        return None
+
+
+def eventually(check: Callable[[], bool]) -> bool:
+    end = time.monotonic() + WAIT
+    while not (found := check()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return found
+
+
+@pytest.fixture(scope="module")
+def stand(
+    tmp_path_factory: pytest.TempPathFactory, mock: Server, canaries: dict[str, str]
+) -> Iterator[Stand]:
+    folder, port = ship(tmp_path_factory.mktemp("metrics")), free_port()
+    (folder / "server.yaml").write_text(f"version: 1\nmetrics: {{port: {port}}}\n")
+    options = ("--mock-port", str(mock.port), "--workers", "2")
+    with gateway(folder, folder / "log", *options, environ=canaries) as server:
+        yield Stand(server, folder, port)
+
+
+def test_the_counts_are_those_of_the_callers(stand: Stand) -> None:
+    stand.ask_all(5)
+    assert eventually(lambda: stand.requests() == stand.counted), (stand.requests(), stand.counted)
+    assert {key[3] for key in stand.counted} == {"200", "429", "404", "401"}
+    scraped = stand.scrape()
+    durations = [
+        s for s in scraped["orqen_request_duration_seconds"].samples if s.name.endswith("_count")
+    ]
+    assert sum(s.value for s in durations) == stand.counted.total()
+    assert stand.value("orqen_key_requests_total", key="tests") == 25
+    assert (
+        stand.value("orqen_errors_total", endpoint="chat_completions", code="model_not_found") == 5
+    )
+    assert stand.value("orqen_config_generation") == 1
+    processes = {s.labels["process"] for s in scraped["process_resident_memory_bytes"].samples}
+    assert processes == {"parent", "worker_1", "worker_2", "metrics"}
+
+
+def test_a_killed_worker_keeps_its_counts(stand: Stand) -> None:
+    victim = stand.server.worker_pids()[0]
+    os.kill(victim, signal.SIGKILL)
+    assert eventually(lambda: stand.value("orqen_worker_deaths_total") == 1)
+    assert eventually(lambda: len(stand.server.worker_pids()) == 2)
+    assert stand.requests() == stand.counted
+    time.sleep(0.3)
+    stand.ask_all(5)
+    assert eventually(lambda: stand.requests() == stand.counted), (stand.requests(), stand.counted)
+
+
+def test_a_reload_keeps_the_counts_and_is_counted(stand: Stand) -> None:
+    routes = stand.folder / "routes.yaml"
+    text = routes.read_text()
+    routes.write_text(text + "\n# another\n")
+    assert eventually(lambda: stand.value("orqen_config_generation") == 2)
+    stand.ask_all(2)
+    assert eventually(lambda: stand.requests() == stand.counted), (stand.requests(), stand.counted)
+    routes.write_text("version: 2\n")
+    assert eventually(lambda: stand.value("orqen_config_refused") == 1)
+    assert stand.value("orqen_config_reloads_refused_total") >= 1  # type: ignore[operator]
+    routes.write_text(text)
+    assert eventually(lambda: stand.value("orqen_config_refused") == 0)
+
+
+def test_models_of_callers_make_no_series(stand: Stand) -> None:
+    stand.ask("gpt-mock-0", "chat_completions", "openai", "gpt-*")
+    before = len(stand.requests())
+    for number in range(1, 30):
+        stand.ask(f'gpt-mock-{number}"{{', "chat_completions", "openai", "gpt-*")
+    assert eventually(lambda: stand.requests() == stand.counted)
+    assert len(stand.requests()) == before
+
+
+def test_what_is_under_way_is_a_gauge(stand: Stand) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(
+            stand.ask, "gpt-mock-events-3-1000-stream", "chat_completions", "openai", "gpt-*"
+        )
+        assert eventually(lambda: stand.value("orqen_in_flight_requests") == 1)
+        assert eventually(
+            lambda: stand.value("orqen_provider_in_flight_requests", provider="openai") == 1
+        )
+        asked.result()
+    assert eventually(lambda: stand.value("orqen_in_flight_requests") == 0)
+
+
+def test_the_listener_serves_metrics_and_nothing_else(stand: Stand) -> None:
+    accepts = {
+        "accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+    }
+    response = loopback.get(stand.url, headers=accepts)
+    assert response.headers["content-type"].startswith("application/openmetrics-text")
+    assert "orqen_requests" in {metric.name for metric in open_metrics(response.text)}  # type: ignore[no-untyped-call]  # it has no types
+    assert loopback.get(stand.url.replace("/metrics", "/readyz")).status_code == 404
+    assert httpx2.post(stand.url, trust_env=False).status_code == 405
+    assert httpx2.head(stand.url, trust_env=False).status_code == 200
+    assert "KEY" not in response.text
+    assert KEY not in response.text

@@ -1,0 +1,140 @@
+"""What one record adds to the metrics, and that no caller makes series."""
+
+import pytest
+
+from engine.gateway.record import Record
+from engine.server.metric_hooks import RequestCounter
+from engine.telemetry.families import (
+    COUNTER,
+    ENDPOINTS,
+    ERRORS,
+    GROUPS,
+    KEYS,
+    REQUESTS,
+    RETRIES,
+    TRAFFIC,
+    Group,
+)
+from engine.telemetry.memory import CounterMemory, Part
+from engine.telemetry.totals import TotalsReader
+from tests.unit.gateway.plans import shipped_plan
+
+RULE = next(rule for rule in shipped_plan().rules if rule.is_prefix)
+MODEL = f"{RULE.pattern}*"
+USUAL = Record(
+    key="k",
+    endpoint="chat_completions",
+    model="gpt-4o",
+    provider=RULE.provider,
+    rule=RULE.where,
+    status=200,
+    outcome="ok",
+    attempts=1,
+    bytes_in=10,
+    bytes_out=20,
+    ms_first_byte=700.0,
+    ms_total=1500.0,
+    ms_engine=0.3,
+    input_tokens=7,
+    output_tokens=5,
+    cached_tokens=2,
+    usage="reported",
+    ttft_ms=800.0,
+)
+
+
+class Stand:
+    def __init__(self) -> None:
+        memory = CounterMemory(2)
+        self.counter = RequestCounter(Part(memory, 1), shipped_plan())
+        self.reader = TotalsReader(memory)
+
+    def values(self, group: Group, *labels: str) -> dict[str, int]:
+        """The counters that are not 0; of a histogram the number of its values and, as `NAME sum`, their sum."""
+        words = self.reader.read()[GROUPS.index(group)][labels]
+        found = {}
+        for family in group.families:
+            own = words[group.places[family.name] :][: family.width]
+            if family.kind == COUNTER:
+                found[family.name] = own[0]
+            elif family.bounds:
+                found[family.name] = sum(own[:-1])
+                found[f"{family.name} sum"] = own[-1]
+        return {name.removeprefix("orqen_"): value for name, value in found.items() if value}
+
+    def series(self) -> int:
+        return sum(len(blocks) for blocks in self.reader.read())
+
+
+@pytest.fixture
+def stand() -> Stand:
+    return Stand()
+
+
+def test_a_record_is_counted_in_full(stand: Stand) -> None:
+    stand.counter.write(USUAL)
+    stand.counter.write(USUAL)
+    labels = ("chat_completions", RULE.provider, MODEL)
+    assert stand.values(REQUESTS, *labels, "200", "ok") == {"requests_total": 2}
+    assert stand.values(TRAFFIC, *labels) == {
+        "request_duration_seconds": 2,
+        "request_duration_seconds sum": 3_000_000,
+        "first_byte_seconds": 2,
+        "first_byte_seconds sum": 1_400_000,
+        "first_event_seconds": 2,
+        "first_event_seconds sum": 1_600_000,
+        "request_body_bytes_total": 20,
+        "response_body_bytes_total": 40,
+        "input_tokens_total": 14,
+        "output_tokens_total": 10,
+        "cached_input_tokens_total": 4,
+    }
+    assert stand.values(ENDPOINTS, "chat_completions") == {
+        "engine_duration_seconds": 2,
+        "engine_duration_seconds sum": 600,
+    }
+    assert stand.values(KEYS, "k") == {
+        "key_requests_total": 2,
+        "key_input_tokens_total": 14,
+        "key_output_tokens_total": 10,
+    }
+
+
+def test_errors_and_retries_are_counted(stand: Stand) -> None:
+    stand.counter.write(
+        Record(
+            endpoint="chat_completions", key="k", status=503, outcome="refused", error="overloaded"
+        )
+    )
+    stand.counter.write(Record(status=401, error="invalid_key"))
+    tried = ("groq 429", "groq connect_failed")
+    stand.counter.write(Record(endpoint="chat_completions", status=200, outcome="ok", tried=tried))
+    assert stand.values(ERRORS, "chat_completions", "overloaded") == {"errors_total": 1}
+    assert stand.values(ERRORS, "", "invalid_key") == {"errors_total": 1}
+    assert stand.values(RETRIES, "groq", "429") == {"retries_total": 1}
+    assert stand.values(RETRIES, "groq", "connect_failed") == {"retries_total": 1}
+    assert stand.values(KEYS, "k") == {"key_requests_total": 1, "key_errors_total": 1}
+
+
+def test_ten_thousand_models_of_a_caller_add_at_most_one_series(stand: Stand) -> None:
+    for number in range(2):
+        stand.counter.write(
+            Record(model=f"x{number}", rule=None, endpoint="e", error="model_not_found")
+        )
+        stand.counter.write(Record(model=f"{RULE.pattern}{number}", rule=RULE.where, endpoint="e"))
+    before = stand.series()
+    for number in range(5_000):
+        stand.counter.write(
+            Record(model=f"x{number}", rule=None, endpoint="e", error="model_not_found")
+        )
+        stand.counter.write(Record(model=f"{RULE.pattern}{number}", rule=RULE.where, endpoint="e"))
+    assert stand.series() == before
+    assert stand.values(REQUESTS, "e", "", MODEL, "", "refused") == {"requests_total": 5_002}
+
+
+def test_what_has_no_room_is_counted_as_other(stand: Stand) -> None:
+    for status in range(REQUESTS.most + 100):
+        stand.counter.write(Record(endpoint="e", status=status))
+    blocks = stand.reader.read()[GROUPS.index(REQUESTS)]
+    assert len(blocks) == REQUESTS.most + 1
+    assert sum(words[0] for words in blocks.values()) == REQUESTS.most + 100
