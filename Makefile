@@ -39,7 +39,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help install editors serve check test test-unit test-tools test-postgres test-browser test-api fresh bare conformance clients mutants typos soak stress bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
+.PHONY: help install editors serve check test test-unit test-tools test-postgres test-prometheus test-browser test-api fresh bare conformance clients mutants typos soak stress bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -49,6 +49,7 @@ help:
 	@echo "make test-unit  the tests that need no socket and no process (seconds)"
 	@echo "make test-tools  the tests that need programs of the machine: curl, git, nginx"
 	@echo "make test-postgres  the tests of the store on PostgreSQL (installs it on Debian as root)"
+	@echo "make test-prometheus  a real Prometheus scrapes the gateway (installs it on Debian as root)"
 	@echo "make test-browser  pages in Chromium call the gateway, and the dashboard (installs it on Debian as root)"
 	@echo "make test-api  thousands of requests that the OpenAPI document of the account API allows, or does not"
 	@echo "make fresh    serve and test with Python, make and a shell alone, and an empty HOME"
@@ -96,6 +97,10 @@ test-tools: $(DEV) $(PACKAGE)
 # The store's tests once more, on a PostgreSQL in a temporary folder, or on the one that ORQEN_TEST_DATABASE names.
 test-postgres: install-test-postgres
 	@$(BIN)/python -m tests.postgres $(ARGS)
+
+# What a real Prometheus and its linter make of the metrics.
+test-prometheus: install-test-prometheus
+	@$(BIN)/python -m pytest -q --tools tests/prometheus/*.py $(ARGS)
 
 # Real pages in a real browser: those that `cors:` in routes.yaml is for, and the dashboard.
 test-browser: install-test-browser
@@ -195,6 +200,12 @@ install-test-postgres: install
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 	  apt-get update -q > /dev/null && apt-get install -y -q postgresql > /dev/null; } || \
 	  { echo "test-postgres needs PostgreSQL, Debian's package; as root it is installed"; exit 1; }
+
+# Without starting the service that the package has.
+install-test-prometheus: install
+	@command -v promtool > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
+	  apt-get update -q > /dev/null && RUNLEVEL=1 apt-get install -y -q --no-install-recommends prometheus > /dev/null; } || \
+	  { echo "test-prometheus needs Prometheus, Debian's package; as root it is installed"; exit 1; }
 
 install-test-api: install
 	@test -d $(VENV)/api || $(PYTHON) -m venv $(VENV)/api

@@ -11,3 +11,5 @@ get = partial(httpx2.get, verify=False)
 options = partial(httpx2.options, verify=False)
 post = partial(httpx2.post, verify=False)
 stream = partial(httpx2.stream, verify=False)
+ConnectError = httpx2.ConnectError
+RemoteProtocolError = httpx2.RemoteProtocolError
