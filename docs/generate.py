@@ -20,7 +20,7 @@ from engine.report.routing import counted, view_catalogue
 HERE = Path(__file__).parent
 Schema = dict[str, Any]
 
-FILES = ("routes", "providers", "keys", "server")
+FILES = ("routes", "providers", "keys", "server", "prices")
 PHASES = {
     "F": "Files",
     "Y": "YAML",
@@ -37,7 +37,7 @@ CONFIGURATION = f"""{NOTICE}
 # Configuration reference
 
 A configuration is a folder with `routes.yaml` and `providers.yaml`, `keys.yaml` where callers need keys, and
-`server.yaml` where they have accounts.
+`server.yaml` where they have accounts; `prices.yaml` gives requests a cost.
 This page lists every key. `engine schema routes` prints the JSON Schema it is made from, which editors use for
 completion; `engine check` says what is wrong with a file and where.
 

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from engine.config.files import OPTIONAL
 from engine.config.source.document import parse_document
 
 _SOURCE = Path(__file__).parent / "checks" / "examples.yaml"
@@ -63,7 +64,7 @@ def example(code: str) -> Example:
 def folder(code: str, *, good: bool = False) -> Folder:
     """The whole configuration that an example stands for, made complete by a minimal one."""
     entry, minimal = _data()["examples"][code], _data()["minimal"]
-    texts: dict[str, bytes | None] = {"keys.yaml": None, "server.yaml": None}
+    texts: dict[str, bytes | None] = dict.fromkeys(OPTIONAL)
     for name, text in {**minimal, **entry.get("beside", {})}.items():
         texts[name] = _laid_over(minimal.get(name, ""), text).encode()
     file, text = entry["file"], entry["good"] if good else entry.get("bad")

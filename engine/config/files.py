@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from engine.config.checks.registry import KEYS, PROVIDERS, ROUTES, SERVER, Stage, check
+from engine.config.checks.registry import KEYS, PRICES, PROVIDERS, ROUTES, SERVER, Stage, check
 from engine.config.diagnostics.diagnostic import (
     MAX_FOUND,
     Applicability,
@@ -18,8 +18,10 @@ from engine.config.source.document import Document, Path, parse_document, unread
 from engine.config.source.foreign import foreign_file
 from engine.config.source.unreadable import last_line
 
-FILES = {ROUTES: "routes", PROVIDERS: "providers", KEYS: "keys", SERVER: "server"}
-OPTIONAL = {KEYS, SERVER}
+FILES = {
+    ROUTES: "routes", PROVIDERS: "providers", KEYS: "keys", SERVER: "server", PRICES: "prices",
+}  # fmt: skip
+OPTIONAL = {KEYS, SERVER, PRICES}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

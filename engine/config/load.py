@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from engine.config.checks.registry import (
     KEYS,
+    PRICES,
     PROVIDERS,
     ROUTES,
     SERVER,
@@ -199,7 +200,8 @@ def build(validated: Validated) -> Built:
     documents = {name: file.document for name, file in files.items() if file.document}
     routes, providers, keys = (documents.get(name) for name in (ROUTES, PROVIDERS, KEYS))
     broken = {name: file.broken for name, file in files.items()}
-    config = build_config(routes, providers, keys, broken, documents.get(SERVER))
+    others = documents.get(SERVER), documents.get(PRICES)
+    config = build_config(routes, providers, keys, broken, *others)
     if source.extra_keys:
         config = replace(config, keys=(config.keys or ()) + source.extra_keys)
     return Built(source, files, documents, config, validated.found)
@@ -244,7 +246,7 @@ def _plans(checked: Checked) -> PlanContext:
     """The Plan of the configuration in its environment, and the one by the files alone."""
     context, config = checked.context, checked.context.config
     templates = context.templates
-    lines = {at: _where(context, at) for at in _placed(config)}
+    lines = {at: _where(context, file, at) for file, at in _placed(config)}
     fingerprint = _fingerprint(checked)
     plan = compile_plan(config, templates, checked.environment.values, lines, fingerprint)
     declared = compile_plan(config, templates, declared_values(context), lines, fingerprint)
@@ -280,14 +282,16 @@ def _loaded(
     )
 
 
-def _placed(config: Config) -> Iterator[DataPath]:
-    """The entries whose line the Plan knows."""
+def _placed(config: Config) -> Iterator[tuple[str, DataPath]]:
+    """The entries whose line the Plan knows, with their files."""
     for rule in config.rules:
-        yield from (rule.at, *(target.at for target in rule.targets))
+        yield from ((ROUTES, at) for at in (rule.at, *(target.at for target in rule.targets)))
     for provider in config.providers:
-        yield from (provider.at, *(account.at for account in provider.accounts))
+        accounts = (account.at for account in provider.accounts)
+        yield from ((PROVIDERS, at) for at in (provider.at, *accounts))
+    yield from ((PRICES, entry.at) for entry in (config.prices.entries if config.prices else ()))
 
 
-def _where(context: CheckContext, at: DataPath) -> str:
-    span = context.span(ROUTES if at[0] == "models" else PROVIDERS, at)
+def _where(context: CheckContext, file: str, at: DataPath) -> str:
+    span = context.span(file, at)
     return f"{span.file}:{span.start.line}"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from engine.config.prices import PriceFile
 from engine.config.rules import BodyEdits, ModelRule, RoutingTest
 from engine.config.server import Server
 from engine.config.source.document import Path
@@ -18,8 +19,7 @@ DEFAULT_LAST_EVENTS = {
     Dialect.OPENAI: ("[DONE]",),
     Dialect.ANTHROPIC: ("message_stop", "error"),
     Dialect.RESPONSES: (
-        *("response.completed", "response.failed", "response.incomplete"),
-        *("error", "[DONE]"),
+        *("response.completed", "response.failed", "response.incomplete", "error", "[DONE]"),
     ),
 }
 DEFAULT_MAX_BODY = 32 * 1024 * 1024
@@ -210,6 +210,7 @@ class Config:
     known_providers: frozenset[str]
     incomplete: frozenset[str]  # sections from which an entry had to be left out
     server: Server | None = None
+    prices: PriceFile | None = None
 
 
 def merge_timeouts(base: Timeouts, *overrides: Mapping[str, float]) -> Timeouts:

@@ -19,7 +19,7 @@ Schema = dict[str, Any]
 
 @cache
 def schema_of(file: str) -> Schema:
-    """The schema of `routes.yaml`, `providers.yaml`, `keys.yaml` or `server.yaml`."""
+    """The schema of one of FILES."""
     root: Schema = json.loads(read_schema(FILES[file]))
     return root
 

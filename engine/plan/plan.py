@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.plan.limits import CallerLimits
+from engine.plan.prices import Prices
 from engine.plan.provider import (
     Breaker,
     CallerCredentials,
@@ -200,6 +201,7 @@ class Plan:
     fingerprint: str
     model_depths: tuple[int, ...] = ()
     listed: tuple[tuple[str, str], ...] = ()
+    prices: Prices | None = None
 
     def decide(self, endpoint: str, model: str) -> "Decision":
         """Where a request for `model` at `endpoint` goes, or why it goes nowhere."""

@@ -21,7 +21,7 @@ from engine.config.template import Template
 from engine.plan.plan import Plan
 
 ROUTES, PROVIDERS, KEYS = "routes.yaml", "providers.yaml", "keys.yaml"
-SERVER = "server.yaml"
+SERVER, PRICES = "server.yaml", "prices.yaml"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 from engine.config import model
 from engine.config.compile.binding import Binding, Templates
 from engine.config.compile.body import compile_edits, edited_names
+from engine.config.compile.prices import compile_prices
 from engine.config.compile.provider import caller_inputs
 from engine.config.compile.values import Values
 from engine.config.compile.variants import compile_variants
@@ -29,7 +30,7 @@ def compile_plan(
 ) -> plan.Plan:
     """The Plan of `config`.
 
-    `lines` has the place of each rule, target, provider and account, such as `routes.yaml:41`.
+    `lines` has the place of each rule, target, provider, account and price, such as `routes.yaml:41`.
     """
     inputs = caller_inputs(config)
     providers = {
@@ -53,6 +54,7 @@ def compile_plan(
         caller_idle=config.timeouts.caller_idle,
         fingerprint=fingerprint,
         model_depths=_model_depths(endpoints),
+        prices=compile_prices(config.prices, lines),
     )
     return replace(made, listed=_listed(made))
 

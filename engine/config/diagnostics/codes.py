@@ -36,7 +36,7 @@ class Rule:
         """Whether a comment can silence it: only what still leaves a usable Plan."""
         if self.code[0] not in "XTEA" or self.code in ("X291", "X292", "E405", "E406", "E408"):
             return False
-        return self.severity is not Severity.ERROR or self.code in ("X208", "X213", "X218")
+        return self.severity is not Severity.ERROR or self.code in ("X208", "X213", "X218", "X296")
 
 
 _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
@@ -524,6 +524,27 @@ _CATALOGUE = (
         _ERROR,
         "a limit of a key cannot work as it is written",
         "A budget needs a time zone that exists, and there is one budget of each period.",
+    ),
+    Rule(
+        "X296",
+        "price-cannot-be-right",
+        _ERROR,
+        "a price cannot be right as it is written",
+        "The unit is in the name of the key. No model costs less than a thousandth of a dollar for a million tokens, so a smaller number is the price of one token, and every cost would be a millionth of what it is. Prices are kept in billionths of a dollar.",
+    ),
+    Rule(
+        "X297",
+        "price-not-used",
+        _NOTE,
+        "a price that no request can have",
+        "Prices are found by the provider and by the name of the model that it gets, after `as` and `strip`. A price that no model rule leads to is often a typo in one of these names.",
+    ),
+    Rule(
+        "X298",
+        "model-without-price",
+        _NOTE,
+        "a model rule sends models of which no price is known",
+        "Their requests have no cost: `cost_usd` is null, and they are counted as requests without a price. A model that is free has `usd_per_request: 0`.",
     ),
     Rule(
         "T301",

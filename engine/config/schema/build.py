@@ -18,7 +18,9 @@ from engine.config.model import (
     NotExposed,
     merge_timeouts,
 )
+from engine.config.prices import PriceFile
 from engine.config.rules import ModelRule, ModelTarget, RoutingTest
+from engine.config.schema.build_prices import build_prices
 from engine.config.schema.build_provider import (
     body_edits,
     build_key,
@@ -40,8 +42,9 @@ def build_config(
     keys: Document | None,
     broken: Mapping[str, Set[Path]],
     server: Document | None = None,
+    prices: Document | None = None,
 ) -> Config:
-    """The Config of four documents; `broken` holds, by file, the paths that failed their schema."""
+    """The Config of all documents; `broken` holds, by file, the paths that failed their schema."""
     routing = _Reader(routes, broken)
     upstream = _Reader(providers, broken)
     callers = _Reader(keys, broken)
@@ -62,11 +65,13 @@ def build_config(
         known_providers=frozenset(upstream.section("providers", keep_broken=True)),
         incomplete=frozenset(
             name
-            for paths in broken.values()
+            for file, paths in broken.items()
+            if prices is None or file != prices.file
             for path in paths
             for name in ([str(path[0])] if path else ("models", "providers"))
         ),
         server=_server(server, broken),
+        prices=_prices(prices, broken),
     )
 
 
@@ -75,6 +80,13 @@ def _server(document: Document | None, broken: Mapping[str, Set[Path]]) -> Serve
     if document is None or broken.get(document.file) or not isinstance(document.data, dict):
         return None
     return build_server(document.data)
+
+
+def _prices(document: Document | None, broken: Mapping[str, Set[Path]]) -> PriceFile | None:
+    """The same of prices.yaml."""
+    if document is None or broken.get(document.file) or not isinstance(document.data, dict):
+        return None
+    return build_prices(document.data)
 
 
 class _Reader:

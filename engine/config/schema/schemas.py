@@ -32,7 +32,7 @@ def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
 
 
 def read_schema(name: str) -> str:
-    """The JSON Schema of `routes`, `providers`, `keys` or `server`, as shipped; that of `tests` is a part of it."""
+    """The JSON Schema of `routes`, `providers`, `keys`, `server` or `prices`, as shipped; that of `tests` is a part of it."""
     if name == "tests":
         return _tests_schema()
     return shipped(f"schemas/{name}.schema.json").read_text("utf-8")

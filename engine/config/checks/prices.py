@@ -1,0 +1,96 @@
+"""Prices that cannot be right, and how they fit the model rules."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from engine.config.checks.registry import PRICES, ROUTES, CheckContext, check
+from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.model import ModelRule, ModelTarget
+from engine.config.prices import PriceEntry, price_problems
+from engine.plan.suggest import nearest
+
+_READ_FOR_REACH = {"models", "providers"}
+
+
+@check("X296")
+def price_that_cannot_be_right(context: CheckContext) -> Iterator[Diagnostic]:
+    declared = context.config.prices
+    for entry in declared.entries if declared else ():
+        for key, problem, meant in price_problems(entry.usd):
+            message = f"`{key}` in {entry.label} {problem}"
+            at = (*entry.at, key)
+            yield context.at("X296", message, PRICES, at, Place.VALUE, hint=meant)
+
+
+@check("X297")
+def price_that_is_not_used(context: CheckContext) -> Iterator[Diagnostic]:
+    declared, config = context.config.prices, context.config
+    if declared is None or config.incomplete & _READ_FOR_REACH:
+        return
+    sent = [each for rule in config.rules for each in sent_names(rule)]
+    unknown = set()
+    for entry in declared.entries:
+        if entry.provider is not None and entry.provider not in config.known_providers:
+            if entry.provider not in unknown:
+                unknown.add(entry.provider)
+                yield _no_provider(context, entry)
+        elif not any(each.meets(entry) for each in sent):
+            message = f"{entry.label} is not used: no model rule sends such a model there"
+            yield context.at("X297", message, PRICES, entry.at)
+
+
+def _no_provider(context: CheckContext, entry: PriceEntry) -> Diagnostic:
+    name = entry.provider or ""
+    message = f"these prices are not used: there is no provider `{name}`"
+    hint = nearest(name, sorted(context.config.known_providers))
+    return context.at("X297", message, PRICES, entry.at[:-1], hint=hint)
+
+
+@check("X298")
+def model_without_price(context: CheckContext) -> Iterator[Diagnostic]:
+    declared, config = context.config.prices, context.config
+    if declared is None or config.incomplete & _READ_FOR_REACH:
+        return
+    for rule in config.rules:
+        for each in sent_names(rule):
+            if not any(each.meets(entry) for entry in declared.entries):
+                message = f"{rule.label} sends {each.label}, of which no price is known"
+                yield context.at("X298", message, ROUTES, each.target.at)
+
+
+@dataclass(frozen=True, slots=True)
+class SentNames:
+    """The names under which one target of a rule sends models: one name, or all with a start."""
+
+    target: ModelTarget
+    name: str
+    is_prefix: bool
+
+    @property
+    def label(self) -> str:
+        """What messages call them."""
+        what = f"`{self.name}*`" if self.name else "any model"
+        return f"{what if self.is_prefix else f'`{self.name}`'} to `{self.target.provider}`"
+
+    def meets(self, entry: PriceEntry) -> bool:
+        """Whether some of these names have the price."""
+        if entry.provider not in (None, self.target.provider):
+            return False
+        pattern = entry.pattern.removesuffix("*")
+        if entry.pattern.endswith("*"):
+            return self.name.startswith(pattern) or (
+                self.is_prefix and pattern.startswith(self.name)
+            )
+        return pattern.startswith(self.name) if self.is_prefix else pattern == self.name
+
+
+def sent_names(rule: ModelRule) -> Iterator[SentNames]:
+    """What each target of a rule sends."""
+    own = ModelTarget(rule.at, rule.provider, rule.rename, rule.strip, None)
+    for target in rule.targets or (own,):
+        if target.rename is not None:
+            yield SentNames(target, target.rename, is_prefix=False)
+        elif rule.is_prefix:
+            yield SentNames(target, "" if target.strip else rule.pattern, is_prefix=True)
+        else:
+            yield SentNames(target, rule.pattern, is_prefix=False)

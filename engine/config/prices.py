@@ -1,0 +1,85 @@
+"""prices.yaml as frozen values once it passed its schema; a part of `model`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from engine.config.source.document import Path
+from engine.plan.prices import MILLION
+
+NANO = 1_000_000_000
+LEAST_PER_MILLION = Decimal("0.001")  # US dollars; all that was ever charged for a token is less
+LEAST_OF_THOUSAND = Decimal("0.00005")  # a token for more is rare, a thousand for less too
+THOUSAND = 1000
+# What each key of a price is for, and of how many.
+UNITS: Mapping[str, tuple[str, int]] = {
+    "input_usd_per_million": ("input_tokens", MILLION),
+    "cached_input_usd_per_million": ("cached_tokens", MILLION),
+    "cache_write_usd_per_million": ("cache_write_tokens", MILLION),
+    "output_usd_per_million": ("output_tokens", MILLION),
+    "usd_per_million_characters": ("characters", MILLION),
+    "usd_per_image": ("images", 1),
+    "usd_per_page": ("pages", 1),
+    "usd_per_search_unit": ("search_units", 1),
+    "usd_per_second": ("seconds", 1),
+    "usd_per_request": ("requests", 1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PriceEntry:
+    """The price of a model: of a full name, or of a start that ends in `*`. `provider` None: of any.
+
+    `usd` has the numbers as they are written, by the keys of UNITS.
+    """
+
+    at: Path
+    provider: str | None
+    pattern: str
+    usd: Mapping[str, Decimal]
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"the price of `{self.pattern}`" + (f" at `{self.provider}`" if self.provider else "")
+
+    def nano_usd(self) -> dict[str, int]:
+        """Billionths of a dollar for a million of each count, rounded where they are no integers."""
+        return {
+            UNITS[key][0]: int((usd * NANO * (MILLION // UNITS[key][1])).to_integral_value())
+            for key, usd in self.usd.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PriceFile:
+    """All of prices.yaml. `digest` changes with any price, and with no comment."""
+
+    source: str
+    date: str
+    digest: str
+    entries: tuple[PriceEntry, ...]
+
+
+def exact(number: float) -> Decimal:
+    """A number of a file as it is written: a float keeps 15 digits, and no price has more."""
+    return Decimal(repr(number))
+
+
+def price_problems(usd: Mapping[str, Decimal]) -> Iterator[tuple[str, str, str | None]]:
+    """Prices that cannot be right: the key, what is wrong, and the number that was probably meant."""
+    for key, number in usd.items():
+        per = UNITS[key][1]
+        if per == MILLION and 0 < number < LEAST_PER_MILLION:
+            is_of_one = number < LEAST_OF_THOUSAND
+            words = "looks like the price of one" if is_of_one else "looks like that of a thousand"
+            meant = plain(number * (MILLION if is_of_one else THOUSAND))
+            yield key, f"is {plain(number)} US dollars for a million, and {words}", meant
+        elif (scaled := number * NANO * (MILLION // per)) != scaled.to_integral_value():
+            yield key, f"has more than {9 if per == MILLION else 15} decimals", None
+
+
+def plain(number: Decimal) -> str:
+    """A number without an exponent and without zeros at its end."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,26 @@
+"""Makes a PriceFile of prices.yaml, once all of it passed the schema."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from engine.config.prices import PriceEntry, PriceFile, exact
+from engine.config.source.document import Path
+
+DIGEST = 8  # hex digits
+
+
+def build_prices(data: Mapping[str, Any]) -> PriceFile:
+    text = json.dumps(data, sort_keys=True)
+    entries = [*_entries(("models",), None, data.get("models", {}))]
+    for provider, models in data.get("providers", {}).items():
+        entries += _entries(("providers", provider), provider, models)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:DIGEST]
+    return PriceFile(data["source"], data["date"], digest, tuple(entries))
+
+
+def _entries(at: Path, provider: str | None, models: Mapping[str, Any]) -> Iterator[PriceEntry]:
+    for pattern, price in models.items():
+        usd = {key: exact(number) for key, number in price.items()}
+        yield PriceEntry((*at, pattern), provider, pattern, usd)

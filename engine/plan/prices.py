@@ -1,0 +1,69 @@
+"""Prices of models in integers, and what a request costs by them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MILLION = 1_000_000
+_BILLED_BY_TOKENS = frozenset({"input_tokens", "output_tokens"})
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one model costs. `where` is its line (`prices.yaml:12`).
+
+    `nano_usd` has billionths of a dollar for a million of each count. As `input_tokens` include
+    `cached_tokens` and `cache_write_tokens`, these have the difference from other input, which may be
+    negative. `request` are billionths of a dollar for each request.
+    """
+
+    nano_usd: Mapping[str, int]
+    request: int | None
+    where: str = ""
+
+    def cost(self, counts: Mapping[str, int]) -> int | None:
+        """Billionths of a dollar for what was counted, rounded to the nearest, half of one up.
+
+        None when nothing that has a price was counted, or when tokens are counted that have none.
+        """
+        nano_usd, total, is_known = self.nano_usd, 0, not self.nano_usd
+        for name, count in counts.items():
+            each = nano_usd.get(name)
+            if each is not None:
+                total += count * each
+                is_known = True
+            elif count and name in _BILLED_BY_TOKENS and not _BILLED_BY_TOKENS.isdisjoint(nano_usd):
+                return None
+        if not is_known:
+            return None
+        return (max(total, 0) + MILLION // 2) // MILLION + (self.request or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPrices:
+    """Prices by the names of models that a provider gets. `prefixes`: the longest first."""
+
+    exact: Mapping[str, Price]
+    prefixes: tuple[tuple[str, Price], ...] = ()
+
+    def find(self, model: str) -> Price | None:
+        """The price of the full name, or that of the longest start."""
+        price = self.exact.get(model)
+        if price is None:
+            price = next((p for prefix, p in self.prefixes if model.startswith(prefix)), None)
+        return price
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """All of prices.yaml. `version` is its date with a digest of the prices."""
+
+    version: str
+    source: str
+    anywhere: ModelPrices
+    providers: Mapping[str, ModelPrices]
+
+    def find(self, provider: str, model: str) -> Price | None:
+        """The price of a model as it is sent to a provider; None when it is not known."""
+        own = self.providers.get(provider)
+        price = None if own is None else own.find(model)
+        return self.anywhere.find(model) if price is None else price
