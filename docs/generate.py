@@ -209,6 +209,7 @@ def _kind(schema: Schema) -> str:
         "string": "text",
         "boolean": "`true` or `false`",
         "integer": "whole number",
+        "number": "number",
     }
     return " or ".join(words[kind] for kind in kinds)
 

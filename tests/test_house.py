@@ -18,6 +18,7 @@ MODULES = sorted(str(p.relative_to(ENGINE).with_suffix("")) for p in ENGINE.rglo
 SHARED = (
     "config/model",
     "config/rules",
+    "config/prices",
     "config/server",
     "config/units",
     "config/template",

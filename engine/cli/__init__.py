@@ -66,6 +66,7 @@ def main(debug: bool) -> None:  # noqa: FBT001 click's; `Commands` reads it
     providers.yaml   the providers: URL, credentials, headers
     keys.yaml        who may call it (optional while you try it out)
     server.yaml      accounts and their dashboard (optional)
+    prices.yaml      what models cost (optional)
 
     \b
     engine serve --mock          try it, with a built-in upstream and no keys

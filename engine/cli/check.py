@@ -235,9 +235,7 @@ _WRITERS = {"text": _write_text, "github": _write_github}
 
 
 @click.command()
-@click.argument(
-    "name", type=click.Choice(["routes", "providers", "keys", "server", "tests", "diagnostics"])
-)
+@click.argument("name", type=click.Choice([*FILES.values(), "tests", "diagnostics"]))
 def schema(name: str) -> None:
     """Print the JSON Schema of a configuration file, of a file of tests, or of findings."""
     click.echo(read_schema(name), nl=False)

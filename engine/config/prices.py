@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.config.source.document import Path
-from engine.plan.prices import MILLION
+from engine.plan.prices import MILLION, NANO
 
-NANO = 1_000_000_000
 LEAST_PER_MILLION = Decimal("0.001")  # US dollars; all that was ever charged for a token is less
 LEAST_OF_THOUSAND = Decimal("0.00005")  # a token for more is rare, a thousand for less too
 THOUSAND = 1000
@@ -41,7 +40,9 @@ class PriceEntry:
     @property
     def label(self) -> str:
         """What messages call it."""
-        return f"the price of `{self.pattern}`" + (f" at `{self.provider}`" if self.provider else "")
+        return f"the price of `{self.pattern}`" + (
+            f" at `{self.provider}`" if self.provider else ""
+        )
 
     def nano_usd(self) -> dict[str, int]:
         """Billionths of a dollar for a million of each count, rounded where they are no integers."""

@@ -16,6 +16,7 @@ from msgspec import UNSET, UnsetType
 
 from engine.gateway.routing.match import Target
 from engine.plan.plan import Caller
+from engine.plan.prices import NANO, Price
 
 _encode = msgspec.json.Encoder().encode
 _IDS_AT_ONCE = 256
@@ -24,10 +25,10 @@ _IDS_AT_ONCE = 256
 class Record(msgspec.Struct, frozen=True):
     """One finished request; the fields are those of the log line, in this order.
 
-    Times are milliseconds. What is not known is null; the last five are left out instead. `usage`
+    Times are milliseconds. What is not known is null; the last seven are left out instead. `usage`
     says where the counts come from: `reported` by the provider, `partial` of a response that broke
     off, or `estimated` by the gateway. `input_tokens` include `cached_tokens` and
-    `cache_write_tokens`. `ttft_ms` is until the first event of a stream with data was whole.
+    `cache_write_tokens`. `cost_usd` is there with prices.yaml only, whose version is `price_version`. `ttft_ms` is until the first event of a stream with data was whole.
     """
 
     time: str = ""
@@ -59,6 +60,13 @@ class Record(msgspec.Struct, frozen=True):
     credential: str | UnsetType = UNSET
     cache_write_tokens: int | UnsetType = UNSET
     units: Mapping[str, int] | UnsetType = UNSET
+    cost_usd: float | UnsetType | None = UNSET
+    price_version: str | UnsetType = UNSET
+
+    @property
+    def cost_nano_usd(self) -> int | None:
+        """The cost in billionths of a dollar: exact up to some million dollars, as it was made of that."""
+        return round(self.cost_usd * NANO) if isinstance(self.cost_usd, float) else None
 
     def line(self) -> bytes:
         """The record as one line of JSON."""
@@ -107,6 +115,9 @@ class RecordBuilder(msgspec.Struct):
     exception: str | UnsetType = UNSET
     credential: str | UnsetType = UNSET
     metered: RequestUsage | None = None
+    price: Price | None = None
+    cost_usd: float | UnsetType | None = UNSET
+    price_version: str | UnsetType = UNSET
     account: str | None = None
     ttft_ms: float | None = None
     trace_id: str | None = None
@@ -126,6 +137,7 @@ class RecordBuilder(msgspec.Struct):
         self.sent_model = target.sent_model
         self.provider = target.provider.name
         self.rule = target.rule.where
+        self.price = target.price
 
     def note_attempt(self, credential: str | None) -> None:
         """Note one more attempt, and whose credential it uses: that of `caller`, `account`, or None."""
@@ -197,6 +209,8 @@ class RecordBuilder(msgspec.Struct):
             self.credential,
             counts.get("cache_write_tokens", UNSET),
             metered.units or UNSET,
+            self.cost_usd,
+            self.price_version,
         )
 
 

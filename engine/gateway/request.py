@@ -95,7 +95,7 @@ class Request:
             self._cancellation.stop_watching()
             if self._body_reader is not None:
                 self.record.bytes_in = self._body_reader.received
-            self._response.note_usage()
+            self._response.note_usage(self._runtime.plan.prices)
             if self._scope["method"] == "HEAD":  # the server sends no body (RFC 9110, 9.3.2)
                 self.record.bytes_out = 0
             if body is not None:

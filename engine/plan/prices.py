@@ -1,9 +1,13 @@
 """Prices of models in integers, and what a request costs by them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.plan.usage import COUNTS
 
 MILLION = 1_000_000
+NANO = 1_000_000_000
 _BILLED_BY_TOKENS = frozenset({"input_tokens", "output_tokens"})
 
 
@@ -17,25 +21,33 @@ class Price:
     """
 
     nano_usd: Mapping[str, int]
-    request: int | None
+    request: int = 0
     where: str = ""
+    _rates: dict[str, int | None] = field(init=False, repr=False)  # of every count; see `cost`
+
+    def __post_init__(self) -> None:
+        by_tokens = not _BILLED_BY_TOKENS.isdisjoint(self.nano_usd)
+        rates: dict[str, int | None] = dict.fromkeys(COUNTS, 0)
+        rates |= dict.fromkeys(_BILLED_BY_TOKENS, None if by_tokens else 0)
+        object.__setattr__(self, "_rates", rates | dict(self.nano_usd))
 
     def cost(self, counts: Mapping[str, int]) -> int | None:
         """Billionths of a dollar for what was counted, rounded to the nearest, half of one up.
 
         None when nothing that has a price was counted, or when tokens are counted that have none.
         """
-        nano_usd, total, is_known = self.nano_usd, 0, not self.nano_usd
-        for name, count in counts.items():
-            each = nano_usd.get(name)
-            if each is not None:
-                total += count * each
-                is_known = True
-            elif count and name in _BILLED_BY_TOKENS and not _BILLED_BY_TOKENS.isdisjoint(nano_usd):
-                return None
-        if not is_known:
+        rates: Any = self._rates
+        total = 0
+        try:
+            for name, count in counts.items():
+                total += count * rates[name]
+        except TypeError:  # tokens without a price, which matter unless there are none
+            priced = {name: count for name, count in counts.items() if rates[name] is not None}
+            unpriced = counts.keys() - priced.keys()
+            return None if any(counts[name] for name in unpriced) else self.cost(priced)
+        if total <= 0 and self.nano_usd and self.nano_usd.keys().isdisjoint(counts):
             return None
-        return (max(total, 0) + MILLION // 2) // MILLION + (self.request or 0)
+        return (max(total, 0) + MILLION // 2) // MILLION + self.request
 
 
 @dataclass(frozen=True, slots=True)

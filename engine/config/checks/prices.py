@@ -1,14 +1,15 @@
 """Prices that cannot be right, and how they fit the model rules."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.config.checks.registry import PRICES, ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
-from engine.config.model import ModelRule, ModelTarget
+from engine.config.rules import ModelRule, ModelTarget
 from engine.config.prices import PriceEntry, price_problems
 from engine.plan.suggest import nearest
 
+MOST_NAMES = 5  # of models, in one message
 _READ_FOR_REACH = {"models", "providers"}
 
 
@@ -48,14 +49,30 @@ def _no_provider(context: CheckContext, entry: PriceEntry) -> Diagnostic:
 
 @check("X298")
 def model_without_price(context: CheckContext) -> Iterator[Diagnostic]:
+    """A finding for each provider, at its first model without a price; one for all that have no price at all."""
     declared, config = context.config.prices, context.config
     if declared is None or config.incomplete & _READ_FOR_REACH:
         return
-    for rule in config.rules:
-        for each in sent_names(rule):
-            if not any(each.meets(entry) for entry in declared.entries):
-                message = f"{rule.label} sends {each.label}, of which no price is known"
-                yield context.at("X298", message, ROUTES, each.target.at)
+    unpriced: dict[str, list[SentNames]] = {}
+    known = set()
+    for each in (each for rule in config.rules for each in sent_names(rule)):
+        if any(each.meets(entry) for entry in declared.entries):
+            known.add(each.target.provider)
+        else:
+            unpriced.setdefault(each.target.provider, []).append(each)
+    for provider in unpriced.keys() & known:
+        message = f"no price is known of {_listed(unpriced[provider])}, sent to `{provider}`"
+        yield context.at("X298", message, ROUTES, unpriced[provider][0].target.at)
+    if nothing := [f"`{provider}`" for provider in unpriced if provider not in known]:
+        message = f"no price is known of any model that goes to {', '.join(nothing)}"
+        yield context.at("X298", message, PRICES, ("source",))
+
+
+def _listed(sent: Sequence["SentNames"]) -> str:
+    """The names of models, of many the first few."""
+    names = list(dict.fromkeys(each.shown for each in sent))
+    more = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +84,11 @@ class SentNames:
     is_prefix: bool
 
     @property
-    def label(self) -> str:
+    def shown(self) -> str:
         """What messages call them."""
-        what = f"`{self.name}*`" if self.name else "any model"
-        return f"{what if self.is_prefix else f'`{self.name}`'} to `{self.target.provider}`"
+        if not self.is_prefix:
+            return f"`{self.name}`"
+        return f"`{self.name}*`" if self.name else "other models"
 
     def meets(self, entry: PriceEntry) -> bool:
         """Whether some of these names have the price."""

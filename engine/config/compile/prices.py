@@ -40,9 +40,8 @@ def _models(entries: Iterable[PriceEntry], lines: Mapping[Path, str]) -> ModelPr
 
 def _price(entry: PriceEntry, where: str) -> Price:
     nano_usd = entry.nano_usd()
-    request = nano_usd.pop("requests", None)
+    request = nano_usd.pop("requests", 0) // MILLION
     for name in _CACHE:
         if name in nano_usd and "input_tokens" in nano_usd:
             nano_usd[name] -= nano_usd["input_tokens"]
-    fee = None if request is None else request // MILLION
-    return Price(MappingProxyType(nano_usd), fee, where)
+    return Price(MappingProxyType(nano_usd), request, where)

@@ -543,7 +543,7 @@ _CATALOGUE = (
         "X298",
         "model-without-price",
         _NOTE,
-        "a model rule sends models of which no price is known",
+        "models of which no price is known",
         "Their requests have no cost: `cost_usd` is null, and they are counted as requests without a price. A model that is free has `usd_per_request: 0`.",
     ),
     Rule(

@@ -36,7 +36,7 @@ from engine.config.units import parse_duration, parse_size
 from engine.plan.plan import Dialect
 
 
-def build_config(
+def build_config(  # noqa: PLR0913, PLR0917 one for each file
     routes: Document | None,
     providers: Document | None,
     keys: Document | None,

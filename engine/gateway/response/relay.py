@@ -23,6 +23,7 @@ from engine.gateway.headers import RelayedNames
 from engine.gateway.inbound.body import CallerStalled, Send
 from engine.gateway.outbound.exchange import IDLE, Exchange
 from engine.gateway.record import RecordBuilder
+from engine.gateway.response.cost import note_cost
 from engine.gateway.response.error_events import error_event
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
@@ -31,6 +32,7 @@ from engine.gateway.response.stepping import and_then, run_until_blocked
 from engine.gateway.response.usage import UsageMeter
 from engine.gateway.response.usage_reader import UsageReader
 from engine.plan.plan import Dialect, Timeouts
+from engine.plan.prices import Prices
 from engine.upstream import Failure, Pairs, UpstreamError, UpstreamResponse
 
 AFTER_LAST = 2.0  # seconds of silence after the last event of a stream, until it is ended here
@@ -194,12 +196,14 @@ class ResponseRelay:
         self._record.bytes_out += len(chunk)
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
-    def note_usage(self) -> None:
-        """Note the usage of the response that was relayed, at the end of the request, and its first event."""
+    def note_usage(self, prices: Prices | None) -> None:
+        """Note usage, cost and first event of the response that was relayed, at the end of the request."""
         if self._stream is not None and self._stream.first_at is not None:
             self._record.note_first_event(self._stream.first_at)
         if self.meter is not None:
             self.meter.finish(self._record)
+        if prices is not None:
+            note_cost(self._record, prices)
 
     # -- how a response ends otherwise -------------------------------------------------------------
 

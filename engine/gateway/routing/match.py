@@ -7,6 +7,7 @@ from math import log
 
 from engine.gateway.errors import GatewayError
 from engine.plan.plan import Decision, Endpoint, Plan, Provider, Rule, RuleTarget, Upstream
+from engine.plan.prices import Price
 from engine.plan.suggest import nearest
 
 _LEAST = 2.0**-64
@@ -25,6 +26,7 @@ class Target:
     model: str
     sent_model: str
     rule_target: RuleTarget | None = None
+    price: Price | None = None
 
     @property
     def by(self) -> Rule | RuleTarget:
@@ -43,18 +45,13 @@ def find_target(plan: Plan, endpoint: Endpoint, model: str) -> Target:
         raise GatewayError("model_not_found", _no_model(plan, model), param="model")
     if decision.refusal == "endpoint_not_supported":
         raise GatewayError("endpoint_not_supported", _not_served(endpoint, decision))
-    return _target(decision, decision.rule, decision.provider)
+    return _target(plan, decision, decision.rule, decision.provider)
 
 
-def _target(decision: Decision, rule: Rule, provider: Provider) -> Target:
-    return Target(
-        rule,
-        provider,
-        decision.upstream,
-        decision.model,
-        decision.sent_model,
-        decision.rule_target,
-    )
+def _target(plan: Plan, decision: Decision, rule: Rule, provider: Provider) -> Target:
+    model, sent = decision.model, decision.sent_model
+    price = None if plan.prices is None else plan.prices.find(provider.name, sent)
+    return Target(rule, provider, decision.upstream, model, sent, decision.rule_target, price)
 
 
 def find_targets(
@@ -78,7 +75,7 @@ def find_targets(
             name = f"{key}\0{rule_target.provider}\0{rule_target.rename}"
             drawn = _digested(name) if rule.is_sticky else draw()
             rank = (False, -log(drawn or _LEAST) / (rule_target.weight or 1))
-        ranked.append((rank, _target(decision, rule, decision.provider)))
+        ranked.append((rank, _target(plan, decision, rule, decision.provider)))
     return tuple(target for _, target in sorted(ranked, key=lambda item: item[0]))
 
 

@@ -21,10 +21,12 @@ from engine.config.model import DEFAULT_LIMITS, DEFAULT_TIMEOUTS
 from engine.config.units import parse_duration
 from engine.gateway.errors import CATALOGUE, GatewayError, error_body
 from engine.gateway.record import Record, RecordBuilder
+from engine.gateway.response.cost import note_cost
 from engine.gateway.response.error_events import error_event
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
 from engine.plan.plan import Dialect
+from engine.plan.prices import ModelPrices, Prices
 from engine.report.lines import render_concise
 from engine.report.view import Findings
 from engine.telemetry.families import (
@@ -152,6 +154,7 @@ def test_the_page_has_every_field_of_an_access_record() -> None:
     record.note_tried("429")
     record.exception = "ValueError at app.py:1"
     record.note_attempt("caller")
+    note_cost(record, Prices("2026-11-20-0123abcd", "a list", ModelPrices({}), {}))
     with_bug = json.loads(record.finish("").line())
     with_units = json.loads(Record(**with_bug, cache_write_tokens=1, units={"pages": 1}).line())
     assert [row[0] for row in rows(OBSERVABILITY, "field")] == list(with_units)

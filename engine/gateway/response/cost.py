@@ -1,0 +1,40 @@
+"""What a request has cost, by its counts and the price of its model."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from engine.gateway.errors import CATALOGUE
+from engine.gateway.record import RecordBuilder
+from engine.plan.prices import NANO, Prices
+
+_CLIENT_ERROR = 400
+_NOTHING: Mapping[str, int] = MappingProxyType({})
+
+
+def note_cost(record: RecordBuilder, prices: Prices) -> None:
+    """Note the cost of a request that is over, and the version of the prices. A bug in it is noted alone."""
+    try:
+        record.price_version = prices.version
+        nano_usd = cost_of(record)
+        record.cost_usd = None if nano_usd is None else nano_usd / NANO
+    except Exception:  # noqa: BLE001 the caller has the response
+        record.note_bug()
+
+
+def cost_of(record: RecordBuilder) -> int | None:
+    """Billionths of a dollar; None when the price of the model, or what was used, is not known.
+
+    Nothing is what was not sent costs, and what the provider refused.
+    """
+    counts = _NOTHING if record.metered is None else record.metered.counts
+    if not counts and _is_free(record):
+        return 0
+    return None if record.price is None else record.price.cost(counts)
+
+
+def _is_free(record: RecordBuilder) -> bool:
+    if not record.attempts:
+        return True
+    if record.error is not None:
+        return not CATALOGUE[record.error].sent
+    return record.status is not None and record.status >= _CLIENT_ERROR

@@ -1,0 +1,94 @@
+"""prices.yaml as the Plan has it: exact integers, and a version that changes with the prices alone."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from engine.config.prices import UNITS
+from engine.plan.plan import Plan
+from engine.plan.prices import MILLION
+from tests.unit.config.folders import codes, read, write
+
+HEAD = "version: 1\nsource: a list\ndate: 2026-11-20\n"
+EMBEDDINGS = "  text-embedding-*: {usd_per_request: 0}\n"
+
+
+def plan_with(folder: Path, models: str, head: str = HEAD) -> Plan:
+    loaded = read(write(folder, prices=f"{head}models:\n{EMBEDDINGS}{models}"))
+    assert loaded.plan is not None, codes(loaded)
+    return loaded.plan
+
+
+def price_of(plan: Plan, model: str) -> dict[str, int]:
+    assert plan.prices is not None
+    price = plan.prices.find("openai", model)
+    assert price is not None
+    return {**price.nano_usd, "requests": price.request}
+
+
+@pytest.mark.parametrize("text", ["0.1", "0.15", "2.5", "0.000000001e9", "10000", "123.456789123", "7e-1", "0"])  # fmt: skip
+@pytest.mark.parametrize("key", UNITS)
+def test_a_number_is_kept_exactly(tmp_path: Path, key: str, text: str) -> None:
+    count, per = UNITS[key]
+    if Decimal(text) > 1000 and per == 1:
+        return
+    found = price_of(plan_with(tmp_path, f"  gpt-*: {{{key}: {text}}}\n"), "gpt-4o")
+    nano = Decimal(text) * 10**9 * (1 if per == MILLION or count == "requests" else MILLION)
+    assert Decimal(found[count]) == nano
+
+
+def test_tokens_of_the_cache_are_the_difference_from_other_input(tmp_path: Path) -> None:
+    keys = "input_usd_per_million: 3, cached_input_usd_per_million: 0.3, cache_write_usd_per_million: 3.75"  # fmt: skip
+    plan = plan_with(tmp_path, f"  gpt-*: {{{keys}, output_usd_per_million: 15}}\n")
+    price = plan.prices.find("openai", "gpt-9") if plan.prices else None
+    assert price is not None
+    counts = {"input_tokens": 10_000, "cached_tokens": 6000, "cache_write_tokens": 3000, "output_tokens": 100}  # fmt: skip
+    assert price.cost(counts) == 1000 * 3000 + 6000 * 300 + 3000 * 3750 + 100 * 15_000
+    assert price.where == "prices.yaml:6"
+
+
+def test_the_version_names_the_prices_and_not_their_comments(tmp_path: Path) -> None:
+    versions = {
+        plan.prices.version
+        for models in ("  gpt-*: {input_usd_per_million: 1}\n", "  # a\n  gpt-*: {input_usd_per_million: 1}\n")
+        if (plan := plan_with(tmp_path, models)).prices
+    }  # fmt: skip
+    assert len(versions) == 1
+    (version,) = versions
+    assert version.startswith("2026-11-20-")
+    changed = plan_with(tmp_path, "  gpt-*: {input_usd_per_million: 2}\n").prices
+    assert changed is not None
+    assert changed.version not in versions
+
+
+@pytest.mark.parametrize(
+    ("price", "code"),
+    [
+        ("{input_usd_per_million: -1}", "S104"),
+        ("{input_usd_per_million: 10001}", "S104"),
+        ("{usd_per_image: 40000}", "S104"),
+        ("{input_usd_per_milion: 1}", "S102"),
+        ("{input_usd_per_million: free}", "S103"),
+        ("{input_usd_per_million: '1'}", "S103"),
+        ("{input_usd_per_million: .nan}", "S103"),
+        ("{}", "S104"),
+    ],
+)
+def test_what_is_no_price_stops_serving(tmp_path: Path, price: str, code: str) -> None:
+    loaded = read(write(tmp_path, prices=f"{HEAD}models:\n{EMBEDDINGS}  gpt-*: {price}\n"))
+    assert (loaded.plan, codes(loaded)) == (None, [code])
+
+
+def test_a_broken_price_hides_nothing_of_the_other_files(tmp_path: Path) -> None:
+    routes = (
+        "version: 1\nendpoints: {embeddings: {path: /v1/embeddings}}\nmodels:\n"
+        "  - {prefix: gpt-, provider: opnai}\n"
+    )
+    text = f"{HEAD}models:\n  gpt-*: {{}}\n"
+    assert "X201" in codes(read(write(tmp_path, prices=text, routes=routes)))
+
+
+def test_a_price_said_twice_is_refused(tmp_path: Path) -> None:
+    text = f"{HEAD}models:\n{EMBEDDINGS}  gpt-*: {{usd_per_request: 1}}\n  gpt-*: {{usd_per_request: 2}}\n"  # fmt: skip
+    assert codes(read(write(tmp_path, prices=text))) == ["Y002"]

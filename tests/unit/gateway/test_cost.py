@@ -1,0 +1,52 @@
+"""What the record of a request says of its cost: a number, 0 for what cost nothing, null for the unknown."""
+
+import json
+from typing import Any
+
+import pytest
+
+from engine.gateway.record import RecordBuilder, RequestUsage
+from engine.gateway.response.cost import note_cost
+from engine.plan.prices import ModelPrices, Price, Prices
+
+PRICES = Prices("2026-11-20-0123abcd", "a list", ModelPrices({}), {})
+PRICE = Price({"input_tokens": 150_000_000, "output_tokens": 600_000_000})
+COUNTS = {"input_tokens": 1200, "output_tokens": 300}
+SENT: dict[str, Any] = {"attempts": 1, "status": 200, "outcome": "ok"}
+CASES: dict[str, tuple[dict[str, Any], Price | None, dict[str, int], float | None]] = {
+    "counted": (SENT, PRICE, COUNTS, 0.00036),
+    "of no known price": (SENT, None, COUNTS, None),
+    "of which nothing is counted": (SENT, PRICE, {}, None),
+    "for a fee": (SENT, Price({}, 5_000_000), {}, 0.005),
+    "that was refused": ({"error": "rate_limited"}, None, {}, 0),
+    "that the provider refused": ({**SENT, "status": 400}, PRICE, {}, 0),
+    "that was not sent": ({**SENT, "error": "upstream_connect_failed"}, PRICE, {}, 0),
+    "that may have been processed": ({**SENT, "error": "upstream_timeout"}, PRICE, {}, None),
+    "that broke off": ({**SENT, "outcome": "truncated"}, PRICE, {"input_tokens": 10}, 0.0000015),
+    "whose caller left": ({"attempts": 1, "outcome": "client_cancelled"}, PRICE, {}, None),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_request(name: str) -> None:
+    fields, price, counts, cost = CASES[name]
+    record = RecordBuilder("req_1", 0.0, price=price, **fields)
+    record.metered = RequestUsage(counts)
+    note_cost(record, PRICES)
+    made = record.finish("")
+    line = json.loads(made.line())
+    assert "exception" not in line
+    assert (line["cost_usd"], line["price_version"]) == (cost, PRICES.version)
+    assert made.cost_nano_usd == (None if cost is None else round(cost * 10**9))
+
+
+def test_without_prices_there_is_no_cost() -> None:
+    line = json.loads(RecordBuilder("req_1", 0.0).finish("").line())
+    assert not {"cost_usd", "price_version"} & line.keys()
+
+
+@pytest.mark.parametrize("nano_usd", [0, 1, 123_456_789, 2**50 + 1])
+def test_the_integer_comes_back_exactly(nano_usd: int) -> None:
+    record = RecordBuilder("req_1", 0.0, price=Price({}, nano_usd), attempts=1, status=200)
+    note_cost(record, PRICES)
+    assert record.finish("").cost_nano_usd == nano_usd

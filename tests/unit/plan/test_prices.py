@@ -1,0 +1,73 @@
+"""What a request costs: exact integers, the most specific price, and None for what is not known."""
+
+from fractions import Fraction
+from types import MappingProxyType
+
+import pytest
+
+from engine.plan.prices import MILLION, NANO, ModelPrices, Price, Prices
+
+# 0.15 USD for a million input tokens, half of it from the cache, 0.60 for output.
+CHAT = Price({"input_tokens": 150_000_000, "cached_tokens": -75_000_000, "output_tokens": 600_000_000})  # fmt: skip
+EMBED = Price({"input_tokens": 20_000_000})
+RERANK = Price({"search_units": 2_000_000 * MILLION})
+FREE = Price({}, 0)
+COSTS: tuple[tuple[Price, dict[str, int], int | None], ...] = (
+    (CHAT, {"input_tokens": 1200, "output_tokens": 300}, 360_000),
+    (CHAT, {"input_tokens": 1200, "cached_tokens": 1000, "output_tokens": 300}, 285_000),
+    (CHAT, {"input_tokens": 0, "output_tokens": 0}, 0),
+    (CHAT, {"input_tokens": 10, "cached_tokens": 1000}, 0),  # a provider that miscounts owes nothing
+    (CHAT, {}, None),
+    (CHAT, {"images": 1}, None),
+    (EMBED, {"input_tokens": 8}, 160),
+    (EMBED, {"input_tokens": 8, "output_tokens": 0}, 160),
+    (EMBED, {"input_tokens": 0, "output_tokens": 0}, 0),
+    (EMBED, {"input_tokens": 8, "output_tokens": 1}, None),
+    (EMBED, {"input_tokens": 8, "cached_tokens": 8, "cache_write_tokens": 1}, 160),
+    (RERANK, {"input_tokens": 500, "search_units": 2}, 4_000_000),
+    (RERANK, {"input_tokens": 500}, None),
+    (FREE, {}, 0),
+    (FREE, {"input_tokens": 500, "output_tokens": 9}, 0),
+    (Price({}, 5_000_000), {"pages": 3}, 5_000_000),
+    (Price({"input_tokens": 1_000_000}, 5), {"input_tokens": 2}, 7),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("price", "counts", "cost"), COSTS)
+def test_a_cost_is_the_sum_of_its_counts(
+    price: Price, counts: dict[str, int], cost: int | None
+) -> None:
+    assert price.cost(counts) == cost
+
+
+def test_it_is_rounded_to_the_nearest_and_never_a_float() -> None:
+    price = Price({"input_tokens": 123_456_789})
+    for tokens in (0, 1, 3, 4_500, 10**15 + 1):
+        whole = Fraction(tokens * 123_456_789, MILLION)
+        cost = price.cost({"input_tokens": tokens})
+        assert type(cost) is int
+        assert abs(whole - cost) <= Fraction(1, 2)
+    assert Price({"input_tokens": 500_000}).cost({"input_tokens": 1}) == 1, "half of one goes up"
+    assert Price({"input_tokens": 499_999}).cost({"input_tokens": 1}) == 0
+    assert CHAT.cost({"input_tokens": 10**15}) == 150_000 * 1000 * NANO
+
+
+def test_the_most_specific_price_wins_whatever_the_order() -> None:
+    price = {name: Price({"input_tokens": number}) for number, name in enumerate("abcdef")}
+    anywhere = ModelPrices(
+        MappingProxyType({"gpt-4o-mini": price["a"]}),
+        (("gpt-4o", price["b"]), ("gpt-", price["c"])),
+    )
+    own = ModelPrices(MappingProxyType({"gpt-4o": price["d"]}), (("gpt-4", price["e"]),))
+    prices = Prices("v", "s", anywhere, {"ours": own})
+    found = {
+        (provider, model): next((n for n, p in price.items() if p is prices.find(provider, model)), None)
+        for provider in ("ours", "other")
+        for model in ("gpt-4o-mini", "gpt-4o", "gpt-4o-2", "gpt-5", "o3")
+    }  # fmt: skip
+    assert found == {
+        ("ours", "gpt-4o-mini"): "e", ("ours", "gpt-4o"): "d", ("ours", "gpt-4o-2"): "e",
+        ("ours", "gpt-5"): "c", ("ours", "o3"): None,
+        ("other", "gpt-4o-mini"): "a", ("other", "gpt-4o"): "b", ("other", "gpt-4o-2"): "b",
+        ("other", "gpt-5"): "c", ("other", "o3"): None,
+    }  # fmt: skip
