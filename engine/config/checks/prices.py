@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from engine.config.checks.registry import PRICES, ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
-from engine.config.rules import ModelRule, ModelTarget
 from engine.config.prices import PriceEntry, price_problems
+from engine.config.rules import ModelRule, ModelTarget
 from engine.plan.suggest import nearest
 
 MOST_NAMES = 5  # of models, in one message
