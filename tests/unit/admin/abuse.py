@@ -5,7 +5,7 @@ an id, a key, or something of the session of `who`: see `filled`.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
@@ -492,8 +492,11 @@ def signing_in() -> Iterator[Row]:
         )
 
 
-TABLES: Sequence[Iterable[Row]] = (
-    csrf_by_origin(), csrf_by_token(), forms_in_disguise(), roles(), foreign_pages(), operations(), hosts(),
-    oversize(), methods(), cookies(), keys(), json_bodies(), paths(), embedding(), signing_in(),
-)  # fmt: skip
-ROWS: tuple[Row, ...] = tuple(row for table in TABLES for row in table)
+TABLES: Mapping[str, tuple[Row, ...]] = {
+    table.__name__: tuple(table())
+    for table in (
+        csrf_by_origin, csrf_by_token, forms_in_disguise, roles, foreign_pages, operations, hosts, oversize, methods, cookies,
+        keys, json_bodies, paths, embedding, signing_in,
+    )
+}  # fmt: skip
+ROWS: tuple[Row, ...] = tuple(row for table in TABLES.values() for row in table)

@@ -14,7 +14,6 @@ from engine.accounts.audit import SYSTEM
 from engine.accounts.database import Database, open_database
 from engine.accounts.keys import create_key
 from engine.accounts.members import Role, add_member
-from engine.accounts.passwords import hash_password
 from engine.accounts.provider_keys import save_provider_key
 from engine.accounts.vault import Vault
 from engine.admin.app import create_app
@@ -25,6 +24,10 @@ from tests.servers import ROOT
 from tests.unit.admin.listener import Browser
 
 PASSWORD = "correct horse battery"
+# Of PASSWORD, with the least parameters that argon2id knows: one of full cost takes a tenth of a second a try.
+PASSWORD_HASH = (
+    "$argon2id$v=19$m=8,t=1,p=1$OYoeEqQOfT3gODEMRdmR/g$3NI2QFYFw5THfWphUO8TNBJbYCBT8pXPvPDk3LdRAiQ"
+)
 VAULT_KEY = VaultKey("0" * 16, bytes(range(7, 39)))
 
 
@@ -70,7 +73,6 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> "Furnished":
 def _furnish(database: Database) -> tuple[dict[str, str], dict[str, str]]:
     ids: dict[str, str] = {}
     keys: dict[str, str] = {}
-    hashed = hash_password(PASSWORD)
     with database.write() as c:
         operator = people.create_person(c, name="Operator", email="operator@example.com", actor=SYSTEM, is_operator=True)  # fmt: skip
         ids["operator"] = operator.id
@@ -92,7 +94,7 @@ def _furnish(database: Database) -> tuple[dict[str, str], dict[str, str]]:
                 key, text = create_key(c, account.id, name=name, scopes=scopes, actor=SYSTEM)
                 ids[f"{side}-key-{name}"], keys[f"{side}-{name}"] = key.id, text
             save_provider_key(c, Vault([VAULT_KEY]), account.id, "openai", {"api_key": f"sk-canary-{side}-12345678"}, SYSTEM)  # fmt: skip
-        c.exec_driver_sql("UPDATE people SET password_hash = ?", (hashed,))
+        c.exec_driver_sql("UPDATE people SET password_hash = ?", (PASSWORD_HASH,))
     return ids, keys
 
 

@@ -51,12 +51,18 @@ def send(
     client: str = "127.0.0.1",
 ) -> Reply:
     """Send one request; exactly these headers, and `chunks` as the body."""
-    return asyncio.run(_send(app, method, target, headers, list(chunks), client))
+    return asyncio.run(exchange(app, method, target, headers, chunks, client))
 
 
-async def _send(
-    app: ASGIApp, method: str, target: str, headers: Headers, chunks: list[bytes], client: str
+async def exchange(
+    app: ASGIApp,
+    method: str,
+    target: str,
+    headers: Headers = (),
+    chunks: Iterable[bytes] = (),
+    client: str = "127.0.0.1",
 ) -> Reply:
+    """`send` for callers that have an event loop."""
     path, _, query = target.partition("?")
     scope = {
         "type": "http",
