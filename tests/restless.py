@@ -21,6 +21,6 @@ def _too_much(pid: int) -> int:
 
 if __name__ == "__main__":
     memory.memory_of = _too_much
-    supervisor.MEMORY_CHECKS = 1
+    memory.CHECKS = 1
     supervisor.MEMORY_SECONDS = 0.2
     main()

@@ -174,6 +174,7 @@ LISTED = {
     "telemetry/totals:TotalsReader._blocks": ("part, group, labels", "`most` and one of each group in a part", "never"),
     "telemetry/memory:Part._blocks": ("group, labels", "`most` and one of each group", "never"),
     "server/channel:WorkerChannel._unasked": ("event of a worker", "2", "when read"),
+    "server/memory:MemoryLimit._counts": ("worker", "workers, and their successors", "at each check"),
     "server/supervisor:Supervisor._timers": ("timer", "a few, and one a replacement", "when due"),
     "server/supervisor:Supervisor._workers": ("worker", "workers, and their successors", "when it has ended"),
     "server/worker:Worker._gateways": ("Plan in use", "1, and those with requests under way", "when these end"),

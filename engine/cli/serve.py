@@ -84,7 +84,6 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
     """Run the gateway on the configuration in DIRECTORY."""
     from engine.server import run as server  # noqa: PLC0415 other commands start without the server
     from engine.server.mock_process import mock_process  # noqa: PLC0415 as above
-    from engine.server.ports import url_of  # noqa: PLC0415 as above
     from engine.server.reload import read_folder  # noqa: PLC0415 as above
 
     snapshot = read_folder(directory)
@@ -107,7 +106,6 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
     if loaded.config.server is not None and not mock:
         _refuse_incomplete(loaded)
     key = new_key() if mock and needs_keys and not no_auth else None
-    url = url_of(host, port)
     try:
         with ExitStack() as stack:
             settings = loaded.server or NO_SETTINGS
@@ -124,7 +122,7 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
                 settings=settings,
                 **more,
             )
-            ready_banner = _ready_banner(loaded, url, key, mock=options.mock is not None)
+            ready_banner = _ready_banner(loaded, options.url, key, mock=options.mock is not None)
             server.serve(options, snapshot, loaded, ready_banner)
     except server.ServeError as error:
         stop(str(error) if error.has_run else f"{NOT_STARTED}: {error}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from engine.config.source.document import Path
 from engine.plan.accounts import ProviderKeyPolicy
 from engine.plan.settings import Metrics
+from engine.plan.tls import TlsVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,17 @@ class Admin:
 
 
 @dataclass(frozen=True, slots=True)
+class ListenerTlsEntry:
+    """The entry `tls:`; paths as they were written."""
+
+    certificate: str
+    key: str
+    client_ca: str | None
+    oldest: TlsVersion
+    http2: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AccountsEntry:
     """The entry `accounts:`; `key_cache` is in bytes."""
 
@@ -54,6 +66,7 @@ class Server:
     accounts: AccountsEntry | None = None
     admin: Admin | None = None
     metrics: Metrics | None = None
+    tls: ListenerTlsEntry | None = None
 
 
 def accounts_of(server: Server | None) -> AccountsEntry | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from engine.plan.accounts import AccountsSettings
+from engine.plan.tls import ListenerTls
 
 DEFAULT_METRICS_PORT = 9464
 
@@ -19,11 +20,12 @@ class Metrics:
 class ServerSettings:
     """The settings of a server, by the sections of server.yaml; None where one is left out.
 
-    `store` is where callers have accounts.
+    `store` is where callers have accounts, `tls` how the gateway's listener speaks TLS.
     """
 
     store: AccountsSettings | None = None
     metrics: Metrics | None = None
+    tls: ListenerTls | None = None
 
 
 NO_SETTINGS = ServerSettings()

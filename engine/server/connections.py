@@ -7,7 +7,9 @@ a response that nobody reads. So this checks the sockets at intervals:
     request under way       never: the gateway has limits of its own
     head not complete       HEAD_SECONDS
     response not read       STALL_SECONDS without progress
-    idle                    by the server; see `--idle-timeout`
+    idle                    by the server; see `--idle-timeout`. It does not close HTTP/2, so with
+                            that this does, and takes an unfinished head for idle: a frame that needs
+                            no response looks the same
 
 Beyond `maximum` connections, those without a request go until there is room: unfinished heads before
 idle ones, the addresses that have most of them first, then the oldest.
@@ -73,6 +75,18 @@ class IdleConnection:
     is_over: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Seconds that a connection may take; see the table above. `idle` None: the server sees to it."""
+
+    head: float = HEAD_SECONDS
+    stall: float = STALL_SECONDS
+    idle: float | None = None
+
+
+DEFAULT_LIMITS = ConnectionLimits()
+
+
 class Connections:
     """Watches the connections that were accepted on `port`; `busy` returns whose requests run."""
 
@@ -81,14 +95,12 @@ class Connections:
         port: int,
         maximum: int,
         busy: Callable[[], Set[Peer]],
-        *,
-        head_seconds: float = HEAD_SECONDS,
-        stall_seconds: float = STALL_SECONDS,
+        limits: ConnectionLimits = DEFAULT_LIMITS,
     ) -> None:
         self._port = port
         self._maximum = maximum
         self._busy = busy
-        self._head_seconds, self._stall_seconds = head_seconds, stall_seconds
+        self._limits = limits
         self._heads: dict[Peer, float] = {}  # since when they are seen to be in a head
         self._count = 0
 
@@ -142,18 +154,21 @@ class Connections:
                 return None
             last_sent, last_received, unsent, responses = _info(sock)
             if unsent:
-                is_stuck = last_sent > self._stall_seconds * 1000
+                is_stuck = last_sent > self._limits.stall * 1000
                 return (
                     IdleConnection(fd, peer, 0, is_in_head=False, is_over=True)
                     if is_stuck
                     else None
                 )
-            if responses and last_received >= last_sent:
-                return IdleConnection(fd, peer, last_sent / 1000, is_in_head=False)
+            idle_seconds = self._limits.idle
+            if responses and (last_received >= last_sent or idle_seconds is not None):
+                age = min(last_sent, last_received) / 1000
+                is_over = idle_seconds is not None and age > idle_seconds
+                return IdleConnection(fd, peer, age, is_in_head=False, is_over=is_over)
             now = monotonic()
             age = now - heads.get(peer, now)
             self._heads[peer] = now - age
-            return IdleConnection(fd, peer, age, is_in_head=True, is_over=age > self._head_seconds)
+            return IdleConnection(fd, peer, age, is_in_head=True, is_over=age > self._limits.head)
         return None
 
     async def _close(self, those: list[IdleConnection]) -> None:

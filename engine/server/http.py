@@ -13,17 +13,19 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 
+from engine.plan.tls import ListenerTls, TlsVersion
 from engine.server.connections import most_connections
 
 IDLE_SECONDS = 620  # load balancers keep connections for 60 to 600
 BUFFER_BYTES = 524288
 BACKLOG = 2048
 FLUSH_SECONDS = 1.0
+_PROTOCOLS = {TlsVersion.TLS_1_2: SSLProtocols.tls12, TlsVersion.TLS_1_3: SSLProtocols.tls13}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +35,18 @@ class Listen:
     host: str
     port: int
     idle_seconds: int = IDLE_SECONDS
+    tls: ListenerTls | None = None
 
 
 def create_server(app: Any, listen: Listen) -> Server:
     """A server of the ASGI application `app`; `await serve()` runs it, `stop()` ends it."""
+    tls = listen.tls
     return Server(
         app,
         address=listen.host,
         port=listen.port,
         interface=Interfaces.ASGINL,
-        http=HTTPModes.http1,  # `auto` waits for ever on a silent connection
+        http=_http_mode(tls),
         websockets=False,
         backlog=BACKLOG,
         backpressure=2 * most_connections(),  # `connections` sees to the rest
@@ -51,7 +55,31 @@ def create_server(app: Any, listen: Listen) -> Server:
         ),
         log_level=LogLevels.error,  # it warns that embedding is new
         log_access=False,  # it prints decoded paths, which can forge lines
+        **(_tls_options(tls) if tls else {}),
     )
+
+
+def _tls_options(tls: ListenerTls) -> dict[str, Any]:
+    return {
+        "ssl_cert": tls.certificate,
+        "ssl_key": tls.key,
+        "ssl_protocol_min": _PROTOCOLS[tls.oldest],
+        "ssl_ca": tls.client_ca,
+        "ssl_client_verify": tls.client_ca is not None,
+    }
+
+
+def _http_mode(tls: ListenerTls | None) -> HTTPModes:
+    """HTTP/2 by ALPN alone: in the clear, `auto` waits for ever on a silent connection."""
+    return HTTPModes.auto if tls and tls.http2 else HTTPModes.http1
+
+
+def idle_limit(listen: Listen) -> float | None:
+    """After how many seconds this server has to be helped to close an idle connection, if ever.
+
+    It has no such limit for HTTP/2.
+    """
+    return listen.idle_seconds if _http_mode(listen.tls) is HTTPModes.auto else None
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

@@ -4,10 +4,12 @@ import contextlib
 import ctypes
 import gc
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 MIB = 1024 * 1024
 YOUNG_OBJECTS = 10_000
+CHECKS = 3  # in a row above the limit, since a large body is freed soon
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -38,3 +40,22 @@ def settle_garbage() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+
+
+class MemoryLimit:
+    """Finds processes that take more than `limit` bytes; None: there is no limit."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._counts: dict[int, int] = {}  # how often in a row each process was above it
+
+    def exceeded_by(self, pids: Iterable[int]) -> list[int]:
+        """Those of `pids` that were above the limit at CHECKS calls in a row; they start anew."""
+        if self._limit is None:
+            return []
+        above = [pid for pid in pids if memory_of(pid) > self._limit]
+        self._counts = {pid: self._counts.get(pid, 0) + 1 for pid in above}
+        found = [pid for pid, count in self._counts.items() if count >= CHECKS]
+        for pid in found:
+            del self._counts[pid]
+        return found

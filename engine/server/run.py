@@ -66,6 +66,11 @@ class Options:
     worker_memory: int | None = None
     settings: ServerSettings = NO_SETTINGS
 
+    @property
+    def url(self) -> str:
+        """Where callers reach the server."""
+        return url_of(self.host, self.port, "https" if self.settings.tls else "http")
+
 
 def prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded | None, list[Problem]]:
     """A configuration as a worker of this server sees it, and why it cannot serve, if so.
@@ -147,6 +152,7 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: st
                 drain=(options.drain_delay, options.drain_timeout),
                 worker_memory=options.worker_memory,
                 beside=AllBeside(_dashboard(options), _metrics(options, shared)),
+                tls=options.settings.tls,
             )
             supervisor.run()
     except CrashLoopError:
@@ -197,7 +203,7 @@ def _dashboard(options: Options) -> Beside:
         store,
         options.directory,
         partial(_load_now, options),
-        url_of(options.host, options.port),
+        options.url,
     )
     return Beside("dashboard", partial(run_admin, start))
 
@@ -233,7 +239,8 @@ def start_worker(  # noqa: PLR0913, PLR0917 what a worker inherits
     accounts = store.accounts if store else None
     drain = float(options.drain_timeout)
     parent = Parent(pipe, options.directory, read, drain, accounts, shared.limits, shared.counters)
-    run_worker(plan, state, parent, Listen(options.host, options.port, options.idle_timeout))
+    tls = options.settings.tls
+    run_worker(plan, state, parent, Listen(options.host, options.port, options.idle_timeout, tls))
 
 
 def _refuse_little(worker_memory: int | None) -> None:

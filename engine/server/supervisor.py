@@ -3,7 +3,8 @@
     event                     what follows
     SIGHUP, changed files     reload: all workers or none, see `reload`
     a worker dies             another takes its place; twice within seconds ends the server
-    too much memory           a successor starts, then the worker finishes its requests; see `listener`
+    too much memory,          a successor starts, then the worker finishes its requests; see `listener`
+    renewed TLS files
     SIGTERM                   not ready; after the drain delay no connection is accepted; after the
                               drain timeout the requests under way are aborted
     SIGINT, a second signal   all of that at once
@@ -21,22 +22,22 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 from engine.plan.plan import Plan
-from engine.server import memory
+from engine.plan.tls import ListenerTls
 from engine.server.beside import NOTHING_BESIDE, Beside
 from engine.server.channel import WorkerChannel
+from engine.server.memory import MemoryLimit
 from engine.server.reload import ConfigReloader, Snapshot, State, log
+from engine.server.renewal import TlsRenewal
 from engine.server.signals import held_signals, signal_socket
 from engine.server.watch import POLL_SECONDS, FolderWatch
+from engine.server.worker_process import WorkerProcess
 
 CRASH_SECONDS = 5.0  # a worker that took the place of a dead one and dies sooner is a crash loop
 MEMORY_SECONDS = 1.0
-MEMORY_CHECKS = 3  # in a row above the limit, since a large body is freed soon
 LISTENING_SECONDS = 60.0  # for a successor to listen
 QUEUE_SECONDS = 1.2  # for a worker to accept what waits: connections without bytes wait a second
 FLUSH_SECONDS = 1.0  # for the responses to aborted requests
@@ -47,20 +48,6 @@ StartWorker = Callable[[Snapshot, Plan | None, State, Connection, list[Connectio
 
 class CrashLoopError(Exception):
     """A worker dies again as soon as it was started again."""
-
-
-@dataclass(slots=True, eq=False)
-class _Worker:
-    """A worker process. `replaces` is the worker that stops once this one listens."""
-
-    number: int
-    process: BaseProcess
-    channel: WorkerChannel
-    is_restart: bool = False
-    replaces: "_Worker | None" = None
-    is_stopping: bool = False
-    over_limit: int = 0
-    started: float = field(default_factory=time.monotonic)
 
 
 class Supervisor:
@@ -80,6 +67,7 @@ class Supervisor:
         drain: tuple[float, float],
         worker_memory: int | None = None,
         beside: Beside = NOTHING_BESIDE,
+        tls: ListenerTls | None = None,
     ) -> None:
         # Later Pythons would not fork by default; elsewhere forking is not safe.
         method = "fork" if sys.platform == "linux" else "spawn"
@@ -90,9 +78,10 @@ class Supervisor:
         self._count = workers
         self._ready_banner = ready_banner
         self._drain_delay, self._drain_timeout = drain
-        self._worker_memory = worker_memory
+        self._memory = MemoryLimit(worker_memory)
         self._beside = beside
-        self._workers: list[_Worker] = []
+        self._tls = TlsRenewal(tls)
+        self._workers: list[WorkerProcess] = []
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()  # of timers that are due at the same moment
         self._signals: socket.socket
@@ -110,8 +99,7 @@ class Supervisor:
                 self._start(number)
             self._beside.keep_alive(self._processes)
             self._after(POLL_SECONDS, self._check_files)
-            if self._worker_memory is not None:
-                self._after(MEMORY_SECONDS, self._check_memory)
+            self._after(MEMORY_SECONDS, self._check_memory)
             try:
                 while self._workers:
                     self._step()
@@ -148,7 +136,12 @@ class Supervisor:
     # -- workers ---------------------------------------------------------------------------------
 
     def _start(
-        self, number: int, *, is_restart: bool = False, replaces: _Worker | None = None
+        self,
+        number: int,
+        *,
+        is_restart: bool = False,
+        replaces: WorkerProcess | None = None,
+        why: str = "",
     ) -> None:
         ours, theirs = self._processes.Pipe()
         others = [ours, *(worker.channel.pipe for worker in self._workers)]
@@ -161,7 +154,7 @@ class Supervisor:
             process.start()
         theirs.close()
         channel = WorkerChannel(ours, process.sentinel)
-        worker = _Worker(number, process, channel, is_restart, replaces)
+        worker = WorkerProcess(number, process, channel, is_restart, replaces, why, self._tls.count)
         self._workers.append(worker)
         if self._is_draining:
             channel.send("drain")
@@ -170,7 +163,7 @@ class Supervisor:
         """The Plan that runs, where a worker is a copy of this process; it cannot be sent to one."""
         return self._reloader.plan if self._processes.get_start_method() == "fork" else None
 
-    def _on_event(self, worker: _Worker, event: str) -> None:
+    def _on_event(self, worker: WorkerProcess, event: str) -> None:
         if event == "listening":
             if self._ready_banner:
                 sys.stdout.write(self._ready_banner)
@@ -184,7 +177,7 @@ class Supervisor:
                     successor.channel.send("unsteer")
                     successor.replaces = None
 
-    def _on_death(self, worker: _Worker) -> None:
+    def _on_death(self, worker: WorkerProcess) -> None:
         worker.process.join()
         self._workers.remove(worker)
         worker.channel.pipe.close()
@@ -202,38 +195,42 @@ class Supervisor:
         log(f"worker {worker.number} died (exit code {code}); another takes its place")
         self._start(worker.number, is_restart=True)
 
-    # -- memory ----------------------------------------------------------------------------------
+    # -- replacement -----------------------------------------------------------------------------
 
     def _check_memory(self) -> None:
-        """Replace the first worker that has taken too much for a while; one at a time."""
+        """Replace the first worker that has taken too much for a while."""
         self._after(MEMORY_SECONDS, self._check_memory)
+        serving = {w.process.pid or 0: w for w in self._workers if not w.is_stopping}
+        for pid in self._memory.exceeded_by(serving):
+            self._replace(serving[pid], "takes too much memory")
+
+    def _check_tls(self) -> None:
+        """Replace the first worker that has other TLS files than those on disk."""
+        self._tls.tick()
+        for worker in list(self._workers):
+            if worker.renewals < self._tls.count and not worker.is_stopping:
+                self._replace(worker, "has the TLS files of before")
+
+    def _replace(self, worker: WorkerProcess, why: str) -> None:
+        """Start the successor of a worker, which stops once that one listens; one at a time."""
         if self._is_stopping or any(w.replaces is not None for w in self._workers):
             return
-        for worker in [w for w in self._workers if not w.is_stopping]:
-            is_too_much = memory.memory_of(worker.process.pid or 0) > (self._worker_memory or 0)
-            worker.over_limit = worker.over_limit + 1 if is_too_much else 0
-            if worker.over_limit >= MEMORY_CHECKS:
-                self._replace(worker)
-                return
-
-    def _replace(self, worker: _Worker) -> None:
-        """Start the successor of a worker, which stops once that one listens."""
-        worker.over_limit = 0
-        self._start(worker.number, replaces=worker)
+        worker.renewals = self._tls.count  # a replacement that fails is not tried again
+        self._start(worker.number, replaces=worker, why=why)
         successor = self._workers[-1]
         self._after(LISTENING_SECONDS, lambda: self._expect_listening(successor, worker))
 
-    def _expect_listening(self, successor: _Worker, worker: _Worker) -> None:
+    def _expect_listening(self, successor: WorkerProcess, worker: WorkerProcess) -> None:
         if successor.replaces is worker and not worker.is_stopping:
             successor.is_stopping = True
             successor.process.kill()
             self._give_up_replacement(successor, "it did not listen in time")
 
-    def _give_up_replacement(self, successor: _Worker, why: str) -> None:
-        log(f"worker {successor.number} takes too much memory and could not be replaced: {why}")
+    def _give_up_replacement(self, successor: WorkerProcess, why: str) -> None:
+        log(f"worker {successor.number} {successor.why} and could not be replaced: {why}")
         successor.replaces = None
 
-    def _take_over(self, successor: _Worker) -> None:
+    def _take_over(self, successor: WorkerProcess) -> None:
         """Have new connections go to the successor; then let the worker finish what it has."""
         worker = successor.replaces
         if worker is None or worker not in self._workers:
@@ -244,10 +241,7 @@ class Supervisor:
         successor.channel.reply(STEERED, time.monotonic() + 1.0)
         worker.is_stopping = True
         self._reloader.counts.note_replacement()
-        log(
-            f"worker {worker.number} takes too much memory: replaced; "
-            "its requests in flight continue"
-        )
+        log(f"worker {worker.number} {successor.why}: replaced; its requests in flight continue")
         self._after(QUEUE_SECONDS, lambda: worker.channel.send("stop"))
 
     # -- configuration ---------------------------------------------------------------------------
@@ -255,6 +249,7 @@ class Supervisor:
     def _check_files(self) -> None:
         self._after(POLL_SECONDS, self._check_files)
         self._beside.keep_alive(self._processes)
+        self._check_tls()
         if not self._is_stopping and self._watch.has_changed():
             self._reload()
 

@@ -26,8 +26,8 @@ from engine.limits.table import SharedMemory
 from engine.plan.accounts import Accounts
 from engine.plan.plan import Plan
 from engine.server.channel import UNASKED
-from engine.server.connections import Connections, Peer, most_connections
-from engine.server.http import Listen, create_server, new_loop
+from engine.server.connections import ConnectionLimits, Connections, Peer, most_connections
+from engine.server.http import Listen, create_server, idle_limit, new_loop
 from engine.server.limit_hooks import LimitHooks
 from engine.server.listener import (
     drop_new_connections,
@@ -83,7 +83,9 @@ class Worker:
         self._pipe = parent.pipe
         self._listen = listen
         self._server = create_server(self, listen)
-        self._connections = Connections(listen.port, most_connections(), self._busy)
+        self._connections = Connections(
+            listen.port, most_connections(), self._busy, ConnectionLimits(idle=idle_limit(listen))
+        )
         self._is_draining = False
         self._log = AccessLog(sys.stderr)
         self._accounts = self._open_accounts(parent.accounts)

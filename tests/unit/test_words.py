@@ -51,7 +51,7 @@ PLAIN = """
     1 body bounded bounds builder cause choices connection cors edit edits error facts field
     fields form gone header http httpx ids inputs json kind limits log match names parser part
     pattern pause prepared reader relayed shortened sign stalled state table text timestamps try
-    unavailable unusable upload value
+    unavailable unusable upload value version
 """
 WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 # Promises to those who read the output, and names of tests, which are evidence and no text.

@@ -8,12 +8,14 @@ from urllib.parse import urlsplit
 
 from engine.config.checks.registry import SERVER, CheckContext, Stage, check
 from engine.config.compile.files import expected_place, path_hint, why_unread
+from engine.config.compile.listener_tls import TlsFileError, check_tls_files
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.extras import installing
-from engine.config.server import AccountsEntry, Admin, SecretSource
+from engine.config.server import AccountsEntry, Admin, ListenerTlsEntry, SecretSource
 from engine.config.source.files import read_file
 from engine.plan import accounts as plan
 from engine.plan.settings import ServerSettings
+from engine.plan.tls import ListenerTls
 
 MAX_SECRET = 64 * 1024
 NEEDED = ("sqlalchemy", "alembic", "cryptography", "argon2", "starlette", "authlib")
@@ -44,13 +46,14 @@ def resolve_server(
     reading = _Reading(context, directory, environ)
     accounts = None if declared.accounts is None else _accounts(reading, declared.accounts)
     admin = None if declared.admin is None else _admin(reading, declared.admin)
+    tls = None if declared.tls is None else read_tls(reading, declared.tls)
     found = list(reading.found)
     if declared.accounts is not None:
         report_uninstalled(reading, declared.accounts)
     if found:
         return None, reading.found
     store = None if accounts is None else plan.AccountsSettings(accounts, admin)
-    return ServerSettings(store, declared.metrics), reading.found
+    return ServerSettings(store, declared.metrics, tls), reading.found
 
 
 def _accounts(reading: _Reading, declared: AccountsEntry) -> plan.Accounts | None:
@@ -90,6 +93,27 @@ def _can_be_split(url: str) -> bool:
         return urlsplit(url).port != 0
     except ValueError:  # such as brackets that do not close
         return False
+
+
+@check("E405", "E408", stage=Stage.STEP)
+def read_tls(reading: _Reading, declared: ListenerTlsEntry) -> ListenerTls:
+    """How the listener speaks TLS; its files are read, and again by the server."""
+    folder = reading.directory.absolute()
+    tls = ListenerTls(
+        folder / declared.certificate,
+        folder / declared.key,
+        None if declared.client_ca is None else folder / declared.client_ca,
+        declared.oldest,
+        declared.http2,
+    )
+    try:
+        check_tls_files(tls)
+    except TlsFileError as error:
+        where = expected_place(reading.directory, getattr(declared, error.name))
+        words = f"the `{error.name}` of `tls` {error}{where if error.is_absent else ''}"
+        source = SecretSource(("tls", error.name))
+        reading.report("E405" if error.is_absent else "E408", words, source, error.fix_hint)
+    return tls
 
 
 @check("E408", stage=Stage.STEP)

@@ -627,7 +627,7 @@ _CATALOGUE = (
         "E405",
         "required-secret-missing",
         _WARNING,
-        "a secret that is `required`, or that server.yaml names, is missing",
+        "a secret that is `required`, or a secret or file that server.yaml names, is missing",
         "`engine serve` does not start without it, so that a deployment without its secret fails at start and not at the first request.",
     ),
     Rule(
@@ -648,8 +648,8 @@ _CATALOGUE = (
         "E408",
         "server-secret-unusable",
         _WARNING,
-        "a secret that server.yaml names cannot be used",
-        "A vault key is 32 random bytes as 64 hex digits or base64, and no other entry has it; a database is a URL. `engine serve` does not start without them, so that no provider key is ever stored under a key that can be guessed.",
+        "a secret or file that server.yaml names cannot be used",
+        "A vault key is 32 random bytes as 64 hex digits or base64, and no other entry has it; a database is a URL; a TLS key has no passphrase and is that of the certificate. `engine serve` does not start without them, so that no provider key is ever stored under a key that can be guessed.",
     ),
     Rule(
         "A501",

@@ -2,11 +2,19 @@
 
 from typing import Any
 
-from engine.config.server import AccountsEntry, Admin, Oidc, SecretSource, Server
+from engine.config.server import (
+    AccountsEntry,
+    Admin,
+    ListenerTlsEntry,
+    Oidc,
+    SecretSource,
+    Server,
+)
 from engine.config.source.document import Path
 from engine.config.units import parse_size
 from engine.plan.accounts import DEFAULT_ADMIN_PORT, DEFAULT_KEY_CACHE, ProviderKeyPolicy
 from engine.plan.settings import DEFAULT_METRICS_PORT, Metrics
+from engine.plan.tls import TlsVersion
 
 _DEFAULT_POLICY = ProviderKeyPolicy.ACCOUNT_THEN_OPERATOR
 
@@ -16,6 +24,7 @@ def build_server(data: dict[str, Any]) -> Server:
         accounts=_accounts(data["accounts"]) if "accounts" in data else None,
         admin=_admin(data["admin"]) if "admin" in data else None,
         metrics=_metrics(data["metrics"]) if "metrics" in data else None,
+        tls=_tls(data["tls"]) if "tls" in data else None,
     )
 
 
@@ -32,6 +41,16 @@ def _accounts(data: dict[str, Any]) -> AccountsEntry:
 
 def _metrics(data: dict[str, Any]) -> Metrics:
     return Metrics(data.get("host", "127.0.0.1"), data.get("port", DEFAULT_METRICS_PORT))
+
+
+def _tls(data: dict[str, Any]) -> ListenerTlsEntry:
+    return ListenerTlsEntry(
+        certificate=data["certificate"],
+        key=data["key"],
+        client_ca=data.get("client_ca"),
+        oldest=TlsVersion(data.get("minimum", TlsVersion.TLS_1_2)),
+        http2=data.get("http2", True),
+    )
 
 
 def _admin(data: dict[str, Any]) -> Admin:

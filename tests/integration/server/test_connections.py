@@ -15,6 +15,7 @@ import pytest
 from engine.server.connections import (
     FRESH_SECONDS,
     OTHER_FILES,
+    ConnectionLimits,
     Connections,
     IdleConnection,
     Peer,
@@ -105,14 +106,24 @@ def test_a_head_has_its_time_and_a_rest_and_a_request_have_not(pairs: Pairs) -> 
     second = pairs.add(receives=CALL, answers=b"HTTP/1.1 200 OK\r\n\r\n")
     time.sleep(0.05)
     pairs.theirs[4].sendall(b"GET /")  # the next head, one that never ends
-    looks(Connections(pairs.port, 100, lambda: {peer}, head_seconds=0.2), 0.3)
+    looks(Connections(pairs.port, 100, lambda: {peer}, ConnectionLimits(head=0.2)), 0.3)
     assert second != peer
     assert pairs.open() == [False, False, True, True, False]
 
 
+def test_what_the_server_leaves_open_has_its_time_when_idle(pairs: Pairs) -> None:
+    first = pairs.add(receives=CALL, answers=b"HTTP/1.1 200 OK\r\n\r\n")
+    pairs.add(receives=CALL, answers=b"HTTP/1.1 200 OK\r\n\r\n")
+    pairs.theirs[1].sendall(b"ping")  # a frame that needs no response
+    pairs.add(receives=b"GET /")
+    time.sleep(0.05)
+    looks(Connections(pairs.port, 100, lambda: {first}, ConnectionLimits(idle=0.3)), 0.4)
+    assert pairs.open() == [True, False, True]
+
+
 def test_a_stuck_reader_is_closed(pairs: Pairs) -> None:
     pairs.add(receives=CALL, answers=b"x" * 32 * 1024 * 1024)
-    looks(Connections(pairs.port, 100, nobody, stall_seconds=0.2), 0.5)
+    looks(Connections(pairs.port, 100, nobody, ConnectionLimits(stall=0.2)), 0.5)
     with pytest.raises(BrokenPipeError):  # and not that its buffer is full
         pairs.ours[0].send(b"x")
 

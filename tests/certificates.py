@@ -1,0 +1,49 @@
+"""Certificates of tests, made as they are needed."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+NAMES = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+USES = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+
+
+@dataclass(frozen=True)
+class Issued:
+    """A certificate for localhost with its key, by itself; `number` is its serial number."""
+
+    certificate: bytes
+    key: bytes
+    number: int
+
+    def write(self, certificate: Path, key: Path) -> None:
+        certificate.write_bytes(self.certificate)
+        key.write_bytes(self.key)
+
+
+def issue(number: int = 1) -> Issued:
+    """A new one, which is also its own CA certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"localhost {number}")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), number)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=2))
+        .add_extension(x509.SubjectAlternativeName(NAMES), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(USES), critical=False)
+        .sign(key, SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return Issued(made.public_bytes(Encoding.PEM), private, number)
