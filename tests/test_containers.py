@@ -192,6 +192,9 @@ LISTED = {
     "upstream/http1/pool:Http1Client._tls": ("certificates", CONFIGURATION, "with its Plan"),
     "upstream/httpx_client:HttpxClient._contexts": ("certificates", CONFIGURATION, "with its Plan"),
     "upstream/httpx_client:HttpxClient._pools": ("certificates, proxy", CONFIGURATION, "by age"),
+    "telemetry/otlp:OtlpQueue._waiting": ("request whose spans wait", "MAX_WAITING", "when exported"),
+    "telemetry/otlp:OtlpQueue._headers": ("name of a header", "what the environment holds", "never"),
+    "telemetry/tracer:Tracer._routes": ("endpoint", CONFIGURATION, "with its Plan"),
     "upstream/limiter:Limiter._waiting": ("request that waits", "`queue` of the provider", "when it has waited"),
     "upstream/signers/signing:Signers._signers": ("signer", "2", "with its Plan"),
 }  # fmt: skip
@@ -211,6 +214,7 @@ OF_A_REQUEST = {
         f"gateway/inbound/json_edits:_Draft.{name}"
         for name in ("_spans", "_places", "_removed", "_names", "_values", "_added")
     ),
+    "telemetry/tracer:TraceNotes.attempts",  # and then in OtlpQueue._waiting
     "gateway/response/facts:ResponseFacts._newest",
     "gateway/inbound/json_body:JsonBody._fields",
     "upstream/httpx_client:HttpxResponse.headers",

@@ -38,14 +38,16 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("config/*", ("config/*", "plan/*")),
     ("accounts/*", ("accounts/*", "plan/*")),
     ("limits/*", ("limits/*", "plan/*")),
-    ("telemetry/*", ("telemetry/*", "plan/*")),
+    ("telemetry/*", ("telemetry/*", "gateway/record", "plan/*")),
     ("mock/*", ()),
-    ("report/*", ("config/*", "telemetry/*", "gateway/errors", "gateway/routing/match", "gateway/routing/variants", "gateway/inbound/auth", "gateway/inbound/paths", "plan/*")),
+    ("report/*", ("config/*", "gateway/errors", "gateway/routing/match", "gateway/routing/variants", "gateway/inbound/auth", "gateway/inbound/paths", "plan/*")),
     ("admin/*", ("admin/*", "accounts/*", "config/*", "report/*", "plan/*")),
     ("lsp/*", ("config/*", "plan/*")),
     ("server/account_hooks", ("accounts/*", "gateway/*", "upstream/cache", "plan/*")),
     ("server/store", ("accounts/*", "config/*", "plan/*")),
     ("server/admin_process", ("server/*", "admin/*", "accounts/*", "config/*", "plan/*")),
+    ("server/trace_hooks", ("telemetry/*", "__init__", "gateway/*", "plan/*")),
+    ("server/worker_hooks", ("server/*", "limits/table", "telemetry/memory", "gateway/*", "plan/*")),
     ("server/limit_hooks", ("limits/*", "gateway/*", "upstream/*", "plan/*")),
     ("server/metric_hooks", ("telemetry/*", "gateway/*", "plan/*")),
     ("server/metrics_process", ("server/*", "telemetry/*", "plan/*")),
@@ -54,7 +56,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("server/run", ("__init__", "server/*", "config/*", "mock/*", "plan/*")),
     ("server/worker", ("server/*", "limits/table", "telemetry/memory", "gateway/*", "upstream/*", "plan/*")),
     ("server/*", ("config/*", "mock/*", "plan/*")),
-    ("cli/*", ("server/__init__", "server/mock_process", "server/run", "server/reload", "server/store", "server/ports", "report/*", "telemetry/readings", "lsp/*", "config/*", "accounts/*", "admin/address", "plan/*")),
+    ("cli/*", ("server/__init__", "server/mock_process", "server/run", "server/reload", "server/store", "server/ports", "report/*", "lsp/*", "config/*", "accounts/*", "admin/address", "plan/*")),
 )  # fmt: skip
 WITHOUT_SQL = {f"accounts/{name}" for name in ("__init__", "errors", "key_limits", "passwords", "tokens", "values", "vault", "follower", "key_table", "usage_writer")}  # fmt: skip
 OWNERS = {
@@ -68,7 +70,7 @@ OWNERS = {
     "granian": {"server/http"},
     "uvloop": {"server/http"},
     "httptools": {"upstream/http1/response"},
-    "httpx2": {"admin/oidc", "upstream/httpx_client"},
+    "httpx2": {"admin/oidc", "telemetry/otlp", "upstream/httpx_client"},
     "msgspec": {
         "gateway/inbound/json_depth",
         "gateway/inbound/json_text",
@@ -76,6 +78,7 @@ OWNERS = {
         "gateway/response/event_text",
         "gateway/response/usage_reader",
     },
+    "opentelemetry": {"server/trace_hooks", "telemetry/spans"},
     "pygls": {"lsp/requests", "lsp/server", "lsp/session"},
     "lsprotocol": {"lsp/protocol", "lsp/requests", "lsp/server", "lsp/session"},
     "sqlalchemy": {m for m in MODULES if m.startswith("accounts/")} - WITHOUT_SQL,
@@ -84,11 +87,10 @@ OWNERS = {
         "accounts/migrations/r0001_first",
         "accounts/migrations/r0002_usage_daily",
         "accounts/migrations/r0003_key_limits",
-        "accounts/migrations/r0004_cost",
     },
     "cryptography": {"accounts/vault"},
     "argon2": {"accounts/passwords"},
-    "click": {m for m in MODULES if m.startswith("cli/")} - {"cli/fetch", "cli/files", "cli/store"},
+    "click": {m for m in MODULES if m.startswith("cli/")} - {"cli/files", "cli/store"},
 }
 ROOMS = {"starlette": "admin/"}  # used all over one room
 MAX_LINES = 300

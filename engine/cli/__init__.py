@@ -18,7 +18,6 @@ MODULES = {
     "serve": "serve",
     "mock": "serve",
     "status": "status",
-    "top": "top",
     "check": "check",
     "explain": "explain",
     "route": "route",

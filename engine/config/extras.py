@@ -1,4 +1,4 @@
-"""How the optional parts of this package are installed: signers and the language server."""
+"""How the optional parts of this package are installed: signers, accounts, tracing and the language server."""
 
 INSTALL = "pip install -e '.[{extra}]'"  # in the clone, with the pip of its .venv
 

@@ -101,7 +101,7 @@ def load(  # noqa: PLR0913 all that a Plan depends on
 def stops_serving(found: Diagnostic) -> bool:
     """Whether `serve` refuses to start: for an error, or what must be there: a file, a secret, a package."""
     is_needed = found.code in ("E405", "E406", "E408")
-    is_needed |= found.code == "E404" and found.span.file == SERVER
+    is_needed |= found.code == "E404" and found.span.file in (SERVER, ROUTES)
     return found.severity is Severity.ERROR or is_needed
 
 

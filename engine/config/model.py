@@ -9,6 +9,7 @@ from engine.config.server import Server
 from engine.config.source.document import Path
 from engine.plan.limits import CallerLimits
 from engine.plan.plan import Breaker, Dialect, Limits, Retry, Timeouts
+from engine.plan.tracing import Tracing
 from engine.plan.usage import UsagePlaces
 
 DEFAULT_TIMEOUTS = Timeouts(connect=5, first_byte=600, idle=600, total=1800, caller_idle=30)
@@ -42,6 +43,7 @@ class Endpoint:
     timeouts: Mapping[str, float]
     drop_query: tuple[str, ...] = ()
     usage: UsagePlaces | None = None
+    operation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,8 @@ class Provider:
     client: str
     ca: str | None = None
     proxy: str | None = None
+    trace: bool = False
+    telemetry_name: str | None = None
 
     def sample_variables(self) -> dict[str, str]:
         """The values of its variables by the files alone; `placeholder` for those of the environment."""
@@ -211,10 +215,4 @@ class Config:
     incomplete: frozenset[str]  # sections from which an entry had to be left out
     server: Server | None = None
     prices: PriceFile | None = None
-
-
-def merge_timeouts(base: Timeouts, *overrides: Mapping[str, float]) -> Timeouts:
-    """`base` with each override laid over it in turn."""
-    for override in overrides:
-        base = replace(base, **override) if override else base
-    return base
+    tracing: Tracing | None = None

@@ -14,7 +14,7 @@ def parse_duration(text: str) -> float:
 
 def parse_share(text: str) -> float:
     """`"20%"` as 0.2. The text has passed the schema."""
-    return int(text.removesuffix("%")) / 100
+    return float(text.removesuffix("%")) / 100
 
 
 def parse_size(text: str) -> int:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import NamedTuple, TypeVar
 
@@ -109,16 +110,23 @@ class Gateway:
             await request.run()
         finally:
             del self.requests[request]
-            record = request.record.finish(self._timestamps.now())
-            self._log.write(record)
-            if request.permit is not None:
-                self._call_hook(request.permit.settle, record)
-            for sink in self._runtime.hooks.sinks:
-                self._call_hook(sink.write, record)
+            self._hand_out(request)
             if self._retiring and not self.requests:
                 self._emptied.set()
         if request.is_unread:
             await self._lingering.read_on(receive, scope["headers"])
+
+    def _hand_out(self, request: Request) -> None:
+        """Give the record of a request that is over to all who take it."""
+        hooks = self._runtime.hooks
+        record = request.record.finish(self._timestamps.now())
+        self._log.write(record)
+        if request.permit is not None:
+            self._call_hook(request.permit.settle, record)
+        if hooks.tracer is not None and request.record.trace is not None:
+            self._call_hook(partial(hooks.tracer.end, request.record.trace), record)
+        for sink in hooks.sinks:
+            self._call_hook(sink.write, record)
 
     def _call_hook(self, take: Callable[[Record], None], record: Record) -> None:
         """Give the record to a hook; one that fails does not stop the others."""

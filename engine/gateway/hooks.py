@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from engine.gateway.cancellation import Deadline
 from engine.gateway.errors import GatewayError
 from engine.gateway.record import Record
+from engine.gateway.tracing import Trace
 from engine.plan.plan import Caller, CredentialSet, Endpoint, Provider
 from engine.upstream import Pairs
 
@@ -96,6 +97,16 @@ class Sink(Protocol):
         """Take `record`, which is frozen, and return at once."""
 
 
+class Tracer(Protocol):
+    """Decides which requests are traced, and takes what was noted of them."""
+
+    def start(self, scope: Mapping[str, Any]) -> Trace | None:
+        """The trace of a request that begins; None for one of which nothing is noted."""
+
+    def end(self, trace: Any, record: Record) -> None:
+        """The request of `trace`, which `start` has returned, is over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hooks:
     """The hooks of one worker."""
@@ -104,6 +115,7 @@ class Hooks:
     admission: Admission | None = None
     credentials: CredentialSource | None = None
     sinks: tuple[Sink, ...] = ()
+    tracer: Tracer | None = None
 
 
 NO_HOOKS = Hooks()

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from engine.gateway.routing.match import Target
+from engine.gateway.tracing import Trace
 from engine.plan.plan import Caller
 from engine.plan.prices import NANO, Price
 
@@ -121,6 +122,13 @@ class RecordBuilder(msgspec.Struct):
     account: str | None = None
     ttft_ms: float | None = None
     trace_id: str | None = None
+    trace: Trace | None = None
+
+    def note_trace(self, trace: Trace | None) -> None:
+        """Note the trace of the request, if it has one."""
+        self.trace = trace
+        if trace is not None:
+            self.trace_id = trace.trace_id
 
     def note_caller(self, caller: Caller) -> None:
         """Note who calls."""
@@ -163,6 +171,8 @@ class RecordBuilder(msgspec.Struct):
     def note_tried(self, result: str) -> None:
         """Note how the latest attempt ended, as another one follows."""
         self.tried = (*self.tried, f"{self.provider} {result}")
+        if self.trace is not None:
+            self.trace.end_attempt()
 
     def note_bug(self) -> None:
         """Note where a bug is, without the exception's text, which may quote a secret."""

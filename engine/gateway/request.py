@@ -29,7 +29,7 @@ from engine.gateway.inbound.payload import (
 )
 from engine.gateway.outbound.attempts import NoResponse, attempts, error_of
 from engine.gateway.outbound.driver import run_attempts
-from engine.gateway.outbound.exchange import Exchange, open_exchange
+from engine.gateway.outbound.exchange import Exchange, open_exchange, open_traced
 from engine.gateway.outbound.prepare import prepare
 from engine.gateway.record import RecordBuilder
 from engine.gateway.response.head import id_headers
@@ -65,6 +65,8 @@ class Request:
         self._deadline = Deadline(task)
         self._cancellation = Cancellation(task, receive)
         self.record = RecordBuilder(runtime.ids.next(), monotonic())
+        if runtime.hooks.tracer is not None:
+            self.record.note_trace(runtime.hooks.tracer.start(scope))
         self._response = ResponseRelay(
             send, self.record, self._deadline, runtime.relayed_names, runtime.plan.caller_idle
         )
@@ -253,6 +255,9 @@ class Request:
             provider = self._runtime.variants.choose(target, head, body, found.get(provider.name))
         request = prepare(head, target, provider, body)
         self.record.note_attempt(request.credential)
+        if self.record.trace is not None:
+            stream = body.flag("stream")
+            return open_traced(request, self._runtime, self._deadline, self.record, stream=stream)
         return open_exchange(request, self._runtime, self._deadline, self.record)
 
     def _relay(self, head: CallerHead, exchange: Exchange) -> Awaitable[Failure | None]:

@@ -24,6 +24,7 @@ from engine.plan.provider import (
     Sign,
 )
 from engine.plan.rules import ModelTable, PatternRules, Rule, RuleTarget
+from engine.plan.tracing import Tracing
 from engine.plan.upstream import (
     BodyEdits,
     Context,
@@ -93,7 +94,7 @@ class Endpoint:
     `edited_fields` are the body fields that some provider or rule changes there, `routing_fields` these and all
     others that decide something; `drop_query` are query parameters of its paths with `{model}` that
     are not forwarded. `last_events` are the names, or the data, of the events that end a stream;
-    `usage` is where a response has its counts.
+    `usage` is where a response has its counts. `operation` is what traces call a request.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Endpoint:
     drop_query: frozenset[bytes] = frozenset()
     last_events: tuple[bytes, ...] = ()
     usage: UsagePlaces | None = None
+    operation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,7 @@ class Plan:
     model_depths: tuple[int, ...] = ()
     listed: tuple[tuple[str, str], ...] = ()
     prices: Prices | None = None
+    tracing: Tracing | None = None
 
     def decide(self, endpoint: str, model: str) -> "Decision":
         """Where a request for `model` at `endpoint` goes, or why it goes nowhere."""

@@ -152,7 +152,7 @@ class Provider:
     `account_sign` for those of an account.
     `accounts`, the most specific first, and `choices` lead to other variants of this provider.
     `caller_inputs` is the same for all providers of a Plan. `is_of_account`: it has the credentials of
-    the account whose callers use it.
+    the account whose callers use it. `trace`: it gets the trace context; `telemetry_name` is what traces call it.
     """
 
     name: str
@@ -177,6 +177,8 @@ class Provider:
     models: tuple[str, ...] = ()
     caller_inputs: CallerInputs = CallerInputs()
     is_of_account: bool = False
+    trace: bool = False
+    telemetry_name: str | None = None
 
     @property
     def single_attempt(self) -> bool:

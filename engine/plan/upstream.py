@@ -1,7 +1,7 @@
 """Where one endpoint of a provider is served: origin, path, query, timeouts, and edits of bodies."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -25,6 +25,10 @@ class Timeouts:
     idle: float
     total: float
     caller_idle: float
+
+    def overridden(self, *overrides: Mapping[str, float]) -> "Timeouts":
+        """These with each of `overrides` laid over them in turn."""
+        return replace(self, **{name: s for some in overrides for name, s in some.items()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,9 @@ _FORWARDING = frozenset(
         b"x-rewrite-url",
     }
 )
-NAMES = HOP_BY_HOP | KEY_HEADERS | _FRAMING | _COOKIES | _FORWARDING
+# What a caller's own systems say to each other beside a trace (W3C Baggage): users, tenants, anything.
+_BAGGAGE = frozenset({b"baggage"})
+NAMES = HOP_BY_HOP | KEY_HEADERS | _FRAMING | _COOKIES | _FORWARDING | _BAGGAGE
 STARTS = (b"proxy-", b"x-engine-", b"x-forwarded-")
 
 

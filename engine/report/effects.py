@@ -13,7 +13,7 @@ from typing import Any
 from engine.config.effective import fill_in
 from engine.config.files import FILES
 from engine.config.load import Loaded
-from engine.config.model import Config, Provider, merge_timeouts
+from engine.config.model import Config, Provider
 from engine.config.template import compile_template, render_now
 from engine.config.units import parse_duration, parse_size
 from engine.plan.plan import Plan
@@ -181,8 +181,8 @@ def _upstream(config: Config, provider: Provider, entry: dict[str, Any], endpoin
         if variable.choices:
             facets[f"choices.{variable.name}"] = _listed(variable.choices)
     own = next(each.timeouts for each in config.endpoints if each.name == endpoint)
-    timeouts = merge_timeouts(config.timeouts, own, provider.timeouts)
-    caller_idle = merge_timeouts(config.timeouts, own).caller_idle
+    timeouts = config.timeouts.overridden(own, provider.timeouts)
+    caller_idle = config.timeouts.overridden(own).caller_idle
     for field in fields(timeouts):
         seconds = getattr(timeouts, field.name)
         if field.name != "caller_idle" or seconds != caller_idle:  # else reported for the endpoint

@@ -54,6 +54,7 @@ _OPENED = PROVIDERS.places["orqen_breaker_opened_total"]
 _RESULTS = ("allowed", "refused")
 _LAG = WORKERS.places["orqen_event_loop_lag_seconds"]
 _LOST = WORKERS.places["orqen_log_lines_lost_total"]
+_TRACES = WORKERS.places["orqen_traces_exported_total"]
 
 Blocks = tuple[int, int, int]  # where the blocks of REQUESTS, TRAFFIC and ENDPOINTS begin
 
@@ -194,6 +195,7 @@ class WorkerMetrics:
         self._words = self._part.words
         self._worker = self._part.block(WORKERS)
         self._lost = 0
+        self._traces = (0, 0)
         self._called: float | None = None
 
     def counter(self, plan: Plan) -> RequestCounter:
@@ -216,6 +218,13 @@ class WorkerMetrics:
         self._words[self._worker + _LOST] += log.dropped - self._lost
         self._lost = log.dropped
         self._note_providers(gateways)
+
+    def note_traces(self, exported: int, lost: int) -> None:
+        """Note how many traced requests were exported and lost so far."""
+        at = self._worker + _TRACES
+        self._words[at] += exported - self._traces[0]
+        self._words[at + 1] += lost - self._traces[1]
+        self._traces = exported, lost
 
     def _note_providers(self, gateways: Iterable[Gateway]) -> None:
         """The state of each provider, over the Plans that are in use."""

@@ -269,4 +269,4 @@ def _redirected(plan: Plan, port: int, *, signs: bool) -> Plan:
     moved = {
         name: provider.at_origin(origin, signs=signs) for name, provider in plan.providers.items()
     }
-    return replace(plan, providers=moved)
+    return replace(plan, providers=moved, tracing=plan.tracing if signs else None)

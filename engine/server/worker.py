@@ -13,14 +13,13 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
-from engine.gateway.hooks import NO_HOOKS
 from engine.gateway.record import location_of
 from engine.limits.table import SharedMemory
 from engine.plan.accounts import Accounts
@@ -28,7 +27,6 @@ from engine.plan.plan import Plan
 from engine.server.channel import UNASKED
 from engine.server.connections import ConnectionLimits, Connections, Peer, most_connections
 from engine.server.http import Listen, create_server, idle_limit, new_loop
-from engine.server.limit_hooks import LimitHooks
 from engine.server.listener import (
     drop_new_connections,
     is_listening,
@@ -37,9 +35,9 @@ from engine.server.listener import (
     wait_for_first_bytes,
 )
 from engine.server.memory import keep_freed_memory, settle_garbage
-from engine.server.metric_hooks import WorkerMetrics
 from engine.server.reload import Prepare, Snapshot, State, read_folder
 from engine.server.scheduling import ThreadScheduler
+from engine.server.worker_hooks import WorkerHooks
 from engine.telemetry.memory import CounterMemory
 from engine.upstream import Client
 from engine.upstream.http1.pool import Http1Client
@@ -88,12 +86,10 @@ class Worker:
         )
         self._is_draining = False
         self._log = AccessLog(sys.stderr)
-        self._accounts = self._open_accounts(parent.accounts)
-        self._limits = LimitHooks(parent.limits)
-        hooks = NO_HOOKS if self._accounts is None else self._accounts.hooks()
-        self._metrics = WorkerMetrics(parent.counters)
-        self._hooks = replace(hooks, admission=self._metrics.counted(self._limits))
+        shared = parent.limits, parent.counters
+        self._hooks = WorkerHooks(parent.accounts, *shared, self._log, self._show_state)
         self._gateway = self._new_gateway(plan)
+        self._hooks.follow(plan)
         self._state = state
         self._show_state()
         self._next: Gateway | None = None
@@ -125,8 +121,7 @@ class Worker:
         loop.add_reader(self._pipe.fileno(), self._read_message)
         self._spawn(self._watch_parent())
         self._spawn(self._connections.watch(self._say_failed))
-        if self._accounts is not None:
-            self._accounts.start()
+        self._hooks.start()
         try:
             await serving
         finally:
@@ -135,29 +130,16 @@ class Worker:
                 task.cancel()
             for gateway in self._gateways:
                 await gateway.close()
-            if self._accounts is not None:
-                await asyncio.to_thread(self._accounts.stop)
+            await asyncio.to_thread(self._hooks.stop)
             self._log.close()
 
     def _new_gateway(self, plan: Plan) -> Gateway:
         clients: dict[str, Client] = {"http1": Http1Client(), "httpx": HttpxClient()}
-        hooks = replace(self._hooks, sinks=(*self._hooks.sinks, self._metrics.counter(plan)))
-        return Gateway(plan, clients, self._log, lambda: self._is_draining, hooks)
-
-    def _open_accounts(self, settings: Accounts | None) -> Any:
-        """The hooks of accounts, which need packages that are imported here alone; None without."""
-        if settings is None:
-            return None
-        from engine.server.account_hooks import AccountHooks  # noqa: PLC0415 as above
-
-        return AccountHooks(settings, self._log.write_message, self._show_state)
+        return Gateway(plan, clients, self._log, lambda: self._is_draining, self._hooks.of(plan))
 
     def _show_state(self) -> None:
         """What the probes report beside status and configuration."""
-        about = self._state.entries()
-        if self._accounts is not None:
-            about = {**about, "accounts": self._accounts.status}
-        self._gateway.about = about
+        self._gateway.about = {**self._state.entries(), **self._hooks.status}
 
     def _busy(self) -> set[Peer]:
         """Whose requests are under way."""
@@ -235,6 +217,7 @@ class Worker:
         new.carry_over(self._gateway)
         old, self._gateway = self._gateway, new
         self._gateways.add(new)
+        self._hooks.follow(new.plan)
         self._spawn(self._retire(old))
 
     async def _retire(self, old: Gateway) -> None:
@@ -283,8 +266,7 @@ class Worker:
         scheduler = ThreadScheduler()
         while parent is not None and os.getppid() == parent.pid:  # there is no event for it
             await asyncio.sleep(TICK_SECONDS)
-            self._limits.tick()
-            self._metrics.tick(TICK_SECONDS, self._gateways, self._log)
+            self._hooks.tick(TICK_SECONDS, self._gateways)
             scheduler.tick(sum(gateway.take_most_requests() for gateway in self._gateways))
         self._on_stop()
         await asyncio.sleep(self._parent.drain_timeout)

@@ -1,5 +1,6 @@
-"""What the server counts, and how it is exposed; it knows no HTTP and nothing of a request.
+"""What the server counts and what it traces, and how that is exposed or exported.
 
 Each process counts in a part of its own of memory that all of them share (`memory`). `families` is the
 table of all metrics, `totals` adds the parts up, `exposition` writes the sums as text for Prometheus.
+`tracer` notes what becomes of a traced request, `spans` makes spans of it, `otlp` exports them.
 """

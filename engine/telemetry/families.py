@@ -185,6 +185,8 @@ WORKERS = Group(
             SHORT_DURATIONS,
         ),
         _counter("orqen_log_lines_lost_total", "Lines of the log that were lost."),
+        _counter("orqen_traces_exported_total", "Traced requests that a collector has taken."),
+        _counter("orqen_traces_lost_total", "Traced requests that no collector has taken."),
         _counter(
             "orqen_series_overflow_total",
             "Label combinations that are counted as `other`, since there were too many.",

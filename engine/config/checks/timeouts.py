@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 
 from engine.config.checks.registry import PROVIDERS, ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
-from engine.config.model import merge_timeouts
 from engine.config.source.document import Path
 
 _TIMEOUTS = ("connect", "first_byte", "idle")
@@ -13,7 +12,7 @@ _TIMEOUTS = ("connect", "first_byte", "idle")
 @check("X217")
 def longer_than_total(context: CheckContext) -> Iterator[Diagnostic]:
     for file, at, who, own in _declared(context):
-        timeouts = merge_timeouts(context.config.timeouts, own)
+        timeouts = context.config.timeouts.overridden(own)
         for name in _TIMEOUTS:
             if name in own and own[name] > timeouts.total:
                 message = f"`{name}` of {who} is longer than `total`, which ends the exchange first"

@@ -55,6 +55,7 @@ def compile_plan(
         fingerprint=fingerprint,
         model_depths=_model_depths(endpoints),
         prices=compile_prices(config.prices, lines),
+        tracing=config.tracing,
     )
     return replace(made, listed=_listed(made))
 
@@ -64,7 +65,7 @@ def _endpoints(
 ) -> Mapping[bytes, Mapping[str, plan.Endpoint]]:
     table: dict[bytes, dict[str, plan.Endpoint]] = {}
     for endpoint in config.endpoints:
-        timeouts = model.merge_timeouts(config.timeouts, endpoint.timeouts)
+        timeouts = config.timeouts.overridden(endpoint.timeouts)
         own = edited.get(endpoint.name, frozenset())
         compiled = plan.Endpoint(
             name=endpoint.name,
@@ -81,6 +82,7 @@ def _endpoints(
             drop_query=frozenset(name.lower().encode("ascii") for name in endpoint.drop_query),
             last_events=tuple(event.encode("ascii") for event in endpoint.last_events),
             usage=endpoint.usage,
+            operation=endpoint.operation,
         )
         for path in (endpoint.path, *endpoint.also):
             table.setdefault(path.encode("ascii"), {})[endpoint.method] = compiled

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from engine.config.checks.registry import CheckContext, Stage, check
+from engine.config.checks.registry import ROUTES, CheckContext, Stage, check
 from engine.config.checks.urls import is_url, url_problem
 from engine.config.compile.certificates import ca_certificates, certificate_files
 from engine.config.compile.credentials import read_credentials
@@ -51,6 +51,7 @@ def resolve(
         own, *others = [replace(_values(resolving, directory), ca=ca) for resolving in every]
         values[provider.name] = replace(own, accounts=tuple(others))
         found += [found for resolving in every for found in resolving.found]
+    found += check_tracing(context)
     once = {(found.code, found.span): found for found in found}
     read = {name: raw for name, raw in files.items() if isinstance(raw, bytes)}
     return Environment(values, read, tuple(once.values()))
@@ -110,6 +111,15 @@ def check_signer(resolving: Resolving, credentials: Mapping[str, str]) -> None:
         resolving.missing.append(installing(kind.extra))
         message = f"signer `{sign.signer}` needs `{installing(kind.extra)}`, so provider `{provider.name}` cannot be called"
         resolving.report("E404", message, (*sign.at, "with"))
+
+
+@check("E404", stage=Stage.STEP)
+def check_tracing(context: CheckContext) -> list[Diagnostic]:
+    """Report that traces need a package."""
+    if context.config.tracing is None or _is_installed("opentelemetry.proto"):
+        return []
+    message = f"`tracing` needs `{installing('otel')}`"
+    return [context.at("E404", message, ROUTES, ("tracing",), Place.KEY)]
 
 
 def _is_installed(package: str) -> bool:

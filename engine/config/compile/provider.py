@@ -39,6 +39,8 @@ def compile_provider(binding: Binding, provider: model.Provider) -> plan.Provide
         account_sign=_open_sign(binding, provider),
         models=provider.models,
         caller_inputs=binding.caller_inputs,
+        trace=provider.trace,
+        telemetry_name=provider.telemetry_name,
     )
 
 

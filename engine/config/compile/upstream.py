@@ -43,7 +43,7 @@ def _origin(binding: Binding, provider: model.Provider, url: str) -> plan.Origin
 
 def _timeouts(config: model.Config, provider: model.Provider, endpoint: str) -> plan.Timeouts:
     own = next((e.timeouts for e in config.endpoints if e.name == endpoint), {})
-    return model.merge_timeouts(config.timeouts, own, provider.timeouts)
+    return config.timeouts.overridden(own, provider.timeouts)
 
 
 def _path(binding: Binding, path: Template, root: str, sample: str) -> bytes | plan.Render:

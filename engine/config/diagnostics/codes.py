@@ -620,8 +620,8 @@ _CATALOGUE = (
         "E404",
         "signer-not-installed",
         _NOTE,
-        "a package that a signer or server.yaml needs is not installed",
-        "Signers and accounts are extras of this package. Until that of a signer is installed, callers get provider_key_missing; with server.yaml, `engine serve` does not start.",
+        "a package that a signer, tracing or server.yaml needs is not installed",
+        "Signers, accounts and tracing are extras of this package. Until that of a signer is installed, callers get provider_key_missing; with server.yaml or `tracing`, `engine serve` does not start.",
     ),
     Rule(
         "E405",

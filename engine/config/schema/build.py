@@ -16,7 +16,6 @@ from engine.config.model import (
     Endpoint,
     Listing,
     NotExposed,
-    merge_timeouts,
 )
 from engine.config.prices import PriceFile
 from engine.config.rules import ModelRule, ModelTarget, RoutingTest
@@ -32,8 +31,9 @@ from engine.config.schema.build_server import build_server
 from engine.config.schema.build_usage import build_usage
 from engine.config.server import Server
 from engine.config.source.document import Document, Path
-from engine.config.units import parse_duration, parse_size
+from engine.config.units import parse_duration, parse_share, parse_size
 from engine.plan.plan import Dialect
+from engine.plan.tracing import DEFAULT_RATIO, Tracing, Trust
 
 
 def build_config(  # noqa: PLR0913, PLR0917 one for each file
@@ -52,11 +52,12 @@ def build_config(  # noqa: PLR0913, PLR0917 one for each file
     defaults = routing.section("defaults")
     max_body = parse_size(defaults["max_body"]) if "max_body" in defaults else DEFAULT_MAX_BODY
     return Config(
-        timeouts=merge_timeouts(DEFAULT_TIMEOUTS, durations(defaults.get("timeouts", {}))),
+        timeouts=DEFAULT_TIMEOUTS.overridden(durations(defaults.get("timeouts", {}))),
         endpoints=tuple(_endpoint(*item, max_body) for item in routing.named("endpoints")),
         not_exposed=tuple(_not_exposed(*item) for item in routing.listed("not_exposed")),
         listing=_listing(routing.section("listing")),
         cors=_cors(routing.section("cors")),
+        tracing=_tracing(routing.optional("tracing")),
         rules=tuple(_rule(*item) for item in routing.listed("models")),
         tests=tuple(_test(*item) for item in routing.listed("tests")),
         providers=tuple(build_provider(*item) for item in upstream.named("providers")),
@@ -101,9 +102,13 @@ class _Reader:
         value = self._data.get(name)
         if not isinstance(value, dict) or (not keep_broken and self._fails((name,), exact=True)):
             return {}
-        if name in ("defaults", "listing", "cors", "limits") and self._fails((name,)):
+        if name in ("defaults", "listing", "cors", "limits", "tracing") and self._fails((name,)):
             return {}
         return value
+
+    def optional(self, name: str) -> dict[str, Any] | None:
+        """A section that may be empty; None when it is absent, or failed its schema."""
+        return self.section(name) if name in self._data and not self._fails((name,)) else None
 
     def named(self, name: str) -> Iterator[tuple[str, Path, dict[str, Any]]]:
         for key, value in self.section(name).items():
@@ -136,6 +141,7 @@ def _endpoint(name: str, at: Path, data: dict[str, Any], max_body: int) -> Endpo
         timeouts=durations(data.get("timeouts", {})),
         drop_query=tuple(data.get("drop_query", ())),
         usage=build_usage(data["usage"]) if "usage" in data else None,
+        operation=data.get("operation"),
     )
 
 
@@ -160,6 +166,13 @@ def _cors(data: dict[str, Any]) -> Cors | None:
     if not data:
         return None
     return Cors(tuple(data["origins"]), parse_duration(data.get("max_age", "10m")))
+
+
+def _tracing(data: dict[str, Any] | None) -> Tracing | None:
+    if data is None:
+        return None
+    ratio = parse_share(data["sample"]) if "sample" in data else DEFAULT_RATIO
+    return Tracing(data.get("endpoint"), ratio, Trust(data.get("trust", Trust.NONE)))
 
 
 def _rule(at: Path, data: dict[str, Any]) -> ModelRule:

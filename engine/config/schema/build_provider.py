@@ -70,6 +70,8 @@ def build_provider(name: str, at: Path, data: dict[str, Any]) -> Provider:
         client=data.get("client", "http1"),
         ca=data.get("tls", {}).get("ca"),
         proxy=data.get("proxy"),
+        trace=data.get("trace", False),
+        telemetry_name=data.get("telemetry_name"),
     )
 
 

@@ -14,12 +14,14 @@ from engine.upstream import (
     Attempt,
     Body,
     Failure,
+    RequestHead,
     UpstreamError,
     UpstreamResponse,
     in_chunks,
 )
 from engine.upstream.limiter import Limiter
 
+TRACE_HEADERS = (b"traceparent", b"tracestate")
 FIRST_BYTE, IDLE, TOTAL, OVERLOADED, SIGN_IN_FAILED = (
     partial(UpstreamError, failure)
     for failure in (
@@ -99,6 +101,37 @@ async def open_exchange(
     except BaseException:
         limiter.release()
         raise
+
+
+async def open_traced(
+    request: PreparedRequest,
+    runtime: Runtime,
+    deadline: Deadline,
+    record: RecordBuilder,
+    *,
+    stream: bool,
+) -> Exchange:
+    """The same as `open_exchange` for a request with a trace, which notes the attempt.
+
+    The attempt begins before it waits for a slot. Where its provider is to know the trace, it gets
+    that in place of what the caller sent.
+    """
+    trace = record.trace
+    if trace is None:
+        return await open_exchange(request, runtime, deadline, record)
+    head, model = request.head, record.sent_model or ""
+    attempt = trace.begin(request.provider, model, head.origin, stream=stream)
+    if attempt.headers:
+        pairs = [pair for pair in head.headers if pair[0] not in TRACE_HEADERS]
+        head = RequestHead(head.method, head.origin, head.target, [*pairs, *attempt.headers])
+        request = request._replace(head=head)
+    try:
+        exchange = await open_exchange(request, runtime, deadline, record)
+    except UpstreamError as error:
+        attempt.fail(error.failure.label)
+        raise
+    attempt.respond(exchange.response.status)
+    return exchange
 
 
 async def _paced(body: Body, deadline: Deadline, idle: float) -> AsyncIterator[bytes | memoryview]:

@@ -214,8 +214,10 @@ class Session:
         else:
             head, _, entries = text.partition("\n")
             old = file.read_text("utf-8")
-            assert old.count(f"\n{head}\n") == 1
-            file.write_text(old.replace(f"\n{head}\n", f"\n{head}\n{entries}"), "utf-8")
+            found = old.count(f"\n{head}\n")
+            assert found <= 1
+            added = old.replace(f"\n{head}\n", f"\n{head}\n{entries}") if found else old + text
+            file.write_text(added, "utf-8")
         loaded = load(self._folder, {}, time.time())
         assert not [
             d for d in loaded.diagnostics if d.severity is Severity.ERROR and d.span.file == name

@@ -10,7 +10,6 @@ from engine.config.model import (
     DEFAULT_MAX_BODY,
     DEFAULT_TIMEOUTS,
     Config,
-    merge_timeouts,
 )
 from engine.config.schema.build import build_config
 from engine.config.schema.validation import check_schema
@@ -64,7 +63,7 @@ def test_the_ends_of_the_calendar_are_moments(text: str) -> None:
 
 
 def test_a_later_override_wins_one_key_at_a_time() -> None:
-    merged = merge_timeouts(DEFAULT_TIMEOUTS, {"idle": 1, "total": 2}, {"total": 3})
+    merged = DEFAULT_TIMEOUTS.overridden({"idle": 1, "total": 2}, {"total": 3})
     assert (merged.connect, merged.idle, merged.total) == (DEFAULT_TIMEOUTS.connect, 1, 3)
 
 

@@ -1,0 +1,94 @@
+"""The hooks of one worker: limits, metrics, and accounts and traces where the configuration has them."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from engine.gateway.access_log import AccessLog
+from engine.gateway.app import Gateway
+from engine.gateway.hooks import NO_HOOKS, Hooks
+from engine.limits.table import SharedMemory
+from engine.plan.accounts import Accounts
+from engine.plan.plan import Plan
+from engine.server.limit_hooks import LimitHooks
+from engine.server.metric_hooks import WorkerMetrics
+from engine.telemetry.memory import CounterMemory
+
+
+class WorkerHooks:
+    """What takes part in the requests of one worker. `changed` is called when `status` has changed.
+
+    Accounts and traces need packages that are imported here alone, and only where they are on.
+    """
+
+    def __init__(
+        self,
+        accounts: Accounts | None,
+        limits: SharedMemory | None,
+        counters: CounterMemory | None,
+        log: AccessLog,
+        changed: Callable[[], None],
+    ) -> None:
+        self._log = log
+        self._limits = LimitHooks(limits)
+        self._accounts = self._open_accounts(accounts, changed)
+        self._traces: Any = None
+        self._is_started = False
+        hooks = NO_HOOKS if self._accounts is None else self._accounts.hooks()
+        self._metrics = WorkerMetrics(counters)
+        self._hooks = replace(hooks, admission=self._metrics.counted(self._limits))
+
+    @property
+    def status(self) -> dict[str, object]:
+        """What the probes report of them."""
+        return {} if self._accounts is None else {"accounts": self._accounts.status}
+
+    def of(self, plan: Plan) -> Hooks:
+        """The hooks of a Gateway for `plan`."""
+        hooks = replace(self._hooks, sinks=(*self._hooks.sinks, self._metrics.counter(plan)))
+        if plan.tracing is None:
+            return hooks
+        if self._traces is None:
+            self._traces = self._open_traces()
+        return replace(hooks, tracer=self._traces.tracer(plan))
+
+    def follow(self, plan: Plan) -> None:
+        """New requests are served by `plan` from now on."""
+        if self._traces is not None:
+            self._traces.follow(plan)
+
+    def start(self) -> None:
+        """Begin what goes on beside the requests, with the running loop and after the fork."""
+        self._is_started = True
+        for part in (self._accounts, self._traces):
+            if part is not None:
+                part.start()
+
+    def tick(self, seconds: float, gateways: Iterable[Gateway]) -> None:
+        """Every so many seconds; `gateways` are those that serve or finish."""
+        self._limits.tick()
+        self._metrics.tick(seconds, gateways, self._log)
+        if self._traces is not None:
+            queue = self._traces.queue
+            self._metrics.note_traces(queue.exported, queue.dropped)
+
+    def stop(self) -> None:
+        """Write and export what waits; takes seconds at most."""
+        for part in (self._accounts, self._traces):
+            if part is not None:
+                part.stop()
+
+    def _open_accounts(self, settings: Accounts | None, changed: Callable[[], None]) -> Any:
+        if settings is None:
+            return None
+        from engine.server.account_hooks import AccountHooks  # noqa: PLC0415 as above
+
+        return AccountHooks(settings, self._log.write_message, changed)
+
+    def _open_traces(self) -> Any:
+        from engine.server.trace_hooks import TraceHooks  # noqa: PLC0415 as above
+
+        traces = TraceHooks(self._log.write_message)
+        if self._is_started:
+            traces.start()
+        return traces

@@ -1,0 +1,154 @@
+"""Sends OTLP over HTTP (protobuf, gzip), from a thread and outside of any request.
+
+A request only adds to a queue. When the collector is away or slow, what the queue cannot hold is
+lost and counted; no request waits for it or fails.
+"""
+
+import gzip
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+from typing import Generic, TypeVar
+
+import httpx2
+
+T = TypeVar("T")
+MAX_WAITING = 4096  # requests whose spans wait; about 2 KiB each
+BATCH = 100  # at a time: the interpreter serves no request while a batch is encoded, some 3 ms
+FLUSH_SECONDS = 1.0
+TIMEOUT_SECONDS = 5.0  # for one try, also for the first in which a connection is made
+PAUSE_SECONDS = 0.5  # before the second try, and twice as long each time
+RETRY_SECONDS = 20.0  # after which a batch is lost
+STOP_SECONDS = 2.0  # for all that waits when the worker ends
+REPORT_SECONDS = 60.0  # from one message to the next
+MAX_RESPONSE = 64 * 1024  # bytes that are read of a response
+REPEATABLE = frozenset({429, 502, 503, 504})  # statuses of OTLP/HTTP that ask for another try
+
+
+class OtlpQueue(Generic[T]):
+    """A bounded queue and the thread that exports it.
+
+    `encode` makes the body of a request of some items, and runs in the thread. `count_rejected`
+    reads from the body of a response how many of them the collector refused. `report` takes a
+    message to the operator and is called in the thread as well. `delay` is from one export to the
+    next, in seconds. `exported` and `dropped` count items.
+    """
+
+    def __init__(
+        self,
+        encode: Callable[[Sequence[T]], bytes],
+        count_rejected: Callable[[bytes], int],
+        headers: Mapping[str, str],
+        report: Callable[[str], None],
+        delay: float = FLUSH_SECONDS,
+    ) -> None:
+        self.url = ""
+        self._delay = delay
+        self.exported = 0
+        self.dropped = 0
+        self._encode = encode
+        self._count_rejected = count_rejected
+        self._headers = {
+            "content-type": "application/x-protobuf",
+            "content-encoding": "gzip",
+            **headers,
+        }
+        self._report = report
+        self._waiting: deque[T] = deque()
+        self._filled = threading.Event()
+        self._stopping = threading.Event()
+        self._end = float("inf")
+        self._reported_at = -REPORT_SECONDS
+        self._thread = threading.Thread(target=self._run, name="otlp", daemon=True)
+
+    def put(self, item: T) -> None:
+        """Add an item; lost if MAX_WAITING wait already."""
+        waiting = len(self._waiting)
+        if waiting >= MAX_WAITING:
+            self.dropped += 1
+            return
+        self._waiting.append(item)
+        if waiting == BATCH:
+            self._filled.set()
+
+    def start(self) -> None:
+        """Begin to export. A thread does not survive a fork, so this is called after it."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Export what waits, for STOP_SECONDS at most."""
+        self._end = monotonic() + STOP_SECONDS
+        self._stopping.set()
+        self._filled.set()
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS)
+        self.dropped += len(self._waiting)
+
+    def _run(self) -> None:
+        with httpx2.Client(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
+            while not self._stopping.is_set():
+                self._filled.wait(self._delay)
+                self._filled.clear()
+                self._flush(client)
+            self._flush(client)
+
+    def _flush(self, client: httpx2.Client) -> None:
+        while self._waiting and monotonic() < self._end:
+            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            self._send(client, batch)
+
+    def _send(self, client: httpx2.Client, batch: Sequence[T]) -> None:
+        """Send a batch; what the collector does not take is counted as lost."""
+        lost = len(batch)
+        try:
+            body = gzip.compress(self._encode(batch), compresslevel=1)
+            lost, problem = self._post(client, body, lost)
+        except Exception as error:  # noqa: BLE001 a bug, or a collector that no client understands
+            problem = type(error).__name__
+        self.exported += len(batch) - lost
+        self.dropped += lost
+        if lost:
+            self._complain(problem)
+
+    def _post(self, client: httpx2.Client, body: bytes, count: int) -> tuple[int, str]:
+        """How many of `count` items are lost, and why."""
+        end = min(monotonic() + RETRY_SECONDS, self._end)
+        pause = PAUSE_SECONDS
+        while True:
+            status, text, wait = self._try(client, body, end)
+            if status is not None and status < 300:
+                return min(count, self._count_rejected(text)), "it refused a part"
+            problem = "it cannot be reached" if status is None else f"it responded {status}"
+            if status is not None and status not in REPEATABLE:
+                return count, problem
+            pause = max(pause, wait)
+            if self._stopping.wait(pause) or monotonic() + pause > min(end, self._end):
+                return count, problem
+            pause *= 2 * random.uniform(0.8, 1.2)  # noqa: S311 so that workers do not try all at once
+
+    def _try(
+        self, client: httpx2.Client, body: bytes, end: float
+    ) -> tuple[int | None, bytes, float]:
+        """Status, body and `retry-after` of one try; no status without a response."""
+        timeout = max(0.1, min(TIMEOUT_SECONDS, end - monotonic()))
+        try:
+            with client.stream(
+                "POST", self.url, content=body, headers=self._headers, timeout=timeout
+            ) as response:
+                text = b""
+                for chunk in response.iter_bytes():
+                    text += chunk
+                    if len(text) > MAX_RESPONSE:
+                        break
+                wait = response.headers.get("retry-after", "")
+                return response.status_code, text, float(wait) if wait.isdigit() else 0.0
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError):
+            return None, b"", 0.0
+
+    def _complain(self, problem: str) -> None:
+        """Say what is lost, once in REPORT_SECONDS; neither URL nor headers, which may have secrets."""
+        if monotonic() - self._reported_at >= REPORT_SECONDS:
+            self._reported_at = monotonic()
+            self._report(f"{self.dropped} traces were lost; of the collector: {problem}")
