@@ -19,7 +19,7 @@ from engine.config.new_key import new_key, one_off
 from engine.config.server import accounts_of
 from engine.config.units import parse_size
 from engine.plan.accounts import AccountsSettings
-from engine.plan.settings import NO_SETTINGS
+from engine.plan.settings import NO_SETTINGS, Metrics
 
 NOT_STARTED = "not started"
 
@@ -110,7 +110,8 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
         with ExitStack() as stack:
             settings = loaded.server or NO_SETTINGS
             if mock:
-                settings = replace(settings, store=_trial(stack, loaded, port, is_open=no_auth))
+                store = _trial(stack, loaded, port, is_open=no_auth)
+                settings = replace(settings, store=store, metrics=_trial_metrics(loaded))
             options = server.Options(
                 directory=directory.absolute(),
                 host=host,
@@ -156,6 +157,15 @@ def _trial(
         click.echo(f"note: {words}", err=True)
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="orqen-")))
     return trial_settings(folder, declared, port + 1)
+
+
+def _trial_metrics(loaded: Loaded) -> Metrics:
+    """The listener of the metrics: that of server.yaml, or at a port of this host that is free."""
+    from engine.server.ports import free_port, is_free  # noqa: PLC0415 as above
+
+    declared = loaded.config.server.metrics if loaded.config.server else None
+    usual = Metrics()
+    return declared or (usual if is_free(usual.port) else Metrics(port=free_port()))
 
 
 def _warn(loaded: Loaded, *, mock: bool) -> None:
