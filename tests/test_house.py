@@ -40,7 +40,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("limits/*", ("limits/*", "plan/*")),
     ("telemetry/*", ("telemetry/*", "gateway/record", "plan/*")),
     ("mock/*", ()),
-    ("report/*", ("config/*", "gateway/errors", "gateway/routing/match", "gateway/routing/variants", "gateway/inbound/auth", "gateway/inbound/paths", "plan/*")),
+    ("report/*", ("config/*", "telemetry/*", "gateway/errors", "gateway/routing/match", "gateway/routing/variants", "gateway/inbound/auth", "gateway/inbound/paths", "plan/*")),
     ("admin/*", ("admin/*", "accounts/*", "config/*", "report/*", "plan/*")),
     ("lsp/*", ("config/*", "plan/*")),
     ("server/account_hooks", ("accounts/*", "gateway/*", "upstream/cache", "plan/*")),
@@ -56,7 +56,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("server/run", ("__init__", "server/*", "config/*", "mock/*", "plan/*")),
     ("server/worker", ("server/*", "limits/table", "telemetry/memory", "gateway/*", "upstream/*", "plan/*")),
     ("server/*", ("config/*", "mock/*", "plan/*")),
-    ("cli/*", ("server/__init__", "server/mock_process", "server/run", "server/reload", "server/store", "server/ports", "report/*", "lsp/*", "config/*", "accounts/*", "admin/address", "plan/*")),
+    ("cli/*", ("server/__init__", "server/mock_process", "server/run", "server/reload", "server/store", "server/ports", "report/*", "telemetry/readings", "lsp/*", "config/*", "accounts/*", "admin/address", "plan/*")),
 )  # fmt: skip
 WITHOUT_SQL = {f"accounts/{name}" for name in ("__init__", "errors", "key_limits", "passwords", "tokens", "values", "vault", "follower", "key_table", "usage_writer")}  # fmt: skip
 OWNERS = {
@@ -90,7 +90,7 @@ OWNERS = {
     },
     "cryptography": {"accounts/vault"},
     "argon2": {"accounts/passwords"},
-    "click": {m for m in MODULES if m.startswith("cli/")} - {"cli/files", "cli/store"},
+    "click": {m for m in MODULES if m.startswith("cli/")} - {"cli/fetch", "cli/files", "cli/store"},
 }
 ROOMS = {"starlette": "admin/"}  # used all over one room
 MAX_LINES = 300

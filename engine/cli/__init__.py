@@ -18,6 +18,7 @@ MODULES = {
     "serve": "serve",
     "mock": "serve",
     "status": "status",
+    "top": "top",
     "check": "check",
     "explain": "explain",
     "route": "route",

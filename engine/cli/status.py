@@ -6,15 +6,16 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 import click
 
 from engine.cli.common import DIRECTORY, FINDINGS, FINE, render, stop
+from engine.cli.fetch import FetchError, fetch, other
+from engine.cli.top import read_metrics
 from engine.config.diagnostics.diagnostic import Severity
-from engine.config.load import load
-
-SECONDS = 5
+from engine.config.load import Loaded, load
+from engine.report.traffic import render_server, server_values
+from engine.telemetry.readings import Readings
 
 
 @click.command()
@@ -22,72 +23,110 @@ SECONDS = 5
 @click.option(
     "--url", default="http://127.0.0.1:8080", show_default=True, help="Where the server listens."
 )
-def status(directory: Path, url: str) -> None:
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+def status(directory: Path, url: str, form: str) -> None:
     """Say what a running server serves, and whether that is what DIRECTORY holds.
+
+    With `metrics` in server.yaml it also shows workers, breakers and limits.
 
     Exits with 0 when it is and the server is ready, 1 when not, 2 when the server does not respond.
     """
-    reported = _readiness(url)
+    try:
+        reported = _readiness(url)
+    except FetchError as error:
+        stop(str(error))
+    loaded = load(directory, os.environ, time.time())
+    metrics, why = _metrics(loaded)
+    is_same = _is_same(loaded, reported)
+    if form == "json":
+        _print_json(loaded, reported, metrics, is_same=is_same)
+    else:
+        _print_running(reported)
+        if metrics is not None or why:
+            _print_server(metrics, why)
+        _print_disk(loaded, reported)
+    sys.exit(FINE if is_same and reported["status"] == "ready" else FINDINGS)
+
+
+def _print_json(
+    loaded: Loaded, reported: dict[str, Any], metrics: Readings | None, *, is_same: bool
+) -> None:
+    """All of it for programs; `server` is null without metrics."""
+    disk = {"config": loaded.plan.fingerprint if loaded.plan else None, "is_same": is_same}
+    server = None if metrics is None else server_values(metrics)
+    click.echo(json.dumps({"running": reported, "disk": disk, "server": server}, indent=2))
+
+
+def _print_running(reported: dict[str, Any]) -> None:
     click.echo(
         f"running   config {reported['config']} since {reported['loaded']}, {reported['status']}"
     )
-    if reported.get("accounts", "ok") != "ok":
+    if reported["accounts"] != "ok":
         click.echo("accounts  the store cannot be reached; keys in use go on, others get a 503")
-    same = _print_disk(directory, reported)
-    sys.exit(FINE if same and reported["status"] == "ready" else FINDINGS)
 
 
-def _print_disk(directory: Path, reported: dict[str, Any]) -> bool:
-    loaded = load(directory, os.environ, time.time())
+def _print_server(metrics: Readings | None, why: str) -> None:
+    if metrics is None:
+        click.echo(f"server    {why}")
+        return
+    first, *more = render_server(metrics).splitlines()
+    limits = server_values(metrics)["limits"]
+    if any(limits.values()):
+        more.append("limits: " + ", ".join(f"{limits[name]} {name}" for name in sorted(limits)))
+    click.echo("\n".join([f"server    {first}", *(f"          {line}" for line in more)]))
+
+
+def _is_same(loaded: Loaded, reported: dict[str, Any]) -> bool:
+    """Whether what is on disk is what runs."""
+    fingerprint = loaded.plan.fingerprint if loaded.plan else None
+    is_waiting = reported["refused"] or reported["restart"]
+    return fingerprint == reported["config"] and not is_waiting
+
+
+def _print_disk(loaded: Loaded, reported: dict[str, Any]) -> None:
     refused = reported["refused"]
     if refused:
         click.echo(f"on disk   refused at {refused['at']}: {', '.join(refused['reasons'])}")
     if loaded.plan is None:
         errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
         click.echo(f"on disk   cannot run\n\n{render(errors, loaded.documents)}")
-        return False
-    if loaded.plan.fingerprint != reported["config"]:
+    elif loaded.plan.fingerprint != reported["config"]:
         click.echo(f"on disk   config {loaded.plan.fingerprint}, which is not what runs")
-        return False
-    if reported["restart"]:
+    elif reported["restart"]:
         names = ", ".join(reported["restart"])
         click.echo(
             f"on disk   {names} has changed: it takes effect when the server is started again"
         )
     elif not refused:
         click.echo("on disk   the same")
-    return not refused and not reported["restart"]
 
 
-def _address(url: str) -> SplitResult:
-    """The parts of `--url`, which may lack its scheme."""
+def _metrics(loaded: Loaded) -> tuple[Readings | None, str]:
+    """The metrics of the server that the folder is for, if it has them, or why they cannot be read."""
+    from engine.server.ports import url_of  # noqa: PLC0415 other commands start without the server
+
+    declared = loaded.config.server.metrics if loaded.config.server else None
+    if declared is None:
+        return None, ""
     try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        is_fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        is_fine = False
-    if not is_fine:
-        stop("`--url` must be an address such as http://127.0.0.1:8080")
-    return parts
+        return read_metrics(url_of(declared.host, declared.port)), ""
+    except FetchError as error:
+        return None, str(error)
 
 
 def _readiness(url: str) -> dict[str, Any]:
-    """What `/readyz` of the server at `url` returns."""
-    import http.client  # noqa: PLC0415 other commands start without it
+    """What `/readyz` of the server at `url` returns.
 
-    parts = _address(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    Raises:
+        FetchError: there is no response, or it is that of something else.
+    """
+    body = fetch(url, "/readyz", "gateway")
     try:
-        connection = kind(parts.hostname or "", parts.port, timeout=SECONDS)
-        connection.request("GET", "/readyz")
-        reported = json.loads(connection.getresponse().read())
-        connection.close()
+        reported = json.loads(body)
         needed = {name: reported[name] for name in ("status", "config", "loaded", "refused")}
         more = {"accounts": reported.get("accounts", "ok"), "restart": reported.get("restart", [])}
         return {**more, **needed}
-    except TimeoutError:
-        stop(f"no gateway responds at {url} within {SECONDS} s")
-    except OSError as error:
-        stop(f"no gateway responds at {url}: {error.strerror or type(error).__name__}")
-    except (ValueError, KeyError, TypeError, http.client.HTTPException):
-        stop(f"no gateway responds at {url}: something else listens there")
+    except (ValueError, KeyError, TypeError):
+        raise other(url, "gateway") from None

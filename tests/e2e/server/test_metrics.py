@@ -1,7 +1,11 @@
 """/metrics of two workers: exact after a worker was killed and after reloads."""
 
+import contextlib
+import json
 import os
+import pty
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -11,10 +15,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from click.testing import CliRunner
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from engine.cli import main
 from tests import loopback
 from tests.servers import KEY, WAIT, Server, free_port, gateway, ship
 
@@ -164,3 +170,42 @@ def test_the_listener_serves_metrics_and_nothing_else(stand: Stand) -> None:
     assert httpx2.head(stand.url, trust_env=False).status_code == 200
     assert "KEY" not in response.text
     assert KEY not in response.text
+
+
+def test_top_and_status_show_what_runs(stand: Stand) -> None:
+    run = CliRunner().invoke
+    url = stand.url.removesuffix("/metrics")
+    shown = run(main, ["top", "--once", "--url", url])
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.startswith("2 workers, ")
+    assert any(line.split()[0] == "openai" for line in shown.output.splitlines() if line)
+    values = json.loads(run(main, ["top", "--format", "json", "--by", "key", "--url", url]).output)
+    assert sum(r["requests"] for r in values["traffic"] if r["key"] == "tests") > 0
+    asked = ["status", str(stand.folder), "--url", stand.server.url]
+    text, program = run(main, asked), run(main, [*asked, "--format", "json"])
+    assert "server    2 workers, " in text.output
+    state = json.loads(program.output)
+    assert (text.exit_code, program.exit_code, state["disk"]["is_same"]) == (0, 0, True)
+    assert state["server"]["generation"] > 1
+    refused = run(main, ["top", "--url", stand.server.url])
+    assert (refused.exit_code, "something else listens there" in refused.output) == (2, True)
+
+
+def test_top_goes_on_in_a_terminal_until_it_is_interrupted(stand: Stand) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "engine", "top", "--interval", "0.2"]
+    command += ["--url", stand.url.removesuffix("/metrics")]
+    process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env={"TERM": "xterm"})
+    os.close(theirs)
+    shown = b""
+    while shown.count(b"Ctrl-C ends") < 3:
+        shown += os.read(ours, 4096)
+    assert b"openai" in shown
+    process.send_signal(signal.SIGINT)
+    end = b""
+    with contextlib.suppress(OSError):  # the other end is closed (Linux)
+        while chunk := os.read(ours, 4096):
+            end += chunk
+    assert process.wait(WAIT) == 0
+    assert end.endswith(b"\x1b[?25h\x1b[?1049l")
+    os.close(ours)

@@ -1,0 +1,103 @@
+"""`top`: what a running server does, from its metrics."""
+
+import json
+import sys
+import time
+
+import click
+
+from engine.cli.common import stop
+from engine.cli.fetch import FetchError, fetch, other
+from engine.plan.settings import DEFAULT_METRICS_PORT
+from engine.report.traffic import (
+    DIMENSIONS,
+    render_server,
+    render_traffic,
+    server_values,
+    traffic_rows,
+)
+from engine.telemetry.readings import Readings, parse_readings
+
+# The alternate screen without a cursor, and back; home, and what is below is erased.
+_OPEN, _CLOSE, _HOME = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l", "\x1b[H\x1b[J"
+
+
+@click.command()
+@click.option(
+    "--url",
+    default=f"http://127.0.0.1:{DEFAULT_METRICS_PORT}",
+    show_default=True,
+    help="Where the server serves its metrics.",
+)
+@click.option("--by", type=click.Choice(DIMENSIONS), default="provider", show_default=True)
+@click.option(
+    "--interval", type=click.FloatRange(0.2, 60), default=2.0, show_default=True, help="Seconds."
+)
+@click.option("--once", is_flag=True, help="Show the sums since the start once.")
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+def top(url: str, by: str, interval: float, form: str, *, once: bool) -> None:
+    """Show requests, errors, tokens and latency of a running server, the busiest first.
+
+    It reads /metrics, which the server has with `metrics` in server.yaml. In a terminal it
+    goes on until Ctrl-C; otherwise, and with --once, it shows the sums since the start.
+    """
+    try:
+        now = read_metrics(url)
+        if form == "json":
+            click.echo(_json(now, by))
+        elif once or not sys.stdout.isatty():
+            table = render_traffic(traffic_rows(now, by), by, None)
+            click.echo(f"{render_server(now)}\n{table}", nl=False)
+        else:
+            _run(url, by, interval, now)
+    except FetchError as error:
+        stop(str(error))
+
+
+def read_metrics(url: str) -> Readings:
+    """The metrics of the server at `url`.
+
+    Raises:
+        FetchError: there are none.
+    """
+    try:
+        return parse_readings(fetch(url, "/metrics", "metrics listener").decode())
+    except ValueError:
+        raise other(url, "metrics listener") from None
+
+
+def _json(now: Readings, by: str) -> str:
+    rows = [
+        {
+            by: row.name,
+            "requests": int(row.requests),
+            "errors": int(row.errors),
+            "input_tokens": int(row.input_tokens),
+            "output_tokens": int(row.output_tokens),
+            "cost_usd": row.cost_usd,
+            **dict(zip(("p50_s", "p95_s", "first_event_p50_s"), row.times(), strict=True)),
+        }
+        for row in traffic_rows(now, by)
+    ]
+    return json.dumps({"server": server_values(now), "traffic": rows}, indent=2)
+
+
+def _run(url: str, by: str, interval: float, now: Readings) -> None:
+    """Show what has changed in each interval, until Ctrl-C."""
+    click.echo(_OPEN, nl=False)
+    try:
+        before, at, seconds = now, time.monotonic(), None
+        while True:
+            rows = traffic_rows(now if seconds is None else now.since(before), by)
+            text = f"{url}  every {interval:g} s, Ctrl-C ends\n{render_server(now)}\n"
+            click.echo(_HOME + text + render_traffic(rows, by, seconds), nl=False)
+            time.sleep(interval)
+            before, now = now, read_metrics(url)
+            before_at, at = at, time.monotonic()
+            seconds = at - before_at
+    except KeyboardInterrupt:
+        pass
+    finally:
+        click.echo(_CLOSE, nl=False)

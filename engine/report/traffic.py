@@ -1,0 +1,145 @@
+"""What a server does now, from its metrics: a table for people, and values for programs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.telemetry.readings import Readings, quantile
+
+DIMENSIONS = ("provider", "endpoint", "model", "key")
+NOBODY = "-"
+CLIENT_ERROR = 400
+
+
+@dataclass(slots=True)
+class Row:
+    """One line: numbers since the start or in an interval; times in seconds."""
+
+    name: str
+    requests: float = 0
+    errors: float = 0
+    input_tokens: float = 0
+    output_tokens: float = 0
+    cost_usd: float = 0
+    durations: dict[float, float] = field(default_factory=dict)
+    first_events: dict[float, float] = field(default_factory=dict)
+
+    def times(self) -> list[float | None]:
+        """Median and 95th percentile of durations, and the median of first events."""
+        return [
+            quantile(0.5, self.durations),
+            quantile(0.95, self.durations),
+            quantile(0.5, self.first_events),
+        ]
+
+
+def traffic_rows(readings: Readings, by: str) -> list[Row]:
+    """The traffic by a label, the busiest first."""
+    rows: dict[str, Row] = {}
+    for name, attribute in _sources(by):
+        for labels, value in readings.of(name):
+            row = rows.setdefault(labels[by], Row(labels[by] or NOBODY))
+            setattr(row, attribute, getattr(row, attribute) + value)
+            if name == "orqen_requests_total" and _is_error(labels["status"], labels["outcome"]):
+                row.errors += value
+    if by != "key":
+        _add_buckets(rows, readings, by)
+    return sorted((r for r in rows.values() if r.requests), key=lambda r: (-r.requests, r.name))
+
+
+def _sources(by: str) -> Iterable[tuple[str, str]]:
+    """Which metric is added to which attribute."""
+    start = "orqen_key_" if by == "key" else "orqen_"
+    names = ["requests", "input_tokens", "output_tokens", "cost_usd"]
+    names += ["errors"] if by == "key" else []
+    return [(f"{start}{name}_total", name) for name in names]
+
+
+def _is_error(status: str, outcome: str) -> bool:
+    return outcome != "ok" or int(status or CLIENT_ERROR) >= CLIENT_ERROR
+
+
+def _add_buckets(rows: dict[str, Row], readings: Readings, by: str) -> None:
+    for name, attribute in (
+        ("orqen_request_duration_seconds_bucket", "durations"),
+        ("orqen_first_event_seconds_bucket", "first_events"),
+    ):
+        for labels, value in readings.of(name):
+            buckets = getattr(rows.setdefault(labels[by], Row(labels[by] or NOBODY)), attribute)
+            bound = float(labels["le"])
+            buckets[bound] = buckets.get(bound, 0.0) + value
+
+
+def server_values(readings: Readings) -> dict[str, Any]:
+    """The state of a server as JSON values."""
+    workers = [
+        labels["process"]
+        for labels, _ in readings.of("process_start_time_seconds")
+        if labels["process"].startswith("worker_")
+    ]
+    return {
+        "workers": len(workers),
+        "worker_deaths": int(readings.value("orqen_worker_deaths_total")),
+        "in_flight": int(readings.value("orqen_in_flight_requests")),
+        "queued": int(readings.value("orqen_provider_queued_requests")),
+        "generation": int(readings.value("orqen_config_generation")),
+        "reloads_refused": int(readings.value("orqen_config_reloads_refused_total")),
+        "breakers": {
+            labels["provider"]: int(value)
+            for labels, value in readings.of("orqen_breaker_open")
+            if value
+        },
+        "limits": {
+            labels["result"]: int(value)
+            for labels, value in readings.of("orqen_limit_checks_total")
+        },
+    }
+
+
+def render_server(readings: Readings) -> str:
+    """The state of a server in a line or two."""
+    values = server_values(readings)
+    words = f"{values['workers']} workers, {values['in_flight']} requests under way"
+    words += f", {values['queued']} queued" if values["queued"] else ""
+    words += f", config generation {values['generation']}"
+    if values["breakers"]:
+        opened = [f"{name} ({count} workers)" for name, count in values["breakers"].items()]
+        words += f"\nbreakers open: {', '.join(opened)}"
+    return words + "\n"
+
+
+def render_traffic(rows: list[Row], by: str, seconds: float | None) -> str:
+    """The table; numbers a second if they are those of an interval of `seconds`."""
+    unit = "" if seconds is None else "/s"
+    head = [by, f"requests{unit}", "errors", f"tokens in{unit}", f"out{unit}", "usd"]
+    head += [] if by == "key" else ["p50", "p95", "first event"]
+    cells = [head, *([*_cells(row, seconds)] for row in rows)]
+    cells = [line[: len(head)] for line in cells]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for first, *rest in cells:
+        padded = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *padded]))
+    return "\n".join(lines) + "\n"
+
+
+def _cells(row: Row, seconds: float | None) -> list[str]:
+    amounts = (row.requests, row.input_tokens, row.output_tokens)
+    requests, tokens_in, tokens_out = (
+        f"{amount:,.0f}" if seconds is None else f"{amount / seconds:,.1f}" for amount in amounts
+    )
+    return [
+        row.name,
+        requests,
+        f"{100 * row.errors / row.requests:.1f}%",
+        tokens_in,
+        tokens_out,
+        f"{row.cost_usd:,.2f}" if row.cost_usd else NOBODY,
+        *(_time(value) for value in row.times()),
+    ]
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return NOBODY
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

@@ -1,0 +1,103 @@
+"""Metrics read back from their text, and what `engine top` makes of them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from engine.report.traffic import render_server, render_traffic, server_values, traffic_rows
+from engine.telemetry.exposition import Exposition
+from engine.telemetry.families import KEYS, LIMITS, PROVIDERS, REQUESTS, SERVER, TRAFFIC
+from engine.telemetry.memory import CounterMemory, Part
+from engine.telemetry.readings import Readings, parse_readings, quantile
+from engine.telemetry.totals import TotalsReader
+
+ODD = 'a"b\\c\nd'
+
+
+class Stand:
+    def __init__(self, memory: CounterMemory) -> None:
+        self.part, self.reader = Part(memory, 1), TotalsReader(memory)
+
+    def serve(self, provider: str, *, status: str = "200", count: int = 1) -> None:
+        words, block = self.part.words, self.part.block
+        words[block(REQUESTS, "chat", provider, "m*", status, "ok")] += count
+        at = block(TRAFFIC, "chat", provider, "m*")
+        words[at + 6] += count  # 0.25 to 0.5 s
+        words[at + TRAFFIC.places["orqen_output_tokens_total"]] += 10 * count
+        words[block(KEYS, "k")] += count
+
+    def readings(self) -> Readings:
+        processes = [("worker_1", [1.0, 2.0, 3.0, 4.0])]
+        return parse_readings(Exposition("1").text(self.reader.read(), processes).decode())
+
+
+@pytest.fixture
+def stand() -> Iterator[Stand]:
+    memory = CounterMemory(2)
+    yield Stand(memory)
+    memory.close()
+
+
+def test_labels_survive_the_text(stand: Stand) -> None:
+    stand.serve(ODD, count=3)
+    assert [row.name for row in traffic_rows(stand.readings(), "provider")] == [ODD]
+    with pytest.raises(ValueError, match="no text of metrics"):
+        parse_readings("<html>")
+
+
+def test_rows_are_sums_over_the_other_labels_the_busiest_first(stand: Stand) -> None:
+    stand.serve("a")
+    stand.serve("a", status="500")
+    stand.serve("b", count=3)
+    one, two = traffic_rows(stand.readings(), "provider")
+    assert (one.name, one.requests, one.errors, one.output_tokens) == ("b", 3, 0, 30)
+    assert (two.name, two.requests, two.errors, two.output_tokens) == ("a", 2, 1, 20)
+    assert one.times() == [pytest.approx(0.375), pytest.approx(0.4875), None]
+    table = render_traffic([one, two], "provider", None).splitlines()
+    assert table[0].split()[:3] == ["provider", "requests", "errors"]
+    assert table[2].split() == ["a", "2", "50.0%", "0", "20", "-", "375", "ms", "488", "ms", "-"]
+    [key] = traffic_rows(stand.readings(), "key")
+    assert (key.name, key.requests) == ("k", 5)
+
+
+def test_an_interval_is_the_difference_of_two_readings(stand: Stand) -> None:
+    stand.serve("a", count=5)
+    stand.serve("b", count=5)
+    before = stand.readings()
+    stand.serve("a", count=2)
+    [row] = traffic_rows(stand.readings().since(before), "provider")
+    assert (row.name, row.requests) == ("a", 2)
+    assert render_traffic([row], "provider", 2.0).splitlines()[1].split()[1] == "1.0"
+    [first] = traffic_rows(before.since(stand.readings()), "provider")
+    assert first.requests == 5  # the server was started again meanwhile
+
+
+def test_the_state_of_a_server(stand: Stand) -> None:
+    words, block = stand.part.words, stand.part.block
+    words[block(PROVIDERS, "a") + PROVIDERS.places["orqen_breaker_open"]] = 2
+    words[block(SERVER) + SERVER.places["orqen_config_generation"]] = 3
+    words[block(LIMITS, "refused")] = 4
+    values = server_values(stand.readings())
+    assert values["breakers"] == {"a": 2}
+    assert (values["workers"], values["generation"], values["limits"]) == (1, 3, {"refused": 4})
+    assert "breakers open: a (2 workers)" in render_server(stand.readings())
+
+
+@pytest.mark.parametrize(
+    ("buckets", "share", "value"),
+    [
+        ({}, 0.5, None),
+        ({1.0: 0, float("inf"): 0}, 0.5, None),
+        ({1.0: 4, 2.0: 8, float("inf"): 8}, 0.5, 1.0),
+        ({1.0: 4, 2.0: 8, float("inf"): 8}, 0.75, 1.5),
+        (
+            {1.0: 0, float("inf"): 8},
+            0.5,
+            1.0,
+        ),  # more than the last bound: that is all that is known
+    ],
+)
+def test_quantiles_are_those_of_prometheus(
+    buckets: dict[float, float], share: float, value: float | None
+) -> None:
+    assert quantile(share, buckets) == value
