@@ -168,6 +168,7 @@ changes = Table(
     Column("key_digest", LargeBinary(32)),
 )
 
+# `unpriced` are requests of which no cost is known, among those of the prices of `price_version`; that is "" without.
 usage_hourly = Table(
     "usage_hourly",
     metadata,
@@ -176,12 +177,15 @@ usage_hourly = Table(
     Column("key_id", _ID, primary_key=True),
     Column("model", String(200), primary_key=True),
     Column("provider", String(100), primary_key=True),
+    Column("price_version", String(40), primary_key=True),
     Column("requests", BigInteger, nullable=False),
     Column("errors", BigInteger, nullable=False),
     Column("input_tokens", BigInteger),
     Column("output_tokens", BigInteger),
     Column("ms_total", BigInteger, nullable=False),
     *(Column(name, BigInteger, nullable=False) for name in LATENCY_COLUMNS),
+    Column("cost_nano_usd", BigInteger),
+    Column("unpriced", BigInteger, nullable=False),
 )
 
 # Sums of `usage_hourly` over a day: of the whole account (dimension `all`, label ""), and of each key, model and
@@ -199,5 +203,7 @@ usage_daily = Table(
     Column("output_tokens", BigInteger),
     Column("ms_total", BigInteger, nullable=False),
     *(Column(name, BigInteger, nullable=False) for name in LATENCY_COLUMNS),
+    Column("cost_nano_usd", BigInteger),
+    Column("unpriced", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )

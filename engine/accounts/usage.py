@@ -26,11 +26,11 @@ HOUR, DAY = 3600, 86400
 By = Literal["hour", "day", "key", "model", "provider"]
 _USAGE = usage_hourly.c
 _DAYS = usage_daily.c
-_HOURLY = ("account_id", "hour", "key_id", "model", "provider")
+_HOURLY = ("account_id", "hour", "key_id", "model", "provider", "price_version")
 _DAILY = ("account_id", "dimension", "label", "day")
-_COUNTS = ("requests", "errors", "ms_total", *LATENCY_COLUMNS)
-_TOKENS = ("input_tokens", "output_tokens")
-_ADDED = (*_COUNTS, *_TOKENS)
+_COUNTS = ("requests", "errors", "ms_total", *LATENCY_COLUMNS, "unpriced")
+_UNKNOWN = ("input_tokens", "output_tokens", "cost_nano_usd")  # None where nobody knows them
+_ADDED = (*_COUNTS, *_UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,8 @@ class UsageRow:
     """What one worker counted in one hour (a time that 3600 divides), to be added.
 
     `account_id` and `key_id` are "" for keys of keys.yaml. `latency` has one count for each bucket:
-    up to LATENCY_BOUNDS in ms, and above the last.
+    up to LATENCY_BOUNDS in ms, and above the last. `cost_nano_usd` are billionths of a dollar by the
+    prices of `price_version`, and `unpriced` the requests of which no cost is known.
     """
 
     hour: int
@@ -52,6 +53,9 @@ class UsageRow:
     latency: tuple[int, ...]
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cost_nano_usd: int | None = None
+    unpriced: int = 0
+    price_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class Usage:
     output_tokens: int | None
     ms_total: int
     latency: tuple[int, ...]
+    cost_nano_usd: int | None
+    unpriced: int
 
 
 def bucket(milliseconds: float) -> int:
@@ -184,14 +190,14 @@ def _values(row: UsageRow) -> dict[str, Any]:
     if len(row.latency) != len(LATENCY_COLUMNS):
         raise ValueError(f"{len(row.latency)} buckets")
     texts = {"model": row.model[:200], "provider": row.provider[:100]}
-    names = ("account_id", "hour", "key_id", "requests", "errors", "ms_total", *_TOKENS)
+    names = ("account_id", "hour", "key_id", "price_version", *_COUNTS[:3], *_UNKNOWN, "unpriced")
     values = {name: getattr(row, name) for name in names}
     return values | texts | dict(zip(LATENCY_COLUMNS, row.latency, strict=True))
 
 
 def _summed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     sums: dict[str, Any] = {name: old[name] + new[name] for name in _COUNTS}
-    for name in _TOKENS:
+    for name in _UNKNOWN:
         known = [count for count in (old[name], new[name]) if count is not None]
         sums[name] = sum(known) if known else None
     return old | sums
@@ -212,7 +218,7 @@ def _upsert(connection: Connection, table: Table, primary: Sequence[str]) -> Any
         )
     new = statement.excluded
     sums: dict[str, Any] = {name: table.c[name] + new[name] for name in _COUNTS}
-    for name in _TOKENS:
+    for name in _UNKNOWN:
         old = table.c[name]
         sums[name] = case(
             (old.is_(None), new[name]), (new[name].is_(None), old), else_=old + new[name]
@@ -250,15 +256,17 @@ def _usage(row: Any) -> Usage:
     def count(name: str) -> int:
         return int(getattr(row, name))
 
-    def tokens(name: str) -> int | None:
+    def known(name: str) -> int | None:
         return None if getattr(row, name) is None else count(name)
 
     return Usage(
         str(row.label),
         count("requests"),
         count("errors"),
-        tokens("input_tokens"),
-        tokens("output_tokens"),
+        known("input_tokens"),
+        known("output_tokens"),
         count("ms_total"),
         tuple(count(name) for name in LATENCY_COLUMNS),
+        known("cost_nano_usd"),
+        count("unpriced"),
     )

@@ -23,11 +23,13 @@ MAX_SECOND = 2_000  # rows of one second; further models count as OTHER
 OTHER = "(other models)"
 JOIN_SECONDS = 2.0
 _INPUT = 3 + len(LATENCY_COLUMNS)  # places in the numbers of a group, after the latencies
-_INPUT_KNOWN, _OUTPUT, _OUTPUT_KNOWN, _NUMBERS = range(_INPUT + 1, _INPUT + 5)
+_INPUT_KNOWN, _OUTPUT, _OUTPUT_KNOWN, _COST, _COST_KNOWN, _UNPRICED, _NUMBERS = range(
+    _INPUT + 1, _INPUT + 8
+)
 
 ID = 36  # characters of an id
 
-Group = tuple[str, str | None, str | None]  # name of the caller, model, provider
+Group = tuple[str, str | None, str | None, str]  # caller, model, provider, version of the prices
 
 
 class UsageWriter:
@@ -44,15 +46,16 @@ class UsageWriter:
         self._stops = False
         self._thread = threading.Thread(target=self._run, name="usage", daemon=True)
 
-    def add(
+    def add(  # noqa: PLR0913, PLR0917 as below
         self,
         group: Group,
         is_error: bool,  # noqa: FBT001 a keyword costs more
         milliseconds: float,
         input_tokens: int | None = None,
         output_tokens: int | None = None,
+        cost_nano_usd: int | None = None,
     ) -> None:
-        """Count one request. Tokens that are not known add nothing."""
+        """Count one request. Tokens that are not known add nothing, and a cost that is not known is counted as such."""
         counts = self._counts.get(group)
         if counts is None:
             counts = self._new(group)
@@ -66,6 +69,11 @@ class UsageWriter:
         if output_tokens is not None:
             counts[_OUTPUT] += output_tokens
             counts[_OUTPUT_KNOWN] = 1
+        if cost_nano_usd is not None:
+            counts[_COST] += cost_nano_usd
+            counts[_COST_KNOWN] = 1
+        elif group[3]:
+            counts[_UNPRICED] += 1
 
     def stop(self) -> None:
         """Write what was counted, and end the thread; waits for it for a moment."""
@@ -79,7 +87,7 @@ class UsageWriter:
 
     def _new(self, group: Group) -> list[int]:
         if len(self._counts) >= MAX_SECOND:
-            group = (group[0], OTHER, group[2])
+            group = (group[0], OTHER, *group[2:])
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._hand_over)
         return self._counts.setdefault(group, [0] * _NUMBERS)
@@ -97,6 +105,9 @@ class UsageWriter:
                 tuple(counted[3:_INPUT]),
                 counted[_INPUT] if counted[_INPUT_KNOWN] else None,
                 counted[_OUTPUT] if counted[_OUTPUT_KNOWN] else None,
+                counted[_COST] if counted[_COST_KNOWN] else None,
+                counted[_UNPRICED],
+                group[3],
             )
             for group, counted in counts.items()
         ]
@@ -137,6 +148,6 @@ def _labels(group: Group) -> tuple[str, str, str, str]:
 
     A model that leads to no provider may be any text, so it is left out.
     """
-    caller, model, provider = group
+    caller, model, provider, _ = group
     account_id, key_id = (caller[1 : ID + 1], caller[ID + 2 :]) if caller[:1] == "@" else ("", "")
     return account_id, key_id, (model or "") if provider else "", provider or ""

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+from engine.plan.prices import MILLION, NANO
+
 _BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))  # fmt: skip
 _SYSTEMS = (("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Windows", "Windows"), ("Mac OS", "macOS"), ("Linux", "Linux"))  # fmt: skip
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
@@ -14,6 +16,16 @@ def count(value: float) -> str:
             scaled = value / size
             return f"{scaled:.0f}{unit}" if scaled >= 100 else f"{scaled:.1f}{unit}"
     return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
+
+
+def usd(nano_usd: int) -> str:
+    """`$1,234.50`; below a dollar up to six decimals, `<$0.000001` below them."""
+    if nano_usd >= NANO:
+        return f"${nano_usd / NANO:,.2f}"
+    if 0 < nano_usd < NANO // MILLION:
+        return "<$0.000001"
+    text = f"{nano_usd / NANO:.6f}".rstrip("0")
+    return f"${text:0<4}"
 
 
 def duration(ms: float) -> str:

@@ -55,10 +55,14 @@ class Counts:
     input_tokens: int | None = None
     output_tokens: int | None = None
     latencies: Sequence[int] = field(default=())
+    cost_nano_usd: int | None = None
+    unpriced: int = 0
 
     @classmethod
     def of(cls, row: Usage) -> "Counts":
-        return cls(row.requests, row.errors, row.input_tokens, row.output_tokens, row.latency)
+        tokens = row.input_tokens, row.output_tokens
+        cost = row.cost_nano_usd, row.unpriced
+        return cls(row.requests, row.errors, *tokens, row.latency, *cost)
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
@@ -67,6 +71,8 @@ class Counts:
             _sum(self.input_tokens, other.input_tokens),
             _sum(self.output_tokens, other.output_tokens),
             _added(self.latencies, other.latencies),
+            _sum(self.cost_nano_usd, other.cost_nano_usd),
+            self.unpriced + other.unpriced,
         )
 
 
@@ -113,6 +119,18 @@ def shown_tokens(tokens: int | None) -> str:
     return DASH if tokens is None else formats.count(tokens)
 
 
+def shown_cost(nano_usd: int | None) -> str:
+    return DASH if nano_usd is None else formats.usd(nano_usd)
+
+
+def unpriced_text(counts: Counts) -> str:
+    """`12 requests of unknown cost`; empty without any."""
+    if not counts.unpriced:
+        return ""
+    plural = "" if counts.unpriced == 1 else "s"
+    return f"{formats.count(counts.unpriced)} request{plural} of unknown cost"
+
+
 def tiles(counts: Counts) -> list[dict[str, Any]]:
     """The figures at the top of the overview; a `value` of None is not measured."""
     tokens = _sum(counts.input_tokens, counts.output_tokens)
@@ -130,7 +148,12 @@ def tiles(counts: Counts) -> list[dict[str, Any]]:
             "value": None if tokens is None else formats.count(tokens),
             "under": NOT_MEASURED if tokens is None else "",
         },
-        {"title": "Cost", "value": None, "under": NOT_MEASURED},
+        {
+            "title": "Cost",
+            "value": None if counts.cost_nano_usd is None else formats.usd(counts.cost_nano_usd),
+            "under": unpriced_text(counts)
+            or ("" if counts.cost_nano_usd is not None else NOT_MEASURED),
+        },
     ]
 
 
@@ -182,6 +205,8 @@ def table_row(name: str, href: str, counts: Counts, whole: Counts) -> dict[str, 
         "errors": formats.count(counts.errors),
         "input_tokens": shown_tokens(counts.input_tokens),
         "output_tokens": shown_tokens(counts.output_tokens),
+        "cost": shown_cost(counts.cost_nano_usd),
+        "unpriced": unpriced_text(counts),
         "p50": shown_quantile(counts, 0.5),
         "p95": shown_quantile(counts, 0.95),
     }

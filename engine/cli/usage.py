@@ -11,13 +11,14 @@ import click
 
 from engine.cli.common import IN_DIRECTORY, stop
 from engine.cli.store import opened, settings_of, table
+from engine.plan.prices import NANO
 
 if TYPE_CHECKING:
     from engine.accounts.database import Connection
     from engine.accounts.usage import By, Usage
 
 DAY = 86400
-HEADER = ("requests", "errors", "input tokens", "output tokens")
+HEADER = ("requests", "errors", "input tokens", "output tokens", "cost in USD", "unpriced")
 
 
 @click.command()
@@ -36,7 +37,10 @@ HEADER = ("requests", "errors", "input tokens", "output tokens")
 )
 @IN_DIRECTORY
 def usage(account: str | None, by: "By", days: int, form: str, directory: Path) -> None:
-    """Show how much was called. Tokens that nobody knows are a dash, not 0."""
+    """Show how much was called, and what it cost.
+
+    Tokens and costs that nobody knows are a dash, not 0; `unpriced` are the requests of unknown cost.
+    """
     until = int(time.time()) // DAY * DAY + DAY
     with opened(settings_of(directory)) as database, database.read() as connection:
         rows = _read(connection, account, until - days * DAY, until, by)
@@ -64,7 +68,9 @@ def _read(
 
 def _numbers(row: "Usage") -> tuple[str, ...]:
     numbers = (row.requests, row.errors, row.input_tokens, row.output_tokens)
-    return tuple("-" if number is None else f"{number:,}" for number in numbers)
+    cost = "-" if row.cost_nano_usd is None else f"{row.cost_nano_usd / NANO:,.6f}"
+    counts = tuple("-" if number is None else f"{number:,}" for number in numbers)
+    return (*counts, cost, f"{row.unpriced:,}")
 
 
 def _label(label: str, by: str) -> str:

@@ -98,9 +98,9 @@ class AccountHooks:
         if record.key is not None:
             status = record.status
             is_error = status is None or status >= CLIENT_ERROR or record.outcome != "ok"
-            group = record.key, record.model, record.provider
-            tokens = record.input_tokens, record.output_tokens
-            self._usage.add(group, is_error, record.ms_total or 0.0, *tokens)
+            group = record.key, record.model, record.provider, record.price_version or ""
+            known = record.input_tokens, record.output_tokens, record.cost_nano_usd
+            self._usage.add(group, is_error, record.ms_total or 0.0, *known)
 
     def _report_damage(self, damage: Damage) -> None:
         place = f"the key of account {damage.account_id} for provider `{damage.provider}`"

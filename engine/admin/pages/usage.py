@@ -5,6 +5,7 @@ import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from starlette.responses import Response
@@ -28,6 +29,7 @@ from engine.admin.usage_view import (
     table_row,
     tiles,
     total,
+    unpriced_text,
 )
 
 DEFAULT = "7d"
@@ -35,7 +37,7 @@ TOP = 5
 MOST_ROWS = 200
 COLUMNS: Mapping[str, str] = {"model": "Model", "key": "Key", "provider": "Provider", "day": "Day"}
 CSV_HEADER = (
-    "requests", "errors", "input_tokens", "output_tokens", "milliseconds_total",
+    "requests", "errors", "input_tokens", "output_tokens", "milliseconds_total", "cost_usd", "unpriced_requests",
 )  # fmt: skip
 KEY_HIDDEN = "sk-orq-…"
 GONE = "a key that is gone"
@@ -208,6 +210,7 @@ def usage_page(request: PageRequest) -> Response:
         rows=table,
         total=table_row("Total", "", whole, whole) if len(rows) < MOST_ROWS else None,
         has_tokens=whole.input_tokens is not None or whole.output_tokens is not None,
+        has_cost=whole.cost_nano_usd is not None or whole.unpriced > 0,
         footnote=_footnote(whole, len(rows)),
     )
 
@@ -225,6 +228,8 @@ def _footnote(whole: Counts, rows: int) -> str:
         notes.append(f"The {MOST_ROWS} with the most requests; the CSV has all.")
     if whole.requests and whole.input_tokens is None and whole.output_tokens is None:
         notes.append("No response in this time reported tokens.")
+    if whole.unpriced:
+        notes.append(f"{unpriced_text(whole)}: they are not in the sums.")
     return " ".join(notes)
 
 
@@ -255,7 +260,14 @@ def _csv_rows(
             row.input_tokens,
             row.output_tokens,
             row.ms_total,
+            _dollars(row.cost_nano_usd),
+            row.unpriced,
         )
+
+
+def _dollars(nano_usd: int | None) -> str:
+    """An exact number of dollars, without an exponent; empty where it is not known."""
+    return "" if nano_usd is None else f"{Decimal(nano_usd).scaleb(-9):f}"
 
 
 def _harmless(text: str) -> str:

@@ -1,5 +1,7 @@
 """The sums of usage by the day say what the hours say."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import Connection, delete, text
 
@@ -85,8 +87,19 @@ def test_a_database_of_before_gets_its_sums(url: str) -> None:
         for name in MOST:
             connection.execute(text(f"ALTER TABLE gateway_keys DROP COLUMN {name}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
-    assert database.upgrade() == ["0002", "0003"]
+    assert database.upgrade() == ["0002", "0003", "0004"]
     with database.read() as connection:
         assert days(connection, "key") == {"k1": 4, "k2": 7}
         assert days(connection, "day") == {str(START): 4, str(START + DAY): 7}
     database.close()
+
+
+def test_days_have_the_cost_of_all_versions_of_prices(database: Database) -> None:
+    first = replace(ROWS[0], cost_nano_usd=5, price_version="v1")
+    later = replace(first, cost_nano_usd=9, unpriced=2, price_version="v2")
+    with database.write() as connection:
+        add_usage(connection, [first, later, ROWS[3]])
+        by_days = read_usage(connection, "ours", START, START + 2 * DAY, "day")
+        assert [(day.cost_nano_usd, day.unpriced) for day in by_days] == [(14, 2), (None, 0)]
+        by_hours = read_usage(connection, "ours", START, START + 2 * DAY - 1, "day")
+        assert by_hours == by_days

@@ -1,6 +1,7 @@
 """The account API: what it does, and that its OpenAPI document says just that."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from jsonschema import Draft202012Validator
 from engine.accounts.audit import list_audit
 from engine.accounts.lookup import find_keys
 from engine.accounts.tokens import token_digest
+from engine.accounts.usage import UsageRow, add_usage
 from engine.admin.api.operations import OPERATIONS
 from tests.servers import ROOT
 from tests.unit.admin.conftest import House
@@ -139,6 +141,18 @@ def test_keys_are_listed_page_by_page(house: House) -> None:
     assert rest["has_more"] is False
     names = {key["name"] for page in (first, rest) for key in page["data"]}
     assert names == {"use", "manage", "both"}
+
+
+@pytest.mark.parametrize("query", ["", "?by=day&days=400", "?by=hour", "?by=provider"])
+def test_usage_is_shown_as_the_document_says(house: House, query: str) -> None:
+    row = UsageRow(
+        int(time.time()) // 3600 * 3600, house.ids["ours"], "k", "m", "p", 1, 0, 5, (1, *(0,) * 11)
+    )
+    with house.database.write() as c:
+        add_usage(c, [row])
+    (shown,) = Client(house, "ours-manage")("GET", f"/v1/account/usage{query}").json["data"]
+    assert (shown["requests"], shown["cost_nano_usd"], shown["unpriced_requests"]) == (1, None, 0)
+    assert Client(house, "ours-manage")("GET", "/v1/account/usage?by=colour").status == 400
 
 
 def test_a_provider_key_is_saved_replaced_and_deleted_and_never_shown(house: House) -> None:

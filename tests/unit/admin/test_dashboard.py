@@ -5,6 +5,7 @@ import html
 import io
 import re
 import time
+from typing import Any
 
 import pytest
 
@@ -18,18 +19,22 @@ from engine.admin.pages.provider_test import judge
 from engine.admin.pages.table import DASHBOARD_PAGES
 from engine.admin.request import Access
 from tests.unit.admin.conftest import House
-from tests.unit.admin.listener import Browser, Reply
+from tests.unit.admin.listener import Browser, Reply, call
 
 SECRET = re.compile(r"sk-orq-[0-9a-f]{64}")
 PROVIDER = "anthropic"  # has one credential; `openai` is saved already
 
 
 def used(
-    connection: Connection, house: House, model: str = "gpt-5-mini", requests: int = 7
+    connection: Connection,
+    house: House,
+    model: str = "gpt-5-mini",
+    requests: int = 7,
+    **more: Any,
 ) -> None:
     latency = (0, 0, requests, *(0,) * (len(LATENCY_COLUMNS) - 3))
     hour = int(time.time()) // 3600 * 3600
-    row = usage.UsageRow(hour, house.ids["ours"], house.ids["ours-key-use"], model, "openai", requests, 1, 900, latency)  # fmt: skip
+    row = usage.UsageRow(hour, house.ids["ours"], house.ids["ours-key-use"], model, "openai", requests, 1, 900, latency, **more)  # fmt: skip
     usage.add_usage(connection, [row])
 
 
@@ -346,6 +351,23 @@ def test_usage_is_grouped_and_downloaded(house: House) -> None:
         ("gpt-5-mini", "7", ""),
         ("'=cmd|calc", "2", ""),
     ]
+
+
+def test_a_cost_is_shown_and_so_is_what_it_lacks(house: House) -> None:
+    with house.database.write() as connection:
+        used(connection, house, cost_nano_usd=1_250_000_001, price_version="v1")
+        used(connection, house, "gpt-unknown", 12, unpriced=12, price_version="v1")
+    browser = house.browser("ours-viewer")
+    for page in ("/", "/usage?by=model"):
+        text = browser.get(page).text
+        assert "$1.25" in text, page
+        assert "12 requests of unknown cost" in text, page
+    rows = list(csv.DictReader(io.StringIO(browser.get("/usage.csv?by=model").text)))
+    assert [(row["cost_usd"], row["unpriced_requests"]) for row in rows] == [("", "12"), ("1.250000001", "0")]  # fmt: skip
+    found = call(house.app, "GET", "/v1/account/usage?by=key&days=1", house.keys["ours-manage"])
+    (row,) = found.json["data"]
+    assert row["label"] == house.ids["ours-key-use"]
+    assert (row["requests"], row["cost_nano_usd"], row["unpriced_requests"]) == (19, 1_250_000_001, 12)  # fmt: skip
 
 
 def test_a_route_says_whose_key_is_used(house: House) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from engine.accounts.tables import LATENCY_COLUMNS
+from engine.admin.formats import usd
 from engine.admin.usage_view import (
     DAY,
     HOUR,
@@ -51,6 +52,22 @@ def test_counts_are_added_and_unknown_is_not_zero() -> None:
     two = Counts(3, 0, None, None, latency(c1=3))
     assert total([one, two]) == Counts(5, 1, None, 5, latency(c0=2, c1=3))
     assert total([]) == Counts()
+
+
+def test_a_cost_is_shown_with_the_requests_that_are_not_in_it() -> None:
+    whole = total([Counts(2, cost_nano_usd=360_000), Counts(1, unpriced=1), Counts(3, unpriced=11)])
+    (cost,) = (tile for tile in tiles(whole) if tile["title"] == "Cost")
+    assert cost == {"title": "Cost", "value": "$0.00036", "under": "12 requests of unknown cost"}
+    row = table_row("m", "", Counts(1, unpriced=1), whole)
+    assert (row["cost"], row["unpriced"]) == ("\N{EN DASH}", "1 request of unknown cost")
+
+
+@pytest.mark.parametrize(
+    ("nano_usd", "text"),
+    [(0, "$0.00"), (1, "<$0.000001"), (360_000, "$0.00036"), (500_000_000, "$0.50"), (1234_500_000_000, "$1,234.50")],
+)  # fmt: skip
+def test_dollars(nano_usd: int, text: str) -> None:
+    assert usd(nano_usd) == text
 
 
 def test_what_is_not_measured_is_said_to_be() -> None:

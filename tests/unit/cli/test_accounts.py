@@ -180,7 +180,9 @@ def test_usage_is_shown_and_unknown_tokens_are_no_zero(ready: Path, database: Da
     team = json.loads(engine("accounts", "list", "--format", "json", "-C", ready).stdout)[0]["id"]
     hour, latency = int(time.time()) // 3600 * 3600, (1, *(0,) * 11)
     rows = [
-        UsageRow(hour, team, "k1", "gpt-4o", "openai", 2, 1, 9, latency, 1500, 20),
+        UsageRow(
+            hour, team, "k1", "gpt-4o", "openai", 2, 1, 9, latency, 1500, 20, 360_000, 1, "v1"
+        ),
         UsageRow(hour, "", "", "rerank-1", "cohere", 1, 0, 9, latency),
     ]
     with database.write() as connection:
@@ -188,11 +190,11 @@ def test_usage_is_shown_and_unknown_tokens_are_no_zero(ready: Path, database: Da
     lines = engine("usage", "-C", ready).stdout.splitlines()
     assert lines[0].split("  ")[0] == "model"
     assert [line.split() for line in lines[1:]] == [
-        ["gpt-4o", "2", "1", "1,500", "20"], ["rerank-1", "1", "0", "-", "-"],
+        ["gpt-4o", "2", "1", "1,500", "20", "0.000360", "1"], ["rerank-1", "1", "0", "-", "-", "-", "0"],
     ]  # fmt: skip
     narrowed = ("--account", "team", "--by", "day", "--format", "json")
     (found,) = json.loads(engine("usage", *narrowed, "-C", ready).stdout)
-    assert (found["requests"], found["input_tokens"]) == (2, 1500)
+    assert (found["requests"], found["input_tokens"], found["cost_nano_usd"]) == (2, 1500, 360_000)
     assert engine("usage", "--account", "nobody", "-C", ready).exit_code == 2
 
 
