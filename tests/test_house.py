@@ -40,6 +40,8 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("limits/*", ("limits/*", "plan/*")),
     ("telemetry/*", ("telemetry/*", "gateway/record", "plan/*")),
     ("mock/*", ()),
+    ("importers/*", ("importers/*", "config/*", "report/yaml", "plan/*")),
+    ("report/imported", ("importers/ledger", "importers/outcome", "config/*")),
     ("report/*", ("config/*", "telemetry/*", "gateway/errors", "gateway/routing/match", "gateway/routing/variants", "gateway/inbound/auth", "gateway/inbound/paths", "plan/*")),
     ("admin/*", ("admin/*", "accounts/*", "config/*", "report/*", "plan/*")),
     ("lsp/*", ("config/*", "plan/*")),
@@ -56,13 +58,19 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("server/run", ("__init__", "server/*", "config/*", "mock/*", "plan/*")),
     ("server/worker", ("server/*", "limits/table", "telemetry/memory", "gateway/*", "upstream/*", "plan/*")),
     ("server/*", ("config/*", "mock/*", "plan/*")),
+    ("cli/imports", ("cli/*", "importers/*", "report/*", "config/*")),
     ("cli/*", ("server/__init__", "server/mock_process", "server/run", "server/reload", "server/store", "server/ports", "report/*", "telemetry/readings", "lsp/*", "config/*", "accounts/*", "admin/address", "plan/*")),
 )  # fmt: skip
 WITHOUT_SQL = {f"accounts/{name}" for name in ("__init__", "errors", "key_limits", "passwords", "tokens", "values", "vault", "follower", "key_table", "usage_writer")}  # fmt: skip
 OWNERS = {
     "botocore": {"upstream/signers/aws_sigv4"},
     "google": {"upstream/signers/google_oauth"},
-    "yaml": {"config/source/document", "config/source/scalars", "config/source/tokens"},
+    "yaml": {
+        "config/source/any_yaml",
+        "config/source/document",
+        "config/source/scalars",
+        "config/source/tokens",
+    },
     "jsonschema": {"config/schema/schemas"},
     "jinja2": {"admin/rendering", "config/template"},
     "authlib": {"admin/oidc"},

@@ -7,6 +7,7 @@ Exit codes: 0 fine, 1 findings, 2 could not run.
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
@@ -30,6 +31,7 @@ MODULES = {
     "schema": "check",
     "lsp": "lsp",
     "init": "init",
+    "import": "imports",
     "keys": "keys",
     "accounts": "accounts",
     "vault": "vault",
@@ -42,7 +44,8 @@ class OnDemand(Mapping[str, click.Command]):
     """The commands by name, each imported when it is looked up."""
 
     def __getitem__(self, name: str) -> click.Command:
-        command: click.Command = getattr(import_module(f"engine.cli.{MODULES[name]}"), name)
+        attribute = f"{name}_" if iskeyword(name) else name
+        command: click.Command = getattr(import_module(f"engine.cli.{MODULES[name]}"), attribute)
         return command
 
     def __iter__(self) -> Iterator[str]:

@@ -22,6 +22,11 @@ def render_yaml(data: dict[str, Any]) -> str:
     return "\n".join(_block(data, "")) + "\n"
 
 
+def plain_text(value: Any) -> str:
+    """A value on one line, collections in flow style."""
+    return _leaf(value)
+
+
 def _block(data: dict[str, Any] | list[Any], indent: str) -> Iterator[str]:
     items = data.items() if isinstance(data, dict) else ((None, item) for item in data)
     for key, value in items:

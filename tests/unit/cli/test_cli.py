@@ -16,6 +16,7 @@ from engine.config.load import load
 from engine.config.schema.schemas import read_schema
 from engine.server.ports import url_of
 from tests.servers import ROOT
+from tests.unit.cli.outputs import view_of
 from tests.unit.cli.running import engine, plain
 from tests.unit.config.folders import SECRET, TextSnapshot, minimal, provider, write
 
@@ -132,6 +133,8 @@ EXITS: dict[str, tuple[tuple[str, ...], str, int]] = {
     "init, small": (("init", "DIR/new", "--minimal", "--editor", "vscode"), "", 0),
     "init, no such editor": (("init", "DIR/new", "--editor", "ed"), "", 2),
     "init, taken": (("init", "DIR"), "", 2),
+    "import, no such program": (("import", "no-such-program", "DIR/routes.yaml", "DIR/new"), "", 2),
+    "import, nothing in it": (("import", "litellm", "DIR/routes.yaml", "DIR/new"), "", 1),
     "init, no folder named": (("init",), "", 2),
     "keys new, fine": (("keys", "new", "agent", "-C", "DIR"), "", 0),
     "keys new, bad name": (("keys", "new", "not a name", "-C", "DIR"), "", 2),
@@ -425,6 +428,60 @@ def test_init_overwrites_nothing(name: str, tmp_path: Path) -> None:
     assert name in result.stderr
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path.read_text() for path in files] == ["mine"]
+
+
+# -- import --------------------------------------------------------------------------------------
+
+SOURCE = """model_list:
+  - {model_name: fast, litellm_params: {model: openai/gpt-5-mini, api_key: sk-canary-00000000000000000001}}
+"""
+
+
+def test_import_writes_what_check_accepts_and_reports_every_setting(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(SOURCE)
+    result = engine(
+        "import", "litellm", tmp_path / "config.yaml", tmp_path / "new", "--format", "json"
+    )
+    assert result.exit_code == 0
+    view = view_of("import", result)
+    assert [row["setting"].rpartition(".")[2] for row in view["settings"]] == [
+        "model_name",
+        "model",
+        "api_key",
+    ]
+    assert engine("check", tmp_path / "new", "--fail-on", "warning").exit_code == 0
+    assert "OPENAI_API_KEY=\n" in (tmp_path / "new/.env.example").read_text()
+    texts = [result.output, *(path.read_text() for path in (tmp_path / "new").iterdir())]
+    assert [text for text in texts if "canary" in text] == []
+
+
+def test_import_overwrites_nothing(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(SOURCE)
+    (tmp_path / "providers.yaml").write_text("mine")
+    result = engine("import", "litellm", tmp_path / "config.yaml", tmp_path)
+    assert result.exit_code == 2
+    assert "providers.yaml" in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "providers.yaml"]
+
+
+@pytest.mark.parametrize(("setting", "code"), [("drop_params: false", 0), ("unheard_of: 1", 1)])
+def test_import_exits_with_1_when_a_setting_was_not_carried(
+    setting: str, code: int, tmp_path: Path
+) -> None:
+    (tmp_path / "config.yaml").write_text(f"{SOURCE}litellm_settings: {{{setting}}}\n")
+    words = ("import", "litellm", tmp_path / "config.yaml", tmp_path / "new", "--dry-run")
+    assert engine(*words).exit_code == code
+    assert not (tmp_path / "new").exists()
+
+
+def test_import_reads_the_files_that_the_first_includes(tmp_path: Path) -> None:
+    (tmp_path / "models.yaml").write_text(SOURCE)
+    (tmp_path / "config.yaml").write_text("include: [models.yaml, missing.yaml]\n")
+    result = engine("import", "litellm", tmp_path / "config.yaml", tmp_path / "new")
+    assert result.exit_code == 1
+    assert "models.yaml:2: model_list[0].model_name" in result.stdout
+    assert "config.yaml:1: include[1] - the file was not found" in result.stdout
+    assert "gpt-5-mini" in (tmp_path / "new/routes.yaml").read_text()
 
 
 # -- lsp -----------------------------------------------------------------------------------------

@@ -1,0 +1,101 @@
+"""`import`: the configuration of another gateway -> files of this one, and a report on every setting."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine.cli.common import FINDINGS, FINE, render, stop
+from engine.cli.files import replace_file
+from engine.config.diagnostics.diagnostic import Severity
+from engine.config.load import load
+from engine.config.source.any_yaml import ForeignDocument, UnreadableError, read_foreign
+from engine.config.source.files import read_file, why_not
+from engine.importers.litellm import import_litellm
+from engine.importers.outcome import Outcome
+from engine.report.imported import text_of_import, view_import
+
+MOST_FILES = 32
+Importer = Callable[[Sequence[ForeignDocument], Any], Outcome]
+IMPORTERS: dict[str, Importer] = {"litellm": import_litellm}
+
+
+@click.command("import")
+@click.argument("program", type=click.Choice(list(IMPORTERS)))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+@click.option("--dry-run", is_flag=True, help="Only report; write nothing.")
+def import_(program: str, file: Path, directory: Path, form: str, dry_run: bool) -> None:  # noqa: FBT001 click's
+    """Write the configuration of another program as files in DIRECTORY.
+
+    Nothing is overwritten. The report says of every setting what became of
+    it. Literal keys become environment variables, which .env.example names.
+
+    Exits with 1 when a setting asks something of you or was not carried.
+    """
+    outcome = IMPORTERS[program](_read_all(file), os.environ)
+    if not dry_run:
+        _write(outcome, directory)
+    click.echo(
+        json.dumps(view_import(outcome), indent=2) if form == "json" else text_of_import(outcome),
+        nl=form == "json",
+    )
+    if not outcome.files:
+        click.echo("engine: nothing could be imported, and nothing was written", err=True)
+    elif not dry_run:
+        _check(directory)
+        click.echo(
+            f"next: set what {directory / '.env.example'} names; engine check {directory}", err=True
+        )
+    is_whole = all(row.treatment.value.startswith("carried") for row in outcome.rows)
+    sys.exit(FINE if is_whole else FINDINGS)
+
+
+def _read_all(file: Path) -> list[ForeignDocument]:
+    """The file, and those that its `include` names, as far as they are there."""
+    documents = [_read(file, file.name)]
+    data = documents[0].data
+    names = data.get("include") if isinstance(data, dict) else None
+    for name in names[:MOST_FILES] if isinstance(names, list) else ():
+        path = file.parent / str(name)
+        if path.is_file():
+            documents.append(_read(path, str(name)))
+    return documents
+
+
+def _read(file: Path, name: str) -> ForeignDocument:
+    try:
+        return read_foreign(name, read_file(file))
+    except OSError as error:
+        stop(f"{file} cannot be read: {why_not(file, error)}")
+    except UnreadableError as error:
+        stop(str(error))
+
+
+def _write(outcome: Outcome, directory: Path) -> None:
+    taken = [name for name in outcome.files if os.path.lexists(directory / name)]
+    if taken:
+        stop(f"{directory} already has {', '.join(taken)}; choose another folder")
+    try:
+        for name, text in outcome.files.items():
+            directory.mkdir(parents=True, exist_ok=True)
+            replace_file(directory / name, text.encode())
+    except OSError as error:
+        stop(f"{directory} cannot be written: {error.strerror}")
+
+
+def _check(directory: Path) -> None:
+    """Report what is wrong with the files that were written, which is a bug of the importer."""
+    loaded = load(directory, None, time.time())
+    errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
+    if errors:
+        click.echo(render(errors, loaded.documents), err=True)
+        stop("the files have errors, which is a bug of this importer: correct them by hand")

@@ -1,0 +1,73 @@
+"""What an importer gathers before anything is written: deployments, groups of them, gateway keys, settings."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.config.source.any_yaml import Path
+from engine.importers.tables import Kind
+
+
+@dataclass(slots=True)
+class Deployment:
+    """One way to reach a model: a provider with an address, credentials and options.
+
+    `name` is what callers write. `credentials` and `variables` hold names of environment
+    variables as `{env: NAME}`, or for variables also text. `defaults` are fields of the body that callers may leave out.
+    """
+
+    file: str
+    at: Path
+    name: str = ""
+    kind: Kind | None = None
+    model: str = ""
+    base: Any = None
+    credentials: dict[str, Any] = field(default_factory=dict)
+    without: set[str] = field(default_factory=set)
+    variables: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)
+    fixed: dict[str, Any] = field(default_factory=dict)
+    drop: list[str] = field(default_factory=list)
+    timeouts: dict[str, str] = field(default_factory=dict)
+    attempts: int | None = None
+    in_flight: int | None = None
+    open: str | None = None
+    weight: int | None = None
+    share: int | None = None
+    order: int = 0
+    mode: str = ""
+    comment: str = ""
+
+
+@dataclass(slots=True)
+class Settings:
+    """What holds for all deployments."""
+
+    timeouts: dict[str, str] = field(default_factory=dict)
+    attempts: int | None = None
+    failures: int | None = None
+    open: str | None = None
+    drop: list[str] = field(default_factory=list)
+    in_flight: int | None = None
+    max_body: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A name that callers use, "" for every name, and another one that stands for it or comes after it."""
+
+    file: str
+    at: Path
+    name: str
+    to: str
+
+
+@dataclass(slots=True)
+class Draft:
+    """All of an import. `groups` are the deployments behind a name that callers use; `fallbacks` what comes after them."""
+
+    groups: dict[str, list[Deployment]] = field(default_factory=dict)
+    fallbacks: list[Reference] = field(default_factory=list)
+    aliases: list[Reference] = field(default_factory=list)
+    keys: list[dict[str, Any]] = field(default_factory=list)
+    settings: Settings = field(default_factory=Settings)

@@ -1,0 +1,297 @@
+"""What a field of a deployment becomes: one small function a verb, named by `to` in the tables.
+
+Each takes the deployment, the value and the row of the table, changes the deployment, and returns the row of the report.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.config.source.secret_shapes import holds_key, holds_random, is_revealing
+from engine.importers.draft import Deployment
+from engine.importers.ledger import Treatment
+from engine.importers.variables import Variables, is_placeholder
+
+CARRIED, OTHERWISE, ASKS, DROPPED = Treatment
+Result = tuple[Treatment, str]
+_URL = re.compile(r"https?://[^\s?#@{}\\/][^\s?#@{}\\]*")
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_HEADER = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What verbs share: how the source names environment variables, and the names given so far."""
+
+    env: re.Pattern[str]
+    variables: Variables
+
+    def env_name(self, value: Any) -> str | None:
+        """The environment variable that a value stands for."""
+        found = self.env.fullmatch(value) if isinstance(value, str) else None
+        return next((group for group in found.groups() if group), None) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a deployment: its value, the row of its table, and what verbs share."""
+
+    deployment: Deployment
+    value: Any
+    row: Mapping[str, Any]
+    context: Context
+
+
+Verb = Callable[[Field], Result]
+
+
+def duration(seconds: Any) -> str | None:
+    """Seconds as the configuration writes them; None for what is no positive number."""
+    try:
+        number = float(seconds)
+    except (TypeError, ValueError):
+        return None
+    if not math.isfinite(number) or number < 0.001 or number > 86400 * 30:
+        return None
+    return f"{int(number)}s" if number == int(number) else f"{max(1, round(number * 1000))}ms"
+
+
+def number_of(value: Any) -> int | None:
+    """A whole number of 0 or more; None for anything else."""
+    try:
+        return int(value) if not isinstance(value, bool) and float(value) >= 0 else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _done(_: Field) -> Result:
+    return CARRIED, ""
+
+
+def _secret(f: Field) -> Result:
+    name = f.row["name"]
+    if variable := f.context.env_name(f.value):
+        written, renamed = f.context.variables.use(variable)
+        f.deployment.credentials[name] = {"env": written}
+        return (OTHERWISE, f"the variable is called {written} here") if renamed else (CARRIED, "")
+    if f.value is None or f.value == "" or is_placeholder(f.value):
+        f.deployment.without.add(name)
+        return OTHERWISE, "it only fills a place: no key is sent"
+    f.deployment.credentials[name] = {
+        "secret": f.value if isinstance(f.value, str) else repr(f.value)
+    }
+    return (
+        OTHERWISE,
+        "a secret: read from the environment variable {variable}, which .env.example names",
+    )
+
+
+def _base(f: Field) -> Result:
+    if variable := f.context.env_name(f.value):
+        written, renamed = f.context.variables.use(variable)
+        f.deployment.base = {"env": written}
+        return (OTHERWISE, f"the variable is called {written} here") if renamed else (CARRIED, "")
+    if f.value in (None, ""):
+        return OTHERWISE, "empty: the provider's own address"
+    text = str(f.value).strip().rstrip("/")
+    if _URL.fullmatch(text) and not holds_key(text):
+        f.deployment.base = text
+        return CARRIED, ""
+    f.deployment.base = {"unknown": True}
+    return ASKS, "no plain http or https address: set {variable} to it"
+
+
+def _variable(f: Field) -> Result:
+    if variable := f.context.env_name(f.value):
+        written, renamed = f.context.variables.use(variable)
+        f.deployment.variables[f.row["name"]] = {"env": written}
+        return (OTHERWISE, f"the variable is called {written} here") if renamed else (CARRIED, "")
+    if f.value in (None, ""):
+        return OTHERWISE, "empty: the default holds"
+    text = str(f.value)
+    if not re.fullmatch(r"[\x21-\x7e]+", text) or "{" in text or holds_key(text):
+        return ASKS, "not text that may stand in a URL"
+    f.deployment.variables[f.row["name"]] = text
+    return CARRIED, ""
+
+
+def _timeout(f: Field) -> Result:
+    length = duration(f.value)
+    if length is None:
+        return ASKS, "no number of seconds"
+    for name in f.row["names"]:
+        f.deployment.timeouts[name] = length
+    note = f.row.get("note")
+    return (OTHERWISE, note) if note else (CARRIED, "")
+
+
+def _attempts(f: Field) -> Result:
+    number = number_of(f.value)
+    if number is None:
+        return ASKS, "no whole number"
+    f.deployment.attempts = min(number + 1, 5)
+    return OTHERWISE, attempts_note(number)
+
+
+def attempts_note(number: int) -> str:
+    most = "; 5 is the most" if number + 1 > 5 else ""
+    return f"attempts: {min(number + 1, 5)}{most}; only what a provider refused or never got is sent again"
+
+
+def _weight(f: Field) -> Result:
+    if (number := number_of(f.value)) is None:
+        try:
+            f.deployment.share = round(float(f.value) * 1000)
+        except (TypeError, ValueError):
+            return ASKS, "no number"
+        return CARRIED, ""
+    f.deployment.weight = number
+    return (CARRIED, "") if number else (OTHERWISE, "weight 0: after all others")
+
+
+def _share(f: Field) -> Result:
+    number = number_of(f.value)
+    if number and f.deployment.share is None:
+        f.deployment.share = number
+    return OTHERWISE, f.row.get("note", "its share of the requests beside the other deployments")
+
+
+def _order(f: Field) -> Result:
+    number = number_of(f.value)
+    if number is None:
+        return ASKS, "no whole number"
+    f.deployment.order = number
+    return CARRIED, ""
+
+
+def _in_flight(f: Field) -> Result:
+    if not (number := number_of(f.value)):
+        return ASKS, "no whole number"
+    f.deployment.in_flight = number
+    return OTHERWISE, "the limit holds for each worker; more of them wait in the queue"
+
+
+def _cooldown(f: Field) -> Result:
+    if f.value in (0, None):
+        return CARRIED, "no breaker"
+    f.deployment.open = duration(f.value)
+    return (CARRIED, "breaker: open") if f.deployment.open else (ASKS, "no number of seconds")
+
+
+def _default(f: Field) -> Result:
+    return _set_default(f, f.row["name"], f.value)
+
+
+def _set_default(f: Field, name: str, value: Any) -> Result:
+    if not _FIELD.fullmatch(name) or f.context.env_name(value) or _is_secret(name, value):
+        return ASKS, "not a field that may stand in the file"
+    f.deployment.defaults[name] = value
+    return CARRIED, ""
+
+
+def _defaults(f: Field) -> Result:
+    if not isinstance(f.value, dict):
+        return ASKS, "no mapping of fields"
+    results = [_set_default(f, name, inner) for name, inner in f.value.items()]
+    return next((result for result in results if result[0] is ASKS), (CARRIED, ""))
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    """Whether a value, or one within it, may be a secret."""
+    if isinstance(value, dict):
+        return any(_is_secret(key, inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return any(_is_secret(name, inner) for inner in value)
+    return isinstance(value, str) and (
+        is_revealing(name) or holds_key(value) or holds_random(value)
+    )
+
+
+def _drop(f: Field) -> Result:
+    names = f.value if isinstance(f.value, list) else [f.value]
+    if not all(isinstance(name, str) and _FIELD.fullmatch(name) for name in names):
+        return ASKS, "only top-level fields can be removed"
+    f.deployment.drop += [name for name in names if name not in f.deployment.drop]
+    return CARRIED, ""
+
+
+def _headers(f: Field) -> Result:
+    if not isinstance(f.value, dict):
+        return ASKS, "no mapping of headers"
+    treatment, note = CARRIED, ""
+    for name, text in f.value.items():
+        lower = str(name).lower()
+        if not _HEADER.fullmatch(lower) or not re.fullmatch(r"[^\x00-\x1f\x7f]+", str(text)):
+            return ASKS, f"the f.value of `{lower}` is not one line" if _HEADER.fullmatch(
+                lower
+            ) else "no name of a header"
+        variable = f.context.env_name(text)
+        if variable or _is_secret(lower, str(text)):
+            credential = re.sub(r"[^a-z0-9_]", "_", lower)
+            credential = credential if credential[0].isalpha() else f"h_{credential}"
+            f.deployment.credentials[credential] = (
+                {"env": f.context.variables.use(variable)[0]} if variable else {"secret": str(text)}
+            )
+            f.deployment.headers[lower] = f"{{{{ credentials.{credential} }}}}"
+            treatment, note = OTHERWISE, "a secret in a header: read from the environment"
+        else:
+            f.deployment.headers[lower] = (
+                str(text).replace("{", "{{ '{' }}") if "{" in str(text) else str(text)
+            )
+    return treatment, note
+
+
+def _mode(f: Field) -> Result:
+    f.deployment.mode = str(f.value)
+    return CARRIED, ""
+
+
+def _price(_: Field) -> Result:
+    return DROPPED, "there are no prices here"
+
+
+def _drop_unknown(f: Field) -> Result:
+    if f.value is False:
+        return CARRIED, "fields pass as callers send them"
+    return (
+        DROPPED,
+        "fields pass as callers send them, and a provider may refuse one; `body: {drop: [...]}` removes those you name",
+    )
+
+
+def _ssl_verify(f: Field) -> Result:
+    if f.value is True:
+        return CARRIED, ""
+    return ASKS, "the check cannot be switched off: name the CA certificates under `tls: {ca: ...}`"
+
+
+VERBS: Mapping[str, Verb] = {
+    "done": _done,
+    "secret": _secret,
+    "base": _base,
+    "variable": _variable,
+    "timeout": _timeout,
+    "attempts": _attempts,
+    "weight": _weight,
+    "share": _share,
+    "order": _order,
+    "in_flight": _in_flight,
+    "cooldown": _cooldown,
+    "default": _default,
+    "defaults": _defaults,
+    "drop": _drop,
+    "headers": _headers,
+    "mode": _mode,
+    "price": _price,
+    "drop_unknown": _drop_unknown,
+    "ssl_verify": _ssl_verify,
+}
+
+
+def apply(field: Field) -> Result:
+    """Carry one field as its row of the table says."""
+    if "as" in field.row:
+        return Treatment(field.row["as"]), field.row["note"]
+    return VERBS[field.row["to"]](field)

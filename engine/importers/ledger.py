@@ -1,0 +1,77 @@
+"""What became of every setting of a source: each leaf of its documents has exactly one row in the end."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.config.source.any_yaml import ForeignDocument, Path
+
+
+class Treatment(StrEnum):
+    """What became of a setting."""
+
+    CARRIED = "carried"
+    OTHERWISE = "carried_otherwise"
+    ASKS = "asks_you"
+    DROPPED = "not_carried"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One setting: its place, what became of it, and how or why. The note never holds a secret."""
+
+    file: str
+    line: int
+    path: Path
+    treatment: Treatment
+    note: str
+
+
+class Ledger:
+    """Rows by place. The first note on a setting stays; `rows` adds those that nothing has treated."""
+
+    def __init__(self, documents: Iterable[ForeignDocument]) -> None:
+        self._documents = {document.file: document for document in documents}
+        self._rows: dict[tuple[str, Path], Row] = {}
+
+    def note(self, file: str, path: Path, treatment: Treatment, words: str = "") -> None:
+        """Say what became of the setting at `path`, and of all below it that has no row yet."""
+        for leaf, line in self._leaves(file, path):
+            self._rows.setdefault((file, leaf), Row(file, line, leaf, treatment, words))
+
+    def rewrite(self, file: str, path: Path, treatment: Treatment, words: str) -> None:
+        """The same, in place of what was said before."""
+        for leaf, line in self._leaves(file, path):
+            self._rows[file, leaf] = Row(file, line, leaf, treatment, words)
+
+    def _leaves(self, file: str, path: Path) -> list[tuple[Path, int]]:
+        lines = self._documents[file].lines
+        if path in lines:
+            return [(path, lines[path])]
+        return [(leaf, line) for leaf, line in lines.items() if leaf[: len(path)] == path]
+
+    def rows(self) -> tuple[Row, ...]:
+        """All rows, in the order of the source."""
+        for file, document in self._documents.items():
+            self.note(file, (), Treatment.DROPPED, "this importer does not know the setting")
+            for path, line in document.repeated:
+                words = "written again below; the later one counts"
+                row = Row(file, line, path, Treatment.DROPPED, words)
+                self._rows[file, (*path, f"line {line}")] = row
+        order = {
+            (document.file, path): number
+            for number, (document, path) in enumerate(
+                (document, path) for document in self._documents.values() for path in document.lines
+            )
+        }
+        files = list(self._documents)
+        return tuple(
+            sorted(
+                self._rows.values(),
+                key=lambda row: (
+                    files.index(row.file),
+                    row.line,
+                    order.get((row.file, row.path), 0),
+                ),
+            )
+        )

@@ -1,0 +1,296 @@
+"""LiteLLM's settings outside of `model_list`: the rows of the table `settings`, and one small function a verb."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.config.source.any_yaml import ForeignDocument, Path
+from engine.importers import fields
+from engine.importers.draft import Deployment, Draft, Reference
+from engine.importers.fields import ASKS, CARRIED, DROPPED, OTHERWISE, Context, Result
+from engine.importers.ledger import Ledger, Treatment
+from engine.importers.tables import table, treatment_of
+from engine.importers.variables import Variables
+
+_ENV = re.compile(r"os\.environ/(\w+)|os\.environ\[[\"'](\w+)[\"']\]|\$\{(\w+)\}")
+
+
+@dataclass(slots=True)
+class Import:
+    """One import under way: what the verbs of the table `settings` share."""
+
+    documents: Sequence[ForeignDocument]
+    ledger: Ledger
+    environ: Mapping[str, str]
+    draft: Draft = field(default_factory=Draft)
+    variables: Variables = field(default_factory=Variables)
+    pending: list[tuple[Deployment, Path, str, Any, Result]] = field(default_factory=list)
+
+    @property
+    def context(self) -> Context:
+        return Context(_ENV, self.variables)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A leaf of the source, the row of its table, and the import under way."""
+
+    run: Import
+    file: str
+    path: Path
+    value: Any
+    row: Mapping[str, Any]
+
+
+def value_at(data: Any, path: Path) -> Any:
+    for step in path:
+        data = data[step]
+    return data
+
+
+def carry_setting(run: Import, document: ForeignDocument, path: Path) -> None:
+    """One leaf outside of the list of models."""
+    if path[:1] == ("model_list",):
+        return
+    row = treatment_of(table("litellm")["settings"], path)
+    if row is None:
+        return
+    if "as" in row:
+        run.ledger.note(document.file, path, Treatment(row["as"]), row["note"])
+        return
+    value = value_at(document.data, path)
+    result = SETTINGS[row["to"]](Setting(run, document.file, path, value, row))
+    run.ledger.note(document.file, path, *result)
+
+
+def _strategy(s: Setting) -> Result:
+    found = table("litellm")["strategies"].get(str(s.value))
+    return (
+        (Treatment(found["as"]), found["note"])
+        if found
+        else (DROPPED, "targets are chosen by weight")
+    )
+
+
+def _attempts(s: Setting) -> Result:
+    number = fields.number_of(s.value)
+    if number is None:
+        return ASKS, "no whole number"
+    s.run.draft.settings.attempts = min(number + 1, 5)
+    return OTHERWISE, fields.attempts_note(number)
+
+
+def _timeout(s: Setting) -> Result:
+    length = fields.duration(s.value)
+    if length is None:
+        return ASKS, "no number of seconds"
+    names = ["idle"] if s.row["to"] == "stream_timeout" else ["first_byte", "idle"]
+    for name in names:
+        s.run.draft.settings.timeouts[name] = length
+    if float(s.value) > 1800:
+        s.run.draft.settings.timeouts["total"] = length
+    return CARRIED, f"defaults.timeouts: {', '.join(names)}"
+
+
+def _failures(s: Setting) -> Result:
+    number = fields.number_of(s.value)
+    if number is None:
+        return ASKS, "no whole number"
+    s.run.draft.settings.failures = min(number + 1, 1000)
+    return (
+        OTHERWISE,
+        f"breaker: it opens after {min(number + 1, 1000)} failures in a row, not within a minute",
+    )
+
+
+def _cooldown(s: Setting) -> Result:
+    if s.value == 0:
+        return CARRIED, "no breaker"
+    length = fields.duration(s.value)
+    if length is None:
+        return ASKS, "no number of seconds"
+    s.run.draft.settings.open = length
+    return CARRIED, f"breaker: open {length}"
+
+
+def _no_cooldown(s: Setting) -> Result:
+    return (
+        (CARRIED, "no breaker")
+        if s.value
+        else (OTHERWISE, "a breaker is written where cooldown_time or allowed_fails is set")
+    )
+
+
+def _fallbacks(s: Setting) -> Result:
+    names = [step for step in s.path if isinstance(step, str)]
+    if len(names) != 3 or not isinstance(s.value, str):
+        return ASKS, "not a name of a model and a list of others"
+    s.run.draft.fallbacks.append(
+        Reference(s.file, s.path, "" if names[2] == "*" else names[2], s.value)
+    )
+    return OTHERWISE, ""
+
+
+def _default_fallbacks(s: Setting) -> Result:
+    if not isinstance(s.value, str):
+        return ASKS, "no name of a model"
+    s.run.draft.fallbacks.append(Reference(s.file, s.path, "", s.value))
+    return OTHERWISE, ""
+
+
+def _aliases(s: Setting) -> Result:
+    if s.path[-1] == "hidden":
+        return (
+            (CARRIED, "") if not s.value else (DROPPED, "every exact rule is listed at /v1/models")
+        )
+    if not isinstance(s.value, str) or len(s.path) not in (3, 4):
+        return ASKS, "not a name and the model that it stands for"
+    s.run.draft.aliases.append(Reference(s.file, s.path, str(s.path[2]), s.value))
+    return CARRIED, ""
+
+
+def _quiet(s: Setting) -> Result:
+    if s.value in (False, None, "INFO", "WARNING", "ERROR"):
+        return CARRIED, ""
+    return OTHERWISE, "one record a request is logged, always: docs/observability.md"
+
+
+def _telemetry(s: Setting) -> Result:
+    return (
+        (CARRIED, "nothing is sent to anybody")
+        if s.value is False
+        else (DROPPED, "nothing is sent to anybody")
+    )
+
+
+def _if_off(s: Setting) -> Result:
+    return (CARRIED if not s.value else DROPPED), str(s.row["note"])
+
+
+def _no_cache(s: Setting) -> Result:
+    return (
+        (CARRIED, "responses are not cached")
+        if s.value is False
+        else (DROPPED, "responses are not cached")
+    )
+
+
+def _callbacks(s: Setting) -> Result:
+    if s.value in ([], None, ""):
+        return CARRIED, "none"
+    known = table("litellm")
+    found = known["callbacks"].get(str(s.value)) or known["no_callback"]
+    return Treatment(found["as"]), found["note"]
+
+
+def _ssl_verify(s: Setting) -> Result:
+    return (
+        (CARRIED, "")
+        if s.value is True
+        else (
+            ASKS,
+            "the check cannot be switched off: name the CA certificates under `tls: {ca: ...}` of a provider",
+        )
+    )
+
+
+def _only_files(s: Setting) -> Result:
+    return (
+        (CARRIED, "models are in files")
+        if not s.value
+        else (
+            ASKS,
+            "models are in files alone: write those of LiteLLM's database into a config.yaml as well",
+        )
+    )
+
+
+def _drop_unknown(s: Setting) -> Result:
+    return fields.apply(
+        fields.Field(Deployment(s.file, s.path), s.value, {"to": "drop_unknown"}, s.run.context)
+    )
+
+
+def _drop(s: Setting) -> Result:
+    if not isinstance(s.value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", s.value):
+        return ASKS, "only top-level fields can be removed"
+    s.run.draft.settings.drop.append(s.value)
+    return CARRIED, "body: {drop} of every provider"
+
+
+def _in_flight(s: Setting) -> Result:
+    if not (number := fields.number_of(s.value)):
+        return ASKS, "no whole number"
+    s.run.draft.settings.in_flight = number
+    return OTHERWISE, "limits: in_flight of every provider, for each worker"
+
+
+def _max_body(s: Setting) -> Result:
+    if not (number := fields.number_of(s.value)) or number > 4096:
+        return ASKS, "no number of MiB"
+    s.run.draft.settings.max_body = f"{number}MiB"
+    return CARRIED, "defaults: max_body"
+
+
+def _environment(_: Setting) -> Result:
+    return (
+        OTHERWISE,
+        "set it where the server starts, if .env.example or one of your programs names it; a configuration holds no values of variables",
+    )
+
+
+def _include(s: Setting) -> Result:
+    names = {document.file for document in s.run.documents}
+    return (
+        (CARRIED, "imported with this file")
+        if isinstance(s.value, str) and s.value in names
+        else (ASKS, "the file was not found: import it by itself")
+    )
+
+
+def _master_key(s: Setting) -> Result:
+    variable = s.run.context.env_name(s.value)
+    key = s.run.environ.get(variable) if variable else s.value
+    if not key:
+        return (
+            ASKS,
+            "its value is not known here: set the variable and import again, or make a key with `engine keys new`",
+        )
+    if not isinstance(key, str) or key in table("litellm")["known_keys"] or len(key) < 12:
+        return ASKS, "a key that others can guess: make another one with `engine keys new`"
+    s.run.draft.keys.append({"name": "master", "sha256": hashlib.sha256(key.encode()).hexdigest()})
+    return (
+        OTHERWISE,
+        "the gateway key `master` of keys.yaml, by its SHA-256; it calls models, and administers nothing",
+    )
+
+
+Verb = Callable[[Setting], Result]
+SETTINGS: Mapping[str, Verb] = {
+    "strategy": _strategy,
+    "attempts": _attempts,
+    "timeout": _timeout,
+    "stream_timeout": _timeout,
+    "failures": _failures,
+    "cooldown": _cooldown,
+    "no_cooldown": _no_cooldown,
+    "fallbacks": _fallbacks,
+    "default_fallbacks": _default_fallbacks,
+    "aliases": _aliases,
+    "quiet": _quiet,
+    "telemetry": _telemetry,
+    "if_off": _if_off,
+    "no_cache": _no_cache,
+    "callbacks": _callbacks,
+    "ssl_verify": _ssl_verify,
+    "only_files": _only_files,
+    "drop_unknown": _drop_unknown,
+    "drop": _drop,
+    "in_flight": _in_flight,
+    "max_body": _max_body,
+    "environment": _environment,
+    "include": _include,
+    "master_key": _master_key,
+}

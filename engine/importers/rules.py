@@ -1,0 +1,219 @@
+"""Groups of deployments, aliases and fallbacks -> the rules of routes.yaml."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.importers.draft import Deployment, Draft, Reference
+from engine.importers.ledger import Ledger, Treatment
+from engine.importers.providers import Providers, served
+from engine.importers.tables import Kind, compatible, table
+
+MOST_TARGETS = 8
+MOST_WEIGHT = 1000
+_NAME = re.compile(r"[^\s*\x00-\x1f\x7f]{1,256}")
+_PREFIX = re.compile(r"[^\s*\x00-\x1f\x7f]{0,256}\*")
+
+
+@dataclass(slots=True)
+class Target:
+    """A target of a rule, and the deployment it comes from."""
+
+    provider: str
+    sent: str
+    deployment: Deployment
+    endpoints: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Rules:
+    """The rules so far, the endpoints they need, and the report."""
+
+    draft: Draft
+    ledger: Ledger
+    providers: Providers
+    rules: list[dict[str, Any]] = field(default_factory=list)
+    comments: dict[int, str] = field(default_factory=dict)
+    endpoints: list[str] = field(default_factory=list)
+    targets: dict[str, list[Target]] = field(default_factory=dict)
+
+    def build(self) -> None:
+        """Make a rule of every group, and of every alias of one."""
+        for name, group in self.draft.groups.items():
+            self.targets[name] = [target for d in group if (target := self._target(name, d))]
+        for name, targets in self.targets.items():
+            if targets:
+                self._add(name, name, targets)
+        for link in self.draft.aliases:
+            self._alias(link)
+        for link in self.draft.fallbacks:
+            self._note_fallback(link)
+        used = [target for rule in self.rules for target in rule.get("targets", [rule])]
+        self.providers.keep({target["provider"] for target in used})
+
+    def _target(self, name: str, d: Deployment) -> Target | None:
+        kind = d.kind
+        reason = self._refusal(name, d)
+        if kind is None or reason:
+            self.ledger.rewrite(d.file, d.at, Treatment.DROPPED, reason or "no provider is named")
+            return None
+        endpoints = endpoints_of(d, kind)
+        if not endpoints:
+            reason = f"the provider `{kind.name}` does not serve what the model is for in the shape that callers send"
+            self.ledger.rewrite(d.file, d.at, Treatment.DROPPED, reason)
+            return None
+        d.drop += [name for name in self.draft.settings.drop if name not in d.drop]
+        d.in_flight = d.in_flight or self.draft.settings.in_flight
+        provider = self.providers.add(d, kind, endpoints)
+        for endpoint in endpoints:
+            if endpoint not in self.endpoints:
+                self.endpoints.append(endpoint)
+        return Target(provider, kind.model.replace("{model}", d.model), d, tuple(endpoints))
+
+    def _refusal(self, name: str, d: Deployment) -> str:
+        if d.kind is not None and d.kind.refuse:
+            return d.kind.refuse
+        if not (_NAME.fullmatch(name) or _PREFIX.fullmatch(name)):
+            return "the name has spaces, or a `*` that is not at its end"
+        if not (_NAME.fullmatch(d.model) or _PREFIX.fullmatch(d.model)):
+            return "the model's name has spaces, is empty, or has a `*` that is not at its end"
+        if name.endswith("*") != d.model.endswith("*"):
+            return "one of the two names has a `*`: a prefix cannot stand for one model"
+        if (
+            name.endswith("*")
+            and d.kind
+            and not _strips(name, d.kind.model.replace("{model}", d.model))
+        ):
+            return "a prefix cannot be replaced by another one, only kept or removed"
+        return ""
+
+    def _add(self, name: str, like: str, targets: list[Target]) -> None:
+        """The rule for `name`, with the targets of the group `like` and of those that come after it."""
+        after = [t for link in self._links(like) for t in self._group(link.to, name)]
+        found = _distinct(name, [*_weighted(targets), *((t, None) for t in after)])[:MOST_TARGETS]
+        if name == like:
+            self._note_surplus(name, targets, found)
+        rule: dict[str, Any] = {"prefix": name[:-1]} if name.endswith("*") else {"model": name}
+        if len(found) == 1:
+            target = found[0]
+            target.pop("weight", None)
+            self.rules.append({**rule, **target})
+        else:
+            self.rules.append({**rule, "targets": found})
+        comment = next((t.deployment.comment for t in targets if t.deployment.comment), "")
+        if comment and name == like:
+            self.comments[len(self.rules) - 1] = comment
+
+    def _note_surplus(self, name: str, targets: list[Target], found: list[dict[str, Any]]) -> None:
+        """Report the deployments for which a rule has no place."""
+        kept = {(target["provider"], target.get("as", name)) for target in found}
+        for t in targets:
+            if not name.endswith("*") and (t.provider, t.sent) not in kept:
+                words = f"a rule has at most {MOST_TARGETS} targets; several keys of one provider can be `accounts` of it"
+                self.ledger.rewrite(t.deployment.file, t.deployment.at, Treatment.ASKS, words)
+
+    def _links(self, name: str) -> list[Reference]:
+        own = [link for link in self.draft.fallbacks if link.name == name]
+        return own or [link for link in self.draft.fallbacks if not link.name and link.to != name]
+
+    def _group(self, name: str, behind: str) -> list[Target]:
+        """The targets of a group that may stand behind another rule: not those of a wildcard."""
+        prefix = behind.endswith("*")
+        return [t for t in self.targets.get(name, ()) if t.sent.endswith("*") == prefix]
+
+    def _alias(self, link: Reference) -> None:
+        targets = self.targets.get(link.to)
+        words = ""
+        if not targets:
+            words = "no such model was imported"
+        elif link.name in self.targets or not _NAME.fullmatch(link.name) or link.to.endswith("*"):
+            words = "the name is taken, or cannot be a rule"
+        if words or targets is None:
+            self.ledger.rewrite(link.file, link.at, Treatment.ASKS, words)
+            return
+        self._add(link.name, link.to, targets)
+        self.ledger.rewrite(link.file, link.at, Treatment.CARRIED, "")
+
+    def _note_fallback(self, link: Reference) -> None:
+        if link.name and not self.targets.get(link.name):
+            self.ledger.rewrite(
+                link.file, link.at, Treatment.ASKS, "no such model was imported to fall back from"
+            )
+        elif not self._group(link.to, link.name or "x"):
+            self.ledger.rewrite(
+                link.file, link.at, Treatment.ASKS, "no such model was imported to fall back to"
+            )
+        else:
+            words = "a later target: for what was not sent, or refused with 429, 503 or 529; what a provider may have processed is never sent again"
+            self.ledger.rewrite(link.file, link.at, Treatment.OTHERWISE, words)
+
+
+def endpoints_of(d: Deployment, kind: Kind) -> list[str]:
+    """The endpoints that a deployment is for, as far as its provider serves them."""
+    kinds = table("kinds")
+    enabled = served(kind)
+    if d.model.endswith("*"):
+        wanted = kinds["wildcard"]
+    else:
+        guess = next(row["mode"] for row in kinds["models"] if re.search(row["find"], d.model))
+        wanted = kinds["modes"].get(d.mode or guess, ())
+    if kind.endpoints:
+        wanted = [name for name in wanted if name in kind.endpoints] or kind.endpoints
+    if d.base is not None and kind.name == compatible().name:
+        first, second, *_ = kinds["modes"]["chat"]
+        wanted = [name for name in wanted if name != second] if first in wanted else wanted
+    found = [name for name in wanted if name in enabled]
+    return found or [name for name in wanted if name in kind.entry["endpoints"]]
+
+
+def _strips(name: str, sent: str) -> bool:
+    return sent in ("*", name)
+
+
+def _sent(name: str, target: Target) -> Mapping[str, Any]:
+    """What a target says of the model's name."""
+    if name.endswith("*"):
+        return {"strip": True} if target.sent == "*" and name != "*" else {}
+    return {"as": target.sent} if target.sent != name else {}
+
+
+def _distinct(name: str, targets: Iterable[tuple[Target, int | None]]) -> list[dict[str, Any]]:
+    """The targets as a rule has them; of equal ones the first, with the weights of all."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for target, weight in targets:
+        key = target.provider, target.sent
+        if key not in found:
+            found[key] = {"provider": target.provider, **_sent(name, target)}
+            if weight:
+                found[key]["weight"] = weight
+        elif weight and "weight" in found[key]:
+            found[key]["weight"] = min(found[key]["weight"] + weight, MOST_WEIGHT)
+    return list(found.values())
+
+
+def _weighted(targets: list[Target]) -> list[tuple[Target, int | None]]:
+    """The targets with weights: those of the first order share the requests, the others come after them."""
+    first = min(t.deployment.order for t in targets)
+    sharing = [t for t in targets if t.deployment.order == first and t.deployment.weight != 0]
+    rest = sorted((t for t in targets if t not in sharing), key=lambda t: t.deployment.order)
+    return [
+        *zip(sharing, _shares([t.deployment for t in sharing]), strict=True),
+        *((t, None) for t in rest),
+    ]
+
+
+def _shares(deployments: list[Deployment]) -> list[int | None]:
+    if len(deployments) < 2:
+        return [None] * len(deployments)
+    if any(d.weight for d in deployments):
+        shares = [d.weight or 1 for d in deployments]
+    else:
+        known = [d.share for d in deployments if d.share]
+        usual = round(sum(known) / len(known)) if known else 1
+        shares = [d.share or max(usual, 1) for d in deployments]
+    divisor = math.gcd(*shares)
+    shares = [share // divisor for share in shares]
+    scale = max(shares) / MOST_WEIGHT
+    return [max(1, round(share / scale)) for share in shares] if scale > 1 else list(shares)

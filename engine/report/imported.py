@@ -1,0 +1,76 @@
+"""The report of an import: every setting of the source, by what became of it. For people and for programs."""
+
+import re
+from collections import Counter
+from typing import Any
+
+from engine.config.source.any_yaml import Path
+from engine.config.source.secret_shapes import SECRET
+from engine.importers.ledger import Row, Treatment
+from engine.importers.outcome import Outcome
+
+_TITLES = {
+    Treatment.CARRIED: "carried",
+    Treatment.OTHERWISE: "carried otherwise",
+    Treatment.ASKS: "asks you",
+    Treatment.DROPPED: "not carried",
+}
+
+
+def view_import(outcome: Outcome) -> dict[str, Any]:
+    """What `schemas/output/import.schema.json` describes."""
+    return {
+        "format_version": "1.0",
+        "program": outcome.program,
+        "files": sorted(outcome.files),
+        "counts": counts(outcome),
+        "settings": [
+            {
+                "file": row.file,
+                "line": row.line,
+                "setting": place(row.path),
+                "treatment": row.treatment.value,
+                "note": row.note,
+            }
+            for row in outcome.rows
+        ],
+    }
+
+
+def counts(outcome: Outcome) -> dict[str, int]:
+    """How many settings had each treatment."""
+    found = Counter(row.treatment for row in outcome.rows)
+    return {treatment.value: found[treatment] for treatment in Treatment}
+
+
+def text_of_import(outcome: Outcome) -> str:
+    """A line for each setting, what needs attention last, and the counts."""
+    lines: list[str] = []
+    for treatment in Treatment:
+        rows = [row for row in outcome.rows if row.treatment is treatment]
+        if rows:
+            lines += [f"{_TITLES[treatment]}:", *(f"  {_line(row)}" for row in rows), ""]
+    return "\n".join([*lines, summary(outcome)]) + "\n"
+
+
+def summary(outcome: Outcome) -> str:
+    """The counts in one line."""
+    found = counts(outcome)
+    parts = ", ".join(f"{found[treatment.value]} {title}" for treatment, title in _TITLES.items())
+    return f"{len(outcome.rows)} setting{'s' * (len(outcome.rows) != 1)}: {parts}"
+
+
+def _line(row: Row) -> str:
+    return f"{row.file}:{row.line}: {place(row.path)}" + (f" - {row.note}" if row.note else "")
+
+
+def place(path: Path) -> str:
+    """A path as `model_list[0].litellm_params.model`; a key that may be a secret is stars."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            shown = SECRET.sub("***", re.sub(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd]", "?", step))
+            text += f".{shown}" if text else shown
+    return text or "(the whole file)"

@@ -1,0 +1,69 @@
+"""Every source of the corpus: its report and its files, that `engine check` accepts them, and that no secret is in them."""
+
+import re
+from pathlib import Path
+from statistics import median
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from engine.config.diagnostics.diagnostic import Severity
+from engine.report.imported import text_of_import, view_import
+from tests.unit.config.folders import TextSnapshot
+from tests.unit.importers.sources import NAMES, SOURCES, count_of, imported, loaded, share
+
+CANARY = re.compile(r"(?i)canary[a-z0-9-]*[0-9]")
+
+
+def without_endpoints(text: str) -> str:
+    """routes.yaml without the endpoints, which are those of the shipped file."""
+    return re.sub(r"(?ms)^endpoints:.*?(?=^models:)", "", text)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=NAMES)
+def test_report_and_files(source: Path, snapshot: SnapshotAssertion) -> None:
+    outcome = imported(source)
+    parts = [text_of_import(outcome)]
+    for name, text in outcome.files.items():
+        parts.append(f"--- {name}\n{without_endpoints(text)}")
+    assert "\n".join(parts) == snapshot(extension_class=TextSnapshot)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=NAMES)
+def test_check_accepts_the_files(source: Path, tmp_path: Path) -> None:
+    outcome = imported(source)
+    if outcome.files:
+        found = loaded(outcome, tmp_path).diagnostics
+        assert [str(d) for d in found if d.severity is Severity.ERROR] == []
+        assert [
+            str(d) for d in found if d.code in ("X205", "X203")
+        ] == []  # nothing is written for nothing
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=NAMES)
+def test_every_setting_is_in_the_report_once(source: Path) -> None:
+    rows = imported(source).rows
+    repeated = [row for row in rows if "written again" in row.note]
+    assert len(rows) - len(repeated) == count_of(source.read_bytes().replace(b"\t", b" "))
+    places = [(row.file, row.path) for row in rows if row not in repeated]
+    assert len(set(places)) == len(places)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=NAMES)
+def test_no_secret_leaves(source: Path) -> None:
+    outcome = imported(source)
+    texts = [*outcome.files.values(), text_of_import(outcome), str(view_import(outcome))]
+    assert [hit[0] for text in texts for hit in CANARY.finditer(text)] == []
+
+
+def test_the_corpus_has_secrets_at_all() -> None:
+    found = {
+        hit[0].lower() for source in SOURCES for hit in CANARY.finditer(source.read_text("utf-8"))
+    }
+    assert len(found) > 14
+
+
+def test_the_corpus_is_large_and_most_of_it_is_carried() -> None:
+    shares = [share(imported(source)) for source in SOURCES]
+    assert len(SOURCES) >= 40
+    assert median(shares) >= 0.75  # the corpus is made of what is hard
