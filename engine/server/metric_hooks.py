@@ -44,10 +44,13 @@ _INPUT = TRAFFIC.places["orqen_input_tokens_total"]
 _OUTPUT = TRAFFIC.places["orqen_output_tokens_total"]
 _CACHED = TRAFFIC.places["orqen_cached_input_tokens_total"]
 _CACHE_WRITE = TRAFFIC.places["orqen_cache_write_input_tokens_total"]
+_COST = TRAFFIC.places["orqen_cost_usd_total"]
+_UNPRICED = TRAFFIC.places["orqen_unpriced_requests_total"]
 _ENGINE_SUM = len(_SHORT) + 1
 _KEY_ERRORS = KEYS.places["orqen_key_errors_total"]
 _KEY_INPUT = KEYS.places["orqen_key_input_tokens_total"]
 _KEY_OUTPUT = KEYS.places["orqen_key_output_tokens_total"]
+_KEY_COST = KEYS.places["orqen_key_cost_usd_total"]
 _QUEUED = PROVIDERS.places["orqen_provider_queued_requests"]
 _OPEN = PROVIDERS.places["orqen_breaker_open"]
 _OPENED = PROVIDERS.places["orqen_breaker_opened_total"]
@@ -97,6 +100,10 @@ class RequestCounter:
             words[base + _FIRST_EVENT_SUM] += int(record.ttft_ms * 1000)
         if record.usage is not None:
             self._count_tokens(base, record)
+        if record.cost_usd is None:
+            words[base + _UNPRICED] += 1
+        elif record.cost_usd:
+            words[base + _COST] += record.cost_nano_usd or 0
         if record.key is not None:
             self._count_key(record, record.key)
         if record.error is not None or record.tried:
@@ -139,6 +146,8 @@ class RequestCounter:
         if record.usage is not None:
             words[at + _KEY_INPUT] += record.input_tokens or 0
             words[at + _KEY_OUTPUT] += record.output_tokens or 0
+        if record.cost_usd:
+            words[at + _KEY_COST] += record.cost_nano_usd or 0
 
     def _count_failures(self, record: Record) -> None:
         """Count an error of the gateway's own, and the attempts that were followed by another."""
@@ -229,19 +238,18 @@ class WorkerMetrics:
     def _note_providers(self, gateways: Iterable[Gateway]) -> None:
         """The state of each provider, over the Plans that are in use."""
         states = [state for gateway in gateways for state in gateway.provider_states()]
-        limiters = {(s.name, s.limiter) for s in states}
-        healths = {(s.name, s.health) for s in states}
-        words = self._words
-        for at in self._part.blocks(PROVIDERS):
-            words[at] = words[at + _QUEUED] = words[at + _OPEN] = 0
-        for name, limiter in limiters:
+        found = {at: [0, 0, 0] for at in self._part.blocks(PROVIDERS)}
+        for name, limiter in {(s.name, s.limiter) for s in states}:
             if limiter.in_flight or limiter.queued:
-                at = self._part.block(PROVIDERS, name)
-                words[at] += limiter.in_flight
-                words[at + _QUEUED] += limiter.queued
-        for name, health in healths:
+                gauges = found.setdefault(self._part.block(PROVIDERS, name), [0, 0, 0])
+                gauges[0] += limiter.in_flight
+                gauges[1] += limiter.queued
+        for name, health in {(s.name, s.health) for s in states}:
             opened = health.take_opened()
             if opened or health.is_open:
                 at = self._part.block(PROVIDERS, name)
-                words[at + _OPEN] += health.is_open
-                words[at + _OPENED] += opened
+                found.setdefault(at, [0, 0, 0])[2] += health.is_open
+                self._words[at + _OPENED] += opened
+        for at, gauges in found.items():
+            for place, value in zip((at, at + _QUEUED, at + _OPEN), gauges, strict=True):
+                self._words[place] = value

@@ -120,6 +120,11 @@ TRAFFIC = Group(
         _counter(
             "orqen_cost_usd_total", "Cost of requests by prices.yaml.", NANODOLLARS, is_sparse=True
         ),
+        _counter(
+            "orqen_unpriced_requests_total",
+            "Requests whose cost is not known, although there is a prices.yaml.",
+            is_sparse=True,
+        ),
     ),
 )
 ENDPOINTS = Group(

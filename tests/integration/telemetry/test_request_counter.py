@@ -100,6 +100,15 @@ def test_a_record_is_counted_in_full(stand: Stand) -> None:
     }
 
 
+def test_cost_is_added_up_exactly_and_what_is_not_known_is_counted(stand: Stand) -> None:
+    for cost in (0.1, 0.2, 1e-9, None, 0.0):
+        stand.counter.write(Record(endpoint="e", key="k", cost_usd=cost))
+    stand.counter.write(Record(endpoint="e", key="k"))  # without prices.yaml
+    values = stand.values(TRAFFIC, "e", "", "")
+    assert (values["cost_usd_total"], values["unpriced_requests_total"]) == (300_000_001, 1)
+    assert stand.values(KEYS, "k")["key_cost_usd_total"] == 300_000_001
+
+
 def test_errors_and_retries_are_counted(stand: Stand) -> None:
     stand.counter.write(
         Record(

@@ -1,0 +1,121 @@
+"""What a worker notes once a second, and of the limits of callers."""
+
+import asyncio
+import io
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from engine.gateway.access_log import AccessLog
+from engine.gateway.app import ProviderState
+from engine.gateway.errors import GatewayError
+from engine.gateway.outbound.health import Health
+from engine.plan.plan import Breaker, Limits, Retry
+from engine.server.metric_hooks import CountedAdmission, WorkerMetrics
+from engine.telemetry.families import GROUPS, LIMITS, PROVIDERS, WORKERS, Group
+from engine.telemetry.memory import CounterMemory, Part
+from engine.telemetry.totals import TotalsReader
+from engine.upstream.limiter import Limiter
+
+RETRY = Retry(1, frozenset(), 0.0, 0.0)
+FOUR = (None, None, "m", 1)
+GRANTED: Any = SimpleNamespace(headers=[])
+
+
+class Admitting:
+    """An Admission that gives `next`, or raises it."""
+
+    next: Any = None
+
+    def admit(self, *_: object) -> Any:
+        if isinstance(self.next, Exception):
+            raise self.next
+        return self.next
+
+
+@pytest.fixture
+def memory() -> Iterator[CounterMemory]:
+    made = CounterMemory(2)
+    yield made
+    made.close()
+
+
+def values(memory: CounterMemory, group: Group, *labels: str) -> dict[str, int]:
+    words = TotalsReader(memory).read()[GROUPS.index(group)][labels]
+    return {f.name.removeprefix("orqen_"): words[group.places[f.name]] for f in group.families}
+
+
+def test_the_state_of_providers_is_noted_over_all_plans_in_use(memory: CounterMemory) -> None:
+    breaker = Health(Breaker(1, None, 0, 60.0), RETRY)
+    limiter, other = Limiter(Limits(1, 5, 9.0)), Limiter(Limits(1, 5, 9.0))
+    state = ProviderState("p", limiter, breaker)
+    changed = ProviderState("p", other, Health(None, RETRY))
+    idle = ProviderState("idle", Limiter(Limits(1, 5, 9.0)), Health(None, RETRY))
+    plans: Any = [
+        SimpleNamespace(requests={1: 1, 2: 2}, provider_states=lambda: [state, idle]),
+        SimpleNamespace(requests={3: 3}, provider_states=lambda: [state, changed, idle]),
+    ]
+    log = AccessLog(io.StringIO())
+    metrics = WorkerMetrics(memory)
+
+    async def run() -> None:
+        assert limiter.take()
+        assert other.take()
+        waiting = asyncio.ensure_future(limiter.acquire())
+        await asyncio.sleep(0)
+        breaker.note(0.0, is_good=False, is_probe=False)
+        log.dropped = 7
+        metrics.tick(1.0, plans, log)
+        assert values(memory, PROVIDERS, "p") == {
+            "provider_in_flight_requests": 2,
+            "provider_queued_requests": 1,
+            "breaker_open": 1,
+            "breaker_opened_total": 1,
+        }
+        assert values(memory, WORKERS)["in_flight_requests"] == 3
+        limiter.release()
+        await waiting
+        limiter.release()
+        other.release()
+        breaker.note(70.0, is_good=True, is_probe=True)
+        metrics.tick(1.0, [], log)
+        metrics.tick(1.0, plans, log)
+
+    asyncio.run(run())
+    assert set(values(memory, PROVIDERS, "p").values()) == {0, 1}
+    assert values(memory, PROVIDERS, "p")["breaker_opened_total"] == 1
+    assert values(memory, WORKERS)["log_lines_lost_total"] == 7
+    assert ("idle",) not in TotalsReader(memory).read()[GROUPS.index(PROVIDERS)]
+    at = WORKERS.places["orqen_event_loop_lag_seconds"]
+    lag = TotalsReader(memory).read()[GROUPS.index(WORKERS)][()][at : at + 14]
+    assert sum(lag[:-1]) == 2
+
+
+def test_decisions_about_limits_are_counted_also_those_that_take_time(
+    memory: CounterMemory,
+) -> None:
+    inner = Admitting()
+    admission: Any = CountedAdmission(Part(memory, 1), inner)
+
+    async def later(result: Any) -> Any:
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    refusal = GatewayError("rate_limited", "")
+    assert admission.admit(*FOUR) is None  # nothing limits the caller
+    inner.next = GRANTED
+    assert admission.admit(*FOUR) is GRANTED
+    inner.next = refusal
+    with pytest.raises(GatewayError):
+        admission.admit(*FOUR)
+    inner.next = later(GRANTED)
+    assert asyncio.run(admission.admit(*FOUR)) is GRANTED
+    for _ in range(2):
+        inner.next = later(refusal)
+        with pytest.raises(GatewayError):
+            asyncio.run(admission.admit(*FOUR))
+    assert values(memory, LIMITS, "allowed") == {"limit_checks_total": 2}
+    assert values(memory, LIMITS, "refused") == {"limit_checks_total": 3}
