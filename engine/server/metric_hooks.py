@@ -130,8 +130,10 @@ class RequestCounter:
         words = self._words
         words[base + _INPUT] += record.input_tokens or 0
         words[base + _OUTPUT] += record.output_tokens or 0
-        words[base + _CACHED] += record.cached_tokens or 0
-        words[base + _CACHE_WRITE] += record.cache_write_tokens or 0
+        if record.cached_tokens:
+            words[base + _CACHED] += record.cached_tokens
+        if record.cache_write_tokens:
+            words[base + _CACHE_WRITE] += record.cache_write_tokens
 
     def _count_key(self, record: Record, key: str) -> None:
         words = self._words
