@@ -214,8 +214,8 @@ OF_A_REQUEST = {
     "gateway/inbound/head:CallerHead.fields",  # or with the head that is kept, whose pairs they are
     "gateway/inbound/json_body:_cut_before",
     *(
-        f"gateway/inbound/json_edits:_Draft.{name}"
-        for name in ("_spans", "_places", "_removed", "_names", "_values", "_added")
+        f"gateway/inbound/json_edits:Draft.{name}"
+        for name in ("_spans", "_originals", "_places", "_removed", "_names", "_values", "_added")
     ),
     "telemetry/tracer:TraceNotes.attempts",  # and then in OtlpQueue._waiting
     "gateway/response/facts:ResponseFacts._newest",

@@ -14,7 +14,7 @@ from engine.config.source.document import Data, Document, Path
 
 DEFAULT = "default"
 # Whether these are allowed depends on other keys, so they are never filled in.
-_LEFT_OUT = {"strip"}
+_LEFT_OUT = {"strip", "drop_unknown"}
 _ABSENT = object()
 
 

@@ -112,6 +112,7 @@ class ProviderEndpoint:
     stream_path: str | None = None
     body: BodyEdits | None = None
     grade: str | None = None
+    takes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,15 @@ from engine.config.source.document import Path
 class BodyEdits:
     """Changes to fields of a body; values are JSON.
 
-    In `drop`, `default` and `set`, `/reasoning/effort` is a field below the top level.
+    In `drop`, `default` and `set`, `/reasoning/effort` is a field below the top level. `drops_unknown`:
+    fields that the provider's endpoint does not take are removed.
     """
 
     drop: tuple[str, ...]
     rename: Mapping[str, str]
     default: Mapping[str, Any]
     set: Mapping[str, Any]
+    drops_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class ModelTarget:
     strip: bool
     weight: int | None
     body: BodyEdits | None = None
+    fallback_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

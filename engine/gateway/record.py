@@ -4,6 +4,7 @@ No bodies, no secrets, no raw paths.
 """
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -21,12 +22,14 @@ from engine.plan.prices import NANO, Price
 
 _encode = msgspec.json.Encoder().encode
 _IDS_AT_ONCE = 256
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+MAX_DROPPED = 16
 
 
 class Record(msgspec.Struct, frozen=True):
     """One finished request; the fields are those of the log line, in this order.
 
-    Times are milliseconds. What is not known is null; the last seven are left out instead. `usage`
+    Times are milliseconds. What is not known is null; the last nine are left out instead. `usage`
     says where the counts come from: `reported` by the provider, `partial` of a response that broke
     off, or `estimated` by the gateway. `input_tokens` include `cached_tokens` and
     `cache_write_tokens`. `cost_usd` is there with prices.yaml only, whose version is `price_version`. `ttft_ms` is until the first event of a stream with data was whole.
@@ -63,6 +66,8 @@ class Record(msgspec.Struct, frozen=True):
     units: Mapping[str, int] | UnsetType = UNSET
     cost_usd: float | UnsetType | None = UNSET
     price_version: str | UnsetType = UNSET
+    dropped: Sequence[str] | UnsetType = UNSET
+    may_be_paid_twice: bool | UnsetType = UNSET
 
     @property
     def cost_nano_usd(self) -> int | None:
@@ -119,6 +124,8 @@ class RecordBuilder(msgspec.Struct):
     price: Price | None = None
     cost_usd: float | UnsetType | None = UNSET
     price_version: str | UnsetType = UNSET
+    dropped: tuple[str, ...] | UnsetType = UNSET
+    may_be_paid_twice: bool | UnsetType = UNSET
     account: str | None = None
     ttft_ms: float | None = None
     trace_id: str | None = None
@@ -147,9 +154,11 @@ class RecordBuilder(msgspec.Struct):
         self.rule = target.rule.where
         self.price = target.price
 
-    def note_attempt(self, credential: str | None) -> None:
-        """Note one more attempt, and whose credential it uses: that of `caller`, `account`, or None."""
+    def note_attempt(self, credential: str | None, dropped: Sequence[str] = ()) -> None:
+        """Note one more attempt, whose credential it uses (`caller`, `account`, or None), and what it drops."""
         self.attempts += 1
+        if dropped or self.dropped:
+            self.note_dropped(dropped)
         if credential is not None:
             self.credential = credential
 
@@ -167,6 +176,14 @@ class RecordBuilder(msgspec.Struct):
         """Note the head of the response that is relayed."""
         self.status = status
         self.ms_first_byte = round((monotonic() - self.started_at) * 1000, 2)
+
+    def note_dropped(self, names: Sequence[str]) -> None:
+        """Note which fields of the body the latest attempt leaves out, if any.
+
+        Names are the caller's, so an odd one is noted as `?`, and of many the first ones.
+        """
+        noted = [name if _FIELD.fullmatch(name) else "?" for name in names[:MAX_DROPPED]]
+        self.dropped = tuple(noted) or UNSET
 
     def note_tried(self, result: str) -> None:
         """Note how the latest attempt ended, as another one follows."""
@@ -221,6 +238,8 @@ class RecordBuilder(msgspec.Struct):
             metered.units or UNSET,
             self.cost_usd,
             self.price_version,
+            self.dropped,
+            self.may_be_paid_twice,
         )
 
 

@@ -40,7 +40,7 @@ from engine.gateway.runtime import Runtime
 from engine.plan.plan import CredentialSet
 from engine.upstream import Failure, Pairs, UpstreamError
 
-_NONE_FOUND: Mapping[str, CredentialSet] = MappingProxyType({})
+_NONE: Mapping[str, CredentialSet] = MappingProxyType({})
 _STAY_OPEN: Sequence[tuple[bytes, bytes]] = ()
 WATCH_AFTER_SECONDS = 0.05  # seconds; a request that takes longer is watched for its caller leaving
 
@@ -216,9 +216,7 @@ class Request:
                 self.permit = permit
                 self._response.own_headers = permit.headers
         target = runtime.target(head.endpoint, model)
-        found = (
-            find_credentials(source, runtime.plan, head, target, body) if source else _NONE_FOUND
-        )
+        found = find_credentials(source, runtime.plan, head, target, body) if source else _NONE
         why: NoResponse | None
         if target.provider.single_attempt and not target.rule.targets:
             # The same as `run_attempts` for one attempt. Its generator would cost 7 us of 28.
@@ -229,11 +227,13 @@ class Request:
         else:
             record.note_target(target)
             targets = candidate_targets(runtime.plan, head, target, body, found)
-            steps = attempts(targets, runtime.health, monotonic, self._total_end)
+            steps = attempts(
+                targets, runtime.health, monotonic, self._total_end, resendable=body.resendable
+            )
             send = partial(self._send_to, head=head, body=body, found=found)
             why = await run_attempts(steps, send, partial(self._relay, head), record)
         if why is not None:
-            record.outcome = why.outcome if isinstance(why, Failure) else "unavailable"
+            record.outcome = why.outcome
             raise error_of(why, record.provider or "")
 
     def _total_end(self, target: Target) -> float:
@@ -254,7 +254,7 @@ class Request:
         if found or provider.accounts or provider.choices is not None:
             provider = self._runtime.variants.choose(target, head, body, found.get(provider.name))
         request = prepare(head, target, provider, body)
-        self.record.note_attempt(request.credential)
+        self.record.note_attempt(request.credential, request.dropped)
         if self.record.trace is not None:
             stream = body.flag("stream")
             return open_traced(request, self._runtime, self._deadline, self.record, stream=stream)

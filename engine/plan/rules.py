@@ -10,7 +10,9 @@ from engine.plan.upstream import BodyEdits
 class RuleTarget:
     """One of several targets of a rule. Without a weight it comes after those that have one.
 
-    `where` is its line. `edits` are the changes to bodies that the rule asks for, then its own.
+    `where` is its line. `edits` are the changes to bodies that the rule asks for, then its own;
+    `drops_unknown`: fields that the provider does not take are removed. `fallback_on` are the
+    failures of it after which the next target gets the request, though it may be paid twice.
     """
 
     provider: str
@@ -19,6 +21,8 @@ class RuleTarget:
     weight: int | None
     where: str
     edits: tuple[BodyEdits, ...] = ()
+    drops_unknown: bool = False
+    fallback_on: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,8 @@ class Rule:
     """A model rule. `where` is its line (`routes.yaml:41`); `endpoints` None means every one.
 
     `targets` are its targets when it has several; `provider`, `rename` and `strip` are those of the
-    first. `is_sticky`: each caller's key keeps to one of them. `edits` are its changes to bodies.
+    first. `is_sticky`: each caller's key keeps to one of them. `edits` are its changes to bodies,
+    `drops_unknown` as in a target.
     """
 
     pattern: str
@@ -39,6 +44,7 @@ class Rule:
     targets: tuple[RuleTarget, ...] = ()
     is_sticky: bool = False
     edits: tuple[BodyEdits, ...] = ()
+    drops_unknown: bool = False
 
     def sent_model(self, model: str, rule_target: RuleTarget | None = None) -> str:
         """The name the provider gets for `model`; that of `rule_target` if one is given."""

@@ -102,7 +102,8 @@ class BodyEdits:
 class Upstream:
     """One endpoint at one provider. `query` is fixed; its names replace those of the caller.
 
-    `stream_path` takes the place of `path` when the body asks for a stream.
+    `stream_path` takes the place of `path` when the body asks for a stream. `takes` are the fields
+    of a JSON body that it knows, None where that is not said.
     """
 
     origin: Origin
@@ -112,6 +113,7 @@ class Upstream:
     timeouts: Timeouts
     stream_path: bytes | Render | None = None
     edits: BodyEdits | None = None
+    takes: frozenset[str] | None = None
 
     def url(self, model: str) -> str:
         """The whole URL for `model`, for people.

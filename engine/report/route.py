@@ -27,7 +27,7 @@ from engine.report.deciding import accounts, choices, section, sections, shown
 from engine.report.mask import masked, masked_url
 from engine.report.rule_settings import RuleSettings
 
-FORMAT_VERSION = "1.2"
+FORMAT_VERSION = "1.3"
 _ROUTES, _PROVIDERS = "routes.yaml", "providers.yaml"
 _EXCERPT_LINES = 8
 
@@ -245,6 +245,7 @@ def _candidate(ranked: _RankedTarget, endpoint: Endpoint) -> View:
         "url": _url(ranked, endpoint),
         "missing": list(ranked.missing),
         "usable": ranked.is_usable,
+        "fallback_on": sorted(target.fallback_on),
     }
 
 

@@ -63,6 +63,9 @@ def _turn_lines(target: View, key: View | None) -> Iterator[str]:
             name = f"{candidate['provider']} as {candidate['sent_model']}"
             verdict = _verdict(candidate, is_first=number == 1)
             yield f"target {number:<3} {name}{weight}  {candidate['where']}{verdict}"
+            if candidate["fallback_on"] and number < len(target["targets"]):
+                words = ", ".join(candidate["fallback_on"])
+                yield f"fallback   to the next one after {words} too: may be paid twice"
 
 
 def _verdict(candidate: View, *, is_first: bool) -> str:

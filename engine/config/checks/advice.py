@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from engine.config.checks.registry import KEYS, PROVIDERS, ROUTES, CheckContext, Stage, check
+from engine.config.checks.rules import fallback_at
 from engine.config.checks.urls import url_problem
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.template import render_now
@@ -60,3 +61,17 @@ def catch_all(context: CheckContext) -> Iterator[Diagnostic]:
             message = f"every model without a rule of its own goes to provider `{rule.provider}`"
             help_text = "give prefixes, so that a mistyped model is refused here and not billed"
             yield context.at("A505", message, ROUTES, (*rule.at, "prefix"), help=help_text)
+
+
+@check("A506", stage=Stage.AUDIT)
+def paid_twice(context: CheckContext) -> Iterator[Diagnostic]:
+    for rule in context.config.rules:
+        asked = [target for target in rule.targets[:-1] if target.fallback_on]
+        if asked:
+            words = ", ".join(dict.fromkeys(word for t in asked for word in t.fallback_on))
+            yield context.at(
+                "A506",
+                f"requests of {rule.label} may be paid twice: `fallback_on` sends them again after {words}",
+                ROUTES,
+                fallback_at(context, rule, asked[0]),
+            )

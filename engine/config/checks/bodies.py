@@ -1,4 +1,4 @@
-"""Changes to bodies: those that change the model, and those that a form cannot have."""
+"""Changes to bodies: those that change the model, that a form cannot have, and that change nothing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,6 +40,11 @@ def _of_rule(rule: ModelRule, serves: dict[str, set[str]]) -> Iterator[_Changes]
         reached = frozenset[str]().union(*(serves.get(name, set()) for name in named))
         endpoints = reached if rule.endpoints is None else reached & set(rule.endpoints)
         yield _Changes(ROUTES, at, edits, endpoints)
+
+
+def _providers(rule: ModelRule, at: Path) -> set[str]:
+    """The providers that get the requests which the changes at `at` are made to."""
+    return {name for path, name in rule.providers().items() if path[: len(at) - 1] == at[:-1]}
 
 
 @check("X245")
@@ -93,3 +98,25 @@ def _inside(edits: BodyEdits) -> Iterator[tuple[str, str | int, str]]:
         *(("set", name, name) for name in edits.set),
     ]
     return (each for each in every if len(steps(each[2])) > 1)
+
+
+@check("X277")
+def nothing_to_drop(context: CheckContext) -> Iterator[Diagnostic]:
+    """`drop_unknown` where no endpoint that it reaches says what it takes, and lists for forms alone."""
+    config = context.config
+    json = {e.name for e in config.endpoints if "json" in e.bodies}
+    serves = {p.name: {s.name for s in p.endpoints} for p in config.providers}
+    lists = {p.name: {s.name for s in p.endpoints if s.takes is not None} for p in config.providers}
+    for rule in config.rules:
+        asked = [changes for changes in _of_rule(rule, lists) if changes.edits.drops_unknown]
+        for changes in asked:
+            named = _providers(rule, changes.at)
+            if not changes.endpoints & json and named <= serves.keys():
+                message = f"`drop_unknown` of {rule.label} removes nothing: no endpoint that it reaches has `takes`"
+                help_text = "list under `takes` of the provider's endpoint what it knows"
+                at: Path = (*changes.at, "drop_unknown")
+                yield context.at("X277", message, ROUTES, at, help=help_text)
+    for served in (s for p in config.providers for s in p.endpoints if s.takes is not None):
+        if served.name in config.known_endpoints - json:
+            message = f"`takes` is for JSON bodies, and endpoint `{served.name}` takes forms alone"
+            yield context.at("X277", message, PROVIDERS, (*served.at, "takes"))

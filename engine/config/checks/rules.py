@@ -6,6 +6,7 @@ from itertools import combinations
 from engine.config.checks.registry import ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related
 from engine.config.rules import ModelRule, ModelTarget
+from engine.config.source.document import Path
 
 
 def _same_pattern(context: CheckContext) -> list[list[ModelRule]]:
@@ -124,7 +125,8 @@ def repeated_target(context: CheckContext) -> Iterator[Diagnostic]:
         seen: dict[tuple[object, ...], ModelTarget] = {}
         for target in rule.targets:
             sent = target.rename or unchanged, target.strip
-            first = seen.setdefault((target.provider, *sent, target.weight), target)
+            body = repr(target.body)  # the same provider may get another body
+            first = seen.setdefault((target.provider, *sent, target.weight, body), target)
             if first is not target:
                 yield context.at(
                     "X241",
@@ -134,6 +136,27 @@ def repeated_target(context: CheckContext) -> Iterator[Diagnostic]:
                     related=(Related(context.span(ROUTES, first.at), "the same target"),),
                     help="remove one; `retry` of the provider tries it again, `weight` sends it more",
                 )
+
+
+def fallback_at(context: CheckContext, rule: ModelRule, target: ModelTarget) -> Path:
+    """Where `fallback_on` of a target stands: in the target or in the rule."""
+    own: Path = (*target.at, "fallback_on")
+    return own if own in context.documents[ROUTES].entries else (*rule.at, "fallback_on")
+
+
+@check("X278")
+def falls_back_to_nothing(context: CheckContext) -> Iterator[Diagnostic]:
+    """`fallback_on` of a last target, or of a rule with one target."""
+    for rule in context.config.rules:
+        if not rule.targets or any(target.weight is not None for target in rule.targets[:-1]):
+            continue
+        last = rule.targets[-1]
+        at = (*last.at, "fallback_on")
+        if len(rule.targets) == 1 and last.fallback_on:
+            at = fallback_at(context, rule, last)
+        if last.fallback_on and at in context.documents[ROUTES].entries and not rule.is_sticky:
+            message = f"`fallback_on` of {rule.label} does nothing: no target comes after this one"
+            yield context.at("X278", message, ROUTES, at)
 
 
 @check("X216")

@@ -15,7 +15,7 @@ from engine.config.compile.prices import compile_prices
 from engine.config.compile.provider import caller_inputs
 from engine.config.compile.values import Values
 from engine.config.compile.variants import compile_variants
-from engine.config.rules import BodyEdits, ModelRule
+from engine.config.rules import BodyEdits, ModelRule, ModelTarget
 from engine.config.server import accounts_of
 from engine.config.source.document import Path
 from engine.plan import plan
@@ -131,19 +131,34 @@ def _rule(rule: ModelRule, lines: Mapping[Path, str]) -> plan.Rule:
         rename=rule.rename,
         strip=rule.strip,
         where=lines[rule.at],
-        targets=tuple(
-            plan.RuleTarget(
-                t.provider, t.rename, t.strip, t.weight, lines[t.at], (*edits, *_edits(t.body))
-            )
-            for t in rule.targets
-        ),
+        targets=tuple(_target(rule, target, edits, lines[target.at]) for target in rule.targets),
         is_sticky=rule.is_sticky,
         edits=edits,
+        drops_unknown=_drops_unknown(rule.body),
+    )
+
+
+def _target(
+    rule: ModelRule, target: ModelTarget, edits: tuple[plan.BodyEdits, ...], where: str
+) -> plan.RuleTarget:
+    return plan.RuleTarget(
+        provider=target.provider,
+        rename=target.rename,
+        strip=target.strip,
+        weight=target.weight,
+        where=where,
+        edits=(*edits, *_edits(target.body)),
+        drops_unknown=_drops_unknown(rule.body) or _drops_unknown(target.body),
+        fallback_on=frozenset(target.fallback_on),
     )
 
 
 def _edits(body: BodyEdits | None) -> tuple[plan.BodyEdits, ...]:
     return () if body is None else (compile_edits(body),)
+
+
+def _drops_unknown(body: BodyEdits | None) -> bool:
+    return body is not None and body.drops_unknown
 
 
 def _model_table(rules: Sequence[plan.Rule]) -> plan.ModelTable:

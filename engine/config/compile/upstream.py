@@ -5,6 +5,7 @@ from urllib.parse import quote, urlsplit
 from engine.config import model
 from engine.config.compile.binding import Binding
 from engine.config.compile.body import compile_edits
+from engine.config.rules import steps
 from engine.config.template import Template
 from engine.plan import plan
 
@@ -28,6 +29,7 @@ def compile_upstream(
         path=_path(binding, path, root, sample),
         stream_path=_path(binding, stream, root, streamed or "") if stream else None,
         edits=compile_edits(served.body) if served.body else None,
+        takes=_takes(served),
         query="&".join(f"{n}={v}" for n, v in query).encode("ascii"),
         query_names=frozenset(name.casefold().encode() for name, _ in query),
         timeouts=_timeouts(binding.config, provider, served.name),
@@ -73,3 +75,12 @@ def _query(binding: Binding, served: model.ProviderEndpoint) -> list[tuple[str, 
             return None
         pairs.append((quote(name, safe=""), quote(value, safe="-._~:,@")))
     return pairs
+
+
+def _takes(served: model.ProviderEndpoint) -> frozenset[str] | None:
+    """The fields that the endpoint takes, with those that its own edits write."""
+    if served.takes is None:
+        return None
+    body = served.body
+    written = (*body.rename.values(), *body.default, *body.set) if body else ()
+    return plan.ROUTED_BY | {*served.takes, *(steps(name)[0] for name in written)}

@@ -498,6 +498,20 @@ _CATALOGUE = (
         "A form has fields at one level only, so the change could not be made. Narrow the rule to endpoints that take JSON with `endpoint:`.",
     ),
     Rule(
+        "X277",
+        "nothing-to-drop",
+        _WARNING,
+        "`drop_unknown` or `takes` that removes nothing",
+        "`drop_unknown` of a model rule removes the fields of a JSON body that the provider's endpoint does not list under `takes`. Without such a list nothing is known to be too much; forms keep all parts.",
+    ),
+    Rule(
+        "X278",
+        "fallback-to-nothing",
+        _WARNING,
+        "`fallback_on` of a target that no other comes after",
+        "It says when the next target of the rule gets the request.",
+    ),
+    Rule(
         "X291",
         "bad-suppression",
         _WARNING,
@@ -685,6 +699,13 @@ _CATALOGUE = (
         _NOTE,
         "a model rule takes every model",
         "A mistyped model is sent, and perhaps billed, instead of being refused with a 404 that names the nearest rules.",
+    ),
+    Rule(
+        "A506",
+        "paid-twice",
+        _NOTE,
+        "`fallback_on` may pay for a request twice",
+        "A provider that did not respond in time, closed the connection or failed may have processed the request, and bill it. Without `fallback_on` such a request is not sent again.",
     ),
 )
 

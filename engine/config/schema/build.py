@@ -4,7 +4,7 @@ An entry that broke its schema is left out and its name kept in `known_*`, so th
 refers to it is reported as well.
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from engine.config.model import (
@@ -176,8 +176,10 @@ def _tracing(data: dict[str, Any] | None) -> Tracing | None:
 
 
 def _rule(at: Path, data: dict[str, Any]) -> ModelRule:
+    shared = data.get("fallback_on", ())
     targets = tuple(
-        _target((*at, "targets", index), item) for index, item in enumerate(data.get("targets", ()))
+        _target((*at, "targets", index), item, shared)
+        for index, item in enumerate(data.get("targets", ()))
     )
     first = targets[0] if targets else _target(at, data)
     return ModelRule(
@@ -194,10 +196,16 @@ def _rule(at: Path, data: dict[str, Any]) -> ModelRule:
     )
 
 
-def _target(at: Path, data: dict[str, Any]) -> ModelTarget:
-    rename, strip = data.get("as"), data.get("strip", False)
-    body = body_edits(data.get("body"))
-    return ModelTarget(at, data["provider"], rename, strip, data.get("weight"), body)
+def _target(at: Path, data: dict[str, Any], fallback_on: Sequence[str] = ()) -> ModelTarget:
+    return ModelTarget(
+        at=at,
+        provider=data["provider"],
+        rename=data.get("as"),
+        strip=data.get("strip", False),
+        weight=data.get("weight"),
+        body=body_edits(data.get("body")),
+        fallback_on=tuple(data.get("fallback_on", fallback_on)),
+    )
 
 
 def _test(at: Path, data: dict[str, Any]) -> RoutingTest:

@@ -154,6 +154,7 @@ def _provider_endpoint(name: str, at: Path, data: str | dict[str, Any]) -> Provi
         stream_path=data.get("stream_path"),
         body=body_edits(body),
         grade=data.get("grade"),
+        takes=tuple(data["takes"]) if "takes" in data else None,
     )
 
 
@@ -165,6 +166,7 @@ def body_edits(data: dict[str, Any] | None) -> BodyEdits | None:
         rename=data.get("rename", {}),
         default=data.get("default", {}),
         set=data.get("set", {}),
+        drops_unknown=data.get("drop_unknown", False),
     )
 
 

@@ -6,7 +6,7 @@ objects. Then each changed field is one edit or two, and all added fields are on
 the others. An object that is changed inside is read on its own, and is one edit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.edits import Edit, apply_edits
@@ -15,16 +15,16 @@ from engine.gateway.inbound.json_text import Span, json_string
 from engine.plan.plan import BodyEdits
 
 
-def json_edits(
+def json_draft(
     body: JsonBody, changes: Mapping[str, str | None], edits: Sequence[BodyEdits]
-) -> list[Edit]:
-    """What to change in `body`: `changes` have a field's new string, or None to remove it.
+) -> "Draft":
+    """`body` with its changes: `changes` have a field's new string, or None to remove it.
 
     Raises:
         GatewayError: `duplicate_field` when a field is there twice, in another spelling, or under
             its old and its new name.
     """
-    draft = _Draft(body)
+    draft = Draft(body)
     for name, text in changes.items():
         if text is None:
             draft.drop(name)
@@ -32,7 +32,14 @@ def json_edits(
             draft.set(name, json_string(text))
     for each in edits:
         draft.apply(each)
-    return draft.edits()
+    return draft
+
+
+def json_edits(
+    body: JsonBody, changes: Mapping[str, str | None], edits: Sequence[BodyEdits]
+) -> list[Edit]:
+    """What to change in `body`, as in `json_draft`."""
+    return json_draft(body, changes, edits).edits()
 
 
 def _edited_inside(value: bytes | None, edits: BodyEdits) -> bytes | None:
@@ -49,16 +56,18 @@ def _edited_inside(value: bytes | None, edits: BodyEdits) -> bytes | None:
     return apply_edits(value, json_edits(JsonBody(value), {}, (edits,)))
 
 
-class _Draft:
+class Draft:
     """What becomes of the fields of a body."""
 
     def __init__(self, body: JsonBody) -> None:
         self._body = body
         self._spans: list[Span] = []
         self._places: dict[str, int] = {}  # by name as it will be, the place among all fields
+        self._originals: list[str] = []
         for place, (name, span) in enumerate(body.spans()):
             self._places[name] = place
             self._spans.append(span)
+            self._originals.append(name)
         self._removed: set[int] = set()
         self._names: dict[int, bytes] = {}
         self._values: dict[int, bytes] = {}
@@ -117,6 +126,25 @@ class _Draft:
             self._values[self._places[name]] = value
         else:
             self._added[name] = value
+
+    def drop_all_but(self, names: Set[str]) -> tuple[str, ...]:
+        """Remove every other field, however often it is there. Returns the names of those removed."""
+        now = {place: name for name, place in self._places.items()}
+        every = [now.get(place, name) for place, name in enumerate(self._originals)]
+        removed = [
+            (place, name)
+            for place, name in enumerate(every)
+            if name not in names and place not in self._removed
+        ]
+        for place, name in removed:
+            self._removed.add(place)
+            self._names.pop(place, None)
+            self._values.pop(place, None)
+            self._places.pop(name, None)
+        added = [name for name in self._added if name not in names]
+        for name in added:
+            del self._added[name]
+        return tuple(dict.fromkeys([*(name for _, name in removed), *added]))
 
     def edits(self) -> list[Edit]:
         """The edits in order. A field that is renamed and set has two."""

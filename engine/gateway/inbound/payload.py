@@ -10,7 +10,7 @@ from engine.gateway.inbound.form_body import BLOCK, FormBody, too_late
 from engine.gateway.inbound.form_edits import form_edits
 from engine.gateway.inbound.head import CallerHead
 from engine.gateway.inbound.json_body import JsonBody
-from engine.gateway.inbound.json_edits import json_edits
+from engine.gateway.inbound.json_edits import json_draft
 from engine.gateway.inbound.media import find_boundary, kind_of
 from engine.gateway.inbound.paths import MODEL
 from engine.plan.plan import ROUTED_BY, BodyEdits, Endpoint
@@ -20,10 +20,14 @@ _BODYLESS = {"GET", "DELETE"}
 
 
 class Upload(NamedTuple):
-    """A body to send: bytes, or chunks of `length` bytes in all (None: not known)."""
+    """A body to send: bytes, or chunks of `length` bytes in all (None: not known).
+
+    `dropped` are the fields that were removed since the provider does not take them.
+    """
 
     body: bytes | AsyncIterator[bytes]
     length: int | None
+    dropped: tuple[str, ...] = ()
 
 
 class RequestBody(Protocol):
@@ -35,6 +39,10 @@ class RequestBody(Protocol):
     def complete(self) -> bool:
         """Whether all of it has been received."""
 
+    @property
+    def resendable(self) -> bool:
+        """Whether it can be sent once more after it was sent."""
+
     def text(self, name: str) -> str | None:
         """The value of a text field; None when there is none."""
 
@@ -45,12 +53,17 @@ class RequestBody(Protocol):
         """Whether there is a field of `names`, all of which are routing fields."""
 
     def upload(
-        self, changes: Mapping[str, str | None], forbidden: Set[str], edits: Sequence[BodyEdits]
+        self,
+        changes: Mapping[str, str | None],
+        forbidden: Set[str],
+        edits: Sequence[BodyEdits],
+        takes: Set[str] | None = None,
     ) -> Upload:
         """The body with fields replaced, or removed where None, all else byte for byte.
 
         `forbidden` are fields that may not come later in a body that is still being received;
-        `edits` are the changes of the configuration, made in turn after the others.
+        `edits` are the changes of the configuration, made in turn after the others. With `takes`,
+        all other fields of a JSON body are removed at last.
         """
 
     def close(self) -> None:
@@ -61,6 +74,7 @@ class JsonRequestBody:
     """A JSON body, or none at all; always complete."""
 
     complete = True
+    resendable = True
     is_form = False
 
     def __init__(self, raw: bytes, routing_fields: frozenset[str]) -> None:
@@ -85,12 +99,17 @@ class JsonRequestBody:
         changes: Mapping[str, str | None],
         forbidden: Set[str],  # noqa: ARG002 the protocol's
         edits: Sequence[BodyEdits],
+        takes: Set[str] | None = None,
     ) -> Upload:
         """The body with fields changed."""
         raw = self._raw
-        if raw and (changes or edits):
-            raw = apply_edits(raw, json_edits(self._body, changes, edits))
-        return Upload(raw, len(raw))
+        dropped: tuple[str, ...] = ()
+        if raw and (changes or edits or takes is not None):
+            draft = json_draft(self._body, changes, edits)
+            if takes is not None:
+                dropped = draft.drop_all_but(takes)
+            raw = apply_edits(raw, draft.edits())
+        return Upload(raw, len(raw), dropped)
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -109,6 +128,11 @@ class FormRequestBody:
     def complete(self) -> bool:
         """Whether the head is the whole form."""
         return self._form.complete
+
+    @property
+    def resendable(self) -> bool:
+        """Whether it is held whole, and so small that it is sent as bytes."""
+        return self.complete and self._form.head_size <= BLOCK
 
     def text(self, name: str) -> str | None:
         """The value of a text part.
@@ -130,7 +154,11 @@ class FormRequestBody:
         return not names.isdisjoint(self._form.fields)
 
     def upload(
-        self, changes: Mapping[str, str | None], forbidden: Set[str], edits: Sequence[BodyEdits]
+        self,
+        changes: Mapping[str, str | None],
+        forbidden: Set[str],
+        edits: Sequence[BodyEdits],
+        takes: Set[str] | None = None,  # noqa: ARG002 the protocol's; parts of a form all stay
     ) -> Upload:
         """The form with text parts changed; streams what has not been received yet."""
         chunks = self._form.edits(changes)
@@ -142,7 +170,7 @@ class FormRequestBody:
         size = self._body_reader.received if self.complete else self._body_reader.declared
         if size is not None:
             size += sum(len(edit.text) - (edit.end - edit.start) for edit in chunks)
-        if self.complete and self._form.head_size <= BLOCK:
+        if self.resendable:
             return Upload(self._form.edited(chunks), size)
         return Upload(self._form.stream(chunks, late), size)
 

@@ -8,7 +8,9 @@
 
 At its end it returns None, or why there is no response. Nothing is billed twice because of this
 rule: a request is sent again only if it was not sent at all, or if the provider refused it with a
-status that the operator has listed; and never once its response is being relayed.
+status that the operator has listed; and never once its response is being relayed. Where the
+operator has chosen so, by `fallback_on` of a target, the next target also gets a request that this one
+may have processed; such an attempt, and all that follow it, are marked.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from math import ceil
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.outbound.health import Health
@@ -45,11 +47,22 @@ _MESSAGES = {
 }
 
 
+# By a word of `fallback_on`, after which failures the next target gets the request.
+_FALLBACK = {
+    Failure.FIRST_BYTE_TIMEOUT: "timeout",
+    Failure.IDLE_TIMEOUT: "timeout",
+    Failure.CLOSED: "closed",
+    Failure.TRUNCATED: "closed",
+    Failure.BAD_RESPONSE: "closed",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Try:
-    """Send the request to this target."""
+    """Send the request to this target. `paid_before`: another target may have processed it."""
 
     target: Target
+    paid_before: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +100,29 @@ class Unavailable:
     """No target may be called now; one of them may be again after `seconds`."""
 
     seconds: float
+    outcome: ClassVar[str] = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """`provider` may have processed the request, but failed, and the other targets were of no help.
+
+    `status` is that of its response, which is closed, if it sent one.
+    """
+
+    failure: Failure
+    provider: str
+    status: int | None = None
+
+    @property
+    def outcome(self) -> str:
+        """The word for the access record."""
+        return self.failure.outcome
 
 
 Step: TypeAlias = Try | Pause | Relay
 Outcome: TypeAlias = ResponseHead | Failure | None
-NoResponse: TypeAlias = Failure | Unavailable
+NoResponse: TypeAlias = Failure | Unavailable | Abandoned
 AttemptGenerator: TypeAlias = Generator[Step, Outcome, NoResponse | None]
 Clock: TypeAlias = Callable[[], float]
 # When `total` of a target passes, by the clock; later than any time while no attempt was sent.
@@ -99,40 +130,55 @@ TotalEnd: TypeAlias = Callable[[Target], float]
 
 
 def attempts(
-    targets: Sequence[Target], healths: Mapping[str, Health], clock: Clock, total_end: TotalEnd
+    targets: Sequence[Target],
+    healths: Mapping[str, Health],
+    clock: Clock,
+    total_end: TotalEnd,
+    *,
+    resendable: bool = True,
 ) -> AttemptGenerator:
     """Try each target until one responds, or may have received the request.
 
-    No attempt begins after the end of the target's `total`.
+    No attempt begins after the end of the target's `total`. `resendable`: the body can be sent again
+    after it was sent, which `fallback_on` needs.
     """
     why: NoResponse = Unavailable(MAX_WAIT_SECONDS)
     for index, target in enumerate(targets):
         if clock() >= total_end(target):
             continue
-        visit = _TargetAttempts(target, targets[index + 1 :], healths, clock, total_end)
+        others = targets[index + 1 :]
+        paid_before = isinstance(why, Abandoned)
+        visit = _TargetAttempts(target, others, healths, clock, total_end, paid_before)
         left = yield from visit.run()
-        if left is None or (isinstance(left, Failure) and left.sent):
+        if left is None:
             return left
+        if isinstance(left, Failure) and left.sent:
+            if not (resendable and _FALLBACK.get(left) in target.fallback_on):
+                return left
+            left = Abandoned(left, target.provider.name)
         why = _closer(why, left)
     return why
 
 
 def _closer(first: NoResponse, second: NoResponse) -> NoResponse:
-    """What is reported to the caller: the last failure, or the shortest wait."""
+    """What is reported to the caller: what may have been paid, the last failure, or the shortest wait."""
+    if isinstance(first, Abandoned) and not isinstance(second, Abandoned):
+        return first
     if isinstance(first, Unavailable) and isinstance(second, Unavailable):
         return min(first, second, key=lambda why: why.seconds)
-    return second if isinstance(second, Failure) else first
+    return first if isinstance(second, Unavailable) else second
 
 
 @dataclass(frozen=True, slots=True)
 class _TargetAttempts:
-    """The attempts at one target; `others` are those after it."""
+    """The attempts at one target; `others` are those after it, `paid_before` as in Try."""
 
     target: Target
     others: Sequence[Target]
     healths: Mapping[str, Health]
     clock: Clock
     total_end: TotalEnd
+    paid_before: bool
 
     @property
     def health(self) -> Health:
@@ -154,6 +200,9 @@ class _TargetAttempts:
                 if outcome.sent or not self._may_repeat(retry, number, outcome):
                     return left
             elif outcome.status not in retry.statuses or not outcome.is_repeatable:
+                if self._falls_back(outcome):
+                    name = self.target.provider.name
+                    return Abandoned(Failure.BAD_RESPONSE, name, outcome.status)
                 return (yield from self._relay())
             elif not self._may_repeat(retry, number, outcome):
                 if not any(map(self._is_open, self.others)):
@@ -168,7 +217,7 @@ class _TargetAttempts:
         """One attempt; its end is reported to the breaker, also when the caller leaves."""
         is_good: bool | None = None
         try:
-            outcome = yield Try(self.target)
+            outcome = yield Try(self.target, self.paid_before)
             if outcome is None:
                 raise TypeError("an attempt ends with a ResponseHead or a Failure")
             is_good = _is_good(outcome)
@@ -188,6 +237,15 @@ class _TargetAttempts:
         pause = _pause(outcome, number)
         is_in_time = self.clock() + pause < self.total_end(self.target)
         return pause <= retry.max_wait and is_in_time and self.health.spend()
+
+    def _falls_back(self, head: ResponseHead) -> bool:
+        """Whether the next target gets the request in place of this response."""
+        return (
+            head.status >= SERVER_ERROR
+            and head.is_repeatable
+            and "5xx" in self.target.fallback_on
+            and any(map(self._is_open, self.others))
+        )
 
     def _is_open(self, other: Target) -> bool:
         """Whether an attempt at `other` may begin now."""
@@ -224,6 +282,11 @@ def retry_after(value: bytes | None, now: float) -> float | None:
 
 def error_of(why: NoResponse, provider: str) -> GatewayError:
     """The error response when there is none to relay; `provider` was the last one tried."""
+    if isinstance(why, Abandoned):
+        message = _MESSAGES[why.failure].format(why.provider)
+        if why.status is not None:
+            message = f"provider `{why.provider}` responded with status {why.status}"
+        return GatewayError(why.failure.code, f"{message}, and no other target could serve")
     if isinstance(why, Failure):
         return GatewayError(why.code, _MESSAGES[why].format(provider))
     message = f"provider `{provider}` has failed or asked to wait, and is not called for now"

@@ -34,6 +34,8 @@ async def run_attempts(
                 await asyncio.sleep(step.seconds)
                 outcome = None
                 continue
+            if step.paid_before:
+                record.may_be_paid_twice = True
             try:
                 exchange = await send(step.target)
                 outcome = exchange.head()

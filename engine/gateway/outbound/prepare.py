@@ -42,7 +42,7 @@ class PreparedRequest(NamedTuple):
     """One request to `provider`, complete but for its signature. A tuple, so nothing changes it.
 
     `body` is bytes, or chunks of `length` bytes in all (None: unknown, sent chunked). `sign` is how
-    it is still to be signed, if it is.
+    it is still to be signed, if it is. `dropped` are fields that the provider does not take.
     """
 
     provider: Provider
@@ -52,6 +52,7 @@ class PreparedRequest(NamedTuple):
     sign: Sign | None
     timeouts: Timeouts
     credential: str | None
+    dropped: tuple[str, ...] = ()
 
 
 def prepare(
@@ -86,11 +87,13 @@ def prepare(
     if sign is not None and SIGNERS[sign.signer].whole_body and body.is_form:
         message = f"provider `{provider.name}` needs a signature over the whole body; send JSON"
         raise GatewayError("unsupported_media_type", message)
-    sent, length = _body(caller, target, provider, upstream, body)
+    sent, length, dropped = _body(caller, target, provider, upstream, body)
     credential = "caller" if uses_caller_credentials else None
     if provider.is_of_account:
         credential = "account"
-    return PreparedRequest(provider, head, sent, length, sign, upstream.timeouts, credential)
+    return PreparedRequest(
+        provider, head, sent, length, sign, upstream.timeouts, credential, dropped
+    )
 
 
 # -- the head --------------------------------------------------------------------------------------
@@ -198,8 +201,9 @@ def _body(
             by_provider = _with_model(by_provider, target.sent_model)
         elif named is not None and named != target.sent_model:
             changes["model"] = target.sent_model
-    edits = target.by.edits
-    return body.upload(changes, fields, edits if by_provider is None else (*edits, by_provider))
+    by = target.by
+    edits = by.edits if by_provider is None else (*by.edits, by_provider)
+    return body.upload(changes, fields, edits, upstream.takes if by.drops_unknown else None)
 
 
 def _with_model(edits: BodyEdits | None, model: str) -> BodyEdits:

@@ -33,6 +33,11 @@ class Target:
         """What the configuration says of this target: its entry, or the rule if it has only one."""
         return self.rule_target or self.rule
 
+    @property
+    def fallback_on(self) -> frozenset[str]:
+        """The failures after which the next target gets the request, though it may be paid twice."""
+        return self.rule_target.fallback_on if self.rule_target else frozenset()
+
 
 def find_target(plan: Plan, endpoint: Endpoint, model: str) -> Target:
     """Where a request for `model` at `endpoint` goes.

@@ -156,7 +156,15 @@ def test_the_page_has_every_field_of_an_access_record() -> None:
     record.note_attempt("caller")
     note_cost(record, Prices("2026-11-20-0123abcd", "a list", ModelPrices({}), {}))
     with_bug = json.loads(record.finish("").line())
-    with_units = json.loads(Record(**with_bug, cache_write_tokens=1, units={"pages": 1}).line())
+    with_units = json.loads(
+        Record(
+            **with_bug,
+            cache_write_tokens=1,
+            units={"pages": 1},
+            dropped=("user",),
+            may_be_paid_twice=True,
+        ).line()
+    )
     assert [row[0] for row in rows(OBSERVABILITY, "field")] == list(with_units)
     assert list(json.loads(marked(DOCS / "observability.md", "record").text)) == list(plain)
 
@@ -179,9 +187,9 @@ def test_the_page_has_every_metric_with_its_type_and_labels() -> None:
 def test_the_page_has_every_outcome() -> None:
     source = "".join(
         (ROOT / "engine/gateway" / name).read_text("utf-8")
-        for name in ("record.py", "request.py", "response/relay.py")
+        for name in ("record.py", "request.py", "response/relay.py", "outbound/attempts.py")
     )
-    literal = re.findall(r'outcome(?:: str)? = "(\w+)"', source)
+    literal = re.findall(r'outcome(?:: (?:ClassVar\[)?str\]?)? = "(\w+)"', source)
     literal += re.findall(r'outcome = .* else "(\w+)"', source)
     known = {*literal, *(failure.outcome for failure in Failure)}
     assert {row[0] for row in rows(OBSERVABILITY, "outcome")} == known

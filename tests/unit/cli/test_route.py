@@ -337,3 +337,17 @@ def test_changes_to_a_body_are_shown_with_their_lines_in_their_order(tmp_path: P
         ("drop", "user", "routes.yaml:9"),
     ]
     assert found[-1][:2] == ("drop", "store")
+
+
+def test_a_target_after_which_it_may_be_paid_twice_is_told(tmp_path: Path) -> None:
+    targets = (
+        "fallback_on: [timeout, 5xx], targets: [{provider: openai}, {provider: openai, as: b}]"
+    )
+    head = BODIES.partition("models:")[0]
+    write(tmp_path, routes=f"{head}models:\n  - {{model: fast, {targets}}}\n")
+    served = {"chat_completions": "/chat/completions"}
+    (tmp_path / "providers.yaml").write_text(provider(endpoints=served))
+    result = engine(*CHAT, "--model", "fast", "-C", tmp_path)
+    assert result.stdout.count("after 5xx, timeout too: may be paid twice") == 1
+    view = view_of("route", engine(*CHAT, "--model", "fast", "-C", tmp_path, "--format", "json"))
+    assert view["target"]["targets"][0]["fallback_on"] == ["5xx", "timeout"]

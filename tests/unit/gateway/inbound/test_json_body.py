@@ -18,7 +18,7 @@ from engine.gateway.inbound.edits import apply_edits
 from engine.gateway.inbound.json_body import JsonBody
 from engine.gateway.inbound.json_edits import json_edits
 from engine.gateway.inbound.json_text import MAX_FIELDS, SMALL
-from engine.gateway.inbound.payload import JsonRequestBody
+from engine.gateway.inbound.payload import JsonRequestBody, Upload
 from engine.plan.plan import BodyEdits, FieldValue
 
 BOUNDED = settings(deadline=None, max_examples=75)
@@ -167,6 +167,26 @@ def test_changes_below_the_top_level_and_in_turn(
 ) -> None:
     body = raw.encode()
     assert apply_edits(body, json_edits(JsonBody(body), {}, places(*changes))).decode() == sent
+
+
+@pytest.mark.parametrize(
+    ("raw", "changes", "sent", "dropped"),
+    [
+        ('{"a":1,"x":2,"model":"m"}', [], '{"a":1,"model":"m"}', ("x",)),
+        ('{"x":1,"a":1,"x":2}', [], '{"a":1}', ("x",)),
+        ('{"x":1,"\\u0078":2}', [], "{}", ("x",)),
+        ('{"A":1,"a":2}', [], '{"a":2}', ("A",)),
+        ('{"x":1,"y":2}', [{"rename": {"x": "a"}}], '{"a":1}', ("y",)),
+        ('{"a":1}', [{"set": {"z": 1}}], '{"a":1}', ("z",)),
+        ('{"a":1}', [{"rename": {"a": "b"}}], "{}", ("b",)),
+    ],
+)
+def test_fields_that_are_not_taken_are_dropped_however_often_they_are_there(
+    raw: str, changes: list[dict[str, Any]], sent: str, dropped: tuple[str, ...]
+) -> None:
+    body = JsonRequestBody(raw.encode(), frozenset({"model"}))
+    upload = body.upload({}, frozenset(), places(*changes), {"a", "model"})
+    assert upload == Upload(sent.encode(), len(sent), dropped)
 
 
 @pytest.mark.parametrize("raw", [b'{"a":{"b":1,"b":2}}', b'{"a":{"B":1,"b":2}}', b'{"a":{"B":1}}'])
@@ -424,7 +444,7 @@ def test_a_field_that_nobody_looks_at_may_be_there_twice() -> None:
 def test_a_request_without_a_body_gets_none(raw: bytes, sent: bytes) -> None:
     fixed = BodyEdits((), {}, {}, {"n": FieldValue(b"1", "1")}, frozenset())
     body = JsonRequestBody(raw, frozenset())
-    assert body.upload({}, frozenset(), (fixed,)) == (sent, len(sent))
+    assert body.upload({}, frozenset(), (fixed,)) == Upload(sent, len(sent))
     assert body.upload({"model": "m"}, frozenset(), ())[0] == (raw and b'{"model": "m"}')
 
 

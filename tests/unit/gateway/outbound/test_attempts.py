@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from engine.gateway.errors import CATALOGUE
 from engine.gateway.outbound.attempts import (
     RELAY,
+    Abandoned,
     AttemptGenerator,
     NoResponse,
     Outcome,
@@ -30,7 +31,7 @@ from engine.gateway.outbound.exchange import Exchange
 from engine.gateway.outbound.health import FREE_RETRIES, Health
 from engine.gateway.record import RecordBuilder
 from engine.gateway.routing.match import Target, find_target
-from engine.plan.plan import Breaker, Retry
+from engine.plan.plan import Breaker, Retry, RuleTarget
 from engine.upstream import Failure
 from tests.unit.gateway.plans import shipped_plan
 
@@ -44,13 +45,24 @@ OK = ResponseHead(200)
 Script = list[tuple[Step, Outcome]]
 
 
-def target(model: str, name: str, retry: Retry = ONCE, breaker: Breaker | None = None) -> Target:
+def target(
+    model: str,
+    name: str,
+    retry: Retry = ONCE,
+    breaker: Breaker | None = None,
+    fallback_on: Collection[str] = (),
+) -> Target:
     plan = shipped_plan()
     endpoint = plan.endpoint("chat_completions")
     assert endpoint is not None
     found = find_target(plan, endpoint, model)
     provider = replace(found.provider, name=name, retry=retry, breaker=breaker)
-    return replace(found, provider=provider)
+    entry = RuleTarget(name, None, False, None, "", fallback_on=frozenset(fallback_on))
+    return replace(found, provider=provider, rule_target=entry)
+
+
+def falling(name: str, *words: str) -> Target:
+    return target("gpt-a", name, fallback_on=words)
 
 
 A, B, C = (target("gpt-a", name) for name in "abc")
@@ -71,7 +83,8 @@ class Clock:
 class Room:
     """Targets with their providers' health, and a clock that a test turns by hand."""
 
-    def __init__(self, *targets: Target) -> None:
+    def __init__(self, *targets: Target, resendable: bool = True) -> None:
+        self.resendable = resendable
         self.targets = targets
         self.clock = Clock()
         self.end = dict.fromkeys((t.provider.name for t in targets), math.inf)
@@ -81,7 +94,11 @@ class Room:
 
     def attempts(self) -> AttemptGenerator:
         return attempts(
-            self.targets, self.health, self.clock, lambda target: self.end[target.provider.name]
+            self.targets,
+            self.health,
+            self.clock,
+            lambda target: self.end[target.provider.name],
+            resendable=self.resendable,
         )
 
     def play(self, *script: tuple[Step, Outcome]) -> NoResponse | None:
@@ -177,6 +194,66 @@ def test_a_body_that_is_gone_is_not_sent_again() -> None:
     assert Room(A, B).play((Try(A), ResponseHead(429, is_repeatable=False)), (RELAY, None)) is None
     gone = ResponseHead(429, is_repeatable=False)
     assert Room(patient(), B).play((Try(patient()), gone), (RELAY, None)) is None
+
+
+# -- targets that say when the next one gets what may have been paid -----------------------------
+
+TIMED_OUT = {Failure.FIRST_BYTE_TIMEOUT, Failure.IDLE_TIMEOUT}
+CUT = {Failure.CLOSED, Failure.TRUNCATED, Failure.BAD_RESPONSE}
+FALLBACKS = {"timeout": TIMED_OUT, "closed": CUT, "5xx": set[Failure]()}
+
+
+@pytest.mark.parametrize("word", FALLBACKS)
+@pytest.mark.parametrize("failure", SENT)
+def test_only_the_failures_that_are_named_go_on_and_the_next_attempt_is_marked(
+    word: str, failure: Failure
+) -> None:
+    a = falling("a", word)
+    if failure in FALLBACKS[word]:
+        again = Try(B, paid_before=True)
+        assert Room(a, B).play((Try(a), failure), (again, OK), (RELAY, None)) is None
+    else:
+        assert Room(a, B).play((Try(a), failure)) is failure
+    assert Room(a, B, resendable=False).play((Try(a), failure)) is failure
+
+
+@pytest.mark.parametrize("status", [500, 502, 504, 520])
+def test_a_server_error_goes_on_where_it_is_named(status: int) -> None:
+    a, again = falling("a", "5xx"), Try(B, paid_before=True)
+    error = ResponseHead(status)
+    assert Room(a, B).play((Try(a), error), (again, OK), (RELAY, None)) is None
+    assert Room(falling("a", "timeout", "closed"), B).play((Try(falling("a", "timeout", "closed")), error), (RELAY, None)) is None  # fmt: skip
+    gone = ResponseHead(status, is_repeatable=False)
+    assert Room(a, B).play((Try(a), gone), (RELAY, None)) is None
+    assert Room(B, a).play((Try(B), Failure.CONNECT_FAILED), (Try(a), error), (RELAY, None)) is None
+
+
+def test_a_caller_hears_of_the_target_that_may_have_been_paid() -> None:
+    """Where the others are of no help, so that a client is not asked to send it once more."""
+    a = falling("a", "closed", "5xx")
+    script: Script = [(Try(a), Failure.CLOSED), (Try(B, paid_before=True), Failure.CONNECT_FAILED)]
+    why = Room(a, B).play(*script)
+    assert why == Abandoned(Failure.CLOSED, "a")
+    error = error_of(why, "b")
+    assert (error.code, error.kind.final) == ("upstream_closed", True)
+    assert "`a` closed" in error.message
+    script = [(Try(a), ResponseHead(500)), (Try(B, paid_before=True), Failure.DNS_FAILED)]
+    why = Room(a, B).play(*script)
+    assert why == Abandoned(Failure.BAD_RESPONSE, "a", 500)
+    assert error_of(why, "b").message.startswith("provider `a` responded with status 500")
+    late: Script = [(Try(a), Failure.CLOSED), (Try(B, paid_before=True), Failure.TOTAL_TIMEOUT)]
+    assert Room(a, B).play(*late) is Failure.TOTAL_TIMEOUT
+
+
+def test_what_follows_stays_marked_until_a_response() -> None:
+    a, b = falling("a", "timeout"), falling("b", "timeout")
+    script: Script = [
+        (Try(a), Failure.FIRST_BYTE_TIMEOUT),
+        (Try(b, paid_before=True), Failure.CONNECT_FAILED),
+        (Try(C, paid_before=True), OK),
+        (RELAY, None),
+    ]
+    assert Room(a, b, C).play(*script) is None
 
 
 # -- retries -------------------------------------------------------------------------------------
@@ -422,29 +499,47 @@ BREAKERS = st.none() | st.builds(
 )
 
 
+WORDS = st.frozensets(st.sampled_from(list(FALLBACKS)))
+
+
 @settings(deadline=None, max_examples=100)
 @given(
-    st.lists(st.tuples(RETRIES, BREAKERS), min_size=1, max_size=3),
+    st.lists(st.tuples(RETRIES, BREAKERS, WORDS), min_size=1, max_size=3),
     st.lists(st.lists(OUTCOMES, min_size=24, max_size=24), min_size=1, max_size=4),
 )
 def test_nothing_that_may_have_been_paid_is_sent_again(
-    setups: list[tuple[Retry, Breaker | None]], requests: list[list[Outcome]]
+    setups: list[tuple[Retry, Breaker | None, frozenset[str]]], requests: list[list[Outcome]]
 ) -> None:
-    """Whatever happens: at most one attempt of a request may have been processed unrefused, it is
-    the last one, and once an answer is passed on nothing follows.
+    """Whatever happens: an attempt that may have been processed unrefused is the last one, unless its
+    target names that failure; those after it go to other targets and are marked, and no others are.
+    Once an answer is passed on nothing follows.
     """
     room = Room(*(target("gpt-a", f"p{i}", *setup) for i, setup in enumerate(setups)))
     for outcomes in requests:
         steps, why = room.outcomes(outcomes)
         ends = [(s, o or OK) for s, o in zip((s for s in steps if not isinstance(s, Pause)), outcomes, strict=False)]  # fmt: skip
         tries = [(s, o) for s, o in ends if isinstance(s, Try)]
-        for step, outcome in tries[:-1]:
+        paid_at: set[str] = set()
+        for step, outcome in tries:
+            name = step.target.provider.name
+            assert step.paid_before == bool(paid_at)
+            assert name not in paid_at
+            if step is tries[-1][0]:
+                break
+            words = step.target.fallback_on
             if isinstance(outcome, ResponseHead):
                 assert outcome.is_repeatable
-                assert outcome.status in step.target.provider.retry.statuses
+                if outcome.status not in step.target.provider.retry.statuses:
+                    assert outcome.status >= 500
+                    assert "5xx" in words
+                    paid_at.add(name)
             else:
                 assert isinstance(outcome, Failure)
-                assert not outcome.sent
+                if outcome.sent:
+                    assert any(outcome in FALLBACKS[word] for word in words)
+                    paid_at.add(name)
+        if paid_at and isinstance(why, Failure):
+            assert why.sent
         assert RELAY not in steps[:-1]
         if RELAY in steps:
             assert why is None

@@ -1,0 +1,98 @@
+"""`fallback_on` and `drop_unknown` of a model rule: what the providers get, and what the record says."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.gateway.stand import Stand, standing
+
+OWN = 'credentials: {key: {env: SET}}, headers: {x-key: "{{ credentials.key }}"}, caller_credentials: {headers: {x-own-key: key}}'
+FIRST = "timeouts: {first_byte: 100ms}"
+RULES = """
+  - {model: silent, fallback_on: [timeout], targets: [{provider: silent}, {provider: good}]}
+  - {model: closed, fallback_on: [closed], targets: [{provider: closed}, {provider: good}]}
+  - {model: error, fallback_on: [5xx], targets: [{provider: error}, {provider: good}]}
+  - {model: cut, fallback_on: [timeout, closed, 5xx], targets: [{provider: cut}, {provider: good}]}
+  - {model: default, targets: [{provider: closed}, {provider: good}]}
+  - {model: own, fallback_on: [closed], targets: [{provider: own}, {provider: good}, {provider: theirs}]}
+  - {model: all, fallback_on: [closed, 5xx], targets: [{provider: closed}, {provider: error, fallback_on: []}, {provider: good}]}
+  - {model: lean, provider: lean, body: {drop_unknown: true, set: {temperature: 1}}}
+  - {model: fat, provider: lean}
+  - {model: both, targets: [{provider: down, body: {drop_unknown: true}}, {provider: lean}]}
+"""
+TAKES = "endpoints: {talk: {path: /talk, takes: [messages, temperature]}}"
+PROVIDERS = {
+    "good": "200",
+    "silent": f"silent, {FIRST}",
+    "closed": "closed",
+    "error": "500",
+    "cut": f"cut, {FIRST}",
+    "own": f"closed, {OWN}",
+    "theirs": f"200, {OWN}",
+    "lean": f"200, {TAKES}",
+    "down": f"503, {TAKES}",
+}
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    with standing(tmp_path_factory.mktemp("fallback"), RULES, PROVIDERS) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("model", "tried"),
+    [
+        ("silent", "silent timeout_headers"),
+        ("closed", "closed sent_unknown"),
+        ("error", "error 500"),
+    ],
+)
+def test_the_next_target_gets_what_may_have_been_paid_where_the_rule_says_so(
+    stand: Stand, model: str, tried: str
+) -> None:
+    response = stand.ask({"model": model})
+    assert (response.status, response.text) == (200, "good")
+    assert stand.providers == [model, "good"]
+    record = stand.record()
+    assert (record["tried"], record["may_be_paid_twice"], record["attempts"]) == ([tried], True, 2)
+
+
+def test_without_that_it_is_sent_once(stand: Stand) -> None:
+    response = stand.ask({"model": "default"})
+    assert (response.code, stand.providers) == ("upstream_closed", ["closed"])
+    assert response.headers[b"x-should-retry"] == b"false"
+    assert "may_be_paid_twice" not in stand.record()
+
+
+def test_nothing_follows_the_first_byte_of_a_response(stand: Stand) -> None:
+    stand.ask({"model": "cut"})
+    assert stand.providers == ["cut"]
+    assert "may_be_paid_twice" not in stand.record()
+
+
+def test_a_callers_own_credential_goes_to_those_alone_that_take_it(stand: Stand) -> None:
+    response = stand.ask({"model": "own"}, headers={b"x-own-key": b"sk-own"})
+    assert (response.text, stand.providers) == ("theirs", ["own", "theirs"])
+    assert stand.ask({"model": "own"}).text == "good"
+
+
+def test_a_target_may_leave_out_what_its_rule_says(stand: Stand) -> None:
+    assert (stand.ask({"model": "all"}).status, stand.providers) == (500, ["closed", "error"])
+
+
+def test_fields_that_the_provider_does_not_take_are_dropped_where_the_rule_says_so(
+    stand: Stand,
+) -> None:
+    stand.ask({"model": "lean", "logit_bias": {}, "messages": [], "user": "u", "naïve": 1})
+    assert stand.body() == {"model": "lean", "messages": [], "temperature": 1}
+    assert stand.record()["dropped"] == ["logit_bias", "user", "?"]
+    stand.ask({"model": "fat", "logit_bias": {}, "stream": False})
+    assert stand.body() == {"model": "fat", "logit_bias": {}, "stream": False}
+    assert "dropped" not in stand.record()
+
+
+def test_the_record_has_what_the_last_attempt_dropped(stand: Stand) -> None:
+    stand.ask({"model": "both", "user": "u"})
+    assert stand.providers == ["down", "lean"]
+    assert "dropped" not in stand.record()
