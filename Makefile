@@ -50,6 +50,7 @@ help:
 	@echo "make test-tools  the tests that need programs of the machine: curl, git, nginx"
 	@echo "make test-postgres  the tests of the store on PostgreSQL (installs it on Debian as root)"
 	@echo "make test-prometheus  a real Prometheus scrapes the gateway (installs it on Debian as root)"
+	@echo "make test-redis  limits counted in Redis: races, histories, a store that fails (installs it on Debian as root)"
 	@echo "make test-browser  pages in Chromium call the gateway, and the dashboard (installs it on Debian as root)"
 	@echo "make test-api  thousands of requests that the OpenAPI document of the account API allows, or does not"
 	@echo "make fresh    serve and test with Python, make and a shell alone, and an empty HOME"
@@ -101,6 +102,10 @@ test-postgres: install-test-postgres
 # What a real Prometheus and its linter make of the metrics.
 test-prometheus: install-test-prometheus
 	@$(BIN)/python -m pytest -q --tools tests/prometheus/*.py $(ARGS)
+
+# Limits that several machines count in a Redis of their own, which the tests start; ORQEN_TEST_REDIS names another.
+test-redis: install-test-redis
+	@$(BIN)/python -m tests.redis_server $(ARGS)
 
 # Real pages in a real browser: those that `cors:` in routes.yaml is for, and the dashboard.
 test-browser: install-test-browser
@@ -206,6 +211,12 @@ install-test-prometheus: install
 	@command -v promtool > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 	  apt-get update -q > /dev/null && RUNLEVEL=1 apt-get install -y -q --no-install-recommends prometheus > /dev/null; } || \
 	  { echo "test-prometheus needs Prometheus, Debian's package; as root it is installed"; exit 1; }
+
+install-test-redis: install
+	@[ -n "$$ORQEN_TEST_REDIS" ] || command -v redis-server > /dev/null || command -v valkey-server > /dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
+	  apt-get update -q > /dev/null && apt-get install -y -q redis-server > /dev/null; } || \
+	  { echo "test-redis needs Redis or Valkey, Debian's package redis-server; as root it is installed"; exit 1; }
 
 install-test-api: install
 	@test -d $(VENV)/api || $(PYTHON) -m venv $(VENV)/api

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from engine.config.source.document import Path
 from engine.plan.accounts import ProviderKeyPolicy
+from engine.plan.limits import StorePolicy
 from engine.plan.settings import Metrics
 from engine.plan.tls import TlsVersion
 
@@ -60,6 +61,14 @@ class AccountsEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsEntry:
+    """The entry `limits:`."""
+
+    store: SecretSource | None
+    on_store_error: StorePolicy
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """All of server.yaml."""
 
@@ -67,6 +76,7 @@ class Server:
     admin: Admin | None = None
     metrics: Metrics | None = None
     tls: ListenerTlsEntry | None = None
+    limits: LimitsEntry | None = None
 
 
 def accounts_of(server: Server | None) -> AccountsEntry | None:

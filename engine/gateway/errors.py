@@ -65,6 +65,7 @@ CATALOGUE: dict[str, ErrorKind] = {
     "upstream_bad_response": ErrorKind(502, sent=True),
     "upstream_truncated": ErrorKind(502, sent=True),
     "accounts_unavailable": ErrorKind(503, retry_after=1),
+    "limits_unavailable": ErrorKind(503, retry_after=1),
     "overloaded": ErrorKind(503, retry_after=1),
     "upstream_unavailable": ErrorKind(503, retry_after=1),
     "server_shutting_down": ErrorKind(503, sent=True, retry_after=1),

@@ -20,7 +20,7 @@ AMOUNTS = 2  # different ones of a request
 BUDGETS = {Period.DAY: 7, Period.WEEK: 9, Period.MONTH: 11}
 MAX_STEP_BACK = 24 * 3600  # seconds by which a clock may be set back without a new window
 UNLIMITED = 1 << 62
-MAX_AHEAD = 1 << 60  # nanoseconds; counters are 64 bits wide
+MAX_AHEAD = 1 << 52  # nanoseconds, 52 days; Lua's numbers are exact up to 53 bits
 Amounts = tuple[int, ...]  # AMOUNTS of one request: input tokens, output tokens
 BUSY_SECONDS = 1  # until another try, when requests under way hold what is left
 

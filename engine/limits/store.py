@@ -14,6 +14,10 @@ class FullError(Exception):
     """There is no room for another scope or request."""
 
 
+class UnavailableError(Exception):
+    """The counters cannot be reached, and requests are refused then."""
+
+
 @dataclass(frozen=True, slots=True)
 class Left:
     """What is left of a rate: of `limit`, and the seconds until it is whole again."""
@@ -52,6 +56,7 @@ class Store(Protocol):
 
         Raises:
             FullError: too many scopes or requests.
+            UnavailableError: nothing can be counted now.
         """
 
     def settle(self, grant: Grant, used: Amounts) -> None:

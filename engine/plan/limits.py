@@ -16,6 +16,14 @@ class Period(StrEnum):
     MONTH = "month"
 
 
+class StorePolicy(StrEnum):
+    """What is done with limited requests while the store of their limits fails."""
+
+    LOCAL = "local"
+    REFUSE = "refuse"
+    ALLOW = "allow"
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """`count` units in `seconds`, which may come at once: a token bucket, kept as GCRA.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from engine.plan.accounts import AccountsSettings
+from engine.plan.limit_store import NO_STORE, LimitSettings
 from engine.plan.tls import ListenerTls
 
 DEFAULT_METRICS_PORT = 9464
@@ -26,6 +27,7 @@ class ServerSettings:
     store: AccountsSettings | None = None
     metrics: Metrics | None = None
     tls: ListenerTls | None = None
+    limits: LimitSettings = NO_STORE
 
 
 NO_SETTINGS = ServerSettings()

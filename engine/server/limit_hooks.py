@@ -1,6 +1,6 @@
 """The limits of callers in one worker, as the Admission of its gateways."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -8,8 +8,10 @@ from engine.gateway.errors import CATALOGUE, GatewayError
 from engine.gateway.record import Record
 from engine.limits.core import Refused
 from engine.limits.ledger import Ledger
-from engine.limits.store import FullError, Grant, Left, Scope, Store
+from engine.limits.redis_store import RedisStore
+from engine.limits.store import FullError, Grant, Left, Scope, Store, UnavailableError
 from engine.limits.table import SharedMemory, Table
+from engine.plan.limit_store import NO_STORE, LimitSettings
 from engine.plan.plan import Caller, Dialect, Endpoint
 from engine.upstream import Pairs
 
@@ -41,12 +43,41 @@ class LimitPermit:
 
 
 class LimitHooks:
-    """An Admission by the limits of keys, counted in memory that the workers share."""
+    """An Admission by the limits of callers, counted in memory that the workers share, or in a store.
 
-    def __init__(self, memory: SharedMemory | None) -> None:
+    `log` takes messages to the operator; `changed` is called when `status` has changed.
+    """
+
+    def __init__(
+        self,
+        memory: SharedMemory | None,
+        settings: LimitSettings = NO_STORE,
+        log: Callable[[str], None] = print,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         table = Table(memory or SharedMemory(1))
         table.join()
         self._store: Store = Ledger(table)
+        self._shared: RedisStore | None = None
+        if settings.store is not None:
+            self._store = self._shared = RedisStore(
+                settings.store, settings.on_store_error, self._store, log, changed
+            )
+
+    @property
+    def status(self) -> str | None:
+        """`ok`, or what is done while the store fails; None without one."""
+        return None if self._shared is None else self._shared.status
+
+    async def start(self) -> None:
+        """Connect to the store, if there is one."""
+        if self._shared is not None:
+            await self._shared.start()
+
+    async def close(self) -> None:
+        """Send what was used to the store, and leave it."""
+        if self._shared is not None:
+            await self._shared.close()
 
     def tick(self) -> None:
         """Once a second: give back what requests of killed workers held."""
@@ -65,8 +96,8 @@ class LimitHooks:
         estimate = (size or 0) // BYTES_A_TOKEN + 1, OUTPUT_TOKENS
         try:
             made = self._store.reserve(scopes_of(caller, model), estimate)
-        except FullError:
-            raise GatewayError("overloaded", "too many limited requests are under way") from None
+        except (FullError, UnavailableError) as error:
+            raise uncounted(error) from None
         if isinstance(made, Grant | Refused):
             return self._permit(made, endpoint.dialect, estimate[0])
         return self._wait(made, endpoint.dialect, estimate[0])
@@ -74,13 +105,23 @@ class LimitHooks:
     async def _wait(
         self, made: Awaitable[Grant | Refused], dialect: Dialect, estimate: int
     ) -> LimitPermit:
-        return self._permit(await made, dialect, estimate)
+        try:
+            return self._permit(await made, dialect, estimate)
+        except (FullError, UnavailableError) as error:
+            raise uncounted(error) from None
 
     def _permit(self, made: Grant | Refused, dialect: Dialect, estimate: int) -> LimitPermit:
         if isinstance(made, Refused):
             raise refusal(made, dialect)
         headers = limit_headers(made.requests, made.tokens, dialect)
         return LimitPermit(self._store, made, headers, estimate)
+
+
+def uncounted(error: Exception) -> GatewayError:
+    """The error of a request whose limits cannot be counted."""
+    if isinstance(error, FullError):
+        return GatewayError("overloaded", "too many limited requests are under way")
+    return GatewayError("limits_unavailable", "the store that counts limits cannot be used now")
 
 
 def scopes_of(caller: Caller, model: str) -> Sequence[Scope]:

@@ -238,7 +238,16 @@ def start_worker(  # noqa: PLR0913, PLR0917 what a worker inherits
     store = options.settings.store
     accounts = store.accounts if store else None
     drain = float(options.drain_timeout)
-    parent = Parent(pipe, options.directory, read, drain, accounts, shared.limits, shared.counters)
+    parent = Parent(
+        pipe,
+        options.directory,
+        read,
+        drain,
+        accounts,
+        shared.limits,
+        shared.counters,
+        options.settings.limits,
+    )
     tls = options.settings.tls
     run_worker(plan, state, parent, Listen(options.host, options.port, options.idle_timeout, tls))
 

@@ -23,6 +23,7 @@ from engine.gateway.app import Gateway
 from engine.gateway.record import location_of
 from engine.limits.table import SharedMemory
 from engine.plan.accounts import Accounts
+from engine.plan.limit_store import NO_STORE, LimitSettings
 from engine.plan.plan import Plan
 from engine.server.channel import UNASKED
 from engine.server.connections import ConnectionLimits, Connections, Peer, most_connections
@@ -55,6 +56,7 @@ class Parent:
     `drain_timeout` is how long requests may take to finish when the parent has died, in seconds.
     `accounts` is where callers have accounts, if they have; `limits` is memory in which the workers
     count what callers use, `counters` is that for metrics; None where they cannot share it.
+    `limit_settings` say whether they are counted in a store of several machines.
     """
 
     pipe: Connection
@@ -64,6 +66,7 @@ class Parent:
     accounts: Accounts | None = None
     limits: SharedMemory | None = None
     counters: CounterMemory | None = None
+    limit_settings: LimitSettings = NO_STORE
 
 
 def run_worker(plan: Plan, state: State, parent: Parent, listen: Listen) -> None:
@@ -87,7 +90,9 @@ class Worker:
         self._is_draining = False
         self._log = AccessLog(sys.stderr)
         shared = parent.limits, parent.counters
-        self._hooks = WorkerHooks(parent.accounts, *shared, self._log, self._show_state)
+        self._hooks = WorkerHooks(
+            parent.accounts, *shared, self._log, self._show_state, parent.limit_settings
+        )
         self._gateway = self._new_gateway(plan)
         self._hooks.follow(plan)
         self._state = state
@@ -116,6 +121,7 @@ class Worker:
         """Listen, and return once the parent has said stop and every request has ended."""
         loop = asyncio.get_running_loop()
         settle_garbage()
+        await self._hooks.open()
         serving = asyncio.ensure_future(self._server.serve())
         self._spawn(self._report_listening())
         loop.add_reader(self._pipe.fileno(), self._read_message)
@@ -130,6 +136,7 @@ class Worker:
                 task.cancel()
             for gateway in self._gateways:
                 await gateway.close()
+            await self._hooks.close()
             await asyncio.to_thread(self._hooks.stop)
             self._log.close()
 

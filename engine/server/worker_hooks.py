@@ -9,6 +9,7 @@ from engine.gateway.app import Gateway
 from engine.gateway.hooks import NO_HOOKS, Hooks
 from engine.limits.table import SharedMemory
 from engine.plan.accounts import Accounts
+from engine.plan.limit_store import LimitSettings
 from engine.plan.plan import Plan
 from engine.server.limit_hooks import LimitHooks
 from engine.server.metric_hooks import WorkerMetrics
@@ -21,16 +22,17 @@ class WorkerHooks:
     Accounts and traces need packages that are imported here alone, and only where they are on.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 what a worker has
         self,
         accounts: Accounts | None,
         limits: SharedMemory | None,
         counters: CounterMemory | None,
         log: AccessLog,
         changed: Callable[[], None],
+        limit_settings: LimitSettings,
     ) -> None:
         self._log = log
-        self._limits = LimitHooks(limits)
+        self._limits = LimitHooks(limits, limit_settings, log.write_message, changed)
         self._accounts = self._open_accounts(accounts, changed)
         self._traces: Any = None
         self._is_started = False
@@ -41,7 +43,9 @@ class WorkerHooks:
     @property
     def status(self) -> dict[str, object]:
         """What the probes report of them."""
-        return {} if self._accounts is None else {"accounts": self._accounts.status}
+        parts = {"accounts": self._accounts, "limits": self._limits}
+        states = {name: part.status for name, part in parts.items() if part is not None}
+        return {name: status for name, status in states.items() if status is not None}
 
     def of(self, plan: Plan) -> Hooks:
         """The hooks of a Gateway for `plan`."""
@@ -56,6 +60,14 @@ class WorkerHooks:
         """New requests are served by `plan` from now on."""
         if self._traces is not None:
             self._traces.follow(plan)
+
+    async def open(self) -> None:
+        """Connect to the limit store, if there is one, before the first request."""
+        await self._limits.start()
+
+    async def close(self) -> None:
+        """Send what was used to the limit store, after the last request."""
+        await self._limits.close()
 
     def start(self) -> None:
         """Begin what goes on beside the requests, with the running loop and after the fork."""

@@ -11,9 +11,10 @@ from engine.config.compile.files import expected_place, path_hint, why_unread
 from engine.config.compile.listener_tls import TlsFileError, check_tls_files
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.extras import installing
-from engine.config.server import AccountsEntry, Admin, ListenerTlsEntry, SecretSource
+from engine.config.server import AccountsEntry, Admin, LimitsEntry, ListenerTlsEntry, SecretSource
 from engine.config.source.files import read_file
 from engine.plan import accounts as plan
+from engine.plan.limit_store import NO_STORE, LimitSettings, StoreServer
 from engine.plan.settings import ServerSettings
 from engine.plan.tls import ListenerTls
 
@@ -47,13 +48,14 @@ def resolve_server(
     accounts = None if declared.accounts is None else _accounts(reading, declared.accounts)
     admin = None if declared.admin is None else _admin(reading, declared.admin)
     tls = None if declared.tls is None else read_tls(reading, declared.tls)
+    limits = NO_STORE if declared.limits is None else _limits(reading, declared.limits)
     found = list(reading.found)
     if declared.accounts is not None:
         report_uninstalled(reading, declared.accounts)
     if found:
         return None, reading.found
     store = None if accounts is None else plan.AccountsSettings(accounts, admin)
-    return ServerSettings(store, declared.metrics, tls), reading.found
+    return ServerSettings(store, declared.metrics, tls, limits), reading.found
 
 
 def _accounts(reading: _Reading, declared: AccountsEntry) -> plan.Accounts | None:
@@ -116,6 +118,25 @@ def read_tls(reading: _Reading, declared: ListenerTlsEntry) -> ListenerTls:
     return tls
 
 
+def _limits(reading: _Reading, declared: LimitsEntry) -> LimitSettings:
+    store = None if declared.store is None else read_store(reading, declared.store)
+    return LimitSettings(store, declared.on_store_error)
+
+
+@check("E408", stage=Stage.STEP)
+def read_store(reading: _Reading, source: SecretSource) -> StoreServer | None:
+    """The server that counts limits."""
+    url = source.value or read_secret(reading, source)
+    if url is None:
+        return None
+    try:
+        return StoreServer.of(url)
+    except ValueError:  # which may quote a password
+        words = f"{_named(source)} is no URL of a Redis or Valkey server"
+        reading.report("E408", words, source, "write redis://HOST:PORT, or rediss:// for TLS")
+        return None
+
+
 @check("E408", stage=Stage.STEP)
 def read_vault_keys(reading: _Reading, sources: tuple[SecretSource, ...]) -> list[plan.VaultKey]:
     """The vault keys that can be used, each once."""
@@ -171,4 +192,4 @@ def report_uninstalled(reading: _Reading, declared: AccountsEntry) -> None:
 
 def _named(source: SecretSource) -> str:
     """What messages call a source; a file's name may be a secret that was put in its place."""
-    return f"`{source.env}`" if source.env else "the file" if source.file else "`database`"
+    return f"`{source.env}`" if source.env else "the file" if source.file else f"`{source.at[-1]}`"

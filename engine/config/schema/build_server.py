@@ -5,6 +5,7 @@ from typing import Any
 from engine.config.server import (
     AccountsEntry,
     Admin,
+    LimitsEntry,
     ListenerTlsEntry,
     Oidc,
     SecretSource,
@@ -13,6 +14,7 @@ from engine.config.server import (
 from engine.config.source.document import Path
 from engine.config.units import parse_size
 from engine.plan.accounts import DEFAULT_ADMIN_PORT, DEFAULT_KEY_CACHE, ProviderKeyPolicy
+from engine.plan.limits import StorePolicy
 from engine.plan.settings import DEFAULT_METRICS_PORT, Metrics
 from engine.plan.tls import TlsVersion
 
@@ -25,6 +27,7 @@ def build_server(data: dict[str, Any]) -> Server:
         admin=_admin(data["admin"]) if "admin" in data else None,
         metrics=_metrics(data["metrics"]) if "metrics" in data else None,
         tls=_tls(data["tls"]) if "tls" in data else None,
+        limits=_limits(data["limits"]) if "limits" in data else None,
     )
 
 
@@ -67,6 +70,14 @@ def _oidc(data: dict[str, Any]) -> Oidc:
     secret = _source(data["client_secret"], ("admin", "oidc", "client_secret"))
     name = data.get("name", "single sign-on")
     return Oidc(data["issuer"], data["client_id"], secret, name)
+
+
+def _limits(data: dict[str, Any]) -> LimitsEntry:
+    store = data.get("store")
+    return LimitsEntry(
+        store=None if store is None else _source(store, ("limits", "store")),
+        on_store_error=StorePolicy(data.get("on_store_error", StorePolicy.LOCAL)),
+    )
 
 
 def _source(value: Any, at: Path) -> SecretSource:

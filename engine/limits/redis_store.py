@@ -1,0 +1,279 @@
+"""Limits that several machines share, counted in Redis or Valkey: one round trip for a request.
+
+What a request has used is sent when it is over, and nobody waits for that. What it holds there
+expires after LEASE_SECONDS unless this worker renews it, so a killed worker's is given back.
+"""
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from engine.limits.core import Amounts, Refused
+from engine.limits.ledger import MAX_TOKENS
+from engine.limits.resp import StoreError, command, encode
+from engine.limits.specs import MAX_SPECS, Spec, amounts, grant_of, home_of, refused_of, spec_of
+from engine.limits.store import Grant, Scope, Store, UnavailableError
+from engine.limits.store_client import StoreClient
+from engine.limits.windows import Windows
+from engine.plan.limit_store import StoreServer
+from engine.plan.limits import StorePolicy
+
+TIMEOUT_SECONDS = 0.03
+LEASE_SECONDS = 30
+LIFE = b"%d" % (LEASE_SECONDS * 1_000_000)
+RENEW_SECONDS = 10
+MAX_UNSETTLED = 10_000
+TRIES = 3
+SCRIPT = Path(__file__).with_name("limits.lua").read_bytes()
+_Reply = tuple[str, list[int]]
+
+
+class RedisStore:
+    """A Store on one server; while that fails, `policy` says what is done, with `local` for one.
+
+    `log` takes messages to the operator, `changed` is called after `status` has changed.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 what it is made of
+        self,
+        server: StoreServer,
+        policy: StorePolicy,
+        local: Store,
+        log: Callable[[str], None],
+        changed: Callable[[], None],
+        timeout: float = TIMEOUT_SECONDS,
+        script: bytes = SCRIPT,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._policy, self._local = policy, local
+        self._log, self._changed = log, changed
+        self._timeout = timeout
+        self._wall = wall
+        self._client = StoreClient(server, script, timeout, self._report, self._release_late)
+        self._whole = encode([b"EVAL", script])
+        self._windows = Windows()
+        self._specs: dict[tuple[str, str], Spec] = {}
+        self._offset = 0.0  # seconds by which the server's clock is ahead of this one
+        self._name, self._numbers = os.urandom(6).hex(), count()
+        self._leases: dict[str, tuple[str, float]] = {}  # home, and when it was renewed
+        self._unsettled: deque[tuple[Grant, Amounts]] = deque()
+        self.status, self.lost = "ok", 0
+
+    async def start(self) -> None:
+        """Connect, if the server is there."""
+        await self._client.connect()
+
+    async def close(self) -> None:
+        """End the connection, after what was sent."""
+        self._send_unsettled()
+        await self._client.close()
+
+    # -- the store ---------------------------------------------------------------------------------
+
+    def reserve(
+        self, scopes: Sequence[Scope], estimate: Amounts
+    ) -> Grant | Refused | Coroutine[Any, Any, Grant | Refused]:
+        """As `Store.reserve`; the caller awaits the reply of the server.
+
+        Raises:
+            UnavailableError: the server fails, and the policy is to refuse.
+        """
+        if self._client.is_up:
+            return self._reserve(scopes, estimate)
+        return self._without(scopes, estimate)
+
+    def settle(self, grant: Grant, used: Amounts) -> None:
+        """As `Store.settle`: what cannot be sent now is sent later."""
+        if isinstance(grant.lease, int):
+            self._local.settle(grant, used)
+        elif grant.lease is not None:
+            self._leases.pop(grant.lease, None)
+            self._settle(grant, tuple(min(amount, MAX_TOKENS) for amount in used))
+
+    def tick(self) -> None:
+        """Renew the leases, and try again what has failed."""
+        self._local.tick()
+        self._client.tick()
+        if self._client.is_up:
+            self._send_unsettled()
+            self._renew()
+
+    # -- reserve -----------------------------------------------------------------------------------
+
+    async def _reserve(self, scopes: Sequence[Scope], estimate: Amounts) -> Grant | Refused:
+        home = home_of(scopes)
+        holds = any(limits.holds for _, limits in scopes)
+        lease = f"{self._name}{next(self._numbers):x}" if holds else ""
+        try:
+            for _ in range(TRIES):
+                word, numbers = await self._try(home, lease, scopes, estimate)
+                if word != "stale":
+                    return self._made(word, numbers, home, lease, scopes)
+        except StoreError:
+            return self._without(scopes, estimate)
+        return self._without(scopes, estimate)
+
+    async def _try(
+        self, home: str, lease: str, scopes: Sequence[Scope], estimate: Amounts
+    ) -> _Reply:
+        now = self._wall() + self._offset
+        specs = [self._spec(home, scope, now) for scope in scopes]
+        deadline = b"%d" % ((now + self._timeout) * 1e6)
+        rest = [b"reserve", lease.encode(), LIFE, deadline, amounts(estimate)]
+        about = (home, lease, scopes)
+        try:
+            return await self._client.call(self._command(home, specs, rest), self._read, about)
+        except StoreError as error:
+            if str(error) != "NOSCRIPT":
+                raise
+        whole = self._command(home, specs, rest, self._whole)
+        return await self._client.call(whole, self._read, about)
+
+    def _spec(self, home: str, scope: Scope, now: float) -> Spec:
+        key = home, scope[0]
+        known = self._specs.get(key)
+        if known is not None and known.limits is scope[1] and known.since <= now < known.after:
+            return known
+        if len(self._specs) >= MAX_SPECS:
+            self._specs.clear()
+        made = self._specs[key] = spec_of(home, scope, self._windows, now)
+        return made
+
+    def _command(
+        self, home: str, specs: Sequence[Spec], rest: Sequence[bytes], script: bytes | None = None
+    ) -> bytes:
+        """The script with its keys, the arguments `rest` and those of scopes."""
+        parts = [
+            script or encode([b"EVALSHA", self._client.sha]),
+            encode([b"%d" % (1 + len(specs)), f"{home}leases".encode()]),
+            *[spec.key for spec in specs],
+            encode(rest),
+            *[spec.text for spec in specs],
+        ]
+        return command(4 + len(rest) + 2 * len(specs), b"".join(parts))
+
+    def _read(self, reply: bytes) -> _Reply:
+        """The word and the numbers of a reply; its time is noted.
+
+        Raises:
+            StoreError: it is none of the script.
+        """
+        try:
+            word, now, *numbers = reply.decode().split(" ")
+            self._offset = int(now) / 1e6 - self._wall()
+            return word, [int(number) for number in numbers]
+        except ValueError:
+            raise StoreError("a reply that the script does not give") from None
+
+    def _made(
+        self, word: str, numbers: list[int], home: str, lease: str, scopes: Sequence[Scope]
+    ) -> Grant | Refused:
+        now = self._wall() + self._offset
+        if word != "ok":
+            return refused_of(word, scopes, numbers, self._windows, now)
+        member = self._member(home, lease, scopes, numbers[3:]) if lease else None
+        if member is not None:
+            self._leases[member] = home, self._wall()
+        return grant_of(scopes, numbers, member)
+
+    def _member(self, home: str, lease: str, scopes: Sequence[Scope], held: Sequence[int]) -> str:
+        """A lease as the script names it."""
+        now = self._wall() + self._offset
+        keys = [self._spec(home, s, now).key.split(b"\r\n")[1].decode() for s in scopes]
+        return "|".join([lease, amounts(tuple(held)).decode(), *keys])
+
+    def _without(self, scopes: Sequence[Scope], estimate: Amounts) -> Grant | Refused:
+        """What the policy says while the server fails."""
+        if self._policy is StorePolicy.LOCAL:
+            made = self._local.reserve(scopes, estimate)
+            if isinstance(made, Grant | Refused):
+                return made
+        if self._policy is StorePolicy.ALLOW:
+            return Grant(scopes, estimate, None, None, None)
+        raise UnavailableError
+
+    def _release_late(self, about: object, reply: bytes) -> None:
+        """Give back what was granted after its request had given up."""
+        word, numbers = self._read(reply)
+        if word == "ok" and isinstance(about, tuple) and about[1]:
+            home, lease, scopes = about
+            member = self._member(home, lease, scopes, numbers[3:])
+            self._settle(grant_of(scopes, numbers, member), tuple(0 for _ in numbers[3:]))
+
+    # -- settle, renew -----------------------------------------------------------------------------
+
+    def _settle(self, grant: Grant, used: Amounts, script: bytes | None = None) -> None:
+        home = home_of(grant.scopes)
+        now = self._wall() + self._offset
+        specs = [self._spec(home, scope, now) for scope in grant.scopes]
+        rest = [b"settle", str(grant.lease).encode(), amounts(used)]
+        try:
+            future = self._client.send(self._command(home, specs, rest, script))
+        except StoreError:
+            self._keep(grant, used)
+        else:
+            future.add_done_callback(partial(self._settled, grant, used))
+
+    def _settled(self, grant: Grant, used: Amounts, future: asyncio.Future[bytes]) -> None:
+        try:
+            if self._read(future.result())[0] != "stale":
+                return
+        except StoreError as error:
+            if str(error) == "NOSCRIPT":
+                self._settle(grant, used, self._whole)
+                return
+            self._client.note_failure(str(error))
+        self._keep(grant, used)
+
+    def _keep(self, grant: Grant, used: Amounts) -> None:
+        """Settle it later; sent twice, it counts once."""
+        if len(self._unsettled) >= MAX_UNSETTLED:
+            self._unsettled.popleft()
+            self.lost += 1
+        self._unsettled.append((grant, used))
+
+    def _send_unsettled(self) -> None:
+        for _ in range(len(self._unsettled)):
+            self._settle(*self._unsettled.popleft())
+
+    def _renew(self) -> None:
+        """Renew leases of requests that take long, those of one home together."""
+        now = self._wall()
+        homes: dict[str, list[str]] = {}
+        for member, (home, at) in self._leases.items():
+            if not 0 <= now - at < RENEW_SECONDS:
+                homes.setdefault(home, []).append(member)
+        for home, members in homes.items():
+            self._leases.update((member, (home, now)) for member in members)
+            encoded = [member.encode() for member in members]
+            self._send_renewal(self._command(home, (), [b"renew", LIFE, *encoded]))
+
+    def _send_renewal(self, sent: bytes) -> None:
+        try:
+            self._client.send(sent)
+        except StoreError:
+            return
+
+    # -- the operator ------------------------------------------------------------------------------
+
+    def _report(self, why: str | None) -> None:
+        self.status = "ok" if why is None else str(self._policy)
+        self._log(
+            "the store of limits works again"
+            if why is None
+            else f"the store of limits fails ({why}): {_DONE[self._policy]}"
+        )
+        self._changed()
+
+
+_DONE = {
+    StorePolicy.LOCAL: "each host counts alone",
+    StorePolicy.REFUSE: "limited requests are refused",
+    StorePolicy.ALLOW: "limited requests are not limited",
+}

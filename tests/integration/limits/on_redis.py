@@ -1,0 +1,265 @@
+"""Limits in Redis: the script, the memory and a simple model agree over any history; `make test-redis`."""
+
+import asyncio
+import copy
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, rule
+
+from engine.limits import redis_store
+from engine.limits.core import Refused
+from engine.limits.redis_store import LEASE_SECONDS, RENEW_SECONDS, RedisStore
+from engine.limits.resp import RedisConnection, command, connect, encode
+from engine.limits.store import Grant
+from engine.limits.table import SharedMemory
+from engine.plan.limit_store import StoreServer
+from engine.plan.limits import StorePolicy
+from tests.redis_server import VARIABLE
+from tests.unit.limits.test_ledger import SCOPES, History, Model, new_ledger
+
+URL = os.environ.get(VARIABLE, "")
+PATIENT = 30.0  # seconds: nothing here is about time
+CLOCK = redis_store.SCRIPT.replace(
+    b"redis.call('TIME')", b"cjson.decode(redis.call('GET','clock'))"
+)
+assert CLOCK != redis_store.SCRIPT
+
+
+@dataclass
+class SharedModel:
+    """A scope in Redis: its rates go by the clock of the server, which may be set back."""
+
+    model: Model
+    passed: int = 10**15  # nanoseconds, as of `at`
+    at: int = 0  # milliseconds of the clock at the last write
+    due: dict[int, int] = field(default_factory=dict)  # when leases expire
+
+    def time(self, now: int) -> int:
+        return self.passed + max(0, now - self.at) * 1_000_000
+
+    def rooms(self, now: int) -> dict[str, int] | None:
+        return copy.deepcopy(self.model).rooms(self.time(now), now / 1000)
+
+    def written(self, now: int) -> None:
+        self.passed, self.at = self.time(now), now
+        for bucket in self.model.rates.values():
+            bucket.free(self.passed)
+
+
+class SharedHistory(History):
+    """The same history in memory and in Redis; more happens to the latter."""
+
+    @initialize()
+    def begin(self) -> None:
+        super().begin()
+        self.loop = asyncio.new_event_loop()
+        self.shared = {name: SharedModel(Model(limits)) for name, limits in SCOPES.items()}
+        self.control: RedisConnection = self.run(connect(StoreServer.of(URL), lambda: None))
+        self.ask(b"FLUSHALL")
+        self.set_server(0)
+        self.stores = [self.new_store() for _ in range(3)]
+        self.leased: list[tuple[int, int, Grant]] = []
+        self.renewed: dict[int, int] = {}
+        self.number = 0
+
+    def teardown(self) -> None:
+        for store in self.stores:
+            self.run(store.close())
+        self.control.abort()
+        self.run(asyncio.sleep(0))
+        self.loop.close()
+
+    def run(self, made: Any) -> Any:
+        return self.loop.run_until_complete(made)
+
+    def ask(self, *parts: bytes) -> bytes:
+        async def asking() -> bytes:
+            return await self.control.send(command(len(parts), encode(parts)))
+
+        reply: bytes = self.run(asking())
+        return reply
+
+    @property
+    def clock(self) -> int:
+        """Milliseconds, by the server."""
+        return round(self.wall * 1000)
+
+    def set_server(self, seconds: float) -> None:
+        seconds_now, rest = divmod(self.clock, 1000)
+        self.ask(b"SET", b"clock", b"[%d,%d]" % (seconds_now, rest * 1000))
+
+    def new_store(self) -> RedisStore:
+        local = new_ledger(SharedMemory(1, records=1, leases=1))
+        store = RedisStore(
+            StoreServer.of(URL), StorePolicy.REFUSE, local, print, lambda: None, PATIENT, CLOCK,
+            lambda: self.wall,
+        )  # fmt: skip
+        self.run(store.start())
+        assert store.status == "ok"
+        return store
+
+    # -- what both do ------------------------------------------------------------------------------
+
+    @rule(
+        worker=st.integers(0, 2),
+        names=st.sets(st.sampled_from(sorted(SCOPES)), min_size=1),
+        estimate=st.tuples(st.integers(0, 400), st.integers(0, 700)),
+    )
+    def reserve(self, worker: int, names: set[str], estimate: tuple[int, int]) -> None:
+        super().reserve(worker, names, estimate)
+        made = self.stores[worker].reserve(self.scopes(names), estimate)
+        assert not isinstance(made, Grant | Refused)
+        self.expect(worker, names, estimate, self.run(made))
+
+    def scopes(self, names: set[str]) -> list[Any]:
+        return [(f"@a/{name}", SCOPES[name]) for name in sorted(names)]
+
+    def expect(
+        self, worker: int, names: set[str], estimate: tuple[int, int], made: Grant | Refused
+    ) -> None:
+        if any(SCOPES[name].holds for name in names):
+            self.expire()
+        rooms = [self.shared[name].rooms(self.clock) for name in names]
+        assert isinstance(made, Refused) == (None in rooms), (made, rooms)
+        if isinstance(made, Refused):
+            assert made.wait >= 1
+            return
+        least = {
+            kind: min((r[kind] for r in rooms if r and kind in r), default=1 << 60)
+            for kind in ("tokens", "input_tokens", "output_tokens")
+        }
+        inputs = min(estimate[0], least["input_tokens"], least["tokens"])
+        outputs = min(estimate[1], least["output_tokens"], least["tokens"] - inputs)
+        assert made.held == (inputs, outputs)
+        self.number += 1
+        for name in names:
+            scope = self.shared[name]
+            scope.written(self.clock)
+            if "requests" in scope.model.rates:
+                scope.model.rates["requests"].level += 1
+            if made.lease is not None:
+                scope.model.held[self.number] = made.held
+                scope.due[self.number] = self.clock + LEASE_SECONDS * 1000
+        self.renewed[self.number] = self.clock
+        self.leased.append((worker, self.number, made))
+
+    def expire(self) -> None:
+        gone = {n for s in self.shared.values() for n, due in s.due.items() if due <= self.clock}
+        for scope in self.shared.values():
+            mine = gone & scope.due.keys()
+            if mine:
+                scope.written(self.clock)
+            for number in mine:
+                del scope.due[number], scope.model.held[number]
+
+    @rule(
+        which=st.integers(0, 99),
+        used=st.tuples(st.integers(0, 900), st.integers(0, 900)),
+        times=st.integers(1, 2),
+    )
+    def settle(self, which: int, used: tuple[int, int], times: int = 1) -> None:
+        """What is sent twice, since no reply has come, counts once."""
+        super().settle(which, used)
+        if not self.leased:
+            return
+        worker, number, grant = self.leased.pop(which % len(self.leased))
+        self.drain(worker, *[partial(self.stores[worker].settle, grant, used)] * times)
+        if grant.lease is None:
+            return
+        for name in (name.removeprefix("@a/") for name, _ in grant.scopes):
+            scope = self.shared[name]
+            scope.model.held.pop(number, None)
+            scope.due.pop(number, None)
+            scope.written(self.clock)
+            scope.model.use(used, scope.passed, self.wall)
+
+    def drain(self, worker: int, *calls: Callable[[], None]) -> None:
+        """Wait until all that is sent by `calls` has its reply."""
+
+        async def draining() -> None:
+            store = self.stores[worker]
+            for call in calls:
+                call()
+            for _ in range(3):  # what was stale is sent again
+                await store._client.send(command(1, encode([b"PING"])))
+                store._send_unsettled()
+            await store._client.send(command(1, encode([b"PING"])))
+
+        self.run(draining())
+
+    @rule(worker=st.integers(0, 2))
+    def die(self, worker: int) -> None:
+        """In Redis its leases stay until they expire."""
+        super().die(worker)
+        self.run(self.stores[worker].close())
+        self.stores[worker] = self.new_store()
+        self.leased = [entry for entry in self.leased if entry[0] != worker]
+
+    @rule(milliseconds=st.one_of(st.integers(0, 40_000), st.integers(0, 4_000_000)))
+    def wait(self, milliseconds: int) -> None:
+        super().wait(milliseconds)
+        self.wall = round(self.wall, 3)
+        self.set_server(0)
+
+    @rule(hours=st.integers(-40, 40))
+    def set_clock(self, hours: int) -> None:
+        super().set_clock(hours)
+        self.set_server(0)
+
+    # -- what only happens to the store ------------------------------------------------------------
+
+    @rule(worker=st.integers(0, 2))
+    def renew(self, worker: int) -> None:
+        self.drain(worker, self.stores[worker].tick)
+        for owner, number, grant in self.leased:
+            age = self.clock - self.renewed[number]
+            if owner == worker and grant.lease and not 0 <= age < RENEW_SECONDS * 1000:
+                self.renewed[number] = self.clock
+                for scope in self.shared.values():
+                    if number in scope.due:
+                        scope.due[number] = self.clock + LEASE_SECONDS * 1000
+
+    @rule(worker=st.integers(0, 2), turns=st.integers(0, 4), is_late=st.booleans())
+    def cancel(self, worker: int, turns: int, is_late: bool) -> None:
+        """A caller leaves while its request waits for the reply: nothing is held for it afterwards."""
+        names = {"model"}
+
+        async def leave() -> Grant | Refused | None:
+            made = self.stores[worker].reserve(self.scopes(names), (3, 3))
+            assert not isinstance(made, Grant | Refused)
+            task = asyncio.ensure_future(made)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if is_late:  # the reply is there, and the task has not run since
+                while self.stores[worker]._client._connection._waiting:  # type: ignore[union-attr] # noqa: ASYNC110 no event
+                    await asyncio.sleep(0)
+            task.cancel()
+            try:
+                return await task
+            except asyncio.CancelledError:
+                return None
+
+        made = self.run(leave())
+        self.drain(worker)
+        if made is not None:
+            self.expect(worker, names, (3, 3), made)
+            return
+        self.expire()
+        if self.shared["model"].rooms(self.clock) is not None:
+            self.shared["model"].written(self.clock)
+
+    @rule()
+    def forget_script(self) -> None:
+        self.ask(b"SCRIPT", b"FLUSH")
+
+
+SharedHistory.TestCase.settings = settings(
+    max_examples=100, stateful_step_count=40, deadline=None, print_blob=True
+)
+TestSharedHistory = SharedHistory.TestCase

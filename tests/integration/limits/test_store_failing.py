@@ -1,0 +1,207 @@
+"""A store of limits that is dead or slow costs a request some milliseconds, and then nothing."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from engine.limits.core import Refused
+from engine.limits.ledger import Ledger
+from engine.limits.redis_store import TIMEOUT_SECONDS, RedisStore
+from engine.limits.store import Grant, UnavailableError
+from engine.limits.store_client import FAILURES
+from engine.limits.table import SharedMemory, Table
+from engine.plan.limit_store import StoreServer
+from engine.plan.limits import CallerLimits, Rate, StorePolicy
+from engine.server.ports import free_port
+
+KEY = [("key", CallerLimits(requests=Rate(60, 60), concurrent=50))]
+SLOW = 20.0
+
+
+@dataclass
+class Fake:
+    """A server of which the probe works, and that replies to each script after `seconds` or with `reply`."""
+
+    seconds: float = 0.0
+    reply: bytes = b""
+    commands: list[bytes] = field(default_factory=list)
+    port: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            parts = []
+            for _ in range(int(line[1:])):
+                length = int((await reader.readline())[1:])
+                parts.append((await reader.readexactly(length + 2))[:-2])
+            self.commands.append(parts[0])
+            if parts[0] == b"SCRIPT":
+                writer.write(b"$40\r\n" + b"0" * 40 + b"\r\n")
+            else:
+                await asyncio.sleep(self.seconds)
+                writer.write(self.reply or b"+PONG\r\n")
+
+
+@asynccontextmanager
+async def fake(seconds: float = 0.0, reply: bytes = b"", port: int = 0) -> AsyncIterator[Fake]:
+    made = Fake(seconds, reply)
+    tasks = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(asyncio.current_task())
+        try:
+            await made.serve(reader, writer)
+        except (asyncio.CancelledError, OSError, EOFError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
+    made.port = server.sockets[0].getsockname()[1]
+    try:
+        yield made
+    finally:
+        server.close()
+        for task in tasks:
+            if task is not None:
+                task.cancel()
+        await asyncio.sleep(0.01)
+
+
+@dataclass
+class Stand:
+    port: int
+    policy: StorePolicy = StorePolicy.LOCAL
+    log: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        table = Table(SharedMemory(1, records=64, leases=64))
+        table.take_part(0)
+        server = StoreServer.of(f"redis://127.0.0.1:{self.port}")
+        self.store = RedisStore(server, self.policy, Ledger(table), self.log.append, lambda: None)
+
+    async def reserve(self) -> Grant | Refused:
+        made = self.store.reserve(KEY, (1, 1))
+        return made if isinstance(made, Grant | Refused) else await made
+
+
+async def up(store: RedisStore) -> None:
+    """Tick until the store is used again."""
+    while store.status != "ok":
+        store.tick()
+        await asyncio.sleep(0.01)
+
+
+def test_a_slow_store_costs_some_requests_little_and_the_others_nothing() -> None:
+    async def run() -> None:
+        async with fake(SLOW) as slow:
+            stand = Stand(slow.port)
+            await stand.store.start()
+            assert stand.store.status == "ok"
+            for _ in range(FAILURES):
+                began = time.perf_counter()
+                made = await stand.reserve()
+                took = time.perf_counter() - began
+                assert isinstance(made, Grant)
+                assert isinstance(made.lease, int), "counted in memory"
+                assert TIMEOUT_SECONDS <= took < SLOW / 10
+            assert stand.store.status == "local"
+            sent = len(slow.commands)
+            assert isinstance(stand.store.reserve(KEY, (1, 1)), Grant), "without waiting"
+            assert len(slow.commands) == sent
+            assert len(stand.log) == 1
+            assert "(timeout): each host counts alone" in stand.log[0]
+            await stand.store.close()
+
+    asyncio.run(run())
+
+
+def test_requests_do_not_queue_on_a_slow_store() -> None:
+    async def run() -> None:
+        async with fake(SLOW) as slow:
+            stand = Stand(slow.port)
+            await stand.store.start()
+            began = time.perf_counter()
+            made = await asyncio.gather(*(stand.reserve() for _ in range(100)))
+            assert time.perf_counter() - began < SLOW / 10
+            grants = [one for one in made if isinstance(one, Grant)]
+            assert len(grants) == 50, "the limit holds meanwhile"
+            await stand.store.close()
+
+    asyncio.run(run())
+
+
+def test_a_store_that_is_away_is_used_once_it_is_there() -> None:
+    async def run() -> None:
+        port = free_port()
+        stand = Stand(port)
+        await stand.store.start()
+        assert stand.store.status == "local"
+        held = await stand.reserve()
+        assert isinstance(held, Grant)
+        async with fake(reply=b"$10\r\nok 5 0 0 0\r\n", port=port):
+            await up(stand.store)
+            made = stand.store.reserve(KEY, (1, 1))
+            assert not isinstance(made, Grant | Refused)
+            granted = await made
+            assert isinstance(granted, Grant)
+            assert isinstance(granted.lease, str)
+            stand.store.settle(held, (1, 1))  # where it was counted
+            await stand.store.close()
+        assert len(stand.log) == 2
+        assert stand.log[1] == "the store of limits works again"
+
+    asyncio.run(run())
+
+
+def test_a_store_that_ends_in_the_middle_is_not_waited_for() -> None:
+    async def run() -> None:
+        async with fake(SLOW) as slow:
+            stand = Stand(slow.port)
+            await stand.store.start()
+            waiting = asyncio.ensure_future(stand.reserve())
+            await asyncio.sleep(0.005)
+        assert isinstance(await waiting, Grant)
+        while stand.store.status == "ok":  # noqa: ASYNC110 no event
+            await asyncio.sleep(0.01)
+        await stand.store.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("policy", [StorePolicy.REFUSE, StorePolicy.ALLOW])
+def test_the_policy_says_what_is_done_while_it_fails(policy: StorePolicy) -> None:
+    async def run() -> None:
+        stand = Stand(free_port(), policy)
+        await stand.store.start()
+        assert stand.store.status == policy
+        if policy is StorePolicy.REFUSE:
+            with pytest.raises(UnavailableError):
+                await stand.reserve()
+        else:
+            for _ in range(100):
+                assert isinstance(await stand.reserve(), Grant)
+        await stand.store.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "reply", [b"-READONLY no\r\n", b"-OOM\r\n", b"*1\r\n:1\r\n", b"$4\r\nwhat\r\n"]
+)
+def test_what_is_no_reply_of_the_script_counts_as_a_failure(reply: bytes) -> None:
+    async def run() -> None:
+        async with fake(reply=reply) as odd:
+            stand = Stand(odd.port)
+            await stand.store.start()
+            for _ in range(FAILURES):
+                made = await stand.reserve()
+                assert isinstance(made, Grant)
+                assert isinstance(made.lease, int)
+            assert stand.store.status == "local"
+            await stand.store.close()
+
+    asyncio.run(run())
