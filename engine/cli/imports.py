@@ -5,8 +5,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -16,12 +16,13 @@ from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import load
 from engine.config.source.any_yaml import ForeignDocument, UnreadableError, read_foreign
 from engine.config.source.files import read_file, why_not
+from engine.importers.draft import Surroundings
 from engine.importers.litellm import import_litellm
 from engine.importers.outcome import Outcome
 from engine.report.imported import text_of_import, view_import
 
 MOST_FILES = 32
-Importer = Callable[[Sequence[ForeignDocument], Any], Outcome]
+Importer = Callable[[Sequence[ForeignDocument], Surroundings], Outcome]
 IMPORTERS: dict[str, Importer] = {"litellm": import_litellm}
 
 
@@ -32,8 +33,20 @@ IMPORTERS: dict[str, Importer] = {"litellm": import_litellm}
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
+@click.option(
+    "--keys",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="LiteLLM's virtual keys, as /key/list?return_full_object=true gives them.",
+)
 @click.option("--dry-run", is_flag=True, help="Only report; write nothing.")
-def import_(program: str, file: Path, directory: Path, form: str, dry_run: bool) -> None:  # noqa: FBT001 click's
+def import_(  # noqa: PLR0913, PLR0917 one parameter an option
+    program: str,
+    file: Path,
+    directory: Path,
+    form: str,
+    keys: Path | None,
+    dry_run: bool,  # noqa: FBT001 click's
+) -> None:
     """Write the configuration of another program as files in DIRECTORY.
 
     Nothing is overwritten. The report says of every setting what became of
@@ -41,7 +54,9 @@ def import_(program: str, file: Path, directory: Path, form: str, dry_run: bool)
 
     Exits with 1 when a setting asks something of you or was not carried.
     """
-    outcome = IMPORTERS[program](_read_all(file), os.environ)
+    today = datetime.now(UTC).date().isoformat()
+    around = Surroundings(os.environ, today, _read(keys, keys.name) if keys else None)
+    outcome = IMPORTERS[program](_read_all(file), around)
     if not dry_run:
         _write(outcome, directory)
     click.echo(

@@ -1,9 +1,10 @@
 """What an importer gathers before anything is written: deployments, groups of them, gateway keys, settings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.config.source.any_yaml import Path
+from engine.config.source.any_yaml import ForeignDocument, Path
 from engine.importers.tables import Kind
 
 
@@ -26,7 +27,7 @@ class Deployment:
     variables: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     defaults: dict[str, Any] = field(default_factory=dict)
-    fixed: dict[str, Any] = field(default_factory=dict)
+    prices: dict[str, float] = field(default_factory=dict)
     drop: list[str] = field(default_factory=list)
     timeouts: dict[str, str] = field(default_factory=dict)
     attempts: int | None = None
@@ -39,6 +40,19 @@ class Deployment:
     comment: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What an import knows beside its documents.
+
+    `environ` is asked for a master key alone, of which only the SHA-256 is kept. `today` is the date of imported prices. `keys` is a list
+    of gateway keys with their hashes, if there is one.
+    """
+
+    environ: Mapping[str, str]
+    today: str
+    keys: ForeignDocument | None = None
+
+
 @dataclass(slots=True)
 class Settings:
     """What holds for all deployments."""
@@ -49,6 +63,8 @@ class Settings:
     open: str | None = None
     drop: list[str] = field(default_factory=list)
     in_flight: int | None = None
+    drop_unknown: bool = False
+    metrics: bool = False
     max_body: str | None = None
 
 

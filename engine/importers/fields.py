@@ -248,17 +248,16 @@ def _mode(f: Field) -> Result:
     return CARRIED, ""
 
 
-def _price(_: Field) -> Result:
-    return DROPPED, "there are no prices here"
-
-
-def _drop_unknown(f: Field) -> Result:
-    if f.value is False:
-        return CARRIED, "fields pass as callers send them"
-    return (
-        DROPPED,
-        "fields pass as callers send them, and a provider may refuse one; `body: {drop: [...]}` removes those you name",
-    )
+def _price(f: Field) -> Result:
+    """A price for one token or thing, as the price in the unit of prices.yaml."""
+    try:
+        price = float(f.value) * f.row.get("times", 1)
+    except (TypeError, ValueError):
+        return ASKS, "no number"
+    if not 0 <= price <= f.row.get("most", 10_000):
+        return ASKS, "no price that prices.yaml takes"
+    f.deployment.prices[f.row["name"]] = float(f"{price:.9g}")
+    return OTHERWISE, f"prices.yaml: {f.row['name']}"
 
 
 def _ssl_verify(f: Field) -> Result:
@@ -285,7 +284,6 @@ VERBS: Mapping[str, Verb] = {
     "headers": _headers,
     "mode": _mode,
     "price": _price,
-    "drop_unknown": _drop_unknown,
     "ssl_verify": _ssl_verify,
 }
 

@@ -7,20 +7,18 @@ from typing import Any
 from engine.config.source.any_yaml import ForeignDocument, Path
 from engine.config.source.secret_shapes import holds_key, holds_random
 from engine.importers import fields
-from engine.importers.draft import Deployment
+from engine.importers.draft import Deployment, Surroundings
 from engine.importers.fields import ASKS, CARRIED, OTHERWISE
 from engine.importers.ledger import Ledger
+from engine.importers.litellm_keys import carry_keys
 from engine.importers.litellm_settings import Import, carry_setting, value_at
 from engine.importers.outcome import Outcome, write_all
 from engine.importers.tables import compatible, is_kind, kind_of, kind_of_model, table
 
 
-def import_litellm(documents: Sequence[ForeignDocument], environ: Mapping[str, str]) -> Outcome:
-    """Files and report for the configuration in `documents`: the file itself, and those that it includes.
-
-    `environ` is asked for the master key alone, of which only the SHA-256 is kept.
-    """
-    run = Import(documents, Ledger(documents), environ)
+def import_litellm(documents: Sequence[ForeignDocument], around: Surroundings) -> Outcome:
+    """Files and report for the configuration in `documents`: the file itself, and those that it includes."""
+    run = Import(documents, Ledger([*documents, *([around.keys] if around.keys else [])]), around)
     for document in documents:
         _reserve(run, document)
     for document in documents:
@@ -30,7 +28,11 @@ def import_litellm(documents: Sequence[ForeignDocument], environ: Mapping[str, s
             _deployment(run, document.file, ("model_list", index), entry)
         for path in document.lines:
             carry_setting(run, document, path)
-    return write_all("litellm", run.draft, run.ledger, run.variables, lambda: _finish(run))
+    if around.keys:
+        carry_keys(around.keys, run.draft, run.ledger)
+    return write_all(
+        "litellm", run.draft, run.ledger, run.variables, around.today, lambda: _finish(run)
+    )
 
 
 def _list(value: Any) -> list[Any]:

@@ -8,10 +8,10 @@ from typing import Any
 
 from engine.config.source.any_yaml import ForeignDocument, Path
 from engine.importers import fields
-from engine.importers.draft import Deployment, Draft, Reference
+from engine.importers.draft import Deployment, Draft, Reference, Surroundings
 from engine.importers.fields import ASKS, CARRIED, DROPPED, OTHERWISE, Context, Result
 from engine.importers.ledger import Ledger, Treatment
-from engine.importers.tables import table, treatment_of
+from engine.importers.tables import language_has, table, treatment_of
 from engine.importers.variables import Variables
 
 _ENV = re.compile(r"os\.environ/(\w+)|os\.environ\[[\"'](\w+)[\"']\]|\$\{(\w+)\}")
@@ -23,7 +23,7 @@ class Import:
 
     documents: Sequence[ForeignDocument]
     ledger: Ledger
-    environ: Mapping[str, str]
+    around: Surroundings
     draft: Draft = field(default_factory=Draft)
     variables: Variables = field(default_factory=Variables)
     pending: list[tuple[Deployment, Path, str, Any, Result]] = field(default_factory=list)
@@ -157,24 +157,8 @@ def _quiet(s: Setting) -> Result:
     return OTHERWISE, "one record a request is logged, always: docs/observability.md"
 
 
-def _telemetry(s: Setting) -> Result:
-    return (
-        (CARRIED, "nothing is sent to anybody")
-        if s.value is False
-        else (DROPPED, "nothing is sent to anybody")
-    )
-
-
 def _if_off(s: Setting) -> Result:
     return (CARRIED if not s.value else DROPPED), str(s.row["note"])
-
-
-def _no_cache(s: Setting) -> Result:
-    return (
-        (CARRIED, "responses are not cached")
-        if s.value is False
-        else (DROPPED, "responses are not cached")
-    )
 
 
 def _callbacks(s: Setting) -> Result:
@@ -182,6 +166,7 @@ def _callbacks(s: Setting) -> Result:
         return CARRIED, "none"
     known = table("litellm")
     found = known["callbacks"].get(str(s.value)) or known["no_callback"]
+    s.run.draft.settings.metrics |= found.get("metrics", False)
     return Treatment(found["as"]), found["note"]
 
 
@@ -208,8 +193,14 @@ def _only_files(s: Setting) -> Result:
 
 
 def _drop_unknown(s: Setting) -> Result:
-    return fields.apply(
-        fields.Field(Deployment(s.file, s.path), s.value, {"to": "drop_unknown"}, s.run.context)
+    if not s.value:
+        return CARRIED, "fields pass as callers send them"
+    if not language_has("drop_unknown"):
+        return DROPPED, "fields pass as callers send them, and a provider may refuse one"
+    s.run.draft.settings.drop_unknown = True
+    return (
+        ASKS,
+        "each rule has `drop_unknown: true`: list under `takes` what an endpoint of a provider knows, where it refuses fields",
     )
 
 
@@ -217,7 +208,7 @@ def _drop(s: Setting) -> Result:
     if not isinstance(s.value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", s.value):
         return ASKS, "only top-level fields can be removed"
     s.run.draft.settings.drop.append(s.value)
-    return CARRIED, "body: {drop} of every provider"
+    return CARRIED, "body: {drop} of every rule"
 
 
 def _in_flight(s: Setting) -> Result:
@@ -252,7 +243,7 @@ def _include(s: Setting) -> Result:
 
 def _master_key(s: Setting) -> Result:
     variable = s.run.context.env_name(s.value)
-    key = s.run.environ.get(variable) if variable else s.value
+    key = s.run.around.environ.get(variable) if variable else s.value
     if not key:
         return (
             ASKS,
@@ -280,9 +271,7 @@ SETTINGS: Mapping[str, Verb] = {
     "default_fallbacks": _default_fallbacks,
     "aliases": _aliases,
     "quiet": _quiet,
-    "telemetry": _telemetry,
     "if_off": _if_off,
-    "no_cache": _no_cache,
     "callbacks": _callbacks,
     "ssl_verify": _ssl_verify,
     "only_files": _only_files,

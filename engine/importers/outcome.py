@@ -27,8 +27,13 @@ class Outcome:
 Notes = Callable[[], None]
 
 
-def write_all(
-    program: str, draft: Draft, ledger: Ledger, variables: Variables, finish: Notes
+def write_all(  # noqa: PLR0913, PLR0917 all that an import has gathered
+    program: str,
+    draft: Draft,
+    ledger: Ledger,
+    variables: Variables,
+    today: str,
+    finish: Notes,
 ) -> Outcome:
     """Build rules and providers and write them down. `finish` completes the report, when all names are known."""
     providers = Providers(variables, draft.settings)
@@ -50,6 +55,16 @@ def write_all(
             f"{head} Keys are read from the environment: .env.example names the variables.",
         ),
     }
+    if rules.prices:
+        prices: dict[str, Any] = {
+            "version": 1,
+            "source": f"the configuration of {program}",
+            "date": today,
+        }
+        prices["providers"] = {n: p for n, p in rules.prices.items() if n in providers.entries}
+        files["prices.yaml"] = render(prices, 3, {}, head)
+    if draft.settings.metrics:
+        files["server.yaml"] = render({"version": 1, "metrics": {}}, 2, {}, head)
     if draft.keys:
         files["keys.yaml"] = render(
             {"version": 1, "keys": draft.keys}, 2, {}, f"{head} Only the hash of each key."

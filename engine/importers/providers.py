@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.importers.draft import Deployment, Settings
-from engine.importers.tables import Kind, table
+from engine.importers.tables import Kind
 from engine.importers.variables import Variables
 
 _LEFT_OUT = ("models", "caller_credentials", "caller_variables", "accounts", "description")
@@ -26,18 +26,14 @@ class Providers:
     def add(self, deployment: Deployment, kind: Kind, endpoints: Iterable[str]) -> str:
         """The name of the entry for a deployment, which serves `endpoints` as well from now on."""
         entry = self._entry(deployment, kind)
-        identity = json.dumps(
-            [kind.name, {**entry, "endpoints": {}}, _body(deployment)], sort_keys=True, default=str
-        )
+        identity = json.dumps([kind.name, {**entry, "endpoints": {}}], sort_keys=True, default=str)
         if identity not in self._names:
             self._names[identity] = self._name(deployment, kind)
             self.entries[self._names[identity]] = {**entry, "endpoints": {}}
         name = self._names[identity]
         served = self.entries[name]["endpoints"]
         for endpoint in endpoints:
-            served[endpoint] = _with_body(
-                _slim(entry["endpoints"][endpoint]), _body(deployment), endpoint
-            )
+            served[endpoint] = _slim(entry["endpoints"][endpoint])
         self.entries[name] = without_unused(self.entries[name])
         return name
 
@@ -231,36 +227,6 @@ def _slim(endpoint: Any) -> Any:
         return endpoint
     rest = {key: value for key, value in endpoint.items() if key not in ("grade", "enabled")}
     return rest["path"] if set(rest) == {"path"} else rest
-
-
-def _body(deployment: Deployment) -> dict[str, Any]:
-    found = {"drop": deployment.drop, "default": deployment.defaults, "set": deployment.fixed}
-    return {key: value for key, value in found.items() if value}
-
-
-def _with_body(endpoint: Any, body: Mapping[str, Any], name: str) -> Any:
-    """The endpoint with changes to the body; only fields that mean the same are for other endpoints of a chat model."""
-    if name in table("kinds")["modes"]["chat"][1:]:
-        body = _shared(body, table("kinds")["shared_fields"].get(name, ()))
-    if not body:
-        return endpoint
-    whole: dict[str, Any] = {"path": endpoint} if isinstance(endpoint, str) else dict(endpoint)
-    merged: dict[str, Any] = dict(whole.get("body", {}))
-    for key, value in body.items():
-        is_list = key == "drop"
-        merged[key] = (
-            [*merged.get(key, []), *value] if is_list else {**merged.get(key, {}), **value}
-        )
-    return {**whole, "body": merged}
-
-
-def _shared(body: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """What a change of the body is for an endpoint that shares only some fields with the first."""
-    found = {
-        key: {n: v for n, v in body.get(key, {}).items() if n in names}
-        for key in ("default", "set")
-    }
-    return {key: value for key, value in found.items() if value}
 
 
 def _slug(text: str) -> str:

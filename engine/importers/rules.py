@@ -1,5 +1,6 @@
 """Groups of deployments, aliases and fallbacks -> the rules of routes.yaml."""
 
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,7 @@ from typing import Any
 from engine.importers.draft import Deployment, Draft, Reference
 from engine.importers.ledger import Ledger, Treatment
 from engine.importers.providers import Providers, served
-from engine.importers.tables import Kind, compatible, table
+from engine.importers.tables import Kind, compatible, language_has, table
 
 MOST_TARGETS = 8
 MOST_WEIGHT = 1000
@@ -38,6 +39,7 @@ class Rules:
     comments: dict[int, str] = field(default_factory=dict)
     endpoints: list[str] = field(default_factory=list)
     targets: dict[str, list[Target]] = field(default_factory=dict)
+    prices: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
 
     def build(self) -> None:
         """Make a rule of every group, and of every alias of one."""
@@ -67,6 +69,9 @@ class Rules:
         d.drop += [name for name in self.draft.settings.drop if name not in d.drop]
         d.in_flight = d.in_flight or self.draft.settings.in_flight
         provider = self.providers.add(d, kind, endpoints)
+        if d.prices and not d.model.endswith("*"):
+            prices = self.prices.setdefault(provider, {})
+            prices[kind.model.replace("{model}", d.model)] = d.prices
         for endpoint in endpoints:
             if endpoint not in self.endpoints:
                 self.endpoints.append(endpoint)
@@ -96,12 +101,18 @@ class Rules:
         if name == like:
             self._note_surplus(name, targets, found)
         rule: dict[str, Any] = {"prefix": name[:-1]} if name.endswith("*") else {"model": name}
+        rule |= _endpoints([*targets, *after])
+        if len(found) > 1 and after and language_has("fallback_on"):
+            rule["fallback_on"] = ["timeout", "closed", "5xx"]
         if len(found) == 1:
             target = found[0]
             target.pop("weight", None)
-            self.rules.append({**rule, **target})
+            rule |= target
         else:
-            self.rules.append({**rule, "targets": found})
+            rule["targets"] = found
+        if self.draft.settings.drop_unknown and language_has("drop_unknown"):
+            rule["body"] = {**rule.get("body", {}), "drop_unknown": True}
+        self.rules.append(rule)
         comment = next((t.deployment.comment for t in targets if t.deployment.comment), "")
         if comment and name == like:
             self.comments[len(self.rules) - 1] = comment
@@ -146,7 +157,12 @@ class Rules:
                 link.file, link.at, Treatment.ASKS, "no such model was imported to fall back to"
             )
         else:
-            words = "a later target: for what was not sent, or refused with 429, 503 or 529; what a provider may have processed is never sent again"
+            words = "a later target: for what was not sent, or refused with 429, 503 or 529"
+            words += (
+                "; by `fallback_on` also after a timeout, a cut connection or a 5xx, when it may be paid twice"
+                if language_has("fallback_on")
+                else "; what a provider may have processed is never sent again"
+            )
             self.ledger.rewrite(link.file, link.at, Treatment.OTHERWISE, words)
 
 
@@ -179,13 +195,39 @@ def _sent(name: str, target: Target) -> Mapping[str, Any]:
     return {"as": target.sent} if target.sent != name else {}
 
 
+def _body(d: Deployment) -> dict[str, Any]:
+    """The changes of the body that a deployment brings."""
+    found = {"drop": d.drop, "default": d.defaults}
+    found = {key: value for key, value in found.items() if value}
+    return {"body": found} if found else {}
+
+
+def _endpoints(targets: list[Target]) -> dict[str, Any]:
+    """To what a rule is narrowed: fields of one endpoint of a chat model may mean nothing to the others."""
+    all_names = [name for t in targets for name in t.endpoints]
+    names = list(dict.fromkeys(name for name in all_names if all(_takes(t, name) for t in targets)))
+    if len(names) == len(set(all_names)):
+        return {}
+    return {"endpoint": names[0] if len(names) == 1 else names}
+
+
+def _takes(target: Target, endpoint: str) -> bool:
+    """Whether every field that a target sets means the same at this endpoint."""
+    kinds = table("kinds")
+    fields = {*target.deployment.defaults}
+    return endpoint not in kinds["modes"]["chat"][1:] or fields <= {
+        *kinds["shared_fields"].get(endpoint, ())
+    }
+
+
 def _distinct(name: str, targets: Iterable[tuple[Target, int | None]]) -> list[dict[str, Any]]:
     """The targets as a rule has them; of equal ones the first, with the weights of all."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for target, weight in targets:
-        key = target.provider, target.sent
+        body = _body(target.deployment)
+        key = json.dumps([target.provider, target.sent, body], sort_keys=True, default=str)
         if key not in found:
-            found[key] = {"provider": target.provider, **_sent(name, target)}
+            found[key] = {"provider": target.provider, **_sent(name, target), **body}
             if weight:
                 found[key]["weight"] = weight
         elif weight and "weight" in found[key]:

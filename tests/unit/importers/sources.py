@@ -12,6 +12,7 @@ import yaml
 from engine.cli.imports import IMPORTERS
 from engine.config.load import Loaded, load
 from engine.config.source.any_yaml import ForeignDocument, read_foreign
+from engine.importers.draft import Surroundings
 from engine.importers.ledger import Treatment
 from engine.importers.outcome import Outcome
 
@@ -29,7 +30,7 @@ def imported(path: Path) -> Outcome:
 def import_text(
     program: str, name: str, raw: bytes, environ: Mapping[str, str] = NO_VARIABLES
 ) -> Outcome:
-    return IMPORTERS[program]([read_foreign(name, raw)], environ)
+    return IMPORTERS[program]([read_foreign(name, raw)], Surroundings(environ, "2026-11-27"))
 
 
 def loaded(outcome: Outcome, folder: Path) -> Loaded:
