@@ -7,13 +7,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
-import yaml
 from hypothesis import HealthCheck, settings
 
 from engine.config.compile.server import NEEDED
 from tests import lazily, loopback
 from tests.imported import nothing_asked
-from tests.servers import CANARY, KEY, ROOT, Server, gateway, mock_upstream, ship
+from tests.servers import CANARY, KEY, ROOT, Server, gateway, mock_upstream, read_yaml, ship
 
 # How long one example takes is no matter of these tests: a busy machine takes its time.
 settings.register_profile(
@@ -24,7 +23,7 @@ settings.register_profile(
 )
 settings.load_profile("patient")
 
-lazily.import_at_use(*lazily.SDKS)
+lazily.import_at_use(*lazily.SDKS, *lazily.EDITORS)
 
 # `make test` installs what they need. Elsewhere they are left out, which the end of the report says.
 OF_ACCOUNTS = (
@@ -95,9 +94,7 @@ def mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def canaries() -> dict[str, str]:
     """Every environment variable that the shipped providers need, secrets each with a unique value."""
     environ: dict[str, str] = {}
-    for provider in yaml.safe_load((ROOT / "providers.yaml").read_text("utf-8"))[
-        "providers"
-    ].values():
+    for provider in read_yaml("providers.yaml")["providers"].values():
         for credential in provider["credentials"].values():
             environ |= {name: f"{CANARY}-{name.lower()}" for name in _names(credential["env"])[:1]}
         for variable in provider.get("variables", {}).values():

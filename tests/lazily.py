@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 SDKS = ("openai", "anthropic", "cohere", "mistralai.client")  # four seconds together
+EDITORS = ("lsprotocol.types",)  # half a second
 
 
 class Lazy(ModuleType):

@@ -12,12 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from engine.config.new_key import digest
 from engine.server.ports import free_port, wait_until_ready
 from tests import loopback
 from tests.processes import ROOT, Command, Process
 
-__all__ = ["KEY", "ROOT", "Server", "free_port", "gateway", "mock_upstream", "ship", "write_keys"]
+__all__ = [
+    "KEY",
+    "ROOT",
+    "Server",
+    "free_port",
+    "gateway",
+    "mock_upstream",
+    "read_yaml",
+    "ship",
+    "write_keys",
+]
 
 KEY = "sk-orq-" + "c0ffee00" * 8
 CANARY = "canary"
@@ -190,6 +202,11 @@ def write_keys(directory: Path, *entries: str) -> None:
     """A keys.yaml with KEY for everything, and more entries as YAML flow mappings."""
     lines = [f"- {{name: tests, sha256: {digest(KEY)}}}", *(f"- {entry}" for entry in entries)]
     (directory / "keys.yaml").write_text("version: 1\nkeys:\n  " + "\n  ".join(lines) + "\n")
+
+
+def read_yaml(name: str) -> Any:
+    """A shipped file as plain data, by libyaml: ten times as fast as the parser in Python."""
+    return yaml.load((ROOT / name).read_bytes(), yaml.CSafeLoader)
 
 
 def ship(directory: Path) -> Path:

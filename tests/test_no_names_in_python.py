@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import pytest
-import yaml
 
-from tests.servers import ROOT
+from tests.servers import ROOT, read_yaml
 
 # Words that a comment, a docstring or a variable may use in their everyday sense.
 ORDINARY = {
@@ -40,8 +39,8 @@ class Word:
 
 @cache
 def names() -> set[str]:
-    routes = yaml.safe_load((ROOT / "routes.yaml").read_text("utf-8"))
-    providers = yaml.safe_load((ROOT / "providers.yaml").read_text("utf-8"))
+    routes = read_yaml("routes.yaml")
+    providers = read_yaml("providers.yaml")
     return {*routes["endpoints"], *providers["providers"]}
 
 

@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import Any
 
 from lsprotocol import types
-from pygls.lsp.client import LanguageClient
 
 from tests.servers import ROOT
 
@@ -29,6 +28,8 @@ class Editor:
         command: tuple[str, ...] = (ENGINE, "lsp"),
         environ: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        from pygls.lsp.client import LanguageClient  # noqa: PLC0415 half a second
+
         self.published: list[types.PublishDiagnosticsParams] = []
         self.messages: list[str] = []
         self.versions: dict[str, int] = {}

@@ -13,10 +13,9 @@ from typing import Any
 
 import openai
 import pytest
-import yaml
 
 from tests.e2e.sdk.wire import assert_arrived, values
-from tests.servers import KEY, ROOT, Server
+from tests.servers import KEY, Server, read_yaml
 
 Arguments = dict[str, Any]
 
@@ -336,6 +335,6 @@ def test_the_helpers_that_stream_work(served: Server) -> None:
 
 def test_every_endpoint_of_the_provider_is_called() -> None:
     """One that is added to providers.yaml needs a case here."""
-    shipped = yaml.safe_load((ROOT / "providers.yaml").read_text("utf-8"))
+    shipped = read_yaml("providers.yaml")
     endpoints = shipped["providers"]["openai"]["endpoints"]
     assert {f"/v1{entry['path']}" for entry in endpoints.values()} == {case.path for case in CASES}

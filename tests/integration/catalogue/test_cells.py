@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from syrupy.assertion import SnapshotAssertion
 
 from engine.config.load import Loaded, load
 from engine.config.model import Config
 from engine.plan.plan import Endpoint, Plan
 from tests.recorder import Arrival, Recorder, recording
-from tests.servers import CANARY, KEY, ROOT, Server, gateway, ship
+from tests.servers import CANARY, KEY, ROOT, Server, gateway, read_yaml, ship
 from tests.unit.config.folders import TextSnapshot
 
 MODEL = "unit/test:1"
@@ -23,7 +22,7 @@ FORM = (
     '--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n{}\r\n'
     '--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n\0\r\n--b--\r\n'
 )
-PROVIDERS: dict[str, Any] = yaml.safe_load((ROOT / "providers.yaml").read_text("utf-8"))["providers"]  # fmt: skip
+PROVIDERS: dict[str, Any] = read_yaml("providers.yaml")["providers"]
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,10 @@ from typing import Any
 
 import httpx2
 import pytest
-import yaml
 
 from tests import loopback
 from tests.integration.catalogue.tap import Answer, Tap, tapped
-from tests.servers import KEY, ROOT, Server, gateway, received, ship
+from tests.servers import KEY, Server, gateway, read_yaml, received, ship
 
 FRAMING = {"connection", "content-length", "date", "keep-alive", "transfer-encoding"}
 STATUSES = (200, 400, 401, 404, 429, 500)
@@ -185,7 +184,7 @@ def digest(body: bytes) -> str:
 
 
 def test_each_shipped_endpoint_is_here() -> None:
-    shipped = yaml.safe_load((ROOT / "routes.yaml").read_text("utf-8"))["endpoints"]
+    shipped = read_yaml("routes.yaml")["endpoints"]
     assert {name: shape.path for name, shape in SHAPES.items()} == {
         name: endpoint["path"] for name, endpoint in shipped.items()
     }
