@@ -14,7 +14,7 @@ from engine.accounts import keys as stored
 from engine.accounts.audit import CLI
 from engine.accounts.errors import ConflictError, InvalidValueError
 from engine.cli.accounts import account_named
-from engine.cli.common import FINDINGS, FINE, stop
+from engine.cli.exits import FINDINGS, FINE, stop
 from engine.cli.store import date, opened, settings_of, table
 from engine.config.model import Key
 

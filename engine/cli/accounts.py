@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.cli.common import IN_DIRECTORY, stop
+from engine.cli.common import IN_DIRECTORY
+from engine.cli.exits import stop
 from engine.cli.store import date, opened, settings_of, table
 from engine.plan.suggest import nearest
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from engine.cli.common import FINDINGS, FINE, number, stop, unconfigured
+from engine.cli.common import number, unconfigured
 from engine.cli.console import COLOUR, wants_colour, width_of
+from engine.cli.exits import FINDINGS, FINE, stop
 from engine.cli.fix import fix_folder, fix_options
 from engine.config.diagnostics.catalogue import UnknownRuleError, find_rules
 from engine.config.diagnostics.codes import RULES

@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, arguments, and how a run ends that cannot continue."""
+"""What the commands share: arguments, and how a run ends whose configuration is not usable."""
 
 import difflib
 import sys
@@ -9,13 +9,13 @@ from typing import Any, NoReturn
 import click
 
 from engine.cli.console import wants_colour, width_of
+from engine.cli.exits import stop
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity
 from engine.config.load import Loaded
 from engine.plan.plan import Plan
 from engine.plan.suggest import nearest
 from engine.report.text import render_text, summary
 
-FINE, FINDINGS, COULD_NOT_RUN = 0, 1, 2
 MANY = 20  # names in one line
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -70,11 +70,6 @@ def render(found: Any, documents: Any) -> str:
     diagnostics: list[Diagnostic] = list(found)
     colour = wants_colour(sys.stderr)
     return render_text(diagnostics, documents, colour=colour, width=width_of(sys.stderr))
-
-
-def stop(words: str) -> NoReturn:
-    click.echo(f"engine: {words}", err=True)
-    sys.exit(COULD_NOT_RUN)
 
 
 def unconfigured(loaded: Loaded) -> list[str]:

@@ -1,6 +1,7 @@
 """How a bug ends: in one sentence and exit code 2, with a traceback only on request."""
 
 import errno
+import gc
 import sys
 import traceback
 from typing import Any
@@ -8,13 +9,18 @@ from typing import Any
 import click
 
 from engine import __version__
-from engine.cli.common import COULD_NOT_RUN, stop
+from engine.cli.exits import COULD_NOT_RUN, stop
+
+YOUNG_OBJECTS = (
+    100_000  # made before the collector looks for cycles: 5 % less CPU for `engine check`
+)
 
 
 class Commands(click.Group):
     """A group of commands, whose option `debug` lets bugs through."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        gc.set_threshold(YOUNG_OBJECTS)  # a command keeps most of what it imports and builds
         try:
             return super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, click.Abort):

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from engine.cli.common import FINDINGS, FINE, IN_DIRECTORY
+from engine.cli.common import IN_DIRECTORY
+from engine.cli.exits import FINDINGS, FINE
 from engine.cli.store import handled, settings_of
 
 

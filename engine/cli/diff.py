@@ -12,7 +12,8 @@ from pathlib import Path
 
 import click
 
-from engine.cli.common import FINDINGS, FINE, refuse_errors, stop
+from engine.cli.common import refuse_errors
+from engine.cli.exits import FINDINGS, FINE, stop
 from engine.config.files import FILES, OPTIONAL
 from engine.config.load import Loaded, load
 from engine.report.diff import render_json, render_text, view_diff

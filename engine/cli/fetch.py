@@ -2,7 +2,7 @@
 
 from urllib.parse import SplitResult, urlsplit
 
-from engine.cli.common import stop
+from engine.cli.exits import stop
 
 SECONDS = 5
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from engine.cli.common import stop, unified_diff
+from engine.cli.common import unified_diff
+from engine.cli.exits import stop
 from engine.cli.files import replace_file
 from engine.config.diagnostics.diagnostic import Applicability, Diagnostic
 from engine.config.diagnostics.fixes import Texts, fix_all

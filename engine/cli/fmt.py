@@ -6,14 +6,8 @@ from pathlib import Path
 
 import click
 
-from engine.cli.common import (
-    COULD_NOT_RUN,
-    FINDINGS,
-    FINE,
-    render,
-    stop,
-    unified_diff,
-)
+from engine.cli.common import render, unified_diff
+from engine.cli.exits import COULD_NOT_RUN, FINDINGS, FINE, stop
 from engine.cli.files import replace_file
 from engine.config.files import FILES
 from engine.config.source.document import parse_document

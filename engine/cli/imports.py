@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from engine.cli.common import FINDINGS, FINE, render, stop
+from engine.cli.common import render
+from engine.cli.exits import FINDINGS, FINE, stop
 from engine.cli.files import replace_file
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import load

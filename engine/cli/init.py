@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from engine.cli.common import stop
+from engine.cli.exits import stop
 from engine.config.resources import shipped, starter
 
 SCHEMAS = [f"schemas/{name}.schema.json" for name in ("routes", "providers", "keys", "server")]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from engine.cli.common import stop
+from engine.cli.exits import stop
 from engine.config.units import parse_expiry
 
 ACCOUNT = click.option("--account", metavar="NAME", help="Of this account, not of keys.yaml.")

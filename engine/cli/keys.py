@@ -13,15 +13,8 @@ from typing import NoReturn
 
 import click
 
-from engine.cli.common import (
-    FINDINGS,
-    FINE,
-    IN_DIRECTORY,
-    refuse_unknown_name,
-    render,
-    report_and_stop,
-    stop,
-)
+from engine.cli.common import IN_DIRECTORY, refuse_unknown_name, render, report_and_stop
+from engine.cli.exits import FINDINGS, FINE, stop
 from engine.cli.files import only_writer, replace_file
 from engine.cli.key_options import ACCOUNT, OF_ACCOUNT, expiry_of, names_of
 from engine.cli.store import refuse_missing

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from engine.cli.common import stop
+from engine.cli.exits import stop
 from engine.config.extras import installing
 
 

@@ -10,8 +10,6 @@ import click
 from engine.cli.common import (
     DIRECTORY,
     ENDPOINT,
-    FINDINGS,
-    FINE,
     IN_DIRECTORY,
     PROVIDER,
     not_configured,
@@ -20,6 +18,7 @@ from engine.cli.common import (
     refuse_unknown_name,
 )
 from engine.cli.console import width_of
+from engine.cli.exits import FINDINGS, FINE
 from engine.config.load import load
 from engine.plan.plan import Caller, Plan
 

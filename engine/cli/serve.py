@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from engine.cli.common import DIRECTORY, number, refuse_errors, report_and_stop, stop, unconfigured
+from engine.cli.common import DIRECTORY, number, refuse_errors, report_and_stop, unconfigured
+from engine.cli.exits import stop
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.extras import installing
 from engine.config.load import Loaded, load, stops_serving

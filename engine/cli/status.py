@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from engine.cli.common import DIRECTORY, FINDINGS, FINE, render, stop
+from engine.cli.common import DIRECTORY, render
+from engine.cli.exits import FINDINGS, FINE, stop
 from engine.cli.fetch import FetchError, fetch, other
 from engine.cli.top import read_metrics
 from engine.config.diagnostics.diagnostic import Severity

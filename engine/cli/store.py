@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from engine.accounts.errors import StoreError
-from engine.cli.common import report_and_stop, stop
+from engine.cli.common import report_and_stop
+from engine.cli.exits import stop
 from engine.config.checks.registry import SERVER
 from engine.config.extras import installing
 from engine.config.load import Loaded, load, stops_serving

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from engine.cli.common import FINDINGS, FINE, refuse_errors, render, stop
+from engine.cli.common import refuse_errors, render
+from engine.cli.exits import FINDINGS, FINE, stop
 from engine.config.checks.registry import CheckContext
 from engine.config.checks.tests import read_tests, run_test
 from engine.config.load import Loaded, load

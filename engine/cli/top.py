@@ -6,7 +6,7 @@ import time
 
 import click
 
-from engine.cli.common import stop
+from engine.cli.exits import stop
 from engine.cli.fetch import FetchError, fetch, other
 from engine.plan.settings import DEFAULT_METRICS_PORT
 from engine.report.traffic import (

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from engine.cli.common import FINDINGS, FINE, IN_DIRECTORY, number
+from engine.cli.common import IN_DIRECTORY, number
+from engine.cli.exits import FINDINGS, FINE
 from engine.cli.store import opened, settings_of
 
 
