@@ -235,6 +235,7 @@ install-conformance: install
 docs: $(PACKAGE)
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python docs/draw.py
+	@$(BIN)/python deploy/grafana/generate.py
 
 hooks:
 	@PYTHON=$(PYTHON) tests/hooks/prove.sh
