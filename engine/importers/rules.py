@@ -206,7 +206,7 @@ def _endpoints(targets: list[Target]) -> dict[str, Any]:
     """To what a rule is narrowed: fields of one endpoint of a chat model may mean nothing to the others."""
     all_names = [name for t in targets for name in t.endpoints]
     names = list(dict.fromkeys(name for name in all_names if all(_takes(t, name) for t in targets)))
-    if len(names) == len(set(all_names)):
+    if not names or len(names) == len(set(all_names)):
         return {}
     return {"endpoint": names[0] if len(names) == 1 else names}
 
