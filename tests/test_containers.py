@@ -149,7 +149,6 @@ LISTED = {
     "report/text:_cell": ("character", "4096", "the oldest goes"),
     "importers/tables:table": ("table", "a few", "never"),
     "importers/tables:shipped_file": ("file", "2", "never"),
-    "importers/tables:language_has": ("key", "a few", "never"),
     "importers/tables:prefixes": ("nothing", "1", "never"),
     "report/view:excerpts": ("nothing", "1", "with what it is of"),
     "accounts/follower:KeyFollower._absent": ("digest", "MAX_ABSENT and one search", "each second, and by a change"),

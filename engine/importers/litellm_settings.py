@@ -11,7 +11,7 @@ from engine.importers import fields
 from engine.importers.draft import Deployment, Draft, Reference, Surroundings
 from engine.importers.fields import ASKS, CARRIED, DROPPED, OTHERWISE, Context, Result
 from engine.importers.ledger import Ledger, Treatment
-from engine.importers.tables import language_has, table, treatment_of
+from engine.importers.tables import table, treatment_of
 from engine.importers.variables import Variables
 
 _ENV = re.compile(r"os\.environ/(\w+)|os\.environ\[[\"'](\w+)[\"']\]|\$\{(\w+)\}")
@@ -195,8 +195,6 @@ def _only_files(s: Setting) -> Result:
 def _drop_unknown(s: Setting) -> Result:
     if not s.value:
         return CARRIED, "fields pass as callers send them"
-    if not language_has("drop_unknown"):
-        return DROPPED, "fields pass as callers send them, and a provider may refuse one"
     s.run.draft.settings.drop_unknown = True
     return (
         ASKS,

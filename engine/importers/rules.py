@@ -10,7 +10,7 @@ from typing import Any
 from engine.importers.draft import Deployment, Draft, Reference
 from engine.importers.ledger import Ledger, Treatment
 from engine.importers.providers import Providers, served
-from engine.importers.tables import Kind, compatible, language_has, table
+from engine.importers.tables import Kind, compatible, table
 
 MOST_TARGETS = 8
 MOST_WEIGHT = 1000
@@ -102,7 +102,7 @@ class Rules:
             self._note_surplus(name, targets, found)
         rule: dict[str, Any] = {"prefix": name[:-1]} if name.endswith("*") else {"model": name}
         rule |= _endpoints([*targets, *after])
-        if len(found) > 1 and after and language_has("fallback_on"):
+        if len(found) > 1 and after:
             rule["fallback_on"] = ["timeout", "closed", "5xx"]
         if len(found) == 1:
             target = found[0]
@@ -110,7 +110,7 @@ class Rules:
             rule |= target
         else:
             rule["targets"] = found
-        if self.draft.settings.drop_unknown and language_has("drop_unknown"):
+        if self.draft.settings.drop_unknown:
             rule["body"] = {**rule.get("body", {}), "drop_unknown": True}
         self.rules.append(rule)
         comment = next((t.deployment.comment for t in targets if t.deployment.comment), "")
@@ -157,12 +157,7 @@ class Rules:
                 link.file, link.at, Treatment.ASKS, "no such model was imported to fall back to"
             )
         else:
-            words = "a later target: for what was not sent, or refused with 429, 503 or 529"
-            words += (
-                "; by `fallback_on` also after a timeout, a cut connection or a 5xx, when it may be paid twice"
-                if language_has("fallback_on")
-                else "; what a provider may have processed is never sent again"
-            )
+            words = "a later target: by `fallback_on` also after a timeout, a cut connection or a 5xx, when it may be paid twice"
             self.ledger.rewrite(link.file, link.at, Treatment.OTHERWISE, words)
 
 

@@ -42,12 +42,6 @@ def shipped_file(name: str) -> Any:
 
 
 @cache
-def language_has(key: str) -> bool:
-    """Whether routes.yaml knows a key."""
-    return f'"{key}":' in shipped("schemas/routes.schema.json").read_text("utf-8")
-
-
-@cache
 def prefixes() -> Mapping[str, str]:
     """Names that stand before a slash in a model's name, and the shipped provider of each."""
     rules = shipped_file("routes.yaml")["models"]
