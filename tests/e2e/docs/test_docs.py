@@ -356,7 +356,10 @@ def test_the_readme_counts_the_shipped_providers() -> None:
 def test_the_packages_are_those_of_the_tree() -> None:
     table = {row[0]: row[1] for row in rows(ARCHITECTURE, "package")}
     packages = {p.parent for p in (ROOT / "engine").rglob("__init__.py")} - {ROOT / "engine"}
-    assert set(table) == {f"{p.relative_to(ROOT).as_posix()}/" for p in packages} | {"deploy/", "schemas/"}
+    assert set(table) == {f"{p.relative_to(ROOT).as_posix()}/" for p in packages} | {
+        "deploy/",
+        "schemas/",
+    }
     for package, module in table.items():
         assert (ROOT / package / f"{module}.py").exists() or not module, package
 
