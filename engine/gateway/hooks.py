@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from engine.gateway.cancellation import Deadline
 from engine.gateway.errors import GatewayError
+from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.record import Record
 from engine.gateway.tracing import Trace
 from engine.plan.plan import Caller, CredentialSet, Endpoint, Provider
@@ -44,11 +45,11 @@ class Admission(Protocol):
     """Whether a request may be served now, as a limit of requests, tokens or money says."""
 
     def admit(
-        self, caller: Caller, endpoint: Endpoint, model: str, size: int | None
+        self, caller: Caller, endpoint: Endpoint, model: str, body: RequestBody, size: int | None
     ) -> Permit | Awaitable[Permit] | None:
         """Admit a request whose caller may use `endpoint` and `model`, before anything is sent.
 
-        `size` is that of its body in bytes; None while that is unknown. None: nothing limits the
+        `size` is that of its `body` in bytes; None while that is unknown. None: nothing limits the
         request. What has to wait returns an awaitable; most do not, and cost less.
 
         Raises:

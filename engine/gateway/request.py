@@ -209,7 +209,7 @@ class Request:
         admission, source = runtime.hooks.admission, runtime.hooks.credentials
         if admission is not None:
             size = self._body_reader.size if self._body_reader else None
-            permit = admission.admit(head.caller, head.endpoint, model, size)
+            permit = admission.admit(head.caller, head.endpoint, model, body, size)
             if isinstance(permit, Awaitable):
                 permit = await in_time(self._deadline, permit, "the admission of the request")
             if permit is not None:

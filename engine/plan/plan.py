@@ -174,6 +174,11 @@ class Caller:
     digest: bytes = b""
     limits: CallerLimits | None = None
 
+    @property
+    def counts_usage(self) -> bool:
+        """Whether a limit counts the usage of this caller."""
+        return self.limits is not None and self.limits.counts_usage
+
     def may_use_model(self, model: str) -> bool:
         if self.models is None:
             return True

@@ -2,8 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from hashlib import sha256
 from typing import Any
+
+
+class When(StrEnum):
+    """When a provider is asked to include usage in a stream.
+
+    `limited`: where a limit of the caller counts what responses use.
+    """
+
+    LIMITED = "limited"
+    ALWAYS = "always"
+    NEVER = "never"
 
 
 class UnusableValueError(ValueError):
@@ -103,7 +115,8 @@ class Upstream:
     """One endpoint at one provider. `query` is fixed; its names replace those of the caller.
 
     `stream_path` takes the place of `path` when the body asks for a stream. `takes` are the fields
-    of a JSON body that it knows, None where that is not said.
+    of a JSON body that it knows, None where that is not said. `include_usage` says when usage is
+    asked for here, in place of what the endpoint says.
     """
 
     origin: Origin
@@ -114,6 +127,7 @@ class Upstream:
     stream_path: bytes | Render | None = None
     edits: BodyEdits | None = None
     takes: frozenset[str] | None = None
+    include_usage: When | None = None
 
     def url(self, model: str) -> str:
         """The whole URL for `model`, for people.

@@ -1,6 +1,9 @@
 """Where the counts of a response stand, as an endpoint declares it."""
 
 from dataclasses import dataclass
+from typing import Any
+
+from engine.plan.upstream import BodyEdits, When
 
 Pointer = tuple[str, ...]  # names of members, from the outside in
 
@@ -24,6 +27,13 @@ class UsagePlaces:
     fields: tuple["CountPlaces", ...]
     excludes_cache: bool = False
     estimates: bool = False
+    include: "IncludeUsage | None" = None
+    output_limit: "OutputLimit | None" = None
+
+    @property
+    def has_output(self) -> bool:
+        """Whether responses have output tokens."""
+        return any(field.count == "output_tokens" for field in self.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +43,29 @@ class CountPlaces:
     count: str
     inside: tuple[Pointer, ...]
     absolute: tuple[Pointer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class IncludeUsage:
+    """The field of a request that `edits` set to true so that a stream has usage.
+
+    The event that comes in addition has usage, and the members of `extra_event` with these values.
+    """
+
+    field: Pointer
+    edits: BodyEdits
+    extra_event: tuple[tuple[str, Any], ...]
+    when: When = When.LIMITED
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLimit:
+    """Fields of a request that limit its output tokens, the highest of which counts.
+
+    `times` are fields with a number of responses, each of which may have that many; `default` is
+    for a request without a limit.
+    """
+
+    at: tuple[Pointer, ...]
+    times: tuple[Pointer, ...]
+    default: int

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from engine.gateway.errors import CATALOGUE, GatewayError
+from engine.gateway.inbound.payload import RequestBody
+from engine.gateway.inbound.usage_fields import output_limit
 from engine.gateway.record import Record
 from engine.limits.core import Refused
 from engine.limits.ledger import Ledger
@@ -16,7 +18,8 @@ from engine.plan.plan import Caller, Dialect, Endpoint
 from engine.upstream import Pairs
 
 BYTES_A_TOKEN = 4  # of text, about; for what is not known
-OUTPUT_TOKENS = 1000  # held for a response until its usage is known
+MAX_ESTIMATED = 256 * 1024  # bytes of a body
+OUTPUT_TOKENS = 1000  # held for a response where the endpoint does not say
 CLIENT_ERROR = 400
 _KINDS = {
     "requests": "requests",
@@ -29,17 +32,17 @@ _KINDS = {
 
 @dataclass(slots=True)
 class LimitPermit:
-    """An admitted request; `input_tokens` are estimated from its body."""
+    """An admitted request; `estimate` are its input and output tokens as its body has them."""
 
     store: Store
     grant: Grant
     headers: Pairs
-    input_tokens: int
+    estimate: tuple[int, int]
 
     def settle(self, record: Record) -> None:
         """Count what the request has used."""
         if self.grant.lease is not None:
-            self.store.settle(self.grant, used_tokens(record, self.input_tokens))
+            self.store.settle(self.grant, used_tokens(record, self.estimate))
 
 
 class LimitHooks:
@@ -84,7 +87,7 @@ class LimitHooks:
         self._store.tick()
 
     def admit(
-        self, caller: Caller, endpoint: Endpoint, model: str, size: int | None
+        self, caller: Caller, endpoint: Endpoint, model: str, body: RequestBody, size: int | None
     ) -> LimitPermit | Awaitable[LimitPermit] | None:
         """Count the request in all of its scopes, or refuse it; None for a caller without limits.
 
@@ -93,24 +96,26 @@ class LimitHooks:
         """
         if caller.limits is None:
             return None
-        estimate = (size or 0) // BYTES_A_TOKEN + 1, OUTPUT_TOKENS
+        estimate = estimate_of(endpoint, body, size) if caller.counts_usage else (0, 0)
         try:
             made = self._store.reserve(scopes_of(caller, model), estimate)
         except (FullError, UnavailableError) as error:
             raise uncounted(error) from None
         if isinstance(made, Grant | Refused):
-            return self._permit(made, endpoint.dialect, estimate[0])
-        return self._wait(made, endpoint.dialect, estimate[0])
+            return self._permit(made, endpoint.dialect, estimate)
+        return self._wait(made, endpoint.dialect, estimate)
 
     async def _wait(
-        self, made: Awaitable[Grant | Refused], dialect: Dialect, estimate: int
+        self, made: Awaitable[Grant | Refused], dialect: Dialect, estimate: tuple[int, int]
     ) -> LimitPermit:
         try:
             return self._permit(await made, dialect, estimate)
         except (FullError, UnavailableError) as error:
             raise uncounted(error) from None
 
-    def _permit(self, made: Grant | Refused, dialect: Dialect, estimate: int) -> LimitPermit:
+    def _permit(
+        self, made: Grant | Refused, dialect: Dialect, estimate: tuple[int, int]
+    ) -> LimitPermit:
         if isinstance(made, Refused):
             raise refusal(made, dialect)
         headers = limit_headers(made.requests, made.tokens, dialect)
@@ -135,8 +140,23 @@ def scopes_of(caller: Caller, model: str) -> Sequence[Scope]:
     return (caller.name, limits), (f"{caller.name} {further[0]}", further[1])
 
 
-def used_tokens(record: Record, input_tokens: int) -> tuple[int, int]:
-    """Input and output tokens of a request that is over; `input_tokens` is its estimate.
+def estimate_of(endpoint: Endpoint, body: RequestBody, size: int | None) -> tuple[int, int]:
+    """The most input and output tokens that a request may plausibly use.
+
+    Of a large body most is images or files, so that its size says nothing.
+
+    Raises:
+        GatewayError: `duplicate_field`.
+    """
+    input_tokens = min(size or 0, MAX_ESTIMATED) // BYTES_A_TOKEN + 1
+    usage = endpoint.usage
+    if usage is not None and usage.output_limit is not None:
+        return input_tokens, output_limit(body, usage.output_limit)
+    return input_tokens, OUTPUT_TOKENS if usage is None or usage.has_output else 0
+
+
+def used_tokens(record: Record, estimate: tuple[int, int]) -> tuple[int, int]:
+    """Input and output tokens of a request that is over, by what it was estimated to use.
 
     Nothing was used by what was not sent, and by what the provider refused. What the response does
     not say is estimated from its size.
@@ -146,7 +166,7 @@ def used_tokens(record: Record, input_tokens: int) -> tuple[int, int]:
     if record.input_tokens is None and record.output_tokens is None:
         if record.error is None and (record.status or 0) >= CLIENT_ERROR:
             return 0, 0
-        return input_tokens, min(record.bytes_out // BYTES_A_TOKEN, OUTPUT_TOKENS)
+        return estimate[0], min(record.bytes_out // BYTES_A_TOKEN, OUTPUT_TOKENS, estimate[1])
     return record.input_tokens or 0, record.output_tokens or 0
 
 

@@ -8,6 +8,7 @@ from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
 from engine.gateway.errors import GatewayError
 from engine.gateway.hooks import Admission, Permit
+from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.record import Record
 from engine.plan.plan import Caller, Endpoint, Plan
 from engine.telemetry.families import (
@@ -173,11 +174,11 @@ class CountedAdmission:
         self._inner = inner
 
     def admit(
-        self, caller: Caller, endpoint: Endpoint, model: str, size: int | None
+        self, caller: Caller, endpoint: Endpoint, model: str, body: RequestBody, size: int | None
     ) -> Permit | Awaitable[Permit] | None:
         """What the other one says."""
         try:
-            permit = self._inner.admit(caller, endpoint, model, size)
+            permit = self._inner.admit(caller, endpoint, model, body, size)
         except GatewayError:
             self._words[self._refused] += 1
             raise

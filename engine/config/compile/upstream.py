@@ -33,6 +33,7 @@ def compile_upstream(
         query="&".join(f"{n}={v}" for n, v in query).encode("ascii"),
         query_names=frozenset(name.casefold().encode() for name, _ in query),
         timeouts=_timeouts(binding.config, provider, served.name),
+        include_usage=served.include_usage,
     )
 
 

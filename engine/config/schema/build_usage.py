@@ -3,7 +3,15 @@
 from collections.abc import Iterable
 from typing import Any
 
-from engine.plan.usage import COUNTS, CountPlaces, Pointer, UsagePlaces
+from engine.plan.upstream import BodyEdits, FieldValue, When
+from engine.plan.usage import (
+    COUNTS,
+    CountPlaces,
+    IncludeUsage,
+    OutputLimit,
+    Pointer,
+    UsagePlaces,
+)
 
 
 def build_usage(data: dict[str, Any]) -> UsagePlaces:
@@ -14,7 +22,28 @@ def build_usage(data: dict[str, Any]) -> UsagePlaces:
         fields=tuple(_places(count, data[count]) for count in COUNTS if count in data),
         excludes_cache=data.get("input_excludes_cache", False),
         estimates=data.get("estimate", False),
+        include=_include(data["include_usage"]) if "include_usage" in data else None,
+        output_limit=_output_limit(data["output_limit"]) if "output_limit" in data else None,
     )
+
+
+def _include(data: dict[str, Any]) -> IncludeUsage:
+    (field,) = _pointers((data["field"],))
+    when = When(data.get("when", When.LIMITED))
+    return IncludeUsage(field, _set_true(field), tuple(data["extra_event"].items()), when)
+
+
+def _set_true(field: Pointer) -> BodyEdits:
+    name, *rest = field
+    if rest:
+        inside = {name: _set_true(tuple(rest))}
+        return BodyEdits((), {}, {}, {}, frozenset((name,)), inside)
+    return BodyEdits((), {}, {}, {name: FieldValue(b"true", "true")}, frozenset((name,)))
+
+
+def _output_limit(data: dict[str, Any]) -> OutputLimit:
+    times = _pointers(data.get("times", ()))
+    return OutputLimit(_pointers(data["at"]), times, data["default"])
 
 
 def _places(count: str, texts: Iterable[str]) -> CountPlaces:

@@ -54,6 +54,19 @@ class JsonBody:
             raise GatewayError(code, f"`{name}` must be a string", param=name)
         return text
 
+    def raw_value(self, name: str) -> bytes | None:
+        """The JSON of the top-level field `name`; None when there is no such field.
+
+        Raises:
+            GatewayError: `duplicate_field`.
+        """
+        self._refuse_ambiguous(name)
+        value = self._fields.get(name)
+        if value is None or not self._text.cuts:
+            return None if value is None else bytes(value)
+        _, _, start, end = dict(self.spans())[name]
+        return self.raw[start:end]
+
     def flag(self, name: str) -> bool:
         """Whether the top-level field `name` is `true`.
 

@@ -50,6 +50,7 @@ class Key(str):
 Members = Mapping[Key, msgspec.Raw]
 Span = tuple[int, int, int, int]
 
+_NUMBER = msgspec.json.Decoder(float)
 _TEXT = msgspec.json.Decoder(str)
 _MEMBERS = msgspec.json.Decoder(dict[Key, msgspec.Raw], dec_hook=str.__new__)
 
@@ -114,6 +115,14 @@ def string(value: msgspec.Raw | bytes) -> str | None:
     """The string that `value` is; None when it is something else."""
     try:
         return _TEXT.decode(value)
+    except msgspec.DecodeError:
+        return None
+
+
+def number(value: msgspec.Raw | bytes) -> float | None:
+    """The number that `value` is; None when it is something else, or beyond what a float can be."""
+    try:
+        return _NUMBER.decode(value)
     except msgspec.DecodeError:
         return None
 

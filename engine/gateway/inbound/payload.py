@@ -49,6 +49,13 @@ class RequestBody(Protocol):
     def flag(self, name: str) -> bool:
         """Whether the field `name` is `true`."""
 
+    def raw_value(self, name: str) -> bytes | None:
+        """The JSON of a top-level field; None when there is none, and for a form.
+
+        Raises:
+            GatewayError: `duplicate_field`.
+        """
+
     def has_any(self, names: frozenset[str]) -> bool:
         """Whether there is a field of `names`, all of which are routing fields."""
 
@@ -89,6 +96,10 @@ class JsonRequestBody:
     def flag(self, name: str) -> bool:
         """Whether a top-level field is `true`."""
         return self._body.flag(name)
+
+    def raw_value(self, name: str) -> bytes | None:
+        """The JSON of a top-level field."""
+        return self._body.raw_value(name)
 
     def has_any(self, names: frozenset[str]) -> bool:
         """Whether there is a top-level field of `names`."""
@@ -148,6 +159,10 @@ class FormRequestBody:
     def flag(self, name: str) -> bool:
         """Whether a watched text part is `true`."""
         return self._form.fields.get(name) is not None and self.text(name) == "true"
+
+    def raw_value(self, name: str) -> bytes | None:  # noqa: ARG002 the protocol's
+        """None: what stands in a form is no JSON."""
+        return None
 
     def has_any(self, names: frozenset[str]) -> bool:
         """Whether there is a text part of `names`."""

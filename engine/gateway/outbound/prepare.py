@@ -12,6 +12,7 @@ from engine.gateway.headers import request_headers, upstream_headers, with_defau
 from engine.gateway.inbound.head import CallerHead
 from engine.gateway.inbound.payload import RequestBody, Upload
 from engine.gateway.inbound.query import without
+from engine.gateway.inbound.usage_fields import can_set
 from engine.gateway.outbound.credentials import (
     CallerValues,
     caller_credentials,
@@ -33,6 +34,8 @@ from engine.plan.plan import (
     Upstream,
 )
 from engine.plan.signers import SIGNERS
+from engine.plan.upstream import When
+from engine.plan.usage import IncludeUsage
 from engine.upstream import Pairs, RequestHead
 
 _QUERY = re.compile(rb"[\x21\x22\x24-\x7e]*")
@@ -43,6 +46,7 @@ class PreparedRequest(NamedTuple):
 
     `body` is bytes, or chunks of `length` bytes in all (None: unknown, sent chunked). `sign` is how
     it is still to be signed, if it is. `dropped` are fields that the provider does not take.
+    `include` is how usage was asked for, where the caller did not.
     """
 
     provider: Provider
@@ -53,6 +57,7 @@ class PreparedRequest(NamedTuple):
     timeouts: Timeouts
     credential: str | None
     dropped: tuple[str, ...] = ()
+    include: IncludeUsage | None = None
 
 
 def prepare(
@@ -87,12 +92,15 @@ def prepare(
     if sign is not None and SIGNERS[sign.signer].whole_body and body.is_form:
         message = f"provider `{provider.name}` needs a signature over the whole body; send JSON"
         raise GatewayError("unsupported_media_type", message)
-    sent, length, dropped = _body(caller, target, provider, upstream, body)
+    include = _include_usage(caller, target, upstream, body)
+    if include is not None:
+        head = _uncompressed(head)
+    sent, length, dropped = _body(caller, target, provider, upstream, body, include)
     credential = "caller" if uses_caller_credentials else None
     if provider.is_of_account:
         credential = "account"
     return PreparedRequest(
-        provider, head, sent, length, sign, upstream.timeouts, credential, dropped
+        provider, head, sent, length, sign, upstream.timeouts, credential, dropped, include
     )
 
 
@@ -128,10 +136,15 @@ def _head(sources: _Sources, own: tuple[Header, ...], credentials: CallerValues)
 
 def _accepted_encoding(caller: CallerHead) -> bytes:
     """What the caller accepts; of a caller whose usage counts, nothing that would hide it."""
-    limits = caller.caller.limits
-    if limits is not None and limits.counts_usage and caller.endpoint.usage is not None:
+    if caller.caller.counts_usage and caller.endpoint.usage is not None:
         return b"identity"
     return caller.fields.get(b"accept-encoding", b"identity")
+
+
+def _uncompressed(head: RequestHead) -> RequestHead:
+    """`head` for a response from which an event can be taken out."""
+    headers = [(n, b"identity" if n == b"accept-encoding" else value) for n, value in head.headers]
+    return replace(head, headers=headers, text=b"")
 
 
 def _is_static(provider: Provider, upstream: Upstream, own: tuple[Header, ...]) -> bool:
@@ -182,8 +195,13 @@ def _query(query: bytes, upstream: Upstream) -> bytes:
 # -- the body --------------------------------------------------------------------------------------
 
 
-def _body(
-    caller: CallerHead, target: Target, provider: Provider, upstream: Upstream, body: RequestBody
+def _body(  # noqa: PLR0913, PLR0917 called for each attempt
+    caller: CallerHead,
+    target: Target,
+    provider: Provider,
+    upstream: Upstream,
+    body: RequestBody,
+    include: IncludeUsage | None,
 ) -> Upload:
     """The body without what was for the gateway, with the provider's model and all edits.
 
@@ -203,7 +221,31 @@ def _body(
             changes["model"] = target.sent_model
     by = target.by
     edits = by.edits if by_provider is None else (*by.edits, by_provider)
+    if include is not None:
+        edits = (*edits, include.edits)
     return body.upload(changes, fields, edits, upstream.takes if by.drops_unknown else None)
+
+
+def _include_usage(
+    caller: CallerHead, target: Target, upstream: Upstream, body: RequestBody
+) -> IncludeUsage | None:
+    """How the provider is to be asked to include usage in a stream; None where it is not to be.
+
+    A field that the configuration changes is left to it, and one that it drops is not added.
+    """
+    usage = caller.endpoint.usage
+    if usage is None or usage.include is None:
+        return None
+    include = usage.include
+    when = upstream.include_usage or include.when
+    if when is When.NEVER or (when is When.LIMITED and not caller.caller.counts_usage):
+        return None
+    if body.is_form or not body.flag("stream") or not can_set(body, include.field):
+        return None
+    by, name = target.by, include.field[0]
+    edits = by.edits if upstream.edits is None else (*by.edits, upstream.edits)
+    is_dropped = by.drops_unknown and upstream.takes is not None and name not in upstream.takes
+    return None if is_dropped or any(name in each.names for each in edits) else include
 
 
 def _with_model(edits: BodyEdits | None, model: str) -> BodyEdits:

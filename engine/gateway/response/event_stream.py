@@ -15,11 +15,13 @@ from time import monotonic
 
 from engine.gateway.response.event_text import (
     MAX_EVENT,
+    Members,
     beginning_of,
     events_in,
     fields_of,
     is_error,
     text_of,
+    without_event,
 )
 from engine.gateway.response.facts import ResponseFacts
 from engine.gateway.response.usage import UsageMeter
@@ -43,11 +45,13 @@ class EventStream:
 
     `last` are the names or data of events after which the response is complete: `is_done` then.
     `is_open`: part of an event has left. `facts` and `meter` take notice of every event, if they
-    are wanted. `first_at` is when the first event with data was whole, monotonic seconds.
+    are wanted. `first_at` is when the first event with data was whole, monotonic seconds. The event
+    that is `extra`, as in `IncludeUsage`, does not leave.
     """
 
     __slots__ = (
         "_edge",
+        "_extra",
         "_held",
         "_last",
         "_latest",
@@ -65,9 +69,11 @@ class EventStream:
         last: tuple[bytes, ...],
         facts: ResponseFacts | None = None,
         meter: UsageMeter | None = None,
+        extra: Members | None = None,
     ) -> None:
         self._last = last
         self._meter = meter
+        self._extra = extra
         self._search_last = _any_of(last).search
         self._held = b""
         self._part = bytearray()  # what has left of the open event, up to MAX_EVENT
@@ -90,28 +96,31 @@ class EventStream:
         """What may leave now that `chunk` has arrived."""
         if self.is_open or self._held or not chunk.endswith(_ENDS):
             return self._split(chunk)
-        self._note(chunk)
-        return chunk
+        return self._note(chunk)
 
     def take_held(self) -> bytes:
         """What is held back, for a stream that has ended as it should."""
         held, self._held = self._held, b""
-        if last := held or bytes(self._part):
-            self._note(last)
-        return held
+        if held:
+            return self._note(held)
+        if self._part:
+            self._note(bytes(self._part))
+        return b""
 
-    def _note(self, text: bytes) -> None:
-        """Take notice of whole events."""
+    def _note(self, text: bytes) -> bytes:
+        """Take notice of whole events; what of them leaves."""
         if text.startswith(b"data:") or _DATA[0] in text or _DATA[1] in text:
             if not self._latest:
                 self.first_at = monotonic()
             self._latest = text
         if self._search_last(text) is not None:
             self.is_done = self.is_done or self._has_last(text)
-        if self._meter is not None:
-            self._meter.note(text)
         if self.facts is not None:
             self.facts.note(text)
+        meter = self._meter
+        if meter is not None and meter.note(text) and self._extra is not None:
+            return without_event(text, self._extra, meter.has_usage)
+        return text
 
     def _split(self, chunk: bytes) -> bytes:
         """What leaves of a chunk that does not just end an event."""
@@ -123,16 +132,18 @@ class EventStream:
             return b""
         end = _after_blank(data, max(0, known - 1))
         self._held = b""
-        if end:
-            self._note(data[:end])
-        return data[:end] + self._begin(data[end:])
+        leaving = self._note(data[:end]) if end else b""
+        return leaving + self._begin(data[end:])
 
     def _begin(self, data: bytes) -> bytes:
         """What leaves of `data`, which begins between two events and has no whole one."""
         start = _end(_OUTSIDE, data, 0)
         names = _end(_NAMES, data, start)
         is_further = max(data.rfind(b"\n"), data.rfind(b"\r")) >= names
-        if is_further or self._may_forward(data[start:]) or self._may_forward(data[names:]):
+        may_be_extra = self._extra is not None and self._may_be_extra(data)
+        if not may_be_extra and (
+            is_further or self._may_forward(data[start:]) or self._may_forward(data[names:])
+        ):
             self.is_open = True
             self._keep(data[start:])
             return data
@@ -163,6 +174,10 @@ class EventStream:
     def _may_forward(self, line: bytes) -> bool:
         """Whether an unfinished line leaves: it is too long, or all there is to come."""
         return len(line) > MAX_HELD or (len(line) < _LONGEST_WORD and _data(line) in self._last)
+
+    def _may_be_extra(self, data: bytes) -> bool:
+        """Whether the event that begins in `data` may prove to be the extra one."""
+        return self._meter is not None and len(data) <= MAX_HELD and self._meter.has_usage(data)
 
     def _has_last(self, text: bytes) -> bool:
         last = self._last

@@ -1,8 +1,8 @@
 """What whole events of a stream say: their names, and the few fields of their data that count here."""
 
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,7 +15,12 @@ _STRING = rb'"(?:[^"\\]|\\.)*+"'
 _LEADING = re.compile(
     rb"\s*+\{(?:\s*+%b\s*+:\s*+(?:%b|[-+.\w]++)\s*+,)*+" % (_STRING, _STRING), re.DOTALL
 )
+_BLANK_LINE = re.compile(rb"(?:\r\n?+|\n){2}")
+_NONE = object()
 _NO_ERROR = {b"", b"null", b"false", b"{}", b'""'}
+
+
+Members = tuple[tuple[str, Any], ...]
 
 
 class Event(NamedTuple):
@@ -79,6 +84,26 @@ def beginning_of(text: bytes) -> bytes:
         members = leading[0].rstrip(b",") + b"}" if leading else b"{}"
         return b"event: %b\ndata: %b\n\n" % (name, members.replace(b"\n", b" "))
     return b""
+
+
+def without_event(text: bytes, extra: Members, has_usage: Callable[[bytes], bool]) -> bytes:
+    """`text`, which is whole events, without those that have usage and all members of `extra`."""
+    position, kept = 0, list[bytes]()
+    ends = [found.end() for found in _BLANK_LINE.finditer(text)]
+    for end in (*ends, len(text)):
+        block = text[position:end]
+        if not has_usage(block) or not any(_has(e.data, extra) for e in events_in(block)):
+            kept.append(block)
+        position = end
+    return b"".join(kept)
+
+
+def _has(data: bytes, members: Members) -> bool:
+    try:
+        found = _value.decode(data)
+    except _WRONG:
+        return False
+    return type(found) is dict and all(found.get(name, _NONE) == value for name, value in members)
 
 
 def response_of(fields: Fields) -> Response | None:

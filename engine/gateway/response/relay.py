@@ -126,7 +126,9 @@ class ResponseRelay:
             headers = with_own(headers, self.own_headers)
         if is_events:
             facts = ResponseFacts() if self.dialect is Dialect.RESPONSES else None
-            self._stream = EventStream(last_events, facts, self.meter)
+            include = exchange.request.include
+            extra = None if include is None else include.extra_event
+            self._stream = EventStream(last_events, facts, self.meter, extra)
         self._deadline.allow(timeouts.caller_idle, CallerStalled)
         await self._send(
             {"type": "http.response.start", "status": response.status, "headers": headers}

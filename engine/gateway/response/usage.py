@@ -67,14 +67,20 @@ class UsageMeter:
         self.is_events = content_type.startswith(b"text/event-stream")
         return self.is_events or b"json" in content_type
 
-    def note(self, text: bytes) -> None:
-        """Take notice of whole events."""
+    def note(self, text: bytes) -> bool:
+        """Take notice of whole events; whether one of them may have usage."""
         self.noted += 1
-        if self._search(text) is not None:
-            kept = self._chunks
-            kept.append(text)
-            if len(kept) > MAX_KEPT + 1:
-                del kept[1]
+        if self._search(text) is None:
+            return False
+        kept = self._chunks
+        kept.append(text)
+        if len(kept) > MAX_KEPT + 1:
+            del kept[1]
+        return True
+
+    def has_usage(self, text: bytes) -> bool:
+        """Whether there may be usage in `text`."""
+        return self._search(text) is not None
 
     def add(self, chunk: bytes) -> None:
         """Take notice of a chunk of a body that is no stream of events, or a compressed one."""

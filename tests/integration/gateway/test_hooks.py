@@ -19,6 +19,7 @@ from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
 from engine.gateway.errors import GatewayError
 from engine.gateway.hooks import HOOK_SECONDS, NO_HOOKS, Hooks
+from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.outbound.account_keys import with_credentials
 from engine.gateway.record import Record
 from engine.plan.plan import Account, Caller, CredentialSet, Endpoint, Header, Plan, Provider
@@ -169,8 +170,9 @@ class Counting:
         self.held = 0
 
     async def admit(
-        self, caller: Caller, endpoint: Endpoint, model: str, size: int | None
+        self, caller: Caller, endpoint: Endpoint, model: str, body: RequestBody, size: int | None
     ) -> "Counting":
+        del body
         self.asked.append((caller.name, endpoint.name, model, size))
         await asyncio.sleep(0)
         if self.held >= self.most:
@@ -242,7 +244,7 @@ class Hanging:
         self.cancelled: list[str] = []
 
     async def admit(
-        self, caller: Caller, endpoint: Endpoint, model: str, size: int | None
+        self, caller: Caller, endpoint: Endpoint, model: str, body: RequestBody, size: int | None
     ) -> Counting:
         await self._hang("admit")
         raise AssertionError

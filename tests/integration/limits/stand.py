@@ -15,6 +15,7 @@ from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
 from engine.gateway.hooks import Hooks
 from engine.gateway.record import Record
+from engine.limits.core import Refused
 from engine.limits.store import Grant
 from engine.plan.limits import Budget, CallerLimits, Period
 from engine.plan.plan import Caller, Plan
@@ -63,6 +64,8 @@ class Limits(LimitHooks):
         assert LIMITED.limits is not None
         limits = replace(LIMITED.limits, concurrent=None)
         grant = self._store.reserve([(LIMITED.name, limits)], (BUDGET, 0))
+        if isinstance(grant, Refused):
+            return 0
         assert isinstance(grant, Grant)
         self._store.settle(grant, (0, 0))
         return grant.held[0]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.plan.plan import Plan
-from tests.integration.limits.stand import FREE, LIMITED, Answer, Stand, run, shipped, written
+from tests.integration.limits.stand import FREE, LIMITED, Answer, Stand, run, written
 from tests.recorder import Arrival, Reply, as_json, recording
 from tests.servers import Server, free_port, received
 
@@ -43,11 +43,6 @@ def usages(answer: Answer) -> list[dict[str, Any]]:
         for holder in (None, "response", "message", "delta")
     ]
     return [each["usage"] for each in holders if isinstance(each, dict) and each.get("usage")]
-
-
-@pytest.fixture(scope="module")
-def plan(mock: Server) -> Plan:
-    return shipped(mock.port)
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])

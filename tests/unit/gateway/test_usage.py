@@ -3,6 +3,7 @@
 import gzip
 import json
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ JSON_VALUES = st.recursive(
 @given(
     st.dictionaries(st.sampled_from(["usage", "a", "b", "usage_info"]), JSON_VALUES), st.booleans()
 )
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_usage_is_found_wherever_it_stands_and_nothing_else_is(body: Any, is_dense: bool) -> None:
     text = json.dumps(body, separators=(",", ":") if is_dense else None).encode()
     usage = body.get("usage")
@@ -185,3 +186,63 @@ def test_a_compressed_response_is_read_and_one_that_is_too_long_is_not() -> None
 )
 def test_what_cannot_have_usage_is_not_read(status: int, headers: Any) -> None:
     assert not UsageMeter(READERS["audio_speech"]).begin(status, dict(headers))
+
+
+# -- the event that is taken out of a stream -----------------------------------------------------
+
+CHUNK = b'data: {"id":"c","choices":[{"delta":{"content":"a \\"usage\\": {"}}],"usage":null}%b'
+EXTRA = b'data: {"id":"c","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2}}%b'
+FINAL = b'data: {"id":"c","choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":3}}%b'
+FILTER = b'data: {"id":"","choices":[],"prompt_filter_results":[1]}%b'
+ERROR = b'event: error\ndata: {"error":{"usage":{"a":1}}}%b'
+BETWEEN = b": keep alive%b"
+DONE = b"data: [DONE]%b"
+HIDDEN: tuple[tuple[str, Any], ...] = (("choices", []),)
+EVENT = st.sampled_from([CHUNK, EXTRA, FINAL, FILTER, ERROR, BETWEEN])
+
+
+@given(
+    st.lists(EVENT, max_size=5),
+    st.sampled_from([b"\n\n", b"\r\n\r\n", b"\r\r"]),
+    st.booleans(),
+    st.lists(st.integers(0, 600), max_size=6),
+)
+@settings(max_examples=120)
+def test_the_extra_event_is_taken_out_however_a_stream_is_cut(
+    found: list[bytes], end: bytes, is_last: bool, cuts: list[int]
+) -> None:
+    found = [*found, DONE, *([EXTRA] if is_last else [])]
+    whole = b"".join(event % end for event in found)
+    without = b"".join(event % end for event in found if event is not EXTRA)
+    left = passed(whole, cuts)
+    # Of a line end CR LF that is cut in the middle after it, the LF stays: a blank line, which is nothing.
+    assert left == without or (end == b"\r\n\r\n" and left.split() == without.split())
+    # An event without the blank line after it ends with the stream.
+    left = passed(whole.removesuffix(end), cuts)
+    assert left.rstrip() == without.rstrip() or left.split() == without.split()
+
+
+def passed(whole: bytes, cuts: list[int]) -> bytes:
+    meter = UsageMeter(READERS["chat_completions"])
+    assert meter.begin(200, dict(EVENTS))
+    stream = EventStream((b"[DONE]",), None, meter, HIDDEN)
+    left = b""
+    for start, end in pairwise([0, *sorted(cuts), len(whole)]):
+        left += stream.feed(whole[start:end])
+    left += stream.take_held()
+    if EXTRA[:-2] in whole:
+        assert meter.counts()["input_tokens"] == 3
+    return left
+
+
+def test_no_event_waits_for_what_comes_after_it() -> None:
+    meter = UsageMeter(READERS["chat_completions"])
+    assert meter.begin(200, dict(EVENTS))
+    stream = EventStream((b"[DONE]",), None, meter, HIDDEN)
+    for event in (CHUNK, FILTER, FINAL, BETWEEN, DONE):
+        assert stream.feed(event % b"\n\n") == event % b"\n\n"
+    assert stream.feed(CHUNK % b"\n") == CHUNK % b"\n", (
+        "not even the line after it, if it is no usage"
+    )
+    long = CHUNK % (b" " * 70_000)
+    assert stream.feed(b"\n" + long) == b"\n" + long, "what is too long to be held leaves"

@@ -1,0 +1,46 @@
+"""What a request says of the usage of its response: how much output it allows, and to report it."""
+
+from engine.gateway.inbound.json_body import JsonBody
+from engine.gateway.inbound.json_text import number
+from engine.gateway.inbound.payload import RequestBody
+from engine.plan.usage import OutputLimit, Pointer
+
+MAX_OUTPUT = 1 << 40  # tokens that a request can ask for
+
+
+def output_limit(body: RequestBody, limit: OutputLimit) -> int:
+    """The output tokens that a request allows; `limit.default` where it sets no limit.
+
+    Raises:
+        GatewayError: `duplicate_field`.
+    """
+    most = max((_count(body, pointer) for pointer in limit.at), default=0)
+    times = max((_count(body, pointer) for pointer in limit.times), default=0)
+    return min((most or limit.default) * (times or 1), MAX_OUTPUT)
+
+
+def can_set(body: RequestBody, pointer: Pointer) -> bool:
+    """Whether a field can be set to true: it is not, and stands in objects or where none are yet.
+
+    Raises:
+        GatewayError: `duplicate_field`.
+    """
+    value = body.raw_value(pointer[0])
+    for name in pointer[1:]:
+        if value is None or value == b"null":
+            return True
+        if value[:1] != b"{":
+            return False
+        value = JsonBody(value).raw_value(name)
+    return value != b"true"
+
+
+def _count(body: RequestBody, pointer: Pointer) -> int:
+    """A number of the body; 0 for none, for a negative one and for anything else."""
+    value = body.raw_value(pointer[0])
+    for name in pointer[1:]:
+        if value is None or value[:1] != b"{":
+            return 0
+        value = JsonBody(value).raw_value(name)
+    found = None if value is None else number(value)
+    return 0 if found is None else int(min(max(found, 0), MAX_OUTPUT))

@@ -1,0 +1,81 @@
+"""What is read of a request about usage, and the one field that is set in it."""
+
+import pytest
+
+from engine.gateway.errors import GatewayError
+from engine.gateway.inbound.payload import JsonRequestBody
+from engine.gateway.inbound.usage_fields import MAX_OUTPUT, can_set, output_limit
+from engine.plan.usage import OutputLimit
+
+LIMIT = OutputLimit(
+    (("max_completion_tokens",), ("max_tokens",), ("thinking", "budget")),
+    (("n",), ("best_of",)),
+    1000,
+)
+FIELD = ("stream_options", "include_usage")
+
+
+def body(text: str) -> JsonRequestBody:
+    return JsonRequestBody(text.encode(), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("{}", 1000),
+        ('{"max_tokens": 7}', 7),
+        ('{"max_tokens": 7, "max_completion_tokens": 9}', 9),
+        ('{"max_tokens": 7, "n": 3}', 21),
+        ('{"max_tokens": 7, "n": 3, "best_of": 5}', 35),
+        ('{"n": 4}', 4000),
+        ('{"thinking": {"budget": 5}}', 5),
+        ('{"thinking": [5], "max_tokens": 2.5}', 2),
+        # None of these is a limit, and none does harm.
+        ('{"max_tokens": 1e400}', 1000),
+        ('{"max_tokens": -5}', 1000),
+        ('{"max_tokens": 0, "n": 0}', 1000),
+        ('{"max_tokens": "5", "n": "9"}', 1000),
+        ('{"max_tokens": null, "n": true}', 1000),
+        ('{"max_tokens": {"a": 1}, "n": [2]}', 1000),
+        ('{"max_tokens": 1e300, "n": 1e300}', MAX_OUTPUT),
+        (f'{{"max_tokens": 1{"0" * 5000}}}', 1000),
+        ('{"n": 99999999999999999999999999}', MAX_OUTPUT),
+        ('{"n": -1e400}', 1000),
+    ],
+)
+def test_the_output_that_a_request_allows(text: str, tokens: int) -> None:
+    assert output_limit(body(text), LIMIT) == tokens
+
+
+@pytest.mark.parametrize(
+    "text", ['{"n": 1, "n": 9}', '{"N": 9}', '{"thinking": {"budget": 1, "Budget": 2}}']
+)
+def test_a_limit_that_two_parsers_may_read_differently_is_refused(text: str) -> None:
+    with pytest.raises(GatewayError, match=r"`[a-z]+`"):
+        output_limit(body(text), LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_set"),
+    [
+        ("{}", True),
+        ('{"stream_options": null}', True),
+        ('{"stream_options":{}}', True),
+        ('{"stream_options": {"include_usage" : false, "a": 1}}', True),
+        ('{"stream_options": {"include_usage": "yes"}}', True),
+        ('{"stream_options": {"include_usage": true}}', False),
+        ('{"stream_options": "all"}', False),
+        ('{"stream_options": [1]}', False),
+        (f'{{"stream_options": {{"a": "{"x" * 200_000}"}}}}', True),
+        (f'{{"stream_options": {{"a": "{"x" * 200_000}", "include_usage": true}}}}', False),
+    ],
+)
+def test_usage_is_asked_for_unless_the_caller_does(text: str, is_set: bool) -> None:
+    assert can_set(body(text), FIELD) == is_set
+
+
+def test_usage_that_is_asked_for_twice_is_refused() -> None:
+    with pytest.raises(GatewayError):
+        can_set(body('{"stream_options": {}, "stream_options": {}}'), FIELD)
+    with pytest.raises(GatewayError):
+        can_set(body('{"stream_options": {"include_usage": 1, "include_usage": 2}}'), FIELD)
