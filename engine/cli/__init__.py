@@ -37,6 +37,7 @@ MODULES = {
     "vault": "vault",
     "db": "db",
     "usage": "usage",
+    "prices": "prices",
 }
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.config.source.document import Path
-from engine.plan.prices import MILLION, NANO
+from engine.plan.prices import MILLION, NANO, Price
 
 LEAST_PER_MILLION = Decimal("0.001")  # US dollars; all that was ever charged for a token is less
 LEAST_OF_THOUSAND = Decimal("0.00005")  # a token for more is rare, a thousand for less too
@@ -84,3 +84,18 @@ def plain(number: Decimal) -> str:
     """A number without an exponent and without zeros at its end."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def shown_usd(price: Price) -> dict[str, Decimal]:
+    """The prices of a compiled entry as they are written."""
+    nano = dict(price.nano_usd)
+    for name in ("cached_tokens", "cache_write_tokens"):
+        if name in nano:
+            nano[name] += nano.get("input_tokens", 0)
+    if price.request or not nano:
+        nano["requests"] = price.request * MILLION
+    return {
+        key: Decimal(nano[count]) / NANO / (MILLION // per)
+        for key, (count, per) in UNITS.items()
+        if count in nano
+    }

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from syrupy.assertion import SnapshotAssertion
 
-from engine.cli import accounts, db, keys, main, vault
+from engine.cli import accounts, db, keys, main, prices, vault
 from engine.config.load import load
 from engine.config.schema.schemas import read_schema
 from engine.server.ports import url_of
@@ -22,7 +22,13 @@ from tests.unit.config.folders import SECRET, TextSnapshot, minimal, provider, w
 
 KEYS = "version: 1\nkeys:\n  - name: first  # a comment\n    sha256: {digest}\n".format(digest="a" * 64)  # fmt: skip
 __all__ = ["plain"]
-GROUPS = {"keys": keys.keys, "accounts": accounts.accounts, "vault": vault.vault, "db": db.db}
+GROUPS = {
+    "keys": keys.keys,
+    "accounts": accounts.accounts,
+    "vault": vault.vault,
+    "db": db.db,
+    "prices": prices.prices,
+}
 COMMANDS = [*main.commands, *(f"{group} {name}" for group in GROUPS for name in GROUPS[group].commands)]  # fmt: skip
 BROKEN = minimal("routes").replace("path:", "paht:")
 WARNED = minimal("routes") + "  - {model: no, provider: openai}\n"
@@ -48,6 +54,7 @@ ROUTE = ("route", "POST", "/v1/embeddings", "-C", "DIR", "--model")
 EXITS: dict[str, tuple[tuple[str, ...], str, int]] = {
     "accounts, no server.yaml": (("accounts", "list", "-C", "DIR"), "", 2),
     "usage, no server.yaml": (("usage", "-C", "DIR"), "", 2),
+    "prices, none": (("prices", "show", "gpt-4o", "-C", "DIR"), "", 2),
     "db, no server.yaml": (("db", "status", "-C", "DIR"), "", 2),
     "vault, no server.yaml": (("vault", "check", "-C", "DIR"), "", 2),
     "vault, new key": (("vault", "new-key"), "", 0),

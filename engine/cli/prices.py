@@ -1,0 +1,135 @@
+"""`prices`: import a public price list, and show the price of a model."""
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from engine.cli.common import COULD_NOT_RUN, IN_DIRECTORY, refuse_errors, stop
+from engine.cli.files import only_writer, replace_file
+from engine.config.checks.registry import PRICES
+from engine.config.load import load
+from engine.config.price_lists import PriceListError, read_price_list, select_prices
+from engine.config.prices import UNITS, plain, shown_usd
+from engine.config.source.files import read_file, why_not
+from engine.plan.plan import Plan
+from engine.plan.prices import Price
+from engine.report.prices import render_imported, render_prices
+
+MAX_LIST = 64 * 1024 * 1024
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def prices() -> None:
+    """What models cost: prices.yaml."""
+
+
+@prices.command("import")
+@click.argument("file", type=_FILE)
+@click.option("--source", help="Where the list is from.  [default: the name of FILE]")
+@click.option("--date", "day", help="The day of the list.  [default: when FILE was changed]")
+@click.option("--all", "every", is_flag=True, help="Also models that no model rule sends.")
+@click.option(
+    "--provider", "called", multiple=True, metavar="NAME=THEIRS",
+    help="What the list calls a provider of yours. May be repeated.",
+)  # fmt: skip
+@click.option("--replace", is_flag=True, help="Overwrite the prices.yaml that is there.")
+@IN_DIRECTORY
+def import_prices(  # noqa: PLR0913, PLR0917 one parameter an option
+    file: Path,
+    source: str | None,
+    day: str | None,
+    every: bool,  # noqa: FBT001 click's
+    called: tuple[str, ...],
+    replace: bool,  # noqa: FBT001 click's
+    directory: Path,
+) -> None:
+    """Write prices.yaml from FILE, a price list that you have downloaded.
+
+    FILE is model_prices_and_context_window.json of LiteLLM or api.json of models.dev. Only prices of
+    models that the model rules send are written.
+    """
+    target = directory / PRICES
+    if target.exists() and not replace:
+        stop(f"there is a {PRICES} already: --replace overwrites all of it")
+    loaded = load(directory, os.environ, time.time(), overrides={PRICES: None})
+    refuse_errors(loaded)
+    try:
+        listed = read_price_list(read_file(file, MAX_LIST))
+    except PriceListError as error:
+        stop(f"{file} is no price list: {error}")
+    except OSError as error:
+        stop(f"{file} cannot be read: {why_not(file, error)}")
+    imported = select_prices(listed, loaded.config, _called(called), every=every)
+    text = render_prices(imported.prices, source or file.name, day or _changed(file))
+    _refuse_wrong(directory, text)
+    with only_writer(target):
+        replace_file(target, text.encode())
+    first, *more = render_imported(imported)
+    click.echo("\n".join((f"wrote {first} to {target}", *more)))
+
+
+def _called(options: tuple[str, ...]) -> dict[str, list[str]]:
+    """`mine=theirs` by `mine`."""
+    names: dict[str, list[str]] = {}
+    for option in options:
+        ours, equals, theirs = option.partition("=")
+        if not equals or not ours or not theirs:
+            raise click.BadParameter(f"{option!r} is not NAME=THEIRS", param_hint="--provider")
+        names.setdefault(ours, []).append(theirs)
+    return names
+
+
+def _changed(file: Path) -> str:
+    return datetime.fromtimestamp(file.stat().st_mtime, UTC).strftime("%Y-%m-%d")
+
+
+def _refuse_wrong(directory: Path, text: str) -> None:
+    """End the run when what would be written has errors, such as a date that is none."""
+    loaded = load(directory, os.environ, time.time(), overrides={PRICES: text.encode()})
+    refuse_errors(loaded, "nothing is written")
+
+
+@prices.command("show")
+@click.argument("model")
+@IN_DIRECTORY
+def show_price(model: str, directory: Path) -> None:
+    """Show what MODEL costs, by its name as callers write it, at each provider that serves it."""
+    loaded = load(directory, os.environ, time.time())
+    plan = refuse_errors(loaded)
+    if plan.prices is None:
+        stop(f"there is no {PRICES} in {directory}")
+    found = dict.fromkeys(_sent(plan, model))
+    if not found:
+        stop(f"no model rule sends `{model}`")
+    click.echo(f"prices {plan.prices.version}, from {plan.prices.source}")
+    unknown = 0
+    for provider, sent in found:
+        price = plan.prices.find(provider, sent)
+        unknown += price is None
+        click.echo(f"{provider} {sent}: {'no price' if price is None else _text(price)}")
+    if unknown == len(found):
+        raise SystemExit(COULD_NOT_RUN)
+
+
+def _sent(plan: Plan, model: str) -> Iterator[tuple[str, str]]:
+    """The providers that get `model`, each with the name that it gets."""
+    for endpoint in plan.every_endpoint():
+        rule = plan.models.find(endpoint.name, model)
+        for target in (rule.targets or (None,)) if rule else ():
+            decision = plan.follow(rule, endpoint.name, model, target) if rule else None
+            if decision and decision.provider and not decision.refusal:
+                yield decision.provider.name, decision.sent_model
+
+
+def _text(price: Price) -> str:
+    """The prices as prices.yaml has them, and their line."""
+    shown = shown_usd(price)
+    return (
+        ", ".join(f"{key} {plain(shown[key])}" for key in UNITS if key in shown)
+        + f" ({price.where})"
+    )

@@ -1,0 +1,137 @@
+"""Public price lists become entries of prices.yaml: exactly, and with a reason for each that does not."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from engine.config.price_lists import (
+    ALL_ZERO,
+    DIFFERENT,
+    NO_PRICE,
+    NO_PROVIDER,
+    NOT_SENT,
+    Imported,
+    PriceListError,
+    _known_names,
+    read_price_list,
+    select_prices,
+)
+from engine.config.prices import plain
+from engine.report.prices import render_imported, render_prices
+from tests.servers import ROOT
+from tests.unit.config.folders import codes, read, write
+
+LISTS = Path(__file__).parent / "price_lists"
+ROUTES = """version: 1
+endpoints: {chat_completions: {path: /v1/chat/completions}, embeddings: {path: /v1/embeddings}}
+models:
+  - {prefix: gpt-, provider: openai}
+  - {prefix: text-embedding-, provider: openai}
+  - {prefix: acme/, provider: acme, strip: true}
+"""
+PROVIDERS = "version: 1\nproviders:\n" + "".join(
+    f"""  {name}:
+    base_url: https://api.{name}.com/v1
+    credentials: {{}}
+    endpoints: {{chat_completions: /chat/completions, embeddings: /embeddings}}
+"""
+    for name in ("openai", "acme")
+)
+
+
+def imported(folder: Path, name: str, *, every: bool = False) -> Imported:
+    config = read(write(folder, routes=ROUTES, providers=PROVIDERS)).config
+    listed = read_price_list((LISTS / f"{name}.json").read_bytes())
+    return select_prices(listed, config, {"acme": ["acme-ai"]}, every=every)
+
+
+def texts(prices: Imported) -> dict[str, dict[str, dict[str, str]]]:
+    return {
+        provider: {m: {k: plain(n) for k, n in usd.items()} for m, usd in models.items()}
+        for provider, models in prices.prices.items()
+    }
+
+
+def test_a_list_of_models_is_read_exactly(tmp_path: Path) -> None:
+    found = imported(tmp_path, "by_model")
+    assert texts(found) == {
+        "openai": {
+            "gpt-4o-mini": {"input_usd_per_million": "0.15", "cached_input_usd_per_million": "0.075", "output_usd_per_million": "0.6"},
+            "gpt-noise": {"input_usd_per_million": "0.05", "output_usd_per_million": "0.4"},
+            "gpt-long": {"input_usd_per_million": "1.25", "output_usd_per_million": "10"},
+            "gpt-twice": {"input_usd_per_million": "1", "output_usd_per_million": "1"},
+        },
+        "acme": {
+            "big-1": {"input_usd_per_million": "3", "cache_write_usd_per_million": "3.75", "output_usd_per_million": "15"},
+            "rerank:free": {"input_usd_per_million": "0", "output_usd_per_million": "0", "usd_per_search_unit": "0.002"},
+            "whisper": {"usd_per_second": "0.000011"},
+            "ocr": {"usd_per_page": "0.001"},
+            "speech": {"usd_per_million_characters": "15"},
+        },
+    }  # fmt: skip
+    assert found.tiers == ["openai gpt-long"]
+
+
+def test_what_is_skipped_has_a_reason(tmp_path: Path) -> None:
+    assert imported(tmp_path, "by_model").skipped == {
+        NO_PROVIDER: ["elsewhere"],
+        ALL_ZERO: ["openai gpt-free"],
+        NO_PRICE: ["openai gpt-without", "openai gpt-text"],
+        NOT_SENT: ["openai dall-e-3"],
+        DIFFERENT: ["openai gpt-twice"],
+        "a price is negative or absurd": ["openai gpt-absurd", "openai gpt-negative"],
+        "a price looks as if it were for another unit": ["openai gpt-per-million-mistaken"],
+    }
+    assert imported(tmp_path, "by_model", every=True).prices["openai"]["dall-e-3"] == {
+        "usd_per_image": Decimal("0.04")
+    }
+
+
+def test_a_list_of_providers_is_read(tmp_path: Path) -> None:
+    found = imported(tmp_path, "by_provider")
+    assert texts(found)["openai"]["gpt-4o-mini"] == texts(imported(tmp_path, "by_model"))["openai"]["gpt-4o-mini"]  # fmt: skip
+    assert texts(found)["acme"] == {"big-1": {"input_usd_per_million": "3", "cache_write_usd_per_million": "3.75", "output_usd_per_million": "15"}}  # fmt: skip
+    assert found.skipped == {NO_PROVIDER: ["unknown"], NO_PRICE: ["openai gpt-open"]}
+    assert found.tiers == ["openai gpt-long"]
+
+
+@pytest.mark.parametrize("name", ["by_model", "by_provider"])
+def test_what_is_written_is_a_right_prices_yaml(tmp_path: Path, name: str) -> None:
+    found = imported(tmp_path, name)
+    text = render_prices(found.prices, 'a "list"', "2026-11-20")
+    loaded = read(write(tmp_path, prices=text))
+    assert set(codes(loaded)) <= {"X298"}
+    assert loaded.plan is not None
+    assert loaded.plan.prices is not None
+    for provider, models in found.prices.items():
+        for model in models:
+            assert loaded.plan.prices.find(provider, model) is not None
+    lines = list(render_imported(found))
+    assert lines[0] == f"{sum(map(len, found.prices.values()))} prices of 2 providers"
+    assert "1 model with surcharges" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[]", b"{}", b'{"a": 1}', b'{"a": {"models": 1}}', b"[" * 100_000]
+)
+def test_what_is_no_list_is_refused(text: bytes) -> None:
+    with pytest.raises(PriceListError):
+        read_price_list(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"p": {"models": {"m": 1, "n": {"cost": 1}, "o": {"cost": {"input": NaN}}, "q": {"cost": {"input": 1e99}}}}}',
+        b'{"m": {"litellm_provider": "openai", "input_cost_per_token": -Infinity}, "n": 5}',
+    ],
+)
+def test_odd_values_are_no_prices(tmp_path: Path, text: bytes) -> None:
+    config = read(write(tmp_path, routes=ROUTES, providers=PROVIDERS)).config
+    assert select_prices(read_price_list(text), config, {"openai": ["p"]}, every=True).prices == {}
+
+
+def test_the_names_of_lists_are_for_providers_that_are_shipped() -> None:
+    text = (ROOT / "providers.yaml").read_text("utf-8")
+    assert [name for name in _known_names() if f"\n  {name}:\n" not in text] == []
