@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +148,11 @@ def select_prices(
     """
     made = Imported()
     sent = [each for rule in config.rules for each in sent_names(rule)]
-    names = {provider.name: list_names(provider.name, called) for provider in config.providers}
+    known = known_names()
+    names = {
+        name: [name, *called.get(name, ()), *known.get(name, ())]
+        for name in (provider.name for provider in config.providers)
+    }
     for entry in listed:
         ours = [name for name, theirs in names.items() if _is_called(entry.provider, theirs)]
         shown = f"{entry.provider} {entry.model}"
@@ -216,13 +219,8 @@ def _plain(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "")
 
 
-def list_names(provider: str, called: Mapping[str, Sequence[str]]) -> list[str]:
-    """What lists call a provider of ours."""
-    return [provider, *called.get(provider, ()), *_known_names().get(provider, ())]
-
-
-@cache
-def _known_names() -> Mapping[str, Sequence[str]]:
+def known_names() -> Mapping[str, Sequence[str]]:
+    """What lists call the shipped providers, where that differs from our name."""
     document, _ = parse_document(_NAMES.name, _NAMES.read_bytes())
     data: Any = document.data if document else {}
     names: Mapping[str, Sequence[str]] = data["providers"]

@@ -13,7 +13,7 @@ from engine.config.price_lists import (
     NOT_SENT,
     Imported,
     PriceListError,
-    _known_names,
+    known_names,
     read_price_list,
     select_prices,
 )
@@ -134,4 +134,4 @@ def test_odd_values_are_no_prices(tmp_path: Path, text: bytes) -> None:
 
 def test_the_names_of_lists_are_for_providers_that_are_shipped() -> None:
     text = (ROOT / "providers.yaml").read_text("utf-8")
-    assert [name for name in _known_names() if f"\n  {name}:\n" not in text] == []
+    assert [name for name in known_names() if f"\n  {name}:\n" not in text] == []
