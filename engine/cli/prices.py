@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from engine.cli.common import COULD_NOT_RUN, IN_DIRECTORY, refuse_errors, stop
+from engine.cli.common import IN_DIRECTORY, refuse_errors
+from engine.cli.exits import COULD_NOT_RUN, stop
 from engine.cli.files import only_writer, replace_file
 from engine.config.checks.registry import PRICES
 from engine.config.load import load
