@@ -21,6 +21,8 @@ from engine.config.server import accounts_of
 from engine.config.units import parse_size
 from engine.plan.accounts import AccountsSettings
 from engine.plan.settings import NO_SETTINGS, Metrics
+from engine.server.log import LogOptions, open_log_file, set_up
+from engine.server.log import log as write_log
 
 NOT_STARTED = "not started"
 
@@ -73,6 +75,19 @@ class Size(click.ParamType[int]):
     "--idle-timeout", default=620, show_default=True, type=click.IntRange(1, 86400),
     help="Seconds that an idle connection of a caller stays open.",
 )  # fmt: skip
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="Of the server's own messages; access records are always JSON.",
+)  # fmt: skip
+@click.option(
+    "--log-level", type=click.Choice(["info", "warning", "error"]), default="info", show_default=True,
+    help="The lowest level of messages; access records are always written.",
+)  # fmt: skip
+@click.option(
+    "--log-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Append records and messages to this file instead of stderr.",
+)
 def serve(  # noqa: PLR0913, PLR0917 one parameter an option
     directory: Path,
     host: str,
@@ -80,6 +95,9 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
     mock: bool,  # noqa: FBT001 click's
     mock_port: int | None,
     no_auth: bool,  # noqa: FBT001 click's
+    log_format: str,
+    log_level: str,
+    log_file: Path | None,
     **more: Any,
 ) -> None:
     """Run the gateway on the configuration in DIRECTORY."""
@@ -94,6 +112,8 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
     stopping = [d for d in loaded.diagnostics if stops_serving(d)]
     if stopping and not mock and mock_port is None:
         report_and_stop(stopping, loaded, NOT_STARTED)
+    log = LogOptions(log_format, log_level, log_file)
+    _open_log(log)
     _warn(loaded, mock=mock or mock_port is not None)
     if no_auth and not _is_loopback(host):
         stop(
@@ -122,12 +142,24 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
                 mock=stack.enter_context(mock_process()) if mock else mock_port,
                 stand_ins=mock,
                 settings=settings,
+                log=log,
                 **more,
             )
             ready_banner = _ready_banner(loaded, options.url, key, mock=options.mock is not None)
             server.serve(options, snapshot, loaded, ready_banner)
     except server.ServeError as error:
         stop(str(error) if error.has_run else f"{NOT_STARTED}: {error}")
+
+
+def _open_log(options: LogOptions) -> None:
+    """Write to the log from now on; what keeps the server from starting was said before."""
+    set_up(options)
+    if options.file is not None:
+        try:
+            open_log_file(options.file)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            stop(f"{NOT_STARTED}: the log file cannot be written: {why}")
 
 
 def _refuse_incomplete(loaded: Loaded) -> None:
@@ -150,14 +182,18 @@ def _trial(
     if is_open:
         return None
     if not is_installed():
-        click.echo(f"note: no dashboard without `{installing('accounts')}`", err=True)
+        _note(f"no dashboard without `{installing('accounts')}`")
         return None
     declared = accounts_of(loaded.config.server)
     if declared is not None:
         words = "accounts are for this run only: the database and vault keys of server.yaml are not used"
-        click.echo(f"note: {words}", err=True)
+        _note(words)
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="orqen-")))
     return trial_settings(folder, declared, port + 1)
+
+
+def _note(words: str) -> None:
+    write_log(words, "info", f"note: {words}")
 
 
 def _trial_metrics(loaded: Loaded) -> Metrics:
@@ -176,7 +212,8 @@ def _warn(loaded: Loaded, *, mock: bool) -> None:
             found.code[0] == "E" or found.code == "X272"
         )  # the mock needs none of it
         if found.severity is Severity.WARNING and not (mock and is_of_environment):
-            click.echo(f"{found.span}: warning[{found.code}] {found.message}", err=True)
+            line = f"{found.span}: warning[{found.code}] {found.message}"
+            write_log(line, "warning", line)
 
 
 def _ready_banner(loaded: Loaded, url: str, key: str | None, *, mock: bool) -> str:

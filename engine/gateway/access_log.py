@@ -6,7 +6,7 @@ A log that cannot be written never fails a request; lines that are lost are coun
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from engine.gateway.record import Record
@@ -17,15 +17,23 @@ MAX_WAITING = 20_000  # lines; about 10 MB
 PIPE_BYTES = 4096  # what a pipe takes at once without splitting it (POSIX, PIPE_BUF)
 
 
+MessageLine = Callable[[str, str], str]  # message and level -> line, "" for none
+
+
+def _text_line(message: str, _level: str) -> str:
+    return f"engine: {message}\n"
+
+
 class AccessLog:
     """Writes records to a stream, in batches and from a thread of its own.
 
     A request only adds its line. When the reader of the log is slow or stops, lines are lost, and
-    no request waits; `dropped` counts them.
+    no request waits; `dropped` counts them. `message_line` makes the lines of messages.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, message_line: MessageLine = _text_line) -> None:
         self._stream = stream
+        self._message_line = message_line
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._batch: list[bytes] = []
@@ -41,10 +49,11 @@ class AccessLog:
         if self._has_room():
             self._add(record.line())
 
-    def write_message(self, message: str) -> None:
+    def write_message(self, message: str, level: str = "warning") -> None:
         """Add a message of the worker to the operator, between the records; lost as they are."""
-        if self._has_room():
-            self._add(f"engine: {message}\n".encode())
+        line = self._message_line(message, level)
+        if line and self._has_room():
+            self._add(line.encode())
 
     def _has_room(self) -> bool:
         """Whether another line may wait; counted as lost if not."""
@@ -81,8 +90,8 @@ class AccessLog:
             self._thread_runs = True
             threading.Thread(target=self._write_batches, daemon=True).start()
         if self.dropped != self._reported:
-            message = f"engine: {self.dropped - self._reported} lines were lost\n"
-            self._lines.append(message.encode())
+            lost = f"{self.dropped - self._reported} lines were lost"
+            self._lines.append(self._message_line(lost, "warning").encode())
             self._reported = self.dropped
         self._batch, self._lines = self._lines, []
         self._idle.clear()

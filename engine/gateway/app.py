@@ -133,7 +133,8 @@ class Gateway:
         try:
             take(record)
         except Exception as error:  # noqa: BLE001 a bug of a hook, which the request survives
-            self._log.write_message(f"a hook failed: {location_of(error)}")
+            message = f"a hook failed at the end of {record.request_id}: {location_of(error)}"
+            self._log.write_message(message, "error")
 
     def forget_callers(self) -> None:
         """Authenticate every caller anew: a key may have been revoked or changed."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from engine.server.reload import log
+from engine.server.log import log
 from engine.server.signals import held_signals
 
 PAUSE_SECONDS = 1.0  # until one that has died is started again
@@ -48,7 +48,7 @@ class Beside:
         code, now = self._end(), time.monotonic()
         pause = LONG_PAUSE_SECONDS if now - self._started < SOON_SECONDS else PAUSE_SECONDS
         self._due = now + pause
-        log(f"the {self._name} died (exit code {code}); it starts again in {pause:g} s")
+        log(f"the {self._name} died (exit code {code}); it starts again in {pause:g} s", "error")
 
     def stop(self) -> None:
         """End it; after a moment by force."""

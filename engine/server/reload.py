@@ -15,7 +15,6 @@ a worker inherits the Plan, where processes are forked, and reads these files an
 
 import contextlib
 import hashlib
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from engine.config.load import Loaded
 from engine.config.source.files import read_file
 from engine.plan.plan import Plan
 from engine.server.channel import WorkerChannel
+from engine.server.log import log
 from engine.telemetry.server_counts import ServerCounts
 
 PREPARE_SECONDS = 10.0
@@ -164,7 +164,9 @@ class ConfigReloader:
         fingerprint = loaded.plan.fingerprint if loaded.plan else ""
         log(f"reloaded: config {fingerprint} runs now")
         if is_waiting and snapshot.texts.get(SERVER) != before.texts.get(SERVER):
-            log(f"{SERVER} has changed: it takes effect when the server is started again")
+            log(
+                f"{SERVER} has changed: it takes effect when the server is started again", "warning"
+            )
         return False
 
     def _prepare_all(self, workers: Sequence[WorkerChannel], snapshot: Snapshot) -> str:
@@ -190,7 +192,7 @@ class ConfigReloader:
         self._logged = text, time.monotonic()
         if text != before or self._logged[1] - at > REPEAT_SECONDS:
             self.counts.note_refusal()
-            log(text)  # files that are watched from now on are read a second time
+            log(text, "error")  # files that are watched from now on are read a second time
         _send_all(workers, "note", self.state)  # what /readyz says, the log has said
 
 
@@ -205,10 +207,3 @@ def files_of(loaded: Loaded) -> tuple[str, ...]:
     every = [c.file for provider in providers for c in provider.credentials]
     every += [provider.ca for provider in providers]
     return tuple(sorted({name for name in every if name}))
-
-
-def log(words: str) -> None:
-    """A message of the server to the operator, beside the access records."""
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"engine: {words}\n")
-        sys.stderr.flush()

@@ -5,7 +5,7 @@ The HTTP server reads them when it starts, and never again.
 
 from engine.config.compile.listener_tls import TlsFileError, check_tls_files
 from engine.plan.tls import ListenerTls
-from engine.server.reload import log
+from engine.server.log import log
 from engine.server.watch import FolderWatch
 
 
@@ -24,7 +24,7 @@ class TlsRenewal:
         try:
             check_tls_files(self._tls)
         except TlsFileError as error:
-            log(f"TLS files have changed and are not used: the `{error.name}` {error}")
+            log(f"TLS files have changed and are not used: the `{error.name}` {error}", "error")
             return
         self.count += 1
         log("TLS files have changed: workers are replaced one after another")

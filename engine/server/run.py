@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,6 +24,7 @@ from engine.plan.settings import NO_SETTINGS, ServerSettings
 from engine.server.admin_process import AdminStart, run_admin
 from engine.server.beside import NOTHING_BESIDE, AllBeside, Beside
 from engine.server.http import IDLE_SECONDS, Listen
+from engine.server.log import LogOptions, set_up
 from engine.server.memory import MIB, memory_of
 from engine.server.metrics_process import run_metrics
 from engine.server.ports import EndedError, ServeError, claim_port, url_of
@@ -65,6 +66,7 @@ class Options:
     idle_timeout: int = IDLE_SECONDS
     worker_memory: int | None = None
     settings: ServerSettings = NO_SETTINGS
+    log: LogOptions = field(default_factory=LogOptions)
 
     @property
     def url(self) -> str:
@@ -227,6 +229,7 @@ def start_worker(  # noqa: PLR0913, PLR0917 what a worker inherits
 
     `plan` is what the parent made of it, for a worker that inherits it.
     """
+    set_up(options.log)
     for other in others:
         other.close()
     read = partial(prepare, options)

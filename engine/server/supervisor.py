@@ -29,8 +29,9 @@ from engine.plan.plan import Plan
 from engine.plan.tls import ListenerTls
 from engine.server.beside import NOTHING_BESIDE, Beside
 from engine.server.channel import WorkerChannel
+from engine.server.log import log
 from engine.server.memory import MemoryLimit
-from engine.server.reload import ConfigReloader, Snapshot, State, log
+from engine.server.reload import ConfigReloader, Snapshot, State
 from engine.server.renewal import TlsRenewal
 from engine.server.signals import held_signals, signal_socket
 from engine.server.watch import POLL_SECONDS, FolderWatch
@@ -189,10 +190,10 @@ class Supervisor:
             self._give_up_replacement(worker, f"it ended with exit code {code}")
             return
         if worker.is_restart and time.monotonic() - worker.started < CRASH_SECONDS:
-            log(f"worker {worker.number} died again (exit code {code}): a crash loop")
+            log(f"worker {worker.number} died again (exit code {code}): a crash loop", "error")
             raise CrashLoopError
         self._reloader.counts.note_death()
-        log(f"worker {worker.number} died (exit code {code}); another takes its place")
+        log(f"worker {worker.number} died (exit code {code}); another takes its place", "error")
         self._start(worker.number, is_restart=True)
 
     # -- replacement -----------------------------------------------------------------------------
@@ -227,7 +228,7 @@ class Supervisor:
             self._give_up_replacement(successor, "it did not listen in time")
 
     def _give_up_replacement(self, successor: WorkerProcess, why: str) -> None:
-        log(f"worker {successor.number} {successor.why} and could not be replaced: {why}")
+        log(f"worker {successor.number} {successor.why} and could not be replaced: {why}", "error")
         successor.replaces = None
 
     def _take_over(self, successor: WorkerProcess) -> None:

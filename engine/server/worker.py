@@ -35,6 +35,7 @@ from engine.server.listener import (
     unsteer,
     wait_for_first_bytes,
 )
+from engine.server.log import message_line
 from engine.server.memory import keep_freed_memory, settle_garbage
 from engine.server.reload import Prepare, Snapshot, State, read_folder
 from engine.server.scheduling import ThreadScheduler
@@ -88,7 +89,7 @@ class Worker:
             listen.port, most_connections(), self._busy, ConnectionLimits(idle=idle_limit(listen))
         )
         self._is_draining = False
-        self._log = AccessLog(sys.stderr)
+        self._log = AccessLog(sys.stderr, message_line)
         shared = parent.limits, parent.counters
         self._hooks = WorkerHooks(
             parent.accounts, *shared, self._log, self._show_state, parent.limit_settings
@@ -164,7 +165,7 @@ class Worker:
             self._say_failed(error)
 
     def _say_failed(self, error: BaseException) -> None:
-        self._log.write_message(f"a task of a worker failed: {location_of(error)}")
+        self._log.write_message(f"a task of a worker failed: {location_of(error)}", "error")
 
     # -- following the parent --------------------------------------------------------------------
 

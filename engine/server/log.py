@@ -1,0 +1,61 @@
+"""Messages of the server to the operator, beside the access records: text or JSON, by level.
+
+How they are written is set once, before the first process is forked, and again in processes that are not.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+LEVELS = ("info", "warning", "error")
+FORMATS = ("text", "json")
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """`level` is the lowest that is written, `file` takes what would go to stderr, records included."""
+
+    format: str = "text"
+    level: str = "info"
+    file: Path | None = None
+
+
+_current = LogOptions()
+
+
+def set_up(options: LogOptions) -> None:
+    """Write messages as `options` say from now on."""
+    global _current  # noqa: PLW0603 one for a process, set at its start
+    _current = options
+
+
+def open_log_file(path: Path) -> None:
+    """Let what this process and its children write to stderr go to the end of a file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+    os.dup2(opened, sys.stderr.fileno())
+    os.close(opened)
+
+
+def message_line(message: str, level: str, text: str | None = None) -> str:
+    """The line of a message, "" if its level is too low; `text` is the line in text if that is another."""
+    if LEVELS.index(level) < LEVELS.index(_current.level):
+        return ""
+    if _current.format == "text":
+        return f"engine: {message}\n" if text is None else f"{text}\n"
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"time": time, "level": level, "pid": os.getpid(), "message": message}) + "\n"
+
+
+def log(message: str, level: str = "info", text: str | None = None) -> None:
+    """Write a message of this process."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(message_line(message, level, text))
+        sys.stderr.flush()

@@ -1,0 +1,65 @@
+"""The log: a file, JSON messages beside the records, levels."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from engine.cli import main
+from engine.server.log import LEVELS
+from tests import loopback
+from tests.e2e.server.test_metrics import eventually
+from tests.servers import KEY, Server, gateway, ship
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds the worker in /proc")
+
+
+def test_a_file_takes_records_and_messages_as_json(
+    tmp_path: Path, mock: Server, canaries: dict[str, str]
+) -> None:
+    folder, file = ship(tmp_path), tmp_path / "log.jsonl"
+    file.write_text('{"kept": true}\n')
+    options = ["--mock-port", str(mock.port), "--log-format", "json", "--log-level", "warning"]
+    options += ["--log-file", str(file)]
+    with gateway(folder, tmp_path / "log", *options, environ=canaries) as server:
+        headers = {"authorization": f"Bearer {KEY}"}
+        body = {"model": "gpt-mock-a", "messages": []}
+        loopback.post(f"{server.url}/v1/chat/completions", json=body, headers=headers)
+        assert eventually(lambda: "request_id" in file.read_text())
+        os.kill(server.worker_pids()[0], signal.SIGKILL)
+        assert eventually(lambda: "another takes its place" in file.read_text())
+        (folder / "routes.yaml").write_text((folder / "routes.yaml").read_text() + "# changed\n")
+        os.kill(server.process.pid, signal.SIGHUP)
+        (folder / "routes.yaml").write_text("version: 9\n")
+        assert eventually(lambda: "reload refused" in file.read_text())
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert lines[0] == {"kept": True}
+    messages = [line for line in lines if "message" in line]
+    assert {frozenset(line) for line in messages} == {
+        frozenset(("time", "level", "pid", "message"))
+    }
+    assert {line["level"] for line in messages} <= set(LEVELS[1:])
+    assert messages[0]["message"].startswith("worker 1 died (exit code -9)")
+    assert [line["outcome"] for line in lines if "request_id" in line] == ["ok"]
+    assert "{" not in server.text
+    assert "engine:" not in server.text
+
+
+def test_a_file_that_cannot_be_written_is_reported_before_the_start(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        main,
+        [
+            "serve",
+            str(ship(tmp_path)),
+            "--no-auth",
+            "--mock",
+            "--log-file",
+            str(tmp_path / "no" / "log"),
+        ],
+    )
+    assert result.exit_code == 2
+    assert "not started: the log file cannot be written: No such file or directory" in result.output
