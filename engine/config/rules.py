@@ -1,7 +1,7 @@
 """The model rules of routes.yaml and its tests as frozen values; a part of the Config of `model`."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.config.source.document import Path
@@ -33,6 +33,8 @@ class ModelTarget:
     weight: int | None
     body: BodyEdits | None = None
     fallback_on: tuple[str, ...] = ()
+    stem: str = ""
+    timeouts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class ModelRule:
     targets: tuple[ModelTarget, ...] = ()
     is_sticky: bool = False
     body: BodyEdits | None = None
+    stem: str = ""
+    timeouts: Mapping[str, float] = field(default_factory=dict)
 
     def bodies(self) -> Iterator[tuple[Path, BodyEdits]]:
         """The changes to bodies that the rule and its targets ask for, each with its path."""

@@ -238,8 +238,7 @@ class Request:
 
     def _total_end(self, target: Target) -> float:
         """When `total` of a target passes, monotonic seconds."""
-        upstream = target.upstream
-        return inf if upstream is None else self.record.total_end(upstream.timeouts.total)
+        return inf if target.total is None else self.record.total_end(target.total)
 
     def _send_to(
         self,

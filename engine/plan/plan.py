@@ -237,8 +237,9 @@ class Plan:
     def public_name(self, provider: Provider, model: str) -> str | None:
         """The shortest name by which callers reach `model` of `provider`; for listings."""
         rules = [rule for rule in self.rules if rule.provider == provider.name]
-        names = {model, *(r.pattern for r in rules if r.rename == model)}
-        names |= {rule.pattern + model for rule in rules if rule.strip}
+        names = {model, *(r.pattern for r in rules if r.rename == model and not r.is_prefix)}
+        stripped = (r for r in rules if r.strip and model.startswith(r.stem))
+        names |= {rule.pattern + model[len(rule.stem) :] for rule in stripped}
         shortest_first = sorted(names, key=lambda name: (len(name), name))
         return next((n for n in shortest_first if self._leads(n, provider, model)), None)
 

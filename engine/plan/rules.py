@@ -1,9 +1,9 @@
 """Model rules: which provider serves a model, and under which name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from engine.plan.upstream import BodyEdits
+from engine.plan.upstream import BodyEdits, Timeouts
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,8 @@ class RuleTarget:
     `where` is its line. `edits` are the changes to bodies that the rule asks for, then its own;
     `drops_unknown`: fields that the provider does not take are removed. `fallback_on` are the
     failures of it after which the next target gets the request, though it may be paid twice.
+    `strip`: `stem` takes the place of the rule's prefix. `timeouts` are by endpoint, where the rule
+    or the target sets some.
     """
 
     provider: str
@@ -23,15 +25,17 @@ class RuleTarget:
     edits: tuple[BodyEdits, ...] = ()
     drops_unknown: bool = False
     fallback_on: frozenset[str] = frozenset()
+    stem: str = ""
+    timeouts: Mapping[str, Timeouts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A model rule. `where` is its line (`routes.yaml:41`); `endpoints` None means every one.
 
-    `targets` are its targets when it has several; `provider`, `rename` and `strip` are those of the
+    `targets` are its targets when it has several; `provider`, `rename`, `strip` and `stem` are those of the
     first. `is_sticky`: each caller's key keeps to one of them. `edits` are its changes to bodies,
-    `drops_unknown` as in a target.
+    `drops_unknown` and `timeouts` as in a target.
     """
 
     pattern: str
@@ -45,13 +49,21 @@ class Rule:
     is_sticky: bool = False
     edits: tuple[BodyEdits, ...] = ()
     drops_unknown: bool = False
+    stem: str = ""
+    timeouts: Mapping[str, Timeouts] = field(default_factory=dict)
 
     def sent_model(self, model: str, rule_target: RuleTarget | None = None) -> str:
-        """The name the provider gets for `model`; that of `rule_target` if one is given."""
+        """The name the provider gets for `model`; that of `rule_target` if one is given.
+
+        It is empty when nothing of `model` follows the prefix that is stripped.
+        """
         chosen = rule_target or self
         if chosen.rename is not None:
             return chosen.rename
-        return model[len(self.pattern) :] if chosen.strip else model
+        if not chosen.strip:
+            return model
+        rest = model[len(self.pattern) :]
+        return rest and chosen.stem + rest
 
 
 @dataclass(frozen=True, slots=True)

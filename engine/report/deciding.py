@@ -31,6 +31,12 @@ def section(settings: Iterable[Setting], name: str) -> list[View]:
     return shown(below)
 
 
+def overlaid(said: Iterable[Setting], name: str, settings: Iterable[Setting]) -> list[View]:
+    """`settings`, with those of a rule below the key `name` in place of theirs."""
+    own = {each["name"]: each for each in section(said, name)}
+    return [own.get(each["name"], each) for each in shown(settings)]
+
+
 def shown(settings: Iterable[Setting]) -> list[View]:
     """Settings as data, without what may be a secret."""
     return [

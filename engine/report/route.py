@@ -23,7 +23,7 @@ from engine.plan.plan import (
     RuleTarget,
     UnusableValueError,
 )
-from engine.report.deciding import accounts, choices, section, sections, shown
+from engine.report.deciding import accounts, choices, overlaid, section, sections, shown
 from engine.report.mask import masked, masked_url
 from engine.report.rule_settings import RuleSettings
 
@@ -205,10 +205,10 @@ def _target(
     target, provider = chosen.target, chosen.target.provider
     files = fill_in(documents[_ROUTES], "routes"), fill_in(documents[_PROVIDERS], "providers")
     at: Path = ("providers", provider.name)
-    body = [
-        *section(RuleSettings(files[0], plan).of(target.rule, target.rule_target), "body"),
-        *section(settings_at(files[1], (*at, "endpoints", endpoint.name)), "body"),
-    ]
+    said = list(RuleSettings(files[0], plan).of(target.rule, target.rule_target))
+    timeouts = overlaid(said, "timeouts", timeouts_of(*files, endpoint.name, provider.name))
+    served = settings_at(files[1], (*at, "endpoints", endpoint.name))
+    body = section([*said, *served], "body")
     return {
         "provider": provider.name,
         "where": _line(documents[_PROVIDERS], at),
@@ -227,7 +227,7 @@ def _target(
             }
             for each in candidates[1:]
         ],
-        "timeouts": shown(timeouts_of(*files, endpoint.name, provider.name)),
+        "timeouts": timeouts,
         "limits": shown(limits_of(*files, endpoint.name, provider.name)),
         **sections(files[1], provider.name) | {"body": body},
         "accounts": accounts(provider, target.sent_model, caller.name if caller else None),

@@ -61,7 +61,7 @@ def view_routes(
                 "targets": [
                     {
                         "provider": w.provider,
-                        "as": w.rename,
+                        "as": f"{w.stem}*" if w.stem else w.rename,
                         "strip": w.strip,
                         "weight": w.weight,
                         "where": w.where,
@@ -137,7 +137,9 @@ def _by_grade(grades: list[str]) -> str:
 
 
 def _rule_targets(rule: Rule) -> tuple[RuleTarget, ...]:
-    return rule.targets or (RuleTarget(rule.provider, rule.rename, rule.strip, None, rule.where),)
+    return rule.targets or (
+        RuleTarget(rule.provider, rule.rename, rule.strip, None, rule.where, stem=rule.stem),
+    )
 
 
 def render_json(view: View) -> str:

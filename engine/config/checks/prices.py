@@ -104,11 +104,11 @@ class SentNames:
 
 def sent_names(rule: ModelRule) -> Iterator[SentNames]:
     """What each target of a rule sends."""
-    own = ModelTarget(rule.at, rule.provider, rule.rename, rule.strip, None)
+    own = ModelTarget(rule.at, rule.provider, rule.rename, rule.strip, None, stem=rule.stem)
     for target in rule.targets or (own,):
         if target.rename is not None:
             yield SentNames(target, target.rename, is_prefix=False)
         elif rule.is_prefix:
-            yield SentNames(target, "" if target.strip else rule.pattern, is_prefix=True)
+            yield SentNames(target, target.stem if target.strip else rule.pattern, is_prefix=True)
         else:
             yield SentNames(target, rule.pattern, is_prefix=False)

@@ -124,7 +124,7 @@ def repeated_target(context: CheckContext) -> Iterator[Diagnostic]:
         unchanged = None if rule.is_prefix else rule.pattern
         seen: dict[tuple[object, ...], ModelTarget] = {}
         for target in rule.targets:
-            sent = target.rename or unchanged, target.strip
+            sent = target.rename or unchanged, target.strip, target.stem
             body = repr(target.body)  # the same provider may get another body
             first = seen.setdefault((target.provider, *sent, target.weight, body), target)
             if first is not target:

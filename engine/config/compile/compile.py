@@ -10,12 +10,12 @@ from typing import Any
 
 from engine.config import model
 from engine.config.compile.binding import Binding, Templates
-from engine.config.compile.body import compile_edits, edited_names
+from engine.config.compile.body import edited_names
 from engine.config.compile.prices import compile_prices
 from engine.config.compile.provider import caller_inputs
+from engine.config.compile.rules import compile_rule
 from engine.config.compile.values import Values
 from engine.config.compile.variants import compile_variants
-from engine.config.rules import BodyEdits, ModelRule, ModelTarget
 from engine.config.server import accounts_of
 from engine.config.source.document import Path
 from engine.plan import plan
@@ -37,7 +37,7 @@ def compile_plan(
         p.name: compile_variants(Binding(config, templates, values[p.name], inputs), p, lines)
         for p in config.providers
     }
-    rules = tuple(_rule(rule, lines) for rule in config.rules)
+    rules = tuple(compile_rule(config, rule, lines) for rule in config.rules)
     caller_fields = inputs.every_field
     edited = _edited_fields(config, providers.values(), rules)
     endpoints = _endpoints(config, edited, caller_fields)
@@ -119,46 +119,6 @@ def _refusals(config: model.Config) -> Sequence[plan.Refusal]:
         for path in entry.paths
     ]
     return sorted(refusals, key=lambda refusal: len(refusal.path), reverse=True)
-
-
-def _rule(rule: ModelRule, lines: Mapping[Path, str]) -> plan.Rule:
-    edits = _edits(rule.body)
-    return plan.Rule(
-        pattern=rule.pattern,
-        is_prefix=rule.is_prefix,
-        provider=rule.provider,
-        endpoints=rule.endpoints,
-        rename=rule.rename,
-        strip=rule.strip,
-        where=lines[rule.at],
-        targets=tuple(_target(rule, target, edits, lines[target.at]) for target in rule.targets),
-        is_sticky=rule.is_sticky,
-        edits=edits,
-        drops_unknown=_drops_unknown(rule.body),
-    )
-
-
-def _target(
-    rule: ModelRule, target: ModelTarget, edits: tuple[plan.BodyEdits, ...], where: str
-) -> plan.RuleTarget:
-    return plan.RuleTarget(
-        provider=target.provider,
-        rename=target.rename,
-        strip=target.strip,
-        weight=target.weight,
-        where=where,
-        edits=(*edits, *_edits(target.body)),
-        drops_unknown=_drops_unknown(rule.body) or _drops_unknown(target.body),
-        fallback_on=frozenset(target.fallback_on),
-    )
-
-
-def _edits(body: BodyEdits | None) -> tuple[plan.BodyEdits, ...]:
-    return () if body is None else (compile_edits(body),)
-
-
-def _drops_unknown(body: BodyEdits | None) -> bool:
-    return body is not None and body.drops_unknown
 
 
 def _model_table(rules: Sequence[plan.Rule]) -> plan.ModelTable:

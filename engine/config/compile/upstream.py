@@ -32,7 +32,7 @@ def compile_upstream(
         takes=_takes(served),
         query="&".join(f"{n}={v}" for n, v in query).encode("ascii"),
         query_names=frozenset(name.casefold().encode() for name, _ in query),
-        timeouts=_timeouts(binding.config, provider, served.name),
+        timeouts=timeouts_at(binding.config, provider, served.name),
         include_usage=served.include_usage,
     )
 
@@ -44,7 +44,8 @@ def _origin(binding: Binding, provider: model.Provider, url: str) -> plan.Origin
     return plan.Origin(parts.scheme, parts.hostname or "", port, ca, provider.proxy)
 
 
-def _timeouts(config: model.Config, provider: model.Provider, endpoint: str) -> plan.Timeouts:
+def timeouts_at(config: model.Config, provider: model.Provider, endpoint: str) -> plan.Timeouts:
+    """The timeouts of an endpoint at a provider, whose own take precedence."""
     own = next((e.timeouts for e in config.endpoints if e.name == endpoint), {})
     return config.timeouts.overridden(own, provider.timeouts)
 

@@ -193,18 +193,24 @@ def _rule(at: Path, data: dict[str, Any]) -> ModelRule:
         targets=targets,
         is_sticky="sticky" in data,
         body=body_edits(data.get("body")),
+        stem=first.stem,
+        timeouts=durations(data.get("timeouts", {})),
     )
 
 
 def _target(at: Path, data: dict[str, Any], fallback_on: Sequence[str] = ()) -> ModelTarget:
+    sent: str | None = data.get("as")
+    is_pattern = sent is not None and sent.endswith("*")
     return ModelTarget(
         at=at,
         provider=data["provider"],
-        rename=data.get("as"),
-        strip=data.get("strip", False),
+        rename=None if is_pattern else sent,
+        strip=is_pattern or data.get("strip", False),
         weight=data.get("weight"),
         body=body_edits(data.get("body")),
         fallback_on=tuple(data.get("fallback_on", fallback_on)),
+        stem=sent[:-1] if sent and is_pattern else "",
+        timeouts=durations(data.get("timeouts", {})),
     )
 
 

@@ -100,7 +100,15 @@ def prepare(
     if provider.is_of_account:
         credential = "account"
     return PreparedRequest(
-        provider, head, sent, length, sign, upstream.timeouts, credential, dropped, include
+        provider,
+        head,
+        sent,
+        length,
+        sign,
+        target.timeouts or upstream.timeouts,
+        credential,
+        dropped,
+        include,
     )
 
 

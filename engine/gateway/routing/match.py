@@ -6,7 +6,16 @@ from hashlib import sha256
 from math import log
 
 from engine.gateway.errors import GatewayError
-from engine.plan.plan import Decision, Endpoint, Plan, Provider, Rule, RuleTarget, Upstream
+from engine.plan.plan import (
+    Decision,
+    Endpoint,
+    Plan,
+    Provider,
+    Rule,
+    RuleTarget,
+    Timeouts,
+    Upstream,
+)
 from engine.plan.prices import Price
 from engine.plan.suggest import nearest
 
@@ -17,7 +26,7 @@ _LEAST = 2.0**-64
 class Target:
     """A request's destination: the rule that chose it and everything needed to call it.
 
-    `rule_target` is its entry in the rule, if that has several.
+    `rule_target` is its entry in the rule, if that has several; `timeouts` replace those of the upstream.
     """
 
     rule: Rule
@@ -27,11 +36,18 @@ class Target:
     sent_model: str
     rule_target: RuleTarget | None = None
     price: Price | None = None
+    timeouts: Timeouts | None = None
 
     @property
     def by(self) -> Rule | RuleTarget:
         """What the configuration says of this target: its entry, or the rule if it has only one."""
         return self.rule_target or self.rule
+
+    @property
+    def total(self) -> float | None:
+        """Seconds for all attempts; None where the URL is not known."""
+        upstream = self.upstream
+        return None if upstream is None else (self.timeouts or upstream.timeouts).total
 
     @property
     def fallback_on(self) -> frozenset[str]:
@@ -50,13 +66,16 @@ def find_target(plan: Plan, endpoint: Endpoint, model: str) -> Target:
         raise GatewayError("model_not_found", _no_model(plan, model), param="model")
     if decision.refusal == "endpoint_not_supported":
         raise GatewayError("endpoint_not_supported", _not_served(endpoint, decision))
-    return _target(plan, decision, decision.rule, decision.provider)
+    return _target(plan, endpoint, decision, decision.rule, decision.provider)
 
 
-def _target(plan: Plan, decision: Decision, rule: Rule, provider: Provider) -> Target:
-    model, sent = decision.model, decision.sent_model
+def _target(
+    plan: Plan, endpoint: Endpoint, decision: Decision, rule: Rule, provider: Provider
+) -> Target:
+    model, sent, by = decision.model, decision.sent_model, decision.rule_target
     price = None if plan.prices is None else plan.prices.find(provider.name, sent)
-    return Target(rule, provider, decision.upstream, model, sent, decision.rule_target, price)
+    timeouts = (by or rule).timeouts.get(endpoint.name)
+    return Target(rule, provider, decision.upstream, model, sent, by, price, timeouts)
 
 
 def find_targets(
@@ -80,7 +99,7 @@ def find_targets(
             name = f"{key}\0{rule_target.provider}\0{rule_target.rename}"
             drawn = _digested(name) if rule.is_sticky else draw()
             rank = (False, -log(drawn or _LEAST) / (rule_target.weight or 1))
-        ranked.append((rank, _target(plan, decision, rule, decision.provider)))
+        ranked.append((rank, _target(plan, endpoint, decision, rule, decision.provider)))
     return tuple(target for _, target in sorted(ranked, key=lambda item: item[0]))
 
 

@@ -8,6 +8,7 @@ from tests.integration.gateway.stand import Stand, standing
 
 OWN = 'credentials: {key: {env: SET}}, headers: {x-key: "{{ credentials.key }}"}, caller_credentials: {headers: {x-own-key: key}}'
 FIRST = "timeouts: {first_byte: 100ms}"
+PATIENT = "timeouts: {first_byte: 60s}"
 RULES = """
   - {model: silent, fallback_on: [timeout], targets: [{provider: silent}, {provider: good}]}
   - {model: closed, fallback_on: [closed], targets: [{provider: closed}, {provider: good}]}
@@ -16,6 +17,10 @@ RULES = """
   - {model: default, targets: [{provider: closed}, {provider: good}]}
   - {model: own, fallback_on: [closed], targets: [{provider: own}, {provider: good}, {provider: theirs}]}
   - {model: all, fallback_on: [closed, 5xx], targets: [{provider: closed}, {provider: error, fallback_on: []}, {provider: good}]}
+  - {model: rule, provider: slow, timeouts: {first_byte: 100ms}}
+  - {model: target, timeouts: {first_byte: 50s}, fallback_on: [timeout], targets: [{provider: slow, timeouts: {first_byte: 100ms}}, {provider: good}]}
+  - {prefix: "mine/", provider: good, as: "theirs/*", body: {set: {echo: 1}}}
+  - {prefix: "all-", provider: good, as: one}
   - {model: lean, provider: lean, body: {drop_unknown: true, set: {temperature: 1}}}
   - {model: fat, provider: lean}
   - {model: both, targets: [{provider: down, body: {drop_unknown: true}}, {provider: lean}]}
@@ -24,6 +29,7 @@ TAKES = "endpoints: {talk: {path: /talk, takes: [messages, temperature]}}"
 PROVIDERS = {
     "good": "200",
     "silent": f"silent, {FIRST}",
+    "slow": f"silent, {PATIENT}",
     "closed": "closed",
     "error": "500",
     "cut": f"cut, {FIRST}",
@@ -75,6 +81,24 @@ def test_a_callers_own_credential_goes_to_those_alone_that_take_it(stand: Stand)
     response = stand.ask({"model": "own"}, headers={b"x-own-key": b"sk-own"})
     assert (response.text, stand.providers) == ("theirs", ["own", "theirs"])
     assert stand.ask({"model": "own"}).text == "good"
+
+
+def test_the_timeouts_of_a_rule_and_of_a_target_go_before_those_of_the_provider(
+    stand: Stand,
+) -> None:
+    assert stand.ask({"model": "rule"}).code == "upstream_timeout"
+    assert (stand.ask({"model": "target"}).text, stand.providers) == ("good", ["slow", "good"])
+
+
+@pytest.mark.parametrize(
+    ("model", "sent"), [("mine/x/y", "theirs/x/y"), ("all-x", "one"), ("mine/", None)]
+)
+def test_a_prefix_becomes_another_or_one_model(stand: Stand, model: str, sent: str | None) -> None:
+    response = stand.ask({"model": model})
+    if sent is None:
+        assert (response.code, stand.providers) == ("model_not_found", [])
+    else:
+        assert stand.body()["model"] == stand.record()["sent_model"] == sent
 
 
 def test_a_target_may_leave_out_what_its_rule_says(stand: Stand) -> None:
