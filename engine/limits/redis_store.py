@@ -37,7 +37,8 @@ _Reply = tuple[str, list[int]]
 class RedisStore:
     """A Store on one server; while that fails, `policy` says what is done, with `local` for one.
 
-    `log` takes messages to the operator, `changed` is called after `status` has changed.
+    `log` takes messages to the operator, `changed` is called after `status` has changed. `errors` are
+    the requests that it has not counted.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 what it is made of
@@ -63,7 +64,7 @@ class RedisStore:
         self._name, self._numbers = os.urandom(6).hex(), count()
         self._leases: dict[str, tuple[str, float]] = {}  # home, and when it was renewed
         self._unsettled: deque[tuple[Grant, Amounts]] = deque()
-        self.status, self.lost = "ok", 0
+        self.status, self.lost, self.errors = "ok", 0, 0
 
     async def start(self) -> None:
         """Connect, if the server is there."""
@@ -190,6 +191,7 @@ class RedisStore:
 
     def _without(self, scopes: Sequence[Scope], estimate: Amounts) -> Grant | Refused:
         """What the policy says while the server fails."""
+        self.errors += 1
         if self._policy is StorePolicy.LOCAL:
             made = self._local.reserve(scopes, estimate)
             if isinstance(made, Grant | Refused):

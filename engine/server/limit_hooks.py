@@ -72,6 +72,11 @@ class LimitHooks:
         """`ok`, or what is done while the store fails; None without one."""
         return None if self._shared is None else self._shared.status
 
+    @property
+    def store_errors(self) -> int:
+        """How many requests the store has not counted; 0 without one."""
+        return 0 if self._shared is None else self._shared.errors
+
     async def start(self) -> None:
         """Connect to the store, if there is one."""
         if self._shared is not None:

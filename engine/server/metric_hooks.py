@@ -57,6 +57,7 @@ _OPEN = PROVIDERS.places["orqen_breaker_open"]
 _OPENED = PROVIDERS.places["orqen_breaker_opened_total"]
 _RESULTS = ("allowed", "refused")
 _LAG = WORKERS.places["orqen_event_loop_lag_seconds"]
+_STORE_ERRORS = WORKERS.places["orqen_limit_store_errors_total"]
 _LOST = WORKERS.places["orqen_log_lines_lost_total"]
 _TRACES = WORKERS.places["orqen_traces_exported_total"]
 
@@ -206,7 +207,7 @@ class WorkerMetrics:
         self._part = Part(memory or CounterMemory(2))
         self._words = self._part.words
         self._worker = self._part.block(WORKERS)
-        self._lost = 0
+        self._lost = self._store_errors = 0
         self._traces = (0, 0)
         self._called: float | None = None
 
@@ -230,6 +231,11 @@ class WorkerMetrics:
         self._words[self._worker + _LOST] += log.dropped - self._lost
         self._lost = log.dropped
         self._note_providers(gateways)
+
+    def note_store_errors(self, errors: int) -> None:
+        """Note how many requests the store of limits has not counted so far."""
+        self._words[self._worker + _STORE_ERRORS] += errors - self._store_errors
+        self._store_errors = errors
 
     def note_traces(self, exported: int, lost: int) -> None:
         """Note how many traced requests were exported and lost so far."""

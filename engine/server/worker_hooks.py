@@ -80,6 +80,7 @@ class WorkerHooks:
         """Every so many seconds; `gateways` are those that serve or finish."""
         self._limits.tick()
         self._metrics.tick(seconds, gateways, self._log)
+        self._metrics.note_store_errors(self._limits.store_errors)
         if self._traces is not None:
             queue = self._traces.queue
             self._metrics.note_traces(queue.exported, queue.dropped)

@@ -175,7 +175,7 @@ LIMITS = Group(
     (
         _counter(
             "orqen_limit_checks_total",
-            "Requests of callers with limits: allowed, refused, or store_error.",
+            "Requests of callers with limits: allowed, or refused.",
         ),
     ),
 )
@@ -188,6 +188,10 @@ WORKERS = Group(
             "orqen_event_loop_lag_seconds",
             "How late a timer of the workers is called, once a second.",
             SHORT_DURATIONS,
+        ),
+        _counter(
+            "orqen_limit_store_errors_total",
+            "Requests whose limits the store in server.yaml has not counted.",
         ),
         _counter("orqen_log_lines_lost_total", "Lines of the log that were lost."),
         _counter("orqen_traces_exported_total", "Traced requests that a collector has taken."),

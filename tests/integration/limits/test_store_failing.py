@@ -184,6 +184,7 @@ def test_the_policy_says_what_is_done_while_it_fails(policy: StorePolicy) -> Non
         else:
             for _ in range(100):
                 assert isinstance(await stand.reserve(), Grant)
+        assert stand.store.errors == (1 if policy is StorePolicy.REFUSE else 100)
         await stand.store.close()
 
     asyncio.run(run())

@@ -68,6 +68,8 @@ def test_the_state_of_providers_is_noted_over_all_plans_in_use(memory: CounterMe
         breaker.note(0.0, is_good=False, is_probe=False)
         log.dropped = 7
         metrics.tick(1.0, plans, log)
+        metrics.note_store_errors(2)
+        metrics.note_store_errors(5)
         assert values(memory, PROVIDERS, "p") == {
             "provider_in_flight_requests": 2,
             "provider_queued_requests": 1,
@@ -87,6 +89,7 @@ def test_the_state_of_providers_is_noted_over_all_plans_in_use(memory: CounterMe
     assert set(values(memory, PROVIDERS, "p").values()) == {0, 1}
     assert values(memory, PROVIDERS, "p")["breaker_opened_total"] == 1
     assert values(memory, WORKERS)["log_lines_lost_total"] == 7
+    assert values(memory, WORKERS)["limit_store_errors_total"] == 5
     assert ("idle",) not in TotalsReader(memory).read()[GROUPS.index(PROVIDERS)]
     at = WORKERS.places["orqen_event_loop_lag_seconds"]
     lag = TotalsReader(memory).read()[GROUPS.index(WORKERS)][()][at : at + 14]
