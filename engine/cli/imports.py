@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
@@ -19,12 +20,16 @@ from engine.config.source.any_yaml import ForeignDocument, UnreadableError, read
 from engine.config.source.files import read_file, why_not
 from engine.importers.draft import Surroundings
 from engine.importers.litellm import import_litellm
+from engine.importers.others import FINDERS, import_other
 from engine.importers.outcome import Outcome
 from engine.report.imported import text_of_import, view_import
 
 MOST_FILES = 32
 Importer = Callable[[Sequence[ForeignDocument], Surroundings], Outcome]
-IMPORTERS: dict[str, Importer] = {"litellm": import_litellm}
+IMPORTERS: dict[str, Importer] = {
+    "litellm": import_litellm,
+    **{program: partial(import_other, program) for program in FINDERS},
+}
 
 
 @click.command("import")

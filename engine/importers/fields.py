@@ -97,6 +97,7 @@ def _base(f: Field) -> Result:
         return OTHERWISE, "empty: the provider's own address"
     text = str(f.value).strip().rstrip("/")
     if _URL.fullmatch(text) and not holds_key(text):
+        text += f.row.get("path", "") if text.count("/") == 2 else ""
         f.deployment.base = text
         return CARRIED, ""
     f.deployment.base = {"unknown": True}
@@ -118,7 +119,8 @@ def _variable(f: Field) -> Result:
 
 
 def _timeout(f: Field) -> Result:
-    length = duration(f.value)
+    number = number_of(f.value) if "times" in f.row else None
+    length = duration(f.value if number is None else number * f.row["times"])
     if length is None:
         return ASKS, "no number of seconds"
     for name in f.row["names"]:
@@ -128,7 +130,7 @@ def _timeout(f: Field) -> Result:
 
 
 def _attempts(f: Field) -> Result:
-    number = number_of(f.value)
+    number = number_of(f.value.get("attempts") if isinstance(f.value, dict) else f.value)
     if number is None:
         return ASKS, "no whole number"
     f.deployment.attempts = min(number + 1, 5)
@@ -141,12 +143,13 @@ def attempts_note(number: int) -> str:
 
 
 def _weight(f: Field) -> Result:
-    if (number := number_of(f.value)) is None:
-        try:
-            f.deployment.share = round(float(f.value) * 1000)
-        except (TypeError, ValueError):
-            return ASKS, "no number"
-        return CARRIED, ""
+    """Weights may be fractions, such as 0.7 and 0.3."""
+    try:
+        number = round(float(f.value) * 1000)
+    except (TypeError, ValueError, OverflowError):
+        return ASKS, "no number"
+    if not 0 <= number <= 10**9:
+        return ASKS, "no weight"
     f.deployment.weight = number
     return (CARRIED, "") if number else (OTHERWISE, "weight 0: after all others")
 

@@ -175,7 +175,7 @@ def _joined(base: str, suffix: str, entry: Mapping[str, Any]) -> str:
     """The address with what the entry's paths do not bring, without what they do."""
     stem = suffix.split("/", 2)[1] if suffix else ""
     if stem:
-        base = re.sub(rf"/{stem}(/.*)?$", "", base)
+        base = re.sub(rf"/(?:{stem}(?:/.*)?|v1)$", "", base)
         return base + suffix
     paths = [e["path"] if isinstance(e, dict) else e for e in entry["endpoints"].values()]
     for path in paths:

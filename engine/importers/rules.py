@@ -59,7 +59,9 @@ class Rules:
         kind = d.kind
         reason = self._refusal(name, d)
         if kind is None or reason:
-            self.ledger.rewrite(d.file, d.at, Treatment.DROPPED, reason or "no provider is named")
+            self.ledger.rewrite(
+                d.file, d.at, Treatment.DROPPED, reason or "its provider is not known here"
+            )
             return None
         endpoints = endpoints_of(d, kind)
         if not endpoints:
@@ -84,10 +86,11 @@ class Rules:
             return "the name has spaces, or a `*` that is not at its end"
         if not (_NAME.fullmatch(d.model) or _PREFIX.fullmatch(d.model)):
             return "the model's name has spaces, is empty, or has a `*` that is not at its end"
-        if name.endswith("*") != d.model.endswith("*"):
-            return "one of the two names has a `*`: a prefix cannot stand for one model"
+        if d.model.endswith("*") and not name.endswith("*"):
+            return "the model has a `*`, and the name that callers use has none"
         if (
             name.endswith("*")
+            and d.model.endswith("*")
             and d.kind
             and not _strips(name, d.kind.model.replace("{model}", d.model))
         ):
@@ -104,7 +107,7 @@ class Rules:
         rule |= _endpoints([*targets, *after])
         if len(found) > 1 and after:
             rule["fallback_on"] = ["timeout", "closed", "5xx"]
-        if len(found) == 1:
+        if len(found) == 1 and not ("prefix" in rule and "as" in found[0]):
             target = found[0]
             target.pop("weight", None)
             rule |= target
@@ -121,7 +124,7 @@ class Rules:
         """Report the deployments for which a rule has no place."""
         kept = {(target["provider"], target.get("as", name)) for target in found}
         for t in targets:
-            if not name.endswith("*") and (t.provider, t.sent) not in kept:
+            if not t.sent.endswith("*") and (t.provider, t.sent) not in kept:
                 words = f"a rule has at most {MOST_TARGETS} targets; several keys of one provider can be `accounts` of it"
                 self.ledger.rewrite(t.deployment.file, t.deployment.at, Treatment.ASKS, words)
 
@@ -132,7 +135,7 @@ class Rules:
     def _group(self, name: str, behind: str) -> list[Target]:
         """The targets of a group that may stand behind another rule: not those of a wildcard."""
         prefix = behind.endswith("*")
-        return [t for t in self.targets.get(name, ()) if t.sent.endswith("*") == prefix]
+        return [t for t in self.targets.get(name, ()) if prefix or not t.sent.endswith("*")]
 
     def _alias(self, link: Reference) -> None:
         targets = self.targets.get(link.to)
@@ -185,7 +188,7 @@ def _strips(name: str, sent: str) -> bool:
 
 def _sent(name: str, target: Target) -> Mapping[str, Any]:
     """What a target says of the model's name."""
-    if name.endswith("*"):
+    if name.endswith("*") and target.sent.endswith("*"):
         return {"strip": True} if target.sent == "*" and name != "*" else {}
     return {"as": target.sent} if target.sent != name else {}
 
@@ -245,7 +248,7 @@ def _shares(deployments: list[Deployment]) -> list[int | None]:
     if len(deployments) < 2:
         return [None] * len(deployments)
     if any(d.weight for d in deployments):
-        shares = [d.weight or 1 for d in deployments]
+        shares = [d.weight or 1000 for d in deployments]
     else:
         known = [d.share for d in deployments if d.share]
         usual = round(sum(known) / len(known)) if known else 1

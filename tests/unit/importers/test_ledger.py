@@ -7,6 +7,7 @@ import yaml
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from engine.importers.others import FINDERS
 from engine.importers.tables import table
 from tests.unit.importers.sources import count_of, import_text, loaded
 
@@ -55,3 +56,15 @@ def test_every_leaf_has_one_row(tmp_path_factory: Any, data: dict[str, Any]) -> 
     if outcome.files:
         errors = [d for d in loaded(outcome, tmp_path_factory.getbasetemp()).diagnostics if d.severity.value == "error"]  # fmt: skip
         assert [f"{d.span} {d.code} {d.message}" for d in errors] == []
+
+
+SECTIONS = st.sampled_from(["targets", "strategy", "providers", "keys", "channels", "llm", "models", "params", "provider", "openai", "weight", "network_config", "override_params", "base_url", "type", "status"])  # fmt: skip
+OTHERS = st.recursive(SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.one_of(SECTIONS, WORDS), inner, max_size=4)), max_leaves=12)  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(sorted(FINDERS)), OTHERS)
+def test_every_leaf_of_other_programs_has_one_row(program: str, data: Any) -> None:
+    raw = yaml.safe_dump(data).encode()
+    places = [(row.file, row.path) for row in import_text(program, "config.yaml", raw).rows]
+    assert len(places) == len(set(places)) == count_of(raw)

@@ -1,0 +1,217 @@
+"""Configurations of Portkey, Bifrost, one-api and agentgateway: each finds its deployments, and its table says the rest."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from engine.config.source.any_yaml import ForeignDocument, Path
+from engine.importers import fields
+from engine.importers.draft import Deployment, Draft, Surroundings
+from engine.importers.fields import ASKS, CARRIED, DROPPED, OTHERWISE, Context
+from engine.importers.ledger import Ledger, Treatment
+from engine.importers.outcome import Outcome, write_all
+from engine.importers.tables import Kind, compatible, is_kind, kind_of, table, treatment_of
+from engine.importers.variables import Variables
+
+Pending = tuple[Deployment, Path, Any, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A deployment as a source has it: where, for which name, at whom, and its fields by their paths."""
+
+    at: Path
+    name: str
+    provider: str
+    model: str
+    fields: Mapping[Path, Any]
+    order: int = 0
+
+
+def import_other(
+    program: str, documents: Sequence[ForeignDocument], around: Surroundings
+) -> Outcome:
+    """Files and report for the configuration of `program` in the first of `documents`."""
+    document, rows = documents[0], table("others")[program]
+    ledger, draft = Ledger([*documents, *([around.keys] if around.keys else [])]), Draft()
+    context = Context(re.compile(rows["env"]), Variables())
+    pending: list[Pending] = []
+    for found in FINDERS[program](document.data, partial(ledger.note, document.file)):
+        kind = _kind(rows["names"], found.provider, found.model)
+        d = Deployment(document.file, found.at, found.name, kind, found.model, order=found.order)
+        draft.groups.setdefault(found.name, []).append(d)
+        for path, value in found.fields.items():
+            pending += _carry(d, path, value, rows["fields"], context, ledger)
+        if d.base is not None and not d.credentials:
+            d.without.add("api_key")  # a key of the provider is not for another address
+    for path in document.lines:
+        row = treatment_of(rows["settings"], path)
+        if row and "as" in row:
+            ledger.note(document.file, path, Treatment(row["as"]), row["note"])
+    return write_all(
+        program,
+        draft,
+        ledger,
+        context.variables,
+        around.today,
+        lambda: _name(ledger, context, pending),
+    )
+
+
+def _kind(names: Mapping[str, str], provider: str, model: str) -> Kind | None:
+    name = names.get(provider, provider)
+    return (
+        kind_of(name, model)
+        if is_kind(name)
+        else compatible()
+        if name == "openai-compatible"
+        else None
+    )
+
+
+def _carry(  # noqa: PLR0913, PLR0917 what a field needs
+    d: Deployment, path: Path, value: Any, rows: Mapping[str, Any], context: Context, ledger: Ledger
+) -> list[Pending]:
+    """Carry one field of a deployment; what waits for the name of a variable is returned."""
+    row = rows.get(".".join(map(str, path[-2:]))) or rows.get(str(path[-1]))
+    if row is None:
+        ledger.note(d.file, path, DROPPED, "this importer does not know the setting")
+        return []
+    treatment, words = fields.apply(fields.Field(d, value, row, context))
+    ledger.note(d.file, path, treatment, words)
+    return [(d, path, value, words)] if "{variable}" in words else []
+
+
+def _name(ledger: Ledger, context: Context, pending: list[Pending]) -> None:
+    for d, path, value, words in pending:
+        kind = d.kind.name.upper() if d.kind else ""
+        name = (
+            context.variables.secrets().get(str(value)) if "secret" in words else f"{kind}_BASE_URL"
+        )
+        if name and kind:
+            treatment = OTHERWISE if "secret" in words else ASKS
+            ledger.rewrite(d.file, path, treatment, words.replace("{variable}", name))
+
+
+# -- what each program has -----------------------------------------------------------------------
+
+Note = Callable[[Path, Treatment, str], None]
+
+
+def _dicts(value: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    for index, item in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(item, dict):
+            yield index, item
+
+
+def _texts(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def _inner(value: Any, at: Path) -> dict[Path, Any]:
+    """The entries of a mapping by their paths; nothing for anything else."""
+    return {(*at, key): inner for key, inner in value.items()} if isinstance(value, dict) else {}
+
+
+def _portkey(data: Any, note: Note) -> Iterator[Found]:
+    """One rule for every model; a target may set a model of its own."""
+    if not isinstance(data, dict):
+        return
+    strategy = data.get("strategy")
+    mode = strategy.get("mode") if isinstance(strategy, dict) else "single"
+    is_known = mode in ("single", "fallback", "loadbalance")
+    words = "targets in their order" if mode == "fallback" else "weights of targets"
+    if isinstance(strategy, dict) and "mode" in strategy:
+        note(("strategy", "mode"), CARRIED if is_known else DROPPED, words if is_known else "rules are chosen by the name of the model")  # fmt: skip
+    entries: list[tuple[Path, dict[str, Any]]] = [
+        (("targets", i), t) for i, t in _dicts(data.get("targets"))
+    ]
+    for order, (at, target) in enumerate(entries or [((), data)]):
+        params = target.get("override_params")
+        model = params.get("model") if isinstance(params, dict) else None
+        found = {
+            p: v for p, v in _inner(target, at).items() if at or p[0] not in ("strategy", "targets")
+        }
+        if isinstance(model, str):
+            note((*at, "override_params", "model"), CARRIED, "")
+            found[*at, "override_params"] = {k: v for k, v in params.items() if k != "model"} if isinstance(params, dict) else None  # fmt: skip
+        provider = str(target.get("provider") or target.get("virtual_key") or "").lstrip("@")
+        yield Found(
+            at,
+            "*",
+            provider,
+            model if isinstance(model, str) else "*",
+            found,
+            order if mode == "fallback" else 0,
+        )
+
+
+def _bifrost(data: Any, _: Note) -> Iterator[Found]:
+    """`provider/model` for every key of a provider; a key may be for some models alone."""
+    providers = data.get("providers") if isinstance(data, dict) else None
+    for name, provider in providers.items() if isinstance(providers, dict) else ():
+        if not isinstance(provider, dict):
+            continue
+        shared: dict[Path, Any] = {}
+        for section in ("network_config", "concurrency_and_buffer_size"):
+            shared |= _inner(provider.get(section), ("providers", name, section))
+        for index, key in _dicts(provider.get("keys")):
+            at: Path = ("providers", name, "keys", index)
+            own = _inner(key, at)
+            for section in ("azure_key_config", "vertex_key_config", "bedrock_key_config"):
+                own |= _inner(own.pop((*at, section), None), (*at, section))
+            names = own.get((*at, "azure_key_config", "deployments"))
+            names = names if isinstance(names, dict) else {}
+            for model in [m for m in _texts(key.get("models")) if m != "*"] or ["*"]:
+                yield Found(
+                    at, f"{name}/{model}", name, str(names.get(model, model)), {**own, **shared}
+                )
+
+
+def _one_api(data: Any, note: Note) -> Iterator[Found]:
+    """Every model of every channel that is enabled."""
+    at: Path = ("channels",) if isinstance(data, dict) else ()
+    for index, channel in _dicts(data.get("channels") if isinstance(data, dict) else data):
+        if channel.get("status", 1) != 1:
+            note((*at, index), OTHERWISE, "the channel is disabled: left out")
+            continue
+        mapping = _mapping(channel.get("model_mapping"))
+        fields_of = _inner(channel, (*at, index))
+        for model in filter(None, map(str.strip, str(channel.get("models", "")).split(","))):
+            yield Found((*at, index), model, str(channel.get("type")), str(mapping.get(model, model)), fields_of, -int(fields.number_of(channel.get("priority")) or 0))  # fmt: skip
+
+
+def _mapping(text: Any) -> dict[str, Any]:
+    try:
+        found = json.loads(text) if isinstance(text, str) and text else text
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _agentgateway(data: Any, _: Note) -> Iterator[Found]:
+    """The models of `llm`."""
+    llm = data.get("llm") if isinstance(data, dict) else None
+    for index, model in _dicts(llm.get("models") if isinstance(llm, dict) else None):
+        at: Path = ("llm", "models", index)
+        provider = model.get("provider")
+        provider = next(iter(provider), "") if isinstance(provider, dict) else provider
+        found = _inner(model, at)
+        for section in ("params", "requestHeaders"):
+            found |= _inner(found.pop((*at, section), None), (*at, section))
+        params = model.get("params")
+        sent = params.get("model") if isinstance(params, dict) else None
+        name = str(model.get("name", ""))
+        yield Found(at, name, str(provider), sent if isinstance(sent, str) else name, found)
+
+
+Finder = Callable[[Any, Note], Iterator[Found]]
+FINDERS: Mapping[str, Finder] = {
+    "portkey": _portkey,
+    "bifrost": _bifrost,
+    "one-api": _one_api,
+    "agentgateway": _agentgateway,
+}
