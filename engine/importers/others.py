@@ -138,7 +138,9 @@ def _portkey(data: Any, note: Note) -> Iterator[Found]:
         if isinstance(model, str):
             note((*at, "override_params", "model"), CARRIED, "")
             found[*at, "override_params"] = {k: v for k, v in params.items() if k != "model"} if isinstance(params, dict) else None  # fmt: skip
-        provider = str(target.get("provider") or target.get("virtual_key") or "").lstrip("@")
+        provider = str(
+            target.get("provider") or str(target.get("virtual_key", "")).split("-")[0]
+        ).lstrip("@")
         yield Found(
             at,
             "*",
