@@ -13,7 +13,7 @@ from engine.importers.draft import Deployment, Draft, Surroundings
 from engine.importers.fields import ASKS, CARRIED, DROPPED, OTHERWISE, Context
 from engine.importers.ledger import Ledger, Treatment
 from engine.importers.outcome import Outcome, write_all
-from engine.importers.tables import Kind, compatible, is_kind, kind_of, table, treatment_of
+from engine.importers.tables import Kind, is_kind, kind_of, table, treatment_of
 from engine.importers.variables import Variables
 
 Pending = tuple[Deployment, Path, Any, str]
@@ -63,13 +63,7 @@ def import_other(
 
 def _kind(names: Mapping[str, str], provider: str, model: str) -> Kind | None:
     name = names.get(provider, provider)
-    return (
-        kind_of(name, model)
-        if is_kind(name)
-        else compatible()
-        if name == "openai-compatible"
-        else None
-    )
+    return kind_of(name, model) if is_kind(name) else None
 
 
 def _carry(  # noqa: PLR0913, PLR0917 what a field needs
@@ -163,9 +157,9 @@ def _bifrost(data: Any, _: Note) -> Iterator[Found]:
         for index, key in _dicts(provider.get("keys")):
             at: Path = ("providers", name, "keys", index)
             own = _inner(key, at)
-            for section in ("azure_key_config", "vertex_key_config", "bedrock_key_config"):
+            for section in [name for name in key if name.endswith("_key_config")]:
                 own |= _inner(own.pop((*at, section), None), (*at, section))
-            names = own.get((*at, "azure_key_config", "deployments"))
+            names = next((v for p, v in own.items() if p[-1] == "deployments"), None)
             names = names if isinstance(names, dict) else {}
             for model in [m for m in _texts(key.get("models")) if m != "*"] or ["*"]:
                 yield Found(
