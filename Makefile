@@ -39,7 +39,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help install editors serve check test test-unit test-tools test-postgres test-prometheus test-browser test-api fresh bare conformance clients mutants typos soak stress bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
+.PHONY: help install editors serve check test test-unit test-tools test-postgres test-prometheus image test-browser test-api fresh bare conformance clients mutants typos soak stress bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -49,6 +49,7 @@ help:
 	@echo "make test-unit  the tests that need no socket and no process (seconds)"
 	@echo "make test-tools  the tests that need programs of the machine: curl, git, nginx"
 	@echo "make test-postgres  the tests of the store on PostgreSQL (installs it on Debian as root)"
+	@echo "make image    build deploy/Containerfile on a minimal Debian, and run it (needs root and buildah)"
 	@echo "make test-prometheus  a real Prometheus scrapes the gateway (installs it on Debian as root)"
 	@echo "make test-redis  limits counted in Redis: races, histories, a store that fails (installs it on Debian as root)"
 	@echo "make test-browser  pages in Chromium call the gateway, and the dashboard (installs it on Debian as root)"
@@ -100,6 +101,9 @@ test-postgres: install-test-postgres
 	@$(BIN)/python -m tests.postgres $(ARGS)
 
 # What a real Prometheus and its linter make of the metrics.
+image: install-image
+	@$(BIN)/python -m pytest -q --tools tests/image/*.py $(ARGS)
+
 test-prometheus: install-test-prometheus
 	@$(BIN)/python -m pytest -q --tools tests/prometheus/*.py $(ARGS)
 
@@ -207,6 +211,9 @@ install-test-postgres: install
 	  { echo "test-postgres needs PostgreSQL, Debian's package; as root it is installed"; exit 1; }
 
 # Without starting the service that the package has.
+install-image: install
+	@[ "$$(id -u)" = 0 ] || { echo "image needs root, for buildah and a base of its own"; exit 1; }
+
 install-test-prometheus: install
 	@command -v promtool > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 	  apt-get update -q > /dev/null && RUNLEVEL=1 apt-get install -y -q --no-install-recommends prometheus > /dev/null; } || \

@@ -30,6 +30,7 @@ MODULES = {
     "fmt": "fmt",
     "schema": "check",
     "lsp": "lsp",
+    "health": "health",
     "init": "init",
     "import": "imports",
     "keys": "keys",

@@ -1,8 +1,12 @@
 """Asks a running server, for the commands that show what it does."""
 
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from engine.cli.exits import stop
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
 
 SECONDS = 5
 
@@ -17,14 +21,22 @@ def fetch(url: str, path: str, what: str) -> bytes:
     Raises:
         FetchError: `what` does not respond.
     """
+    return get(url, path, what)[1]
+
+
+def get(url: str, path: str, what: str, *, verify: bool = True) -> tuple[int, bytes]:
+    """The same with its status; `verify` is whether the certificate of an https URL must be valid.
+
+    Raises:
+        FetchError: `what` does not respond.
+    """
     import http.client  # noqa: PLC0415 other commands start without it
 
-    parts = _address(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:
-        connection = kind(parts.hostname or "", parts.port, timeout=SECONDS)
+        connection = _connection(_address(url), verify=verify)
         connection.request("GET", path)
-        body = connection.getresponse().read()
+        response = connection.getresponse()
+        status, body = response.status, response.read()
         connection.close()
     except TimeoutError:
         raise FetchError(f"no {what} responds at {url} within {SECONDS} s") from None
@@ -33,7 +45,20 @@ def fetch(url: str, path: str, what: str) -> bytes:
         raise FetchError(f"no {what} responds at {url}: {why}") from None
     except http.client.HTTPException:
         raise other(url, what) from None
-    return body
+    return status, body
+
+
+def _connection(parts: SplitResult, *, verify: bool) -> "HTTPConnection":
+    import http.client  # noqa: PLC0415 as above
+    import ssl  # noqa: PLC0415 as above
+
+    host, port = parts.hostname or "", parts.port
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(host, port, timeout=SECONDS)
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, port, timeout=SECONDS, context=context)
 
 
 def other(url: str, what: str) -> FetchError:

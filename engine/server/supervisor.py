@@ -31,6 +31,7 @@ from engine.server.beside import NOTHING_BESIDE, Beside
 from engine.server.channel import WorkerChannel
 from engine.server.log import log
 from engine.server.memory import MemoryLimit
+from engine.server.notify import notify, notify_reloading
 from engine.server.reload import ConfigReloader, Snapshot, State
 from engine.server.renewal import TlsRenewal
 from engine.server.signals import held_signals, signal_socket
@@ -170,6 +171,7 @@ class Supervisor:
                 sys.stdout.write(self._ready_banner)
                 sys.stdout.flush()
                 self._ready_banner = ""
+                notify("READY=1")
             if worker.replaces is not None:
                 self._take_over(worker)
         elif event == "stopped listening":
@@ -257,9 +259,11 @@ class Supervisor:
     def _reload(self) -> None:
         if self._is_stopping:
             return
+        notify_reloading()
         following = [worker.channel for worker in self._workers if not worker.is_stopping]
         if self._reloader.reload(following):
             self._after(0.05, self._reload)
+        notify("READY=1")
 
     # -- the end ---------------------------------------------------------------------------------
 
@@ -280,6 +284,7 @@ class Supervisor:
         """Have every worker close its port and finish its requests."""
         if not self._is_stopping:
             self._is_stopping = True
+            notify("STOPPING=1")
             self._send_all("stop")
             self._after(self._drain_timeout, self._abort_requests)
 

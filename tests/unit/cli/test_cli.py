@@ -154,6 +154,8 @@ EXITS: dict[str, tuple[tuple[str, ...], str, int]] = {
     "serve, no workers": (("serve", "DIR", "--workers", "0"), "", 2),
     "mock, no such port": (("mock", "--port", "0"), "", 2),
     "status, nothing answers": (("status", "DIR", "--url", "http://127.0.0.1:9"), "", 2),
+    "top, nothing answers": (("top", "--once", "--url", "http://127.0.0.1:9"), "", 2),
+    "health, nothing answers": (("health", "--url", "http://127.0.0.1:9"), "", 2),
     "no such command": (("chekc",), "", 2),
     "version": (("--version",), "", 0),
     "help": (("-h",), "", 0),
