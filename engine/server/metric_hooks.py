@@ -29,6 +29,7 @@ from engine.telemetry.memory import CounterMemory, Part
 MAX_KNOWN = (
     20_000  # combinations whose places a worker remembers; of further ones they are looked up
 )
+MOST = 10**12  # tokens, or billionths of a dollar, of one request: a provider could overflow a word
 CLIENT_ERROR = 400
 _LONG = tuple(bound * 1000 for bound in DURATIONS)  # milliseconds
 _SHORT = tuple(bound * 1000 for bound in SHORT_DURATIONS)
@@ -105,7 +106,7 @@ class RequestCounter:
         if record.cost_usd is None:
             words[base + _UNPRICED] += 1
         elif record.cost_usd:
-            words[base + _COST] += record.cost_nano_usd or 0
+            words[base + _COST] += min(record.cost_nano_usd or 0, MOST)
         if record.key is not None:
             self._count_key(record, record.key)
         if record.error is not None or record.tried:
@@ -130,12 +131,12 @@ class RequestCounter:
 
     def _count_tokens(self, base: int, record: Record) -> None:
         words = self._words
-        words[base + _INPUT] += record.input_tokens or 0
-        words[base + _OUTPUT] += record.output_tokens or 0
+        words[base + _INPUT] += min(record.input_tokens or 0, MOST)
+        words[base + _OUTPUT] += min(record.output_tokens or 0, MOST)
         if record.cached_tokens:
-            words[base + _CACHED] += record.cached_tokens
+            words[base + _CACHED] += min(record.cached_tokens, MOST)
         if record.cache_write_tokens:
-            words[base + _CACHE_WRITE] += record.cache_write_tokens
+            words[base + _CACHE_WRITE] += min(record.cache_write_tokens, MOST)
 
     def _count_key(self, record: Record, key: str) -> None:
         words = self._words
@@ -148,10 +149,10 @@ class RequestCounter:
         if record.outcome != "ok" or (record.status or CLIENT_ERROR) >= CLIENT_ERROR:
             words[at + _KEY_ERRORS] += 1
         if record.usage is not None:
-            words[at + _KEY_INPUT] += record.input_tokens or 0
-            words[at + _KEY_OUTPUT] += record.output_tokens or 0
+            words[at + _KEY_INPUT] += min(record.input_tokens or 0, MOST)
+            words[at + _KEY_OUTPUT] += min(record.output_tokens or 0, MOST)
         if record.cost_usd:
-            words[at + _KEY_COST] += record.cost_nano_usd or 0
+            words[at + _KEY_COST] += min(record.cost_nano_usd or 0, MOST)
 
     def _count_failures(self, record: Record) -> None:
         """Count an error of the gateway's own, and the attempts that were followed by another."""

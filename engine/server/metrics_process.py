@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.plan.settings import Metrics
 from engine.server.http import Listen, name_process, new_loop, serve_beside
+from engine.server.memory import settle_garbage
 from engine.telemetry.exposition import OPEN_METRICS, PLAIN, Exposition
 from engine.telemetry.memory import CounterMemory
 from engine.telemetry.processes import process_values
@@ -22,6 +23,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 def run_metrics(memory: CounterMemory, listen: Metrics, version: str, pipe: Connection) -> None:
     """Serve the metrics until something comes by `pipe`, or the parent is gone."""
     name_process(PROCESS_NAME)
+    settle_garbage()  # the collector would copy what the parent has loaded
     with asyncio.Runner(loop_factory=new_loop) as runner:
         app = MetricsApp(memory, version)
         runner.run(serve_beside(app, Listen(listen.host, listen.port, IDLE_SECONDS), pipe))

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.gateway.record import Record
-from engine.server.metric_hooks import RequestCounter
+from engine.server.metric_hooks import MOST, RequestCounter
 from engine.telemetry.families import (
     COUNTER,
     ENDPOINTS,
@@ -107,6 +107,21 @@ def test_cost_is_added_up_exactly_and_what_is_not_known_is_counted(stand: Stand)
     values = stand.values(TRAFFIC, "e", "", "")
     assert (values["cost_usd_total"], values["unpriced_requests_total"]) == (300_000_001, 1)
     assert stand.values(KEYS, "k")["key_cost_usd_total"] == 300_000_001
+
+
+def test_a_provider_cannot_make_a_counter_overflow(stand: Stand) -> None:
+    record = Record(
+        endpoint="e",
+        key="k",
+        input_tokens=2**53,
+        output_tokens=2**53,
+        usage="reported",
+        cost_usd=1e15,
+    )
+    for _ in range(2_000):
+        stand.counter.write(record)
+    assert stand.values(REQUESTS, "e", "", "", "", "refused") == {"requests_total": 2_000}
+    assert stand.values(KEYS, "k")["key_output_tokens_total"] == 2_000 * MOST
 
 
 def test_errors_and_retries_are_counted(stand: Stand) -> None:

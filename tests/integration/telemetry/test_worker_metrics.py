@@ -20,7 +20,7 @@ from engine.telemetry.totals import TotalsReader
 from engine.upstream.limiter import Limiter
 
 RETRY = Retry(1, frozenset(), 0.0, 0.0)
-FOUR = (None, None, "m", 1)
+ARGUMENTS = (None, None, "m", None, 1)
 GRANTED: Any = SimpleNamespace(headers=[])
 
 
@@ -108,17 +108,17 @@ def test_decisions_about_limits_are_counted_also_those_that_take_time(
         return result
 
     refusal = GatewayError("rate_limited", "")
-    assert admission.admit(*FOUR) is None  # nothing limits the caller
+    assert admission.admit(*ARGUMENTS) is None  # nothing limits the caller
     inner.next = GRANTED
-    assert admission.admit(*FOUR) is GRANTED
+    assert admission.admit(*ARGUMENTS) is GRANTED
     inner.next = refusal
     with pytest.raises(GatewayError):
-        admission.admit(*FOUR)
+        admission.admit(*ARGUMENTS)
     inner.next = later(GRANTED)
-    assert asyncio.run(admission.admit(*FOUR)) is GRANTED
+    assert asyncio.run(admission.admit(*ARGUMENTS)) is GRANTED
     for _ in range(2):
         inner.next = later(refusal)
         with pytest.raises(GatewayError):
-            asyncio.run(admission.admit(*FOUR))
+            asyncio.run(admission.admit(*ARGUMENTS))
     assert values(memory, LIMITS, "allowed") == {"limit_checks_total": 2}
     assert values(memory, LIMITS, "refused") == {"limit_checks_total": 3}
