@@ -270,6 +270,7 @@ def test_a_broken_configuration_is_refused_before_the_port_opens(
             with socket.socket() as probe:
                 probe.settimeout(0.05)
                 assert probe.connect_ex(("127.0.0.1", port)) != 0
+            time.sleep(0.01)
         seconds = time.monotonic() - started
         assert process.stderr is not None
         told = process.stderr.read()

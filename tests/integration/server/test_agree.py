@@ -23,11 +23,16 @@ def agree(folder: Path) -> None:
     assert passes == (not problems), problems
 
 
+# All cases of files (F) and of what the environment lacks (E), where `serve` reads by itself; of other codes one.
+FIRST = {case[:4]: case for case in reversed(CASES)}
+AGREEING = [case for case in CASES if case[0] in "EF" or case == FIRST[case[:4]]]
+
+
 @pytest.mark.parametrize("side", ["bad", "good"])
-def test_every_case_of_the_corpus_agrees(side: str, tmp_path: Path) -> None:
-    for case in CASES:
+def test_every_code_of_the_corpus_agrees(side: str, tmp_path: Path) -> None:
+    for number, case in enumerate(AGREEING):
         folder, _ = prepared(CORPUS / case / side, tmp_path / case)
-        if hash(case) % 2 and not os.path.lexists(folder / "keys.yaml"):
+        if number % 2 and not os.path.lexists(folder / "keys.yaml"):
             (folder / "keys.yaml").write_text(NO_KEYS)
         agree(folder)
 

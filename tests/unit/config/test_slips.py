@@ -6,7 +6,7 @@ from tests.unit.config.mutation import Score, measure, table
 from tests.unit.config.slips import SLIPS
 
 # The whole measurement is `make slips`; these few keep it from rotting.
-EACH, SEED = 2, 7
+EACH, SEED = 1, 7
 
 
 @pytest.fixture(scope="module")
