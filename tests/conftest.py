@@ -54,6 +54,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tools", action="store_true", help="fail, not skip, without a program")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Look for unused snapshots in whole runs alone: for chosen files that costs more than the tests."""
+    is_chosen = config.args_source is pytest.Config.ArgsSource.ARGS
+    if is_chosen and not config.getoption("update_snapshots"):
+        config.option.disable_unused_snapshots = True
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
     """No module of the tests starts a process or connects to anything when it is imported."""
