@@ -147,11 +147,9 @@ class Supervisor:
     ) -> None:
         ours, theirs = self._processes.Pipe()
         others = [ours, *(worker.channel.pipe for worker in self._workers)]
-        state = self._reloader.state
-        process = self._processes.Process(
-            target=self._start_worker,
-            args=(self._reloader.accepted, self._inherited(), state, theirs, others),
-        )
+        reloader = self._reloader
+        arguments = reloader.accepted, self._inherited(), reloader.state, theirs, others
+        process = self._processes.Process(target=self._start_worker, args=arguments)
         with held_signals():  # the worker starts with them blocked: none is lost, none ends it
             process.start()
         theirs.close()
