@@ -99,8 +99,7 @@ class Supervisor:
         with signal_socket() as self._signals:
             for number in range(1, self._count + 1):
                 self._start(number)
-            self._beside.keep_alive(self._processes)
-            self._after(POLL_SECONDS, self._check_files)
+            self._check_files()
             self._after(MEMORY_SECONDS, self._check_memory)
             try:
                 while self._workers:
