@@ -24,7 +24,12 @@ from tests.conformance.clients.runtimes import RUNTIMES, Runtime, environment
 from tests.conformance.clients.upstream import playing
 from tests.servers import KEY, gateway, mock_upstream, ship, write_keys
 
-NARROW_KEY = KEY[:-4] + "f00d"  # may use Anthropic's models alone
+# Further keys by the variables in which scripts find them.
+KEYS = {
+    "NARROW_KEY": (KEY[:-4] + "f00d", "models: [claude-*]"),
+    "RATE_KEY": (KEY[:-4] + "1111", "limits: {requests: 1/s, tokens: 100k/h}"),
+    "BUDGET_KEY": (KEY[:-4] + "2222", "limits: {budgets: [{tokens: 1, per: month}]}"),
+}
 SAID = 1500  # characters of what a failed script printed
 
 
@@ -98,7 +103,9 @@ def _run(case: Case, folder: Path) -> tuple[float, list[str]]:
         options = ("--mock-port", str(port), *case.options)
         log = scratch / "log"
         ship(scratch)
-        write_keys(scratch, f"{{name: narrow, sha256: {digest(NARROW_KEY)}, models: [claude-*]}}")
+        write_keys(
+            scratch, *(f"{{name: {n}, sha256: {digest(k)}, {w}}}" for n, (k, w) in KEYS.items())
+        )
         with gateway(scratch, log, *options) as server:
             start = time.monotonic()
             printed = _script(case, folder, scratch, server.url, log)
@@ -130,7 +137,7 @@ def _script(case: Case, folder: Path, scratch: Path, base: str, log: Path) -> st
     home = scratch / "home"
     home.mkdir()
     words = RUNTIMES[case.path.suffix].words(folder, case.path)
-    env = {**environment(folder, home, base, KEY, log), "NARROW_KEY": NARROW_KEY}
+    env = environment(folder, home, base, KEY, log) | {name: key for name, (key, _) in KEYS.items()}
     where = folder if case.path.suffix in (".go", ".java") else home
     with (home / "printed").open("w+b") as out:
         process = subprocess.Popen(words, cwd=where, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)  # fmt: skip
