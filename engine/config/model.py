@@ -10,7 +10,7 @@ from engine.config.source.document import Path
 from engine.plan.limits import CallerLimits
 from engine.plan.plan import Breaker, Dialect, Limits, Retry, Timeouts
 from engine.plan.tracing import Tracing
-from engine.plan.upstream import When
+from engine.plan.upstream import UsagePolicy
 from engine.plan.usage import UsagePlaces
 
 DEFAULT_TIMEOUTS = Timeouts(connect=5, first_byte=600, idle=600, total=1800, caller_idle=30)
@@ -114,7 +114,7 @@ class ProviderEndpoint:
     body: BodyEdits | None = None
     grade: str | None = None
     takes: tuple[str, ...] | None = None
-    include_usage: When | None = None
+    include_usage: UsagePolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 
-class When(StrEnum):
+class UsagePolicy(StrEnum):
     """When a provider is asked to include usage in a stream.
 
     `limited`: where a limit of the caller counts what responses use.
@@ -127,7 +127,7 @@ class Upstream:
     stream_path: bytes | Render | None = None
     edits: BodyEdits | None = None
     takes: frozenset[str] | None = None
-    include_usage: When | None = None
+    include_usage: UsagePolicy | None = None
 
     def url(self, model: str) -> str:
         """The whole URL for `model`, for people.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from engine.plan.upstream import BodyEdits, When
+from engine.plan.upstream import BodyEdits, UsagePolicy
 
 Pointer = tuple[str, ...]  # names of members, from the outside in
 
@@ -27,7 +27,7 @@ class UsagePlaces:
     fields: tuple["CountPlaces", ...]
     excludes_cache: bool = False
     estimates: bool = False
-    include: "IncludeUsage | None" = None
+    include: "UsageField | None" = None
     output_limit: "OutputLimit | None" = None
 
     @property
@@ -46,7 +46,7 @@ class CountPlaces:
 
 
 @dataclass(frozen=True, slots=True)
-class IncludeUsage:
+class UsageField:
     """The field of a request that `edits` set to true so that a stream has usage.
 
     The event that comes in addition has usage, and the members of `extra_event` with these values.
@@ -55,7 +55,7 @@ class IncludeUsage:
     field: Pointer
     edits: BodyEdits
     extra_event: tuple[tuple[str, Any], ...]
-    when: When = When.LIMITED
+    when: UsagePolicy = UsagePolicy.LIMITED
 
 
 @dataclass(frozen=True, slots=True)

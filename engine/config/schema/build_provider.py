@@ -20,7 +20,7 @@ from engine.config.schema.build_limits import build_limits
 from engine.config.source.document import Path
 from engine.config.units import parse_duration, parse_expiry, parse_share
 from engine.plan.plan import Breaker, Retry, Timeouts
-from engine.plan.upstream import When
+from engine.plan.upstream import UsagePolicy
 
 
 def durations(data: Mapping[str, str]) -> dict[str, float]:
@@ -156,7 +156,7 @@ def _provider_endpoint(name: str, at: Path, data: str | dict[str, Any]) -> Provi
         body=body_edits(body),
         grade=data.get("grade"),
         takes=tuple(data["takes"]) if "takes" in data else None,
-        include_usage=When(data["include_usage"]) if "include_usage" in data else None,
+        include_usage=UsagePolicy(data["include_usage"]) if "include_usage" in data else None,
     )
 
 

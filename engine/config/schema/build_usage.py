@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
-from engine.plan.upstream import BodyEdits, FieldValue, When
+from engine.plan.upstream import BodyEdits, FieldValue, UsagePolicy
 from engine.plan.usage import (
     COUNTS,
     CountPlaces,
-    IncludeUsage,
     OutputLimit,
     Pointer,
+    UsageField,
     UsagePlaces,
 )
 
@@ -27,10 +27,10 @@ def build_usage(data: dict[str, Any]) -> UsagePlaces:
     )
 
 
-def _include(data: dict[str, Any]) -> IncludeUsage:
+def _include(data: dict[str, Any]) -> UsageField:
     (field,) = _pointers((data["field"],))
-    when = When(data.get("when", When.LIMITED))
-    return IncludeUsage(field, _set_true(field), tuple(data["extra_event"].items()), when)
+    when = UsagePolicy(data.get("when", UsagePolicy.LIMITED))
+    return UsageField(field, _set_true(field), tuple(data["extra_event"].items()), when)
 
 
 def _set_true(field: Pointer) -> BodyEdits:

@@ -34,8 +34,8 @@ from engine.plan.plan import (
     Upstream,
 )
 from engine.plan.signers import SIGNERS
-from engine.plan.upstream import When
-from engine.plan.usage import IncludeUsage
+from engine.plan.upstream import UsagePolicy
+from engine.plan.usage import UsageField
 from engine.upstream import Pairs, RequestHead
 
 _QUERY = re.compile(rb"[\x21\x22\x24-\x7e]*")
@@ -57,7 +57,7 @@ class PreparedRequest(NamedTuple):
     timeouts: Timeouts
     credential: str | None
     dropped: tuple[str, ...] = ()
-    include: IncludeUsage | None = None
+    include: UsageField | None = None
 
 
 def prepare(
@@ -209,7 +209,7 @@ def _body(  # noqa: PLR0913, PLR0917 called for each attempt
     provider: Provider,
     upstream: Upstream,
     body: RequestBody,
-    include: IncludeUsage | None,
+    include: UsageField | None,
 ) -> Upload:
     """The body without what was for the gateway, with the provider's model and all edits.
 
@@ -236,7 +236,7 @@ def _body(  # noqa: PLR0913, PLR0917 called for each attempt
 
 def _include_usage(
     caller: CallerHead, target: Target, upstream: Upstream, body: RequestBody
-) -> IncludeUsage | None:
+) -> UsageField | None:
     """How the provider is to be asked to include usage in a stream; None where it is not to be.
 
     A field that the configuration changes is left to it, and one that it drops is not added.
@@ -246,7 +246,9 @@ def _include_usage(
         return None
     include = usage.include
     when = upstream.include_usage or include.when
-    if when is When.NEVER or (when is When.LIMITED and not caller.caller.counts_usage):
+    if when is UsagePolicy.NEVER or (
+        when is UsagePolicy.LIMITED and not caller.caller.counts_usage
+    ):
         return None
     if body.is_form or not body.flag("stream") or not can_set(body, include.field):
         return None

@@ -46,7 +46,7 @@ class EventStream:
     `last` are the names or data of events after which the response is complete: `is_done` then.
     `is_open`: part of an event has left. `facts` and `meter` take notice of every event, if they
     are wanted. `first_at` is when the first event with data was whole, monotonic seconds. The event
-    that is `extra`, as in `IncludeUsage`, does not leave.
+    that is `extra`, as in `UsageField`, does not leave.
     """
 
     __slots__ = (

@@ -137,7 +137,8 @@ def _script(case: Case, folder: Path, scratch: Path, base: str, log: Path) -> st
     home = scratch / "home"
     home.mkdir()
     words = RUNTIMES[case.path.suffix].words(folder, case.path)
-    env = environment(folder, home, base, KEY, log) | {name: key for name, (key, _) in KEYS.items()}
+    keys = {name: key for name, (key, _) in KEYS.items()}
+    env = {**environment(folder, home, base, KEY, log), **keys}
     where = folder if case.path.suffix in (".go", ".java") else home
     with (home / "printed").open("w+b") as out:
         process = subprocess.Popen(words, cwd=where, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)  # fmt: skip

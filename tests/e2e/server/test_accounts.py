@@ -335,6 +335,37 @@ def test_usage_is_counted_by_key_and_model(stand: tuple[House, Server]) -> None:
     }  # fmt: skip
 
 
+def is_ready(server: Server) -> bool:
+    try:
+        return loopback.get(f"{server.url}/readyz").status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+def test_a_stop_loses_no_usage_and_a_kill_only_what_was_not_yet_written(tmp_path: Path) -> None:
+    with standing(tmp_path, workers=1) as (house, server):
+        account = house.new_account("counted to the end")
+        _, key = house.new_key(account)
+
+        def counted() -> dict[str, int]:
+            with house.opened() as database, database.read() as connection:
+                rows = read_usage(connection, account, 0, 10**12, "model")
+            return {row.label: row.requests for row in rows}
+
+        assert [ask(server, key, "plain-1").status_code for _ in range(8)] == [200] * 8
+        until(lambda: counted() == {"plain-1": 8})  # a second after the first of them
+        assert [ask(server, key, "plain-2").status_code for _ in range(3)] == [200] * 3
+        (pid,) = server.worker_pids()
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: server.worker_pids() not in ([], [pid]))
+        until(lambda: is_ready(server))
+        assert [ask(server, key, "plain-3").status_code for _ in range(4)] == [200] * 4
+        assert server.stop() == 0
+        found = counted()
+        assert (found["plain-1"], found["plain-3"]) == (8, 4)
+        assert found.get("plain-2", 0) <= 3, "nothing counts twice"
+
+
 def test_known_keys_go_on_without_the_database_and_unknown_ones_get_a_503(
     stand: tuple[House, Server],
 ) -> None:

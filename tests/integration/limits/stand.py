@@ -17,7 +17,7 @@ from engine.gateway.hooks import Hooks
 from engine.gateway.record import Record
 from engine.limits.core import Refused
 from engine.limits.store import Grant
-from engine.plan.limits import Budget, CallerLimits, Period
+from engine.plan.limits import Budget, CallerLimits, Period, Rate
 from engine.plan.plan import Caller, Plan
 from engine.server.limit_hooks import LimitHooks
 from engine.server.reload import read_folder
@@ -29,6 +29,9 @@ T = TypeVar("T")
 BUDGET = 10_000_000
 LIMITED = Caller("limited", None, None, (), None, limits=CallerLimits(
     concurrent=1, budgets=(Budget(BUDGET, Period.MONTH),)
+))  # fmt: skip
+RATED = Caller("rated", None, None, (), None, limits=CallerLimits(
+    requests=Rate(5, 3600), tokens=Rate(100_000, 3600)
 ))  # fmt: skip
 FREE = Caller("free", None, None, (), None)
 
@@ -148,8 +151,8 @@ def written(folder: Path, routes: str, providers: str) -> Plan:
 
 @asynccontextmanager
 async def standing(plan: Plan, folder: Path) -> AsyncIterator[Stand]:
-    """A gateway that serves LIMITED and FREE."""
-    callers = {sha256(who.name.encode()).digest(): who for who in (LIMITED, FREE)}
+    """A gateway that serves LIMITED, RATED and FREE."""
+    callers = {sha256(who.name.encode()).digest(): who for who in (LIMITED, RATED, FREE)}
     limits = Limits()
     with (folder / "log").open("w") as stream:
         log = AccessLog(stream)

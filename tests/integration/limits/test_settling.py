@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.plan.plan import Plan
-from tests.integration.limits.stand import FREE, LIMITED, Answer, Stand, run, written
+from tests.integration.limits.stand import FREE, LIMITED, RATED, Answer, Stand, run, written
 from tests.recorder import Arrival, Reply, as_json, recording
 from tests.servers import Server, free_port, received
 
@@ -214,5 +214,37 @@ def test_requests_that_are_cancelled_at_any_moment_hold_nothing(plan: Plan, tmp_
         most = sent * (stand.limits.records[-1].bytes_in // 4 + 1 + 12)
         assert 0 < 10_000_000 - stand.limits.left() <= most
         assert (await stand.ask(CHAT, body)).status == 200
+
+    run(plan, tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("path", "ours", "theirs"),
+    [
+        (CHAT, {"x-ratelimit-limit-requests": "5", "x-ratelimit-limit-tokens": "100000"}, "10000"),
+        (
+            RESPONSES,
+            {"x-ratelimit-limit-requests": "5", "x-ratelimit-limit-tokens": "100000"},
+            "10000",
+        ),
+        (
+            MESSAGES,
+            {
+                "anthropic-ratelimit-requests-limit": "5",
+                "anthropic-ratelimit-tokens-limit": "100000",
+            },
+            "4000",
+        ),
+    ],
+)
+def test_what_is_left_of_a_key_stands_in_place_of_what_its_provider_says(
+    plan: Plan, tmp_path: Path, path: str, ours: dict[str, str], theirs: str
+) -> None:
+    async def scenario(stand: Stand) -> None:
+        answer = await stand.ask(path, CALLS[path], RATED)
+        assert {name: answer.headers[name] for name in ours} == ours
+        for who in (FREE, LIMITED):  # a budget alone has no headers
+            answer = await stand.ask(path, CALLS[path], who)
+            assert answer.headers[next(iter(ours))] == theirs
 
     run(plan, tmp_path, scenario)
