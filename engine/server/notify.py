@@ -1,4 +1,4 @@
-"""What a service manager is told of the state of the server (sd_notify(3))."""
+"""Reports the state of the server to a service manager (sd_notify(3))."""
 
 import contextlib
 import os
