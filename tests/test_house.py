@@ -58,6 +58,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("server/run", ("__init__", "server/*", "config/*", "mock/*", "plan/*")),
     ("server/worker", ("server/*", "limits/table", "telemetry/memory", "gateway/*", "upstream/*", "plan/*")),
     ("server/*", ("config/*", "mock/*", "plan/*")),
+    ("cli/init", ("cli/*", "importers/*", "config/*", "plan/*")),
     ("cli/imports", ("cli/*", "importers/*", "report/*", "config/*")),
     ("cli/*", ("server/__init__", "server/mock_process", "server/run", "server/reload", "server/store", "server/ports", "server/log", "report/*", "telemetry/readings", "lsp/*", "config/*", "accounts/*", "admin/address", "plan/*")),
 )  # fmt: skip

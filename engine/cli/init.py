@@ -1,12 +1,23 @@
 """`init`: writes a configuration to start from."""
 
-import shutil
+import os
+import re
+import sys
 from pathlib import Path
 
 import click
 
 from engine.cli.exits import stop
+from engine.config.new_key import digest, new_key
 from engine.config.resources import shipped, starter
+from engine.importers.starter import (
+    chosen,
+    configured,
+    known_endpoints,
+    known_providers,
+    starter_files,
+)
+from engine.plan.suggest import nearest
 
 SCHEMAS = [f"schemas/{name}.schema.json" for name in ("routes", "providers", "keys", "server")]
 EDITORS = {"vscode": ("settings.json", "extensions.json")}
@@ -16,20 +27,108 @@ EDITORS = {"vscode": ("settings.json", "extensions.json")}
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--minimal", is_flag=True, help="Start from one provider, not all that are known.")
 @click.option(
+    "--providers", metavar="NAMES", help="Only these, separated by commas; `set`: those with a key."
+)
+@click.option("--endpoints", metavar="NAMES", help="Only these, separated by commas.")
+@click.option("--key", metavar="NAME", help="Also make a gateway key, shown once.")
+@click.option(
     "--editor", type=click.Choice(list(EDITORS)), help="Settings that show an editor the schemas."
 )
-def init(directory: Path, minimal: bool, editor: str | None) -> None:  # noqa: FBT001 click's
-    """Write a configuration that works and its schemas into DIRECTORY; nothing is overwritten."""
-    find = starter if minimal else shipped
-    files = {name: find(name) for name in ("routes.yaml", "providers.yaml")}
-    files |= {name: shipped(name) for name in SCHEMAS}
+def init(  # noqa: PLR0913, PLR0917 one parameter an option
+    directory: Path,
+    minimal: bool,  # noqa: FBT001 click's
+    providers: str | None,
+    endpoints: str | None,
+    key: str | None,
+    editor: str | None,
+) -> None:
+    """Write a configuration that works and its schemas into DIRECTORY; nothing is overwritten.
+
+    Without options it is the shipped one, with all providers. On a terminal
+    it asks which providers and endpoints you want.
+    """
+    if providers is None and endpoints is None and not minimal and _is_terminal():
+        providers, endpoints = _ask()
+    texts = _texts(minimal, providers, endpoints)
+    texts |= {name: shipped(name).read_text("utf-8") for name in SCHEMAS}
     if editor:
-        files |= {f".{editor}/{n}": starter(f"{editor}-{n}") for n in EDITORS[editor]}
-    taken = [name for name in files if (directory / name).exists()]
+        texts |= {
+            f".{editor}/{n}": starter(f"{editor}-{n}").read_text("utf-8") for n in EDITORS[editor]
+        }
+    new = new_key() if key else ""
+    if key:
+        entry = f"version: 1\nkeys:\n  - {{name: {key}, sha256: {digest(new)}}}\n"
+        texts["keys.yaml"] = f"# yaml-language-server: $schema=./{SCHEMAS[2]}\n{entry}"
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", key):
+            stop("`--key` must be a name of letters, digits, `.`, `_` and `-`")
+    taken = [name for name in texts if (directory / name).exists()]
     if taken:
         stop(f"{directory} already has {', '.join(taken)}; choose another folder")
-    for name, source in files.items():
+    for name, text in texts.items():
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, directory / name)
-        click.echo(f"wrote {directory / name}")
-    click.echo(f"next: engine keys new NAME --write -C {directory}; engine serve {directory}")
+        (directory / name).write_text(text, "utf-8")
+        click.echo(f"wrote {directory / name}", err=bool(key))
+    if key:
+        click.echo("the key, shown this once:", err=True)
+        click.echo(new)
+        click.echo(f"next: engine serve {directory}", err=True)
+    else:
+        click.echo(f"next: engine keys new NAME --write -C {directory}; engine serve {directory}")
+
+
+def _texts(minimal: bool, providers: str | None, endpoints: str | None) -> dict[str, str]:  # noqa: FBT001 an option
+    """The two files, and .env.example where providers were chosen."""
+    if minimal and (providers or endpoints):
+        stop("`--minimal` goes with neither `--providers` nor `--endpoints`")
+    if providers is None and endpoints is None:
+        find = starter if minimal else shipped
+        return {name: find(name).read_text("utf-8") for name in ("routes.yaml", "providers.yaml")}
+    known = list(known_providers())
+    if providers is None or providers == "all":
+        names = known
+    elif providers == "set":
+        names = configured(os.environ)
+        if not names:
+            stop("no variable of a known provider is set; name the providers")
+    else:
+        names = _all_known("provider", providers, known)
+    available = known_endpoints(names)
+    chosen_endpoints = (
+        available
+        if endpoints in (None, "all")
+        else _all_known("endpoint", endpoints or "", available)
+    )
+    return starter_files(names, chosen_endpoints)
+
+
+def _all_known(kind: str, text: str, known: list[str]) -> list[str]:
+    """The names in `text`; the run ends for one that is not known."""
+    names, others = chosen(text, known)
+    for name in others:
+        hint = nearest(name, known)
+        stop(
+            f"there is no {kind} `{name}`"
+            + (f"; did you mean `{hint}`?" if hint else f": {', '.join(known)}")
+        )
+    if not names:
+        stop(f"no {kind} was named")
+    return names
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _ask() -> tuple[str | None, str | None]:
+    """Which providers and endpoints a person wants; None for the shipped configuration."""
+    found = configured(os.environ)
+    rest = [name for name in known_providers() if name not in found]
+    if found:
+        click.echo(f"with a key in this environment: {', '.join(found)}")
+    click.echo(f"others: {', '.join(rest)}")
+    providers = click.prompt("providers, or all", default=",".join(found) or "all").strip()
+    if providers == "all":
+        return None, None
+    names = _all_known("provider", providers, list(known_providers()))
+    click.echo(f"endpoints: {', '.join(known_endpoints(names))}")
+    return providers, click.prompt("endpoints, or all", default="all").strip()

@@ -14,6 +14,7 @@ from syrupy.assertion import SnapshotAssertion
 from engine.cli import accounts, db, keys, main, prices, vault
 from engine.config.load import load
 from engine.config.schema.schemas import read_schema
+from engine.importers.starter import known_providers
 from engine.server.ports import url_of
 from tests.servers import ROOT
 from tests.unit.cli.outputs import view_of
@@ -139,6 +140,10 @@ EXITS: dict[str, tuple[tuple[str, ...], str, int]] = {
     "init, fine": (("init", "DIR/new"), "", 0),
     "init, small": (("init", "DIR/new", "--minimal", "--editor", "vscode"), "", 0),
     "init, no such editor": (("init", "DIR/new", "--editor", "ed"), "", 2),
+    "init, chosen": (("init", "DIR/new", "--providers", "openai", "--endpoints", "embeddings"), "", 0),
+    "init, no such provider": (("init", "DIR/new", "--providers", "opnai"), "", 2),
+    "init, no such endpoint": (("init", "DIR/new", "--providers", "openai", "--endpoints", "x"), "", 2),
+    "init, minimal and chosen": (("init", "DIR/new", "--minimal", "--providers", "openai"), "", 2),
     "init, taken": (("init", "DIR"), "", 2),
     "import, no such program": (("import", "no-such-program", "DIR/routes.yaml", "DIR/new"), "", 2),
     "import, nothing in it": (("import", "litellm", "DIR/routes.yaml", "DIR/new"), "", 1),
@@ -393,6 +398,46 @@ def test_init_writes_what_check_accepts(options: tuple[str, ...], tmp_path: Path
         assert link
         assert (new / link[1]).read_text("utf-8") == read_schema(name)
     assert (new / ".vscode").exists() == ("vscode" in options)
+
+
+@pytest.mark.parametrize("name", list(known_providers()))
+def test_init_writes_a_small_configuration_of_each_provider(name: str, tmp_path: Path) -> None:
+    assert engine("init", tmp_path / "new", "--providers", name).exit_code == 0
+    found = load(tmp_path / "new", None, time.time())
+    assert [str(d) for d in found.diagnostics] == []
+    assert [provider.name for provider in found.config.providers] == [name]
+
+
+def test_init_with_all_providers_chosen_routes_as_the_shipped_rules_do(tmp_path: Path) -> None:
+    assert engine("init", tmp_path / "new", "--providers", "all").exit_code == 0
+    found = load(tmp_path / "new", None, time.time())
+    assert [str(d) for d in found.diagnostics] == []
+    assert len(found.config.providers) == len(known_providers())
+
+
+def test_init_takes_the_providers_whose_variables_are_set(tmp_path: Path) -> None:
+    words = (
+        "init",
+        tmp_path / "new",
+        "--providers",
+        "set",
+        "--endpoints",
+        "chat_completions, embeddings",
+        "--key",
+        "app",
+    )
+    result = engine(*words)
+    assert result.exit_code == 0
+    new = load(tmp_path / "new", {"OPENAI_API_KEY": SECRET}, time.time())
+    assert [provider.name for provider in new.config.providers] == ["openai"]
+    assert [e.name for e in new.config.endpoints] == ["chat_completions", "embeddings"]
+    assert new.diagnostics == ()
+    assert "OPENAI_API_KEY=\n" in (tmp_path / "new/.env.example").read_text()
+    assert new.config.keys is not None
+    assert new.config.keys[0].sha256 == entry_of(result.stdout.strip())
+    assert SECRET not in result.output + "".join(
+        p.read_text() for p in (tmp_path / "new").glob("*.*")
+    )
 
 
 def test_the_first_key_of_a_new_folder_makes_a_file_with_its_schema(tmp_path: Path) -> None:
