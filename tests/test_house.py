@@ -53,7 +53,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("server/limit_hooks", ("limits/*", "gateway/*", "upstream/*", "plan/*")),
     ("server/metric_hooks", ("telemetry/*", "gateway/*", "plan/*")),
     ("server/metrics_process", ("server/*", "telemetry/*", "plan/*")),
-    ("server/shared", ("limits/table", "telemetry/*")),
+    ("server/shared", ("limits/table", "limits/kept", "server/ports", "telemetry/*")),
     ("server/reload", ("server/*", "telemetry/server_counts", "config/*", "plan/*")),
     ("server/run", ("__init__", "server/*", "config/*", "mock/*", "plan/*")),
     ("server/worker", ("server/*", "limits/table", "telemetry/memory", "gateway/*", "upstream/*", "plan/*")),

@@ -66,6 +66,7 @@ class LimitsEntry:
 
     store: SecretSource | None
     on_store_error: StorePolicy
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ FIELDS = 13
 AMOUNTS = 2  # different ones of a request
 # Where a budget has the start of its window; what was spent in that follows.
 BUDGETS = {Period.DAY: 7, Period.WEEK: 9, Period.MONTH: 11}
-MAX_STEP_BACK = 24 * 3600  # seconds by which a clock may be set back without a new window
+DAY = 24 * 3600
+MAX_STEP_BACK = DAY  # seconds by which a clock may be set back without a new window
 UNLIMITED = 1 << 62
 MAX_AHEAD = 1 << 52  # nanoseconds, 52 days; Lua's numbers are exact up to 53 bits
 Amounts = tuple[int, ...]  # AMOUNTS of one request: input tokens, output tokens
@@ -178,4 +179,19 @@ def is_idle(state: list[int], now: int, wall: float) -> bool:
     if state[ACTIVE] or any(due > now for due in state[:ACTIVE]):
         return False
     lengths = {Period.DAY: 2, Period.WEEK: 8, Period.MONTH: 32}
-    return all(state[at] + lengths[per] * 24 * 3600 < wall for per, at in BUDGETS.items())
+    return all(state[at] + lengths[per] * DAY < wall for per, at in BUDGETS.items())
+
+
+def revived(state: list[int], shift: int, now: int, wall: float) -> list[int] | None:
+    """Counters that an earlier server has left, without what its requests held; None if they cannot be.
+
+    `shift` is added to the times of rates: how far `now` is ahead of the clock that they are from.
+    """
+    dues = [due + shift if due else 0 for due in state[:ACTIVE]]
+    windows = [(state[at], state[at + 1]) for at in BUDGETS.values()]
+    are_dues = all(due <= now + MAX_AHEAD for due in dues)
+    if not are_dues or any(not 0 <= start < wall + DAY or count < 0 for start, count in windows):
+        return None
+    held = [0] * (min(BUDGETS.values()) - ACTIVE)
+    dues = [due if due > now else 0 for due in dues]
+    return [*dues, *held, *state[min(BUDGETS.values()) :]]

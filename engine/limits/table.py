@@ -1,8 +1,8 @@
 """Counters of scopes, and what requests under way hold, in memory that the workers share.
 
     header      whether a write is under way, and what it writes over
-    workers     a part for each: the reservations of its requests under way
     scopes      a hash table: an id of 16 bytes, and the counters of `core`
+    workers     a part for each: the reservations of its requests under way
 
 Everything is a block of 128 bytes. One lock protects all of it: a record lock of the kernel (fcntl),
 which ends with the process that has it, unlike a lock in shared memory. A write first copies the
@@ -31,12 +31,13 @@ from engine.limits.store import FullError
 BLOCK = 128
 _WORDS = BLOCK // 8
 MAX_SCOPES = 4  # of a request: key, account, and the model of each
-_HEADER = 1 + MAX_SCOPES + 1 + 1  # blocks: words of the header, copies, a spare one
+_HEADER = 1 + MAX_SCOPES + 1 + 1  # blocks: words of the header, copies, and one for `kept`
+IDENTITY = BLOCK * (_HEADER - 1)  # where that one is
 LEASES = 16_384  # requests under way in one worker
 RECORDS = 131_072  # scopes with counters that say anything: 16 MiB, if all are in use
 PROBED = 32  # places where a scope can be
 _FIRST_BYTE = 16  # of the locks of workers; byte 0 is the lock of the memory
-_RECORD = struct.Struct(f"=16s{FIELDS}q")
+RECORD = struct.Struct(f"=16s{FIELDS}q")
 _NOBODY = bytes(16)
 _USED = _WORDS - 1  # the word of a worker's first block that says that there was one
 
@@ -44,21 +45,37 @@ _USED = _WORDS - 1  # the word of a worker's first block that says that there wa
 class SharedMemory:
     """The memory of all workers; made by their parent, and inherited by them."""
 
-    def __init__(self, workers: int, records: int = RECORDS, leases: int = LEASES) -> None:
+    def __init__(
+        self,
+        workers: int,
+        records: int = RECORDS,
+        leases: int = LEASES,
+        descriptor: int | None = None,  # of a file to keep the counters in
+    ) -> None:
         self.workers, self.records, self.leases = workers, records, leases
-        self.first_record = _HEADER + workers * leases
-        size = BLOCK * (self.first_record + records)
-        if sys.platform == "linux":
-            self.descriptor = os.memfd_create("limits")
-        else:
-            with tempfile.TemporaryFile() as file:
-                self.descriptor = os.dup(file.fileno())
-        os.ftruncate(self.descriptor, size)
-        self.map = mmap.mmap(self.descriptor, size)
+        self.first_record = _HEADER
+        self.first_lease = _HEADER + records
+        self._size = BLOCK * (self.first_lease + workers * leases)
+        self.descriptor = _new_file() if descriptor is None else descriptor
+        os.ftruncate(self.descriptor, self._size)
+        self.map = mmap.mmap(self.descriptor, self._size)
+
+    def clear_leases(self) -> None:
+        """Forget all reservations of all workers; only while there are none."""
+        os.ftruncate(self.descriptor, BLOCK * self.first_lease)
+        os.ftruncate(self.descriptor, self._size)
 
     def close(self) -> None:
         """Give the memory back, for this process."""
         os.close(self.descriptor)
+
+
+def _new_file() -> int:
+    if sys.platform == "linux":
+        return os.memfd_create("limits")
+    else:  # noqa: RET505 mypy reads one of them alone
+        with tempfile.TemporaryFile() as file:
+            return os.dup(file.fileno())
 
 
 class Table:
@@ -126,7 +143,7 @@ class Table:
             digest = blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=16).digest()
             return self._locate(scope, digest, now, wall, taken)
         digest, block = known
-        found, *state = _RECORD.unpack_from(self._map, BLOCK * block)
+        found, *state = RECORD.unpack_from(self._map, BLOCK * block)
         if found == digest:
             return block, state
         return self._locate(scope, digest, now, wall, taken)
@@ -139,7 +156,7 @@ class Table:
         first = int.from_bytes(digest[:8], "little")
         for step in range(PROBED):
             block = self._memory.first_record + (first + step) % self._memory.records
-            found, *state = _RECORD.unpack_from(self._map, BLOCK * block)
+            found, *state = RECORD.unpack_from(self._map, BLOCK * block)
             if found == digest:
                 return self._keep(scope, digest, block), state
             if free is None and block not in taken:
@@ -148,7 +165,7 @@ class Table:
             raise FullError
         state = [0] * FIELDS
         self._begin((free,))
-        _RECORD.pack_into(self._map, BLOCK * free, digest, *state)
+        RECORD.pack_into(self._map, BLOCK * free, digest, *state)
         self._words[0] = 0
         return self._keep(scope, digest, free), state
 
@@ -206,7 +223,7 @@ class Table:
 
     def states(self, blocks: Sequence[int]) -> list[list[int]]:
         """The counters in `blocks`."""
-        return [list(_RECORD.unpack_from(self._map, BLOCK * block)[1:]) for block in blocks]
+        return [list(RECORD.unpack_from(self._map, BLOCK * block)[1:]) for block in blocks]
 
     def _write(self, blocks: Sequence[int], states: Sequence[list[int]]) -> None:
         for block, state in zip(blocks, states, strict=True):
@@ -230,7 +247,7 @@ class Table:
     def take_part(self, worker: int) -> None:
         """Be this worker, with all of its reservations free."""
         self.worker = worker
-        first = _HEADER + worker * self._memory.leases
+        first = self._memory.first_lease + worker * self._memory.leases
         with self.locked():
             self.recover(worker)
             self._words[_WORDS * first + _USED] = 1
@@ -240,7 +257,8 @@ class Table:
         """Give back what requests of dead workers held; how many there were. Takes the lock itself."""
         found = 0
         for worker in range(self._memory.workers):
-            used = _WORDS * (_HEADER + worker * self._memory.leases) + _USED
+            first = self._memory.first_lease + worker * self._memory.leases
+            used = _WORDS * first + _USED
             if worker != self.worker and self._words[used] and self._claim(worker):
                 with self.locked():
                     found += self.recover(worker)
@@ -250,7 +268,7 @@ class Table:
 
     def recover(self, worker: int) -> int:
         """Give back what requests of a worker hold, with the lock; how many there were."""
-        first = _HEADER + worker * self._memory.leases
+        first = self._memory.first_lease + worker * self._memory.leases
         after = first + self._memory.leases
         counts = self._words[_WORDS * first : _WORDS * after : _WORDS].tolist()
         held_by = [lease for lease, count in enumerate(counts, first) if count]

@@ -1,6 +1,7 @@
 """Where limits are counted that several machines share, as server.yaml says."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from engine.plan.limits import StorePolicy
@@ -51,6 +52,7 @@ class LimitSettings:
 
     store: StoreServer | None = None
     on_store_error: StorePolicy = StorePolicy.LOCAL
+    file: Path | None = None
 
 
 NO_STORE = LimitSettings()

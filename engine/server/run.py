@@ -132,7 +132,7 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: st
     served, problems = _adapted(options, loaded) if is_as_served else prepare(options, accepted)
     if served is None or served.plan is None or problems:
         raise ServeError("; ".join(problem.words for problem in problems))
-    shared = shared_memory(options.workers)
+    shared, notice = shared_memory(options.workers, options.settings.limits.file)
     reloader = ConfigReloader(
         options.directory,
         partial(prepare, options),
@@ -144,7 +144,12 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: st
     )
     try:
         with ExitStack() as stack:
-            banner = ready_banner + _open_dashboard(options, stack) + _open_metrics(options, stack)
+            banner = (
+                ready_banner
+                + notice
+                + _open_dashboard(options, stack)
+                + _open_metrics(options, stack)
+            )
             _refuse_little(options.worker_memory)  # with the packages of accounts, if there are any
             supervisor = Supervisor(
                 partial(start_worker, options, shared),

@@ -2,8 +2,11 @@
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
+from engine.limits.kept import InUseError, Kept, keep_in
 from engine.limits.table import SharedMemory
+from engine.server.ports import ServeError
 from engine.telemetry.memory import CounterMemory, Part
 from engine.telemetry.server_counts import ServerCounts
 
@@ -22,12 +25,29 @@ class Shared:
         return counts
 
 
-def shared_memory(workers: int) -> Shared:
-    """Memory for `workers` and their parent.
+def shared_memory(workers: int, file: Path | None) -> tuple[Shared, str]:
+    """Memory for `workers` and their parent, and what to say of `file`, which keeps what callers use.
 
     While one is replaced there is another one of it, and some may have just died.
+
+    Raises:
+        ServeError: the file cannot be used.
     """
     if sys.platform != "linux":
-        return Shared()
+        return Shared(), ""
     most = 2 * workers + 2
-    return Shared(SharedMemory(most), CounterMemory(1 + most))
+    counters = CounterMemory(1 + most)
+    if file is None:
+        return Shared(SharedMemory(most), counters), ""
+    kept = _kept(file, most)
+    said = f"limits: counters in {file} begin anew: {kept.problem}\n" if kept.problem else ""
+    return Shared(kept.memory, counters), said
+
+
+def _kept(file: Path, workers: int) -> Kept:
+    try:
+        return keep_in(file, workers)
+    except InUseError:
+        raise ServeError(f"another server counts limits in {file}") from None
+    except OSError as error:
+        raise ServeError(f"limits cannot be counted in {file}: {error.strerror}") from None

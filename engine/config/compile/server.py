@@ -120,7 +120,8 @@ def read_tls(reading: _Reading, declared: ListenerTlsEntry) -> ListenerTls:
 
 def _limits(reading: _Reading, declared: LimitsEntry) -> LimitSettings:
     store = None if declared.store is None else read_store(reading, declared.store)
-    return LimitSettings(store, declared.on_store_error)
+    file = None if declared.file is None else reading.directory.absolute() / declared.file
+    return LimitSettings(store, declared.on_store_error, file)
 
 
 @check("E408", stage=Stage.STEP)

@@ -77,6 +77,7 @@ def _limits(data: dict[str, Any]) -> LimitsEntry:
     return LimitsEntry(
         store=None if store is None else _source(store, ("limits", "store")),
         on_store_error=StorePolicy(data.get("on_store_error", StorePolicy.LOCAL)),
+        file=data.get("file"),
     )
 
 

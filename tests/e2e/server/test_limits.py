@@ -176,3 +176,26 @@ def status(stand: Stand) -> int:
         return stand.ask("once").status_code
     except httpx2.HTTPError:
         return 0
+
+
+def test_what_callers_have_used_outlives_a_restart_and_a_damaged_file_begins_anew(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "server.yaml").write_text("version: 1\nlimits: {file: limits.state}\n")
+
+    def remaining(server: Server) -> str:
+        headers = {"authorization": f"Bearer {key_of('rate')}"}
+        made = loopback.post(f"{server.url}/v1/talk", json={"model": "m-1"}, headers=headers)
+        return str(made.headers["x-ratelimit-remaining-requests"])
+
+    with recording() as upstream:
+        write(tmp_path, upstream.port)
+        with gateway(tmp_path, tmp_path / "first.log") as first:
+            assert remaining(first) == "19"
+        with gateway(tmp_path, tmp_path / "second.log", "--workers", "2") as second:
+            assert remaining(second) == "18"
+            assert "begin anew" not in second.text
+        (tmp_path / "limits.state").write_bytes(b"damaged")
+        with gateway(tmp_path, tmp_path / "third.log") as third:
+            assert remaining(third) == "19"
+            assert "limits.state begin anew: it is damaged" in third.text

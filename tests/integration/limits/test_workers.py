@@ -5,12 +5,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
 from engine.limits.core import Refused
+from engine.limits.kept import InUseError, keep_in
 from engine.limits.ledger import Ledger
 from engine.limits.store import Grant
 from engine.limits.table import SharedMemory, Table
@@ -177,3 +179,27 @@ def test_a_worker_killed_at_any_line_leaves_a_whole_write_or_none() -> None:
         assert one[4:7] == [0, 0, 0], f"killed at line {line}"
         assert one[8] in (0, 7), f"killed at line {line}"
     assert line > 40
+
+
+def test_two_servers_do_not_share_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "limits.state"
+    reading, writing = os.pipe()
+
+    def serve() -> None:
+        kept = keep_in(path, 1, 64)
+        os.write(writing, b"x")
+        time.sleep(30)
+        kept.memory.close()
+
+    child = fork(serve)
+    try:
+        os.read(reading, 1)
+        with pytest.raises(InUseError):
+            keep_in(path, 1, 64)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    keep_in(path, 1, 64)
+    assert path.stat().st_mode & 0o777 == 0o600
+    os.close(reading)
+    os.close(writing)
