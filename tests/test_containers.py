@@ -196,6 +196,7 @@ LISTED = {
     "upstream/httpx_client:HttpxClient._contexts": ("certificates", CONFIGURATION, "with its Plan"),
     "upstream/httpx_client:HttpxClient._pools": ("certificates, proxy", CONFIGURATION, "by age"),
     "telemetry/otlp:OtlpQueue._waiting": ("request whose spans wait", "MAX_WAITING", "when exported"),
+    "server/metrics_export:MetricsExport._headers": ("name of a header", "what the environment holds", "never"),
     "telemetry/otlp:OtlpQueue._headers": ("name of a header", "what the environment holds", "never"),
     "telemetry/tracer:Tracer._routes": ("endpoint", CONFIGURATION, "with its Plan"),
     "upstream/limiter:Limiter._waiting": ("request that waits", "`queue` of the provider", "when it has waited"),

@@ -7,14 +7,24 @@ from engine.plan.limit_store import NO_STORE, LimitSettings
 from engine.plan.tls import ListenerTls
 
 DEFAULT_METRICS_PORT = 9464
+DEFAULT_INTERVAL = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class OtlpMetrics:
+    """Metrics by OTLP/HTTP too, each `interval` seconds. `endpoint` is as in Tracing."""
+
+    endpoint: str | None = None
+    interval: float = DEFAULT_INTERVAL
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """The listener of /metrics."""
+    """The listener of /metrics, and the export of the same numbers."""
 
     host: str = "127.0.0.1"
     port: int = DEFAULT_METRICS_PORT
+    otlp: OtlpMetrics | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
+from time import time
 from typing import Any
 
-from engine.plan.settings import Metrics
+from engine.plan.settings import Metrics, OtlpMetrics
 from engine.server.http import Listen, name_process, new_loop, serve_beside
 from engine.server.memory import settle_garbage
 from engine.telemetry.exposition import OPEN_METRICS, PLAIN, Exposition
@@ -24,9 +25,25 @@ def run_metrics(memory: CounterMemory, listen: Metrics, version: str, pipe: Conn
     """Serve the metrics until something comes by `pipe`, or the parent is gone."""
     name_process(PROCESS_NAME)
     settle_garbage()  # the collector would copy what the parent has loaded
+    export = _start_export(memory, listen.otlp, version)
     with asyncio.Runner(loop_factory=new_loop) as runner:
         app = MetricsApp(memory, version)
         runner.run(serve_beside(app, Listen(listen.host, listen.port, IDLE_SECONDS), pipe))
+    if export is not None:
+        export.stop()
+
+
+def _start_export(memory: CounterMemory, otlp: OtlpMetrics | None, version: str) -> Any:
+    """The export by OTLP, which needs a package that is imported here alone; None without."""
+    if otlp is None:
+        return None
+    from engine.server.metrics_export import MetricsExport  # noqa: PLC0415 as above
+
+    reader = TotalsReader(memory)  # one of its own, since the export runs in a thread
+    started = (process_values(os.getppid()) or [time()])[-1]
+    export = MetricsExport(otlp, lambda: (reader.read(), _processes(reader)), version, started)
+    export.start()
+    return export
 
 
 class MetricsApp:
@@ -54,12 +71,15 @@ class MetricsApp:
 
     def text(self, *, is_open: bool = False) -> bytes:
         """All metrics as they are now."""
-        return self._exposition.text(self._reader.read(), self._processes(), is_open=is_open)
+        processes = _processes(self._reader)
+        return self._exposition.text(self._reader.read(), processes, is_open=is_open)
 
-    def _processes(self) -> Iterator[tuple[str, list[float]]]:
-        parts = self._reader.live_parts().items()
-        named = [("parent" if part == 0 else f"worker_{part}", pid) for part, pid in parts]
-        for name, pid in [*named, ("metrics", os.getpid())]:
-            values = process_values(pid)
-            if values is not None:
-                yield name, values
+
+def _processes(reader: TotalsReader) -> Iterator[tuple[str, list[float]]]:
+    """Name and values of each process that runs."""
+    parts = reader.live_parts().items()
+    named = [("parent" if part == 0 else f"worker_{part}", pid) for part, pid in parts]
+    for name, pid in [*named, ("metrics", os.getpid())]:
+        values = process_values(pid)
+        if values is not None:
+            yield name, values

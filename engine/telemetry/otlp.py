@@ -26,6 +26,30 @@ REPORT_SECONDS = 60.0  # from one message to the next
 MAX_RESPONSE = 64 * 1024  # bytes that are read of a response
 REPEATABLE = frozenset({429, 502, 503, 504})  # statuses of OTLP/HTTP that ask for another try
 
+OTLP_HEADERS = {"content-type": "application/x-protobuf", "content-encoding": "gzip"}
+
+
+def new_client() -> httpx2.Client:
+    """A client for a collector. It takes no proxy from the environment."""
+    return httpx2.Client(timeout=TIMEOUT_SECONDS, trust_env=False)
+
+
+def post(
+    client: httpx2.Client, url: str, body: bytes, headers: Mapping[str, str], timeout: float
+) -> tuple[int | None, bytes, float]:
+    """Status, body and `retry-after` of one try, within `timeout` seconds; no status without a response."""
+    try:
+        with client.stream("POST", url, content=body, headers=headers, timeout=timeout) as response:
+            text = b""
+            for chunk in response.iter_bytes():
+                text += chunk
+                if len(text) > MAX_RESPONSE:
+                    break
+            wait = response.headers.get("retry-after", "")
+            return response.status_code, text, float(wait) if wait.isdigit() else 0.0
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError):
+        return None, b"", 0.0
+
 
 class OtlpQueue(Generic[T]):
     """A bounded queue and the thread that exports it.
@@ -50,11 +74,7 @@ class OtlpQueue(Generic[T]):
         self.dropped = 0
         self._encode = encode
         self._count_rejected = count_rejected
-        self._headers = {
-            "content-type": "application/x-protobuf",
-            "content-encoding": "gzip",
-            **headers,
-        }
+        self._headers = {**OTLP_HEADERS, **headers}
         self._report = report
         self._waiting: deque[T] = deque()
         self._filled = threading.Event()
@@ -87,7 +107,7 @@ class OtlpQueue(Generic[T]):
         self.dropped += len(self._waiting)
 
     def _run(self) -> None:
-        with httpx2.Client(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
+        with new_client() as client:
             while not self._stopping.is_set():
                 self._filled.wait(self._delay)
                 self._filled.clear()
@@ -117,7 +137,8 @@ class OtlpQueue(Generic[T]):
         end = min(monotonic() + RETRY_SECONDS, self._end)
         pause = PAUSE_SECONDS
         while True:
-            status, text, wait = self._try(client, body, end)
+            timeout = max(0.1, min(TIMEOUT_SECONDS, end - monotonic()))
+            status, text, wait = post(client, self.url, body, self._headers, timeout)
             if status is not None and status < 300:
                 return min(count, self._count_rejected(text)), "it refused a part"
             problem = "it cannot be reached" if status is None else f"it responded {status}"
@@ -127,25 +148,6 @@ class OtlpQueue(Generic[T]):
             if self._stopping.wait(pause) or monotonic() + pause > min(end, self._end):
                 return count, problem
             pause *= 2 * random.uniform(0.8, 1.2)  # noqa: S311 so that workers do not try all at once
-
-    def _try(
-        self, client: httpx2.Client, body: bytes, end: float
-    ) -> tuple[int | None, bytes, float]:
-        """Status, body and `retry-after` of one try; no status without a response."""
-        timeout = max(0.1, min(TIMEOUT_SECONDS, end - monotonic()))
-        try:
-            with client.stream(
-                "POST", self.url, content=body, headers=self._headers, timeout=timeout
-            ) as response:
-                text = b""
-                for chunk in response.iter_bytes():
-                    text += chunk
-                    if len(text) > MAX_RESPONSE:
-                        break
-                wait = response.headers.get("retry-after", "")
-                return response.status_code, text, float(wait) if wait.isdigit() else 0.0
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError):
-            return None, b"", 0.0
 
     def _complain(self, problem: str) -> None:
         """Say what is lost, once in REPORT_SECONDS; neither URL nor headers, which may have secrets."""

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
 from engine.gateway.record import Record
+from engine.telemetry.attributes import Value, attributes
 from engine.telemetry.tracer import AttemptNotes, Route, TraceNotes
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
@@ -25,7 +26,6 @@ _BY_CALLERS = ("client_cancelled", "client_stalled")  # outcomes that are no err
 _PORTS = {"http": 80, "https": 443}
 _HAS_PARENT_REMOTE, _IS_REMOTE = 0x100, 0x200  # flags of a span and of a link
 
-Value: TypeAlias = str | int | bool
 Finished: TypeAlias = tuple[TraceNotes, Record]
 
 
@@ -53,17 +53,6 @@ def spans_of(notes: TraceNotes, record: Record) -> Iterator[Span]:
     for number, attempt in enumerate(notes.attempts):
         is_last = number == len(notes.attempts) - 1
         yield _client_span(notes, attempt, number, record if is_last else None, route)
-
-
-def attributes(values: dict[str, Value | None]) -> list[KeyValue]:
-    """What is known of `values`."""
-    return [KeyValue(key=key, value=_value(v)) for key, v in values.items() if v is not None]
-
-
-def _value(value: Value) -> AnyValue:
-    if isinstance(value, bool):
-        return AnyValue(bool_value=value)
-    return AnyValue(int_value=value) if isinstance(value, int) else AnyValue(string_value=value)
 
 
 def _server_span(notes: TraceNotes, record: Record, route: Route | None) -> Span:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from engine.config.checks.registry import ROUTES, CheckContext, Stage, check
+from engine.config.checks.registry import ROUTES, SERVER, CheckContext, Stage, check
 from engine.config.checks.urls import is_url, url_problem
 from engine.config.compile.certificates import ca_certificates, certificate_files
 from engine.config.compile.credentials import read_credentials
@@ -115,11 +115,20 @@ def check_signer(resolving: Resolving, credentials: Mapping[str, str]) -> None:
 
 @check("E404", stage=Stage.STEP)
 def check_tracing(context: CheckContext) -> list[Diagnostic]:
-    """Report that traces need a package."""
-    if context.config.tracing is None or _is_installed("opentelemetry.proto"):
+    """Report that traces, and metrics by OTLP, need a package."""
+    server = context.config.server
+    metrics = server.metrics if server else None
+    places: dict[str, tuple[str, ...]] = {}
+    if context.config.tracing is not None:
+        places[ROUTES] = ("tracing",)
+    if metrics is not None and metrics.otlp is not None:
+        places[SERVER] = ("metrics", "otlp")
+    if not places or _is_installed("opentelemetry.proto"):
         return []
-    message = f"`tracing` needs `{installing('otel')}`"
-    return [context.at("E404", message, ROUTES, ("tracing",), Place.KEY)]
+    return [
+        context.at("E404", f"`{at[-1]}` needs `{installing('otel')}`", file, at, Place.KEY)
+        for file, at in places.items()
+    ]
 
 
 def _is_installed(package: str) -> bool:

@@ -12,10 +12,10 @@ from engine.config.server import (
     Server,
 )
 from engine.config.source.document import Path
-from engine.config.units import parse_size
+from engine.config.units import parse_duration, parse_size
 from engine.plan.accounts import DEFAULT_ADMIN_PORT, DEFAULT_KEY_CACHE, ProviderKeyPolicy
 from engine.plan.limits import StorePolicy
-from engine.plan.settings import DEFAULT_METRICS_PORT, Metrics
+from engine.plan.settings import DEFAULT_INTERVAL, DEFAULT_METRICS_PORT, Metrics, OtlpMetrics
 from engine.plan.tls import TlsVersion
 
 _DEFAULT_POLICY = ProviderKeyPolicy.ACCOUNT_THEN_OPERATOR
@@ -43,7 +43,13 @@ def _accounts(data: dict[str, Any]) -> AccountsEntry:
 
 
 def _metrics(data: dict[str, Any]) -> Metrics:
-    return Metrics(data.get("host", "127.0.0.1"), data.get("port", DEFAULT_METRICS_PORT))
+    otlp = _otlp(data["otlp"]) if "otlp" in data else None
+    return Metrics(data.get("host", "127.0.0.1"), data.get("port", DEFAULT_METRICS_PORT), otlp)
+
+
+def _otlp(data: dict[str, Any]) -> OtlpMetrics:
+    text = data.get("interval")
+    return OtlpMetrics(data.get("endpoint"), parse_duration(text) if text else DEFAULT_INTERVAL)
 
 
 def _tls(data: dict[str, Any]) -> ListenerTlsEntry:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from engine.server.trace_hooks import delay_of, pairs_of, resource_values, traces_url
+from engine.telemetry.otel_environment import TRACES, delay_of, pairs_of, resource_values, url_of
 from engine.telemetry.otlp import BATCH, FLUSH_SECONDS, MAX_WAITING, STOP_SECONDS, OtlpQueue
 from tests.otlp import Collector, collecting
 from tests.servers import free_port
@@ -141,15 +141,17 @@ def test_a_bug_of_the_encoding_ends_nothing(taking: Taking) -> None:
 
 def test_the_variables_of_opentelemetry() -> None:
     assert pairs_of("a=b, c=d%20e,,no,=x") == {"a": "b", "c": "d e"}
-    assert resource_values({})["service.name"] == "orqen"
+    assert resource_values({}, "1")["service.name"] == "orqen"
     given = {"OTEL_RESOURCE_ATTRIBUTES": "service.name=a,service.instance.id=x,zone=z"}
-    assert resource_values(given)["service.name"] == "a"
-    assert resource_values(given)["service.instance.id"] != "x", "workers must differ"
-    assert traces_url(None, {}) == "http://localhost:4318/v1/traces"
+    assert resource_values(given, "1")["service.name"] == "a"
+    assert resource_values(given, "1")["service.instance.id"] != "x", "workers must differ"
+    assert url_of(TRACES, None, {}) == "http://localhost:4318/v1/traces"
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:1/"}
-    assert traces_url(None, environ) == "http://c:1/v1/traces"
-    assert traces_url("http://d:2/otlp", environ) == "http://d:2/otlp/v1/traces"
+    assert url_of(TRACES, None, environ) == "http://c:1/v1/traces"
+    assert url_of(TRACES, "http://d:2/otlp", environ) == "http://d:2/otlp/v1/traces"
     environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = "http://e:3/x"
-    assert traces_url(None, environ) == "http://e:3/x"
-    assert delay_of({"OTEL_BSP_SCHEDULE_DELAY": "20"}) == 0.02
-    assert [delay_of({"OTEL_BSP_SCHEDULE_DELAY": t}) for t in ("", "0", "x")] == [FLUSH_SECONDS] * 3
+    assert url_of(TRACES, None, environ) == "http://e:3/x"
+    assert delay_of({"OTEL_BSP_SCHEDULE_DELAY": "20"}, 1.0) == 0.02
+    assert [delay_of({"OTEL_BSP_SCHEDULE_DELAY": t}, FLUSH_SECONDS) for t in ("", "0", "x")] == [
+        FLUSH_SECONDS
+    ] * 3

@@ -1,0 +1,122 @@
+"""Metrics by OTLP: the same numbers as /metrics, from a real gateway over real sockets."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import httpx2
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests import loopback
+from tests.otlp import WAIT, Collector, collecting, values
+from tests.servers import KEY, Server, free_port, gateway, write_keys
+
+ROUTES = """
+version: 1
+endpoints: {talk: {path: /talk}}
+models: [{prefix: m-, provider: away}]
+"""
+PROVIDERS = """
+version: 1
+providers:
+  away: {{base_url: "http://127.0.0.1:{closed}", endpoints: {{talk: /talk}}}}
+"""
+CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+Numbers = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def latest(collector: Collector) -> dict[str, Metric]:
+    scope = collector.metrics[-1].scope_metrics[0]
+    return {metric.name: metric for metric in scope.metrics}
+
+
+def exported(collector: Collector, name: str) -> Numbers:
+    """Counters of an export, as /metrics names them."""
+    metric = latest(collector)[name]
+    assert metric.sum.is_monotonic
+    assert metric.sum.aggregation_temporality == CUMULATIVE
+    return {
+        (f"{name}_total", frozenset((k, str(v)) for k, v in values(point).items())): float(
+            point.as_int
+        )
+        for point in metric.sum.data_points
+    }
+
+
+def scraped(port: int, name: str) -> Numbers:
+    text = loopback.get(f"http://127.0.0.1:{port}/metrics").text
+    family = next(f for f in text_string_to_metric_families(text) if f.name == name)
+    return {
+        (s.name, frozenset(pair for pair in s.labels.items() if pair[1])): s.value
+        for s in family.samples
+    }
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def ask(server: Server, model: str) -> bool:
+    """Whether there was a response; there is none from a worker that was killed just now."""
+    url, headers = f"{server.url}/talk", {"x-api-key": KEY}
+    with suppress(httpx2.TransportError):
+        loopback.post(url, json={"model": model}, headers=headers)
+        return True
+    return False
+
+
+def test_the_numbers_are_those_of_the_page_for_prometheus(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "routes.yaml").write_text(ROUTES)
+    (tmp_path / "providers.yaml").write_text(PROVIDERS.format(closed=free_port()))
+    write_keys(tmp_path)
+    environ = {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=a-token", "OTEL_SERVICE_NAME": "gate"}
+    with collecting() as collector:
+        collector.statuses = [503]  # what it does not take is in the next sums
+        text = f"metrics: {{port: {port}, otlp: {{endpoint: '{collector.url}', interval: 100ms}}}}"
+        (tmp_path / "server.yaml").write_text(f"version: 1\n{text}\n")
+        options = (tmp_path, tmp_path / "log", "--workers", "2")
+        with gateway(*options, environ=environ) as server:
+            for model in ("m-1", "m-2", "nobody", "m-3"):
+                ask(server, model)
+            os.kill(server.worker_pids()[0], signal.SIGKILL)
+            until(lambda: len(server.worker_pids()) == 2)
+            until(lambda: ask(server, "m-4"))
+            name = "orqen_requests"
+            until(lambda: sum(scraped(port, name).values()) == 5)
+            until(lambda: bool(collector.metrics))
+            until(lambda: exported(collector, name) == scraped(port, name))
+            errors = "orqen_errors"
+            assert exported(collector, errors) == scraped(port, errors)
+            (series,) = [
+                point
+                for point in latest(collector)[
+                    "orqen_request_duration_seconds"
+                ].histogram.data_points
+                if values(point).get("provider") == "away"
+            ]
+            assert (series.count, sum(series.bucket_counts)) == (4, 4)
+            assert len(series.bucket_counts) == len(series.explicit_bounds) + 1
+            assert series.sum > 0
+            cpu = latest(collector)["process_cpu_seconds"].sum.data_points
+            assert {str(values(point)["process"]) for point in cpu} >= {"parent", "metrics"}
+            found = values(collector.metrics[-1].resource)
+            assert (found["service.name"], collector.heads[-1]["authorization"]) == (
+                "gate",
+                "a-token",
+            )
+            assert 0 < time.time() - series.start_time_unix_nano / 1e9 < 600
+            ids = {values(m.resource)["service.instance.id"] for m in collector.metrics}
+            assert len(ids) == 1, "one process exports the sums of all"
+            before = len(collector.metrics)
+            server.stop()
+        assert len(collector.metrics) > before, "a last export at the end"
+        assert "a-token" not in server.text
+        assert "the metrics were not exported; of the collector: it responded 503" in server.text
