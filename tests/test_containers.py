@@ -114,6 +114,7 @@ def everywhere() -> set[str]:
 CONFIGURATION = "what the operator's files hold"
 LISTED = {
     "accounts/passwords:_dummy": ("nothing", "1", "never"),
+    "admin/oidc:_ca_certificates": ("nothing", "1", "never"),
     "admin/first_calls:_table": ("nothing", "1, of a file of the package", "never"),
     "admin/static:_files": ("nothing", "1, of the files of the package", "never"),
     "config/compile/certificates:read_certificates": ("PEM of a file", "64 files of 1 MiB", "the oldest goes"),
