@@ -70,6 +70,8 @@ def as_text(file: str, source: str, words: set[str]) -> Iterator[Word]:
     """The words as a string of their own, or as a segment of a path in one."""
     whole = re.compile(rf"({'|'.join(sorted(words))})")
     segment = re.compile(rf"/({'|'.join(sorted(words))})(?![a-z0-9_])")
+    if not re.search("|".join(sorted(words)), source):  # nearly all; parsing costs most
+        return
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Constant) or not isinstance(node.value, str | bytes):
             continue

@@ -36,7 +36,7 @@ from tests.servers import KEY, ROOT, Server, ship
 _FENCE = re.compile(
     r"(?:<!-- test: (?P<mark>.+?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S
 )
-_ENGINE = re.compile(r"engine [^|<>&;$`\"\\]+")  # no redirection, no pipe, no variable
+_ENGINE = re.compile(r"(engine [^|<>&;$`\"\\]+?)(?: > ([\w./-]+))?")  # no pipe, no variable
 _LINE = re.compile(r"yaml:\d+")  # moves with every edit of a file
 CURL = pytest.mark.needs("curl")
 ELSEWHERE = {
@@ -162,15 +162,21 @@ class Session:
 
     def _shell(self, script: str) -> str:
         lines = [line for line in script.splitlines() if not line.startswith("#")]
-        if all(_ENGINE.fullmatch(line) for line in lines):
+        if all(re.fullmatch(r"engine .*[^\\]", line) for line in lines):
             return "".join(self._engine(line) for line in lines)
         return self._call("sh", "-eu", "-c", script)
 
     def _engine(self, line: str) -> str:
-        """A command without anything of a shell: one process less, and no import of the engine."""
-        done = run_engine(*shlex.split(line)[1:], folder=self._folder, **self._env)
+        """A command with nothing of a shell but a file for its output: one process less, and no import of the engine."""
+        plain = _ENGINE.fullmatch(line)
+        if plain is None:
+            return self._call("sh", "-eu", "-c", line)
+        done = run_engine(*shlex.split(plain[1])[1:], folder=self._folder, **self._env)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-        return done.stdout
+        if plain[2] is None:
+            return done.stdout
+        (self._folder / plain[2]).write_text(done.stdout, "utf-8")
+        return ""
 
     def _call(self, *command: str) -> str:
         done = subprocess.run(
