@@ -205,7 +205,7 @@ def _problem(entry: Listed) -> str | None:
 
 
 def _without_provider(model: str, names: Sequence[str]) -> str:
-    """`groq/llama-3` as `llama-3`: the name that the provider gets."""
+    """`theirs/model` as `model`: the name that the provider gets."""
     first, slash, rest = model.partition("/")
     return rest if slash and rest and _is_called(first, names) else model
 

@@ -49,9 +49,9 @@ BANNED_IN_TESTS = re.compile(
 # Plain words that names of classes are made of, besides those of the glossary.
 PLAIN = """
     1 abandoned body bounded bounds builder cause choices connection cors draft edit edits error
-    facts field fields form gone header http httpx ids include inputs json kind limits log match
-    names output parser part pattern pause prepared reader relayed shortened sign stalled state
-    table text timestamps trust try unavailable unusable upload value version when
+    facts field fields form gone header http httpx ids inputs json kind limits log match names
+    output parser part pattern pause prepared reader relayed shortened sign stalled state table
+    text timestamps trust try unavailable unusable upload value version
 """
 WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 # Promises to those who read the output, and names of tests, which are evidence and no text.
