@@ -1,6 +1,6 @@
 """The limits of callers in one worker, as the Admission of its gateways."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, MutableSequence, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -49,6 +49,7 @@ class LimitHooks:
     """An Admission by the limits of callers, counted in memory that the workers share, or in a store.
 
     `log` takes messages to the operator; `changed` is called when `status` has changed.
+    `allowed` and `refused` have one number each, of requests of callers with limits.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class LimitHooks:
         table.join()
         self._store: Store = Ledger(table)
         self._shared: RedisStore | None = None
+        self.allowed: MutableSequence[int] | memoryview = [0]
+        self.refused: MutableSequence[int] | memoryview = [0]
         if settings.store is not None:
             self._store = self._shared = RedisStore(
                 settings.store, settings.on_store_error, self._store, log, changed
@@ -105,7 +108,7 @@ class LimitHooks:
         try:
             made = self._store.reserve(scopes_of(caller, model), estimate)
         except (FullError, UnavailableError) as error:
-            raise uncounted(error) from None
+            raise self._uncounted(error) from None
         if isinstance(made, Grant | Refused):
             return self._permit(made, endpoint.dialect, estimate)
         return self._wait(made, endpoint.dialect, estimate)
@@ -116,15 +119,21 @@ class LimitHooks:
         try:
             return self._permit(await made, dialect, estimate)
         except (FullError, UnavailableError) as error:
-            raise uncounted(error) from None
+            raise self._uncounted(error) from None
 
     def _permit(
         self, made: Grant | Refused, dialect: Dialect, estimate: tuple[int, int]
     ) -> LimitPermit:
         if isinstance(made, Refused):
+            self.refused[0] += 1
             raise refusal(made, dialect)
+        self.allowed[0] += 1
         headers = limit_headers(made.requests, made.tokens, dialect)
         return LimitPermit(self._store, made, headers, estimate)
+
+    def _uncounted(self, error: Exception) -> GatewayError:
+        self.refused[0] += 1
+        return uncounted(error)
 
 
 def uncounted(error: Exception) -> GatewayError:

@@ -1,16 +1,13 @@
 """The metrics of one worker: a Sink for the requests of each Plan, and what is read once a second."""
 
 from bisect import bisect_left
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from time import monotonic
 
 from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
-from engine.gateway.errors import GatewayError
-from engine.gateway.hooks import Admission, Permit
-from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.record import Record
-from engine.plan.plan import Caller, Endpoint, Plan
+from engine.plan.plan import Plan
 from engine.telemetry.families import (
     DURATIONS,
     ENDPOINTS,
@@ -167,40 +164,6 @@ def _pattern(pattern: str, is_prefix: bool) -> str:  # noqa: FBT001 of a rule
     return f"{pattern}*" if is_prefix else pattern
 
 
-class CountedAdmission:
-    """An Admission that counts what another one decides about callers with limits."""
-
-    def __init__(self, part: Part, inner: Admission) -> None:
-        self._words = part.words
-        self._allowed, self._refused = (part.block(LIMITS, result) for result in _RESULTS)
-        self._inner = inner
-
-    def admit(
-        self, caller: Caller, endpoint: Endpoint, model: str, body: RequestBody, size: int | None
-    ) -> Permit | Awaitable[Permit] | None:
-        """What the other one says."""
-        try:
-            permit = self._inner.admit(caller, endpoint, model, body, size)
-        except GatewayError:
-            self._words[self._refused] += 1
-            raise
-        if permit is None:
-            return None
-        if isinstance(permit, Awaitable):
-            return self._await(permit)
-        self._words[self._allowed] += 1
-        return permit
-
-    async def _await(self, permit: Awaitable[Permit]) -> Permit:
-        try:
-            granted = await permit
-        except GatewayError:
-            self._words[self._refused] += 1
-            raise
-        self._words[self._allowed] += 1
-        return granted
-
-
 class WorkerMetrics:
     """What a worker counts. Without `memory`, it counts for itself alone."""
 
@@ -216,9 +179,10 @@ class WorkerMetrics:
         """A Sink for the requests of `plan`."""
         return RequestCounter(self._part, plan)
 
-    def counted(self, admission: Admission) -> Admission:
-        """An Admission whose decisions are counted."""
-        return CountedAdmission(self._part, admission)
+    def limit_counters(self) -> list[memoryview]:
+        """Where requests that limits allowed and refused are counted, one word each."""
+        places = [self._part.block(LIMITS, result) for result in _RESULTS]
+        return [self._words[at : at + 1] for at in places]
 
     def tick(self, seconds: float, gateways: Iterable[Gateway], log: AccessLog) -> None:
         """Note the state of the worker; called every `seconds`, more or less."""

@@ -4,7 +4,7 @@ import asyncio
 import io
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,27 +12,16 @@ from engine.gateway.access_log import AccessLog
 from engine.gateway.app import ProviderState
 from engine.gateway.errors import GatewayError
 from engine.gateway.outbound.health import Health
-from engine.plan.plan import Breaker, Limits, Retry
-from engine.server.metric_hooks import CountedAdmission, WorkerMetrics
+from engine.plan.limits import CallerLimits, Rate
+from engine.plan.plan import Breaker, Caller, Dialect, Limits, Retry
+from engine.server.limit_hooks import LimitHooks
+from engine.server.metric_hooks import WorkerMetrics
 from engine.telemetry.families import GROUPS, LIMITS, PROVIDERS, WORKERS, Group
-from engine.telemetry.memory import CounterMemory, Part
+from engine.telemetry.memory import CounterMemory
 from engine.telemetry.totals import TotalsReader
 from engine.upstream.limiter import Limiter
 
 RETRY = Retry(1, frozenset(), 0.0, 0.0)
-ARGUMENTS = (None, None, "m", None, 1)
-GRANTED: Any = SimpleNamespace(headers=[])
-
-
-class Admitting:
-    """An Admission that gives `next`, or raises it."""
-
-    next: Any = None
-
-    def admit(self, *_: object) -> Any:
-        if isinstance(self.next, Exception):
-            raise self.next
-        return self.next
 
 
 @pytest.fixture
@@ -96,29 +85,19 @@ def test_the_state_of_providers_is_noted_over_all_plans_in_use(memory: CounterMe
     assert sum(lag[:-1]) == 2
 
 
-def test_decisions_about_limits_are_counted_also_those_that_take_time(
-    memory: CounterMemory,
-) -> None:
-    inner = Admitting()
-    admission: Any = CountedAdmission(Part(memory, 1), inner)
+def test_decisions_about_limits_are_counted(memory: CounterMemory) -> None:
+    metrics, hooks = WorkerMetrics(memory), LimitHooks(None)
+    hooks.allowed, hooks.refused = metrics.limit_counters()
+    endpoint: Any = SimpleNamespace(dialect=Dialect.OPENAI)
 
-    async def later(result: Any) -> Any:
-        if isinstance(result, Exception):
-            raise result
-        return result
+    def admit(limits: CallerLimits | None) -> object:
+        caller = Caller("k", None, None, (), None, limits=limits)
+        return hooks.admit(caller, endpoint, "m", cast(Any, None), 1)
 
-    refusal = GatewayError("rate_limited", "")
-    assert admission.admit(*ARGUMENTS) is None  # nothing limits the caller
-    inner.next = GRANTED
-    assert admission.admit(*ARGUMENTS) is GRANTED
-    inner.next = refusal
+    assert admit(None) is None
+    for _ in range(3):
+        assert admit(CallerLimits(requests=Rate(3, 3600))) is not None
     with pytest.raises(GatewayError):
-        admission.admit(*ARGUMENTS)
-    inner.next = later(GRANTED)
-    assert asyncio.run(admission.admit(*ARGUMENTS)) is GRANTED
-    for _ in range(2):
-        inner.next = later(refusal)
-        with pytest.raises(GatewayError):
-            asyncio.run(admission.admit(*ARGUMENTS))
-    assert values(memory, LIMITS, "allowed") == {"limit_checks_total": 2}
-    assert values(memory, LIMITS, "refused") == {"limit_checks_total": 3}
+        admit(CallerLimits(requests=Rate(3, 3600)))
+    assert values(memory, LIMITS, "allowed") == {"limit_checks_total": 3}
+    assert values(memory, LIMITS, "refused") == {"limit_checks_total": 1}
