@@ -13,16 +13,18 @@ from engine.limits.windows import Windows
 from engine.plan.limits import NANOSECONDS, Budget, CallerLimits, Period, Rate
 
 REQUESTS, TOKENS, INPUT, OUTPUT = range(4)  # times of the rates
-ACTIVE, HELD_INPUT, HELD_OUTPUT = range(4, 7)  # of the requests under way
-FIELDS = 13
-AMOUNTS = 2  # different ones of a request
-# Where a budget has the start of its window; what was spent in that follows.
-BUDGETS = {Period.DAY: 7, Period.WEEK: 9, Period.MONTH: 11}
+ACTIVE, HELD_INPUT, HELD_OUTPUT, HELD_COST = range(4, 8)  # of the requests under way
+FIELDS = 20
+AMOUNTS = 3  # different ones of a request, at most
+# Where a budget has the start of its window, of tokens and of US dollars; what was spent in that follows.
+BUDGETS = {Period.DAY: 8, Period.WEEK: 10, Period.MONTH: 12}
+USD_BUDGETS = {Period.DAY: 14, Period.WEEK: 16, Period.MONTH: 18}
 DAY = 24 * 3600
 MAX_STEP_BACK = DAY  # seconds by which a clock may be set back without a new window
 UNLIMITED = 1 << 62
 MAX_AHEAD = 1 << 52  # nanoseconds, 52 days; Lua's numbers are exact up to 53 bits
-Amounts = tuple[int, ...]  # AMOUNTS of one request: input tokens, output tokens
+# Of one request: input tokens, output tokens, and where a budget in US dollars counts it, billionths of a dollar.
+Amounts = tuple[int, ...]
 BUSY_SECONDS = 1  # until another try, when requests under way hold what is left
 
 
@@ -30,7 +32,7 @@ BUSY_SECONDS = 1  # until another try, when requests under way hold what is left
 class Refused:
     """Why a request is not admitted.
 
-    `kind` is `requests`, `tokens`, `input_tokens`, `output_tokens`, `concurrent` or `budget`; `per` the
+    `kind` is `requests`, `tokens`, `input_tokens`, `output_tokens`, `concurrent`, `budget` or `budget_usd`; `per` the
     time that `limit` is for, empty for `concurrent`. `wait` are seconds until another try can succeed.
     `is_spent`: a budget is used up until its next window.
     """
@@ -43,18 +45,19 @@ class Refused:
 
 
 class Rooms:
-    """Tokens that all scopes of a request have room for."""
+    """What all scopes of a request have room for: tokens, and billionths of a dollar."""
 
-    __slots__ = ("input", "output", "total")
+    __slots__ = ("cost", "input", "output", "total")
 
     def __init__(self) -> None:
-        self.total = self.input = self.output = UNLIMITED
+        self.total = self.input = self.output = self.cost = UNLIMITED
 
     def cap(self, estimate: Amounts) -> Amounts:
         """What of an estimate can be held: no more than there is room for."""
-        input_tokens, output_tokens = estimate
+        input_tokens, output_tokens, *cost = estimate
         held = min(input_tokens, self.input, self.total)
-        return held, min(output_tokens, self.output, self.total - held)
+        tokens = held, min(output_tokens, self.output, self.total - held)
+        return (*tokens, min(cost[0], self.cost)) if cost else tokens
 
 
 def room(rate: Rate, due: int, now: int) -> int:
@@ -63,12 +66,17 @@ def room(rate: Rate, due: int, now: int) -> int:
     return rate.count if ahead <= 0 else (rate.tolerance - ahead) // rate.interval
 
 
+def place(budget: Budget) -> int:
+    """Where the counters of a budget are."""
+    return (USD_BUDGETS if budget.is_usd else BUDGETS)[budget.per]
+
+
 def spent(state: list[int], budget: Budget, start: int) -> int:
     """What of a budget is used in the window that begins at `start`.
 
     A clock that is set back by up to a day does not begin a window again.
     """
-    at = BUDGETS[budget.per]
+    at = place(budget)
     is_same = 0 <= state[at] - start <= MAX_STEP_BACK
     return state[at + 1] if is_same else 0
 
@@ -114,16 +122,17 @@ def _check_rates(limits: CallerLimits, state: list[int], rooms: Rooms, now: int)
 def _check_budgets(
     limits: CallerLimits, state: list[int], rooms: Rooms, wall: float, windows: Windows
 ) -> Refused | None:
-    held = state[HELD_INPUT] + state[HELD_OUTPUT]
     for budget in limits.budgets:
+        kind, room_of = ("budget_usd", "cost") if budget.is_usd else ("budget", "total")
+        held = state[HELD_COST] if budget.is_usd else state[HELD_INPUT] + state[HELD_OUTPUT]
         start, end = windows.of(budget, wall)
-        left = budget.tokens - spent(state, budget, start)
+        left = budget.amount - spent(state, budget, start)
         if left < 1:
             wait = max(1, ceil(end - wall))
-            return Refused("budget", budget.tokens, budget.per, wait, is_spent=True)
+            return Refused(kind, budget.amount, budget.per, wait, is_spent=True)
         if left - held < 1:
-            return Refused("budget", budget.tokens, budget.per, BUSY_SECONDS)
-        rooms.total = min(rooms.total, left - held)
+            return Refused(kind, budget.amount, budget.per, BUSY_SECONDS)
+        setattr(rooms, room_of, min(getattr(rooms, room_of), left - held))
     return None
 
 
@@ -159,7 +168,7 @@ def use(  # noqa: PLR0913, PLR0917 as `check`
     windows: Windows,
 ) -> None:
     """Count what a request has used."""
-    total = sum(used)
+    total, cost = used[0] + used[1], sum(used[2:])
     for at, rate, count in (
         (TOKENS, limits.tokens, total),
         (INPUT, limits.input_tokens, used[0]),
@@ -169,8 +178,8 @@ def use(  # noqa: PLR0913, PLR0917 as `check`
             state[at] = min(max(state[at], now) + count * rate.interval, now + MAX_AHEAD)
     for budget in limits.budgets:
         start, _ = windows.of(budget, wall)
-        at = BUDGETS[budget.per]
-        state[at + 1] = spent(state, budget, start) + total
+        at = place(budget)
+        state[at + 1] = spent(state, budget, start) + (cost if budget.is_usd else total)
         state[at] = state[at] if 0 <= state[at] - start <= MAX_STEP_BACK else start
 
 
@@ -179,7 +188,11 @@ def is_idle(state: list[int], now: int, wall: float) -> bool:
     if state[ACTIVE] or any(due > now for due in state[:ACTIVE]):
         return False
     lengths = {Period.DAY: 2, Period.WEEK: 8, Period.MONTH: 32}
-    return all(state[at] + lengths[per] * DAY < wall for per, at in BUDGETS.items())
+    return all(
+        state[at] + lengths[per] * DAY < wall
+        for places in (BUDGETS, USD_BUDGETS)
+        for per, at in places.items()
+    )
 
 
 def revived(state: list[int], shift: int, now: int, wall: float) -> list[int] | None:
@@ -188,7 +201,8 @@ def revived(state: list[int], shift: int, now: int, wall: float) -> list[int] | 
     `shift` is added to the times of rates: how far `now` is ahead of the clock that they are from.
     """
     dues = [due + shift if due else 0 for due in state[:ACTIVE]]
-    windows = [(state[at], state[at + 1]) for at in BUDGETS.values()]
+    places = (*BUDGETS.values(), *USD_BUDGETS.values())
+    windows = [(state[at], state[at + 1]) for at in places]
     are_dues = all(due <= now + MAX_AHEAD for due in dues)
     if not are_dues or any(not 0 <= start < wall + DAY or count < 0 for start, count in windows):
         return None

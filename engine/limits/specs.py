@@ -12,7 +12,7 @@ from engine.limits.store import Grant, Left, Scope
 from engine.limits.windows import Windows
 from engine.plan.limits import Budget, CallerLimits, Period, Rate
 
-INPUT, OUTPUT = 1, 2  # places in Amounts, as Lua counts them
+INPUT, OUTPUT, COST = 1, 2, 3  # places in Amounts, as Lua counts them
 MAX_SPECS = 10_000
 _DAY = 24 * 3600 * 1000
 _KEPT = {Period.DAY: 3 * _DAY, Period.WEEK: 9 * _DAY, Period.MONTH: 33 * _DAY}  # ms, by the store
@@ -30,7 +30,9 @@ def token_rates(limits: CallerLimits) -> list[tuple[str, Rate, list[int]]]:
 
 def budget_of(budget: Budget) -> tuple[str, int, list[int]]:
     """The name of a budget in its scope, how much it is, and which amounts it counts."""
-    return str(budget.per), budget.tokens, [INPUT, OUTPUT]
+    if budget.is_usd:
+        return f"{budget.per} usd", budget.amount, [COST]
+    return str(budget.per), budget.amount, [INPUT, OUTPUT]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +117,11 @@ def refused_of(
         kind, rate, _ = token_rates(limits)[which - 1]
         return late(kind, rate, ahead, 0)
     budget = limits.budgets[which - 1]
-    limit = budget_of(budget)[1]
+    kind = "budget_usd" if budget.is_usd else "budget"
     if word == "held":
-        return Refused("budget", limit, budget.per, BUSY_SECONDS)
+        return Refused(kind, budget.amount, budget.per, BUSY_SECONDS)
     _, end = windows.of(budget, now)
-    return Refused("budget", limit, budget.per, max(1, -int(now - end)), is_spent=True)
+    return Refused(kind, budget.amount, budget.per, max(1, -int(now - end)), is_spent=True)
 
 
 def amounts(values: Amounts) -> bytes:

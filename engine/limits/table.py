@@ -4,7 +4,7 @@
     scopes      a hash table: an id of 16 bytes, and the counters of `core`
     workers     a part for each: the reservations of its requests under way
 
-Everything is a block of 128 bytes. One lock protects all of it: a record lock of the kernel (fcntl),
+Everything is a block of 192 bytes. One lock protects all of it: a record lock of the kernel (fcntl),
 which ends with the process that has it, unlike a lock in shared memory. A write first copies the
 blocks that it will change into the header. A process that is killed in the middle of a write leaves
 these copies, and the next one to lock puts them back, so a write happens as a whole or not at all.
@@ -28,13 +28,13 @@ from hashlib import blake2b
 from engine.limits.core import AMOUNTS, FIELDS, Amounts, is_idle, release
 from engine.limits.store import FullError
 
-BLOCK = 128
+BLOCK = 192
 _WORDS = BLOCK // 8
 MAX_SCOPES = 4  # of a request: key, account, and the model of each
 _HEADER = 1 + MAX_SCOPES + 1 + 1  # blocks: words of the header, copies, and one for `kept`
 IDENTITY = BLOCK * (_HEADER - 1)  # where that one is
 LEASES = 16_384  # requests under way in one worker
-RECORDS = 131_072  # scopes with counters that say anything: 16 MiB, if all are in use
+RECORDS = 131_072  # scopes with counters that say anything: 24 MiB, if all are in use
 PROBED = 32  # places where a scope can be
 _FIRST_BYTE = 16  # of the locks of workers; byte 0 is the lock of the memory
 RECORD = struct.Struct(f"=16s{FIELDS}q")
@@ -196,7 +196,8 @@ class Table:
         self._write(blocks, states)
         words = self._words
         at = _WORDS * lease
-        for number, word in enumerate((*held, *blocks), at + 1):
+        unused = (0,) * (AMOUNTS - len(held))
+        for number, word in enumerate((*held, *unused, *blocks), at + 1):
             words[number] = word
         words[at] = len(blocks)
         words[0] = 0

@@ -1,4 +1,4 @@
-"""What a caller may use: rates, calendar budgets of tokens, and requests at once."""
+"""What a caller may use: rates, calendar budgets of tokens and of money, and requests at once."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -50,11 +50,16 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Tokens, input and output together, for each `per` of the calendar in `zone`."""
+    """Tokens, input and output together, or billionths of a dollar, for each `per` of the calendar in `zone`.
 
-    tokens: int
+    `unpriced` is what a request whose price is not known is charged; None: it is refused.
+    """
+
+    amount: int
     per: Period
     zone: str = "UTC"
+    is_usd: bool = False
+    unpriced: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,12 @@ class CallerLimits:
     concurrent: int | None = None
     budgets: tuple[Budget, ...] = ()
     models: tuple[tuple[str, "CallerLimits"], ...] = ()
+    counts_usd: bool = field(init=False, repr=False)  # here, or by the limits of a model
+
+    def __post_init__(self) -> None:
+        counts = any(budget.is_usd for budget in self.budgets)
+        counts = counts or any(limits.counts_usd for _, limits in self.models)
+        object.__setattr__(self, "counts_usd", counts)
 
     @property
     def counts_tokens(self) -> bool:

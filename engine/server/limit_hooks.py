@@ -8,13 +8,15 @@ from engine.gateway.errors import CATALOGUE, GatewayError
 from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.inbound.usage_fields import output_limit
 from engine.gateway.record import Record
-from engine.limits.core import Refused
+from engine.limits.core import Amounts, Refused
 from engine.limits.ledger import Ledger
 from engine.limits.redis_store import RedisStore
 from engine.limits.store import FullError, Grant, Left, Scope, Store, UnavailableError
 from engine.limits.table import SharedMemory, Table
 from engine.plan.limit_store import NO_STORE, LimitSettings
-from engine.plan.plan import Caller, Dialect, Endpoint
+from engine.plan.plan import Caller, Dialect, Endpoint, Plan
+from engine.plan.prices import NANO
+from engine.server.cost_limits import reserved_cost, used_cost
 from engine.upstream import Pairs
 
 BYTES_A_TOKEN = 4  # of text, about; for what is not known
@@ -32,17 +34,19 @@ _KINDS = {
 
 @dataclass(slots=True)
 class LimitPermit:
-    """An admitted request; `estimate` are its input and output tokens as its body has them."""
+    """An admitted request; `estimate` are its input and output tokens, and what it may cost if that counts."""
 
     store: Store
     grant: Grant
     headers: Pairs
-    estimate: tuple[int, int]
+    estimate: Amounts
 
     def settle(self, record: Record) -> None:
         """Count what the request has used."""
         if self.grant.lease is not None:
-            self.store.settle(self.grant, used_tokens(record, self.estimate))
+            used: Amounts = used_tokens(record, self.estimate)
+            cost = self.estimate[2:]
+            self.store.settle(self.grant, (*used, used_cost(record, cost[0])) if cost else used)
 
 
 class LimitHooks:
@@ -62,6 +66,7 @@ class LimitHooks:
         table = Table(memory or SharedMemory(1))
         table.join()
         self._store: Store = Ledger(table)
+        self._plan: Plan | None = None
         self._shared: RedisStore | None = None
         self.allowed: MutableSequence[int] | memoryview = [0]
         self.refused: MutableSequence[int] | memoryview = [0]
@@ -79,6 +84,10 @@ class LimitHooks:
     def store_errors(self) -> int:
         """How many requests the store has not counted; 0 without one."""
         return 0 if self._shared is None else self._shared.errors
+
+    def follow(self, plan: Plan) -> None:
+        """New requests cost what the prices of `plan` say."""
+        self._plan = plan
 
     async def start(self) -> None:
         """Connect to the store, if there is one."""
@@ -104,9 +113,13 @@ class LimitHooks:
         """
         if caller.limits is None:
             return None
-        estimate = estimate_of(endpoint, body, size) if caller.counts_usage else (0, 0)
+        estimate: Amounts = estimate_of(endpoint, body, size) if caller.counts_usage else (0, 0)
+        scopes = scopes_of(caller, model)
+        if caller.limits.counts_usd:
+            cost = reserved_cost(self._plan, endpoint.name, model, estimate, scopes)
+            estimate = (*estimate, cost)
         try:
-            made = self._store.reserve(scopes_of(caller, model), estimate)
+            made = self._store.reserve(scopes, estimate)
         except (FullError, UnavailableError) as error:
             raise self._uncounted(error) from None
         if isinstance(made, Grant | Refused):
@@ -114,16 +127,14 @@ class LimitHooks:
         return self._wait(made, endpoint.dialect, estimate)
 
     async def _wait(
-        self, made: Awaitable[Grant | Refused], dialect: Dialect, estimate: tuple[int, int]
+        self, made: Awaitable[Grant | Refused], dialect: Dialect, estimate: Amounts
     ) -> LimitPermit:
         try:
             return self._permit(await made, dialect, estimate)
         except (FullError, UnavailableError) as error:
             raise self._uncounted(error) from None
 
-    def _permit(
-        self, made: Grant | Refused, dialect: Dialect, estimate: tuple[int, int]
-    ) -> LimitPermit:
+    def _permit(self, made: Grant | Refused, dialect: Dialect, estimate: Amounts) -> LimitPermit:
         if isinstance(made, Refused):
             self.refused[0] += 1
             raise refusal(made, dialect)
@@ -169,7 +180,7 @@ def estimate_of(endpoint: Endpoint, body: RequestBody, size: int | None) -> tupl
     return input_tokens, OUTPUT_TOKENS if usage is None or usage.has_output else 0
 
 
-def used_tokens(record: Record, estimate: tuple[int, int]) -> tuple[int, int]:
+def used_tokens(record: Record, estimate: Amounts) -> tuple[int, int]:
     """Input and output tokens of a request that is over, by what it was estimated to use.
 
     Nothing was used by what was not sent, and by what the provider refused. What the response does
@@ -199,10 +210,16 @@ def refusal(refused: Refused, dialect: Dialect) -> GatewayError:
 def _message(refused: Refused) -> str:
     if refused.kind == "concurrent":
         return f"the limit of {refused.limit} requests at once is reached"
-    what = f"{refused.limit} {_KINDS[refused.kind]} per {refused.per}"
+    is_usd = refused.kind == "budget_usd"
+    amount = (
+        f"{refused.limit / NANO:g} US dollars"
+        if is_usd
+        else f"{refused.limit} {_KINDS[refused.kind]}"
+    )
+    what = f"{amount} per {refused.per}"
     if refused.is_spent:
         return f"the budget of {what} is spent; the next one begins in {refused.wait} s"
-    if refused.kind == "budget":
+    if refused.kind.startswith("budget"):
         return f"requests under way hold what is left of the budget of {what}"
     return f"the limit of {what} is reached; try again in {refused.wait} s"
 

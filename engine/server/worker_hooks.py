@@ -59,6 +59,7 @@ class WorkerHooks:
 
     def follow(self, plan: Plan) -> None:
         """New requests are served by `plan` from now on."""
+        self._limits.follow(plan)
         if self._traces is not None:
             self._traces.follow(plan)
 

@@ -15,10 +15,13 @@ def limits_that_cannot_work(context: CheckContext) -> Iterator[Diagnostic]:
         seen = set()
         for index, budget in enumerate(limits.budgets):
             here = (*at, "budgets", index)
-            if budget.per in seen:
+            if (budget.per, budget.is_usd) in seen:
                 message = f"two budgets are for each {budget.per}"
                 yield context.at("X294", message, KEYS, (*here, "per"), Place.VALUE)
-            seen.add(budget.per)
+            seen.add((budget.per, budget.is_usd))
+            if budget.is_usd and budget.unpriced is None and context.config.prices is None:
+                message = "a budget in US dollars refuses every request, as there is no prices.yaml"
+                yield context.at("X294", message, KEYS, (*here, "usd"), Place.VALUE)
             if not _is_zone(budget.zone):
                 message = f"there is no time zone `{budget.zone}`"
                 yield context.at("X294", message, KEYS, (*here, "zone"), Place.VALUE)

@@ -537,7 +537,7 @@ _CATALOGUE = (
         "limit-cannot-work",
         _ERROR,
         "a limit of a key cannot work as it is written",
-        "A budget needs a time zone that exists, and there is one budget of each period.",
+        "A budget needs a time zone that exists, and there is one budget of tokens and one in US dollars of each period. A budget in US dollars needs prices.yaml, or an `unpriced` charge.",
     ),
     Rule(
         "X296",

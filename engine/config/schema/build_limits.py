@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from engine.config.prices import exact
 from engine.plan.limits import Budget, CallerLimits, Period, Rate
+from engine.plan.prices import NANO
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _FACTORS = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
@@ -45,4 +47,13 @@ def _rate(text: str | None) -> Rate | None:
 
 
 def _budget(data: dict[str, Any]) -> Budget:
-    return Budget(parse_count(data["tokens"]), Period(data["per"]), data.get("zone", "UTC"))
+    per, zone = Period(data["per"]), data.get("zone", "UTC")
+    if "usd" not in data:
+        return Budget(parse_count(data["tokens"]), per, zone)
+    unpriced = data.get("unpriced", "refuse")
+    charge = None if unpriced == "refuse" else _nano(unpriced["usd"])
+    return Budget(_nano(data["usd"]), per, zone, is_usd=True, unpriced=charge)
+
+
+def _nano(usd: float) -> int:
+    return int((exact(usd) * NANO).to_integral_value())

@@ -33,12 +33,19 @@ providers:
     credentials: {}
     endpoints: {talk: /talk, messages: /messages}
 """
+PRICES = """version: 1
+source: a list
+date: 2026-11-20
+models:
+  m-1: {usd_per_request: 0.25}
+"""
 KEYS = {
     "rate": "{requests: 20/h}",
     "models": "{models: {m-2*: {requests: 1/h}}}",
     "budget": "{budgets: [{tokens: 30, per: month}]}",
     "once": "{concurrent: 1}",
     "headers": "{requests: 5/m, tokens: 100k/m}",
+    "money": "{budgets: [{usd: 0.5, per: month}]}",
     "free": "{}",
 }
 
@@ -54,6 +61,7 @@ def write(folder: Path, port: int) -> None:
         f"  - {{name: {name}, sha256: {digest(key_of(name))}, limits: {limits}}}\n"
         for name, limits in KEYS.items()
     )
+    (folder / "prices.yaml").write_text(PRICES)
     (folder / "keys.yaml").write_text("version: 1\nlimits: {requests: 1/h}\nkeys:\n" + entries)
 
 
@@ -124,6 +132,17 @@ def test_a_refusal_and_what_is_left_in_the_words_of_each_dialect(stand: Stand) -
     refused = stand.ask("headers", path="/v1/messages")
     assert refused.json()["error"]["type"] == "rate_limit_error"
     assert refused.headers["anthropic-ratelimit-requests-remaining"] == "0"
+
+
+def test_a_budget_in_dollars_is_spent_to_the_cent_and_needs_prices(stand: Stand) -> None:
+    assert stand.ask("money", "m-9").status_code == 403
+    statuses = stand.ask_often("money", 20)
+    assert statuses.count(200) == 2
+    until(lambda: stand.ask("money").json()["error"]["code"] == "budget_exceeded")
+    spent = stand.ask("money")
+    assert (spent.status_code, spent.headers["x-should-retry"]) == (429, "false")
+    assert "0.5 US dollars per month is spent" in spent.text
+    assert int(spent.headers["retry-after"]) >= 1
 
 
 def test_a_spent_budget_is_not_to_be_tried_again(stand: Stand) -> None:

@@ -19,7 +19,7 @@ from engine.limits.resp import RedisConnection, command, connect, encode
 from engine.limits.store import Grant
 from engine.limits.table import SharedMemory
 from engine.plan.limit_store import StoreServer
-from engine.plan.limits import StorePolicy
+from engine.plan.limits import Budget, CallerLimits, Period, StorePolicy
 from tests.redis_server import VARIABLE
 from tests.unit.limits.test_ledger import SCOPES, History, Model, new_ledger
 
@@ -263,3 +263,38 @@ SharedHistory.TestCase.settings = settings(
     max_examples=100, stateful_step_count=40, deadline=None, print_blob=True
 )
 TestSharedHistory = SharedHistory.TestCase
+
+
+def test_a_budget_in_dollars_is_counted_apart_from_tokens() -> None:
+    """Reserved up to what is left, settled, and refused when it is spent."""
+    budgets = Budget(1000, Period.DAY), Budget(100, Period.DAY, is_usd=True)
+    scopes = [("money", CallerLimits(budgets=budgets))]
+
+    async def main() -> None:
+        control = await connect(StoreServer.of(URL), lambda: None)
+        await control.send(command(1, encode([b"FLUSHALL"])))
+        store = RedisStore(
+            StoreServer.of(URL), StorePolicy.REFUSE, new_ledger(SharedMemory(1, 64, 8)),
+            print, lambda: None, timeout=PATIENT,
+        )  # fmt: skip
+        await store.start()
+        first, second = [await made(store) for _ in range(2)]
+        assert isinstance(first, Grant)
+        assert isinstance(second, Grant)
+        assert (first.held, second.held) == ((5, 5, 60), (5, 5, 40))
+        busy = await made(store)
+        assert isinstance(busy, Refused)
+        assert (busy.kind, busy.is_spent, busy.limit) == ("budget_usd", False, 100)
+        store.settle(first, (5, 5, 100))
+        store.settle(second, (0, 0, 0))
+        spent = await made(store)
+        assert isinstance(spent, Refused)
+        assert (spent.kind, spent.is_spent) == ("budget_usd", True)
+        await store.close()
+        control.abort()
+
+    async def made(store: RedisStore) -> Grant | Refused:
+        reply = store.reserve(scopes, (5, 5, 60))
+        return reply if isinstance(reply, Grant | Refused) else await reply
+
+    asyncio.run(main())

@@ -87,7 +87,7 @@ class Model:
             return None
         rooms = {k: b.free(now) - held.get(k, 0) for k, b in self.rates.items()}
         for budget in limits.budgets:
-            left = budget.tokens - self.spent(budget.per, wall) - held["tokens"]
+            left = budget.amount - self.spent(budget.per, wall) - held["tokens"]
             rooms["tokens"] = min(left, rooms.get("tokens", left))
         return rooms if all(left >= 1 for left in rooms.values()) else None
 

@@ -1,0 +1,67 @@
+"""What a request may cost, for budgets in US dollars: the most that is plausible, over all of its targets."""
+
+from collections.abc import Iterator, Sequence
+
+from engine.gateway.errors import CATALOGUE, GatewayError
+from engine.gateway.record import Record
+from engine.limits.store import Scope
+from engine.plan.plan import Plan
+from engine.plan.prices import Price
+
+CLIENT_ERROR = 400
+
+
+def reserved_cost(
+    plan: Plan | None, endpoint: str, model: str, tokens: Sequence[int], scopes: Sequence[Scope]
+) -> int:
+    """Billionths of a dollar to reserve for a request with these input and output tokens.
+
+    Raises:
+        GatewayError: `not_allowed` where a price is not known, and a budget refuses that.
+    """
+    costs = [_plausible(price, tokens) for price in _prices(plan, endpoint, model)]
+    known = [cost for cost in costs if cost is not None]
+    if len(known) == len(costs) > 0:
+        return max(known)
+    budgets = [budget for _, limits in scopes for budget in limits.budgets if budget.is_usd]
+    charges = [budget.unpriced for budget in budgets if budget.unpriced is not None]
+    if len(charges) < len(budgets):
+        message = (
+            "this API key has a budget in US dollars, and the price of this model is not known"
+        )
+        raise GatewayError("not_allowed", message, param="model")
+    return max((*charges, *known), default=0)
+
+
+def _prices(plan: Plan | None, endpoint: str, model: str) -> Iterator[Price | None]:
+    """The price of the model at each of its targets; nothing where it leads nowhere."""
+    rule = None if plan is None else plan.models.find(endpoint, model)
+    if plan is None or rule is None:
+        return
+    for target in rule.targets or (None,):
+        decision = plan.follow(rule, endpoint, model, target)
+        if decision.provider is not None and decision.refusal is None:
+            prices = plan.prices
+            yield (
+                None if prices is None else prices.find(decision.provider.name, decision.sent_model)
+            )
+
+
+def _plausible(price: Price | None, tokens: Sequence[int]) -> int | None:
+    """The cost of the tokens; for what is not billed by them, of one unit."""
+    if price is None:
+        return None
+    cost = price.cost({"input_tokens": tokens[0], "output_tokens": tokens[1]})
+    if cost is None:
+        cost = price.cost({"input_tokens": tokens[0]})
+    return price.cost(dict.fromkeys(price.nano_usd, 1)) if cost is None else cost
+
+
+def used_cost(record: Record, reserved: int) -> int:
+    """Billionths of a dollar that a request has cost; what was reserved where that is not known."""
+    if record.cost_nano_usd is not None:
+        return record.cost_nano_usd
+    if not record.attempts or (record.error and not CATALOGUE[record.error].sent):
+        return 0
+    is_refused = record.error is None and (record.status or 0) >= CLIENT_ERROR
+    return 0 if is_refused else reserved

@@ -1,0 +1,149 @@
+"""A key with a budget in US dollars: what is reserved, what is charged, and models without a price."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.config.load import load
+from engine.gateway.errors import GatewayError
+from engine.gateway.inbound.payload import json_request_body
+from engine.gateway.record import RecordBuilder, RequestUsage
+from engine.gateway.response.cost import note_cost
+from engine.limits.core import Refused
+from engine.plan.limits import Budget, CallerLimits, Period
+from engine.plan.plan import Caller, Plan
+from engine.server.limit_hooks import LimitHooks, LimitPermit
+from tests.unit.config.folders import NOW, write
+
+ROUTES = """version: 1
+endpoints:
+  chat_completions:
+    path: /v1/chat/completions
+    usage: {at: [/usage], input_tokens: [prompt_tokens], output_tokens: [completion_tokens]}
+  embeddings: {path: /v1/embeddings}
+models:
+  - {prefix: gpt-, provider: openai}
+  - {model: both, targets: [{provider: openai, as: gpt-cheap}, {provider: openai, as: gpt-dear}]}
+  - {model: half, targets: [{provider: openai, as: gpt-cheap}, {provider: openai, as: gpt-unknown}]}
+"""
+PRICES = """version: 1
+source: a list
+date: 2026-11-20
+models:
+  gpt-cheap: {input_usd_per_million: 1, output_usd_per_million: 1}
+  gpt-dear: {input_usd_per_million: 10, output_usd_per_million: 100}
+  gpt-pages: {usd_per_page: 0.25}
+"""
+NANO = 10**9
+BODY = b'{"model": "m", "messages": []}'
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    loaded = load(write(tmp_path, routes=ROUTES, prices=PRICES), {"OPENAI_API_KEY": "x"}, NOW)
+    assert loaded.plan is not None, loaded.diagnostics
+    return loaded.plan
+
+
+class Desk:
+    """Admits and settles requests of one caller."""
+
+    def __init__(self, plan: Plan | None, dollars: int, unpriced: int | None = None) -> None:
+        self.plan = plan
+        self.hooks = LimitHooks(None)
+        if plan is not None:
+            self.hooks.follow(plan)
+        budget = Budget(dollars * NANO, Period.MONTH, is_usd=True, unpriced=unpriced)
+        limits = CallerLimits(budgets=(budget,))
+        self.caller = Caller("app", None, None, (), None, limits=limits)
+
+    def admit(self, model: str) -> LimitPermit:
+        endpoint = self.plan.endpoint("chat_completions") if self.plan else None
+        assert endpoint is not None
+        body = json_request_body(BODY, endpoint)
+        permit = self.hooks.admit(self.caller, endpoint, model, body, len(BODY))
+        assert isinstance(permit, LimitPermit)
+        return permit
+
+    def settle(self, permit: LimitPermit, model: str, counts: dict[str, int], **fields: Any) -> int:
+        """The cost in billionths of a dollar that was charged."""
+        assert self.plan is not None
+        assert self.plan.prices is not None
+        record = RecordBuilder("req_1", 0.0, **fields)
+        record.price = self.plan.prices.find("openai", model)
+        record.metered = RequestUsage(counts)
+        note_cost(record, self.plan.prices)
+        before = self.left()
+        permit.settle(record.finish(""))
+        return before + permit.grant.held[2] - self.left()
+
+    def left(self) -> int:
+        limits = self.caller.limits
+        assert limits is not None
+        made: Any = self.hooks._store.reserve([("app", limits)], (0, 0, 1 << 40))
+        if isinstance(made, Refused):
+            return 0
+        self.hooks._store.settle(made, (0, 0, 0))
+        held: int = made.held[2]
+        return held
+
+
+SENT: dict[str, Any] = {"attempts": 1, "status": 200, "outcome": "ok"}
+
+
+def test_the_dearest_target_is_reserved_and_what_it_has_cost_is_charged(plan: Plan) -> None:
+    desk = Desk(plan, 100)
+    tokens = len(BODY) // 4 + 1
+    cheap, dear = desk.admit("gpt-cheap"), desk.admit("both")
+    output = cheap.estimate[1]
+    assert cheap.grant.held[2] == (tokens + output) * 1000
+    assert dear.grant.held[2] == tokens * 10_000 + output * 100_000
+    counts = {"input_tokens": 1_000_000, "output_tokens": 0}
+    assert desk.settle(cheap, "gpt-cheap", counts, **SENT) == 1 * NANO
+    assert desk.settle(dear, "gpt-dear", counts, **SENT) == 10 * NANO
+    assert desk.admit("gpt-pages").grant.held[2] == NANO // 4
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_charged"),
+    [
+        ({"error": "invalid_json"}, False),
+        ({**SENT, "status": 400}, False),
+        ({**SENT, "error": "upstream_connect_failed"}, False),
+        ({**SENT, "error": "upstream_timeout"}, True),
+        ({"attempts": 1, "outcome": "client_cancelled"}, True),
+    ],
+)
+def test_what_may_have_been_processed_is_charged_as_it_was_reserved(
+    plan: Plan, fields: dict[str, Any], is_charged: bool
+) -> None:
+    desk = Desk(plan, 100)
+    permit = desk.admit("gpt-dear")
+    cost = desk.settle(permit, "gpt-dear", {}, **fields)
+    assert cost == (permit.grant.held[2] if is_charged else 0)
+
+
+@pytest.mark.parametrize("model", ["gpt-unknown", "half", "nobody"])
+def test_a_model_without_a_price_is_refused_or_charged_what_is_declared(
+    plan: Plan, model: str
+) -> None:
+    with pytest.raises(GatewayError) as refused:
+        Desk(plan, 100).admit(model)
+    assert (refused.value.code, refused.value.param) == ("not_allowed", "model")
+    desk = Desk(plan, 100, unpriced=NANO)
+    permit = desk.admit(model)
+    assert permit.grant.held[2] == NANO
+    assert (
+        desk.settle(permit, "gpt-unknown", {"input_tokens": 1, "output_tokens": 1}, **SENT) == NANO
+    )
+
+
+def test_a_spent_budget_says_so_in_dollars(plan: Plan) -> None:
+    desk = Desk(plan, 100)
+    counts = {"input_tokens": 10_000_000, "output_tokens": 0}
+    desk.settle(desk.admit("gpt-dear"), "gpt-dear", counts, **SENT)
+    with pytest.raises(GatewayError) as refused:
+        desk.admit("gpt-cheap")
+    assert refused.value.code == "budget_exceeded"
+    assert "the budget of 100 US dollars per month is spent" in refused.value.message
