@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from engine.limits.core import Refused
+from engine.limits.core import BUDGETS, Refused
 from engine.limits.kept import InUseError, keep_in
 from engine.limits.ledger import Ledger
 from engine.limits.store import Grant
@@ -176,8 +176,8 @@ def test_a_worker_killed_at_any_line_leaves_a_whole_write_or_none() -> None:
             one, other = (table.find(name, 0, 0.0)[1] for name, _ in scopes)
         memory.close()
         assert one == other, f"killed at line {line}"
-        assert one[4:7] == [0, 0, 0], f"killed at line {line}"
-        assert one[8] in (0, 7), f"killed at line {line}"
+        assert one[4:8] == [0, 0, 0, 0], f"killed at line {line}"
+        assert one[BUDGETS[Period.DAY] + 1] in (0, 7), f"killed at line {line}"
     assert line > 40
 
 

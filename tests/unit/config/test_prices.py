@@ -92,3 +92,24 @@ def test_a_broken_price_hides_nothing_of_the_other_files(tmp_path: Path) -> None
 def test_a_price_said_twice_is_refused(tmp_path: Path) -> None:
     text = f"{HEAD}models:\n{EMBEDDINGS}  gpt-*: {{usd_per_request: 1}}\n  gpt-*: {{usd_per_request: 2}}\n"  # fmt: skip
     assert codes(read(write(tmp_path, prices=text))) == ["Y002"]
+
+
+@pytest.mark.parametrize(
+    ("budget", "messages"),
+    [
+        ("{usd: 1, per: day}", []),
+        ("{usd: 0.5, per: day, unpriced: {usd: 0.01}}", []),
+        ("{usd: 1, tokens: 1, per: day}", ["must be of `tokens` or of `usd`, not of both"]),
+        ("{per: day}", ["has no `tokens`"]),
+        ("{tokens: 1, per: day, unpriced: refuse}", ["must be without `unpriced`, which is for `usd`"]),
+        ("{usd: 0, per: day}", ["must be at least 1e-06"]),
+    ],
+)  # fmt: skip
+def test_a_budget_is_of_tokens_or_of_dollars(
+    tmp_path: Path, budget: str, messages: list[str]
+) -> None:
+    keys = f"version: 1\nkeys:\n  - name: a\n    sha256: {'ab' * 32}\n    limits: {{budgets: [{budget}]}}\n"
+    prices = f"{HEAD}models:\n{EMBEDDINGS}  gpt-*: {{usd_per_request: 1}}\n"
+    found = read(write(tmp_path, keys=keys, prices=prices)).diagnostics
+    assert len(found) == len(messages), found
+    assert all(m in d.message for d, m in zip(found, messages, strict=True)), found
