@@ -51,6 +51,9 @@ def db_status(directory: Path) -> None:
         click.echo(f"database  {_place(settings.accounts.database)}")
         database = open_database(settings.accounts.database)
         known, needed = database.revision(), migrations.newest()
+        if known is not None and not migrations.is_known(known):
+            click.echo(f"tables    {known}, which is newer than this version of engine knows: run the version that made them")  # fmt: skip
+            sys.exit(FINDINGS)
         if known != needed:
             click.echo(f"tables    {known or 'none'}; this version needs {needed}: `engine db upgrade`")  # fmt: skip
             sys.exit(FINDINGS)

@@ -56,6 +56,11 @@ def newest() -> str:
     return str(_scripts().get_current_head())
 
 
+def is_known(revision: str) -> bool:
+    """Whether this version of the program has the revision; it lacks those of newer ones."""
+    return revision in {script.revision for script in _scripts().walk_revisions()}
+
+
 def _scripts() -> ScriptDirectory:
     folder = str(Path(__file__).parent)
     return ScriptDirectory(folder, version_locations=[folder])

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import secrets
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,15 @@ def only_line(result: Result) -> str:
 
 
 # -- db --------------------------------------------------------------------------------------------
+
+
+def test_the_tables_of_a_newer_version_need_that_version(ready: Path) -> None:
+    with closing(sqlite3.connect(ready / "store.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    result = engine("db", "status", "-C", ready)
+    assert result.exit_code == 1
+    assert "tables    9999, which is newer than this version of engine knows" in result.stdout
+    assert "db upgrade" not in result.stdout
 
 
 def test_tables_are_made_once_and_reported(folder: Path) -> None:
