@@ -93,7 +93,8 @@ class Endpoint:
 
     `edited_fields` are the body fields that some provider or rule changes there, `routing_fields` these and all
     others that decide something; `drop_query` are query parameters of its paths with `{model}` that
-    are not forwarded. `last_events` are the names, or the data, of the events that end a stream;
+    are not forwarded. `odd_models` are the exact names of models that have spaces or are not ASCII, all
+    others being refused. `last_events` are the names, or the data, of the events that end a stream;
     `usage` is where a response has its counts. `operation` is what traces call a request.
     """
 
@@ -109,6 +110,7 @@ class Endpoint:
     edited_fields: frozenset[str] = frozenset()
     routing_fields: frozenset[str] = ROUTED_BY
     drop_query: frozenset[bytes] = frozenset()
+    odd_models: frozenset[str] = frozenset()
     last_events: tuple[bytes, ...] = ()
     usage: UsagePlaces | None = None
     operation: str | None = None

@@ -43,9 +43,10 @@ def confusing_name(context: CheckContext) -> Iterator[Diagnostic]:
             yield context.at(
                 "X274", message, file, path, Place.VALUE, help="type the name again, in ASCII"
             )
-        elif path[-1] in ("model", "prefix", "default_model") and not name.isascii():
+        elif path[-1] in ("prefix", "default_model") and not name.isascii():
             message = f"{where} has characters outside ASCII, and a request with them is refused"
-            yield context.at("X273", message, file, path, Place.VALUE, help="write a name in ASCII")
+            help_text = "write a name in ASCII; only a rule for an exact model may have others"
+            yield context.at("X273", message, file, path, Place.VALUE, help=help_text)
 
 
 def _names(context: CheckContext) -> Iterator[tuple[str, Path, str]]:

@@ -64,6 +64,8 @@ def _endpoints(
     config: model.Config, edited: Mapping[str, frozenset[str]], caller_fields: frozenset[str]
 ) -> Mapping[bytes, Mapping[str, plan.Endpoint]]:
     table: dict[bytes, dict[str, plan.Endpoint]] = {}
+    exact = [rule.pattern for rule in config.rules if not rule.is_prefix]
+    odd = frozenset(name for name in exact if not name.isascii() or " " in name)
     for endpoint in config.endpoints:
         timeouts = config.timeouts.overridden(endpoint.timeouts)
         own = edited.get(endpoint.name, frozenset())
@@ -79,6 +81,7 @@ def _endpoints(
             total=timeouts.total,
             edited_fields=own,
             routing_fields=plan.ROUTED_BY | caller_fields | own,
+            odd_models=odd,
             drop_query=frozenset(name.lower().encode("ascii") for name in endpoint.drop_query),
             last_events=tuple(event.encode("ascii") for event in endpoint.last_events),
             usage=endpoint.usage,

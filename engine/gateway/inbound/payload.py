@@ -260,7 +260,7 @@ def model_of(body: RequestBody, head: CallerHead) -> str:
             words = "the request names no `model`"
             raise GatewayError("model_required", words, param="model")
         return head.endpoint.default_model
-    if not MODEL.fullmatch(model):
+    if not MODEL.fullmatch(model) and model not in head.endpoint.odd_models:
         words = "`model` must be 1 to 256 visible ASCII characters without spaces"
         raise GatewayError("invalid_model", words, param="model")
     return model

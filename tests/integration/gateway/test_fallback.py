@@ -1,5 +1,6 @@
 """`fallback_on` and `drop_unknown` of a model rule: what the providers get, and what the record says."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +21,7 @@ RULES = """
   - {model: rule, provider: slow, timeouts: {first_byte: 100ms}}
   - {model: target, timeouts: {first_byte: 50s}, fallback_on: [timeout], targets: [{provider: slow, timeouts: {first_byte: 100ms}}, {provider: good}]}
   - {prefix: "mine/", provider: good, as: "theirs/*", body: {set: {echo: 1}}}
+  - {model: "Größtes Modell", provider: good}
   - {prefix: "all-", provider: good, as: one}
   - {model: lean, provider: lean, body: {drop_unknown: true, set: {temperature: 1}}}
   - {model: fat, provider: lean}
@@ -99,6 +101,25 @@ def test_a_prefix_becomes_another_or_one_model(stand: Stand, model: str, sent: s
         assert (response.code, stand.providers) == ("model_not_found", [])
     else:
         assert stand.body()["model"] == stand.record()["sent_model"] == sent
+
+
+@pytest.mark.parametrize(
+    ("name", "provider"),
+    [
+        ("Größtes Modell", ["good"]),
+        ("größtes modell", []),
+        ("Gro\u0308ßtes Modell", []),
+        ("Größtes  Modell", []),
+        ("Größtes Modell ", []),
+        ("Größtes\u00a0Modell", []),
+    ],
+)
+def test_an_exact_name_may_have_any_letters_and_is_compared_as_it_is(
+    stand: Stand, name: str, provider: list[str]
+) -> None:
+    for raw in (json.dumps({"model": name}), json.dumps({"model": name}, ensure_ascii=False)):
+        response = stand.ask(raw.encode())
+        assert (stand.providers, response.code) == (provider, None if provider else "invalid_model")
 
 
 def test_a_target_may_leave_out_what_its_rule_says(stand: Stand) -> None:
