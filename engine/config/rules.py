@@ -35,6 +35,7 @@ class ModelTarget:
     fallback_on: tuple[str, ...] = ()
     stem: str = ""
     timeouts: Mapping[str, float] = field(default_factory=dict)
+    tier: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class ModelRule:
     body: BodyEdits | None = None
     stem: str = ""
     timeouts: Mapping[str, float] = field(default_factory=dict)
+    by_load: bool = False
 
     def bodies(self) -> Iterator[tuple[Path, BodyEdits]]:
         """The changes to bodies that the rule and its targets ask for, each with its path."""

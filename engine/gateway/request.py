@@ -226,7 +226,7 @@ class Request:
                 why = error.failure
         else:
             record.note_target(target)
-            targets = candidate_targets(runtime.plan, head, target, body, found)
+            targets = candidate_targets(runtime.plan, head, target, body, found, runtime.in_flight)
             steps = attempts(
                 targets, runtime.health, monotonic, self._total_end, resendable=body.resendable
             )

@@ -53,6 +53,10 @@ class Runtime:
         """Who may call, by the digest of the key; None for anybody."""
         return self.plan.callers if self.stored is None else self.stored
 
+    def in_flight(self, provider: str) -> int:
+        """The requests that this worker has under way to `provider`."""
+        return self.limiters[provider].in_flight
+
     def target(self, endpoint: Endpoint, model: str) -> Target:
         """Where `model` goes; kept, since callers ask for the same few models.
 

@@ -14,7 +14,7 @@ class RuleTarget:
     `drops_unknown`: fields that the provider does not take are removed. `fallback_on` are the
     failures of it after which the next target gets the request, though it may be paid twice.
     `strip`: `stem` takes the place of the rule's prefix. `timeouts` are by endpoint, where the rule
-    or the target sets some.
+    or the target sets some. Those of a lower `tier` come first; `place` is its number in the file.
     """
 
     provider: str
@@ -27,13 +27,16 @@ class RuleTarget:
     fallback_on: frozenset[str] = frozenset()
     stem: str = ""
     timeouts: Mapping[str, Timeouts] = field(default_factory=dict)
+    tier: int = 1
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A model rule. `where` is its line (`routes.yaml:41`); `endpoints` None means every one.
 
-    `targets` are its targets when it has several; `provider`, `rename`, `strip` and `stem` are those of the
+    `targets` are its targets when it has several, by tier; `by_load`: within a tier, the one with the
+    fewest requests under way for its weight comes first. `provider`, `rename`, `strip` and `stem` are those of the
     first. `is_sticky`: each caller's key keeps to one of them. `edits` are its changes to bodies,
     `drops_unknown` and `timeouts` as in a target.
     """
@@ -51,6 +54,7 @@ class Rule:
     drops_unknown: bool = False
     stem: str = ""
     timeouts: Mapping[str, Timeouts] = field(default_factory=dict)
+    by_load: bool = False
 
     def sent_model(self, model: str, rule_target: RuleTarget | None = None) -> str:
         """The name the provider gets for `model`; that of `rule_target` if one is given.

@@ -186,11 +186,9 @@ def _order(rule: Rule) -> str | None:
     """What decides the order of targets."""
     if not rule.targets:
         return None
-    if rule.is_sticky:
-        return "key"
-    return (
-        "weight" if any(rule_target.weight is not None for rule_target in rule.targets) else "file"
-    )
+    if rule.is_sticky or rule.by_load:
+        return "key" if rule.is_sticky else "load"
+    return "file" if all(each.weight is None for each in rule.targets) else "weight"
 
 
 def _target(
@@ -246,6 +244,7 @@ def _candidate(ranked: _RankedTarget, endpoint: Endpoint) -> View:
         "missing": list(ranked.missing),
         "usable": ranked.is_usable,
         "fallback_on": sorted(target.fallback_on),
+        "tier": rule_target.tier if rule_target else 1,
     }
 
 

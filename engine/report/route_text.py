@@ -49,6 +49,7 @@ def _target_lines(target: View) -> list[str]:
 _ORDERS = {
     "file": "in this order; the next one gets what this one does not take",
     "weight": "chosen at random by weight for each request, here the heaviest first",
+    "load": "the one with the fewest requests under way first, in each worker; here as if there were none",
     "key": "each key keeps to one of them, by weight; --key NAME shows which",
 }
 
@@ -60,6 +61,7 @@ def _turn_lines(target: View, key: View | None) -> Iterator[str]:
         yield f"order      {'what this key keeps to' if is_kept else _ORDERS[target['order']]}"
         for number, candidate in enumerate(target["targets"], 1):
             weight = f"  weight {candidate['weight']}" if candidate["weight"] else ""
+            weight += f"  tier {candidate['tier']}" if candidate["tier"] > 1 else ""
             name = f"{candidate['provider']} as {candidate['sent_model']}"
             verdict = _verdict(candidate, is_first=number == 1)
             yield f"target {number:<3} {name}{weight}  {candidate['where']}{verdict}"

@@ -27,8 +27,7 @@ class RuleSettings:
         at: Path = ("models", self._places[id(rule)])
         yield from self._settings(at)
         if rule_target is not None:
-            number = next(n for n, each in enumerate(rule.targets) if each is rule_target)
-            yield from self._settings((*at, "targets", number))
+            yield from self._settings((*at, "targets", rule_target.place))
 
     def _settings(self, at: Path) -> Iterator[Setting]:
         for setting in settings_at(self.routes, at):

@@ -126,7 +126,9 @@ def repeated_target(context: CheckContext) -> Iterator[Diagnostic]:
         for target in rule.targets:
             sent = target.rename or unchanged, target.strip, target.stem
             body = repr(target.body)  # the same provider may get another body
-            first = seen.setdefault((target.provider, *sent, target.weight, body), target)
+            first = seen.setdefault(
+                (target.provider, *sent, target.weight, target.tier, body), target
+            )
             if first is not target:
                 yield context.at(
                     "X241",

@@ -15,6 +15,7 @@ Timeouts = Mapping[str, plan.Timeouts]  # by endpoint
 
 def compile_rule(config: model.Config, rule: ModelRule, lines: Mapping[Path, str]) -> plan.Rule:
     """The rule; `lines` has its place and those of its targets."""
+    by_tier = sorted(rule.targets, key=lambda target: target.tier)
     return plan.Rule(
         pattern=rule.pattern,
         is_prefix=rule.is_prefix,
@@ -23,12 +24,13 @@ def compile_rule(config: model.Config, rule: ModelRule, lines: Mapping[Path, str
         rename=rule.rename,
         strip=rule.strip,
         where=lines[rule.at],
-        targets=tuple(_target(config, rule, t, lines[t.at]) for t in rule.targets),
+        targets=tuple(_target(config, rule, t, lines[t.at]) for t in by_tier),
         is_sticky=rule.is_sticky,
         edits=_edits(rule.body),
         drops_unknown=_drops_unknown(rule.body),
         stem=rule.stem,
         timeouts=_timeouts(config, rule.provider, rule.timeouts),
+        by_load=rule.by_load,
     )
 
 
@@ -46,6 +48,8 @@ def _target(
         fallback_on=frozenset(target.fallback_on),
         stem=target.stem,
         timeouts=_timeouts(config, target.provider, {**rule.timeouts, **target.timeouts}),
+        tier=target.tier,
+        place=int(target.at[-1]),
     )
 
 

@@ -181,7 +181,7 @@ def _rule(at: Path, data: dict[str, Any]) -> ModelRule:
         _target((*at, "targets", index), item, shared)
         for index, item in enumerate(data.get("targets", ()))
     )
-    first = targets[0] if targets else _target(at, data)
+    first = min(targets, key=lambda target: target.tier) if targets else _target(at, data)
     return ModelRule(
         at=at,
         pattern=data["model"] if "model" in data else data["prefix"],
@@ -195,6 +195,7 @@ def _rule(at: Path, data: dict[str, Any]) -> ModelRule:
         body=body_edits(data.get("body")),
         stem=first.stem,
         timeouts=durations(data.get("timeouts", {})),
+        by_load=data.get("balance") == "least_in_flight",
     )
 
 
@@ -211,6 +212,7 @@ def _target(at: Path, data: dict[str, Any], fallback_on: Sequence[str] = ()) -> 
         fallback_on=tuple(data.get("fallback_on", fallback_on)),
         stem=sent[:-1] if sent and is_pattern else "",
         timeouts=durations(data.get("timeouts", {})),
+        tier=data.get("tier", 1),
     )
 
 

@@ -1,7 +1,7 @@
 """Which targets of a rule may serve a request, in the order in which they are tried."""
 
 import random
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from engine.gateway.hooks import CredentialSource
 from engine.gateway.inbound.head import CallerHead
@@ -11,22 +11,24 @@ from engine.gateway.routing.variants import sample_variant
 from engine.plan.plan import CredentialSet, Plan, Provider
 
 
-def candidate_targets(
+def candidate_targets(  # noqa: PLR0913, PLR0917 called once a request
     plan: Plan,
     head: CallerHead,
     first: Target,
     body: RequestBody,
     found: Mapping[str, CredentialSet],
+    in_flight: Callable[[str], int],
 ) -> Sequence[Target]:
     """The targets to try, without those that have no credential or no URL for this request.
 
     A request with a caller's own credential goes to the providers that take it, and never to one
-    by the operator's credential. `found` are the credentials of a CredentialSource by provider.
+    by the operator's credential. `found` are the credentials of a CredentialSource by provider,
+    `in_flight` the requests under way to each in this worker.
     When no target can be called, `first` alone is returned: its refusal says what is missing.
     """
     if not first.rule.targets:
         return (first,)
-    every = find_targets(plan, head.endpoint, first, head.caller.name, random.random)
+    every = find_targets(plan, head.endpoint, first, head.caller.name, random.random, in_flight)
     is_own = _has_credentials(head, body, first.provider)
     usable: list[Target] = []
     for target in every:

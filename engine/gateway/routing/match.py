@@ -78,27 +78,36 @@ def _target(
     return Target(rule, provider, decision.upstream, model, sent, by, price, timeouts)
 
 
-def find_targets(
-    plan: Plan, endpoint: Endpoint, first: Target, key: str, draw: Callable[[], float]
+def find_targets(  # noqa: PLR0913, PLR0917 all that an order may depend on
+    plan: Plan,
+    endpoint: Endpoint,
+    first: Target,
+    key: str,
+    draw: Callable[[], float],
+    in_flight: Callable[[str], int] = lambda _: 0,
 ) -> tuple[Target, ...]:
     """The targets of the rule that chose `first`, in the order in which to try them.
 
-    Those with a weight come first, one drawn before the other by weight (Efraimidis and Spirakis,
+    Each tier is in an order of its own. By load, those come first whose providers have the fewest
+    requests under way for their weight (`in_flight`, by name), drawn where they are even. Else those with a weight come first, one drawn before the other by weight (Efraimidis and Spirakis,
     2006); `draw` gives numbers from 0 to 1. On a sticky rule a digest of the caller's `key` stands
     in for it, so that a target that comes or goes moves none but its own callers.
     """
     rule = first.rule
     is_even = rule.is_sticky and all(rule_target.weight is None for rule_target in rule.targets)
-    ranked: list[tuple[tuple[bool, float], Target]] = []
+    ranked: list[tuple[tuple[int, bool, float, float], Target]] = []
     for number, rule_target in enumerate(rule.targets):
         decision = plan.follow(rule, endpoint.name, first.model, rule_target)
         if decision.refusal or decision.provider is None:
             continue
-        rank = (True, float(number))
-        if is_even or rule_target.weight is not None:
+        tier, weight = rule_target.tier, rule_target.weight or 1
+        rank = (tier, True, float(number), 0.0)
+        if rule.by_load:
+            rank = (tier, False, in_flight(rule_target.provider) / weight, draw())
+        elif is_even or rule_target.weight is not None:
             name = f"{key}\0{rule_target.provider}\0{rule_target.rename}"
             drawn = _digested(name) if rule.is_sticky else draw()
-            rank = (False, -log(drawn or _LEAST) / (rule_target.weight or 1))
+            rank = (tier, False, -log(drawn or _LEAST) / weight, 0.0)
         ranked.append((rank, _target(plan, endpoint, decision, rule, decision.provider)))
     return tuple(target for _, target in sorted(ranked, key=lambda item: item[0]))
 

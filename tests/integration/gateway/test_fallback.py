@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from engine.gateway.routing.match import find_target, find_targets
 from tests.integration.gateway.stand import Stand, standing
 
 OWN = 'credentials: {key: {env: SET}}, headers: {x-key: "{{ credentials.key }}"}, caller_credentials: {headers: {x-own-key: key}}'
@@ -22,6 +23,8 @@ RULES = """
   - {model: target, timeouts: {first_byte: 50s}, fallback_on: [timeout], targets: [{provider: slow, timeouts: {first_byte: 100ms}}, {provider: good}]}
   - {prefix: "mine/", provider: good, as: "theirs/*", body: {set: {echo: 1}}}
   - {model: "Größtes Modell", provider: good}
+  - {model: tiers, targets: [{provider: good, tier: 2}, {provider: down, weight: 1}, {provider: lean, tier: 3}]}
+  - {model: least, balance: least_in_flight, targets: [{provider: good}, {provider: lean, weight: 2}]}
   - {prefix: "all-", provider: good, as: one}
   - {model: lean, provider: lean, body: {drop_unknown: true, set: {temperature: 1}}}
   - {model: fat, provider: lean}
@@ -120,6 +123,38 @@ def test_an_exact_name_may_have_any_letters_and_is_compared_as_it_is(
     for raw in (json.dumps({"model": name}), json.dumps({"model": name}, ensure_ascii=False)):
         response = stand.ask(raw.encode())
         assert (stand.providers, response.code) == (provider, None if provider else "invalid_model")
+
+
+def test_a_higher_tier_comes_after_all_of_the_lower_one(stand: Stand) -> None:
+    for _ in range(5):
+        assert (stand.ask({"model": "tiers"}).text, stand.providers) == ("good", ["down", "good"])
+
+
+@pytest.mark.parametrize(
+    ("under_way", "first"),
+    [({"good": 1}, "lean"), ({"lean": 1}, "good"), ({"good": 2, "lean": 3}, "lean"), ({"good": 1, "lean": 3}, "good")],
+)  # fmt: skip
+def test_the_provider_with_the_fewest_requests_for_its_weight_comes_first(
+    stand: Stand, under_way: dict[str, int], first: str
+) -> None:
+    endpoint = stand.plan.endpoint("talk")
+    assert endpoint is not None
+    target = find_target(stand.plan, endpoint, "least")
+    for drawn in (0.1, 0.9):
+        found = find_targets(stand.plan, endpoint, target, "joe", lambda: drawn, lambda name: under_way.get(name, 0))  # fmt: skip # noqa: B023 called at once
+        assert found[0].provider.name == first
+    draws = iter([0.9, 0.1])
+    even = find_targets(stand.plan, endpoint, target, "joe", lambda: next(draws))
+    assert [each.provider.name for each in even] == ["lean", "good"]
+
+
+def test_requests_under_way_decide(stand: Stand) -> None:
+    for busy, first in (("good", "lean"), ("lean", "good")):
+        limiter = vars(stand.gateway)["_runtime"].limiters[busy]
+        assert all(limiter.take() for _ in range(3))
+        assert [stand.ask({"model": "least"}).text for _ in range(4)] == [first] * 4
+        for _ in range(3):
+            limiter.release()
 
 
 def test_a_target_may_leave_out_what_its_rule_says(stand: Stand) -> None:
