@@ -12,20 +12,18 @@ from click.testing import CliRunner
 from engine.cli import main
 from engine.server.log import LEVELS
 from tests import loopback
-from tests.e2e.server.test_metrics import eventually
-from tests.servers import KEY, Server, gateway, ship
+from tests.e2e.server.test_metrics import eventually, write_small
+from tests.servers import KEY, Server, gateway
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds the worker in /proc")
 
 
-def test_a_file_takes_records_and_messages_as_json(
-    tmp_path: Path, mock: Server, canaries: dict[str, str]
-) -> None:
-    folder, file = ship(tmp_path), tmp_path / "log.jsonl"
+def test_a_file_takes_records_and_messages_as_json(tmp_path: Path, mock: Server) -> None:
+    folder, file = write_small(tmp_path), tmp_path / "log.jsonl"
     file.write_text('{"kept": true}\n')
     options = ["--mock-port", str(mock.port), "--log-format", "json", "--log-level", "warning"]
     options += ["--log-file", str(file)]
-    with gateway(folder, tmp_path / "log", *options, environ=canaries) as server:
+    with gateway(folder, tmp_path / "log", *options) as server:
         headers = {"authorization": f"Bearer {KEY}"}
         body = {"model": "gpt-mock-a", "messages": []}
         loopback.post(f"{server.url}/v1/chat/completions", json=body, headers=headers)
@@ -54,7 +52,7 @@ def test_a_file_that_cannot_be_written_is_reported_before_the_start(tmp_path: Pa
         main,
         [
             "serve",
-            str(ship(tmp_path)),
+            str(write_small(tmp_path)),
             "--no-auth",
             "--mock",
             "--log-file",

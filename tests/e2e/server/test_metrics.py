@@ -22,11 +22,38 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from engine.cli import main
 from tests import loopback
-from tests.servers import KEY, WAIT, Server, free_port, gateway, ship
+from tests.servers import KEY, WAIT, Server, free_port, gateway, write_keys
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 HEADERS = {"authorization": f"Bearer {KEY}"}
 NAMES = ("endpoint", "provider", "model", "status", "outcome")
+
+
+ROUTES = """
+version: 1
+endpoints:
+  chat_completions: {path: /v1/chat/completions}
+  embeddings: {path: /v1/embeddings}
+models:
+  - {prefix: gpt-, provider: openai}
+  - {prefix: text-embedding-3-, provider: openai}
+"""
+PROVIDERS = """
+version: 1
+providers:
+  openai:
+    base_url: https://api.openai.com/v1
+    credentials: {}
+    endpoints: {chat_completions: /chat/completions, embeddings: /embeddings}
+"""
+
+
+def write_small(folder: Path) -> Path:
+    """A configuration that is loaded in a moment, with KEY in its keys.yaml."""
+    (folder / "routes.yaml").write_text(ROUTES.lstrip())
+    (folder / "providers.yaml").write_text(PROVIDERS.lstrip())
+    write_keys(folder)
+    return folder
 
 
 class Stand:
@@ -83,13 +110,11 @@ def eventually(check: Callable[[], bool]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def stand(
-    tmp_path_factory: pytest.TempPathFactory, mock: Server, canaries: dict[str, str]
-) -> Iterator[Stand]:
-    folder, port = ship(tmp_path_factory.mktemp("metrics")), free_port()
+def stand(tmp_path_factory: pytest.TempPathFactory, mock: Server) -> Iterator[Stand]:
+    folder, port = write_small(tmp_path_factory.mktemp("metrics")), free_port()
     (folder / "server.yaml").write_text(f"version: 1\nmetrics: {{port: {port}}}\n")
     options = ("--mock-port", str(mock.port), "--workers", "2")
-    with gateway(folder, folder / "log", *options, environ=canaries) as server:
+    with gateway(folder, folder / "log", *options) as server:
         yield Stand(server, folder, port)
 
 
@@ -148,7 +173,7 @@ def test_models_of_callers_make_no_series(stand: Stand) -> None:
 def test_what_is_under_way_is_a_gauge(stand: Stand) -> None:
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(
-            stand.ask, "gpt-mock-events-3-1000-stream", "chat_completions", "openai", "gpt-*"
+            stand.ask, "gpt-mock-events-3-700-stream", "chat_completions", "openai", "gpt-*"
         )
         assert eventually(lambda: stand.value("orqen_in_flight_requests") == 1)
         assert eventually(
