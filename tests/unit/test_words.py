@@ -48,7 +48,7 @@ BANNED_IN_TESTS = re.compile(
 )
 # Plain words that names of classes are made of, besides those of the glossary.
 PLAIN = """
-    1 abandoned body bounded bounds builder cause choices connection cors draft edit edits error
+    metrics otlp 1 abandoned body bounded bounds builder cause choices connection cors draft edit edits error
     facts field fields form gone header http httpx ids inputs json kind limits log match names
     output parser part pattern pause prepared reader relayed shortened sign stalled state table
     text timestamps trust try unavailable unusable upload value version
