@@ -8,6 +8,7 @@ from engine.plan.usage import COUNTS
 
 MILLION = 1_000_000
 NANO = 1_000_000_000
+_HALF = MILLION // 2
 _BILLED_BY_TOKENS = frozenset({"input_tokens", "output_tokens"})
 
 
@@ -45,9 +46,10 @@ class Price:
             priced = {name: count for name, count in counts.items() if rates[name] is not None}
             unpriced = counts.keys() - priced.keys()
             return None if any(counts[name] for name in unpriced) else self.cost(priced)
-        if total <= 0 and self.nano_usd and self.nano_usd.keys().isdisjoint(counts):
-            return None
-        return (max(total, 0) + MILLION // 2) // MILLION + self.request
+        if total > 0:
+            return (total + _HALF) // MILLION + self.request
+        is_counted = not self.nano_usd or not self.nano_usd.keys().isdisjoint(counts)
+        return self.request if is_counted else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ def cost_of(record: RecordBuilder) -> int | None:
 
     Nothing is what was not sent costs, and what the provider refused.
     """
-    counts = _NOTHING if record.metered is None else record.metered.counts
+    metered = record.metered
+    counts = _NOTHING if metered is None else metered.counts
     if not counts and _is_free(record):
         return 0
     return None if record.price is None else record.price.cost(counts)

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from engine.accounts import accounts as stored
 from engine.accounts.audit import CLI
@@ -22,6 +22,7 @@ from engine.accounts.database import Database, open_database
 from engine.accounts.key_limits import KeyLimits
 from engine.accounts.keys import create_key, revoke_key, update_key
 from engine.accounts.provider_keys import save_provider_key
+from engine.accounts.tables import usage_hourly
 from engine.accounts.usage import read_usage
 from engine.accounts.vault import Vault
 from engine.plan.accounts import parse_vault_key
@@ -85,6 +86,12 @@ accounts:
   provider_keys: POLICY
 admin: {port: ADMIN}
 """
+PRICES = """
+version: 1
+source: a list
+date: 2026-11-20
+providers: {plain: {"*": {usd_per_request: USD}}}
+""".lstrip()
 ENVIRON = {"OPERATOR": "operators-secret", "VAULT_KEY": VAULT_KEY, "REGION": "eu"}
 SECONDS = 20.0
 
@@ -104,6 +111,7 @@ class House:
         (self.folder / "providers.yaml").write_text(PROVIDERS.lstrip().replace("PORT", port))
         server = SERVER.lstrip().replace("POLICY", policy).replace("ADMIN", str(self.admin))
         (self.folder / "server.yaml").write_text(server)
+        (self.folder / "prices.yaml").write_text(PRICES.replace("USD", "0.25"))
 
     @contextmanager
     def opened(self) -> Iterator[Database]:
@@ -333,6 +341,31 @@ def test_usage_is_counted_by_key_and_model(stand: tuple[House, Server]) -> None:
     assert counted("model") == {
         "plain-1": (2, 0), "plain-2": (1, 0), "keyless-1": (1, 1), "": (1, 1),
     }  # fmt: skip
+
+
+def test_usage_has_the_cost_by_the_prices_of_its_time(stand: tuple[House, Server]) -> None:
+    house, server = stand
+    account = house.new_account("billed")
+    _, key = house.new_key(account)
+
+    def billed() -> dict[str, tuple[int | None, int]]:
+        with house.opened() as database, database.read() as connection:
+            wanted = select(usage_hourly).where(usage_hourly.c.account_id == account)
+            return {
+                r.price_version: (r.cost_nano_usd, r.unpriced) for r in connection.execute(wanted)
+            }
+
+    def version() -> str:
+        response = ask(server, key)
+        record = server.record(response.headers["x-engine-request-id"])
+        return str(record["price_version"])
+
+    first = version()
+    until(lambda: billed() == {first: (250_000_000, 0)})
+    (house.folder / "prices.yaml").write_text(PRICES.replace("USD", "0.5"))
+    until(lambda: version() != first)
+    until(lambda: len(billed()) == 2)
+    assert billed()[version()][0] in range(500_000_000, 2_000_000_000, 500_000_000)
 
 
 def is_ready(server: Server) -> bool:
