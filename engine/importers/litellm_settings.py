@@ -67,11 +67,10 @@ def carry_setting(run: Import, document: ForeignDocument, path: Path) -> None:
 
 def _strategy(s: Setting) -> Result:
     found = table("litellm")["strategies"].get(str(s.value))
-    return (
-        (Treatment(found["as"]), found["note"])
-        if found
-        else (DROPPED, "targets are chosen by weight")
-    )
+    if not found:
+        return DROPPED, "targets are chosen by weight"
+    s.run.draft.settings.balance = found.get("balance")
+    return Treatment(found["as"]), found["note"]
 
 
 def _attempts(s: Setting) -> Result:

@@ -15,6 +15,7 @@ from engine.importers.tables import Kind, compatible, table
 MOST_TARGETS = 8
 MOST_WEIGHT = 1000
 _NAME = re.compile(r"[^\s*\x00-\x1f\x7f]{1,256}")
+_EXACT = re.compile(r"(?=.{1,256}\Z)[^\s*\x00-\x1f\x7f]+(?: [^\s*\x00-\x1f\x7f]+)*")
 _PREFIX = re.compile(r"[^\s*\x00-\x1f\x7f]{0,256}\*")
 
 
@@ -82,8 +83,8 @@ class Rules:
     def _refusal(self, name: str, d: Deployment) -> str:
         if d.kind is not None and d.kind.refuse:
             return d.kind.refuse
-        if not (_NAME.fullmatch(name) or _PREFIX.fullmatch(name)):
-            return "the name has spaces, or a `*` that is not at its end"
+        if not (_EXACT.fullmatch(name) or _PREFIX.fullmatch(name)):
+            return "the name begins or ends with a space, has control characters, or a `*` that is not at its end"
         if not (_NAME.fullmatch(d.model) or _PREFIX.fullmatch(d.model)):
             return "the model's name has spaces, is empty, or has a `*` that is not at its end"
         if d.model.endswith("*") and not name.endswith("*"):
@@ -113,6 +114,8 @@ class Rules:
             rule |= target
         else:
             rule["targets"] = found
+            if self.draft.settings.balance and len(found) > 1:
+                rule["balance"] = self.draft.settings.balance
         if self.draft.settings.drop_unknown:
             rule["body"] = {**rule.get("body", {}), "drop_unknown": True}
         self.rules.append(rule)
@@ -142,7 +145,7 @@ class Rules:
         words = ""
         if not targets:
             words = "no such model was imported"
-        elif link.name in self.targets or not _NAME.fullmatch(link.name) or link.to.endswith("*"):
+        elif link.name in self.targets or not _EXACT.fullmatch(link.name) or link.to.endswith("*"):
             words = "the name is taken, or cannot be a rule"
         if words or targets is None:
             self.ledger.rewrite(link.file, link.at, Treatment.ASKS, words)
