@@ -93,6 +93,10 @@ class _Document:
         ]
         # Twice, since it gives no tuple for one name.
         self._firsts = attrgetter(*firsts, *firsts) if len(firsts) == len(self._names) else None
+        self._further = [
+            (field,) if len(self._at) > 1 or len(field.inside) > 1 or field.absolute else ()
+            for field in self._fields
+        ]
 
     def counts(self, text: bytes) -> Counts:
         """The counts in a whole document. A member of an unexpected type costs a full decoding."""
@@ -116,16 +120,24 @@ class _Document:
             return None
 
     def _counts_of(self, root: Any) -> Counts:
-        if self._firsts is not None:
-            try:
-                values = self._firsts(root)
-            except AttributeError:
-                pass
-            else:
-                if None not in values:
-                    return dict(zip(self._names, values))  # noqa: B905 it has each value twice
+        """The counts in a decoded document: mostly at the first places, which are read at once."""
+        if self._firsts is None:
+            return self._searched(self._fields, root)
+        try:
+            values = self._firsts(root)
+        except AttributeError:  # an object is null
+            return self._searched(self._fields, root)
+        counts: Counts = {}
+        for name, value, further in zip(self._names, values, self._further):  # noqa: B905 values come twice
+            if value is not None:
+                counts[name] = value
+            elif further:
+                counts |= self._searched(further, root)
+        return counts
+
+    def _searched(self, fields: Iterable[CountPlaces], root: Any) -> Counts:
         found = [value for pointer in self._at if (value := _walk(root, pointer)) is not None]
-        return _counts(self._fields, found, root)
+        return _counts(fields, found, root)
 
 
 def _tree(pointers: Iterable[Pointer]) -> dict[str, Any]:
@@ -139,11 +151,12 @@ def _tree(pointers: Iterable[Pointer]) -> dict[str, Any]:
 
 
 def _struct(tree: Mapping[str, Any]) -> type[msgspec.Struct]:
-    fields: list[tuple[str, Any, Any]] = [
-        (name, _Count if inside is None else _struct(inside) | None, None)
-        for name, inside in tree.items()
-    ]
-    return msgspec.defstruct("Document", fields)
+    """A document with counts at the leaves of `tree`. An object that is missing is an empty one."""
+    fields: list[tuple[str, Any, Any]] = []
+    for name, inside in tree.items():
+        kind = None if inside is None else _struct(inside)
+        fields.append((name, _Count, None) if kind is None else (name, kind | None, kind()))
+    return msgspec.defstruct("Document", fields, frozen=True)
 
 
 def _search(names: Iterable[str], openings: bytes) -> re.Pattern[bytes]:
