@@ -1,24 +1,32 @@
 """Accounts: what owns gateway keys and provider keys, and what people belong to."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
 from engine.accounts.audit import Actor, note
 from engine.accounts.changes import note_change
 from engine.accounts.errors import ConflictError, NotFoundError
+from engine.accounts.key_limits import NO_LIMITS, KeyLimits
 from engine.accounts.tables import accounts
 from engine.accounts.values import checked_text, new_id, second
 
 
 @dataclass(frozen=True, slots=True)
 class AccountInfo:
-    """An account. The gateway keys of a disabled one are refused."""
+    """An account. The gateway keys of a disabled one are refused; `limits` are of all keys together."""
 
     id: str
     name: str
     is_disabled: bool
     created_at: int
+    limits: KeyLimits = NO_LIMITS
+
+
+def account_of(row: Any) -> AccountInfo:
+    """The account in a row that has all columns of the table."""
+    return AccountInfo(row.id, row.name, row.is_disabled, row.created_at, KeyLimits.of(row))
 
 
 def create_account(
@@ -44,7 +52,7 @@ def create_account(
 def find_account(connection: Connection, name: str) -> AccountInfo | None:
     """The account with exactly this name."""
     row = connection.execute(select(accounts).where(accounts.c.name == name)).one_or_none()
-    return None if row is None else AccountInfo(*row)
+    return None if row is None else account_of(row)
 
 
 def get_account(connection: Connection, account_id: str) -> AccountInfo:
@@ -56,7 +64,7 @@ def get_account(connection: Connection, account_id: str) -> AccountInfo:
     row = connection.execute(select(accounts).where(accounts.c.id == account_id)).one_or_none()
     if row is None:
         raise NotFoundError("there is no such account")
-    return AccountInfo(*row)
+    return account_of(row)
 
 
 def list_accounts(
@@ -66,7 +74,7 @@ def list_accounts(
     wanted = select(accounts).order_by(accounts.c.name).limit(limit)
     if after is not None:
         wanted = wanted.where(accounts.c.name > after)
-    return [AccountInfo(*row) for row in connection.execute(wanted)]
+    return [account_of(row) for row in connection.execute(wanted)]
 
 
 def rename_account(connection: Connection, account_id: str, name: str, actor: Actor) -> AccountInfo:
@@ -102,6 +110,23 @@ def set_account_disabled(
         "account.disable" if is_disabled else "account.enable",
         account.name,
     )
+    return account
+
+
+def limit_account(
+    connection: Connection, account_id: str, limits: KeyLimits, actor: Actor
+) -> AccountInfo:
+    """Limit what all keys of an account use together, besides the limits of each.
+
+    Raises:
+        NotFoundError: there is no such account.
+        InvalidValueError: a limit is unusable.
+    """
+    columns = limits.columns()
+    _update(connection, account_id, **columns)
+    account = get_account(connection, account_id)
+    known = {name: value for name, value in columns.items() if value is not None}
+    note(connection, account_id, actor, "account.limit", account.name, known)
     return account
 
 

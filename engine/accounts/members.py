@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
-from engine.accounts.accounts import AccountInfo, get_account
+from engine.accounts.accounts import AccountInfo, account_of, get_account
 from engine.accounts.audit import Actor, note
 from engine.accounts.errors import ConflictError, InvalidValueError, NotFoundError
 from engine.accounts.people import checked_email, get_person
@@ -103,7 +103,7 @@ def list_memberships(connection: Connection, person_id: str) -> list[tuple[Accou
         .where(_MEMBERS.person_id == person_id)
         .order_by(accounts.c.name)
     )
-    return [(AccountInfo(*row[:-1]), Role(row[-1])) for row in connection.execute(wanted)]
+    return [(account_of(row), Role(row[-1])) for row in connection.execute(wanted)]
 
 
 def set_role(

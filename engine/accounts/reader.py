@@ -3,11 +3,13 @@
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from engine.accounts.changes import Changes, Position, read_changes
 from engine.accounts.database import Database
+from engine.accounts.key_limits import NO_LIMITS, KeyLimits
 from engine.accounts.lookup import KeyEntry, all_keys, find_keys
 from engine.accounts.provider_keys import Damage, read_provider_keys
 from engine.accounts.tables import accounts
@@ -115,20 +117,30 @@ class StoreReader:
             return {}
         ids = {entry.account_id for entry in entries.values()}
         values = self._values(connection, ids)
-        states = {one: Account(one, values.get(one, {})) for one in ids}
+        limits = {row.id: KeyLimits.of(row) for row in self._rows(connection, ids)}
+        states = {one: _account(one, values, limits.get(one, NO_LIMITS)) for one in ids}
         return {d: caller_of(entry, states[entry.account_id]) for d, entry in entries.items()}
 
     def _accounts(self, connection: Connection, ids: Collection[str]) -> dict[str, Account]:
         """The accounts whose keys are accepted."""
         found: dict[str, Account] = {}
         for batch in _batches(ids):
-            wanted = select(accounts.c.id).where(
+            limits = {row.id: KeyLimits.of(row) for row in self._rows(connection, batch)}
+            values = self._values(connection, limits)
+            found |= {one: _account(one, values, limits[one]) for one in limits}
+        return found
+
+    def _rows(self, connection: Connection, ids: Collection[str]) -> Iterator[Row[Any]]:
+        """The rows of accounts whose keys are accepted."""
+        for batch in _batches(ids):
+            wanted = select(accounts).where(
                 accounts.c.id.in_(batch), accounts.c.is_disabled.is_(False)
             )
-            enabled = connection.execute(wanted).scalars().all()
-            values = self._values(connection, enabled)
-            found |= {one: Account(one, values.get(one, {})) for one in enabled}
-        return found
+            yield from connection.execute(wanted)
+
+
+def _account(account_id: str, values: Values, limits: KeyLimits) -> Account:
+    return Account(account_id, values.get(account_id, {}), limits.caller_limits())
 
 
 def caller_of(entry: KeyEntry, account: Account) -> Caller:

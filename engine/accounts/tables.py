@@ -30,6 +30,9 @@ accounts = Table(
     Column("name", String(100), nullable=False, unique=True),
     Column("is_disabled", Boolean, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("rate_limit_rpm", BigInteger),
+    Column("daily_token_budget", BigInteger),
+    Column("weekly_token_budget", BigInteger),
 )
 
 gateway_keys = Table(

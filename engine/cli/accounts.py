@@ -74,6 +74,30 @@ def accounts_enable(name: str, directory: Path) -> None:
     _set_disabled(directory, name, is_disabled=False)
 
 
+@accounts.command("limit")
+@click.argument("name")
+@click.option("--rpm", type=click.IntRange(1), help="Requests in a minute.")
+@click.option("--daily-tokens", type=click.IntRange(1), help="Tokens in a day (UTC).")
+@click.option("--weekly-tokens", type=click.IntRange(1), help="Tokens in a week, from Monday.")
+@IN_DIRECTORY
+def accounts_limit(
+    name: str, rpm: int | None, daily_tokens: int | None, weekly_tokens: int | None, directory: Path
+) -> None:
+    """Limit what all keys of the account NAME use together; what is left out has no limit."""
+    with opened(settings_of(directory)) as database:
+        from engine.accounts.accounts import limit_account  # noqa: PLC0415 optional packages
+        from engine.accounts.audit import CLI  # noqa: PLC0415
+        from engine.accounts.errors import InvalidValueError  # noqa: PLC0415
+        from engine.accounts.key_limits import KeyLimits  # noqa: PLC0415
+
+        limits = KeyLimits(rpm, daily_tokens, weekly_tokens)
+        with database.write() as connection:
+            try:
+                limit_account(connection, account_named(connection, name).id, limits, CLI)
+            except InvalidValueError as error:
+                stop(str(error))
+
+
 @accounts.command("sign-in-link")
 @click.option("--email", help="Of the person; without it, the first operator.")
 @IN_DIRECTORY

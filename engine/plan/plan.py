@@ -154,10 +154,14 @@ class Cors:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Account:
-    """An account as it was at one moment. `credentials` are its provider keys: by provider, then by name."""
+    """An account as it was at one moment. `credentials` are its provider keys: by provider, then by name.
+
+    `limits` are those of all of its keys together.
+    """
 
     id: str
     credentials: Mapping[str, Mapping[str, str]]
+    limits: CallerLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +183,10 @@ class Caller:
     @property
     def counts_usage(self) -> bool:
         """Whether a limit counts the usage of this caller."""
-        return self.limits is not None and self.limits.counts_usage
+        account = self.account
+        return (self.limits is not None and self.limits.counts_usage) or (
+            account is not None and account.limits is not None and account.limits.counts_usage
+        )
 
     def may_use_model(self, model: str) -> bool:
         if self.models is None:

@@ -111,11 +111,11 @@ class LimitHooks:
         Raises:
             GatewayError: `rate_limited`, `budget_exceeded`, or `overloaded` when nothing more can be counted.
         """
-        if caller.limits is None:
+        if caller.limits is None and (caller.account is None or caller.account.limits is None):
             return None
         estimate: Amounts = estimate_of(endpoint, body, size) if caller.counts_usage else (0, 0)
         scopes = scopes_of(caller, model)
-        if caller.limits.counts_usd:
+        if caller.limits is not None and caller.limits.counts_usd:
             cost = reserved_cost(self._plan, endpoint.name, model, estimate, scopes)
             estimate = (*estimate, cost)
         try:
@@ -155,14 +155,15 @@ def uncounted(error: Exception) -> GatewayError:
 
 
 def scopes_of(caller: Caller, model: str) -> Sequence[Scope]:
-    """What limits a request of `caller` for `model`: its key, and the model."""
-    limits = caller.limits
+    """What limits a request of `caller` for `model`: its key, the model, and its account."""
+    account, limits = caller.account, caller.limits
+    of_account = () if account is None or account.limits is None else ((f"@{account.id}", account.limits),)  # fmt: skip
     if limits is None:
-        return ()
+        return of_account
     further = limits.of_model(model) if limits.models else None
     if further is None:
-        return ((caller.name, limits),)
-    return (caller.name, limits), (f"{caller.name} {further[0]}", further[1])
+        return ((caller.name, limits), *of_account)
+    return (caller.name, limits), (f"{caller.name} {further[0]}", further[1]), *of_account
 
 
 def estimate_of(endpoint: Endpoint, body: RequestBody, size: int | None) -> tuple[int, int]:

@@ -14,15 +14,19 @@ from pathlib import Path
 import pytest
 
 from engine.accounts import accounts as stored
+from engine.accounts.accounts import limit_account
 from engine.accounts.audit import CLI
 from engine.accounts.database import Database, open_database
 from engine.accounts.errors import StoreUnavailableError
 from engine.accounts.follower import MAX_WAITING, KeyFollower
+from engine.accounts.key_limits import KeyLimits
 from engine.accounts.keys import create_key, revoke_key, rotate_key, update_key
 from engine.accounts.provider_keys import Damage, delete_provider_key, save_provider_key
 from engine.accounts.reader import News, StoreReader
 from engine.accounts.vault import Vault
+from engine.plan.limits import CallerLimits, Rate
 from engine.plan.plan import Names
+from engine.server.limit_hooks import scopes_of
 from tests.unit.accounts.vault_keys import vault_key
 
 MIB = 1024 * 1024
@@ -312,6 +316,22 @@ def test_a_value_of_a_newer_vault_key_is_reported_once(following: Following) -> 
             (f.account_id, "openai", "api_key")
         ]
         assert newer.primary_key_id in f.damage[0].reason
+
+    run(following, scenario)
+
+
+def test_limits_of_an_account_reach_the_callers_that_are_known(following: Following) -> None:
+    _, digest = following.new_key()
+
+    async def scenario(f: Following) -> None:
+        assert await f.known(digest)
+        assert f.follower.table.get(digest).account.limits is None  # type: ignore[union-attr]
+        f.write(limit_account, f.account_id, KeyLimits(rate_limit_rpm=7), CLI)
+        limits = CallerLimits(requests=Rate(7, 60))
+        await until(lambda: f.follower.table.get(digest).account.limits == limits)  # type: ignore[union-attr]
+        caller = f.follower.table.get(digest)
+        assert caller is not None
+        assert scopes_of(caller, "m") == ((f"@{f.account_id}", limits),)
 
     run(following, scenario)
 
