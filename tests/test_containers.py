@@ -127,6 +127,7 @@ LISTED = {
     "config/schema/schemas:validator": ("name of a schema", "3", "never"),
     "config/template:compile_template": ("text of a template", f"4096, {CONFIGURATION}", "the oldest goes"),
     "server/connections:Connections._heads": ("connection in the middle of a head", "connections", "at each look"),
+    "gateway/response/usage_reader:_Document._further": ("count of an endpoint", f"a few, {CONFIGURATION}", "never"),
     "gateway/access_log:AccessLog._batch": ("lines", "MAX_WAITING, of bounded fields", "when written"),
     "gateway/access_log:AccessLog._lines": ("lines", "MAX_WAITING, of bounded fields", "when handed over"),
     "gateway/record:RequestIds._unused": ("parts of ids", "256 of 24 bytes", "when used"),

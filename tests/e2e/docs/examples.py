@@ -7,6 +7,7 @@ An HTML comment before a fence says how to treat it:
     test: into FILE     the YAML is added to FILE of the session's configuration
     test: file FILE     the YAML is FILE of the session's configuration
     test: broken FILE WRONG RIGHT   all that `engine check` finds with WRONG for RIGHT in FILE
+    test: image         `make image` builds it; there is no container runtime to run it
     test: wheel         tests/e2e/test_wheel.py runs it
     test: example       of a finding; the tests of the catalogue run it
     test: output        the last commands printed these lines
@@ -48,6 +49,7 @@ ELSEWHERE = {
     "workflow",
     "hooks",
     "wheel",
+    "image",
     "queries",
 }
 WRITTEN_URL = "http://127.0.0.1:8080"

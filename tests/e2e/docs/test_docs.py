@@ -358,6 +358,7 @@ def test_the_packages_are_those_of_the_tree() -> None:
     packages = {p.parent for p in (ROOT / "engine").rglob("__init__.py")} - {ROOT / "engine"}
     assert set(table) == {f"{p.relative_to(ROOT).as_posix()}/" for p in packages} | {
         "deploy/",
+        "examples/",
         "schemas/",
     }
     for package, module in table.items():
