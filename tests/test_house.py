@@ -104,6 +104,7 @@ OWNERS = {
         "accounts/migrations/r0002_usage_daily",
         "accounts/migrations/r0003_key_limits",
         "accounts/migrations/r0005_account_limits",
+        "accounts/migrations/r0006_usd_budgets",
         "accounts/migrations/r0004_cost",
     },
     "cryptography": {"accounts/vault"},

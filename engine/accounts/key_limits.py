@@ -1,26 +1,36 @@
-"""What a gateway key of an account may use, by the names that the account API has for it."""
+"""What a gateway key of an account, or the account, may use, by the names of their columns and of the account API."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any
 
 from engine.accounts.errors import InvalidValueError
 from engine.plan.limits import Budget, CallerLimits, Period, Rate
+from engine.plan.prices import NANO
 
 MOST = {
     "rate_limit_rpm": 1_000_000,
     "daily_token_budget": 10**15,
     "weekly_token_budget": 10**15,
+    "monthly_nano_usd_budget": 10**15 - 1,  # just below a million dollars
 }
+USD = {"monthly_usd_budget": "monthly_nano_usd_budget"}  # in US dollars for people: the column
+USD_PATTERN = r"^(?=.*[1-9])[0-9]{1,6}(\.[0-9]{1,9})?$"  # a decimal above 0
+USD_WANTED = "must be US dollars above 0 and below a million, such as 12.50"
 
 
 @dataclass(frozen=True, slots=True)
 class KeyLimits:
-    """Requests in a minute, and tokens in a day and a week (UTC, from Monday); None for no limit."""
+    """Requests in a minute, and tokens in a day and a week (UTC, from Monday); None for no limit.
+
+    `monthly_nano_usd_budget` are billionths of a US dollar in a calendar month (UTC).
+    """
 
     rate_limit_rpm: int | None = None
     daily_token_budget: int | None = None
     weekly_token_budget: int | None = None
+    monthly_nano_usd_budget: int | None = None
 
     @classmethod
     def of(cls, row: Any) -> "KeyLimits":
@@ -39,15 +49,43 @@ class KeyLimits:
                 raise InvalidValueError(name, f"must be 1 to {MOST[name]}")
         return values
 
+    def shown(self) -> dict[str, int | str | None]:
+        """The limits by the names that people and the account API have for them, money as decimal text."""
+        values: dict[str, int | str | None] = {name: getattr(self, name) for name in MOST}
+        for shown, column in USD.items():
+            nano = values.pop(column)
+            values[shown] = None if nano is None else usd_text(int(nano))
+        return values
+
     def caller_limits(self) -> CallerLimits | None:
         """The same for the gateway; None for no limit at all."""
         if self == NO_LIMITS:
             return None
-        budgets = ((self.daily_token_budget, Period.DAY), (self.weekly_token_budget, Period.WEEK))
+        budgets = (
+            (self.daily_token_budget, Period.DAY, False),
+            (self.weekly_token_budget, Period.WEEK, False),
+            (self.monthly_nano_usd_budget, Period.MONTH, True),
+        )
         return CallerLimits(
             requests=None if self.rate_limit_rpm is None else Rate(self.rate_limit_rpm, 60),
-            budgets=tuple(Budget(count, per) for count, per in budgets if count is not None),
+            budgets=tuple(
+                Budget(amount, per, is_usd=is_usd)
+                for amount, per, is_usd in budgets
+                if amount is not None
+            ),
         )
 
 
 NO_LIMITS = KeyLimits()
+SHOWN: Iterable[str] = tuple(NO_LIMITS.shown())
+
+
+def nano_usd(text: str) -> int:
+    """Billionths of a dollar of a decimal that fits USD_PATTERN."""
+    return int(Decimal(text) * NANO)
+
+
+def usd_text(nano: int) -> str:
+    """A decimal without zeros at its end: `100`, `0.25`."""
+    whole, rest = divmod(nano, NANO)
+    return f"{whole}.{rest:09}".rstrip("0").rstrip(".")

@@ -33,6 +33,7 @@ accounts = Table(
     Column("rate_limit_rpm", BigInteger),
     Column("daily_token_budget", BigInteger),
     Column("weekly_token_budget", BigInteger),
+    Column("monthly_nano_usd_budget", BigInteger),
 )
 
 gateway_keys = Table(
@@ -53,6 +54,7 @@ gateway_keys = Table(
     Column("rate_limit_rpm", BigInteger),
     Column("daily_token_budget", BigInteger),
     Column("weekly_token_budget", BigInteger),
+    Column("monthly_nano_usd_budget", BigInteger),
     Index("gateway_keys_of_account", "account_id", "id"),
 )
 

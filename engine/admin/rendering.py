@@ -29,6 +29,7 @@ NOTICES: dict[str, Notice] = {
     "session-ended": Notice("good", "The session is ended."),
     "joined": Notice("good", "You belong to the account now."),
     "account-created": Notice("good", "The account is created. Open it to invite people."),
+    "account-limited": Notice("good", "The limits are in force on every worker within a second."),
     "invite-withdrawn": Notice("good", "The invitation is withdrawn."),
     "key-changed": Notice("good", "The key is changed, on every worker within a second."),
     "key-revoked": Notice("good", "The key is revoked. Calls with it are refused within a second."),

@@ -13,8 +13,9 @@ import click
 from engine.accounts import keys as stored
 from engine.accounts.audit import CLI
 from engine.accounts.errors import ConflictError, InvalidValueError
-from engine.cli.accounts import account_named
+from engine.cli.accounts import account_named, limits_of
 from engine.cli.exits import FINDINGS, FINE, stop
+from engine.cli.key_options import Limits
 from engine.cli.store import date, opened, settings_of, table
 from engine.config.model import Key
 
@@ -34,8 +35,10 @@ def new(  # noqa: PLR0913 what the options say
     models: Sequence[str] | None,
     endpoints: Sequence[str] | None,
     expires_at: int | None,
+    limits: Limits,
 ) -> None:
     """Make a key and print it."""
+    checked = limits_of(limits, directory)
     with opened(settings_of(directory)) as database, database.write() as connection:
         key, text = stored.create_key(
             connection,
@@ -45,6 +48,7 @@ def new(  # noqa: PLR0913 what the options say
             models=models,
             endpoints=endpoints,
             expires_at=expires_at,
+            limits=checked,
             actor=CLI,
         )
     _show(key, text)

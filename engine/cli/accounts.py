@@ -2,19 +2,25 @@
 
 import dataclasses
 import json
+import os
+import re
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from engine.cli.common import IN_DIRECTORY
 from engine.cli.exits import stop
+from engine.cli.key_options import Limits, limit_options
 from engine.cli.store import date, opened, settings_of, table
+from engine.config.load import load
 from engine.plan.suggest import nearest
 
 if TYPE_CHECKING:
     from engine.accounts.accounts import AccountInfo
     from engine.accounts.database import Connection
+    from engine.accounts.key_limits import KeyLimits
 
 MOST = 10_000  # accounts in a list
 FORM = click.option(
@@ -76,21 +82,16 @@ def accounts_enable(name: str, directory: Path) -> None:
 
 @accounts.command("limit")
 @click.argument("name")
-@click.option("--rpm", type=click.IntRange(1), help="Requests in a minute.")
-@click.option("--daily-tokens", type=click.IntRange(1), help="Tokens in a day (UTC).")
-@click.option("--weekly-tokens", type=click.IntRange(1), help="Tokens in a week, from Monday.")
+@limit_options
 @IN_DIRECTORY
-def accounts_limit(
-    name: str, rpm: int | None, daily_tokens: int | None, weekly_tokens: int | None, directory: Path
-) -> None:
+def accounts_limit(name: str, directory: Path, **given: Unpack[Limits]) -> None:
     """Limit what all keys of the account NAME use together; what is left out has no limit."""
     with opened(settings_of(directory)) as database:
         from engine.accounts.accounts import limit_account  # noqa: PLC0415 optional packages
         from engine.accounts.audit import CLI  # noqa: PLC0415
         from engine.accounts.errors import InvalidValueError  # noqa: PLC0415
-        from engine.accounts.key_limits import KeyLimits  # noqa: PLC0415
 
-        limits = KeyLimits(rpm, daily_tokens, weekly_tokens)
+        limits = limits_of(given, directory)
         with database.write() as connection:
             try:
                 limit_account(connection, account_named(connection, name).id, limits, CLI)
@@ -125,6 +126,19 @@ def accounts_sign_in_link(email: str | None, directory: Path) -> None:
     from engine.admin.address import address_of  # noqa: PLC0415 without it no dashboard either
 
     click.echo(f"{address_of(settings.admin).url}/signin/link?token={token}")
+
+
+def limits_of(given: Limits, directory: Path) -> "KeyLimits":
+    """The limits that options give; ends the run when one is unusable, or needs prices that are not there."""
+    from engine.accounts.key_limits import USD_PATTERN, USD_WANTED, KeyLimits, nano_usd  # noqa: PLC0415 optional packages
+
+    usd = given["monthly_usd"]
+    if usd is not None and not re.search(USD_PATTERN, usd):
+        stop(f"`--monthly-usd` {USD_WANTED}")
+    if usd is not None and load(directory, os.environ, time.time()).config.prices is None:
+        stop(f"`--monthly-usd` needs prices, and there is no prices.yaml in {directory}: every request would be refused")  # fmt: skip
+    nano = None if usd is None else nano_usd(usd)
+    return KeyLimits(given["rpm"], given["daily_tokens"], given["weekly_tokens"], nano)
 
 
 def account_named(connection: "Connection", name: str) -> "AccountInfo":

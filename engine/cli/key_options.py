@@ -1,7 +1,9 @@
 """Options of the commands about gateway keys, and what they say as values."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TypedDict
 
 import click
 
@@ -10,6 +12,30 @@ from engine.config.units import parse_expiry
 
 ACCOUNT = click.option("--account", metavar="NAME", help="Of this account, not of keys.yaml.")
 OF_ACCOUNT = click.option("--account", metavar="NAME", required=True, help="The account.")
+
+
+_LIMITS = (
+    click.option("--rpm", type=click.IntRange(1), help="Requests in a minute."),
+    click.option("--daily-tokens", type=click.IntRange(1), help="Tokens in a day (UTC)."),
+    click.option("--weekly-tokens", type=click.IntRange(1), help="Tokens in a week, from Monday."),
+    click.option("--monthly-usd", metavar="USD", help="US dollars in a month (UTC); needs prices.yaml."),
+)  # fmt: skip
+
+
+def limit_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that `Limits` is made of."""
+    for option in reversed(_LIMITS):
+        command = option(command)
+    return command
+
+
+class Limits(TypedDict):
+    """What limits of an account or of its keys were given."""
+
+    rpm: int | None
+    daily_tokens: int | None
+    weekly_tokens: int | None
+    monthly_usd: str | None
 
 
 def names_of(given: tuple[str, ...]) -> list[str] | None:

@@ -9,14 +9,21 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import NoReturn, Unpack
 
 import click
 
 from engine.cli.common import IN_DIRECTORY, refuse_unknown_name, render, report_and_stop
 from engine.cli.exits import FINDINGS, FINE, stop
 from engine.cli.files import only_writer, replace_file
-from engine.cli.key_options import ACCOUNT, OF_ACCOUNT, expiry_of, names_of
+from engine.cli.key_options import (
+    ACCOUNT,
+    OF_ACCOUNT,
+    Limits,
+    expiry_of,
+    limit_options,
+    names_of,
+)
 from engine.cli.store import refuse_missing
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity
 from engine.config.load import load
@@ -54,6 +61,7 @@ def keys() -> None:
     type=click.Choice(["use", "manage"]),
     help="With --account: what the key is for. Default: use.",
 )
+@limit_options
 @IN_DIRECTORY
 def keys_new(  # noqa: PLR0913, PLR0917 one parameter an option
     name: str,
@@ -64,17 +72,20 @@ def keys_new(  # noqa: PLR0913, PLR0917 one parameter an option
     account: str | None,
     scopes: tuple[str, ...],
     directory: Path,
+    **limits: Unpack[Limits],
 ) -> None:
     """Make a key for NAME. The key is shown once; only its SHA-256 is stored.
 
     With --account it is one of that account in the database. Otherwise it is
-    one of keys.yaml.
+    one of keys.yaml, which has its limits there.
     """
     if account is not None:
         if write:
             stop("`--write` is for keys.yaml; with `--account` the key is stored anyway")
-        _new_of_account(directory, account, name, scopes, models, endpoints, expires)
+        _new_of_account(directory, account, name, scopes, models, endpoints, expires, limits)
         return
+    if any(value is not None for value in limits.values()):
+        stop("limits as options need `--account`: those of a key of keys.yaml are written there")
     if scopes:
         stop("`--scope` needs `--account`: a key of keys.yaml can only be used")
     key = new_key()
@@ -188,6 +199,7 @@ def _new_of_account(  # noqa: PLR0913, PLR0917 what the options say
     models: tuple[str, ...],
     endpoints: tuple[str, ...],
     expires: str | None,
+    limits: Limits,
 ) -> None:
     expires_at = None if expires is None else parse_expiry(expiry_of(expires, time.time()))
     _refuse_unknown_endpoints(directory, names_of(endpoints) or ())
@@ -199,6 +211,7 @@ def _new_of_account(  # noqa: PLR0913, PLR0917 what the options say
         models=names_of(models),
         endpoints=names_of(endpoints),
         expires_at=None if expires_at is None else int(expires_at),
+        limits=limits,
     )
 
 

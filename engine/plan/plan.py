@@ -188,6 +188,14 @@ class Caller:
             account is not None and account.limits is not None and account.limits.counts_usage
         )
 
+    @property
+    def counts_usd(self) -> bool:
+        """Whether a limit counts what requests of this caller cost."""
+        account = self.account
+        return (self.limits is not None and self.limits.counts_usd) or (
+            account is not None and account.limits is not None and account.limits.counts_usd
+        )
+
     def may_use_model(self, model: str) -> bool:
         if self.models is None:
             return True

@@ -115,7 +115,7 @@ class LimitHooks:
             return None
         estimate: Amounts = estimate_of(endpoint, body, size) if caller.counts_usage else (0, 0)
         scopes = scopes_of(caller, model)
-        if caller.limits is not None and caller.limits.counts_usd:
+        if caller.counts_usd:
             cost = reserved_cost(self._plan, endpoint.name, model, estimate, scopes)
             estimate = (*estimate, cost)
         try:

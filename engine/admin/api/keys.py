@@ -6,7 +6,15 @@ from typing import Any
 
 from engine.accounts import keys
 from engine.accounts.gateway_key import GatewayKey
-from engine.accounts.key_limits import MOST, KeyLimits
+from engine.accounts.key_limits import (
+    MOST,
+    SHOWN,
+    USD,
+    USD_PATTERN,
+    USD_WANTED,
+    KeyLimits,
+    nano_usd,
+)
 from engine.admin.api.operation import ApiError, ApiRequest, Operation
 from engine.admin.api.schema import JSON, Schema, read_time
 from engine.admin.formats import iso
@@ -50,9 +58,24 @@ _LIMIT_TEXTS = {
     "daily_token_budget": "Tokens of input and output in a day (UTC); null for no limit.",
     "weekly_token_budget": "The same in a week, from Monday.",
 }
+_USD: Schema = {
+    "type": ["string", "null"],
+    "pattern": USD_PATTERN,
+    "maxLength": 16,
+    "x-wanted": USD_WANTED,
+    "description": "US dollars in a calendar month (UTC), a decimal; needs prices.yaml. null for no limit.",
+}
 LIMITS: dict[str, Schema] = {
-    name: {"type": ["integer", "null"], "minimum": 1, "maximum": MOST[name], "description": text}
-    for name, text in _LIMIT_TEXTS.items()
+    **{
+        name: {
+            "type": ["integer", "null"],
+            "minimum": 1,
+            "maximum": MOST[name],
+            "description": text,
+        }
+        for name, text in _LIMIT_TEXTS.items()
+    },
+    "monthly_usd_budget": _USD,
 }
 _NOT_YET: Schema = {"type": ["null", "integer"], "description": "Not supported yet: null only."}
 
@@ -136,7 +159,7 @@ def key_object(key: GatewayKey) -> JSON:
         "expires_at": _time(key.expires_at),
         "revoked_at": _time(key.revoked_at),
         "replaced_by": key.replaced_by,
-        **key.limits.columns(),
+        **key.limits.shown(),
     }
 
 
@@ -209,12 +232,25 @@ def _given(request: ApiRequest) -> dict[str, Any]:
     if isinstance(given.get("expires_at"), str):
         given["expires_at"] = read_time(given["expires_at"])
     _check_endpoints(request, given.get("endpoints") or ())
+    _check_prices(request, given)
     return given
 
 
 def _limits(given: dict[str, Any]) -> dict[str, int | None]:
-    """The limits in `given`, out of which they are taken."""
-    return {name: given.pop(name) for name in MOST if name in given}
+    """The limits in `given`, out of which they are taken, by the names of their columns."""
+    found = {name: given.pop(name) for name in SHOWN if name in given}
+    for shown, column in USD.items():
+        if shown in found:
+            text = found.pop(shown)
+            found[column] = None if text is None else nano_usd(text)
+    return found
+
+
+def _check_prices(request: ApiRequest, given: dict[str, Any]) -> None:
+    name = next((name for name in USD if given.get(name) is not None), None)
+    if name is not None and request.server.catalogue().loaded.config.prices is None:
+        text = f"`{name}` needs prices, and there is no prices.yaml here: every request would be refused."
+        raise ApiError(400, "not_supported", text, name)
 
 
 def _check_endpoints(request: ApiRequest, names: Sequence[str]) -> None:

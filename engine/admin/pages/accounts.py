@@ -7,14 +7,15 @@ from starlette.responses import Response
 
 from engine.accounts import accounts
 from engine.accounts.accounts import AccountInfo
-from engine.accounts.errors import ConflictError, InvalidValueError
+from engine.accounts.errors import ConflictError, InvalidValueError, NotFoundError
 from engine.accounts.keys import count_keys
 from engine.accounts.members import list_members
 from engine.accounts.provider_keys import list_provider_keys
 from engine.admin.formats import count
 from engine.admin.pages.common import PAGE_SIZE, Paging, actor_of, link
+from engine.admin.pages.key_form import limit_texts, limits_of, limits_typed
 from engine.admin.rendering import page, see_other
-from engine.admin.request import Access, Page, PageRequest
+from engine.admin.request import Access, Page, PageError, PageRequest
 
 
 def accounts_page(request: PageRequest) -> Response:
@@ -66,7 +67,44 @@ def create(request: PageRequest) -> Response:
     return see_other("/accounts", "account-created")
 
 
+def limits_page(request: PageRequest) -> Response:
+    account = _account(request)
+    return _limits(request, account, limit_texts(account.limits))
+
+
+def _account(request: PageRequest) -> AccountInfo:
+    try:
+        with request.context.database.read() as connection:
+            return accounts.get_account(connection, request.path["account_id"])
+    except NotFoundError:
+        raise PageError(404, "There is no such account.") from None
+
+
+def _limits(
+    request: PageRequest,
+    account: AccountInfo,
+    numbers: Mapping[str, str],
+    errors: Mapping[str, str] | None = None,
+) -> Response:
+    status = 400 if errors else 200
+    return page(request, "account_limits.html", status, account=account, numbers=numbers, errors=errors or {})  # fmt: skip
+
+
+def limit(request: PageRequest) -> Response:
+    """Limit what all keys of an account use together."""
+    account, numbers = _account(request), limits_of(request.form)
+    try:
+        limits = limits_typed(request, numbers, account.limits)
+        with request.context.database.write() as connection:
+            accounts.limit_account(connection, account.id, limits, actor_of(request))
+    except InvalidValueError as error:
+        return _limits(request, account, numbers, {error.field: f"It {error.reason}."})
+    return see_other("/accounts", "account-limited")
+
+
 ACCOUNT_PAGES = (
     Page("GET", "/accounts", accounts_page, Access.OPERATOR, "accounts"),
     Page("POST", "/accounts", create, Access.OPERATOR, "accounts"),
+    Page("GET", "/accounts/{account_id}/limits", limits_page, Access.OPERATOR, "accounts"),
+    Page("POST", "/accounts/{account_id}/limits", limit, Access.OPERATOR, "accounts"),
 )

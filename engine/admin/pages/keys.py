@@ -13,7 +13,7 @@ from engine.accounts.provider_keys import list_provider_keys
 from engine.admin.first_calls import curl, find_example
 from engine.admin.formats import count
 from engine.admin.pages.common import NO_SUCH, PAGE_SIZE, account_of, actor_of, cut, link
-from engine.admin.pages.key_form import DAY, NOT_OFFERED, SCOPES, KeyForm
+from engine.admin.pages.key_form import DAY, NOT_OFFERED, SCOPES, KeyForm, limits_typed
 from engine.admin.rendering import page, see_other
 from engine.admin.request import Access, Page, PageError, PageRequest
 
@@ -117,7 +117,7 @@ def create(request: PageRequest) -> Response:
                 models=form.model_names(),
                 endpoints=form.endpoints or None,
                 expires_at=form.expires_at(time.time()),
-                limits=form.limits(),
+                limits=limits_typed(request, form.numbers),
                 actor=actor_of(request),
             )
     except InvalidValueError as error:
@@ -205,7 +205,7 @@ def change(request: PageRequest) -> Response:
                 models=form.model_names(),
                 endpoints=form.endpoints or None,
                 expires_at=form.expires_at(time.time(), key.expires_at),
-                limits=form.limits(),
+                limits=limits_typed(request, form.numbers, key.limits),
                 actor=actor_of(request),
             )
     except InvalidValueError as error:

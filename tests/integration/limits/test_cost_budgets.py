@@ -1,10 +1,12 @@
 """A key with a budget in US dollars: what is reserved, what is charged, and models without a price."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.accounts.key_limits import KeyLimits
 from engine.config.load import load
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.payload import json_request_body
@@ -12,7 +14,7 @@ from engine.gateway.record import RecordBuilder, RequestUsage
 from engine.gateway.response.cost import note_cost
 from engine.limits.core import Refused
 from engine.plan.limits import Budget, CallerLimits, Period
-from engine.plan.plan import Caller, Plan
+from engine.plan.plan import Account, Caller, Plan
 from engine.server.limit_hooks import LimitHooks, LimitPermit
 from tests.unit.config.folders import NOW, write
 
@@ -68,15 +70,20 @@ class Desk:
 
     def settle(self, permit: LimitPermit, model: str, counts: dict[str, int], **fields: Any) -> int:
         """The cost in billionths of a dollar that was charged."""
+        before = self.left()
+        self.charge(permit, model, counts, **fields)
+        return before + permit.grant.held[2] - self.left()
+
+    def charge(
+        self, permit: LimitPermit, model: str, counts: dict[str, int], **fields: Any
+    ) -> None:
         assert self.plan is not None
         assert self.plan.prices is not None
         record = RecordBuilder("req_1", 0.0, **fields)
         record.price = self.plan.prices.find("openai", model)
         record.metered = RequestUsage(counts)
         note_cost(record, self.plan.prices)
-        before = self.left()
         permit.settle(record.finish(""))
-        return before + permit.grant.held[2] - self.left()
 
     def left(self) -> int:
         limits = self.caller.limits
@@ -137,6 +144,23 @@ def test_a_model_without_a_price_is_refused_or_charged_what_is_declared(
     assert (
         desk.settle(permit, "gpt-unknown", {"input_tokens": 1, "output_tokens": 1}, **SENT) == NANO
     )
+
+
+def test_a_budget_of_an_account_counts_besides_that_of_its_key(plan: Plan) -> None:
+    desk = Desk(plan, 100)
+    limits = KeyLimits(monthly_nano_usd_budget=5 * NANO).caller_limits()
+    desk.caller = replace(desk.caller, account=Account("a", {}, limits))
+    counts = {"input_tokens": 200_000, "output_tokens": 0}
+    assert desk.settle(desk.admit("gpt-dear"), "gpt-dear", counts, **SENT) == 2 * NANO
+    of_another_key = replace(desk.caller, name="other", limits=None)
+    desk.caller, key = of_another_key, desk.caller
+    desk.charge(desk.admit("gpt-dear"), "gpt-dear", {**counts, "input_tokens": 300_000}, **SENT)
+    for caller in (desk.caller, key):
+        desk.caller = caller
+        with pytest.raises(GatewayError, match="the budget of 5 US dollars per month is spent"):
+            desk.admit("gpt-cheap")
+    with pytest.raises(GatewayError, match="price of this model is not known"):
+        desk.admit("gpt-unknown")
 
 
 def test_a_spent_budget_says_so_in_dollars(plan: Plan) -> None:

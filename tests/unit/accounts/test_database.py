@@ -27,7 +27,7 @@ def test_migrations_make_the_tables_that_the_code_names(url: str) -> None:
     database = open_database(url)
     assert (database.revision(), database.upgrade()) == (
         None,
-        ["0001", "0002", "0003", "0004", "0005"],
+        ["0001", "0002", "0003", "0004", "0005", "0006"],
     )
     assert (database.revision(), database.upgrade()) == (migrations.newest(), [])
     with database.read() as connection:
@@ -56,7 +56,7 @@ def test_several_processes_may_migrate_at_the_same_time(url: str) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(applied) == [[], [], [], [], ["0001", "0002", "0003", "0004", "0005"]]
+    assert sorted(applied) == [[], [], [], [], ["0001", "0002", "0003", "0004", "0005", "0006"]]
 
 
 @only_sqlite

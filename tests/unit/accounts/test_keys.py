@@ -214,11 +214,12 @@ def test_a_key_needs_an_account(store: Connection) -> None:
 def test_limits_of_use_reach_the_gateway_and_unusable_ones_are_refused(
     store: Connection, ours: AccountInfo
 ) -> None:
-    limits = KeyLimits(rate_limit_rpm=60, weekly_token_budget=9)
+    limits = KeyLimits(60, weekly_token_budget=9, monthly_nano_usd_budget=5)
     key, words = keys.create_key(store, ours.id, name="a", actor=CLI, limits=limits)
     (entry,) = lookup.find_keys(store, [digest(words)]).values()
     assert entry.limits.caller_limits() == CallerLimits(
-        requests=Rate(60, 60), budgets=(Budget(9, Period.WEEK),)
+        requests=Rate(60, 60),
+        budgets=(Budget(9, Period.WEEK), Budget(5, Period.MONTH, is_usd=True)),
     )
     rest: dict[str, Any] = {
         "name": "b",

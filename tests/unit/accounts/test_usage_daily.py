@@ -88,7 +88,7 @@ def test_a_database_of_before_gets_its_sums(url: str) -> None:
             connection.execute(text(f"ALTER TABLE gateway_keys DROP COLUMN {name}"))
             connection.execute(text(f"ALTER TABLE accounts DROP COLUMN {name}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
-    assert database.upgrade() == ["0002", "0003", "0004", "0005"]
+    assert database.upgrade() == ["0002", "0003", "0004", "0005", "0006"]
     with database.read() as connection:
         assert days(connection, "key") == {"k1": 4, "k2": 7}
         assert days(connection, "day") == {str(START): 4, str(START + DAY): 7}

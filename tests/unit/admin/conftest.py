@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from engine.accounts.vault import Vault
 from engine.admin.app import create_app
 from engine.admin.context import AdminContext
 from engine.config.load import Loaded, load
+from engine.config.prices import PriceFile
 from engine.plan.accounts import Accounts, AccountsSettings, Admin, VaultKey
 from tests.servers import ROOT
 from tests.unit.admin.listener import Browser
@@ -112,6 +113,18 @@ def open_house(
     database = open_database(settings.accounts.database)
     context = AdminContext(database, Vault([VAULT_KEY]), settings, ROOT, lambda: loaded)
     return House(create_app(context), context, dict(ids), dict(keys))
+
+
+@pytest.fixture
+def priced_house(
+    furnished: Furnished, shipped_configuration: Loaded, tmp_path: Path
+) -> Iterator[House]:
+    """The same with a prices.yaml."""
+    prices = PriceFile("a list", "2026-11-20", "0" * 8, ())
+    config = replace(shipped_configuration.config, prices=prices)
+    made = open_house(furnished, replace(shipped_configuration, config=config), tmp_path)
+    yield made
+    made.database.close()
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from engine.accounts.audit import list_audit
+from engine.accounts.accounts import limit_account
+from engine.accounts.audit import CLI, list_audit
+from engine.accounts.key_limits import KeyLimits
 from engine.accounts.lookup import find_keys
 from engine.accounts.tokens import token_digest
 from engine.accounts.usage import UsageRow, add_usage
@@ -122,6 +124,26 @@ def test_limits_of_use_are_kept_changed_taken_away_and_carried_over_by_rotation(
     assert [rotated[name] for name in limits] == [60, None, 7]
     for wrong in (0, -1, 10**16, 1.5, "60", True):
         assert api("POST", "/v1/account/keys", {"name": "a", "rate_limit_rpm": wrong}).status == 400
+
+
+def test_a_budget_in_dollars_is_exact_and_needs_prices(priced_house: House, house: House) -> None:
+    api, body = Client(priced_house, "ours-manage"), {"name": "a", "monthly_usd_budget": "0.100000001"}  # fmt: skip
+    key = api("POST", "/v1/account/keys", body).json
+    assert key["monthly_usd_budget"] == "0.100000001"
+    path = f"/v1/account/keys/{key['id']}"
+    rotated = api("POST", f"{path}/rotate", {}).json
+    assert rotated["monthly_usd_budget"] == "0.100000001"
+    path = f"/v1/account/keys/{rotated['id']}"
+    assert api("PATCH", path, {"monthly_usd_budget": "999999"}).json["monthly_usd_budget"] == "999999"  # fmt: skip
+    assert api("PATCH", path, {"monthly_usd_budget": None}).json["monthly_usd_budget"] is None
+    for wrong in ("0", "0.0", "", "1e3", "-1", "1.0000000001", "1000000", " 1", 1, True):
+        assert api("PATCH", path, {"monthly_usd_budget": wrong}).status == 400, wrong
+    with priced_house.database.write() as c:
+        limit_account(c, priced_house.ids["ours"], KeyLimits(monthly_nano_usd_budget=5), CLI)
+    assert api("GET", "/v1/account").json["limits"]["monthly_usd_budget"] == "0.000000005"
+    refused = Client(house, "ours-manage")("POST", "/v1/account/keys", body)
+    assert (refused.status, refused.json["error"]["code"]) == (400, "not_supported")
+    assert refused.json["error"]["param"] == "monthly_usd_budget"
 
 
 def test_without_grace_the_old_key_ends_at_once(house: House) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from engine.accounts import keys, members, provider_keys, usage
-from engine.accounts.audit import SYSTEM, list_audit
+from engine.accounts.accounts import get_account, limit_account
+from engine.accounts.audit import CLI, SYSTEM, list_audit
 from engine.accounts.database import Connection
 from engine.accounts.gateway_key import GatewayKey
+from engine.accounts.key_limits import KeyLimits
 from engine.accounts.tables import LATENCY_COLUMNS
 from engine.admin.app import PAGES
 from engine.admin.pages.provider_test import judge
@@ -49,6 +51,7 @@ def gets(house: House) -> list[tuple[str, Access]]:
         "key_id": house.ids["ours-key-use"],
         "name": "openai",
         "person_id": house.ids["ours-member"],
+        "account_id": house.ids["ours"],
     }
     found = [(page.path, page.access) for page in PAGES if page.method == "GET"]
     return [(re.sub(r"\{(\w+)\}", lambda m: values[m[1]], path), access) for path, access in found]
@@ -78,7 +81,7 @@ FORMS = {
     Access.OWNER: {
         "/people/invite", "/people/invites/{invite_id}/withdraw", "/people/{person_id}/role", "/people/{person_id}/remove",
     },
-    Access.OPERATOR: {"/accounts"},
+    Access.OPERATOR: {"/accounts", "/accounts/{account_id}/limits"},
 }  # fmt: skip
 
 
@@ -420,6 +423,40 @@ def test_operators_make_accounts(house: House) -> None:
     assert post(browser, "/accounts", "/accounts", name="third").status == 303
     assert "third" in browser.get("/accounts").text
     assert "Another account has that name." in post(browser, "/accounts", "/accounts", name="ours").text  # fmt: skip
+
+
+def test_budgets_in_dollars_are_set_for_keys_and_accounts_where_there_are_prices(
+    priced_house: House,
+) -> None:
+    browser, operator = priced_house.browser("ours-member"), priced_house.browser("operator")
+    key_path = f"/keys/{priced_house.ids['ours-key-use']}"
+    path = f"/accounts/{priced_house.ids['ours']}/limits"
+    post(browser, key_path, key_path, name="use", expires="keep", monthly_usd_budget="12.50")
+    assert post(operator, path, path, monthly_usd_budget="100", rate_limit_rpm="7").status == 303
+    assert 'value="12.5"' in browser.get(key_path).text
+    assert 'value="100"' in operator.get(path).text
+    with priced_house.database.read() as connection:
+        key = keys.get_key(connection, priced_house.ids["ours"], priced_house.ids["ours-key-use"])
+        account = get_account(connection, priced_house.ids["ours"])
+    assert key.limits == KeyLimits(monthly_nano_usd_budget=12_500_000_000)
+    assert account.limits == KeyLimits(7, monthly_nano_usd_budget=100 * 10**9)
+    for wrong in ("0", "1e3", "-1", "0.0000000001", "1000000", "\u0661"):
+        reply = post(operator, path, path, monthly_usd_budget=wrong)
+        assert (reply.status, "US dollars above 0" in reply.text) == (400, True), wrong
+    assert operator.get("/accounts/nobody/limits").status == 404
+
+
+def test_a_budget_in_dollars_needs_prices(house: House) -> None:
+    browser, operator = house.browser("ours-member"), house.browser("operator")
+    path = f"/accounts/{house.ids['ours']}/limits"
+    for reply in (
+        post(browser, "/keys/new", "/keys/new", name="a", monthly_usd_budget="1"),
+        post(operator, path, path, monthly_usd_budget="1"),
+    ):
+        assert (reply.status, "there is no prices.yaml" in reply.text) == (400, True)
+    with house.database.write() as connection:  # of a time when there were prices
+        limit_account(connection, house.ids["ours"], KeyLimits(monthly_nano_usd_budget=5), CLI)
+    assert post(operator, path, path, monthly_usd_budget="0.000000005").status == 303
 
 
 @pytest.mark.parametrize(

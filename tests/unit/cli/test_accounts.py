@@ -17,6 +17,7 @@ from engine.accounts import lookup, sessions
 from engine.accounts.accounts import find_account
 from engine.accounts.audit import CLI, list_all_audit
 from engine.accounts.database import Database, open_database
+from engine.accounts.key_limits import KeyLimits
 from engine.accounts.migrations import newest
 from engine.accounts.people import create_person, get_person
 from engine.accounts.provider_keys import save_provider_key
@@ -382,3 +383,24 @@ def test_there_is_something_to_import(ready: Path) -> None:
     (ready / "keys.yaml").write_text("version: 1\nkeys: [{name: a}]\n")
     result = engine("keys", "import", "--account", "team", "-C", ready)
     assert (result.exit_code, "`sha256`" in result.stderr) == (2, True)
+
+
+PRICES = "version: 1\nsource: a list\ndate: 2026-11-20\nmodels: {m: {usd_per_request: 1}}\n"
+
+
+def test_budgets_in_dollars_are_exact_and_need_prices(ready: Path, database: Database) -> None:
+    commands = (("accounts", "limit", "team"), ("keys", "new", "app", "--account", "team"))
+    for command in commands:
+        refused = engine(*command, "--monthly-usd", "0.1", "-C", ready)
+        assert (refused.exit_code, "there is no prices.yaml" in refused.output) == (2, True)
+    (ready / "prices.yaml").write_text(PRICES)
+    for command in commands:
+        assert engine(*command, "--monthly-usd", "1e3", "-C", ready).exit_code == 2
+        assert engine(*command, "--monthly-usd", "0.1", "--rpm", "7", "-C", ready).exit_code == 0
+    limits = KeyLimits(7, monthly_nano_usd_budget=100_000_000)
+    with database.read() as connection:
+        team = find_account(connection, "team")
+        assert team is not None
+        assert team.limits == limits
+        assert [key.limits for key in stored.list_keys(connection, team.id)] == [limits]
+    assert engine("keys", "new", "app", "--rpm", "7", "-C", ready).exit_code == 2
