@@ -44,6 +44,7 @@ class Endpoint:
     timeouts: Mapping[str, float]
     drop_query: tuple[str, ...] = ()
     usage: UsagePlaces | None = None
+    is_free: bool = False
     operation: str | None = None
 
 

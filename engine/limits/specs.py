@@ -49,7 +49,8 @@ class Spec:
 def spec_of(home: str, scope: Scope, windows: Windows, now: float) -> Spec:
     """The command's parts for a scope at `now`, POSIX seconds by the clock of the server."""
     name, limits = scope
-    data: dict[str, object] = {"keep": max((_KEPT[b.per] for b in limits.budgets), default=0)}
+    kept = (*limits.budgets, *limits.keeps)
+    data: dict[str, object] = {"keep": max((_KEPT[b.per] for b in kept), default=0)}
     rates = token_rates(limits)
     if limits.requests is not None:
         data["requests"] = _rate(limits.requests)

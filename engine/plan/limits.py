@@ -77,12 +77,19 @@ class CallerLimits:
     concurrent: int | None = None
     budgets: tuple[Budget, ...] = ()
     models: tuple[tuple[str, "CallerLimits"], ...] = ()
+    keeps: tuple[Budget, ...] = ()  # are not counted by these limits, but by others of the scope
     counts_usd: bool = field(init=False, repr=False)  # here, or by the limits of a model
+    _of_free: "CallerLimits | None" = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         counts = any(budget.is_usd for budget in self.budgets)
         counts = counts or any(limits.counts_usd for _, limits in self.models)
         object.__setattr__(self, "counts_usd", counts)
+        if self.counts_tokens and (self.requests is not None or self.concurrent is not None):
+            free = CallerLimits(
+                requests=self.requests, concurrent=self.concurrent, keeps=self.budgets
+            )
+            object.__setattr__(self, "_of_free", free)
 
     @property
     def counts_tokens(self) -> bool:
@@ -103,6 +110,11 @@ class CallerLimits:
     def holds(self) -> bool:
         """Whether a request holds something of these until it is over."""
         return self.concurrent is not None or self.counts_tokens
+
+    @property
+    def of_free(self) -> "CallerLimits | None":
+        """What of these counts requests that cost nothing and use no tokens; None for nothing."""
+        return self._of_free if self.counts_tokens else self
 
     def of_model(self, model: str) -> "tuple[str, CallerLimits] | None":
         """The further limits for `model`, and the pattern that it matches."""

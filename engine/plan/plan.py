@@ -95,7 +95,7 @@ class Endpoint:
     others that decide something; `drop_query` are query parameters of its paths with `{model}` that
     are not forwarded. `odd_models` are the exact names of models that have spaces or are not ASCII, all
     others being refused. `last_events` are the names, or the data, of the events that end a stream;
-    `usage` is where a response has its counts. `operation` is what traces call a request.
+    `usage` is where a response has its counts; requests of one that `is_free` cost nothing, and use no tokens. `operation` is what traces call a request.
     """
 
     name: str
@@ -113,6 +113,7 @@ class Endpoint:
     odd_models: frozenset[str] = frozenset()
     last_events: tuple[bytes, ...] = ()
     usage: UsagePlaces | None = None
+    is_free: bool = False
     operation: str | None = None
 
 

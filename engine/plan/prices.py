@@ -52,6 +52,9 @@ class Price:
         return self.request if is_counted else None
 
 
+FREE = Price({}, where="usage: free")
+
+
 @dataclass(frozen=True, slots=True)
 class ModelPrices:
     """Prices by the names of models that a provider gets. `prefixes`: the longest first."""

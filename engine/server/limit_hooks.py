@@ -23,6 +23,7 @@ BYTES_A_TOKEN = 4  # of text, about; for what is not known
 MAX_ESTIMATED = 256 * 1024  # bytes of a body
 OUTPUT_TOKENS = 1000  # held for a response where the endpoint does not say
 CLIENT_ERROR = 400
+NO_TOKENS = 0, 0
 _KINDS = {
     "requests": "requests",
     "tokens": "tokens",
@@ -113,9 +114,15 @@ class LimitHooks:
         """
         if caller.limits is None and (caller.account is None or caller.account.limits is None):
             return None
-        estimate: Amounts = estimate_of(endpoint, body, size) if caller.counts_usage else (0, 0)
+        estimate: Amounts = NO_TOKENS
         scopes = scopes_of(caller, model)
-        if caller.counts_usd:
+        if endpoint.is_free:
+            scopes = free_scopes(scopes)
+            if not scopes:
+                return None
+        elif caller.counts_usage:
+            estimate = estimate_of(endpoint, body, size)
+        if caller.counts_usd and not endpoint.is_free:
             cost = reserved_cost(self._plan, endpoint.name, model, estimate, scopes)
             estimate = (*estimate, cost)
         try:
@@ -164,6 +171,11 @@ def scopes_of(caller: Caller, model: str) -> Sequence[Scope]:
     if further is None:
         return ((caller.name, limits), *of_account)
     return (caller.name, limits), (f"{caller.name} {further[0]}", further[1]), *of_account
+
+
+def free_scopes(scopes: Sequence[Scope]) -> Sequence[Scope]:
+    """What of these limits requests that cost nothing and use no tokens."""
+    return [(name, free) for name, limits in scopes if (free := limits.of_free) is not None]
 
 
 def estimate_of(endpoint: Endpoint, body: RequestBody, size: int | None) -> tuple[int, int]:

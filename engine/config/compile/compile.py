@@ -85,6 +85,7 @@ def _endpoints(
             drop_query=frozenset(name.lower().encode("ascii") for name in endpoint.drop_query),
             last_events=tuple(event.encode("ascii") for event in endpoint.last_events),
             usage=endpoint.usage,
+            is_free=endpoint.is_free,
             operation=endpoint.operation,
         )
         for path in (endpoint.path, *endpoint.also):

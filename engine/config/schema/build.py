@@ -141,6 +141,7 @@ def _endpoint(name: str, at: Path, data: dict[str, Any], max_body: int) -> Endpo
         timeouts=durations(data.get("timeouts", {})),
         drop_query=tuple(data.get("drop_query", ())),
         usage=build_usage(data["usage"]) if "usage" in data else None,
+        is_free=data.get("usage") == "free",
         operation=data.get("operation"),
     )
 

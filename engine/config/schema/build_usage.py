@@ -14,8 +14,10 @@ from engine.plan.usage import (
 )
 
 
-def build_usage(data: dict[str, Any]) -> UsagePlaces:
-    """Where counts stand, by a `usage` that passed its schema."""
+def build_usage(data: dict[str, Any] | str) -> UsagePlaces | None:
+    """Where counts stand, by a `usage` that passed its schema; nowhere for `free`."""
+    if isinstance(data, str):
+        return None
     return UsagePlaces(
         at=_pointers(data["at"]),
         events_at=_pointers(data.get("events_at", ())),

@@ -16,7 +16,7 @@ from engine.plan.plan import (
     Timeouts,
     Upstream,
 )
-from engine.plan.prices import Price
+from engine.plan.prices import FREE, Price
 from engine.plan.suggest import nearest
 
 _LEAST = 2.0**-64
@@ -73,7 +73,7 @@ def _target(
     plan: Plan, endpoint: Endpoint, decision: Decision, rule: Rule, provider: Provider
 ) -> Target:
     model, sent, by = decision.model, decision.sent_model, decision.rule_target
-    price = None if plan.prices is None else plan.prices.find(provider.name, sent)
+    price = None if plan.prices is None else FREE if endpoint.is_free else plan.prices.find(provider.name, sent)  # fmt: skip
     timeouts = (by or rule).timeouts.get(endpoint.name)
     return Target(rule, provider, decision.upstream, model, sent, by, price, timeouts)
 

@@ -1,5 +1,6 @@
 """A key with a budget in US dollars: what is reserved, what is charged, and models without a price."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.payload import json_request_body
 from engine.gateway.record import RecordBuilder, RequestUsage
 from engine.gateway.response.cost import note_cost
+from engine.gateway.routing.match import find_target
 from engine.limits.core import Refused
-from engine.plan.limits import Budget, CallerLimits, Period
+from engine.limits.specs import spec_of
+from engine.limits.windows import Windows
+from engine.plan.limits import Budget, CallerLimits, Period, Rate
 from engine.plan.plan import Account, Caller, Plan
 from engine.server.limit_hooks import LimitHooks, LimitPermit
 from tests.unit.config.folders import NOW, write
@@ -23,7 +27,7 @@ endpoints:
   chat_completions:
     path: /v1/chat/completions
     usage: {at: [/usage], input_tokens: [prompt_tokens], output_tokens: [completion_tokens]}
-  embeddings: {path: /v1/embeddings}
+  embeddings: {path: /v1/embeddings, usage: free}
 models:
   - {prefix: gpt-, provider: openai}
   - {model: both, targets: [{provider: openai, as: gpt-cheap}, {provider: openai, as: gpt-dear}]}
@@ -161,6 +165,34 @@ def test_a_budget_of_an_account_counts_besides_that_of_its_key(plan: Plan) -> No
             desk.admit("gpt-cheap")
     with pytest.raises(GatewayError, match="price of this model is not known"):
         desk.admit("gpt-unknown")
+
+
+def test_a_free_endpoint_needs_no_price_and_no_budget(plan: Plan) -> None:
+    limits = CallerLimits(Rate(3, 60), budgets=(Budget(1, Period.DAY), Budget(1, Period.DAY, is_usd=True)))  # fmt: skip
+    caller = Caller("app", None, None, (), None, limits=limits)
+    hooks, endpoint = LimitHooks(None), plan.endpoint("embeddings")
+    hooks.follow(plan)
+    assert endpoint is not None
+    body = json_request_body(BODY, endpoint)
+    for _ in range(2):
+        permit = hooks.admit(caller, endpoint, "gpt-unknown", body, 400_000)
+        assert isinstance(permit, LimitPermit)
+        permit.settle(RecordBuilder("req_1", 0.0, **SENT, bytes_out=9000).finish(""))
+    priced = plan.endpoint("chat_completions")
+    assert priced is not None
+    assert hooks.admit(caller, priced, "gpt-cheap", body, 40) is not None  # neither budget was used
+    with pytest.raises(GatewayError, match="the limit of 3 requests per minute"):
+        hooks.admit(caller, endpoint, "gpt-unknown", body, 40)
+    spent = replace(caller, name="other", limits=CallerLimits(budgets=limits.budgets))
+    assert hooks.admit(spent, endpoint, "gpt-unknown", body, 40) is None
+    free = limits.of_free
+    assert free is not None  # its requests let no budget of the scope expire in a store
+    kept = [json.loads(spec_of("", ("app", of), Windows(), 0).text.split(b"\r\n")[1])["keep"] for of in (limits, free)]  # fmt: skip
+    assert kept[0] == kept[1] > 0
+    target = find_target(plan, endpoint, "gpt-unknown")
+    assert target.price is not None
+    assert target.price.cost({}) == 0
+    assert find_target(plan, priced, "gpt-unknown").price is None
 
 
 def test_a_spent_budget_says_so_in_dollars(plan: Plan) -> None:
