@@ -56,13 +56,14 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("server/metrics_export", ("server/log", "telemetry/*", "plan/*")),
     ("server/metrics_process", ("server/*", "telemetry/*", "plan/*")),
     ("server/shared", ("limits/table", "limits/kept", "server/ports", "telemetry/*")),
+    ("server/ping", ("gateway/*", "upstream/*", "plan/*")),
     ("server/reload", ("server/*", "telemetry/server_counts", "config/*", "plan/*")),
     ("server/run", ("__init__", "server/*", "config/*", "mock/*", "plan/*")),
     ("server/worker", ("server/*", "limits/table", "telemetry/memory", "gateway/*", "upstream/*", "plan/*")),
     ("server/*", ("config/*", "mock/*", "plan/*")),
     ("cli/init", ("cli/*", "importers/*", "config/*", "plan/*")),
     ("cli/imports", ("cli/*", "importers/*", "report/*", "config/*")),
-    ("cli/*", ("server/__init__", "server/mock_process", "server/run", "server/reload", "server/store", "server/ports", "server/log", "report/*", "telemetry/readings", "lsp/*", "config/*", "accounts/*", "admin/address", "plan/*")),
+    ("cli/*", ("server/__init__", "server/mock_process", "server/run", "server/reload", "server/store", "server/ports", "server/ping", "server/log", "report/*", "telemetry/readings", "lsp/*", "config/*", "accounts/*", "admin/address", "plan/*")),
 )  # fmt: skip
 WITHOUT_SQL = {f"accounts/{name}" for name in ("__init__", "errors", "key_limits", "passwords", "tokens", "values", "vault", "follower", "key_table", "usage_writer")}  # fmt: skip
 OWNERS = {

@@ -31,6 +31,7 @@ MODULES = {
     "schema": "check",
     "lsp": "lsp",
     "health": "health",
+    "ping": "ping",
     "init": "init",
     "import": "imports",
     "keys": "keys",

@@ -1,7 +1,8 @@
 """Documents that passed their schema as frozen values: defaults filled in, units parsed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from engine.config.prices import PriceFile
 from engine.config.rules import BodyEdits, ModelRule, RoutingTest
@@ -140,6 +141,24 @@ class Sign:
 
 
 @dataclass(frozen=True, slots=True)
+class Ping:
+    """The entry `ping:`: a GET of `path`, or `body` sent to `endpoint`."""
+
+    at: Path
+    cost: str
+    path: str | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    endpoint: str | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_endpoint(self) -> ProviderEndpoint | None:
+        """Where the `path` is served, None without one."""
+        if self.path is None:
+            return None
+        return ProviderEndpoint("ping", self.at, (*self.at, "path"), self.path, self.query)
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """An entry of `providers:`, templates still as text. `ca` is a path."""
 
@@ -170,6 +189,7 @@ class Provider:
     proxy: str | None = None
     trace: bool = False
     telemetry_name: str | None = None
+    ping: Ping | None = None
 
     def sample_variables(self) -> dict[str, str]:
         """The values of its variables by the files alone; `placeholder` for those of the environment."""

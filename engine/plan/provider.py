@@ -141,6 +141,21 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Ping:
+    """The cheapest harmless request to a provider, for `engine ping`.
+
+    A GET at `upstream`, None while a variable in its URL is not set; or the JSON `body`, which asks
+    for `model`, sent to `endpoint`. `cost` is `free` or `one_token`.
+    """
+
+    cost: str
+    upstream: Upstream | None = None
+    endpoint: str | None = None
+    model: str = ""
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Provider:
     """An upstream API.
 
@@ -153,6 +168,7 @@ class Provider:
     `accounts`, the most specific first, and `choices` lead to other variants of this provider.
     `caller_inputs` is the same for all providers of a Plan. `is_of_account`: it has the credentials of
     the account whose callers use it. `trace`: it gets the trace context; `telemetry_name` is what traces call it.
+    `ping` is the request by which its credentials are tried, None where none is declared.
     """
 
     name: str
@@ -179,6 +195,7 @@ class Provider:
     is_of_account: bool = False
     trace: bool = False
     telemetry_name: str | None = None
+    ping: Ping | None = None
 
     @property
     def single_attempt(self) -> bool:
@@ -222,6 +239,9 @@ class Provider:
             else self.sign
         )
         account_sign = self.account_sign if signs else None
+        ping = self.ping and replace(
+            self.ping, upstream=self.ping.upstream and replace(self.ping.upstream, origin=origin)
+        )
         return replace(
             self,
             upstreams=upstreams,
@@ -229,4 +249,5 @@ class Provider:
             choices=choices,
             sign=sign,
             account_sign=account_sign,
+            ping=ping,
         )

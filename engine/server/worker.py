@@ -41,9 +41,7 @@ from engine.server.reload import Prepare, Snapshot, State, read_folder
 from engine.server.scheduling import ThreadScheduler
 from engine.server.worker_hooks import WorkerHooks
 from engine.telemetry.memory import CounterMemory
-from engine.upstream import Client
-from engine.upstream.http1.pool import Http1Client
-from engine.upstream.httpx_client import HttpxClient
+from engine.upstream.clients import new_clients
 
 TICK_SECONDS = 1.0
 LISTEN_POLL_SECONDS = 0.002
@@ -142,8 +140,9 @@ class Worker:
             self._log.close()
 
     def _new_gateway(self, plan: Plan) -> Gateway:
-        clients: dict[str, Client] = {"http1": Http1Client(), "httpx": HttpxClient()}
-        return Gateway(plan, clients, self._log, lambda: self._is_draining, self._hooks.of(plan))
+        return Gateway(
+            plan, new_clients(), self._log, lambda: self._is_draining, self._hooks.of(plan)
+        )
 
     def _show_state(self) -> None:
         """What the probes report beside status and configuration."""

@@ -59,6 +59,9 @@ def _endpoint_names(context: CheckContext) -> Iterator[tuple[str, str, str, Path
     for provider in context.config.providers:
         for served in (*provider.endpoints, *provider.not_enabled):
             yield f"provider `{provider.name}`", served.name, PROVIDERS, served.at, Place.KEY
+        if provider.ping and provider.ping.endpoint:
+            at = (*provider.ping.at, "endpoint")
+            yield f"provider `{provider.name}`", provider.ping.endpoint, PROVIDERS, at, Place.VALUE
     for key in context.config.keys or ():
         for index, name in enumerate(key.endpoints or ()):
             yield f"key `{key.name}`", name, KEYS, (*key.at, "endpoints", index), Place.VALUE

@@ -72,8 +72,10 @@ def template_sources(provider: Provider) -> Iterator[tuple[Path, str, tuple[str,
         yield (*provider.at, "default_headers", name), source, ("variables",)
     for name, source in (provider.sign.settings if provider.sign else {}).items():
         yield (*provider.at, "sign", name), source, ("variables",)
-    for served in (*provider.endpoints, *provider.not_enabled):
-        yield served.path_at, served.path, ("variables", "model")
+    ping = provider.ping.as_endpoint() if provider.ping else None
+    for served in (*provider.endpoints, *provider.not_enabled, *((ping,) if ping else ())):
+        in_path = ("variables",) if served is ping else ("variables", "model")
+        yield served.path_at, served.path, in_path
         if served.stream_path is not None:
             yield (*served.at, "stream_path"), served.stream_path, ("variables", "model")
         for name, source in served.query.items():

@@ -1,5 +1,6 @@
 """One provider with one set of values, as the request side needs it."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -41,7 +42,19 @@ def compile_provider(binding: Binding, provider: model.Provider) -> plan.Provide
         caller_inputs=binding.caller_inputs,
         trace=provider.trace,
         telemetry_name=provider.telemetry_name,
+        ping=_ping(binding, provider, base),
     )
+
+
+def _ping(binding: Binding, provider: model.Provider, base: str | None) -> plan.Ping | None:
+    ping = provider.ping
+    if ping is None:
+        return None
+    served = ping.as_endpoint()
+    if served is not None:
+        return plan.Ping(ping.cost, compile_upstream(binding, provider, served, base))
+    sent = json.dumps(ping.body).encode("ascii")
+    return plan.Ping(ping.cost, None, ping.endpoint, str(ping.body["model"]), sent)
 
 
 def _caller_credentials(provider: model.Provider) -> plan.CallerCredentials:

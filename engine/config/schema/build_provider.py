@@ -10,6 +10,7 @@ from engine.config.model import (
     Credential,
     CredentialSet,
     Key,
+    Ping,
     Provider,
     ProviderEndpoint,
     Sign,
@@ -73,6 +74,18 @@ def build_provider(name: str, at: Path, data: dict[str, Any]) -> Provider:
         proxy=data.get("proxy"),
         trace=data.get("trace", False),
         telemetry_name=data.get("telemetry_name"),
+        ping=_ping((*at, "ping"), data["ping"]) if "ping" in data else None,
+    )
+
+
+def _ping(at: Path, data: dict[str, Any]) -> Ping:
+    return Ping(
+        at,
+        data.get("cost", "free"),
+        data.get("path"),
+        data.get("query", {}),
+        data.get("endpoint"),
+        data.get("body", {}),
     )
 
 
