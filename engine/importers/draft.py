@@ -65,6 +65,7 @@ class Settings:
     in_flight: int | None = None
     drop_unknown: bool = False
     metrics: bool = False
+    tracing: bool = False
     balance: str | None = None
     max_body: str | None = None
 

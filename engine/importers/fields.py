@@ -126,7 +126,7 @@ def _timeout(f: Field) -> Result:
     for name in f.row["names"]:
         f.deployment.timeouts[name] = length
     note = f.row.get("note")
-    return (OTHERWISE, note) if note else (CARRIED, "")
+    return (OTHERWISE, note) if note else (CARRIED, "timeouts of the target")
 
 
 def _attempts(f: Field) -> Result:
@@ -166,7 +166,7 @@ def _order(f: Field) -> Result:
     if number is None:
         return ASKS, "no whole number"
     f.deployment.order = number
-    return CARRIED, ""
+    return CARRIED, "tier of the target"
 
 
 def _in_flight(f: Field) -> Result:

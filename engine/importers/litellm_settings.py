@@ -166,6 +166,7 @@ def _callbacks(s: Setting) -> Result:
     known = table("litellm")
     found = known["callbacks"].get(str(s.value)) or known["no_callback"]
     s.run.draft.settings.metrics |= found.get("metrics", False)
+    s.run.draft.settings.tracing |= found.get("tracing", False)
     return Treatment(found["as"]), found["note"]
 
 

@@ -93,6 +93,7 @@ def _routes(draft: Draft, rules: Rules, head: str) -> str:
         **({"defaults": defaults} if defaults else {}),
         "endpoints": endpoints,
         "listing": shipped["listing"],
+        **({"tracing": {"sample": "100%"}} if draft.settings.tracing else {}),
         "models": rules.rules,
     }
     comments: dict[Path, str] = {

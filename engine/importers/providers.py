@@ -79,6 +79,8 @@ class Providers:
             name, _ = self.variables.use(f"{kind.name}_BASE_URL", f"the address of {kind.name}")
             base = {"env": name}
         has_server = "server" in entry.get("variables", {})
+        if not has_server:
+            entry.pop("ping", None)  # of the vendor's own address
         if isinstance(base, dict):
             variable = "server" if has_server else "base"
             entry.setdefault("variables", {})[variable] = base
@@ -146,8 +148,6 @@ class Providers:
             entry["breaker"] = {"failures": self.settings.failures or 4, "open": cooldown or "5s"}
         if deployment.in_flight:
             entry["limits"] = {"in_flight": deployment.in_flight}
-        if deployment.timeouts:
-            entry["timeouts"] = dict(deployment.timeouts)
 
 
 def _with_addresses(entry: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from engine.importers.draft import Deployment, Draft, Reference
 from engine.importers.ledger import Ledger, Treatment
@@ -14,6 +14,7 @@ from engine.importers.tables import Kind, compatible, table
 
 MOST_TARGETS = 8
 MOST_WEIGHT = 1000
+MOST_TIERS = 8
 _NAME = re.compile(r"[^\s*\x00-\x1f\x7f]{1,256}")
 _EXACT = re.compile(r"(?=.{1,256}\Z)[^\s*\x00-\x1f\x7f]+(?: [^\s*\x00-\x1f\x7f]+)*")
 _PREFIX = re.compile(r"[^\s*\x00-\x1f\x7f]{0,256}\*")
@@ -27,6 +28,9 @@ class Target:
     sent: str
     deployment: Deployment
     endpoints: tuple[str, ...]
+
+
+Placed: TypeAlias = tuple[Target, int | None, int]  # with its weight, if any, and its tier
 
 
 @dataclass(slots=True)
@@ -89,29 +93,20 @@ class Rules:
             return "the model's name has spaces, is empty, or has a `*` that is not at its end"
         if d.model.endswith("*") and not name.endswith("*"):
             return "the model has a `*`, and the name that callers use has none"
-        if (
-            name.endswith("*")
-            and d.model.endswith("*")
-            and d.kind
-            and not _strips(name, d.kind.model.replace("{model}", d.model))
-        ):
-            return "a prefix cannot be replaced by another one, only kept or removed"
         return ""
 
     def _add(self, name: str, like: str, targets: list[Target]) -> None:
         """The rule for `name`, with the targets of the group `like` and of those that come after it."""
         after = [t for link in self._links(like) for t in self._group(link.to, name)]
-        found = _distinct(name, [*_weighted(targets), *((t, None) for t in after)])[:MOST_TARGETS]
+        found = _distinct(name, _placed(targets, after))[:MOST_TARGETS]
         if name == like:
             self._note_surplus(name, targets, found)
         rule: dict[str, Any] = {"prefix": name[:-1]} if name.endswith("*") else {"model": name}
         rule |= _endpoints([*targets, *after])
         if len(found) > 1 and after:
             rule["fallback_on"] = ["timeout", "closed", "5xx"]
-        if len(found) == 1 and not ("prefix" in rule and "as" in found[0]):
-            target = found[0]
-            target.pop("weight", None)
-            rule |= target
+        if len(found) == 1:
+            rule |= {k: v for k, v in found[0].items() if k not in ("weight", "tier")}
         else:
             rule["targets"] = found
             if self.draft.settings.balance and len(found) > 1:
@@ -185,14 +180,10 @@ def endpoints_of(d: Deployment, kind: Kind) -> list[str]:
     return found or [name for name in wanted if name in kind.entry["endpoints"]]
 
 
-def _strips(name: str, sent: str) -> bool:
-    return sent in ("*", name)
-
-
 def _sent(name: str, target: Target) -> Mapping[str, Any]:
     """What a target says of the model's name."""
-    if name.endswith("*") and target.sent.endswith("*"):
-        return {"strip": True} if target.sent == "*" and name != "*" else {}
+    if name.endswith("*") and target.sent == "*" != name:
+        return {"strip": True}
     return {"as": target.sent} if target.sent != name else {}
 
 
@@ -221,30 +212,41 @@ def _takes(target: Target, endpoint: str) -> bool:
     }
 
 
-def _distinct(name: str, targets: Iterable[tuple[Target, int | None]]) -> list[dict[str, Any]]:
+def _distinct(name: str, targets: Iterable[Placed]) -> list[dict[str, Any]]:
     """The targets as a rule has them; of equal ones the first, with the weights of all."""
     found: dict[str, dict[str, Any]] = {}
-    for target, weight in targets:
-        body = _body(target.deployment)
-        key = json.dumps([target.provider, target.sent, body], sort_keys=True, default=str)
+    for target, weight, tier in targets:
+        more = _body(target.deployment)
+        if target.deployment.timeouts:
+            more["timeouts"] = dict(target.deployment.timeouts)
+        key = json.dumps([target.provider, target.sent, more, tier], sort_keys=True, default=str)
         if key not in found:
-            found[key] = {"provider": target.provider, **_sent(name, target), **body}
+            found[key] = {"provider": target.provider, **_sent(name, target), **more}
             if weight:
                 found[key]["weight"] = weight
+            if tier > 1:
+                found[key]["tier"] = tier
         elif weight and "weight" in found[key]:
             found[key]["weight"] = min(found[key]["weight"] + weight, MOST_WEIGHT)
     return list(found.values())
 
 
-def _weighted(targets: list[Target]) -> list[tuple[Target, int | None]]:
-    """The targets with weights: those of the first order share the requests, the others come after them."""
-    first = min(t.deployment.order for t in targets)
-    sharing = [t for t in targets if t.deployment.order == first and t.deployment.weight != 0]
-    rest = sorted((t for t in targets if t not in sharing), key=lambda t: t.deployment.order)
-    return [
-        *zip(sharing, _shares([t.deployment for t in sharing]), strict=True),
-        *((t, None) for t in rest),
-    ]
+def _placed(targets: list[Target], after: list[Target]) -> list[Placed]:
+    """The targets with weights and tiers: those of one `order` share a tier, and `after` has the last.
+
+    Without an `order` all are of tier 1, where targets without a weight come after the others.
+    """
+    orders = sorted({t.deployment.order for t in targets})
+    found: list[Placed] = []
+    for number, order in enumerate(orders, 1):
+        group = [t for t in targets if t.deployment.order == order]
+        sharing = [t for t in group if t.deployment.weight != 0]
+        shares = _shares([t.deployment for t in sharing])
+        tier = min(number, MOST_TIERS)
+        found += [(t, share, tier) for t, share in zip(sharing, shares, strict=True)]
+        found += [(t, None, tier) for t in group if t not in sharing]
+    last = min(len(orders) + 1, MOST_TIERS) if len(orders) > 1 else 1
+    return [*found, *((t, None, last) for t in after)]
 
 
 def _shares(deployments: list[Deployment]) -> list[int | None]:

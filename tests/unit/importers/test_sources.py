@@ -77,3 +77,19 @@ def test_the_corpus_is_large_and_most_of_it_is_carried() -> None:
     shares = [share(imported(source)) for source in SOURCES]
     assert len(SOURCES) >= 40
     assert median(shares) >= 0.75  # the corpus is made of what is hard
+
+
+def test_callbacks_become_traces_and_metrics() -> None:
+    source = next(s for s in SOURCES if s.stem == "tiers-and-limits")
+    files = imported(source).files
+    assert 'tracing:\n  sample: "100%"\n' in files["routes.yaml"]
+    assert "metrics: {}" in files["server.yaml"]
+    plain = imported(next(s for s in SOURCES if s.stem == "order")).files
+    assert "tracing" not in plain["routes.yaml"]
+
+
+def test_only_the_address_of_the_vendor_keeps_its_ping() -> None:
+    providers = imported(next(s for s in SOURCES if s.stem == "tiers-and-limits")).files["providers.yaml"]  # fmt: skip
+    first, *rest = providers.split("azure_deployments:")[1].split("\n  groq:")
+    assert "ping:" not in first
+    assert "ping: {path: /models}" in rest[0]
