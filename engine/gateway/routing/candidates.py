@@ -8,7 +8,9 @@ from engine.gateway.inbound.head import CallerHead
 from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.routing.match import Target, find_targets
 from engine.gateway.routing.variants import sample_variant
-from engine.plan.plan import CredentialSet, Plan, Provider
+from engine.plan.plan import CredentialSet, Origin, Plan, Provider, Rule
+
+_Taken = tuple[Origin, Set[bytes | str]]
 
 
 def candidate_targets(  # noqa: PLR0913, PLR0917 called once a request
@@ -21,8 +23,8 @@ def candidate_targets(  # noqa: PLR0913, PLR0917 called once a request
 ) -> Sequence[Target]:
     """The targets to try, without those that have no credential or no URL for this request.
 
-    A request with a caller's own credential goes to the providers that take it, and never to one
-    by the operator's credential. `found` are the credentials of a CredentialSource by provider,
+    A request with a caller's own credential goes to providers that take it, and never to one by the
+    operator's credential; each credential goes to one origin alone, see `_owners`. `found` are the credentials of a CredentialSource by provider,
     `in_flight` the requests under way to each in this worker.
     When no target can be called, `first` alone is returned: its refusal says what is missing.
     """
@@ -31,16 +33,37 @@ def candidate_targets(  # noqa: PLR0913, PLR0917 called once a request
     every = find_targets(plan, head.endpoint, first, head.caller.name, random.random, in_flight)
     is_own = _has_credentials(head, body, first.provider)
     usable: list[Target] = []
+    taken: dict[str, _Taken] = {}
     for target in every:
         variant = sample_variant(target, head, body, found.get(target.provider.name))
-        if (
-            variant.upstreams[head.endpoint.name] is not None
-            and _accepts(variant, head.fields.keys(), body)
-            if is_own
-            else not variant.missing
-        ):
+        upstream = variant.upstreams[head.endpoint.name]
+        if is_own:
+            inputs = _accepted(variant, head.fields.keys(), body)
+            if upstream is not None and inputs:
+                taken[target.provider.name] = upstream.origin, inputs
+                usable.append(target)
+        elif not variant.missing:
             usable.append(target)
+    if is_own:
+        owners = _owners(first.rule, taken)
+        usable = [target for target in usable if target.provider.name in owners]
     return usable or (first,)
+
+
+def _owners(rule: Rule, taken: Mapping[str, _Taken]) -> Set[str]:
+    """The providers that may get what a caller sent, which is for one company: the first to take it.
+
+    Most providers take the same header, so a second one would get a secret of the first. The order
+    is that of the file, since the one of a request may be drawn. Providers of one origin share it.
+    """
+    owners: set[str] = set()
+    origins: dict[bytes | str, Origin] = {}
+    for name in (target.provider for target in rule.targets if target.provider in taken):
+        origin, inputs = taken[name]
+        if all(origins.get(one, origin) == origin for one in inputs):
+            origins.update(dict.fromkeys(inputs, origin))
+            owners.add(name)
+    return owners
 
 
 def find_credentials(
@@ -67,9 +90,10 @@ def _has_credentials(head: CallerHead, body: RequestBody, provider: Provider) ->
     return body.has_any(inputs.fields) or not inputs.headers.isdisjoint(head.fields)
 
 
-def _accepts(provider: Provider, received: Set[bytes], body: RequestBody) -> bool:
-    """Whether `provider` takes the credentials that the caller sent, and requires no others."""
+def _accepted(provider: Provider, received: Set[bytes], body: RequestBody) -> Set[bytes | str]:
+    """The headers and fields of the caller's credential; none if `provider` requires others."""
     accepted = provider.caller_credentials
-    sent = {accepted.headers[name] for name in received & accepted.headers.keys()}
-    sent |= {own for name, own in accepted.body.items() if body.text(name) is not None}
-    return bool(sent) and provider.required <= sent
+    headers = received & accepted.headers.keys()
+    fields = {name for name in accepted.body if body.text(name) is not None}
+    sent = {accepted.headers[name] for name in headers} | {accepted.body[name] for name in fields}
+    return headers | fields if provider.required <= sent else set()

@@ -19,6 +19,8 @@ models:
   - {model: first, targets: [{provider: no_taker}, {provider: other}]}
   - {model: second, targets: [{provider: other}, {provider: taker}]}
   - {model: both, targets: [{provider: no_taker}, {provider: taker, as: renamed}]}
+  - {model: drawn, targets: [{provider: no_taker, weight: 1}, {provider: taker, weight: 999}]}
+  - {model: shared, targets: [{provider: broken}, {provider: taker}]}
   - {model: two, targets: [{provider: no_two}, {provider: other}, {provider: taker}]}
   - {model: weighed, targets: [{provider: other, weight: 9}, {provider: taker, weight: 1}]}
   - {model: sticky, targets: [{provider: other}, {provider: taker}], sticky: key}
@@ -34,14 +36,15 @@ version: 1
 providers:
   taker: {{base_url: "http://127.0.0.1:PORT/taker", {_OWN}, {_TAKES}}}
   no_taker: {{base_url: "http://127.0.0.1:CLOSED", {_OWN}, {_TAKES}}}
+  broken: {{base_url: "http://127.0.0.1:PORT/broken", {_OWN}, {_TAKES}}}
   by_httpx: {{base_url: "http://127.0.0.1:PORT/taker", client: httpx, {_OWN}, {_TAKES}}}
   no_two: {{base_url: "http://127.0.0.1:CLOSED", {_TWO}, caller_credentials: {{body: {{aws_id: id, aws_secret: secret}}}}}}
   other: {{base_url: "http://127.0.0.1:PORT/other", forward_headers: ["x-*"], {_OWN}}}
   accounts: {{base_url: "http://127.0.0.1:PORT/other", {_OWN}, accounts: [{{credentials: {{key: {{env: OWN_KEY}}}}}}]}}
 """
 SECRET = "sk-of-the-caller"
-TAKEN = "second", "both", "two", "weighed", "sticky", "httpx", "accounts"
-REFUSED = "first", "alone"
+TAKEN = "second", "two", "weighed", "sticky", "httpx", "accounts"
+REFUSED = "first", "alone", "both", "drawn"
 WAYS = "header", "json", "form"
 
 
@@ -94,8 +97,8 @@ def test_who_brings_a_credential_is_never_served_with_that_of_the_operator(
     server: Server, upstream: Recorder, model: str, way: str
 ) -> None:
     answer = ask(server, model, way)
-    known = {"first": "upstream_connect_failed", "alone": "provider_key_missing"}
-    assert answer.headers["x-engine-error"] == known[model]
+    wanted = "provider_key_missing" if model == "alone" else "upstream_connect_failed"
+    assert answer.headers["x-engine-error"] == wanted
     assert not upstream.arrivals
     assert SECRET not in answer.text
 
@@ -111,6 +114,18 @@ def test_what_another_provider_takes_goes_to_none(
     assert arrival.values("x-key") == [SECRET]
     assert b"sk-" not in arrival.body
     assert b"aws_" not in arrival.body
+
+
+def test_providers_of_one_origin_share_a_credential(server: Server, upstream: Recorder) -> None:
+    upstream.answer = lambda got: Reply(
+        status=(503, "Busy") if got.target.startswith("/broken") else (200, "OK")
+    )
+    try:
+        assert ask(server, "shared", "header").status_code == 200
+    finally:
+        upstream.answer = lambda _: Reply()
+    assert [arrival.target for arrival in upstream.arrivals] == ["/broken/talk", "/taker/talk"]
+    upstream.arrivals.clear()
 
 
 def test_too_little_of_a_credential_skips_a_provider(server: Server, upstream: Recorder) -> None:
