@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from engine.server.ping import said
 from tests.listening import listening
 from tests.servers import Server
 from tests.unit.cli.outputs import view_of
@@ -143,10 +144,15 @@ def test_what_cannot_be_reached_says_why(
     gone = pings(write(tmp_path, secure, client=client))
     outcomes = [(code, p[0]["outcome"]) for code, p in (unknown, known, hanging, gone)]
     assert outcomes == [(1, "unreachable"), (0, "ok"), *[(1, "unreachable")] * 2]
+    assert hanging[1][0]["ms"] < 3000
     messages = [p[0]["message"] for _, p in (unknown, hanging, gone)]
     assert [m.partition(":")[0] for m in messages] == [
         *("TLS failed", "no response within 0.2 s", "no connection"),
     ]
+
+
+def test_a_secret_of_any_characters_is_masked() -> None:
+    assert said(b'{"error": {"message": "no: a:$b!c"}}', frozenset({"a:$b!c"})) == "no: ***"
 
 
 def test_many_are_tried_at_once(
