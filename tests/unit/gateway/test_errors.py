@@ -37,7 +37,7 @@ STATUSES = {
     500: "internal_error",
     502: "upstream_connect_failed upstream_dns_failed upstream_tls_failed upstream_closed "
     "upstream_bad_response upstream_truncated upstream_sign_in_failed",
-    503: "accounts_unavailable overloaded upstream_unavailable server_shutting_down",
+    503: "accounts_unavailable limits_unavailable overloaded upstream_unavailable server_shutting_down",
     504: "upstream_connect_timeout upstream_timeout upstream_idle_timeout",
 }
 SENT = {
@@ -50,6 +50,7 @@ SENT = {
 }
 AGAIN = {
     "accounts_unavailable",
+    "limits_unavailable",
     "request_timeout",
     "overloaded",
     "rate_limited",
