@@ -6,6 +6,7 @@ in the past means that none is used. Tokens enter their rates and budgets when a
 until then they are held, so that a reservation which proves too high leaves no trace.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -166,8 +167,9 @@ def use(  # noqa: PLR0913, PLR0917 as `check`
     now: int,
     wall: float,
     windows: Windows,
-) -> None:
-    """Count what a request has used."""
+) -> Sequence[Budget]:
+    """Count what a request has used; the budgets of which `warn_at` is reached by that."""
+    reached: Sequence[Budget] = ()
     total, cost = used[0] + used[1], sum(used[2:])
     for at, rate, count in (
         (TOKENS, limits.tokens, total),
@@ -179,8 +181,12 @@ def use(  # noqa: PLR0913, PLR0917 as `check`
     for budget in limits.budgets:
         start, _ = windows.of(budget, wall)
         at = place(budget)
-        state[at + 1] = spent(state, budget, start) + (cost if budget.is_usd else total)
+        before = spent(state, budget, start)
+        state[at + 1] = before + (cost if budget.is_usd else total)
+        if budget.warn_at is not None and before < budget.warn_at <= state[at + 1]:
+            reached = (*reached, budget)
         state[at] = state[at] if 0 <= state[at] - start <= MAX_STEP_BACK else start
+    return reached
 
 
 def is_idle(state: list[int], now: int, wall: float) -> bool:

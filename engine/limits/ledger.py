@@ -21,20 +21,25 @@ from engine.limits.core import (
 from engine.limits.store import FullError, Grant, Left, Scope
 from engine.limits.table import Table
 from engine.limits.windows import Windows
-from engine.plan.limits import Rate
+from engine.plan.limits import Budget, Rate
 
 MAX_TOKENS = 1 << 40  # of one request; no provider's count is higher
 
 
 class Ledger:
-    """The limits of one worker's requests. `monotonic` are nanoseconds, `wall` POSIX seconds."""
+    """The limits of one worker's requests. `monotonic` are nanoseconds, `wall` POSIX seconds.
+
+    `warn` is called with a scope and a budget when `warn_at` of that is reached: once in a window, over all workers.
+    """
 
     def __init__(
         self,
         table: Table,
         monotonic: Callable[[], int] = time.monotonic_ns,
         wall: Callable[[], float] = time.time,
+        warn: Callable[[str, Budget], None] = lambda _scope, _budget: None,
     ) -> None:
+        self._warn = warn
         self._table = table
         self._monotonic = monotonic
         self._wall = wall
@@ -104,17 +109,22 @@ class Ledger:
             return
         used = tuple(min(amount, MAX_TOKENS) for amount in used)
         table, wall = self._table, self._wall()
+        reached: list[tuple[str, Budget]] = []
         table.lock()
         try:
             now = self._monotonic()
             states = table.states(grant.blocks)
-            for (_, limits), state in zip(grant.scopes, states, strict=True):
+            for (name, limits), state in zip(grant.scopes, states, strict=True):
                 release(state, grant.held)
                 if limits.counts_tokens:
-                    use(limits, state, used, now, wall, self._windows)
+                    budgets = use(limits, state, used, now, wall, self._windows)
+                    if budgets:
+                        reached += ((name, budget) for budget in budgets)
             table.settle(grant.lease, grant.blocks, states)
         finally:
             table.unlock()
+        for each in reached:
+            self._warn(*each)
 
     def tick(self) -> None:
         """Give back what killed workers held."""

@@ -174,14 +174,20 @@ local function reserve(lease, life, deadline, estimate)
   return reply('ok', requests, tokens, taken, unpack(held))
 end
 
-local function use(spec, state, used)
+-- Adds to `reached` the scope N and the places of budgets whose `warn` is reached by this.
+local function use(spec, state, used, n, reached)
   for _, rate in ipairs(spec.rates) do
     local ahead = (state.rates[rate.name] or 0) + sum(used, rate.of) * rate.interval
     state.rates[rate.name] = math.min(ahead, MAX_AHEAD)
   end
-  for _, budget in ipairs(spec.budgets) do
+  for place, budget in ipairs(spec.budgets) do
     local before, start = spent(state, budget)
-    state.budgets[budget.name] = {start, math.min(before + sum(used, budget.of), MAX_COUNT)}
+    local after = math.min(before + sum(used, budget.of), MAX_COUNT)
+    state.budgets[budget.name] = {start, after}
+    if budget.warn and before < budget.warn and after >= budget.warn then
+      reached[#reached + 1] = n
+      reached[#reached + 1] = place
+    end
   end
 end
 
@@ -191,14 +197,14 @@ local function settle(member, used)
   local score = redis.call('ZSCORE', KEYS[1], member)
   if not score then return reply('again') end
   redis.call('ZREM', KEYS[1], member)
-  local held = cjson.decode(string.match(member, '|(.-)|'))
+  local held, reached = cjson.decode(string.match(member, '|(.-)|')), {}
   for n, spec in ipairs(specs) do
     local state = load_state(KEYS[n + 1])
     if tonumber(score) > 0 then release(state, held) end
-    use(spec, state, used)
+    use(spec, state, used, n, reached)
     save_state(KEYS[n + 1], state, spec.keep)
   end
-  return reply('ok')
+  return reply('ok', unpack(reached))
 end
 
 local function renew(life)

@@ -22,7 +22,7 @@ from engine.limits.store import Grant, Scope, Store, UnavailableError
 from engine.limits.store_client import StoreClient
 from engine.limits.windows import Windows
 from engine.plan.limit_store import StoreServer
-from engine.plan.limits import StorePolicy
+from engine.plan.limits import Budget, StorePolicy
 
 TIMEOUT_SECONDS = 0.03
 LEASE_SECONDS = 30
@@ -65,6 +65,7 @@ class RedisStore:
         self._leases: dict[str, tuple[str, float]] = {}  # home, and when it was renewed
         self._unsettled: deque[tuple[Grant, Amounts]] = deque()
         self.status, self.lost, self.errors = "ok", 0, 0
+        self.warn: Callable[[str, Budget], None] = lambda _scope, _budget: None  # as of a Ledger
 
     async def start(self) -> None:
         """Connect, if the server is there."""
@@ -224,7 +225,11 @@ class RedisStore:
 
     def _settled(self, grant: Grant, used: Amounts, future: asyncio.Future[bytes]) -> None:
         try:
-            if self._read(future.result())[0] != "stale":
+            word, reached = self._read(future.result())
+            if word != "stale":
+                for scope, place in zip(reached[::2], reached[1::2], strict=True):
+                    name, limits = grant.scopes[scope - 1]
+                    self.warn(name, limits.budgets[place - 1])
                 return
         except StoreError as error:
             if str(error) == "NOSCRIPT":

@@ -64,7 +64,8 @@ def spec_of(home: str, scope: Scope, windows: Windows, now: float) -> Spec:
         kind, limit, of = budget_of(budget)
         start, end = windows.of(budget, now)
         since, after = max(since, start), min(after, end)
-        budgets.append({"name": kind, "limit": limit, "start": start, "after": end, "of": of})
+        entry = {"name": kind, "limit": limit, "start": start, "after": end, "of": of}
+        budgets.append(entry if budget.warn_at is None else {**entry, "warn": budget.warn_at})
     data["budgets"] = budgets
     text = json.dumps(data, separators=(",", ":")).encode()
     return Spec(limits, encode([f"{home}{quote(name)}".encode()]), encode([text]), since, after)

@@ -52,7 +52,8 @@ class Rate:
 class Budget:
     """Tokens, input and output together, or billionths of a dollar, for each `per` of the calendar in `zone`.
 
-    `unpriced` is what a request whose price is not known is charged; None: it is refused.
+    `unpriced` is what a request whose price is not known is charged; None: it is refused. When `warn_at` is
+    used, the log says so.
     """
 
     amount: int
@@ -60,6 +61,7 @@ class Budget:
     zone: str = "UTC"
     is_usd: bool = False
     unpriced: int | None = None
+    warn_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

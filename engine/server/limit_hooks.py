@@ -14,6 +14,7 @@ from engine.limits.redis_store import RedisStore
 from engine.limits.store import FullError, Grant, Left, Scope, Store, UnavailableError
 from engine.limits.table import SharedMemory, Table
 from engine.plan.limit_store import NO_STORE, LimitSettings
+from engine.plan.limits import Budget
 from engine.plan.plan import Caller, Dialect, Endpoint, Plan
 from engine.plan.prices import NANO
 from engine.server.cost_limits import reserved_cost, used_cost
@@ -66,7 +67,8 @@ class LimitHooks:
     ) -> None:
         table = Table(memory or SharedMemory(1))
         table.join()
-        self._store: Store = Ledger(table)
+        self._log = log
+        self._store: Store = Ledger(table, warn=self._warn)
         self._plan: Plan | None = None
         self._shared: RedisStore | None = None
         self.allowed: MutableSequence[int] | memoryview = [0]
@@ -75,6 +77,7 @@ class LimitHooks:
             self._store = self._shared = RedisStore(
                 settings.store, settings.on_store_error, self._store, log, changed
             )
+            self._shared.warn = self._warn
 
     @property
     def status(self) -> str | None:
@@ -148,6 +151,13 @@ class LimitHooks:
         self.allowed[0] += 1
         headers = limit_headers(made.requests, made.tokens, dialect)
         return LimitPermit(self._store, made, headers, estimate)
+
+    def _warn(self, scope: str, budget: Budget) -> None:
+        amount = (
+            f"{budget.amount / NANO:g} US dollars" if budget.is_usd else f"{budget.amount} tokens"
+        )
+        percent = 100 * (budget.warn_at or 0) // budget.amount
+        self._log(f"`{scope}` has used {percent} % of its budget of {amount} per {budget.per}")
 
     def _uncounted(self, error: Exception) -> GatewayError:
         self.refused[0] += 1

@@ -49,10 +49,18 @@ def _rate(text: str | None) -> Rate | None:
 def _budget(data: dict[str, Any]) -> Budget:
     per, zone = Period(data["per"]), data.get("zone", "UTC")
     if "usd" not in data:
-        return Budget(parse_count(data["tokens"]), per, zone)
+        amount = parse_count(data["tokens"])
+        return Budget(amount, per, zone, warn_at=_share(data, amount))
     unpriced = data.get("unpriced", "refuse")
     charge = None if unpriced == "refuse" else _nano(unpriced["usd"])
-    return Budget(_nano(data["usd"]), per, zone, is_usd=True, unpriced=charge)
+    amount = _nano(data["usd"])
+    return Budget(amount, per, zone, is_usd=True, unpriced=charge, warn_at=_share(data, amount))
+
+
+def _share(data: dict[str, Any], amount: int) -> int | None:
+    """What of a budget is used when `warn_at` is reached, rounded up."""
+    text = data.get("warn_at")
+    return None if text is None else -(-amount * int(text[:-1]) // 100)
 
 
 def _nano(usd: float) -> int:

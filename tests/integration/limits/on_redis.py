@@ -267,7 +267,8 @@ TestSharedHistory = SharedHistory.TestCase
 
 def test_a_budget_in_dollars_is_counted_apart_from_tokens() -> None:
     """Reserved up to what is left, settled, and refused when it is spent."""
-    budgets = Budget(1000, Period.DAY), Budget(100, Period.DAY, is_usd=True)
+    budgets = Budget(1000, Period.DAY), Budget(100, Period.DAY, is_usd=True, warn_at=80)
+    warned: list[tuple[str, Budget]] = []
     scopes = [("money", CallerLimits(budgets=budgets))]
 
     async def main() -> None:
@@ -277,6 +278,7 @@ def test_a_budget_in_dollars_is_counted_apart_from_tokens() -> None:
             StoreServer.of(URL), StorePolicy.REFUSE, new_ledger(SharedMemory(1, 64, 8)),
             print, lambda: None, timeout=PATIENT,
         )  # fmt: skip
+        store.warn = lambda scope, budget: warned.append((scope, budget))
         await store.start()
         first, second = [await made(store) for _ in range(2)]
         assert isinstance(first, Grant)
@@ -290,6 +292,7 @@ def test_a_budget_in_dollars_is_counted_apart_from_tokens() -> None:
         spent = await made(store)
         assert isinstance(spent, Refused)
         assert (spent.kind, spent.is_spent) == ("budget_usd", True)
+        assert warned == [("money", budgets[1])]
         await store.close()
         control.abort()
 

@@ -85,3 +85,34 @@ def test_a_request_that_counts_no_money_may_come_between(memory: SharedMemory) -
     assert granted(ledger, 0, 0, 100).held == (0, 0, 30)
     new_ledger(memory)  # the worker dies, and gives back what it held
     assert granted(new_ledger(memory, 1), 0, 0, 100).held == (0, 0, 30)
+
+
+def test_a_warning_comes_once_in_a_window_over_all_workers(memory: SharedMemory) -> None:
+    warned: list[tuple[str, str, bool]] = []
+
+    def warn(scope: str, budget: Budget) -> None:
+        warned.append((scope, budget.per, budget.is_usd))
+
+    budgets = (
+        Budget(100, Period.DAY, warn_at=80),
+        Budget(100, Period.MONTH, is_usd=True, warn_at=50),
+    )
+    scopes = [("app", CallerLimits(budgets=budgets))]
+
+    def spend(worker: int, tokens: int, cost: int, days: int = 0) -> list[tuple[str, str, bool]]:
+        table = Table(memory)
+        table.take_part(worker)
+        wall = 1_790_000_000.0 + days * 24 * 3600
+        ledger = Ledger(table, wall=lambda: wall, warn=warn)
+        made = ledger.reserve(scopes, (0, 0, 0))
+        assert isinstance(made, Grant)
+        ledger.settle(made, (tokens, 0, cost))
+        found = warned.copy()
+        warned.clear()
+        return found
+
+    assert spend(0, 79, 10) == []
+    assert spend(1, 1, 10) == [("app", "day", False)]
+    assert spend(0, 5, 29) == []
+    assert spend(0, 5, 1) == [("app", "month", True)]
+    assert spend(1, 95, 1, days=1) == [("app", "day", False)]
