@@ -30,7 +30,18 @@ class Target:
     endpoints: tuple[str, ...]
 
 
-Placed: TypeAlias = tuple[Target, int | None, int]  # with its weight, if any, and its tier
+@dataclass(slots=True)
+class Entry:
+    """A target as a rule has it, its tier, and the targets of the source that it stands for."""
+
+    written: dict[str, Any]
+    tier: int
+    is_fallback: bool
+    targets: list[Target]
+
+
+# A target, its weight, if any, its tier, and whether it is a fallback.
+Placed: TypeAlias = tuple[Target, int | None, int, bool]
 
 
 @dataclass(slots=True)
@@ -45,6 +56,7 @@ class Rules:
     endpoints: list[str] = field(default_factory=list)
     targets: dict[str, list[Target]] = field(default_factory=dict)
     prices: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    reached: dict[str, list[Target]] = field(default_factory=dict)
 
     def build(self) -> None:
         """Make a rule of every group, and of every alias of one."""
@@ -97,13 +109,16 @@ class Rules:
 
     def _add(self, name: str, like: str, targets: list[Target]) -> None:
         """The rule for `name`, with the targets of the group `like` and of those that come after it."""
-        after = [t for link in self._links(like) for t in self._group(link.to, name)]
-        found = _distinct(name, _placed(targets, after))[:MOST_TARGETS]
+        after = [self._group(link.to, name) for link in self._links(like)]
+        every = [*targets, *(t for group in after for t in group)]
+        kept = _kept(_distinct(name, _placed(targets, after, self.draft.settings.balance)))
+        found = [entry.written for entry in kept]
+        self.reached[name] = [t for entry in kept for t in entry.targets]
         if name == like:
-            self._note_surplus(name, targets, found)
+            self._note_surplus(name, targets)
         rule: dict[str, Any] = {"prefix": name[:-1]} if name.endswith("*") else {"model": name}
-        rule |= _endpoints([*targets, *after])
-        if len(found) > 1 and after:
+        rule |= _endpoints(every)
+        if len(found) > 1 and any(after):
             rule["fallback_on"] = ["timeout", "closed", "5xx"]
         if len(found) == 1:
             rule |= {k: v for k, v in found[0].items() if k not in ("weight", "tier")}
@@ -118,11 +133,10 @@ class Rules:
         if comment and name == like:
             self.comments[len(self.rules) - 1] = comment
 
-    def _note_surplus(self, name: str, targets: list[Target], found: list[dict[str, Any]]) -> None:
+    def _note_surplus(self, name: str, targets: list[Target]) -> None:
         """Report the deployments for which a rule has no place."""
-        kept = {(target["provider"], target.get("as", name)) for target in found}
         for t in targets:
-            if not t.sent.endswith("*") and (t.provider, t.sent) not in kept:
+            if t not in self.reached[name]:
                 words = f"a rule has at most {MOST_TARGETS} targets; several keys of one provider can be `accounts` of it"
                 self.ledger.rewrite(t.deployment.file, t.deployment.at, Treatment.ASKS, words)
 
@@ -149,17 +163,22 @@ class Rules:
         self.ledger.rewrite(link.file, link.at, Treatment.CARRIED, "")
 
     def _note_fallback(self, link: Reference) -> None:
+        treatment = Treatment.ASKS
         if link.name and not self.targets.get(link.name):
-            self.ledger.rewrite(
-                link.file, link.at, Treatment.ASKS, "no such model was imported to fall back from"
-            )
+            words = "no such model was imported to fall back from"
         elif not self._group(link.to, link.name or "x"):
-            self.ledger.rewrite(
-                link.file, link.at, Treatment.ASKS, "no such model was imported to fall back to"
-            )
+            words = "no such model was imported to fall back to"
+        elif not self._is_reached(link):
+            words = f"no rule has a place for it: a rule has at most {MOST_TARGETS} targets"
         else:
+            treatment = Treatment.OTHERWISE
             words = "a later target: by `fallback_on` also after a timeout, a cut connection or a 5xx, when it may be paid twice"
-            self.ledger.rewrite(link.file, link.at, Treatment.OTHERWISE, words)
+        self.ledger.rewrite(link.file, link.at, treatment, words)
+
+    def _is_reached(self, link: Reference) -> bool:
+        """Whether every rule that falls back by `link` has a target of the group that it names."""
+        names = [n for n in self.targets if n in self.reached and link in self._links(n)]
+        return all(any(t in self.reached[n] for t in self._group(link.to, n)) for n in names)
 
 
 def endpoints_of(d: Deployment, kind: Kind) -> list[str]:
@@ -212,41 +231,54 @@ def _takes(target: Target, endpoint: str) -> bool:
     }
 
 
-def _distinct(name: str, targets: Iterable[Placed]) -> list[dict[str, Any]]:
-    """The targets as a rule has them; of equal ones the first, with the weights of all."""
-    found: dict[str, dict[str, Any]] = {}
-    for target, weight, tier in targets:
+def _distinct(name: str, targets: Iterable[Placed]) -> list[Entry]:
+    """The targets as a rule has them; of equal ones the first, with the weights of all of its tier."""
+    found: dict[str, Entry] = {}
+    for target, weight, tier, is_fallback in targets:
         more = _body(target.deployment)
         if target.deployment.timeouts:
             more["timeouts"] = dict(target.deployment.timeouts)
-        key = json.dumps([target.provider, target.sent, more, tier], sort_keys=True, default=str)
+        key = json.dumps([target.provider, target.sent, more], sort_keys=True, default=str)
         if key not in found:
-            found[key] = {"provider": target.provider, **_sent(name, target), **more}
-            if weight:
-                found[key]["weight"] = weight
-            if tier > 1:
-                found[key]["tier"] = tier
-        elif weight and "weight" in found[key]:
-            found[key]["weight"] = min(found[key]["weight"] + weight, MOST_WEIGHT)
+            written = {"provider": target.provider, **_sent(name, target), **more}
+            written |= {"weight": weight} if weight else {}
+            written |= {"tier": tier} if tier > 1 else {}
+            found[key] = Entry(written, tier, is_fallback, [])
+        elif weight and found[key].tier == tier and "weight" in found[key].written:
+            summed = found[key].written["weight"] + weight
+            found[key].written["weight"] = min(summed, MOST_WEIGHT)
+        found[key].targets.append(target)
     return list(found.values())
 
 
-def _placed(targets: list[Target], after: list[Target]) -> list[Placed]:
-    """The targets with weights and tiers: those of one `order` share a tier, and `after` has the last.
+def _kept(entries: list[Entry]) -> list[Entry]:
+    """As many as a rule may have. One place is for the first fallback, however many come before it."""
+    own = [entry for entry in entries if not entry.is_fallback]
+    after = entries[len(own) :]
+    return [*own[: MOST_TARGETS - bool(after)], *after][:MOST_TARGETS]
 
-    Without an `order` all are of tier 1, where targets without a weight come after the others.
+
+def _placed(
+    targets: list[Target], after: list[list[Target]], balance: str | None
+) -> Iterable[Placed]:
+    """The targets with weights and tiers: those of one `order` share a tier, each group of `after` has a later one.
+
+    Without an `order` and a balance all are of tier 1, where targets without a weight come after the others.
     """
     orders = sorted({t.deployment.order for t in targets})
-    found: list[Placed] = []
+    most = max(1, MOST_TIERS - sum(map(bool, after)))
     for number, order in enumerate(orders, 1):
         group = [t for t in targets if t.deployment.order == order]
         sharing = [t for t in group if t.deployment.weight != 0]
         shares = _shares([t.deployment for t in sharing])
-        tier = min(number, MOST_TIERS)
-        found += [(t, share, tier) for t, share in zip(sharing, shares, strict=True)]
-        found += [(t, None, tier) for t in group if t not in sharing]
-    last = min(len(orders) + 1, MOST_TIERS) if len(orders) > 1 else 1
-    return [*found, *((t, None, last) for t in after)]
+        tier = min(number, most)
+        yield from ((t, share, tier, False) for t, share in zip(sharing, shares, strict=True))
+        yield from ((t, None, tier, False) for t in group if t not in sharing)
+    tier = min(len(orders), most)
+    is_tiered = balance is not None or len(orders) > 1
+    for group in filter(None, after):
+        tier = min(tier + 1, MOST_TIERS) if is_tiered else 1
+        yield from ((t, None, tier, True) for t in group)
 
 
 def _shares(deployments: list[Deployment]) -> list[int | None]:
