@@ -11,7 +11,7 @@ from engine.config.source.document import Path
 
 
 @dataclass(frozen=True, slots=True)
-class _Changes:
+class Changes:
     """The changes at `at` in `file`, and the endpoints whose bodies they are made to."""
 
     file: str
@@ -20,7 +20,8 @@ class _Changes:
     endpoints: frozenset[str]
 
 
-def _every(context: CheckContext) -> Iterator[_Changes]:
+def every_change(context: CheckContext) -> Iterator[Changes]:
+    """All changes of bodies: those of providers, then those of rules and their targets."""
     for provider in context.config.providers:
         for served in provider.endpoints:
             yield from _of_provider(served)
@@ -29,17 +30,17 @@ def _every(context: CheckContext) -> Iterator[_Changes]:
         yield from _of_rule(rule, serves)
 
 
-def _of_provider(served: ProviderEndpoint) -> Iterator[_Changes]:
+def _of_provider(served: ProviderEndpoint) -> Iterator[Changes]:
     if served.body is not None:
-        yield _Changes(PROVIDERS, (*served.at, "body"), served.body, frozenset({served.name}))
+        yield Changes(PROVIDERS, (*served.at, "body"), served.body, frozenset({served.name}))
 
 
-def _of_rule(rule: ModelRule, serves: dict[str, set[str]]) -> Iterator[_Changes]:
+def _of_rule(rule: ModelRule, serves: dict[str, set[str]]) -> Iterator[Changes]:
     for at, edits in rule.bodies():
         named = {name for path, name in rule.providers().items() if path[: len(at) - 1] == at[:-1]}
         reached = frozenset[str]().union(*(serves.get(name, set()) for name in named))
         endpoints = reached if rule.endpoints is None else reached & set(rule.endpoints)
-        yield _Changes(ROUTES, at, edits, endpoints)
+        yield Changes(ROUTES, at, edits, endpoints)
 
 
 def _providers(rule: ModelRule, at: Path) -> set[str]:
@@ -50,7 +51,7 @@ def _providers(rule: ModelRule, at: Path) -> set[str]:
 @check("X245")
 def changed_model(context: CheckContext) -> Iterator[Diagnostic]:
     """Body edits that replace the model that was routed."""
-    for changes in _every(context):
+    for changes in every_change(context):
         names = {"model", changes.edits.rename.get("model", "model")}
         for kind, name, field in _written(changes.edits, changes.file):
             if steps(field)[0].lower() in names:
@@ -77,7 +78,7 @@ def _written(edits: BodyEdits, file: str) -> Iterator[tuple[str, str | int, str]
 def inside_a_form(context: CheckContext) -> Iterator[Diagnostic]:
     """Fields below the top level, where a body may be a form, which has none."""
     forms = {e.name for e in context.config.endpoints if "form" in e.bodies}
-    for changes in _every(context):
+    for changes in every_change(context):
         taken = sorted(changes.endpoints & forms)
         for kind, key, name in _inside(changes.edits) if taken else ():
             yield context.at(

@@ -428,6 +428,13 @@ _CATALOGUE = (
         "The record, `engine route` and the limits of keys would refer to a model that is not called. Name it in the model rule that leads there: `as: NAME` in routes.yaml. A rule may not rename or drop the model either.",
     ),
     Rule(
+        "X246",
+        "two-spellings",
+        _ERROR,
+        "a body field is named in two spellings",
+        "Some readers of JSON match names in any case, so a body must have a field once, in one spelling: with `user` and `User` both named, callers who send one of them are refused. A field that is renamed to itself is refused as well.",
+    ),
+    Rule(
         "X260",
         "overlapping-patterns",
         _ERROR,

@@ -35,6 +35,7 @@ from engine.plan.plan import Dialect, Timeouts
 from engine.plan.prices import Prices
 from engine.upstream import Failure, Pairs, UpstreamError, UpstreamResponse
 
+_NOT_AGAIN = ((b"x-should-retry", b"false"),)  # another target may have processed the request
 AFTER_LAST = 2.0  # seconds of silence after the last event of a stream, until it is ended here
 
 
@@ -124,6 +125,8 @@ class ResponseRelay:
         headers += closing
         if self.own_headers:
             headers = with_own(headers, self.own_headers)
+        if record.may_be_paid_twice is True and response.status >= 400:
+            headers = with_own(headers, _NOT_AGAIN)
         if is_events:
             facts = ResponseFacts() if self.dialect is Dialect.RESPONSES else None
             include = exchange.request.include

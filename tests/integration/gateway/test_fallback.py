@@ -19,6 +19,9 @@ RULES = """
   - {model: default, targets: [{provider: closed}, {provider: good}]}
   - {model: own, fallback_on: [closed], targets: [{provider: own}, {provider: good}, {provider: theirs}]}
   - {model: all, fallback_on: [closed, 5xx], targets: [{provider: closed}, {provider: error, fallback_on: []}, {provider: good}]}
+  - {model: mixed, fallback_on: [5xx], targets: [{provider: error}, {provider: busy}]}
+  - {model: broken, fallback_on: [closed], targets: [{provider: closed}, {provider: error}]}
+  - {model: busy, provider: busy}
   - {model: rule, provider: slow, timeouts: {first_byte: 100ms}}
   - {model: target, timeouts: {first_byte: 50s}, fallback_on: [timeout], targets: [{provider: slow, timeouts: {first_byte: 100ms}}, {provider: good}]}
   - {prefix: "mine/", provider: good, as: "theirs/*", body: {set: {echo: 1}}}
@@ -41,6 +44,7 @@ PROVIDERS = {
     "own": f"closed, {OWN}",
     "theirs": f"200, {OWN}",
     "lean": f"200, {TAKES}",
+    "busy": "429",
     "down": f"503, {TAKES}",
 }
 
@@ -74,6 +78,18 @@ def test_without_that_it_is_sent_once(stand: Stand) -> None:
     assert (response.code, stand.providers) == ("upstream_closed", ["closed"])
     assert response.headers[b"x-should-retry"] == b"false"
     assert "may_be_paid_twice" not in stand.record()
+
+
+@pytest.mark.parametrize(("model", "status"), [("mixed", 429), ("broken", 500)])
+def test_an_error_that_is_relayed_after_what_may_have_been_paid_asks_not_to_try_again(
+    stand: Stand, model: str, status: int
+) -> None:
+    response = stand.ask({"model": model})
+    assert (response.status, response.headers[b"x-should-retry"]) == (status, b"false")
+
+
+def test_an_error_that_is_relayed_at_once_says_nothing_of_it(stand: Stand) -> None:
+    assert b"x-should-retry" not in stand.ask({"model": "busy"}).headers
 
 
 def test_nothing_follows_the_first_byte_of_a_response(stand: Stand) -> None:
