@@ -27,7 +27,7 @@ def run_metrics(memory: CounterMemory, listen: Metrics, version: str, pipe: Conn
     settle_garbage()  # the collector would copy what the parent has loaded
     export = _start_export(memory, listen.otlp, version)
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        app = MetricsApp(memory, version)
+        app = MetricsApp(memory, version, export)
         runner.run(serve_beside(app, Listen(listen.host, listen.port, IDLE_SECONDS), pipe))
     if export is not None:
         export.stop()
@@ -49,7 +49,8 @@ def _start_export(memory: CounterMemory, otlp: OtlpMetrics | None, version: str)
 class MetricsApp:
     """The ASGI application: /metrics, and nothing else."""
 
-    def __init__(self, memory: CounterMemory, version: str) -> None:
+    def __init__(self, memory: CounterMemory, version: str, export: Any = None) -> None:
+        self._export = export
         self._reader = TotalsReader(memory)
         self._exposition = Exposition(version)
 
@@ -72,7 +73,8 @@ class MetricsApp:
     def text(self, *, is_open: bool = False) -> bytes:
         """All metrics as they are now."""
         processes = _processes(self._reader)
-        return self._exposition.text(self._reader.read(), processes, is_open=is_open)
+        failed = None if self._export is None else self._export.failed
+        return self._exposition.text(self._reader.read(), processes, failed, is_open=is_open)
 
 
 def _processes(reader: TotalsReader) -> Iterator[tuple[str, list[float]]]:

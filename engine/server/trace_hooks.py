@@ -13,12 +13,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from engine import __version__
 from engine.gateway.record import Record
+from engine.plan.otlp_headers import headers_of
 from engine.plan.plan import Plan
 from engine.telemetry.attributes import attributes
 from engine.telemetry.otel_environment import (
     TRACES,
     delay_of,
-    headers_of,
     resource_values,
     url_of,
 )

@@ -6,6 +6,7 @@ from itertools import accumulate
 from engine.telemetry.families import (
     BUILD_INFO,
     COUNTER,
+    EXPORTS_FAILED,
     GROUPS,
     PROCESS_FAMILIES,
     PROCESS_LABELS,
@@ -26,9 +27,17 @@ class Exposition:
         self._templates: dict[tuple[str, Labels], str] = {}
 
     def text(
-        self, totals: Totals, processes: Iterable[tuple[str, list[float]]], *, is_open: bool = False
+        self,
+        totals: Totals,
+        processes: Iterable[tuple[str, list[float]]],
+        exports_failed: int | None = None,
+        *,
+        is_open: bool = False,
     ) -> bytes:
-        """All metrics; `processes` are name and values of each process, in the order of PROCESS_FAMILIES."""
+        """All metrics; `processes` are name and values of each process, in the order of PROCESS_FAMILIES.
+
+        `exports_failed` is None where nothing is exported.
+        """
         parts = list(self._counted(totals, is_open=is_open))
         listed = list(processes)
         for at, family in enumerate(PROCESS_FAMILIES):
@@ -39,6 +48,9 @@ class Exposition:
             ]
         parts.append(_head(BUILD_INFO, is_open=is_open))
         parts.append(f"{BUILD_INFO.name}{_braces(('version',), (self._version,))} 1\n")
+        if exports_failed is not None:
+            parts.append(_head(EXPORTS_FAILED, is_open=is_open))
+            parts.append(f"{EXPORTS_FAILED.name} {exports_failed}\n")
         if is_open:
             parts.append("# EOF\n")
         return "".join(parts).encode()

@@ -230,3 +230,5 @@ PROCESS_FAMILIES = (
     _gauge("process_start_time_seconds", "When the process was started, as Unix time."),
 )
 BUILD_INFO = _gauge("orqen_build_info", "1, with the version.")
+# Counted by the process that serves /metrics, and there only with `metrics.otlp`.
+EXPORTS_FAILED = _counter("orqen_metrics_exports_failed_total", "Exports by OTLP that failed.")

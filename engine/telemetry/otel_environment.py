@@ -3,7 +3,8 @@
 import os
 import uuid
 from collections.abc import Mapping
-from urllib.parse import unquote
+
+from engine.plan.otlp_headers import pairs_of
 
 DEFAULT_ENDPOINT = "http://localhost:4318"
 TRACES, METRICS = "traces", "metrics"
@@ -23,23 +24,10 @@ def resource_values(environ: Mapping[str, str], version: str) -> dict[str, str |
     }
 
 
-def headers_of(environ: Mapping[str, str]) -> dict[str, str]:
-    """Headers for the collector, which may hold a secret."""
-    return pairs_of(environ.get("OTEL_EXPORTER_OTLP_HEADERS", ""))
-
-
 def delay_of(environ: Mapping[str, str], default: float) -> float:
     """Seconds from one export of traces to the next; the variable is in milliseconds."""
     text = environ.get("OTEL_BSP_SCHEDULE_DELAY", "")
     return min(int(text) / 1000, MAX_DELAY) if text.isdecimal() and int(text) else default
-
-
-def pairs_of(text: str) -> dict[str, str]:
-    """The pairs in `name=value,name=value`, percent-decoded; what is no pair is left out."""
-    parts = (part.partition("=") for part in text.split(","))
-    return {
-        name.strip(): unquote(value.strip()) for name, sign, value in parts if sign and name.strip()
-    }
 
 
 def url_of(signal: str, endpoint: str | None, environ: Mapping[str, str]) -> str:

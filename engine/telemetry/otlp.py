@@ -10,11 +10,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import httpx2
 
 T = TypeVar("T")
+Client = httpx2.Client
 MAX_WAITING = 4096  # requests whose spans wait; about 2 KiB each
 BATCH = 100  # at a time: the interpreter serves no request while a batch is encoded, some 3 ms
 FLUSH_SECONDS = 1.0
@@ -24,9 +25,15 @@ RETRY_SECONDS = 20.0  # after which a batch is lost
 STOP_SECONDS = 2.0  # for all that waits when the worker ends
 REPORT_SECONDS = 60.0  # from one message to the next
 MAX_RESPONSE = 64 * 1024  # bytes that are read of a response
+TAKEN = range(200, 300)
+UNREACHABLE = "it cannot be reached"
 REPEATABLE = frozenset({429, 502, 503, 504})  # statuses of OTLP/HTTP that ask for another try
 
-OTLP_HEADERS = {"content-type": "application/x-protobuf", "content-encoding": "gzip"}
+OTLP_HEADERS = {
+    "content-type": "application/x-protobuf",
+    "content-encoding": "gzip",
+    "accept-encoding": "identity",
+}
 
 
 def new_client() -> httpx2.Client:
@@ -34,21 +41,40 @@ def new_client() -> httpx2.Client:
     return httpx2.Client(timeout=TIMEOUT_SECONDS, trust_env=False)
 
 
+class Reply(NamedTuple):
+    """The outcome of one try: `problem` is "" where the collector took it, `wait` its `retry-after`."""
+
+    problem: str
+    status: int | None = None
+    body: bytes = b""
+    wait: float = 0.0
+
+
 def post(
     client: httpx2.Client, url: str, body: bytes, headers: Mapping[str, str], timeout: float
-) -> tuple[int | None, bytes, float]:
-    """Status, body and `retry-after` of one try, within `timeout` seconds; no status without a response."""
+) -> Reply:
+    """One try. Raises nothing, whatever the collector responds; the body of a response is read for `timeout` seconds."""
+    end = monotonic() + timeout
     try:
         with client.stream("POST", url, content=body, headers=headers, timeout=timeout) as response:
             text = b""
-            for chunk in response.iter_bytes():
+            for chunk in response.iter_raw():
                 text += chunk
-                if len(text) > MAX_RESPONSE:
+                if len(text) > MAX_RESPONSE or monotonic() > end:
                     break
-            wait = response.headers.get("retry-after", "")
-            return response.status_code, text, float(wait) if wait.isdigit() else 0.0
+            status = response.status_code
+            wait = retry_after(response.headers.get("retry-after", ""))
+            return Reply("" if status in TAKEN else f"it responded {status}", status, text, wait)
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError):
-        return None, b"", 0.0
+        return Reply(UNREACHABLE)
+    except Exception as error:  # noqa: BLE001 no response may end the thread that exports
+        return Reply(type(error).__name__)
+
+
+def retry_after(text: str) -> float:
+    """The seconds of a `retry-after` (RFC 9110, 10.2.3), RETRY_SECONDS at most; 0 for anything else."""
+    is_number = text.isascii() and text.isdigit()
+    return min(float(text), RETRY_SECONDS) if is_number else 0.0
 
 
 class OtlpQueue(Generic[T]):
@@ -57,7 +83,7 @@ class OtlpQueue(Generic[T]):
     `encode` makes the body of a request of some items, and runs in the thread. `count_rejected`
     reads from the body of a response how many of them the collector refused. `report` takes a
     message to the operator and is called in the thread as well. `delay` is from one export to the
-    next, in seconds. `exported` and `dropped` count items.
+    next, and `retry` how long one batch is tried, in seconds. `exported` and `dropped` count items.
     """
 
     def __init__(
@@ -70,6 +96,7 @@ class OtlpQueue(Generic[T]):
     ) -> None:
         self.url = ""
         self._delay = delay
+        self.retry = RETRY_SECONDS
         self.exported = 0
         self.dropped = 0
         self._encode = encode
@@ -134,19 +161,18 @@ class OtlpQueue(Generic[T]):
 
     def _post(self, client: httpx2.Client, body: bytes, count: int) -> tuple[int, str]:
         """How many of `count` items are lost, and why."""
-        end = min(monotonic() + RETRY_SECONDS, self._end)
+        end = min(monotonic() + self.retry, self._end)
         pause = PAUSE_SECONDS
         while True:
             timeout = max(0.1, min(TIMEOUT_SECONDS, end - monotonic()))
-            status, text, wait = post(client, self.url, body, self._headers, timeout)
-            if status is not None and status < 300:
-                return min(count, self._count_rejected(text)), "it refused a part"
-            problem = "it cannot be reached" if status is None else f"it responded {status}"
-            if status is not None and status not in REPEATABLE:
-                return count, problem
-            pause = max(pause, wait)
-            if self._stopping.wait(pause) or monotonic() + pause > min(end, self._end):
-                return count, problem
+            reply = post(client, self.url, body, self._headers, timeout)
+            if not reply.problem:
+                return min(count, self._count_rejected(reply.body)), "it refused a part"
+            if reply.status not in REPEATABLE and reply.problem != UNREACHABLE:
+                return count, reply.problem
+            pause = min(max(pause, reply.wait), end - monotonic())
+            if self._stopping.wait(max(0.0, pause)) or monotonic() >= end:
+                return count, reply.problem
             pause *= 2 * random.uniform(0.8, 1.2)  # noqa: S311 so that workers do not try all at once
 
     def _complain(self, problem: str) -> None:

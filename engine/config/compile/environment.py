@@ -18,6 +18,7 @@ from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.extras import installing
 from engine.config.model import Provider
 from engine.config.template import render_now
+from engine.plan.otlp_headers import HEADERS, unusable_headers
 from engine.plan.plan import UnusableValueError
 from engine.plan.signers import SIGNERS
 
@@ -52,6 +53,7 @@ def resolve(
         values[provider.name] = replace(own, accounts=tuple(others))
         found += [found for resolving in every for found in resolving.found]
     found += check_tracing(context)
+    found += check_otlp_headers(context, environ or {})
     once = {(found.code, found.span): found for found in found}
     read = {name: raw for name, raw in files.items() if isinstance(raw, bytes)}
     return Environment(values, read, tuple(once.values()))
@@ -113,9 +115,8 @@ def check_signer(resolving: Resolving, credentials: Mapping[str, str]) -> None:
         resolving.report("E404", message, (*sign.at, "with"))
 
 
-@check("E404", stage=Stage.STEP)
-def check_tracing(context: CheckContext) -> list[Diagnostic]:
-    """Report that traces, and metrics by OTLP, need a package."""
+def _exports(context: CheckContext) -> dict[str, tuple[str, ...]]:
+    """By file, the keys that export to a collector."""
     server = context.config.server
     metrics = server.metrics if server else None
     places: dict[str, tuple[str, ...]] = {}
@@ -123,6 +124,24 @@ def check_tracing(context: CheckContext) -> list[Diagnostic]:
         places[ROUTES] = ("tracing",)
     if metrics is not None and metrics.otlp is not None:
         places[SERVER] = ("metrics", "otlp")
+    return places
+
+
+@check("E403", stage=Stage.STEP)
+def check_otlp_headers(context: CheckContext, environ: Mapping[str, str]) -> list[Diagnostic]:
+    """Report headers for the collector that cannot be sent: by name, since the values are secrets."""
+    bad = ", ".join(unusable_headers(environ))
+    message = f"{bad} of `{HEADERS}` cannot be sent as a header, and is left out"
+    return [
+        context.at("E403", message, file, at, Place.KEY)
+        for file, at in (_exports(context) if bad else {}).items()
+    ]
+
+
+@check("E404", stage=Stage.STEP)
+def check_tracing(context: CheckContext) -> list[Diagnostic]:
+    """Report that traces, and metrics by OTLP, need a package."""
+    places = _exports(context)
     if not places or _is_installed("opentelemetry.proto"):
         return []
     return [

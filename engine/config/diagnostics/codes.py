@@ -635,7 +635,7 @@ _CATALOGUE = (
         "unusable-value",
         _WARNING,
         "a credential or variable holds characters that no header or URL can hold",
-        "Usually a line break at its end. Calls to the provider return `provider_key_missing` until it is fixed.",
+        "Usually a line break at its end. Calls to the provider return `provider_key_missing` until it is fixed. A header of OTEL_EXPORTER_OTLP_HEADERS is left out.",
     ),
     Rule(
         "E404",

@@ -32,6 +32,7 @@ from engine.report.view import Findings
 from engine.telemetry.families import (
     BUILD_INFO,
     DURATIONS,
+    EXPORTS_FAILED,
     GROUPS,
     PROCESS_FAMILIES,
     PROCESS_LABELS,
@@ -173,6 +174,7 @@ def test_the_page_has_every_metric_with_its_type_and_labels() -> None:
     known = {f.name: (f.kind, g.labels) for g in GROUPS for f in g.families}
     known |= {family.name: (family.kind, PROCESS_LABELS) for family in PROCESS_FAMILIES}
     known[BUILD_INFO.name] = BUILD_INFO.kind, ("version",)
+    known[EXPORTS_FAILED.name] = EXPORTS_FAILED.kind, ()
     table = rows(OBSERVABILITY, "metric")
     shown = {row[0]: (row[1], tuple(re.findall(r"\w+", row[2]))) for row in table}
     assert shown == known

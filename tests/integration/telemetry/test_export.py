@@ -1,15 +1,27 @@
 """The export: what a collector that is away, slow or busy does to it, and never to a request."""
 
 import gzip
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
-from engine.telemetry.otel_environment import TRACES, delay_of, pairs_of, resource_values, url_of
-from engine.telemetry.otlp import BATCH, FLUSH_SECONDS, MAX_WAITING, STOP_SECONDS, OtlpQueue
+from engine.plan.otlp_headers import headers_of, pairs_of, unusable_headers
+from engine.telemetry.otel_environment import TRACES, delay_of, resource_values, url_of
+from engine.telemetry.otlp import (
+    BATCH,
+    FLUSH_SECONDS,
+    MAX_WAITING,
+    RETRY_SECONDS,
+    STOP_SECONDS,
+    OtlpQueue,
+    new_client,
+    post,
+    retry_after,
+)
 from tests.otlp import Collector, collecting
 from tests.servers import free_port
 
@@ -155,3 +167,88 @@ def test_the_variables_of_opentelemetry() -> None:
     assert [delay_of({"OTEL_BSP_SCHEDULE_DELAY": t}, FLUSH_SECONDS) for t in ("", "0", "x")] == [
         FLUSH_SECONDS
     ] * 3
+
+
+def test_headers_that_cannot_be_sent_are_left_out_and_named() -> None:
+    text = "a=b,c=T%C3%B6ken,content-length=5,Content-Type=x,d=e%0Af,bad name=1,secret,x=y"
+    environ = {"OTEL_EXPORTER_OTLP_HEADERS": text}
+    assert headers_of(environ) == {"a": "b", "x": "y"}
+    named = ["`c`", "`content-length`", "`Content-Type`", "`d`", "part 6", "part 7"]
+    assert unusable_headers(environ) == named
+    assert unusable_headers({}) == []
+
+
+@contextmanager
+def responding(*parts: bytes, pause: float = 0.0) -> Iterator[int]:
+    """A collector that sends each connection the same bytes, with a pause after each part."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection, suppress(OSError):
+                        connection.recv(65536)
+                        for part in parts:
+                            connection.sendall(part)
+                            time.sleep(pause)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("head", "problem"),
+    [
+        (b"HTTP/1.1 503 x\r\nretry-after: \xb2\r\ncontent-length: 0\r\n\r\n", "it responded 503"),
+        (b"HTTP/1.1 503 x\r\ncontent-length: -1\r\n\r\n", "it cannot be reached"),
+        (b"HTTP/1.1 204 x\r\nnot a header\r\n\r\n", "it cannot be reached"),
+        (b"\xff\x00", "it cannot be reached"),
+    ],
+)
+def test_no_response_raises(head: bytes, problem: str) -> None:
+    with responding(head) as port, new_client() as client:
+        reply = post(client, f"http://127.0.0.1:{port}/", b"", {}, 5.0)
+    assert (reply.problem, reply.wait) == (problem, 0.0)
+
+
+@pytest.mark.parametrize("headers", [{"a": "T\xf6ken"}, {"a": "b\nc"}, {"content-length": "5"}])
+def test_no_header_raises(headers: dict[str, str]) -> None:
+    with responding(b"") as port, new_client() as client:
+        assert post(client, f"http://127.0.0.1:{port}/", b"", headers, 5.0).problem
+
+
+def test_a_slow_body_ends_with_the_time_of_the_export() -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"
+    with responding(head, *[b"x"] * 20, pause=0.1) as port, new_client() as client:
+        started = time.monotonic()
+        assert post(client, f"http://127.0.0.1:{port}/", b"", {}, 0.3).problem == ""
+        assert time.monotonic() - started < 1.5
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("3", 3), ("90", RETRY_SECONDS), ("9" * 5000, RETRY_SECONDS), ("\xb2", 0), ("-1", 0), ("", 0)],
+)
+def test_a_wait_is_bounded(text: str, seconds: float) -> None:
+    assert retry_after(text) == seconds
+
+
+def test_a_batch_is_not_kept_waiting_longer_than_it_is_tried() -> None:
+    head = b"HTTP/1.1 429 x\r\nretry-after: 90\r\ncontent-length: 0\r\n\r\n"
+    said: list[str] = []
+    with responding(head) as port:
+        queue = OtlpQueue(encode, lambda _: 0, {}, said.append, delay=0.01)
+        queue.retry = 0.2
+        queue.url = f"http://127.0.0.1:{port}/v1/traces"
+        queue.start()
+        queue.put(7)
+        end = time.monotonic() + 10
+        while not queue.dropped and time.monotonic() < end:
+            time.sleep(0.01)
+        assert (queue.dropped, said) == (
+            1,
+            ["1 traces were lost; of the collector: it responded 429"],
+        )
+        queue.stop()

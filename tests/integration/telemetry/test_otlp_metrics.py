@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +11,10 @@ import httpx2
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from engine.plan.settings import OtlpMetrics
+from engine.server.metrics_export import MetricsExport
+from engine.telemetry.families import GROUPS
+from engine.telemetry.totals import Totals
 from tests import loopback
 from tests.otlp import WAIT, Collector, collecting, values
 from tests.servers import KEY, Server, free_port, gateway, write_keys
@@ -93,6 +97,7 @@ def test_the_numbers_are_those_of_the_page_for_prometheus(tmp_path: Path) -> Non
             until(lambda: sum(scraped(port, name).values()) == 5)
             until(lambda: bool(collector.metrics))
             until(lambda: exported(collector, name) == scraped(port, name))
+            assert sum(scraped(port, "orqen_metrics_exports_failed").values()) == 1
             errors = "orqen_errors"
             assert exported(collector, errors) == scraped(port, errors)
             (series,) = [
@@ -120,3 +125,21 @@ def test_the_numbers_are_those_of_the_page_for_prometheus(tmp_path: Path) -> Non
         assert len(collector.metrics) > before, "a last export at the end"
         assert "a-token" not in server.text
         assert "the metrics were not exported; of the collector: it responded 503" in server.text
+
+
+def test_nothing_that_goes_wrong_ends_the_export() -> None:
+    turns = iter([ValueError("a secret"), None])
+
+    def read() -> tuple[Totals, Iterable[tuple[str, list[float]]]]:
+        wrong = next(turns, None)
+        if wrong is not None:
+            raise wrong
+        return [{} for _ in GROUPS], []
+
+    with collecting() as collector:
+        settings = OtlpMetrics(collector.url, interval=0.01)
+        export = MetricsExport(settings, read, "1", time.time())
+        export.start()
+        until(lambda: bool(collector.metrics))
+        export.stop()
+    assert export.failed == 1

@@ -104,3 +104,12 @@ def test_a_value_that_fits_alone_and_not_with_what_its_header_adds(
     loaded = read(folder, {"KEY": "k" * length})
     assert codes(loaded) == found
     assert all("`authorization` of provider `openai`" in d.message for d in loaded.diagnostics)
+
+
+def test_a_header_for_the_collector_that_cannot_be_sent_is_found(tmp_path: Path) -> None:
+    folder = write(tmp_path, routes=minimal("routes") + "tracing: {}\n")
+    environ = {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=T%C3%B6ken"}
+    (found,) = [d for d in read(folder, environ).diagnostics if d.code == "E403"]
+    assert "`authorization` of `OTEL_EXPORTER_OTLP_HEADERS`" in found.message
+    assert "T%C3" not in found.message
+    assert "E403" not in codes(read(folder, {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=ok"}))
