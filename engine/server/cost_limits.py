@@ -58,9 +58,14 @@ def _plausible(price: Price | None, tokens: Sequence[int]) -> int | None:
 
 
 def used_cost(record: Record, reserved: int) -> int:
-    """Billionths of a dollar that a request has cost; what was reserved where that is not known."""
-    if record.cost_nano_usd is not None:
-        return record.cost_nano_usd
+    """Billionths of a dollar that a request has cost; what was reserved where that is not known.
+
+    A cost of output alone, whose input was not reported, is never less than what was reserved.
+    """
+    cost = record.cost_nano_usd
+    if cost is not None:
+        is_part = record.input_tokens is None and record.output_tokens is not None
+        return max(cost, reserved) if is_part else cost
     if not record.attempts or (record.error and not CATALOGUE[record.error].sent):
         return 0
     is_refused = record.error is None and (record.status or 0) >= CLIENT_ERROR

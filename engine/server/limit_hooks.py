@@ -206,16 +206,20 @@ def estimate_of(endpoint: Endpoint, body: RequestBody, size: int | None) -> tupl
 def used_tokens(record: Record, estimate: Amounts) -> tuple[int, int]:
     """Input and output tokens of a request that is over, by what it was estimated to use.
 
-    Nothing was used by what was not sent, and by what the provider refused. What the response does
-    not say is estimated from its size.
+    Nothing was used by what was not sent, and by what the provider refused. Of input and output, each
+    that the response does not say is estimated: the input as it was reserved, the output from its size.
     """
     if not record.attempts or (record.error and not CATALOGUE[record.error].sent):
         return 0, 0
-    if record.input_tokens is None and record.output_tokens is None:
-        if record.error is None and (record.status or 0) >= CLIENT_ERROR:
-            return 0, 0
-        return estimate[0], min(record.bytes_out // BYTES_A_TOKEN, OUTPUT_TOKENS, estimate[1])
-    return record.input_tokens or 0, record.output_tokens or 0
+    input_tokens, output_tokens = record.input_tokens, record.output_tokens
+    is_refused = record.error is None and (record.status or 0) >= CLIENT_ERROR
+    if is_refused and input_tokens is None and output_tokens is None:
+        return 0, 0
+    if input_tokens is None:
+        input_tokens = estimate[0]
+    if output_tokens is None:
+        output_tokens = min(record.bytes_out // BYTES_A_TOKEN, OUTPUT_TOKENS, estimate[1])
+    return input_tokens, output_tokens
 
 
 def refusal(refused: Refused, dialect: Dialect) -> GatewayError:

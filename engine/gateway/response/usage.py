@@ -18,7 +18,7 @@ MAX_END = 64 * 1024
 MAX_UNPACKED = 4 * 1024 * 1024  # of a compressed response; a longer one is not read
 MAX_KEPT = 4  # chunks with usage, besides the first
 BYTES_A_TOKEN = 4  # where tokens are estimated
-MAX_ESTIMATED = 256 * 1024  # bytes; in more of them are images and files
+MAX_ESTIMATED = 256 * 1024  # bytes that are counted; what is beyond them are images and files
 _NOT_OK = 300
 _NOTHING = RequestUsage({})
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
@@ -113,16 +113,18 @@ class UsageMeter:
         return RequestUsage(counts, usage)
 
     def _estimated(self, counts: Counts, input_bytes: int, output_bytes: int) -> Counts:
-        """`counts` completed: four bytes a token, and at least a token an event of a stream.
+        """`counts` completed: four bytes a token of the first MAX_ESTIMATED bytes, and at least a token an event.
 
-        Of a stream that broke off, the output that was reported first is a placeholder.
+        A larger body never counts less than a smaller one. Of a stream that broke off, the output that
+        was reported first is a placeholder.
         """
-        if 0 < input_bytes <= MAX_ESTIMATED:
-            counts = {"input_tokens": input_bytes // BYTES_A_TOKEN + 1} | counts
+        if input_bytes > 0:
+            counted = min(input_bytes, MAX_ESTIMATED)
+            counts = {"input_tokens": counted // BYTES_A_TOKEN + 1} | counts
         if self.noted:
             counts["output_tokens"] = max(counts.get("output_tokens", 0), self.noted)
-        elif self._reader.has_output and output_bytes <= MAX_ESTIMATED:
-            counts.setdefault("output_tokens", output_bytes // BYTES_A_TOKEN)
+        elif self._reader.has_output:
+            counts.setdefault("output_tokens", min(output_bytes, MAX_ESTIMATED) // BYTES_A_TOKEN)
         return counts
 
     def counts(self) -> Counts:

@@ -19,7 +19,7 @@ from engine.limits.specs import spec_of
 from engine.limits.windows import Windows
 from engine.plan.limits import Budget, CallerLimits, Period, Rate
 from engine.plan.plan import Account, Caller, Plan
-from engine.server.limit_hooks import LimitHooks, LimitPermit
+from engine.server.limit_hooks import LimitHooks, LimitPermit, used_tokens
 from tests.unit.config.folders import NOW, write
 
 ROUTES = """version: 1
@@ -133,6 +133,17 @@ def test_what_may_have_been_processed_is_charged_as_it_was_reserved(
     permit = desk.admit("gpt-dear")
     cost = desk.settle(permit, "gpt-dear", {}, **fields)
     assert cost == (permit.grant.held[2] if is_charged else 0)
+
+
+def test_a_part_that_is_not_reported_counts_as_it_was_reserved(plan: Plan) -> None:
+    desk = Desk(plan, 100)
+    permit = desk.admit("gpt-dear")
+    cost = desk.settle(permit, "gpt-dear", {"output_tokens": 1}, **SENT)
+    assert cost == permit.grant.held[2]
+    record = RecordBuilder("req_1", 0.0, **SENT, bytes_out=400)
+    for counts, used in (({"output_tokens": 3}, (65_537, 3)), ({"input_tokens": 7}, (7, 100))):
+        record.metered = RequestUsage(counts)
+        assert used_tokens(record.finish(""), (65_537, 4096)) == used
 
 
 @pytest.mark.parametrize("model", ["gpt-unknown", "half", "nobody"])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from engine.config.load import load
 from engine.gateway.record import RecordBuilder
 from engine.gateway.response.event_stream import EventStream
-from engine.gateway.response.usage import MAX_UNPACKED, MAX_WHOLE, UsageMeter
+from engine.gateway.response.usage import MAX_ESTIMATED, MAX_UNPACKED, MAX_WHOLE, UsageMeter
 from engine.gateway.response.usage_reader import usage_readers
 
 ROOT = Path(__file__).parents[3]
@@ -81,6 +81,22 @@ def test_a_response_without_usage_is_estimated() -> None:
     assert (line["input_tokens"], line["output_tokens"], line["usage"]) == (21, 7, "estimated")
     line = metered("rerank", [b'{"results":[]}'], JSON)
     assert (line["input_tokens"], line["usage"]) == (None, None)
+
+
+@pytest.mark.parametrize("headers", [JSON, EVENTS], ids=["whole", "events"])
+def test_the_estimate_of_a_large_body_is_that_of_the_largest_counted_one(headers: Any) -> None:
+    texts = [b'data: {"x":1}\n\n'] if headers is EVENTS else [b"{}"]
+    counts = []
+    for size in (200_100, MAX_ESTIMATED, MAX_ESTIMATED + 1, 30_000_000):
+        record = RecordBuilder("req_1", 0.0, bytes_in=size, bytes_out=size, outcome="ok")
+        meter = UsageMeter(READERS["chat_completions"])
+        assert meter.begin(200, dict(headers))
+        for text in texts:
+            (meter.note if headers is EVENTS else meter.add)(text)
+        found = meter.metered(record).counts
+        counts.append((found["input_tokens"], found["output_tokens"]))
+    assert counts == sorted(counts)
+    assert counts[1:] == [(65_537, 1 if headers is EVENTS else 65_536)] * 3
 
 
 def test_units_are_noted_beside_tokens() -> None:
