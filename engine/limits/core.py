@@ -72,14 +72,14 @@ def place(budget: Budget) -> int:
     return (USD_BUDGETS if budget.is_usd else BUDGETS)[budget.per]
 
 
-def spent(state: list[int], budget: Budget, start: int) -> int:
-    """What of a budget is used in the window that begins at `start`.
+def spent(state: list[int], budget: Budget, start: int, wall: float) -> tuple[int, int]:
+    """What of a budget is used at `wall`, in the window that begins at `start`, and where the counted window begins.
 
-    A clock that is set back by up to a day does not begin a window again.
+    A clock that is set back by up to a day into an earlier window goes on with the later one.
     """
     at = place(budget)
-    is_same = 0 <= state[at] - start <= MAX_STEP_BACK
-    return state[at + 1] if is_same else 0
+    is_same = start <= state[at] <= wall + MAX_STEP_BACK
+    return (state[at + 1], state[at]) if is_same else (0, start)
 
 
 def check(  # noqa: PLR0913, PLR0917 called for each request
@@ -127,7 +127,7 @@ def _check_budgets(
         kind, room_of = ("budget_usd", "cost") if budget.is_usd else ("budget", "total")
         held = state[HELD_COST] if budget.is_usd else state[HELD_INPUT] + state[HELD_OUTPUT]
         start, end = windows.of(budget, wall)
-        left = budget.amount - spent(state, budget, start)
+        left = budget.amount - spent(state, budget, start, wall)[0]
         if left < 1:
             wait = max(1, ceil(end - wall))
             return Refused(kind, budget.amount, budget.per, wait, is_spent=True)
@@ -181,11 +181,10 @@ def use(  # noqa: PLR0913, PLR0917 as `check`
     for budget in limits.budgets:
         start, _ = windows.of(budget, wall)
         at = place(budget)
-        before = spent(state, budget, start)
+        before, state[at] = spent(state, budget, start, wall)
         state[at + 1] = before + (cost if budget.is_usd else total)
         if budget.warn_at is not None and before < budget.warn_at <= state[at + 1]:
             reached = (*reached, budget)
-        state[at] = state[at] if 0 <= state[at] - start <= MAX_STEP_BACK else start
     return reached
 
 

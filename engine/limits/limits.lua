@@ -45,8 +45,7 @@ end
 local function spent(state, budget)
   local window = state.budgets[budget.name]
   if not window then return 0, budget.start end
-  local back = window[1] - budget.start
-  if back < 0 or back > STEP_BACK then return 0, budget.start end
+  if window[1] < budget.start or window[1] > now / 1e6 + STEP_BACK then return 0, budget.start end
   return window[2], window[1]
 end
 
@@ -207,12 +206,22 @@ local function settle(member, used)
   return reply('ok', unpack(reached))
 end
 
+-- The states of a lease that goes on last longer than the lease.
+local function keep_states(member, life)
+  for key in string.gmatch(string.match(member, '|.-|(.*)'), '[^|]+') do
+    local keep = life / 1000 + 60000
+    local left = redis.call('PTTL', key)
+    if left > 0 and left < keep then redis.call('PEXPIRE', key, string.format('%.0f', keep)) end
+  end
+end
+
 local function renew(life)
   local gone = 0
   for n = 3, #ARGV do
     local score = redis.call('ZSCORE', KEYS[1], ARGV[n])
     if score and tonumber(score) > 0 then
       redis.call('ZADD', KEYS[1], string.format('%.0f', now + life), ARGV[n])
+      keep_states(ARGV[n], life)
     else
       gone = gone + 1
     end

@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +20,7 @@ from engine.limits.resp import RedisConnection, command, connect, encode
 from engine.limits.store import Grant
 from engine.limits.table import SharedMemory
 from engine.plan.limit_store import StoreServer
-from engine.plan.limits import Budget, CallerLimits, Period, StorePolicy
+from engine.plan.limits import Budget, CallerLimits, Period, Rate, StorePolicy
 from tests.redis_server import VARIABLE
 from tests.unit.limits.test_ledger import SCOPES, History, Model, new_ledger
 
@@ -250,6 +251,8 @@ class SharedHistory(History):
         if made is not None:
             self.expect(worker, names, (3, 3), made)
             return
+        if turns == 0:  # nothing was sent
+            return
         self.expire()
         if self.shared["model"].rooms(self.clock) is not None:
             self.shared["model"].written(self.clock)
@@ -299,5 +302,38 @@ def test_a_budget_in_dollars_is_counted_apart_from_tokens() -> None:
     async def made(store: RedisStore) -> Grant | Refused:
         reply = store.reserve(scopes, (5, 5, 60))
         return reply if isinstance(reply, Grant | Refused) else await reply
+
+    asyncio.run(main())
+
+
+def test_streams_that_go_on_keep_their_scope() -> None:
+    """Renewed, it lasts longer than their leases; what they hold would be lost with it."""
+    scopes = [("busy", CallerLimits(concurrent=1, tokens=Rate(1000, 60)))]
+    state = b"orqen:{busy}:busy"
+    ahead = 0
+
+    async def main() -> None:
+        control = await connect(StoreServer.of(URL), lambda: None)
+        await control.send(command(1, encode([b"FLUSHALL"])))
+        store = RedisStore(
+            StoreServer.of(URL), StorePolicy.REFUSE, new_ledger(SharedMemory(1, 64, 8)),
+            print, lambda: None, timeout=PATIENT, wall=lambda: time.time() + ahead,
+        )  # fmt: skip
+        await store.start()
+        assert isinstance(await reserve(store), Grant)
+        await control.send(command(3, encode([b"PEXPIRE", state, b"20000"])))  # it is older now
+        nonlocal ahead
+        ahead = RENEW_SECONDS + 1
+        store.tick()
+        await store._client.send(command(1, encode([b"PING"])))
+        left = int(await control.send(command(2, encode([b"PTTL", state]))))
+        assert left > 2 * LEASE_SECONDS * 1000
+        assert isinstance(await reserve(store), Refused)
+        await store.close()
+        control.abort()
+
+    async def reserve(store: RedisStore) -> Grant | Refused:
+        made = store.reserve(scopes, (5, 5))
+        return made if isinstance(made, Grant | Refused) else await made
 
     asyncio.run(main())

@@ -72,7 +72,7 @@ class Model:
             Period.MONTH: now.replace(day=1),
         }[per].timestamp()
         start, count = self.windows.get(per, (0.0, 0))
-        if not 0 <= start - first <= DAY:
+        if start < first or start > wall + DAY:
             start, count = first, 0
         self.windows[per] = start, count
         return count
@@ -208,6 +208,28 @@ def test_a_budget_that_is_only_reserved_is_not_called_spent(memory: SharedMemory
     assert isinstance(gone, Refused)
     assert gone.is_spent
     assert 1 <= gone.wait <= DAY
+
+
+@pytest.mark.parametrize("per", Period)
+def test_a_clock_that_is_set_back_into_an_earlier_window_admits_the_budget_once(
+    memory: SharedMemory, per: Period
+) -> None:
+    """By less than a day, whenever that is: the later window goes on until the clock has left it."""
+    begins = datetime(2026, 6, 1, tzinfo=UTC).timestamp()  # a day, a week and a month
+    wall = begins + 5
+    ledger = new_ledger(memory)
+    ledger._wall = lambda: wall
+    scopes = [("key", CallerLimits(budgets=(Budget(1000, per),)))]
+    first = ledger.reserve(scopes, (1000, 0))
+    assert isinstance(first, Grant)
+    ledger.settle(first, (1000, 0))
+    for seconds in (-15, -23 * 3600, 40):
+        wall = begins + seconds
+        refused = ledger.reserve(scopes, (1000, 0))
+        assert isinstance(refused, Refused), seconds
+        assert refused.is_spent
+    wall = begins + 31 * 24 * 3600
+    assert isinstance(ledger.reserve(scopes, (1000, 0)), Grant)
 
 
 def test_a_refusal_says_when_the_next_request_is_admitted(memory: SharedMemory) -> None:
