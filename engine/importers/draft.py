@@ -37,6 +37,8 @@ class Deployment:
     share: int | None = None
     order: int = 0
     mode: str = ""
+    named_at: Path | None = None  # where the model is named, if `at` has others besides
+    fallback_on: tuple[str, ...] = ()
     comment: str = ""
 
 

@@ -17,6 +17,7 @@ from engine.importers.variables import Variables, is_placeholder
 CARRIED, OTHERWISE, ASKS, DROPPED = Treatment
 Result = tuple[Treatment, str]
 _URL = re.compile(r"https?://[^\s?#@{}\\/][^\s?#@{}\\]*")
+_KEYS = re.compile(r"\s*\S+(?:[ \t]*[\r\n]+[ \t]*\S+)+\s*")  # one a line
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _HEADER = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -76,16 +77,15 @@ def _secret(f: Field) -> Result:
         written, renamed = f.context.variables.use(variable)
         f.deployment.credentials[name] = {"env": written}
         return (OTHERWISE, f"the variable is called {written} here") if renamed else (CARRIED, "")
+    if isinstance(f.value, str) and _KEYS.fullmatch(f.value):
+        return ASKS, "several keys in one: none is written; each can be one of the `accounts`"
     if f.value is None or f.value == "" or is_placeholder(f.value):
         f.deployment.without.add(name)
         return OTHERWISE, "it only fills a place: no key is sent"
-    f.deployment.credentials[name] = {
-        "secret": f.value if isinstance(f.value, str) else repr(f.value)
-    }
-    return (
-        OTHERWISE,
-        "a secret: read from the environment variable {variable}, which .env.example names",
-    )
+    secret = f.value if isinstance(f.value, str) else repr(f.value)
+    f.deployment.credentials[name] = {"secret": secret}
+    words = "a secret: read from the environment variable {variable}, which .env.example names"
+    return OTHERWISE, words
 
 
 def _base(f: Field) -> Result:
@@ -214,9 +214,10 @@ def _is_secret(name: str, value: Any) -> bool:
 
 def _drop(f: Field) -> Result:
     names = f.value if isinstance(f.value, list) else [f.value]
-    if not all(isinstance(name, str) and _FIELD.fullmatch(name) for name in names):
+    known = [name for name in names if isinstance(name, str) and _FIELD.fullmatch(name)]
+    f.deployment.drop += [name for name in known if name not in f.deployment.drop]
+    if len(known) < len(names):
         return ASKS, "only top-level fields can be removed"
-    f.deployment.drop += [name for name in names if name not in f.deployment.drop]
     return CARRIED, ""
 
 
@@ -227,9 +228,8 @@ def _headers(f: Field) -> Result:
     for name, text in f.value.items():
         lower = str(name).lower()
         if not _HEADER.fullmatch(lower) or not re.fullmatch(r"[^\x00-\x1f\x7f]+", str(text)):
-            return ASKS, f"the f.value of `{lower}` is not one line" if _HEADER.fullmatch(
-                lower
-            ) else "no name of a header"
+            is_name = _HEADER.fullmatch(lower)
+            return ASKS, f"`{lower}` is not one line" if is_name else "no name of a header"
         variable = f.context.env_name(text)
         if variable or _is_secret(lower, str(text)):
             credential = re.sub(r"[^a-z0-9_]", "_", lower)

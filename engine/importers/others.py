@@ -29,6 +29,8 @@ class Found:
     model: str
     fields: Mapping[Path, Any]
     order: int = 0
+    named_at: Path | None = None
+    fallback_on: tuple[str, ...] = ()
 
 
 def import_other(
@@ -41,7 +43,16 @@ def import_other(
     pending: list[Pending] = []
     for found in FINDERS[program](document.data, partial(ledger.note, document.file)):
         kind = _kind(rows["names"], found.provider, found.model)
-        d = Deployment(document.file, found.at, found.name, kind, found.model, order=found.order)
+        d = Deployment(
+            document.file,
+            found.at,
+            found.name,
+            kind,
+            found.model,
+            order=found.order,
+            named_at=found.named_at,
+            fallback_on=found.fallback_on,
+        )
         draft.groups.setdefault(found.name, []).append(d)
         for path, value in found.fields.items():
             pending += _carry(d, path, value, rows["fields"], context, ledger)
@@ -116,13 +127,20 @@ def _portkey(data: Any, note: Note) -> Iterator[Found]:
         return
     strategy = data.get("strategy")
     mode = strategy.get("mode") if isinstance(strategy, dict) else "single"
-    is_known = mode in ("single", "fallback", "loadbalance")
-    words = "targets in their order" if mode == "fallback" else "weights of targets"
-    if isinstance(strategy, dict) and "mode" in strategy:
-        note(("strategy", "mode"), CARRIED if is_known else DROPPED, words if is_known else "rules are chosen by the name of the model")  # fmt: skip
     entries: list[tuple[Path, dict[str, Any]]] = [
         (("targets", i), t) for i, t in _dicts(data.get("targets"))
     ]
+    if isinstance(strategy, dict) and "mode" in strategy:
+        note(("strategy", "mode"), *_MODES.get(str(mode), _UNKNOWN_MODE))
+    if mode not in _MODES:
+        note(("targets",), *_UNKNOWN_MODE)
+        return
+    if mode == "single":
+        for at, _ in entries[1:]:
+            note(at, DROPPED, "the first target alone is called")
+        entries = entries[:1]
+    codes = strategy.get("on_status_codes") if isinstance(strategy, dict) else None
+    fallback_on = _fallback_on(codes) if mode == "fallback" else ()
     for order, (at, target) in enumerate(entries or [((), data)]):
         params = target.get("override_params")
         model = params.get("model") if isinstance(params, dict) else None
@@ -142,7 +160,30 @@ def _portkey(data: Any, note: Note) -> Iterator[Found]:
             model if isinstance(model, str) else "*",
             found,
             order if mode == "fallback" else 0,
+            fallback_on=fallback_on,
         )
+
+
+_MODES: Mapping[str, tuple[Treatment, str]] = {
+    "single": (CARRIED, "one target"),
+    "loadbalance": (CARRIED, "weights of targets"),
+    "fallback": (
+        OTHERWISE,
+        "targets in their order: by `fallback_on` also after what may be paid twice, but not after a refusal such as 400 or 401",
+    ),
+}
+_UNKNOWN_MODE = (
+    DROPPED,
+    "rules are chosen by the name of the model: write a rule for each target that callers may name",
+)
+
+
+def _fallback_on(codes: Any) -> tuple[str, ...]:
+    """After which failures the next target gets a request: all of them where no status is listed."""
+    if not isinstance(codes, list):
+        return ("timeout", "closed", "5xx")
+    is_error = any(fields.number_of(code) in range(500, 600) for code in codes)
+    return ("5xx",) if is_error else ()
 
 
 def _bifrost(data: Any, _: Note) -> Iterator[Found]:
@@ -162,9 +203,9 @@ def _bifrost(data: Any, _: Note) -> Iterator[Found]:
             names = next((v for p, v in own.items() if p[-1] == "deployments"), None)
             names = names if isinstance(names, dict) else {}
             for model in [m for m in _texts(key.get("models")) if m != "*"] or ["*"]:
-                yield Found(
-                    at, f"{name}/{model}", name, str(names.get(model, model)), {**own, **shared}
-                )
+                sent = str(names.get(model, model))
+                named_at = (*at, "models") if "models" in key else None
+                yield Found(at, f"{name}/{model}", name, sent, {**own, **shared}, named_at=named_at)
 
 
 def _one_api(data: Any, note: Note) -> Iterator[Found]:
@@ -176,8 +217,17 @@ def _one_api(data: Any, note: Note) -> Iterator[Found]:
             continue
         mapping = _mapping(channel.get("model_mapping"))
         fields_of = _inner(channel, (*at, index))
+        order = -int(fields.number_of(channel.get("priority")) or 0)
         for model in filter(None, map(str.strip, str(channel.get("models", "")).split(","))):
-            yield Found((*at, index), model, str(channel.get("type")), str(mapping.get(model, model)), fields_of, -int(fields.number_of(channel.get("priority")) or 0))  # fmt: skip
+            yield Found(
+                (*at, index),
+                model,
+                str(channel.get("type")),
+                str(mapping.get(model, model)),
+                fields_of,
+                order,
+                (*at, index, "models"),
+            )
 
 
 def _mapping(text: Any) -> dict[str, Any]:

@@ -75,15 +75,9 @@ class Rules:
     def _target(self, name: str, d: Deployment) -> Target | None:
         kind = d.kind
         reason = self._refusal(name, d)
-        if kind is None or reason:
-            self.ledger.rewrite(
-                d.file, d.at, Treatment.DROPPED, reason or "its provider is not known here"
-            )
-            return None
-        endpoints = endpoints_of(d, kind)
-        if not endpoints:
-            reason = f"the provider `{kind.name}` does not serve what the model is for in the shape that callers send"
-            self.ledger.rewrite(d.file, d.at, Treatment.DROPPED, reason)
+        endpoints = [] if kind is None or reason else endpoints_of(d, kind)
+        if kind is None or not endpoints:
+            self._refuse(d, reason or f"the provider `{kind and kind.name}` does not serve what the model is for in the shape that callers send")  # fmt: skip
             return None
         d.drop += [name for name in self.draft.settings.drop if name not in d.drop]
         d.in_flight = d.in_flight or self.draft.settings.in_flight
@@ -96,9 +90,17 @@ class Rules:
                 self.endpoints.append(endpoint)
         return Target(provider, kind.model.replace("{model}", d.model), d, tuple(endpoints))
 
+    def _refuse(self, d: Deployment, reason: str) -> None:
+        """Report a deployment that is left out; of an entry with several models, the name of this one."""
+        if d.named_at is None or d.kind is None or d.kind.refuse:
+            self.ledger.rewrite(d.file, d.at, Treatment.DROPPED, reason)
+        else:
+            words = f"a model of it is left out: {reason}"
+            self.ledger.rewrite(d.file, d.named_at, Treatment.ASKS, words)
+
     def _refusal(self, name: str, d: Deployment) -> str:
-        if d.kind is not None and d.kind.refuse:
-            return d.kind.refuse
+        if d.kind is None or d.kind.refuse:
+            return d.kind.refuse if d.kind else "its provider is not known here"
         if not (_EXACT.fullmatch(name) or _PREFIX.fullmatch(name)):
             return "the name begins or ends with a space, has control characters, or a `*` that is not at its end"
         if not (_NAME.fullmatch(d.model) or _PREFIX.fullmatch(d.model)):
@@ -118,8 +120,9 @@ class Rules:
             self._note_surplus(name, targets)
         rule: dict[str, Any] = {"prefix": name[:-1]} if name.endswith("*") else {"model": name}
         rule |= _endpoints(every)
-        if len(found) > 1 and any(after):
-            rule["fallback_on"] = ["timeout", "closed", "5xx"]
+        own = next((t.deployment.fallback_on for t in targets if t.deployment.fallback_on), ())
+        if len(found) > 1 and (own or any(after)):
+            rule["fallback_on"] = [*(own or ("timeout", "closed", "5xx"))]
         if len(found) == 1:
             rule |= {k: v for k, v in found[0].items() if k not in ("weight", "tier")}
         else:
@@ -138,7 +141,8 @@ class Rules:
         for t in targets:
             if t not in self.reached[name]:
                 words = f"a rule has at most {MOST_TARGETS} targets; several keys of one provider can be `accounts` of it"
-                self.ledger.rewrite(t.deployment.file, t.deployment.at, Treatment.ASKS, words)
+                at = t.deployment.named_at or t.deployment.at
+                self.ledger.rewrite(t.deployment.file, at, Treatment.ASKS, words)
 
     def _links(self, name: str) -> list[Reference]:
         own = [link for link in self.draft.fallbacks if link.name == name]

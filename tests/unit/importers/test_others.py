@@ -1,0 +1,80 @@
+"""What Portkey and one-api mean by a mode, a list of models and a key: nothing is called that the source would not call."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from engine.importers.outcome import Outcome
+from tests.unit.importers.sources import import_text
+
+
+def _imported(program: str, data: Any) -> Outcome:
+    return import_text(program, "config.json", json.dumps(data).encode())
+
+
+def _rules(outcome: Outcome) -> list[dict[str, Any]]:
+    if "routes.yaml" not in outcome.files:
+        return []
+    return list(yaml.safe_load(outcome.files["routes.yaml"])["models"])
+
+
+def _treatments(outcome: Outcome) -> dict[str, str]:
+    return {".".join(map(str, r.path)): r.treatment for r in outcome.rows}
+
+
+TARGETS = [{"provider": "openai"}, {"provider": "groq"}]
+
+
+@pytest.mark.parametrize("mode", ["conditional", "unheard-of"])
+def test_targets_of_a_mode_that_is_not_known_get_nothing(mode: str) -> None:
+    strategy = {"mode": mode, "conditions": [{"query": {}, "then": "a"}], "default": "b"}
+    outcome = _imported("portkey", {"strategy": strategy, "targets": TARGETS})
+    assert _rules(outcome) == []
+    assert set(_treatments(outcome).values()) == {"not_carried"}
+
+
+def test_of_a_single_target_the_others_get_nothing() -> None:
+    outcome = _imported("portkey", {"strategy": {"mode": "single"}, "targets": TARGETS})
+    assert [rule["provider"] for rule in _rules(outcome)] == ["openai"]
+    assert _treatments(outcome)["targets.1.provider"] == "not_carried"
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        (None, ["timeout", "closed", "5xx"]),
+        ([429, 500], ["5xx"]),
+        ([429], None),
+    ],
+)
+def test_fallback_falls_back_after_errors(codes: Any, expected: Any) -> None:
+    strategy = {"mode": "fallback"} | ({"on_status_codes": codes} if codes else {})
+    outcome = _imported("portkey", {"strategy": strategy, "targets": TARGETS})
+    assert _rules(outcome)[0].get("fallback_on") == expected
+    assert _treatments(outcome)["strategy.mode"] == "carried_otherwise"
+
+
+def test_one_bad_name_does_not_lose_its_channel() -> None:
+    channel = {"type": 1, "key": "canary-key-12345678", "models": "gpt-4o,a bad*name,gpt-4o-mini"}
+    outcome = _imported("one-api", [channel])
+    assert [rule["model"] for rule in _rules(outcome)] == ["gpt-4o", "gpt-4o-mini"]
+    assert _treatments(outcome) == {
+        "0.type": "carried",
+        "0.key": "carried_otherwise",
+        "0.models": "asks_you",
+    }
+
+
+def test_two_keys_in_one_are_no_key() -> None:
+    outcome = _imported("one-api", [{"type": 1, "key": "canary-a-1\ncanary-b-2", "models": "gpt-4o"}])  # fmt: skip
+    assert _treatments(outcome)["0.key"] == "asks_you"
+    assert "canary" not in "".join(outcome.files.values())
+
+
+def test_one_entry_that_cannot_be_dropped_keeps_the_others() -> None:
+    params = {"model": "openai/gpt-4o", "additional_drop_params": ["logit_bias", "tools[*].strict"]}
+    data = {"model_list": [{"model_name": "a", "litellm_params": params}]}
+    outcome = _imported("litellm", data)
+    assert _rules(outcome)[0]["body"] == {"drop": ["logit_bias"]}
