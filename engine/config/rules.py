@@ -37,6 +37,10 @@ class ModelTarget:
     timeouts: Mapping[str, float] = field(default_factory=dict)
     tier: int = 1
 
+    def rank(self, *, by_load: bool) -> tuple[int, bool]:
+        """When it is tried: by tier, and in a tier without a balance after the targets with a weight."""
+        return self.tier, not by_load and self.weight is None
+
 
 @dataclass(frozen=True, slots=True)
 class ModelRule:

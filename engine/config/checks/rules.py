@@ -125,10 +125,9 @@ def repeated_target(context: CheckContext) -> Iterator[Diagnostic]:
         seen: dict[tuple[object, ...], ModelTarget] = {}
         for target in rule.targets:
             sent = target.rename or unchanged, target.strip, target.stem
-            body = repr(target.body)  # the same provider may get another body
-            first = seen.setdefault(
-                (target.provider, *sent, target.weight, target.tier, body), target
-            )
+            more = repr(target.body), repr(target.timeouts)  # may be given once more, with others
+            key = (target.provider, *sent, target.weight, target.tier, *more)
+            first = seen.setdefault(key, target)
             if first is not target:
                 yield context.at(
                     "X241",
@@ -148,17 +147,53 @@ def fallback_at(context: CheckContext, rule: ModelRule, target: ModelTarget) -> 
 
 @check("X278")
 def falls_back_to_nothing(context: CheckContext) -> Iterator[Diagnostic]:
-    """`fallback_on` of a last target, or of a rule with one target."""
+    """`fallback_on` of a target that always comes last, and for a timeout that `total` is always before."""
+    told: set[Path] = set()
     for rule in context.config.rules:
-        if not rule.targets or any(target.weight is not None for target in rule.targets[:-1]):
-            continue
-        last = rule.targets[-1]
-        at = (*last.at, "fallback_on")
-        if len(rule.targets) == 1 and last.fallback_on:
-            at = fallback_at(context, rule, last)
-        if last.fallback_on and at in context.documents[ROUTES].entries and not rule.is_sticky:
-            message = f"`fallback_on` of {rule.label} does nothing: no target comes after this one"
-            yield context.at("X278", message, ROUTES, at)
+        for target in rule.targets:
+            at = fallback_at(context, rule, target)
+            is_own = at[: len(target.at)] == target.at
+            if not target.fallback_on or at in told:
+                continue
+            if (is_own or len(rule.targets) == 1) and _is_last(rule, target):
+                message = (
+                    f"`fallback_on` of {rule.label} does nothing: no target comes after this one"
+                )
+                told.add(at)
+                yield context.at("X278", message, ROUTES, at)
+            elif "timeout" in target.fallback_on and _never_times_out(context, rule, target):
+                message = f"`fallback_on: [timeout]` of {rule.label} does nothing at `{target.provider}`: `total` ends the request before `first_byte`"
+                told.add(at)
+                help_text = "set a `first_byte` that is shorter than `total`"
+                yield context.at("X278", message, ROUTES, at, help=help_text)
+
+
+def _is_last(rule: ModelRule, target: ModelTarget) -> bool:
+    """Whether no other target of the rule ever comes after this one."""
+    rank = target.rank(by_load=rule.by_load)
+    others = [t for t in rule.targets if t is not target]
+    alike = [t for t in others if t.rank(by_load=rule.by_load) == rank]
+    is_even = rule.is_sticky and all(t.weight is None for t in rule.targets)
+    is_drawn = rule.by_load or is_even or target.weight is not None
+    if any(t.rank(by_load=rule.by_load) > rank for t in others):
+        return False
+    return not alike if is_drawn else all(t.at < target.at for t in alike)
+
+
+def _never_times_out(context: CheckContext, rule: ModelRule, target: ModelTarget) -> bool:
+    """Whether at every endpoint of the target `total` ends before the first byte is waited for."""
+    config = context.config
+    provider = next((p for p in config.providers if p.name == target.provider), None)
+    if provider is None:
+        return False
+    served = {e.name for e in provider.endpoints}
+    served &= set(served if rule.endpoints is None else rule.endpoints)
+    all_timeouts = [
+        config.timeouts.overridden(e.timeouts, provider.timeouts, rule.timeouts, target.timeouts)
+        for e in config.endpoints
+        if e.name in served
+    ]
+    return bool(all_timeouts) and all(t.first_byte >= t.total for t in all_timeouts)
 
 
 @check("X216")

@@ -21,6 +21,19 @@ def longer_than_total(context: CheckContext) -> Iterator[Diagnostic]:
                 yield context.at("X217", message, file, place, Place.VALUE)
 
 
+@check("X217")
+def longer_than_total_of_a_target(context: CheckContext) -> Iterator[Diagnostic]:
+    """A timeout of a rule, and a shorter `total` of one of its targets."""
+    for rule in context.config.rules:
+        for target in (t for t in rule.targets if "total" in t.timeouts):
+            inherited = rule.timeouts.keys() - target.timeouts.keys()
+            for name in (n for n in _TIMEOUTS if n in inherited):
+                if rule.timeouts[name] > target.timeouts["total"]:
+                    message = f"`{name}` of {rule.label} is longer than `total` of its target `{target.provider}`, which ends the exchange first"
+                    place: Path = (*target.at, "timeouts", "total")
+                    yield context.at("X217", message, ROUTES, place, Place.VALUE)
+
+
 def _declared(context: CheckContext) -> Iterator[tuple[str, Path, str, Mapping[str, float]]]:
     """Every entry that sets timeouts: file, path, what it is called in a message, and what it sets."""
     for endpoint in context.config.endpoints:

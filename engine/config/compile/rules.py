@@ -15,7 +15,7 @@ Timeouts = Mapping[str, plan.Timeouts]  # by endpoint
 
 def compile_rule(config: model.Config, rule: ModelRule, lines: Mapping[Path, str]) -> plan.Rule:
     """The rule; `lines` has its place and those of its targets."""
-    by_tier = sorted(rule.targets, key=lambda target: target.tier)
+    ranked = sorted(rule.targets, key=lambda target: target.rank(by_load=rule.by_load))
     return plan.Rule(
         pattern=rule.pattern,
         is_prefix=rule.is_prefix,
@@ -24,7 +24,7 @@ def compile_rule(config: model.Config, rule: ModelRule, lines: Mapping[Path, str
         rename=rule.rename,
         strip=rule.strip,
         where=lines[rule.at],
-        targets=tuple(_target(config, rule, t, lines[t.at]) for t in by_tier),
+        targets=tuple(_target(config, rule, t, lines[t.at]) for t in ranked),
         is_sticky=rule.is_sticky,
         edits=_edits(rule.body),
         drops_unknown=_drops_unknown(rule.body),

@@ -515,8 +515,8 @@ _CATALOGUE = (
         "X278",
         "fallback-to-nothing",
         _WARNING,
-        "`fallback_on` of a target that no other comes after",
-        "It says when the next target of the rule gets the request.",
+        "`fallback_on` that does nothing",
+        "It says when the next target of the rule gets the request. None comes after the target that is always last, and none gets a request whose `total` has passed before `first_byte`.",
     ),
     Rule(
         "X291",

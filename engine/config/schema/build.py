@@ -182,7 +182,9 @@ def _rule(at: Path, data: dict[str, Any]) -> ModelRule:
         _target((*at, "targets", index), item, shared)
         for index, item in enumerate(data.get("targets", ()))
     )
-    first = min(targets, key=lambda target: target.tier) if targets else _target(at, data)
+    by_load = data.get("balance") == "least_in_flight"
+    ranked = sorted(targets, key=lambda target: target.rank(by_load=by_load))
+    first = ranked[0] if ranked else _target(at, data)
     return ModelRule(
         at=at,
         pattern=data["model"] if "model" in data else data["prefix"],
@@ -196,7 +198,7 @@ def _rule(at: Path, data: dict[str, Any]) -> ModelRule:
         body=body_edits(data.get("body")),
         stem=first.stem,
         timeouts=durations(data.get("timeouts", {})),
-        by_load=data.get("balance") == "least_in_flight",
+        by_load=by_load,
     )
 
 

@@ -144,3 +144,18 @@ def test_callers_are_spread_over_two_models_of_one_provider() -> None:
     sent = [find_targets(plan, endpoint, first, key, lambda: 0.5)[0].sent_model for key in keys]
     assert sent == [find_targets(plan, endpoint, first, key, lambda: 0.1)[0].sent_model for key in keys]  # fmt: skip
     assert 16 < sent.count("a") < 48
+
+
+def test_a_tier_goes_before_weights() -> None:
+    plan = shipped_plan()
+    endpoint = plan.endpoint("chat_completions")
+    assert endpoint is not None
+    found = find_target(plan, endpoint, "gpt-4o")
+    places = [("a", None, 1), ("b", 5, 2), ("c", None, 2), ("d", 5, 3)]
+    rule_targets = tuple(
+        RuleTarget("openai", name, strip=False, weight=weight, where=name, tier=tier)
+        for name, weight, tier in places
+    )
+    first = replace(found, rule=replace(found.rule, targets=rule_targets))
+    order = [t.sent_model for t in find_targets(plan, endpoint, first, "key", lambda: 0.5)]
+    assert order == ["a", "b", "c", "d"]
