@@ -35,8 +35,12 @@ class Price:
     def cost(self, counts: Mapping[str, int]) -> int | None:
         """Billionths of a dollar for what was counted, rounded to the nearest, half of one up.
 
-        None when nothing that has a price was counted, or when tokens are counted that have none.
+        None when nothing that has a price was counted, or when tokens are counted that have none. Input
+        is at least the tokens of the cache, so that each reported token costs no less than its own price.
         """
+        of_cache = counts.get("cached_tokens", 0) + counts.get("cache_write_tokens", 0)
+        if of_cache > counts.get("input_tokens", 0):
+            counts = {**counts, "input_tokens": of_cache}
         rates: Any = self._rates
         total = 0
         try:
@@ -50,6 +54,12 @@ class Price:
             return (total + _HALF) // MILLION + self.request
         is_counted = not self.nano_usd or not self.nano_usd.keys().isdisjoint(counts)
         return self.request if is_counted else None
+
+    def known_part(self, counts: Mapping[str, int]) -> tuple[int, bool]:
+        """The cost of the counts that have a price, and whether tokens without one are among the others."""
+        priced = {name: count for name, count in counts.items() if self._rates[name] is not None}
+        is_part = any(count for name, count in counts.items() if name not in priced)
+        return self.cost(priced) or 0, is_part
 
 
 FREE = Price({}, where="usage: free")

@@ -9,6 +9,7 @@ from engine.plan.plan import Plan
 from engine.plan.prices import Price
 
 CLIENT_ERROR = 400
+_OF_CACHE = {"cached_tokens", "cache_write_tokens"}
 
 
 def reserved_cost(
@@ -20,8 +21,8 @@ def reserved_cost(
         GatewayError: `not_allowed` where a price is not known, and a budget refuses that.
     """
     costs = [_plausible(price, tokens) for price in _prices(plan, endpoint, model)]
-    known = [cost for cost in costs if cost is not None]
-    if len(known) == len(costs) > 0:
+    known = [cost for cost, _ in costs]
+    if costs and all(is_whole for _, is_whole in costs):
         return max(known)
     budgets = [budget for _, limits in scopes for budget in limits.budgets if budget.is_usd]
     charges = [budget.unpriced for budget in budgets if budget.unpriced is not None]
@@ -47,14 +48,19 @@ def _prices(plan: Plan | None, endpoint: str, model: str) -> Iterator[Price | No
             )
 
 
-def _plausible(price: Price | None, tokens: Sequence[int]) -> int | None:
-    """The cost of the tokens; for what is not billed by them, of one unit."""
+def _plausible(price: Price | None, tokens: Sequence[int]) -> tuple[int, bool]:
+    """The known cost of the tokens, or of one unit where they are not billed, and whether that is all of it.
+
+    A price of input or of output alone, where a response has both, is not all of it.
+    """
     if price is None:
-        return None
-    cost = price.cost({"input_tokens": tokens[0], "output_tokens": tokens[1]})
-    if cost is None:
-        cost = price.cost({"input_tokens": tokens[0]})
-    return price.cost(dict.fromkeys(price.nano_usd, 1)) if cost is None else cost
+        return 0, False
+    counts = {"input_tokens": tokens[0], "output_tokens": tokens[1]}
+    cost, is_part = price.known_part(counts)
+    units = dict.fromkeys(price.nano_usd.keys() - counts.keys() - _OF_CACHE, 1)
+    if price.cost(counts) is None and units:
+        return max(cost, price.cost(units) or 0), True
+    return cost, not is_part
 
 
 def used_cost(record: Record, reserved: int) -> int:

@@ -39,6 +39,8 @@ date: 2026-11-20
 models:
   gpt-cheap: {input_usd_per_million: 1, output_usd_per_million: 1}
   gpt-dear: {input_usd_per_million: 10, output_usd_per_million: 100}
+  gpt-input: {input_usd_per_million: 100}
+  gpt-output: {output_usd_per_million: 1000}
   gpt-pages: {usd_per_page: 0.25}
 """
 NANO = 10**9
@@ -133,6 +135,20 @@ def test_what_may_have_been_processed_is_charged_as_it_was_reserved(
     permit = desk.admit("gpt-dear")
     cost = desk.settle(permit, "gpt-dear", {}, **fields)
     assert cost == (permit.grant.held[2] if is_charged else 0)
+
+
+@pytest.mark.parametrize(("model", "is_input"), [("gpt-input", True), ("gpt-output", False)])
+def test_a_price_of_one_side_is_refused_or_charged_at_least_the_known_part(
+    plan: Plan, model: str, is_input: bool
+) -> None:
+    with pytest.raises(GatewayError) as refused:
+        Desk(plan, 100).admit(model)
+    assert refused.value.code == "not_allowed"
+    permit = Desk(plan, 100, unpriced=1).admit(model)
+    tokens = permit.estimate[0] * 100_000 if is_input else permit.estimate[1] * 1_000_000
+    assert permit.grant.held[2] == tokens
+    dear = Desk(plan, 100, unpriced=NANO * 50).admit(model)
+    assert dear.grant.held[2] == NANO * 50
 
 
 def test_a_part_that_is_not_reported_counts_as_it_was_reserved(plan: Plan) -> None:

@@ -16,14 +16,15 @@ COSTS: tuple[tuple[Price, dict[str, int], int | None], ...] = (
     (CHAT, {"input_tokens": 1200, "output_tokens": 300}, 360_000),
     (CHAT, {"input_tokens": 1200, "cached_tokens": 1000, "output_tokens": 300}, 285_000),
     (CHAT, {"input_tokens": 0, "output_tokens": 0}, 0),
-    (CHAT, {"input_tokens": 10, "cached_tokens": 1000}, 0),  # a provider that miscounts owes nothing
+    (CHAT, {"input_tokens": 10, "cached_tokens": 1000}, 75_000),  # the input is at least that
+    (CHAT, {"cached_tokens": 1000, "output_tokens": 300}, 255_000),
     (CHAT, {}, None),
     (CHAT, {"images": 1}, None),
     (EMBED, {"input_tokens": 8}, 160),
     (EMBED, {"input_tokens": 8, "output_tokens": 0}, 160),
     (EMBED, {"input_tokens": 0, "output_tokens": 0}, 0),
     (EMBED, {"input_tokens": 8, "output_tokens": 1}, None),
-    (EMBED, {"input_tokens": 8, "cached_tokens": 8, "cache_write_tokens": 1}, 160),
+    (EMBED, {"input_tokens": 8, "cached_tokens": 7, "cache_write_tokens": 1}, 160),
     (RERANK, {"input_tokens": 500, "search_units": 2}, 4_000_000),
     (RERANK, {"input_tokens": 500}, None),
     (FREE, {}, 0),
