@@ -21,6 +21,8 @@ from engine.plan.prices import Price
 from engine.report.prices import render_imported, render_prices
 
 MAX_LIST = 64 * 1024 * 1024
+# Stands for the file to be written, so that a budget in US dollars does not miss it.
+_NO_PRICES = b"version: 1\nsource: none\ndate: 2026-01-01\nproviders: {}\n"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -57,7 +59,7 @@ def import_prices(  # noqa: PLR0913, PLR0917 one parameter an option
     target = directory / PRICES
     if target.exists() and not replace:
         stop(f"there is a {PRICES} already: --replace overwrites all of it")
-    loaded = load(directory, os.environ, time.time(), overrides={PRICES: None})
+    loaded = load(directory, os.environ, time.time(), overrides={PRICES: _NO_PRICES})
     refuse_errors(loaded)
     try:
         listed = read_price_list(read_file(file, MAX_LIST))
@@ -66,11 +68,13 @@ def import_prices(  # noqa: PLR0913, PLR0917 one parameter an option
     except OSError as error:
         stop(f"{file} cannot be read: {why_not(file, error)}")
     imported = select_prices(listed, loaded.config, _called(called), every=every)
+    first, *more = render_imported(imported)
+    if not imported.prices:
+        stop("\n".join((f"{file} has no price that can be used; nothing is written", *more)))
     text = render_prices(imported.prices, source or file.name, day or _changed(file))
     _refuse_wrong(directory, text)
     with only_writer(target):
         replace_file(target, text.encode())
-    first, *more = render_imported(imported)
     click.echo("\n".join((f"wrote {first} to {target}", *more)))
 
 

@@ -40,6 +40,7 @@ NO_PROVIDER = "no provider of providers.yaml has this name"
 NOT_SENT = "no model rule sends them"
 ALL_ZERO = "all of their prices are 0, which lists also write for unknown"
 NO_PRICE = "no price in a unit that is counted here"
+NO_NUMBER = "a price is no number"
 DIFFERENT = "two entries of the list differ"
 
 
@@ -49,12 +50,16 @@ class PriceListError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A model of a list. `has_tiers`: it costs more in some cases, such as long contexts."""
+    """A model of a list. `has_tiers`: it costs more in some cases, such as long contexts.
+
+    `is_unreadable`: one of its prices is no number, such as a text, null or NaN.
+    """
 
     provider: str
     model: str
     usd: Mapping[str, Decimal]
     has_tiers: bool = False
+    is_unreadable: bool = False
 
 
 @dataclass(slots=True)
@@ -100,7 +105,9 @@ def _by_model(data: Mapping[str, Any]) -> Iterator[Listed]:
             if entry.get("mode") == mode and (number := _number(entry.get(theirs))) is not None:
                 usd[ours] = _rounded(number * factor)
         has_tiers = any("_above_" in key for key in entry)
-        yield Listed(entry["litellm_provider"], name, usd, has_tiers)
+        units = [theirs for theirs, mode, *_ in _PER_UNIT if entry.get("mode") == mode]
+        is_unreadable = _is_unreadable(entry, (*_PER_TOKEN, *units))
+        yield Listed(entry["litellm_provider"], name, usd, has_tiers, is_unreadable)
 
 
 def _by_provider(data: Mapping[str, Any]) -> Iterator[Listed]:
@@ -110,7 +117,8 @@ def _by_provider(data: Mapping[str, Any]) -> Iterator[Listed]:
             cost = entry.get("cost") if isinstance(entry, dict) else None
             cost = cost if isinstance(cost, dict) else {}
             has_tiers = any(isinstance(value, dict | list) for value in cost.values())
-            yield Listed(provider, name, _tokens(cost, _PER_MILLION, 1), has_tiers)
+            usd = _tokens(cost, _PER_MILLION, 1)
+            yield Listed(provider, name, usd, has_tiers, _is_unreadable(cost, _PER_MILLION))
 
 
 def _tokens(entry: Mapping[str, Any], keys: Sequence[str], factor: int) -> dict[str, Decimal]:
@@ -120,6 +128,11 @@ def _tokens(entry: Mapping[str, Any], keys: Sequence[str], factor: int) -> dict[
         for ours, number in found
         if number is not None
     }
+
+
+def _is_unreadable(entry: Mapping[str, Any], keys: Sequence[str]) -> bool:
+    """Whether a price is there and is no number: the others of the model would be half a price."""
+    return any(key in entry and _number(entry[key]) is None for key in keys)
 
 
 def _number(value: Any) -> Decimal | None:
@@ -157,7 +170,7 @@ def select_prices(
         ours = [name for name, theirs in names.items() if _is_called(entry.provider, theirs)]
         shown = f"{entry.provider} {entry.model}"
         problem = None if ours else NO_PROVIDER
-        problem = problem or _problem(entry)
+        problem = problem or (NO_NUMBER if entry.is_unreadable else _problem(entry))
         if problem is not None:
             made.skip(problem, entry.provider if problem is NO_PROVIDER else shown)
             continue

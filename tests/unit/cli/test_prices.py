@@ -55,3 +55,21 @@ def test_a_file_that_is_no_list_is_refused(folder: Path) -> None:
     done = engine("prices", "import", folder / "routes.yaml", "-C", folder)
     assert (done.exit_code, "is no price list" in done.stderr) == (2, True)
     assert engine("prices", "show", "gpt-4o", "-C", folder).exit_code == 2
+
+
+def test_the_prices_that_a_budget_asks_for_can_be_imported(folder: Path) -> None:
+    (folder / "keys.yaml").write_text(
+        f"version: 1\nlimits: {{budgets: [{{usd: 1, per: day}}]}}\nkeys:\n  - {{name: app, sha256: {'0' * 63}1}}\n"
+    )
+    done = engine("prices", "import", folder / "list.json", "-C", folder)
+    assert done.exit_code == 0, done.output
+
+
+def test_a_list_of_which_nothing_can_be_used_erases_no_prices(folder: Path) -> None:
+    (folder / "prices.yaml").write_text("kept")
+    (folder / "list.json").write_text(
+        '{"m": {"litellm_provider": "other", "input_cost_per_token": 0.1}}'
+    )
+    done = engine("prices", "import", folder / "list.json", "--replace", "-C", folder)
+    assert (done.exit_code, (folder / "prices.yaml").read_text()) == (2, "kept")
+    assert "no provider of providers.yaml has this name" in done.stderr

@@ -8,6 +8,7 @@ import pytest
 from engine.config.price_lists import (
     ALL_ZERO,
     DIFFERENT,
+    NO_NUMBER,
     NO_PRICE,
     NO_PROVIDER,
     NOT_SENT,
@@ -77,7 +78,8 @@ def test_what_is_skipped_has_a_reason(tmp_path: Path) -> None:
     assert imported(tmp_path, "by_model").skipped == {
         NO_PROVIDER: ["elsewhere"],
         ALL_ZERO: ["openai gpt-free"],
-        NO_PRICE: ["openai gpt-without", "openai gpt-text"],
+        NO_PRICE: ["openai gpt-without"],
+        NO_NUMBER: ["openai gpt-text"],
         NOT_SENT: ["openai dall-e-3"],
         DIFFERENT: ["openai gpt-twice"],
         "a price is negative or absurd": ["openai gpt-absurd", "openai gpt-negative"],
@@ -135,3 +137,16 @@ def test_odd_values_are_no_prices(tmp_path: Path, text: bytes) -> None:
 def test_the_names_of_lists_are_for_providers_that_are_shipped() -> None:
     text = (ROOT / "providers.yaml").read_text("utf-8")
     assert [name for name in known_names() if f"\n  {name}:\n" not in text] == []
+
+
+@pytest.mark.parametrize("value", ['"0.000001"', "null", "NaN", "true"])
+def test_a_model_with_a_price_that_is_no_number_is_skipped_and_not_half_priced(
+    tmp_path: Path, value: str
+) -> None:
+    config = read(write(tmp_path, routes=ROUTES, providers=PROVIDERS)).config
+    for text in (
+        f'{{"gpt-x": {{"litellm_provider": "openai", "input_cost_per_token": {value}, "output_cost_per_token": 0.000001}}}}',
+        f'{{"openai": {{"models": {{"gpt-x": {{"cost": {{"input": {value}, "output": 1}}}}}}}}}}',
+    ):  # fmt: skip
+        found = select_prices(read_price_list(text.encode()), config, {})
+        assert (found.prices, found.skipped) == ({}, {NO_NUMBER: ["openai gpt-x"]})
