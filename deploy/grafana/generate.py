@@ -129,7 +129,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
     "Keys and limits": (
         Panel("Requests by key", "reqps", ((f"topk(10, {rate('orqen_key_requests_total', 'key')})", "{{key}}"),)),
         Panel("Failed requests by key", "reqps", ((f"topk(10, {rate('orqen_key_errors_total', 'key')})", "{{key}}"),)),
-        Panel("Limits", "reqps", ((rate("orqen_limit_checks_total", "result"), "{{result}}"),)),
+        Panel("Limits", "reqps", ((rate("orqen_limit_checks_total", "result"), "{{result}}"), (rate("orqen_limit_store_errors_total", "instance"), "{{instance}} the limit store failed"))),
     ),
     "Server": (
         Panel("CPU", "short", ((f"sum by (instance, process) (rate(process_cpu_seconds_total{{{WHERE}}}[{RATE}]))", "{{instance}} {{process}}"),), "Cores. A worker has one at most."),
@@ -159,6 +159,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 (f"increase(orqen_log_lines_lost_total{{{WHERE}}}[{RATE}])", "{{instance}} lines of the log"),
                 (f"increase(orqen_traces_lost_total{{{WHERE}}}[{RATE}])", "{{instance}} traces"),
                 (f"orqen_series_overflow_total{{{WHERE}}}", "{{instance}} series without room"),
+                (f"increase(orqen_metrics_exports_failed_total{{{WHERE}}}[{RATE}])", "{{instance}} exports of metrics"),
             ),
         ),
         Panel("Versions", "short", ((f"sum by (version) (orqen_build_info{{{WHERE}}})", "{{version}}"),), "Servers of each version.", width=12),

@@ -13,6 +13,7 @@ from engine.telemetry.families import (
     ENDPOINTS,
     ERRORS,
     KEYS,
+    LIMIT_RESULTS,
     LIMITS,
     PROVIDERS,
     REQUESTS,
@@ -53,7 +54,6 @@ _KEY_COST = KEYS.places["orqen_key_cost_usd_total"]
 _QUEUED = PROVIDERS.places["orqen_provider_queued_requests"]
 _OPEN = PROVIDERS.places["orqen_breaker_open"]
 _OPENED = PROVIDERS.places["orqen_breaker_opened_total"]
-_RESULTS = ("allowed", "refused")
 _LAG = WORKERS.places["orqen_event_loop_lag_seconds"]
 _STORE_ERRORS = WORKERS.places["orqen_limit_store_errors_total"]
 _LOST = WORKERS.places["orqen_log_lines_lost_total"]
@@ -181,7 +181,7 @@ class WorkerMetrics:
 
     def limit_counters(self) -> list[memoryview]:
         """Where requests that limits allowed and refused are counted, one word each."""
-        places = [self._part.block(LIMITS, result) for result in _RESULTS]
+        places = [self._part.block(LIMITS, result) for result in LIMIT_RESULTS]
         return [self._words[at : at + 1] for at in places]
 
     def tick(self, seconds: float, gateways: Iterable[Gateway], log: AccessLog) -> None:

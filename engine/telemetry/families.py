@@ -169,6 +169,7 @@ PROVIDERS = Group(
         _counter("orqen_breaker_opened_total", "How often a breaker has opened."),
     ),
 )
+LIMIT_RESULTS = "allowed", "refused"
 LIMITS = Group(
     ("result",),
     10,

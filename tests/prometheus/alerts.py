@@ -123,9 +123,9 @@ CASES: dict[str, tuple[Series, dict[str, str], Series]] = {
         {"orqen_config_refused": "0 1 1 0x37"},
     ),
     "OrqenLimitStoreErrors": (
-        {'orqen_limit_checks_total{result="store_error"}': "_x24 2x16"},
+        {"orqen_limit_store_errors_total": "0x25 2x15"},
         {},
-        {'orqen_limit_checks_total{result="store_error"}': "7x40"},
+        {"orqen_limit_store_errors_total": "7x40"},
     ),
     "OrqenLogLinesLost": (
         {"orqen_log_lines_lost_total": "0x25 9x15"},

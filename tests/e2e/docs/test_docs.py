@@ -34,6 +34,8 @@ from engine.telemetry.families import (
     DURATIONS,
     EXPORTS_FAILED,
     GROUPS,
+    LIMIT_RESULTS,
+    LIMITS,
     PROCESS_FAMILIES,
     PROCESS_LABELS,
     SHORT_DURATIONS,
@@ -184,6 +186,33 @@ def test_the_page_has_every_metric_with_its_type_and_labels() -> None:
     for bounds in (DURATIONS, SHORT_DURATIONS):
         text = ", ".join(f"{bound:g}" for bound in bounds[:-1]) + f" and {bounds[-1]:g} second"
         assert text in OBSERVABILITY.replace("\n", " ")
+
+
+ASKING = ("deploy/prometheus/alerts.yaml", "deploy/grafana/orqen.json", "docs/runbook.md")
+_SELECTOR = re.compile(r"\b((?:orqen|process)_[a-z_]+)\b(?:\{([^{}]*)\})?")
+_MATCHER = re.compile(r'(\w+)=~?"([^"]*)"')
+OF_PROMETHEUS = {"instance", "job", "le"}
+
+
+@pytest.mark.parametrize("path", ASKING)
+def test_what_is_asked_of_prometheus_is_exposed(path: str) -> None:
+    known = {f.name: g.labels for g in GROUPS for f in g.families}
+    known |= {family.name: PROCESS_LABELS for family in PROCESS_FAMILIES}
+    known |= {BUILD_INFO.name: ("version",), EXPORTS_FAILED.name: ()}
+    known |= {
+        f"{f.name}{end}": g.labels
+        for g in GROUPS
+        for f in g.families
+        if f.bounds
+        for end in ("_bucket", "_sum", "_count")
+    }
+    text = (ROOT / path).read_text("utf-8").replace('\\"', '"')
+    for name, matchers in _SELECTOR.findall(text):
+        assert name in known, name
+        for label, value in _MATCHER.findall(matchers):
+            assert label in {*known[name], *OF_PROMETHEUS}, (name, label)
+            if name in {f.name for f in LIMITS.families} and label == "result":
+                assert value in LIMIT_RESULTS, (name, value)
 
 
 def test_the_page_has_every_outcome() -> None:
