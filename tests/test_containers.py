@@ -169,6 +169,7 @@ LISTED = {
     "accounts/usage_writer:UsageWriter._full": ("row", "MAX_ROWS", "when written"),
     "accounts/usage_writer:UsageWriter._kept": ("row", "MAX_ROWS", "when written"),
     "server/account_hooks:AccountHooks._bound": ("account, provider", "MAX_BOUND_BYTES", "all, when full"),
+    "server/metric_hooks:RequestCounter._own_keys": ("key of keys.yaml", CONFIGURATION, "with its Plan"),
     "server/metric_hooks:RequestCounter._keys": ("key", "MAX_KNOWN", "with its Plan"),
     "server/metric_hooks:RequestCounter._patterns": ("rule", CONFIGURATION, "with its Plan"),
     "server/metric_hooks:RequestCounter._known": ("labels of requests", "MAX_KNOWN", "with its Plan"),

@@ -13,6 +13,7 @@ from engine.telemetry.families import (
     ENDPOINTS,
     ERRORS,
     KEYS,
+    KEYS_OF_ACCOUNTS,
     LIMIT_RESULTS,
     LIMITS,
     PROVIDERS,
@@ -22,7 +23,7 @@ from engine.telemetry.families import (
     TRAFFIC,
     WORKERS,
 )
-from engine.telemetry.memory import CounterMemory, Part
+from engine.telemetry.memory import MAX_LABEL, CounterMemory, Part
 
 MAX_KNOWN = (
     20_000  # combinations whose places a worker remembers; of further ones they are looked up
@@ -71,6 +72,9 @@ class RequestCounter:
         self._patterns = {rule.where: _pattern(rule.pattern, rule.is_prefix) for rule in plan.rules}
         self._known: dict[tuple[object, ...], Blocks] = {}
         self._keys: dict[str, int] = {}
+        self._own_keys = {caller.name[:MAX_LABEL] for caller in (plan.callers or {}).values()}
+        known = {key for (key,) in part.labels(KEYS)}
+        self._others = known - self._own_keys
 
     def write(self, record: Record) -> None:
         """Count a request that is over."""
@@ -139,7 +143,7 @@ class RequestCounter:
         words = self._words
         at = self._keys.get(key)
         if at is None:
-            at = self._part.block(KEYS, key)
+            at = self._find_key(key[:MAX_LABEL])
             if len(self._keys) < MAX_KNOWN:
                 self._keys[key] = at
         words[at] += 1
@@ -150,6 +154,14 @@ class RequestCounter:
             words[at + _KEY_OUTPUT] += min(record.output_tokens or 0, MOST)
         if record.cost_usd:
             words[at + _KEY_COST] += min(record.cost_nano_usd or 0, MOST)
+
+    def _find_key(self, key: str) -> int:
+        """The block of a key. Holders of an account can make keys, so only so many of those have one."""
+        if key not in self._own_keys and key not in self._others:
+            if len(self._others) >= KEYS_OF_ACCOUNTS:
+                return self._part.other(KEYS)
+            self._others.add(key)
+        return self._part.block(KEYS, key)
 
     def _count_failures(self, record: Record) -> None:
         """Count an error of the gateway's own, and the attempts that were followed by another."""

@@ -138,9 +138,10 @@ ENDPOINTS = Group(
         ),
     ),
 )
+KEYS_OF_ACCOUNTS = 500  # of the keys with series; the others are those of keys.yaml
 KEYS = Group(
     ("key",),
-    1000,
+    1000 + KEYS_OF_ACCOUNTS,
     (
         _counter("orqen_key_requests_total", "Requests by gateway key."),
         _counter("orqen_key_errors_total", "Requests by gateway key that did not end well."),

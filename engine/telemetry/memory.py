@@ -125,11 +125,19 @@ class Part:
         if found is not None:
             return found
         is_full = self._used_bytes > DIRECTORY - _RESERVE or self._counts[number] >= group.most
-        if is_full:
-            self.words[self._overflow] += 1
-            labels = (OTHER,) * len(labels)
-            found = self._blocks.get((number, labels))
+        return self.other(group) if is_full else self._add(number, labels)
+
+    def other(self, group: Group) -> int:
+        """The block of what has no room, which is counted."""
+        self.words[self._overflow] += 1
+        number, labels = GROUPS.index(group), (OTHER,) * len(group.labels)
+        found = self._blocks.get((number, labels))
         return self._add(number, labels) if found is None else found
+
+    def labels(self, group: Group) -> list[Labels]:
+        """The labels of the blocks of a group."""
+        number = GROUPS.index(group)
+        return [labels for of, labels in self._blocks if of == number]
 
     def blocks(self, group: Group) -> list[int]:
         """Where the blocks of a group begin."""

@@ -1,8 +1,12 @@
 """What one record adds to the metrics, and that no caller makes series."""
 
+from dataclasses import replace
+
 import pytest
+from msgspec import structs
 
 from engine.gateway.record import Record
+from engine.plan.plan import Caller
 from engine.server.metric_hooks import MOST, RequestCounter
 from engine.telemetry.families import (
     COUNTER,
@@ -10,6 +14,7 @@ from engine.telemetry.families import (
     ERRORS,
     GROUPS,
     KEYS,
+    KEYS_OF_ACCOUNTS,
     REQUESTS,
     RETRIES,
     TRAFFIC,
@@ -162,3 +167,21 @@ def test_what_has_no_room_is_counted_as_other(stand: Stand) -> None:
     blocks = stand.reader.read()[GROUPS.index(REQUESTS)]
     assert len(blocks) == REQUESTS.most + 1
     assert sum(words[0] for words in blocks.values()) == REQUESTS.most + 100
+
+
+def test_keys_of_accounts_take_no_series_of_the_keys_in_the_file() -> None:
+    plan = replace(shipped_plan(), callers={b"x": Caller("my-app", None, None, (), None)})
+    memory = CounterMemory(2)
+    part = Part(memory, 1)
+    for turn in range(3):  # a reload gives accounts no further room
+        counter = RequestCounter(part, plan)
+        for number in range(KEYS_OF_ACCOUNTS):
+            counter.write(structs.replace(USUAL, key=f"made-{turn}-{number}"))
+    counter.write(structs.replace(USUAL, key="my-app"))
+    counter.write(structs.replace(USUAL, key="made-0-7"))
+    series = TotalsReader(memory).read()[GROUPS.index(KEYS)]
+    requests = KEYS.places["orqen_key_requests_total"]
+    assert series["my-app",][requests] == 1
+    assert series["made-0-7",][requests] == 2
+    assert len(series) <= KEYS_OF_ACCOUNTS + 2
+    assert sum(words[requests] for words in series.values()) == 3 * KEYS_OF_ACCOUNTS + 2
