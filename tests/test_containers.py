@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from functools import cache
 
 from engine.gateway import headers
-from engine.gateway.inbound.head import Heads
+from engine.gateway.inbound.auth import ANONYMOUS
+from engine.gateway.inbound.head import CallerHead, Heads
+from engine.gateway.inbound.payload import JsonRequestBody
 from engine.gateway.record import RequestIds
 from engine.gateway.routing.variants import ProviderVariants
 from engine.gateway.runtime import MAX_TARGETS_BYTES, Runtime
@@ -225,6 +227,7 @@ OF_A_REQUEST = {
     ),
     "telemetry/tracer:TraceNotes.attempts",  # and then in OtlpQueue._waiting
     "gateway/response/facts:ResponseFacts._newest",
+    "gateway/routing/conditions:Facts._known",
     "gateway/inbound/json_body:JsonBody._fields",
     "upstream/httpx_client:HttpxResponse.headers",
 }
@@ -271,9 +274,11 @@ def test_models_are_kept_up_to_a_number_of_bytes() -> None:
     runtime = Runtime(
         plan, {}, {}, {}, ProviderVariants(), Signers(), Heads(()), RequestIds(), lambda: False
     )
+    head = CallerHead(endpoint, ANONYMOUS, "json", [], b"")
+    body = JsonRequestBody(b"{}", endpoint.routing_fields)
     most = MAX_TARGETS_BYTES // 200
     for n in range(most):
-        runtime.target(endpoint, f"gpt-{n}")
+        runtime.target(head, f"gpt-{n}", body)
     assert 0 < len(runtime.targets) < most
 
 

@@ -42,7 +42,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("mock/*", ()),
     ("importers/*", ("importers/*", "config/*", "report/yaml", "plan/*")),
     ("report/imported", ("importers/ledger", "importers/outcome", "config/*")),
-    ("report/*", ("config/*", "telemetry/*", "gateway/errors", "gateway/routing/match", "gateway/routing/variants", "gateway/inbound/auth", "gateway/inbound/paths", "plan/*")),
+    ("report/*", ("config/*", "telemetry/*", "gateway/errors", "gateway/routing/conditions", "gateway/routing/match", "gateway/routing/variants", "gateway/inbound/auth", "gateway/inbound/paths", "plan/*")),
     ("admin/*", ("admin/*", "accounts/*", "config/*", "report/*", "plan/*")),
     ("lsp/*", ("config/*", "plan/*")),
     ("server/account_hooks", ("accounts/*", "gateway/*", "upstream/cache", "plan/*")),

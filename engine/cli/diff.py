@@ -18,6 +18,7 @@ from engine.config.files import FILES, OPTIONAL
 from engine.config.load import Loaded, load
 from engine.report.diff import render_json, render_text, view_diff
 from engine.report.effects import effects, probes
+from engine.report.meetings import meetings
 
 
 @click.command()
@@ -33,8 +34,9 @@ def diff(old: str, new: str, exit_code: bool, form: str) -> None:  # noqa: FBT00
     Each is a folder, or git:REVISION for this folder at that revision, such as git:HEAD~1.
     """
     sides = [_loaded(name) for name in (old, new)]
-    models = probes(*(side.config for side in sides))
-    view = view_diff(*(effects(side, models) for side in sides))
+    configs = [side.config for side in sides]
+    models, asked = probes(*configs), meetings(*configs)
+    view = view_diff(*(effects(side, models, asked) for side in sides))
     click.echo(render_json(view) if form == "json" else render_text(view), nl=False)
     sys.exit(FINDINGS if exit_code and not view["same"] else FINE)
 

@@ -27,15 +27,44 @@ _FORMAT = click.option(
 )
 
 
+class _Header(click.ParamType[tuple[bytes, bytes]]):
+    name = "NAME:VALUE"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[bytes, bytes]:
+        name, colon, rest = str(value).partition(":")
+        if not (name and colon and name.isascii()):
+            self.fail(f"{value!r} is not NAME:VALUE", param, ctx)
+        return name.strip().lower().encode("ascii"), rest.strip().encode()
+
+
 @click.command()
 @click.argument("method")
 @click.argument("path")
 @click.option("--model", help="The model, unless the path has it.")
 @click.option("--key", metavar="NAME", help="Also say whether this key of keys.yaml may do that.")
+@click.option("--account", metavar="ID", help="The account of the key, for rules with conditions.")
+@click.option(
+    "--header",
+    "headers",
+    type=_Header(),
+    multiple=True,
+    help="A header; may be given several times.",
+)
+@click.option("--body", metavar="JSON", help="The body, as far as conditions read it.")
 @_FORMAT
 @IN_DIRECTORY
 def route(  # noqa: PLR0913, PLR0917 one parameter an option
-    method: str, path: str, model: str | None, key: str | None, form: str, directory: Path
+    method: str,
+    path: str,
+    model: str | None,
+    key: str | None,
+    account: str | None,
+    headers: tuple[tuple[bytes, bytes], ...],
+    body: str | None,
+    form: str,
+    directory: Path,
 ) -> None:
     """Say where a request would go, and which line sends it there.
 
@@ -50,7 +79,8 @@ def route(  # noqa: PLR0913, PLR0917 one parameter an option
     caller = _caller(plan, key) if key is not None else None
     if model is None and not report.names_model(plan, method.upper(), path):
         raise click.UsageError("Missing option '--model'.")
-    question = report.Question(method.upper(), path, model, caller, now)
+    raw = None if body is None else body.encode()
+    question = report.Question(method.upper(), path, model, caller, now, account, headers, raw)
     view = report.view_route(plan, loaded.documents, question)
     click.echo(report.render_json(view) if form == "json" else render_text(view) + "\n", nl=False)
     sys.exit(FINE if view["ok"] else FINDINGS)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.config.source.document import Path
+from engine.plan.conditions import When
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class ModelRule:
     """An entry of `models:`: an exact name or a prefix, and where it leads.
 
     With `targets`, `provider`, `rename` and `strip` are those of the first one. `is_sticky`: each
-    key keeps to one target.
+    key keeps to one target. `when` are the conditions, each with the values that meet it.
     """
 
     at: Path
@@ -63,6 +64,7 @@ class ModelRule:
     stem: str = ""
     timeouts: Mapping[str, float] = field(default_factory=dict)
     by_load: bool = False
+    when: When = field(default_factory=dict)
 
     def bodies(self) -> Iterator[tuple[Path, BodyEdits]]:
         """The changes to bodies that the rule and its targets ask for, each with its path."""
@@ -94,7 +96,8 @@ class ModelRule:
 class RoutingTest:
     """An entry of `tests:`; an expectation that is None is not checked.
 
-    `then` are the providers of the targets that come after the first.
+    `then` are the providers of the targets that come after the first. `key`, `account`, `headers`
+    (names in lower case) and `body` are what else the request has.
     """
 
     at: Path
@@ -105,6 +108,10 @@ class RoutingTest:
     sent_model: str | None
     error: str | None
     then: tuple[str, ...] | None = None
+    key: str | None = None
+    account: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
 
     @property
     def label(self) -> str:

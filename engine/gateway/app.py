@@ -214,8 +214,10 @@ class Gateway:
 
 
 def _heads(plan: Plan, hooks: Hooks) -> Heads:
-    providers = plan.providers.values()
-    return Heads(providers) if hooks.keys is None else Heads(providers, hooks.keys.is_current)
+    providers, routing = plan.providers.values(), plan.models.headers
+    if hooks.keys is None:
+        return Heads(providers, routing=routing)
+    return Heads(providers, hooks.keys.is_current, routing)
 
 
 def _stored(plan: Plan, hooks: Hooks) -> Callers | None:

@@ -215,7 +215,7 @@ class Request:
             if permit is not None:
                 self.permit = permit
                 self._response.own_headers = permit.headers
-        target = runtime.target(head.endpoint, model)
+        target = runtime.target(head, model, body)
         found = find_credentials(source, runtime.plan, head, target, body) if source else _NONE
         why: NoResponse | None
         if target.provider.single_attempt and not target.rule.targets:

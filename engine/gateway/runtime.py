@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from engine.gateway.callers import Callers, CallerTable
 from engine.gateway.headers import RelayedNames
 from engine.gateway.hooks import NO_HOOKS, Hooks
-from engine.gateway.inbound.head import Heads
+from engine.gateway.inbound.head import CallerHead, Heads
+from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.outbound.health import Health
 from engine.gateway.record import RequestIds
 from engine.gateway.response.usage_reader import UsageReader
+from engine.gateway.routing.conditions import Facts
 from engine.gateway.routing.match import Target, find_target
 from engine.gateway.routing.variants import ProviderVariants
-from engine.plan.plan import Endpoint, Plan
+from engine.plan.plan import Plan
 from engine.upstream import Client
 from engine.upstream.cache import BoundedCache
 from engine.upstream.limiter import Limiter
@@ -57,15 +59,23 @@ class Runtime:
         """The requests that this worker has under way to `provider`."""
         return self.limiters[provider].in_flight
 
-    def target(self, endpoint: Endpoint, model: str) -> Target:
-        """Where `model` goes; kept, since callers ask for the same few models.
+    def target(self, head: CallerHead, model: str, body: RequestBody) -> Target:
+        """Where `model` goes; kept where no condition decides, since callers ask for the same few models.
 
         Raises:
             GatewayError: as `find_target`.
         """
+        endpoint = head.endpoint
         key = endpoint.name, model
         target = self.targets.get(key)
-        if target is None:
+        if target is not None:
+            return target
+        if not self.plan.models.has_conditions:
             target = find_target(self.plan, endpoint, model)
-            self.targets.keep(key, target, 3 * len(model))  # in the key, the target, what is sent
+        else:
+            facts = Facts(head.caller, head.headers, body)
+            target = find_target(self.plan, endpoint, model, facts.read)
+            if facts.were_read:
+                return target
+        self.targets.keep(key, target, 3 * len(model))  # in the key, the target, what is sent
         return target

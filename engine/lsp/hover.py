@@ -92,7 +92,8 @@ def _served(plan: Plan, rule: Rule, rule_target: RuleTarget | None, sample: str)
     provider = plan.providers[(rule_target or rule).provider]
     rows = []
     for name in rule.endpoints or provider.upstreams:
-        endpoint, wins = plan.endpoint(name), plan.models.find(name, sample) is rule
+        endpoint = plan.endpoint(name)
+        wins = any(rule is each for each in plan.models.possible(name, sample))
         if endpoint is None or not wins or name not in provider.upstreams:
             continue
         decision = plan.follow(rule, name, sample, rule_target)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from engine.plan.conditions import Read
 from engine.plan.limits import CallerLimits
 from engine.plan.prices import Prices
 from engine.plan.provider import (
@@ -231,9 +232,15 @@ class Plan:
     prices: Prices | None = None
     tracing: Tracing | None = None
 
-    def decide(self, endpoint: str, model: str) -> "Decision":
-        """Where a request for `model` at `endpoint` goes, or why it goes nowhere."""
-        rule = self.models.find(endpoint, model)
+    def decide(self, endpoint: str, model: str, read: Read | None = None) -> "Decision":
+        """Where a request for `model` at `endpoint` goes, or why it goes nowhere.
+
+        `read` gets what conditions ask for; without it, none is met.
+        """
+        return self.decide_by(self.models.find(endpoint, model, read), endpoint, model)
+
+    def decide_by(self, rule: Rule | None, endpoint: str, model: str) -> "Decision":
+        """Where `rule` leads a request for `model`."""
         if rule is None:
             return Decision(model, model, None, None, None, "model_not_found")
         rule_target = next(
@@ -264,8 +271,8 @@ class Plan:
         return next((n for n in shortest_first if self._leads(n, provider, model)), None)
 
     def _leads(self, name: str, provider: Provider, model: str) -> bool:
-        found = (self.models.find(endpoint, name) for endpoint in provider.upstreams)
-        return any(r and r.provider == provider.name and r.sent_model(name) == model for r in found)
+        found = (r for e in provider.upstreams for r in self.models.possible(e, name))
+        return any(r.provider == provider.name and r.sent_model(name) == model for r in found)
 
     def endpoint(self, name: str) -> Endpoint | None:
         """The endpoint called `name`; for commands, not for requests."""

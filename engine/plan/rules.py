@@ -1,8 +1,9 @@
 """Model rules: which provider serves a model, and under which name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from engine.plan.conditions import ACCOUNT, KEY, Conditions, Dimension, Read, When
 from engine.plan.upstream import BodyEdits, Timeouts
 
 
@@ -38,7 +39,7 @@ class Rule:
     `targets` are its targets when it has several, by tier; `by_load`: within a tier, the one with the
     fewest requests under way for its weight comes first. `provider`, `rename`, `strip` and `stem` are those of the
     first. `is_sticky`: each caller's key keeps to one of them. `edits` are its changes to bodies,
-    `drops_unknown` and `timeouts` as in a target.
+    `drops_unknown` and `timeouts` as in a target. `when` are its conditions; none means every request.
     """
 
     pattern: str
@@ -55,6 +56,12 @@ class Rule:
     stem: str = ""
     timeouts: Mapping[str, Timeouts] = field(default_factory=dict)
     by_load: bool = False
+    when: When = field(default_factory=dict)
+
+    def admits(self, key: str, account: str | None) -> bool:
+        """Whether its conditions allow requests of this key, as far as that alone decides."""
+        found: Mapping[Dimension, str | None] = {KEY: key, ACCOUNT: account}
+        return all(found[d] in values for d, values in self.when.items() if d in found)
 
     def sent_model(self, model: str, rule_target: RuleTarget | None = None) -> str:
         """The name the provider gets for `model`; that of `rule_target` if one is given.
@@ -72,32 +79,73 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class PatternRules:
-    """The rules that share one pattern: by endpoint, and the one that is not narrowed."""
+    """The rules that share one pattern: by endpoint, and the one that is not narrowed.
+
+    `conditional` are those with conditions, by endpoint, None being those that are not narrowed.
+    """
 
     narrowed: Mapping[str, Rule]
     anywhere: Rule | None
+    conditional: Mapping[str | None, Conditions[Rule]] | None = None
 
-    def rule(self, endpoint: str) -> Rule | None:
-        return self.narrowed.get(endpoint, self.anywhere)
+    def rule(self, endpoint: str, read: Read | None = None) -> Rule | None:
+        """The rule for a request at `endpoint`; without `read`, for one that meets no condition.
+
+        Rules that are narrowed to the endpoint come first, with conditions or without.
+        """
+        if self.conditional is None or read is None:
+            return self.narrowed.get(endpoint, self.anywhere)
+        for scope, rule in ((endpoint, self.narrowed.get(endpoint)), (None, self.anywhere)):
+            conditions = self.conditional.get(scope)
+            found = (conditions and conditions.find(read)) or rule
+            if found is not None:
+                return found
+        return None
+
+    def possible(self, endpoint: str) -> Iterator[Rule]:
+        """Every rule that some request at `endpoint` may get, the narrowed ones first."""
+        for scope, rule in ((endpoint, self.narrowed.get(endpoint)), (None, self.anywhere)):
+            conditions = (self.conditional or {}).get(scope)
+            for _, table in conditions.tables if conditions else ():
+                yield from {id(each): each for each in table.values()}.values()
+            if rule is not None:
+                yield rule
+                return
 
 
 @dataclass(frozen=True, slots=True)
 class ModelTable:
-    """Model rules by pattern. A search probes each distinct prefix length, longest first."""
+    """Model rules by pattern. A search probes each distinct prefix length, longest first.
+
+    `headers` are those that some rule asks for; `has_conditions`: some rule has conditions.
+    """
 
     exact: Mapping[str, PatternRules]
     prefixes: Mapping[str, PatternRules]
     lengths: tuple[int, ...]
+    has_conditions: bool = False
+    headers: frozenset[bytes] = frozenset()
 
-    def find(self, endpoint: str, model: str) -> Rule | None:
-        """The most specific rule for `model` at `endpoint`."""
+    def find(self, endpoint: str, model: str, read: Read | None = None) -> Rule | None:
+        """The most specific rule for `model` at `endpoint`; without `read`, of those without conditions."""
         rules = self.exact.get(model)
-        rule = rules.rule(endpoint) if rules else None
+        rule = rules.rule(endpoint, read) if rules else None
         if rule is not None:
             return rule
         for length in self.lengths:
             rules = self.prefixes.get(model[:length]) if length <= len(model) else None
-            rule = rules.rule(endpoint) if rules else None
+            rule = rules.rule(endpoint, read) if rules else None
             if rule is not None:
                 return rule
         return None
+
+    def possible(self, endpoint: str, model: str) -> Iterator[Rule]:
+        """Every rule that some request for `model` at `endpoint` may get; for listings and reserves."""
+        groups = [self.exact.get(model)]
+        groups += [self.prefixes.get(model[:n]) for n in self.lengths if n <= len(model)]
+        for group in filter(None, groups):
+            rule = None
+            for rule in group.possible(endpoint):
+                yield rule
+            if rule is not None and not rule.when:  # takes what the conditions leave
+                return

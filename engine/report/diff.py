@@ -101,20 +101,23 @@ def _together(pairs: Iterable[tuple[Item, Group]]) -> list[tuple[Group, list[Ite
 
 def _routing(old: Effects, new: Effects) -> list[View]:
     """Models that go elsewhere: those with the same change at the same endpoints are listed together."""
-    pairs = [pair for pair in old.routes if pair in new.routes]
-    moved = [(pair, (old.routes[pair], new.routes[pair])) for pair in pairs]
+    before = {**{(*pair, ""): route for pair, route in old.routes.items()}, **old.conditional}
+    after = {**{(*pair, ""): route for pair, route in new.routes.items()}, **new.conditional}
+    moved = [(at, (before[at], after[at])) for at in before if at in after]
     by_model = _together(
-        (endpoint, (model, _named(before, model), _named(after, model)))
-        for (endpoint, model), (before, after) in moved
-        if before != after
+        (endpoint, (_asked(model, when), _named(was, model), _named(now, model)))
+        for (endpoint, model, when), (was, now) in moved
+        if was != now
     )
-    alike = _together(
-        (model, (tuple(at), before, after)) for (model, before, after), at in by_model
-    )
+    alike = _together((model, (tuple(at), was, now)) for (model, was, now), at in by_model)
     return [
-        {"endpoints": list(at), "models": models, "old": _route(before), "new": _route(after)}
-        for (at, before, after), models in alike
+        {"endpoints": list(at), "models": models, "old": _route(was), "new": _route(now)}
+        for (at, was, now), models in alike
     ]
+
+
+def _asked(model: str, when: str) -> str:
+    return f"{model} when {when}" if when else model
 
 
 def _named(route: Route, model: str) -> Route:

@@ -6,8 +6,8 @@ from the environment: a variable or secret is shown as `$NAME`.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from engine.config.effective import fill_in
@@ -16,8 +16,9 @@ from engine.config.load import Loaded
 from engine.config.model import Config, Provider
 from engine.config.template import compile_template, render_now
 from engine.config.units import parse_duration, parse_size
-from engine.plan.plan import Plan
+from engine.plan.plan import Plan, Rule
 from engine.report.deciding import spelled
+from engine.report.meetings import Meeting
 from engine.report.rule_settings import RuleSettings
 
 Facets = Mapping[str, str]
@@ -69,6 +70,7 @@ class Route:
 class Effects:
     """All that can be distinguished. `upstreams` has the providers that some model reaches.
 
+    `conditional` has, by endpoint, model and conditions, where requests go that meet these.
     `keys` None: callers need no key. `refused` maps a path, with its methods, to the reason given.
     """
 
@@ -78,6 +80,7 @@ class Effects:
     refused: Mapping[str, str]
     routes: Mapping[tuple[str, str], Route]
     upstreams: Mapping[tuple[str, str], Facets]
+    conditional: Mapping[tuple[str, str, str], Route] = field(default_factory=dict)
 
 
 def probes(*configs: Config) -> tuple[str, ...]:
@@ -93,8 +96,8 @@ def probes(*configs: Config) -> tuple[str, ...]:
     return tuple(sorted(names | {rule.pattern + REST for rule in rules if rule.is_prefix} | {REST}))
 
 
-def effects(loaded: Loaded, models: Iterable[str]) -> Effects:
-    """The effects of a configuration that has a Plan, on `models`."""
+def effects(loaded: Loaded, models: Iterable[str], asked: Sequence[Meeting] = ()) -> Effects:
+    """The effects of a configuration that has a Plan, on `models`, and on requests for them that meet conditions."""
     plan = loaded.plan_before_tests
     if plan is None:
         raise ValueError("a configuration with errors has no effects")
@@ -103,7 +106,14 @@ def effects(loaded: Loaded, models: Iterable[str]) -> Effects:
     entries = data["providers.yaml"]["providers"]
     said = RuleSettings(fill_in(loaded.documents["routes.yaml"], "routes"), plan)
     routes = {(e, m): _route(plan, e, m, said) for m in models for e in endpoints}
-    reached = {(name, e) for (e, _), route in routes.items() for name in route.providers}
+    conditional = {
+        (e, m, each.label): _route_by(plan, plan.models.find(e, m, each.values.get), e, m, said)
+        for e, m in routes
+        for each in asked
+        if each.fits(e, m)
+    }
+    every = [*routes.items(), *conditional.items()]
+    reached = {(name, place[0]) for place, route in every for name in route.providers}
     providers = {p.name: p for p in loaded.config.providers}
     return Effects(
         endpoints={name: _endpoint(entry) for name, entry in endpoints.items()}
@@ -117,12 +127,18 @@ def effects(loaded: Loaded, models: Iterable[str]) -> Effects:
             (name, endpoint): _upstream(loaded.config, providers[name], entries[name], endpoint)
             for name, endpoint in sorted(reached)
         },
+        conditional=conditional,
     )
 
 
 def _route(plan: Plan, endpoint: str, model: str, said: RuleSettings) -> Route:
-    decision = plan.decide(endpoint, model)
-    rule = decision.rule
+    return _route_by(plan, plan.models.find(endpoint, model), endpoint, model, said)
+
+
+def _route_by(
+    plan: Plan, rule: Rule | None, endpoint: str, model: str, said: RuleSettings
+) -> Route:
+    decision = plan.decide_by(rule, endpoint, model)
     if decision.refusal or rule is None:
         return Route((), decision.refusal)
     leads = rule.targets or (None,)
@@ -183,10 +199,10 @@ def _upstream(config: Config, provider: Provider, entry: dict[str, Any], endpoin
     own = next(each.timeouts for each in config.endpoints if each.name == endpoint)
     timeouts = config.timeouts.overridden(own, provider.timeouts)
     caller_idle = config.timeouts.overridden(own).caller_idle
-    for field in fields(timeouts):
-        seconds = getattr(timeouts, field.name)
-        if field.name != "caller_idle" or seconds != caller_idle:  # else reported for the endpoint
-            facets[f"timeouts.{field.name}"] = _duration(seconds)
+    for each in fields(timeouts):
+        seconds = getattr(timeouts, each.name)
+        if each.name != "caller_idle" or seconds != caller_idle:  # else reported for the endpoint
+            facets[f"timeouts.{each.name}"] = _duration(seconds)
     return facets
 
 

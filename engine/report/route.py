@@ -2,18 +2,20 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.config.effective import Effective, fill_in, limits_of, settings_at, timeouts_of
 from engine.config.source.document import Document, Path
-from engine.config.source.secret_shapes import SECRET
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.auth import ANONYMOUS
 from engine.gateway.inbound.paths import EndpointMatch, match_endpoint
-from engine.gateway.routing.match import Candidate, Target, explain, find_target, find_targets
+from engine.gateway.routing.conditions import facts_of
+from engine.gateway.routing.match import Target, explain, find_target, find_targets
 from engine.gateway.routing.variants import fitting_variants
+from engine.plan.conditions import Read
 from engine.plan.plan import (
+    Account,
     Caller,
     Endpoint,
     Header,
@@ -25,11 +27,11 @@ from engine.plan.plan import (
 )
 from engine.report.deciding import accounts, choices, overlaid, section, sections, shown
 from engine.report.mask import masked, masked_url
+from engine.report.route_rules import view_rule
 from engine.report.rule_settings import RuleSettings
 
-FORMAT_VERSION = "1.3"
+FORMAT_VERSION = "1.4"
 _ROUTES, _PROVIDERS = "routes.yaml", "providers.yaml"
-_EXCERPT_LINES = 8
 
 View = dict[str, Any]
 
@@ -37,6 +39,9 @@ View = dict[str, Any]
 @dataclass(frozen=True, slots=True)
 class Question:
     """A request to explain. `caller` has the key of the request; `now` is POSIX time.
+
+    `account` is the id of the account that the key belongs to. `headers` (names in lower case) and
+    `body`, which is JSON, are for conditions of rules.
 
     A model in the path counts; without one and without `model` the request names none.
     """
@@ -46,6 +51,9 @@ class Question:
     model: str | None
     caller: Caller | None
     now: float
+    account: str | None = None
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    body: bytes | None = None
 
 
 def view_route(plan: Plan, documents: Mapping[str, Document], question: Question) -> View:
@@ -54,9 +62,10 @@ def view_route(plan: Plan, documents: Mapping[str, Document], question: Question
     place, error = _place(plan, method, path)
     model = (place and place.model) or question.model or ""
     endpoint = place.endpoint if place else None
-    target = None
+    target = read = None
     if endpoint is not None:
-        target, error = _find(plan, endpoint, model)
+        read, error = _facts(endpoint, question)
+        target, error = (None, error) if read is None else _find(plan, endpoint, model, read)
     refused = _key_problem(caller, endpoint, model, question.now) if caller else None
     error = error or refused
     view: View = {
@@ -74,8 +83,8 @@ def view_route(plan: Plan, documents: Mapping[str, Document], question: Question
         else None,
         "rules": [],
     }
-    if endpoint:
-        view["rules"] = [_rule(c, documents) for c in explain(plan, endpoint.name, model)]
+    if endpoint and (error is None or error.code != "duplicate_field"):
+        view["rules"] = [view_rule(c, documents) for c in explain(plan, endpoint.name, model, read)]
     return view
 
 
@@ -96,11 +105,24 @@ def _place(plan: Plan, method: str, path: str) -> tuple[EndpointMatch | None, Ga
         return None, error
 
 
-def _find(plan: Plan, endpoint: Endpoint, model: str) -> tuple[Target | None, GatewayError | None]:
+def _facts(endpoint: Endpoint, question: Question) -> tuple[Read | None, GatewayError | None]:
+    """How conditions read the request; or why its body is refused."""
+    caller = question.caller or ANONYMOUS
+    if question.account is not None:
+        caller = replace(caller, account=Account(question.account, {}))
+    try:
+        return facts_of(endpoint, caller, question.headers, question.body).read, None
+    except GatewayError as error:
+        return None, error
+
+
+def _find(
+    plan: Plan, endpoint: Endpoint, model: str, read: Read
+) -> tuple[Target | None, GatewayError | None]:
     try:
         if not model:
             raise GatewayError("model_required", "the request names no `model`", param="model")
-        target = find_target(plan, endpoint, model)
+        target = find_target(plan, endpoint, model, read)
         if target.upstream:
             target.upstream.url(target.sent_model)
     except UnusableValueError:
@@ -269,30 +291,3 @@ def _header(header: Header, files: Effective, at: Path) -> View:
         "secret": header.is_secret,
         "where": files.origin((*at, "headers", name)),
     }
-
-
-def _rule(candidate: Candidate, documents: Mapping[str, Document]) -> View:
-    rule = candidate.rule
-    return {
-        "where": rule.where,
-        "kind": "prefix" if rule.is_prefix else "model",
-        "pattern": rule.pattern,
-        "provider": rule.provider,
-        "providers": [rule_target.provider for rule_target in rule.targets] or [rule.provider],
-        "endpoints": list(rule.endpoints) if rule.endpoints is not None else None,
-        "won": candidate.reason is None,
-        "reason": candidate.reason,
-        "lines": _source(rule.where, documents),
-    }
-
-
-def _source(where: str, documents: Mapping[str, Document]) -> list[str]:
-    """The lines of the rule at `where`, as far as they are one entry."""
-    file, _, number = where.rpartition(":")
-    document = documents[file]
-    first = int(number)
-    entries = document.entries.items()
-    index = next((p[1] for p, e in entries if p[:1] == ("models",) and len(p) == 2 and e.value.start.line == first), None)  # fmt: skip
-    last = max((e.value.end.line for p, e in entries if p[:2] == ("models", index)), default=first)
-    lines = document.lines[first - 1 : min(last, first + _EXCERPT_LINES - 1)]
-    return [SECRET.sub(lambda hit: "*" * len(hit[0]), line) for line in lines]

@@ -99,7 +99,8 @@ def _shown(header: View) -> str:
 def _rule_lines(rule: View) -> Iterator[str]:
     """A rule and its verdict; under the one that won, what is written there."""
     verdict = "won" if rule["won"] else f"lost: it {rule['reason']}"
-    pattern = f"{rule['kind']} `{rule['pattern']}` -> {', '.join(rule['providers'])}"
+    when = f" when {rule['when']}" if rule["when"] else ""
+    pattern = f"{rule['kind']} `{rule['pattern']}`{when} -> {', '.join(rule['providers'])}"
     yield f"rule       {rule['where']}  {pattern}  {verdict}"
     if rule["won"]:
         first = int(rule["where"].rpartition(":")[2])

@@ -9,10 +9,11 @@ from typing import Any
 from engine.config.effective import fill_in
 from engine.config.model import Config
 from engine.config.source.document import Document, Path
+from engine.plan.conditions import described
 from engine.plan.plan import Plan, Rule, RuleTarget
 from engine.report.deciding import written
 
-FORMAT_VERSION = "1.1"
+FORMAT_VERSION = "1.2"
 _ACROSS = 15  # endpoints beside each other in a table
 View = dict[str, Any]
 
@@ -69,6 +70,7 @@ def view_routes(
                     for w in _rule_targets(rule)
                 ],
                 "sticky": rule.is_sticky,
+                "when": described(rule.when) or None,
                 "where": rule.where,
             }
             for rule in plan.rules
@@ -192,7 +194,9 @@ def _mark(provider: View, endpoint: str) -> str:
 
 def _rule(rule: View) -> tuple[str, ...]:
     return (
-        rule["pattern"] + ("*" if rule["kind"] == "prefix" else ""),
+        rule["pattern"]
+        + ("*" if rule["kind"] == "prefix" else "")
+        + (f" when {rule['when']}" if rule["when"] else ""),
         ", ".join(rule["endpoints"]) if rule["endpoints"] else "any",
         ", ".join(_weighed(target) for target in rule["targets"])
         + (" by key" if rule["sticky"] else ""),

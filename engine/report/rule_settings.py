@@ -8,7 +8,7 @@ from engine.config.source.document import Path
 from engine.plan.plan import Plan, Rule, RuleTarget
 
 # Which requests a rule is for, and where they go: shown in other ways.
-_PLACEMENT = {"model", "prefix", "endpoint", "provider", "targets", "as", "strip", "weight", "sticky"}  # fmt: skip
+_PLACEMENT = {"model", "prefix", "endpoint", "provider", "targets", "as", "strip", "weight", "sticky", "when"}  # fmt: skip
 
 
 @dataclass(slots=True)

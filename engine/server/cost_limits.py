@@ -36,10 +36,10 @@ def reserved_cost(
 
 def _prices(plan: Plan | None, endpoint: str, model: str) -> Iterator[Price | None]:
     """The price of the model at each of its targets; nothing where it leads nowhere."""
-    rule = None if plan is None else plan.models.find(endpoint, model)
-    if plan is None or rule is None:
+    if plan is None:
         return
-    for target in rule.targets or (None,):
+    every = ((r, t) for r in plan.models.possible(endpoint, model) for t in r.targets or (None,))
+    for rule, target in every:
         decision = plan.follow(rule, endpoint, model, target)
         if decision.provider is not None and decision.refusal is None:
             prices = plan.prices

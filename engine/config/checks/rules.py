@@ -20,7 +20,7 @@ def _same_pattern(context: CheckContext) -> list[list[ModelRule]]:
 def tied_rules(context: CheckContext) -> Iterator[Diagnostic]:
     for group in _same_pattern(context):
         for first, second in combinations(group, 2):
-            if _share_endpoints(first, second):
+            if not (first.when or second.when) and _share_endpoints(first, second):
                 yield context.at(
                     "X204",
                     f"{second.label} ties with another rule for the same models",
@@ -50,7 +50,8 @@ def _share_endpoints(first: ModelRule, second: ModelRule) -> bool:
 def never_wins(context: CheckContext) -> Iterator[Diagnostic]:
     serves = {p.name: {served.name for served in p.endpoints} for p in context.config.providers}
     for group in _same_pattern(context):
-        taken = {name: rule for rule in group for name in rule.endpoints or ()}
+        plain = [rule for rule in group if not rule.when]
+        taken = {name: rule for rule in plain for name in rule.endpoints or ()}
         for rule in group:
             served = set().union(*(serves.get(p, set()) for p in rule.providers().values()))
             if rule.endpoints is None and served and served <= taken.keys():
@@ -218,6 +219,10 @@ def default_model_renamed(context: CheckContext) -> Iterator[Diagnostic]:
 
 
 def _matches(rule: ModelRule, endpoint: str, model: str | None) -> bool:
-    if model is None or (rule.endpoints is not None and endpoint not in rule.endpoints):
+    if (
+        model is None
+        or rule.when
+        or (rule.endpoints is not None and endpoint not in rule.endpoints)
+    ):
         return False
     return model.startswith(rule.pattern) if rule.is_prefix else model == rule.pattern

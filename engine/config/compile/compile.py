@@ -19,6 +19,7 @@ from engine.config.compile.variants import compile_variants
 from engine.config.server import accounts_of
 from engine.config.source.document import Path
 from engine.plan import plan
+from engine.plan.conditions import conditions_of
 
 
 def compile_plan(
@@ -95,7 +96,8 @@ def _endpoints(
 
 def _listed(made: plan.Plan) -> tuple[tuple[str, str], ...]:
     """Name and provider of every model that the configuration can name, in order."""
-    named = {rule.pattern: rule.provider for rule in made.rules if not rule.is_prefix}
+    exact = sorted((r for r in made.rules if not r.is_prefix), key=lambda r: not r.when)
+    named = {rule.pattern: rule.provider for rule in exact}  # rather of those without conditions
     for provider in made.providers.values():
         for model_name in provider.models:
             name = made.public_name(provider, model_name)
@@ -129,7 +131,9 @@ def _model_table(rules: Sequence[plan.Rule]) -> plan.ModelTable:
     exact = _by_pattern(rule for rule in rules if not rule.is_prefix)
     prefixes = _by_pattern(rule for rule in rules if rule.is_prefix)
     lengths = sorted({len(prefix) for prefix in prefixes}, reverse=True)
-    return plan.ModelTable(exact, prefixes, tuple(lengths))
+    asked = [dimension for rule in rules for dimension in rule.when]
+    headers = frozenset(d.name.encode("ascii") for d in asked if d.kind == "header")
+    return plan.ModelTable(exact, prefixes, tuple(lengths), bool(asked), headers)
 
 
 def _by_pattern(rules: Any) -> Mapping[str, plan.PatternRules]:
@@ -142,9 +146,16 @@ def _by_pattern(rules: Any) -> Mapping[str, plan.PatternRules]:
 
 
 def _rules_of_pattern(rules: Sequence[plan.Rule]) -> plan.PatternRules:
-    narrowed = {name: rule for rule in rules for name in rule.endpoints or ()}
-    anywhere = next((rule for rule in rules if rule.endpoints is None), None)
-    return plan.PatternRules(MappingProxyType(narrowed), anywhere)
+    by_scope: dict[str | None, list[plan.Rule]] = {}
+    for rule in rules:
+        for name in rule.endpoints or (None,):
+            by_scope.setdefault(name, []).append(rule)
+    plain = {scope: rule for scope, group in by_scope.items() for rule in group if not rule.when}
+    anywhere = plain.pop(None, None)
+    found = {scope: conditions_of((r.when, r) for r in g) for scope, g in by_scope.items()}
+    conditional = {scope: each for scope, each in found.items() if each is not None}
+    narrowed = {scope: rule for scope, rule in plain.items() if scope is not None}
+    return plan.PatternRules(MappingProxyType(narrowed), anywhere, conditional or None)
 
 
 def _callers(config: model.Config) -> Mapping[bytes, plan.Caller] | None:

@@ -31,6 +31,7 @@ def compile_rule(config: model.Config, rule: ModelRule, lines: Mapping[Path, str
         stem=rule.stem,
         timeouts=_timeouts(config, rule.provider, rule.timeouts),
         by_load=rule.by_load,
+        when=rule.when,
     )
 
 

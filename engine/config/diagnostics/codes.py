@@ -501,8 +501,8 @@ _CATALOGUE = (
         "X276",
         "inside-a-form",
         _ERROR,
-        "a change below the top level of a body that may be a form",
-        "A form has fields at one level only, so the change could not be made. Narrow the rule to endpoints that take JSON with `endpoint:`.",
+        "a change below the top level, or a condition on a field, of a body that may be a form",
+        "A form has fields at one level only, and none that is JSON, so the change could not be made and the condition never be met. Narrow the rule to endpoints that take JSON with `endpoint:`.",
     ),
     Rule(
         "X277",
@@ -517,6 +517,20 @@ _CATALOGUE = (
         _WARNING,
         "`fallback_on` that does nothing",
         "It says when the next target of the rule gets the request. None comes after the target that is always last, and none gets a request whose `total` has passed before `first_byte`.",
+    ),
+    Rule(
+        "X279",
+        "tied-conditions",
+        _ERROR,
+        "two rules whose conditions a request may meet both, of which none is more specific",
+        "Among rules with the same pattern and endpoints, the one that asks for all that another asks for, and for more, wins. All others must differ in a value of something that both ask for, or there must be a rule with the conditions of both.",
+    ),
+    Rule(
+        "X280",
+        "too-many-combinations",
+        _ERROR,
+        "the lists of a rule's conditions have more than 1000 combinations of values",
+        "Every combination is an entry of a table, in which requests are looked up.",
     ),
     Rule(
         "X291",

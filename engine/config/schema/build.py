@@ -32,6 +32,7 @@ from engine.config.schema.build_usage import build_usage
 from engine.config.server import Server
 from engine.config.source.document import Document, Path
 from engine.config.units import parse_duration, parse_share, parse_size
+from engine.plan.conditions import Dimension, When
 from engine.plan.plan import Dialect
 from engine.plan.tracing import DEFAULT_RATIO, Tracing, Trust
 
@@ -199,7 +200,15 @@ def _rule(at: Path, data: dict[str, Any]) -> ModelRule:
         stem=first.stem,
         timeouts=durations(data.get("timeouts", {})),
         by_load=by_load,
+        when=_when(data.get("when", {})),
     )
+
+
+def _when(data: dict[str, Any]) -> When:
+    alone = {Dimension(kind): data[kind] for kind in ("key", "account") if kind in data}
+    headers = {Dimension("header", n.lower()): v for n, v in data.get("header", {}).items()}
+    fields = {Dimension("body", place): v for place, v in data.get("body", {}).items()}
+    return {d: frozenset(values) for d, values in {**alone, **headers, **fields}.items()}
 
 
 def _target(at: Path, data: dict[str, Any], fallback_on: Sequence[str] = ()) -> ModelTarget:
@@ -230,4 +239,8 @@ def _test(at: Path, data: dict[str, Any]) -> RoutingTest:
         sent_model=expect.get("model"),
         error=expect.get("error"),
         then=tuple(expect["then"]) if "then" in expect else None,
+        key=data.get("key"),
+        account=data.get("account"),
+        headers={name.lower(): value for name, value in data.get("header", {}).items()},
+        body=data.get("body"),
     )

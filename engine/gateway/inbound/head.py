@@ -81,9 +81,13 @@ class Heads:
     """
 
     def __init__(
-        self, providers: Iterable[Provider], is_current: Callable[[Caller], bool] = _is_declared
+        self,
+        providers: Iterable[Provider],
+        is_current: Callable[[Caller], bool] = _is_declared,
+        routing: Iterable[bytes] = (),
     ) -> None:
-        names, prefixes = set(CACHE_KEY_HEADERS), set[bytes]()
+        """`routing` are the headers by which model rules choose."""
+        names, prefixes = {*CACHE_KEY_HEADERS, *routing}, set[bytes]()
         for provider in providers:
             for variant in provider.variants():
                 names |= variant.forward | variant.caller_credentials.headers.keys()

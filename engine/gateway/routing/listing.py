@@ -72,8 +72,17 @@ def _endpoints(plan: Plan, caller: Caller) -> list[str]:
 
 
 def _rule_for(plan: Plan, endpoints: list[str], caller: Caller, name: str) -> Rule | None:
-    """The rule by which one of `endpoints` serves the model, if the caller may use it."""
+    """The rule by which one of `endpoints` serves the model, if the caller may use it.
+
+    Conditions on headers and bodies are taken as met: some request of this caller gets the model.
+    """
     if not caller.may_use_model(name):
         return None
-    decisions = (plan.decide(endpoint, name) for endpoint in endpoints)
+    account = caller.account.id if caller.account else None
+    decisions = (
+        plan.decide_by(rule, endpoint, name)
+        for endpoint in endpoints
+        for rule in plan.models.possible(endpoint, name)
+        if rule.admits(caller.name, account)
+    )
     return next((decision.rule for decision in decisions if decision.refusal is None), None)

@@ -6,6 +6,7 @@ from hashlib import sha256
 from math import log
 
 from engine.gateway.errors import GatewayError
+from engine.plan.conditions import Read, When, described
 from engine.plan.plan import (
     Decision,
     Endpoint,
@@ -55,13 +56,13 @@ class Target:
         return self.rule_target.fallback_on if self.rule_target else frozenset()
 
 
-def find_target(plan: Plan, endpoint: Endpoint, model: str) -> Target:
-    """Where a request for `model` at `endpoint` goes.
+def find_target(plan: Plan, endpoint: Endpoint, model: str, read: Read | None = None) -> Target:
+    """Where a request for `model` at `endpoint` goes; `read` gets what conditions of rules ask for.
 
     Raises:
-        GatewayError: `model_not_found` or `endpoint_not_supported`.
+        GatewayError: `model_not_found` or `endpoint_not_supported`; or as `read`.
     """
-    decision = plan.decide(endpoint.name, model)
+    decision = plan.decide(endpoint.name, model, read)
     if decision.refusal == "model_not_found" or not decision.rule or not decision.provider:
         raise GatewayError("model_not_found", _no_model(plan, model), param="model")
     if decision.refusal == "endpoint_not_supported":
@@ -147,11 +148,11 @@ class Candidate:
     reason: str | None
 
 
-def explain(plan: Plan, endpoint: str, model: str) -> list[Candidate]:
+def explain(plan: Plan, endpoint: str, model: str, read: Read | None = None) -> list[Candidate]:
     """Every rule whose pattern fits `model`, the winner first. For people, not for requests."""
-    winner = plan.models.find(endpoint, model)
+    winner = plan.models.find(endpoint, model, read)
     fitting = [rule for rule in plan.rules if _fits(rule, model)]
-    candidates = [Candidate(rule, _reason(rule, winner, endpoint)) for rule in fitting]
+    candidates = [Candidate(rule, _reason(rule, winner, endpoint, read)) for rule in fitting]
     return sorted(candidates, key=lambda c: (c.reason is not None, -len(c.rule.pattern)))
 
 
@@ -159,13 +160,31 @@ def _fits(rule: Rule, model: str) -> bool:
     return model.startswith(rule.pattern) if rule.is_prefix else model == rule.pattern
 
 
-def _reason(rule: Rule, winner: Rule | None, endpoint: str) -> str | None:
+def _reason(rule: Rule, winner: Rule | None, endpoint: str, read: Read | None) -> str | None:
     if rule is winner:
         return None
+    excluded = _exclusion(rule, endpoint, read)
+    return excluded if excluded or winner is None else _beaten_by(winner, rule)
+
+
+def _exclusion(rule: Rule, endpoint: str, read: Read | None) -> str | None:
+    """Why a request that fits the pattern of `rule` is none for it; None if it is."""
     if rule.endpoints is not None and endpoint not in rule.endpoints:
         return f"is limited to {', '.join(rule.endpoints)}"
-    if winner is not None and not winner.is_prefix and rule.is_prefix:
+    unmet = _unmet(rule, read)
+    return f"asks for {described(unmet)}" if unmet else None
+
+
+def _beaten_by(winner: Rule, rule: Rule) -> str:
+    if not winner.is_prefix and rule.is_prefix:
         return "is a prefix, and an exact rule beats it"
-    if winner is not None and len(winner.pattern) > len(rule.pattern):
+    if len(winner.pattern) > len(rule.pattern):
         return "is shorter than the rule that won"
+    if (winner.endpoints is None) == (rule.endpoints is None):
+        return "has fewer conditions than the rule that won"
     return "is not limited to this endpoint; the rule that won is"
+
+
+def _unmet(rule: Rule, read: Read | None) -> When:
+    """The conditions of `rule` that a request does not meet."""
+    return {d: v for d, v in rule.when.items() if read is None or read(d) not in v}

@@ -131,6 +131,19 @@ def test_what_a_rule_says_of_a_request_is_told(tmp_path: Path) -> None:
     assert moved["new"]["targets"][0]["settings"] == ["body.set.temperature 0", "body.drop user"]
 
 
+def test_conditions_are_compared_by_what_requests_meet(tmp_path: Path) -> None:
+    rule = "  - {prefix: gpt-, provider: one}"
+    team = rule + "\n  - {prefix: gpt-, provider: two, when: {header: {x-team: %s}}}"
+    old = small(tmp_path / "old", ("routes", rule, team % "[a, b]"))
+    apart = team % "[a]" + "\n  - {prefix: gpt-, provider: two, when: {header: {x-team: [b]}}}"
+    same = small(tmp_path / "same", ("routes", rule, apart))
+    new = small(tmp_path / "new", ("routes", rule, team % "[a]"))
+    assert engine("diff", old, same).stdout == "no effect\n"
+    moved = view_of("diff", engine("diff", old, new, "--format", "json"))["routing"]
+    assert all("when header x-team = b" in model for move in moved for model in move["models"])
+    assert "when header x-team = b" in engine("diff", old, new).stdout
+
+
 def shuffled(text: str) -> str:
     """routes.yaml with its rules and tests in another order."""
     lines = text.splitlines()

@@ -351,3 +351,63 @@ def test_a_target_after_which_it_may_be_paid_twice_is_told(tmp_path: Path) -> No
     assert result.stdout.count("after 5xx, timeout too: may be paid twice") == 1
     view = view_of("route", engine(*CHAT, "--model", "fast", "-C", tmp_path, "--format", "json"))
     assert view["target"]["targets"][0]["fallback_on"] == ["5xx", "timeout"]
+
+
+CONDITIONS = """version: 1
+endpoints:
+  chat_completions: {path: /v1/chat/completions}
+  embeddings: {path: /v1/embeddings}
+models:
+  - {model: fast, provider: openai, as: small}
+  - {model: fast, provider: openai, as: large, when: {key: [all], header: {x-team: [ads]}}}
+  - {model: fast, provider: openai, as: account, when: {account: [a], body: {/a/b: [c]}, header: {x-team: [search]}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "sent"),
+    [
+        ((), "small"),
+        (("--header", "X-Team: ads"), "small"),
+        (("--header", "X-Team: ads", "--key", "all"), "large"),
+        (("--header", "x-team:ads", "--header", "x-team:ads", "--key", "all"), "small"),
+        (("--header", "x-team:search", "--account", "a", "--body", '{"a": {"b": "c"}}'), "account"),
+    ],
+)
+def test_conditions_are_read_from_options(
+    words: tuple[str, ...], sent: str, tmp_path: Path
+) -> None:
+    folder = write(tmp_path, routes=CONDITIONS, providers=provider(), keys=KEYS)
+    asked = engine(*CHAT, "--model", "fast", *words, "-C", folder, "--format", "json")
+    view = view_of("route", asked)
+    assert view["target"]["sent_model"] == sent
+    assert [rule["won"] for rule in view["rules"]] == [True, False, False]
+
+
+def test_losers_of_one_pattern_have_their_reasons_and_lines(tmp_path: Path) -> None:
+    folder = write(tmp_path, routes=CONDITIONS, providers=provider(), keys=KEYS)
+    words = (*CHAT, "--model", "fast", "--key", "all", "-C", folder)
+    lines = engine(*words, "--header", "x-team:ads").stdout.splitlines()
+    rules = [line.split("  ", 1)[1].strip() for line in lines if line.startswith("rule ")]
+    assert [rule for rule in rules if "lost" in rule] == [
+        "routes.yaml:6  model `fast` -> openai  lost: it has fewer conditions than the rule that won",
+        "routes.yaml:8  model `fast` when account = a, body /a/b = c, header x-team = search -> openai"
+        "  lost: it asks for account = a, body /a/b = c, header x-team = search",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("--body", '{"a": {"b": "c", "b": "d"}}'), 1, "duplicate_field"),
+        (("--body", "{"), 1, "invalid_json"),
+        (("--header", "x-team"), 2, "is not NAME:VALUE"),
+    ],
+)
+def test_what_a_caller_could_not_send_is_refused(
+    words: tuple[str, ...], status: int, said: str, tmp_path: Path
+) -> None:
+    folder = write(tmp_path, routes=CONDITIONS, providers=provider())
+    common = ("--account", "a", "--header", "x-team:search", "--model", "fast", "-C", folder)
+    result = engine(*CHAT, *common, *words)
+    assert (result.exit_code, said in result.output) == (status, True)

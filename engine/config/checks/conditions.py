@@ -1,0 +1,125 @@
+"""Conditions of model rules: those that tie, that ask for too much, or that a form cannot meet."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from math import prod
+from typing import TypeAlias
+
+from engine.config.checks.registry import ROUTES, CheckContext, check
+from engine.config.diagnostics.diagnostic import Diagnostic, Related
+from engine.config.rules import ModelRule
+from engine.plan.conditions import Dimension, When, combinations_of, described, signature
+
+MAX_COMBINATIONS = 1000
+_Signature: TypeAlias = tuple[Dimension, ...]
+_Table: TypeAlias = Mapping[tuple[str, ...], Sequence[ModelRule]]  # by the values of a signature
+_Pair: TypeAlias = tuple[ModelRule, ModelRule]
+
+
+@check("X279")
+def tied_conditions(context: CheckContext) -> Iterator[Diagnostic]:
+    """Two rules for the same models that may both fit a request, none being more specific."""
+    seen: set[tuple[object, object]] = set()
+    for rules in _scopes(context):
+        for first, second in _ties(rules):
+            if (first.at, second.at) in seen:
+                continue
+            seen.add((first.at, second.at))
+            both = {**first.when, **_common(first, second), **_rest(first, second)}
+            yield context.at(
+                "X279",
+                f"{second.label} ties with another rule for requests with {described(both)}",
+                ROUTES,
+                (*second.at, "when"),
+                related=(Related(context.span(ROUTES, (*first.at, "when")), "the other rule"),),
+                help="give them different values, or add a rule with the conditions of both"
+                if set(first.when) != set(second.when)
+                else "give them different values, or make one rule of both",
+            )
+
+
+def _scopes(context: CheckContext) -> list[list[ModelRule]]:
+    """The rules with conditions that a request may choose among: of one pattern and endpoint."""
+    scopes: dict[tuple[bool, str, str | None], list[ModelRule]] = {}
+    for rule in context.config.rules:
+        for name in rule.endpoints or (None,) if 0 < _count(rule.when) <= MAX_COMBINATIONS else ():
+            scopes.setdefault((rule.is_prefix, rule.pattern, name), []).append(rule)
+    return list(scopes.values())
+
+
+def _count(when: When) -> int:
+    return prod(map(len, when.values())) if when else 0
+
+
+def _ties(rules: Sequence[ModelRule]) -> Iterator[_Pair]:
+    """The first tie of each rule with one of the same signature, and of each two signatures."""
+    tables: dict[_Signature, dict[tuple[str, ...], list[ModelRule]]] = {}
+    for rule in rules:
+        table = tables.setdefault(signature(rule.when), {})
+        for values in combinations_of(rule.when):
+            table.setdefault(values, []).append(rule)
+    for table in tables.values():
+        yield from ((first, others[0]) for first, *others in table.values() if others)
+    for one, other in combinations(tables, 2):
+        if not (set(one) <= set(other) or set(other) <= set(one)):
+            union = tables.get(tuple(sorted({*one, *other})), {})
+            yield from _uncovered((one, tables[one]), (other, tables[other]), union)
+
+
+def _uncovered(
+    one: tuple[_Signature, _Table], other: tuple[_Signature, _Table], union: _Table
+) -> Iterator[_Pair]:
+    """The first pair of rules with values that meet, for which no rule has the conditions of both."""
+    shared = [dimension for dimension in one[0] if dimension in other[0]]
+    meeting: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for values in other[1]:
+        meeting.setdefault(_of(other[0], values, shared), []).append(values)
+    for values, rules in one[1].items():
+        for others in meeting.get(_of(one[0], values, shared), ()):
+            found = dict(zip((*one[0], *other[0]), (*values, *others), strict=True))
+            if tuple(found[dimension] for dimension in sorted(found)) not in union:
+                first, second = sorted((rules[0], other[1][others][0]), key=lambda rule: rule.at)
+                yield first, second
+                return
+
+
+def _of(
+    dimensions: _Signature, values: tuple[str, ...], wanted: Sequence[Dimension]
+) -> tuple[str, ...]:
+    found = dict(zip(dimensions, values, strict=True))
+    return tuple(found[dimension] for dimension in wanted)
+
+
+def _common(first: ModelRule, second: ModelRule) -> When:
+    return {d: v & second.when[d] for d, v in first.when.items() if d in second.when}
+
+
+def _rest(first: ModelRule, second: ModelRule) -> When:
+    return {d: v for d, v in second.when.items() if d not in first.when}
+
+
+@check("X280")
+def too_many_combinations(context: CheckContext) -> Iterator[Diagnostic]:
+    for rule in context.config.rules:
+        if _count(rule.when) > MAX_COMBINATIONS:
+            message = f"the conditions of {rule.label} have {_count(rule.when)} combinations of values; at most {MAX_COMBINATIONS} are possible"
+            yield context.at("X280", message, ROUTES, (*rule.at, "when"))
+
+
+@check("X276")
+def condition_on_a_form(context: CheckContext) -> Iterator[Diagnostic]:
+    """A condition on a JSON field, where a body may be a form."""
+    forms = {e.name for e in context.config.endpoints if "form" in e.bodies}
+    serves = {p.name: {served.name for served in p.endpoints} for p in context.config.providers}
+    for rule in context.config.rules:
+        names = [dimension.name for dimension in rule.when if dimension.kind == "body"]
+        reached = set[str]().union(*(serves.get(p, set()) for p in rule.providers().values()))
+        taken = sorted(forms & (reached if rule.endpoints is None else set(rule.endpoints)))
+        for name in names if taken else ():
+            yield context.at(
+                "X276",
+                f"`{name}` is a field of JSON, and `{taken[0]}` takes forms, which never meet this condition",
+                ROUTES,
+                (*rule.at, "when", "body", name),
+                help="narrow the rule with `endpoint:` to endpoints that take JSON",
+            )

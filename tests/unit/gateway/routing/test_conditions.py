@@ -1,0 +1,151 @@
+"""Conditions of rules: which rule a request gets, against a search through all, and which sets tie."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from engine.config.checks import conditions as checks
+from engine.config.rules import ModelRule
+from engine.gateway.routing.conditions import Facts
+from engine.gateway.routing.match import explain
+from engine.plan.conditions import Dimension, When, conditions_of, described
+from engine.plan.conditions import given as described_request
+from engine.plan.plan import Account, Caller, Rule
+from tests.unit.gateway.plans import rule, shipped_plan, table_of
+
+DIMENSIONS = [Dimension("key"), Dimension("header", "x-a"), Dimension("body", "/a/b")]
+VALUES = ["1", "2"]
+REQUESTS = [
+    dict(zip(DIMENSIONS, found, strict=True)) for found in product([None, *VALUES], repeat=3)
+]
+LISTS = st.frozensets(st.sampled_from(VALUES), min_size=1)
+SETS = st.lists(
+    st.dictionaries(st.sampled_from(DIMENSIONS), LISTS, min_size=1), min_size=1, max_size=6
+)
+Request = Mapping[Dimension, str | None]
+
+
+def met(conditions: list[When], request: Request) -> list[When]:
+    return [when for when in conditions if all(request[d] in v for d, v in when.items())]
+
+
+def best(conditions: list[When], request: Request) -> list[When]:
+    """Those met than which no other that is met asks for more."""
+    fitting = met(conditions, request)
+    return [when for when in fitting if not any(when.keys() < each.keys() for each in fitting)]
+
+
+def declared(conditions: list[When]) -> list[ModelRule]:
+    return [
+        ModelRule(("models", n), "a", False, "p", None, None, strip=False, when=when)
+        for n, when in enumerate(conditions)
+    ]
+
+
+@settings(deadline=None, max_examples=300)
+@given(SETS)
+def test_sets_tie_only_if_some_request_has_two_best_rules(conditions: list[When]) -> None:
+    ties = list(checks._ties(declared(conditions)))
+    assert bool(ties) == any(len(best(conditions, request)) > 1 for request in REQUESTS)
+
+
+@settings(deadline=None, max_examples=100)
+@given(SETS)
+def test_the_rule_that_asks_for_most_wins(conditions: list[When]) -> None:
+    assume(not list(checks._ties(declared(conditions))))
+    table = conditions_of((when, when) for when in conditions)
+    assert table is not None
+    for request in REQUESTS:
+        wanted = best(conditions, request)
+        assert table.find(request.__getitem__) == (wanted[0] if wanted else None)
+
+
+def rules() -> Iterator[Rule]:
+    """Rules for one model, of which those that are narrowed come before those that are not."""
+    whens: list[When] = [{}, {DIMENSIONS[0]: frozenset("1")}]
+    whens.append({**whens[1], DIMENSIONS[1]: frozenset("12")})
+    for when in whens:
+        yield replace(rule("a", is_prefix=False), when=when)
+        yield replace(rule("a", is_prefix=False, endpoints=("messages",)), when=when)
+    yield rule("")
+
+
+@pytest.mark.parametrize(
+    ("request_headers", "key", "wanted"),
+    [({}, None, 0), ({}, "1", 1), ({"x-a": "2"}, "1", 2), ({"x-a": "3"}, "1", 1)],
+)
+def test_narrowed_rules_come_first_then_those_with_most_conditions(
+    request_headers: Mapping[str, str], key: str | None, wanted: int
+) -> None:
+    made = list(rules())
+    table = table_of(made)
+    read = described_request(key, None, request_headers, None)
+    assert table.find("messages", "a", read) is made[2 * wanted + 1]
+    assert table.find("chat_completions", "a", read) is made[2 * wanted]
+    assert table.find("messages", "b", read) is made[-1]
+    assert set(map(id, table.possible("messages", "a"))) == set(map(id, made[1:6:2]))
+
+
+def test_a_rule_whose_conditions_are_not_met_leaves_the_model_to_a_shorter_prefix() -> None:
+    first, second = replace(rule("ab"), when={DIMENSIONS[0]: frozenset("1")}), rule("a")
+    table = table_of([first, second])
+    assert table.find("messages", "abc", described_request("2", None, {}, None)) is second
+    assert table.find("messages", "abc") is second
+    assert list(table.possible("messages", "abc")) == [first, second]
+
+
+def test_each_loser_has_its_reason() -> None:
+    made = list(rules())
+    plan = replace(shipped_plan(), models=table_of(made), rules=tuple(made))
+    read = described_request("1", None, {"x-a": "3"}, None)
+    told = {id(each.rule): each.reason for each in explain(plan, "messages", "a", read)}
+    assert [told[id(each)] for each in made] == [
+        "is not limited to this endpoint; the rule that won is",
+        "has fewer conditions than the rule that won",
+        "is not limited to this endpoint; the rule that won is",
+        None,
+        "asks for header x-a = 1 or 2",
+        "asks for header x-a = 1 or 2",
+        "is a prefix, and an exact rule beats it",
+    ]
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("joe", True), ("ann", False)])
+def test_a_rule_admits_a_key_whatever_headers_it_asks_for(name: str, *, wanted: bool) -> None:
+    conditions = {DIMENSIONS[0]: frozenset({"joe"}), DIMENSIONS[1]: frozenset("1")}
+    assert replace(rule("a"), when=conditions).admits(name, None) is wanted
+    assert described(conditions) == "header x-a = 1, key = joe"
+
+
+def test_keys_of_accounts_have_the_id_of_their_account() -> None:
+    caller = Caller("@a/k", None, None, (), None, Account("a", {}))
+    facts = Facts(caller, [(b"x-a", b" 1\t")], None)
+    asked = [Dimension("key"), Dimension("account"), *DIMENSIONS[1:], Dimension("header", "x-b")]
+    assert not facts.were_read
+    assert [facts.read(dimension) for dimension in asked] == ["@a/k", "a", "1", None, None]
+    assert facts.were_read
+
+
+class Counted(dict[tuple[str | None, ...], int]):
+    """A table that counts searches in it."""
+
+    asked = 0
+
+    def get(self, key: object, default: object = None) -> Any:
+        Counted.asked += 1
+        return super().get(key, default)  # type: ignore[call-overload] # as a dict
+
+
+def test_more_rules_cost_no_more_searches() -> None:
+    for count in (50, 5000):
+        table = conditions_of(({DIMENSIONS[0]: frozenset({f"k{n}"})}, n) for n in range(count))
+        assert table is not None
+        counted = replace(table, tables=tuple((d, Counted(t)) for d, t in table.tables))
+        Counted.asked = 0
+        assert counted.find(lambda _: "k49") == 49
+        assert Counted.asked == 1
