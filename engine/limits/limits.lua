@@ -17,9 +17,20 @@ local MAX_AHEAD, MAX_COUNT, STEP_BACK, HOUR = 2 ^ 52, 2 ^ 53, 86400, 3600e6
 local time = redis.call('TIME')
 local now = time[1] * 1e6 + time[2]
 
+-- A state that cannot be read, of another type or not written here, is begun anew.
+local function read_state(key)
+  local packed = redis.pcall('GET', key)
+  if type(packed) ~= 'string' then return nil end
+  local is_read, state = pcall(cmsgpack.unpack, packed)
+  if not is_read or type(state) ~= 'table' then return nil end
+  for _, name in ipairs({'held', 'rates', 'budgets'}) do
+    if type(state[name]) ~= 'table' then return nil end
+  end
+  return type(state.at) == 'number' and type(state.active) == 'number' and state or nil
+end
+
 local function load_state(key)
-  local packed = redis.call('GET', key)
-  local state = packed and cmsgpack.unpack(packed) or {at = now, active = 0, held = {}, rates = {}, budgets = {}}
+  local state = read_state(key) or {at = now, active = 0, held = {}, rates = {}, budgets = {}}
   local passed = math.max(0, now - state.at) * 1000
   for name, ahead in pairs(state.rates) do state.rates[name] = math.max(0, ahead - passed) end
   state.at = now
@@ -57,7 +68,8 @@ end
 
 -- Gives back what leases hold that nobody has renewed. A member is LEASE|HELD|KEY|KEY...
 local function expire_leases()
-  local gone = redis.call('ZRANGEBYSCORE', KEYS[1], 0, string.format('%.0f', now), 'LIMIT', 0, 100)
+  local gone = redis.pcall('ZRANGEBYSCORE', KEYS[1], 0, string.format('%.0f', now), 'LIMIT', 0, 100)
+  if gone.err then redis.call('DEL', KEYS[1]) return end
   if #gone == 0 then return end
   redis.call('ZREMRANGEBYSCORE', KEYS[1], string.format('(%.0f', HOUR - now), '(0')
   for _, member in ipairs(gone) do
@@ -193,8 +205,8 @@ end
 local function settle(member, used)
   local specs = decode_specs(4)
   if not specs then return reply('stale') end
-  local score = redis.call('ZSCORE', KEYS[1], member)
-  if not score then return reply('again') end
+  local score = redis.pcall('ZSCORE', KEYS[1], member)
+  if not score or type(score) == 'table' then return reply('again') end
   redis.call('ZREM', KEYS[1], member)
   local held, reached = cjson.decode(string.match(member, '|(.-)|')), {}
   for n, spec in ipairs(specs) do

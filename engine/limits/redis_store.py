@@ -116,9 +116,15 @@ class RedisStore:
             for _ in range(TRIES):
                 word, numbers = await self._try(home, lease, scopes, estimate)
                 if word != "stale":
-                    return self._made(word, numbers, home, lease, scopes)
-        except StoreError:
-            return self._without(scopes, estimate)
+                    made = self._made(word, numbers, home, lease, scopes)
+                    self._client.note_success()
+                    return made
+            self._client.note_failure("stale")
+        except StoreError as error:
+            if str(error) == "NOSCRIPT":  # in reply to the script itself
+                self._client.note_failure("the script is refused")
+        except (ValueError, IndexError):
+            self._client.note_failure("a reply that the script does not give")
         return self._without(scopes, estimate)
 
     async def _try(
@@ -203,11 +209,14 @@ class RedisStore:
 
     def _release_late(self, about: object, reply: bytes) -> None:
         """Give back what was granted after its request had given up."""
-        word, numbers = self._read(reply)
-        if word == "ok" and isinstance(about, tuple) and about[1]:
-            home, lease, scopes = about
-            member = self._member(home, lease, scopes, numbers[3:])
-            self._settle(grant_of(scopes, numbers, member), tuple(0 for _ in numbers[3:]))
+        try:
+            word, numbers = self._read(reply)
+            if word == "ok" and isinstance(about, tuple) and about[1]:
+                home, lease, scopes = about
+                member = self._member(home, lease, scopes, numbers[3:])
+                self._settle(grant_of(scopes, numbers, member), tuple(0 for _ in numbers[3:]))
+        except (StoreError, ValueError):
+            self._client.note_failure("a reply that the script does not give")
 
     # -- settle, renew -----------------------------------------------------------------------------
 
@@ -221,9 +230,11 @@ class RedisStore:
         except StoreError:
             self._keep(grant, used)
         else:
-            future.add_done_callback(partial(self._settled, grant, used))
+            future.add_done_callback(partial(self._settled, grant, used, script))
 
-    def _settled(self, grant: Grant, used: Amounts, future: asyncio.Future[bytes]) -> None:
+    def _settled(
+        self, grant: Grant, used: Amounts, script: bytes | None, future: asyncio.Future[bytes]
+    ) -> None:
         try:
             word, reached = self._read(future.result())
             if word != "stale":
@@ -232,7 +243,7 @@ class RedisStore:
                     self.warn(name, limits.budgets[place - 1])
                 return
         except StoreError as error:
-            if str(error) == "NOSCRIPT":
+            if str(error) == "NOSCRIPT" and script is None:
                 self._settle(grant, used, self._whole)
                 return
             self._client.note_failure(str(error))

@@ -109,8 +109,11 @@ class StoreClient:
             raise
         finally:
             timer.cancel()
-        self._failures = 0
         return found
+
+    def note_success(self) -> None:
+        """A command has done what it was to do."""
+        self._failures = 0
 
     def note_failure(self, why: str) -> None:
         """Count a failure; after some in a row nothing is sent until a probe has succeeded."""

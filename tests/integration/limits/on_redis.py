@@ -337,3 +337,35 @@ def test_streams_that_go_on_keep_their_scope() -> None:
         return made if isinstance(made, Grant | Refused) else await made
 
     asyncio.run(main())
+
+
+def test_a_state_that_cannot_be_read_is_begun_anew() -> None:
+    """The store stays up for all others, whatever is at the keys of one."""
+    scopes = [("bad", CallerLimits(concurrent=5, budgets=(Budget(1000, Period.DAY),)))]
+
+    async def main() -> None:
+        control = await connect(StoreServer.of(URL), lambda: None)
+        await control.send(command(1, encode([b"FLUSHALL"])))
+        store = RedisStore(
+            StoreServer.of(URL), StorePolicy.REFUSE, new_ledger(SharedMemory(1, 64, 8)),
+            print, lambda: None, timeout=PATIENT,
+        )  # fmt: skip
+        await store.start()
+        for bad in (
+            [b"SET", b"orqen:{bad}:bad", b"junk"],
+            [b"SET", b"orqen:{bad}:bad", b"\x01"],
+            [b"SET", b"orqen:{bad}:bad", b"\x80"],
+            [b"LPUSH", b"orqen:{bad}:bad", b"1"],
+            [b"SET", b"orqen:{bad}:leases", b"1"],
+        ):
+            await control.send(command(2, encode([b"DEL", bad[1]])))
+            await control.send(command(3, encode(bad)))
+            made = store.reserve(scopes, (5, 5))
+            made = made if isinstance(made, Grant | Refused) else await made
+            assert isinstance(made, Grant), bad
+            store.settle(made, (5, 5))
+        assert (store.status, store.errors) == ("ok", 0)
+        await store.close()
+        control.abort()
+
+    asyncio.run(main())

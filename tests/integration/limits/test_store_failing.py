@@ -191,8 +191,12 @@ def test_the_policy_says_what_is_done_while_it_fails(policy: StorePolicy) -> Non
 
 
 @pytest.mark.parametrize(
-    "reply", [b"-READONLY no\r\n", b"-OOM\r\n", b"*1\r\n:1\r\n", b"$4\r\nwhat\r\n"]
-)
+    "reply",
+    [
+        b"-READONLY no\r\n", b"-OOM\r\n", b"*1\r\n:1\r\n", b"$4\r\nwhat\r\n", b"-NOSCRIPT no\r\n",
+        b"+stale 1790000000000000\r\n", b"+ok 1790000000000000 1\r\n", b"+odd 1790000000000000 1 2 3\r\n",
+    ],
+)  # fmt: skip
 def test_what_is_no_reply_of_the_script_counts_as_a_failure(reply: bytes) -> None:
     async def run() -> None:
         async with fake(reply=reply) as odd:
@@ -206,3 +210,9 @@ def test_what_is_no_reply_of_the_script_counts_as_a_failure(reply: bytes) -> Non
             await stand.store.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("reply", [b"what", b"ok 1", b"ok 1 2", b"ok x"])
+def test_a_late_reply_that_cannot_be_read_raises_nothing(reply: bytes) -> None:
+    stand = Stand(1)
+    stand.store._release_late(("home", "lease", KEY), reply)
