@@ -23,7 +23,7 @@ from engine.telemetry.families import GROUPS, OTHER, WORKERS, Group
 
 _HEADER = 64  # bytes
 _PID, _USED = 0, 1  # words of the header
-DIRECTORY = 1024 * 1024
+DIRECTORY = 1536 * 1024
 _RESERVE = 16 * 1024  # of the directory, for the blocks of what has no room
 MAX_LABEL = 120  # characters
 _WORDS = sum(group.width * (group.most + 1) for group in GROUPS)
