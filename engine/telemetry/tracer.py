@@ -87,10 +87,10 @@ class TraceNotes:
     """A request in flight. `parent` is the caller's span, of another trace if it is not trusted.
 
     `is_sampled`: its spans are exported. Other requests have notes where something may be sent to
-    the provider, or logged. `clock` is the time of day at `started`, in nanoseconds.
+    the provider, or logged. `is_asked`: sampled only since the caller asked for it. `clock` is the time of day at `started`, in nanoseconds.
     """
 
-    __slots__ = ("attempts", "clock", "context", "ended", "is_sampled", "method", "parent", "routes", "scheme", "started", "trace_id")  # fmt: skip
+    __slots__ = ("attempts", "clock", "context", "ended", "is_asked", "is_sampled", "method", "parent", "routes", "scheme", "started", "trace_id")  # fmt: skip
 
     def __init__(self, scope: Mapping[str, Any], context: TraceContext, parent: TraceContext | None, routes: Mapping[str, Route]) -> None:  # fmt: skip
         self.clock = time_ns()
@@ -101,6 +101,7 @@ class TraceNotes:
         self.context = context
         self.parent = parent
         self.is_sampled = context.is_sampled
+        self.is_asked = False
         is_known = context.is_sampled or (
             parent is not None and parent.trace_id == context.trace_id
         )
@@ -130,6 +131,7 @@ class Tracer:
     ) -> None:
         self._ratio = tracing.ratio
         self._trust = tracing.trust
+        self._needs_key = plan.callers is not None
         self._put = put
         self._propagates = any(provider.trace for provider in plan.providers.values())
         self._routes = {
@@ -139,7 +141,7 @@ class Tracer:
 
     def start(self, scope: Mapping[str, Any]) -> TraceNotes | Unsampled | None:
         """The notes of a request that begins; None for most that are not sampled."""
-        is_sampled = random() < self._ratio  # noqa: S311 no secret: which requests are sampled
+        is_sampled = is_drawn = random() < self._ratio  # noqa: S311 no secret: which requests are sampled
         if self._trust is Trust.NONE:
             if not is_sampled and not self._propagates:
                 return None
@@ -153,11 +155,15 @@ class Tracer:
         trace_id = _new_id(128) if caller is None else caller.trace_id
         state = b"" if caller is None else caller.state
         context = TraceContext(trace_id, _new_id(64), is_sampled, state)
-        return TraceNotes(scope, context, parent, self._routes)
+        notes = TraceNotes(scope, context, parent, self._routes)
+        notes.is_asked = is_sampled and not is_drawn
+        return notes
 
     def end(self, notes: TraceNotes | Unsampled, record: Record) -> None:
-        """The request of `notes` is over."""
+        """The request of `notes` is over. The wish of a caller without a valid key counts for nothing."""
         if isinstance(notes, TraceNotes) and notes.is_sampled:
+            if notes.is_asked and self._needs_key and record.key is None:
+                return
             notes.ended = monotonic_ns()
             self._put(notes, record)
 

@@ -265,9 +265,12 @@ def test_a_caller_who_is_trusted_decides(trusting: Traced) -> None:
     assert trusting.server.record(alone.headers["x-engine-request-id"])["trace_id"] is None
     for other in (unsampled, alone):
         assert other.headers["x-got-traceparent"].endswith("-00")
+    wrong = {"x-api-key": "nobody", "traceparent": PARENT.format("01")}
+    keyless = trusting.ask("echo-m", **wrong)
+    assert keyless.status_code == 401
     trusting.spans(trusting.ask("echo-m", traceparent=PARENT.format("01")))
     ids = {values(span).get("orqen.request_id") for span in trusting.collector.spans}
-    assert ids.isdisjoint({a.headers["x-engine-request-id"] for a in (unsampled, alone)})
+    assert ids.isdisjoint({a.headers["x-engine-request-id"] for a in (unsampled, alone, keyless)})
 
 
 def test_a_worker_that_takes_the_place_of_another_exports(all_of: Traced) -> None:
