@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -78,8 +79,10 @@ def _plain(pair: KeyValue) -> str | int | bool:
 
 
 @contextlib.contextmanager
-def collecting(kind: type[Collector] = Collector) -> Iterator[Collector]:
-    """A collector that listens until the block ends."""
+def collecting(
+    kind: type[Collector] = Collector, tls: ssl.SSLContext | None = None
+) -> Iterator[Collector]:
+    """A collector that listens until the block ends, with TLS where there is a context."""
     collector = kind()
 
     class Handler(BaseHTTPRequestHandler):
@@ -98,6 +101,8 @@ def collecting(kind: type[Collector] = Collector) -> Iterator[Collector]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     collector.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

@@ -5,10 +5,13 @@ lost and counted; no request waits for it or fails.
 """
 
 import gzip
+import os
 import random
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Generic, NamedTuple, TypeVar
 
@@ -26,6 +29,7 @@ STOP_SECONDS = 2.0  # for all that waits when the worker ends
 REPORT_SECONDS = 60.0  # from one message to the next
 MAX_RESPONSE = 64 * 1024  # bytes that are read of a response
 TAKEN = range(200, 300)
+BAD_CERTIFICATE = "its certificate is not trusted"
 UNREACHABLE = "it cannot be reached"
 REPEATABLE = frozenset({429, 502, 503, 504})  # statuses of OTLP/HTTP that ask for another try
 
@@ -36,9 +40,29 @@ OTLP_HEADERS = {
 }
 
 
-def new_client() -> httpx2.Client:
-    """A client for a collector. It takes no proxy from the environment."""
-    return httpx2.Client(timeout=TIMEOUT_SECONDS, trust_env=False)
+def new_client(environ: Mapping[str, str] = os.environ) -> Client:
+    """A client for a collector, with the CA certificates of the environment. It takes no proxy from there.
+
+    A file that cannot be read leaves those of the system, so that exports say that the certificate is not trusted.
+    """
+    context = ssl.create_default_context()
+    with suppress(OSError):  # SSLError is one
+        context = ssl.create_default_context(cafile=ca_file(environ))
+    return httpx2.Client(timeout=TIMEOUT_SECONDS, trust_env=False, verify=context)
+
+
+def ca_file(environ: Mapping[str, str]) -> str | None:
+    """The PEM file that a variable of OpenTelemetry names; OpenSSL itself honours SSL_CERT_FILE without it."""
+    return environ.get("OTEL_EXPORTER_OTLP_CERTIFICATE") or None
+
+
+def _is_of_certificate(error: BaseException | None) -> bool:
+    """Whether the certificate of the collector is why, however deep it is wrapped."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class Reply(NamedTuple):
@@ -65,8 +89,8 @@ def post(
             status = response.status_code
             wait = retry_after(response.headers.get("retry-after", ""))
             return Reply("" if status in TAKEN else f"it responded {status}", status, text, wait)
-    except (httpx2.HTTPError, httpx2.InvalidURL, OSError):
-        return Reply(UNREACHABLE)
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+        return Reply(BAD_CERTIFICATE if _is_of_certificate(error) else UNREACHABLE)
     except Exception as error:  # noqa: BLE001 no response may end the thread that exports
         return Reply(type(error).__name__)
 
@@ -168,7 +192,10 @@ class OtlpQueue(Generic[T]):
             reply = post(client, self.url, body, self._headers, timeout)
             if not reply.problem:
                 return min(count, self._count_rejected(reply.body)), "it refused a part"
-            if reply.status not in REPEATABLE and reply.problem != UNREACHABLE:
+            if reply.status not in REPEATABLE and reply.problem not in (
+                UNREACHABLE,
+                BAD_CERTIFICATE,
+            ):
                 return count, reply.problem
             pause = min(max(pause, reply.wait), end - monotonic())
             if self._stopping.wait(max(0.0, pause)) or monotonic() >= end:

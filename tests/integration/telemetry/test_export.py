@@ -2,10 +2,12 @@
 
 import gzip
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +24,7 @@ from engine.telemetry.otlp import (
     post,
     retry_after,
 )
+from tests.certificates import issue
 from tests.otlp import Collector, collecting
 from tests.servers import free_port
 
@@ -252,3 +255,18 @@ def test_a_batch_is_not_kept_waiting_longer_than_it_is_tried() -> None:
             ["1 traces were lost; of the collector: it responded 429"],
         )
         queue.stop()
+
+
+def test_the_environment_names_the_certificates_of_a_collector(tmp_path: Path) -> None:
+    files = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    issue().write(*files)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*files)
+    with collecting(Taking, context) as collector:
+        url = f"https://127.0.0.1:{collector.port}/v1/traces"
+        trusting = {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(files[0])}
+        missing = {"OTEL_EXPORTER_OTLP_CERTIFICATE": str(tmp_path / "none.pem")}
+        bad = "its certificate is not trusted"
+        for environ, problem in ((trusting, ""), ({}, bad), (missing, bad)):
+            with new_client(environ) as client:
+                assert post(client, url, gzip.compress(b"1"), {}, 5.0).problem == problem
