@@ -15,8 +15,8 @@ from engine.config.source.document import Data, Document, Path
 DEFAULT = "default"
 # Whether these are allowed depends on other keys, so they are never filled in.
 _LEFT_OUT = {"strip", "drop_unknown"}
-# Sections that switch something on, and do nothing when they are left out.
-_OFF = {("tracing",)}
+# What switches something on, and does nothing when it is left out.
+_LEFT_OUT |= {"tracing", "ping"}
 _ABSENT = object()
 
 
@@ -85,8 +85,7 @@ class _Fill:
         # A provider's timeouts win over an endpoint's, so those it leaves out must stay out.
         if (path[:1], path[2:]) == (("providers",), ("timeouts",)):
             return
-        absent = [key for key in known if key not in data and (*path, key) not in _OFF]
-        for key in [key for key in absent if key not in _LEFT_OUT]:
+        for key in [key for key in known if key not in data and key not in _LEFT_OUT]:
             value = self._absent(known[key], (*path, key))
             if value is not _ABSENT:
                 yield key, value

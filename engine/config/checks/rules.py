@@ -149,22 +149,22 @@ def fallback_at(context: CheckContext, rule: ModelRule, target: ModelTarget) -> 
 @check("X278")
 def falls_back_to_nothing(context: CheckContext) -> Iterator[Diagnostic]:
     """`fallback_on` of a target that always comes last, and for a timeout that `total` is always before."""
-    told: set[Path] = set()
+    reported: set[Path] = set()
     for rule in context.config.rules:
         for target in rule.targets:
             at = fallback_at(context, rule, target)
             is_own = at[: len(target.at)] == target.at
-            if not target.fallback_on or at in told:
+            if not target.fallback_on or at in reported:
                 continue
             if (is_own or len(rule.targets) == 1) and _is_last(rule, target):
                 message = (
                     f"`fallback_on` of {rule.label} does nothing: no target comes after this one"
                 )
-                told.add(at)
+                reported.add(at)
                 yield context.at("X278", message, ROUTES, at)
             elif "timeout" in target.fallback_on and _never_times_out(context, rule, target):
                 message = f"`fallback_on: [timeout]` of {rule.label} does nothing at `{target.provider}`: `total` ends the request before `first_byte`"
-                told.add(at)
+                reported.add(at)
                 help_text = "set a `first_byte` that is shorter than `total`"
                 yield context.at("X278", message, ROUTES, at, help=help_text)
 

@@ -88,7 +88,7 @@ def test_the_state_of_providers_is_noted_over_all_plans_in_use(memory: CounterMe
 def test_decisions_about_limits_are_counted(memory: CounterMemory) -> None:
     metrics, hooks = WorkerMetrics(memory), LimitHooks(None)
     hooks.allowed, hooks.refused = metrics.limit_counters()
-    endpoint: Any = SimpleNamespace(dialect=Dialect.OPENAI)
+    endpoint: Any = SimpleNamespace(dialect=Dialect.OPENAI, is_free=False)
 
     def admit(limits: CallerLimits | None) -> object:
         caller = Caller("k", None, None, (), None, limits=limits)
