@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.config.source.document import Path
+from engine.config.source.secret_shapes import without_keys
 from engine.plan.conditions import When
 
 
@@ -82,7 +83,7 @@ class ModelRule:
     @property
     def label(self) -> str:
         """What messages call the rule."""
-        return f"model rule `{self.pattern}`"
+        return f"model rule `{without_keys(self.pattern)}`"
 
     def changes_the_name(self) -> bool:
         """Whether some provider gets the model under another name."""

@@ -42,11 +42,16 @@ def shown(settings: Iterable[Setting]) -> list[View]:
     return [
         {
             "name": s.name,
-            "value": masked(s.name, s.value) if isinstance(s.value, str) else s.value,
+            "value": masked(_revealing(s.name), s.value) if isinstance(s.value, str) else s.value,
             "where": s.where,
         }
         for s in settings
     ]
+
+
+def _revealing(name: str) -> str:
+    """What of a setting's name may tell that its value is a secret: a rename has the name of a field."""
+    return "" if "rename" in name.split(".")[:-1] else name
 
 
 def accounts(provider: Provider, sent_model: str, caller: str | None) -> list[View]:

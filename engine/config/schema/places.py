@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from engine.config.source.document import Data, Path
+from engine.config.source.secret_shapes import without_keys
 
 _ITEMS = {"endpoints": "endpoint", "providers": "provider", "keys": "key"}
 
@@ -47,6 +48,6 @@ def _rule_name(data: Data, index: int) -> str:
     rule = rules[index] if isinstance(rules, list) and index < len(rules) else None
     if isinstance(rule, dict):
         for kind in ("model", "prefix"):
-            if isinstance(rule.get(kind), str):
-                return f"model rule `{rule[kind]}`"
+            if isinstance(name := rule.get(kind), str):
+                return f"model rule `{without_keys(name)}`"
     return f"model rule {index + 1}"

@@ -59,6 +59,11 @@ def holds_key(text: str) -> bool:
     return KEY.search(text) is not None or _is_basic(text)
 
 
+def without_keys(text: str) -> str:
+    """`text` with each key of a well-known shape masked, for messages: a name may be one by mistake."""
+    return KEY.sub("***", text)
+
+
 def holds_token(text: str) -> bool:
     """Whether some token in `text` looks random; for a place whose name suggests a secret."""
     return bool(_UUID.search(text)) or any(

@@ -339,6 +339,15 @@ def test_changes_to_a_body_are_shown_with_their_lines_in_their_order(tmp_path: P
     assert found[-1][:2] == ("drop", "store")
 
 
+def test_the_new_name_of_a_field_is_shown_whatever_the_field_is_called(tmp_path: Path) -> None:
+    renamed = BODIES.replace("drop: [user]", "rename: {max_tokens: max_output_tokens}")
+    served = {"chat_completions": "/chat/completions"}
+    write(tmp_path, routes=renamed, providers=provider(endpoints=served))
+    view = view_of("route", engine(*CHAT, "--model", "fast", "-C", tmp_path, "--format", "json"))
+    found = {each["name"]: each["value"] for each in view["target"]["body"]}
+    assert found["rename.max_tokens"] == "max_output_tokens"
+
+
 def test_a_target_after_which_it_may_be_paid_twice_is_told(tmp_path: Path) -> None:
     targets = (
         "fallback_on: [timeout, 5xx], targets: [{provider: openai}, {provider: openai, as: b}]"

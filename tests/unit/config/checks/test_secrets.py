@@ -205,6 +205,16 @@ def test_a_secret_is_found_and_never_shown(where: str, value: str, tmp_path: Pat
     assert is_found(tmp_path, where, value)
 
 
+def test_the_name_of_a_rule_that_is_a_key_is_not_shown(tmp_path: Path) -> None:
+    key = "sk-live-" + MIXED[:24]
+    rule = f"{{model: {key}, provider: openai}}"
+    routes = f"version: 1\nendpoints: {{embeddings: {{path: /e}}}}\nmodels: [{rule}, {rule}]\n"
+    loaded = read(write(tmp_path, routes=routes))
+    assert {"X204", "X218"} <= set(codes(loaded))
+    assert key not in report(loaded)
+    assert [d.message for d in loaded.diagnostics if key in d.message] == []
+
+
 def test_the_help_names_the_comment_that_silences_it(tmp_path: Path) -> None:
     loaded = read(write(tmp_path, providers=placed(*SECRETS[4])))
     assert "# engine: ignore[X218]" in report(loaded)
