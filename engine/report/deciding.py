@@ -50,7 +50,7 @@ def shown(settings: Iterable[Setting]) -> list[View]:
 
 
 def _revealing(name: str) -> str:
-    """What of a setting's name may tell that its value is a secret: a rename has the name of a field."""
+    """The part of a name that may say that its value is a secret; the value of a rename is the name of a field."""
     return "" if "rename" in name.split(".")[:-1] else name
 
 
