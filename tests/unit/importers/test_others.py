@@ -78,3 +78,11 @@ def test_one_entry_that_cannot_be_dropped_keeps_the_others() -> None:
     data = {"model_list": [{"model_name": "a", "litellm_params": params}]}
     outcome = _imported("litellm", data)
     assert _rules(outcome)[0]["body"] == {"drop": ["logit_bias"]}
+
+
+def test_a_secret_within_a_list_does_not_leave() -> None:
+    key = "sk-proj-" + "aB3dE5fG7hJ9kL1mN3pQ5rS7"
+    params = {"model": "openai/gpt-4o", "stop": ["a", [key]], "temperature": 0}
+    outcome = _imported("litellm", {"model_list": [{"model_name": "a", "litellm_params": params}]})
+    assert _rules(outcome)[0]["body"] == {"default": {"temperature": 0}}
+    assert key not in "".join(outcome.files.values())
