@@ -68,6 +68,16 @@ def read_metrics(url: str) -> Readings:
         raise other(url, "metrics listener") from None
 
 
+def _read_again(url: str, interval: float) -> Readings:
+    """The next metrics, once there are some: a server that restarts ends no display."""
+    while True:
+        try:
+            return read_metrics(url)
+        except FetchError as error:
+            click.echo(f"{error}; trying again")
+            time.sleep(interval)
+
+
 def _json(now: Readings, by: str) -> str:
     rows = [
         {
@@ -94,7 +104,7 @@ def _run(url: str, by: str, interval: float, now: Readings) -> None:
             text = f"{url}  every {interval:g} s, Ctrl-C ends\n{render_server(now)}\n"
             click.echo(_HOME + text + render_traffic(rows, by, seconds), nl=False)
             time.sleep(interval)
-            before, now = now, read_metrics(url)
+            before, now = now, _read_again(url, interval)
             before_at, at = at, time.monotonic()
             seconds = at - before_at
     except KeyboardInterrupt:

@@ -54,8 +54,12 @@ class TraceHooks:
         self.queue.start()
 
     def stop(self) -> None:
-        """Export what waits."""
-        self.queue.stop()
+        """Export what waits, and say what is lost."""
+        lost = self.queue.stop()
+        if lost:
+            self._report(
+                f"{lost} traces were lost: the worker stopped before the collector took them"
+            )
 
     def _put(self, notes: TraceNotes, record: Record) -> None:
         self.queue.put((notes, record))

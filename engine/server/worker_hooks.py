@@ -83,15 +83,19 @@ class WorkerHooks:
         self._limits.tick()
         self._metrics.tick(seconds, gateways, self._log)
         self._metrics.note_store_errors(self._limits.store_errors)
-        if self._traces is not None:
-            queue = self._traces.queue
-            self._metrics.note_traces(queue.exported, queue.dropped)
+        self._note_traces()
 
     def stop(self) -> None:
         """Write and export what waits; takes seconds at most."""
         for part in (self._accounts, self._traces):
             if part is not None:
                 part.stop()
+        self._note_traces()
+
+    def _note_traces(self) -> None:
+        if self._traces is not None:
+            queue = self._traces.queue
+            self._metrics.note_traces(queue.exported, queue.dropped)
 
     def _open_accounts(self, settings: Accounts | None, changed: Callable[[], None]) -> Any:
         if settings is None:

@@ -128,6 +128,7 @@ class OtlpQueue(Generic[T]):
         self._headers = {**OTLP_HEADERS, **headers}
         self._report = report
         self._waiting: deque[T] = deque()
+        self._sending = 0
         self._filled = threading.Event()
         self._stopping = threading.Event()
         self._end = float("inf")
@@ -148,14 +149,16 @@ class OtlpQueue(Generic[T]):
         """Begin to export. A thread does not survive a fork, so this is called after it."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Export what waits, for STOP_SECONDS at most."""
+    def stop(self) -> int:
+        """Export what waits, for STOP_SECONDS at most; how many are lost then, not yet reported."""
         self._end = monotonic() + STOP_SECONDS
         self._stopping.set()
         self._filled.set()
         if self._thread.is_alive():
             self._thread.join(STOP_SECONDS)
-        self.dropped += len(self._waiting)
+        lost = len(self._waiting) + (self._sending if self._thread.is_alive() else 0)
+        self.dropped += lost
+        return lost
 
     def _run(self) -> None:
         with new_client() as client:
@@ -168,7 +171,9 @@ class OtlpQueue(Generic[T]):
     def _flush(self, client: httpx2.Client) -> None:
         while self._waiting and monotonic() < self._end:
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            self._sending = len(batch)
             self._send(client, batch)
+            self._sending = 0
 
     def _send(self, client: httpx2.Client, batch: Sequence[T]) -> None:
         """Send a batch; what the collector does not take is counted as lost."""

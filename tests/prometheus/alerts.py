@@ -51,6 +51,17 @@ CASES: dict[str, tuple[Series, dict[str, str], Series]] = {
             'orqen_requests_total{provider="",status="503"}': "0+9x40",
         },
     ),
+    "OrqenStreamsBreakOff": (
+        {
+            f'orqen_requests_total{{{P},status="200",outcome="ok"}}': "0+9x40",
+            f'orqen_requests_total{{{P},status="200",outcome="truncated"}}': "0+1x40",
+        },
+        {"provider": "p"},
+        {
+            f'orqen_requests_total{{{P},status="200",outcome="ok"}}': "0+9x40",
+            f'orqen_requests_total{{{P},status="200",outcome="client_cancelled"}}': "0+1x40",
+        },
+    ),
     "OrqenProviderSlow": (
         {
             f"orqen_first_byte_seconds_bucket{FAST}": "0+80x40",

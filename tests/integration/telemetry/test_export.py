@@ -270,3 +270,14 @@ def test_the_environment_names_the_certificates_of_a_collector(tmp_path: Path) -
         for environ, problem in ((trusting, ""), ({}, bad), (missing, bad)):
             with new_client(environ) as client:
                 assert post(client, url, gzip.compress(b"1"), {}, 5.0).problem == problem
+
+
+def test_what_a_stop_loses_is_counted(taking: Taking) -> None:
+    taking.delay = STOP_SECONDS + 1
+    queue = OtlpQueue(encode, lambda _: 0, {}, lambda _: None, delay=0.01)
+    queue.url = f"http://127.0.0.1:{taking.port}/v1/traces"
+    queue.start()
+    queue.put(1)
+    time.sleep(0.3)
+    queue.put(2)
+    assert queue.stop() == queue.dropped == 2
