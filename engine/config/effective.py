@@ -13,10 +13,9 @@ from engine.config.schema.schemas import read_schema
 from engine.config.source.document import Data, Document, Path
 
 DEFAULT = "default"
-# Whether these are allowed depends on other keys, so they are never filled in.
-_LEFT_OUT = {"strip", "drop_unknown"}
-# What switches something on, and does nothing when it is left out.
-_LEFT_OUT |= {"tracing", "ping"}
+# Never filled in: whether the first two are allowed depends on other keys, and the others switch
+# something on by being there.
+_LEFT_OUT = {"strip", "drop_unknown", "tracing", "ping"}
 _ABSENT = object()
 
 
