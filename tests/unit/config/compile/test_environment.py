@@ -113,3 +113,10 @@ def test_a_header_for_the_collector_that_cannot_be_sent_is_found(tmp_path: Path)
     assert "`authorization` of `OTEL_EXPORTER_OTLP_HEADERS`" in found.message
     assert "T%C3" not in found.message
     assert "E403" not in codes(read(folder, {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=ok"}))
+
+
+@pytest.mark.parametrize("end", ["/v1/traces", "/otlp/v1/metrics/", ""])
+def test_an_endpoint_with_the_path_that_is_added_to_it_is_found(end: str, tmp_path: Path) -> None:
+    line = f"tracing: {{endpoint: 'http://127.0.0.1:4318{end}'}}\n"
+    found = read(write(tmp_path, routes=minimal("routes") + line), {}).diagnostics
+    assert any("without /v1/traces" in d.message for d in found) == bool(end)
