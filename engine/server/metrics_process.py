@@ -73,7 +73,7 @@ class MetricsApp:
     def text(self, *, is_open: bool = False) -> bytes:
         """All metrics as they are now."""
         processes = _processes(self._reader)
-        failed = None if self._export is None else self._export.failed
+        failed = 0 if self._export is None else self._export.failed
         return self._exposition.text(self._reader.read(), processes, failed, is_open=is_open)
 
 

@@ -30,14 +30,11 @@ class Exposition:
         self,
         totals: Totals,
         processes: Iterable[tuple[str, list[float]]],
-        exports_failed: int | None = None,
+        exports_failed: int = 0,
         *,
         is_open: bool = False,
     ) -> bytes:
-        """All metrics; `processes` are name and values of each process, in the order of PROCESS_FAMILIES.
-
-        `exports_failed` is None where nothing is exported.
-        """
+        """All metrics; `processes` are name and values of each process, in the order of PROCESS_FAMILIES."""
         parts = list(self._counted(totals, is_open=is_open))
         listed = list(processes)
         for at, family in enumerate(PROCESS_FAMILIES):
@@ -48,9 +45,8 @@ class Exposition:
             ]
         parts.append(_head(BUILD_INFO, is_open=is_open))
         parts.append(f"{BUILD_INFO.name}{_braces(('version',), (self._version,))} 1\n")
-        if exports_failed is not None:
-            parts.append(_head(EXPORTS_FAILED, is_open=is_open))
-            parts.append(f"{EXPORTS_FAILED.name} {exports_failed}\n")
+        parts.append(_head(EXPORTS_FAILED, is_open=is_open))
+        parts.append(f"{EXPORTS_FAILED.name} {exports_failed}\n")
         if is_open:
             parts.append("# EOF\n")
         return "".join(parts).encode()
