@@ -94,6 +94,8 @@ def without_event(text: bytes, extra: Members, has_usage: Callable[[bytes], bool
         block = text[position:end]
         if not has_usage(block) or not any(_has(e.data, extra) for e in events_in(block)):
             kept.append(block)
+        else:  # line ends before it are of a comment that has left
+            kept.append(block[: len(block) - len(block.lstrip(b"\r\n"))])
         position = end
     return b"".join(kept)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.config.load import load
@@ -223,6 +223,7 @@ EVENT = st.sampled_from([CHUNK, EXTRA, FINAL, FILTER, ERROR, BETWEEN])
     st.booleans(),
     st.lists(st.integers(0, 600), max_size=6),
 )
+@example([BETWEEN, EXTRA], b"\n\n", False, [13])
 @settings(max_examples=120)
 def test_the_extra_event_is_taken_out_however_a_stream_is_cut(
     found: list[bytes], end: bytes, is_last: bool, cuts: list[int]
