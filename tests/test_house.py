@@ -1,13 +1,17 @@
 """The house rules: which room may import which, who owns a library, how large a module may be."""
 
 import ast
+import re
+import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
+from tests.conftest import MISSING, NEEDS
 from tests.imported import nothing_asked
 from tests.servers import ROOT
 
@@ -256,10 +260,69 @@ def test_no_module_of_the_tests_asks_the_machine_for_anything_at_import() -> Non
     """A test may, and says what it needs; tests/conftest.py watches over the modules of tests."""
     files = [*(ROOT / "bench").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
     files = [file for file in files if file.with_name("__init__.py").exists()]  # no scripts
-    names = [file.relative_to(ROOT).with_suffix("") for file in files if file.stem != "__main__"]
-    modules = {".".join(name.parts) for name in names if not name.stem.startswith("test_")}
-    assert {"bench.peers", "tests.guided", "tests.e2e.docs.examples"} <= modules
+    files = [file for file in files if not file.stem.startswith(("__main__", "test_"))]
+    modules = {".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files}
+    assert modules >= {"bench.peers", "tests.guided", "tests.e2e.docs.examples"}
+    absent = {name for names in MISSING.values() for name in names}
     with pytest.MonkeyPatch.context() as patch, nothing_asked("at import"):
         patch.setenv("PATH", "")
         for module in modules:
-            import_module(module)
+            try:
+                import_module(module)
+            except ModuleNotFoundError as error:
+                assert error.name in absent, module
+
+
+# What every environment of the tests has; whatever else a test imports is left out without it.
+ALWAYS = {
+    *[
+        "click",
+        "granian",
+        "httptools",
+        "httpx2",
+        "jinja2",
+        "jsonschema",
+        "msgspec",
+        "uvloop",
+        "yaml",
+    ],
+    *["aiohttp", "hypothesis", "pytest", "python_multipart", "syrupy", "werkzeug"],
+    *[
+        "anthropic",
+        "botocore",
+        "cohere",
+        "google",
+        "httpx",
+        "lsprotocol",
+        "mistralai",
+        "openai",
+        "pydantic",
+        "pygls",
+    ],
+}
+
+
+def test_tests_that_import_other_packages_are_left_out_without_them() -> None:
+    seen = {path: packages_of(path) for path in (ROOT / "tests").rglob("test_*.py")}
+    needed = {path: {name.partition(".")[0] for name in needs_of(path)} for path in seen}
+    assert {path: more for path in seen if (more := seen[path] - ALWAYS - needed[path])} == {}
+    assert all((ROOT / path).exists() for path in NEEDS)
+
+
+def needs_of(path: Path) -> Iterator[str]:
+    for place, packages in NEEDS.items():
+        yield from packages if path.is_relative_to(ROOT / place) else ()
+
+
+@cache
+def packages_of(path: Path) -> frozenset[str]:
+    """The packages that are imported with a module of the tests, by itself or by its neighbours."""
+    found: set[str] = set()
+    for name in re.findall(r"^(?:from|import) ([\w.]+)", path.read_text("utf-8"), re.MULTILINE):
+        root = name.partition(".")[0]
+        near = ROOT / f"{name.replace('.', '/')}.py"
+        if root == "tests" and near.exists():
+            found |= packages_of(near)
+        elif root not in {*sys.stdlib_module_names, "engine", "tests", "bench"}:
+            found.add(root)
+    return frozenset(found)

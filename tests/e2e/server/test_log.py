@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from engine.cli import main
 from engine.server.log import LEVELS
 from tests import loopback
-from tests.e2e.server.test_metrics import eventually, write_small
+from tests.e2e.server.small import eventually, write_small
 from tests.servers import KEY, Server, gateway
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds the worker in /proc")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,38 +22,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from engine.cli import main
 from tests import loopback
-from tests.servers import KEY, WAIT, Server, free_port, gateway, write_keys
+from tests.e2e.server.small import eventually, write_small
+from tests.servers import KEY, WAIT, Server, free_port, gateway
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 HEADERS = {"authorization": f"Bearer {KEY}"}
 NAMES = ("endpoint", "provider", "model", "status", "outcome")
-
-
-ROUTES = """
-version: 1
-endpoints:
-  chat_completions: {path: /v1/chat/completions}
-  embeddings: {path: /v1/embeddings}
-models:
-  - {prefix: gpt-, provider: openai}
-  - {prefix: text-embedding-3-, provider: openai}
-"""
-PROVIDERS = """
-version: 1
-providers:
-  openai:
-    base_url: https://api.openai.com/v1
-    credentials: {}
-    endpoints: {chat_completions: /chat/completions, embeddings: /embeddings}
-"""
-
-
-def write_small(folder: Path) -> Path:
-    """A configuration that is loaded in a moment, with KEY in its keys.yaml."""
-    (folder / "routes.yaml").write_text(ROUTES.lstrip())
-    (folder / "providers.yaml").write_text(PROVIDERS.lstrip())
-    write_keys(folder)
-    return folder
 
 
 class Stand:
@@ -100,13 +74,6 @@ class Stand:
                 if sample.name == name and sample.labels == labels:
                     return float(sample.value)
         return None
-
-
-def eventually(check: Callable[[], bool]) -> bool:
-    end = time.monotonic() + WAIT
-    while not (found := check()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return found
 
 
 @pytest.fixture(scope="module")
