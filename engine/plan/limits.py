@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 NANOSECONDS = 1_000_000_000
 MAX_COUNT = 1_000_000_000  # of a rate, in a second at the least
@@ -64,12 +65,20 @@ class Budget:
     warn_at: int | None = None
 
 
+def _derived() -> Any:
+    return field(init=False, repr=False, compare=False)
+
+
 @dataclass(frozen=True, slots=True)
 class CallerLimits:
     """All limits of one key or account; `tokens` is input and output together.
 
     `models` are further limits for models, by a name or a prefix that ends in `*`. The first that
     matches applies.
+
+    The last five are derived, once, since every request reads them. `counts_tokens`: tokens or cost are
+    limited. `counts_usage` and `counts_usd`: the same, and cost, with the limits of `models`. `holds`: a
+    request holds something of these until it is over. `is_one_rate`: `requests` are all that is limited.
     """
 
     requests: Rate | None = None
@@ -80,38 +89,32 @@ class CallerLimits:
     budgets: tuple[Budget, ...] = ()
     models: tuple[tuple[str, "CallerLimits"], ...] = ()
     keeps: tuple[Budget, ...] = ()  # are not counted by these limits, but by others of the scope
-    counts_usd: bool = field(init=False, repr=False)  # here, or by the limits of a model
+    counts_tokens: bool = _derived()
+    counts_usage: bool = _derived()
+    counts_usd: bool = _derived()
+    holds: bool = _derived()
+    is_one_rate: bool = _derived()
     _of_free: "CallerLimits | None" = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
-        counts = any(budget.is_usd for budget in self.budgets)
-        counts = counts or any(limits.counts_usd for _, limits in self.models)
-        object.__setattr__(self, "counts_usd", counts)
-        if self.counts_tokens and (self.requests is not None or self.concurrent is not None):
+        inner = [limits for _, limits in self.models]
+        tokens = bool(self.tokens or self.input_tokens or self.output_tokens or self.budgets)
+        usd = any(budget.is_usd for budget in self.budgets)
+        holds = tokens or self.concurrent is not None
+        derived = {
+            "counts_tokens": tokens,
+            "counts_usage": tokens or any(limits.counts_tokens for limits in inner),
+            "counts_usd": usd or any(limits.counts_usd for limits in inner),
+            "holds": holds,
+            "is_one_rate": self.requests is not None and not holds,
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+        if tokens and (self.requests is not None or self.concurrent is not None):
             free = CallerLimits(
                 requests=self.requests, concurrent=self.concurrent, keeps=self.budgets
             )
             object.__setattr__(self, "_of_free", free)
-
-    @property
-    def counts_tokens(self) -> bool:
-        """Whether tokens are limited in any way, those of single models not considered."""
-        return bool(self.tokens or self.input_tokens or self.output_tokens or self.budgets)
-
-    @property
-    def counts_usage(self) -> bool:
-        """Whether what responses use is limited in any way, by the limits of models too."""
-        return self.counts_tokens or any(limits.counts_tokens for _, limits in self.models)
-
-    @property
-    def is_one_rate(self) -> bool:
-        """Whether requests in a time are all that is limited; those of models not considered."""
-        return self.requests is not None and not self.holds
-
-    @property
-    def holds(self) -> bool:
-        """Whether a request holds something of these until it is over."""
-        return self.concurrent is not None or self.counts_tokens
 
     @property
     def of_free(self) -> "CallerLimits | None":

@@ -5,7 +5,7 @@ is already bytes here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from engine.plan.conditions import Read
@@ -173,6 +173,7 @@ class Caller:
     """The holder of a gateway key. None for `endpoints` or `models` means all of them.
 
     A key of an account has its `account` and `digest`, and always an `expires`, if need be infinite.
+    `counts_usage` and `counts_usd`: a limit counts what its requests use, or what they cost.
     """
 
     name: str
@@ -183,22 +184,14 @@ class Caller:
     account: Account | None = None
     digest: bytes = b""
     limits: CallerLimits | None = None
+    counts_usage: bool = field(init=False, repr=False, compare=False)
+    counts_usd: bool = field(init=False, repr=False, compare=False)
 
-    @property
-    def counts_usage(self) -> bool:
-        """Whether a limit counts the usage of this caller."""
-        account = self.account
-        return (self.limits is not None and self.limits.counts_usage) or (
-            account is not None and account.limits is not None and account.limits.counts_usage
-        )
-
-    @property
-    def counts_usd(self) -> bool:
-        """Whether a limit counts what requests of this caller cost."""
-        account = self.account
-        return (self.limits is not None and self.limits.counts_usd) or (
-            account is not None and account.limits is not None and account.limits.counts_usd
-        )
+    def __post_init__(self) -> None:
+        of_account = None if self.account is None else self.account.limits
+        every = [limits for limits in (self.limits, of_account) if limits is not None]
+        object.__setattr__(self, "counts_usage", any(limits.counts_usage for limits in every))
+        object.__setattr__(self, "counts_usd", any(limits.counts_usd for limits in every))
 
     def may_use_model(self, model: str) -> bool:
         if self.models is None:
