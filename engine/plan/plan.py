@@ -5,9 +5,10 @@ is already bytes here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
+from engine.plan.callers import Account, Caller
 from engine.plan.conditions import Read
 from engine.plan.limits import CallerLimits
 from engine.plan.prices import Prices
@@ -154,49 +155,6 @@ class Cors:
 
     origins: frozenset[bytes]
     max_age: int
-
-
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Account:
-    """An account as it was at one moment. `credentials` are its provider keys: by provider, then by name.
-
-    `limits` are those of all of its keys together.
-    """
-
-    id: str
-    credentials: Mapping[str, Mapping[str, str]]
-    limits: CallerLimits | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The holder of a gateway key. None for `endpoints` or `models` means all of them.
-
-    A key of an account has its `account` and `digest`, and always an `expires`, if need be infinite.
-    `counts_usage` and `counts_usd`: a limit counts what its requests use, or what they cost.
-    """
-
-    name: str
-    endpoints: frozenset[str] | None
-    models: frozenset[str] | None
-    model_prefixes: tuple[str, ...]
-    expires: float | None
-    account: Account | None = None
-    digest: bytes = b""
-    limits: CallerLimits | None = None
-    counts_usage: bool = field(init=False, repr=False, compare=False)
-    counts_usd: bool = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        of_account = None if self.account is None else self.account.limits
-        every = [limits for limits in (self.limits, of_account) if limits is not None]
-        object.__setattr__(self, "counts_usage", any(limits.counts_usage for limits in every))
-        object.__setattr__(self, "counts_usd", any(limits.counts_usd for limits in every))
-
-    def may_use_model(self, model: str) -> bool:
-        if self.models is None:
-            return True
-        return model in self.models or model.startswith(self.model_prefixes)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -1,0 +1,49 @@
+"""Who calls: the holders of gateway keys, and the accounts that these belong to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from engine.plan.limits import CallerLimits
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Account:
+    """An account as it was at one moment. `credentials` are its provider keys: by provider, then by name.
+
+    `limits` are those of all of its keys together.
+    """
+
+    id: str
+    credentials: Mapping[str, Mapping[str, str]]
+    limits: CallerLimits | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The holder of a gateway key. None for `endpoints` or `models` means all of them.
+
+    A key of an account has its `account` and `digest`, and always an `expires`, if need be infinite.
+    `counts_usage` and `counts_usd`: a limit counts what its requests use, or what they cost.
+    """
+
+    name: str
+    endpoints: frozenset[str] | None
+    models: frozenset[str] | None
+    model_prefixes: tuple[str, ...]
+    expires: float | None
+    account: Account | None = None
+    digest: bytes = b""
+    limits: CallerLimits | None = None
+    counts_usage: bool = field(init=False, repr=False, compare=False)
+    counts_usd: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        of_account = None if self.account is None else self.account.limits
+        every = [limits for limits in (self.limits, of_account) if limits is not None]
+        object.__setattr__(self, "counts_usage", any(limits.counts_usage for limits in every))
+        object.__setattr__(self, "counts_usd", any(limits.counts_usd for limits in every))
+
+    def may_use_model(self, model: str) -> bool:
+        if self.models is None:
+            return True
+        return model in self.models or model.startswith(self.model_prefixes)
