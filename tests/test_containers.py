@@ -181,6 +181,7 @@ LISTED = {
     "telemetry/families:width": ("nothing", "1 a group", "never"),
     "telemetry/totals:TotalsReader._blocks": ("part, group, labels", "`most` and one of each group in a part", "never"),
     "telemetry/memory:Part._blocks": ("group, labels", "`most` and one of each group", "never"),
+    "server/cost_limits:CostReserve._known": ("endpoint, model", "MAX_KNOWN", "all, when full; with its Plan"),
     "server/limit_hooks:LimitHooks.allowed": ("nothing", "1", "never"),
     "server/limit_hooks:LimitHooks.refused": ("nothing", "1", "never"),
     "server/channel:WorkerChannel._unasked": ("event of a worker", "2", "when read"),

@@ -54,7 +54,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("server/admin_process", ("server/*", "admin/*", "accounts/*", "config/*", "plan/*")),
     ("server/trace_hooks", ("telemetry/*", "__init__", "gateway/*", "plan/*")),
     ("server/worker_hooks", ("server/*", "limits/table", "telemetry/memory", "gateway/*", "plan/*")),
-    ("server/cost_limits", ("limits/*", "gateway/*", "plan/*")),
+    ("server/cost_limits", ("limits/*", "gateway/*", "upstream/cache", "plan/*")),
     ("server/limit_hooks", ("limits/*", "gateway/*", "upstream/*", "plan/*")),
     ("server/metric_hooks", ("telemetry/*", "gateway/*", "plan/*")),
     ("server/metrics_export", ("server/log", "telemetry/*", "plan/*")),

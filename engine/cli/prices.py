@@ -124,11 +124,9 @@ def show_price(model: str, directory: Path) -> None:
 def _sent(plan: Plan, model: str) -> Iterator[tuple[str, str]]:
     """The providers that get `model`, each with the name that it gets."""
     for endpoint in plan.every_endpoint():
-        for rule in plan.models.possible(endpoint.name, model):
-            for target in rule.targets or (None,):
-                decision = plan.follow(rule, endpoint.name, model, target)
-                if decision.provider and not decision.refusal:
-                    yield decision.provider.name, decision.sent_model
+        for decision in plan.possible(endpoint.name, model):
+            if decision.provider is not None:
+                yield decision.provider.name, decision.sent_model
 
 
 def _text(price: Price) -> str:

@@ -4,7 +4,7 @@ Made once by `compile`; a request only reads them. Everything that depends on co
 is already bytes here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -211,6 +211,14 @@ class Plan:
         elif endpoint not in provider.upstreams:
             refusal = "endpoint_not_supported"
         return Decision(model, sent, rule, provider, upstream, refusal, rule_target)
+
+    def possible(self, endpoint: str, model: str) -> Iterator["Decision"]:
+        """Everywhere that some request for `model` at `endpoint` may go, by each target of each rule."""
+        for rule in self.models.possible(endpoint, model):
+            for rule_target in rule.targets or (None,):
+                decision = self.follow(rule, endpoint, model, rule_target)
+                if decision.refusal is None:
+                    yield decision
 
     def public_name(self, provider: Provider, model: str) -> str | None:
         """The shortest name by which callers reach `model` of `provider`; for listings."""

@@ -1,51 +1,68 @@
 """What a request may cost, for budgets in US dollars: the most that is plausible, over all of its targets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from engine.gateway.errors import CATALOGUE, GatewayError
 from engine.gateway.record import Record
 from engine.limits.store import Scope
 from engine.plan.plan import Plan
 from engine.plan.prices import Price
+from engine.upstream.cache import BoundedCache
 
 CLIENT_ERROR = 400
+MAX_KNOWN = 1024 * 1024  # bytes of models with their prices
+MAX_ENTRY = 16 * 1024
 _OF_CACHE = {"cached_tokens", "cache_write_tokens"}
 
 
-def reserved_cost(
-    plan: Plan | None, endpoint: str, model: str, tokens: Sequence[int], scopes: Sequence[Scope]
-) -> int:
-    """Billionths of a dollar to reserve for a request with these input and output tokens.
+class CostReserve:
+    """What requests of one Plan may cost; the prices of a model are found once, as it may have many rules."""
 
-    Raises:
-        GatewayError: `not_allowed` where a price is not known, and a budget refuses that.
-    """
-    costs = [_plausible(price, tokens) for price in _prices(plan, endpoint, model)]
-    known = [cost for cost, _ in costs]
-    if costs and all(is_whole for _, is_whole in costs):
-        return max(known)
-    budgets = [budget for _, limits in scopes for budget in limits.budgets if budget.is_usd]
-    charges = [budget.unpriced for budget in budgets if budget.unpriced is not None]
-    if len(charges) < len(budgets):
-        message = (
-            "this API key has a budget in US dollars, and the price of this model is not known"
+    def __init__(self, plan: Plan | None = None) -> None:
+        self._plan = plan
+        self._known: BoundedCache[tuple[str, str], tuple[Price | None, ...]] = BoundedCache(
+            MAX_KNOWN, MAX_ENTRY
         )
-        raise GatewayError("not_allowed", message, param="model")
-    return max((*charges, *known), default=0)
 
+    def cost(
+        self, endpoint: str, model: str, tokens: Sequence[int], scopes: Sequence[Scope]
+    ) -> int:
+        """Billionths of a dollar to reserve for a request with these input and output tokens.
 
-def _prices(plan: Plan | None, endpoint: str, model: str) -> Iterator[Price | None]:
-    """The price of the model at each of its targets; nothing where it leads nowhere."""
-    if plan is None:
-        return
-    every = ((r, t) for r in plan.models.possible(endpoint, model) for t in r.targets or (None,))
-    for rule, target in every:
-        decision = plan.follow(rule, endpoint, model, target)
-        if decision.provider is not None and decision.refusal is None:
-            prices = plan.prices
-            yield (
-                None if prices is None else prices.find(decision.provider.name, decision.sent_model)
+        Raises:
+            GatewayError: `not_allowed` where a price is not known, and a budget refuses that.
+        """
+        costs = [_plausible(price, tokens) for price in self._prices(endpoint, model)]
+        known = [cost for cost, _ in costs]
+        if costs and all(is_whole for _, is_whole in costs):
+            return max(known)
+        budgets = [budget for _, limits in scopes for budget in limits.budgets if budget.is_usd]
+        charges = [budget.unpriced for budget in budgets if budget.unpriced is not None]
+        if len(charges) < len(budgets):
+            message = (
+                "this API key has a budget in US dollars, and the price of this model is not known"
             )
+            raise GatewayError("not_allowed", message, param="model")
+        return max((*charges, *known), default=0)
+
+    def _prices(self, endpoint: str, model: str) -> Sequence[Price | None]:
+        """The different prices of the model at all of its targets; nothing where it leads nowhere."""
+        found = self._known.get((endpoint, model))
+        if found is None:
+            found = () if self._plan is None else _prices(self._plan, endpoint, model)
+            size = len(endpoint) + len(model) + 8 * len(found)
+            self._known.keep((endpoint, model), found, size)
+        return found
+
+
+def _prices(plan: Plan, endpoint: str, model: str) -> tuple[Price | None, ...]:
+    every: dict[int, Price | None] = {}
+    for decision in plan.possible(endpoint, model):
+        if decision.provider is not None:
+            name, prices = decision.provider.name, plan.prices
+            price = None if prices is None else prices.find(name, decision.sent_model)
+            every[id(price)] = price
+    return tuple(every.values())
 
 
 def _plausible(price: Price | None, tokens: Sequence[int]) -> tuple[int, bool]:

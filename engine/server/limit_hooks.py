@@ -17,7 +17,7 @@ from engine.plan.limit_store import NO_STORE, LimitSettings
 from engine.plan.limits import Budget
 from engine.plan.plan import Caller, Dialect, Endpoint, Plan
 from engine.plan.prices import NANO
-from engine.server.cost_limits import reserved_cost, used_cost
+from engine.server.cost_limits import CostReserve, used_cost
 from engine.upstream import Pairs
 
 BYTES_A_TOKEN = 4  # of text, about; for what is not known
@@ -69,7 +69,7 @@ class LimitHooks:
         table.join()
         self._log = log
         self._store: Store = Ledger(table, warn=self._warn)
-        self._plan: Plan | None = None
+        self._reserve = CostReserve()
         self._shared: RedisStore | None = None
         self.allowed: MutableSequence[int] | memoryview = [0]
         self.refused: MutableSequence[int] | memoryview = [0]
@@ -91,7 +91,7 @@ class LimitHooks:
 
     def follow(self, plan: Plan) -> None:
         """New requests cost what the prices of `plan` say."""
-        self._plan = plan
+        self._reserve = CostReserve(plan)
 
     async def start(self) -> None:
         """Connect to the store, if there is one."""
@@ -126,7 +126,7 @@ class LimitHooks:
         elif caller.counts_usage:
             estimate = estimate_of(endpoint, body, size)
         if caller.counts_usd and not endpoint.is_free:
-            cost = reserved_cost(self._plan, endpoint.name, model, estimate, scopes)
+            cost = self._reserve.cost(endpoint.name, model, estimate, scopes)
             estimate = (*estimate, cost)
         try:
             made = self._store.reserve(scopes, estimate)

@@ -118,6 +118,20 @@ def test_the_dearest_target_is_reserved_and_what_it_has_cost_is_charged(plan: Pl
     assert desk.admit("gpt-pages").grant.held[2] == NANO // 4
 
 
+def test_new_requests_are_reserved_by_the_prices_of_the_new_plan(
+    plan: Plan, tmp_path: Path
+) -> None:
+    desk = Desk(plan, 100)
+    before = desk.admit("gpt-cheap").grant.held[2]
+    dearer = PRICES.replace("_per_million: 1,", "_per_million: 7,").replace(
+        "million: 1}", "million: 7}"
+    )
+    loaded = load(write(tmp_path, routes=ROUTES, prices=dearer), {"OPENAI_API_KEY": "x"}, NOW)
+    assert loaded.plan is not None, loaded.diagnostics
+    desk.hooks.follow(loaded.plan)
+    assert desk.admit("gpt-cheap").grant.held[2] == 7 * before
+
+
 @pytest.mark.parametrize(
     ("fields", "is_charged"),
     [
