@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from engine.gateway.errors import CATALOGUE, GatewayError
+from engine.gateway.errors import GatewayError
 from engine.gateway.record import Record
+from engine.gateway.response.cost import was_refused, was_sent
 from engine.limits.store import Scope
 from engine.plan.plan import Plan
 from engine.plan.prices import Price
 from engine.upstream.cache import BoundedCache
 
-CLIENT_ERROR = 400
 MAX_KNOWN = 1024 * 1024  # bytes of models with their prices
 MAX_ENTRY = 16 * 1024
 _OF_CACHE = {"cached_tokens", "cache_write_tokens"}
@@ -89,7 +89,4 @@ def used_cost(record: Record, reserved: int) -> int:
     if cost is not None:
         is_part = record.input_tokens is None and record.output_tokens is not None
         return max(cost, reserved) if is_part else cost
-    if not record.attempts or (record.error and not CATALOGUE[record.error].sent):
-        return 0
-    is_refused = record.error is None and (record.status or 0) >= CLIENT_ERROR
-    return 0 if is_refused else reserved
+    return reserved if was_sent(record) and not was_refused(record) else 0

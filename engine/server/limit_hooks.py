@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable, MutableSequence, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from engine.gateway.errors import CATALOGUE, GatewayError
+from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.inbound.usage_fields import output_limit
 from engine.gateway.record import Record
+from engine.gateway.response.cost import was_refused, was_sent
 from engine.limits.core import Amounts, Refused
 from engine.limits.ledger import Ledger
 from engine.limits.redis_store import RedisStore
@@ -23,7 +24,6 @@ from engine.upstream import Pairs
 BYTES_A_TOKEN = 4  # of text, about; for what is not known
 MAX_ESTIMATED = 256 * 1024  # bytes of a body
 OUTPUT_TOKENS = 1000  # held for a response where the endpoint does not say
-CLIENT_ERROR = 400
 NO_TOKENS = 0, 0
 _KINDS = {
     "requests": "requests",
@@ -209,12 +209,11 @@ def used_tokens(record: Record, estimate: Amounts) -> tuple[int, int]:
     Nothing was used by what was not sent, and by what the provider refused. Of input and output, each
     that the response does not say is estimated: the input as it was reserved, the output from its size.
     """
-    if not record.attempts or (record.error and not CATALOGUE[record.error].sent):
-        return 0, 0
+    if not was_sent(record):
+        return NO_TOKENS
     input_tokens, output_tokens = record.input_tokens, record.output_tokens
-    is_refused = record.error is None and (record.status or 0) >= CLIENT_ERROR
-    if is_refused and input_tokens is None and output_tokens is None:
-        return 0, 0
+    if input_tokens is None and output_tokens is None and was_refused(record):
+        return NO_TOKENS
     if input_tokens is None:
         input_tokens = estimate[0]
     if output_tokens is None:

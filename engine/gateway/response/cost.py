@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from engine.gateway.errors import CATALOGUE
-from engine.gateway.record import RecordBuilder
+from engine.gateway.record import Record, RecordBuilder
 from engine.plan.prices import NANO, Prices
 
 _CLIENT_ERROR = 400
@@ -28,14 +28,17 @@ def cost_of(record: RecordBuilder) -> int | None:
     """
     metered = record.metered
     counts = _NOTHING if metered is None else metered.counts
-    if not counts and _is_free(record):
+    if not counts and (not was_sent(record) or was_refused(record)):
         return 0
     return None if record.price is None else record.price.cost(counts)
 
 
-def _is_free(record: RecordBuilder) -> bool:
-    if not record.attempts:
-        return True
-    if record.error is not None:
-        return not CATALOGUE[record.error].sent
-    return record.status is not None and record.status >= _CLIENT_ERROR
+def was_sent(record: Record | RecordBuilder) -> bool:
+    """Whether a provider may have processed the request."""
+    error = record.error
+    return record.attempts > 0 and (error is None or CATALOGUE[error].sent)
+
+
+def was_refused(record: Record | RecordBuilder) -> bool:
+    """Whether the provider has responded with an error, and so bills nothing."""
+    return record.error is None and (record.status or 0) >= _CLIENT_ERROR
