@@ -9,6 +9,7 @@ from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.inbound.usage_fields import output_limit
 from engine.gateway.record import Record
 from engine.gateway.response.cost import was_refused, was_sent
+from engine.gateway.response.usage import BYTES_A_TOKEN, estimated_input
 from engine.limits.core import Amounts, Refused
 from engine.limits.ledger import Ledger
 from engine.limits.redis_store import RedisStore
@@ -21,8 +22,6 @@ from engine.plan.prices import NANO
 from engine.server.cost_limits import CostReserve, used_cost
 from engine.upstream import Pairs
 
-BYTES_A_TOKEN = 4  # of text, about; for what is not known
-MAX_ESTIMATED = 256 * 1024  # bytes of a body
 OUTPUT_TOKENS = 1000  # held for a response where the endpoint does not say
 NO_TOKENS = 0, 0
 _KINDS = {
@@ -191,12 +190,10 @@ def free_scopes(scopes: Sequence[Scope]) -> Sequence[Scope]:
 def estimate_of(endpoint: Endpoint, body: RequestBody, size: int | None) -> tuple[int, int]:
     """The most input and output tokens that a request may plausibly use.
 
-    Of a large body most is images or files, so that its size says nothing.
-
     Raises:
         GatewayError: `duplicate_field`.
     """
-    input_tokens = min(size or 0, MAX_ESTIMATED) // BYTES_A_TOKEN + 1
+    input_tokens = estimated_input(size or 0)
     usage = endpoint.usage
     if usage is not None and usage.output_limit is not None:
         return input_tokens, output_limit(body, usage.output_limit)

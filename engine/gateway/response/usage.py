@@ -115,12 +115,10 @@ class UsageMeter:
     def _estimated(self, counts: Counts, input_bytes: int, output_bytes: int) -> Counts:
         """`counts` completed: four bytes a token of the first MAX_ESTIMATED bytes, and at least a token an event.
 
-        A larger body never counts less than a smaller one. Of a stream that broke off, the output that
-        was reported first is a placeholder.
+        Of a stream that broke off, the output that was reported first is a placeholder.
         """
         if input_bytes > 0:
-            counted = min(input_bytes, MAX_ESTIMATED)
-            counts = {"input_tokens": counted // BYTES_A_TOKEN + 1} | counts
+            counts = {"input_tokens": estimated_input(input_bytes)} | counts
         if self.noted:
             counts["output_tokens"] = max(counts.get("output_tokens", 0), self.noted)
         elif self._reader.has_output:
@@ -148,6 +146,11 @@ class UsageMeter:
         except zlib.error:
             return {}
         return self._reader.events([text]) if self.is_events else self._reader.body(text)
+
+
+def estimated_input(size: int) -> int:
+    """Input tokens of a request whose body has `size` bytes. A larger one never counts less than a smaller one."""
+    return min(size, MAX_ESTIMATED) // BYTES_A_TOKEN + 1
 
 
 _ENCODINGS = {b"gzip", b"x-gzip", b"deflate"}
