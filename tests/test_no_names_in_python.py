@@ -20,7 +20,11 @@ ORDINARY = {
 }  # fmt: skip
 # The shapes of errors are named after the APIs that defined them.
 DIALECTS = {"openai", "anthropic", "responses"}
-DIALECT_HOMES = {"engine/plan/plan.py", "engine/gateway/errors.py", "engine/server/limit_hooks.py"}
+DIALECT_HOMES = {
+    "engine/plan/plan.py",
+    "engine/gateway/errors.py",
+    "engine/server/limit_responses.py",
+}
 DIALECT_MEMBER = re.compile(r"\bDialect\.(OPENAI|ANTHROPIC|RESPONSES)\b")
 # What public lists of prices call kinds of models; some of our endpoints have the same names.
 KINDS = {"engine/config/price_lists.py": {"ocr", "rerank", "audio_speech"}}

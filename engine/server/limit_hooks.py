@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, MutableSequence, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.payload import RequestBody
@@ -13,24 +12,17 @@ from engine.gateway.response.usage import BYTES_A_TOKEN, estimated_input
 from engine.limits.core import Amounts, Refused
 from engine.limits.ledger import Ledger
 from engine.limits.redis_store import RedisStore
-from engine.limits.store import FullError, Grant, Left, Scope, Store, UnavailableError
+from engine.limits.store import FullError, Grant, Scope, Store, UnavailableError
 from engine.limits.table import SharedMemory, Table
 from engine.plan.limit_store import NO_STORE, LimitSettings
 from engine.plan.limits import Budget
 from engine.plan.plan import Caller, Dialect, Endpoint, Plan
-from engine.plan.prices import NANO
 from engine.server.cost_limits import CostReserve, used_cost
+from engine.server.limit_responses import described, limit_headers, refusal, uncounted
 from engine.upstream import Pairs
 
 OUTPUT_TOKENS = 1000  # held for a response where the endpoint does not say
 NO_TOKENS = 0, 0
-_KINDS = {
-    "requests": "requests",
-    "tokens": "tokens",
-    "input_tokens": "input tokens",
-    "output_tokens": "output tokens",
-    "budget": "tokens",
-}
 
 
 @dataclass(slots=True)
@@ -152,22 +144,13 @@ class LimitHooks:
         return LimitPermit(self._store, made, headers, estimate)
 
     def _warn(self, scope: str, budget: Budget) -> None:
-        amount = (
-            f"{budget.amount / NANO:g} US dollars" if budget.is_usd else f"{budget.amount} tokens"
-        )
+        amount = described("budget_usd" if budget.is_usd else "budget", budget.amount)
         percent = 100 * (budget.warn_at or 0) // budget.amount
         self._log(f"`{scope}` has used {percent} % of its budget of {amount} per {budget.per}")
 
     def _uncounted(self, error: Exception) -> GatewayError:
         self.refused[0] += 1
         return uncounted(error)
-
-
-def uncounted(error: Exception) -> GatewayError:
-    """The error of a request whose limits cannot be counted."""
-    if isinstance(error, FullError):
-        return GatewayError("overloaded", "too many limited requests are under way")
-    return GatewayError("limits_unavailable", "the store that counts limits cannot be used now")
 
 
 def scopes_of(caller: Caller, model: str) -> Sequence[Scope]:
@@ -216,79 +199,3 @@ def used_tokens(record: Record, estimate: Amounts) -> tuple[int, int]:
     if output_tokens is None:
         output_tokens = min(record.bytes_out // BYTES_A_TOKEN, OUTPUT_TOKENS, estimate[1])
     return input_tokens, output_tokens
-
-
-def refusal(refused: Refused, dialect: Dialect) -> GatewayError:
-    """The error of a refused request."""
-    code = "budget_exceeded" if refused.is_spent else "rate_limited"
-    left = Left(refused.limit, 0, float(refused.wait))
-    headers = limit_headers(
-        left if refused.kind == "requests" else None,
-        left if refused.kind == "tokens" else None,
-        dialect,
-    )
-    return GatewayError(code, _message(refused), headers=tuple(headers), retry_after=refused.wait)
-
-
-def _message(refused: Refused) -> str:
-    if refused.kind == "concurrent":
-        return f"the limit of {refused.limit} requests at once is reached"
-    is_usd = refused.kind == "budget_usd"
-    amount = (
-        f"{refused.limit / NANO:g} US dollars"
-        if is_usd
-        else f"{refused.limit} {_KINDS[refused.kind]}"
-    )
-    what = f"{amount} per {refused.per}"
-    if refused.is_spent:
-        return f"the budget of {what} is spent; the next one begins in {refused.wait} s"
-    if refused.kind.startswith("budget"):
-        return f"requests under way hold what is left of the budget of {what}"
-    return f"the limit of {what} is reached; try again in {refused.wait} s"
-
-
-def limit_headers(requests: Left | None, tokens: Left | None, dialect: Dialect) -> Pairs:
-    """What is left, in the headers that the SDKs of a dialect know.
-
-    The reset of OpenAI is a duration, that of Anthropic a time (RFC 3339): when all is back.
-    """
-    headers: Pairs = []
-    for what, left in ((b"requests", requests), (b"tokens", tokens)):
-        if left is None:
-            continue
-        if dialect is Dialect.ANTHROPIC:
-            start = b"anthropic-ratelimit-" + what
-            names = start + b"-limit", start + b"-remaining", start + b"-reset"
-            reset = _moment(left.reset)
-        else:
-            names = _OPENAI[what]
-            reset = _duration(left.reset)
-        headers += zip(names, (b"%d" % left.limit, b"%d" % left.remaining, reset), strict=True)
-    return headers
-
-
-_OPENAI = {
-    what: (
-        b"x-ratelimit-limit-" + what,
-        b"x-ratelimit-remaining-" + what,
-        b"x-ratelimit-reset-" + what,
-    )
-    for what in (b"requests", b"tokens")
-}
-
-
-def _duration(seconds: float) -> bytes:
-    """As OpenAI writes it: `12ms`, `1.5s`, `6m0s`."""
-    if seconds < 1:
-        return b"%dms" % (seconds * 1000)
-    if seconds < 60:
-        return b"%gs" % round(seconds, 1)
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return (b"%dh" % hours if hours else b"") + b"%dm%ds" % (minutes, rest)
-
-
-def _moment(seconds: float) -> bytes:
-    """The time in so many seconds, as Anthropic writes it."""
-    at = datetime.now(UTC) + timedelta(seconds=min(seconds, 366 * 24 * 3600))
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ").encode()

@@ -1,0 +1,98 @@
+"""What callers get to know of their limits: headers of what is left, and why a request is refused."""
+
+from time import gmtime, time
+
+from engine.gateway.errors import GatewayError
+from engine.limits.core import Refused
+from engine.limits.store import FullError, Left
+from engine.plan.plan import Dialect
+from engine.plan.prices import NANO
+from engine.upstream import Pairs
+
+_UNITS = {
+    "requests": "requests",
+    "tokens": "tokens",
+    "input_tokens": "input tokens",
+    "output_tokens": "output tokens",
+    "budget": "tokens",
+}
+MAX_SECONDS = 366 * 24 * 3600  # until all is back, as it is said
+_KINDS = b"requests", b"tokens"
+# The headers of each of _KINDS: its limit, what is left, and when all of it is.
+_ANTHROPIC = [
+    [b"anthropic-ratelimit-%b-%b" % (kind, what) for what in (b"limit", b"remaining", b"reset")]
+    for kind in _KINDS
+]
+_OPENAI = [
+    [b"x-ratelimit-%b-%b" % (what, kind) for what in (b"limit", b"remaining", b"reset")]
+    for kind in _KINDS
+]
+
+
+def uncounted(error: Exception) -> GatewayError:
+    """The error of a request whose limits cannot be counted."""
+    if isinstance(error, FullError):
+        return GatewayError("overloaded", "too many limited requests are under way")
+    return GatewayError("limits_unavailable", "the store that counts limits cannot be used now")
+
+
+def refusal(refused: Refused, dialect: Dialect) -> GatewayError:
+    """The error of a refused request."""
+    code = "budget_exceeded" if refused.is_spent else "rate_limited"
+    left = Left(refused.limit, 0, float(refused.wait))
+    headers = limit_headers(
+        left if refused.kind == "requests" else None,
+        left if refused.kind == "tokens" else None,
+        dialect,
+    )
+    return GatewayError(code, _message(refused), headers=tuple(headers), retry_after=refused.wait)
+
+
+def _message(refused: Refused) -> str:
+    if refused.kind == "concurrent":
+        return f"the limit of {refused.limit} requests at once is reached"
+    what = f"{described(refused.kind, refused.limit)} per {refused.per}"
+    if refused.is_spent:
+        return f"the budget of {what} is spent; the next one begins in {refused.wait} s"
+    if refused.kind.startswith("budget"):
+        return f"requests under way hold what is left of the budget of {what}"
+    return f"the limit of {what} is reached; try again in {refused.wait} s"
+
+
+def described(kind: str, amount: int) -> str:
+    """An amount of a limit for people; `kind` as in `Refused`, but for `concurrent`."""
+    if kind == "budget_usd":
+        return f"{amount / NANO:g} US dollars"
+    return f"{amount} {_UNITS[kind]}"
+
+
+def limit_headers(requests: Left | None, tokens: Left | None, dialect: Dialect) -> Pairs:
+    """What is left, in the headers that the SDKs of a dialect know.
+
+    The reset of OpenAI is a duration, that of Anthropic a time (RFC 3339): when all is back.
+    """
+    is_time = dialect is Dialect.ANTHROPIC
+    headers: Pairs = []
+    for left, names in zip((requests, tokens), _ANTHROPIC if is_time else _OPENAI, strict=True):
+        if left is not None:
+            reset = _moment(left.reset) if is_time else _duration(left.reset)
+            values = b"%d" % left.limit, b"%d" % left.remaining, reset
+            headers += zip(names, values, strict=True)
+    return headers
+
+
+def _duration(seconds: float) -> bytes:
+    """As OpenAI writes it: `12ms`, `1.5s`, `6m0s`."""
+    if seconds < 1:
+        return b"%dms" % (seconds * 1000)
+    if seconds < 60:
+        return b"%gs" % round(seconds, 1)
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (b"%dh" % hours if hours else b"") + b"%dm%ds" % (minutes, rest)
+
+
+def _moment(seconds: float) -> bytes:
+    """The time in so many seconds, as Anthropic writes it."""
+    at = gmtime(time() + min(seconds, MAX_SECONDS))  # a third of what datetime.strftime takes
+    return b"%04d-%02d-%02dT%02d:%02d:%02dZ" % at[:6]
