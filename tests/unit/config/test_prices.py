@@ -99,6 +99,9 @@ def test_a_price_said_twice_is_refused(tmp_path: Path) -> None:
     [
         ("{usd: 1, per: day}", []),
         ("{usd: 0.5, per: day, unpriced: {usd: 0.01}}", []),
+        ("{usd: 1, per: day, warn_at: 80%}", []),
+        ("{tokens: 5M, per: month, warn_at: 80%}", []),
+        ("{tokens: 5M, per: month, warn_at: 0.8}", ["must be text, not a number"]),
         ("{usd: 1, tokens: 1, per: day}", ["must be of `tokens` or of `usd`, not of both"]),
         ("{per: day}", ["has no `tokens`"]),
         ("{tokens: 1, per: day, unpriced: refuse}", ["must be without `unpriced`, which is for `usd`"]),
