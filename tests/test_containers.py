@@ -214,6 +214,7 @@ LISTED = {
 OF_A_REQUEST = {
     "gateway/response/event_stream:EventStream._part",
     "gateway/response/usage:UsageMeter._chunks",  # MAX_KEPT, or up to MAX_WHOLE bytes
+    "gateway/response/named_model:ResponseTrace._kept",  # MAX_BEGINNING bytes
     "gateway/inbound/form_body:FormBody._value",
     "gateway/inbound/form_body:FormBody.fields",
     "gateway/inbound/form_body:FormBody.names_at",

@@ -93,6 +93,7 @@ OWNERS = {
         "gateway/inbound/json_text",
         "gateway/record",
         "gateway/response/event_text",
+        "gateway/response/named_model",
         "gateway/response/usage_reader",
     },
     "opentelemetry": {

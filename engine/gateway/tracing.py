@@ -7,12 +7,19 @@ from engine.upstream import Pairs
 
 
 class AttemptTrace(Protocol):
-    """One attempt. `headers` are sent to the provider with it; most providers get none."""
+    """One attempt. `headers` are sent to the provider with it; most providers get none.
+
+    `wants_model`: the response is read for the model that it names.
+    """
 
     headers: Pairs
+    wants_model: bool
 
     def respond(self, status: int) -> None:
         """The head of the response has arrived."""
+
+    def note_model(self, model: str) -> None:
+        """The response names this model."""
 
     def fail(self, reason: str) -> None:
         """The attempt has ended without a response; `reason` is the label of a Failure."""

@@ -129,6 +129,7 @@ def _client_span(
         "gen_ai.provider.name": telemetry_name or provider,
         "gen_ai.request.model": attempt.model,
         "gen_ai.request.stream": attempt.stream or None,
+        "gen_ai.response.model": attempt.response_model,
         "server.address": origin.host,
         "server.port": origin.port or _PORTS.get(origin.scheme),
         "http.response.status_code": attempt.status,

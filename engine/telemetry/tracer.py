@@ -27,9 +27,9 @@ class Route(NamedTuple):
 class AttemptNotes:
     """An attempt. Times are monotonic nanoseconds; `ended` None: with the request."""
 
-    __slots__ = ("ended", "failure", "headers", "model", "origin", "provider", "span_id", "started", "status", "stream")  # fmt: skip
+    __slots__ = ("ended", "failure", "headers", "model", "origin", "provider", "response_model", "span_id", "started", "status", "stream", "wants_model")  # fmt: skip
 
-    def __init__(self, provider: Provider, model: str, origin: Origin, *, stream: bool) -> None:
+    def __init__(self, provider: Provider, model: str, origin: Origin, *, stream: bool, wants_model: bool) -> None:  # fmt: skip
         self.span_id = _new_id(64)
         self.provider = provider.name, provider.telemetry_name
         self.model = model
@@ -40,9 +40,14 @@ class AttemptNotes:
         self.status: int | None = None
         self.failure: str | None = None
         self.headers = _NO_HEADERS
+        self.wants_model = wants_model
+        self.response_model: str | None = None
 
     def respond(self, status: int) -> None:
         self.status = status
+
+    def note_model(self, model: str) -> None:
+        self.response_model = model
 
     def fail(self, reason: str) -> None:
         self.failure = reason
@@ -72,8 +77,12 @@ class _NoAttempt:
     """An attempt of which nothing is noted."""
 
     headers = _NO_HEADERS
+    wants_model = False
 
     def respond(self, status: int) -> None:
+        """Nothing."""
+
+    def note_model(self, model: str) -> None:
         """Nothing."""
 
     def fail(self, reason: str) -> None:
@@ -112,7 +121,8 @@ class TraceNotes:
     def begin(
         self, provider: Provider, model: str, origin: Origin, *, stream: bool
     ) -> AttemptNotes:
-        attempt = AttemptNotes(provider, model, origin, stream=stream)
+        wants = self.is_sampled
+        attempt = AttemptNotes(provider, model, origin, stream=stream, wants_model=wants)
         if provider.trace:
             attempt.headers = context_headers(self.context._replace(span_id=attempt.span_id))
         self.attempts.append(attempt)

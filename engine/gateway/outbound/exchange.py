@@ -8,6 +8,7 @@ from engine.gateway.cancellation import Deadline
 from engine.gateway.outbound.attempts import ResponseHead, retry_after
 from engine.gateway.outbound.prepare import PreparedRequest
 from engine.gateway.record import RecordBuilder
+from engine.gateway.response.named_model import ResponseTrace
 from engine.gateway.runtime import Runtime
 from engine.upstream import (
     CHUNK_BYTES,
@@ -131,6 +132,8 @@ async def open_traced(
         attempt.fail(error.failure.label)
         raise
     attempt.respond(exchange.response.status)
+    if attempt.wants_model:
+        exchange.response = ResponseTrace(exchange.response, attempt.note_model)
     return exchange
 
 

@@ -80,10 +80,14 @@ def fields_of(data: bytes) -> Fields:
 def beginning_of(text: bytes) -> bytes:
     """An event that is too long to be read, with the members before its first array or object."""
     for name, data in events_in(text):
-        leading = _LEADING.match(data, 0, MAX_LEADING)
-        members = leading[0].rstrip(b",") + b"}" if leading else b"{}"
-        return b"event: %b\ndata: %b\n\n" % (name, members.replace(b"\n", b" "))
+        return b"event: %b\ndata: %b\n\n" % (name, leading_members(data).replace(b"\n", b" "))
     return b""
+
+
+def leading_members(data: bytes) -> bytes:
+    """An object of the members before the first array or object of `data`, which may be cut."""
+    leading = _LEADING.match(data, 0, MAX_LEADING)
+    return leading[0].rstrip(b",") + b"}" if leading else b"{}"
 
 
 def without_event(text: bytes, extra: Members, has_usage: Callable[[bytes], bool]) -> bytes:

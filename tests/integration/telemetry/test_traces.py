@@ -61,7 +61,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
             lines = dict(line.split(": ", 1) for line in head.decode().splitlines()[1:] if line)
             await reader.readexactly(int(lines["content-length"]))
             got = "".join(f"x-got-{n}: {lines[n]}\r\n" for n in ECHOED if n in lines)
-            body = b'{"usage": {"in": 11, "out": 7}}'
+            body = b'{"model": "m-2", "usage": {"in": 11, "out": 7}}'
             start = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
             writer.write(f"{start}{got}content-length: {len(body)}\r\n\r\n".encode() + body)
             await writer.drain()
@@ -151,6 +151,7 @@ def test_a_request_and_its_attempt(all_of: Traced, ports: dict[str, int]) -> Non
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "quiet",
         "gen_ai.request.model": "quiet-m",
+        "gen_ai.response.model": "m-2",
         "gen_ai.usage.input_tokens": 11,
         "gen_ai.usage.output_tokens": 7,
         "http.response.status_code": 200,
