@@ -8,12 +8,16 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx2
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from engine.plan.settings import OtlpMetrics
 from engine.server.metrics_export import MetricsExport
-from engine.telemetry.families import GROUPS
+from engine.telemetry.families import GROUPS, PROCESS_FAMILIES
+from engine.telemetry.otlp_metrics import metrics_request
 from engine.telemetry.totals import Totals
 from tests import loopback
 from tests.otlp import WAIT, Collector, collecting, values
@@ -67,6 +71,13 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def is_served(port: int) -> bool:
+    """Whether the process of the metrics, which starts beside the workers, listens."""
+    with suppress(httpx2.TransportError):
+        return loopback.get(f"http://127.0.0.1:{port}/metrics").status_code == 200
+    return False
+
+
 def ask(server: Server, model: str) -> bool:
     """Whether there was a response; there is none from a worker that was killed just now."""
     url, headers = f"{server.url}/talk", {"x-api-key": KEY}
@@ -93,6 +104,7 @@ def test_the_numbers_are_those_of_the_page_for_prometheus(tmp_path: Path) -> Non
             os.kill(server.worker_pids()[0], signal.SIGKILL)
             until(lambda: len(server.worker_pids()) == 2)
             until(lambda: ask(server, "m-4"))
+            until(lambda: is_served(port))
             name = "orqen_requests"
             until(lambda: sum(scraped(port, name).values()) == 5)
             until(lambda: bool(collector.metrics))
@@ -143,3 +155,22 @@ def test_nothing_that_goes_wrong_ends_the_export() -> None:
         until(lambda: bool(collector.metrics))
         export.stop()
     assert export.failed == 1
+
+
+def test_an_export_is_made_at_the_end_however_long_the_interval_is() -> None:
+    with collecting() as collector:
+        settings = OtlpMetrics(collector.url, interval=3600.0)
+        export = MetricsExport(settings, lambda: ([{} for _ in GROUPS], []), "1", time.time())
+        export.start()
+        export.stop()
+    assert (len(collector.metrics), export.failed) == (1, 0)
+
+
+def test_all_points_begin_with_the_server_and_end_now() -> None:
+    totals = [{("x",) * len(group.labels): [1] * group.width} for group in GROUPS]
+    body = metrics_request(totals, [("parent", [1.0] * len(PROCESS_FAMILIES))], [], "1", (5, 9))
+    (resource,) = ExportMetricsServiceRequest.FromString(body).resource_metrics
+    metrics = resource.scope_metrics[0].metrics
+    points = [p for m in metrics for p in getattr(m, m.WhichOneof("data") or "").data_points]
+    assert any(metric.HasField("histogram") for metric in metrics)
+    assert {(point.start_time_unix_nano, point.time_unix_nano) for point in points} == {(5, 9)}

@@ -136,13 +136,15 @@ def test_errors_and_retries_are_counted(stand: Stand) -> None:
         )
     )
     stand.counter.write(Record(status=401, error="invalid_key"))
+    for status in (399, 400):  # relayed from a provider
+        stand.counter.write(Record(key="k", status=status, outcome="ok"))
     tried = ("groq 429", "groq connect_failed")
     stand.counter.write(Record(endpoint="chat_completions", status=200, outcome="ok", tried=tried))
     assert stand.values(ERRORS, "chat_completions", "overloaded") == {"errors_total": 1}
     assert stand.values(ERRORS, "", "invalid_key") == {"errors_total": 1}
     assert stand.values(RETRIES, "groq", "429") == {"retries_total": 1}
     assert stand.values(RETRIES, "groq", "connect_failed") == {"retries_total": 1}
-    assert stand.values(KEYS, "k") == {"key_requests_total": 1, "key_errors_total": 1}
+    assert stand.values(KEYS, "k") == {"key_requests_total": 3, "key_errors_total": 2}
 
 
 def test_ten_thousand_models_of_a_caller_add_at_most_one_series(stand: Stand) -> None:

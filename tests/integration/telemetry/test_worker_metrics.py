@@ -12,10 +12,12 @@ from engine.gateway.access_log import AccessLog
 from engine.gateway.app import ProviderState
 from engine.gateway.errors import GatewayError
 from engine.gateway.outbound.health import Health
+from engine.plan.limit_store import NO_STORE
 from engine.plan.limits import CallerLimits, Rate
 from engine.plan.plan import Breaker, Caller, Dialect, Limits, Retry
 from engine.server.limit_hooks import LimitHooks
 from engine.server.metric_hooks import WorkerMetrics
+from engine.server.worker_hooks import WorkerHooks
 from engine.telemetry.families import GROUPS, LIMITS, PROVIDERS, WORKERS, Group
 from engine.telemetry.memory import CounterMemory
 from engine.telemetry.totals import TotalsReader
@@ -101,3 +103,14 @@ def test_decisions_about_limits_are_counted(memory: CounterMemory) -> None:
         admit(CallerLimits(requests=Rate(3, 3600)))
     assert values(memory, LIMITS, "allowed") == {"limit_checks_total": 3}
     assert values(memory, LIMITS, "refused") == {"limit_checks_total": 1}
+
+
+def test_a_tick_notes_what_traces_and_the_limit_store_have_counted(memory: CounterMemory) -> None:
+    hooks: Any = WorkerHooks(None, None, memory, AccessLog(io.StringIO()), lambda: None, NO_STORE)
+    hooks._traces = SimpleNamespace(queue=SimpleNamespace(exported=3, dropped=2))
+    hooks._limits._shared = SimpleNamespace(errors=4)
+    hooks.tick(1.0, [])
+    found = values(memory, WORKERS)
+    assert found["traces_exported_total"] == 3
+    assert found["traces_lost_total"] == 2
+    assert found["limit_store_errors_total"] == 4

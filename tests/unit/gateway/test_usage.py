@@ -119,7 +119,13 @@ def test_an_event_in_pieces_is_read_and_a_mention_in_text_is_not() -> None:
     assert meter.begin(200, dict(EVENTS))
     stream = EventStream((b"[DONE]",), None, meter)
     said = json.dumps({"choices": [{"delta": {"content": '"usage": {"prompt_tokens": 1}'}}]})
-    for piece in (f"data: {said}\n\nda", 'ta: {"us', 'age":{"prompt_tokens":3}}\n', "\n"):
+    elsewhere = json.dumps({"choices": [{"usage": {"prompt_tokens": 9}}]})
+    for piece in (
+        f"data: {said}\n\nda",
+        'ta: {"us',
+        'age":{"prompt_tokens":3}}\n',
+        f"\ndata: {elsewhere}\n\n",
+    ):
         stream.feed(piece.encode())
     assert meter.counts() == {"input_tokens": 3}
 
@@ -156,6 +162,7 @@ JSON_VALUES = st.recursive(
     st.dictionaries(st.sampled_from(["usage", "a", "b", "usage_info"]), JSON_VALUES), st.booleans()
 )
 @settings(max_examples=100)
+@example(body={'a"usage': {"prompt_tokens": 9}}, is_dense=True)
 def test_usage_is_found_wherever_it_stands_and_nothing_else_is(body: Any, is_dense: bool) -> None:
     text = json.dumps(body, separators=(",", ":") if is_dense else None).encode()
     usage = body.get("usage")
@@ -263,3 +270,20 @@ def test_no_event_waits_for_what_comes_after_it() -> None:
     )
     long = CHUNK % (b" " * 70_000)
     assert stream.feed(b"\n" + long) == b"\n" + long, "what is too long to be held leaves"
+
+
+def test_the_input_of_the_first_event_outlives_many_counts_of_the_output() -> None:
+    start = {
+        "type": "message_start",
+        "message": {"usage": {"input_tokens": 25, "output_tokens": 1}},
+    }
+    later = [{"type": "message_delta", "usage": {"output_tokens": n}} for n in range(2, 12)]
+    texts = [b"data: %b\n\n" % json.dumps(event).encode() for event in (start, *later)]
+    line = metered("messages", texts, EVENTS)
+    assert (line["input_tokens"], line["output_tokens"]) == (25, 11)
+
+
+@pytest.mark.parametrize("count", [2**53, 1e300, -1, -0.5, True, "7"])
+def test_what_no_count_can_be_is_none(count: Any) -> None:
+    body = {"usage": {"prompt_tokens": count, "completion_tokens": 5}}
+    assert READERS["chat_completions"].body(json.dumps(body).encode()) == {"output_tokens": 5}

@@ -4,14 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from typing import Any, cast
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from engine.limits.core import Refused
-from engine.limits.ledger import Ledger
+from engine.limits.core import BUDGETS, Refused
+from engine.limits.ledger import MAX_TOKENS, Ledger
 from engine.limits.store import FullError, Grant
 from engine.limits.table import SharedMemory, Table
 from engine.plan.limits import NANOSECONDS, Budget, CallerLimits, Period, Rate
@@ -232,6 +233,66 @@ def test_a_clock_that_is_set_back_into_an_earlier_window_admits_the_budget_once(
     assert isinstance(ledger.reserve(scopes, (1000, 0)), Grant)
 
 
+@pytest.mark.parametrize("per", Period)
+def test_what_is_used_while_the_clock_is_set_back_counts_in_the_window_that_goes_on(
+    memory: SharedMemory, per: Period
+) -> None:
+    begins = datetime(2026, 6, 1, tzinfo=UTC).timestamp()
+    wall = begins + 5
+    ledger = new_ledger(memory)
+    ledger._wall = lambda: wall
+    scopes = [("key", CallerLimits(budgets=(Budget(1000, per),)))]
+    for seconds in (5, -15):
+        wall = begins + seconds
+        grant = ledger.reserve(scopes, (500, 0))
+        assert isinstance(grant, Grant)
+        ledger.settle(grant, (500, 0))
+    wall = begins + 40
+    refused = ledger.reserve(scopes, (1, 0))
+    assert isinstance(refused, Refused)
+    assert refused.is_spent
+
+
+def test_a_count_that_no_provider_has_is_taken_for_the_most(memory: SharedMemory) -> None:
+    scopes = [("key", CallerLimits(tokens=Rate(10**9, 60), budgets=(Budget(1 << 41, Period.DAY),)))]
+    ledger = new_ledger(memory)
+    first, second = (ledger.reserve(scopes, (1, 1)) for _ in range(2))
+    assert isinstance(first, Grant)
+    assert isinstance(second, Grant)
+    for grant in (first, second):
+        ledger.settle(grant, (1 << 62, 1 << 62))
+    (state,) = ledger._table.states(first.blocks)
+    assert state[BUDGETS[Period.DAY] + 1] == 4 * MAX_TOKENS
+
+
+class CutShort:
+    """The words of a table whose worker is killed just before a write is complete."""
+
+    def __init__(self, words: Any) -> None:
+        self._words = words
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._words[at]
+
+    def __setitem__(self, at: Any, value: Any) -> None:
+        if (at, value) == (0, 0):
+            raise InterruptedError
+        self._words[at] = value
+
+
+def test_a_settlement_that_is_cut_short_is_undone_with_its_reservation(
+    memory: SharedMemory,
+) -> None:
+    scopes = [("key", CallerLimits(concurrent=1))]
+    killed = new_ledger(memory)
+    grant = killed.reserve(scopes, (1, 1))
+    assert isinstance(grant, Grant)
+    cast(Any, killed._table)._words = CutShort(killed._table._words)
+    with pytest.raises(InterruptedError):
+        killed.settle(grant, (0, 0))
+    assert isinstance(new_ledger(memory).reserve(scopes, (1, 1)), Grant)
+
+
 def test_a_refusal_says_when_the_next_request_is_admitted(memory: SharedMemory) -> None:
     now = 10**15
     table = Table(memory)
@@ -246,7 +307,11 @@ def test_a_refusal_says_when_the_next_request_is_admitted(memory: SharedMemory) 
     refused = ledger.reserve(scopes, (0, 0))
     assert isinstance(refused, Refused)
     assert refused.wait == 30
-    now += 30 * NANOSECONDS - 1
+    now += NANOSECONDS // 2
+    refused = ledger.reserve(scopes, (0, 0))
+    assert isinstance(refused, Refused)
+    assert refused.wait == 30, "29.5 s, rounded up"
+    now += 30 * NANOSECONDS - NANOSECONDS // 2 - 1
     assert isinstance(ledger.reserve(scopes, (0, 0)), Refused)
     now += 1
     assert isinstance(ledger.reserve(scopes, (0, 0)), Grant)

@@ -44,8 +44,8 @@ def tracer(ratio: float, trust: Trust, *, propagates: bool = False) -> Tracer:
 def test_who_decides(ratio: float, trust: Trust, parent: bytes, is_sampled: bool) -> None:
     notes = tracer(ratio, trust).start(scope(parent))
     assert (notes is not None and notes.is_sampled) is is_sampled
-    if notes is not None and trust is not NONE and parent in (SAMPLED, NOT_SAMPLED):
-        assert notes.trace_id == SAMPLED[3:35].decode()
+    if notes is not None and parent in (SAMPLED, NOT_SAMPLED):
+        assert (notes.trace_id == SAMPLED[3:35].decode()) is (trust is not NONE)
 
 
 def test_nothing_is_made_for_a_request_that_is_not_sampled() -> None:
