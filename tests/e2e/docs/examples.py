@@ -8,6 +8,7 @@ An HTML comment before a fence says how to treat it:
     test: file FILE     the YAML is FILE of the session's configuration
     test: broken FILE WRONG RIGHT   all that `engine check` finds with WRONG for RIGHT in FILE
     test: image         `make image` builds it; there is no container runtime to run it
+    test: chart         `make test-chart` renders it; there is no cluster
     test: wheel         tests/e2e/test_wheel.py runs it
     test: example       of a finding; the tests of the catalogue run it
     test: output        the last commands printed these lines
@@ -50,6 +51,7 @@ ELSEWHERE = {
     "hooks",
     "wheel",
     "image",
+    "chart",
     "queries",
 }
 WRITTEN_URL = "http://127.0.0.1:8080"
