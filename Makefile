@@ -39,7 +39,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help install editors serve check test test-unit test-tools test-postgres test-prometheus test-chart image test-browser test-api fresh bare conformance clients mutants typos soak stress bursts fuzz differential guided lint format docs hooks bench memory lock wheel sbom clean
+.PHONY: help install editors serve check test test-unit test-tools test-postgres test-prometheus test-chart image test-browser test-api fresh bare conformance clients mutants typos soak stress bursts fuzz differential guided lint format docs hooks bench scale memory lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -73,6 +73,7 @@ help:
 	@echo "make hooks    prove the hook for pre-commit with the real one"
 	@echo "make editors  show the schemas to the real yaml-language-server (needs npm)"
 	@echo "make bench    measure the gateway beside other proxies (docs/performance.md)"
+	@echo "make scale    three gateways with PostgreSQL, Redis and HAProxy, of which each part is stopped (docs/scaling.md)"
 	@echo "make memory   memory of a worker over half an hour of mixed load"
 	@echo "make lock     resolve both lock files again (needs uv)"
 	@echo "make wheel    build the wheel and check what is in it"
@@ -119,6 +120,10 @@ test-chart: install-test-chart
 # Real pages in a real browser: those that `cors:` in routes.yaml is for, and the dashboard.
 test-browser: install-test-browser
 	@$(BIN)/python -m pytest -q --tools tests/browser/pages.py tests/browser/dashboard.py
+
+# Each part of a whole site is stopped under load; ARGS=--keep writes the figures into docs.
+scale: install-test-postgres
+	@$(BIN)/python -m tests.scale $(ARGS)
 
 test-api: install-test-api
 	@$(BIN)/python -m tests.integration.admin.fuzz_api $(CURDIR)/$(VENV)/api/bin/st

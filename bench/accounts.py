@@ -289,7 +289,7 @@ def revocation(replicas: int, workers: int, rounds: int, url: str) -> None:
             stack.enter_context(replica(Path(name) / str(number), url, workers))
             for number in range(replicas)
         ]
-        delays = asyncio.run(_revocations(database, ports, rounds))
+        delays = asyncio.run(revocations(database, ports, rounds))
     late = sum(delay >= 1 for delay in delays)
     say(
         f"{len(delays)} revocations, {replicas} replicas of {workers} workers on one {url.partition(':')[0]}: "
@@ -332,7 +332,7 @@ def replica(folder: Path, url: str, workers: int) -> Iterator[int]:
                 one.wait()
 
 
-async def _revocations(database: Database, ports: Sequence[int], rounds: int) -> list[float]:
+async def revocations(database: Database, ports: Sequence[int], rounds: int) -> list[float]:
     with database.write() as connection:
         account = create_account(connection, "bench", CLI).id
     delays = []

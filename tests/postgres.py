@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.server.ports import free_port
@@ -28,36 +29,62 @@ def programs() -> Path | None:
     return None if found is None else Path(found).parent
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A server with an empty database in a folder, at `url`; it can be stopped and started again."""
+
+    programs: Path
+    folder: Path
+    port: int
+    user: str | None
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://orqen@127.0.0.1:{self.port}/postgres"
+
+    def create(self) -> None:
+        self._run("initdb", "-A", "trust", "-U", "orqen", "--no-sync")
+
+    def start(self) -> None:
+        options = f"-p {self.port} -k {self.folder} {SETTINGS}"
+        self._run("pg_ctl", "-w", "-l", str(self.folder / "log"), "-o", options, "start")
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self.programs / program), "-D", str(self.folder / "data"), *arguments]
+        subprocess.run(
+            command, check=True, user=self.user, cwd=self.folder, stdout=subprocess.DEVNULL
+        )
+
+
 @contextlib.contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """A server with an empty database; its URL."""
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """A server that runs until the block ends."""
     found = programs()
     if found is None:
         raise SystemExit("test-postgres needs PostgreSQL: apt-get install postgresql, or name a server in " + VARIABLE)  # fmt: skip
     user = "postgres" if os.getuid() == 0 else None
-    data, port = folder / "data", free_port()
     if user:
         shutil.chown(folder, user)
-
-    def run(program: str, *arguments: str) -> None:
-        command = [str(found / program), *arguments]
-        subprocess.run(command, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
-
-    run("initdb", "-D", str(data), "-A", "trust", "-U", "orqen", "--no-sync")
-    log, options = str(folder / "log"), f"-p {port} -k {folder} {SETTINGS}"
-    run("pg_ctl", "-D", str(data), "-w", "-l", log, "-o", options, "start")
+    made = Cluster(found, folder, free_port(), user)
+    made.create()
+    made.start()
     try:
-        yield f"postgresql://orqen@127.0.0.1:{port}/postgres"
+        yield made
     finally:
-        run("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
+        made.stop()
 
 
 def main() -> int:
     command = [sys.executable, "-m", "pytest", "-q", *TESTS, *sys.argv[1:]]
     if os.environ.get(VARIABLE):
         return subprocess.run(command, check=False).returncode
-    with tempfile.TemporaryDirectory() as place, postgres(Path(place)) as url:
-        return subprocess.run(command, check=False, env=os.environ | {VARIABLE: url}).returncode
+    with tempfile.TemporaryDirectory() as place, cluster(Path(place)) as made:
+        return subprocess.run(
+            command, check=False, env=os.environ | {VARIABLE: made.url}
+        ).returncode
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from engine.config.source.document import Path
 from engine.plan.accounts import ProviderKeyPolicy
+from engine.plan.limit_store import STORE_TIMEOUT
 from engine.plan.limits import StorePolicy
 from engine.plan.settings import Metrics
 from engine.plan.tls import TlsVersion
@@ -67,6 +68,7 @@ class LimitsEntry:
     store: SecretSource | None
     on_store_error: StorePolicy
     file: str | None = None
+    store_timeout: float = STORE_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)

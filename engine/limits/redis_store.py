@@ -21,10 +21,9 @@ from engine.limits.specs import MAX_SPECS, Spec, amounts, grant_of, home_of, ref
 from engine.limits.store import Grant, Scope, Store, UnavailableError
 from engine.limits.store_client import StoreClient
 from engine.limits.windows import Windows
-from engine.plan.limit_store import StoreServer
+from engine.plan.limit_store import STORE_TIMEOUT, StoreServer
 from engine.plan.limits import Budget, StorePolicy
 
-TIMEOUT_SECONDS = 0.03
 LEASE_SECONDS = 30
 LIFE = b"%d" % (LEASE_SECONDS * 1_000_000)
 RENEW_SECONDS = 10
@@ -48,7 +47,7 @@ class RedisStore:
         local: Store,
         log: Callable[[str], None],
         changed: Callable[[], None],
-        timeout: float = TIMEOUT_SECONDS,
+        timeout: float = STORE_TIMEOUT,
         script: bytes = SCRIPT,
         wall: Callable[[], float] = time.time,
     ) -> None:

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 from engine.plan.limits import StorePolicy
 
 DEFAULT_PORT = 6379
+STORE_TIMEOUT = 0.03  # seconds
 SECURE = frozenset({"rediss", "valkeys"})
 
 
@@ -48,11 +49,12 @@ class StoreServer:
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """The section `limits:`; without `store` each machine counts alone."""
+    """The section `limits:`; without `store` each host counts alone. `store_timeout` is in seconds."""
 
     store: StoreServer | None = None
     on_store_error: StorePolicy = StorePolicy.LOCAL
     file: Path | None = None
+    store_timeout: float = STORE_TIMEOUT
 
 
 NO_STORE = LimitSettings()

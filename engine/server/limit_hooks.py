@@ -66,8 +66,9 @@ class LimitHooks:
         self.refused: MutableSequence[int] | memoryview = [0]
         if settings.store is not None:
             self._store = self._shared = RedisStore(
-                settings.store, settings.on_store_error, self._store, log, changed
-            )
+                settings.store, settings.on_store_error, self._store, log, changed,
+                settings.store_timeout,
+            )  # fmt: skip
             self._shared.warn = self._warn
 
     @property

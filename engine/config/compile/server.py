@@ -121,7 +121,7 @@ def read_tls(reading: _Reading, declared: ListenerTlsEntry) -> ListenerTls:
 def _limits(reading: _Reading, declared: LimitsEntry) -> LimitSettings:
     store = None if declared.store is None else read_store(reading, declared.store)
     file = None if declared.file is None else reading.directory.absolute() / declared.file
-    return LimitSettings(store, declared.on_store_error, file)
+    return LimitSettings(store, declared.on_store_error, file, declared.store_timeout)
 
 
 @check("E408", stage=Stage.STEP)

@@ -14,6 +14,7 @@ from engine.config.server import (
 from engine.config.source.document import Path
 from engine.config.units import parse_duration, parse_size
 from engine.plan.accounts import DEFAULT_ADMIN_PORT, DEFAULT_KEY_CACHE, ProviderKeyPolicy
+from engine.plan.limit_store import STORE_TIMEOUT
 from engine.plan.limits import StorePolicy
 from engine.plan.settings import DEFAULT_INTERVAL, DEFAULT_METRICS_PORT, Metrics, OtlpMetrics
 from engine.plan.tls import TlsVersion
@@ -79,11 +80,12 @@ def _oidc(data: dict[str, Any]) -> Oidc:
 
 
 def _limits(data: dict[str, Any]) -> LimitsEntry:
-    store = data.get("store")
+    store, timeout = data.get("store"), data.get("store_timeout")
     return LimitsEntry(
         store=None if store is None else _source(store, ("limits", "store")),
         on_store_error=StorePolicy(data.get("on_store_error", StorePolicy.LOCAL)),
         file=data.get("file"),
+        store_timeout=parse_duration(timeout) if timeout else STORE_TIMEOUT,
     )
 
 

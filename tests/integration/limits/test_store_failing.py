@@ -10,11 +10,11 @@ import pytest
 
 from engine.limits.core import Refused
 from engine.limits.ledger import Ledger
-from engine.limits.redis_store import TIMEOUT_SECONDS, RedisStore
+from engine.limits.redis_store import RedisStore
 from engine.limits.store import Grant, UnavailableError
 from engine.limits.store_client import FAILURES
 from engine.limits.table import SharedMemory, Table
-from engine.plan.limit_store import StoreServer
+from engine.plan.limit_store import STORE_TIMEOUT, StoreServer
 from engine.plan.limits import CallerLimits, Rate, StorePolicy
 from engine.server.ports import free_port
 
@@ -107,7 +107,7 @@ def test_a_slow_store_costs_some_requests_little_and_the_others_nothing() -> Non
                 took = time.perf_counter() - began
                 assert isinstance(made, Grant)
                 assert isinstance(made.lease, int), "counted in memory"
-                assert TIMEOUT_SECONDS <= took < SLOW / 10
+                assert STORE_TIMEOUT <= took < SLOW / 10
             assert stand.store.status == "local"
             sent = len(slow.commands)
             assert isinstance(stand.store.reserve(KEY, (1, 1)), Grant), "without waiting"

@@ -1,0 +1,1 @@
+"""The proof that several gateways are one: `make scale`, which writes docs/scaling.json."""
