@@ -71,7 +71,9 @@ class _Fill:
             item = schema.get("items", {})
             return [self.value(item, inner, (*path, i)) for i, inner in enumerate(data)]
         line = self.document.entry(path).value.start.line
-        return self._leaf(path, data, f"{self.document.file}:{line}")
+        source = self.document.source_of(path)
+        of = f" ({source[1]})" if source else ""
+        return self._leaf(path, data, f"{self.document.file}:{line}{of}")
 
     def _members(
         self, schema: Mapping[str, Any], data: Mapping[str, Data], path: Path
@@ -79,6 +81,8 @@ class _Fill:
         known: Mapping[str, Any] = schema.get("properties", {})
         other = schema.get("additionalProperties")
         for key, inner in data.items():
+            if key == "extends" and path[:1] == ("providers",) and len(path) == 2:
+                continue  # the entry is whole already
             below = known.get(key, other if isinstance(other, dict) else {})
             yield key, self.value(below, inner, (*path, key))
         # A provider's timeouts win over an endpoint's, so those it leaves out must stay out.

@@ -13,6 +13,7 @@ from engine.config.diagnostics.diagnostic import (
     Severity,
     Span,
 )
+from engine.config.schema.extending import extend
 from engine.config.schema.validation import check_schema
 from engine.config.source.document import Document, Path, parse_document, unread_document
 from engine.config.source.foreign import foreign_file
@@ -61,12 +62,19 @@ def parse_file(name: str, text: bytes) -> ParsedFile:
     return ParsedFile(name, text, document, tuple(found))
 
 
-@check("F004", "F005", "S101", "S102", "S103", "S104", "S105", "X275", stage=Stage.STEP)
+@check(
+    "F004", "F005", "S101", "S102", "S103", "S104", "S105", "X275", "X281", "X282", "X283", "Y006",
+    stage=Stage.STEP,
+)  # fmt: skip
 @lru_cache(maxsize=8)
 def validate_file(parsed: ParsedFile) -> ValidFile:
     """Compare a file with its schema; one that another program was made for is reported as that."""
     name, document = parsed.name, parsed.document
+    extended = extend(document) if document and name == PROVIDERS else None
+    document = extended.document if extended else document
     violations, broken = check_schema(document, FILES[name]) if document else ([], set())
+    if extended:
+        violations, broken = [*extended.found, *violations], broken | extended.broken
     if any(d.severity is Severity.ERROR for d in (*parsed.found, *violations)):
         foreign = foreign_file(name, parsed.text.decode("utf-8", "replace"))
         if foreign is not None:

@@ -37,6 +37,7 @@ from engine.config.files import (
 )
 from engine.config.model import Config, Key
 from engine.config.schema.build import build_config
+from engine.config.schema.extending import without_repeats
 from engine.config.source.document import Document
 from engine.config.source.document import Path as DataPath
 from engine.config.source.folder import read_texts
@@ -219,7 +220,7 @@ def check_all(built: Built) -> Checked:
     server, server_found = resolve_server(context, source.directory, source.environ)
     comments, bad_comments = read_suppressions(documents)
     found += [*environment.found, *server_found, *bad_comments]
-    kept, suppressed = suppress(in_order(found), comments)
+    kept, suppressed = suppress(in_order(without_repeats(found, documents)), comments)
     return Checked(source, built.files, context, environment, comments, kept, suppressed, server)
 
 
@@ -229,7 +230,8 @@ def compile_all(checked: Checked) -> Loaded:
     if has_errors(checked.found):
         return _loaded(checked, checked.found, checked.suppressed)
     context = _plans(checked)
-    found, more = suppress(run(Stage.PLAN, context), checked.comments)
+    found = without_repeats(run(Stage.PLAN, context), context.documents)
+    found, more = suppress(found, checked.comments)
     found, suppressed = [*checked.found, *found], [*checked.suppressed, *more]
     if has_errors(found):
         return _loaded(checked, found, suppressed, context)

@@ -63,7 +63,7 @@ def _keys(file: str, cursor: Cursor, known: Iterable[Mention], after: str) -> It
 def _keys_of(
     file: str, parent: Schema, cursor: Cursor, known: Iterable[Mention], colon: str
 ) -> Iterator[Offer]:
-    needed = parent.get("required", ())
+    needed = parent.get("required", parent.get("else", {}).get("required", ()))
     for key in parent.get("properties", ()):
         if key not in cursor.siblings:
             words = str(grammar.child(file, parent, key).get("description", ""))

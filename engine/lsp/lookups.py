@@ -194,7 +194,7 @@ def _symbol(  # noqa: PLR0913, PLR0917 the parts of a symbol
 def _ends(document: Document) -> dict[Path, Position]:
     """Where each section and each of its entries ends: with the last thing inside."""
     ends: dict[Path, Position] = {}
-    for path, entry in document.entries.items():
+    for path, entry in document.written():
         for outer in (path[:1], path[:2]):
             ends[outer] = max(ends.get(outer, entry.value.end), entry.value.end)
     return ends

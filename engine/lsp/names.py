@@ -41,6 +41,7 @@ def mentions(documents: Mapping[str, Document]) -> tuple[Mention, ...]:
         mention
         for file, document in documents.items()
         for site in sites(file, document.data)
+        if site.path not in document.inherited
         for mention in _mentioned(document, site)
     )
 
@@ -54,7 +55,7 @@ def _mentioned(document: Document, site: Site) -> Iterator[Mention]:
         text = site.path[-1] if site.is_key else _value(document, site.path)
         kind = site.schema.get(word)
         if kind and isinstance(text, str) and text:
-            name = Name(kind, text, _scope(kind, site.path))
+            name = Name(kind, text, _scope(document, kind, text, site.path))
             yield Mention(name, _bare(document, span), site.path, word == "x-defines")
 
 
@@ -64,12 +65,16 @@ def _inserted(document: Document, path: Path, span: Span) -> Iterator[Mention]:
     for template in _INSERTED.finditer(line, span.start.column - 1, span.end.column - 1):
         for found in _DOTTED.finditer(line, template.start(), template.end()):
             start, end = (Position(span.start.line, column + 1) for column in found.span(2))
-            name = Name(found[1], found[2], _scope(found[1], path))
+            name = Name(found[1], found[2], _scope(document, found[1], found[2], path))
             yield Mention(name, Span(span.file, start, end), path, defines=False)
 
 
-def _scope(kind: str, path: Path) -> str:
-    return str(path[1]) if kind in ("credential", "variable") else ""
+def _scope(document: Document, kind: str, text: str, path: Path) -> str:
+    """The provider that has the credential or variable: the one at `path`, or the one it extends."""
+    if kind not in ("credential", "variable"):
+        return ""
+    own = (*path[:2], f"{kind}s", text)
+    return str(document.inherited.get(own, own)[1])
 
 
 def _value(document: Document, path: Path) -> object:
@@ -89,7 +94,13 @@ def _bare(document: Document, span: Span) -> Span:
 
 
 def defined(known: Iterable[Mention], kind: str, scope: str = "") -> list[str]:
-    """The names of a kind, in the order of their definitions."""
-    return [
-        m.name.text for m in known if m.defines and (m.name.kind, m.name.scope) == (kind, scope)
-    ]
+    """The names of a kind, in the order of their definitions; those of a provider and all that it extends."""
+    known = tuple(known)
+    extended = {str(m.path[1]): m.name.text for m in known if m.path[2:3] == ("extends",)}
+    scopes = [scope]
+    while scopes[-1] in extended and extended[scopes[-1]] not in scopes:
+        scopes.append(extended[scopes[-1]])
+    names = (
+        m.name.text for m in known if m.defines and m.name.kind == kind and m.name.scope in scopes
+    )
+    return list(dict.fromkeys(names))

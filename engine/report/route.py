@@ -234,7 +234,7 @@ def _target(
         "where": _line(documents[_PROVIDERS], at),
         "sent_model": target.sent_model,
         "url": _url(chosen, endpoint),
-        "url_where": _line(documents[_PROVIDERS], (*at, "endpoints", endpoint.name)),
+        "url_where": _path_line(documents[_PROVIDERS], (*at, "endpoints", endpoint.name)),
         "headers": [_header(header, files[1], at) for header in chosen.served_by.headers],
         "missing": list(chosen.missing),
         "order": _order(first.rule),
@@ -280,6 +280,12 @@ def _url(ranked: _RankedTarget, endpoint: Endpoint) -> str | None:
 
 def _line(document: Document, path: Path) -> str:
     return f"{document.file}:{document.entry(path).head.start.line}"
+
+
+def _path_line(document: Document, at: Path) -> str:
+    """The line of an endpoint; that of its path where this is taken over from another provider."""
+    path = (*at, "path")
+    return _line(document, path if path in document.inherited else at)
 
 
 def _header(header: Header, files: Effective, at: Path) -> View:

@@ -1,13 +1,18 @@
 """The parts of one provider: what they refer to, and what its signer can do."""
 
+import re
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from engine.config.checks.registry import PROVIDERS, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.model import Provider
+from engine.config.schema.extending import extended_by
 from engine.config.source.document import Path
 from engine.plan.suggest import nearest
 from engine.plan.withheld import withheld_by
+
+_TEMPLATE = re.compile(r"\{\{.*?\}\}")
 
 
 @check("X210")
@@ -49,6 +54,31 @@ def _picked(provider: Provider) -> Iterator[tuple[str, Path]]:
     for kind, picked in zip(("headers", "body"), fields, strict=True):
         for field, name in picked.items():
             yield name, (*provider.at, "caller_variables", kind, field)
+
+
+@check("X284")
+def inherited_secret(context: CheckContext) -> Iterator[Diagnostic]:
+    """Credentials that a provider takes over, where it has a `base_url` of its own at another domain."""
+    for provider in context.config.providers:
+        document = context.documents[PROVIDERS]
+        at: Path = (*provider.at, "base_url")
+        extended = extended_by(document, provider.name)
+        if extended is None or at in document.inherited:
+            continue
+        if _domain(provider.base_url) == _domain(str(document.value((*extended, "base_url")))):
+            continue
+        names = [c.name for c in provider.credentials if c.at in document.inherited]
+        if names:
+            sent = ", ".join(f"`{name}`" for name in names)
+            message = f"provider `{provider.name}` takes over {sent} of `{extended[1]}` and sends it to another domain"
+            hint = "name its own under `credentials:`, or drop it: extends: {provider: …, drop: [/credentials]}"
+            yield context.at("X284", message, PROVIDERS, at, Place.VALUE, help=hint)
+
+
+def _domain(url: str) -> str:
+    """The last two labels of a host, whatever templates insert; all of an address."""
+    host = urlsplit(_TEMPLATE.sub("x", url)).hostname or ""
+    return host if host.replace(".", "").isdigit() else ".".join(host.split(".")[-2:])
 
 
 def _place(at: Path) -> Place:

@@ -54,7 +54,7 @@ def resolve(
         found += [found for resolving in every for found in resolving.found]
     found += check_tracing(context)
     found += check_otlp_headers(context, environ or {})
-    once = {(found.code, found.span): found for found in found}
+    once = {(found.code, found.span, found.path[:2]): found for found in found}
     read = {name: raw for name, raw in files.items() if isinstance(raw, bytes)}
     return Environment(values, read, tuple(once.values()))
 

@@ -7,6 +7,7 @@ composed: the C composer overflows its stack on deep input.
 """
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,18 +54,35 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One configuration file: its lines for excerpts, its data, and the place of each entry."""
+    """One configuration file: its lines for excerpts, its data, and the place of each entry.
+
+    `inherited` has the entries of providers that extend another, where these are not their own: the
+    path at which each is written. Their places in `entries` are those.
+    """
 
     file: str
     lines: tuple[str, ...]
     data: Data
     entries: dict[Path, Entry]
+    inherited: Mapping[Path, Path] = field(default_factory=dict)
 
     def entry(self, path: Path) -> Entry:
         """The entry at `path`, or the nearest one around it."""
         while path not in self.entries:
             path = path[:-1]
         return self.entries[path]
+
+    def source_of(self, path: Path) -> Path | None:
+        """Where the entry at `path`, or the one around it, is written, if it is inherited."""
+        for end in range(len(path) if self.inherited else 0, 2, -1):
+            if path[:end] in self.entries:
+                source = self.inherited.get(path[:end])
+                return None if source is None else source + path[end:]
+        return None
+
+    def written(self) -> Iterator[tuple[Path, Entry]]:
+        """The entries at the paths where they are written."""
+        return ((path, e) for path, e in self.entries.items() if path not in self.inherited)
 
     def value(self, path: Path) -> Data:
         """The data at `path`, which exists."""

@@ -2,7 +2,10 @@
 
 import pytest
 
+from engine.config.schema.extending import extend
+from engine.config.source.document import parse_document
 from engine.lsp.complete import complete
+from engine.lsp.names import Mention, Name, mentions
 from engine.lsp.text import Text
 
 TEXT = """version: 1
@@ -59,3 +62,37 @@ def test_the_keys_of_a_rule_are_offered_where_they_belong(number: int, offered: 
     labels = {item.label for item in found}
     assert labels >= offered
     assert labels.isdisjoint({"set", "prefix"})
+
+
+PROVIDERS = """version: 1
+providers:
+  azure_eu:
+    extends: NAME
+    headers: {api-key: "{{ credentials.SECRET }}"}
+  azure:
+    credentials: {api_key: {env: AZURE_API_KEY}}
+    headers: {x-key: "{{ credentials.api_key }}"}
+"""
+
+
+def _extending() -> tuple[Mention, ...]:
+    text = PROVIDERS.replace("NAME", "azure").replace("SECRET", "api_key")
+    document, _ = parse_document("providers.yaml", text.encode())
+    assert document is not None
+    return mentions({"providers.yaml": extend(document).document})
+
+
+@pytest.mark.parametrize(("place", "offered"), [("NAME", "azure"), ("SECRET", "api_key")])
+def test_what_can_be_extended_and_what_is_taken_over_is_offered(place: str, offered: str) -> None:
+    text = PROVIDERS.replace({"NAME": "SECRET", "SECRET": "NAME"}[place], "azure").replace(
+        place, "|"
+    )
+    found = complete("providers.yaml", Text(text.replace("|", "")), text.index("|"), _extending())
+    assert offered in {item.label for item in found}
+
+
+def test_a_credential_that_is_taken_over_is_one_name_wherever_it_is_used() -> None:
+    lines = [
+        m.span.start.line for m in _extending() if m.name == Name("credential", "api_key", "azure")
+    ]
+    assert sorted(lines) == [5, 7, 8]
