@@ -76,8 +76,8 @@ def import_(  # noqa: PLR0913, PLR0917 one parameter an option
         click.echo(
             f"next: set what {directory / '.env.example'} names; engine check {directory}", err=True
         )
-    is_whole = all(row.treatment.value.startswith("carried") for row in outcome.rows)
-    sys.exit(FINE if is_whole else FINDINGS)
+    is_carried = all(row.treatment.value.startswith("carried") for row in outcome.rows)
+    sys.exit(FINE if outcome.files and is_carried else FINDINGS)
 
 
 def _read_all(file: Path) -> list[ForeignDocument]:

@@ -23,12 +23,19 @@ class Deployment:
     model: str = ""
     base: Any = None
     credentials: dict[str, Any] = field(default_factory=dict)
+    accounts: list[dict[str, Any]] = field(default_factory=list)  # further credentials
+    behind: list["Deployment"] = field(default_factory=list)  # those it has accounts from
+    key_at: Path | None = None
     without: set[str] = field(default_factory=set)
     variables: dict[str, Any] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     defaults: dict[str, Any] = field(default_factory=dict)
     prices: dict[str, float] = field(default_factory=dict)
     drop: list[str] = field(default_factory=list)
+    drop_params: bool = False
+    unsupported: tuple[str, ...] = ()  # what drop_params takes out of chat completions
+    unsupported_by_model: tuple[str, ...] = ()
+    chat_drop: tuple[str, ...] = ()  # fields to remove from chat completions
     timeouts: dict[str, str] = field(default_factory=dict)
     attempts: int | None = None
     in_flight: int | None = None
@@ -65,7 +72,8 @@ class Settings:
     open: str | None = None
     drop: list[str] = field(default_factory=list)
     in_flight: int | None = None
-    drop_unknown: bool = False
+    drop_params: bool = False
+    variables: dict[str, Any] = field(default_factory=dict)
     metrics: bool = False
     tracing: bool = False
     balance: str | None = None

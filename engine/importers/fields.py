@@ -3,15 +3,18 @@
 Each takes the deployment, the value and the row of the table, changes the deployment, and returns the row of the report.
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-from engine.config.source.secret_shapes import holds_key, holds_random, is_revealing
+from engine.config.checks.urls import is_near
+from engine.config.source.secret_shapes import holds_key
+from engine.config.source.url_text import url_text_problem
 from engine.importers.draft import Deployment
 from engine.importers.ledger import Treatment
+from engine.importers.values import duration, is_on, is_secret, is_unset, number_of
 from engine.importers.variables import Variables, is_placeholder
 
 CARRIED, OTHERWISE, ASKS, DROPPED = Treatment
@@ -48,25 +51,6 @@ class Field:
 Verb = Callable[[Field], Result]
 
 
-def duration(seconds: Any) -> str | None:
-    """Seconds as the configuration writes them; None for what is no positive number."""
-    try:
-        number = float(seconds)
-    except (TypeError, ValueError):
-        return None
-    if not math.isfinite(number) or number < 0.001 or number > 86400 * 30:
-        return None
-    return f"{int(number)}s" if number == int(number) else f"{max(1, round(number * 1000))}ms"
-
-
-def number_of(value: Any) -> int | None:
-    """A whole number of 0 or more; None for anything else."""
-    try:
-        return int(value) if not isinstance(value, bool) and float(value) >= 0 else None
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
 def _done(_: Field) -> Result:
     return CARRIED, ""
 
@@ -78,7 +62,15 @@ def _secret(f: Field) -> Result:
         f.deployment.credentials[name] = {"env": written}
         return (OTHERWISE, f"the variable is called {written} here") if renamed else (CARRIED, "")
     if isinstance(f.value, str) and _KEYS.fullmatch(f.value):
-        return ASKS, "several keys in one: none is written; each can be one of the `accounts`"
+        if not f.row.get("several"):
+            return ASKS, "several keys in one: none is written; each can be one of the `accounts`"
+        first, *others = f.value.split()
+        f.deployment.credentials[name] = {"secret": first}
+        f.deployment.accounts = [{name: {"secret": key}} for key in dict.fromkeys(others)]
+        return (
+            OTHERWISE,
+            "several keys: `accounts` of the provider, a variable of .env.example each",
+        )
     if f.value is None or f.value == "" or is_placeholder(f.value):
         f.deployment.without.add(name)
         return OTHERWISE, "it only fills a place: no key is sent"
@@ -96,7 +88,13 @@ def _base(f: Field) -> Result:
     if f.value in (None, ""):
         return OTHERWISE, "empty: the provider's own address"
     text = str(f.value).strip().rstrip("/")
-    if _URL.fullmatch(text) and not holds_key(text):
+    if _URL.fullmatch(text) and not url_text_problem(text) and not holds_key(text):
+        if text.startswith("http:") and not is_near(urlsplit(text).hostname or ""):
+            f.deployment.base = {"unknown": True}
+            return (
+                ASKS,
+                "http to another network, where keys could be read: set {variable} to an https address",
+            )
         text += f.row.get("path", "") if text.count("/") == 2 else ""
         f.deployment.base = text
         return CARRIED, ""
@@ -188,7 +186,7 @@ def _default(f: Field) -> Result:
 
 
 def _set_default(f: Field, name: str, value: Any) -> Result:
-    if not _FIELD.fullmatch(name) or f.context.env_name(value) or _is_secret(name, value):
+    if not _FIELD.fullmatch(name) or f.context.env_name(value) or is_secret(name, value):
         return ASKS, "not a field that may stand in the file"
     f.deployment.defaults[name] = value
     return CARRIED, ""
@@ -201,14 +199,15 @@ def _defaults(f: Field) -> Result:
     return next((result for result in results if result[0] is ASKS), (CARRIED, ""))
 
 
-def _is_secret(name: str, value: Any) -> bool:
-    """Whether a value, or one within it, may be a secret."""
-    if isinstance(value, dict):
-        return any(_is_secret(key, inner) for key, inner in value.items())
-    if isinstance(value, list):
-        return any(_is_secret(name, inner) for inner in value)
-    return isinstance(value, str) and (
-        is_revealing(name) or holds_key(value) or holds_random(value)
+DROP_PARAMS = "what LiteLLM takes out for a provider or a model is under `body: {drop: [...]}` of its chat completions, or of the target"
+
+
+def _drop_params(f: Field) -> Result:
+    f.deployment.drop_params = is_on(f.value)
+    return (
+        (OTHERWISE, DROP_PARAMS)
+        if is_on(f.value)
+        else (CARRIED, "fields pass as callers send them")
     )
 
 
@@ -231,7 +230,7 @@ def _headers(f: Field) -> Result:
             is_name = _HEADER.fullmatch(lower)
             return ASKS, f"`{lower}` is not one line" if is_name else "no name of a header"
         variable = f.context.env_name(text)
-        if variable or _is_secret(lower, str(text)):
+        if variable or is_secret(lower, str(text)):
             credential = re.sub(r"[^a-z0-9_]", "_", lower)
             credential = credential if credential[0].isalpha() else f"h_{credential}"
             f.deployment.credentials[credential] = (
@@ -284,6 +283,7 @@ VERBS: Mapping[str, Verb] = {
     "default": _default,
     "defaults": _defaults,
     "drop": _drop,
+    "drop_params": _drop_params,
     "headers": _headers,
     "mode": _mode,
     "price": _price,
@@ -294,5 +294,6 @@ VERBS: Mapping[str, Verb] = {
 def apply(field: Field) -> Result:
     """Carry one field as its row of the table says."""
     if "as" in field.row:
-        return Treatment(field.row["as"]), field.row["note"]
+        is_off = field.row["as"] == DROPPED and is_unset(field.value)
+        return (CARRIED, "off") if is_off else (Treatment(field.row["as"]), field.row["note"])
     return VERBS[field.row["to"]](field)

@@ -55,8 +55,8 @@ class Ledger:
         for file, document in self._documents.items():
             self.note(file, (), Treatment.DROPPED, "this importer does not know the setting")
             for path, line in document.repeated:
-                words = "written again below; the later one counts"
-                row = Row(file, line, path, Treatment.DROPPED, words)
+                words = "written again below: the later one counts, for the other program too"
+                row = Row(file, line, path, Treatment.OTHERWISE, words)
                 self._rows[file, (*path, f"line {line}")] = row
         order = {
             (document.file, path): number

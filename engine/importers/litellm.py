@@ -11,9 +11,10 @@ from engine.importers.draft import Deployment, Surroundings
 from engine.importers.fields import ASKS, CARRIED, OTHERWISE
 from engine.importers.ledger import Ledger
 from engine.importers.litellm_keys import carry_keys
-from engine.importers.litellm_settings import Import, carry_setting, value_at
+from engine.importers.litellm_run import Import, value_at
+from engine.importers.litellm_settings import carry_setting
 from engine.importers.outcome import Outcome, write_all
-from engine.importers.tables import compatible, is_kind, kind_of, kind_of_model, table
+from engine.importers.tables import compatible, is_kind, kind_of, kind_of_model, listed, table
 
 
 def import_litellm(documents: Sequence[ForeignDocument], around: Surroundings) -> Outcome:
@@ -84,6 +85,7 @@ def _deployment(run: Import, file: str, at: Path, entry: Any) -> None:
     known = table("litellm")
     for key, value in params.items():
         _field(run, d, (*at, "litellm_params", key), _row(known["params"], known, key), value)
+    _note_unsupported(d, params)
     info = entry.get("model_info")
     for key, value in info.items() if isinstance(info, dict) else ():
         row = known["info"].get(key) or _by_prefix(known["info_prefixes"], key)
@@ -98,14 +100,34 @@ def _deployment(run: Import, file: str, at: Path, entry: Any) -> None:
     ) if "model" in params else None
 
 
+def _note_unsupported(d: Deployment, params: Mapping[str, Any]) -> None:
+    """Note the fields that LiteLLM takes out for this deployment, if it is to take out any."""
+    names = table("litellm_names")
+    name = str(params.get("custom_llm_provider") or str(params.get("model")).partition("/")[0])
+    if d.kind and not is_kind(name):
+        name = d.kind.name
+    if d.base is None:
+        name = names["at_its_own_address"].get(name, name)
+    rows = (row["fields"] for row in names["unsupported"] if name in row["names"])
+    d.unsupported = tuple(next(rows, ()))
+    if name in names["unsupported"][-1]["names"]:
+        found = (
+            r["fields"] for r in names["unsupported_by_model"] if re.search(r["find"], d.model)
+        )
+        d.unsupported_by_model = tuple(next(found, ()))
+
+
 def _row(params: Mapping[str, Any], known: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if key in params:
         return params[key]  # type: ignore[no-any-return]
     if key in known["unsent"]:
         return {"as": "carried_otherwise", "note": known["unsent"][key]}
-    if key in known["fields"]:
+    misplaced = known["info"].get(key) or _by_prefix(known["info_prefixes"], key)
+    if misplaced and key not in known["fields"]:
+        return {"as": "carried_otherwise", "note": known["misplaced"]}
+    if key in known["fields"] or not listed(key, table("litellm_names")["internal"]):
         return {"to": "default", "name": key}
-    return {"as": "not_carried", "note": "this importer does not know the setting"}
+    return {"as": "not_carried", "note": "there is no such setting here"}
 
 
 def _by_prefix(rows: Mapping[str, Any], key: str) -> Any:
@@ -120,6 +142,8 @@ def _comment(text: Any) -> str:
 
 def _field(run: Import, d: Deployment, path: Path, row: Mapping[str, Any], value: Any) -> None:
     result = fields.apply(fields.Field(d, value, row, run.context))
+    if row.get("to") == "secret" and row["name"] == "api_key":
+        d.key_at = path
     if "{variable}" in result[1]:
         run.pending.append((d, path, row.get("name", ""), value, result))
     run.ledger.note(d.file, path, *result)

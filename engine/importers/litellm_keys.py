@@ -10,9 +10,10 @@ from typing import Any
 from engine.config.source.any_yaml import ForeignDocument, Path
 from engine.config.units import parse_expiry
 from engine.importers.draft import Draft
-from engine.importers.fields import ASKS, CARRIED, OTHERWISE, number_of
+from engine.importers.fields import ASKS, CARRIED, OTHERWISE
 from engine.importers.ledger import Ledger, Treatment
 from engine.importers.tables import table
+from engine.importers.values import number_of
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+")

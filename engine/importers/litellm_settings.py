@@ -3,51 +3,16 @@
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 from engine.config.source.any_yaml import ForeignDocument, Path
 from engine.importers import fields
-from engine.importers.draft import Deployment, Draft, Reference, Surroundings
-from engine.importers.fields import ASKS, CARRIED, DROPPED, OTHERWISE, Context, Result
-from engine.importers.ledger import Ledger, Treatment
-from engine.importers.tables import table, treatment_of
-from engine.importers.variables import Variables
-
-_ENV = re.compile(r"os\.environ/(\w+)|os\.environ\[[\"'](\w+)[\"']\]|\$\{(\w+)\}")
-
-
-@dataclass(slots=True)
-class Import:
-    """One import under way: what the verbs of the table `settings` share."""
-
-    documents: Sequence[ForeignDocument]
-    ledger: Ledger
-    around: Surroundings
-    draft: Draft = field(default_factory=Draft)
-    variables: Variables = field(default_factory=Variables)
-    pending: list[tuple[Deployment, Path, str, Any, Result]] = field(default_factory=list)
-
-    @property
-    def context(self) -> Context:
-        return Context(_ENV, self.variables)
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A leaf of the source, the row of its table, and the import under way."""
-
-    run: Import
-    file: str
-    path: Path
-    value: Any
-    row: Mapping[str, Any]
-
-
-def value_at(data: Any, path: Path) -> Any:
-    for step in path:
-        data = data[step]
-    return data
+from engine.importers.draft import Deployment, Reference
+from engine.importers.fields import ASKS, CARRIED, DROPPED, OTHERWISE, Result
+from engine.importers.ledger import Treatment
+from engine.importers.litellm_run import Import, Setting, value_at
+from engine.importers.tables import listed, table, treatment_of
+from engine.importers.values import duration, is_on, is_unset, number_of
+from engine.plan.suggest import nearest
 
 
 def carry_setting(run: Import, document: ForeignDocument, path: Path) -> None:
@@ -57,10 +22,14 @@ def carry_setting(run: Import, document: ForeignDocument, path: Path) -> None:
     row = treatment_of(table("litellm")["settings"], path)
     if row is None:
         return
+    value = value_at(document.data, path)
+    is_off = row.get("as") == DROPPED and not str(path[-1]).startswith("disable")
+    if is_unset(value) and row.get("to") != "master_key" and (is_off or value is not False):
+        run.ledger.note(document.file, path, CARRIED, "off" if value is False else "not set")
+        return
     if "as" in row:
         run.ledger.note(document.file, path, Treatment(row["as"]), row["note"])
         return
-    value = value_at(document.data, path)
     result = SETTINGS[row["to"]](Setting(run, document.file, path, value, row))
     run.ledger.note(document.file, path, *result)
 
@@ -74,7 +43,7 @@ def _strategy(s: Setting) -> Result:
 
 
 def _attempts(s: Setting) -> Result:
-    number = fields.number_of(s.value)
+    number = number_of(s.value)
     if number is None:
         return ASKS, "no whole number"
     s.run.draft.settings.attempts = min(number + 1, 5)
@@ -82,7 +51,7 @@ def _attempts(s: Setting) -> Result:
 
 
 def _timeout(s: Setting) -> Result:
-    length = fields.duration(s.value)
+    length = duration(s.value)
     if length is None:
         return ASKS, "no number of seconds"
     names = ["idle"] if s.row["to"] == "stream_timeout" else ["first_byte", "idle"]
@@ -94,7 +63,7 @@ def _timeout(s: Setting) -> Result:
 
 
 def _failures(s: Setting) -> Result:
-    number = fields.number_of(s.value)
+    number = number_of(s.value)
     if number is None:
         return ASKS, "no whole number"
     s.run.draft.settings.failures = min(number + 1, 1000)
@@ -107,7 +76,7 @@ def _failures(s: Setting) -> Result:
 def _cooldown(s: Setting) -> Result:
     if s.value == 0:
         return CARRIED, "no breaker"
-    length = fields.duration(s.value)
+    length = duration(s.value)
     if length is None:
         return ASKS, "no number of seconds"
     s.run.draft.settings.open = length
@@ -192,13 +161,41 @@ def _only_files(s: Setting) -> Result:
     )
 
 
-def _drop_unknown(s: Setting) -> Result:
-    if not s.value:
+def _drop_params(s: Setting) -> Result:
+    if not is_on(s.value):
         return CARRIED, "fields pass as callers send them"
-    s.run.draft.settings.drop_unknown = True
+    s.run.draft.settings.drop_params = True
+    return OTHERWISE, fields.DROP_PARAMS
+
+
+def _variable(s: Setting) -> Result:
+    """A variable of every deployment that has none of its own."""
+    d = Deployment(s.file, s.path)
+    result = fields.apply(fields.Field(d, s.value, {**s.row, "to": "variable"}, s.run.context))
+    s.run.draft.settings.variables |= d.variables
+    return result
+
+
+def _unread(s: Setting) -> Result:
+    """A setting without a row: LiteLLM reads it, or nothing does."""
+    names = table("litellm_names")
+    first, second = (*map(str, s.path), "", "")[:2]
+    if first not in names["sections"]:
+        return _ignored(first, names["sections"])
+    if second and first in names and not listed(second, names[first]):
+        return _ignored(second, names[first])
+    return DROPPED, "there is no such setting here"
+
+
+def _ignored(name: str, known: Sequence[str]) -> Result:
+    """A name that LiteLLM does not know, which may be one that it knows with a typo."""
+    version = table("litellm_names")["litellm"]
+    if hint := nearest(name, [other for other in known if "*" not in other]):
+        words = f"LiteLLM {version} ignores this name: if `{hint}` was meant, correct it and import again"
+        return ASKS, words
     return (
-        ASKS,
-        "each rule has `drop_unknown: true`: list under `takes` what an endpoint of a provider knows, where it refuses fields",
+        OTHERWISE,
+        f"LiteLLM {version} ignores a setting of this name: it does nothing there, and nothing here",
     )
 
 
@@ -210,14 +207,14 @@ def _drop(s: Setting) -> Result:
 
 
 def _in_flight(s: Setting) -> Result:
-    if not (number := fields.number_of(s.value)):
+    if not (number := number_of(s.value)):
         return ASKS, "no whole number"
     s.run.draft.settings.in_flight = number
     return OTHERWISE, "limits: in_flight of every provider, for each worker"
 
 
 def _max_body(s: Setting) -> Result:
-    if not (number := fields.number_of(s.value)) or number > 4096:
+    if not (number := number_of(s.value)) or number > 4096:
         return ASKS, "no number of MiB"
     s.run.draft.settings.max_body = f"{number}MiB"
     return CARRIED, "defaults: max_body"
@@ -227,6 +224,15 @@ def _environment(_: Setting) -> Result:
     return (
         OTHERWISE,
         "set it where the server starts, if .env.example or one of your programs names it; a configuration holds no values of variables",
+    )
+
+
+def _database(s: Setting) -> Result:
+    if s.run.around.keys:
+        return OTHERWISE, "the keys of its list are in keys.yaml: no request needs a database"
+    return (
+        ASKS,
+        "keys are files here: bring those of LiteLLM's database with --keys; accounts have a database of their own (docs/accounts.md)",
     )
 
 
@@ -273,11 +279,14 @@ SETTINGS: Mapping[str, Verb] = {
     "callbacks": _callbacks,
     "ssl_verify": _ssl_verify,
     "only_files": _only_files,
-    "drop_unknown": _drop_unknown,
+    "drop_params": _drop_params,
+    "variable": _variable,
+    "unread": _unread,
     "drop": _drop,
     "in_flight": _in_flight,
     "max_body": _max_body,
     "environment": _environment,
     "include": _include,
+    "database": _database,
     "master_key": _master_key,
 }

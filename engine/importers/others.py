@@ -14,6 +14,7 @@ from engine.importers.fields import ASKS, CARRIED, DROPPED, OTHERWISE, Context
 from engine.importers.ledger import Ledger, Treatment
 from engine.importers.outcome import Outcome, write_all
 from engine.importers.tables import Kind, is_kind, kind_of, table, treatment_of
+from engine.importers.values import number_of
 from engine.importers.variables import Variables
 
 Pending = tuple[Deployment, Path, Any, str]
@@ -182,7 +183,7 @@ def _fallback_on(codes: Any) -> tuple[str, ...]:
     """After which failures the next target gets a request: all of them where no status is listed."""
     if not isinstance(codes, list):
         return ("timeout", "closed", "5xx")
-    is_error = any(fields.number_of(code) in range(500, 600) for code in codes)
+    is_error = any(number_of(code) in range(500, 600) for code in codes)
     return ("5xx",) if is_error else ()
 
 
@@ -217,7 +218,7 @@ def _one_api(data: Any, note: Note) -> Iterator[Found]:
             continue
         mapping = _mapping(channel.get("model_mapping"))
         fields_of = _inner(channel, (*at, index))
-        order = -int(fields.number_of(channel.get("priority")) or 0)
+        order = -int(number_of(channel.get("priority")) or 0)
         for model in filter(None, map(str.strip, str(channel.get("models", "")).split(","))):
             yield Found(
                 (*at, index),

@@ -106,9 +106,10 @@ def _needed(entries: dict[str, Any]) -> set[str]:
     """The environment variables that the entries name."""
     found: set[str] = set()
     for entry in entries.values():
+        sets = [entry, *entry.get("accounts", ())]
         for source in [
             *entry.get("variables", {}).values(),
-            *entry.get("credentials", {}).values(),
+            *(source for each in sets for source in each.get("credentials", {}).values()),
         ]:
             names = source.get("env", []) if isinstance(source, dict) else []
             found |= (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.importers.draft import Deployment, Settings
-from engine.importers.tables import Kind
+from engine.importers.tables import Kind, table
 from engine.importers.variables import Variables
 
 _LEFT_OUT = ("models", "caller_credentials", "caller_variables", "accounts", "description")
@@ -26,14 +26,16 @@ class Providers:
     def add(self, deployment: Deployment, kind: Kind, endpoints: Iterable[str]) -> str:
         """The name of the entry for a deployment, which serves `endpoints` as well from now on."""
         entry = self._entry(deployment, kind)
-        identity = json.dumps([kind.name, {**entry, "endpoints": {}}], sort_keys=True, default=str)
+        parts = [kind.name, deployment.chat_drop, {**entry, "endpoints": {}}]
+        identity = json.dumps(parts, sort_keys=True, default=str)
         if identity not in self._names:
             self._names[identity] = self._name(deployment, kind)
             self.entries[self._names[identity]] = {**entry, "endpoints": {}}
         name = self._names[identity]
         served = self.entries[name]["endpoints"]
         for endpoint in endpoints:
-            served[endpoint] = _slim(entry["endpoints"][endpoint])
+            drop = deployment.chat_drop if endpoint == table("kinds")["modes"]["chat"][0] else ()
+            served[endpoint] = _slim(_with_drop(entry["endpoints"][endpoint], drop))
         self.entries[name] = without_unused(self.entries[name])
         return name
 
@@ -58,6 +60,7 @@ class Providers:
         entry = copy.deepcopy({k: v for k, v in kind.entry.items() if k not in _LEFT_OUT})
         self._set_base(entry, deployment, kind)
         self._set_credentials(entry, deployment, kind)
+        self._set_accounts(entry, deployment, kind)
         for name, value in deployment.variables.items():
             entry.setdefault("variables", {})[name] = value
         if deployment.headers:
@@ -125,6 +128,21 @@ class Providers:
         for key in ("credentials", "headers"):
             if not entry[key]:
                 del entry[key]
+
+    def _set_accounts(self, entry: dict[str, Any], deployment: Deployment, kind: Kind) -> None:
+        """Add the further credential sets of a deployment."""
+        known = kind.entry.get("credentials", {})
+        sets = [
+            {
+                name: {"env": self._variable(name, source, known, kind)}
+                for name, source in each.items()
+            }
+            for each in deployment.accounts
+        ]
+        for name in {source["env"] for each in sets for source in each.values()}:
+            self.variables.use(name)
+        if sets:
+            entry["accounts"] = [{"credentials": each} for each in sets]
 
     def _variable(
         self,
@@ -219,6 +237,16 @@ def served(kind: Kind) -> dict[str, Any]:
         for name, e in kind.entry["endpoints"].items()
         if not isinstance(e, dict) or e.get("enabled", True)
     }
+
+
+def _with_drop(endpoint: Any, names: Iterable[str]) -> Any:
+    """An endpoint that also removes the fields `names` of a body."""
+    if not names:
+        return endpoint
+    found = dict(endpoint) if isinstance(endpoint, dict) else {"path": endpoint}
+    body = found.get("body", {})
+    found["body"] = {**body, "drop": sorted({*body.get("drop", ()), *names})}
+    return found
 
 
 def _slim(endpoint: Any) -> Any:

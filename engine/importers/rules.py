@@ -1,47 +1,19 @@
 """Groups of deployments, aliases and fallbacks -> the rules of routes.yaml."""
 
-import json
-import math
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
-from engine.importers.draft import Deployment, Draft, Reference
+from engine.importers.accounts import folded
+from engine.importers.draft import Deployment, Draft, Reference, Settings
 from engine.importers.ledger import Ledger, Treatment
 from engine.importers.providers import Providers, served
 from engine.importers.tables import Kind, compatible, table
+from engine.importers.targets import MOST_TARGETS, Target, distinct, kept, placed
 
-MOST_TARGETS = 8
-MOST_WEIGHT = 1000
-MOST_TIERS = 8
 _NAME = re.compile(r"[^\s*\x00-\x1f\x7f]{1,256}")
 _EXACT = re.compile(r"(?=.{1,256}\Z)[^\s*\x00-\x1f\x7f]+(?: [^\s*\x00-\x1f\x7f]+)*")
 _PREFIX = re.compile(r"[^\s*\x00-\x1f\x7f]{0,256}\*")
-
-
-@dataclass(slots=True)
-class Target:
-    """A target of a rule, and the deployment it comes from."""
-
-    provider: str
-    sent: str
-    deployment: Deployment
-    endpoints: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class Entry:
-    """A target as a rule has it, its tier, and the targets of the source that it stands for."""
-
-    written: dict[str, Any]
-    tier: int
-    is_fallback: bool
-    targets: list[Target]
-
-
-# A target, its weight, if any, its tier, and whether it is a fallback.
-Placed: TypeAlias = tuple[Target, int | None, int, bool]
 
 
 @dataclass(slots=True)
@@ -57,11 +29,19 @@ class Rules:
     targets: dict[str, list[Target]] = field(default_factory=dict)
     prices: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     reached: dict[str, list[Target]] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
 
     def build(self) -> None:
         """Make a rule of every group, and of every alias of one."""
         for name, group in self.draft.groups.items():
-            self.targets[name] = [target for d in group if (target := self._target(name, d))]
+            usable = [d for d in group if self._is_usable(name, d)]
+            for d in usable:
+                for field_name in _apply(self.draft.settings, d):
+                    at = (*d.at, "litellm_params", field_name)
+                    words = "taken out by drop_params, as LiteLLM does it"
+                    self.ledger.rewrite(d.file, at, Treatment.OTHERWISE, words)
+            room = MOST_TARGETS - bool(self._links(name))
+            self.targets[name] = [self._target(d) for d in folded(usable, room)]
         for name, targets in self.targets.items():
             if targets:
                 self._add(name, name, targets)
@@ -72,15 +52,23 @@ class Rules:
         used = [target for rule in self.rules for target in rule.get("targets", [rule])]
         self.providers.keep({target["provider"] for target in used})
 
-    def _target(self, name: str, d: Deployment) -> Target | None:
-        kind = d.kind
+    def _is_usable(self, name: str, d: Deployment) -> bool:
+        """Whether the deployment can be a target; the report has the reason if not."""
         reason = self._refusal(name, d)
-        endpoints = [] if kind is None or reason else endpoints_of(d, kind)
-        if kind is None or not endpoints:
-            self._refuse(d, reason or f"the provider `{kind and kind.name}` does not serve what the model is for in the shape that callers send")  # fmt: skip
-            return None
-        d.drop += [name for name in self.draft.settings.drop if name not in d.drop]
-        d.in_flight = d.in_flight or self.draft.settings.in_flight
+        if d.kind and not reason and not endpoints_of(d, d.kind):
+            reason = f"the provider `{d.kind.name}` does not serve what the model is for in the shape that callers send"  # fmt: skip
+        if reason:
+            self._refuse(d, reason)
+        return not reason
+
+    def _target(self, d: Deployment) -> Target:
+        """The target of a deployment that is usable, whose provider has an entry from now on."""
+        kind = d.kind or compatible()
+        endpoints = endpoints_of(d, kind)
+        for other in d.behind:
+            if other.key_at is not None:
+                words = "one of the `accounts` of its provider, which are used in turn"
+                self.ledger.rewrite(other.file, other.key_at, Treatment.OTHERWISE, words)
         provider = self.providers.add(d, kind, endpoints)
         if d.prices and not d.model.endswith("*"):
             prices = self.prices.setdefault(provider, {})
@@ -113,9 +101,9 @@ class Rules:
         """The rule for `name`, with the targets of the group `like` and of those that come after it."""
         after = [self._group(link.to, name) for link in self._links(like)]
         every = [*targets, *(t for group in after for t in group)]
-        kept = _kept(_distinct(name, _placed(targets, after, self.draft.settings.balance)))
-        found = [entry.written for entry in kept]
-        self.reached[name] = [t for entry in kept for t in entry.targets]
+        kept_entries = kept(distinct(name, placed(targets, after, self.draft.settings.balance)))
+        found = [entry.written for entry in kept_entries]
+        self.reached[name] = [t for entry in kept_entries for t in entry.targets]
         if name == like:
             self._note_surplus(name, targets)
         rule: dict[str, Any] = {"prefix": name[:-1]} if name.endswith("*") else {"model": name}
@@ -129,8 +117,6 @@ class Rules:
             rule["targets"] = found
             if self.draft.settings.balance and len(found) > 1:
                 rule["balance"] = self.draft.settings.balance
-        if self.draft.settings.drop_unknown:
-            rule["body"] = {**rule.get("body", {}), "drop_unknown": True}
         self.rules.append(rule)
         comment = next((t.deployment.comment for t in targets if t.deployment.comment), "")
         if comment and name == like:
@@ -140,9 +126,9 @@ class Rules:
         """Report the deployments for which a rule has no place."""
         for t in targets:
             if t not in self.reached[name]:
-                words = f"a rule has at most {MOST_TARGETS} targets; several keys of one provider can be `accounts` of it"
-                at = t.deployment.named_at or t.deployment.at
-                self.ledger.rewrite(t.deployment.file, at, Treatment.ASKS, words)
+                words = f"a rule has at most {MOST_TARGETS} targets: leave out those that matter least, or give some of them a name of their own"
+                for d in (t.deployment, *t.deployment.behind):
+                    self.ledger.rewrite(d.file, d.named_at or d.at, Treatment.ASKS, words)
 
     def _links(self, name: str) -> list[Reference]:
         own = [link for link in self.draft.fallbacks if link.name == name]
@@ -158,11 +144,19 @@ class Rules:
         words = ""
         if not targets:
             words = "no such model was imported"
-        elif link.name in self.targets or not _EXACT.fullmatch(link.name) or link.to.endswith("*"):
+        elif self.aliases.get(link.name) == link.to:
+            self.ledger.rewrite(link.file, link.at, Treatment.CARRIED, "the same again")
+            return
+        elif (
+            {link.name} & {*self.targets, *self.aliases}
+            or not _EXACT.fullmatch(link.name)
+            or link.to.endswith("*")
+        ):
             words = "the name is taken, or cannot be a rule"
         if words or targets is None:
             self.ledger.rewrite(link.file, link.at, Treatment.ASKS, words)
             return
+        self.aliases[link.name] = link.to
         self._add(link.name, link.to, targets)
         self.ledger.rewrite(link.file, link.at, Treatment.CARRIED, "")
 
@@ -185,6 +179,23 @@ class Rules:
         return all(any(t in self.reached[n] for t in self._group(link.to, n)) for n in names)
 
 
+def _apply(settings: Settings, d: Deployment) -> list[str]:
+    """Apply to a deployment what holds for all; returns the defaults of the body that are taken out."""
+    d.in_flight = d.in_flight or settings.in_flight
+    known = d.kind.entry.get("variables", {}) if d.kind else {}
+    for name in settings.variables.keys() & known.keys() - d.variables.keys():
+        d.variables[name] = settings.variables[name]
+    taken_out = list(settings.drop)
+    if d.drop_params or settings.drop_params:
+        d.chat_drop = d.unsupported
+        taken_out += d.unsupported_by_model
+    d.drop += [name for name in taken_out if name not in d.drop]
+    removed = [name for name in d.defaults if name in (*d.drop, *d.chat_drop)]
+    for name in removed:
+        del d.defaults[name]
+    return removed
+
+
 def endpoints_of(d: Deployment, kind: Kind) -> list[str]:
     """The endpoints that a deployment is for, as far as its provider serves them."""
     kinds = table("kinds")
@@ -203,20 +214,6 @@ def endpoints_of(d: Deployment, kind: Kind) -> list[str]:
     return found or [name for name in wanted if name in kind.entry["endpoints"]]
 
 
-def _sent(name: str, target: Target) -> Mapping[str, Any]:
-    """What a target says of the model's name."""
-    if name.endswith("*") and target.sent == "*" != name:
-        return {"strip": True}
-    return {"as": target.sent} if target.sent != name else {}
-
-
-def _body(d: Deployment) -> dict[str, Any]:
-    """The changes of the body that a deployment brings."""
-    found = {"drop": d.drop, "default": d.defaults}
-    found = {key: value for key, value in found.items() if value}
-    return {"body": found} if found else {}
-
-
 def _endpoints(targets: list[Target]) -> dict[str, Any]:
     """To what a rule is narrowed: fields of one endpoint of a chat model may mean nothing to the others."""
     all_names = [name for t in targets for name in t.endpoints]
@@ -233,68 +230,3 @@ def _takes(target: Target, endpoint: str) -> bool:
     return endpoint not in kinds["modes"]["chat"][1:] or fields <= {
         *kinds["shared_fields"].get(endpoint, ())
     }
-
-
-def _distinct(name: str, targets: Iterable[Placed]) -> list[Entry]:
-    """The targets as a rule has them; of equal ones the first, with the weights of all of its tier."""
-    found: dict[str, Entry] = {}
-    for target, weight, tier, is_fallback in targets:
-        more = _body(target.deployment)
-        if target.deployment.timeouts:
-            more["timeouts"] = dict(target.deployment.timeouts)
-        key = json.dumps([target.provider, target.sent, more], sort_keys=True, default=str)
-        if key not in found:
-            written = {"provider": target.provider, **_sent(name, target), **more}
-            written |= {"weight": weight} if weight else {}
-            written |= {"tier": tier} if tier > 1 else {}
-            found[key] = Entry(written, tier, is_fallback, [])
-        elif weight and found[key].tier == tier and "weight" in found[key].written:
-            summed = found[key].written["weight"] + weight
-            found[key].written["weight"] = min(summed, MOST_WEIGHT)
-        found[key].targets.append(target)
-    return list(found.values())
-
-
-def _kept(entries: list[Entry]) -> list[Entry]:
-    """As many as a rule may have. One place is for the first fallback, however many come before it."""
-    own = [entry for entry in entries if not entry.is_fallback]
-    after = entries[len(own) :]
-    return [*own[: MOST_TARGETS - bool(after)], *after][:MOST_TARGETS]
-
-
-def _placed(
-    targets: list[Target], after: list[list[Target]], balance: str | None
-) -> Iterable[Placed]:
-    """The targets with weights and tiers: those of one `order` share a tier, each group of `after` has a later one.
-
-    Without an `order` and a balance all are of tier 1, where targets without a weight come after the others.
-    """
-    orders = sorted({t.deployment.order for t in targets})
-    most = max(1, MOST_TIERS - sum(map(bool, after)))
-    for number, order in enumerate(orders, 1):
-        group = [t for t in targets if t.deployment.order == order]
-        sharing = [t for t in group if t.deployment.weight != 0]
-        shares = _shares([t.deployment for t in sharing])
-        tier = min(number, most)
-        yield from ((t, share, tier, False) for t, share in zip(sharing, shares, strict=True))
-        yield from ((t, None, tier, False) for t in group if t not in sharing)
-    tier = min(len(orders), most)
-    is_tiered = balance is not None or len(orders) > 1
-    for group in filter(None, after):
-        tier = min(tier + 1, MOST_TIERS) if is_tiered else 1
-        yield from ((t, None, tier, True) for t in group)
-
-
-def _shares(deployments: list[Deployment]) -> list[int | None]:
-    if len(deployments) < 2:
-        return [None] * len(deployments)
-    if any(d.weight for d in deployments):
-        shares = [d.weight or 1000 for d in deployments]
-    else:
-        known = [d.share for d in deployments if d.share]
-        usual = round(sum(known) / len(known)) if known else 1
-        shares = [d.share or max(usual, 1) for d in deployments]
-    divisor = math.gcd(*shares)
-    shares = [share // divisor for share in shares]
-    scale = max(shares) / MOST_WEIGHT
-    return [max(1, round(share / scale)) for share in shares] if scale > 1 else list(shares)

@@ -1,7 +1,7 @@
 """The tables of the importers, and the shipped configuration that their outputs are made of."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -111,6 +111,11 @@ def _at_address(case: Mapping[str, Any]) -> dict[str, Any]:
         entry["credentials"] = {"api_key": {"env": case["env"]}}
         entry["headers"] = {"authorization": "Bearer {{ credentials.api_key }}"}
     return {**entry, "endpoints": endpoints}
+
+
+def listed(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a name is one of those, some of which are patterns."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def treatment_of(pattern_table: Any, path: DataPath) -> Mapping[str, Any] | None:

@@ -19,7 +19,7 @@ from tests.servers import ROOT, WAIT
 ALLOWED = re.compile(
     r"engine/(?:[a-z0-9_]+/)*[a-z0-9_]+\.py"
     r"|engine/config/(?:checks/examples\.yaml|checks/guesses\.txt|source/key_shapes\.txt|price_lists\.yaml)"
-    r"|engine/(?:importers/tables/[a-z]+\.yaml|limits/limits\.lua)"
+    r"|engine/(?:importers/tables/[a-z_]+\.yaml|limits/limits\.lua)"
     r"|engine/admin/(?:first_calls\.json|static/[a-z]+\.(?:css|js|svg)|templates/[a-z_]+\.html)"
     r"|engine/mock/(?:responses\.json|curl\.txt)"
     r"|engine/shipped/(?:routes|providers)\.yaml"

@@ -117,11 +117,11 @@ def url_problem(template: Template, variables: Mapping[str, str]) -> UrlProblem 
         return UrlProblem.UNUSABLE
     if not usable or "@" in parts.netloc or parts.query or parts.fragment:
         return UrlProblem.UNUSABLE
-    is_plain = parts.scheme == "http" and not _is_near(parts.hostname or "")
+    is_plain = parts.scheme == "http" and not is_near(parts.hostname or "")
     return UrlProblem.PLAIN if is_plain else None
 
 
-def _is_near(host: str) -> bool:
+def is_near(host: str) -> bool:
     """Loopback, a private address, or a name without dots, as inside one cluster.
 
     A host that is a number, such as 134744072 or 0x8080808, is an address in another spelling.

@@ -67,9 +67,21 @@ def test_one_bad_name_does_not_lose_its_channel() -> None:
     }
 
 
-def test_two_keys_in_one_are_no_key() -> None:
+def test_two_keys_of_a_channel_are_two_accounts() -> None:
     outcome = _imported("one-api", [{"type": 1, "key": "canary-a-1\ncanary-b-2", "models": "gpt-4o"}])  # fmt: skip
-    assert _treatments(outcome)["0.key"] == "asks_you"
+    assert _treatments(outcome)["0.key"] == "carried_otherwise"
+    provider = yaml.safe_load(outcome.files["providers.yaml"])["providers"]["openai"]
+    first, second = provider["credentials"], provider["accounts"][0]["credentials"]
+    assert first["api_key"] == {"env": "OPENAI_API_KEY"}
+    assert second["api_key"] == {"env": "OPENAI_API_KEY_2"}
+    assert "OPENAI_API_KEY_2=" in outcome.files[".env.example"].splitlines()
+    assert "canary" not in "".join(outcome.files.values())
+
+
+def test_two_keys_in_one_are_no_key_of_litellm() -> None:
+    params = {"model": "openai/gpt-4o", "api_key": "canary-a-1\ncanary-b-2"}
+    outcome = _imported("litellm", {"model_list": [{"model_name": "a", "litellm_params": params}]})
+    assert _treatments(outcome)["model_list.0.litellm_params.api_key"] == "asks_you"
     assert "canary" not in "".join(outcome.files.values())
 
 

@@ -1,0 +1,135 @@
+"""What LiteLLM means by drop_params, by settings that it ignores, and by names that stand twice."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from engine.importers.outcome import Outcome
+from tests.unit.importers.sources import import_text, loaded
+
+
+def _imported(*models: tuple[str, dict[str, Any]], **sections: Any) -> Outcome:
+    entries = [{"model_name": name, "litellm_params": params} for name, params in models]
+    return import_text(
+        "litellm", "config.yaml", yaml.safe_dump({"model_list": entries, **sections}).encode()
+    )
+
+
+def _rules(outcome: Outcome) -> list[dict[str, Any]]:
+    return list(yaml.safe_load(outcome.files["routes.yaml"])["models"])
+
+
+def _chat(outcome: Outcome, provider: str) -> Any:
+    providers = yaml.safe_load(outcome.files["providers.yaml"])["providers"]
+    return providers[provider]["endpoints"]["chat_completions"]
+
+
+def _row(outcome: Outcome, *path: str | int) -> tuple[str, str]:
+    row = next(r for r in outcome.rows if r.path == path)
+    return row.treatment, row.note
+
+
+ON = {"litellm_settings": {"drop_params": True}}
+
+
+def test_drop_params_removes_what_the_provider_does_not_take(tmp_path: Path) -> None:
+    outcome = _imported(("a", {"model": "groq/llama"}), ("b", {"model": "openai/gpt-4o"}), **ON)
+    assert _chat(outcome, "groq")["body"] == {"drop": ["thinking", "user", "verbosity"]}
+    assert _chat(outcome, "openai")["body"] == {"drop": ["thinking"]}
+    assert _row(outcome, "litellm_settings", "drop_params")[0] == "carried_otherwise"
+    assert loaded(outcome, tmp_path).plan is not None
+
+
+def test_drop_params_removes_what_a_model_does_not_take() -> None:
+    outcome = _imported(
+        ("old", {"model": "openai/gpt-4o"}), ("new", {"model": "azure/gpt-5-mini", "temperature": 0.2}), **ON
+    )  # fmt: skip
+    old, new = _rules(outcome)
+    assert old["body"] == {"drop": ["reasoning_effort", "verbosity"]}
+    assert {"temperature", "top_p"} < {*new["body"]["drop"]}
+    assert "default" not in new["body"]
+    at = ("model_list", 1, "litellm_params", "temperature")
+    assert _row(outcome, *at)[1] == "taken out by drop_params, as LiteLLM does it"
+
+
+def test_drop_params_of_one_deployment_leaves_the_others_alone() -> None:
+    outcome = _imported(
+        ("a", {"model": "groq/llama"}), ("b", {"model": "groq/llama", "drop_params": "true"})
+    )
+    assert _chat(outcome, "groq") == "/chat/completions"
+    assert _chat(outcome, "groq_2" if "groq_2:" in outcome.files["providers.yaml"] else "groq_groq_api_key")["body"]["drop"]  # fmt: skip
+
+
+@pytest.mark.parametrize("off", [False, "false", None])
+def test_nothing_is_removed_without_drop_params(off: Any) -> None:
+    outcome = _imported(("a", {"model": "groq/llama"}), litellm_settings={"drop_params": off})
+    assert _chat(outcome, "groq") == "/chat/completions"
+
+
+def test_a_setting_that_litellm_ignores_is_named_so() -> None:
+    outcome = _imported(("a", {"model": "groq/x"}), general_settings={"enable_batching": True}, log_things={"level": 1})  # fmt: skip
+    for path in (("general_settings", "enable_batching"), ("log_things", "level")):
+        treatment, words = _row(outcome, *path)
+        assert treatment == "carried_otherwise"
+        assert "ignores a setting of this name" in words
+
+
+@pytest.mark.parametrize("section", ["general_setting", "general-settings"])
+def test_a_section_with_a_typo_asks(section: str) -> None:
+    outcome = _imported(("a", {"model": "groq/x"}), **{section: {"master_key": "os.environ/K"}})
+    treatment, words = _row(outcome, section, "master_key")
+    assert treatment == "asks_you"
+    assert "`general_settings`" in words
+
+
+def test_a_setting_that_litellm_reads_is_not_ignored() -> None:
+    outcome = _imported(("a", {"model": "groq/x"}), general_settings={"enforce_rbac": True})
+    assert _row(outcome, "general_settings", "enforce_rbac")[0] == "not_carried"
+
+
+def test_a_key_of_litellm_params_that_is_not_known_goes_to_the_provider() -> None:
+    params = {"model": "groq/x", "new_field": 3, "supports_vision": True, "auto_router_config": "x"}
+    outcome = _imported(("a", params))
+    assert _rules(outcome)[0]["body"] == {"default": {"new_field": 3}}
+    at = ("model_list", 0, "litellm_params")
+    assert _row(outcome, *at, "supports_vision")[0] == "carried_otherwise"
+    assert _row(outcome, *at, "auto_router_config")[0] == "not_carried"
+
+
+def test_an_alias_that_stands_twice_is_one_rule(tmp_path: Path) -> None:
+    aliases = {"fast": "a", "slow": ["a", "b"]}
+    outcome = _imported(
+        ("a", {"model": "groq/x"}), ("b", {"model": "groq/y"}),
+        router_settings={"model_group_alias": aliases}, litellm_settings={"model_alias_map": {"fast": "a"}},
+    )  # fmt: skip
+    assert [rule["model"] for rule in _rules(outcome)] == ["a", "b", "fast", "slow"]
+    assert _row(outcome, "litellm_settings", "model_alias_map", "fast")[0] == "carried"
+    assert _row(outcome, "router_settings", "model_group_alias", "slow", 1)[0] == "asks_you"
+    assert loaded(outcome, tmp_path).plan is not None
+
+
+@pytest.mark.parametrize("base", ["http://llm.example.com:8000/v1", "http://8.8.8.8/v1", "http://[::1/v1"])  # fmt: skip
+def test_an_address_without_tls_is_not_written(base: str, tmp_path: Path) -> None:
+    outcome = _imported(("a", {"model": "openai/x", "api_base": base, "api_key": "os.environ/K"}))
+    assert base not in "".join(outcome.files.values())
+    assert _row(outcome, "model_list", 0, "litellm_params", "api_base")[0] == "asks_you"
+    assert [d for d in loaded(outcome, tmp_path).diagnostics if d.severity.value == "error"] == []
+
+
+def test_the_project_of_all_vertex_models_is_that_of_each() -> None:
+    outcome = _imported(
+        ("a", {"model": "vertex_ai/gemini-2.5-pro"}), ("b", {"model": "vertex_ai/gemini-2.5-pro", "vertex_project": "own"}),
+        litellm_settings={"vertex_project": "shared"},
+    )  # fmt: skip
+    providers = yaml.safe_load(outcome.files["providers.yaml"])["providers"]
+    assert sorted(p["variables"]["project"] for p in providers.values()) == ["own", "shared"]
+
+
+def test_settings_that_ask_for_nothing_are_carried() -> None:
+    outcome = _imported(
+        ("a", {"model": "groq/x"}), general_settings=None, router_settings={"fallbacks": []},
+        litellm_settings={"max_budget": None, "guardrails": [], "public_routes": False},
+    )  # fmt: skip
+    assert {row.treatment.value for row in outcome.rows} == {"carried"}
