@@ -39,7 +39,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help install editors serve check test test-unit test-tools test-postgres test-prometheus test-chart image test-browser test-api fresh bare conformance clients mutants typos soak stress bursts fuzz differential guided lint format docs hooks bench scale memory lock wheel sbom clean
+.PHONY: help install editors serve check test test-unit test-tools test-postgres test-prometheus test-chart test-compose image test-browser test-api fresh bare conformance clients mutants typos soak stress bursts fuzz differential guided lint format docs hooks bench scale memory lock wheel sbom clean
 .DEFAULT_GOAL := help
 
 help:
@@ -53,6 +53,7 @@ help:
 	@echo "make test-prometheus  a real Prometheus scrapes the gateway (installs it on Debian as root)"
 	@echo "make test-redis  limits counted in Redis: races, histories, a store that fails (installs it on Debian as root)"
 	@echo "make test-chart  render the chart of Helm, and validate it against the schemas of Kubernetes"
+	@echo "make test-compose  what deploy/compose starts, without containers (installs PostgreSQL and Redis on Debian as root)"
 	@echo "make test-browser  pages in Chromium call the gateway, and the dashboard (installs it on Debian as root)"
 	@echo "make test-api  thousands of requests that the OpenAPI document of the account API allows, or does not"
 	@echo "make fresh    serve and test with Python, make and a shell alone, and an empty HOME"
@@ -116,6 +117,9 @@ test-redis: install-test-redis
 # The chart of deploy/helm, without a cluster.
 test-chart: install-test-chart
 	@$(BIN)/python -m pytest -q --tools tests/chart/*.py $(ARGS)
+
+test-compose: install-test-compose
+	@$(BIN)/python -m pytest -q --tools tests/compose/*.py $(ARGS)
 
 # Real pages in a real browser: those that `cors:` in routes.yaml is for, and the dashboard.
 test-browser: install-test-browser
@@ -235,6 +239,9 @@ install-test-redis: install
 	  apt-get update -q > /dev/null && apt-get install -y -q redis-server > /dev/null; } || \
 	  { echo "test-redis needs Redis or Valkey, Debian's package redis-server; as root it is installed"; exit 1; }
 
+install-test-compose: install-test-postgres install-test-redis
+	@$(PIP) install --require-hashes -r requirements-compose.lock
+
 install-test-chart: install
 	@$(PIP) install --require-hashes -r requirements-chart.lock
 
@@ -273,6 +280,7 @@ lock:
 	@$(COMPILE) --group sbom --output-file requirements-sbom.lock
 	@$(COMPILE) --group guided --output-file requirements-guided.lock
 	@$(COMPILE) --group chart --constraints requirements-dev.lock --output-file requirements-chart.lock
+	@$(COMPILE) --group compose --output-file requirements-compose.lock
 	@$(COMPILE) --group browser --constraints requirements-dev.lock --output-file requirements-browser.lock
 	@$(COMPILE) tests/conformance/requirements.in --output-file tests/conformance/requirements.lock
 	@$(COMPILE) tests/conformance/clients/python/requirements.in --output-file tests/conformance/clients/python/requirements.lock

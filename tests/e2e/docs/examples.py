@@ -9,6 +9,7 @@ An HTML comment before a fence says how to treat it:
     test: broken FILE WRONG RIGHT   all that `engine check` finds with WRONG for RIGHT in FILE
     test: image         `make image` builds it; there is no container runtime to run it
     test: chart         `make test-chart` renders it; there is no cluster
+    test: compose       `make test-compose` starts what it starts; there is no Docker
     test: wheel         tests/e2e/test_wheel.py runs it
     test: example       of a finding; the tests of the catalogue run it
     test: output        the last commands printed these lines
@@ -52,6 +53,7 @@ ELSEWHERE = {
     "wheel",
     "image",
     "chart",
+    "compose",
     "queries",
 }
 WRITTEN_URL = "http://127.0.0.1:8080"
