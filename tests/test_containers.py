@@ -181,6 +181,9 @@ LISTED = {
     "telemetry/families:width": ("nothing", "1 a group", "never"),
     "telemetry/totals:TotalsReader._blocks": ("part, group, labels", "`most` and one of each group in a part", "never"),
     "telemetry/memory:Part._blocks": ("group, labels", "`most` and one of each group", "never"),
+    "server/model_names:ModelNames._known": ("endpoint, model", "MAX_KNOWN", "all, when full; with its Plan"),
+    "server/model_names:ModelNames._aliases": ("model", "models of the rules", "with its Plan"),
+    "server/model_names:ModelNames._stripped": ("nothing", "rules", "with its Plan"),
     "server/cost_limits:CostReserve._known": ("endpoint, model", "MAX_KNOWN", "all, when full; with its Plan"),
     "server/limit_hooks:LimitHooks.allowed": ("nothing", "1", "never"),
     "server/limit_hooks:LimitHooks.refused": ("nothing", "1", "never"),
@@ -214,6 +217,7 @@ LISTED = {
 OF_A_REQUEST = {
     "gateway/response/event_stream:EventStream._part",
     "gateway/response/usage:UsageMeter._chunks",  # MAX_KEPT, or up to MAX_WHOLE bytes
+    "gateway/response/usage:UsageMeter._recent",  # MAX_RECENT of MAX_SAMPLE bytes
     "gateway/response/named_model:ResponseTrace._kept",  # MAX_BEGINNING bytes
     "gateway/inbound/form_body:FormBody._value",
     "gateway/inbound/form_body:FormBody.fields",

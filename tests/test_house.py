@@ -56,6 +56,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("server/worker_hooks", ("server/*", "limits/table", "telemetry/memory", "gateway/*", "plan/*")),
     ("server/cost_limits", ("limits/*", "gateway/*", "upstream/cache", "plan/*")),
     ("server/limit_hooks", ("limits/*", "gateway/*", "upstream/*", "plan/*")),
+    ("server/model_names", ("upstream/cache", "plan/*")),
     ("server/limit_responses", ("limits/*", "gateway/*", "upstream/*", "plan/*")),
     ("server/metric_hooks", ("telemetry/*", "gateway/*", "plan/*")),
     ("server/metrics_export", ("server/log", "telemetry/*", "plan/*")),

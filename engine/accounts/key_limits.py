@@ -1,7 +1,7 @@
 """What a gateway key of an account, or the account, may use, by the names of their columns and of the account API."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -48,6 +48,10 @@ class KeyLimits:
             if value is not None and not 1 <= value <= MOST[name]:
                 raise InvalidValueError(name, f"must be 1 to {MOST[name]}")
         return values
+
+    def with_changes(self, changes: "KeyLimits") -> "KeyLimits":
+        """The same, with those of `changes` that are limits."""
+        return replace(self, **{n: v for n, v in asdict(changes).items() if v is not None})
 
     def shown(self) -> dict[str, int | str | None]:
         """The limits by the names that people and the account API have for them, money as decimal text."""

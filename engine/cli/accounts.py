@@ -83,9 +83,13 @@ def accounts_enable(name: str, directory: Path) -> None:
 @accounts.command("limit")
 @click.argument("name")
 @limit_options
+@click.option("--unlimited", is_flag=True, help="Remove the limits that are not given.")
 @IN_DIRECTORY
-def accounts_limit(name: str, directory: Path, **given: Unpack[Limits]) -> None:
-    """Limit what all keys of the account NAME use together; what is left out has no limit."""
+def accounts_limit(name: str, unlimited: bool, directory: Path, **given: Unpack[Limits]) -> None:  # noqa: FBT001 of click
+    """Limit what all keys of the account NAME use together; print its limits.
+
+    Limits that are not given stay as they are.
+    """
     with opened(settings_of(directory)) as database:
         from engine.accounts.accounts import limit_account  # noqa: PLC0415 optional packages
         from engine.accounts.audit import CLI  # noqa: PLC0415
@@ -93,10 +97,15 @@ def accounts_limit(name: str, directory: Path, **given: Unpack[Limits]) -> None:
 
         limits = limits_of(given, directory)
         with database.write() as connection:
+            account = account_named(connection, name)
+            changed = limits if unlimited else account.limits.with_changes(limits)
             try:
-                limit_account(connection, account_named(connection, name).id, limits, CLI)
+                if changed != account.limits:
+                    limit_account(connection, account.id, changed, CLI)
             except InvalidValueError as error:
                 stop(str(error))
+    shown = [(what, f"{value:,}" if isinstance(value, int) else value) for what, value in changed.shown().items() if value is not None]  # fmt: skip
+    click.echo(table(("limit", ""), shown) if shown else f"`{name}` has no limits")
 
 
 @accounts.command("sign-in-link")

@@ -23,6 +23,10 @@ _LOCKED = 15  # the byte that a server locks; those of workers follow
 _EMPTY = bytes(BLOCK)
 
 
+class ForeignError(Exception):
+    """The file holds something else, which would be destroyed."""
+
+
 class InUseError(Exception):
     """Another server uses the file."""
 
@@ -47,9 +51,10 @@ class Kept:
 def keep_in(path: Path, workers: int, records: int = RECORDS, clocks: Clocks | None = None) -> Kept:
     """Memory with the counters in the file at `path`, which is made if there is none.
 
-    A file that is damaged, or of another version, begins anew.
+    A file of another version begins anew. Any other content stays as it is.
 
     Raises:
+        ForeignError: it holds something else.
         InUseError: another server uses it.
         OSError: it cannot be opened, written or mapped.
     """
@@ -59,9 +64,11 @@ def keep_in(path: Path, workers: int, records: int = RECORDS, clocks: Clocks | N
         _lock(descriptor)
         found = os.pread(descriptor, _IDENTITY.size, IDENTITY)
         size = os.fstat(descriptor).st_size
+        if size and not found.startswith(MAGIC):
+            raise ForeignError
         is_ours = found[:32] == _sizes(records) and size >= IDENTITY + BLOCK * (1 + records)
         if not is_ours:
-            os.ftruncate(descriptor, 0)
+            _claim(descriptor)
         memory = SharedMemory(workers, records, descriptor=descriptor)
     except BaseException:
         os.close(descriptor)
@@ -79,6 +86,14 @@ def _lock(descriptor: int) -> None:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _LOCKED)
     except BlockingIOError:
         raise InUseError from None
+
+
+def _claim(descriptor: int) -> None:
+    """Begin anew, known as ours at any time, after a power cut too."""
+    os.pwrite(descriptor, MAGIC, IDENTITY)
+    os.ftruncate(descriptor, IDENTITY + len(MAGIC))
+    os.pwrite(descriptor, bytes(IDENTITY), 0)
+    os.fsync(descriptor)
 
 
 def _sizes(records: int) -> bytes:

@@ -1,5 +1,6 @@
 """What a caller may use: rates, calendar budgets of tokens and of money, and requests at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -74,7 +75,7 @@ class CallerLimits:
     """All limits of one key or account; `tokens` is input and output together.
 
     `models` are further limits for models, by a name or a prefix that ends in `*`. The first that
-    matches applies.
+    matches one of the names of a model applies.
 
     The last five are derived, once, since every request reads them. `counts_tokens`: tokens or cost are
     limited. `counts_usage` and `counts_usd`: the same, and cost, with the limits of `models`. `holds`: a
@@ -121,10 +122,12 @@ class CallerLimits:
         """What of these counts requests that cost nothing and use no tokens; None for nothing."""
         return self._of_free if self.counts_tokens else self
 
-    def of_model(self, model: str) -> "tuple[str, CallerLimits] | None":
-        """The further limits for `model`, and the pattern that it matches."""
-        return next((entry for entry in self.models if _matches(entry[0], model)), None)
+    def of_model(self, names: Sequence[str]) -> "tuple[str, CallerLimits] | None":
+        """The further limits for a model with these names, in lower case, and the pattern that one of them matches."""
+        return next((entry for entry in self.models if _matches(entry[0].lower(), names)), None)
 
 
-def _matches(pattern: str, model: str) -> bool:
-    return model.startswith(pattern[:-1]) if pattern.endswith("*") else model == pattern
+def _matches(pattern: str, names: Sequence[str]) -> bool:
+    if not pattern.endswith("*"):
+        return pattern in names
+    return any(name.startswith(pattern[:-1]) for name in names)

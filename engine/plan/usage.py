@@ -19,7 +19,8 @@ class UsagePlaces:
     `at` are the objects that may hold them in a JSON response, `events_at` in the data of an event.
     `fields` has for each count the places to try in turn: `inside` such an object, or from the top
     of the document (`absolute`). `excludes_cache`: the input does not include tokens of the cache.
-    `estimates`: tokens that a provider does not report are estimated.
+    `estimates`: tokens that a provider does not report are estimated, those of a stream by the text
+    of the members called `output_text`.
     """
 
     at: tuple[Pointer, ...]
@@ -27,6 +28,7 @@ class UsagePlaces:
     fields: tuple["CountPlaces", ...]
     excludes_cache: bool = False
     estimates: bool = False
+    output_text: tuple[str, ...] = ()
     include: "UsageField | None" = None
     output_limit: "OutputLimit | None" = None
 

@@ -19,6 +19,7 @@ from engine.plan.limits import Budget
 from engine.plan.plan import Caller, Dialect, Endpoint, Plan
 from engine.server.cost_limits import CostReserve, used_cost
 from engine.server.limit_responses import described, limit_headers, refusal, uncounted
+from engine.server.model_names import ModelNames
 from engine.upstream import Pairs
 
 OUTPUT_TOKENS = 1000  # held for a response where the endpoint does not say
@@ -61,6 +62,7 @@ class LimitHooks:
         self._log = log
         self._store: Store = Ledger(table, warn=self._warn)
         self._reserve = CostReserve()
+        self._names = ModelNames()
         self._shared: RedisStore | None = None
         self.allowed: MutableSequence[int] | memoryview = [0]
         self.refused: MutableSequence[int] | memoryview = [0]
@@ -82,8 +84,9 @@ class LimitHooks:
         return 0 if self._shared is None else self._shared.errors
 
     def follow(self, plan: Plan) -> None:
-        """New requests cost what the prices of `plan` say."""
+        """New requests cost what the prices of `plan` say, and go where its rules lead."""
         self._reserve = CostReserve(plan)
+        self._names = ModelNames(plan)
 
     async def start(self) -> None:
         """Connect to the store, if there is one."""
@@ -110,7 +113,8 @@ class LimitHooks:
         if caller.limits is None and (caller.account is None or caller.account.limits is None):
             return None
         estimate: Amounts = NO_TOKENS
-        scopes = scopes_of(caller, model)
+        has_models = caller.limits is not None and caller.limits.models
+        scopes = scopes_of(caller, self._names.of(endpoint.name, model) if has_models else ())
         if endpoint.is_free:
             scopes = free_scopes(scopes)
             if not scopes:
@@ -154,13 +158,13 @@ class LimitHooks:
         return uncounted(error)
 
 
-def scopes_of(caller: Caller, model: str) -> Sequence[Scope]:
-    """What limits a request of `caller` for `model`: its key, the model, and its account."""
+def scopes_of(caller: Caller, names: Sequence[str]) -> Sequence[Scope]:
+    """What limits a request of `caller`: its key, the model that has these `names`, and its account."""
     account, limits = caller.account, caller.limits
     of_account = () if account is None or account.limits is None else ((f"@{account.id}", account.limits),)  # fmt: skip
     if limits is None:
         return of_account
-    further = limits.of_model(model) if limits.models else None
+    further = limits.of_model(names) if limits.models else None
     if further is None:
         return ((caller.name, limits), *of_account)
     return (caller.name, limits), (f"{caller.name} {further[0]}", further[1]), *of_account

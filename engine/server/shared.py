@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.limits.kept import InUseError, Kept, keep_in
+from engine.limits.kept import ForeignError, InUseError, Kept, keep_in
 from engine.limits.table import SharedMemory
 from engine.server.ports import ServeError
 from engine.telemetry.memory import CounterMemory, Part
@@ -49,5 +49,9 @@ def _kept(file: Path, workers: int) -> Kept:
         return keep_in(file, workers)
     except InUseError:
         raise ServeError(f"another server counts limits in {file}") from None
+    except ForeignError:
+        raise ServeError(
+            f"{file} holds something else than limits, and stays as it is: name another file as `limits.file`, or move it away"
+        ) from None
     except OSError as error:
         raise ServeError(f"limits cannot be counted in {file}: {error.strerror}") from None

@@ -24,6 +24,7 @@ def build_usage(data: dict[str, Any] | str) -> UsagePlaces | None:
         fields=tuple(_places(count, data[count]) for count in COUNTS if count in data),
         excludes_cache=data.get("input_excludes_cache", False),
         estimates=data.get("estimate", False),
+        output_text=tuple(data.get("output_text", ())),
         include=_include(data["include_usage"]) if "include_usage" in data else None,
         output_limit=_output_limit(data["output_limit"]) if "output_limit" in data else None,
     )

@@ -17,6 +17,8 @@ MAX_WHOLE = 1024 * 1024  # of a response that is decoded; of a longer one the en
 MAX_END = 64 * 1024
 MAX_UNPACKED = 4 * 1024 * 1024  # of a compressed response; a longer one is not read
 MAX_KEPT = 4  # chunks with usage, besides the first
+MAX_RECENT = 16  # chunks of events from which the output of a stream is estimated
+MAX_SAMPLE = 16 * 1024  # bytes of such a chunk
 BYTES_A_TOKEN = 4  # where tokens are estimated
 MAX_ESTIMATED = 256 * 1024  # bytes that are counted; what is beyond them are images and files
 _NOT_OK = 300
@@ -32,6 +34,7 @@ class UsageMeter:
         "_end",
         "_is_packed",
         "_reader",
+        "_recent",
         "_search",
         "_size",
         "is_events",
@@ -42,6 +45,7 @@ class UsageMeter:
         self._reader = reader
         self._search = reader.search.search
         self._chunks: deque[bytes] = deque()
+        self._recent: deque[bytes] = deque(maxlen=MAX_RECENT)
         self._end = 0  # bytes that are kept
         self._size = 0
         self._is_packed = False
@@ -70,6 +74,7 @@ class UsageMeter:
     def note(self, text: bytes) -> bool:
         """Take notice of whole events; whether one of them may have usage."""
         self.noted += 1
+        self._recent.append(text[:MAX_SAMPLE])
         if self._search(text) is None:
             return False
         kept = self._chunks
@@ -120,10 +125,18 @@ class UsageMeter:
         if input_bytes > 0:
             counts = {"input_tokens": estimated_input(input_bytes)} | counts
         if self.noted:
-            counts["output_tokens"] = max(counts.get("output_tokens", 0), self.noted)
+            counts["output_tokens"] = max(
+                counts.get("output_tokens", 0), self.noted, self._estimated_output()
+            )
         elif self._reader.has_output:
             counts.setdefault("output_tokens", min(output_bytes, MAX_ESTIMATED) // BYTES_A_TOKEN)
         return counts
+
+    def _estimated_output(self) -> int:
+        """Tokens of the text in all events, as far as the latest ones show how much they have."""
+        found = sum(map(self._reader.output_bytes, self._recent))
+        size = found * self.noted // len(self._recent)
+        return min(size, MAX_ESTIMATED) // BYTES_A_TOKEN
 
     def counts(self) -> Counts:
         """What the response has said."""

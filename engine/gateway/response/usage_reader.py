@@ -38,7 +38,10 @@ class UsageReader:
         self._body = _Document(places.at, places.fields)
         self._event = _Document(places.events_at, places.fields)
         self._names = _search([pointer[-1] for pointer in places.at], b"{[")
-        self.search = _search([pointer[-1] for pointer in places.events_at], b"{")
+        names = [pointer[-1] for pointer in places.events_at]
+        self._text = _text(places.output_text)
+        self._in_data = _search(names, b"{")
+        self.search = _search(names, b"{", _BETWEEN_LINES)  # in the lines of events
 
     def body(self, text: bytes) -> Counts:
         """The counts of a JSON response."""
@@ -59,9 +62,13 @@ class UsageReader:
         counts: Counts = {}
         for text in texts:
             for event in events_in(text):
-                if self.search.search(event.data):
+                if self._in_data.search(event.data):
                     counts |= self._event.counts(event.data)
         return self._adjusted(counts)
+
+    def output_bytes(self, text: bytes) -> int:
+        """Bytes of output in the text of events, as they are written there."""
+        return sum(map(len, self._text.findall(text)))
 
     def _adjusted(self, counts: Counts) -> Counts:
         if self.places.excludes_cache and "input_tokens" in counts:
@@ -159,11 +166,22 @@ def _struct(tree: Mapping[str, Any]) -> type[msgspec.Struct]:
     return msgspec.defstruct("Document", fields, frozen=True)
 
 
-def _search(names: Iterable[str], openings: bytes) -> re.Pattern[bytes]:
+# White space, with the line ends of an event between, where the data goes on in another line.
+_BETWEEN_LINES = rb"(?:\s++|(?<=[\r\n])(?:data:|(?:event|id|retry)?:[^\r\n]*+))*+"
+
+
+def _search(names: Iterable[str], openings: bytes, gap: bytes = rb"\s*+") -> re.Pattern[bytes]:
     """Finds a member with one of `names` whose value is an object, so not one that is null."""
     words = b"|".join(dict.fromkeys(re.escape(name).encode() for name in names))
+    parts = words, gap, gap, re.escape(openings)
+    return re.compile(rb'"(?:%b)"%b:%b[%b]' % parts if words else b"(?!)")
+
+
+def _text(names: Iterable[str]) -> re.Pattern[bytes]:
+    """Finds the strings of members with one of `names`, the last one also without its end."""
+    words = b"|".join(re.escape(name).encode() for name in names)
     return re.compile(
-        rb'"(?:%b)"\s*+:\s*+[%b]' % (words, re.escape(openings)) if words else b"(?!)"
+        rb'"(?:%b)"\s*+:\s*+"((?:[^"\\]|\\.)*+)' % words if words else b"(?!)", re.DOTALL
     )
 
 

@@ -331,7 +331,7 @@ def test_limits_of_an_account_reach_the_callers_that_are_known(following: Follow
         await until(lambda: f.follower.table.get(digest).account.limits == limits)  # type: ignore[union-attr]
         caller = f.follower.table.get(digest)
         assert caller is not None
-        assert scopes_of(caller, "m") == ((f"@{f.account_id}", limits),)
+        assert scopes_of(caller, ("m",)) == ((f"@{f.account_id}", limits),)
 
     run(following, scenario)
 

@@ -260,6 +260,29 @@ def test_without_a_dashboard_there_is_no_link(ready: Path) -> None:
     assert (result.exit_code, "has no `admin`" in result.stderr) == (2, True)
 
 
+def test_limits_of_an_account_are_shown_and_only_removed_when_that_is_asked_for(
+    ready: Path, database: Database
+) -> None:
+    def limit(*options: str) -> tuple[str, KeyLimits]:
+        result = engine("accounts", "limit", "team", *options, "-C", ready)
+        assert result.exit_code == 0, result.output
+        with database.read() as connection:
+            team = find_account(connection, "team")
+        assert team is not None
+        return result.stdout, team.limits
+
+    assert limit() == ("`team` has no limits\n", KeyLimits())
+    assert limit("--rpm", "7")[1] == KeyLimits(7)
+    shown, limits = limit("--daily-tokens", "5000")
+    assert limits == KeyLimits(7, 5000)
+    assert limit() == (shown, limits)
+    assert [line.split() for line in shown.splitlines()[1:]] == [
+        ["rate_limit_rpm", "7"], ["daily_token_budget", "5,000"],
+    ]  # fmt: skip
+    assert limit("--unlimited", "--rpm", "9")[1] == KeyLimits(9)
+    assert limit("--unlimited")[1] == KeyLimits()
+
+
 # -- keys ------------------------------------------------------------------------------------------
 
 

@@ -76,6 +76,34 @@ def test_a_stream_that_broke_off_is_partial() -> None:
     assert (line["input_tokens"], line["output_tokens"], line["usage"]) == (30, 2, "partial")
 
 
+CONTENTS = {
+    "chat_completions": {"choices": [{"delta": {"content": "T"}}]},
+    "completions": {"choices": [{"text": "T"}]},
+    "responses": {"type": "response.output_text.delta", "sequence_number": 4, "delta": "T"},
+    "messages": {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "T"}},
+    "cohere_chat": {"type": "content-delta", "delta": {"message": {"content": {"text": "T"}}}},
+}
+
+
+@pytest.mark.parametrize("endpoint", CONTENTS)
+@pytest.mark.parametrize("outcome", ["client_cancelled", "ok"])
+@pytest.mark.parametrize(("count", "size", "tokens"), [(40, 200, 2000), (40, 2, 40), (3, 90, 67)])
+def test_a_stream_without_usage_counts_the_text_of_its_output(
+    endpoint: str, outcome: str, count: int, size: int, tokens: int
+) -> None:
+    event = json.dumps(CONTENTS[endpoint]).replace('"T"', json.dumps("x" * size))
+    line = metered(endpoint, [b"data: %b\n\n" % event.encode()] * count, EVENTS, outcome)
+    assert line["output_tokens"] == tokens
+
+
+def test_events_that_arrive_together_count_as_much_and_long_text_has_a_bound() -> None:
+    event = b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n'
+    together = metered("chat_completions", [event % (b"x" * 80) * 5] * 4, EVENTS)
+    assert together["output_tokens"] == 400
+    long = metered("chat_completions", [event % (b"x" * 60_000)] * 50, EVENTS)
+    assert long["output_tokens"] == MAX_ESTIMATED // 4
+
+
 def test_a_response_without_usage_is_estimated() -> None:
     line = metered("chat_completions", [b'data: {"choices":[]}\n\n'] * 7, EVENTS)
     assert (line["input_tokens"], line["output_tokens"], line["usage"]) == (21, 7, "estimated")
@@ -138,6 +166,25 @@ def test_a_last_event_without_the_blank_line_after_it_is_read(end: str) -> None:
     text = b'data: {"x":1}\n\ndata: {"usage":{"prompt_tokens":3}}' + end.encode()
     assert stream.feed(text) + stream.take_held() == text
     assert meter.counts() == {"input_tokens": 3}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'data: {"usage": {"prompt_tokens": 3,\ndata: "completion_tokens": 4}}\n\n',
+        b'data: {"usage":\ndata: {"prompt_tokens": 3, "completion_tokens": 4}}\n\n',
+        b'data: {"usage"\r\ndata:: {\r\ndata: "prompt_tokens": 3, "completion_tokens": 4}}\r\n\r\n',
+        b'data: {"usage":\n: a comment\nid: 7\ndata:{"prompt_tokens": 3, "completion_tokens":\ndata: 4}}\n\n',
+    ],
+)
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_usage_over_several_lines_of_one_event_is_read(event: bytes, step: int) -> None:
+    meter = UsageMeter(READERS["chat_completions"])
+    assert meter.begin(200, dict(EVENTS))
+    stream = EventStream((), None, meter)
+    sent = [stream.feed(event[at : at + step]) for at in range(0, len(event), step)]
+    assert b"".join(sent) == event
+    assert meter.counts() == {"input_tokens": 3, "output_tokens": 4}
 
 
 JSON_VALUES = st.recursive(

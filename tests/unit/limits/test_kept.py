@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.limits.core import ACTIVE, HELD_INPUT, Refused
-from engine.limits.kept import Clocks, keep_in
+from engine.limits.kept import MAGIC, Clocks, ForeignError, _claim, keep_in
 from engine.limits.ledger import Ledger
 from engine.limits.store import Grant
 from engine.limits.table import BLOCK, IDENTITY, Table
@@ -137,12 +137,39 @@ def test_no_content_of_the_file_stops_a_start(machine: Machine, seed: int) -> No
             content[drawn.randrange(min(len(content), IDENTITY + 64 * BLOCK))] = drawn.randrange(
                 256
             )
+    if len(content) < IDENTITY + len(MAGIC):
+        content.clear()
+    else:  # without it, it would not be ours
+        content[IDENTITY : IDENTITY + len(MAGIC)] = MAGIC
     machine.path.write_bytes(content)
     made = machine.started().reserve([("other", KEY[0][1])], (1, 1))
     assert isinstance(made, Grant)
 
 
-def test_a_file_of_something_else_is_begun_anew(machine: Machine) -> None:
-    machine.path.write_bytes(b"x" * 100_000)
+@pytest.mark.parametrize(
+    "content", [b"x" * 100_000, b"# notes\n", bytes(IDENTITY + 5), b"\0" * 100_000]
+)
+def test_a_file_of_something_else_is_not_touched(machine: Machine, content: bytes) -> None:
+    machine.path.write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(ForeignError):
+            machine.started()
+    assert machine.path.read_bytes() == content
+
+
+def test_a_file_of_another_version_begins_anew(machine: Machine) -> None:
+    first = machine.started()
+    first.settle(granted(first), (60, 40))
+    content = bytearray(machine.path.read_bytes())
+    content[IDENTITY + len(MAGIC)] += 1
+    content[:BLOCK] = b"\x05" * BLOCK  # what an undo would read
+    machine.path.write_bytes(content)
     granted(machine.started())
     assert machine.problem == "it is damaged or of another version"
+
+
+def test_a_start_that_was_cut_short_is_no_foreign_file(machine: Machine) -> None:
+    descriptor = os.open(machine.path, os.O_RDWR | os.O_CREAT)
+    _claim(descriptor)
+    os.close(descriptor)
+    granted(machine.started())
