@@ -5,14 +5,16 @@ process is one in all that matters to a test: it has its own session, folder, en
 files and exit code. Tests of pages, terminals and wheels start `engine` as operators do.
 """
 
+import contextlib
 import multiprocessing
 import os
+import resource
 import runpy
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,13 +26,17 @@ _server.set_forkserver_preload(["tests.preloaded"])
 
 @dataclass(frozen=True)
 class Command:
-    """`python -m MODULE ARGUMENTS`, with its output in files and nothing else in its environment."""
+    """`python -m MODULE ARGUMENTS`, with its output in files and nothing else in its environment.
+
+    `out` and `errors` may also be terminals or FIFOs. `descriptors` limits its open files (RLIMIT_NOFILE).
+    """
 
     words: tuple[str, ...]
     out: Path
     errors: Path
     environ: Mapping[str, str]
     folder: Path = field(default=ROOT)
+    descriptors: int | None = None
 
     def run(self) -> None:
         """What the new process does."""
@@ -39,6 +45,8 @@ class Command:
             opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             os.dup2(opened, number)
             os.close(opened)
+        if self.descriptors is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors, self.descriptors))
         os.chdir(self.folder)
         os.environ.clear()
         os.environ.update({"PATH": os.defpath, **self.environ})
@@ -78,7 +86,19 @@ def run_engine(
     *arguments: str | Path, folder: Path = ROOT, **environ: str
 ) -> "subprocess.CompletedProcess[str]":
     """Run `engine` to its end, with nothing in the environment but what is given."""
-    words = ("engine", *map(str, arguments))
+    return _run(("engine", *map(str, arguments)), folder, environ)
+
+
+def run_engine_without(
+    packages: Iterable[str], *arguments: str | Path, **environ: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run `engine` as if these packages were not installed."""
+    return _run(("tests.lacking", ",".join(packages), *map(str, arguments)), ROOT, environ)
+
+
+def _run(
+    words: tuple[str, ...], folder: Path, environ: Mapping[str, str]
+) -> "subprocess.CompletedProcess[str]":
     with tempfile.TemporaryDirectory() as place:
         out, errors = Path(place, "out"), Path(place, "errors")
         process = Process(Command(words, out, errors, environ, folder))
@@ -88,3 +108,23 @@ def run_engine(
             process.kill()
         texts = (path.read_text("utf-8") for path in (out, errors))
         return subprocess.CompletedProcess(words, code, *texts)
+
+
+def shown_on_a_terminal(
+    environ: Mapping[str, str], *arguments: str | Path, folder: Path = ROOT
+) -> str:
+    """What `engine` writes to a pseudo terminal."""
+    master, slave = os.openpty()
+    try:
+        terminal = Path(os.ttyname(slave))
+        words = ("engine", *map(str, arguments))
+        process = Process(Command(words, terminal, terminal, environ, folder))
+        process.wait(60)
+    finally:
+        os.close(slave)
+    with os.fdopen(master, "rb", buffering=0) as reader:
+        pieces = []
+        with contextlib.suppress(OSError):  # EIO once nobody has the other end
+            while piece := reader.read(65536):
+                pieces.append(piece)
+    return b"".join(pieces).decode()

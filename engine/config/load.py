@@ -87,16 +87,17 @@ def load(  # noqa: PLR0913 all that a Plan depends on
 
     `environ` gives credentials and variables; with None, placeholders take their place. `now` (POSIX
     seconds) decides what has expired. `extra_keys` are callers that no file declares, such as the
-    key of a mock run. `overrides` holds texts by file name that replace what is on disk: those of
-    an editor, or those that a running server has read; None means that the file is not there.
-    Certificate files may be among them. `audit` adds advice to the findings.
+    key of a mock run. `overrides` holds texts by file name, also of certificates, that replace what is on
+    disk: those of an editor or a running server; None for a missing file. `audit` adds advice.
     """
-    texts = read(Source(directory, environ, now, extra_keys, overrides, audit))
-    parsed = parse(texts)
-    validated = validate(parsed)
-    built = build(validated)
-    checked = check_all(built)
-    return compile_all(checked)
+    source = Source(directory, environ, now, extra_keys, overrides, audit)
+    return compile_all(check_all(build(validate(parse(read(source))))))
+
+
+def load_config(directory: Path, now: float, overrides: Mapping[str, bytes | None]) -> Config:
+    """The configuration of a folder alone, neither checked nor compiled; see `load`."""
+    source = Source(directory, None, now, (), overrides, audit=False)
+    return build(validate(parse(read(source)))).config
 
 
 def stops_serving(found: Diagnostic) -> bool:

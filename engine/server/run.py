@@ -17,7 +17,7 @@ from pathlib import Path
 from engine import __version__
 from engine.config.compile.credentials import STAND_IN
 from engine.config.diagnostics.diagnostic import Diagnostic
-from engine.config.load import Loaded, load, stops_serving
+from engine.config.load import Loaded, load, load_config, stops_serving
 from engine.config.model import Config, Key
 from engine.plan.plan import Origin, Plan
 from engine.plan.settings import NO_SETTINGS, ServerSettings
@@ -91,8 +91,7 @@ def _prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded, list[Problem
     environ: Mapping[str, str] | None = None if options.stand_ins else os.environ
     directory, now, texts = options.directory, snapshot.read_at, snapshot.texts
     if options.mock is not None and environ is not None:
-        config = load(directory, environ, now, overrides=texts).config
-        environ = {**_mock_environ(config), **environ}
+        environ = {**_mock_environ(load_config(directory, now, texts)), **environ}
     return _adapted(options, load(directory, environ, now, options.extra_keys, texts))
 
 

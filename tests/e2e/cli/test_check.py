@@ -1,6 +1,5 @@
 """`engine check` as a process: on a terminal, and what it imports."""
 
-import os
 import re
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import shown_on_a_terminal
 from tests.servers import ROOT
 from tests.unit.cli.test_check import BROKEN, OTHERS
 from tests.unit.config.folders import write
@@ -20,13 +20,7 @@ def test_a_terminal_is_asked_what_it_can(
     environ: dict[str, str], coloured: bool, tmp_path: Path
 ) -> None:
     write(tmp_path, routes=BROKEN)
-    terminal, slave = os.openpty()
-    command = [sys.executable, "-m", "engine", "check"]
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "COLUMNS": "40", **environ}
-    subprocess.run(command, stdout=slave, stderr=slave, env=env, cwd=tmp_path, check=False)
-    os.close(slave)
-    text = os.read(terminal, 65536).decode()
-    os.close(terminal)
+    text = shown_on_a_terminal({"COLUMNS": "40", **environ}, "check", folder=tmp_path)
     assert ("\x1b[" in text) is coloured
     bare = re.sub(r"\x1b\[[0-9;]*m", "", text)
     finding = bare.partition("found ")[0]

@@ -1,10 +1,6 @@
 """Commands as processes: terminals, ports, and what is not installed."""
 
-import contextlib
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -12,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.server.ports import free_port
-from tests.processes import run_engine
-from tests.servers import KEY, ROOT, write_keys
+from tests.processes import run_engine, run_engine_without, shown_on_a_terminal
+from tests.servers import KEY, write_keys
 from tests.unit.cli.running import engine
 from tests.unit.cli.test_cli import BROKEN, several
 from tests.unit.config.folders import SECRET, provider, write
@@ -23,41 +19,18 @@ def test_output_to_a_pipe_has_no_colour(tmp_path: Path) -> None:
     assert "\x1b" not in run_engine("check", str(several(tmp_path))).stdout
 
 
-class Terminal:
-    """The other end of a pseudo terminal that a command believes to write to."""
-
-    def __init__(self) -> None:
-        self._master, self.slave = os.openpty()
-
-    def text(self) -> str:
-        os.close(self.slave)
-        pieces = []
-        with contextlib.suppress(OSError):
-            while piece := os.read(self._master, 65536):
-                pieces.append(piece)
-        os.close(self._master)
-        return b"".join(pieces).decode()
-
-
 @pytest.mark.parametrize(("environ", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)])  # fmt: skip
 def test_a_terminal_gets_colour_unless_it_says_no(
     environ: dict[str, str], coloured: bool, tmp_path: Path
 ) -> None:
-    terminal = Terminal()
-    command = [sys.executable, "-m", "engine", "check", str(several(tmp_path))]
-    env = {"PATH": os.environ["PATH"], **environ}
-    subprocess.run(command, stdout=terminal.slave, stderr=terminal.slave, env=env, cwd=ROOT, check=False)  # fmt: skip
-    text = terminal.text()
+    text = shown_on_a_terminal(environ, "check", several(tmp_path))
     assert "S102" in text
     assert ("\x1b[" in text) is coloured
 
 
 @pytest.mark.parametrize("package", ["pygls", "lsprotocol"])
 def test_a_language_server_that_is_not_installed_says_what_to_install(package: str) -> None:
-    code = (
-        f"import sys; sys.modules['{package}'] = None; from engine.cli import main; main(['lsp'])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = run_engine_without([package], "lsp")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "engine: `engine lsp` needs one more package: pip install -e '.[lsp]'\n"
 
@@ -68,17 +41,9 @@ def test_accounts_without_their_packages_are_reported_and_not_served(
 ) -> None:
     accounts = "accounts: {database: 'sqlite:///orqen.db', vault_keys: [{env: VAULT_KEY}]}"
     folder = write(tmp_path, server=f"version: 1\n{accounts}\n")
-    environ = {
-        "PATH": os.environ["PATH"],
-        "OPENAI_API_KEY": "sk",
-        "VAULT_KEY": sha256(b"a").hexdigest(),
-    }
+    environ = {"OPENAI_API_KEY": "sk", "VAULT_KEY": sha256(b"a").hexdigest()}
     for command, code in (("check", 0), ("serve", 2)):
-        source = f"import sys; sys.modules['{package}'] = None; from engine.cli import main; main(['{command}', {str(folder)!r}])"
-        run = [sys.executable, "-c", source]
-        done = subprocess.run(
-            run, capture_output=True, text=True, check=False, env=environ, cwd=ROOT
-        )
+        done = run_engine_without([package], command, folder, **environ)
         assert (done.returncode, "pip install -e '.[accounts]'" in done.stdout + done.stderr) == (
             code,
             True,
@@ -92,13 +57,8 @@ def test_plain_check_says_what_a_provider_that_lacks_nothing_else_needs(tmp_path
         credentials=secrets, sign={"with": "aws_sigv4", "service": "s", "region": "r"}
     )
     folder = write(tmp_path, providers=signed)
-    code = (
-        "import sys; sys.modules['botocore'] = None; from engine.cli import main;"
-        f"main(['check', {str(folder)!r}])"
-    )
     for environ, reported in ({"AN_ID": "an-id", "A_KEY": "a-secret"}, True), ({}, False):
-        run = [sys.executable, "-c", code]
-        done = subprocess.run(run, capture_output=True, text=True, check=False, env=environ)
+        done = run_engine_without(["botocore"], "check", folder, **environ)
         assert done.returncode == 0
         assert ("pip install -e '.[aws]'" in done.stdout) == reported
 

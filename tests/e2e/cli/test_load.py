@@ -6,11 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.config.folders import (
-    ENVIRON,
-    provider,
-    write,
-)
+from tests.processes import run_engine_without
+from tests.unit.config.folders import ENVIRON, provider, write
 
 
 def test_a_signer_whose_package_is_missing_is_told(tmp_path: Path) -> None:
@@ -38,14 +35,8 @@ SERVER = "version: 1\naccounts: {database: 'sqlite:///x.db', vault_keys: [{file:
 
 
 def without_store(*words: str | Path) -> "subprocess.CompletedProcess[str]":
-    """`engine` where the packages of the extra `accounts` are not installed."""
-    script = (
-        f"import sys; sys.modules |= dict.fromkeys({STORE!r});"
-        "import engine.gateway.app, engine.server.run, engine.server.worker;"
-        "from engine.cli import main; main()"
-    )
-    command = [sys.executable, "-c", script, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    """`engine` where the packages of the extra `accounts` are not installed, as the server is."""
+    return run_engine_without(STORE, *words)
 
 
 @pytest.mark.parametrize("words", [("check",), ("keys", "new", "app", "-C")])

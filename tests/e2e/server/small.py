@@ -11,8 +11,10 @@ version: 1
 endpoints:
   chat_completions: {path: /v1/chat/completions}
   embeddings: {path: /v1/embeddings}
+  messages: {path: /v1/messages, errors: anthropic}
 models:
   - {prefix: gpt-, provider: openai}
+  - {prefix: claude-, provider: openai}
   - {prefix: text-embedding-3-, provider: openai}
 """
 PROVIDERS = """
@@ -21,7 +23,7 @@ providers:
   openai:
     base_url: https://api.openai.com/v1
     credentials: {}
-    endpoints: {chat_completions: /chat/completions, embeddings: /embeddings}
+    endpoints: {chat_completions: /chat/completions, embeddings: /embeddings, messages: /messages}
 """
 
 

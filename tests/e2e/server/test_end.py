@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +16,9 @@ import pytest
 
 from engine.server.ports import ServeError, claim_port
 from tests import loopback
-from tests.processes import run_engine
-from tests.servers import KEY, ROOT, Server, free_port, gateway, ship, write_keys
+from tests.e2e.server.small import write_small
+from tests.processes import Command, Process, run_engine
+from tests.servers import KEY, Server, free_port, gateway, write_keys
 
 STREAMS = 50
 DRAIN = ("--drain-timeout", "2")
@@ -28,7 +27,7 @@ DRAIN = ("--drain-timeout", "2")
 @pytest.fixture
 def server(tmp_path: Path, mock: Server) -> Iterator[Server]:
     arguments = (*DRAIN, "--workers", "2", "--mock-port", str(mock.port))
-    with gateway(ship(tmp_path), tmp_path / "log", *arguments) as running:
+    with gateway(write_small(tmp_path), tmp_path / "log", *arguments) as running:
         deadline = time.monotonic() + 20
         while listening(running.port) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -77,9 +76,9 @@ def test_streams_that_do_not_make_it_are_told(server: Server) -> None:
 
     async def run() -> tuple[list[bytes], list[bytes], bytes, float]:
         silent = asyncio.ensure_future(ask(server.port, "gpt-mock-hang"))
-        models = ["gpt-mock-events-999-100"] * (STREAMS - 1)
+        models = ["gpt-mock-events-999-400"] * (STREAMS - 1)
         tasks = [await begin(server.port, model) for model in models]
-        other = await begin(server.port, "claude-mock-events-999-100", "/v1/messages")
+        other = await begin(server.port, "claude-mock-events-999-400", "/v1/messages")
         short = [await begin(server.port, "gpt-mock-events-6-100") for _ in range(4)]
         started = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
@@ -108,8 +107,11 @@ def test_streams_that_do_not_make_it_are_told(server: Server) -> None:
     assert seconds < 30
 
 
-@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["parent", "every process"])
-@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])
+@pytest.mark.parametrize(
+    ("signals", "send"),
+    [([signal.SIGINT], os.killpg), ([signal.SIGTERM, signal.SIGTERM], os.kill)],
+    ids=["interrupted at a terminal", "the parent told twice"],
+)
 def test_a_second_signal_ends_it_at_once(
     tmp_path: Path,
     mock: Server,
@@ -117,10 +119,10 @@ def test_a_second_signal_ends_it_at_once(
     send: Callable[[int, int], None],
 ) -> None:
     arguments = ("--drain-timeout", "60", "--mock-port", str(mock.port))
-    with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
+    with gateway(write_small(tmp_path), tmp_path / "log", *arguments) as server:
 
         async def run() -> bytes:
-            stream = await begin(server.port, "gpt-mock-events-999-100")
+            stream = await begin(server.port, "gpt-mock-events-999-400")
             for number in signals:
                 send(server.process.pid, number)
                 await asyncio.sleep(0.1)
@@ -133,7 +135,7 @@ def test_a_second_signal_ends_it_at_once(
 def test_a_signal_to_every_process_is_one_to_the_parent(tmp_path: Path, mock: Server) -> None:
     """As systemd sends it: the workers go on until the parent has them stop."""
     arguments = ("--workers", "2", "--drain-delay", "3", "--mock-port", str(mock.port))
-    with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
+    with gateway(write_small(tmp_path), tmp_path / "log", *arguments) as server:
 
         async def run() -> bytes:
             async with loopback.AsyncClient() as client:
@@ -186,7 +188,7 @@ def test_a_worker_that_is_killed_is_replaced(server: Server) -> None:
 
 
 def test_a_crash_loop_ends_the_server_and_says_so(tmp_path: Path, mock: Server) -> None:
-    with gateway(ship(tmp_path), tmp_path / "log", "--mock-port", str(mock.port)) as server:
+    with gateway(write_small(tmp_path), tmp_path / "log", "--mock-port", str(mock.port)) as server:
         killed: set[int] = set()
         end = time.monotonic() + 60
         while server.process.poll() is None and time.monotonic() < end:
@@ -204,33 +206,27 @@ def test_a_crash_loop_ends_the_server_and_says_so(tmp_path: Path, mock: Server) 
         assert "engine: a worker could not be kept running" in server.text
 
 
+def begun(folder: Path, port: int, log: Path, *more: str) -> Process:
+    """A server of which nobody knows yet whether it will start."""
+    words = ("engine", "serve", str(folder), "--port", str(port), "--drain-delay", "0", *more)
+    return Process(Command(words, Path(os.devnull), log, {"PATH": os.environ["PATH"]}))
+
+
 def test_a_second_instance_is_refused(tmp_path: Path, mock: Server) -> None:
     """Whether it comes later or at the same moment."""
-    folder, port = ship(tmp_path), str(free_port())
-    command = [sys.executable, "-m", "engine", "serve", str(folder), "--port", port]
-    command += ["--mock-port", str(mock.port), "--drain-delay", "0"]
-    environ = {"PATH": os.environ["PATH"]}
-    pair = [
-        subprocess.Popen(
-            command, cwd=ROOT, env=environ, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
-        )
-        for _ in range(2)
-    ]
+    folder, port, more = write_small(tmp_path), free_port(), ("--mock-port", str(mock.port))
+    pair = [(begun(folder, port, tmp_path / f"log{n}", *more), tmp_path / f"log{n}") for n in "ab"]
     end = time.monotonic() + 60
-    while all(p.poll() is None for p in pair) and time.monotonic() < end:
-        time.sleep(0.05)
-    (loser,) = [p for p in pair if p.poll() is not None]
-    (winner,) = [p for p in pair if p is not loser]
-    assert loser.returncode == 2
-    assert loser.stderr is not None
-    assert f"cannot listen on 127.0.0.1:{port}".encode() in loser.stderr.read()
-    third = run_engine("serve", str(folder), "--port", port, "--mock-port", str(mock.port))
+    while all(process.poll() is None for process, _ in pair) and time.monotonic() < end:
+        time.sleep(0.02)
+    ((loser, log),) = [one for one in pair if one[0].poll() is not None]
+    ((winner, _),) = [one for one in pair if one[0] is not loser]
+    assert loser.poll() == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in log.read_text()
+    third = run_engine("serve", str(folder), "--port", str(port), *more)
     assert (third.returncode, f"cannot listen on 127.0.0.1:{port}" in third.stderr) == (2, True)
     winner.terminate()
     assert winner.wait(timeout=60) == 0
-    for process in pair:
-        assert process.stderr is not None
-        process.stderr.close()
 
 
 def test_one_of_many_who_want_a_port_at_the_same_moment_gets_it() -> None:
@@ -258,24 +254,19 @@ def test_one_of_many_who_want_a_port_at_the_same_moment_gets_it() -> None:
 def test_a_broken_configuration_is_refused_before_the_port_opens(
     tmp_path: Path, text: str | None
 ) -> None:
-    folder, port = ship(tmp_path), free_port()
+    folder, port = write_small(tmp_path), free_port()
     if text is None:
         (folder / "routes.yaml").unlink()
     else:
         (folder / "routes.yaml").write_text(text)
-    command = [sys.executable, "-m", "engine", "serve", str(folder), "--port", str(port)]
-    started = time.monotonic()
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None:
-            with socket.socket() as probe:
-                probe.settimeout(0.05)
-                assert probe.connect_ex(("127.0.0.1", port)) != 0
-            time.sleep(0.01)
-        seconds = time.monotonic() - started
-        assert process.stderr is not None
-        told = process.stderr.read()
-    print(f"\nrefused after {seconds:.2f} s")  # noqa: T201 reported
-    assert process.returncode == 2
+    process = begun(folder, port, tmp_path / "log")
+    while process.poll() is None:
+        with socket.socket() as probe:
+            probe.settimeout(0.05)
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+        time.sleep(0.01)
+    assert process.poll() == 2
+    told = (tmp_path / "log").read_text()
     assert "error[" in told
     assert "routes.yaml" in told
     assert "Traceback" not in told
@@ -283,7 +274,7 @@ def test_a_broken_configuration_is_refused_before_the_port_opens(
 
 def test_no_record_is_lost_at_the_end(tmp_path: Path, mock: Server) -> None:
     """The last requests end within the time in which their records are gathered."""
-    with gateway(ship(tmp_path), tmp_path / "log", "--mock-port", str(mock.port)) as server:
+    with gateway(write_small(tmp_path), tmp_path / "log", "--mock-port", str(mock.port)) as server:
         ids = []
         with loopback.Client(base_url=server.url) as client:
             for _ in range(5):
@@ -297,7 +288,7 @@ def test_an_idle_server_ends_quickly(tmp_path: Path, mock: Server) -> None:
     """A keep-alive connection without a request does not hold it up."""
     write_keys(tmp_path)
     with (
-        gateway(ship(tmp_path), tmp_path / "log", "--mock-port", str(mock.port)) as server,
+        gateway(write_small(tmp_path), tmp_path / "log", "--mock-port", str(mock.port)) as server,
         socket.create_connection(("127.0.0.1", server.port)) as idle,
     ):
         idle.sendall(b"GET /healthz HTTP/1.1\r\nhost: g\r\n\r\n")

@@ -12,9 +12,10 @@ import httpx2
 import pytest
 
 from tests import loopback
+from tests.e2e.server.small import write_small
 from tests.listening import listening
 from tests.processes import run_engine
-from tests.servers import KEY, WAIT, Server, gateway, ship, write_keys
+from tests.servers import KEY, WAIT, Server, gateway, write_keys
 
 ROUTES = """
 version: 1
@@ -164,6 +165,6 @@ def test_a_worker_that_takes_too_much_is_replaced_and_its_stream_ends(
     [("20MiB", "--worker-memory is too little: a worker takes"), ("20", "`20` is not a size")],
 )
 def test_a_limit_that_cannot_be_kept_is_refused(tmp_path: Path, size: str, words: str) -> None:
-    folder = ship(tmp_path)
+    folder = write_small(tmp_path)
     done = run_engine("serve", str(folder), "--mock-port", "1", "--worker-memory", size)
     assert (done.returncode, words in done.stderr) == (2, True)

@@ -5,12 +5,13 @@ import signal
 import socket
 from pathlib import Path
 
+from tests.e2e.server.small import write_small
 from tests.processes import run_engine
-from tests.servers import Server, gateway, ship
+from tests.servers import Server, gateway
 
 
 def test_a_service_manager_learns_of_start_reload_and_stop(tmp_path: Path) -> None:
-    ship(tmp_path)
+    write_small(tmp_path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(20)
@@ -26,12 +27,14 @@ def test_a_service_manager_learns_of_start_reload_and_stop(tmp_path: Path) -> No
 
 
 def test_a_manager_that_is_gone_changes_nothing(tmp_path: Path) -> None:
-    with gateway(ship(tmp_path), tmp_path / "log", environ={"NOTIFY_SOCKET": "@gone"}) as server:
+    with gateway(
+        write_small(tmp_path), tmp_path / "log", environ={"NOTIFY_SOCKET": "@gone"}
+    ) as server:
         assert server.stop() == 0
 
 
 def test_a_probe_says_in_one_word_whether_the_server_is_ready(tmp_path: Path) -> None:
-    with gateway(ship(tmp_path), tmp_path / "log", "--drain-delay", "20") as server:
+    with gateway(write_small(tmp_path), tmp_path / "log", "--drain-delay", "20") as server:
         ready = run_engine("health", "--url", server.url)
         assert (ready.returncode, ready.stdout) == (0, "healthy\n")
         server.process.send_signal(signal.SIGTERM)

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from tests import loopback
+from tests.e2e.server.small import write_small
 from tests.servers import KEY, Server, gateway, ship
 
 
@@ -24,7 +25,7 @@ def test_a_mock_stands_in_for_every_provider_whatever_this_machine_lacks(
     tmp_path: Path, mock: Server
 ) -> None:
     """What stops a real server, a secret or an authority, is not asked for beside a mock."""
-    ship(tmp_path)
+    write_small(tmp_path)
     text = (tmp_path / "providers.yaml").read_text("utf-8")
     extra = """
   private:
@@ -50,7 +51,7 @@ def test_probes_need_no_key(served: Server) -> None:
 
 def test_sigterm_turns_readiness_off_before_the_port_closes(tmp_path: Path, mock: Server) -> None:
     arguments = ("--drain-delay", "1", "--mock-port", str(mock.port))
-    with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
+    with gateway(write_small(tmp_path), tmp_path / "log", *arguments) as server:
         server.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
         assert loopback.get(server.url + "/readyz").status_code == 503
@@ -63,7 +64,7 @@ def test_answers_ask_for_a_new_connection_once_the_server_is_about_to_stop(
 ) -> None:
     """So that no request is on its way on a kept connection when the port closes."""
     arguments = ("--drain-delay", "2", "--mock-port", str(mock.port))
-    with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
+    with gateway(write_small(tmp_path), tmp_path / "log", *arguments) as server:
         headers = {"authorization": f"Bearer {KEY}"}
         with loopback.Client(base_url=server.url, headers=headers) as client:
 
@@ -80,7 +81,7 @@ def test_answers_ask_for_a_new_connection_once_the_server_is_about_to_stop(
 def test_a_stream_under_way_is_finished_before_the_server_ends(
     tmp_path: Path, mock: Server
 ) -> None:
-    with gateway(ship(tmp_path), tmp_path / "log", "--mock-port", str(mock.port)) as server:
+    with gateway(write_small(tmp_path), tmp_path / "log", "--mock-port", str(mock.port)) as server:
         body = {"model": "gpt-mock-events-50-20", "stream": True, "messages": []}
         headers = {"authorization": f"Bearer {KEY}"}
         url = server.url + "/v1/chat/completions"
@@ -98,7 +99,7 @@ def test_no_worker_outlives_the_server(tmp_path: Path, mock: Server) -> None:
     """A killed parent cannot stop its workers; a signal during start-up is not lost either."""
     arguments = ("--workers", "2", "--mock-port", str(mock.port))
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with gateway(ship(tmp_path), tmp_path / "log", *arguments) as server:
+        with gateway(write_small(tmp_path), tmp_path / "log", *arguments) as server:
             pids = server.worker_pids()
             server.process.send_signal(number)
             server.process.wait(timeout=60)

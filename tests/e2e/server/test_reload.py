@@ -388,18 +388,23 @@ def test_no_request_is_lost_while_files_change_and_break(
 
     async def operator() -> None:
         for number in range(6):
+            enough = len(statuses) + 20
             if number % 2:
                 (folder / "routes.yaml").write_bytes(good[: 30 + number])
             else:
                 (folder / "routes.yaml").write_bytes(good)
                 await asyncio.to_thread(mark, folder, port, f"round-{number}")
             await asyncio.sleep(0.4)
+            while len(statuses) < enough:  # noqa: ASYNC110 no event tells
+                await asyncio.sleep(0.01)
         (folder / "routes.yaml").write_bytes(good)
         ended.set()
 
     async def run() -> None:
         headers = {"x-api-key": KEY}
-        async with loopback.AsyncClient(base_url=server.url, headers=headers, timeout=10) as client:
+        async with loopback.AsyncClient(
+            base_url=server.url, headers=headers, timeout=WAIT
+        ) as client:
             await asyncio.gather(operator(), *(calling(client) for _ in range(8)))
 
     before = steady.requests

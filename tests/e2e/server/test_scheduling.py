@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import KEY, ROOT, Server, gateway, ship
+from tests.e2e.server.small import write_small
+from tests.servers import KEY, ROOT, Server, gateway
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "SCHED_BATCH"), reason="Linux alone has these policies"
@@ -45,7 +46,7 @@ def waiting(running: Server) -> socket.socket:
 
 def test_threads_wait_for_each_other_while_their_worker_is_busy(tmp_path: Path) -> None:
     with gateway(
-        ship(tmp_path),
+        write_small(tmp_path),
         tmp_path / "log",
         "--mock-port",
         "9",

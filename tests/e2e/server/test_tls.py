@@ -21,8 +21,9 @@ from h2.events import DataReceived, StreamEnded
 
 from engine.server.ports import free_port
 from tests.certificates import Issued, issue
+from tests.e2e.server.small import write_small
 from tests.processes import Command, Process
-from tests.servers import KEY, WAIT, Server, ship
+from tests.servers import KEY, WAIT, Server
 
 BODY: dict[str, Any] = {"model": "gpt-4o-mini", "messages": []}
 JSON = {"content-type": "application/json"}
@@ -67,7 +68,7 @@ def client(issued: Issued, *, http2: bool = True, own: Path | None = None) -> ht
 @pytest.fixture
 def issued(tmp_path: Path) -> Issued:
     made = issue()
-    made.write(ship(tmp_path) / "cert.pem", tmp_path / "key.pem")
+    made.write(write_small(tmp_path) / "cert.pem", tmp_path / "key.pem")
     return made
 
 

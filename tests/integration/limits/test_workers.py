@@ -156,7 +156,7 @@ def test_a_worker_killed_at_any_line_leaves_a_whole_write_or_none() -> None:
     line = 0
     code = 1
     while code:
-        line += 3  # every third, for the time that it takes
+        line += 7  # for the time that it takes
         memory = SharedMemory(workers=2, records=64, leases=8)
 
         def work(memory: SharedMemory = memory, line: int = line) -> None:

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from tests import loopback
+from tests.servers import mock_upstream
 
 HERE = Path(__file__).parent
 ServeMock = Callable[..., str]
@@ -37,9 +38,10 @@ def serve_mock() -> Iterator[ServeMock]:
 
 
 @pytest.fixture(scope="session")
-def mock_url(serve_mock: ServeMock) -> str:
+def mock_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the URL of a mock with no fault of its own."""
-    return serve_mock()
+    with mock_upstream(tmp_path_factory.mktemp("mock") / "log") as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from tests.servers import KEY, Server
 
-STREAMS, EVENTS, GAP = 500, 50, 20
+STREAMS, EVENTS, GAP = 150, 25, 20
 
 
 async def read_stream(port: int, model: str) -> list[bytes]:
