@@ -39,7 +39,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help install editors serve check test test-unit test-tools test-postgres test-prometheus test-chart test-compose image test-browser test-api fresh bare conformance clients mutants typos soak stress bursts fuzz differential guided lint format docs hooks bench scale memory lock wheel sbom clean
+.PHONY: help install editors serve check test test-unit test-tools test-postgres test-prometheus test-chart test-compose image test-browser test-api fresh bare conformance clients mutants typos soak stress bursts fuzz differential guided lint format docs hooks bench scale memory lock wheel sbom site clean
 .DEFAULT_GOAL := help
 
 help:
@@ -79,6 +79,7 @@ help:
 	@echo "make lock     resolve both lock files again (needs uv)"
 	@echo "make wheel    build the wheel and check what is in it"
 	@echo "make sbom     write sbom.json: what an installation consists of (CycloneDX)"
+	@echo "make site     the pages as a site, in build/site (MkDocs, strict)"
 	@echo "make clean    remove .venv and caches"
 
 serve: $(PACKAGE)
@@ -182,6 +183,14 @@ sbom: $(MADE)
 		--output-reproducible --output-file sbom.json
 	@echo "sbom: wrote sbom.json"
 
+# MkDocs fails on a link, an anchor or a page that leads nowhere.
+site: $(MADE)
+	@test -d $(VENV)/site || $(PYTHON) -m venv $(VENV)/site
+	@$(VENV)/site/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-site.lock
+	@$(PYTHON) docs/site.py
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/site/bin/mkdocs build --strict
+	@echo "site: wrote build/site"
+
 lint: $(DEV) $(PACKAGE)
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet || { echo "not formatted; run: make format"; exit 1; }
@@ -281,6 +290,7 @@ lock:
 	@$(COMPILE) --group guided --output-file requirements-guided.lock
 	@$(COMPILE) --group chart --constraints requirements-dev.lock --output-file requirements-chart.lock
 	@$(COMPILE) --group compose --output-file requirements-compose.lock
+	@$(COMPILE) --group site --output-file requirements-site.lock
 	@$(COMPILE) --group browser --constraints requirements-dev.lock --output-file requirements-browser.lock
 	@$(COMPILE) tests/conformance/requirements.in --output-file tests/conformance/requirements.lock
 	@$(COMPILE) tests/conformance/clients/python/requirements.in --output-file tests/conformance/clients/python/requirements.lock
