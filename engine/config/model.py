@@ -128,6 +128,7 @@ class CredentialSet:
     models: tuple[str, ...] | None
     credentials: tuple[Credential, ...]
     variables: tuple[Variable, ...]
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)

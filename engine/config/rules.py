@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.config.source.document import Path
 from engine.config.source.secret_shapes import without_keys
+from engine.plan import pointers
 from engine.plan.conditions import When
 
 
@@ -122,4 +123,4 @@ class RoutingTest:
 
 def steps(place: str) -> tuple[str, ...]:
     """The fields on the path to a place: its name, or those of a pointer such as `/reasoning/effort`."""
-    return tuple(place[1:].split("/")) if place.startswith("/") else (place,)
+    return pointers.steps(place) if place.startswith("/") else (place,)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
+from engine.plan.pointers import steps
+
 T = TypeVar("T")
 
 
@@ -74,8 +76,15 @@ def conditions_of(rules: Iterable[tuple[When, T]]) -> Conditions[T] | None:
     return Conditions(tuple(ordered)) if tables else None
 
 
+class UnusableFieldError(ValueError):
+    """A body has a field in another spelling, which the gateway refuses with `duplicate_field`."""
+
+
 def given(key: str | None, account: str | None, headers: Mapping[str, str], body: object) -> Read:
-    """How to read a request that is described by plain values; `body` is decoded JSON."""
+    """How to read a request that is described by plain values; `body` is decoded JSON.
+
+    What it returns raises UnusableFieldError.
+    """
 
     def read(dimension: Dimension) -> str | None:
         match dimension.kind:
@@ -86,9 +95,18 @@ def given(key: str | None, account: str | None, headers: Mapping[str, str], body
             case "header":
                 found = headers.get(dimension.name)
                 return None if found is None else found.strip(" \t")
-        value = body
-        for name in dimension.name[1:].split("/"):
-            value = value.get(name) if isinstance(value, dict) else None
+        value = _value(body, steps(dimension.name))
         return value if isinstance(value, str) else None
 
     return read
+
+
+def _value(body: object, path: tuple[str, ...]) -> object:
+    value = body
+    for name in path:
+        if not isinstance(value, dict):
+            return None
+        if any(key != name and key.casefold() == name.casefold() for key in value):
+            raise UnusableFieldError(name)
+        value = value.get(name)
+    return value

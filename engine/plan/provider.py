@@ -107,13 +107,14 @@ class CredentialSet:
     """The same provider with other credentials or variables, for some callers or models.
 
     `providers` are used in turn; None for `callers` or `models` means all of them. `where` has the
-    line of each.
+    line of each. `turns`, if any, are the places in `providers` in an order by weight.
     """
 
     callers: Names | None
     models: Names | None
     providers: tuple["Provider", ...]
     where: tuple[str, ...]
+    turns: tuple[int, ...] = ()
 
     def fits(self, caller: str, model: str) -> bool:
         return (self.callers is None or caller in self.callers) and (

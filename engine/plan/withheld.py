@@ -55,6 +55,11 @@ def is_withheld(name: bytes) -> bool:
     return name in NAMES or name.startswith(STARTS)
 
 
+def holds_secret(name: bytes) -> bool:
+    """Whether a header `name`, in lower case, holds a key or a cookie; an underscore counts as a hyphen."""
+    return name.replace(b"_", b"-") in KEY_HEADERS | _COOKIES | {b"proxy-authorization"}
+
+
 def withheld_by(pattern: bytes, credentials: frozenset[bytes]) -> list[bytes]:
     """What an entry of `forward_headers` covers that is never forwarded; `credentials` are more names."""
     names = NAMES | credentials

@@ -67,6 +67,9 @@ def accounts(provider: Provider, sent_model: str, caller: str | None) -> list[Vi
         written_rows.append(
             {
                 "where": list(account.where),
+                "weights": [account.turns.count(i) for i in range(len(account.providers))]
+                if account.turns
+                else None,
                 "callers": _patterns(account.callers),
                 "models": _patterns(account.models),
                 "serves": serves,

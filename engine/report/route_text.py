@@ -84,7 +84,12 @@ def _account_lines(target: View) -> Iterator[str]:
             whom_for = whom(account["callers"], account["models"])
             doubt = "  if the key fits" if account["serves"] is None else ""
             lacks = f"  missing {', '.join(account['missing'])}" if account["missing"] else ""
-            yield f"account    {whom_for}  {', '.join(account['where'])}{doubt}{lacks}"
+            weights = account["weights"]
+            lines = [
+                where + (f" weight {weights[place]}" if weights else "")
+                for place, where in enumerate(account["where"])
+            ]
+            yield f"account    {whom_for}  {', '.join(lines)}{doubt}{lacks}"
     for choice in target["choices"]:
         values = some(choice["choices"])
         yield f"choice     {choice['variable']} by {choice['by']}: {values}  {choice['where']}"

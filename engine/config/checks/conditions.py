@@ -3,14 +3,20 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from math import prod
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from engine.config.checks.registry import ROUTES, CheckContext, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Related
+from engine.config.checks.registry import KEYS, ROUTES, SERVER, CheckContext, check
+from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related
 from engine.config.rules import ModelRule
+from engine.config.server import accounts_of
+from engine.config.source.document import Path
+from engine.config.source.secret_shapes import without_keys
 from engine.plan.conditions import Dimension, When, combinations_of, described, signature
+from engine.plan.suggest import nearest
+from engine.plan.withheld import holds_secret
 
 MAX_COMBINATIONS = 1000
+MAX_SETS = 32  # of conditions that differ in what they ask for: a request takes a search for each
 _Signature: TypeAlias = tuple[Dimension, ...]
 _Table: TypeAlias = Mapping[tuple[str, ...], Sequence[ModelRule]]  # by the values of a signature
 _Pair: TypeAlias = tuple[ModelRule, ModelRule]
@@ -20,7 +26,8 @@ _Pair: TypeAlias = tuple[ModelRule, ModelRule]
 def tied_conditions(context: CheckContext) -> Iterator[Diagnostic]:
     """Two rules for the same models that may both fit a request, none being more specific."""
     seen: set[tuple[object, object]] = set()
-    for rules in _scopes(context):
+    scopes = (rules for rules in _scopes(context) if len(_sets(rules)) <= MAX_SETS)
+    for rules in scopes:
         for first, second in _ties(rules):
             if (first.at, second.at) in seen:
                 continue
@@ -47,6 +54,11 @@ def _scopes(context: CheckContext) -> list[list[ModelRule]]:
     return list(scopes.values())
 
 
+def _sets(rules: Sequence[ModelRule]) -> dict[_Signature, ModelRule]:
+    """The first rule of each signature."""
+    return {signature(rule.when): rule for rule in reversed(rules)}
+
+
 def _count(when: When) -> int:
     return prod(map(len, when.values())) if when else 0
 
@@ -61,9 +73,18 @@ def _ties(rules: Sequence[ModelRule]) -> Iterator[_Pair]:
     for table in tables.values():
         yield from ((first, others[0]) for first, *others in table.values() if others)
     for one, other in combinations(tables, 2):
-        if not (set(one) <= set(other) or set(other) <= set(one)):
+        if not (set(one) <= set(other) or set(other) <= set(one) or _exclude(one, other)):
             union = tables.get(tuple(sorted({*one, *other})), {})
             yield from _uncovered((one, tables[one]), (other, tables[other]), union)
+
+
+def _exclude(one: _Signature, other: _Signature) -> bool:
+    """Whether no body meets both: one asks for a string where the other asks for an object."""
+    return any(_around(a, b) or _around(b, a) for a in one for b in other)
+
+
+def _around(outer: Dimension, inner: Dimension) -> bool:
+    return outer.kind == inner.kind == "body" and inner.name.startswith(f"{outer.name}/")
 
 
 def _uncovered(
@@ -104,6 +125,78 @@ def too_many_combinations(context: CheckContext) -> Iterator[Diagnostic]:
         if _count(rule.when) > MAX_COMBINATIONS:
             message = f"the conditions of {rule.label} have {_count(rule.when)} combinations of values; at most {MAX_COMBINATIONS} are possible"
             yield context.at("X280", message, ROUTES, (*rule.at, "when"))
+
+
+@check("X280")
+def too_many_sets(context: CheckContext) -> Iterator[Diagnostic]:
+    for rules in _scopes(context):
+        firsts = sorted(_sets(rules).values(), key=lambda rule: rule.at)
+        for rule in firsts[MAX_SETS : MAX_SETS + 1]:
+            message = f"the rules for `{without_keys(rule.pattern)}` have {len(firsts)} different sets of conditions; at most {MAX_SETS} are possible"
+            help_text = "ask for the same things, such as one header, with different values"
+            yield context.at("X280", message, ROUTES, (*rule.at, "when"), help=help_text)
+
+
+@check("X285")
+def condition_on_a_secret(context: CheckContext) -> Iterator[Diagnostic]:
+    """Headers and fields of keys and cookies: a secret in routes.yaml, and in what `engine route` prints."""
+    providers = context.config.providers
+    secrets = {("header", name) for p in providers for name in p.caller_headers}
+    secrets |= {("body", f"/{name}") for p in providers for name in p.caller_body}
+    for rule, dimension in _asked(context):
+        kind, name = dimension
+        if dimension in secrets or (kind == "header" and holds_secret(name.encode("ascii"))):
+            message = f"{rule.label} asks for {dimension.label}, which holds a secret"
+            help_text = (
+                "ask for the `key` by its name" if kind == "header" else "ask for something else"
+            )
+            yield context.at(
+                "X285", message, ROUTES, (*rule.at, "when", *dimension), help=help_text
+            )
+
+
+def _asked(context: CheckContext) -> Iterator[tuple[ModelRule, Dimension]]:
+    return ((rule, dimension) for rule in context.config.rules for dimension in sorted(rule.when))
+
+
+@check("X286")
+def unknown_caller(context: CheckContext) -> Iterator[Diagnostic]:
+    """Keys that keys.yaml does not have, and accounts and their keys where there are no accounts."""
+    keys = {key.name for key in context.config.keys or ()}
+    is_read = KEYS in context.documents and "keys" not in context.config.incomplete
+    has_server = SERVER in context.documents and context.config.server is None  # or it is broken
+    has_accounts = has_server or accounts_of(context.config.server) is not None
+    for kind, value, rule, at in _callers(context):
+        message = f"{rule.label} asks for {kind} `{value}`, and "
+        if kind == "account" or value.startswith("@"):
+            if not has_accounts:
+                message += f"there are no accounts: {SERVER} has no `accounts`"
+                yield context.at("X286", message, ROUTES, at, Place.VALUE)
+        elif is_read and value not in keys:
+            message += f"{KEYS} has no such key"
+            hint = nearest(value, keys)
+            yield context.at("X286", message, ROUTES, at, Place.VALUE, hint=hint)
+
+
+def _callers(context: CheckContext) -> Iterator[tuple[str, str, ModelRule, Path]]:
+    """Each key and account that a rule asks for, with its place."""
+    for rule in context.config.rules:
+        for kind in ("key", "account"):
+            at = (*rule.at, "when", kind)
+            written: Any = (
+                context.documents[ROUTES].value(at) if Dimension(kind) in rule.when else ()
+            )
+            yield from ((kind, value, rule, (*at, index)) for index, value in enumerate(written))
+
+
+@check("X286")
+def string_and_object(context: CheckContext) -> Iterator[Diagnostic]:
+    """A rule that asks for a string at a place and for a field inside of it."""
+    for rule, inner in _asked(context):
+        outer = next((each for each in rule.when if _around(each, inner)), None)
+        if outer is not None:
+            message = f"{rule.label} asks for `{inner.name}`, and for a string at `{outer.name}`, which has no fields"
+            yield context.at("X286", message, ROUTES, (*rule.at, "when", *inner))
 
 
 @check("X276")

@@ -1,11 +1,11 @@
 """Fields of a body that the configuration names in two spellings, which readers of JSON may take for one field."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from engine.config.checks.bodies import Changes, every_change
-from engine.config.checks.registry import CheckContext, check
+from engine.config.checks.registry import ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Related
 from engine.config.rules import steps
 from engine.config.source.document import Path
@@ -27,16 +27,27 @@ class _Use:
 def two_spellings(context: CheckContext) -> Iterator[Diagnostic]:
     """Fields of one endpoint that differ in case alone."""
     known = _of_callers(context)
+    for file, at, place, endpoints in _places(context):
+        for part in (place[:end] for end in range(1, len(place) + 1)):
+            key = tuple(name.lower() for name in part)
+            use = _Use(part, file, at)
+            uses = [known.setdefault((e, key), use) for e in sorted(endpoints)]
+            first = next((other for other in uses if other.field != part), None)
+            if first is not None:
+                yield _finding(context, use, first)
+                break
+
+
+def _places(context: CheckContext) -> Iterator[tuple[str, Path, Field, Set[str]]]:
+    """Every field that changes and conditions name: file, path, field, and the endpoints with such bodies."""
     for changes in every_change(context):
         for at, place in _named(changes):
-            for part in (place[:end] for end in range(1, len(place) + 1)):
-                key = tuple(name.lower() for name in part)
-                use = _Use(part, changes.file, at)
-                uses = [known.setdefault((e, key), use) for e in sorted(changes.endpoints)]
-                first = next((other for other in uses if other.field != part), None)
-                if first is not None:
-                    yield _finding(context, use, first)
-                    break
+            yield changes.file, at, place, changes.endpoints
+    every = {endpoint.name for endpoint in context.config.endpoints}
+    for rule in context.config.rules:
+        for dimension in (each for each in rule.when if each.kind == "body"):
+            endpoints = every if rule.endpoints is None else every & set(rule.endpoints)
+            yield ROUTES, (*rule.at, "when", *dimension), steps(dimension.name), endpoints
 
 
 @check("X246")

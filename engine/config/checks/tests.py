@@ -10,7 +10,7 @@ from engine.config.rules import RoutingTest
 from engine.config.schema.build import build_config
 from engine.config.schema.validation import check_schema
 from engine.config.source.document import Document, parse_document
-from engine.plan.conditions import given
+from engine.plan.conditions import UnusableFieldError, given
 from engine.plan.plan import Decision, Plan, UnusableValueError
 
 SHOWN = 8
@@ -37,7 +37,10 @@ class Outcome:
 def run_test(plan: Plan, test: RoutingTest) -> Outcome:
     """Ask the Plan, and compare with what the test expects."""
     read = given(test.key, test.account, test.headers, test.body)
-    decision = plan.decide(test.endpoint, test.model, read)
+    try:
+        decision = plan.decide(test.endpoint, test.model, read)
+    except UnusableFieldError:
+        decision = Decision(test.model, "", None, None, None, "duplicate_field")
     wanted = {
         "provider": test.provider, "url": test.url, "model": test.sent_model, "error": test.error,
         "then": None if test.then is None else _listed(test.then),

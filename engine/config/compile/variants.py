@@ -6,6 +6,7 @@ Each is the same provider, compiled with other values.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
+from math import gcd
 from types import MappingProxyType
 
 from engine.config import model
@@ -14,7 +15,7 @@ from engine.config.compile.provider import compile_provider
 from engine.config.source.document import Path
 from engine.plan import plan
 
-_Placed = tuple[plan.Provider, str]
+_Placed = tuple[plan.Provider, str, int]  # with its line and its weight
 
 
 def compile_variants(
@@ -24,12 +25,12 @@ def compile_variants(
     own = _with_choices(binding, provider)
     groups: dict[tuple[object, object], list[_Placed]] = {}
     if any(account.callers is account.models is None for account in provider.accounts):
-        groups[None, None] = [(own, lines[provider.at])]
+        groups[None, None] = [(own, lines[provider.at], 1)]
     for account, its_values in zip(provider.accounts, binding.values.accounts, strict=True):
         bound = replace(binding, values=its_values)
         variant = _with_choices(bound, provider.with_credential_set(account))
         group = groups.setdefault((account.callers, account.models), [])
-        group.append((variant, lines[account.at]))
+        group.append((variant, lines[account.at], account.weight))
     accounts = [_credential_set(*narrowed, variants) for narrowed, variants in groups.items()]
     accounts.sort(key=lambda account: (account.callers is None, account.models is None))
     return replace(own, accounts=tuple(accounts))
@@ -42,14 +43,28 @@ def _credential_set(
     return plan.CredentialSet(
         _names(callers),
         _names(models),
-        tuple(variant for variant, _ in usable),
-        tuple(line for _, line in usable),
+        tuple(variant for variant, _, _ in usable),
+        tuple(line for _, line, _ in usable),
+        _turns([weight for _, _, weight in usable]),
     )
+
+
+def _turns(weights: Sequence[int]) -> tuple[int, ...]:
+    """Places in an order in which each comes as often as its weight says, evenly spread; none if all are even."""
+    if len(set(weights)) == 1:
+        return ()
+    shared = gcd(*weights)
+    due = (
+        ((turn + 0.5) / weight, place)
+        for place, weight in enumerate(weights)
+        for turn in range(weight // shared)
+    )
+    return tuple(place for _, place in sorted(due))
 
 
 def _usable(variants: Sequence[_Placed]) -> Sequence[_Placed]:
     """The variants that can be called; the first alone when none can."""
-    return [(variant, line) for variant, line in variants if not variant.missing] or variants[:1]
+    return [placed for placed in variants if not placed[0].missing] or variants[:1]
 
 
 def _names(patterns: object) -> plan.Names | None:

@@ -529,8 +529,8 @@ _CATALOGUE = (
         "X280",
         "too-many-combinations",
         _ERROR,
-        "the lists of a rule's conditions have more than 1000 combinations of values",
-        "Every combination is an entry of a table, in which requests are looked up.",
+        "the lists of a rule's conditions have more than 1000 combinations of values, or the rules of a pattern more than 32 sets of conditions",
+        "Every combination is an entry of a table, in which requests are looked up; a request is looked up once for each set of things that rules of its pattern ask for.",
     ),
     Rule(
         "X281",
@@ -559,6 +559,20 @@ _CATALOGUE = (
         _WARNING,
         "a provider takes over a credential and sends it to another company's host",
         "A provider that extends another takes over its credentials too. One with a `base_url` of its own at another domain has to name the credentials that are sent there.",
+    ),
+    Rule(
+        "X285",
+        "condition-on-a-secret",
+        _ERROR,
+        "a condition on a header or field that holds a key or a cookie",
+        "Its value would be a secret in routes.yaml, and `engine route` prints conditions. A condition on `key` names the caller; what a provider's key may do is for credential sets (`accounts`).",
+    ),
+    Rule(
+        "X286",
+        "condition-never-met",
+        _WARNING,
+        "a condition that no request meets",
+        "A condition on a key or account that does not exist leaves the rule without requests, and so does a string at a place in which the same rule asks for a field.",
     ),
     Rule(
         "X291",

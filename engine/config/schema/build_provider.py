@@ -147,6 +147,7 @@ def _credential_set(at: Path, data: dict[str, Any]) -> CredentialSet:
         models=several(data.get("models")),
         credentials=_credentials(at, data),
         variables=_variables(at, data),
+        weight=data.get("weight", 1),
     )
 
 

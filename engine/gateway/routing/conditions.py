@@ -7,6 +7,7 @@ from engine.gateway.inbound.json_text import string
 from engine.gateway.inbound.payload import RequestBody, json_request_body
 from engine.plan.conditions import Dimension
 from engine.plan.plan import Caller, Endpoint
+from engine.plan.pointers import steps
 
 
 class Facts:
@@ -46,13 +47,13 @@ class Facts:
                 return self._caller.account.id if self._caller.account else None
             case "header":
                 return self._header(dimension.name.encode("ascii"))
-        return self._field(dimension.name[1:].split("/"))
+        return self._field(steps(dimension.name))
 
     def _header(self, name: bytes) -> str | None:
         values = [value for each, value in self._headers if each == name]
         return values[0].strip(b" \t").decode("latin-1") if len(values) == 1 else None
 
-    def _field(self, path: list[str]) -> str | None:
+    def _field(self, path: tuple[str, ...]) -> str | None:
         value = self._body.raw_value(path[0]) if self._body is not None else None
         for name in path[1:]:
             if value is None or value[:1] != b"{":

@@ -6,7 +6,7 @@ from hashlib import sha256
 from math import log
 
 from engine.gateway.errors import GatewayError
-from engine.plan.conditions import Read, When, described
+from engine.plan.conditions import Dimension, Read, When, described
 from engine.plan.plan import (
     Decision,
     Endpoint,
@@ -187,4 +187,12 @@ def _beaten_by(winner: Rule, rule: Rule) -> str:
 
 def _unmet(rule: Rule, read: Read | None) -> When:
     """The conditions of `rule` that a request does not meet."""
-    return {d: v for d, v in rule.when.items() if read is None or read(d) not in v}
+    return {d: v for d, v in rule.when.items() if read is None or not _is_met(d, v, read)}
+
+
+def _is_met(dimension: Dimension, values: frozenset[str], read: Read) -> bool:
+    """Whether a request has one of `values`; a body with a field in two spellings, which the winner does not read, has none."""
+    try:
+        return read(dimension) in values
+    except GatewayError:
+        return False

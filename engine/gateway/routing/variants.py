@@ -31,14 +31,18 @@ class ProviderVariants:
         Raises:
             GatewayError: `invalid_request` when a value is none of the choices.
         """
-        variants = fitting_variants(target, head.caller.name, found)
-        provider = variants[0] if len(variants) == 1 else self._next(variants)
+        credentials = fitting_set(target, head.caller.name, found)
+        provider = target.provider if credentials is None else self._next(credentials)
         return provider if provider.choices is None else _pick(provider, head, body)
 
-    def _next(self, variants: tuple[Provider, ...]) -> Provider:
-        turn = self._positions.get(id(variants), 0) % len(variants)
+    def _next(self, credentials: CredentialSet) -> Provider:
+        variants = credentials.providers
+        if len(variants) == 1:
+            return variants[0]
+        turns = credentials.turns or range(len(variants))
+        turn = self._positions.get(id(variants), 0) % len(turns)
         self._positions.keep(id(variants), turn + 1, 0)
-        return variants[turn]
+        return variants[turns[turn]]
 
 
 def fitting_variants(
@@ -49,13 +53,21 @@ def fitting_variants(
     They are those of the first credential set that fits, or the provider itself. Either all of them
     have their credentials and variables, or there is only one.
     """
+    credentials = fitting_set(target, caller, found)
+    return (target.provider,) if credentials is None else credentials.providers
+
+
+def fitting_set(
+    target: Target, caller: str, found: CredentialSet | None = None
+) -> CredentialSet | None:
+    """The first credential set that fits; None where the provider itself serves `caller`."""
     if found is not None and found.callers is found.models is None:
-        return found.providers
+        return found
     sets = target.provider.accounts if found is None else (found,)
     for credentials in sets:
         if credentials.fits(caller, target.sent_model):
-            return credentials.providers
-    return (target.provider,)
+            return credentials
+    return None
 
 
 def sample_variant(

@@ -34,6 +34,7 @@ models:
   - {prefix: pathed/, provider: pathed, strip: true}
   - {prefix: slashed/, provider: slashed, strip: true}
   - {prefix: turns/, provider: turns, strip: true}
+  - {prefix: weighed/, provider: weighed, strip: true}
   - {prefix: picked/, provider: picked, strip: true}
   - {prefix: aws/, provider: aws, strip: true}
   - {prefix: oauth/, provider: oauth, strip: true}
@@ -89,6 +90,13 @@ providers:
       - {models: [big-*], credentials: {key: {env: TURN_BIG}}}
       - {callers: [guest-b], models: [big-*], credentials: {key: {env: TURN_BIG_B}}}
     endpoints: {words: "/{{ variables.side }}"}
+  weighed:
+    extends: {provider: turns, drop: [/accounts]}
+    accounts:
+      - {weight: 4, credentials: {key: {env: TURN_2}}}
+      - {weight: 90, credentials: {key: {env: TURN_NOT_SET}}}
+      - {weight: 2, credentials: {key: {env: TURN_BIG}}}
+      - {weight: 9, callers: [guest-*], credentials: {key: {env: TURN_GUEST}}}
   picked:
     base_url: http://127.0.0.1:{port}/{{ variables.region }}
     variables: {region: {env: PICKED_REGION, default: north, choices: [north, south]}}
@@ -344,8 +352,10 @@ def test_an_endpoint_may_have_more_paths(stand: Stand) -> None:
 # -- accounts and picks --------------------------------------------------------------------------
 
 
-def keys_used(stand: Stand, model: str, key: str, times: int = 4) -> list[str]:
-    sent = [stand.send({"model": f"turns/{model}"}, key=key) for _ in range(times)]
+def keys_used(
+    stand: Stand, model: str, key: str, times: int = 4, start: str = "turns"
+) -> list[str]:
+    sent = [stand.send({"model": f"{start}/{model}"}, key=key) for _ in range(times)]
     return [a.value("authorization").removeprefix("Bearer canary-turn_") for a in sent]
 
 
@@ -355,6 +365,13 @@ def test_accounts_are_used_in_turn_and_those_not_set_are_passed_over(stand: Stan
     assert used[:2] == used[2:]
     targets = {stand.send({"model": "turns/small"}).target for _ in range(2)}
     assert targets == {"/left", "/right"}
+
+
+def test_accounts_have_their_turns_by_weight(stand: Stand) -> None:
+    """The provider's own has a weight of 1; the one that is not set counts for nothing."""
+    used = keys_used(stand, "small", KEY, 14, start="weighed")
+    assert used[:7] == used[7:] == ["2", "big", "2", "1", "2", "big", "2"]
+    assert keys_used(stand, "small", GUEST_A, 2, start="weighed") == ["guest"] * 2
 
 
 def test_the_most_narrowly_described_account_is_used(stand: Stand) -> None:

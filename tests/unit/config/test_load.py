@@ -322,6 +322,7 @@ def test_expectations_about_a_url_hold_for_every_form(tmp_path: Path) -> None:
 
 
 EXPECTABLE = {
+    "duplicate_field": "{endpoint: embeddings, model: text-embedding-3-small, body: {A: x}, expect: {error: duplicate_field}}",
     "model_not_found": "{endpoint: chat_completions, model: claude, expect: {error: model_not_found}}",
     "endpoint_not_supported": "{endpoint: images, model: gpt-4o, expect: {error: endpoint_not_supported}}",
     "invalid_model": "{endpoint: embeddings, model: gpt-a/b, expect: {error: invalid_model}}",
@@ -339,9 +340,10 @@ def test_every_error_that_a_test_may_expect_can_come_about() -> None:
 def test_an_error_that_a_test_expects_holds(error: str, tmp_path: Path) -> None:
     routes = minimal("routes").replace("models:", "  images:\n    path: /v1/images\nmodels:")
     endpoints = {"embeddings": "/{{ model | segment }}", "chat_completions": "/c"}
+    asked = "  - {prefix: text-embedding-, provider: openai, as: e, when: {body: {/a: [b]}}}\n"
     folder = write(
         tmp_path,
-        routes=f"{routes}tests:\n  - {EXPECTABLE[error]}\n",
+        routes=f"{routes}{asked}tests:\n  - {EXPECTABLE[error]}\n",
         providers=provider(endpoints=endpoints),
     )
     assert codes(read(folder)) == ["X206"]
