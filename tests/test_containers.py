@@ -229,7 +229,7 @@ OF_A_REQUEST = {
     "gateway/inbound/json_body:_cut_before",
     *(
         f"gateway/inbound/json_edits:Draft.{name}"
-        for name in ("_spans", "_originals", "_places", "_removed", "_names", "_values", "_added")
+        for name in ("_spans", "_fields", "_places", "_removed", "_names", "_values", "_added")
     ),
     "telemetry/tracer:TraceNotes.attempts",  # and then in OtlpQueue._waiting
     "gateway/response/facts:ResponseFacts._newest",

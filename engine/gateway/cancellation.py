@@ -59,7 +59,8 @@ class Deadline:
     # Defaults of the class cost nothing, and one of these is made for each request.
     when = NEVER
     _late: Callable[[], Exception] = TimeoutError
-    _end: tuple[float, Callable[[], Exception]] | None = None
+    _end = NEVER
+    _late_at_end: Callable[[], Exception] = TimeoutError
     _is_over = False
 
     def __init__(self, task: asyncio.Task[Any] | None) -> None:
@@ -67,14 +68,15 @@ class Deadline:
 
     def limit(self, end: float, late: Callable[[], Exception]) -> None:
         """All phases from here on end before `end` (monotonic seconds), until the next `limit`."""
-        self._end = (end, late)
-        self.when, self._late = end, late
+        self._end = self.when = end
+        self._late_at_end = self._late = late
 
     def allow(self, seconds: float, late: Callable[[], Exception]) -> None:
         """Start a phase of at most `seconds`; `late` makes what is raised when it takes longer."""
-        self.when, self._late = monotonic() + seconds, late
-        if self._end is not None and self._end[0] <= self.when:
-            self.when, self._late = self._end
+        when = monotonic() + seconds
+        if self._end <= when:
+            when, late = self._end, self._late_at_end
+        self.when, self._late = when, late
 
     def tick(self, now: float) -> None:
         """Cancel the task if its phase has taken too long."""

@@ -60,12 +60,12 @@ class Record(msgspec.Struct, frozen=True):
     ttft_ms: float | None = None
     trace_id: str | None = None
     tried: Sequence[str] | UnsetType = UNSET
-    exception: str | UnsetType = UNSET
     credential: str | UnsetType = UNSET
     cache_write_tokens: int | UnsetType = UNSET
     units: Mapping[str, int] | UnsetType = UNSET
     cost_usd: float | UnsetType | None = UNSET
     price_version: str | UnsetType = UNSET
+    exception: str | UnsetType = UNSET
     dropped: Sequence[str] | UnsetType = UNSET
     may_be_paid_twice: bool | UnsetType = UNSET
 
@@ -145,7 +145,7 @@ class RecordBuilder(msgspec.Struct):
 
     def note_first_event(self, at: float) -> None:
         """Note when the first event of a stream was whole, monotonic seconds."""
-        self.ttft_ms = round((at - self.started_at) * 1000, 2)
+        self.ttft_ms = milliseconds(at - self.started_at)
 
     def note_target(self, target: Target) -> None:
         """Note where the request goes, and the rule that sends it there."""
@@ -175,7 +175,7 @@ class RecordBuilder(msgspec.Struct):
     def note_head(self, status: int) -> None:
         """Note the head of the response that is relayed."""
         self.status = status
-        self.ms_first_byte = round((monotonic() - self.started_at) * 1000, 2)
+        self.ms_first_byte = milliseconds(monotonic() - self.started_at)
 
     def note_dropped(self, names: Sequence[str]) -> None:
         """Note which fields of the body the latest attempt leaves out, if any.
@@ -198,15 +198,16 @@ class RecordBuilder(msgspec.Struct):
     def finish(self, time: str) -> Record:
         """The record at the end of the request, at `time`.
 
-        Positional, because it costs 0.3 us that way and 1.2 us with keywords.
+        Of 30 positional arguments, because it costs 0.3 us that way; with keywords or with more than
+        30, for which Python makes a list, 1.2 us.
         """
         called_at = self.called_at
         metered = self.metered or _NOT_METERED
         counts = metered.counts
         ms_engine = None
         if called_at is not None:
-            ms_engine = round((called_at - self.started_at - self.waited) * 1000, 2)
-        return Record(
+            ms_engine = milliseconds(called_at - self.started_at - self.waited)
+        record = Record(
             time,
             self.request_id,
             self.key,
@@ -222,7 +223,7 @@ class RecordBuilder(msgspec.Struct):
             self.bytes_in,
             self.bytes_out,
             self.ms_first_byte,
-            round((monotonic() - self.started_at) * 1000, 2),
+            milliseconds(monotonic() - self.started_at),
             ms_engine,
             counts.get("input_tokens"),
             counts.get("output_tokens"),
@@ -232,14 +233,19 @@ class RecordBuilder(msgspec.Struct):
             self.ttft_ms,
             self.trace_id,
             self.tried or UNSET,
-            self.exception,
             self.credential,
             counts.get("cache_write_tokens", UNSET),
             metered.units or UNSET,
             self.cost_usd,
             self.price_version,
-            self.dropped,
-            self.may_be_paid_twice,
+        )
+        if self.exception is self.dropped is self.may_be_paid_twice is UNSET:
+            return record
+        return msgspec.structs.replace(
+            record,
+            exception=self.exception,
+            dropped=self.dropped,
+            may_be_paid_twice=self.may_be_paid_twice,
         )
 
 
@@ -270,6 +276,11 @@ class Timestamps:
             self._second = second
             self._text = datetime.fromtimestamp(second, UTC).isoformat()[:19]
         return f"{self._text}.{rest // 1_000_000:03}+00:00"
+
+
+def milliseconds(seconds: float) -> float:
+    """As milliseconds with two places, in a tenth of the time that `round` takes."""
+    return int(seconds * 100_000 + 0.5) / 100
 
 
 def location_of(error: BaseException) -> str:

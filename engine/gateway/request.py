@@ -261,9 +261,10 @@ class Request:
 
     def _relay(self, head: CallerHead, exchange: Exchange) -> Awaitable[Failure | None]:
         """Relay the response, and close the exchange."""
-        if self.is_unread:  # a response ends the upload: the rest is dropped
+        is_unread = self.is_unread
+        if is_unread:  # a response ends the upload: the rest is dropped
             self._cancellation.watch_caller()
-        closing = self._closing()
+        closing = CLOSE if is_unread or self._runtime.is_draining() else _STAY_OPEN
         reader = self._runtime.usage.get(head.endpoint.name)
         return self._response.relay(exchange, head.endpoint.last_events, closing, reader)
 

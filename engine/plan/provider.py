@@ -197,11 +197,12 @@ class Provider:
     trace: bool = False
     telemetry_name: str | None = None
     ping: Ping | None = None
+    single_attempt: bool = field(init=False, compare=False)
 
-    @property
-    def single_attempt(self) -> bool:
-        """Whether a request is sent to it only once, whatever the result."""
-        return self.breaker is None and self.retry.attempts == 1
+    def __post_init__(self) -> None:
+        """Derive once whether a request is sent to it only once, whatever the result."""
+        is_single = self.breaker is None and self.retry.attempts == 1
+        object.__setattr__(self, "single_attempt", is_single)
 
     def variants(self) -> Iterator["Provider"]:
         """The provider itself, and every other variant of it."""

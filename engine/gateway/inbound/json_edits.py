@@ -61,13 +61,10 @@ class Draft:
 
     def __init__(self, body: JsonBody) -> None:
         self._body = body
-        self._spans: list[Span] = []
-        self._places: dict[str, int] = {}  # by name as it will be, the place among all fields
-        self._originals: list[str] = []
-        for place, (name, span) in enumerate(body.spans()):
-            self._places[name] = place
-            self._spans.append(span)
-            self._originals.append(name)
+        self._fields: list[tuple[str, Span]] = list(body.spans())
+        self._spans = [span for _, span in self._fields]
+        # By name as it will be, the place among all fields.
+        self._places = {name: place for place, (name, _) in enumerate(self._fields)}
         self._removed: set[int] = set()
         self._names: dict[int, bytes] = {}
         self._values: dict[int, bytes] = {}
@@ -130,7 +127,7 @@ class Draft:
     def drop_all_but(self, names: Set[str]) -> tuple[str, ...]:
         """Remove every other field, however often it is there. Returns the names of those removed."""
         now = {place: name for name, place in self._places.items()}
-        every = [now.get(place, name) for place, name in enumerate(self._originals)]
+        every = [now.get(place, name) for place, (name, _) in enumerate(self._fields)]
         removed = [
             (place, name)
             for place, name in enumerate(every)

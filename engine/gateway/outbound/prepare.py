@@ -92,7 +92,10 @@ def prepare(
     if sign is not None and SIGNERS[sign.signer].whole_body and body.is_form:
         message = f"provider `{provider.name}` needs a signature over the whole body; send JSON"
         raise GatewayError("unsupported_media_type", message)
-    include = _include_usage(caller, target, upstream, body)
+    usage = caller.endpoint.usage
+    include = None if usage is None else usage.include
+    if include is not None and not _is_included(include, caller, target, upstream, body):
+        include = None
     if include is not None:
         head = _uncompressed(head)
     sent, length, dropped = _body(caller, target, provider, upstream, body, include)
@@ -217,7 +220,7 @@ def _body(  # noqa: PLR0913, PLR0917 called for each attempt
     """
     by_provider, fields = upstream.edits, provider.caller_inputs.every_field
     changes: dict[str, str | None] = {}
-    if body.has_any(fields):
+    if fields and body.has_any(fields):
         changes = {name: None for name in fields if body.text(name) is not None}
     is_in_path = caller.model is not None
     is_dropped = by_provider is not None and "model" in by_provider.drop
@@ -234,28 +237,24 @@ def _body(  # noqa: PLR0913, PLR0917 called for each attempt
     return body.upload(changes, fields, edits, upstream.takes if by.drops_unknown else None)
 
 
-def _include_usage(
-    caller: CallerHead, target: Target, upstream: Upstream, body: RequestBody
-) -> UsageField | None:
-    """How the provider is to be asked to include usage in a stream; None where it is not to be.
+def _is_included(
+    include: UsageField, caller: CallerHead, target: Target, upstream: Upstream, body: RequestBody
+) -> bool:
+    """Whether the provider is to be asked by `include` for usage in a stream.
 
     A field that the configuration changes is left to it, and one that it drops is not added.
     """
-    usage = caller.endpoint.usage
-    if usage is None or usage.include is None:
-        return None
-    include = usage.include
     when = upstream.include_usage or include.when
-    if when is UsagePolicy.NEVER or (
-        when is UsagePolicy.LIMITED and not caller.caller.counts_usage
+    if when is not UsagePolicy.ALWAYS and (
+        not caller.caller.counts_usage or when is UsagePolicy.NEVER
     ):
-        return None
+        return False
     if body.is_form or not body.flag("stream") or not can_set(body, include.field):
-        return None
+        return False
     by, name = target.by, include.field[0]
     edits = by.edits if upstream.edits is None else (*by.edits, upstream.edits)
     is_dropped = by.drops_unknown and upstream.takes is not None and name not in upstream.takes
-    return None if is_dropped or any(name in each.names for each in edits) else include
+    return not (is_dropped or any(name in each.names for each in edits))
 
 
 def _with_model(edits: BodyEdits | None, model: str) -> BodyEdits:

@@ -54,6 +54,7 @@ class ResponseRelay:
     meter: UsageMeter | None = None  # of the response being relayed, if it has usage to read
     _stream: EventStream | None = None  # of a response that may end with an event of ours
     _is_blocked = False  # the server has not taken the last chunk yet
+    _written = 0  # bytes of a body that were sent as they arrived
     _timeouts: Timeouts  # of the response being relayed
 
     def __init__(
@@ -158,7 +159,10 @@ class ResponseRelay:
         if stream is None:  # also if it is empty: the server holds the head back
             await self._send_part(response.arrived())
         self._deadline.allow(timeouts.idle, IDLE)
-        await response.forward(self._write)
+        try:
+            await response.forward(self._write)
+        finally:
+            self._record.bytes_out += self._written
         self._deadline.allow(timeouts.caller_idle, CallerStalled)
         return b"" if stream is None else stream.take_held()
 
@@ -181,7 +185,7 @@ class ResponseRelay:
         self._deadline.allow(idle, IDLE)
         if not chunk:
             return None
-        self._record.bytes_out += len(chunk)
+        self._written += len(chunk)
         rest = run_until_blocked(
             self._send({"type": "http.response.body", "body": chunk, "more_body": True})
         )
