@@ -1,13 +1,20 @@
-"""The chart of Helm, rendered: `make test-chart`. No cluster is asked, so admission, probes and scaling are not tried."""
+"""The chart of Helm, rendered: `make test-chart`. No cluster is asked, so admission and scaling are not tried.
 
-from collections.abc import Iterator
+A container of it is run as a process, with its arguments, its ConfigMap as the kubelet mounts it, and its probes.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
+from engine.config.new_key import digest
+from tests import loopback
 from tests.e2e.test_chart import EXAMPLES
-from tests.servers import ROOT
+from tests.servers import KEY, ROOT, WAIT, Server, started
 
 if TYPE_CHECKING:  # `make test-chart` alone installs it
     from helm_python import Chart
@@ -227,3 +234,70 @@ def test_helm_finds_nothing(chart: "Chart") -> None:
     report = lint(CHART, SETS["minimal"], strict=True)
     assert [one for one in report["messages"] if one["severity"] > 1] == report["errors"] == []
     assert chart.metadata["kubeVersion"] == f">={VERSIONS[0]}.0-0"
+
+
+def mounted(folder: Path, files: Mapping[str, str]) -> None:
+    """Write the files of a ConfigMap as the kubelet does: links to a folder that is replaced as a whole."""
+    old = (folder / "..data").resolve() if (folder / "..data").exists() else None
+    new = folder / f"..{time.monotonic_ns()}"
+    new.mkdir()
+    for name, text in files.items():
+        (new / name).write_text(text)
+        if old is None:
+            (folder / name).symlink_to(f"..data/{name}")
+    (folder / "..data_tmp").symlink_to(new.name)
+    (folder / "..data_tmp").replace(folder / "..data")
+    if old is not None:
+        for path in old.iterdir():
+            path.unlink()
+        old.rmdir()
+
+
+def test_a_container_starts_is_probed_loads_a_changed_configmap_and_stops_in_time(
+    chart: "Chart", tmp_path: Path, mock: Server
+) -> None:
+    minimal = SETS["minimal"]
+    files = {
+        **minimal["config"]["files"],
+        "keys.yaml": f"version: 1\nkeys: [{{name: a, sha256: {digest(KEY)}}}]\n",
+    }
+    drain = {"drainDelay": 4, "drainTimeout": 5}
+    documents = rendered(chart, {**minimal, "config": {"files": files}, "server": drain})
+    data = the(documents, "ConfigMap")["data"]
+    pod = the(documents, "Deployment")["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    folder = tmp_path / "orqen"
+    folder.mkdir()
+    mounted(folder, data)
+    arguments = [str(folder) if word == "/etc/orqen" else word for word in container["args"]]
+    probes = {
+        name: container[f"{name}Probe"]["httpGet"]["path"]
+        for name in ("startup", "readiness", "liveness")
+    }
+    environ = {"OPENAI_API_KEY": "a-key"}
+    arguments += ["--mock-port", str(mock.port)]
+    with started(tmp_path / "log", probes["startup"], *arguments, environ=environ) as server:
+        assert [status(server, path) for path in probes.values()] == [200, 200, 200]
+        assert (called(server, "gpt-4o-mini"), called(server, "o9")) == (200, 404)
+        routes = data["routes.yaml"] + "  - {prefix: o9, provider: openai}\n"
+        mounted(folder, {**data, "routes.yaml": routes})
+        end = time.monotonic() + WAIT
+        while called(server, "o9") != 200:
+            assert time.monotonic() < end, server.text
+            time.sleep(0.05)
+        server.process.terminate()
+        while status(server, probes["readiness"]) == 200:
+            time.sleep(0.01)
+        assert status(server, probes["liveness"]) == 200  # or the kubelet would kill it
+        assert server.process.wait(pod["terminationGracePeriodSeconds"]) == 0
+
+
+def status(server: Server, path: str) -> int:
+    return loopback.get(server.url + path).status_code
+
+
+def called(server: Server, model: str) -> int:
+    body = {"model": model, "messages": []}
+    headers = {"x-api-key": KEY}
+    url = f"{server.url}/v1/chat/completions"
+    return loopback.post(url, json=body, headers=headers).status_code
