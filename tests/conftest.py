@@ -1,9 +1,11 @@
 """Fixtures for tests over real sockets: one mock upstream and one gateway for the whole run."""
 
+import gc
 import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -19,6 +21,7 @@ settings.register_profile(
     "patient",
     settings.get_profile(settings.get_current_profile_name()),
     deadline=None,
+    max_examples=40,  # and other ones the next time
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("patient")
@@ -84,6 +87,17 @@ def pytest_configure(config: pytest.Config) -> None:
     is_chosen = config.args_source is pytest.Config.ArgsSource.ARGS
     if is_chosen and not config.getoption("update_snapshots"):
         config.option.disable_unused_snapshots = True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[Any]:
+    """Let the garbage collector never look at the modules and tests, which all stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -120,6 +120,8 @@ LISTED = {
     "admin/first_calls:_table": ("nothing", "1, of a file of the package", "never"),
     "admin/static:_files": ("nothing", "1, of the files of the package", "never"),
     "config/compile/certificates:read_certificates": ("PEM of a file", "64 files of 1 MiB", "the oldest goes"),
+    "config/checks/secrets:secret_paths": ("parsed file", "8 files", "the oldest goes"),
+    "config/compile/upstream:_server": ("scheme and host of a URL", f"256, {CONFIGURATION}", "the oldest goes"),
     "config/checks/registry:REGISTRY": ("check", "functions in `engine/config`", "never"),
     "config/files:parse_file": ("name and text of a file", "8 files of 1 MiB", "the oldest goes"),
     "config/files:validate_file": ("parsed file", "8 files", "the oldest goes"),

@@ -23,7 +23,7 @@ from engine.config.checks.registry import (
     run,
 )
 from engine.config.checks.templates import compile_templates
-from engine.config.compile.compile import compile_plan
+from engine.config.compile.compile import compile_plan, with_values
 from engine.config.compile.environment import Environment, declared_values, resolve
 from engine.config.compile.server import resolve_server
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity, in_order
@@ -252,7 +252,7 @@ def _plans(checked: Checked) -> PlanContext:
     lines = {at: _where(context, file, at) for file, at in _placed(config)}
     fingerprint = _fingerprint(checked)
     plan = compile_plan(config, templates, checked.environment.values, lines, fingerprint)
-    declared = compile_plan(config, templates, declared_values(context), lines, fingerprint)
+    declared = with_values(plan, config, templates, declared_values(context), lines)
     return PlanContext(config, context.documents, templates, context.now, plan, declared)
 
 

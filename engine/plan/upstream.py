@@ -40,7 +40,8 @@ class Timeouts:
 
     def overridden(self, *overrides: Mapping[str, float]) -> "Timeouts":
         """These with each of `overrides` laid over them in turn."""
-        return replace(self, **{name: s for some in overrides for name, s in some.items()})
+        changes = {name: s for some in overrides for name, s in some.items()}
+        return replace(self, **changes) if changes else self
 
 
 @dataclass(frozen=True, slots=True)

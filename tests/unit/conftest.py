@@ -7,7 +7,9 @@ import pytest
 from tests.imported import nothing_asked
 
 
-@pytest.fixture(autouse=True)
-def needs_nothing_of_the_machine() -> Iterator[None]:
+# A hook, since a fixture of thousands of tests takes seconds.
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    del item
     with nothing_asked("in a unit test"):
-        yield
+        return (yield)

@@ -1,7 +1,5 @@
 """The limits that the pages of `docs/` promise are those of the code."""
 
-import pytest
-
 from engine.config.source.document import MAX_BYTES
 from engine.gateway.inbound.body import LEAST_RATE
 from engine.gateway.inbound.form_body import SPOOL_MEMORY
@@ -15,6 +13,7 @@ from engine.gateway.response.relay import AFTER_LAST
 from engine.upstream import CHUNK_BYTES
 from engine.upstream.http1 import response
 from tests.servers import ROOT
+from tests.tables import each
 
 WORDS = {2.0: "two"}
 BOUNDS = Bounds()
@@ -26,7 +25,7 @@ def size(count: int) -> str:
     return f"{count / power:g} {unit}"
 
 
-@pytest.mark.parametrize(
+@each(
     ("page", "promise"),
     [
         ("reliability", f"| parts of a form | {MAX_PARTS} | fixed |"),

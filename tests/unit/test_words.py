@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import ROOT
+from tests.tables import each
 
 # In running text and in parts of names. What stands for it on the right is what to write.
 BANNED = {
@@ -90,7 +91,7 @@ def read(path: Path) -> str:
     return text.partition("\n## [Unreleased]")[2] if path.name == "CHANGELOG.md" else text
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.name))
+@each("path", PAGES)
 def test_a_page_uses_the_words_of_the_glossary(path: Path) -> None:
     assert found(path) == []
 

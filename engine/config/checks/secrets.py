@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from engine.config.checks.registry import PROVIDERS, ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
@@ -38,9 +39,10 @@ def secret_in_file(context: CheckContext) -> Iterator[Diagnostic]:
     )
 
 
-def secret_paths(document: Document) -> Iterator[Path]:
+@lru_cache(maxsize=8)  # as files are
+def secret_paths(document: Document) -> tuple[Path, ...]:
     """Where a value of `document` looks like a secret."""
-    return (path for path, text in _texts(document.data, ()) if _is_secret(path, text))
+    return tuple(path for path, text in _texts(document.data, ()) if _is_secret(path, text))
 
 
 def _is_secret(path: Path, text: str) -> bool:

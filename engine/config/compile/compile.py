@@ -33,21 +33,16 @@ def compile_plan(
 
     `lines` has the place of each rule, target, provider, account and price, such as `routes.yaml:41`.
     """
-    inputs = caller_inputs(config)
-    providers = {
-        p.name: compile_variants(Binding(config, templates, values[p.name], inputs), p, lines)
-        for p in config.providers
-    }
+    providers = _providers(config, templates, values, lines)
     rules = tuple(compile_rule(config, rule, lines) for rule in config.rules)
-    caller_fields = inputs.every_field
-    edited = _edited_fields(config, providers.values(), rules)
-    endpoints = _endpoints(config, edited, caller_fields)
+    caller_fields = caller_inputs(config).every_field
+    endpoints = _endpoints(config, _edited_fields(config, providers.values(), rules), caller_fields)
     made = plan.Plan(
         endpoints=endpoints,
         refusals=tuple(_refusals(config)),
         models=_model_table(rules),
         rules=rules,
-        providers=MappingProxyType(providers),
+        providers=providers,
         callers=_callers(config),
         caller_fields=caller_fields,
         listing=_listing(config),
@@ -59,6 +54,32 @@ def compile_plan(
         tracing=config.tracing,
     )
     return replace(made, listed=_listed(made))
+
+
+def with_values(
+    made: plan.Plan,
+    config: model.Config,
+    templates: Templates,
+    values: Mapping[str, Values],
+    lines: Mapping[Path, str],
+) -> plan.Plan:
+    """`made`, the Plan of `config`, with other values of its environment."""
+    providers = _providers(config, templates, values, lines)
+    edited = _edited_fields(config, providers.values(), made.rules)
+    endpoints = _endpoints(config, edited, made.caller_fields)
+    return replace(made, providers=providers, endpoints=endpoints)
+
+
+def _providers(
+    config: model.Config,
+    templates: Templates,
+    values: Mapping[str, Values],
+    lines: Mapping[Path, str],
+) -> Mapping[str, plan.Provider]:
+    inputs = caller_inputs(config)
+    bound = {p.name: Binding(config, templates, values[p.name], inputs) for p in config.providers}
+    compiled = {p.name: compile_variants(bound[p.name], p, lines) for p in config.providers}
+    return MappingProxyType(compiled)
 
 
 def _endpoints(

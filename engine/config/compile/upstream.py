@@ -1,5 +1,6 @@
 """Where a provider serves one endpoint: origin, path, query, and the edits of its bodies."""
 
+from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 from engine.config import model
@@ -38,10 +39,15 @@ def compile_upstream(
 
 
 def _origin(binding: Binding, provider: model.Provider, url: str) -> plan.Origin:
+    start = url.removesuffix(path_of(url))
+    return _server(start, binding.values.ca if start.startswith("https:") else None, provider.proxy)
+
+
+@lru_cache(maxsize=256)  # all endpoints of a provider have one
+def _server(url: str, ca: str | None, proxy: str | None) -> plan.Origin:
     parts = urlsplit(url)
     port = parts.port or _PORTS[parts.scheme]
-    ca = binding.values.ca if parts.scheme == "https" else None
-    return plan.Origin(parts.scheme, parts.hostname or "", port, ca, provider.proxy)
+    return plan.Origin(parts.scheme, parts.hostname or "", port, ca, proxy)
 
 
 def timeouts_at(config: model.Config, provider: model.Provider, endpoint: str) -> plan.Timeouts:

@@ -52,7 +52,7 @@ class Entry:
         return self.key or self.value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Document:
     """One configuration file: its lines for excerpts, its data, and the place of each entry.
 

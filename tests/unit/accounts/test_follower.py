@@ -196,7 +196,8 @@ def test_many_searches_are_few_queries_and_too_many_are_refused(following: Follo
 
     run(following, scenario)
     assert sum(following.reader.asked) == MAX_WAITING
-    assert len([asked for asked in following.reader.asked if asked]) <= 3
+    queries = len([asked for asked in following.reader.asked if asked])
+    assert queries < MAX_WAITING / 20  # two, or some more where a thread starts while others come
 
 
 def test_a_cancelled_search_leaves_nothing_behind(following: Following) -> None:

@@ -20,6 +20,7 @@ from engine.admin.app import PAGES
 from engine.admin.pages.provider_test import judge
 from engine.admin.pages.table import DASHBOARD_PAGES
 from engine.admin.request import Access
+from tests.tables import each
 from tests.unit.admin.conftest import House
 from tests.unit.admin.listener import Browser, Reply, call
 
@@ -459,7 +460,7 @@ def test_a_budget_in_dollars_needs_prices(house: House) -> None:
     assert post(operator, path, path, monthly_usd_budget="0.000000005").status == 303
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "code", "kind"),
     [(200, None, "good"), (401, None, "bad"), (401, "invalid_api_key", "bad"), (400, None, "warn"),
      (429, None, "warn"), (500, None, "warn"), (503, "overloaded", "bad")],

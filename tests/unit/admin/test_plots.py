@@ -1,17 +1,14 @@
 """The geometry of plots: what is drawn where, and that the table says the same."""
 
-import pytest
-
 from engine.admin import formats
 from engine.admin.plots import Axis, Series, Texts, lines, nice_top, stacked_bars
+from tests.tables import each
 
 TEXTS = Texts("Requests", "7 requests", "Nothing was called.")
 AXIS = Axis("Day", ("1 Nov", "2 Nov"), ("1 Nov", "2 Nov"))
 
 
-@pytest.mark.parametrize(
-    ("largest", "top"), [(0, 1), (1, 1), (1.5, 2), (7, 8), (10, 10), (11, 20), (2001, 3000)]
-)
+@each(("largest", "top"), [(0, 1), (1, 1), (1.5, 2), (7, 8), (10, 10), (11, 20), (2001, 3000)])
 def test_the_scale_ends_at_a_round_number(largest: float, top: float) -> None:
     assert nice_top(largest) == top
 

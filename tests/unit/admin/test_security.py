@@ -11,6 +11,7 @@ from engine.admin.security import MAX_BODY, Guard
 from engine.admin.server import SIGN_INS_AT_ONCE, create_server
 from engine.admin.sign_in import SIGN_IN_PAGES, sign_in_by_password
 from engine.plan.accounts import Admin
+from tests.tables import each
 from tests.unit.admin.conftest import PASSWORD, House
 
 SCOPE = {
@@ -75,7 +76,7 @@ def test_a_flood_of_passwords_leaves_threads_for_the_rest(house: House) -> None:
     assert server.sign_ins.acquire(blocking=False)  # it was given back
 
 
-@pytest.mark.parametrize(
+@each(
     ("admin", "url", "host", "secure"),
     [
         (Admin(), "http://127.0.0.1:8081", "localhost:8081", False),

@@ -17,6 +17,7 @@ from engine.admin.usage_view import (
     tiles,
     total,
 )
+from tests.tables import each
 
 NOW = 1_795_725_000.0  # 26 Nov 2026, 20:30 UTC
 
@@ -26,7 +27,7 @@ def latency(**classes: int) -> tuple[int, ...]:
     return tuple(classes.get(f"c{number}", 0) for number in range(len(LATENCY_COLUMNS)))
 
 
-@pytest.mark.parametrize(
+@each(
     ("counts", "share", "ms"),
     [
         (latency(c0=10), 0.5, 25),  # the middle of its class

@@ -17,6 +17,7 @@ from engine.config.schema.schemas import read_schema
 from engine.importers.starter import known_providers
 from engine.server.ports import url_of
 from tests.servers import ROOT
+from tests.tables import each
 from tests.unit.cli.outputs import view_of
 from tests.unit.cli.running import engine, plain
 from tests.unit.config.folders import SECRET, TextSnapshot, minimal, provider, write
@@ -170,7 +171,7 @@ EXITS: dict[str, tuple[tuple[str, ...], str, int]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", EXITS)
+@each("name", EXITS)
 def test_exit_code(name: str, tmp_path: Path) -> None:
     words, routes, code = EXITS[name]
     folder = write(tmp_path, **({"routes": routes} if routes else {}))
@@ -178,7 +179,7 @@ def test_exit_code(name: str, tmp_path: Path) -> None:
     assert result.exit_code == code, result.output
 
 
-@pytest.mark.parametrize("name", [name for name, (_, _, code) in EXITS.items() if code == 2])
+@each("name", [name for name, (_, _, code) in EXITS.items() if code == 2])
 def test_why_it_could_not_run_is_said_on_stderr(name: str, tmp_path: Path) -> None:
     words, routes, _ = EXITS[name]
     folder = write(tmp_path, **({"routes": routes} if routes else {}))
@@ -403,7 +404,7 @@ def test_init_writes_what_check_accepts(options: tuple[str, ...], tmp_path: Path
     assert (new / ".vscode").exists() == ("vscode" in options)
 
 
-@pytest.mark.parametrize("name", list(known_providers()))
+@each("name", list(known_providers()))
 def test_init_writes_a_small_configuration_of_each_provider(name: str, tmp_path: Path) -> None:
     assert engine("init", tmp_path / "new", "--providers", name).exit_code == 0
     found = load(tmp_path / "new", None, time.time())

@@ -9,7 +9,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
@@ -171,10 +170,6 @@ def respelled(name: str, text: str) -> str:
     return text
 
 
-def shown_bare(name: str, _: str) -> str:
-    return engine("show", ROOT, "--bare", "--file", f"{name}.yaml").stdout
-
-
 def test_every_rewrite_changes_a_shipped_file() -> None:
     texts = {name: (ROOT / f"{name}.yaml").read_text("utf-8") for name in ("routes", "providers")}
     for rewrite in REWRITES.values():
@@ -183,12 +178,11 @@ def test_every_rewrite_changes_a_shipped_file() -> None:
         texts = after
 
 
-@pytest.mark.parametrize("rewrite", [respelled, shown_bare])
-def test_another_spelling_has_no_effect(rewrite: Callable[[str, str], str], tmp_path: Path) -> None:
+def test_another_spelling_has_no_effect(tmp_path: Path) -> None:
     new = keyless(tmp_path / "new")
     for name in ("routes", "providers"):
         file = new / f"{name}.yaml"
-        file.write_text(rewrite(name, file.read_text("utf-8")), "utf-8")
+        file.write_text(respelled(name, file.read_text("utf-8")), "utf-8")
     result = engine("diff", ROOT, new, "--exit-code")
     assert (result.stdout, result.exit_code) == ("no effect\n", 0)
 
@@ -342,7 +336,7 @@ EDITS = st.one_of(
 
 
 @settings(
-    deadline=None, max_examples=30,
+    deadline=None, max_examples=15,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(SIDE, st.lists(EDITS, max_size=2))

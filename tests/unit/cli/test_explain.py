@@ -7,6 +7,7 @@ from syrupy.assertion import SnapshotAssertion
 from engine.cli import main
 from engine.config.diagnostics.codes import RETIRED, RULES
 from engine.config.examples import example
+from tests.tables import each
 from tests.unit.cli.outputs import view_of
 from tests.unit.config.folders import TextSnapshot
 
@@ -23,7 +24,7 @@ def test_a_finding_explained(code: str, snapshot: SnapshotAssertion) -> None:
     assert explain(code).stdout == snapshot(extension_class=TextSnapshot)
 
 
-@pytest.mark.parametrize("code", RULES)
+@each("code", RULES)
 def test_every_finding_is_explained_by_its_own_report(code: str) -> None:
     result = explain(code)
     assert result.exit_code == 0

@@ -11,6 +11,7 @@ import pytest
 from engine.config.new_key import digest
 from engine.config.source.document import parse_document
 from engine.config.source.key_file import with_entry, without_entry
+from tests.tables import each
 from tests.unit.cli.outputs import view_of
 from tests.unit.cli.running import engine, plain
 from tests.unit.config.folders import write
@@ -60,7 +61,7 @@ SHAPES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@each("shape", SHAPES)
 def test_an_entry_is_added_as_the_list_is_written(shape: str) -> None:
     before, after = SHAPES[shape]
     assert with_entry(before, {"name": "new", "sha256": B}) == after
@@ -72,7 +73,7 @@ def test_a_name_is_written_as_it_was_given() -> None:
     )
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@each("shape", SHAPES)
 def test_an_entry_is_removed_and_nothing_else(shape: str) -> None:
     """Without the entry that was added, the file has the keys it had, and all its comments."""
     before, after = SHAPES[shape]
@@ -134,7 +135,7 @@ def test_a_name_that_is_there_twice_is_revoked_twice(tmp_path: Path) -> None:
     assert (folder / "keys.yaml").read_text() == "version: 1\nkeys: []\n"
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "words"),
     [
         ("version: 1\nkeys:\n\t- name: first\n", "a tab is in the indentation"),
@@ -193,7 +194,7 @@ def test_days_from_now_are_a_date(tmp_path: Path) -> None:
     assert "expires: 20" in made.stderr
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "reported"),
     [
         (("--expires", "soon"), "must be a date such as"),

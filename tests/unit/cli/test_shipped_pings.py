@@ -5,9 +5,9 @@ import os
 from typing import Any
 
 import pytest
-import yaml
 
 from engine.config.resources import shipped
+from tests.servers import read_yaml
 from tests.unit.cli.running import engine
 
 # Their list of models needs no key, or they have none; and a call of a model has no price that `cost` could say.
@@ -22,7 +22,7 @@ def pings(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What `engine ping --dry-run` says when every credential is set."""
     for name in os.environ.keys() - {"PATH", "HOME", "TMPDIR"}:
         monkeypatch.delenv(name)
-    providers = yaml.safe_load(shipped("providers.yaml").read_text("utf-8"))["providers"]
+    providers = read_yaml("providers.yaml")["providers"]
     for entry in providers.values():
         sources = [*entry.get("credentials", {}).values(), *entry.get("variables", {}).values()]
         for source in sources:

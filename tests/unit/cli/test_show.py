@@ -121,7 +121,7 @@ DATA = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 @given(DATA)
 def test_yaml_reads_back_as_what_was_written(data: dict[str, Any]) -> None:
     for text in (render_yaml(data), render_yaml(sourced(data))):

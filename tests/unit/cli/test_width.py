@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import pytest
-
 from engine.cli import main
 from engine.config.load import load
 from engine.report.routing import render_text, view_routes
 from tests.servers import ROOT
+from tests.tables import each
 from tests.unit.cli.running import engine, plain
 from tests.unit.config.folders import minimal, write
 
@@ -20,7 +19,7 @@ OTHER = """  other:
 """
 
 
-@pytest.mark.parametrize("command", ["", *main.commands])
+@each("command", ["", *main.commands])
 def test_help_fits_a_terminal(command: str) -> None:
     text = engine(*([command] if command else []), "-h").stdout
     assert [line for line in text.splitlines() if len(line) > 80] == []

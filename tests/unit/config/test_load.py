@@ -12,6 +12,7 @@ from engine.config.new_key import one_off
 from engine.config.schema.schemas import read_schema
 from engine.plan.plan import Plan
 from tests.servers import ROOT
+from tests.tables import each
 from tests.unit.config.folders import (
     ENVIRON,
     NOW,
@@ -226,7 +227,7 @@ def test_a_whole_url_may_come_from_the_environment(tmp_path: Path) -> None:
     assert (str(upstream.origin), upstream.path) == ("http://127.0.0.1:11434", b"/v1/embeddings")
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     ["localhost:11434", "localhost", "ftp://files.example.com", "http://", "http://[::1", "http://host:port",
      "http://host:99999", "https://user:password@host", "https://host?a=b", "https://host#a", "//host"],
@@ -287,7 +288,7 @@ RAISING = {
 }
 
 
-@pytest.mark.parametrize("name", RAISING)
+@each("name", RAISING)
 def test_what_cannot_be_rendered_is_a_finding(name: str, tmp_path: Path) -> None:
     text, code = RAISING[name]
     assert code in codes(read(write(tmp_path, providers=text)))
@@ -358,7 +359,7 @@ def test_a_literal_url_is_checked_wherever_it_stands(tmp_path: Path) -> None:
     assert codes(loaded) == ["X213"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("host", "is_near"),
     [("127.0.0.1", True), ("[::1]", True), ("localhost", True), ("vllm", True), ("10.0.0.7", True),
      ("vllm.models.svc", True), ("api.example.com", False), ("8.8.8.8", False), ("[2606:4700::1]", False),

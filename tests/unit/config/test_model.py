@@ -16,10 +16,11 @@ from engine.config.schema.validation import check_schema
 from engine.config.source.document import parse_document
 from engine.config.units import parse_duration, parse_expiry, parse_size
 from engine.plan.plan import Dialect
+from tests.tables import each
 from tests.unit.config.folders import minimal
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "seconds"),
     [("500ms", 0.5), ("1ms", 0.001), ("30s", 30), ("1.5s", 1.5), ("10m", 600), ("0.5m", 30), ("2h", 7200),
      ("0s", 0), ("0100s", 100)],
@@ -36,7 +37,7 @@ def test_a_size_is_bytes(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "moment"),
     [
         ("2027-01-01", datetime(2027, 1, 1, tzinfo=UTC)),

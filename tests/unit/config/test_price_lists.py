@@ -21,6 +21,7 @@ from engine.config.price_lists import (
 from engine.config.prices import plain
 from engine.report.prices import render_imported, render_prices
 from tests.servers import ROOT
+from tests.tables import each
 from tests.unit.config.folders import codes, read, write
 
 LISTS = Path(__file__).parent / "price_lists"
@@ -114,9 +115,7 @@ def test_what_is_written_is_a_right_prices_yaml(tmp_path: Path, name: str) -> No
     assert "1 model with surcharges" in lines[-1]
 
 
-@pytest.mark.parametrize(
-    "text", [b"", b"{", b"[]", b"{}", b'{"a": 1}', b'{"a": {"models": 1}}', b"[" * 100_000]
-)
+@each("text", [b"", b"{", b"[]", b"{}", b'{"a": 1}', b'{"a": {"models": 1}}', b"[" * 100_000])
 def test_what_is_no_list_is_refused(text: bytes) -> None:
     with pytest.raises(PriceListError):
         read_price_list(text)

@@ -3,11 +3,10 @@
 from decimal import Decimal
 from pathlib import Path
 
-import pytest
-
 from engine.config.prices import UNITS
 from engine.plan.plan import Plan
 from engine.plan.prices import MILLION
+from tests.tables import each
 from tests.unit.config.folders import codes, read, write
 
 HEAD = "version: 1\nsource: a list\ndate: 2026-11-20\n"
@@ -27,8 +26,8 @@ def price_of(plan: Plan, model: str) -> dict[str, int]:
     return {**price.nano_usd, "requests": price.request}
 
 
-@pytest.mark.parametrize("text", ["0.1", "0.15", "2.5", "0.000000001e9", "10000", "123.456789123", "7e-1", "0"])  # fmt: skip
-@pytest.mark.parametrize("key", UNITS)
+@each("text", ["0.1", "0.15", "2.5", "0.000000001e9", "10000", "123.456789123", "7e-1", "0"])  # fmt: skip
+@each("key", UNITS)
 def test_a_number_is_kept_exactly(tmp_path: Path, key: str, text: str) -> None:
     count, per = UNITS[key]
     if Decimal(text) > 1000 and per == 1:
@@ -62,7 +61,7 @@ def test_the_version_names_the_prices_and_not_their_comments(tmp_path: Path) -> 
     assert changed.version not in versions
 
 
-@pytest.mark.parametrize(
+@each(
     ("price", "code"),
     [
         ("{input_usd_per_million: -1}", "S104"),
@@ -94,7 +93,7 @@ def test_a_price_said_twice_is_refused(tmp_path: Path) -> None:
     assert codes(read(write(tmp_path, prices=text))) == ["Y002"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("budget", "messages"),
     [
         ("{usd: 1, per: day}", []),

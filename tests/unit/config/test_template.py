@@ -16,6 +16,7 @@ from engine.config.template import (
     segment,
 )
 from engine.plan.plan import UnusableValueError
+from tests.tables import each
 
 CONTEXT: dict[str, Any] = {
     "credentials": {"api_key": "KEY"},
@@ -39,7 +40,7 @@ def refusals(source: str) -> list[str]:
     return [problem.code for problem in problems]
 
 
-@pytest.mark.parametrize(
+@each(
     ("source", "text"),
     [
         ("Bearer {{ credentials.api_key }}", "Bearer KEY"),
@@ -70,7 +71,7 @@ def test_what_is_allowed(source: str, text: str | None) -> None:
         assert compiled(source).render(CONTEXT) == text
 
 
-@pytest.mark.parametrize(
+@each(
     "source",
     [
         "{% if model %}a{% endif %}", "{% for x in model %}{{ x }}{% endfor %}",
@@ -102,7 +103,7 @@ def test_arguments_in_other_forms_are_seen_as_well(source: str) -> None:
     assert set(refusals(source)) == {"T304"}
 
 
-@pytest.mark.parametrize(
+@each(
     "source",
     ["{{ model | lower('x') }}", "{{ model | upper(1) }}", "{{ model | segment('/') }}",
      "{{ model | b64encode('ascii') }}", "{{ model | default(1, 2, 3) }}", "{{ model | trim(1) }}"],
@@ -111,7 +112,7 @@ def test_arguments_that_a_filter_cannot_take_are_refused_at_load(source: str) ->
     assert refusals(source)
 
 
-@pytest.mark.parametrize(
+@each(
     "source",
     ["{{ model.__class__ }}", "{{ model.__class__.__mro__ }}", "{{ request.__init__.__globals__ }}",
      "{{ credentials.__len__ }}", "{{ variables.keys }}", "{{ credentials['__class__'] }}",
@@ -128,7 +129,7 @@ def test_no_attribute_of_python_can_be_reached(source: str) -> None:
             template.render(CONTEXT)
 
 
-@pytest.mark.parametrize(
+@each(
     ("source", "code"),
     [
         ("{{ model", "T301"), ("{{ }}", "T301"), ("{{ model | }}", "T301"), ("{{ a b }}", "T301"),
@@ -166,7 +167,7 @@ def test_the_names_used_are_known() -> None:
 # -- output --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     "value", ["a\r\nx-injected: 1", "a\nb", "a\rb", "a\0b", "a\tb", "ü", "\x7f", "\u2028", "a\x85b"]
 )
 def test_output_that_no_header_can_hold_is_refused(value: str) -> None:
@@ -197,7 +198,7 @@ def test_an_absent_value_renders_to_nothing() -> None:
 # -- segment -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "encoded"),
     [("gpt-4o", "gpt-4o"), ("a b", "a%20b"), ("a?b#c", "a%3Fb%23c"), ("titan-v2:0", "titan-v2:0"),
      ("ü", "%C3%BC"), ("...", "..."), (".a", ".a"), ("a;b=c", "a;b=c"), ("[a]", "%5Ba%5D"), ("a@b", "a@b")],
@@ -206,7 +207,7 @@ def test_segment_encodes_one_segment(value: str, encoded: str) -> None:
     assert segment(value) == encoded
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     ["", ".", "..", "a/b", "../x", "a\\b", "a%2fb", "%2e%2e", "a\rb", "a\nb", "a\0b", "\x7f"],
 )
@@ -216,7 +217,7 @@ def test_segment_refuses_what_could_be_more_than_one(value: str) -> None:
     assert value == "" or value == "." or value not in str(caught.value)
 
 
-@settings(max_examples=150, deadline=None, database=None)
+@settings(max_examples=60, deadline=None, database=None)
 @given(st.text(max_size=30))
 def test_segment_gives_one_plain_segment_or_refuses(value: str) -> None:
     try:

@@ -8,6 +8,7 @@ import pytest
 from engine.gateway.record import RecordBuilder, RequestUsage
 from engine.gateway.response.cost import note_cost
 from engine.plan.prices import ModelPrices, Price, Prices
+from tests.tables import each
 
 PRICES = Prices("2026-11-20-0123abcd", "a list", ModelPrices({}), {})
 PRICE = Price({"input_tokens": 150_000_000, "output_tokens": 600_000_000})
@@ -27,7 +28,7 @@ CASES: dict[str, tuple[dict[str, Any], Price | None, dict[str, int], float | Non
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@each("name", CASES)
 def test_a_request(name: str) -> None:
     fields, price, counts, cost = CASES[name]
     record = RecordBuilder("req_1", 0.0, price=price, **fields)

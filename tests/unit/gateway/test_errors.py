@@ -16,6 +16,7 @@ from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
 from engine.plan.plan import Dialect
 from engine.upstream import Failure
+from tests.tables import each
 
 ID = "req_1"
 MESSAGE = 'it said "no" to ü\n'
@@ -78,7 +79,7 @@ def test_statuses() -> None:
     assert {code: kind.status for code, kind in CATALOGUE.items()} == listed
 
 
-@pytest.mark.parametrize("code", EVERY)
+@each("code", EVERY)
 def test_openai(code: str) -> None:
     body = json.loads(error_body(error(code), Dialect.OPENAI, ID))
     kind = body["error"].pop("type")
@@ -87,7 +88,7 @@ def test_openai(code: str) -> None:
     assert (kind == "api_error") == (CATALOGUE[code].status >= 500)
 
 
-@pytest.mark.parametrize("code", EVERY)
+@each("code", EVERY)
 def test_anthropic(code: str) -> None:
     body = json.loads(error_body(error(code), Dialect.ANTHROPIC, ID))
     kind = body["error"].pop("type")
@@ -99,8 +100,8 @@ def test_anthropic(code: str) -> None:
     }
 
 
-@pytest.mark.parametrize("dialect", Dialect)
-@pytest.mark.parametrize("code", EVERY)
+@each("dialect", Dialect)
+@each("code", EVERY)
 def test_headers(code: str, dialect: Dialect) -> None:
     found = headers(code, dialect)
     assert found[b"x-engine-error"] == code.encode()
@@ -115,7 +116,7 @@ def test_what_may_have_been_billed_is_never_asked_for_again() -> None:
     assert not SENT & AGAIN
 
 
-@pytest.mark.parametrize("code", EVERY)
+@each("code", EVERY)
 def test_retry_after_exactly_where_waiting_helps(code: str) -> None:
     wanted = CATALOGUE[code].status in (429, 503)
     value = headers(code, Dialect.OPENAI).get(b"retry-after")
@@ -123,7 +124,7 @@ def test_retry_after_exactly_where_waiting_helps(code: str) -> None:
     assert value is None or int(value) >= 1
 
 
-@pytest.mark.parametrize("failure", Failure)
+@each("failure", Failure)
 def test_every_failure_has_a_code_that_says_whether_it_was_sent(failure: Failure) -> None:
     assert CATALOGUE[failure.code].sent == failure.sent
 
@@ -139,20 +140,20 @@ def event(code: str, dialect: Dialect, *chunks: bytes) -> list[str]:
     return text.removesuffix("\n\n").split("\n")
 
 
-@pytest.mark.parametrize("code", EVERY)
+@each("code", EVERY)
 def test_event_openai(code: str) -> None:
     (line,) = event(code, Dialect.OPENAI)
     assert json.loads(line.removeprefix("data: "))["error"]["code"] == code
 
 
-@pytest.mark.parametrize("code", EVERY)
+@each("code", EVERY)
 def test_event_anthropic(code: str) -> None:
     name, data = event(code, Dialect.ANTHROPIC)
     assert name == "event: error"
     assert json.loads(data.removeprefix("data: "))["type"] == "error"
 
 
-@pytest.mark.parametrize("code", EVERY)
+@each("code", EVERY)
 def test_event_responses(code: str) -> None:
     """A stream of which nothing is known: the number is the first, the id is ours."""
     name, data = event(code, Dialect.RESPONSES)
@@ -202,7 +203,7 @@ COMMENT = b": OPENROUTER PROCESSING\n\n"
 LONG = reported(type="response.output_item.done", sequence_number=7, item={"result": "A" * 300_000})
 
 
-@pytest.mark.parametrize(
+@each(
     ("chunks", "number"),
     [
         ([COMMENT + CREATED, COMMENT + reported(sequence_number=41)], 42),
@@ -223,7 +224,7 @@ LONG = reported(type="response.output_item.done", sequence_number=7, item={"resu
         ([CREATED, reported(sequence_number=6, b64="A" * 3_000_000)], 7),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("size", [None, 30_000])
+@each("size", [None, 30_000])
 def test_only_the_top_level_tells_which_response_it_was_and_the_number(
     chunks: list[bytes], number: int, size: int | None
 ) -> None:

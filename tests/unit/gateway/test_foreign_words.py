@@ -3,9 +3,8 @@
 import ast
 from collections.abc import Iterator
 
-import pytest
-
 from tests.servers import ROOT
+from tests.tables import each
 
 ENGINE = ROOT / "engine"
 ROOMS = ("gateway", "upstream")
@@ -63,7 +62,7 @@ def test_no_foreign_exception_speaks_to_a_caller() -> None:
     assert told == MAY_BE_TOLD
 
 
-@pytest.mark.parametrize(
+@each(
     "way",
     ["str(e)", 'f"{e}"', 'f"it is {e!r}"', "repr(e)", '"%s" % e', '"%s" % (e,)', "e.args", "'{}'.format(e)", "traceback.format_exc()", "GatewayError('x', e)", "e.strerror"],
 )  # fmt: skip

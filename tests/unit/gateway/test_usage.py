@@ -2,26 +2,23 @@
 
 import gzip
 import json
-import time
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.config.load import load
 from engine.gateway.record import RecordBuilder
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.usage import MAX_ESTIMATED, MAX_UNPACKED, MAX_WHOLE, UsageMeter
 from engine.gateway.response.usage_reader import usage_readers
+from tests.servers import read_yaml
+from tests.tables import each
+from tests.unit.gateway.plans import shipped_plan
 
-ROOT = Path(__file__).parents[3]
-SHAPES = yaml.safe_load(Path(__file__).with_name("usage_shapes.yaml").read_text("utf-8"))
-_loaded = load(ROOT, None, time.time())
-READERS = usage_readers(_loaded.declared.every_endpoint() if _loaded.declared else ())
+SHAPES = read_yaml("tests/unit/gateway/usage_shapes.yaml")
+READERS = usage_readers(shipped_plan().every_endpoint())
 JSON = [(b"content-type", b"application/json; charset=utf-8")]
 EVENTS = [(b"content-type", b"text/event-stream")]
 NAMES = [f"{number}-{s['endpoint']}-{s['vendor']}" for number, s in enumerate(SHAPES)]
@@ -48,7 +45,7 @@ def metered(endpoint: str, texts: list[bytes], headers: Any, outcome: str = "ok"
     return line
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=NAMES)
+@each("shape", SHAPES)
 def test_each_recorded_shape_is_read(shape: Any) -> None:
     reader = READERS[shape["endpoint"]]
     if "body" in shape:
@@ -208,7 +205,7 @@ JSON_VALUES = st.recursive(
 @given(
     st.dictionaries(st.sampled_from(["usage", "a", "b", "usage_info"]), JSON_VALUES), st.booleans()
 )
-@settings(max_examples=100)
+@settings(max_examples=50)
 @example(body={'a"usage': {"prompt_tokens": 9}}, is_dense=True)
 def test_usage_is_found_wherever_it_stands_and_nothing_else_is(body: Any, is_dense: bool) -> None:
     text = json.dumps(body, separators=(",", ":") if is_dense else None).encode()
@@ -278,7 +275,7 @@ EVENT = st.sampled_from([CHUNK, EXTRA, FINAL, FILTER, ERROR, BETWEEN])
     st.lists(st.integers(0, 600), max_size=6),
 )
 @example([BETWEEN, EXTRA], b"\n\n", False, [13])
-@settings(max_examples=120)
+@settings(max_examples=60)
 def test_the_extra_event_is_taken_out_however_a_stream_is_cut(
     found: list[bytes], end: bytes, is_last: bool, cuts: list[int]
 ) -> None:

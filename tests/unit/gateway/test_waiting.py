@@ -20,6 +20,7 @@ from engine.gateway.inbound.body import Message
 from engine.gateway.response.relay import AFTER_LAST
 from engine.plan.plan import Plan
 from engine.upstream import Attempt, Failure, Pairs, UpstreamError, UpstreamResponse, Write
+from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan
 
 CALLER_IDLE = 30
@@ -162,8 +163,8 @@ def raising(error: Exception) -> Callable[[Attempt], UpstreamResponse]:
     return reply
 
 
-@pytest.mark.parametrize("stalls", [is_start, is_last])
-@pytest.mark.parametrize(
+@each("stalls", [is_start, is_last])
+@each(
     ("changes", "reply"),
     [
         ({"raw_path": b"/nowhere"}, raising(AssertionError())),
@@ -172,7 +173,6 @@ def raising(error: Exception) -> Callable[[Attempt], UpstreamResponse]:
         ({}, raising(KeyError())),
         ({}, lambda _: ScriptedReply(chunks=(b"data: {}\n\n",))),
     ],
-    ids=["refusal", "listing", "failure", "bug", "broken stream"],
 )
 def test_who_does_not_read_is_given_up_after_caller_idle_whatever_is_sent(
     changes: dict[str, Any],

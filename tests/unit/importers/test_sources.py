@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 from statistics import median
 
-import pytest
 import yaml
 from syrupy.assertion import SnapshotAssertion
 
 from engine.config.diagnostics.diagnostic import Severity
 from engine.importers.writing import render
 from engine.report.imported import text_of_import, view_import
+from tests.tables import each
 from tests.unit.config.folders import TextSnapshot
 from tests.unit.importers.sources import NAMES, SOURCES, count_of, imported, loaded, share
 
@@ -26,20 +26,20 @@ def shown(name: str, text: str) -> str:
         return re.sub(r"(?ms)^endpoints:.*?(?=^models:)", "", text)
     if name != "providers.yaml":
         return text
-    entries = yaml.safe_load(text)["providers"].items()
+    entries = yaml.load(text, yaml.CSafeLoader)["providers"].items()
     return render({n: {k: v for k, v in e.items() if k in OURS} for n, e in entries}, 2, {}, "")
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=NAMES)
-def test_report_and_files(source: Path, snapshot: SnapshotAssertion) -> None:
+@each(("source", "name"), zip(SOURCES, NAMES, strict=True))
+def test_report_and_files(source: Path, name: str, snapshot: SnapshotAssertion) -> None:
     outcome = imported(source)
     parts = [text_of_import(outcome)]
-    for name, text in outcome.files.items():
-        parts.append(f"--- {name}\n{shown(name, text)}")
-    assert "\n".join(parts) == snapshot(extension_class=TextSnapshot)
+    for file, text in outcome.files.items():
+        parts.append(f"--- {file}\n{shown(file, text)}")
+    assert "\n".join(parts) == snapshot(name=name, extension_class=TextSnapshot)
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=NAMES)
+@each("source", SOURCES)
 def test_check_accepts_the_files(source: Path, tmp_path: Path) -> None:
     outcome = imported(source)
     if outcome.files:
@@ -50,7 +50,7 @@ def test_check_accepts_the_files(source: Path, tmp_path: Path) -> None:
         ] == []  # nothing is written for nothing
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=NAMES)
+@each("source", SOURCES)
 def test_every_setting_is_in_the_report_once(source: Path) -> None:
     rows = imported(source).rows
     repeated = [row for row in rows if "written again" in row.note]
@@ -59,7 +59,7 @@ def test_every_setting_is_in_the_report_once(source: Path) -> None:
     assert len(set(places)) == len(places)
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=NAMES)
+@each("source", SOURCES)
 def test_no_secret_leaves(source: Path) -> None:
     outcome = imported(source)
     texts = [*outcome.files.values(), text_of_import(outcome), str(view_import(outcome))]

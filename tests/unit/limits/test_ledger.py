@@ -178,7 +178,7 @@ class History(RuleBasedStateMachine):
         self.wall += hours * 3600
 
 
-History.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+History.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
 TestHistory = History.TestCase
 
 

@@ -10,6 +10,7 @@ from engine.config.load import load
 from engine.lsp import grammar
 from engine.lsp.names import Name, mentions
 from tests.servers import ROOT
+from tests.tables import each
 from tests.unit.config.folders import NOW
 from tests.unit.config.schema.test_validation import NODES, Node
 
@@ -20,7 +21,7 @@ def names(node: Node) -> bool:
     return node.schema.get("$ref") == "#/$defs/name"
 
 
-@pytest.mark.parametrize("node", [node for node in NODES if names(node)], ids=str)
+@each("node", [node for node in NODES if names(node)])
 def test_every_name_says_of_what(node: Node) -> None:
     """An editor completes, finds and renames what a schema calls a name."""
     kinds = {node.schema.get("x-defines"), node.schema.get("x-refers")} - {None}
@@ -28,7 +29,7 @@ def test_every_name_says_of_what(node: Node) -> None:
     assert kinds <= {"provider", "endpoint", "credential", "variable"}
 
 
-@pytest.mark.parametrize("node", [n for n in NODES if "pattern" in n.schema], ids=str)
+@each("node", [n for n in NODES if "pattern" in n.schema])
 def test_a_pattern_is_told_in_words(node: Node) -> None:
     """Editors show `errorMessage` where they would show a regular expression."""
     assert node.schema["errorMessage"] == f"must be {node.schema['x-expect']}"

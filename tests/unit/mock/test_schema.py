@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engine.mock.pattern import example
 from engine.mock.schema import sample
+from tests.tables import each
 
 PERSON = {
     "$defs": {
@@ -61,7 +62,7 @@ SCHEMAS: list[Any] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("schema", SCHEMAS, ids=str)
+@each("schema", SCHEMAS)
 def test_a_sample_satisfies_its_schema(schema: Any) -> None:
     jsonschema.Draft202012Validator(schema).validate(sample(schema))
 
@@ -87,13 +88,13 @@ def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.recursive(LEAVES, nested, max_leaves=12))
 def test_a_sample_satisfies_any_schema_of_the_usual_words(schema: Any) -> None:
     jsonschema.Draft202012Validator(schema).validate(sample(schema))
 
 
-@pytest.mark.parametrize(
+@each(
     "schema",
     [
         {"$ref": "#"},
@@ -109,13 +110,12 @@ def test_a_sample_satisfies_any_schema_of_the_usual_words(schema: Any) -> None:
         {"enum": []},
         {"type": "wrong"},
     ],
-    ids=str,
 )
 def test_a_schema_without_end_ends(schema: Any) -> None:
     sample(schema)
 
 
-@pytest.mark.parametrize(
+@each(
     "pattern",
     [r"^a|b$", r"^[^a-z]+$", r"x{0}y{2}", r"^(ab?c){2}\.$", r"[\d]{4}-[\w]", r"(?P<n>q)z*", r"^\u0041\x42$", r"^[]x]$", r"^(?!no)ok$", r"a+?b"],
 )  # fmt: skip

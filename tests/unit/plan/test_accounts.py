@@ -11,6 +11,7 @@ from engine.plan.accounts import (
     VaultKeyError,
     parse_vault_key,
 )
+from tests.tables import each
 
 SECRET = bytes.fromhex("8f3a61c09d52e7b4183fac06d94e7b25c1e8705af29b3d64178eb5c3092fd64a")
 
@@ -30,7 +31,7 @@ def test_a_key_is_the_same_however_it_is_written(text: str) -> None:
     assert parse_vault_key(text).secret == SECRET
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "",

@@ -3,9 +3,8 @@
 from fractions import Fraction
 from types import MappingProxyType
 
-import pytest
-
 from engine.plan.prices import MILLION, NANO, ModelPrices, Price, Prices
+from tests.tables import each
 
 # 0.15 USD for a million input tokens, half of it from the cache, 0.60 for output.
 CHAT = Price({"input_tokens": 150_000_000, "cached_tokens": -75_000_000, "output_tokens": 600_000_000})  # fmt: skip
@@ -34,7 +33,7 @@ COSTS: tuple[tuple[Price, dict[str, int], int | None], ...] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("price", "counts", "cost"), COSTS)
+@each(("price", "counts", "cost"), COSTS)
 def test_a_cost_is_the_sum_of_its_counts(
     price: Price, counts: dict[str, int], cost: int | None
 ) -> None:

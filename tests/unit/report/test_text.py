@@ -10,6 +10,7 @@ from syrupy.assertion import SnapshotAssertion
 from engine.config.diagnostics.diagnostic import Diagnostic, Position, Related, Span
 from engine.config.source.document import Document
 from engine.report.text import TAB, render_text
+from tests.tables import each
 from tests.unit.config.folders import TextSnapshot
 
 LONG = "  - {prefix: gpt-, " + "endpoint: [" + ", ".join(f"name_{n}" for n in range(20)) + "], provider: opena, strip: true}"  # fmt: skip
@@ -112,10 +113,8 @@ def test_control_characters_reach_no_terminal() -> None:
     assert underlined(text) == "opena"
 
 
-@pytest.mark.parametrize(
-    "secret", ["sk-0123456789abcdef/+AB" * 4, "a1" * 40, "eyJhbGciOi.eyJzdWIi.c2ln"]
-)
-@pytest.mark.parametrize("before", ["", "x" * 1990 + " ", "y" * 5000 + " "])
+@each("secret", ["sk-0123456789abcdef/+AB" * 4, "a1" * 40, "eyJhbGciOi.eyJzdWIi.c2ln"])
+@each("before", ["", "x" * 1990 + " ", "y" * 5000 + " "])
 def test_a_secret_is_masked_wherever_the_line_is_cut(before: str, secret: str) -> None:
     line = f"{before}a: {secret} opena {secret}"
     found = Diagnostic("X201", "m", at(1, line.index("opena"), line.index("opena") + 5))

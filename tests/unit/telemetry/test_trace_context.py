@@ -1,7 +1,5 @@
 """What a caller may send as trace context, and what of it is used."""
 
-import pytest
-
 from engine.telemetry.trace_context import (
     MAX_MEMBERS,
     MAX_STATE,
@@ -9,6 +7,7 @@ from engine.telemetry.trace_context import (
     context_headers,
     parse_context,
 )
+from tests.tables import each
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = f"00-{TRACE}-{SPAN}-01".encode()
@@ -19,7 +18,7 @@ def parsed(*values: bytes, states: tuple[bytes, ...] = ()) -> TraceContext | Non
     return parse_context([(b"host", b"x"), *headers, *((b"tracestate", s) for s in states)])
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "is_sampled"),
     [
         (PARENT, True),
@@ -35,7 +34,7 @@ def test_what_is_valid(value: bytes, is_sampled: bool) -> None:
     assert parsed(value) == TraceContext(TRACE, SPAN, is_sampled)
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         b"",
@@ -70,7 +69,7 @@ def test_several_are_none() -> None:
     assert parsed(PARENT, PARENT) is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("states", "kept"),
     [
         ((b"a=b",), b"a=b"),

@@ -3,11 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from engine.gateway.record import Record
 from engine.plan.tracing import Tracing, Trust
 from engine.telemetry.tracer import TraceNotes, Tracer, Unsampled
+from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan
 
 SAMPLED = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -26,7 +25,7 @@ def tracer(ratio: float, trust: Trust, *, propagates: bool = False) -> Tracer:
     return Tracer(replace(plan, providers=providers), Tracing(None, ratio, trust), lambda *_: None)
 
 
-@pytest.mark.parametrize(
+@each(
     ("ratio", "trust", "parent", "is_sampled"),
     [
         (0, NONE, SAMPLED, False),

@@ -9,6 +9,7 @@ import pytest
 from engine.plan.plan import Limits
 from engine.upstream import Failure, UpstreamError
 from engine.upstream.limiter import Limiter
+from tests.tables import each
 
 Scenario = Callable[[], Awaitable[None]]
 
@@ -140,7 +141,7 @@ def test_a_slot_handed_to_one_who_leaves_is_passed_on() -> None:
     run(scenario)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@each("seed", range(20))
 def test_no_slot_is_lost_or_made_up(seed: int) -> None:
     async def scenario() -> None:
         chance = random.Random(seed)

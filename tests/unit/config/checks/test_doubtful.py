@@ -4,9 +4,10 @@ import pytest
 
 from engine.config.checks.headers import header_problem
 from engine.config.checks.values import is_unfilled, secret_problem
+from tests.tables import each
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "Bearer {{ credentials.a }}",

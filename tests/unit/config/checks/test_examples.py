@@ -2,18 +2,14 @@
 
 from pathlib import Path
 
-import pytest
-import yaml
-
 from engine.config.diagnostics.codes import RULES
 from engine.config.examples import example, folder
 from engine.config.load import Loaded, load
-from tests.servers import ROOT
+from tests.servers import read_yaml
+from tests.tables import each
 from tests.unit.config.folders import NOW, codes
 
-IN_FILE = list(
-    yaml.safe_load((ROOT / "engine/config/checks/examples.yaml").read_text("utf-8"))["examples"]
-)
+IN_FILE = list(read_yaml("engine/config/checks/examples.yaml")["examples"])
 
 
 def loaded(code: str, *, good: bool) -> Loaded:
@@ -21,7 +17,7 @@ def loaded(code: str, *, good: bool) -> Loaded:
     return load(Path("/etc/gateway"), made.environ, NOW, overrides=made.texts, audit=True)
 
 
-@pytest.mark.parametrize("code", IN_FILE)
+@each("code", IN_FILE)
 def test_the_bad_one_is_told_as_its_code_and_nothing_else(code: str) -> None:
     found = set(codes(loaded(code, good=False))) - set(example(code).also)
     assert found == {code} or (example(code).elsewhere and not found)
@@ -31,7 +27,7 @@ def test_one_example_alone_depends_on_what_is_installed() -> None:
     assert [code for code in RULES if example(code).elsewhere] == ["E404"]
 
 
-@pytest.mark.parametrize("code", IN_FILE)
+@each("code", IN_FILE)
 def test_the_good_one_is_clean(code: str) -> None:
     found = loaded(code, good=True)
     assert codes(found) == []

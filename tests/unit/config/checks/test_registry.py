@@ -4,11 +4,10 @@ from collections.abc import Iterable, Iterator
 from types import CodeType, FunctionType
 from typing import Any, get_type_hints
 
-import pytest
-
 from engine.config import load as _load  # noqa: F401 registers the steps
 from engine.config.checks.registry import REGISTRY, Check, Stage
 from engine.config.diagnostics.codes import RULES
+from tests.tables import each
 
 # A step calls other registered functions; their codes are theirs.
 FUNCTIONS = {registered.function for registered in REGISTRY}
@@ -62,7 +61,7 @@ def in_code(code: CodeType, function: FunctionType, seen: set[int]) -> Iterator[
             yield from strings(getattr(owner, name, None), seen)
 
 
-@pytest.mark.parametrize("registered", REGISTRY, ids=lambda c: c.function.__name__)
+@each("registered", REGISTRY)
 def test_a_function_reports_the_codes_that_it_registers(registered: Check) -> None:
     assert reported(registered) == set(registered.codes)
 

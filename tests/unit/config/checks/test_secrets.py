@@ -6,8 +6,7 @@ No secret here is one; each is put together, so that no scanner takes this file 
 import hashlib
 from pathlib import Path
 
-import pytest
-
+from tests.tables import each
 from tests.unit.config.folders import codes, provider, read, report, write
 
 HEX = hashlib.sha256(b"an example").hexdigest()
@@ -193,14 +192,14 @@ def test_the_lists_are_long_enough() -> None:
     assert len(SECRETS) >= 60
 
 
-@pytest.mark.parametrize(("where", "value"), HARMLESS)
+@each(("where", "value"), HARMLESS)
 def test_what_only_looks_like_a_secret_is_left_alone(
     where: str, value: str, tmp_path: Path
 ) -> None:
     assert not is_found(tmp_path, where, value)
 
 
-@pytest.mark.parametrize(("where", "value"), SECRETS)
+@each(("where", "value"), SECRETS)
 def test_a_secret_is_found_and_never_shown(where: str, value: str, tmp_path: Path) -> None:
     assert is_found(tmp_path, where, value)
 

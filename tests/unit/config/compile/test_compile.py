@@ -15,6 +15,7 @@ from syrupy.extensions.json import JSONSnapshotExtension
 
 from engine.config.compile.upstream import path_of
 from engine.plan.plan import Plan
+from tests.tables import each
 from tests.unit.config.folders import ENVIRON, SECRET, minimal, provider, read, write
 
 PLANS = Path(__file__).parent / "plans"
@@ -116,7 +117,7 @@ def ladder_plan(folder: Path, rules: list[str]) -> Plan:
     return plan
 
 
-@pytest.mark.parametrize("top", range(len(LADDER)))
+@each("top", range(len(LADDER)))
 def test_the_most_specific_rule_wins_in_any_order(top: int, tmp_path: Path) -> None:
     rules = [rule for rule, _ in LADDER[top:]]
     for order in list(permutations(rules))[:: max(1, len(rules) * 2)]:
@@ -145,7 +146,7 @@ RULES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@settings(max_examples=30, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(rules=RULES, model=st.text("ab", min_size=1, max_size=4))
 def test_the_table_agrees_with_looking_at_every_rule(
     tmp_path: Path, rules: list[tuple[str, str, str | None]], model: str

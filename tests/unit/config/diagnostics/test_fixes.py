@@ -104,7 +104,7 @@ def swapped(word: str, at: int) -> str:
     return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(st.lists(st.tuples(st.sampled_from(WORDS), st.integers(0, 2), st.integers(0, 9)), min_size=1, max_size=3))  # fmt: skip
 def test_slips_in_a_configuration_are_repaired_or_left(
     tmp_path_factory: pytest.TempPathFactory, slips: list[tuple[str, int, int]]

@@ -8,6 +8,7 @@ import pytest
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity
 from engine.config.diagnostics.fixes import fix_all
 from engine.config.load import load
+from tests.tables import each
 from tests.unit.config.folders import ENVIRON, MINIMAL, NOW
 
 ROUTES = (MINIMAL / "routes.yaml").read_text("utf-8")
@@ -58,7 +59,7 @@ def check_in(folder: Path, files: Mapping[str, str]) -> Sequence[Diagnostic]:
     return load(folder, ENVIRON, NOW, overrides=overrides).diagnostics
 
 
-@pytest.mark.parametrize("slip", SLIPS)
+@each("slip", SLIPS)
 def test_a_slip_is_repaired(slip: str, tmp_path: Path) -> None:
     before, after, is_guess = SLIPS[slip]
 
@@ -100,7 +101,7 @@ LEFT = {
 }
 
 
-@pytest.mark.parametrize("slip", LEFT)
+@each("slip", LEFT)
 def test_what_may_mean_something_else_is_left_alone(slip: str, tmp_path: Path) -> None:
     def check(files: Mapping[str, str]) -> Sequence[Diagnostic]:
         return check_in(tmp_path, files)

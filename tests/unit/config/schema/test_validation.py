@@ -18,6 +18,7 @@ from engine.config.source.document import parse_document
 from engine.report.json import render_json
 from engine.report.view import Findings
 from tests.servers import ROOT
+from tests.tables import each
 from tests.unit.config.folders import minimal, only, provider, read, report, underlined, write
 
 NAMES = ("routes", "providers", "keys", "server")
@@ -151,7 +152,7 @@ def test_wrong_words_lead_to_keys_that_exist(name: str) -> None:
 def test_a_shipped_file_is_valid_for_any_reader(name: str) -> None:
     """A plain YAML 1.1 reader, such as an editor's, sees the same data."""
     raw = (ROOT / f"{name}.yaml").read_bytes()
-    data = yaml.safe_load(raw)
+    data = yaml.load(raw, yaml.CSafeLoader)
     Draft202012Validator(SCHEMAS[name]).validate(data)
     document, found = parse_document(f"{name}.yaml", raw)
     assert found == []
@@ -168,7 +169,7 @@ def test_a_shipped_file_names_its_schema(name: str) -> None:
 # -- places and words ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("old", "new", "code", "words"),
     [
         ("    path: /v1/embeddings", "    paht: /v1/embeddings", "S102", "paht"),
@@ -206,7 +207,7 @@ def test_a_number_where_a_duration_belongs_is_told_what_a_duration_is(tmp_path: 
     assert "quote" not in found.help
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "words"),
     [
         ((), "the file"),
@@ -287,8 +288,8 @@ def load_canary(folder: Path, place: str, canary: str) -> Loaded:
     return read(write(folder, providers=head + rest + text))
 
 
-@pytest.mark.parametrize("place", [*PLACES, *KEY_PLACES])
-@pytest.mark.parametrize("canary", [CANARY, PASSWORD])
+@each("place", [*PLACES, *KEY_PLACES])
+@each("canary", [CANARY, PASSWORD])
 def test_no_message_repeats_a_value(place: str, canary: str, tmp_path: Path) -> None:
     loaded = load_canary(tmp_path, place, canary)
     words = [(d.message, d.label, d.help, [r.label for r in d.related]) for d in loaded.diagnostics]
@@ -296,14 +297,14 @@ def test_no_message_repeats_a_value(place: str, canary: str, tmp_path: Path) -> 
     assert canary not in render_json(Findings(loaded.diagnostics, loaded.documents))
 
 
-@pytest.mark.parametrize("place", [*PLACES, *KEY_PLACES])
+@each("place", [*PLACES, *KEY_PLACES])
 def test_no_excerpt_shows_what_looks_like_a_key(place: str, tmp_path: Path) -> None:
     loaded = load_canary(tmp_path, place, CANARY)
     assert loaded.diagnostics
     assert CANARY not in report(loaded)
 
 
-@pytest.mark.parametrize("place", [place for place in PLACES if place.startswith("credential")])
+@each("place", [place for place in PLACES if place.startswith("credential")])
 def test_no_excerpt_shows_anything_from_where_secrets_belong(place: str, tmp_path: Path) -> None:
     loaded = load_canary(tmp_path, place, PASSWORD)
     assert loaded.diagnostics
@@ -321,7 +322,7 @@ def test_a_comment_beside_a_secret_does_not_have_it_shown(comment: str, tmp_path
     assert PASSWORD not in report(loaded)
 
 
-@pytest.mark.parametrize(
+@each(
     "line",
     ["    api_key CANARY\n    more: x\n", '    headers: {authorization: "CANARY}\n', "    \tapi_key: CANARY\n",
      "    credentials: {api_key: !secret CANARY}\n", "    credentials: {api_key: &a CANARY}\n", "    api_key: *CANARY\n"],

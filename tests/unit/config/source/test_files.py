@@ -9,6 +9,7 @@ import pytest
 
 from engine.config.source.files import NotRegularError, read_file, why_not
 from engine.server.reload import read_folder
+from tests.tables import each
 from tests.unit.config.folders import codes, only, provider, read, report, write
 
 BEARER = {"authorization": "Bearer {{ credentials.api_key }}"}
@@ -76,7 +77,7 @@ def test_a_cause_is_told_in_words(tmp_path: Path) -> None:
 # -- the folder that is looked in ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "other"),
     [("providers.yaml", "providers.yml"), ("routes.yaml", "Routes.yaml"), ("routes.yaml", "route.yaml"),
      ("routes.yaml", "routes.yaml.txt"), ("keys.yaml", "keys.yml"), ("keys.yaml", "Keys.yaml")],
@@ -115,10 +116,8 @@ def test_a_link_to_nothing_is_no_missing_file(tmp_path: Path) -> None:
 # -- paths of credentials ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optional", [False, True])
-@pytest.mark.parametrize(
-    "path", ["~/key", "$HOME/key", "${HOME}/key", "~root/key", "%USERPROFILE%/key"]
-)
+@each("optional", [False, True])
+@each("path", ["~/key", "$HOME/key", "${HOME}/key", "~root/key", "%USERPROFILE%/key"])
 def test_what_a_shell_would_expand_is_told(path: str, optional: bool, tmp_path: Path) -> None:
     credential = {"api_key": {"file": path, "optional": optional}}
     found = only(read(write(tmp_path, providers=provider(credentials=credential, headers=BEARER))))

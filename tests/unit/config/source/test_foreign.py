@@ -8,13 +8,14 @@ from engine.config.source.document import parse_document
 from engine.config.source.foreign import foreign_file
 from engine.config.source.masking import shown_lines
 from tests.servers import ROOT
+from tests.tables import each
 
 RAW = re.compile(r"did not find|found (?:unknown|unexpected|character|undefined)|not allowed in this|while (?:scan|pars)ing")  # fmt: skip
 STARTS = ["*", "&", "!", "%", "@", "`", "|x ", ">x ", "? ", "- ", ", ", "} ", "] ", '"', "'", '"\\d', '"\\u00zz', '"a" ', "'a' ", "{", "[", "\t", "!<", "%TAG ! x", "!!", "&a *a", "*a: ", "---", "..."]  # fmt: skip
 
 
-@pytest.mark.parametrize("start", STARTS)
-@pytest.mark.parametrize("form", ["a: %s\n", "a:\n  - {b: %s, c: d}\n", "%s\n", "a:\n  - b: %s\n    c: d\n", "a: [%s\n", "a:\n %s\n"])  # fmt: skip
+@each("start", STARTS)
+@each("form", ["a: %s\n", "a:\n  - {b: %s, c: d}\n", "%s\n", "a:\n  - b: %s\n    c: d\n", "a: [%s\n", "a:\n %s\n"])  # fmt: skip
 def test_no_words_of_the_reader_are_told(start: str, form: str) -> None:
     secret = "sk-proj-Qm7x2Vt9Lw4Rz8Kd"
     _, found = parse_document("x.yaml", (form % (start + secret)).encode())

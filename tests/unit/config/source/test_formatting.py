@@ -13,6 +13,7 @@ from engine.config.source.document import parse_document
 from engine.config.source.formatting import FormatError, format_text
 from engine.config.source.tokens import meaning
 from tests.servers import ROOT
+from tests.tables import each
 
 PAIRS = {
     "indent of four": ("a:\n    b:\n        c: 1\n", "a:\n  b:\n    c: 1\n"),
@@ -40,7 +41,7 @@ PAIRS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PAIRS)
+@each("name", PAIRS)
 def test_layout(name: str) -> None:
     before, after = PAIRS[name]
     if name == "brackets over lines":
@@ -78,7 +79,7 @@ MESSES: dict[str, Callable[[str], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", MESSES)
+@each("name", MESSES)
 def test_a_mess_of_the_shipped_files_becomes_the_shipped_files(name: str) -> None:
     text = (ROOT / "routes.yaml").read_text("utf-8")
     mess = MESSES[name](text)
@@ -94,7 +95,7 @@ DATA = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(DATA, st.data(), st.sampled_from([2, 3, 4, 7]), st.booleans(), st.sampled_from([20, 80]), st.sampled_from(["\n", "\r\n"]))  # fmt: skip
 def test_any_file_means_the_same_and_keeps_its_comments(
     value: Any, data: st.DataObject, indent: int, flow: bool, width: int, end: str

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from engine.config.source.masking import shown_lines
 from tests.servers import ROOT
+from tests.tables import each
 
 
 def shown(line: str) -> str:
@@ -32,7 +33,7 @@ def test_names_are_shown(name: str) -> None:
     assert shown(line) == line
 
 
-@pytest.mark.parametrize("prefix", ["sk-", "sk-proj-", "gsk_", "hf_", "ghp_", "pk-"])
+@each("prefix", ["sk-", "sk-proj-", "gsk_", "hf_", "ghp_", "pk-"])
 def test_a_key_of_a_known_shape_is_starred_however_short(prefix: str) -> None:
     stars = "*" * len(prefix + "1234")
     assert shown(f"  - [a, {prefix}1234, {{") == f"  - [a, {stars}, {{"

@@ -1,13 +1,12 @@
 """What is offered where a reader of YAML stopped: the words are tried by the corpus, the edits here."""
 
-import pytest
-
 from engine.config.source.reading import explain_syntax
+from tests.tables import each
 
 ESCAPE = "found unknown escape character 'q'"
 
 
-@pytest.mark.parametrize(
+@each(
     ("line", "after"),
     [
         (r'"b\qwen": 1', r"'b\qwen': 1"),
@@ -31,7 +30,7 @@ def test_a_backslash_that_begins_no_escape_moves_into_single_quotes(
     assert (found.text and line[:start] + found.text + line[end:]) == after
 
 
-@pytest.mark.parametrize(
+@each(
     ("line", "after"),
     [
         ("a: @b", "a: '@b'"),

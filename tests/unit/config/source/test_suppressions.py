@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from engine.config.diagnostics.codes import RULES, Severity
 from engine.config.source.document import parse_document
 from engine.config.source.suppressions import read_suppressions
+from tests.tables import each
 from tests.unit.config.folders import codes, minimal, only, read, write
 
 SPARE = (
@@ -23,7 +24,7 @@ def spare(before: str = "", beside: str = "") -> str:
     return minimal("providers") + before + SPARE.format(beside=beside)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         spare(beside=f"  {GOOD}"),
@@ -80,7 +81,7 @@ def test_a_comment_beside_the_mark_of_a_block_is_one(tmp_path: Path) -> None:
     assert codes(read(write(tmp_path, providers=text))) == ["X292"]
 
 
-@pytest.mark.parametrize("code", [c for c, rule in RULES.items() if not rule.ignorable])
+@each("code", [c for c, rule in RULES.items() if not rule.ignorable])
 def test_what_leaves_nothing_to_serve_cannot_be_silenced(code: str, tmp_path: Path) -> None:
     text = spare(beside=f"  # engine: ignore[{code}] why")
     assert codes(read(write(tmp_path, providers=text))) == ["X205", "X291"]

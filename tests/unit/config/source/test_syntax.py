@@ -7,6 +7,7 @@ import pytest
 from engine.config.source import repairs
 from engine.config.source.repairs import Repair
 from engine.config.source.syntax import AHEAD, MAX_TRIED, MAX_WINDOW, find_marker, find_repair
+from tests.tables import each
 
 
 def is_open(text: str) -> int | None:
@@ -40,7 +41,7 @@ def test_repairs_are_tried_up_to_a_number_of_characters(size: int) -> None:
     assert sum(tried) <= MAX_TRIED < sum(tried) + size + 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("line", "is_marker"),
     [
         ("<<<<<<< HEAD", True),
@@ -65,7 +66,7 @@ def shown(line: str, found: Iterator[Repair]) -> list[str]:
     return [line[slice(*repair.shown)] for repair in found]
 
 
-@pytest.mark.parametrize(
+@each(
     ("line", "bare"),
     [
         ("  a: b  # c", "a: b"),
@@ -114,7 +115,7 @@ MADE: list[tuple[Repairing, str, list[str], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("repairing", "line", "lines", "marks"), MADE)
+@each(("repairing", "line", "lines", "marks"), MADE)
 def test_each_repair_of_a_line_in_turn(
     repairing: Repairing, line: str, lines: list[str], marks: list[str]
 ) -> None:

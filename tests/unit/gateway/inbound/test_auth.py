@@ -8,6 +8,7 @@ from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.auth import ANONYMOUS, MAX_KEY, authenticate
 from engine.plan.plan import Caller
 from engine.plan.withheld import KEY_HEADERS
+from tests.tables import each
 
 NOW = 1_000.0
 GOOD, OTHER, OLD = "sk-orq-good", "sk-orq-other", "sk-orq-old"
@@ -77,7 +78,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("headers", WRONG.values(), ids=WRONG.keys())
+@each("headers", WRONG.values())
 def test_wrong_keys_read_the_same(headers: list[tuple[bytes, bytes]]) -> None:
     error = refusal(*headers)
     expected = refusal(bearer("sk-orq-x"))
@@ -95,7 +96,7 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize(("header", "told"), FORMS.values(), ids=FORMS.keys())
+@each(("header", "told"), FORMS.values())
 def test_a_key_in_the_wrong_form_is_told_so_whatever_the_key(
     header: tuple[bytes, bytes], told: str
 ) -> None:
@@ -112,7 +113,7 @@ BLANK = [b"", b" ", b"\t"]
 NOTHING = hashlib.sha256(b"").digest()
 
 
-@pytest.mark.parametrize(
+@each(
     "headers",
     [[(name, value)] for name in sorted(KEY_HEADERS) for value in BLANK]
     + [[(b"authorization", value)] for value in (b"Bearer", b"bearer ", b"BEARER   ")]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.form_body import BLOCK, SPOOL_MEMORY, FormBody
 from engine.gateway.inbound.media import find_boundary
+from tests.tables import each
 from tests.unit.gateway.inbound.forms import (
     BOUNDARY,
     cut,
@@ -21,7 +22,7 @@ from tests.unit.gateway.inbound.forms import (
     run,
 )
 
-BOUNDED = settings(deadline=None, max_examples=60)
+BOUNDED = settings(deadline=None, max_examples=30)
 NEAR = f"\r\n--{BOUNDARY}"
 FRAGMENTS = ["\r", "\n", "\r\n", "-", "--", BOUNDARY, NEAR[:-1], NEAR[:5], f"--{BOUNDARY}", "x"]
 NAMED = part("model", b"whisper-1")
@@ -123,8 +124,8 @@ def test_no_beginning_is_taken_for_the_whole(name: str) -> None:
     assert outcome([raw[:complete]]) == outcome([raw])
 
 
-@pytest.mark.parametrize("end", [[], [b""]], ids=["at once", "told later"])
-@pytest.mark.parametrize("name", FORMS)
+@each("end", [[], [b""]])
+@each("name", FORMS)
 def test_a_broken_form_is_not_passed_on_to_its_end(name: str, end: list[bytes]) -> None:
     """Whether the last piece says so itself or an empty one behind it does."""
     raw, _ = FORMS[name]
@@ -158,7 +159,7 @@ def test_a_spooled_head_keeps_its_bytes(size: int) -> None:
 HIDDEN = part("model", b"hidden")
 
 
-@pytest.mark.parametrize(
+@each(
     "line",
     [
         f"--{BOUNDARY}\r\n",  # Go and Werkzeug see a part that is empty
@@ -238,7 +239,7 @@ def test_a_cut_delimiter_in_a_part_header_does_not_hide_a_line_end() -> None:
     assert outcome(cut(raw, [place, place + 2])) == "invalid_form"
 
 
-@pytest.mark.parametrize(
+@each(
     "words",
     [
         "form-data; name*=utf-8''model",
@@ -289,7 +290,7 @@ def test_a_name_that_others_may_read_differently(words: str) -> None:
     assert outcome([form(part("", b"gpt-b", disposition=words))]) == "invalid_form"
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     ["Model", "model ", " model", "mod%65l", "model[]", "model[0]", "api.key", "api key", "API_KEY", "\ufeffmodel", "\uff4dodel", "api_\u212aey", "model\u200b", "'model'"],
 )  # fmt: skip
@@ -298,7 +299,7 @@ def test_a_name_that_others_may_take_for_a_watched_one(name: str) -> None:
     assert outcome([raw]) == "duplicate_field"
 
 
-@pytest.mark.parametrize(
+@each(
     "disposition",
     [
         "form-data; name=model",
@@ -315,7 +316,7 @@ def test_what_clients_send_is_read(disposition: str) -> None:
     assert outcome([raw]) == {"model": ("gpt-b", 0)}
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     [
         b'"caf\xe9.mp3"', b'"caf\xc3\xa9.mp3"', b'"\xff\xfe.mp3"', b'"a;b; name=x.mp3"', b'"a; name=\'b"',
@@ -344,7 +345,7 @@ async def drained(body: FormBody) -> None:
         pass
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "boundary"),
     [
         ("multipart/form-data; boundary=abc", "abc"),

@@ -8,6 +8,7 @@ from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.form_body import FormBody
 from engine.gateway.inbound.payload import FormRequestBody
 from engine.plan.plan import BodyEdits, FieldValue
+from tests.tables import each
 from tests.unit.gateway.inbound.forms import (
     BOUNDARY,
     WATCHED,
@@ -50,7 +51,7 @@ def edited(
         form.close()
 
 
-@pytest.mark.parametrize(
+@each(
     ("parts", "changes", "after"),
     [
         ([MODEL], edits(set={"language": WORD}), [GERMAN, MODEL]),

@@ -24,6 +24,7 @@ from engine.gateway.inbound.head import (
 from engine.gateway.inbound.payload import body_kind
 from engine.plan.plan import Caller, Endpoint, Origin
 from engine.upstream import Pairs, RequestHead
+from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan
 
 PLAN = shipped_plan()
@@ -82,7 +83,7 @@ def outcome(headers: Pairs) -> object:
 FINE = [(b"host", b"a"), (b"content-type", b"application/json"), (b"x-api-key", b"k")]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @example([*FINE, (b"content-encoding", b"gzip")])
 @example([*FINE, (b"transfer-encoding", b"gzip")])
 @example([*FINE, (b"connection", b"accept"), (b"accept", b"a")])
@@ -201,8 +202,7 @@ def test_requests_of_a_head_are_kept_up_to_a_number_of_bytes() -> None:
     assert "large" not in head.requests
 
 
-@pytest.mark.parametrize("size", [0, 250, 2000])
-@pytest.mark.parametrize("count", [0, 1, 8])
+@each(("size", "count"), [(0, 0), (0, 8), (250, 1), (2000, 0), (2000, 8)])
 def test_all_heads_and_their_requests_take_no_more_memory_than_stated(
     size: int, count: int
 ) -> None:

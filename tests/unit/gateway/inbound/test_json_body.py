@@ -20,8 +20,9 @@ from engine.gateway.inbound.json_edits import json_edits
 from engine.gateway.inbound.json_text import MAX_FIELDS, SMALL
 from engine.gateway.inbound.payload import JsonRequestBody, Upload
 from engine.plan.plan import BodyEdits, FieldValue
+from tests.tables import each
 
-BOUNDED = settings(deadline=None, max_examples=75)
+BOUNDED = settings(deadline=None, max_examples=40)
 TRAPS = ["model", '"model":', '\\"model": 1', "{", "]}", "\\", "é", '{"model": "x"}', '"']
 SPACES = st.sampled_from(["", "", " ", "\n\t", "\r\n  "])
 NAMES = st.sampled_from(["model", "model", "Model", "MODEL", "mode", "models", "api_key", "a", ""])
@@ -139,7 +140,7 @@ def places(*made: dict[str, Any]) -> list[BodyEdits]:
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("raw", "changes", "sent"),
     [
         ('{"a": {"b": 1,"c":[2]}}', [{"set": {"/a/b": 5}}], '{"a": {"b": 5,"c":[2]}}'),
@@ -172,7 +173,7 @@ def test_changes_below_the_top_level_and_in_turn(
     assert apply_edits(body, json_edits(JsonBody(body), {}, places(*changes))).decode() == sent
 
 
-@pytest.mark.parametrize(
+@each(
     ("raw", "changes", "sent", "dropped"),
     [
         ('{"a":1,"x":2,"model":"m"}', [], '{"a":1,"model":"m"}', ("x",)),
@@ -286,7 +287,7 @@ def test_every_spelling_of_a_letter_is_seen() -> None:
             assert outcome(twice.encode()) == "[duplicate_field]"
 
 
-@pytest.mark.parametrize(
+@each(
     ("raw", "text"),
     [
         (b'{"x": "model", "model": "a"}', "a"),
@@ -389,7 +390,7 @@ FILLED = (
 )
 
 
-@pytest.mark.parametrize("shift", range(-3, 4))
+@each("shift", range(-3, 4))
 def test_lengths_that_match_hide_no_second_field(shift: int) -> None:
     """The second key of a pair is as long as to lead a walk by lengths into the nested object."""
     raw = FILLED.format("q" * SMALL, "K" * (SMALL + 20 + shift)).encode()
@@ -404,8 +405,8 @@ def test_a_field_is_set_at_the_top_and_nowhere_else() -> None:
     assert edited(raw, set={"seed": 3}) == raw.replace(b'"seed": 2', b'"seed": 3')
 
 
-@pytest.mark.parametrize("size", [0, 2 * SMALL, 3 * json_text.LONG])
-@pytest.mark.parametrize(
+@each("size", [0, 2 * SMALL, 3 * json_text.LONG])
+@each(
     "keys",
     [
         ("stream", "stream"),
@@ -469,7 +470,7 @@ def test_the_count_ends_at_the_limit_however_many_fields_follow() -> None:
         JsonBody(raw)
 
 
-@pytest.mark.parametrize(
+@each(
     ("raw", "words"),
     [
         (r'{"x":"\ud83d"}', "a string has an unpaired surrogate (byte 6)"),
@@ -548,7 +549,7 @@ def test_the_inside_of_a_very_long_string_is_not_read(around: str) -> None:
     assert edited(raw, {"model": "n"}) == raw.replace(b'"m"', b'"n"')
 
 
-@pytest.mark.parametrize(
+@each(
     ("raw", "told"),
     [
         ('{"a":"%s","model":"m","model":"n"}', "[duplicate_field]"),

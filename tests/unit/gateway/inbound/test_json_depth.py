@@ -76,7 +76,7 @@ KINDS = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(FLAT, KINDS, st.integers(-9, 2))
 def test_it_is_found_whatever_stands_around_it(value: Any, kinds: Any, more: int) -> None:
     deep = _put(value, kinds)

@@ -3,9 +3,10 @@
 import pytest
 
 from engine.gateway.inbound.media import find_boundary, is_plain_text, kind_of, normalized
+from tests.tables import each
 
 
-@pytest.mark.parametrize(
+@each(
     ("told", "goes_up"),
     [
         ("application/json", "application/json"),
@@ -22,7 +23,7 @@ def test_json_goes_up_in_our_own_spelling(told: str, goes_up: str) -> None:
     assert normalized(told.encode()) == goes_up.encode()
 
 
-@pytest.mark.parametrize(
+@each(
     "told",
     [
         "application/json; xcharset=utf-8; charset=utf-7",
@@ -69,7 +70,7 @@ def test_a_form_goes_up_with_its_boundary_alone(told: str, goes_up: str) -> None
     assert find_boundary(goes_up.encode()) == find_boundary(told.encode())
 
 
-@pytest.mark.parametrize(
+@each(
     ("told", "is_plain"),
     [
         ("text/plain", True),

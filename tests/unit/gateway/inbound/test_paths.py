@@ -12,6 +12,7 @@ from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.paths import EndpointMatch, dialect_of, match_endpoint
 from engine.gateway.inbound.query import without
 from engine.plan.plan import Dialect, Endpoint, Plan
+from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan
 
 
@@ -70,7 +71,7 @@ def test_a_path_that_is_not_offered_gives_its_reason() -> None:
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(
     VISIBLE.filter(lambda name: name not in (".", "..")),
     st.sampled_from(["", "/:@+-._~!$&'()*,;="]),
@@ -94,12 +95,12 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize(("segment", "model"), MODELS.items())
+@each(("segment", "model"), MODELS.items())
 def test_it_is_decoded_once(segment: bytes, model: str) -> None:
     assert found(b"/at/%b/audio/speech" % segment).model == model
 
 
-@pytest.mark.parametrize(
+@each(
     "segment",
     [
         b"%",
@@ -122,7 +123,7 @@ def test_what_is_no_model_in_a_body_is_none_in_a_path(segment: bytes) -> None:
     assert (error.code, error.param) == ("invalid_model", "model")
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         b"/at//chat", b"/at/./chat", b"/at/../chat", b"/at/m", b"/at/m/", b"/at/m/n/chat",
@@ -193,7 +194,7 @@ HINTS = {
 }
 
 
-@pytest.mark.parametrize(("path", "told"), HINTS.items())
+@each(("path", "told"), HINTS.items())
 def test_another_spelling_is_told_the_right_one(path: bytes, told: str) -> None:
     error = refused(path)
     assert error.code == "unknown_path"
@@ -219,7 +220,7 @@ def test_no_path_is_hint_enough_to_fail_on(path: bytes) -> None:
 # -- dialects ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "dialect"),
     [
         (b"/v1/messages", Dialect.ANTHROPIC),

@@ -6,6 +6,7 @@ from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.payload import JsonRequestBody
 from engine.gateway.inbound.usage_fields import MAX_OUTPUT, can_set, output_limit
 from engine.plan.usage import OutputLimit
+from tests.tables import each
 
 LIMIT = OutputLimit(
     (("max_completion_tokens",), ("max_tokens",), ("thinking", "budget")),
@@ -19,7 +20,7 @@ def body(text: str) -> JsonRequestBody:
     return JsonRequestBody(text.encode(), frozenset())
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "tokens"),
     [
         ("{}", 1000),
@@ -55,7 +56,7 @@ def test_a_limit_that_two_parsers_may_read_differently_is_refused(text: str) -> 
         output_limit(body(text), LIMIT)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "is_set"),
     [
         ("{}", True),

@@ -33,6 +33,7 @@ from engine.gateway.record import RecordBuilder
 from engine.gateway.routing.match import Target, find_target
 from engine.plan.plan import Breaker, Retry, RuleTarget
 from engine.upstream import Failure
+from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan
 
 UNSENT = [failure for failure in Failure if not failure.sent]
@@ -145,12 +146,12 @@ def test_an_answer_is_passed_on() -> None:
     assert Room(A).play((Try(A), OK), (RELAY, None)) is None
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503, 529])
+@each("status", [400, 401, 404, 429, 500, 503, 529])
 def test_any_status_is_an_answer_when_there_is_nowhere_else_to_go(status: int) -> None:
     assert Room(A).play((Try(A), ResponseHead(status)), (RELAY, None)) is None
 
 
-@pytest.mark.parametrize("failure", Failure)
+@each("failure", Failure)
 def test_a_failure_is_told(failure: Failure) -> None:
     assert Room(A).play((Try(A), failure)) is failure
 
@@ -162,14 +163,14 @@ def test_an_answer_that_breaks_off_ends_it() -> None:
 # -- several targets -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("failure", UNSENT)
+@each("failure", UNSENT)
 def test_what_was_not_sent_goes_to_the_next_target(failure: Failure) -> None:
     assert Room(A, B).play((Try(A), failure), (Try(B), OK), (RELAY, None)) is None
     assert Room(A, B).play((Try(A), failure), (Try(B), Failure.CLOSED)) is Failure.CLOSED
     assert Room(A, B).play((Try(A), failure), (Try(B), failure)) is failure
 
 
-@pytest.mark.parametrize("failure", SENT)
+@each("failure", SENT)
 def test_what_may_have_been_sent_is_not_sent_again(failure: Failure) -> None:
     assert Room(A, B).play((Try(A), failure)) is failure
     assert Room(patient(), B).play((Try(patient()), failure)) is failure
@@ -180,7 +181,7 @@ def test_what_was_refused_goes_to_the_next_target(status: int) -> None:
     assert Room(A, B).play((Try(A), ResponseHead(status)), (Try(B), OK), (RELAY, None)) is None
 
 
-@pytest.mark.parametrize("status", [400, 401, 408, 500, 502, 504])
+@each("status", [400, 401, 408, 500, 502, 504])
 def test_a_status_that_is_not_listed_is_an_answer(status: int) -> None:
     assert Room(A, B).play((Try(A), ResponseHead(status)), (RELAY, None)) is None
 
@@ -203,8 +204,8 @@ CUT = {Failure.CLOSED, Failure.TRUNCATED, Failure.BAD_RESPONSE}
 FALLBACKS = {"timeout": TIMED_OUT, "closed": CUT, "5xx": set[Failure]()}
 
 
-@pytest.mark.parametrize("word", FALLBACKS)
-@pytest.mark.parametrize("failure", SENT)
+@each("word", FALLBACKS)
+@each("failure", SENT)
 def test_only_the_failures_that_are_named_go_on_and_the_next_attempt_is_marked(
     word: str, failure: Failure
 ) -> None:
@@ -502,7 +503,7 @@ BREAKERS = st.none() | st.builds(
 WORDS = st.frozensets(st.sampled_from(list(FALLBACKS)))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(
     st.lists(st.tuples(RETRIES, BREAKERS, WORDS), min_size=1, max_size=3),
     st.lists(st.lists(OUTCOMES, min_size=24, max_size=24), min_size=1, max_size=4),
@@ -585,7 +586,7 @@ def test_no_response_is_relayed_before_an_attempt() -> None:
 # -- words ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("failure", Failure)
+@each("failure", Failure)
 def test_every_failure_has_its_code(failure: Failure) -> None:
     error = error_of(failure, "somebody")
     assert (error.code, error.kind.sent) == (failure.code, failure.sent)
@@ -599,7 +600,7 @@ def test_unavailable_says_when_to_come_back(seconds: float, told: int) -> None:
     assert error.retry_after == told
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "seconds"),
     [
         (None, None),

@@ -16,9 +16,10 @@ from engine.gateway.errors import GatewayError
 from engine.gateway.response.error_events import error_event
 from engine.gateway.response.event_stream import MAX_HELD, EventStream
 from engine.plan.plan import Dialect
+from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan
 
-BOUNDED = settings(deadline=None, max_examples=100)
+BOUNDED = settings(deadline=None, max_examples=40)
 Event = tuple[str, str]
 ERROR = GatewayError("upstream_truncated", "it broke off")
 
@@ -104,7 +105,7 @@ def check_every_break(body: bytes, parse: Callable[[bytes], list[Event]]) -> Non
     assert "event" in ends
 
 
-@pytest.mark.parametrize("name", RECORDED)
+@each("name", RECORDED)
 def test_a_break_at_every_byte_of_every_split(name: str) -> None:
     check_every_break(RECORDED[name], whatwg)
 
@@ -151,7 +152,7 @@ def test_every_byte_of_a_stream_that_ends_well_leaves(chunks: list[bytes]) -> No
     assert stream.take_held() == b""
 
 
-@pytest.mark.parametrize("name", RECORDED)
+@each("name", RECORDED)
 def test_what_is_whole_leaves_at_once(name: str) -> None:
     """Events, comments, and lines of data whose event is not complete: none waits for more."""
     body = RECORDED[name]
@@ -242,7 +243,7 @@ NO_ENDINGS = [
 ]
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@each("ending", ENDINGS)
 def test_the_last_event_is_known_in_any_split_and_for_good(ending: bytes) -> None:
     for chunks in splits(b'data: {"n":1}\n\n' + ending):
         stream = EventStream(DONE)
@@ -253,7 +254,7 @@ def test_the_last_event_is_known_in_any_split_and_for_good(ending: bytes) -> Non
         assert stream.is_done
 
 
-@pytest.mark.parametrize("ending", NO_ENDINGS)
+@each("ending", NO_ENDINGS)
 def test_nothing_else_is_taken_for_the_last_event(ending: bytes) -> None:
     for chunks in splits(b'data: {"n":1}\n\n' + ending):
         stream = EventStream(DONE)
@@ -283,7 +284,7 @@ def test_the_last_event_is_found_among_others_and_when_it_is_long() -> None:
 LONG = "A" * 200_000
 
 
-@pytest.mark.parametrize(
+@each(
     "data",
     [
         {"type": "last", "text": LONG},
@@ -293,8 +294,8 @@ LONG = "A" * 200_000
         {"n": 'a, " {b', "type": "last", "text": [LONG * 10, {"type": "x"}]},
     ],
 )
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("size", [1000, 65536])
+@each("end", ["\n", "\r\n", "\r"])
+@each("size", [1000, 65536])
 def test_a_long_last_event_is_known_by_the_type_in_its_data(
     data: dict[str, object], end: str, size: int
 ) -> None:
@@ -337,7 +338,7 @@ def test_an_open_event_is_kept_within_a_bound_and_read_at_a_bounded_cost() -> No
     assert time.process_time() - started < 2
 
 
-@pytest.mark.parametrize(
+@each(
     ("chunks", "has_failed"),
     [
         ([b'data: {"error":{"message":"x"}}\n\n'], True),

@@ -5,6 +5,7 @@ import pytest
 from engine.gateway.headers import RelayedNames
 from engine.gateway.response.head import response_head
 from engine.upstream import Pairs
+from tests.tables import each
 
 
 def framing(status: int, received: Pairs, length: int | None) -> tuple[Pairs, int | None, bool]:
@@ -18,7 +19,7 @@ def framing(status: int, received: Pairs, length: int | None) -> tuple[Pairs, in
 CHUNKED = (b"transfer-encoding", b"chunked")
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "length", "framed"),
     [
         (200, 2, [(b"content-length", b"2")]),

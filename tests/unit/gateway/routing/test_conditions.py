@@ -47,14 +47,14 @@ def declared(conditions: list[When]) -> list[ModelRule]:
     ]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=50)
 @given(SETS)
 def test_sets_tie_only_if_some_request_has_two_best_rules(conditions: list[When]) -> None:
     ties = list(checks._ties(declared(conditions)))
     assert bool(ties) == any(len(best(conditions, request)) > 1 for request in REQUESTS)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(SETS)
 def test_the_rule_that_asks_for_most_wins(conditions: list[When]) -> None:
     assume(not list(checks._ties(declared(conditions))))

@@ -12,7 +12,7 @@ from engine.gateway.routing.match import explain, find_target, find_targets
 from engine.plan.plan import PatternRules, Rule, RuleTarget
 from tests.unit.gateway.plans import rule, shipped_plan, table_of
 
-BOUNDED = settings(deadline=None, max_examples=100)
+BOUNDED = settings(deadline=None, max_examples=40)
 ENDPOINTS = ["chat_completions", "embeddings", "messages"]
 PATTERNS = st.text("ab-", min_size=1, max_size=4)
 

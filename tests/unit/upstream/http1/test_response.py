@@ -22,6 +22,7 @@ from engine.upstream.http1.response import (
     ResponseReader,
     State,
 )
+from tests.tables import each
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 ANSWERS = {
@@ -61,7 +62,7 @@ def test_only_steps_of_the_table_are_taken() -> None:
         assert (answer.failure is None) or answer.state is State.MUST_CLOSE
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=40)
 @given(st.sampled_from(sorted(ANSWERS)), st.data())
 def test_an_answer_is_the_same_however_it_is_cut(name: str, data: st.DataObject) -> None:
     raw, body = ANSWERS[name]
@@ -125,7 +126,7 @@ def test_bytes_for_nobody_end_the_connection() -> None:
     assert answer.state is State.MUST_CLOSE
 
 
-@pytest.mark.parametrize(
+@each(
     "raw",
     [
         b"\0\1\2 not http\r\n\r\n",
@@ -186,8 +187,8 @@ ENDLESS = {
 }
 
 
-@pytest.mark.parametrize("name", ENDLESS)
-@pytest.mark.parametrize("size", [1000, READ])
+@each("name", ENDLESS)
+@each("size", [1000, READ])
 def test_what_is_swallowed_is_bounded_wherever_it_stands(name: str, size: int) -> None:
     begin, more = ENDLESS[name]
     answer = fed(begin)
