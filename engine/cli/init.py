@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -71,9 +72,17 @@ def init(  # noqa: PLR0913, PLR0917 one parameter an option
     if key:
         click.echo("the key, shown this once:", err=True)
         click.echo(new)
-        click.echo(f"next: engine serve {directory}", err=True)
-    else:
-        click.echo(f"next: engine keys new NAME --write -C {directory}; engine serve {directory}")
+    make_key = "" if key else f"engine keys new NAME --write -C {directory}; "
+    click.echo(
+        f"next: {_to_set(texts, directory)}{make_key}engine serve {directory}", err=bool(key)
+    )
+
+
+def _to_set(texts: Mapping[str, str], directory: Path) -> str:
+    """What to do first, where a variable of .env.example is not set here."""
+    found = re.findall(r"(?m)^(# optional\n)?(\w+)=", texts.get(".env.example", ""))
+    missing = [name for optional, name in found if not optional and not os.environ.get(name)]
+    return f"set what {directory / '.env.example'} names; " if missing else ""
 
 
 def _texts(minimal: bool, providers: str | None, endpoints: str | None) -> dict[str, str]:  # noqa: FBT001 an option
@@ -84,18 +93,18 @@ def _texts(minimal: bool, providers: str | None, endpoints: str | None) -> dict[
         find = starter if minimal else shipped
         return {name: find(name).read_text("utf-8") for name in ("routes.yaml", "providers.yaml")}
     known = list(known_providers())
-    if providers is None or providers == "all":
+    if providers is None or providers.strip() == "all":
         names = known
-    elif providers == "set":
+    elif providers.strip() == "set":
         names = configured(os.environ)
         if not names:
-            stop("no variable of a known provider is set; name the providers")
+            stop("no variable of a known provider is set; name some with `--providers NAME,NAME`")
     else:
         names = _all_known("provider", providers, known)
     available = known_endpoints(names)
     chosen_endpoints = (
         available
-        if endpoints in (None, "all")
+        if endpoints is None or endpoints.strip() == "all"
         else _all_known("endpoint", endpoints or "", available)
     )
     return starter_files(names, chosen_endpoints)
@@ -103,16 +112,20 @@ def _texts(minimal: bool, providers: str | None, endpoints: str | None) -> dict[
 
 def _all_known(kind: str, text: str, known: list[str]) -> list[str]:
     """The names in `text`; the run ends for one that is not known."""
+    names, problem = _chosen(kind, text, known)
+    if problem:
+        stop(problem)
+    return names
+
+
+def _chosen(kind: str, text: str, known: list[str]) -> tuple[list[str], str]:
+    """The names in `text`, and what is wrong with it, "" if nothing is."""
     names, others = chosen(text, known)
     for name in others:
         hint = nearest(name, known)
-        stop(
-            f"there is no {kind} `{name}`"
-            + (f"; did you mean `{hint}`?" if hint else f": {', '.join(known)}")
-        )
-    if not names:
-        stop(f"no {kind} was named")
-    return names
+        end = f"; did you mean `{hint}`?" if hint else f": {', '.join(known)}"
+        return names, f"there is no {kind} `{name}`{end}"
+    return names, "" if names else f"no {kind} was named"
 
 
 def _is_terminal() -> bool:
@@ -126,9 +139,21 @@ def _ask() -> tuple[str | None, str | None]:
     if found:
         click.echo(f"with a key in this environment: {', '.join(found)}")
     click.echo(f"others: {', '.join(rest)}")
-    providers = click.prompt("providers, or all", default=",".join(found) or "all").strip()
+    providers = _prompt("provider", list(known_providers()), ",".join(found) or "all")
     if providers == "all":
         return None, None
-    names = _all_known("provider", providers, list(known_providers()))
+    names, _ = chosen(providers, list(known_providers()))
     click.echo(f"endpoints: {', '.join(known_endpoints(names))}")
-    return providers, click.prompt("endpoints, or all", default="all").strip()
+    return providers, _prompt("endpoint", known_endpoints(names), "all")
+
+
+def _prompt(kind: str, known: list[str], default: str) -> str:
+    """Ask until the names are known ones, or `all`."""
+
+    def checked(text: str) -> str:
+        problem = "" if text.strip() == "all" else _chosen(kind, text, known)[1]
+        if problem:
+            raise click.UsageError(problem)
+        return text.strip()
+
+    return str(click.prompt(f"{kind}s, or all", default=default, value_proc=checked))

@@ -14,7 +14,15 @@ from engine.config.source.secret_shapes import holds_key
 from engine.config.source.url_text import url_text_problem
 from engine.importers.draft import Deployment
 from engine.importers.ledger import Treatment
-from engine.importers.values import duration, is_on, is_secret, is_unset, number_of
+from engine.importers.values import (
+    attempts_note,
+    duration,
+    holds_credential,
+    is_on,
+    is_secret,
+    is_unset,
+    number_of,
+)
 from engine.importers.variables import Variables, is_placeholder
 
 CARRIED, OTHERWISE, ASKS, DROPPED = Treatment
@@ -64,13 +72,10 @@ def _secret(f: Field) -> Result:
     if isinstance(f.value, str) and _KEYS.fullmatch(f.value):
         if not f.row.get("several"):
             return ASKS, "several keys in one: none is written; each can be one of the `accounts`"
-        first, *others = f.value.split()
+        first, *others = dict.fromkeys(f.value.split())
         f.deployment.credentials[name] = {"secret": first}
-        f.deployment.accounts = [{name: {"secret": key}} for key in dict.fromkeys(others)]
-        return (
-            OTHERWISE,
-            "several keys: `accounts` of the provider, a variable of .env.example each",
-        )
+        f.deployment.accounts = [{name: {"secret": key}} for key in others]
+        return OTHERWISE, "several keys: `accounts` of the provider, each from a variable"
     if f.value is None or f.value == "" or is_placeholder(f.value):
         f.deployment.without.add(name)
         return OTHERWISE, "it only fills a place: no key is sent"
@@ -110,7 +115,7 @@ def _variable(f: Field) -> Result:
     if f.value in (None, ""):
         return OTHERWISE, "empty: the default holds"
     text = str(f.value)
-    if not re.fullmatch(r"[\x21-\x7e]+", text) or "{" in text or holds_key(text):
+    if not re.fullmatch(r"[\x21-\x7e]+", text) or "{" in text or is_secret(f.row["name"], text):
         return ASKS, "not text that may stand in a URL"
     f.deployment.variables[f.row["name"]] = text
     return CARRIED, ""
@@ -133,11 +138,6 @@ def _attempts(f: Field) -> Result:
         return ASKS, "no whole number"
     f.deployment.attempts = min(number + 1, 5)
     return OTHERWISE, attempts_note(number)
-
-
-def attempts_note(number: int) -> str:
-    most = "; 5 is the most" if number + 1 > 5 else ""
-    return f"attempts: {min(number + 1, 5)}{most}; only what a provider refused or never got is sent again"
 
 
 def _weight(f: Field) -> Result:
@@ -213,7 +213,8 @@ def _drop_params(f: Field) -> Result:
 
 def _drop(f: Field) -> Result:
     names = f.value if isinstance(f.value, list) else [f.value]
-    known = [name for name in names if isinstance(name, str) and _FIELD.fullmatch(name)]
+    texts = [name for name in names if isinstance(name, str) and not holds_credential(name)]
+    known = [name for name in texts if _FIELD.fullmatch(name)]
     f.deployment.drop += [name for name in known if name not in f.deployment.drop]
     if len(known) < len(names):
         return ASKS, "only top-level fields can be removed"

@@ -1,6 +1,6 @@
 """What became of every setting of a source: each leaf of its documents has exactly one row in the end."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,6 +33,7 @@ class Ledger:
     def __init__(self, documents: Iterable[ForeignDocument]) -> None:
         self._documents = {document.file: document for document in documents}
         self._rows: dict[tuple[str, Path], Row] = {}
+        self._below = {file: _below(d.lines) for file, d in self._documents.items()}
 
     def note(self, file: str, path: Path, treatment: Treatment, words: str = "") -> None:
         """Say what became of the setting at `path`, and of all below it that has no row yet."""
@@ -48,7 +49,7 @@ class Ledger:
         lines = self._documents[file].lines
         if path in lines:
             return [(path, lines[path])]
-        return [(leaf, line) for leaf, line in lines.items() if leaf[: len(path)] == path]
+        return [(leaf, lines[leaf]) for leaf in self._below[file].get(path, ())]
 
     def rows(self) -> tuple[Row, ...]:
         """All rows, in the order of the source."""
@@ -75,3 +76,12 @@ class Ledger:
                 ),
             )
         )
+
+
+def _below(lines: Mapping[Path, int]) -> dict[Path, list[Path]]:
+    """The leaves below each place, in the order of the document."""
+    found: dict[Path, list[Path]] = {}
+    for leaf in lines:
+        for length in range(len(leaf)):
+            found.setdefault(leaf[:length], []).append(leaf)
+    return found

@@ -11,7 +11,14 @@ from engine.importers.fields import ASKS, CARRIED, DROPPED, OTHERWISE, Result
 from engine.importers.ledger import Treatment
 from engine.importers.litellm_run import Import, Setting, value_at
 from engine.importers.tables import listed, table, treatment_of
-from engine.importers.values import duration, is_on, is_unset, number_of
+from engine.importers.values import (
+    attempts_note,
+    duration,
+    holds_credential,
+    is_on,
+    is_unset,
+    number_of,
+)
 from engine.plan.suggest import nearest
 
 
@@ -47,7 +54,7 @@ def _attempts(s: Setting) -> Result:
     if number is None:
         return ASKS, "no whole number"
     s.run.draft.settings.attempts = min(number + 1, 5)
-    return OTHERWISE, fields.attempts_note(number)
+    return OTHERWISE, attempts_note(number)
 
 
 def _timeout(s: Setting) -> Result:
@@ -200,7 +207,8 @@ def _ignored(name: str, known: Sequence[str]) -> Result:
 
 
 def _drop(s: Setting) -> Result:
-    if not isinstance(s.value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", s.value):
+    is_name = isinstance(s.value, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", s.value)
+    if not is_name or holds_credential(s.value):
         return ASKS, "only top-level fields can be removed"
     s.run.draft.settings.drop.append(s.value)
     return CARRIED, "body: {drop} of every rule"

@@ -10,6 +10,7 @@ from engine.importers.ledger import Ledger, Treatment
 from engine.importers.providers import Providers, served
 from engine.importers.tables import Kind, compatible, table
 from engine.importers.targets import MOST_TARGETS, Target, distinct, kept, placed
+from engine.importers.values import holds_credential
 
 _NAME = re.compile(r"[^\s*\x00-\x1f\x7f]{1,256}")
 _EXACT = re.compile(r"(?=.{1,256}\Z)[^\s*\x00-\x1f\x7f]+(?: [^\s*\x00-\x1f\x7f]+)*")
@@ -89,6 +90,8 @@ class Rules:
     def _refusal(self, name: str, d: Deployment) -> str:
         if d.kind is None or d.kind.refuse:
             return d.kind.refuse if d.kind else "its provider is not known here"
+        if holds_credential(name) or holds_credential(d.model):
+            return "the name looks like a key, which is never written"
         if not (_EXACT.fullmatch(name) or _PREFIX.fullmatch(name)):
             return "the name begins or ends with a space, has control characters, or a `*` that is not at its end"
         if not (_NAME.fullmatch(d.model) or _PREFIX.fullmatch(d.model)):
@@ -124,8 +127,9 @@ class Rules:
 
     def _note_surplus(self, name: str, targets: list[Target]) -> None:
         """Report the deployments for which a rule has no place."""
+        reached = {id(t) for t in self.reached[name]}
         for t in targets:
-            if t not in self.reached[name]:
+            if id(t) not in reached:
                 words = f"a rule has at most {MOST_TARGETS} targets: leave out those that matter least, or give some of them a name of their own"
                 for d in (t.deployment, *t.deployment.behind):
                     self.ledger.rewrite(d.file, d.named_at or d.at, Treatment.ASKS, words)
@@ -150,6 +154,7 @@ class Rules:
         elif (
             {link.name} & {*self.targets, *self.aliases}
             or not _EXACT.fullmatch(link.name)
+            or holds_credential(link.name)
             or link.to.endswith("*")
         ):
             words = "the name is taken, or cannot be a rule"
@@ -176,7 +181,8 @@ class Rules:
     def _is_reached(self, link: Reference) -> bool:
         """Whether every rule that falls back by `link` has a target of the group that it names."""
         names = [n for n in self.targets if n in self.reached and link in self._links(n)]
-        return all(any(t in self.reached[n] for t in self._group(link.to, n)) for n in names)
+        reached = {n: {id(t) for t in self.reached[n]} for n in names}
+        return all(any(id(t) in reached[n] for t in self._group(link.to, n)) for n in names)
 
 
 def _apply(settings: Settings, d: Deployment) -> list[str]:
@@ -217,7 +223,7 @@ def endpoints_of(d: Deployment, kind: Kind) -> list[str]:
 def _endpoints(targets: list[Target]) -> dict[str, Any]:
     """To what a rule is narrowed: fields of one endpoint of a chat model may mean nothing to the others."""
     all_names = [name for t in targets for name in t.endpoints]
-    names = list(dict.fromkeys(name for name in all_names if all(_takes(t, name) for t in targets)))
+    names = [n for n in dict.fromkeys(all_names) if all(_takes(t, n) for t in targets)]
     if not names or len(names) == len(set(all_names)):
         return {}
     return {"endpoint": names[0] if len(names) == 1 else names}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from engine.importers.providers import served, without_unused
-from engine.importers.tables import Kind, shipped_file
+from engine.importers.tables import Kind, shipped_file, table
 from engine.importers.variables import Variables
 from engine.importers.writing import render
 
@@ -41,12 +41,10 @@ def starter_files(providers: Sequence[str], endpoints: Sequence[str]) -> dict[st
     entries = {name: entry for name, entry in entries.items() if entry["endpoints"]}
     head = "# yaml-language-server: $schema=./schemas/{}.schema.json\n#\n"
     variables = Variables()
-    needed = {
-        n
-        for e in entries.values()
-        for c in e.get("credentials", {}).values()
-        for n in _names(c)[:1]
-    }
+    sources = [s for e in entries.values() for s in _sources(e) if "default" not in s]
+    for source in sources:
+        for name in _names(source)[:1]:
+            variables.use(name, "optional" if source.get("optional") else "")
     return {
         "routes.yaml": head.format("routes") + _routes(entries),
         "providers.yaml": head.format("providers")
@@ -56,8 +54,14 @@ def starter_files(providers: Sequence[str], endpoints: Sequence[str]) -> dict[st
             {},
             "Keys are read from the environment, never written here.",
         ),
-        ".env.example": variables.example(needed),
+        ".env.example": variables.example({*variables.used}),
     }
+
+
+def _sources(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Where the credentials and the variables of an entry come from."""
+    found = [*entry.get("credentials", {}).values(), *entry.get("variables", {}).values()]
+    return [source for source in found if isinstance(source, dict)]
 
 
 def _entry(name: str, endpoints: Sequence[str]) -> dict[str, Any]:
@@ -108,8 +112,17 @@ def _belongs(rule: Mapping[str, Any], entries: Mapping[str, Any], endpoints: Seq
     return (
         provider in entries
         and not is_spelling
+        and (rule.get("strip") or _is_served(rule.get("model") or rule["prefix"], endpoints))
         and set([names] if isinstance(names, str) else names) <= set(endpoints)
     )
+
+
+def _is_served(model: str, endpoints: Sequence[str]) -> bool:
+    """Whether one of the endpoints is for what the name of a model says that it does."""
+    kinds = table("kinds")
+    mode = next(row["mode"] for row in kinds["models"] if re.search(row["find"], model))
+    every = {name for names in kinds["modes"].values() for name in names}
+    return not every & {*endpoints} or bool({*kinds["modes"][mode]} & {*endpoints})
 
 
 def _test(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,5 +142,5 @@ def _names(credential: Mapping[str, Any]) -> list[str]:
 
 def chosen(text: str, known: Sequence[str]) -> tuple[list[str], list[str]]:
     """What a person chose of `known`, separated by commas or spaces; and the names that are not among them."""
-    names = [name for name in re.split(r"[,\s]+", text) if name]
+    names = [name.lower() for name in re.split(r"[,\s]+", text) if name]
     return [name for name in known if name in names], [name for name in names if name not in known]

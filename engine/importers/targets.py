@@ -79,7 +79,8 @@ def placed(
         shares = _shares([t.deployment for t in sharing])
         tier = min(number, most)
         yield from ((t, share, tier, False) for t, share in zip(sharing, shares, strict=True))
-        yield from ((t, None, tier, False) for t in group if t not in sharing)
+        last = [t for t in group if t.deployment.weight == 0]
+        yield from ((t, None, tier, False) for t in last)
     tier = min(len(orders), most)
     is_tiered = balance is not None or len(orders) > 1
     for group in filter(None, after):

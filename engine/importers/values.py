@@ -1,6 +1,7 @@
 """What a value of another program's configuration is: a length of time, a number, off, or a secret."""
 
 import math
+import re
 from typing import Any
 
 from engine.config.source.secret_shapes import holds_key, holds_random, is_revealing
@@ -35,6 +36,11 @@ def is_on(value: Any) -> bool:
     return value is True or (isinstance(value, str) and value.strip().lower() == "true")
 
 
+def holds_credential(text: str) -> bool:
+    """Whether a text holds a key, or the password of a URL."""
+    return holds_key(text) or re.search(r"://[^/\s]*@", text) is not None
+
+
 def is_secret(name: str, value: Any) -> bool:
     """Whether a value, or one within it, may be a secret."""
     if isinstance(value, dict):
@@ -44,3 +50,8 @@ def is_secret(name: str, value: Any) -> bool:
     return isinstance(value, str) and (
         is_revealing(name) or holds_key(value) or holds_random(value)
     )
+
+
+def attempts_note(number: int) -> str:
+    most = "; 5 is the most" if number + 1 > 5 else ""
+    return f"attempts: {min(number + 1, 5)}{most}; only what a provider refused or never got is sent again"

@@ -1,5 +1,6 @@
 """What LiteLLM means by drop_params, by settings that it ignores, and by names that stand twice."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import yaml
 
 from engine.importers.outcome import Outcome
+from engine.report.imported import text_of_import
 from tests.unit.importers.sources import import_text, loaded
 
 
@@ -133,3 +135,41 @@ def test_settings_that_ask_for_nothing_are_carried() -> None:
         litellm_settings={"max_budget": None, "guardrails": [], "public_routes": False},
     )  # fmt: skip
     assert {row.treatment.value for row in outcome.rows} == {"carried"}
+
+
+KEY = "sk-proj-" + "aB3dE5fG7hJ9kL1mN3pQ5rS7"
+
+
+@pytest.mark.parametrize("secret", [KEY, f"https://user:{KEY[8:]}@llm.example.com/v1"])
+@pytest.mark.parametrize("place", ["name", "model", "alias", "drop", "region"])
+def test_a_key_in_the_place_of_a_name_is_never_written(place: str, secret: str) -> None:
+    names = dict.fromkeys(("name", "model", "alias", "drop", "region"), "a-name") | {place: secret}
+    params = {
+        "model": f"bedrock/{names['model']}",
+        "additional_drop_params": [names["drop"]],
+        "aws_region_name": names["region"],
+    }
+    outcome = _imported(
+        (names["name"], params), ("b", {"model": "groq/x"}),
+        router_settings={"model_group_alias": {names["alias"]: "b"}},
+    )  # fmt: skip
+    texts = [*outcome.files.values(), text_of_import(outcome)]
+    assert [text for text in texts if KEY[8:] in text] == []
+    assert [rule["model"] for rule in _rules(outcome)][-1 if place != "alias" else 0] != secret
+
+
+def test_many_deployments_take_no_time_for_each_pair() -> None:
+    """A loop over all pairs of them would make millions of calls more."""
+    entry = b"  - {model_name: a, litellm_params: {model: openai/gpt-4o, weight: 1}}\n"
+    calls = 0
+
+    def count(frame: Any, event: str, _: Any) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        import_text("litellm", "config.yaml", b"model_list:\n" + entry * 600)
+    finally:
+        sys.setprofile(None)
+    assert calls < 1_000_000
