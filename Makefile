@@ -39,7 +39,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help install editors serve check test test-unit test-tools test-postgres test-prometheus test-chart test-compose image test-browser test-api fresh bare conformance clients mutants typos soak stress bursts fuzz differential guided lint format docs hooks bench scale memory lock wheel sbom site clean
+.PHONY: help install editors serve check test test-unit test-tools test-postgres test-prometheus test-chart test-compose image test-browser test-api fresh bare conformance clients mutants typos soak stress races bursts fuzz differential guided lint format docs hooks bench scale memory lock wheel sbom site clean
 .DEFAULT_GOAL := help
 
 help:
@@ -62,6 +62,7 @@ help:
 	@echo "make mutants  how many of $(MUTANTS) small mistakes in the code the tests notice (an hour)"
 	@echo "make soak     ten minutes of mixed traffic, faults, reloads and kills, with a verdict"
 	@echo "make bursts   $(BURSTS) exchanges of every kind on kept connections, and after each the next one"
+	@echo "make races    a million races for the last units of limits, and 100,000 requests that are given up"
 	@echo "make stress   1,000 stops and 200 replacements of workers under load (an hour)"
 	@echo "make fuzz     a million cases for what reads input, with a report"
 	@echo "make differential  100,000 bodies: no accepted one names another model to another parser"
@@ -154,6 +155,10 @@ soak: $(DEV) $(PACKAGE)
 
 bursts: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.integration.upstream.bursts $(BURSTS)
+
+# Some minutes: the counts of limits stay exact, in memory and in Redis.
+races: install-test-redis
+	@$(BIN)/python -m tests.races
 
 stress: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.stress 1000 200

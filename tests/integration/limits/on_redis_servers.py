@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from bench.limits import race
+from bench.limits import cancelled, race
 from engine.server.ports import free_port
 from tests import loopback
 from tests.e2e.server.test_limits import key_of, write
@@ -19,6 +19,12 @@ def test_of_six_workers_on_three_hosts_exactly_as_many_are_admitted_as_there_is_
     found = race(URL, workers=6, attempts=6000, keys=10)
     assert found.attempts == 6000
     assert found.admitted == found.allowed
+    assert found.is_exact
+
+
+def test_requests_of_three_hosts_that_are_given_up_at_any_moment_hold_nothing() -> None:
+    found = cancelled(URL, workers=3, attempts=1500)
+    assert found.is_exact
 
 
 def call(server: Server) -> tuple[int, str]:
