@@ -30,6 +30,7 @@ from engine.plan.limits import NANOSECONDS, Budget, CallerLimits, Period, Rate, 
 PATIENT = 300.0  # seconds for a reply: nothing here may fall back
 AT_ONCE = 16
 ROOM = 20
+BLOCK = 500
 MEMORY = "memory"
 KINDS = (
     CallerLimits(requests=Rate(ROOM, 3600)),
@@ -107,11 +108,13 @@ async def _race(field: "_Field", attempts: int, keys: int) -> None:
     store = await field.store()
     scopes = [[(f"key{n}", KINDS[n % len(KINDS)])] for n in range(keys)]
     left = iter(range(attempts))
+    block = min(BLOCK, keys)  # of keys at a time, before a rate of an hour has one more unit
+    per_block = max(1, attempts * block // keys)
     admitted = [0] * keys
 
     async def one() -> None:
         for number in left:
-            key = number % keys
+            key = min(number // per_block * block + number % block, keys - 1)
             granted = await _reserve(store, scopes[key])
             if isinstance(granted, Grant):
                 admitted[key] += 1

@@ -129,6 +129,7 @@ class CredentialSet:
     credentials: tuple[Credential, ...]
     variables: tuple[Variable, ...]
     weight: int = 1
+    credential_limits: CallerLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +192,7 @@ class Provider:
     trace: bool = False
     telemetry_name: str | None = None
     ping: Ping | None = None
+    credential_limits: CallerLimits | None = None
 
     def sample_variables(self) -> dict[str, str]:
         """The values of its variables by the files alone; `placeholder` for those of the environment."""
@@ -203,7 +205,10 @@ class Provider:
         for own in self.variables:  # an account may replace a value, not which values are allowed
             variables[own.name] = replace(variables[own.name], choices=own.choices)
         return replace(
-            self, credentials=tuple(credentials.values()), variables=tuple(variables.values())
+            self,
+            credentials=tuple(credentials.values()),
+            variables=tuple(variables.values()),
+            credential_limits=credential_set.credential_limits or self.credential_limits,
         )
 
 

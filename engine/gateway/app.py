@@ -123,6 +123,8 @@ class Gateway:
         self._log.write(record)
         if request.permit is not None:
             self._call_hook(request.permit.settle, record)
+        if request.credential_permits is not None:
+            self._call_hook(request.credential_permits.settle, record)
         if hooks.tracer is not None and request.record.trace is not None:
             self._call_hook(partial(hooks.tracer.end, request.record.trace), record)
         for sink in hooks.sinks:

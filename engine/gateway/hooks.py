@@ -57,6 +57,24 @@ class Admission(Protocol):
         """
 
 
+class CredentialLimits(Protocol):
+    """Whether the operator's credentials may be used for a request now, as the limits of their provider say."""
+
+    def use(
+        self,
+        provider: Provider,
+        endpoint: Endpoint,
+        model: str,
+        body: RequestBody,
+        size: int | None,
+    ) -> Permit | Awaitable[Permit] | None:
+        """Admit a request with the credentials of `provider`, a variant that has `credential_limits`.
+
+        Raises:
+            GatewayError: it is refused; there is nothing to settle, as after a cancellation.
+        """
+
+
 class KeySource(Protocol):
     """Gateway keys that are stored outside the configuration, beside those of keys.yaml."""
 
@@ -117,6 +135,7 @@ class Hooks:
     credentials: CredentialSource | None = None
     sinks: tuple[Sink, ...] = ()
     tracer: Tracer | None = None
+    credential_limits: CredentialLimits | None = None
 
 
 NO_HOOKS = Hooks()

@@ -28,6 +28,7 @@ from engine.gateway.inbound.payload import (
     model_of,
 )
 from engine.gateway.outbound.attempts import NoResponse, attempts, error_of
+from engine.gateway.outbound.credential_permits import CredentialPermits, is_limited
 from engine.gateway.outbound.driver import run_attempts
 from engine.gateway.outbound.exchange import Exchange, open_exchange, open_traced
 from engine.gateway.outbound.prepare import prepare
@@ -37,7 +38,7 @@ from engine.gateway.response.relay import ResponseRelay
 from engine.gateway.routing.candidates import candidate_targets, find_credentials
 from engine.gateway.routing.match import Target
 from engine.gateway.runtime import Runtime
-from engine.plan.plan import CredentialSet
+from engine.plan.plan import CredentialSet, Provider
 from engine.upstream import Failure, Pairs, UpstreamError
 
 _NONE: Mapping[str, CredentialSet] = MappingProxyType({})
@@ -49,6 +50,7 @@ class Request:
     """One request, from its head to its record."""
 
     permit: Permit | None = None  # of the Admission, which is to be settled
+    credential_permits: CredentialPermits | None = None  # where the provider limits that
     _body_reader: RequestBodyReader | None = None
 
     def __init__(
@@ -92,7 +94,7 @@ class Request:
         except asyncio.CancelledError:
             await self._end_cancelled()
         except Exception:  # noqa: BLE001 the outermost frame: a bug becomes a 500 with an id
-            await self._end_failed()
+            await self._response.fail_by_bug(self._closing())
         finally:
             self._cancellation.stop_watching()
             if self._body_reader is not None:
@@ -234,7 +236,8 @@ class Request:
             why = await run_attempts(steps, send, partial(self._relay, head), record)
         if why is not None:
             record.outcome = why.outcome
-            raise error_of(why, record.provider or "")
+            use = self.credential_permits if why is Failure.LIMITED else None
+            raise (use and use.refusal) or error_of(why, record.provider or "")
 
     def _total_end(self, target: Target) -> float:
         """When `total` of a target passes, monotonic seconds."""
@@ -246,12 +249,18 @@ class Request:
         head: CallerHead,
         body: RequestBody,
         found: Mapping[str, CredentialSet],
+        chosen: Provider | None = None,
     ) -> Awaitable[Exchange]:
-        """Send the request to `target`, up to the head of its response."""
+        """Send the request to `target`, up to the head of its response; by the variant `chosen` of its provider."""
         self.record.note_target(target)
-        provider = target.provider
-        if found or provider.accounts or provider.choices is not None:
+        provider = chosen or target.provider
+        if chosen is None and (found or provider.accounts or provider.choices is not None):
             provider = self._runtime.variants.choose(target, head, body, found.get(provider.name))
+        if chosen is None and provider.credential_limits and is_limited(provider, head, body):
+            permits = CredentialPermits(self._runtime, self._deadline, self._body_reader)
+            self.credential_permits = self.credential_permits or permits
+            send = partial(self._send_to, target, head, body, found)
+            return self.credential_permits.send(provider, target, head, body, send)
         request = prepare(head, target, provider, body)
         self.record.note_attempt(request.credential, request.dropped)
         if self.record.trace is not None:
@@ -288,13 +297,3 @@ class Request:
             raise asyncio.CancelledError
         if not await self._response.end_if_complete():
             await self._fail(GatewayError("server_shutting_down", "the gateway is shutting down"))
-
-    async def _end_failed(self) -> None:
-        """A bug: a 500, or a cut, since nothing is known of a response that has started."""
-        record = self.record
-        record.note_bug()
-        record.outcome = "internal_error"
-        record.error = "internal_error"
-        if not self._response.is_started:
-            message = f"the gateway failed; its log has the details under {record.request_id}"
-            await self._fail(GatewayError("internal_error", message))

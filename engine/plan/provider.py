@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from engine.plan.limits import CallerLimits
 from engine.plan.upstream import Origin, Render, Upstream
 
 
@@ -169,7 +170,8 @@ class Provider:
     `accounts`, the most specific first, and `choices` lead to other variants of this provider.
     `caller_inputs` is the same for all providers of a Plan. `is_of_account`: it has the credentials of
     the account whose callers use it. `trace`: it gets the trace context; `telemetry_name` is what traces call it.
-    `ping` is the request by which its credentials are tried, None where none is declared.
+    `ping` is the request by which its credentials are tried, None where none is declared. `credential_limits` are
+    what may be used with its credentials, counted in the scope `credential_scope`.
     """
 
     name: str
@@ -197,6 +199,8 @@ class Provider:
     trace: bool = False
     telemetry_name: str | None = None
     ping: Ping | None = None
+    credential_limits: CallerLimits | None = None
+    credential_scope: str = ""
     single_attempt: bool = field(init=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -16,9 +16,16 @@ from engine.limits.store import FullError, Grant, Scope, Store, UnavailableError
 from engine.limits.table import SharedMemory, Table
 from engine.plan.limit_store import NO_STORE, LimitSettings
 from engine.plan.limits import Budget
-from engine.plan.plan import Caller, Dialect, Endpoint, Plan
+from engine.plan.plan import Caller, Dialect, Endpoint, Plan, Provider
 from engine.server.cost_limits import CostReserve, used_cost
-from engine.server.limit_responses import described, limit_headers, refusal, uncounted
+from engine.server.limit_responses import (
+    credential_refusal,
+    described,
+    limit_headers,
+    refusal,
+    uncounted,
+    unpriced,
+)
 from engine.server.model_names import ModelNames
 from engine.upstream import Pairs
 
@@ -131,6 +138,52 @@ class LimitHooks:
         if isinstance(made, Grant | Refused):
             return self._permit(made, endpoint.dialect, estimate)
         return self._wait(made, endpoint.dialect, estimate)
+
+    def use(
+        self,
+        provider: Provider,
+        endpoint: Endpoint,
+        model: str,
+        body: RequestBody,
+        size: int | None,
+    ) -> LimitPermit | Awaitable[LimitPermit] | None:
+        """As `CredentialLimits.use`."""
+        limits = provider.credential_limits
+        if limits is None or (endpoint.is_free and limits.of_free is None):
+            return None
+        if endpoint.is_free:
+            limits = limits.of_free or limits
+        scopes = [(provider.credential_scope, limits)]
+        estimate: Amounts = NO_TOKENS
+        if limits.counts_usage:
+            estimate = estimate_of(endpoint, body, size)
+        if limits.counts_usd:
+            try:
+                cost = self._reserve.cost(endpoint.name, model, estimate, scopes)
+            except GatewayError:
+                raise unpriced(provider.name) from None
+            estimate = (*estimate, cost)
+        return self._used(scopes, estimate, provider.name)
+
+    def _used(
+        self, scopes: Sequence[Scope], estimate: Amounts, provider: str
+    ) -> LimitPermit | Awaitable[LimitPermit]:
+        def permit(made: Grant | Refused) -> LimitPermit:
+            if isinstance(made, Refused):
+                raise credential_refusal(made, provider)
+            return LimitPermit(self._store, made, [], estimate)
+
+        async def wait(made: Awaitable[Grant | Refused]) -> LimitPermit:
+            try:
+                return permit(await made)
+            except (FullError, UnavailableError) as error:
+                raise uncounted(error) from None
+
+        try:
+            made = self._store.reserve(scopes, estimate)
+        except (FullError, UnavailableError) as error:
+            raise uncounted(error) from None
+        return permit(made) if isinstance(made, Grant | Refused) else wait(made)
 
     async def _wait(
         self, made: Awaitable[Grant | Refused], dialect: Dialect, estimate: Amounts

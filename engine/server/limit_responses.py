@@ -48,6 +48,19 @@ def refusal(refused: Refused, dialect: Dialect) -> GatewayError:
     return GatewayError(code, _message(refused), headers=tuple(headers), retry_after=refused.wait)
 
 
+def credential_refusal(refused: Refused, provider: str) -> GatewayError:
+    """The error of a request for which no credential of `provider` may be used now."""
+    code = "budget_exceeded" if refused.is_spent else "rate_limited"
+    message = f"a credential of provider `{provider}` may not be used now: {_message(refused)}"
+    return GatewayError(code, message, retry_after=refused.wait)
+
+
+def unpriced(provider: str) -> GatewayError:
+    """The error of a request of which nobody knows what it would take from a budget of `provider`."""
+    message = f"the credentials of provider `{provider}` have a budget in US dollars, and the price of this model is not known"
+    return GatewayError("not_allowed", message, param="model")
+
+
 def _message(refused: Refused) -> str:
     if refused.kind == "concurrent":
         return f"the limit of {refused.limit} requests at once is reached"

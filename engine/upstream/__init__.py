@@ -35,6 +35,7 @@ class Failure(Enum):
     TLS_FAILED = ("upstream_tls_failed", "tls_failed", False)
     SIGN_IN_FAILED = ("upstream_sign_in_failed", "sign_in_failed", False)
     OVERLOADED = ("overloaded", "overloaded", False)
+    LIMITED = ("rate_limited", "credential_limited", False)
     CLOSED = ("upstream_closed", "sent_unknown", True)
     BAD_RESPONSE = ("upstream_bad_response", "bad_response", True)
     TRUNCATED = ("upstream_truncated", "truncated", True)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from types import MappingProxyType
 
 from engine.config import model
@@ -43,7 +44,17 @@ def compile_provider(binding: Binding, provider: model.Provider) -> plan.Provide
         trace=provider.trace,
         telemetry_name=provider.telemetry_name,
         ping=_ping(binding, provider, base),
+        credential_limits=provider.credential_limits,
+        credential_scope=_credential_scope(binding, provider),
     )
+
+
+def _credential_scope(binding: Binding, provider: model.Provider) -> str:
+    """The scope in which the use of its credentials counts: the same for the same ones, wherever they stand."""
+    if provider.credential_limits is None:
+        return ""
+    parts = (f"{name}={value}" for name, value in sorted(binding.values.credentials.items()))
+    return f"${provider.name}/{sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
 
 
 def _ping(binding: Binding, provider: model.Provider, base: str | None) -> plan.Ping | None:

@@ -75,6 +75,7 @@ def build_provider(name: str, at: Path, data: dict[str, Any]) -> Provider:
         trace=data.get("trace", False),
         telemetry_name=data.get("telemetry_name"),
         ping=_ping((*at, "ping"), data["ping"]) if "ping" in data else None,
+        credential_limits=build_limits(data.get("credential_limits")),
     )
 
 
@@ -148,6 +149,7 @@ def _credential_set(at: Path, data: dict[str, Any]) -> CredentialSet:
         credentials=_credentials(at, data),
         variables=_variables(at, data),
         weight=data.get("weight", 1),
+        credential_limits=build_limits(data.get("credential_limits")),
     )
 
 

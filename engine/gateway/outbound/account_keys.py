@@ -42,6 +42,7 @@ def _bound(provider: Provider, values: Values) -> Provider:
         missing=() if needs <= values.keys() else (WITHOUT,),
         accounts=(),
         is_of_account=True,
+        credential_limits=None,
     )
 
 

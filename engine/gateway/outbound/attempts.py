@@ -38,6 +38,7 @@ _MESSAGES = {
     Failure.TLS_FAILED: "the TLS handshake with provider `{}` failed",
     Failure.SIGN_IN_FAILED: "the request to provider `{}` could not be signed",
     Failure.OVERLOADED: "too many requests to provider `{}` are in flight",
+    Failure.LIMITED: "the limits of the credentials of provider `{}` are reached",
     Failure.CLOSED: "provider `{}` closed the connection without a response",
     Failure.BAD_RESPONSE: "provider `{}` sent a response that is not valid HTTP",
     Failure.TRUNCATED: "provider `{}` broke off its response",
@@ -55,6 +56,9 @@ _FALLBACK = {
     Failure.TRUNCATED: "closed",
     Failure.BAD_RESPONSE: "closed",
 }
+
+
+_OURS = (Failure.OVERLOADED, Failure.LIMITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +236,7 @@ class _TargetAttempts:
 
     def _may_repeat(self, retry: Retry, number: int, outcome: ResponseHead | Failure) -> bool:
         """Whether the same target is tried again; if so, that is taken from the retry budget."""
-        if number >= retry.attempts or outcome is Failure.OVERLOADED:
+        if number >= retry.attempts or outcome in _OURS:
             return False
         pause = _pause(outcome, number)
         is_in_time = self.clock() + pause < self.total_end(self.target)
@@ -261,10 +265,10 @@ def _pause(outcome: ResponseHead | Failure, number: int) -> float:
 
 
 def _is_good(outcome: ResponseHead | Failure) -> bool | None:
-    """Whether the provider works, by this outcome; None for a full queue of the gateway's own."""
+    """Whether the provider works, by this outcome; None for a limit of the gateway's own."""
     if isinstance(outcome, ResponseHead):
         return outcome.status < SERVER_ERROR
-    return None if outcome is Failure.OVERLOADED else False
+    return None if outcome in _OURS else False
 
 
 def retry_after(value: bytes | None, now: float) -> float | None:

@@ -94,7 +94,7 @@ def prepare(
         raise GatewayError("unsupported_media_type", message)
     usage = caller.endpoint.usage
     include = None if usage is None else usage.include
-    if include is not None and not _is_included(include, caller, target, upstream, body):
+    if include is not None and not _is_included(include, caller, target, provider, upstream, body):
         include = None
     if include is not None:
         head = _uncompressed(head)
@@ -237,8 +237,18 @@ def _body(  # noqa: PLR0913, PLR0917 called for each attempt
     return body.upload(changes, fields, edits, upstream.takes if by.drops_unknown else None)
 
 
-def _is_included(
-    include: UsageField, caller: CallerHead, target: Target, upstream: Upstream, body: RequestBody
+def _counts_usage(provider: Provider) -> bool:
+    limits = provider.credential_limits
+    return limits is not None and limits.counts_usage
+
+
+def _is_included(  # noqa: PLR0913, PLR0917 called once a request
+    include: UsageField,
+    caller: CallerHead,
+    target: Target,
+    provider: Provider,
+    upstream: Upstream,
+    body: RequestBody,
 ) -> bool:
     """Whether the provider is to be asked by `include` for usage in a stream.
 
@@ -246,7 +256,7 @@ def _is_included(
     """
     when = upstream.include_usage or include.when
     if when is not UsagePolicy.ALWAYS and (
-        not caller.caller.counts_usage or when is UsagePolicy.NEVER
+        not (caller.caller.counts_usage or _counts_usage(provider)) or when is UsagePolicy.NEVER
     ):
         return False
     if body.is_form or not body.flag("stream") or not can_set(body, include.field):

@@ -246,6 +246,15 @@ class ResponseRelay:
         record.bytes_out = len(body)
         await self.respond(error.kind.status, headers, body)
 
+    async def fail_by_bug(self, closing: Iterable[tuple[bytes, bytes]]) -> None:
+        """A bug: a 500, or a cut, since nothing is known of a response that has started."""
+        record = self._record
+        record.note_bug()
+        record.outcome = record.error = "internal_error"
+        if not self.is_started:
+            message = f"the gateway failed; its log has the details under {record.request_id}"
+            await self.fail(GatewayError("internal_error", message), closing)
+
     async def respond(self, status: int, headers: Pairs, body: bytes) -> None:
         """Send a whole response of the gateway's own."""
         await self._finish(send_response(self._send, status, headers, body), self.caller_idle)

@@ -31,7 +31,7 @@ def candidate_targets(  # noqa: PLR0913, PLR0917 called once a request
     if not first.rule.targets:
         return (first,)
     every = find_targets(plan, head.endpoint, first, head.caller.name, random.random, in_flight)
-    is_own = _has_credentials(head, body, first.provider)
+    is_own = has_credentials(head, body, first.provider)
     usable: list[Target] = []
     taken: dict[str, _Taken] = {}
     for target in every:
@@ -74,7 +74,7 @@ def find_credentials(
     Raises:
         GatewayError: as `find` of the source.
     """
-    if _has_credentials(head, body, first.provider):
+    if has_credentials(head, body, first.provider):
         return {}
     if not first.rule.targets:
         one = source.find(head.caller, first.provider)
@@ -84,7 +84,7 @@ def find_credentials(
     return {name: credentials for name, credentials in found.items() if credentials is not None}
 
 
-def _has_credentials(head: CallerHead, body: RequestBody, provider: Provider) -> bool:
+def has_credentials(head: CallerHead, body: RequestBody, provider: Provider) -> bool:
     """Whether the request carries a credential for any provider."""
     inputs = provider.caller_inputs  # the same for all providers
     return body.has_any(inputs.fields) or not inputs.headers.isdisjoint(head.fields)

@@ -1,6 +1,6 @@
 """Which variant of a provider serves a request: whose credentials, and which of its choices."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from engine.gateway.errors import GatewayError
@@ -34,6 +34,15 @@ class ProviderVariants:
         credentials = fitting_set(target, head.caller.name, found)
         provider = target.provider if credentials is None else self._next(credentials)
         return provider if provider.choices is None else _pick(provider, head, body)
+
+    def others(
+        self, chosen: Provider, target: Target, head: CallerHead, body: RequestBody
+    ) -> Iterator[Provider]:
+        """The variants that `choose` would return in the turns after the operator's `chosen`."""
+        every = fitting_variants(target, head.caller.name)
+        picked = [each if each.choices is None else _pick(each, head, body) for each in every]
+        at = next((n for n, each in enumerate(picked) if each is chosen), 0)
+        yield from (*picked[at + 1 :], *picked[:at])
 
     def _next(self, credentials: CredentialSet) -> Provider:
         variants = credentials.providers

@@ -156,7 +156,7 @@ async def standing(plan: Plan, folder: Path) -> AsyncIterator[Stand]:
     limits = Limits()
     with (folder / "log").open("w") as stream:
         log = AccessLog(stream)
-        hooks = Hooks(admission=limits, sinks=(limits,))
+        hooks = Hooks(admission=limits, sinks=(limits,), credential_limits=limits)
         client = Http1Client()
         gateway = Gateway(
             replace(plan, callers=callers), {"http1": client}, log, lambda: False, hooks

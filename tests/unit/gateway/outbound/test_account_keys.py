@@ -1,11 +1,13 @@
 """A provider with an account's credentials has those and nothing of the operator's."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from engine.config.load import load
 from engine.gateway.outbound.account_keys import with_credentials
+from engine.plan.limits import CallerLimits
 from engine.plan.plan import Provider
 from tests.unit.config.folders import NOW, write
 
@@ -76,7 +78,9 @@ def headers(provider: Provider, **context: str) -> dict[str, str | None]:
 def test_headers_have_the_accounts_values_and_optional_ones_only_if_it_has_them(
     providers: dict[str, Provider],
 ) -> None:
-    bound = with_credentials(providers["openai"], {"key": "accounts"})
+    limited = replace(providers["openai"], credential_limits=CallerLimits(concurrent=1))
+    bound = with_credentials(limited, {"key": "accounts"})
+    assert bound.credential_limits is None, "those are of the operator's credentials"
     assert headers(bound, model="m") == {
         "authorization": "Bearer accounts",
         "x-model": "accounts m",

@@ -556,7 +556,7 @@ def test_nothing_that_may_have_been_paid_is_sent_again(
 def test_the_unsent_failures_are_these() -> None:
     names = {failure.name for failure in UNSENT}
     connecting = {"CONNECT_FAILED", "CONNECT_TIMEOUT", "DNS_FAILED", "TLS_FAILED"}
-    assert names == {*connecting, "SIGN_IN_FAILED", "OVERLOADED"}
+    assert names == {*connecting, "SIGN_IN_FAILED", "OVERLOADED", "LIMITED"}
 
 
 # -- what only a mistake of ours would bring ------------------------------------------------------

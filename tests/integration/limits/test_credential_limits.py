@@ -1,0 +1,155 @@
+"""Limits of the operator's credentials: the next one in turn is used, then the next target, then the request is refused."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.config.load import load
+from engine.plan.plan import Plan
+from tests.integration.limits.stand import FREE, Answer, Stand, run
+from tests.recorder import Arrival, Recorder, Reply, as_json, recording
+from tests.unit.config.folders import NOW
+
+ROUTES = """
+version: 1
+endpoints:
+  talk:
+    path: /talk
+    usage: {at: [/usage], input_tokens: [prompt_tokens], output_tokens: [completion_tokens]}
+  count: {path: /count, usage: free}
+models:
+  - {prefix: one-, provider: first}
+  - {model: both, targets: [{provider: first, as: one-1}, {provider: second, as: one-1}]}
+"""
+PROVIDERS = """
+version: 1
+providers:
+  first:
+    base_url: "http://127.0.0.1:PORT"
+    credentials: {api_key: {env: KEY_1}}
+    headers: {authorization: "Bearer {{ credentials.api_key }}"}
+    caller_credentials: {headers: {x-own-key: api_key}}
+    endpoints: {talk: /talk, count: /count}
+    LIMITS
+  second:
+    base_url: "http://127.0.0.1:PORT"
+    credentials: {api_key: {env: KEY_9}}
+    headers: {authorization: "Bearer {{ credentials.api_key }}"}
+    endpoints: {talk: /talk}
+"""
+ENVIRONMENT = {"KEY_1": "k1", "KEY_2": "k2", "KEY_9": "k9"}
+USAGE = {"usage": {"prompt_tokens": 40, "completion_tokens": 2}}
+TWO = "credential_limits: {requests: 2/h}\n    accounts: [{credentials: {api_key: {env: KEY_2}}}]"
+
+
+def plan_of(folder: Path, port: int, limits: str) -> Plan:
+    (folder / "routes.yaml").write_text(ROUTES)
+    text = PROVIDERS.replace("PORT", str(port)).replace("LIMITS", limits)
+    (folder / "providers.yaml").write_text(text)
+    loaded = load(folder, ENVIRONMENT, NOW)
+    assert loaded.plan is not None, loaded.diagnostics
+    return loaded.plan
+
+
+def used(upstream: Recorder) -> str:
+    """The keys with which requests have arrived since the last call, by their last digits."""
+    arrivals, upstream.arrivals = upstream.arrivals, []
+    return "".join(sorted(arrival.value("authorization")[-1] for arrival in arrivals))
+
+
+async def ask(stand: Stand, *, model: str = "one-1", path: str = "/talk", **headers: Any) -> Answer:
+    return await stand.ask(path, {"model": model}, FREE, **headers)
+
+
+def test_each_credential_has_its_limit_and_the_next_in_turn_takes_what_is_too_much(
+    tmp_path: Path,
+) -> None:
+    with recording(as_json(USAGE)) as upstream:
+
+        async def scenario(stand: Stand) -> None:
+            answers = [await ask(stand) for _ in range(5)]
+            assert [answer.status for answer in answers] == [200] * 4 + [429]
+            assert used(upstream) == "1122"
+            refused = answers[-1]
+            error = json.loads(refused.body)["error"]
+            assert error["code"] == "rate_limited"
+            assert "provider `first`" in error["message"]
+            assert "limit of 2 requests per hour" in error["message"]
+            assert int(refused.headers["retry-after"]) == 1800
+            assert "x-ratelimit-limit-requests" not in refused.headers
+            records = stand.limits.records
+            assert (records[-1].outcome, records[-1].attempts) == ("credential_limited", 0)
+            assert (await ask(stand, model="both")).status == 200, "the next target"
+            assert used(upstream) == "9"
+            assert stand.limits.records[-1].tried == ("first credential_limited",)
+            assert (await ask(stand, x_own_key="own-3")).status == 200, "the caller's own"
+            assert used(upstream) == "3"
+
+        run(plan_of(tmp_path, upstream.port, TWO), tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("limits", "admitted"),
+    [
+        ("credential_limits: {tokens: 100/h}", 3),  # of 42 each, admitted while one is left
+        ("credential_limits: {budgets: [{tokens: 84, per: month}]}", 2),
+        ("credential_limits: {budgets: [{usd: 0.000084, per: month, unpriced: {usd: 0.000042}}]}", 2),
+        ("credential_limits: {requests: 3/h}\n    accounts: [{credentials: {api_key: {env: KEY_1}}}]", 3),
+    ],
+    ids=["tokens", "budget", "usd", "the same key twice"],
+)  # fmt: skip
+def test_tokens_and_money_count_for_each_credential_and_free_requests_do_not(
+    tmp_path: Path, limits: str, admitted: int
+) -> None:
+    with recording(as_json(USAGE)) as upstream:
+
+        async def scenario(stand: Stand) -> None:
+            statuses = [(await ask(stand)).status for _ in range(admitted + 1)]
+            assert statuses == [200] * admitted + [429]
+            is_rate = "requests" in limits
+            assert (await ask(stand, path="/count")).status == (429 if is_rate else 200)
+
+        run(plan_of(tmp_path, upstream.port, limits), tmp_path, scenario)
+
+
+def test_an_attempt_that_another_follows_gives_its_credential_back(tmp_path: Path) -> None:
+    limits = "credential_limits: {concurrent: 1, budgets: [{tokens: 42, per: month}]}\n    retry: {attempts: 3}"
+    with recording() as upstream:
+
+        def answer(_: Arrival) -> Reply:
+            if len(upstream.arrivals) < 3:
+                return Reply(b"{}", (503, "Busy"), (("retry-after", "0"),))
+            return as_json(USAGE)
+
+        upstream.answer = answer
+
+        async def scenario(stand: Stand) -> None:
+            assert (await ask(stand)).status == 200
+            assert len(upstream.arrivals) == 3
+            refused = await ask(stand)
+            assert refused.status == 429
+            assert json.loads(refused.body)["error"]["code"] == "budget_exceeded"
+
+        run(plan_of(tmp_path, upstream.port, limits), tmp_path, scenario)
+
+
+def test_requests_that_are_cancelled_hold_no_credential(tmp_path: Path) -> None:
+    with recording(as_json(USAGE)) as upstream:
+
+        async def scenario(stand: Stand) -> None:
+            for number in range(30):
+                asking = asyncio.ensure_future(ask(stand))
+                for _ in range(number):
+                    await asyncio.sleep(0)
+                asking.cancel()
+                await asyncio.wait([asking])
+            assert (await ask(stand)).status == 200
+
+        run(
+            plan_of(tmp_path, upstream.port, "credential_limits: {concurrent: 1}"),
+            tmp_path,
+            scenario,
+        )
