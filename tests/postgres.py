@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.server.ports import free_port
+from tests.ports import free_port
 
 VARIABLE = "ORQEN_TEST_DATABASE"
 TESTS = ("tests/unit/accounts",)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.server.ports import free_port
+from tests.ports import free_port
 
 VARIABLE = "ORQEN_TEST_REDIS"
 TESTS = ("tests/integration/limits/on_redis.py", "tests/integration/limits/on_redis_servers.py")

@@ -15,8 +15,9 @@ from typing import Any
 import yaml
 
 from engine.config.new_key import digest
-from engine.server.ports import free_port, wait_until_ready
+from engine.server.ports import wait_until_ready
 from tests import loopback
+from tests.ports import free_port
 from tests.processes import ROOT, Command, Process
 
 __all__ = [
@@ -33,7 +34,7 @@ __all__ = [
 
 KEY = "sk-orq-" + "c0ffee00" * 8
 CANARY = "canary"
-WAIT = 20.0  # for what takes a moment, on a machine that is busy with other things
+WAIT = 60.0  # for what takes a moment: seconds on a machine that is busy with other things
 FLAT_KIB = 10 * 1024  # for what the allocators keep for the next request
 HELD = re.compile(r"^held: (.+)\n", re.MULTILINE)  # the first line of a log at times
 KEPT = 24  # connections to providers that may rest in a pool after a file of tests

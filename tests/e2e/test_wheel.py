@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.server.ports import free_port, wait_until_ready
+from engine.server.ports import wait_until_ready
 from tests.e2e.docs.examples import examples
+from tests.ports import free_port
 from tests.servers import ROOT, WAIT
 
 ALLOWED = re.compile(
@@ -36,7 +37,7 @@ python3() {
     "$PYTHON" "$@" --without-pip
     for site in env/lib/python*/site-packages; do echo "$LIBRARIES" > "$site/dependencies.pth"; done
 }
-pip() { "$PYTHON" -m pip --python env/bin/python "$@" --quiet --no-deps --no-index; }
+pip() { "$PYTHON" -m pip --python env/bin/python "$@" --quiet --no-deps --no-index --no-compile; }
 """
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.server.ports import free_port
 from tests import loopback
+from tests.ports import free_port
 from tests.servers import WAIT
 
 CONFIG = """

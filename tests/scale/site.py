@@ -14,8 +14,9 @@ from pathlib import Path
 import httpx2
 
 from bench.machine import cpu_seconds, rss_kib
-from engine.server.ports import free_port, wait_until_ready
+from engine.server.ports import wait_until_ready
 from tests import loopback
+from tests.ports import free_port
 from tests.postgres import Cluster, cluster
 from tests.redis_server import redis
 from tests.servers import ROOT

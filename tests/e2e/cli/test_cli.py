@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.server.ports import free_port
+from tests.ports import free_port
 from tests.processes import run_engine, run_engine_without, shown_on_a_terminal
 from tests.servers import KEY, write_keys
 from tests.unit.cli.running import engine

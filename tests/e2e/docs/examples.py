@@ -34,7 +34,8 @@ import pytest
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import load
 from engine.config.source.document import parse_document
-from engine.server.ports import free_port, wait_until_ready
+from engine.server.ports import wait_until_ready
+from tests.ports import free_port
 from tests.processes import run_engine
 from tests.servers import KEY, ROOT, Server, ship
 
@@ -115,12 +116,15 @@ class Session:
         self._folder = ship(folder)
         self._served = served
         self._output = ""
+        self._changed: set[str] = set()  # files that no example has used since
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         self._env = {"PATH": path, "HOME": str(folder), "KEY": KEY}
         (folder / ".curlrc").write_text("silent\nshow-error\nfail\n")
 
     def run(self, example: Example) -> None:
         """Run or load one example; fails the test when it does not do what the page says."""
+        if not example.mark.startswith("into "):
+            self.check()
         if example.language == "sh":
             self._command(example)
         elif example.language == "yaml":
@@ -208,7 +212,7 @@ class Session:
         ) as process:
             ready = wait_until_ready(process, port, "/readyz")
             process.terminate()
-            _, errors = process.communicate(timeout=15)
+            _, errors = process.communicate(timeout=60)
         assert ready, f"{example.place}: {errors.decode()}"
         assert process.returncode == 0
 
@@ -227,6 +231,7 @@ class Session:
         """Add YAML to a file: as a whole, or each section's entries to the section of that name."""
         file = self._folder / name
         if text.startswith("version:"):
+            self.check()
             file.write_text(text, "utf-8")
         else:
             head, _, entries = text.partition("\n")
@@ -235,10 +240,17 @@ class Session:
             assert found <= 1
             added = old.replace(f"\n{head}\n", f"\n{head}\n{entries}") if found else old + text
             file.write_text(added, "utf-8")
-        loaded = load(self._folder, {}, time.time())
+        self._changed.add(name)
+
+    def check(self) -> None:
+        """Fail if a file that examples have changed has an error; once for all of them, since that takes a while."""
+        if not self._changed:
+            return
+        found = load(self._folder, {}, time.time()).diagnostics
         assert not [
-            d for d in loaded.diagnostics if d.severity is Severity.ERROR and d.span.file == name
+            d for d in found if d.severity is Severity.ERROR and d.span.file in self._changed
         ]
+        self._changed.clear()
 
 
 def run_page(page: Path, served: Server, folder: Path) -> None:
@@ -246,3 +258,4 @@ def run_page(page: Path, served: Server, folder: Path) -> None:
     session = Session(folder, served)
     for example in examples(page):
         session.run(example)
+    session.check()

@@ -15,7 +15,7 @@ from lsprotocol import types
 
 from tests.servers import ROOT
 
-WAIT = 30.0  # importing all types of the protocol takes seconds on a busy machine
+WAIT = 60.0  # importing all types of the protocol takes seconds on a busy machine
 ENGINE = str(Path(sys.executable).with_name("engine"))
 
 

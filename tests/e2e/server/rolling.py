@@ -8,8 +8,9 @@ from pathlib import Path
 
 import httpx2
 
-from engine.server.ports import free_port, wait_until_ready
+from engine.server.ports import wait_until_ready
 from tests import loopback
+from tests.ports import free_port
 from tests.servers import KEY, ROOT, Server, ship
 
 BODY = {"model": "gpt-m", "messages": []}
@@ -72,14 +73,14 @@ class Pair:
 
     async def run(self) -> None:
         fresh = httpx2.Limits(max_keepalive_connections=0)
-        async with loopback.AsyncClient(timeout=10, limits=fresh) as client:
+        async with loopback.AsyncClient(timeout=60, limits=fresh) as client:
             calls = [self.call(client) for _ in range(4)]
             await asyncio.gather(self.restart(), self.balance(client), *calls)
 
     def stop(self) -> None:
         for process in self.running.values():
             process.terminate()
-            process.wait(timeout=15)
+            process.wait(timeout=60)
 
 
 def test_a_rolling_restart_behind_a_balancer_loses_nothing(tmp_path: Path, mock: Server) -> None:

@@ -27,8 +27,8 @@ from engine.accounts.usage import read_usage
 from engine.accounts.vault import Vault
 from engine.plan.accounts import parse_vault_key
 from engine.server.admin_process import PROCESS_NAME
-from engine.server.ports import free_port
 from tests import loopback
+from tests.ports import free_port
 from tests.processes import ROOT, Command, Process
 from tests.recorder import Recorder, recording
 from tests.servers import KEY, Server, gateway, write_keys
@@ -93,7 +93,7 @@ date: 2026-11-20
 providers: {plain: {"*": {usd_per_request: USD}}}
 """.lstrip()
 ENVIRON = {"OPERATOR": "operators-secret", "VAULT_KEY": VAULT_KEY, "REGION": "eu"}
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @dataclass

@@ -28,7 +28,7 @@ DRAIN = ("--drain-timeout", "2")
 def server(tmp_path: Path, mock: Server) -> Iterator[Server]:
     arguments = (*DRAIN, "--workers", "2", "--mock-port", str(mock.port))
     with gateway(write_small(tmp_path), tmp_path / "log", *arguments) as running:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while listening(running.port) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         yield running
@@ -184,7 +184,7 @@ def test_a_worker_that_is_killed_is_replaced(server: Server) -> None:
     assert first not in pids
     assert len(pids) == 2
     for _ in range(12):
-        assert loopback.get(server.url + "/readyz", timeout=20).status_code == 200
+        assert loopback.get(server.url + "/readyz", timeout=60).status_code == 200
 
 
 def test_a_crash_loop_ends_the_server_and_says_so(tmp_path: Path, mock: Server) -> None:

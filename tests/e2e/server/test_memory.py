@@ -95,7 +95,7 @@ async def call(server: Server, state: dict[str, Any], limits: httpx2.Limits) -> 
     """Small requests one after another until the end; what is not answered is kept."""
     headers = {"x-api-key": KEY}
     async with loopback.AsyncClient(
-        base_url=server.url, headers=headers, timeout=10, limits=limits
+        base_url=server.url, headers=headers, timeout=60, limits=limits
     ) as client:
         while not state["ended"]:
             try:

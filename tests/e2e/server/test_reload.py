@@ -103,7 +103,7 @@ def folder(server: Server) -> Path:
 
 @pytest.fixture
 def caller(server: Server) -> Iterator[httpx2.Client]:
-    with loopback.Client(base_url=server.url, headers={"x-api-key": KEY}, timeout=10) as client:
+    with loopback.Client(base_url=server.url, headers={"x-api-key": KEY}, timeout=60) as client:
         yield client
 
 
@@ -122,7 +122,7 @@ def readiness(server: Server) -> list[dict[str, Any]]:
 
 def fetch(server: Server, method: str, path: str) -> bytes:
     """The body of an answer over a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     with contextlib.closing(connection):
         body = json.dumps({"model": "m"}) if method == "POST" else None
         headers = {"x-api-key": KEY, "content-type": "application/json"}

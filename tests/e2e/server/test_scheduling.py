@@ -39,7 +39,7 @@ def policies(running: Server) -> set[int]:
 
 def waiting(running: Server) -> socket.socket:
     """A caller whose request is under way for as long as nothing more is sent."""
-    caller = socket.create_connection(("127.0.0.1", running.port), timeout=5)
+    caller = socket.create_connection(("127.0.0.1", running.port), timeout=60)
     caller.sendall(HEAD % KEY.encode())
     return caller
 
@@ -56,7 +56,7 @@ def test_threads_wait_for_each_other_while_their_worker_is_busy(tmp_path: Path) 
         assert policies(running) == {os.SCHED_OTHER}
         with waiting(running), waiting(running):
             end = time.monotonic() + SOON
-            with socket.create_connection(("127.0.0.1", running.port), timeout=5) as caller:
+            with socket.create_connection(("127.0.0.1", running.port), timeout=60) as caller:
                 while policies(running) != {os.SCHED_BATCH} and time.monotonic() < end:
                     caller.sendall(PROBES)
                     caller.recv(1 << 20)

@@ -19,9 +19,9 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import DataReceived, StreamEnded
 
-from engine.server.ports import free_port
 from tests.certificates import Issued, issue
 from tests.e2e.server.small import write_small
+from tests.ports import free_port
 from tests.processes import Command, Process
 from tests.servers import KEY, WAIT, Server
 

@@ -26,7 +26,8 @@ from engine.admin.context import AdminContext
 from engine.config.load import load
 from engine.plan.accounts import Accounts, AccountsSettings, Admin, VaultKey
 from engine.server.http import Listen, serve_alone
-from engine.server.ports import free_port, wait_until_ready
+from engine.server.ports import wait_until_ready
+from tests.ports import free_port
 from tests.processes import ROOT
 
 EXAMPLES, SEED = 50, 1

@@ -11,9 +11,10 @@ from engine.accounts.audit import SYSTEM, list_all_audit
 from engine.accounts.members import Role, create_invite, role_of
 from engine.config.load import Loaded
 from engine.plan.accounts import Admin, Oidc
-from engine.server.ports import free_port, wait_until_ready
+from engine.server.ports import wait_until_ready
 from tests import loopback
 from tests.integration.admin.provider import CLIENT_ID, CLIENT_SECRET, SUBJECT
+from tests.ports import free_port
 from tests.processes import Command, Process
 from tests.unit.admin.conftest import Furnished, House, open_house
 from tests.unit.admin.listener import Browser, Reply

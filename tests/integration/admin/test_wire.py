@@ -56,7 +56,7 @@ def exchange(host: str, data: bytes) -> bytes:
     """All that comes back for `data`, until the server closes or says nothing for a second."""
     name, _, port = host.partition(":")
     received = b""
-    with socket.create_connection((name, int(port)), timeout=10) as connection:
+    with socket.create_connection((name, int(port)), timeout=60) as connection:
         try:
             connection.sendall(data)
             connection.settimeout(1)

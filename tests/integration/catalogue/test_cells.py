@@ -83,7 +83,7 @@ def line(plan: Plan, provider: str, endpoint: str, arrival: Arrival) -> str:
 def test_every_entry_arrives_where_it_should_and_signs_in(
     server: Server, upstream: Recorder, plan: Plan, snapshot: SnapshotAssertion
 ) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     lines = []
     for provider in plan.providers.values():
         model = model_for(provider.name)

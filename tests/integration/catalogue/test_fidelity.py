@@ -104,7 +104,7 @@ def caller(
     with (
         gateway(ship(folder), folder / "log", *arguments, environ=canaries) as server,
         loopback.Client(
-            base_url=server.url, headers={"authorization": f"Bearer {KEY}"}, timeout=10
+            base_url=server.url, headers={"authorization": f"Bearer {KEY}"}, timeout=60
         ) as client,
     ):
         yield client

@@ -122,7 +122,7 @@ def fictional(tmp_path_factory: pytest.TempPathFactory, temple: Recorder) -> Ite
 def caller(fictional: Server, temple: Recorder) -> Iterator[httpx2.Client]:
     temple.arrivals.clear()
     headers = {"authorization": f"Bearer {KEY}"}
-    with loopback.Client(base_url=fictional.url, headers=headers, timeout=10) as client:
+    with loopback.Client(base_url=fictional.url, headers=headers, timeout=60) as client:
         yield client
 
 

@@ -68,7 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, upstream: Recorder) -> Iter
 def ask(server: Server, model: str, way: str, **fields: str) -> httpx2.Response:
     """The caller's secret in a header, in a JSON body, or in a form."""
     headers = {"x-api-key": KEY}
-    with loopback.Client(base_url=server.url, headers=headers, timeout=10) as client:
+    with loopback.Client(base_url=server.url, headers=headers, timeout=60) as client:
         if way == "header":
             return client.post("/talk", json={"model": model, **fields}, headers={"x-provider-api-key": SECRET})  # fmt: skip
         if way == "json":

@@ -74,7 +74,7 @@ def test_a_preflight_needs_no_key(server: Server, path: str, method: str) -> Non
 
 def test_a_preflight_that_has_a_body_is_read_to_its_end(server: Server) -> None:
     """`http.client` reads nothing before it has written the whole body (RFC 9112, 9.6)."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("OPTIONS", CHAT, b"x" * 8 * 1024 * 1024, {**ASKS, "origin": PAGE})
     answer = connection.getresponse()
     assert (answer.status, answer.getheader("connection")) == (204, "close")
@@ -143,7 +143,7 @@ def test_a_page_can_read_why_it_is_refused(
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json", **more}
     for origin in (PAGE, OTHER):
         raw = "".join(f"{k}: {v}\r\n" for k, v in {**headers, "origin": origin}.items())
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as caller:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as caller:
             caller.sendall(f"{method} {path} HTTP/1.1\r\nhost: x\r\n{raw}\r\n".encode())
             head = caller.recv(65536).decode("latin-1")
         assert int(head.split()[1]) == status

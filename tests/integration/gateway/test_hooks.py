@@ -149,7 +149,7 @@ def run(hooks: Hooks, tmp: Path, scenario: Callable[[Stand], Awaitable[None]]) -
     """Play `scenario` and return the lines of the access log."""
 
     async def main() -> None:
-        async with standing(hooks, tmp) as stand, asyncio.timeout(20):
+        async with standing(hooks, tmp) as stand, asyncio.timeout(60):
             await scenario(stand)
 
     asyncio.run(main())

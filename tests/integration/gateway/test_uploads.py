@@ -101,7 +101,7 @@ class Uploads:
 
 
 def eventually(holds: Callable[[], bool]) -> bool:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not holds() and time.monotonic() < end:
         time.sleep(0.02)
     return holds()

@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 from bench.limits import cancelled, race
-from engine.server.ports import free_port
 from tests import loopback
 from tests.e2e.server.test_limits import key_of, write
+from tests.ports import free_port
 from tests.recorder import recording
 from tests.redis_server import VARIABLE, redis
 from tests.servers import Server, gateway

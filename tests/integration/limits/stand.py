@@ -172,7 +172,7 @@ def run(plan: Plan, folder: Path, scenario: Callable[[Stand], Awaitable[T]]) -> 
     """Play `scenario`."""
 
     async def main() -> T:
-        async with standing(plan, folder) as stand, asyncio.timeout(30):
+        async with standing(plan, folder) as stand, asyncio.timeout(60):
             return await scenario(stand)
 
     return asyncio.run(main())

@@ -205,7 +205,7 @@ def test_what_a_request_may_use_is_held_while_it_is_under_way(tmp_path: Path, pl
 
             raw = json.dumps(body).encode()
             asking = asyncio.ensure_future(stand.ask(path, raw, leave=leave))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while stand.limits.left() == before:  # noqa: ASYNC110 nothing says when
                     await asyncio.sleep(0.005)
             held.append(before - stand.limits.left())

@@ -16,7 +16,7 @@ from engine.limits.store_client import FAILURES
 from engine.limits.table import SharedMemory, Table
 from engine.plan.limit_store import STORE_TIMEOUT, StoreServer
 from engine.plan.limits import CallerLimits, Rate, StorePolicy
-from engine.server.ports import free_port
+from tests.ports import free_port
 
 KEY = [("key", CallerLimits(requests=Rate(60, 60), concurrent=50))]
 SLOW = 20.0

@@ -1,7 +1,6 @@
 """One mock served over a real socket for the whole session, and more on demand."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ import httpx2
 import pytest
 
 from tests import loopback
+from tests.ports import free_port
 from tests.servers import mock_upstream
 
 HERE = Path(__file__).parent
@@ -47,16 +47,9 @@ def mock_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def mock_http(mock_url: str) -> Iterator[httpx2.Client]:
     """Give a plain client of the mock, with its records cleared."""
-    with loopback.Client(base_url=mock_url, timeout=5, trust_env=False) as client:
+    with loopback.Client(base_url=mock_url, timeout=60, trust_env=False) as client:
         client.delete("/__mock/requests")
         yield client
-
-
-def free_port() -> int:
-    """Find a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_ready(url: str) -> str:

@@ -156,7 +156,7 @@ def test_a_look_that_fails_is_told_once_and_tried_again(pairs: Pairs) -> None:
     async def watch() -> None:
         connections = Connections(pairs.port, 0, busy)
         with suppress(TimeoutError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 watching = asyncio.ensure_future(connections.watch(told.append))
                 while all(pairs.open()):  # noqa: ASYNC110 no event tells
                     await asyncio.sleep(0.05)

@@ -48,7 +48,7 @@ def accepted(listener: socket.socket) -> int:
 
 def connect(port: int) -> None:
     for _ in range(CONNECTIONS):
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
 
 
 def test_new_connections_go_to_one_socket_while_they_are_steered(
@@ -81,7 +81,7 @@ def test_what_waits_is_accepted_and_nothing_new_comes(
     first, second = pair
     second.close()
     port = first.getsockname()[1]
-    caller = socket.create_connection(("127.0.0.1", port), timeout=5)
+    caller = socket.create_connection(("127.0.0.1", port), timeout=60)
     drop_new_connections(port)
     with pytest.raises(TimeoutError):
         socket.create_connection(("127.0.0.1", port), timeout=SOON)

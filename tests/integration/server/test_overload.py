@@ -5,10 +5,10 @@ import json
 import os
 import signal
 import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import httpx2
@@ -32,15 +32,16 @@ PROVIDERS = """
 version: 1
 providers:
   slow: {base_url: "http://127.0.0.1:PORT", endpoints: {talk: /talk, claude: /claude},
-    limits: {in_flight: 8, queue: 8, wait: 5s}}
+    limits: {in_flight: 8, queue: 8, wait: 60s}}
 """
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 SECONDS = 0.2
+HELD = ("crowd", "held")
 BLOCK = b"x" * 65536
 
 
 class Slow:
-    """Answers after SECONDS, once `released`, or for ever and as much as is taken.
+    """Answers after SECONDS, once its model is in `released` if that is HELD, or for ever and as much as is taken.
 
     `seen` counts models.
     """
@@ -48,7 +49,7 @@ class Slow:
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
         self.open = 0
-        self.released = threading.Event()
+        self.released: set[str] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open += 1
@@ -68,7 +69,7 @@ class Slow:
                     await reader.read()
                     return
                 await asyncio.sleep(SECONDS)
-                while model == "held" and not self.released.is_set():  # noqa: ASYNC110 set by another thread
+                while model in HELD and model not in self.released:  # noqa: ASYNC110 set by another thread
                     await asyncio.sleep(SECONDS / 10)
                 writer.write(ANSWER)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -100,7 +101,7 @@ def rest(server: Server) -> Rest:
     headers = {"x-api-key": KEY}
 
     async def run() -> None:
-        async with loopback.AsyncClient(base_url=server.url, headers=headers, timeout=10) as client:
+        async with loopback.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
             await asyncio.gather(*(post(client, "warm") for _ in range(8)))
 
     asyncio.run(run())
@@ -121,10 +122,9 @@ def raw(model: str, path: str = "/talk", *lines: str) -> bytes:
     return "\r\n".join(head).encode() + body
 
 
-async def post(client: httpx2.AsyncClient, model: str) -> tuple[int, float, httpx2.Headers]:
-    started = time.perf_counter()
+async def post(client: httpx2.AsyncClient, model: str) -> tuple[int, httpx2.Headers]:
     answer = await client.post("/talk", json={"model": model})
-    return answer.status_code, time.perf_counter() - started, answer.headers
+    return answer.status_code, answer.headers
 
 
 def until(found: object) -> None:
@@ -139,25 +139,22 @@ def test_twice_the_capacity_is_shed_at_once_and_the_rest_is_served(
 ) -> None:
     """Eight run, eight wait, sixteen are told to come back."""
 
-    async def run() -> list[tuple[int, float, httpx2.Headers]]:
+    async def run() -> list[tuple[int, httpx2.Headers]]:
         headers = {"x-api-key": KEY}
-        async with loopback.AsyncClient(base_url=server.url, headers=headers, timeout=10) as client:
+        async with loopback.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
             await post(client, "warm")
-            return list(await asyncio.gather(*(post(client, "crowd") for _ in range(32))))
+            crowd = [asyncio.ensure_future(post(client, "crowd")) for _ in range(32)]
+            shed = [await next_one for next_one in islice(asyncio.as_completed(crowd), 16)]
+            assert {status for status, _ in shed} == {503}
+            slow.released.add("crowd")
+            return list(await asyncio.gather(*crowd))
 
     answers = asyncio.run(run())
-    shed = [(seconds, headers) for status, seconds, headers in answers if status == 503]
-    taken = [seconds for status, seconds, _ in answers if status == 200]
+    shed = [headers for status, headers in answers if status == 503]
+    taken = [status for status, _ in answers if status == 200]
     assert (len(taken), len(shed), slow.seen["crowd"]) == (16, 16, 16)
-    for _, headers in shed:
+    for headers in shed:
         assert (headers["x-engine-error"], headers["retry-after"]) == ("overloaded", "1")
-    print(  # noqa: T201 reported
-        f"\nshed in {max(s for s, _ in shed) * 1000:.0f} ms at most, "
-        f"taken in {max(taken) * 1000:.0f} ms at most"
-    )
-    assert max(s for s, _ in shed) < min(taken), (
-        "whoever is refused is told before anyone is served"
-    )
 
 
 def test_a_caller_who_leaves_the_queue_reaches_no_provider(server: Server, slow: Slow) -> None:
@@ -165,7 +162,7 @@ def test_a_caller_who_leaves_the_queue_reaches_no_provider(server: Server, slow:
 
     async def run() -> None:
         headers = {"x-api-key": KEY}
-        async with loopback.AsyncClient(base_url=server.url, headers=headers, timeout=10) as client:
+        async with loopback.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
             busy = [asyncio.ensure_future(post(client, "held")) for _ in range(8)]
             await asyncio.to_thread(until, lambda: slow.seen["held"] == 8)
             _, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -173,7 +170,7 @@ def test_a_caller_who_leaves_the_queue_reaches_no_provider(server: Server, slow:
             await asyncio.to_thread(until, lambda: server.rest().calls == 9)
             writer.transport.abort()
             await asyncio.to_thread(until, lambda: server.rest().calls == 8)
-            slow.released.set()
+            slow.released.add("held")
             await asyncio.gather(*busy)
             assert (await post(client, "after"))[0] == 200
 
@@ -262,22 +259,30 @@ def test_one_blocked_worker_does_not_stop_the_other(tmp_path: Path, slow: Slow) 
             blocked = server.worker_pids()[0]
             os.kill(blocked, signal.SIGSTOP)
 
-            async def one() -> bool:
+            async def one(seconds: float) -> bool:
                 reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
                 writer.write(b"GET /healthz HTTP/1.1\r\nhost: g\r\nconnection: close\r\n\r\n")
                 try:
-                    async with asyncio.timeout(0.5):
+                    async with asyncio.timeout(seconds):
                         return (await reader.read()).startswith(b"HTTP/1.1 200")
                 except TimeoutError:
                     return False
                 finally:
                     writer.close()
 
-            async def run() -> list[bool]:
-                return list(await asyncio.gather(*(one() for _ in range(24))))
+            async def some() -> bool:
+                asked = [asyncio.ensure_future(one(WAIT)) for _ in range(24)]
+                is_served = await next(asyncio.as_completed(asked))
+                for task in asked:
+                    task.cancel()
+                await asyncio.wait(asked)
+                return is_served
+
+            async def everyone() -> bool:
+                return all(await asyncio.gather(*(one(0.5) for _ in range(24))))
 
             try:
-                assert any(asyncio.run(run()))
+                assert asyncio.run(some())
             finally:
                 os.kill(blocked, signal.SIGCONT)
-            until(lambda: all(asyncio.run(run())))
+            until(lambda: asyncio.run(everyone()))

@@ -11,10 +11,10 @@ from typing import Any
 from engine.config.load import Loaded
 from engine.plan.plan import Plan
 from engine.server.http import Listen
-from engine.server.ports import free_port
 from engine.server.reload import Problem, Snapshot, State, read_folder
 from engine.server.run import Options, prepare
 from engine.server.worker import Parent, Worker
+from tests.ports import free_port
 from tests.servers import write_keys
 from tests.unit.config.folders import fill
 

@@ -12,9 +12,10 @@ from typing import BinaryIO
 import httpx2
 import pytest
 
-from engine.server.ports import free_port, wait_until_ready
+from engine.server.ports import wait_until_ready
 from tests import loopback
 from tests.e2e.server.small import write_small
+from tests.ports import free_port
 from tests.processes import Command, Process, run_engine
 from tests.servers import KEY, WAIT, Server, gateway
 

@@ -26,7 +26,7 @@ def with_bytes(size: int) -> bytes:
 
 def answer_to(port: int, raw: bytes) -> bytes:
     """All that comes back until the server closes, or falls silent after a whole response."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as caller:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as caller:
         received = b""
         try:
             caller.sendall(raw)

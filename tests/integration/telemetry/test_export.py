@@ -84,7 +84,7 @@ def test_a_busy_collector_gets_it_again(taking: Taking) -> None:
     said: list[str] = []
     with exporting(taking.port, said) as queue:
         queue.put(7)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not taking.numbers and time.monotonic() < end:
             time.sleep(0.01)
     assert (taking.numbers, queue.exported, queue.dropped, said) == ([7], 1, 0, [])
@@ -114,7 +114,7 @@ def test_a_collector_that_is_away_holds_up_nobody() -> None:
         started = time.monotonic()
         for number in range(MAX_WAITING + 2 * BATCH):
             queue.put(number)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 60
         assert queue.dropped > 0
     assert queue.exported == 0
     assert queue.dropped == MAX_WAITING + 2 * BATCH
@@ -145,7 +145,7 @@ def test_a_bug_of_the_encoding_ends_nothing(taking: Taking) -> None:
     queue.url = f"http://127.0.0.1:{taking.port}/v1/traces"
     queue.start()
     queue.put(13)
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not queue.dropped and time.monotonic() < end:
         time.sleep(0.01)
     queue.put(14)
@@ -247,7 +247,7 @@ def test_a_batch_is_not_kept_waiting_longer_than_it_is_tried() -> None:
         queue.url = f"http://127.0.0.1:{port}/v1/traces"
         queue.start()
         queue.put(7)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not queue.dropped and time.monotonic() < end:
             time.sleep(0.01)
         assert (queue.dropped, said) == (

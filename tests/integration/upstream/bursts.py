@@ -19,7 +19,7 @@ from engine.upstream import Attempt, Client, RequestHead, UpstreamError, Upstrea
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
 
-HANG = 10.0  # seconds; the next exchange takes a millisecond
+HANG = 60.0  # seconds; the next exchange takes a millisecond
 CERT = Path(__file__).parent / "tls" / "cert.pem"
 OK = b"HTTP/1.1 200 OK\r\n"
 EVENT = b"data: " + b"x" * 92 + b"\n\n"

@@ -17,12 +17,14 @@ from engine.upstream import Attempt, Client, Failure, RequestHead, UpstreamError
 from engine.upstream.http1.connecting import DELAY, Address, interleaved, open_connection
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
+from tests.servers import WAIT
 
 GOOD, SILENT, REFUSING, OTHER = "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.SelectorEventLoop,
     "uvloop": uvloop.new_event_loop,
 }
+TRIES = 20  # since a busy machine takes longer now and then
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -54,7 +56,7 @@ async def connect(hosts: Sequence[str], port: int) -> tuple[str, float]:
         return [address(each, port) for each in hosts]
 
     started = time.monotonic()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         taken = await open_connection("many.test", port, resolve)
     with taken:
         assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -81,11 +83,15 @@ async def connect(hosts: Sequence[str], port: int) -> tuple[str, float]:
 def test_the_next_address_is_tried_in_time(
     port: int, loop: str, hosts: list[str], taken: str, delays: int
 ) -> None:
+    longest = delays * DELAY + 3 * DELAY  # not waited for: who refuses
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
-        peer, seconds = runner.run(connect(hosts, port))
-    assert peer == taken
-    assert delays * DELAY * 0.9 <= seconds < delays * DELAY + 2.0
-    assert len(hosts) < 4 or delays or seconds < 3 * DELAY, "who refuses is not waited for"
+        for _ in range(TRIES):
+            peer, seconds = runner.run(connect(hosts, port))
+            assert peer == taken
+            assert seconds >= delays * DELAY * 0.9
+            if seconds < longest:
+                return
+    pytest.fail(f"{TRIES} times it took longer than {longest} s")
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -157,7 +163,8 @@ def test_each_client_comes_through(
             for caller in (one, two):
                 caller.setblocking(False)
                 caller.connect_ex((SILENT, number))
-            attempt = Attempt(RequestHead("GET", Origin("http", "many.test", number), b"/", []), b"", 0, 2.0)  # fmt: skip
+            limit = 3 * DELAY if failure is Failure.CONNECT_TIMEOUT else WAIT
+            attempt = Attempt(RequestHead("GET", Origin("http", "many.test", number), b"/", []), b"", 0, limit)  # fmt: skip
             if failure is None:
                 reply = await client.send(attempt)
                 assert reply.status == 204

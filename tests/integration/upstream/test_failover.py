@@ -82,7 +82,7 @@ def server(
 @pytest.fixture
 def http(server: Server) -> Iterator[httpx2.Client]:
     headers = {"x-api-key": KEY}
-    with loopback.Client(base_url=server.url, headers=headers, timeout=10) as client:
+    with loopback.Client(base_url=server.url, headers=headers, timeout=60) as client:
         yield client
 
 

@@ -71,7 +71,7 @@ class Writer:
         return asyncio.ensure_future(self._wait())
 
     async def _wait(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self._room.wait()
 
     def more(self, wanted: int) -> None:
@@ -83,7 +83,7 @@ class Writer:
         assert self.chunks == list(chunks)
 
     async def has_so_many(self, count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.chunks) < count:
                 self._came.clear()
                 await self._came.wait()
@@ -178,7 +178,7 @@ def test_reading_stops_while_nothing_is_wanted_and_goes_on(kind: type[Client]) -
                 assert 0 < response.buffered < READ_AHEAD + 512 * 1024
             writer.more(1000)
             await say(END)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await forwarding
             assert b"".join(writer.chunks) == block * 101
 

@@ -110,7 +110,7 @@ async def read(connection: Connection, say: Iterable[bytes], wire: Wire) -> tupl
     sending = asyncio.ensure_future(connection.exchange(attempt()))
     await asyncio.sleep(0)
     wire.say(say)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(60):
         await sending
         head = connection.status, connection.headers, connection.length
         await connection.forward(got.append)
@@ -299,7 +299,7 @@ def test_an_upstream_that_closes_without_a_word_is_heard(size: int) -> None:
     async def run() -> None:
         server = await asyncio.start_server(leave, "127.0.0.1", 0)
         origin = Origin("http", "127.0.0.1", server.sockets[0].getsockname()[1])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             with pytest.raises(UpstreamError):
                 head = RequestHead("POST", origin, b"/", [])
                 await Http1Client().send(Attempt(head, b"b" * size, size, 5.0))

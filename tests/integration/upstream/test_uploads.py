@@ -86,13 +86,13 @@ def headers() -> dict[str, str]:
 
 
 def test_an_early_answer_ends_the_upload(server: Server, strict: Strict) -> None:
-    answer = loopback.post(f"{server.url}/edits", headers=headers(), content=parts(), timeout=10)
+    answer = loopback.post(f"{server.url}/edits", headers=headers(), content=parts(), timeout=60)
     assert (answer.status_code, answer.text) == (413, "large")
     assert strict.got < SIZE
 
 
 def test_an_early_answer_reaches_who_sends_everything_first(server: Server) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("POST", "/edits", parts(), headers())
     answer = connection.getresponse()
     assert (answer.status, answer.getheader("connection")) == (413, "close")
@@ -106,7 +106,7 @@ def test_an_early_answer_before_a_reset_is_passed_on(
 ) -> None:
     """Case U18b. A reset that follows at once may overtake the answer on the way."""
     strict.pause = pause
-    answer = loopback.post(f"{server.url}/edits", headers=headers(), content=parts(), timeout=10)
+    answer = loopback.post(f"{server.url}/edits", headers=headers(), content=parts(), timeout=60)
     if answer.status_code == 502 and pause == 0:
         assert answer.headers["x-engine-error"] == "upstream_closed"
     else:
@@ -117,5 +117,5 @@ def test_an_upload_reaches_the_provider_before_it_is_complete(
     server: Server, strict: Strict
 ) -> None:
     content = parts(before_last=strict.started)
-    answer = loopback.post(f"{server.url}/edits", headers=headers(), content=content, timeout=10)
+    answer = loopback.post(f"{server.url}/edits", headers=headers(), content=content, timeout=60)
     assert answer.status_code == 413
