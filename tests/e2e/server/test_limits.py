@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from engine.config.new_key import digest
+from engine.limits.table import IDENTITY
 from tests import loopback
 from tests.recorder import Arrival, Recorder, Reply, recording
 from tests.servers import Server, gateway
@@ -214,7 +215,8 @@ def test_what_callers_have_used_outlives_a_restart_and_a_damaged_file_begins_ane
         with gateway(tmp_path, tmp_path / "second.log", "--workers", "2") as second:
             assert remaining(second) == "18"
             assert "begin anew" not in second.text
-        (tmp_path / "limits.state").write_bytes(b"damaged")
+        state = tmp_path / "limits.state"
+        state.write_bytes(state.read_bytes()[: IDENTITY + 50])
         with gateway(tmp_path, tmp_path / "third.log") as third:
             assert remaining(third) == "19"
             assert "limits.state begin anew: it is damaged" in third.text
