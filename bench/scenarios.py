@@ -90,6 +90,8 @@ def saturate(
     wrk(url, body, found.headers, connections, SETTLING)
     before = machine.cpu_seconds(found.pid)
     seen = wrk(url, body, found.headers, connections, seconds)
+    if not seen.requests:
+        raise LoadError(f"it served no request in {seconds} s")
     return (machine.cpu_seconds(found.pid) - before) * 1e6 / seen.requests, seen.rate
 
 
