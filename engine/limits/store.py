@@ -1,8 +1,7 @@
 """The interface of what counts the use of scopes, in the memory of this host or elsewhere."""
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from engine.limits.core import Amounts, Refused
 from engine.plan.limits import CallerLimits
@@ -18,8 +17,7 @@ class UnavailableError(Exception):
     """The counters cannot be reached, and requests are refused then."""
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(NamedTuple):
     """What is left of a rate: of `limit`, and the seconds until it is whole again."""
 
     limit: int
@@ -27,8 +25,7 @@ class Left:
     reset: float
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """An admitted request. `held` is what it may use; `lease` None: nothing to settle.
 
     `requests` and `tokens` are what is left of the rates of the first scope that has them. `lease`

@@ -38,6 +38,10 @@ RECORDS = 131_072  # scopes with counters that say anything: 24 MiB, if all are 
 PROBED = 32  # places where a scope can be
 _FIRST_BYTE = 16  # of the locks of workers; byte 0 is the lock of the memory
 RECORD = struct.Struct(f"=16s{FIELDS}q")
+_STATE = struct.Struct(f"={FIELDS}q")
+_STATE_AT = RECORD.size - _STATE.size
+# By how many scopes there are: that number, what is held, and their blocks.
+_LEASE = tuple(struct.Struct(f"={1 + AMOUNTS + count}q") for count in range(MAX_SCOPES + 1))
 _NOBODY = bytes(16)
 _USED = _WORDS - 1  # the word of a worker's first block that says that there was one
 
@@ -120,13 +124,13 @@ class Table:
 
     def _begin(self, blocks: Sequence[int]) -> None:
         """Keep copies of `blocks`, which are about to be changed."""
-        number = 0
-        for block in blocks:
-            start, at = BLOCK * (1 + number), BLOCK * block
-            self._words[1 + number] = block
-            self._bytes[start : start + BLOCK] = self._bytes[at : at + BLOCK]
-            number += 1
-        self._words[0] = number
+        memory, start = self._map, BLOCK
+        for number, block in enumerate(blocks, 1):
+            at = BLOCK * block
+            self._words[number] = block
+            memory[start : start + BLOCK] = memory[at : at + BLOCK]
+            start += BLOCK
+        self._words[0] = len(blocks)
 
     # -- scopes ------------------------------------------------------------------------------------
 
@@ -194,13 +198,10 @@ class Table:
         lease = self._free.pop()
         self._begin((*blocks, lease))
         self._write(blocks, states)
-        words = self._words
-        at = _WORDS * lease
+        count = len(blocks)
         unused = (0,) * (AMOUNTS - len(held))
-        for number, word in enumerate((*held, *unused, *blocks), at + 1):
-            words[number] = word
-        words[at] = len(blocks)
-        words[0] = 0
+        _LEASE[count].pack_into(self._map, BLOCK * lease, count, *held, *unused, *blocks)
+        self._words[0] = 0
         return lease
 
     def settle(self, lease: int, blocks: Sequence[int], states: Sequence[list[int]]) -> None:
@@ -228,8 +229,7 @@ class Table:
 
     def _write(self, blocks: Sequence[int], states: Sequence[list[int]]) -> None:
         for block, state in zip(blocks, states, strict=True):
-            at = _WORDS * block + 2
-            self._words[at : at + FIELDS] = memoryview(struct.pack(f"{FIELDS}q", *state)).cast("q")
+            _STATE.pack_into(self._map, BLOCK * block + _STATE_AT, *state)
 
     # -- workers -----------------------------------------------------------------------------------
 

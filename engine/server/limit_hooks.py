@@ -31,6 +31,7 @@ from engine.upstream import Pairs
 
 OUTPUT_TOKENS = 1000  # held for a response where the endpoint does not say
 NO_TOKENS = 0, 0
+_MADE = Grant, Refused  # a union would be made anew for each request
 
 
 @dataclass(slots=True)
@@ -135,7 +136,7 @@ class LimitHooks:
             made = self._store.reserve(scopes, estimate)
         except (FullError, UnavailableError) as error:
             raise self._uncounted(error) from None
-        if isinstance(made, Grant | Refused):
+        if isinstance(made, _MADE):
             return self._permit(made, endpoint.dialect, estimate)
         return self._wait(made, endpoint.dialect, estimate)
 

@@ -74,7 +74,7 @@ class UsageMeter:
     def note(self, text: bytes) -> bool:
         """Take notice of whole events; whether one of them may have usage."""
         self.noted += 1
-        self._recent.append(text[:MAX_SAMPLE])
+        self._recent.append(text if len(text) <= MAX_SAMPLE else text[:MAX_SAMPLE])
         if self._search(text) is None:
             return False
         kept = self._chunks
