@@ -24,8 +24,12 @@ def fetch(url: str, path: str, what: str) -> bytes:
     return get(url, path, what)[1]
 
 
-def get(url: str, path: str, what: str, *, verify: bool = True) -> tuple[int, bytes]:
+def get(
+    url: str, path: str, what: str, *, verify: bool = True, token: str | None = None
+) -> tuple[int, bytes]:
     """The same with its status; `verify` is whether the certificate of an https URL must be valid.
+
+    `token` goes into `authorization`.
 
     Raises:
         FetchError: `what` does not respond.
@@ -34,7 +38,8 @@ def get(url: str, path: str, what: str, *, verify: bool = True) -> tuple[int, by
 
     try:
         connection = _connection(_address(url), verify=verify)
-        connection.request("GET", path)
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         status, body = response.status, response.read()
         connection.close()

@@ -201,8 +201,11 @@ def _trial_metrics(loaded: Loaded) -> Metrics:
     from engine.server.ports import free_port, is_free  # noqa: PLC0415 as above
 
     declared = loaded.config.server.metrics if loaded.config.server else None
+    if declared is not None:  # whose token a trial does not have
+        host = Metrics().host if declared.token else declared.host
+        return Metrics(host, declared.port, declared.otlp)
     usual = Metrics()
-    return declared or (usual if is_free(usual.port) else Metrics(port=free_port()))
+    return usual if is_free(usual.port) else Metrics(port=free_port())
 
 
 def _warn(loaded: Loaded, *, mock: bool) -> None:

@@ -111,8 +111,10 @@ def _metrics(loaded: Loaded) -> tuple[Readings | None, str]:
     declared = loaded.config.server.metrics if loaded.config.server else None
     if declared is None:
         return None, ""
+    settings = loaded.server.metrics if loaded.server else None
     try:
-        return read_metrics(url_of(declared.host, declared.port)), ""
+        token = settings.token if settings else None
+        return read_metrics(url_of(declared.host, declared.port), token), ""
     except FetchError as error:
         return None, str(error)
 

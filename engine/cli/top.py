@@ -1,13 +1,14 @@
 """`top`: what a running server does, from its metrics."""
 
 import json
+import os
 import sys
 import time
 
 import click
 
 from engine.cli.exits import stop
-from engine.cli.fetch import FetchError, fetch, other
+from engine.cli.fetch import FetchError, get, other
 from engine.plan.settings import DEFAULT_METRICS_PORT
 from engine.report.traffic import (
     DIMENSIONS,
@@ -18,6 +19,8 @@ from engine.report.traffic import (
 )
 from engine.telemetry.readings import Readings, parse_readings
 
+TOKEN = "ORQEN_METRICS_TOKEN"  # noqa: S105 the name of a variable
+UNAUTHORIZED = 401
 # The alternate screen without a cursor, and back; home, and what is below is erased.
 _OPEN, _CLOSE, _HOME = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l", "\x1b[H\x1b[J"
 
@@ -42,37 +45,43 @@ def top(url: str, by: str, interval: float, form: str, *, once: bool) -> None:
 
     It reads /metrics, which the server has with `metrics` in server.yaml. In a terminal it
     goes on until Ctrl-C; otherwise, and with --once, it shows the sums since the start.
+    A token that the metrics need is taken from the variable ORQEN_METRICS_TOKEN.
     """
     try:
-        now = read_metrics(url)
+        token = os.environ.get(TOKEN)
+        now = read_metrics(url, token)
         if form == "json":
             click.echo(_json(now, by))
         elif once or not sys.stdout.isatty():
             table = render_traffic(traffic_rows(now, by), by, None)
             click.echo(f"{render_server(now)}\n{table}", nl=False)
         else:
-            _run(url, by, interval, now)
+            _run(url, by, interval, now, token)
     except FetchError as error:
         stop(str(error))
 
 
-def read_metrics(url: str) -> Readings:
-    """The metrics of the server at `url`.
+def read_metrics(url: str, token: str | None = None) -> Readings:
+    """The metrics of the server at `url`, for whom has the `token`, if it wants one.
 
     Raises:
         FetchError: there are none.
     """
     try:
-        return parse_readings(fetch(url, "/metrics", "metrics listener").decode())
+        status, text = get(url, "/metrics", "metrics listener", token=token)
+        if status == UNAUTHORIZED:
+            what = "another token" if token else "a token"
+            raise FetchError(f"the metrics listener at {url} wants {what} ({TOKEN})")
+        return parse_readings(text.decode())
     except ValueError:
         raise other(url, "metrics listener") from None
 
 
-def _read_again(url: str, interval: float) -> Readings:
+def _read_again(url: str, interval: float, token: str | None = None) -> Readings:
     """The next metrics, once there are some: a server that restarts ends no display."""
     while True:
         try:
-            return read_metrics(url)
+            return read_metrics(url, token)
         except FetchError as error:
             click.echo(f"{error}; trying again")
             time.sleep(interval)
@@ -94,7 +103,7 @@ def _json(now: Readings, by: str) -> str:
     return json.dumps({"server": server_values(now), "traffic": rows}, indent=2)
 
 
-def _run(url: str, by: str, interval: float, now: Readings) -> None:
+def _run(url: str, by: str, interval: float, now: Readings, token: str | None) -> None:
     """Show what has changed in each interval, until Ctrl-C."""
     click.echo(_OPEN, nl=False)
     try:
@@ -104,7 +113,7 @@ def _run(url: str, by: str, interval: float, now: Readings) -> None:
             text = f"{url}  every {interval:g} s, Ctrl-C ends\n{render_server(now)}\n"
             click.echo(_HOME + text + render_traffic(rows, by, seconds), nl=False)
             time.sleep(interval)
-            before, now = now, _read_again(url, interval)
+            before, now = now, _read_again(url, interval, token)
             before_at, at = at, time.monotonic()
             seconds = at - before_at
     except KeyboardInterrupt:

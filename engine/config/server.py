@@ -6,7 +6,7 @@ from engine.config.source.document import Path
 from engine.plan.accounts import ProviderKeyPolicy
 from engine.plan.limit_store import STORE_TIMEOUT
 from engine.plan.limits import StorePolicy
-from engine.plan.settings import Metrics
+from engine.plan.settings import OtlpMetrics
 from engine.plan.tls import TlsVersion
 
 
@@ -38,6 +38,16 @@ class Admin:
     port: int
     public_url: str | None
     oidc: Oidc | None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsEntry:
+    """The entry `metrics:`."""
+
+    host: str
+    port: int
+    otlp: OtlpMetrics | None
+    token: SecretSource | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +87,7 @@ class Server:
 
     accounts: AccountsEntry | None = None
     admin: Admin | None = None
-    metrics: Metrics | None = None
+    metrics: MetricsEntry | None = None
     tls: ListenerTlsEntry | None = None
     limits: LimitsEntry | None = None
 

@@ -1,6 +1,6 @@
 """All that server.yaml says. Fixed while the server runs; a Plan has nothing of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine.plan.accounts import AccountsSettings
 from engine.plan.limit_store import NO_STORE, LimitSettings
@@ -20,11 +20,12 @@ class OtlpMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """The listener of /metrics, and the export of the same numbers."""
+    """The listener of /metrics, and the export of the same numbers. Scrapes need `token`, if there is one."""
 
     host: str = "127.0.0.1"
     port: int = DEFAULT_METRICS_PORT
     otlp: OtlpMetrics | None = None
+    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

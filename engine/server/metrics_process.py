@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from hmac import compare_digest
 from multiprocessing.connection import Connection
 from time import time
 from typing import Any
@@ -17,6 +18,7 @@ from engine.telemetry.totals import TotalsReader
 
 IDLE_SECONDS = 75
 PROCESS_NAME = "orqen-metrics"
+_NO_HEADERS: list[tuple[bytes, bytes]] = []
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -27,7 +29,7 @@ def run_metrics(memory: CounterMemory, listen: Metrics, version: str, pipe: Conn
     settle_garbage()  # the collector would copy what the parent has loaded
     export = _start_export(memory, listen.otlp, version)
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        app = MetricsApp(memory, version, export)
+        app = MetricsApp(memory, version, export, listen.token)
         runner.run(serve_beside(app, Listen(listen.host, listen.port, IDLE_SECONDS), pipe))
     if export is not None:
         export.stop()
@@ -47,28 +49,41 @@ def _start_export(memory: CounterMemory, otlp: OtlpMetrics | None, version: str)
 
 
 class MetricsApp:
-    """The ASGI application: /metrics, and nothing else."""
+    """The ASGI application: /metrics, and nothing else; for those who have the `token`, if there is one."""
 
-    def __init__(self, memory: CounterMemory, version: str, export: Any = None) -> None:
+    def __init__(
+        self, memory: CounterMemory, version: str, export: Any = None, token: str | None = None
+    ) -> None:
+        self._token = None if token is None else token.encode()
         self._export = export
         self._reader = TotalsReader(memory)
         self._exposition = Exposition(version)
 
     async def __call__(self, scope: Mapping[str, Any], _receive: Any, send: Send) -> None:
         """Respond to one request; a body that it has is not read."""
-        status, kind, body = 404, b"text/plain", b"metrics are at /metrics\n"
-        if scope["path"] == "/metrics":
-            status, body = 405, b"use GET\n"
-            if scope["method"] in ("GET", "HEAD"):
-                is_open = b"application/openmetrics-text" in dict(scope["headers"]).get(
-                    b"accept", b""
-                )
-                kind = (OPEN_METRICS if is_open else PLAIN).encode()
-                status, body = 200, self.text(is_open=is_open)
-        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
+        fields = dict(scope["headers"])
+        kind, more = b"text/plain", _NO_HEADERS
+        if scope["path"] != "/metrics":
+            status, body = 404, b"metrics are at /metrics\n"
+        elif scope["method"] not in ("GET", "HEAD"):
+            status, body, more = 405, b"use GET\n", [(b"allow", b"GET, HEAD")]
+        elif not self._is_allowed(fields.get(b"authorization", b"")):
+            status, body, more = 401, b"a token is needed\n", [(b"www-authenticate", b"Bearer")]
+        else:
+            is_open = b"application/openmetrics-text" in fields.get(b"accept", b"")
+            kind = (OPEN_METRICS if is_open else PLAIN).encode()
+            status, body = 200, self.text(is_open=is_open)
+        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *more]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         sent = b"" if scope["method"] == "HEAD" else body
         await send({"type": "http.response.body", "body": sent, "more_body": False})
+
+    def _is_allowed(self, authorization: bytes) -> bool:
+        """Whether a header carries the token (RFC 6750, 2.1); the time that this takes tells nothing of it."""
+        scheme, _, given = authorization.partition(b" ")
+        if self._token is None:
+            return True
+        return scheme.lower() == b"bearer" and compare_digest(given.strip(b" "), self._token)
 
     def text(self, *, is_open: bool = False) -> bytes:
         """All metrics as they are now."""

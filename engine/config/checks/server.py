@@ -1,4 +1,4 @@
-"""The admin listener of server.yaml: sessions and new keys must not cross a network in the clear."""
+"""The other listeners of server.yaml: what must not cross a network in the clear, or be read by anybody."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -25,6 +25,16 @@ def admin_without_tls(context: CheckContext) -> Iterator[Diagnostic]:
         message = "`public_url` is reached over a network without TLS"
         at = ("admin", "public_url")
         yield context.at("X293", message, SERVER, at, Place.VALUE, help=help_text)
+
+
+@check("X299")
+def metrics_without_token(context: CheckContext) -> Iterator[Diagnostic]:
+    metrics = context.config.server.metrics if context.config.server else None
+    if metrics is not None and metrics.token is None and not is_loopback(metrics.host):
+        message = "anybody who reaches the port of the metrics could read them"
+        help_text = "set `token`, or listen on a loopback address"
+        at = ("metrics", "host")
+        yield context.at("X299", message, SERVER, at, Place.VALUE, help=help_text)
 
 
 def is_loopback(host: str) -> bool:

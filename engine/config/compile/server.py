@@ -1,5 +1,6 @@
 """What the environment gives server.yaml: the URL of the database, the vault keys, a client secret."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -11,15 +12,23 @@ from engine.config.compile.files import expected_place, path_hint, why_unread
 from engine.config.compile.listener_tls import TlsFileError, check_tls_files
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.extras import installing
-from engine.config.server import AccountsEntry, Admin, LimitsEntry, ListenerTlsEntry, SecretSource
+from engine.config.server import (
+    AccountsEntry,
+    Admin,
+    LimitsEntry,
+    ListenerTlsEntry,
+    MetricsEntry,
+    SecretSource,
+)
 from engine.config.source.files import read_file
 from engine.plan import accounts as plan
 from engine.plan.limit_store import NO_STORE, LimitSettings, StoreServer
-from engine.plan.settings import ServerSettings
+from engine.plan.settings import Metrics, ServerSettings
 from engine.plan.tls import ListenerTls
 
 MAX_SECRET = 64 * 1024
 NEEDED = ("sqlalchemy", "alembic", "cryptography", "argon2", "starlette", "authlib")
+_TOKEN = re.compile(r"[\x21-\x7e]{16,4096}")
 _SQLITE = "sqlite:///"
 _MAKE_KEY = "make one with `engine vault new-key`"
 
@@ -49,13 +58,14 @@ def resolve_server(
     admin = None if declared.admin is None else _admin(reading, declared.admin)
     tls = None if declared.tls is None else read_tls(reading, declared.tls)
     limits = NO_STORE if declared.limits is None else _limits(reading, declared.limits)
+    metrics = None if declared.metrics is None else _metrics(reading, declared.metrics)
     found = list(reading.found)
     if declared.accounts is not None:
         report_uninstalled(reading, declared.accounts)
     if found:
         return None, reading.found
     store = None if accounts is None else plan.AccountsSettings(accounts, admin)
-    return ServerSettings(store, declared.metrics, tls, limits), reading.found
+    return ServerSettings(store, metrics, tls, limits), reading.found
 
 
 def _accounts(reading: _Reading, declared: AccountsEntry) -> plan.Accounts | None:
@@ -116,6 +126,21 @@ def read_tls(reading: _Reading, declared: ListenerTlsEntry) -> ListenerTls:
         source = SecretSource(("tls", error.name))
         reading.report("E405" if error.is_absent else "E408", words, source, error.fix_hint)
     return tls
+
+
+def _metrics(reading: _Reading, declared: MetricsEntry) -> Metrics:
+    token = None if declared.token is None else read_token(reading, declared.token)
+    return Metrics(declared.host, declared.port, declared.otlp, token)
+
+
+@check("E408", stage=Stage.STEP)
+def read_token(reading: _Reading, source: SecretSource) -> str | None:
+    """The token of /metrics: one that a header can carry (RFC 6750, 2.1) and nobody guesses."""
+    token = read_secret(reading, source)
+    if token is not None and not _TOKEN.fullmatch(token):
+        words = f"{_named(source)} is no token of at least 16 visible characters"
+        reading.report("E408", words, source, "make one with `openssl rand -hex 32`")
+    return token
 
 
 def _limits(reading: _Reading, declared: LimitsEntry) -> LimitSettings:

@@ -624,6 +624,13 @@ _CATALOGUE = (
         "Their requests have no cost: `cost_usd` is null, and they are counted as requests without a price. A model that is free has `usd_per_request: 0`.",
     ),
     Rule(
+        "X299",
+        "metrics-without-token",
+        _WARNING,
+        "the metrics can be read by anybody who reaches their port",
+        "They have the names of gateway keys, providers and model rules, and how much each is used. Set `token`, or listen on a loopback address; suppress this where the network lets only the scraper in.",
+    ),
+    Rule(
         "T301",
         "template-syntax",
         _ERROR,

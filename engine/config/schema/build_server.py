@@ -7,6 +7,7 @@ from engine.config.server import (
     Admin,
     LimitsEntry,
     ListenerTlsEntry,
+    MetricsEntry,
     Oidc,
     SecretSource,
     Server,
@@ -16,7 +17,7 @@ from engine.config.units import parse_duration, parse_size
 from engine.plan.accounts import DEFAULT_ADMIN_PORT, DEFAULT_KEY_CACHE, ProviderKeyPolicy
 from engine.plan.limit_store import STORE_TIMEOUT
 from engine.plan.limits import StorePolicy
-from engine.plan.settings import DEFAULT_INTERVAL, DEFAULT_METRICS_PORT, Metrics, OtlpMetrics
+from engine.plan.settings import DEFAULT_INTERVAL, DEFAULT_METRICS_PORT, OtlpMetrics
 from engine.plan.tls import TlsVersion
 
 _DEFAULT_POLICY = ProviderKeyPolicy.ACCOUNT_THEN_OPERATOR
@@ -43,9 +44,13 @@ def _accounts(data: dict[str, Any]) -> AccountsEntry:
     )
 
 
-def _metrics(data: dict[str, Any]) -> Metrics:
-    otlp = _otlp(data["otlp"]) if "otlp" in data else None
-    return Metrics(data.get("host", "127.0.0.1"), data.get("port", DEFAULT_METRICS_PORT), otlp)
+def _metrics(data: dict[str, Any]) -> MetricsEntry:
+    return MetricsEntry(
+        host=data.get("host", "127.0.0.1"),
+        port=data.get("port", DEFAULT_METRICS_PORT),
+        otlp=_otlp(data["otlp"]) if "otlp" in data else None,
+        token=_source(data["token"], ("metrics", "token")) if "token" in data else None,
+    )
 
 
 def _otlp(data: dict[str, Any]) -> OtlpMetrics:

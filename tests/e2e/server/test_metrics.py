@@ -164,6 +164,45 @@ def test_the_listener_serves_metrics_and_nothing_else(stand: Stand) -> None:
     assert KEY not in response.text
 
 
+def test_a_token_keeps_everybody_else_out(tmp_path: Path, mock: Server) -> None:
+    folder, port, token = write_small(tmp_path), free_port(), "5c1e8705af29b3d64178eb5c3092fd64"
+    (folder / "server.yaml").write_text(
+        f"version: 1\nmetrics: {{port: {port}, token: {{file: token}}}}\n"
+    )
+    (folder / "token").write_text(f"{token}\n")
+    url = f"http://127.0.0.1:{port}"
+    asked = ["status", str(folder), "--format", "json", "--url"]
+    run = CliRunner().invoke
+    with gateway(folder, folder / "log", "--mock-port", str(mock.port)) as server:
+        assert eventually(lambda: loopback.get(f"{url}/metrics").status_code == 401)
+        assert loopback.get(f"{url}/metrics").headers["www-authenticate"] == "Bearer"
+        for wrong in (
+            token,
+            f"Bearer {token[:-1]}",
+            f"Bearer {token}0",
+            f"Basic {token}",
+        ):
+            headers = {"authorization": wrong}
+            assert loopback.get(f"{url}/metrics", headers=headers).status_code == 401, wrong
+        for right in (f"Bearer {token}", f"bearer  {token}"):
+            response = loopback.get(f"{url}/metrics", headers={"authorization": right})
+            assert (response.status_code, token in response.text) == (200, False)
+        given = run(main, ["top", "--once", "--url", url], env={"ORQEN_METRICS_TOKEN": token})
+        assert (given.exit_code, given.output[:8]) == (0, "1 worker"), given.output
+        state = json.loads(run(main, [*asked, server.url]).output)
+        assert state["server"]["workers"] == 1
+        for environ, word in (
+            ({}, "a token"),
+            ({"ORQEN_METRICS_TOKEN": "x" * 16}, "another token"),
+        ):
+            refused = run(main, ["top", "--once", "--url", url], env=environ)
+            assert (refused.exit_code, f"wants {word} (ORQEN_METRICS" in refused.output) == (
+                2,
+                True,
+            )
+        assert token not in server.text
+
+
 def test_top_and_status_show_what_runs(stand: Stand) -> None:
     run = CliRunner().invoke
     url = stand.url.removesuffix("/metrics")
