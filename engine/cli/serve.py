@@ -3,7 +3,7 @@
 import ipaddress
 import os
 import re
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from engine.cli.common import DIRECTORY, number, refuse_errors, report_and_stop, unconfigured
-from engine.cli.exits import stop
+from engine.cli.exits import Stopped, stop
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.extras import installing
 from engine.config.load import Loaded, load, stops_serving
@@ -21,7 +21,7 @@ from engine.config.server import accounts_of
 from engine.config.units import parse_size
 from engine.plan.accounts import AccountsSettings
 from engine.plan.settings import NO_SETTINGS, Metrics
-from engine.server.log import LogOptions, open_log_file, set_up
+from engine.server.log import LogOptions, set_up, to_log_file
 from engine.server.log import log as write_log
 
 NOT_STARTED = "not started"
@@ -101,6 +101,29 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
     **more: Any,
 ) -> None:
     """Run the gateway on the configuration in DIRECTORY."""
+    log = LogOptions(log_format, log_level, log_file)
+    set_up(log)
+    try:
+        _serve(directory, host, port, log, mock=mock, mock_port=mock_port, no_auth=no_auth, **more)
+    except Stopped as stopped:  # stderr has it, and the file is where others will look
+        if log_file is not None:
+            with suppress(OSError), to_log_file(log_file):
+                write_log(stopped.message, "error")
+        raise
+
+
+def _serve(  # noqa: PLR0913 one parameter an option
+    directory: Path,
+    host: str,
+    port: int,
+    log: LogOptions,
+    *,
+    mock: bool,
+    mock_port: int | None,
+    no_auth: bool,
+    **more: Any,
+) -> None:
+    """Load, refuse what cannot be served, and run until a signal ends it."""
     from engine.server import run as server  # noqa: PLC0415 other commands start without the server
     from engine.server.mock_process import mock_process  # noqa: PLC0415 as above
     from engine.server.reload import read_folder  # noqa: PLC0415 as above
@@ -112,9 +135,7 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
     stopping = [d for d in loaded.diagnostics if stops_serving(d)]
     if stopping and not mock and mock_port is None:
         report_and_stop(stopping, loaded, NOT_STARTED)
-    log = LogOptions(log_format, log_level, log_file)
-    _open_log(log)
-    _warn(loaded, mock=mock or mock_port is not None)
+    _warn(loaded, log, mock=mock or mock_port is not None)
     if no_auth and not _is_loopback(host):
         stop(
             f"{NOT_STARTED}: --no-auth is only for a loopback address: anybody on the network could spend your money"
@@ -146,20 +167,10 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
                 **more,
             )
             ready_banner = _ready_banner(loaded, options.url, key, mock=options.mock is not None)
-            server.serve(options, snapshot, loaded, ready_banner)
+            with to_log_file(log.file):
+                server.serve(options, snapshot, loaded, ready_banner)
     except server.ServeError as error:
         stop(str(error) if error.has_run else f"{NOT_STARTED}: {error}")
-
-
-def _open_log(options: LogOptions) -> None:
-    """Write to the log from now on; what keeps the server from starting was said before."""
-    set_up(options)
-    if options.file is not None:
-        try:
-            open_log_file(options.file)
-        except OSError as error:
-            why = error.strerror or type(error).__name__
-            stop(f"{NOT_STARTED}: the log file cannot be written: {why}")
 
 
 def _refuse_incomplete(loaded: Loaded) -> None:
@@ -208,8 +219,17 @@ def _trial_metrics(loaded: Loaded) -> Metrics:
     return usual if is_free(usual.port) else Metrics(port=free_port())
 
 
-def _warn(loaded: Loaded, *, mock: bool) -> None:
-    """A line for each warning, since a server runs in spite of them."""
+def _warn(loaded: Loaded, log: LogOptions, *, mock: bool) -> None:
+    """A line in the log for each warning, since a server runs in spite of them."""
+    try:
+        with to_log_file(log.file):
+            _write_warnings(loaded, mock=mock)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        stop(f"{NOT_STARTED}: the log file cannot be written: {why}")
+
+
+def _write_warnings(loaded: Loaded, *, mock: bool) -> None:
     for found in loaded.diagnostics:
         is_of_environment = (
             found.code[0] == "E" or found.code == "X272"

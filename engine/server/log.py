@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,15 +34,27 @@ def set_up(options: LogOptions) -> None:
     _current = options
 
 
-def open_log_file(path: Path) -> None:
-    """Let what this process and its children write to stderr go to the end of a file.
+@contextlib.contextmanager
+def to_log_file(path: Path | None) -> Iterator[None]:
+    """Meanwhile, what this process and its children write to stderr goes to the end of a file, if there is one.
 
     Raises:
         OSError: it cannot be written.
     """
+    if path is None:
+        yield
+        return
     opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
-    os.dup2(opened, sys.stderr.fileno())
+    stderr = sys.stderr.fileno()
+    saved = os.dup(stderr)
+    os.dup2(opened, stderr)
     os.close(opened)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(saved, stderr)
+        os.close(saved)
 
 
 def message_line(message: str, level: str, text: str | None = None) -> str:

@@ -32,18 +32,21 @@ Read = Callable[[], tuple[Totals, Iterable[tuple[str, list[float]]]]]
 class MetricsExport:
     """Sends all metrics at each interval, and a last time at the end.
 
-    `read` gives the sums; `started` is when the server was started, in seconds of Unix time. What does not
+    `read` gives the sums; `started` is when the server was started, in seconds of Unix time, and `instance` its id: the
+    sums go on when this process is started again, and would count twice under another id. What does not
     arrive is not sent again: the next sums have it. `failed` counts the exports that did not.
     """
 
-    def __init__(self, settings: OtlpMetrics, read: Read, version: str, started: float) -> None:
+    def __init__(
+        self, settings: OtlpMetrics, read: Read, version: str, started: float, instance: str
+    ) -> None:
         self._settings = settings
         self._read = read
         self._version = version
         self._started = int(started * 1_000_000_000)
         self._url = url_of(METRICS, settings.endpoint, os.environ)
         self._headers = {**OTLP_HEADERS, **headers_of(os.environ)}
-        self._resource = attributes(resource_values(os.environ, version))
+        self._resource = attributes(resource_values(os.environ, version, instance))
         self.failed = 0
         self._stopping = threading.Event()
         self._reported_at = -REPORT_SECONDS

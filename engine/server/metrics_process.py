@@ -14,7 +14,7 @@ from engine.server.memory import settle_garbage
 from engine.telemetry.exposition import OPEN_METRICS, PLAIN, Exposition
 from engine.telemetry.memory import CounterMemory
 from engine.telemetry.processes import process_values
-from engine.telemetry.totals import TotalsReader
+from engine.telemetry.totals import Totals, TotalsReader
 
 IDLE_SECONDS = 75
 PROCESS_NAME = "orqen-metrics"
@@ -23,11 +23,16 @@ _NO_HEADERS: list[tuple[bytes, bytes]] = []
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-def run_metrics(memory: CounterMemory, listen: Metrics, version: str, pipe: Connection) -> None:
-    """Serve the metrics until something comes by `pipe`, or the parent is gone."""
+def run_metrics(
+    memory: CounterMemory, listen: Metrics, version: str, instance: str, pipe: Connection
+) -> None:
+    """Serve the metrics until something comes by `pipe`, or the parent is gone.
+
+    `instance` is the id of the server for a collector.
+    """
     name_process(PROCESS_NAME)
     settle_garbage()  # the collector would copy what the parent has loaded
-    export = _start_export(memory, listen.otlp, version)
+    export = _start_export(memory, listen.otlp, version, instance)
     with asyncio.Runner(loop_factory=new_loop) as runner:
         app = MetricsApp(memory, version, export, listen.token)
         runner.run(serve_beside(app, Listen(listen.host, listen.port, IDLE_SECONDS), pipe))
@@ -35,7 +40,9 @@ def run_metrics(memory: CounterMemory, listen: Metrics, version: str, pipe: Conn
         export.stop()
 
 
-def _start_export(memory: CounterMemory, otlp: OtlpMetrics | None, version: str) -> Any:
+def _start_export(
+    memory: CounterMemory, otlp: OtlpMetrics | None, version: str, instance: str
+) -> Any:
     """The export by OTLP, which needs a package that is imported here alone; None without."""
     if otlp is None:
         return None
@@ -43,7 +50,11 @@ def _start_export(memory: CounterMemory, otlp: OtlpMetrics | None, version: str)
 
     reader = TotalsReader(memory)  # one of its own, since the export runs in a thread
     started = (process_values(os.getppid()) or [time()])[-1]
-    export = MetricsExport(otlp, lambda: (reader.read(), _processes(reader)), version, started)
+
+    def read() -> tuple[Totals, Iterator[tuple[str, list[float]]]]:
+        return reader.read(), _processes(reader)
+
+    export = MetricsExport(otlp, read, version, started, instance)
     export.start()
     return export
 
@@ -79,7 +90,7 @@ class MetricsApp:
         await send({"type": "http.response.body", "body": sent, "more_body": False})
 
     def _is_allowed(self, authorization: bytes) -> bool:
-        """Whether a header carries the token (RFC 6750, 2.1); the time that this takes tells nothing of it."""
+        """Whether a header carries the token (RFC 6750, 2.1); the time that this takes does not depend on where they differ."""
         scheme, _, given = authorization.partition(b" ")
         if self._token is None:
             return True

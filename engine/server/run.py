@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from uuid import uuid4
 
 from engine import __version__
 from engine.config.compile.credentials import STAND_IN
@@ -197,7 +198,8 @@ def _metrics(options: Options, shared: Shared) -> Beside:
     listen = options.settings.metrics
     if listen is None or shared.counters is None:
         return NOTHING_BESIDE
-    return Beside("metrics", partial(run_metrics, shared.counters, listen, __version__))
+    run = partial(run_metrics, shared.counters, listen, __version__, str(uuid4()))
+    return Beside("metrics", run)
 
 
 def _dashboard(options: Options) -> Beside:

@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from uuid import uuid4
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
@@ -33,7 +34,7 @@ class TraceHooks:
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log = log
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._resource = attributes(resource_values(os.environ, __version__))
+        self._resource = attributes(resource_values(os.environ, __version__, str(uuid4())))
         headers = headers_of(os.environ)
         self.queue: OtlpQueue[Finished] = OtlpQueue(
             self._encode, rejected_spans, headers, self._report, delay_of(os.environ, FLUSH_SECONDS)

@@ -1,7 +1,6 @@
 """What the variables that OpenTelemetry defines say: collector, headers, and what telemetry comes from."""
 
 import os
-import uuid
 from collections.abc import Mapping
 
 from engine.plan.otlp_headers import pairs_of
@@ -11,15 +10,20 @@ TRACES, METRICS = "traces", "metrics"
 MAX_DELAY = 60.0
 
 
-def resource_values(environ: Mapping[str, str], version: str) -> dict[str, str | int]:
-    """What telemetry comes from; the variables go before our own values, but for the process."""
+def resource_values(
+    environ: Mapping[str, str], version: str, instance: str
+) -> dict[str, str | int]:
+    """What telemetry comes from; the variables go before our own values, but for the process.
+
+    `instance` is the id of one worker for its traces, and of one server for its metrics.
+    """
     given = pairs_of(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
     name = environ.get("OTEL_SERVICE_NAME") or given.get("service.name") or "orqen"
     return {
         "service.version": version,
         **given,
         "service.name": name,
-        "service.instance.id": str(uuid.uuid4()),
+        "service.instance.id": instance,
         "process.pid": os.getpid(),
     }
 

@@ -115,6 +115,9 @@ def check_signer(resolving: Resolving, credentials: Mapping[str, str]) -> None:
         resolving.report("E404", message, (*sign.at, "with"))
 
 
+_WHERE = "in a clone of this project, with the pip of the environment that has `engine`; then start again"
+
+
 def _exports(context: CheckContext) -> dict[str, tuple[str, ...]]:
     """By file, the keys that export to a collector."""
     server = context.config.server
@@ -144,8 +147,9 @@ def check_tracing(context: CheckContext) -> list[Diagnostic]:
     places = _exports(context)
     if not places or _is_installed("opentelemetry.proto"):
         return []
+    message = f"`{{}}` needs `{installing('otel')}`"
     return [
-        context.at("E404", f"`{at[-1]}` needs `{installing('otel')}`", file, at, Place.KEY)
+        context.at("E404", message.format(at[-1]), file, at, Place.KEY, help=_WHERE)
         for file, at in places.items()
     ]
 

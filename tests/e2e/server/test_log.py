@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -45,6 +47,32 @@ def test_a_file_takes_records_and_messages_as_json(tmp_path: Path, mock: Server)
     assert [line["outcome"] for line in lines if "request_id" in line] == ["ok"]
     assert "{" not in server.text
     assert "engine:" not in server.text
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_keeps_it_from_starting_is_on_stderr_and_in_the_file(
+    tmp_path: Path, form: str
+) -> None:
+    folder, file = write_small(tmp_path), tmp_path / "log.jsonl"
+    (folder / "server.yaml").write_text("version: 1\nmetrics: {host: 0.0.0.0}\n")
+    command = [sys.executable, "-m", "engine", "serve", str(folder), "--log-file", str(file)]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        why = f"not started: cannot listen on 127.0.0.1:{port}: Address already in use"
+        command += ["--port", port, "--mock-port", "1", "--log-format", form]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    (folder / "routes.yaml").write_text("version: 9\n")
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, f"engine: {why}\n")
+    assert (again.returncode, "routes.yaml:1:10" in again.stderr) == (2, True)
+    warning, first, second = file.read_text().splitlines()
+    if form == "json":
+        values = [json.loads(line) for line in (warning, first, second)]
+        assert [value["level"] for value in values] == ["warning", "error", "error"]
+        warning, first, second = ("engine: " + value["message"] for value in values)
+    assert "warning[X299]" in warning
+    assert first == f"engine: {why}"
+    assert second.startswith("engine: not started: routes.yaml:1:1 S101")
 
 
 def test_a_file_that_cannot_be_written_is_reported_before_the_start(tmp_path: Path) -> None:

@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 
 from engine.plan.otlp_headers import headers_of, pairs_of, unusable_headers
-from engine.telemetry.otel_environment import TRACES, delay_of, resource_values, url_of
+from engine.telemetry.otel_environment import (
+    TRACES,
+    delay_of,
+    resource_values,
+    url_of,
+)
 from engine.telemetry.otlp import (
     BATCH,
     FLUSH_SECONDS,
@@ -156,10 +161,10 @@ def test_a_bug_of_the_encoding_ends_nothing(taking: Taking) -> None:
 
 def test_the_variables_of_opentelemetry() -> None:
     assert pairs_of("a=b, c=d%20e,,no,=x") == {"a": "b", "c": "d e"}
-    assert resource_values({}, "1")["service.name"] == "orqen"
+    assert resource_values({}, "1", "i")["service.name"] == "orqen"
     given = {"OTEL_RESOURCE_ATTRIBUTES": "service.name=a,service.instance.id=x,zone=z"}
-    assert resource_values(given, "1")["service.name"] == "a"
-    assert resource_values(given, "1")["service.instance.id"] != "x", "workers must differ"
+    assert resource_values(given, "1", "i")["service.name"] == "a"
+    assert resource_values(given, "1", "i")["service.instance.id"] == "i", "workers must differ"
     assert url_of(TRACES, None, {}) == "http://localhost:4318/v1/traces"
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:1/"}
     assert url_of(TRACES, None, environ) == "http://c:1/v1/traces"

@@ -150,10 +150,12 @@ def test_nothing_that_goes_wrong_ends_the_export() -> None:
 
     with collecting() as collector:
         settings = OtlpMetrics(collector.url, interval=0.01)
-        export = MetricsExport(settings, read, "1", time.time())
+        export = MetricsExport(settings, read, "1", time.time(), "i")
         export.start()
         until(lambda: bool(collector.metrics))
         export.stop()
+        found = values(collector.metrics[-1].resource)
+    assert found["service.instance.id"] == "i", "that of the server, whichever process exports"
     assert export.failed == 1
 
 
