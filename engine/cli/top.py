@@ -17,7 +17,7 @@ from engine.report.traffic import (
     server_values,
     traffic_rows,
 )
-from engine.telemetry.readings import Readings, parse_readings
+from engine.telemetry.readings import TOKEN_NEEDED, Readings, parse_readings
 
 TOKEN = "ORQEN_METRICS_TOKEN"  # noqa: S105 the name of a variable
 UNAUTHORIZED = 401
@@ -69,7 +69,7 @@ def read_metrics(url: str, token: str | None = None) -> Readings:
     """
     try:
         status, text = get(url, "/metrics", "metrics listener", token=token)
-        if status == UNAUTHORIZED:
+        if (status, text) == (UNAUTHORIZED, TOKEN_NEEDED):
             what = "another token" if token else "a token"
             raise FetchError(f"the metrics listener at {url} wants {what} ({TOKEN})")
         return parse_readings(text.decode())
@@ -95,7 +95,7 @@ def _json(now: Readings, by: str) -> str:
             "errors": int(row.errors),
             "input_tokens": int(row.input_tokens),
             "output_tokens": int(row.output_tokens),
-            "cost_usd": row.cost_usd,
+            "cost_usd": float(row.cost_usd),
             **dict(zip(("p50_s", "p95_s", "first_event_p50_s"), row.times(), strict=True)),
         }
         for row in traffic_rows(now, by)

@@ -14,6 +14,7 @@ from engine.server.memory import settle_garbage
 from engine.telemetry.exposition import OPEN_METRICS, PLAIN, Exposition
 from engine.telemetry.memory import CounterMemory
 from engine.telemetry.processes import process_values
+from engine.telemetry.readings import TOKEN_NEEDED
 from engine.telemetry.totals import Totals, TotalsReader
 
 IDLE_SECONDS = 75
@@ -79,7 +80,7 @@ class MetricsApp:
         elif scope["method"] not in ("GET", "HEAD"):
             status, body, more = 405, b"use GET\n", [(b"allow", b"GET, HEAD")]
         elif not self._is_allowed(fields.get(b"authorization", b"")):
-            status, body, more = 401, b"a token is needed\n", [(b"www-authenticate", b"Bearer")]
+            status, body, more = 401, TOKEN_NEEDED, [(b"www-authenticate", b"Bearer")]
         else:
             is_open = b"application/openmetrics-text" in fields.get(b"accept", b"")
             kind = (OPEN_METRICS if is_open else PLAIN).encode()

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -23,10 +25,19 @@ from prometheus_client.parser import text_string_to_metric_families
 from engine.cli import main
 from tests import loopback
 from tests.e2e.server.small import eventually, write_small
-from tests.servers import KEY, WAIT, Server, free_port, gateway
+from tests.servers import KEY, ROOT, WAIT, Server, free_port, gateway
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 HEADERS = {"authorization": f"Bearer {KEY}"}
+KINDS = {
+    dict: "object",
+    list: "list",
+    str: "text",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    type(None): "null",
+}
 NAMES = ("endpoint", "provider", "model", "status", "outcome")
 
 
@@ -74,6 +85,25 @@ class Stand:
                 if sample.name == name and sample.labels == labels:
                     return float(sample.value)
         return None
+
+
+def documented(command: str) -> dict[str, str]:
+    """The fields of the JSON of a command and their types, by its section in docs/cli.md."""
+    section = (ROOT / "docs/cli.md").read_text("utf-8").split(f"\n## `{command}`\n")[1]
+    rows = re.findall(r"^\| (`.*?`) \| ([a-z ]+) \| ", section.split("\n## ")[0], re.M)
+    return {name: kind for names, kind in rows for name in re.findall(r"`([^-`]+)`", names)}
+
+
+def fields(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Each field of a JSON object by its path, with its type; of some objects the names are data."""
+    if path:
+        yield path, KINDS[type(value)]
+    if isinstance(value, dict) and path not in {"server.breakers", "server.limits"}:
+        for name, inside in value.items():
+            yield from fields(inside, f"{path}.{name}".lstrip("."))
+    for inside in value if isinstance(value, list) else ():
+        if isinstance(inside, dict):
+            yield from (pair for pair in fields(inside, f"{path}[]") if pair[0] != f"{path}[]")
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +248,14 @@ def test_top_and_status_show_what_runs(stand: Stand) -> None:
     state = json.loads(program.output)
     assert (text.exit_code, program.exit_code, state["disk"]["is_same"]) == (0, 0, True)
     assert state["server"]["generation"] > 1
+    by_provider = json.loads(run(main, ["top", "--format", "json", "--url", url]).output)
+    for shown_values, command in ((state, "engine status"), (by_provider, "engine top")):
+        table = {**documented("engine top"), **documented(command)}
+        found = dict(fields(shown_values))
+        missing = set(documented(command)) - set(found)
+        assert (missing, set(found) - set(table)) == (set(), set()), command
+        wrong = {n: kind for n, kind in found.items() if kind not in table[n].split(" or ")}
+        assert wrong == {}
     refused = run(main, ["top", "--url", stand.server.url])
     assert (refused.exit_code, "something else listens there" in refused.output) == (2, True)
 

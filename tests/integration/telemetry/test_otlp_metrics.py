@@ -162,7 +162,7 @@ def test_nothing_that_goes_wrong_ends_the_export() -> None:
 def test_an_export_is_made_at_the_end_however_long_the_interval_is() -> None:
     with collecting() as collector:
         settings = OtlpMetrics(collector.url, interval=3600.0)
-        export = MetricsExport(settings, lambda: ([{} for _ in GROUPS], []), "1", time.time())
+        export = MetricsExport(settings, lambda: ([{} for _ in GROUPS], []), "1", time.time(), "i")
         export.start()
         export.stop()
     assert (len(collector.metrics), export.failed) == (1, 0)
