@@ -22,9 +22,10 @@ from engine.limits.table import SharedMemory
 from engine.plan.limit_store import StoreServer
 from engine.plan.limits import Budget, CallerLimits, Period, Rate, StorePolicy
 from tests.redis_server import VARIABLE
-from tests.unit.limits.test_ledger import SCOPES, History, Model, new_ledger
+from tests.unit.limits.test_ledger import AMOUNTS, SCOPES, History, Model, Three, new_ledger
 
 URL = os.environ.get(VARIABLE, "")
+HOUR = 3_600_000  # milliseconds after which an expired lease is forgotten
 PATIENT = 30.0  # seconds: nothing here is about time
 CLOCK = redis_store.SCRIPT.replace(
     b"redis.call('TIME')", b"cjson.decode(redis.call('GET','clock'))"
@@ -68,6 +69,8 @@ class SharedHistory(History):
         self.leased: list[tuple[int, int, Grant]] = []
         self.renewed: dict[int, int] = {}
         self.number = 0
+        self.expired: dict[int, int] = {}  # when that was noticed, milliseconds of the clock
+        self.forgotten: set[int] = set()  # leases that nothing is counted for any more
 
     def teardown(self) -> None:
         for store in self.stores:
@@ -109,10 +112,10 @@ class SharedHistory(History):
 
     @rule(
         worker=st.integers(0, 2),
-        names=st.sets(st.sampled_from(sorted(SCOPES)), min_size=1),
-        estimate=st.tuples(st.integers(0, 400), st.integers(0, 700)),
+        names=st.sets(st.sampled_from(sorted(SCOPES)), min_size=1, max_size=4),
+        estimate=st.tuples(st.integers(0, 400), st.integers(0, 700), st.integers(0, 900)),
     )
-    def reserve(self, worker: int, names: set[str], estimate: tuple[int, int]) -> None:
+    def reserve(self, worker: int, names: set[str], estimate: Three) -> None:
         super().reserve(worker, names, estimate)
         made = self.stores[worker].reserve(self.scopes(names), estimate)
         assert not isinstance(made, Grant | Refused)
@@ -121,9 +124,7 @@ class SharedHistory(History):
     def scopes(self, names: set[str]) -> list[Any]:
         return [(f"@a/{name}", SCOPES[name]) for name in sorted(names)]
 
-    def expect(
-        self, worker: int, names: set[str], estimate: tuple[int, int], made: Grant | Refused
-    ) -> None:
+    def expect(self, worker: int, names: set[str], estimate: Three, made: Grant | Refused) -> None:
         if any(SCOPES[name].holds for name in names):
             self.expire()
         rooms = [self.shared[name].rooms(self.clock) for name in names]
@@ -133,11 +134,11 @@ class SharedHistory(History):
             return
         least = {
             kind: min((r[kind] for r in rooms if r and kind in r), default=1 << 60)
-            for kind in ("tokens", "input_tokens", "output_tokens")
+            for kind in ("tokens", "input_tokens", "output_tokens", "cost")
         }
         inputs = min(estimate[0], least["input_tokens"], least["tokens"])
         outputs = min(estimate[1], least["output_tokens"], least["tokens"] - inputs)
-        assert made.held == (inputs, outputs)
+        assert made.held == (inputs, outputs, min(estimate[2], least["cost"]))
         self.number += 1
         for name in names:
             scope = self.shared[name]
@@ -152,6 +153,12 @@ class SharedHistory(History):
 
     def expire(self) -> None:
         gone = {n for s in self.shared.values() for n, due in s.due.items() if due <= self.clock}
+        if gone:
+            late = {n for n, at in self.expired.items() if at < self.clock - HOUR}
+            self.forgotten |= late
+            self.expired = dict.fromkeys(gone, self.clock) | {
+                n: at for n, at in self.expired.items() if n not in late
+            }
         for scope in self.shared.values():
             mine = gone & scope.due.keys()
             if mine:
@@ -161,17 +168,17 @@ class SharedHistory(History):
 
     @rule(
         which=st.integers(0, 99),
-        used=st.tuples(st.integers(0, 900), st.integers(0, 900)),
+        used=AMOUNTS,
         times=st.integers(1, 2),
     )
-    def settle(self, which: int, used: tuple[int, int], times: int = 1) -> None:
+    def settle(self, which: int, used: Three, times: int = 1) -> None:
         """What is sent twice, since no reply has come, counts once."""
         super().settle(which, used)
         if not self.leased:
             return
         worker, number, grant = self.leased.pop(which % len(self.leased))
         self.drain(worker, *[partial(self.stores[worker].settle, grant, used)] * times)
-        if grant.lease is None:
+        if grant.lease is None or number in self.forgotten:
             return
         for name in (name.removeprefix("@a/") for name, _ in grant.scopes):
             scope = self.shared[name]
@@ -232,7 +239,7 @@ class SharedHistory(History):
         names = {"model"}
 
         async def leave() -> Grant | Refused | None:
-            made = self.stores[worker].reserve(self.scopes(names), (3, 3))
+            made = self.stores[worker].reserve(self.scopes(names), (3, 3, 3))
             assert not isinstance(made, Grant | Refused)
             task = asyncio.ensure_future(made)
             for _ in range(turns):
@@ -249,7 +256,7 @@ class SharedHistory(History):
         made = self.run(leave())
         self.drain(worker)
         if made is not None:
-            self.expect(worker, names, (3, 3), made)
+            self.expect(worker, names, (3, 3, 3), made)
             return
         if turns == 0:  # nothing was sent
             return
@@ -266,6 +273,23 @@ SharedHistory.TestCase.settings = settings(
     max_examples=100, stateful_step_count=40, deadline=None, print_blob=True
 )
 TestSharedHistory = SharedHistory.TestCase
+
+
+def test_a_settlement_counts_for_an_hour_after_its_lease_has_expired_and_then_no_more() -> None:
+    """Compared with the model, as in any other history."""
+    history = SharedHistory()
+    history.begin()
+    try:
+        for milliseconds in (31_000, HOUR + 1000, 31_000):
+            history.reserve(0, {"account", "money"}, (10, 10, 10))
+            history.wait(milliseconds)
+        history.reserve(0, {"account", "money"}, (10, 10, 10))
+        assert history.forgotten == {1}
+        for which in (0, 0):
+            history.settle(which, (300, 100, 500))
+            history.reserve(1, {"account", "money"}, (400, 700, 900))
+    finally:
+        history.teardown()
 
 
 def test_a_budget_in_dollars_is_counted_apart_from_tokens() -> None:

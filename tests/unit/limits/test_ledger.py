@@ -31,7 +31,16 @@ SCOPES = {
         output_tokens=Rate(500, 3600),
         budgets=(Budget(12_000, Period.MONTH),),
     ),
+    "money": CallerLimits(
+        budgets=(
+            Budget(700, Period.DAY, is_usd=True),
+            Budget(2000, Period.WEEK, is_usd=True),
+            Budget(9000, Period.WEEK),
+        ),
+    ),
 }
+AMOUNTS = st.tuples(st.integers(0, 900), st.integers(0, 900), st.integers(0, 900))
+Three = tuple[int, int, int]  # input and output tokens, and cost
 DAY = 24 * 3600
 START = 1_767_225_000.0  # ten minutes before a new year
 
@@ -56,8 +65,8 @@ class Model:
 
     limits: CallerLimits
     rates: dict[str, Bucket] = field(default_factory=dict)
-    held: dict[int, tuple[int, int]] = field(default_factory=dict)
-    windows: dict[Period, tuple[float, int]] = field(default_factory=dict)
+    held: dict[int, Three] = field(default_factory=dict)
+    windows: dict[Budget, tuple[float, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for kind in ("requests", "tokens", "input_tokens", "output_tokens"):
@@ -65,43 +74,48 @@ class Model:
             if rate is not None:
                 self.rates[kind] = Bucket(rate)
 
-    def spent(self, per: Period, wall: float) -> int:
+    def spent(self, budget: Budget, wall: float) -> int:
         now = datetime.fromtimestamp(wall, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         first = {
             Period.DAY: now,
             Period.WEEK: now - timedelta(days=now.weekday()),
             Period.MONTH: now.replace(day=1),
-        }[per].timestamp()
-        start, count = self.windows.get(per, (0.0, 0))
+        }[budget.per].timestamp()
+        start, count = self.windows.get(budget, (0.0, 0))
         if start < first or start > wall + DAY:
             start, count = first, 0
-        self.windows[per] = start, count
+        self.windows[budget] = start, count
         return count
 
     def rooms(self, now: int, wall: float) -> dict[str, int] | None:
         """Tokens that may be held; None when the scope refuses."""
         limits = self.limits
-        inputs = sum(i for i, _ in self.held.values())
-        outputs = sum(o for _, o in self.held.values())
-        held = {"tokens": inputs + outputs, "input_tokens": inputs, "output_tokens": outputs}
+        inputs, outputs, cost = (sum(held[n] for held in self.held.values()) for n in range(3))
+        held = {
+            "tokens": inputs + outputs,
+            "input_tokens": inputs,
+            "output_tokens": outputs,
+            "cost": cost,
+        }
         if limits.concurrent is not None and len(self.held) >= limits.concurrent:
             return None
         rooms = {k: b.free(now) - held.get(k, 0) for k, b in self.rates.items()}
         for budget in limits.budgets:
-            left = budget.amount - self.spent(budget.per, wall) - held["tokens"]
-            rooms["tokens"] = min(left, rooms.get("tokens", left))
+            kind = "cost" if budget.is_usd else "tokens"
+            left = budget.amount - self.spent(budget, wall) - held[kind]
+            rooms[kind] = min(left, rooms.get(kind, left))
         return rooms if all(left >= 1 for left in rooms.values()) else None
 
-    def use(self, used: tuple[int, int], now: int, wall: float) -> None:
-        counts = {"tokens": sum(used), "input_tokens": used[0], "output_tokens": used[1]}
+    def use(self, used: Three, now: int, wall: float) -> None:
+        counts = {"tokens": sum(used[:2]), "input_tokens": used[0], "output_tokens": used[1]}
         for kind, bucket in self.rates.items():
             if kind != "requests":
                 bucket.free(now)
                 bucket.level += counts[kind]
         for budget in self.limits.budgets:
-            self.spent(budget.per, wall)
-            start, count = self.windows[budget.per]
-            self.windows[budget.per] = start, count + sum(used)
+            self.spent(budget, wall)
+            start, count = self.windows[budget]
+            self.windows[budget] = start, count + (used[2] if budget.is_usd else sum(used[:2]))
 
 
 class History(RuleBasedStateMachine):
@@ -123,10 +137,10 @@ class History(RuleBasedStateMachine):
 
     @rule(
         worker=st.integers(0, 2),
-        names=st.sets(st.sampled_from(sorted(SCOPES)), min_size=1),
-        estimate=st.tuples(st.integers(0, 400), st.integers(0, 700)),
+        names=st.sets(st.sampled_from(sorted(SCOPES)), min_size=1, max_size=4),
+        estimate=st.tuples(st.integers(0, 400), st.integers(0, 700), st.integers(0, 900)),
     )
-    def reserve(self, worker: int, names: set[str], estimate: tuple[int, int]) -> None:
+    def reserve(self, worker: int, names: set[str], estimate: Three) -> None:
         scopes = [(name, SCOPES[name]) for name in sorted(names)]
         made = self.workers[worker].reserve(scopes, estimate)
         rooms = [self.models[name].rooms(self.now, self.wall) for name in names]
@@ -136,11 +150,11 @@ class History(RuleBasedStateMachine):
             return
         least = {
             kind: min((r[kind] for r in rooms if r and kind in r), default=1 << 60)
-            for kind in ("tokens", "input_tokens", "output_tokens")
+            for kind in ("tokens", "input_tokens", "output_tokens", "cost")
         }
         inputs = min(estimate[0], least["input_tokens"], least["tokens"])
         outputs = min(estimate[1], least["output_tokens"], least["tokens"] - inputs)
-        assert made.held == (inputs, outputs)
+        assert made.held == (inputs, outputs, min(estimate[2], least["cost"]))
         self.count += 1
         for name in names:
             model = self.models[name]
@@ -150,8 +164,8 @@ class History(RuleBasedStateMachine):
                 model.held[self.count] = made.held
         self.grants.append((worker, self.count, made))
 
-    @rule(which=st.integers(0, 99), used=st.tuples(st.integers(0, 900), st.integers(0, 900)))
-    def settle(self, which: int, used: tuple[int, int]) -> None:
+    @rule(which=st.integers(0, 99), used=AMOUNTS)
+    def settle(self, which: int, used: Three) -> None:
         if self.grants:
             worker, number, grant = self.grants.pop(which % len(self.grants))
             self.workers[worker].settle(grant, used)
