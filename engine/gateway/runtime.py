@@ -12,7 +12,7 @@ from engine.gateway.outbound.health import Health
 from engine.gateway.record import RequestIds
 from engine.gateway.response.usage_reader import UsageReader
 from engine.gateway.routing.conditions import Facts
-from engine.gateway.routing.match import Target, find_target
+from engine.gateway.routing.match import Target, target_by
 from engine.gateway.routing.variants import ProviderVariants
 from engine.plan.plan import Plan
 from engine.upstream import Client
@@ -23,7 +23,7 @@ from engine.upstream.signers.signing import Signers
 MAX_TARGETS_BYTES = 2 * 1024 * 1024  # a model has at most 256 characters
 
 
-def _target_cache() -> BoundedCache[tuple[str, str], Target]:
+def _target_cache() -> BoundedCache[tuple[str | int, ...], Target]:
     return BoundedCache(MAX_TARGETS_BYTES, MAX_TARGETS_BYTES)
 
 
@@ -46,7 +46,7 @@ class Runtime:
     is_draining: Callable[[], bool]
     hooks: Hooks = NO_HOOKS
     relayed_names: RelayedNames = field(default_factory=RelayedNames)
-    targets: BoundedCache[tuple[str, str], Target] = field(default_factory=_target_cache)
+    targets: BoundedCache[tuple[str | int, ...], Target] = field(default_factory=_target_cache)
     stored: Callers | None = None
     usage: Mapping[str, UsageReader] = field(default_factory=dict)
 
@@ -60,22 +60,24 @@ class Runtime:
         return self.limiters[provider].in_flight
 
     def target(self, head: CallerHead, model: str, body: RequestBody) -> Target:
-        """Where `model` goes; kept where no condition decides, since callers ask for the same few models.
+        """Where `model` goes; kept, since callers ask for the same few models, and by rule where conditions decide.
 
         Raises:
-            GatewayError: as `find_target`.
+            GatewayError: as `target_by`, or as `read` of Facts.
         """
         endpoint = head.endpoint
-        key = endpoint.name, model
+        key: tuple[str | int, ...] = endpoint.name, model
         target = self.targets.get(key)
         if target is not None:
             return target
-        if not self.plan.models.has_conditions:
-            target = find_target(self.plan, endpoint, model)
-        else:
-            facts = Facts(head.caller, head.headers, body)
-            target = find_target(self.plan, endpoint, model, facts.read)
-            if facts.were_read:
+        models = self.plan.models
+        facts = Facts(head.caller, head.headers, body) if models.has_conditions else None
+        rule = models.find(endpoint.name, model, None if facts is None else facts.read)
+        if facts is not None and facts.were_read:
+            key = *key, id(rule)  # for another request, another rule may win
+            target = self.targets.get(key)
+            if target is not None:
                 return target
+        target = target_by(self.plan, endpoint, model, rule)
         self.targets.keep(key, target, 3 * len(model))  # in the key, the target, what is sent
         return target

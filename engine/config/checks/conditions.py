@@ -1,7 +1,7 @@
 """Conditions of model rules: those that tie, that ask for too much, or that a form cannot meet."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import accumulate, combinations
 from math import prod
 from typing import Any, TypeAlias
 
@@ -16,6 +16,7 @@ from engine.plan.suggest import nearest
 from engine.plan.withheld import holds_secret
 
 MAX_COMBINATIONS = 1000
+MAX_ALL = 100_000  # of all rules: each takes some 350 bytes in each worker
 MAX_SETS = 32  # of conditions that differ in what they ask for: a request takes a search for each
 _Signature: TypeAlias = tuple[Dimension, ...]
 _Table: TypeAlias = Mapping[tuple[str, ...], Sequence[ModelRule]]  # by the values of a signature
@@ -46,7 +47,12 @@ def tied_conditions(context: CheckContext) -> Iterator[Diagnostic]:
 
 
 def _scopes(context: CheckContext) -> list[list[ModelRule]]:
-    """The rules with conditions that a request may choose among: of one pattern and endpoint."""
+    """The rules with conditions that a request may choose among: of one pattern and endpoint.
+
+    None where there are too many combinations to compare (X280).
+    """
+    if sum(_count(rule.when) for rule in context.config.rules) > MAX_ALL:
+        return []
     scopes: dict[tuple[bool, str, str | None], list[ModelRule]] = {}
     for rule in context.config.rules:
         for name in rule.endpoints or (None,) if 0 < _count(rule.when) <= MAX_COMBINATIONS else ():
@@ -125,6 +131,11 @@ def too_many_combinations(context: CheckContext) -> Iterator[Diagnostic]:
         if _count(rule.when) > MAX_COMBINATIONS:
             message = f"the conditions of {rule.label} have {_count(rule.when)} combinations of values; at most {MAX_COMBINATIONS} are possible"
             yield context.at("X280", message, ROUTES, (*rule.at, "when"))
+    sums = accumulate(_count(rule.when) for rule in context.config.rules)
+    last = next((r for r, n in zip(context.config.rules, sums, strict=True) if n > MAX_ALL), None)
+    if last is not None:
+        message = f"the conditions of all rules up to {last.label} have more than {MAX_ALL} combinations of values"
+        yield context.at("X280", message, ROUTES, (*last.at, "when"))
 
 
 @check("X280")

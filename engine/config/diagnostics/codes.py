@@ -529,7 +529,7 @@ _CATALOGUE = (
         "X280",
         "too-many-combinations",
         _ERROR,
-        "the lists of a rule's conditions have more than 1000 combinations of values, or the rules of a pattern more than 32 sets of conditions",
+        "the lists of a rule's conditions have more than 1000 combinations of values, those of all rules more than 100,000, or the rules of a pattern more than 32 sets of conditions",
         "Every combination is an entry of a table, in which requests are looked up; a request is looked up once for each set of things that rules of its pattern ask for.",
     ),
     Rule(

@@ -62,7 +62,16 @@ def find_target(plan: Plan, endpoint: Endpoint, model: str, read: Read | None = 
     Raises:
         GatewayError: `model_not_found` or `endpoint_not_supported`; or as `read`.
     """
-    decision = plan.decide(endpoint.name, model, read)
+    return target_by(plan, endpoint, model, plan.models.find(endpoint.name, model, read))
+
+
+def target_by(plan: Plan, endpoint: Endpoint, model: str, rule: Rule | None) -> Target:
+    """Where `rule` sends a request for `model` at `endpoint`.
+
+    Raises:
+        GatewayError: `model_not_found` or `endpoint_not_supported`.
+    """
+    decision = plan.decide_by(rule, endpoint.name, model)
     if decision.refusal == "model_not_found" or not decision.rule or not decision.provider:
         raise GatewayError("model_not_found", _no_model(plan, model), param="model")
     if decision.refusal == "endpoint_not_supported":

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from engine.gateway.routing.match import explain
 from engine.plan.conditions import Dimension, When, conditions_of, described
 from engine.plan.conditions import given as described_request
 from engine.plan.plan import Account, Caller, Rule
+from tests.unit.config.folders import codes, minimal, only, read, write
 from tests.unit.gateway.plans import rule, shipped_plan, table_of
 
 DIMENSIONS = [Dimension("key"), Dimension("header", "x-a"), Dimension("body", "/a/b")]
@@ -149,3 +151,16 @@ def test_more_rules_cost_no_more_searches() -> None:
         Counted.asked = 0
         assert counted.find(lambda _: "k49") == 49
         assert Counted.asked == 1
+
+
+def test_all_rules_together_have_a_bound(tmp_path: Path) -> None:
+    """Each combination is an entry of a table in each worker."""
+    lists = ", ".join(f"x-{name}: [{', '.join(f'v{n}' for n in range(10))}]" for name in "abc")
+    rules = [
+        f"  - {{prefix: g, provider: openai, when: {{key: [k{n}], header: {{{lists}}}}}}}"
+        for n in range(101)
+    ]
+    routes = minimal("routes") + "\n".join(rules[:100])
+    assert codes(read(write(tmp_path, routes=f"{routes}\n"))) == []
+    found = only(read(write(tmp_path, routes=f"{routes}\n{rules[100]}\n")))
+    assert (found.code, found.path[1]) == ("X280", 102)
