@@ -71,7 +71,9 @@ class Runtime:
         if target is not None:
             return target
         models = self.plan.models
-        facts = Facts(head.caller, head.headers, body) if models.has_conditions else None
+        facts = None
+        if models.has_conditions:
+            facts = Facts(head.caller, head.headers, body, head.fields)
         rule = models.find(endpoint.name, model, None if facts is None else facts.read)
         if facts is not None and facts.were_read:
             key = *key, id(rule)  # for another request, another rule may win

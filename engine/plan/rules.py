@@ -95,12 +95,14 @@ class PatternRules:
         """
         if self.conditional is None or read is None:
             return self.narrowed.get(endpoint, self.anywhere)
-        for scope, rule in ((endpoint, self.narrowed.get(endpoint)), (None, self.anywhere)):
-            conditions = self.conditional.get(scope)
-            found = (conditions and conditions.find(read)) or rule
-            if found is not None:
-                return found
-        return None
+        conditions = self.conditional.get(endpoint)
+        found = conditions.find(read) if conditions is not None else None
+        if found is None:
+            found = self.narrowed.get(endpoint)
+        if found is None:
+            conditions = self.conditional.get(None)
+            found = conditions.find(read) if conditions is not None else None
+        return self.anywhere if found is None else found
 
     def possible(self, endpoint: str) -> Iterator[Rule]:
         """Every rule that some request at `endpoint` may get, the narrowed ones first."""

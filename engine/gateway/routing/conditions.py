@@ -1,6 +1,6 @@
 """What a request has of that which conditions of model rules ask for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from engine.gateway.inbound.json_body import JsonBody
 from engine.gateway.inbound.json_text import string
@@ -16,12 +16,18 @@ class Facts:
     A header that was sent twice has no value, nor has a field that is no string.
     """
 
-    __slots__ = ("_body", "_caller", "_headers", "_known")
+    __slots__ = ("_body", "_caller", "_fields", "_headers", "_known")
 
     def __init__(
-        self, caller: Caller, headers: Sequence[tuple[bytes, bytes]], body: RequestBody | None
+        self,
+        caller: Caller,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: RequestBody | None,
+        fields: Mapping[bytes, bytes] | None = None,
     ) -> None:
+        """`fields` are the headers by name, if the caller of this has them."""
         self._caller, self._headers, self._body = caller, headers, body
+        self._fields = dict(headers) if fields is None else fields
         self._known: dict[Dimension, str | None] = {}
 
     @property
@@ -50,8 +56,12 @@ class Facts:
         return self._field(steps(dimension.name))
 
     def _header(self, name: bytes) -> str | None:
-        values = [value for each, value in self._headers if each == name]
-        return values[0].strip(b" \t").decode("latin-1") if len(values) == 1 else None
+        value = self._fields.get(name)
+        if value is None or (
+            len(self._fields) < len(self._headers) and sum(n == name for n, _ in self._headers) > 1
+        ):
+            return None
+        return value.strip(b" \t").decode("latin-1")
 
     def _field(self, path: tuple[str, ...]) -> str | None:
         value = self._body.raw_value(path[0]) if self._body is not None else None
