@@ -98,6 +98,15 @@ def test_a_credential_and_a_json_value_are_replaced_whole(tmp_path: Path) -> Non
     assert body.set == {"format": {"type": "text"}}
 
 
+def test_a_variable_is_replaced_whole() -> None:
+    """The default of another variable of the environment belongs to that one."""
+    text = """providers:
+  base: {base_url: https://a.example, endpoints: {a: /a}, variables: {v: {env: A, default: x}, w: y}}
+  eu: {extends: base, variables: {v: {env: B}}}
+"""
+    assert entry(text)["variables"] == {"v": {"env": "B"}, "w": "y"}
+
+
 def test_a_path_alone_is_the_path_of_the_endpoint() -> None:
     text = (
         BASE
