@@ -133,7 +133,8 @@ def _quiet(s: Setting) -> Result:
 
 
 def _if_off(s: Setting) -> Result:
-    return (CARRIED if not s.value else DROPPED), str(s.row["note"])
+    otherwise = ASKS if s.row["to"] == "ask_if_on" else DROPPED
+    return (otherwise if s.value else CARRIED), str(s.row["note"])
 
 
 def _callbacks(s: Setting) -> Result:
@@ -238,10 +239,7 @@ def _environment(_: Setting) -> Result:
 def _database(s: Setting) -> Result:
     if s.run.around.keys:
         return OTHERWISE, "the keys of its list are in keys.yaml: no request needs a database"
-    return (
-        ASKS,
-        "keys are files here: bring those of LiteLLM's database with --keys; accounts have a database of their own (docs/accounts.md)",
-    )
+    return ASKS, "keys are files here: bring those of LiteLLM's database with --keys; accounts have a database of their own (docs/accounts.md)"  # fmt: skip
 
 
 def _include(s: Setting) -> Result:
@@ -284,6 +282,7 @@ SETTINGS: Mapping[str, Verb] = {
     "aliases": _aliases,
     "quiet": _quiet,
     "if_off": _if_off,
+    "ask_if_on": _if_off,
     "callbacks": _callbacks,
     "ssl_verify": _ssl_verify,
     "only_files": _only_files,

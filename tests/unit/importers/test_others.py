@@ -32,7 +32,9 @@ def test_targets_of_a_mode_that_is_not_known_get_nothing(mode: str) -> None:
     strategy = {"mode": mode, "conditions": [{"query": {}, "then": "a"}], "default": "b"}
     outcome = _imported("portkey", {"strategy": strategy, "targets": TARGETS})
     assert _rules(outcome) == []
-    assert set(_treatments(outcome).values()) == {"not_carried"}
+    found = _treatments(outcome)
+    assert {found["strategy.default"], found["strategy.mode"]} == {"asks_you", "not_carried"}
+    assert not {*found.values()} & {"carried", "carried_otherwise"}
 
 
 def test_of_a_single_target_the_others_get_nothing() -> None:
