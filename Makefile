@@ -28,6 +28,7 @@ VENV := .venv
 SDKS := .venv-conformance
 YAML_SERVER := $(VENV)/editors/node_modules/.bin/yaml-language-server
 BIN := $(VENV)/bin
+# Its installs have --no-compile: few modules of the packages are imported, and those are compiled then.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 UV := $(firstword $(wildcard $(BIN)/uv) uv)
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --upgrade \
@@ -97,9 +98,9 @@ test: $(DEV) $(PACKAGE)
 test-unit: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -o testpaths=tests/unit $(ARGS)
 
-# What `make test` skips where a program is missing; here that is a failure.
+# What `make test` skips where a program is missing; here that is a failure. Only files with such tests are collected.
 test-tools: $(DEV) $(PACKAGE)
-	@$(BIN)/python -m pytest -q -m needs --tools $(ARGS)
+	@$(BIN)/python -m pytest -q -m needs --tools $$(grep -rlE 'mark\.needs|CURL' tests --include='test_*.py') $(ARGS)
 
 # The store's tests once more, on a PostgreSQL in a temporary folder, or on the one that ORQEN_TEST_DATABASE names.
 test-postgres: install-test-postgres
@@ -173,7 +174,7 @@ differential: $(DEV) $(PACKAGE)
 # A fuzzer that is led by coverage, in an environment of its own: atheris has wheels for few machines.
 guided: $(DEV) $(PACKAGE)
 	@test -d $(VENV)/guided || $(PYTHON) -m venv $(VENV)/guided
-	@$(VENV)/guided/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes \
+	@$(VENV)/guided/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --require-hashes \
 		-r requirements-dev.lock -r requirements-guided.lock
 	@$(VENV)/guided/bin/python -m tests.guided $(SECONDS)
 
@@ -183,7 +184,7 @@ wheel: $(DEV)
 
 sbom: $(MADE)
 	@$(PYTHON) -m venv $(VENV)/sbom
-	@$(VENV)/sbom/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-sbom.lock
+	@$(VENV)/sbom/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --require-hashes -r requirements-sbom.lock
 	@$(VENV)/sbom/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application \
 		--output-reproducible --output-file sbom.json
 	@echo "sbom: wrote sbom.json"
@@ -191,7 +192,7 @@ sbom: $(MADE)
 # MkDocs fails on a link, an anchor or a page that leads nowhere.
 site: $(MADE)
 	@test -d $(VENV)/site || $(PYTHON) -m venv $(VENV)/site
-	@$(VENV)/site/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-site.lock
+	@$(VENV)/site/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --require-hashes -r requirements-site.lock
 	@$(PYTHON) docs/site.py
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/site/bin/mkdocs build --strict
 	@echo "site: wrote build/site"
@@ -226,7 +227,7 @@ install-test-browser: install
 	@command -v chromium > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
 	  apt-get update -q > /dev/null && apt-get install -y -q chromium > /dev/null; } || \
 	  { echo "test-browser needs chromium, Debian's package; as root it is installed"; exit 1; }
-	@$(PIP) install --require-hashes -r requirements-browser.lock
+	@$(PIP) install --no-compile --require-hashes -r requirements-browser.lock
 	@command -v npm > /dev/null || { echo "without npm the SDK's page and axe-core are skipped"; exit 0; }; \
 	  for set in browser:conformance dashboard:browser; do \
 	    to=$(SDKS)/$${set%%:*}; mkdir -p $$to && cp tests/$${set#*:}/*.json $$to && (cd $$to && npm ci --silent --no-audit --no-fund) || exit 1; \
@@ -254,14 +255,14 @@ install-test-redis: install
 	  { echo "test-redis needs Redis or Valkey, Debian's package redis-server; as root it is installed"; exit 1; }
 
 install-test-compose: install-test-postgres install-test-redis
-	@$(PIP) install --require-hashes -r requirements-compose.lock
+	@$(PIP) install --no-compile --require-hashes -r requirements-compose.lock
 
 install-test-chart: install
-	@$(PIP) install --require-hashes -r requirements-chart.lock
+	@$(PIP) install --no-compile --require-hashes -r requirements-chart.lock
 
 install-test-api: install
 	@test -d $(VENV)/api || $(PYTHON) -m venv $(VENV)/api
-	@$(VENV)/api/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-api.lock
+	@$(VENV)/api/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --require-hashes -r requirements-api.lock
 
 install-editors: install
 	@mkdir -p $(VENV)/editors
@@ -269,7 +270,7 @@ install-editors: install
 
 install-conformance: install
 	@test -d $(SDKS)/bin || $(PYTHON) -m venv $(SDKS)
-	@$(SDKS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r tests/conformance/requirements.lock
+	@$(SDKS)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --require-hashes -r tests/conformance/requirements.lock
 	@mkdir -p $(SDKS)/node && cp tests/conformance/*.json tests/conformance/calls.mjs $(SDKS)/node
 	@cd $(SDKS)/node && npm ci --silent --no-audit --no-fund
 
@@ -313,7 +314,7 @@ $(MADE):
 
 $(RUNTIME): $(MADE) requirements.lock
 	@echo "installing requirements.lock"
-	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-compile --require-hashes -r requirements.lock
 	@: >$@
 
 $(PACKAGE): $(RUNTIME) pyproject.toml
@@ -322,5 +323,5 @@ $(PACKAGE): $(RUNTIME) pyproject.toml
 
 $(DEV): $(RUNTIME) requirements-dev.lock
 	@echo "installing requirements-dev.lock"
-	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-compile --require-hashes -r requirements-dev.lock
 	@: >$@
