@@ -235,6 +235,7 @@ OF_A_REQUEST = {
     ),
     "telemetry/tracer:TraceNotes.attempts",  # and then in OtlpQueue._waiting
     "gateway/response/facts:ResponseFacts._newest",
+    "gateway/routing/conditions:Facts._fields",
     "gateway/routing/conditions:Facts._known",
     "gateway/inbound/json_body:JsonBody._fields",
     "upstream/httpx_client:HttpxResponse.headers",
