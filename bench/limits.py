@@ -165,6 +165,8 @@ async def _is_free(field: "_Field") -> bool:
     store = await field.store()
     grants = [await _reserve(store, [("key", CANCELLED)], ESTIMATE) for _ in range(51)]
     held = [grant.held for grant in grants if isinstance(grant, Grant)]
+    if isinstance(store, RedisStore):
+        await store.close()
     return held == [ESTIMATE] * 50
 
 
