@@ -220,7 +220,7 @@ def test_the_page_has_every_outcome() -> None:
         (ROOT / "engine/gateway" / name).read_text("utf-8")
         for name in ("record.py", "request.py", "response/relay.py", "outbound/attempts.py")
     )
-    literal = re.findall(r'outcome(?:: (?:ClassVar\[)?str\]?)? = "(\w+)"', source)
+    literal = re.findall(r'outcome(?:: (?:ClassVar\[)?str\]?)?(?: = [\w.]+)? = "(\w+)"', source)
     literal += re.findall(r'outcome = .* else "(\w+)"', source)
     known = {*literal, *(failure.outcome for failure in Failure)}
     assert {row[0] for row in rows(OBSERVABILITY, "outcome")} == known
