@@ -210,6 +210,16 @@ def test_what_is_explained_is_what_is_served_in_any_order_of_the_rules(
     compare()
 
 
+def test_a_field_in_two_spellings_is_a_reason_where_the_winner_does_not_read_it(
+    mixed: Stand,
+) -> None:
+    raw = b'{"model": "ab1", "M": {"a/b": "1"}}'
+    won, error, reasons = explained(mixed.loaded, "/say", "joe", "ab1", b"", raw)
+    assert mixed.ask(raw, path=b"/say").status == 200
+    assert ([name for name, _ in won], error, mixed.providers) == (["r3"], None, ["r3"])
+    assert ("r2", "asks for body /m/a~1b = 1 or 2") in reasons
+
+
 def test_the_record_has_the_rule_that_is_explained(mixed: Stand) -> None:
     raw = b'{"model": "abc", "m": {"~c": "1"}}'
     for key, provider in (("ann", "r6"), ("joe", "r5")):

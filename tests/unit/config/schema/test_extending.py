@@ -287,3 +287,22 @@ def test_an_entry_written_out_has_the_effects_of_one_that_extends(tmp_path: Path
     changed = bare.replace("total: 1h", "total: 2h")
     (written / "providers.yaml").write_text(changed, "utf-8")
     assert "eu: timeouts.total  1h -> 2h" in engine("diff", short, written).stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("https://us.openai.com/v1", []),
+        ("https://openai.com:8443", []),
+        ("https://{{ variables.region }}.openai.com/v1", []),
+        ("https://api.openai.com.example/v1", ["X284"]),
+        ("https://{{ variables.region }}.openai.example", ["X284"]),
+        ("https://10.1.2.3/v1", ["X284"]),
+    ],
+)
+def test_a_credential_stays_at_the_domain_it_is_for(
+    url: str, found: list[str], tmp_path: Path
+) -> None:
+    more = "variables: {region: eu}, " if "{{" in url else ""
+    text = f'{BASE}  eu: {{extends: openai, {more}base_url: "{url}"}}\n'
+    assert codes(read(write(tmp_path, routes=ROUTES, providers=text))) == found

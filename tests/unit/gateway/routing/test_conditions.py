@@ -164,3 +164,11 @@ def test_all_rules_together_have_a_bound(tmp_path: Path) -> None:
     assert codes(read(write(tmp_path, routes=f"{routes}\n"))) == []
     found = only(read(write(tmp_path, routes=f"{routes}\n{rules[100]}\n")))
     assert (found.code, found.path[1]) == ("X280", 102)
+
+
+@pytest.mark.parametrize(("inner", "ties"), [("/m/t", False), ("/m2/t", True), ("/m", False)])
+def test_a_string_and_a_field_inside_it_are_never_met_together(inner: str, *, ties: bool) -> None:
+    outer = {Dimension("body", "/m"): frozenset("1")}
+    inside = {Dimension("body", inner): frozenset("2"), Dimension("key"): frozenset("1")}
+    assert bool(list(checks._ties(declared([outer, inside])))) == ties
+    assert bool(list(checks._ties(declared([inside, outer])))) == ties
