@@ -120,6 +120,8 @@ def test_a_provider_cannot_make_a_counter_overflow(stand: Stand) -> None:
         key="k",
         input_tokens=2**53,
         output_tokens=2**53,
+        cached_tokens=2**53,
+        cache_write_tokens=2**53,
         usage="reported",
         cost_usd=1e15,
     )
@@ -127,6 +129,9 @@ def test_a_provider_cannot_make_a_counter_overflow(stand: Stand) -> None:
         stand.counter.write(record)
     assert stand.values(REQUESTS, "e", "", "", "", "refused") == {"requests_total": 2_000}
     assert stand.values(KEYS, "k")["key_output_tokens_total"] == 2_000 * MOST
+    traffic = stand.values(TRAFFIC, "e", "", "")
+    for name in ("input", "output", "cached_input", "cache_write_input"):
+        assert traffic[f"{name}_tokens_total"] == 2_000 * MOST
 
 
 def test_errors_and_retries_are_counted(stand: Stand) -> None:

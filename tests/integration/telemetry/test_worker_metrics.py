@@ -38,6 +38,12 @@ def values(memory: CounterMemory, group: Group, *labels: str) -> dict[str, int]:
     return {f.name.removeprefix("orqen_"): words[group.places[f.name]] for f in group.families}
 
 
+def lag_of(memory: CounterMemory) -> list[int]:
+    """The buckets of the lag of the event loop, and its sum in microseconds."""
+    at = WORKERS.places["orqen_event_loop_lag_seconds"]
+    return TotalsReader(memory).read()[GROUPS.index(WORKERS)][()][at : at + 14]
+
+
 def test_the_state_of_providers_is_noted_over_all_plans_in_use(memory: CounterMemory) -> None:
     breaker = Health(Breaker(1, None, 0, 60.0), RETRY)
     limiter, other = Limiter(Limits(1, 5, 9.0)), Limiter(Limits(1, 5, 9.0))
@@ -58,7 +64,7 @@ def test_the_state_of_providers_is_noted_over_all_plans_in_use(memory: CounterMe
         await asyncio.sleep(0)
         breaker.note(0.0, is_good=False, is_probe=False)
         log.dropped = 7
-        metrics.tick(1.0, plans, log)
+        metrics.tick(3600.0, plans, log)
         metrics.note_store_errors(2)
         metrics.note_store_errors(5)
         assert values(memory, PROVIDERS, "p") == {
@@ -73,18 +79,21 @@ def test_the_state_of_providers_is_noted_over_all_plans_in_use(memory: CounterMe
         limiter.release()
         other.release()
         breaker.note(70.0, is_good=True, is_probe=True)
-        metrics.tick(1.0, [], log)
-        metrics.tick(1.0, plans, log)
+        metrics.tick(3600.0, [], log)
+        breaker.note(80.0, is_good=False, is_probe=False)
+        breaker.note(150.0, is_good=True, is_probe=True)
+        metrics.tick(3600.0, plans, log)
 
     asyncio.run(run())
-    assert set(values(memory, PROVIDERS, "p").values()) == {0, 1}
-    assert values(memory, PROVIDERS, "p")["breaker_opened_total"] == 1
+    assert set(values(memory, PROVIDERS, "p").values()) == {0, 2}
+    assert values(memory, PROVIDERS, "p")["breaker_opened_total"] == 2
     assert values(memory, WORKERS)["log_lines_lost_total"] == 7
     assert values(memory, WORKERS)["limit_store_errors_total"] == 5
     assert ("idle",) not in TotalsReader(memory).read()[GROUPS.index(PROVIDERS)]
-    at = WORKERS.places["orqen_event_loop_lag_seconds"]
-    lag = TotalsReader(memory).read()[GROUPS.index(WORKERS)][()][at : at + 14]
-    assert sum(lag[:-1]) == 2
+    assert lag_of(memory) == [2, *[0] * 13], "none of the ticks was late"
+    metrics.tick(-3600.0, plans, log)  # as if an hour late
+    assert lag_of(memory)[:-1] == [2, *[0] * 11, 1]
+    assert lag_of(memory)[-1] >= 3600 * 10**6
 
 
 def test_decisions_about_limits_are_counted(memory: CounterMemory) -> None:
@@ -110,7 +119,9 @@ def test_a_tick_notes_what_traces_and_the_limit_store_have_counted(memory: Count
     hooks._traces = SimpleNamespace(queue=SimpleNamespace(exported=3, dropped=2))
     hooks._limits._shared = SimpleNamespace(errors=4)
     hooks.tick(1.0, [])
+    hooks._traces.queue.exported = 5
+    hooks.tick(1.0, [])
     found = values(memory, WORKERS)
-    assert found["traces_exported_total"] == 3
+    assert found["traces_exported_total"] == 5
     assert found["traces_lost_total"] == 2
     assert found["limit_store_errors_total"] == 4

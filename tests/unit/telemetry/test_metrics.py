@@ -62,6 +62,15 @@ def test_who_takes_the_part_of_a_dead_process_counts_on(memory: CounterMemory) -
     assert total(totals, WORKERS)[0] == 0
 
 
+def test_what_a_dead_process_has_used_of_the_room_is_not_there_again(memory: CounterMemory) -> None:
+    first = Part(memory, 1)
+    for number in range(KEYS.most):
+        first.block(KEYS, f"{number}")
+    second = Part(memory, 1)
+    assert second.block(KEYS, "0") != second.other(KEYS)
+    assert second.block(KEYS, "more") == second.other(KEYS)
+
+
 def test_series_are_bounded_and_the_rest_is_counted_as_other(memory: CounterMemory) -> None:
     part = Part(memory, 1)
     for number in range(KEYS.most + 500):

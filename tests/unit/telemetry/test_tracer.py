@@ -74,6 +74,22 @@ def test_only_what_is_sampled_is_exported() -> None:
     assert [notes.is_sampled for notes, _ in taken] == [True]
 
 
+def test_a_caller_without_a_valid_key_is_traced_by_the_ratio_alone() -> None:
+    plan = replace(shipped_plan(), callers={})
+    for ratio, parent, key, is_taken in (
+        (0.0, SAMPLED, None, False),
+        (0.0, SAMPLED, "k", True),
+        (1.0, SAMPLED, None, True),
+        (1.0, None, None, True),
+    ):
+        taken: list[TraceNotes] = []
+        trusting = Tracer(plan, Tracing(None, ratio, CALLERS), lambda n, _, to=taken: to.append(n))  # type: ignore[misc]  # its list
+        notes = trusting.start(scope(parent))
+        assert notes is not None
+        trusting.end(notes, Record(key=key))
+        assert len(taken) == is_taken, (ratio, parent, key)
+
+
 def test_ids_differ() -> None:
     always = tracer(1, NONE)
     notes = [always.start(scope()) for _ in range(100)]
