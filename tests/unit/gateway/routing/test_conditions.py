@@ -1,5 +1,6 @@
 """Conditions of rules: which rule a request gets, against a search through all, and which sets tie."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
@@ -12,9 +13,17 @@ from hypothesis import strategies as st
 
 from engine.config.checks import conditions as checks
 from engine.config.rules import ModelRule
+from engine.gateway.errors import GatewayError
+from engine.gateway.inbound.json_body import JsonBody
 from engine.gateway.routing.conditions import Facts
 from engine.gateway.routing.match import explain
-from engine.plan.conditions import Dimension, When, conditions_of, described
+from engine.plan.conditions import (
+    Dimension,
+    UnusableFieldError,
+    When,
+    conditions_of,
+    described,
+)
 from engine.plan.conditions import given as described_request
 from engine.plan.plan import Account, Caller, Rule
 from tests.unit.config.folders import codes, minimal, only, read, write
@@ -172,3 +181,17 @@ def test_a_string_and_a_field_inside_it_are_never_met_together(inner: str, *, ti
     inside = {Dimension("body", inner): frozenset("2"), Dimension("key"): frozenset("1")}
     assert bool(list(checks._ties(declared([outer, inside])))) == ties
     assert bool(list(checks._ties(declared([inside, outer])))) == ties
+
+
+@pytest.mark.parametrize(
+    ("place", "key"), [("/tier", "Tier"), ("/Tier", "tier"), ("/key", "\u212aey"), ("/a/b", "B")]
+)
+def test_a_described_body_in_another_spelling_is_refused_like_a_real_one(
+    place: str, key: str
+) -> None:
+    body = {"a": {key: "1"}, key: "1"}
+    read = described_request(None, None, {}, body)
+    with pytest.raises(UnusableFieldError):
+        read(Dimension("body", place))
+    with pytest.raises(GatewayError, match="may be read as"):
+        JsonBody(json.dumps(body["a"]).encode()).raw_value(place[-len(key) :].removeprefix("/"))
