@@ -41,9 +41,10 @@ class News:
 
 
 class StoreReader:
-    """Reads one database; for one thread."""
+    """Reads one database; for one thread. `default_rpm` are requests in a minute for keys without such a limit."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
+    def __init__(self, database: Database, vault: Vault, default_rpm: int | None = None) -> None:
+        self._defaults = KeyLimits(default_rpm)
         self._database = database
         self._vault = vault
         self._damaged: set[Damage] = set()  # what was reported, MAX_DAMAGED at most
@@ -119,7 +120,10 @@ class StoreReader:
         values = self._values(connection, ids)
         limits = {row.id: KeyLimits.of(row) for row in self._rows(connection, ids)}
         states = {one: _account(one, values, limits.get(one, NO_LIMITS)) for one in ids}
-        return {d: caller_of(entry, states[entry.account_id]) for d, entry in entries.items()}
+        return {
+            d: caller_of(entry, states[entry.account_id], self._defaults)
+            for d, entry in entries.items()
+        }
 
     def _accounts(self, connection: Connection, ids: Collection[str]) -> dict[str, Account]:
         """The accounts whose keys are accepted."""
@@ -143,8 +147,8 @@ def _account(account_id: str, values: Values, limits: KeyLimits) -> Account:
     return Account(account_id, values.get(account_id, {}), limits.caller_limits())
 
 
-def caller_of(entry: KeyEntry, account: Account) -> Caller:
-    """The holder of a key. A key that may only manage may use no endpoint.
+def caller_of(entry: KeyEntry, account: Account, defaults: KeyLimits = NO_LIMITS) -> Caller:
+    """The holder of a key, with `defaults` for limits that it has not. A key that may only manage may use no endpoint.
 
     Its name cannot be that of a key of keys.yaml, nor fit a pattern of one, whatever people call it.
     """
@@ -158,7 +162,7 @@ def caller_of(entry: KeyEntry, account: Account) -> Caller:
         expires=inf if entry.expires_at is None else float(entry.expires_at),
         account=account,
         digest=entry.digest,
-        limits=entry.limits.caller_limits(),
+        limits=defaults.with_changes(entry.limits).caller_limits(),
     )
 
 

@@ -69,6 +69,7 @@ class AccountsEntry:
     vault_keys: tuple[SecretSource, ...]
     provider_keys: ProviderKeyPolicy
     key_cache: int
+    default_rate_limit_rpm: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,13 +51,14 @@ class Accounts:
 
     `database` is a URL (`sqlite:////absolute/path` or `postgresql://`) and may hold a password. The
     first of `vault_keys` encrypts, all of them decrypt. `key_cache` is the memory in bytes that a worker uses for
-    gateway keys.
+    gateway keys. `default_rate_limit_rpm` is that of keys which have none of their own.
     """
 
     database: str = field(repr=False)
     vault_keys: tuple[VaultKey, ...]
     provider_keys: ProviderKeyPolicy = ProviderKeyPolicy.ACCOUNT_THEN_OPERATOR
     key_cache: int = DEFAULT_KEY_CACHE
+    default_rate_limit_rpm: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

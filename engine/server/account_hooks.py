@@ -38,7 +38,8 @@ class AccountHooks:
         self._log = log
         self._changed = changed
         self._database: Database = open_database(settings.database)
-        reader = StoreReader(self._database, Vault(settings.vault_keys))
+        vault, rpm = Vault(settings.vault_keys), settings.default_rate_limit_rpm
+        reader = StoreReader(self._database, vault, rpm)
         self._follower = KeyFollower(reader, settings.key_cache, self._report, self._report_damage)
         self._usage = UsageWriter(self._database, self._report_lost)
         self._bound = BoundedCache[tuple[Account, str], tuple[Provider, CredentialSet]](

@@ -73,7 +73,13 @@ def _accounts(reading: _Reading, declared: AccountsEntry) -> plan.Accounts | Non
     keys = read_vault_keys(reading, declared.vault_keys)
     if database is None or not keys:
         return None
-    return plan.Accounts(database, tuple(keys), declared.provider_keys, declared.key_cache)
+    return plan.Accounts(
+        database,
+        tuple(keys),
+        declared.provider_keys,
+        declared.key_cache,
+        declared.default_rate_limit_rpm,
+    )
 
 
 def _admin(reading: _Reading, declared: Admin) -> plan.Admin:

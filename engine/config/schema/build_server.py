@@ -41,6 +41,7 @@ def _accounts(data: dict[str, Any]) -> AccountsEntry:
         vault_keys=tuple(_source(k, (*at, index)) for index, k in enumerate(data["vault_keys"])),
         provider_keys=ProviderKeyPolicy(data.get("provider_keys", _DEFAULT_POLICY)),
         key_cache=DEFAULT_KEY_CACHE if cache is None else parse_size(cache),
+        default_rate_limit_rpm=data.get("default_rate_limit_rpm"),
     )
 
 

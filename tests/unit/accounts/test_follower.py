@@ -337,6 +337,15 @@ def test_limits_of_an_account_reach_the_callers_that_are_known(following: Follow
     run(following, scenario)
 
 
+def test_a_key_without_a_rate_of_its_own_has_the_default_one(following: Following) -> None:
+    _, own = following.new_key(limits=KeyLimits(7))
+    _, none = following.new_key(limits=KeyLimits(daily_token_budget=5))
+    reader = StoreReader(following.database, following.vault, 60)
+    found = reader.read([own, none]).found
+    limits = [found[digest].limits for digest in (own, none)]
+    assert limits == [KeyLimits(7).caller_limits(), KeyLimits(60, 5).caller_limits()]
+
+
 def test_a_database_without_tables_is_down_and_not_fatal(url: str, vault: Vault) -> None:
     database = open_database(url)
     reports: list[str | None] = []
