@@ -192,7 +192,7 @@ class History(RuleBasedStateMachine):
         self.wall += hours * 3600
 
 
-History.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+History.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestHistory = History.TestCase
 
 
@@ -305,6 +305,18 @@ def test_a_settlement_that_is_cut_short_is_undone_with_its_reservation(
     with pytest.raises(InterruptedError):
         killed.settle(grant, (0, 0))
     assert isinstance(new_ledger(memory).reserve(scopes, (1, 1)), Grant)
+
+
+def test_one_request_at_once_is_one_until_it_is_settled(memory: SharedMemory) -> None:
+    scopes = [("key", CallerLimits(concurrent=1))]
+    ledger = new_ledger(memory)
+    grant = ledger.reserve(scopes, (1, 1))
+    assert isinstance(grant, Grant)
+    refused = ledger.reserve(scopes, (1, 1))
+    assert isinstance(refused, Refused)
+    assert (refused.kind, refused.limit) == ("concurrent", 1)
+    ledger.settle(grant, (0, 0))
+    assert isinstance(ledger.reserve(scopes, (1, 1)), Grant)
 
 
 def test_a_refusal_says_when_the_next_request_is_admitted(memory: SharedMemory) -> None:
