@@ -29,6 +29,12 @@ from tests.servers import KEY, ROOT, WAIT, Server, free_port, gateway
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 HEADERS = {"authorization": f"Bearer {KEY}"}
+# A shell lets what it starts in the background ignore SIGINT, these tests among it.
+INTERRUPTIBLE = """import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from engine.cli import main
+main()
+"""
 KINDS = {
     dict: "object",
     list: "list",
@@ -262,7 +268,7 @@ def test_top_and_status_show_what_runs(stand: Stand) -> None:
 
 def test_top_goes_on_in_a_terminal_until_it_is_interrupted(stand: Stand) -> None:
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "engine", "top", "--interval", "0.2"]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "top", "--interval", "0.2"]
     command += ["--url", stand.url.removesuffix("/metrics")]
     process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env={"TERM": "xterm"})
     os.close(theirs)
