@@ -74,7 +74,8 @@ class Model:
             if rate is not None:
                 self.rates[kind] = Bucket(rate)
 
-    def spent(self, budget: Budget, wall: float) -> int:
+    def window(self, budget: Budget, wall: float) -> tuple[float, int]:
+        """Where the window that counts begins, and what was used in it; only use begins one."""
         now = datetime.fromtimestamp(wall, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         first = {
             Period.DAY: now,
@@ -83,9 +84,8 @@ class Model:
         }[budget.per].timestamp()
         start, count = self.windows.get(budget, (0.0, 0))
         if start < first or start > wall + DAY:
-            start, count = first, 0
-        self.windows[budget] = start, count
-        return count
+            return first, 0
+        return start, count
 
     def rooms(self, now: int, wall: float) -> dict[str, int] | None:
         """Tokens that may be held; None when the scope refuses."""
@@ -102,7 +102,7 @@ class Model:
         rooms = {k: b.free(now) - held.get(k, 0) for k, b in self.rates.items()}
         for budget in limits.budgets:
             kind = "cost" if budget.is_usd else "tokens"
-            left = budget.amount - self.spent(budget, wall) - held[kind]
+            left = budget.amount - self.window(budget, wall)[1] - held[kind]
             rooms[kind] = min(left, rooms.get(kind, left))
         return rooms if all(left >= 1 for left in rooms.values()) else None
 
@@ -113,8 +113,7 @@ class Model:
                 bucket.free(now)
                 bucket.level += counts[kind]
         for budget in self.limits.budgets:
-            self.spent(budget, wall)
-            start, count = self.windows[budget]
+            start, count = self.window(budget, wall)
             self.windows[budget] = start, count + (used[2] if budget.is_usd else sum(used[:2]))
 
 
