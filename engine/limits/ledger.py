@@ -150,7 +150,7 @@ def _left(
 
 def _left_of(rate: Rate, due: int, now: int, held: int) -> Left:
     remaining = max(0, room(rate, due, now) - held)
-    return Left(rate.count, remaining, max(0, due - now + held * rate.interval) / 1e9)
+    return Left(rate.count, remaining, (max(0, due - now) + held * rate.interval) / 1e9)
 
 
 __all__ = ["FullError", "Grant", "Ledger", "Left", "Scope"]

@@ -24,7 +24,7 @@ class ModelNames:
             if rule.strip:
                 self._stripped.append(rule)
             for sent in {rule.rename, *(target.rename for target in rule.targets)} - {None}:
-                self._aliases.setdefault(sent or "", []).append(rule.pattern)
+                self._aliases.setdefault((sent or "").lower(), []).append(rule.pattern)
 
     def of(self, endpoint: str, model: str) -> Names:
         """`model`, what its targets get in its place, and the other names for just that.
@@ -43,8 +43,8 @@ class ModelNames:
         for sent in self._sent(endpoint, model):
             yield sent
             stripped = (r.pattern + sent[len(r.stem) :] for r in self._stripped if sent.startswith(r.stem))  # fmt: skip
-            for name in (*self._aliases.get(sent, ()), *stripped):
-                if self._sent(endpoint, name) == [sent]:
+            for name in (*self._aliases.get(sent.lower(), ()), *stripped):
+                if [each.lower() for each in self._sent(endpoint, name)] == [sent.lower()]:
                     yield name
 
     def _sent(self, endpoint: str, model: str) -> list[str]:

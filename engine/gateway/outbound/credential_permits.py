@@ -17,7 +17,8 @@ from engine.plan.plan import Provider
 from engine.upstream import Failure, UpstreamError
 
 _NOT_SENT = Record()
-_REFUSALS = frozenset({"rate_limited", "budget_exceeded"})
+_UNPRICED = "not_allowed"
+_REFUSALS = frozenset({"rate_limited", "budget_exceeded", _UNPRICED})
 Send = Callable[[Provider], Awaitable[Exchange]]
 
 
@@ -59,7 +60,7 @@ class CredentialPermits:
             except GatewayError as error:
                 if error.code not in _REFUSALS:
                     raise
-                if self.refusal is None or (error.retry_after or 0) < (self.refusal.retry_after or 0):  # fmt: skip
+                if self.refusal is None or _sooner(error, self.refusal):
                     self.refusal = error
                 continue
             return await send(provider)
@@ -88,3 +89,10 @@ class CredentialPermits:
         permit, self.permit = self.permit, None
         if permit is not None:
             permit.settle(record)
+
+
+def _sooner(one: GatewayError, other: GatewayError) -> bool:
+    """Whether another try succeeds sooner after `one`; after one for an unknown price none does."""
+    return one.code != _UNPRICED and (
+        other.code == _UNPRICED or (one.retry_after or 0) < (other.retry_after or 0)
+    )

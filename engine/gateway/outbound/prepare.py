@@ -137,7 +137,7 @@ def _head(sources: _Sources, own: tuple[Header, ...], credentials: CallerValues)
     is_stream = upstream.stream_path is not None and body.flag("stream")
     path = _path(upstream.stream_path if is_stream else upstream.path, context)
     try:
-        headers = upstream_headers(forwarded, _accepted_encoding(caller), own, context)
+        headers = upstream_headers(forwarded, _accepted_encoding(caller, provider), own, context)
     except UnusableValueError:
         message = "a header cannot be sent upstream: it is not visible ASCII of at most 8 KiB"
         raise GatewayError("invalid_request", message) from None
@@ -145,9 +145,10 @@ def _head(sources: _Sources, own: tuple[Header, ...], credentials: CallerValues)
     return RequestHead(caller.endpoint.method, upstream.origin, path, headers)
 
 
-def _accepted_encoding(caller: CallerHead) -> bytes:
-    """What the caller accepts; of a caller whose usage counts, nothing that would hide it."""
-    if caller.caller.counts_usage and caller.endpoint.usage is not None:
+def _accepted_encoding(caller: CallerHead, provider: Provider) -> bytes:
+    """What the caller accepts; where its usage or that of the credential counts, nothing that would hide it."""
+    counts = caller.caller.counts_usage or _counts_usage(provider)
+    if counts and caller.endpoint.usage is not None:
         return b"identity"
     return caller.fields.get(b"accept-encoding", b"identity")
 

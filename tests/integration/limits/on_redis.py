@@ -344,7 +344,8 @@ def test_streams_that_go_on_keep_their_scope() -> None:
             print, lambda: None, timeout=PATIENT, wall=lambda: time.time() + ahead,
         )  # fmt: skip
         await store.start()
-        assert isinstance(await reserve(store), Grant)
+        grant = await reserve(store)
+        assert isinstance(grant, Grant)
         await control.send(command(3, encode([b"PEXPIRE", state, b"20000"])))  # it is older now
         nonlocal ahead
         ahead = RENEW_SECONDS + 1
@@ -353,6 +354,8 @@ def test_streams_that_go_on_keep_their_scope() -> None:
         left = int(await control.send(command(2, encode([b"PTTL", state]))))
         assert left > 2 * LEASE_SECONDS * 1000
         assert isinstance(await reserve(store), Refused)
+        store.settle(grant, (5, 5))
+        assert not store._leases, "what is over is renewed no more"
         await store.close()
         control.abort()
 

@@ -115,6 +115,52 @@ def test_tokens_and_money_count_for_each_credential_and_free_requests_do_not(
         run(plan_of(tmp_path, upstream.port, limits), tmp_path, scenario)
 
 
+def test_a_response_whose_tokens_count_for_a_credential_is_not_compressed(tmp_path: Path) -> None:
+    with recording(as_json(USAGE)) as upstream:
+
+        async def scenario(stand: Stand) -> None:
+            assert (await ask(stand, accept_encoding="br")).status == 200
+            assert upstream.take().value("accept-encoding") == "identity"
+
+        limits = "credential_limits: {tokens: 100/h}"
+        run(plan_of(tmp_path, upstream.port, limits), tmp_path, scenario)
+
+
+def test_a_credential_with_a_budget_and_no_price_is_passed_over(tmp_path: Path) -> None:
+    usd = "credential_limits: {budgets: [{usd: 1, per: day}]}"
+    second = "\n    accounts: [{credentials: {api_key: {env: KEY_2}}, credential_limits: %s}]"
+    prices = "version: 1\nsource: a list\ndate: 2026-11-20\nmodels: {other: {usd_per_request: 1}}\n"
+    (tmp_path / "prices.yaml").write_text(prices)
+    with recording(as_json(USAGE)) as upstream:
+
+        async def other(stand: Stand) -> None:
+            assert [(await ask(stand)).status for _ in range(4)] == [200, 200, 429, 429]
+            assert used(upstream) == "22"
+
+        async def none(stand: Stand) -> None:
+            assert (await ask(stand)).status == 403
+            assert (await ask(stand, model="both")).status == 200, "the next target"
+
+        plan = plan_of(tmp_path, upstream.port, usd + second % "{requests: 2/h}")
+        run(plan, tmp_path, other)
+        run(plan_of(tmp_path, upstream.port, usd), tmp_path, none)
+
+
+@pytest.mark.parametrize("rates", [("1/h", "1/m"), ("1/m", "1/h")])
+def test_a_refusal_says_when_the_first_of_the_credentials_is_free(
+    tmp_path: Path, rates: tuple[str, str]
+) -> None:
+    limits = "credential_limits: {requests: %s}\n    accounts: [{credentials: {api_key: {env: KEY_2}}, credential_limits: {requests: %s}}]"
+    with recording(as_json(USAGE)) as upstream:
+
+        async def scenario(stand: Stand) -> None:
+            answers = [await ask(stand) for _ in range(4)]
+            assert [each.status for each in answers] == [200, 200, 429, 429]
+            assert all(int(each.headers["retry-after"]) <= 60 for each in answers[2:])
+
+        run(plan_of(tmp_path, upstream.port, limits % rates), tmp_path, scenario)
+
+
 def test_an_attempt_that_another_follows_gives_its_credential_back(tmp_path: Path) -> None:
     limits = "credential_limits: {concurrent: 1, budgets: [{tokens: 42, per: month}]}\n    retry: {attempts: 3}"
     with recording() as upstream:

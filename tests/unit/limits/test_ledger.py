@@ -278,6 +278,19 @@ def test_a_count_that_no_provider_has_is_taken_for_the_most(memory: SharedMemory
     assert state[BUDGETS[Period.DAY] + 1] == 4 * MAX_TOKENS
 
 
+def test_a_count_that_no_provider_has_is_more_than_a_rate_gives_back_in_weeks_and_no_error(
+    memory: SharedMemory,
+) -> None:
+    scopes = [("key", CallerLimits(tokens=Rate(1, 3600)))]
+    ledger = new_ledger(memory)
+    grant = ledger.reserve(scopes, (1, 1))
+    assert isinstance(grant, Grant)
+    ledger.settle(grant, (MAX_TOKENS, MAX_TOKENS))
+    refused = ledger.reserve(scopes, (1, 1))
+    assert isinstance(refused, Refused)
+    assert refused.wait <= 53 * DAY
+
+
 class CutShort:
     """The words of a table whose worker is killed just before a write is complete."""
 
@@ -340,6 +353,15 @@ def test_a_refusal_says_when_the_next_request_is_admitted(memory: SharedMemory) 
     assert isinstance(ledger.reserve(scopes, (0, 0)), Refused)
     now += 1
     assert isinstance(ledger.reserve(scopes, (0, 0)), Grant)
+
+
+def test_what_is_held_of_a_rate_is_in_the_time_until_all_is_back(memory: SharedMemory) -> None:
+    table = Table(memory)
+    table.take_part(0)
+    ledger = Ledger(table, lambda: 10**15)
+    grant = ledger.reserve([("key", CallerLimits(tokens=Rate(60, 60)))], (10, 20))
+    assert isinstance(grant, Grant)
+    assert grant.tokens == (60, 30, 30.0)
 
 
 def test_more_requests_than_there_is_room_for_are_an_error_and_leave_nothing(
