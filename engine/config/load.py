@@ -41,6 +41,7 @@ from engine.config.schema.extending import without_repeats
 from engine.config.source.document import Document
 from engine.config.source.document import Path as DataPath
 from engine.config.source.folder import read_texts
+from engine.config.source.secret_shapes import without_keys
 from engine.config.source.suppressions import (
     Suppressed,
     Suppression,
@@ -275,7 +276,9 @@ def _loaded(
     return Loaded(
         None,
         context.config,
-        in_order(found),
+        in_order(
+            replace(d, message=without_keys(d.message), help=without_keys(d.help)) for d in found
+        ),
         {**context.documents, **unread},
         tuple(suppressed),
         compiled.plan if compiled else None,

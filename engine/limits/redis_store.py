@@ -9,6 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -269,13 +270,16 @@ class RedisStore:
         for home, members in homes.items():
             self._leases.update((member, (home, now)) for member in members)
             encoded = [member.encode() for member in members]
-            self._send_renewal(self._command(home, (), [b"renew", LIFE, *encoded]))
+            self._send_renewal(home, [b"renew", LIFE, *encoded])
 
-    def _send_renewal(self, sent: bytes) -> None:
-        try:
-            self._client.send(sent)
-        except StoreError:
-            return
+    def _send_renewal(self, home: str, rest: Sequence[bytes], script: bytes | None = None) -> None:
+        def sent(future: asyncio.Future[bytes]) -> None:
+            error = future.exception()
+            if script is None and error is not None and str(error) == "NOSCRIPT":
+                self._send_renewal(home, rest, self._whole)
+
+        with suppress(StoreError):
+            self._client.send(self._command(home, (), rest, script)).add_done_callback(sent)
 
     # -- the operator ------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from itertools import product
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from engine.plan.pointers import steps
+from engine.plan.spelling import fold
 
 T = TypeVar("T")
 
@@ -106,7 +107,7 @@ def _value(body: object, path: tuple[str, ...]) -> object:
     for name in path:
         if not isinstance(value, dict):
             return None
-        if any(key != name and key.casefold() == name.casefold() for key in value):
+        if any(key != name and fold(key) == fold(name) for key in value):
             raise UnusableFieldError(name)
         value = value.get(name)
     return value

@@ -121,3 +121,31 @@ def nothing_to_drop(context: CheckContext) -> Iterator[Diagnostic]:
         if served.name in config.known_endpoints - json:
             message = f"`takes` is for JSON bodies, and endpoint `{served.name}` takes forms alone"
             yield context.at("X277", message, PROVIDERS, (*served.at, "takes"))
+
+
+@check("X277")
+def written_and_removed(context: CheckContext) -> Iterator[Diagnostic]:
+    """Fields that a rule writes and its `drop_unknown` removes again, at all endpoints that it reaches."""
+    lists = {p.name: {s.name: s for s in p.endpoints} for p in context.config.providers}
+    for rule in context.config.rules:
+        for changes in _of_rule(rule, {name: set(served) for name, served in lists.items()}):
+            names = _providers(rule, changes.at)
+            every = [lists.get(p, {}).get(e) for p in names for e in changes.endpoints]
+            reached = [served for served in every if served is not None]
+            for kind in ("set", "default") if changes.edits.drops_unknown and reached else ():
+                for name in getattr(changes.edits, kind):
+                    field = steps(name)[0]
+                    if all(_removes(s, field) for s in reached):
+                        message = f"`drop_unknown` of {rule.label} removes `{field}` again, which `{kind}` writes"
+                        help_text = (
+                            f"add {field} to `takes` of the provider's endpoint, or remove it here"
+                        )
+                        at: Path = (*changes.at, kind, name)
+                        yield context.at("X277", message, ROUTES, at, Place.KEY, help=help_text)
+
+
+def _removes(served: ProviderEndpoint, field: str) -> bool:
+    """Whether `drop_unknown` removes `field` there: neither taken, nor written there, nor what routes."""
+    body = served.body
+    written = {steps(name)[0] for name in (*body.set, *body.default)} if body else set[str]()
+    return served.takes is not None and field not in {*served.takes, *written, "model", "stream"}

@@ -8,11 +8,13 @@ from engine.config.checks.registry import PROVIDERS, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.model import Provider
 from engine.config.schema.extending import extended_by
-from engine.config.source.document import Path
+from engine.config.source.document import Document, Path
 from engine.plan.suggest import nearest
 from engine.plan.withheld import withheld_by
 
 _TEMPLATE = re.compile(r"\{\{.*?\}\}")
+_SHARED = frozenset({"ac", "co", "com", "gov", "net", "org"})  # as in co.uk
+_VARIABLE = re.compile(r"\{\{\s*variables\.([a-z0-9_]+).*?\}\}")
 
 
 @check("X210")
@@ -58,27 +60,55 @@ def _picked(provider: Provider) -> Iterator[tuple[str, Path]]:
 
 @check("X284")
 def inherited_secret(context: CheckContext) -> Iterator[Diagnostic]:
-    """Credentials that a provider takes over, where it has a `base_url` of its own at another domain."""
-    for provider in context.config.providers:
+    """Credentials that a provider takes over, also in `accounts`, where it has a host of its own at another domain."""
+    known = {provider.name: provider for provider in context.config.providers}
+    for provider in known.values():
         document = context.documents[PROVIDERS]
-        at: Path = (*provider.at, "base_url")
         extended = extended_by(document, provider.name)
-        if extended is None or at in document.inherited:
+        base = known.get(str(extended[1])) if extended else None
+        at = _host_at(provider, document)
+        if base is None or at is None or _domains(provider) <= _domains(base):
             continue
-        if _domain(provider.base_url) == _domain(str(document.value((*extended, "base_url")))):
-            continue
-        names = [c.name for c in provider.credentials if c.at in document.inherited]
-        if names:
-            sent = ", ".join(f"`{name}`" for name in names)
-            message = f"provider `{provider.name}` takes over {sent} of `{extended[1]}` and sends it to another domain"
-            hint = "name its own under `credentials:`, or drop it: extends: {provider: …, drop: [/credentials]}"
+        sets = (provider.credentials, *(account.credentials for account in provider.accounts))
+        taken = [c for each in sets for c in each if c.at in document.inherited]
+        if taken:
+            sent = ", ".join(dict.fromkeys(f"`{c.name}`" for c in taken))
+            message = f"provider `{provider.name}` takes over {sent} of `{base.name}` and sends it to another domain"
+            places = list(dict.fromkeys(c.at[2] for c in taken))
+            named = " and ".join(f"`{place}:`" for place in places)
+            dropped = ", ".join(f"/{place}" for place in places)
+            hint = f"name its own under {named}, or drop it: extends: {{provider: …, drop: [{dropped}]}}"
             yield context.at("X284", message, PROVIDERS, at, Place.VALUE, help=hint)
 
 
+def _host_at(provider: Provider, document: Document) -> Path | None:
+    """Where the provider says itself which host is called: its `base_url`, or a variable in it."""
+    if (*provider.at, "base_url") not in document.inherited:
+        return (*provider.at, "base_url")
+    sets = (provider.variables, *(account.variables for account in provider.accounts))
+    own = (v.at for each in sets for v in each if v.at not in document.inherited)
+    return next(own, None)
+
+
+def _domains(provider: Provider) -> set[str]:
+    """The domains that the provider calls, each credential set's with its own variables."""
+    made = (provider, *(provider.with_credential_set(each) for each in provider.accounts))
+    return {_domain(_filled(each)) for each in made}
+
+
+def _filled(provider: Provider) -> str:
+    """`base_url` with the values that the files give for variables."""
+    values = provider.sample_variables()
+    return _VARIABLE.sub(lambda hit: values.get(hit[1], "x"), provider.base_url)
+
+
 def _domain(url: str) -> str:
-    """The last two labels of a host, whatever templates insert; all of an address."""
+    """The last two labels of a host, three below such as `co.uk`; all of an address."""
     host = urlsplit(_TEMPLATE.sub("x", url)).hostname or ""
-    return host if host.replace(".", "").isdigit() else ".".join(host.split(".")[-2:])
+    labels = host.split(".")
+    is_shared = len(labels[-1]) == 2 and labels[-2:-1] and labels[-2] in _SHARED
+    is_address = host.replace(".", "").isdigit()
+    return host if is_address else ".".join(labels[-3 if is_shared else -2 :])
 
 
 def _place(at: Path) -> Place:

@@ -599,7 +599,7 @@ _CATALOGUE = (
         "X294",
         "limit-cannot-work",
         _ERROR,
-        "a limit of a key cannot work as it is written",
+        "a limit of a key or of a credential cannot work as it is written",
         "A budget needs a time zone that exists, and there is one budget of tokens and one in US dollars of each period. A budget in US dollars needs prices.yaml, or an `unpriced` charge.",
     ),
     Rule(

@@ -15,7 +15,8 @@ from engine.gateway.inbound.body import RequestBodyReader
 from engine.gateway.inbound.edits import Edit
 from engine.gateway.inbound.form_parser import FormParser, PartHead, invalid
 from engine.gateway.inbound.form_part import Part, read_part
-from engine.gateway.inbound.spelling import fold, fold_in_form, folded, other_spelling
+from engine.gateway.inbound.spelling import fold_in_form, folded, other_spelling
+from engine.plan.spelling import fold
 
 SPOOL_MEMORY = 1024 * 1024
 BLOCK = 64 * 1024

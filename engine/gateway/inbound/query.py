@@ -3,7 +3,7 @@
 from collections.abc import Set
 from urllib.parse import unquote_plus
 
-from engine.gateway.inbound.spelling import fold
+from engine.plan.spelling import fold
 
 
 def without(query: bytes, names: Set[bytes]) -> bytes:

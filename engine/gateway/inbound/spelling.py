@@ -7,24 +7,13 @@ besides; readers in C end a name at a NUL; readers of forms trim names, or decod
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from unicodedata import normalize
 from urllib.parse import unquote
 
 from engine.gateway.errors import GatewayError
+from engine.plan.spelling import LONGEST, fold
 
-LONGEST = 256  # characters of a name that are compared
-_AROUND = "\t\n\v\f\r \x1c\x1d\x1e\x1f\x85\xa0\u200b\u2060\ufeff\"'"
-_DOT_ABOVE = "\u0307"  # all that is left of a Turkish capital I beside its i
 _INDEX = re.compile(r"\[.*", re.DOTALL)
 _SEPARATOR = re.compile(r"[ .]")
-
-
-def fold(name: str) -> str:
-    """The same text for all spellings that some reader takes for one name."""
-    text = name.partition("\0")[0].strip(_AROUND)[:LONGEST]
-    if text.isascii():
-        return text.lower()
-    return normalize("NFKC", text.upper()).casefold().replace(_DOT_ABOVE, "")
 
 
 def fold_in_form(name: str) -> str:

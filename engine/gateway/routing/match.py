@@ -73,7 +73,7 @@ def target_by(plan: Plan, endpoint: Endpoint, model: str, rule: Rule | None) -> 
     """
     decision = plan.decide_by(rule, endpoint.name, model)
     if decision.refusal == "model_not_found" or not decision.rule or not decision.provider:
-        raise GatewayError("model_not_found", _no_model(plan, model), param="model")
+        raise GatewayError("model_not_found", _no_model(plan, endpoint, model), param="model")
     if decision.refusal == "endpoint_not_supported":
         raise GatewayError("endpoint_not_supported", _not_served(endpoint, decision))
     return _target(plan, endpoint, decision, decision.rule, decision.provider)
@@ -127,10 +127,12 @@ def _digested(text: str) -> float:
     return int.from_bytes(sha256(text.encode()).digest()[:8]) / 2**64
 
 
-def _no_model(plan: Plan, model: str) -> str:
-    known = [*plan.models.exact, *plan.models.prefixes]
+def _no_model(plan: Plan, endpoint: Endpoint, model: str) -> str:
+    if any(rule.when for rule in plan.models.possible(endpoint.name, model)):
+        return f"the model rules of this gateway for `{model}` have conditions that this request does not meet"
+    known = [name for name in (*plan.models.exact, *plan.models.prefixes) if name != model]
     head = model.split("/", maxsplit=1)[0] + "/" if "/" in model else model
-    starts = [name for name in plan.models.prefixes if name[:3] == model[:3]]
+    starts = [name for name in plan.models.prefixes if name != model and name[:3] == model[:3]]
     near = [hint for hint in (nearest(head, known), nearest(model, known)) if hint]
     hints = list(dict.fromkeys(near + sorted(starts)))[:5]
     words = f"no model rule of this gateway covers `{model}`"

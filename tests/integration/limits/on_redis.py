@@ -396,3 +396,16 @@ def test_a_state_that_cannot_be_read_is_begun_anew() -> None:
         control.abort()
 
     asyncio.run(main())
+
+
+def test_a_lease_is_renewed_where_the_server_has_lost_the_script() -> None:
+    history = SharedHistory()
+    history.begin()
+    try:
+        history.reserve(0, {"money"}, (0, 0, 57))
+        history.wait(30_000)
+        history.forget_script()
+        history.renew(0)
+        history.reserve(0, {"key", "money"}, (286, 254, 797))
+    finally:
+        history.teardown()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.config.folders import ENVIRON, codes, only, provider, read, write
+from tests.unit.config.folders import ENVIRON, MINIMAL, codes, only, provider, read, write
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,15 @@ def test_a_path_is_a_credential_where_the_signer_reads_a_file(
     credentials[names[-1]] = {"env": "OTHER_API_KEY"}
     text = provider(sign=sign, credentials=credentials)
     assert codes(read(write(tmp_path, providers=text), environ)) == found
+
+
+def test_a_field_that_drop_unknown_removes_again_is_reported(tmp_path: Path) -> None:
+    providers = (MINIMAL / "providers.yaml").read_text("utf-8")
+    providers = providers.replace(
+        "chat_completions: /chat/completions", "chat_completions: {path: /x, takes: [messages]}"
+    )
+    body = "{drop_unknown: true, set: {n: 2, messages: []}, default: {/x/b: 1}}"
+    routes = (MINIMAL / "routes.yaml").read_text("utf-8")
+    routes += f"  - {{model: d, provider: openai, endpoint: chat_completions, body: {body}}}\n"
+    found = read(write(tmp_path, routes=routes, providers=providers))
+    assert [(d.code, d.path[-1]) for d in found.diagnostics] == [("X277", "n"), ("X277", "/x/b")]

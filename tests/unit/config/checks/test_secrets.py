@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 from tests.tables import each
-from tests.unit.config.folders import codes, provider, read, report, write
+from tests.unit.config.folders import MINIMAL, codes, provider, read, report, write
 
 HEX = hashlib.sha256(b"an example").hexdigest()
 MIXED = "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5bC7dE9fG1hJ3"
@@ -217,3 +217,13 @@ def test_the_name_of_a_rule_that_is_a_key_is_not_shown(tmp_path: Path) -> None:
 def test_the_help_names_the_comment_that_silences_it(tmp_path: Path) -> None:
     loaded = read(write(tmp_path, providers=placed(*SECRETS[4])))
     assert "# engine: ignore[X218]" in report(loaded)
+
+
+def test_no_message_has_a_key_that_stands_where_a_name_belongs(tmp_path: Path) -> None:
+    key = "sk-live-" + "AbCdEf0123456789abcdefXYZ"
+    rule = f"{{model: t, provider: openai, when: {{header: {{x-team: [{key}]}}, key: [{key}]}}}}"
+    routes = f"version: 1\nendpoints: {{chat_completions: {{path: /v1/x}}}}\nmodels:\n  - {rule}\n  - {rule}\n"
+    providers = (MINIMAL / "providers.yaml").read_text("utf-8") + f"  b: {{extends: {key}}}\n"
+    found = read(write(tmp_path, routes=routes, providers=providers, keys="version: 1\nkeys: []\n"))
+    assert {"X279", "X281", "X286"} <= set(codes(found))
+    assert key not in "".join(d.message + d.help + d.label for d in found.diagnostics)

@@ -306,3 +306,41 @@ def test_a_credential_stays_at_the_domain_it_is_for(
     more = "variables: {region: eu}, " if "{{" in url else ""
     text = f'{BASE}  eu: {{extends: openai, {more}base_url: "{url}"}}\n'
     assert codes(read(write(tmp_path, routes=ROUTES, providers=text))) == found
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        # its own key in front, while the credential sets are those of the other one
+        "base_url: https://llm.example/v1\n    credentials: {api_key: {env: OTHER_API_KEY}}",
+        "variables: {host: llm.example.net}",
+        "base_url: https://llm.other.co.uk/v1",
+    ],
+)
+def test_a_secret_for_another_domain_is_reported_wherever_it_is_taken_over(
+    own: str, tmp_path: Path
+) -> None:
+    base = BASE.replace("api.openai.com", "{{ variables.host }}").replace(
+        "    headers:", "    variables: {host: llm.openai.co.uk}\n    headers:"
+    )
+    folder = write(
+        tmp_path, routes=ROUTES, providers=f"{base}  eu:\n    extends: openai\n    {own}\n"
+    )
+    assert "X284" in codes(read(folder))
+
+
+def test_a_json_value_is_replaced_whole() -> None:
+    base = BASE.replace("set: {format", "default: {format").replace(
+        "    endpoints:",
+        "    ping: {endpoint: embeddings, cost: none, body: {a: {b: 1, c: 2}}}\n    endpoints:",
+    )
+    own = "endpoints: {embeddings: {body: {default: {format: {type: text}}}}}, ping: {body: {a: {b: 3}}}"
+    made = entry(f"{base}  eu: {{extends: openai, {own}}}\n")
+    assert made["endpoints"]["embeddings"]["body"]["default"] == {"format": {"type": "text"}}
+    assert made["ping"]["body"] == {"a": {"b": 3}}
+
+
+def test_addresses_are_compared_whole(tmp_path: Path) -> None:
+    base = BASE.replace("https://api.openai.com", "https://10.9.2.3")
+    text = f"{base}  eu: {{extends: openai, base_url: https://10.1.2.3/v1}}\n"
+    assert codes(read(write(tmp_path, routes=ROUTES, providers=text))) == ["X284"]

@@ -9,7 +9,7 @@ import pytest
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.json_body import JsonBody
-from engine.gateway.inbound.spelling import fold
+from engine.plan.spelling import fold
 from tests.unit.gateway.inbound.forms import BOUNDARY, file, form, form_of, part, passed_on, run
 
 SIZE = 256 * 1024

@@ -16,7 +16,7 @@ from engine.config.rules import ModelRule
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.json_body import JsonBody
 from engine.gateway.routing.conditions import Facts
-from engine.gateway.routing.match import explain
+from engine.gateway.routing.match import explain, find_target
 from engine.plan.conditions import (
     Dimension,
     UnusableFieldError,
@@ -184,7 +184,14 @@ def test_a_string_and_a_field_inside_it_are_never_met_together(inner: str, *, ti
 
 
 @pytest.mark.parametrize(
-    ("place", "key"), [("/tier", "Tier"), ("/Tier", "tier"), ("/key", "\u212aey"), ("/a/b", "B")]
+    ("place", "key"),
+    [
+        ("/tier", "Tier"),
+        ("/Tier", "tier"),
+        ("/key", "\u212aey"),
+        ("/tier", "t\u0131er"),
+        ("/a/b", "B"),
+    ],
 )
 def test_a_described_body_in_another_spelling_is_refused_like_a_real_one(
     place: str, key: str
@@ -195,3 +202,25 @@ def test_a_described_body_in_another_spelling_is_refused_like_a_real_one(
         read(Dimension("body", place))
     with pytest.raises(GatewayError, match="may be read as"):
         JsonBody(json.dumps(body["a"]).encode()).raw_value(place[-len(key) :].removeprefix("/"))
+
+
+@pytest.mark.parametrize(
+    ("model", "words"), [("s", "that this request does not meet"), ("a/", "covers `a/`")]
+)
+def test_a_model_whose_conditions_are_not_met_is_not_said_to_be_the_nearest_to_itself(
+    model: str, words: str, tmp_path: Path
+) -> None:
+    loaded = read(
+        write(
+            tmp_path,
+            routes="version: 1\nendpoints: {chat_completions: {path: /v1/x}, embeddings: {path: /v1/y}}\nmodels:\n"
+            "  - {model: s, provider: openai, when: {header: {x-a: [a]}}}\n"
+            "  - {prefix: a/, provider: openai, strip: true}\n",
+        )
+    )
+    assert loaded.plan is not None
+    endpoint = loaded.plan.endpoint("chat_completions")
+    assert endpoint is not None
+    with pytest.raises(GatewayError, match=words) as raised:
+        find_target(loaded.plan, endpoint, model)
+    assert f"nearest are `{model}`" not in str(raised.value)
