@@ -41,7 +41,7 @@ from engine.config.schema.extending import without_repeats
 from engine.config.source.document import Document
 from engine.config.source.document import Path as DataPath
 from engine.config.source.folder import read_texts
-from engine.config.source.secret_shapes import without_keys
+from engine.config.source.secret_shapes import masked
 from engine.config.source.suppressions import (
     Suppressed,
     Suppression,
@@ -87,9 +87,8 @@ def load(  # noqa: PLR0913 all that a Plan depends on
     """Read, check and compile the folder `directory`.
 
     `environ` gives credentials and variables; with None, placeholders take their place. `now` (POSIX
-    seconds) decides what has expired. `extra_keys` are callers that no file declares, such as the
-    key of a mock run. `overrides` holds texts by file name, also of certificates, that replace what is on
-    disk: those of an editor or a running server; None for a missing file. `audit` adds advice.
+    seconds) decides what has expired. `extra_keys` are callers that no file declares. `overrides` holds texts
+    by file name, also of certificates, that replace what is on disk; None for a missing file. `audit` adds advice.
     """
     source = Source(directory, environ, now, extra_keys, overrides, audit)
     return compile_all(check_all(build(validate(parse(read(source))))))
@@ -276,9 +275,7 @@ def _loaded(
     return Loaded(
         None,
         context.config,
-        in_order(
-            replace(d, message=without_keys(d.message), help=without_keys(d.help)) for d in found
-        ),
+        in_order(masked(found)),
         {**context.documents, **unread},
         tuple(suppressed),
         compiled.plan if compiled else None,

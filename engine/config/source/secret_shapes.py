@@ -5,7 +5,11 @@
 
 import base64
 import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
+
+from engine.config.diagnostics.diagnostic import Diagnostic
 
 _START = r"(?<![A-Za-z0-9_-])"
 _SHAPES = [
@@ -62,6 +66,12 @@ def holds_key(text: str) -> bool:
 def without_keys(text: str) -> str:
     """`text` with each key of a well-known shape masked, for messages: a name may be one by mistake."""
     return KEY.sub("***", text)
+
+
+def masked(found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
+    """The same, with such keys masked in what they say."""
+    for each in found:
+        yield replace(each, message=without_keys(each.message), help=without_keys(each.help))
 
 
 def holds_token(text: str) -> bool:
