@@ -43,6 +43,8 @@ from engine.telemetry.families import (
 from engine.upstream import Failure
 from tests import loopback
 from tests.e2e.docs.examples import Example, Session, examples
+from tests.scale.model import page as scaling_page
+from tests.scale.model import problems
 from tests.servers import ROOT, Server, ship
 
 DOCS = ROOT / "docs"
@@ -373,6 +375,13 @@ def test_the_figures_in_the_readme_are_those_of_the_benchmark() -> None:
     assert {name.lower(): value for name, value in peers} == {
         name: f"{row['cpu_us']:,.0f}" for name, row in small.items() if name != "engine"
     }
+
+
+def test_the_figures_of_scaling_are_those_that_were_measured() -> None:
+    figures = json.loads((DOCS / "scaling.json").read_text("utf-8"))
+    assert scaling_page(figures) in (DOCS / "scaling.md").read_text("utf-8")
+    missed = "three replicas have less than 2.7 times the capacity of one"  # the page says why
+    assert problems(figures) in ([], [missed])
 
 
 def test_the_readme_counts_the_shipped_providers() -> None:
