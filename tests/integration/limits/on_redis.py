@@ -16,7 +16,7 @@ from hypothesis.stateful import initialize, rule
 from engine.limits import redis_store
 from engine.limits.core import Refused
 from engine.limits.redis_store import LEASE_SECONDS, RENEW_SECONDS, RedisStore
-from engine.limits.resp import RedisConnection, command, connect, encode
+from engine.limits.resp import RedisConnection, StoreError, command, connect, encode
 from engine.limits.store import Grant
 from engine.limits.table import SharedMemory
 from engine.plan.limit_store import StoreServer
@@ -258,11 +258,18 @@ class SharedHistory(History):
         if made is not None:
             self.expect(worker, names, (3, 3, 3), made)
             return
-        if turns == 0:  # nothing was sent
+        if turns == 0 or not self.has_script():  # nothing was sent, or the server did not know it
             return
         self.expire()
         if self.shared["model"].rooms(self.clock) is not None:
             self.shared["model"].written(self.clock)
+
+    def has_script(self) -> bool:
+        try:
+            self.ask(b"EVALSHA", self.stores[0]._client.sha, b"0")
+        except StoreError as error:  # of any other kind: it has no arguments
+            return str(error) != "NOSCRIPT"
+        raise AssertionError
 
     @rule()
     def forget_script(self) -> None:
@@ -273,6 +280,21 @@ SharedHistory.TestCase.settings = settings(
     max_examples=100, stateful_step_count=40, deadline=None, print_blob=True
 )
 TestSharedHistory = SharedHistory.TestCase
+
+
+def test_a_call_that_is_cancelled_while_the_server_has_no_script_changes_nothing() -> None:
+    history = SharedHistory()
+    history.begin()
+    try:
+        history.reserve(0, {"model"}, (0, 0, 0))
+        history.settle(0, (259, 500, 0))
+        history.forget_script()
+        history.set_clock(1)
+        history.cancel(0, 1, is_late=False)
+        history.set_clock(-1)
+        history.reserve(0, {"model"}, (42, 0, 0))
+    finally:
+        history.teardown()
 
 
 def test_a_settlement_counts_for_an_hour_after_its_lease_has_expired_and_then_no_more() -> None:
