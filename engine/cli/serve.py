@@ -21,6 +21,7 @@ from engine.config.server import accounts_of
 from engine.config.units import parse_size
 from engine.plan.accounts import AccountsSettings
 from engine.plan.settings import NO_SETTINGS, Metrics
+from engine.report.calls import example_calls
 from engine.server.log import LogOptions, set_up, to_log_file
 from engine.server.log import log as write_log
 
@@ -249,10 +250,9 @@ def _ready_banner(loaded: Loaded, url: str, key: str | None, *, mock: bool) -> s
     ]
     if not mock:
         lines += unconfigured(loaded)
-    if key:
+    if key and loaded.plan is not None:
         lines += ["", f"key for this run only: {key}", ""]
-        examples = (Path(__file__).parents[1] / "mock" / "curl.txt").read_text("utf-8")
-        lines.append(examples.format(url=url, key=key))
+        lines += [call.format(url=url, key=key) + "\n" for call in example_calls(loaded.plan)]
     return "\n".join(lines) + "\n"
 
 
