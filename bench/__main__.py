@@ -11,8 +11,9 @@ from typing import Any
 from bench import machine
 from bench.load import LoadError
 from bench.peers import FOLDER, PEERS, ROOT, Peer, UnavailableError, system
+from bench.ready import upstreams
 from bench.report import render, write_page
-from bench.scenarios import SCENARIOS, Scenario, upstreams
+from bench.scenarios import SCENARIOS, Scenario
 
 RESULT = ROOT / "docs" / "performance.json"
 PAGE = ROOT / "docs" / "performance.md"

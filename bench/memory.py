@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from bench import machine
 from bench.load import wrk
 from bench.peers import FOLDER, PEERS, SMALL
-from bench.scenarios import FORM_BYTES, LARGE, VISION, ready, result_of, streams_command, upstreams
+from bench.ready import ready, upstreams
+from bench.scenarios import FORM_BYTES, LARGE, VISION, result_of, streams_command
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:

@@ -54,6 +54,17 @@ class Peer:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What the gateway does beside passing a request on: lines of its files, and variables."""
+
+    endpoint: str = ""  # fields of the small endpoint
+    routes: str = ""
+    key: str = ""  # fields of the key
+    server: str = ""
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Setting:
     """What a peer is set up for in one scenario."""
 
@@ -61,6 +72,7 @@ class Setting:
     workers: int = 1
     rules: int = 1
     core: int | None = machine.GATE
+    parts: Parts = Parts()
 
 
 @dataclass(frozen=True)
@@ -280,13 +292,14 @@ MASTER = "sk-bench-" + secrets.token_hex(24)
 
 def _engine(port: int, setting: Setting) -> list[str]:
     """The gateway with a key, as it is served; `rules` model rules beside the one that matches."""
-    folder = FOLDER / "config"
+    folder, parts = FOLDER / "config", setting.parts
     folder.mkdir(exist_ok=True)
     rules = "".join(
         f"  - {{prefix: other-{number}-, provider: small}}\n" for number in range(setting.rules - 1)
     )
     (folder / "routes.yaml").write_text(
-        "version: 1\nendpoints:\n  embeddings: {path: /v1/embeddings}\n"
+        f"version: 1\n{parts.routes}endpoints:\n"
+        f"  embeddings: {{path: /v1/embeddings{parts.endpoint}}}\n"
         "  chat_completions: {path: /v1/chat/completions, max_body: 64MiB}\n"
         "  audio_transcriptions: {path: /v1/audio/transcriptions, body: form, max_body: 64MiB}\n"
         f"models:\n{rules}"
@@ -306,9 +319,14 @@ def _engine(port: int, setting: Setting) -> list[str]:
     )
     from engine.config.new_key import digest
 
-    keys = f"version: 1\nkeys:\n  - {{name: bench, sha256: {digest(KEY)}}}\n"
+    keys = f"version: 1\nkeys:\n  - {{name: bench, sha256: {digest(KEY)}{parts.key}}}\n"
     (folder / "keys.yaml").write_text(keys)
-    command = [sys.executable, "-m", "engine", "serve", str(folder), "--port", str(port)]
+    server = folder / "server.yaml"
+    server.unlink(missing_ok=True)
+    if parts.server:
+        server.write_text(f"version: 1\n{parts.server}")
+    command = ["env", *(f"{name}={value}" for name, value in parts.environ.items())]
+    command += [sys.executable, "-m", "engine", "serve", str(folder), "--port", str(port)]
     return [*command, "--workers", str(setting.workers), "--drain-delay", "0"]
 
 

@@ -18,6 +18,7 @@ from engine.server.ports import wait_until_ready
 from tests import loopback
 from tests.ports import free_port
 from tests.postgres import Cluster, cluster
+from tests.redis_server import cpu_seconds as redis_cpu_seconds
 from tests.redis_server import redis
 from tests.servers import ROOT
 
@@ -163,11 +164,7 @@ class Site:
 
     def redis_seconds(self) -> float:
         """CPU seconds of Redis so far."""
-        with socket.create_connection(("127.0.0.1", self.redis_port)) as connection:
-            connection.sendall(b"INFO cpu\r\nQUIT\r\n")
-            text = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
-        fields = dict(line.split(":", 1) for line in text.split() if line.startswith("used_cpu_"))
-        return float(fields["used_cpu_user"]) + float(fields["used_cpu_sys"])
+        return redis_cpu_seconds(self.redis_port)
 
     def database_seconds(self) -> float:
         """CPU seconds of the processes of PostgreSQL that run."""
