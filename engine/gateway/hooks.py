@@ -29,10 +29,12 @@ HOOK_SECONDS = 10.0  # longest time that a request waits for one hook
 class Permit(Protocol):
     """What `Admission.admit` has granted to one request.
 
-    `headers` are sent with the response, in place of the provider's own of the same names.
+    `headers` are sent with the response, in place of the provider's own of the same names. The provider's
+    whose names begin with one of `replaces` are left out.
     """
 
     headers: Pairs
+    replaces: tuple[bytes, ...]
 
     def settle(self, record: Record) -> None:
         """The request is over. Called exactly once, however the request ended, cancelled included.

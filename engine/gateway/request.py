@@ -215,8 +215,7 @@ class Request:
             if isinstance(permit, Awaitable):
                 permit = await in_time(self._deadline, permit, "the admission of the request")
             if permit is not None:
-                self.permit = permit
-                self._response.own_headers = permit.headers
+                self.permit = self._response.permit = permit
         target = runtime.target(head, model, body)
         found = find_credentials(source, runtime.plan, head, target, body) if source else _NONE
         why: NoResponse | None

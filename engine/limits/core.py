@@ -6,9 +6,10 @@ in the past means that none is used. Tokens enter their rates and budgets when a
 until then they are held, so that a reservation which proves too high leaves no trace.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import ceil
+from typing import NamedTuple
 
 from engine.limits.windows import Windows
 from engine.plan.limits import NANOSECONDS, Budget, CallerLimits, Period, Rate
@@ -29,13 +30,24 @@ Amounts = tuple[int, ...]
 BUSY_SECONDS = 1  # until another try, when requests under way hold what is left
 
 
+class Left(NamedTuple):
+    """What is left of a limit: of `limit`, and the seconds until it is whole again."""
+
+    limit: int
+    remaining: int
+    reset: float
+
+
+NOTHING_LEFT: Mapping[str, Left] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """Why a request is not admitted.
 
     `kind` is `requests`, `tokens`, `input_tokens`, `output_tokens`, `concurrent`, `budget` or `budget_usd`; `per` the
     time that `limit` is for, empty for `concurrent`. `wait` are seconds until another try can succeed.
-    `is_spent`: a budget is used up until its next window.
+    `is_spent`: a budget is used up until its next window. `left` is as in a Grant.
     """
 
     kind: str
@@ -43,6 +55,7 @@ class Refused:
     per: str
     wait: int
     is_spent: bool = False
+    left: Mapping[str, Left] = field(default_factory=dict, compare=False)
 
 
 class Rooms:
@@ -141,6 +154,45 @@ def late(kind: str, rate: Rate, due: int, now: int) -> Refused:
     """A refusal until one unit is back, or until requests under way give back what they hold."""
     wait = due - now + rate.interval - rate.tolerance
     return Refused(kind, rate.count, rate.unit, max(BUSY_SECONDS, -(-wait // NANOSECONDS)))
+
+
+def left_in(
+    limits: CallerLimits, state: list[int], now: int, wall: float, windows: Windows
+) -> Iterator[tuple[str, Left]]:
+    """What is left in a scope, by what it is counted in: `requests`, `tokens`, `input_tokens` or `output_tokens`."""
+    if limits.requests is not None:
+        yield "requests", left_of(limits.requests, state[REQUESTS] - now, 0)
+    if not limits.counts_tokens:
+        return
+    held = state[HELD_INPUT], state[HELD_OUTPUT]
+    if limits.tokens is not None:
+        yield "tokens", left_of(limits.tokens, state[TOKENS] - now, sum(held))
+    if limits.input_tokens is not None:
+        yield "input_tokens", left_of(limits.input_tokens, state[INPUT] - now, held[0])
+    if limits.output_tokens is not None:
+        yield "output_tokens", left_of(limits.output_tokens, state[OUTPUT] - now, held[1])
+    for budget in limits.budgets:
+        if not budget.is_usd:
+            start, end = windows.of(budget, wall)
+            left = budget.amount - spent(state, budget, start, wall)[0] - sum(held)
+            yield "tokens", Left(budget.amount, max(0, left), end - wall)
+
+
+def left_of(rate: Rate, ahead: int, held: int) -> Left:
+    """What is left of a rate whose units are all back in `ahead` nanoseconds, less those that are held."""
+    ahead = max(0, ahead)
+    remaining = max(0, (rate.tolerance - ahead) // rate.interval - held)
+    return Left(rate.count, remaining, (ahead + held * rate.interval) / NANOSECONDS)
+
+
+def tightest(found: Iterable[tuple[str, Left]]) -> dict[str, Left]:
+    """Of each kind the one with the least left; of several, the first."""
+    least: dict[str, Left] = {}
+    for kind, left in found:
+        known = least.get(kind)
+        if known is None or left.remaining < known.remaining:
+            least[kind] = left
+    return least
 
 
 def take(limits: CallerLimits, state: list[int], held: Amounts, now: int) -> None:

@@ -2,26 +2,27 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from engine.limits.core import (
-    HELD_INPUT,
-    HELD_OUTPUT,
     REQUESTS,
-    TOKENS,
     Amounts,
+    Left,
     Refused,
     Rooms,
     check,
     late,
+    left_in,
+    left_of,
     release,
-    room,
     take,
+    tightest,
     use,
 )
-from engine.limits.store import FullError, Grant, Left, Scope
+from engine.limits.store import FullError, Grant, Scope
 from engine.limits.table import Table
 from engine.limits.windows import Windows
-from engine.plan.limits import Budget, Rate
+from engine.plan.limits import Budget
 
 MAX_TOKENS = 1 << 40  # of one request; no provider's count is higher
 
@@ -56,20 +57,21 @@ class Ledger:
             rooms = Rooms()
             blocks: list[int] = []
             states: list[list[int]] = []
-            for scope, limits in scopes:
+            for scope, _ in scopes:
                 block, state = table.find(scope, now, wall, blocks)
-                refused = check(limits, state, rooms, now, wall, self._windows)
-                if refused is not None:
-                    return refused
                 blocks.append(block)
                 states.append(state)
+            for (_, limits), state in zip(scopes, states, strict=True):
+                refused = check(limits, state, rooms, now, wall, self._windows)
+                if refused is not None:
+                    return replace(refused, left=self._left(scopes, states, now, wall))
             held = rooms.cap(estimate)
             for (_, limits), state in zip(scopes, states, strict=True):
                 take(limits, state, held, now)
             lease = self._write(scopes, blocks, states, held)
         finally:
             table.unlock()
-        return Grant(scopes, held, lease, *_left(scopes, states, now), blocks)
+        return Grant(scopes, held, lease, self._left(scopes, states, now, wall), blocks)
 
     def _reserve_request(self, scopes: Sequence[Scope], held: Amounts) -> Grant | Refused:
         """The same for one scope with a rate of requests alone, in half the time."""
@@ -83,12 +85,24 @@ class Ledger:
             now = self._monotonic()
             block, state = table.find(scope, now, wall)
             due = max(state[REQUESTS], now) + rate.interval
-            if due - now > rate.tolerance:
-                return late("requests", rate, state[REQUESTS], now)
-            table.write_word(block, REQUESTS, due)
+            is_late = due - now > rate.tolerance
+            if not is_late:
+                table.write_word(block, REQUESTS, due)
         finally:
             table.unlock()
-        return Grant(scopes, held, None, _left_of(rate, due, now, 0), None)
+        if is_late:
+            left = {"requests": left_of(rate, state[REQUESTS] - now, 0)}
+            return replace(late("requests", rate, state[REQUESTS], now), left=left)
+        return Grant(scopes, held, None, {"requests": left_of(rate, due - now, 0)})
+
+    def _left(
+        self, scopes: Sequence[Scope], states: Sequence[list[int]], now: int, wall: float
+    ) -> dict[str, Left]:
+        return tightest(
+            found
+            for (_, limits), state in zip(scopes, states, strict=True)
+            for found in left_in(limits, state, now, wall, self._windows)
+        )
 
     def _write(
         self,
@@ -133,24 +147,6 @@ class Ledger:
     def recover_dead(self) -> int:
         """Give back what killed workers held; how many requests they had."""
         return self._table.recover_dead()
-
-
-def _left(
-    scopes: Sequence[Scope], states: Sequence[list[int]], now: int
-) -> tuple[Left | None, Left | None]:
-    requests = tokens = None
-    for (_, limits), state in zip(scopes, states, strict=True):
-        if requests is None and limits.requests is not None:
-            requests = _left_of(limits.requests, state[REQUESTS], now, 0)
-        if tokens is None and limits.tokens is not None:
-            held = state[HELD_INPUT] + state[HELD_OUTPUT]
-            tokens = _left_of(limits.tokens, state[TOKENS], now, held)
-    return requests, tokens
-
-
-def _left_of(rate: Rate, due: int, now: int, held: int) -> Left:
-    remaining = max(0, room(rate, due, now) - held)
-    return Left(rate.count, remaining, (max(0, due - now) + held * rate.interval) / 1e9)
 
 
 __all__ = ["FullError", "Grant", "Ledger", "Left", "Scope"]

@@ -137,17 +137,21 @@ local function cap(estimate, rooms)
   return held
 end
 
-local function left_of(specs, states)
-  local requests, tokens, taken = -1, -1, 0
+-- What is left, in the order of the specs: of requests how far ahead the rate is; of each other rate
+-- that and what is held; of each budget what is left.
+local function add_left(numbers, specs, states)
   for n, spec in ipairs(specs) do
     local state = states[n]
-    if requests < 0 and spec.requests then requests = state.rates.requests end
-    local rate = spec.tokens and spec.rates[spec.tokens]
-    if tokens < 0 and rate then
-      tokens, taken = state.rates[rate.name] or 0, sum(state.held, rate.of)
+    if spec.requests then numbers[#numbers + 1] = state.rates.requests or 0 end
+    for _, rate in ipairs(spec.rates) do
+      numbers[#numbers + 1] = state.rates[rate.name] or 0
+      numbers[#numbers + 1] = sum(state.held, rate.of)
+    end
+    for _, budget in ipairs(spec.budgets) do
+      numbers[#numbers + 1] = budget.limit - spent(state, budget) - sum(state.held, budget.of)
     end
   end
-  return requests, tokens, taken
+  return unpack(numbers)
 end
 
 local function life_of(spec, life) return math.max(spec.keep, life / 1000) end
@@ -157,10 +161,10 @@ local function reserve(lease, life, deadline, estimate)
   if not specs or now > deadline then return reply('stale') end
   if lease ~= '' then expire_leases() end
   local states, rooms = {}, {}
+  for n in ipairs(specs) do states[n] = load_state(KEYS[n + 1]) end
   for n, spec in ipairs(specs) do
-    states[n] = load_state(KEYS[n + 1])
     local why, which, ahead = check(spec, states[n], rooms)
-    if why then return reply(why, n, which, ahead) end
+    if why then return reply(why, add_left({n, which, ahead}, specs, states)) end
   end
   local held = cap(estimate, rooms)
   for n, spec in ipairs(specs) do
@@ -181,8 +185,7 @@ local function reserve(lease, life, deadline, estimate)
     redis.call('ZADD', KEYS[1], string.format('%.0f', now + life), member)
     redis.call('PEXPIRE', KEYS[1], 7200000)
   end
-  local requests, tokens, taken = left_of(specs, states)
-  return reply('ok', requests, tokens, taken, unpack(held))
+  return reply('ok', add_left({#held, unpack(held)}, specs, states))
 end
 
 -- Adds to `reached` the scope N and the places of budgets whose `warn` is reached by this.

@@ -15,10 +15,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from engine.limits.core import Amounts, Refused
+from engine.limits.core import NOTHING_LEFT, Amounts, Refused
 from engine.limits.ledger import MAX_TOKENS
 from engine.limits.resp import StoreError, command, encode
-from engine.limits.specs import MAX_SPECS, Spec, amounts, grant_of, home_of, refused_of, spec_of
+from engine.limits.specs import MAX_SPECS, Spec, amounts, held_in, home_of, made_of, spec_of
 from engine.limits.store import Grant, Scope, Store, UnavailableError
 from engine.limits.store_client import StoreClient
 from engine.limits.windows import Windows
@@ -182,13 +182,12 @@ class RedisStore:
     def _made(
         self, word: str, numbers: list[int], home: str, lease: str, scopes: Sequence[Scope]
     ) -> Grant | Refused:
-        now = self._wall() + self._offset
-        if word != "ok":
-            return refused_of(word, scopes, numbers, self._windows, now)
-        member = self._member(home, lease, scopes, numbers[3:]) if lease else None
-        if member is not None:
-            self._leases[member] = home, self._wall()
-        return grant_of(scopes, numbers, member)
+        made = made_of(word, scopes, numbers, self._windows, self._wall() + self._offset)
+        if not lease or isinstance(made, Refused):
+            return made
+        member = self._member(home, lease, scopes, made.held)
+        self._leases[member] = home, self._wall()
+        return made._replace(lease=member)
 
     def _member(self, home: str, lease: str, scopes: Sequence[Scope], held: Sequence[int]) -> str:
         """A lease as the script names it."""
@@ -204,7 +203,7 @@ class RedisStore:
             if isinstance(made, Grant | Refused):
                 return made
         if self._policy is StorePolicy.ALLOW:
-            return Grant(scopes, estimate, None, None, None)
+            return Grant(scopes, estimate, None, NOTHING_LEFT)
         raise UnavailableError
 
     def _release_late(self, about: object, reply: bytes) -> None:
@@ -213,9 +212,10 @@ class RedisStore:
             word, numbers = self._read(reply)
             if word == "ok" and isinstance(about, tuple) and about[1]:
                 home, lease, scopes = about
-                member = self._member(home, lease, scopes, numbers[3:])
-                self._settle(grant_of(scopes, numbers, member), tuple(0 for _ in numbers[3:]))
-        except (StoreError, ValueError):
+                held = held_in(numbers)
+                member = self._member(home, lease, scopes, held)
+                self._settle(Grant(scopes, held, member, NOTHING_LEFT), tuple(0 for _ in held))
+        except (StoreError, ValueError, IndexError):
             self._client.note_failure("a reply that the script does not give")
 
     # -- settle, renew -----------------------------------------------------------------------------

@@ -1,14 +1,14 @@
 """The limits of scopes as the script of the Redis store reads them, and its replies as values."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import inf
 from urllib.parse import quote
 
-from engine.limits.core import BUSY_SECONDS, Amounts, Refused, late
+from engine.limits.core import BUSY_SECONDS, Amounts, Left, Refused, late, left_of, tightest
 from engine.limits.resp import encode
-from engine.limits.store import Grant, Left, Scope
+from engine.limits.store import Grant, Scope
 from engine.limits.windows import Windows
 from engine.plan.limits import Budget, CallerLimits, Period, Rate
 
@@ -56,8 +56,6 @@ def spec_of(home: str, scope: Scope, windows: Windows, now: float) -> Spec:
         data["requests"] = _rate(limits.requests)
     if limits.concurrent is not None:
         data["concurrent"] = limits.concurrent
-    if limits.tokens is not None:
-        data["tokens"] = 1  # which of the rates is shown to callers
     data["rates"] = [{"name": kind, "of": of, **_rate(rate)} for kind, rate, of in rates]
     budgets, since, after = [], 0.0, inf
     for budget in limits.budgets:
@@ -85,31 +83,50 @@ def home_of(scopes: Sequence[Scope]) -> str:
     return f"orqen:{{{quote(owner)}}}:"
 
 
-def grant_of(scopes: Sequence[Scope], numbers: Sequence[int], lease: str | None) -> Grant:
-    """The grant in a reply `ok`."""
-    requests, tokens, taken, *held = numbers
-    return Grant(
-        scopes,
-        tuple(held),
-        lease,
-        _left([limits.requests for _, limits in scopes], requests, 0),
-        _left([limits.tokens for _, limits in scopes], tokens, taken),
-    )
+def made_of(
+    word: str, scopes: Sequence[Scope], numbers: Sequence[int], windows: Windows, now: float
+) -> Grant | Refused:
+    """The grant, without its lease, or the refusal in a reply.
+
+    Raises:
+        IndexError: it has too few numbers.
+    """
+    if word == "ok":
+        held = held_in(numbers)
+        rest = numbers[1 + len(held) :]
+        return Grant(scopes, held, None, tightest(_left_in(scopes, rest, windows, now)))
+    refused = refused_of(word, scopes, numbers, windows, now)
+    return replace(refused, left=tightest(_left_in(scopes, numbers[3:], windows, now)))
 
 
-def _left(rates: Sequence[Rate | None], ahead: int, taken: int) -> Left | None:
-    rate = next((rate for rate in rates if rate is not None), None)
-    if rate is None:
-        return None
-    remaining = max(0, (rate.tolerance - ahead) // rate.interval - taken)
-    return Left(rate.count, min(rate.count, remaining), (ahead + taken * rate.interval) / 1e9)
+def held_in(numbers: Sequence[int]) -> Amounts:
+    """What is held by a reply `ok`."""
+    return tuple(numbers[1 : 1 + numbers[0]])
+
+
+def _left_in(
+    scopes: Sequence[Scope], numbers: Sequence[int], windows: Windows, now: float
+) -> Iterator[tuple[str, Left]]:
+    """What is left, from the numbers of `add_left` in the script."""
+    rest = [*reversed(numbers)]
+    for _, limits in scopes:
+        if limits.requests is not None:
+            yield "requests", left_of(limits.requests, rest.pop(), 0)
+        for kind, rate, _ in token_rates(limits):
+            ahead, held = rest.pop(), rest.pop()
+            yield kind, left_of(rate, ahead, held)
+        for budget in limits.budgets:
+            left = rest.pop()
+            if not budget.is_usd:
+                reset = windows.of(budget, now)[1] - now
+                yield "tokens", Left(budget.amount, max(0, left), reset)
 
 
 def refused_of(
     word: str, scopes: Sequence[Scope], numbers: Sequence[int], windows: Windows, now: float
 ) -> Refused:
     """The refusal in a reply, by the limits of the scope that it names."""
-    number, which, ahead = numbers
+    number, which, ahead = numbers[:3]
     limits = scopes[number - 1][1]
     if word == "busy":
         return Refused("concurrent", limits.concurrent or 0, "", BUSY_SECONDS)

@@ -1,9 +1,9 @@
 """The interface of what counts the use of scopes, in the memory of this host or elsewhere."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from engine.limits.core import Amounts, Refused
+from engine.limits.core import Amounts, Left, Refused
 from engine.plan.limits import CallerLimits
 
 Scope = tuple[str, CallerLimits]  # its name, unique among keys, accounts and models, and its limits
@@ -17,26 +17,17 @@ class UnavailableError(Exception):
     """The counters cannot be reached, and requests are refused then."""
 
 
-class Left(NamedTuple):
-    """What is left of a rate: of `limit`, and the seconds until it is whole again."""
-
-    limit: int
-    remaining: int
-    reset: float
-
-
 class Grant(NamedTuple):
     """An admitted request. `held` is what it may use; `lease` None: nothing to settle.
 
-    `requests` and `tokens` are what is left of the rates of the first scope that has them. `lease`
-    and `blocks` are for the store that made it.
+    `left` has what is left of requests, tokens, input and output tokens after it, in the scope that
+    has the least. `lease` and `blocks` are for the store that made it.
     """
 
     scopes: Sequence[Scope]
     held: Amounts
     lease: int | str | None
-    requests: Left | None
-    tokens: Left | None
+    left: Mapping[str, Left]
     blocks: Sequence[int] = ()
 
 

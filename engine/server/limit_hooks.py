@@ -19,6 +19,7 @@ from engine.plan.limits import Budget
 from engine.plan.plan import Caller, Dialect, Endpoint, Plan, Provider
 from engine.server.cost_limits import CostReserve, used_cost
 from engine.server.limit_responses import (
+    PROVIDER_LIMITS,
     credential_refusal,
     described,
     limit_headers,
@@ -42,6 +43,7 @@ class LimitPermit:
     grant: Grant
     headers: Pairs
     estimate: Amounts
+    replaces: tuple[bytes, ...] = PROVIDER_LIMITS
 
     def settle(self, record: Record) -> None:
         """Count what the request has used."""
@@ -199,7 +201,7 @@ class LimitHooks:
             self.refused[0] += 1
             raise refusal(made, dialect)
         self.allowed[0] += 1
-        headers = limit_headers(made.requests, made.tokens, dialect)
+        headers = limit_headers(made.left, dialect)
         return LimitPermit(self._store, made, headers, estimate)
 
     def _warn(self, scope: str, budget: Budget) -> None:

@@ -1,10 +1,11 @@
 """What callers get to know of their limits: headers of what is left, and why a request is refused."""
 
+from collections.abc import Mapping
 from time import gmtime, time
 
 from engine.gateway.errors import GatewayError
-from engine.limits.core import Refused
-from engine.limits.store import FullError, Left
+from engine.limits.core import Left, Refused
+from engine.limits.store import FullError
 from engine.plan.plan import Dialect
 from engine.plan.prices import NANO
 from engine.upstream import Pairs
@@ -17,16 +18,32 @@ _UNITS = {
     "budget": "tokens",
 }
 MAX_SECONDS = 366 * 24 * 3600  # until all is back, as it is said
-_KINDS = b"requests", b"tokens"
-# The headers of each of _KINDS: its limit, what is left, and when all of it is.
-_ANTHROPIC = [
-    [b"anthropic-ratelimit-%b-%b" % (kind, what) for what in (b"limit", b"remaining", b"reset")]
-    for kind in _KINDS
-]
-_OPENAI = [
-    [b"x-ratelimit-%b-%b" % (what, kind) for what in (b"limit", b"remaining", b"reset")]
-    for kind in _KINDS
-]
+_WHAT = b"limit", b"remaining", b"reset"
+_ANTHROPIC_KINDS = {
+    "requests": b"requests",
+    "tokens": b"tokens",
+    "input_tokens": b"input-tokens",
+    "output_tokens": b"output-tokens",
+}
+# The headers of each kind of `Grant.left` that the SDKs of a dialect know; those of OpenAI know no sides of tokens.
+_ANTHROPIC = {
+    kind: [b"anthropic-ratelimit-%b-%b" % (name, what) for what in _WHAT]
+    for kind, name in _ANTHROPIC_KINDS.items()
+}
+_OPENAI = {
+    kind: [b"x-ratelimit-%b-%b" % (what, kind.encode()) for what in _WHAT]
+    for kind in ("requests", "tokens")
+}
+# How the headers begin by which providers say what is left of their own limits.
+PROVIDER_LIMITS = (
+    b"anthropic-fast-",
+    b"anthropic-priority-",
+    b"anthropic-ratelimit-",
+    b"ratelimit",
+    b"x-rate-limit-",
+    b"x-ratelimit",
+    b"x-tokenlimit-",
+)
 
 
 def uncounted(error: Exception) -> GatewayError:
@@ -39,13 +56,8 @@ def uncounted(error: Exception) -> GatewayError:
 def refusal(refused: Refused, dialect: Dialect) -> GatewayError:
     """The error of a refused request."""
     code = "budget_exceeded" if refused.is_spent else "rate_limited"
-    left = Left(refused.limit, 0, float(refused.wait))
-    headers = limit_headers(
-        left if refused.kind == "requests" else None,
-        left if refused.kind == "tokens" else None,
-        dialect,
-    )
-    return GatewayError(code, _message(refused), headers=tuple(headers), retry_after=refused.wait)
+    headers = tuple(limit_headers(refused.left, dialect))
+    return GatewayError(code, _message(refused), headers=headers, retry_after=refused.wait)
 
 
 def credential_refusal(refused: Refused, provider: str) -> GatewayError:
@@ -79,18 +91,18 @@ def described(kind: str, amount: int) -> str:
     return f"{amount} {_UNITS[kind]}"
 
 
-def limit_headers(requests: Left | None, tokens: Left | None, dialect: Dialect) -> Pairs:
+def limit_headers(left: Mapping[str, Left], dialect: Dialect) -> Pairs:
     """What is left, in the headers that the SDKs of a dialect know.
 
     The reset of OpenAI is a duration, that of Anthropic a time (RFC 3339): when all is back.
     """
     is_time = dialect is Dialect.ANTHROPIC
+    names = _ANTHROPIC if is_time else _OPENAI
     headers: Pairs = []
-    for left, names in zip((requests, tokens), _ANTHROPIC if is_time else _OPENAI, strict=True):
-        if left is not None:
-            reset = _moment(left.reset) if is_time else _duration(left.reset)
-            values = b"%d" % left.limit, b"%d" % left.remaining, reset
-            headers += zip(names, values, strict=True)
+    for kind, (limit, remaining, seconds) in left.items():
+        if kind in names:
+            reset = _moment(seconds) if is_time else _duration(seconds)
+            headers += zip(names[kind], (b"%d" % limit, b"%d" % remaining, reset), strict=True)
     return headers
 
 

@@ -13,13 +13,14 @@ anything else is cut, since returning without a last message makes the server cl
 Nothing waits for the caller longer than `caller_idle`: not a chunk, not an error, not the end.
 """
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable
 from functools import partial
 from time import monotonic
 
 from engine.gateway.cancellation import Deadline
 from engine.gateway.errors import GatewayError, error_body, error_headers
 from engine.gateway.headers import RelayedNames
+from engine.gateway.hooks import Permit
 from engine.gateway.inbound.body import CallerStalled, Send
 from engine.gateway.outbound.exchange import IDLE, Exchange
 from engine.gateway.record import RecordBuilder
@@ -43,14 +44,14 @@ class ResponseRelay:
     """Sends the response of one request, whoever it comes from.
 
     `is_started`: a part of it has been sent. `dialect` is the caller's, as far as it is known;
-    `own_headers` are those of the request's permit. `caller_idle` is the endpoint's, or the default
+    `permit` is the request's, whose headers are sent. `caller_idle` is the endpoint's, or the default
     while that is not known. A response that is relayed has the one of its target.
     """
 
     # Defaults of the class cost nothing, and one of these is made for each request.
     dialect = Dialect.OPENAI
     is_started = False
-    own_headers: Sequence[tuple[bytes, bytes]] = ()
+    permit: Permit | None = None
     meter: UsageMeter | None = None  # of the response being relayed, if it has usage to read
     _stream: EventStream | None = None  # of a response that may end with an event of ours
     _is_blocked = False  # the server has not taken the last chunk yet
@@ -124,8 +125,8 @@ class ResponseRelay:
             self._names,
         )
         headers += closing
-        if self.own_headers:
-            headers = with_own(headers, self.own_headers)
+        if self.permit is not None:
+            headers = with_own(headers, self.permit.headers, self.permit.replaces)
         if record.may_be_paid_twice is True and response.status >= 400:
             headers = with_own(headers, _NOT_AGAIN)
         if is_events:
@@ -241,7 +242,8 @@ class ResponseRelay:
             (b"content-type", b"application/json"),
             *error_headers(error, self.dialect, record.request_id.encode("ascii")),
         ]
-        headers += [pair for pair in (*closing, *self.own_headers) if pair not in headers]
+        own = () if self.permit is None else self.permit.headers
+        headers += [pair for pair in (*closing, *own) if pair not in headers]
         body = error_body(error, self.dialect, record.request_id)
         record.bytes_out = len(body)
         await self.respond(error.kind.status, headers, body)

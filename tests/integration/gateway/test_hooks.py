@@ -162,6 +162,8 @@ def run(hooks: Hooks, tmp: Path, scenario: Callable[[Stand], Awaitable[None]]) -
 class Counting:
     """A toy limit: at most `most` requests at once. It is its own permit."""
 
+    replaces: tuple[bytes, ...] = ()
+
     def __init__(self, most: int = 1) -> None:
         self.most = most
         self.headers: Pairs = [(b"x-own", b"1")]

@@ -4,7 +4,7 @@ import asyncio
 import copy
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,7 +22,16 @@ from engine.limits.table import SharedMemory
 from engine.plan.limit_store import StoreServer
 from engine.plan.limits import Budget, CallerLimits, Period, Rate, StorePolicy
 from tests.redis_server import VARIABLE
-from tests.unit.limits.test_ledger import AMOUNTS, SCOPES, History, Model, Three, new_ledger
+from tests.unit.limits.test_ledger import (
+    AMOUNTS,
+    SCOPES,
+    History,
+    Model,
+    Three,
+    least,
+    new_ledger,
+    told,
+)
 
 URL = os.environ.get(VARIABLE, "")
 HOUR = 3_600_000  # milliseconds after which an expired lease is forgotten
@@ -47,6 +56,9 @@ class SharedModel:
 
     def rooms(self, now: int) -> dict[str, int] | None:
         return copy.deepcopy(self.model).rooms(self.time(now), now / 1000)
+
+    def left(self, now: int) -> list[tuple[str, tuple[int, int]]]:
+        return list(copy.deepcopy(self.model).left(self.time(now), now / 1000))
 
     def written(self, now: int) -> None:
         self.passed, self.at = self.time(now), now
@@ -129,16 +141,18 @@ class SharedHistory(History):
             self.expire()
         rooms = [self.shared[name].rooms(self.clock) for name in names]
         assert isinstance(made, Refused) == (None in rooms), (made, rooms)
+        of_names = [self.shared[name] for name in sorted(names)]
         if isinstance(made, Refused):
             assert made.wait >= 1
+            assert told(made) == self.shared_least(of_names)
             return
-        least = {
+        free = {
             kind: min((r[kind] for r in rooms if r and kind in r), default=1 << 60)
             for kind in ("tokens", "input_tokens", "output_tokens", "cost")
         }
-        inputs = min(estimate[0], least["input_tokens"], least["tokens"])
-        outputs = min(estimate[1], least["output_tokens"], least["tokens"] - inputs)
-        assert made.held == (inputs, outputs, min(estimate[2], least["cost"]))
+        inputs = min(estimate[0], free["input_tokens"], free["tokens"])
+        outputs = min(estimate[1], free["output_tokens"], free["tokens"] - inputs)
+        assert made.held == (inputs, outputs, min(estimate[2], free["cost"]))
         self.number += 1
         for name in names:
             scope = self.shared[name]
@@ -148,8 +162,12 @@ class SharedHistory(History):
             if made.lease is not None:
                 scope.model.held[self.number] = made.held
                 scope.due[self.number] = self.clock + LEASE_SECONDS * 1000
+        assert told(made) == self.shared_least(of_names)
         self.renewed[self.number] = self.clock
         self.leased.append((worker, self.number, made))
+
+    def shared_least(self, models: Sequence[SharedModel]) -> dict[str, tuple[int, int]]:
+        return least([each for model in models for each in model.left(self.clock)])
 
     def expire(self) -> None:
         gone = {n for s in self.shared.values() for n, due in s.due.items() if due <= self.clock}

@@ -33,7 +33,17 @@ LIMITED = Caller("limited", None, None, (), None, limits=CallerLimits(
 RATED = Caller("rated", None, None, (), None, limits=CallerLimits(
     requests=Rate(5, 3600), tokens=Rate(100_000, 3600)
 ))  # fmt: skip
+SIDES = Caller("sides", None, None, (), None, limits=CallerLimits(
+    input_tokens=Rate(2000, 3600), output_tokens=Rate(3000, 3600)
+))  # fmt: skip
+MONEY = Caller("money", None, None, (), None, limits=CallerLimits(
+    budgets=(Budget(BUDGET, Period.MONTH, is_usd=True, unpriced=1),)
+))  # fmt: skip
+SPENT = Caller("spent", None, None, (), None, limits=CallerLimits(
+    requests=Rate(9, 3600), budgets=(Budget(1, Period.MONTH),)
+))  # fmt: skip
 FREE = Caller("free", None, None, (), None)
+CALLERS = LIMITED, RATED, SIDES, MONEY, SPENT, FREE
 
 
 @dataclass
@@ -151,8 +161,8 @@ def written(folder: Path, routes: str, providers: str) -> Plan:
 
 @asynccontextmanager
 async def standing(plan: Plan, folder: Path) -> AsyncIterator[Stand]:
-    """A gateway that serves LIMITED, RATED and FREE."""
-    callers = {sha256(who.name.encode()).digest(): who for who in (LIMITED, RATED, FREE)}
+    """A gateway that serves CALLERS."""
+    callers = {sha256(who.name.encode()).digest(): who for who in CALLERS}
     limits = Limits()
     with (folder / "log").open("w") as stream:
         log = AccessLog(stream)

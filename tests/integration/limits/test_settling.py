@@ -2,13 +2,26 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.plan.plan import Plan
-from tests.integration.limits.stand import FREE, LIMITED, RATED, Answer, Stand, run, written
+from engine.plan.plan import Caller, Plan
+from tests.integration.limits.stand import (
+    BUDGET,
+    FREE,
+    LIMITED,
+    MONEY,
+    RATED,
+    SIDES,
+    SPENT,
+    Answer,
+    Stand,
+    run,
+    written,
+)
 from tests.recorder import Arrival, Reply, as_json, recording
 from tests.servers import Server, free_port, received
 
@@ -218,33 +231,68 @@ def test_requests_that_are_cancelled_at_any_moment_hold_nothing(plan: Plan, tmp_
     run(plan, tmp_path, scenario)
 
 
-@pytest.mark.parametrize(
-    ("path", "ours", "theirs"),
-    [
-        (CHAT, {"x-ratelimit-limit-requests": "5", "x-ratelimit-limit-tokens": "100000"}, "10000"),
-        (
-            RESPONSES,
-            {"x-ratelimit-limit-requests": "5", "x-ratelimit-limit-tokens": "100000"},
-            "10000",
-        ),
-        (
-            MESSAGES,
-            {
-                "anthropic-ratelimit-requests-limit": "5",
-                "anthropic-ratelimit-tokens-limit": "100000",
-            },
-            "4000",
-        ),
-    ],
-)
+OPENAI, ANTHROPIC = "x-ratelimit-{1}-{0}", "anthropic-ratelimit-{0}-{1}"
+TOLD: dict[
+    Caller, list[tuple[str, int, int | None]]
+] = {  # of what, the limit and what is left, before the request has used anything
+    RATED: [("requests", 5, 4), ("tokens", 100_000, None)],
+    LIMITED: [("tokens", BUDGET, None)],
+    SIDES: [("input-tokens", 2000, None), ("output-tokens", 3000, None)],
+    MONEY: [],
+}
+
+
+@pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES])
+@pytest.mark.parametrize("who", TOLD, ids=lambda who: who.name)
 def test_what_is_left_of_a_key_stands_in_place_of_what_its_provider_says(
-    plan: Plan, tmp_path: Path, path: str, ours: dict[str, str], theirs: str
+    plan: Plan, tmp_path: Path, path: str, who: Caller
 ) -> None:
+    """Whatever the limits of the key are; nothing of the provider's contradicts them."""
+    pattern = ANTHROPIC if path == MESSAGES else OPENAI
+    said = TOLD[who] if path == MESSAGES or who is not SIDES else []  # OpenAI's SDKs know no sides
+    ours = {
+        pattern.format(kind, what) for kind, *_ in said for what in ("limit", "remaining", "reset")
+    }
+
     async def scenario(stand: Stand) -> None:
-        answer = await stand.ask(path, CALLS[path], RATED)
-        assert {name: answer.headers[name] for name in ours} == ours
-        for who in (FREE, LIMITED):  # a budget alone has no headers
-            answer = await stand.ask(path, CALLS[path], who)
-            assert answer.headers[next(iter(ours))] == theirs
+        answer = await stand.ask(path, CALLS[path], who)
+        assert answer.status == 200
+        assert {name for name in answer.headers if "ratelimit" in name} == ours
+        for kind, limit, left in said:
+            assert answer.headers[pattern.format(kind, "limit")] == str(limit)
+            found = int(answer.headers[pattern.format(kind, "remaining")])
+            assert found == left if left else 0 < found < limit
+        theirs = await stand.ask(path, CALLS[path], FREE)
+        assert theirs.headers[pattern.format("requests", "limit")] != "5"
+        assert len([name for name in theirs.headers if "ratelimit" in name]) >= 6
+
+    run(plan, tmp_path, scenario)
+
+
+@pytest.mark.parametrize("path", [CHAT, MESSAGES])
+def test_every_refusal_and_failure_says_what_is_left(plan: Plan, tmp_path: Path, path: str) -> None:
+    """A budget that is held, one that is spent, and a model that nobody has."""
+    pattern = ANTHROPIC if path == MESSAGES else OPENAI
+
+    def left(answer: Answer, kind: str) -> str | None:
+        return answer.headers.get(pattern.format(kind, "remaining"))
+
+    async def scenario(stand: Stand) -> None:
+        model = CALLS[path]["model"]
+        hanging = stand.ask(path, CALLS[path] | {"model": f"{model}-mock-hang"}, SPENT)
+        holding = asyncio.ensure_future(hanging)
+        while not stand.limits.allowed[0]:  # noqa: ASYNC110 no event
+            await asyncio.sleep(0)
+        busy = await stand.ask(path, CALLS[path], SPENT)
+        assert (busy.status, busy.headers["x-engine-error"]) == (429, "rate_limited")
+        assert (left(busy, "tokens"), left(busy, "requests")) == ("0", "8")
+        holding.cancel()
+        with suppress(asyncio.CancelledError):
+            await holding
+        spent = await stand.ask(path, CALLS[path], SPENT)
+        assert (spent.status, spent.headers["x-engine-error"]) == (429, "budget_exceeded")
+        assert (left(spent, "tokens"), left(spent, "requests")) == ("0", "8")
+        unknown = await stand.ask(path, CALLS[path] | {"model": "of-nobody"}, RATED)
+        assert (unknown.status, left(unknown, "requests")) == (404, "4")
 
     run(plan, tmp_path, scenario)

@@ -1,6 +1,6 @@
 """The ledger does what a simple model says, over any history of several workers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -106,6 +106,17 @@ class Model:
             rooms[kind] = min(left, rooms.get(kind, left))
         return rooms if all(left >= 1 for left in rooms.values()) else None
 
+    def left(self, now: int, wall: float) -> Iterator[tuple[str, tuple[int, int]]]:
+        """What callers get to know of it: of each kind the limit, and what is left."""
+        inputs, outputs = (sum(held[n] for held in self.held.values()) for n in range(2))
+        held = {"tokens": inputs + outputs, "input_tokens": inputs, "output_tokens": outputs}
+        for kind, bucket in self.rates.items():
+            yield kind, (bucket.rate.count, max(0, bucket.free(now) - held.get(kind, 0)))
+        for budget in self.limits.budgets:
+            if not budget.is_usd:
+                left = budget.amount - self.window(budget, wall)[1] - held["tokens"]
+                yield "tokens", (budget.amount, max(0, left))
+
     def use(self, used: Three, now: int, wall: float) -> None:
         counts = {"tokens": sum(used[:2]), "input_tokens": used[0], "output_tokens": used[1]}
         for kind, bucket in self.rates.items():
@@ -115,6 +126,20 @@ class Model:
         for budget in self.limits.budgets:
             start, count = self.window(budget, wall)
             self.windows[budget] = start, count + (used[2] if budget.is_usd else sum(used[:2]))
+
+
+def told(made: Grant | Refused) -> dict[str, tuple[int, int]]:
+    """What a request is told of its limits, without when all is back."""
+    return {kind: left[:2] for kind, left in made.left.items()}
+
+
+def least(found: Sequence[tuple[str, tuple[int, int]]]) -> dict[str, tuple[int, int]]:
+    """Of each kind the limit that has the least left, and of several the first."""
+    kinds = {kind for kind, _ in found}
+    return {
+        of: min((left for kind, left in found if kind == of), key=lambda left: left[1])
+        for of in kinds
+    }
 
 
 class History(RuleBasedStateMachine):
@@ -144,16 +169,18 @@ class History(RuleBasedStateMachine):
         made = self.workers[worker].reserve(scopes, estimate)
         rooms = [self.models[name].rooms(self.now, self.wall) for name in names]
         assert isinstance(made, Refused) == (None in rooms)
+        of_names = [self.models[name] for name in sorted(names)]
         if isinstance(made, Refused):
             assert made.wait >= 1
+            assert told(made) == self.least(of_names)
             return
-        least = {
+        free = {
             kind: min((r[kind] for r in rooms if r and kind in r), default=1 << 60)
             for kind in ("tokens", "input_tokens", "output_tokens", "cost")
         }
-        inputs = min(estimate[0], least["input_tokens"], least["tokens"])
-        outputs = min(estimate[1], least["output_tokens"], least["tokens"] - inputs)
-        assert made.held == (inputs, outputs, min(estimate[2], least["cost"]))
+        inputs = min(estimate[0], free["input_tokens"], free["tokens"])
+        outputs = min(estimate[1], free["output_tokens"], free["tokens"] - inputs)
+        assert made.held == (inputs, outputs, min(estimate[2], free["cost"]))
         self.count += 1
         for name in names:
             model = self.models[name]
@@ -161,7 +188,11 @@ class History(RuleBasedStateMachine):
                 model.rates["requests"].level += 1
             if made.lease is not None:
                 model.held[self.count] = made.held
+        assert told(made) == self.least(of_names)
         self.grants.append((worker, self.count, made))
+
+    def least(self, models: Sequence[Any]) -> dict[str, tuple[int, int]]:
+        return least([each for model in models for each in model.left(self.now, self.wall)])
 
     @rule(which=st.integers(0, 99), used=AMOUNTS)
     def settle(self, which: int, used: Three) -> None:
@@ -340,8 +371,7 @@ def test_a_refusal_says_when_the_next_request_is_admitted(memory: SharedMemory) 
     for remaining in (1, 0):
         grant = ledger.reserve(scopes, (0, 0))
         assert isinstance(grant, Grant)
-        assert grant.requests is not None
-        assert grant.requests.remaining == remaining
+        assert grant.left["requests"].remaining == remaining
     refused = ledger.reserve(scopes, (0, 0))
     assert isinstance(refused, Refused)
     assert refused.wait == 30
@@ -361,7 +391,24 @@ def test_what_is_held_of_a_rate_is_in_the_time_until_all_is_back(memory: SharedM
     ledger = Ledger(table, lambda: 10**15)
     grant = ledger.reserve([("key", CallerLimits(tokens=Rate(60, 60)))], (10, 20))
     assert isinstance(grant, Grant)
-    assert grant.tokens == (60, 30, 30.0)
+    assert grant.left == {"tokens": (60, 30, 30.0)}
+
+
+def test_the_tokens_of_a_spent_budget_are_back_with_its_next_window(memory: SharedMemory) -> None:
+    """A rate that is whole and a budget in dollars have nothing to say of them."""
+    noon = START - START % DAY + DAY / 2
+    table = Table(memory)
+    table.take_part(0)
+    ledger = Ledger(table, lambda: 10**15, lambda: noon)
+    budgets = Budget(50, Period.DAY), Budget(9, Period.DAY, is_usd=True)
+    scopes = [("key", CallerLimits(requests=Rate(10, 60), tokens=Rate(60, 60), budgets=budgets))]
+    grant = ledger.reserve(scopes, (10, 20, 1))
+    assert isinstance(grant, Grant)
+    assert grant.left["tokens"] == (50, 20, DAY / 2)
+    ledger.settle(grant, (20, 31, 1))
+    spent = ledger.reserve(scopes, (1, 1, 1))
+    assert isinstance(spent, Refused)
+    assert spent.left == {"requests": (10, 9, 6.0), "tokens": (50, 0, DAY / 2)}
 
 
 def test_more_requests_than_there_is_room_for_are_an_error_and_leave_nothing(

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.gateway.record import Record
-from engine.limits.core import Refused
+from engine.limits.core import Left, Refused
 from engine.plan.plan import Dialect
 from engine.server.cost_limits import used_cost
 from engine.server.limit_hooks import used_tokens
@@ -18,20 +18,32 @@ def test_output_that_is_not_reported_is_no_more_than_the_request_allows(
     assert used_tokens(record, (9, allowed)) == (7, tokens)
 
 
+LEFT = {kind: Left(10, 3, 90.5) for kind in ("requests", "tokens", "input_tokens", "output_tokens")}
+
+
 @pytest.mark.parametrize(
-    ("kind", "names"),
+    ("dialect", "names"),
     [
-        ("requests", ["limit-requests", "remaining-requests", "reset-requests"]),
-        ("tokens", ["limit-tokens", "remaining-tokens", "reset-tokens"]),
-        ("input_tokens", []),  # no SDK reads those of one side as such
-        ("output_tokens", []),
-        ("concurrent", []),
+        (Dialect.ANTHROPIC, ["requests", "tokens", "input-tokens", "output-tokens"]),
+        (Dialect.OPENAI, ["requests", "tokens"]),  # its SDKs know no sides of tokens
+        (Dialect.RESPONSES, ["requests", "tokens"]),
     ],
 )
-def test_a_refusal_has_the_headers_of_its_limit_alone(kind: str, names: list[str]) -> None:
-    error = refusal(Refused(kind, 10, "minute", 3), Dialect.OPENAI)
-    found = [name.decode().removeprefix("x-ratelimit-") for name, _ in error.headers]
-    assert (found, error.retry_after) == (names, 3)
+def test_a_refusal_says_what_is_left_of_all_limits_in_the_headers_of_its_dialect(
+    dialect: Dialect, names: list[str]
+) -> None:
+    """Whatever limit refuses; `retry-after` alone is about that one."""
+    is_anthropic = dialect is Dialect.ANTHROPIC
+    pattern = "anthropic-ratelimit-{0}-{1}" if is_anthropic else "x-ratelimit-{1}-{0}"
+    error = refusal(Refused("concurrent", 2, "", 1, left=LEFT), dialect)
+    found = {name.decode(): value.decode() for name, value in error.headers}
+    assert list(found) == [
+        pattern.format(name, what) for name in names for what in ("limit", "remaining", "reset")
+    ]
+    assert [*found.values()][:2] == ["10", "3"]
+    reset = found[pattern.format("requests", "reset")]
+    assert reset.endswith("Z") if is_anthropic else reset == "1m30s"
+    assert error.retry_after == 1
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 // what: waits `retry-after` at a rate limit, does not try a spent budget again, and reads what is left
 // wants: ^limit 1, left 0, whole again at a time: true$
 // wants: ^served after a wait: true$
-// wants: ^spent: 429 rate_limit_error, to be tried again: false$
+// wants: ^spent: 429 rate_limit_error, to be tried again: false, left 0$
 // requests: 5
 import Anthropic from "@anthropic-ai/sdk";
 
@@ -24,6 +24,6 @@ await ask(BUDGET_KEY);
 try {
   await ask(BUDGET_KEY);
 } catch (error) {
-  const again = error.headers.get("x-should-retry");
-  console.log(`spent: ${error.status} ${error.error.error.type}, to be tried again: ${again}`);
+  const [again, left] = ["x-should-retry", "anthropic-ratelimit-tokens-remaining"].map((name) => error.headers.get(name));
+  console.log(`spent: ${error.status} ${error.error.error.type}, to be tried again: ${again}, left ${left}`);
 }

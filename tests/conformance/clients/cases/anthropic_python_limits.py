@@ -2,7 +2,7 @@
 # what: waits `retry-after` at a rate limit, does not try a spent budget again, and reads what is left
 # wants: ^anthropic-ratelimit-requests-limit 1, left 0 until a time in UTC: True$
 # wants: ^served after a wait: True$
-# wants: ^spent: 429 rate_limit_error, to be tried again: false$
+# wants: ^spent: 429 rate_limit_error, to be tried again: false, left 0$
 # requests: 5
 import os
 import time
@@ -31,4 +31,7 @@ try:
     ask("BUDGET_KEY")
 except RateLimitError as error:
     again = error.response.headers["x-should-retry"]
-    print(f"spent: {error.status_code} {error.body['error']['type']}, to be tried again: {again}")
+    left = error.response.headers["anthropic-ratelimit-tokens-remaining"]
+    print(
+        f"spent: {error.status_code} {error.body['error']['type']}, to be tried again: {again}, left {left}"
+    )

@@ -2,7 +2,7 @@
 // what: waits `retry-after` at a rate limit, does not try a spent budget again, and reads what is left
 // wants: ^limit 1, left 0$
 // wants: ^served after a wait: true$
-// wants: ^spent: 429 budget_exceeded, to be tried again: false$
+// wants: ^spent: 429 budget_exceeded, to be tried again: false, left 0$
 // requests: 5
 import OpenAI from "openai";
 
@@ -20,5 +20,6 @@ await ask(BUDGET_KEY);
 try {
   await ask(BUDGET_KEY);
 } catch (error) {
-  console.log(`spent: ${error.status} ${error.code}, to be tried again: ${error.headers.get("x-should-retry")}`);
+  const [again, left] = ["x-should-retry", "x-ratelimit-remaining-tokens"].map((name) => error.headers.get(name));
+  console.log(`spent: ${error.status} ${error.code}, to be tried again: ${again}, left ${left}`);
 }

@@ -2,7 +2,7 @@
 # what: waits `retry-after` at a rate limit, does not try a spent budget again, and reads what is left
 # wants: ^x-ratelimit-limit-requests 1, left 0 of 100000 tokens: True$
 # wants: ^served after a wait: True$
-# wants: ^spent: 429 budget_exceeded, to be tried again: false$
+# wants: ^spent: 429 budget_exceeded, to be tried again: false, left 0$
 # requests: 5
 import os
 import time
@@ -29,4 +29,5 @@ try:
     ask("BUDGET_KEY")
 except RateLimitError as error:
     again = error.response.headers["x-should-retry"]
-    print(f"spent: {error.status_code} {error.code}, to be tried again: {again}")
+    left = error.response.headers["x-ratelimit-remaining-tokens"]
+    print(f"spent: {error.status_code} {error.code}, to be tried again: {again}, left {left}")
