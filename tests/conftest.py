@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx2
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import none
 
 from engine.config.compile.server import NEEDED
 from tests import lazily, loopback
@@ -101,8 +102,14 @@ def pytest_collection() -> Iterator[Any]:
     try:
         return (yield)
     finally:
+        draw_nothing()
         gc.freeze()
         gc.enable()
+
+
+@given(none())
+def draw_nothing(_: None) -> None:
+    """Let Hypothesis make its generator: Python 3.14 cannot find who refers to it if that is frozen."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -199,5 +206,5 @@ def rested(served: Server) -> Iterator[Server]:
 def http(served: Server) -> Iterator[httpx2.Client]:
     """A plain client with the gateway key."""
     headers = {"authorization": f"Bearer {KEY}"}
-    with loopback.Client(base_url=served.url, headers=headers, timeout=10) as client:
+    with loopback.Client(base_url=served.url, headers=headers, timeout=loopback.PATIENCE) as client:
         yield client

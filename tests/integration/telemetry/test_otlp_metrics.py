@@ -101,11 +101,12 @@ def test_the_numbers_are_those_of_the_page_for_prometheus(tmp_path: Path) -> Non
         with gateway(*options, environ=environ) as server:
             for model in ("m-1", "m-2", "nobody", "m-3"):
                 ask(server, model)
+            until(lambda: is_served(port))
+            name = "orqen_requests"
+            until(lambda: sum(scraped(port, name).values()) == 4)  # after its response, each
             os.kill(server.worker_pids()[0], signal.SIGKILL)
             until(lambda: len(server.worker_pids()) == 2)
             until(lambda: ask(server, "m-4"))
-            until(lambda: is_served(port))
-            name = "orqen_requests"
             until(lambda: sum(scraped(port, name).values()) == 5)
             until(lambda: bool(collector.metrics))
             until(lambda: exported(collector, name) == scraped(port, name))
