@@ -4,7 +4,6 @@ An engineer in another country knows the field's standard terms; a word of our o
 word in a meaning of our own, has to be learnt. `make test` fails where one comes back.
 """
 
-import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,13 +38,13 @@ RENAMED = (
     "parting|unsaved|untested"
 )
 
-FOUND = re.compile(rf"(?<![a-z])(?:{'|'.join(BANNED)})(?![a-z])", re.I)
+# For lower case: without regard to case it would take three times as long.
+FOUND = re.compile(rf"(?<![a-z])(?:{'|'.join(BANNED)})(?![a-z])")
 DEFINED = re.compile(rf"\b(?:class|def) (?:{RENAMED})\b|^(?:{RENAMED})\b.* =", re.M)
 # What tests and benchmarks do not say either.
 BANNED_IN_TESTS = re.compile(
     r"(?<![a-z])(?:mend|mends|mended|mending|remedy|remedies|dial|dials|dialled|dialling|vouch|vouches|"
-    r"vouched|brought|parting|hostile|who the machine is|intake|converse|own words)(?![a-z])",
-    re.I,
+    r"vouched|brought|parting|hostile|who the machine is|intake|converse|own words)(?![a-z])"
 )
 # Plain words that names of classes are made of, besides those of the glossary.
 PLAIN = """
@@ -78,10 +77,10 @@ TESTS = [
 
 def found(path: Path, words: re.Pattern[str] = FOUND) -> list[str]:
     """The banned words of a file, each with its line."""
+    text = KEPT.sub("", read(path)).lower()
     return [
-        f"{path.relative_to(ROOT)}:{number}: {match[0]}"
-        for number, line in enumerate(read(path).splitlines(), start=1)
-        for match in words.finditer(KEPT.sub("", line))
+        f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, match.start()) + 1}: {match[0]}"
+        for match in words.finditer(text)
     ]
 
 
@@ -111,7 +110,7 @@ def test_no_renamed_name_comes_back() -> None:
 
 @pytest.mark.parametrize("wrong", ["it is told", "answer_of", "_pieces", "Telling", "own words"])
 def test_a_banned_word_is_found_wherever_it_stands(wrong: str) -> None:
-    assert FOUND.search(wrong)
+    assert FOUND.search(wrong.lower())
 
 
 @pytest.mark.parametrize("right", ["dialect", "mender", "total", "retell_not", "test_is_told"])
@@ -142,9 +141,7 @@ def public_classes() -> Iterator[str]:
     """The names of the public classes of the request side, and of what it shares."""
     for package in ("gateway", "upstream", "plan"):
         for path in (ROOT / "engine" / package).rglob("*.py"):
-            for node in ast.parse(path.read_bytes()).body:
-                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                    yield node.name
+            yield from re.findall(r"^class ([A-Za-z]\w*)", path.read_text("utf-8"), re.M)
 
 
 def test_a_public_class_is_named_in_words_of_the_glossary() -> None:
