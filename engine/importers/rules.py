@@ -11,6 +11,7 @@ from engine.importers.providers import Providers, served
 from engine.importers.tables import Kind, compatible, table
 from engine.importers.targets import MOST_TARGETS, Target, distinct, kept, placed
 from engine.importers.values import holds_credential
+from engine.importers.wildcards import covered_names
 
 _NAME = re.compile(r"[^\s*\x00-\x1f\x7f]{1,256}")
 _EXACT = re.compile(r"(?=.{1,256}\Z)[^\s*\x00-\x1f\x7f]+(?: [^\s*\x00-\x1f\x7f]+)*")
@@ -43,8 +44,10 @@ class Rules:
                     self.ledger.rewrite(d.file, at, Treatment.OTHERWISE, words)
             room = MOST_TARGETS - bool(self._links(name))
             self.targets[name] = [self._target(d) for d in folded(usable, room)]
+        self._add_covered()
+        callers = {link.name for link in self.draft.fallbacks}
         for name, targets in self.targets.items():
-            if targets:
+            if targets and (name in self.draft.groups or name in callers):
                 self._add(name, name, targets)
         for link in self.draft.aliases:
             self._alias(link)
@@ -53,14 +56,28 @@ class Rules:
         used = [target for rule in self.rules for target in rule.get("targets", [rule])]
         self.providers.keep({target["provider"] for target in used})
 
+    def _add_covered(self) -> None:
+        """The targets of names that a wildcard covers; what is wrong with them is reported of the wildcard."""
+        for name, group in covered_names(self.draft).items():
+            usable = [d for d in group if not self._reason(name, d)]
+            for d in usable:
+                _apply(self.draft.settings, d)
+            room = MOST_TARGETS - bool(self._links(name))
+            self.targets[name] = [self._target(d) for d in folded(usable, room)]
+
     def _is_usable(self, name: str, d: Deployment) -> bool:
         """Whether the deployment can be a target; the report has the reason if not."""
-        reason = self._refusal(name, d)
-        if d.kind and not reason and not endpoints_of(d, d.kind):
-            reason = f"the provider `{d.kind.name}` does not serve what the model is for in the shape that callers send"  # fmt: skip
+        reason = self._reason(name, d)
         if reason:
             self._refuse(d, reason)
         return not reason
+
+    def _reason(self, name: str, d: Deployment) -> str:
+        """Why the deployment cannot be a target of `name`; "" if it can."""
+        reason = self._refusal(name, d)
+        if d.kind and not reason and not endpoints_of(d, d.kind):
+            reason = f"the provider `{d.kind.name}` does not serve what the model is for in the shape that callers send"  # fmt: skip
+        return reason
 
     def _target(self, d: Deployment) -> Target:
         """The target of a deployment that is usable, whose provider has an entry from now on."""

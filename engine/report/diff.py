@@ -5,6 +5,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from engine.report.diff_targets import target_lines
 from engine.report.effects import REST, Effects, Facets, Route
 from engine.report.mask import MASK, masked, masked_text, masked_url
 
@@ -223,21 +224,7 @@ def _required(view: View) -> Iterator[str]:
 def _move(move: View) -> Iterator[str]:
     models = [m for m in move["models"] if m + REST not in move["models"]]
     yield f"{_some(models)}  at {_some(move['endpoints'])}"
-    yield f"  {_went(move['old'])} -> {_went(move['new'])}"
-
-
-def _went(route: View) -> str:
-    if route["error"]:
-        return f"refused with {route['error']}"
-    sticky = " by key" if route["sticky"] else ""
-    return ", then ".join(_target(target) for target in route["targets"]) + sticky
-
-
-def _target(target: View) -> str:
-    sent = f" as {target['sent_model']}" if target["sent_model"] else ""
-    weight = f" weight {target['weight']}" if target["weight"] else ""
-    settings = f" with {', '.join(target['settings'])}" if target["settings"] else ""
-    return f"{target['provider']}{sent}{weight}{settings}"
+    yield from (f"  {line}" for line in target_lines(move["old"], move["new"]))
 
 
 def _some(names: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from engine.plan.withheld import holds_secret
 MAX_COMBINATIONS = 1000
 MAX_ALL = 100_000  # of all rules: each takes some 350 bytes in each worker
 MAX_SETS = 32  # of conditions that differ in what they ask for: a request takes a search for each
+_MODEL = Dimension("body", "/model")
 _Signature: TypeAlias = tuple[Dimension, ...]
 _Table: TypeAlias = Mapping[tuple[str, ...], Sequence[ModelRule]]  # by the values of a signature
 _Pair: TypeAlias = tuple[ModelRule, ModelRule]
@@ -208,6 +209,28 @@ def string_and_object(context: CheckContext) -> Iterator[Diagnostic]:
         if outer is not None:
             message = f"{rule.label} asks for `{inner.name}`, and for a string at `{outer.name}`, which has no fields"
             yield context.at("X286", message, ROUTES, (*rule.at, "when", *inner))
+
+
+@check("X286")
+def another_model(context: CheckContext) -> Iterator[Diagnostic]:
+    """A condition on the model of the body that no model of the rule meets, since it is the same one."""
+    in_path = {e.name for e in context.config.endpoints if "{model}" in "".join((e.path, *e.also))}
+    every = {endpoint.name for endpoint in context.config.endpoints}
+    for rule, dimension in _asked(context):
+        at = (*rule.at, "when", *dimension)
+        if dimension.kind == "body" and dimension.name.startswith("/model/"):
+            message = f"{rule.label} asks for `{dimension.name}`, and `model` is a string, which has no fields"
+            yield context.at("X286", message, ROUTES, at)
+        elif dimension == _MODEL and not in_path & (set(rule.endpoints or every)):
+            values: Any = context.documents[ROUTES].value(at)
+            for index, value in enumerate(values):
+                if not _fits(rule, value):
+                    message = f"{rule.label} asks for `{without_keys(value)}` as the model of the body, which is none of its models"
+                    yield context.at("X286", message, ROUTES, (*at, index), Place.VALUE)
+
+
+def _fits(rule: ModelRule, model: str) -> bool:
+    return model.startswith(rule.pattern) if rule.is_prefix else model == rule.pattern
 
 
 @check("X276")

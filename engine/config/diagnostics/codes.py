@@ -550,7 +550,7 @@ _CATALOGUE = (
         "X283",
         "extends-nothing-new",
         _WARNING,
-        "a value that a provider would take over as it is, or a `drop` of what is not there",
+        "a value that a provider would take over as it is, or a `drop` that takes nothing away",
         "An entry that extends another has only what differs, so that a change of that one reaches all of them. `engine show` prints the whole entry, with the line of each value.",
     ),
     Rule(
@@ -572,7 +572,7 @@ _CATALOGUE = (
         "condition-never-met",
         _WARNING,
         "a condition that no request meets",
-        "A condition on a key or account that does not exist leaves the rule without requests, and so does a string at a place in which the same rule asks for a field.",
+        "A condition on a key or account that does not exist leaves the rule without requests, and so do a string at a place in which the same rule asks for a field, and a value of `/model` that is none of the models of the rule.",
     ),
     Rule(
         "X291",

@@ -209,10 +209,16 @@ class _Merge:
 
     def _report_drops(self, name: str, wish: _Wish, base: Data) -> None:
         for path, at in wish.drops.items():
-            value: Any = base
-            for step in path:
-                value = value.get(step, _ABSENT) if isinstance(value, dict) else _ABSENT
-            if value is _ABSENT:
+            outer = next((path[:n] for n in range(1, len(path)) if path[:n] in wish.drops), None)
+            place = _found(base, path)
+            if outer is not None:
+                self._report(
+                    "X283", f"`/{'/'.join(map(str, outer))}` is dropped, and this with it", at
+                )
+            elif isinstance(place, list):
+                words = f"this is inside a list of provider `{wish.provider}`, of which no part can be dropped"
+                self._report("X283", words, at, help="drop the list, or write another one")
+            elif place is _ABSENT:
                 words = f"provider `{wish.provider}` has nothing at this place for `{name}` to drop"
                 self._report("X283", words, at)
 
@@ -231,6 +237,16 @@ class _Merge:
 
 
 _ABSENT = object()
+
+
+def _found(base: Data, path: Path) -> Any:
+    """What `base` has at `path`: None for a value, the list around it, or _ABSENT."""
+    value: Any = base
+    for step in path:
+        if isinstance(value, list):
+            return value
+        value = value.get(step, _ABSENT) if isinstance(value, dict) else _ABSENT
+    return _ABSENT if value is _ABSENT else None
 
 
 def _is_endpoint(at: Path) -> bool:

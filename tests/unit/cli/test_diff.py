@@ -244,9 +244,55 @@ def test_targets_are_compared_in_their_turn(tmp_path: Path) -> None:
     old = small(tmp_path / "old")
     chosen = small(tmp_path / "several", ("routes", rule, several))
     alone = small(tmp_path / "one", ("routes", rule, "{prefix: gpt-, targets: [{provider: one}]}"))
-    assert "one -> one weight 2, then two as c weight 1" in engine("diff", old, chosen).stdout
+    assert (
+        "    ~ one: weight not set -> 2\n    + two as c weight 1\n"
+        in engine("diff", old, chosen).stdout
+    )
     assert engine("diff", old, alone).stdout == "no effect\n"
     view_of("diff", engine("diff", old, chosen, "--format", "json"))
+
+
+def lines_at_chat(old: Path, new: Path) -> str:
+    return engine("diff", old, new).stdout.partition("at chat, rank\n")[2].partition("  gpt-")[0]
+
+
+def test_each_target_of_a_rule_is_a_line_that_says_what_differs_of_it(tmp_path: Path) -> None:
+    rule = "{prefix: gpt-, provider: one}"
+    before = """
+    prefix: gpt-
+    targets:
+      - {provider: one, as: a, weight: 2, body: {set: {temperature: 0, top_p: 1}}}
+      - {provider: two, as: b, weight: 1}
+      - {provider: two, as: c, weight: 1}"""
+    after = """
+    prefix: gpt-
+    sticky: key
+    targets:
+      - {provider: one, as: a, weight: 3, body: {set: {temperature: 1, top_p: 1}}}
+      - {provider: two, as: c, weight: 1}
+      - {provider: one, as: d, weight: 1}"""
+    old = small(tmp_path / "old", ("routes", rule, before.lstrip()))
+    new = small(tmp_path / "new", ("routes", rule, after.lstrip()))
+    assert (
+        lines_at_chat(old, new)
+        == """\
+    sticky  no -> by key
+    ~ one as a: weight 2 -> 3, body.set.temperature 0 -> body.set.temperature 1
+    - two as b weight 1
+      two as c weight 1
+    + one as d weight 1
+"""
+    )
+    gone = small(tmp_path / "gone", ("routes", f"  - {rule}\n", ""))
+    assert (
+        lines_at_chat(old, gone)
+        == """\
+    - one as a weight 2 with body.set.temperature 0, body.set.top_p 1
+    - two as b weight 1
+    - two as c weight 1
+    + refused with model_not_found
+"""
+    )
 
 
 # -- git -----------------------------------------------------------------------------------------

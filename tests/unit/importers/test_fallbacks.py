@@ -77,3 +77,32 @@ def test_a_default_fallback_without_a_place_is_reported() -> None:
     outcome = _imported(models, {"fallbacks": [{"*": ["b", "c"]}]})
     at = ("router_settings", "fallbacks", 0, "*")
     assert [_row(outcome, *at, i)[0] for i in (0, 1)] == ["carried_otherwise", "asks_you"]
+
+
+WILD = [_model("openai/*", "openai/*"), _model("g-*", "groq/llama-*"), _model("c", "mistral/c")]
+
+
+def test_fallbacks_from_and_to_a_name_that_a_wildcard_covers_are_carried() -> None:
+    router = {"fallbacks": [{"openai/gpt-4o": ["g-3", "c"]}, {"c": ["openai/o3"]}]}
+    outcome = _imported(WILD, {**router, "model_group_alias": {"fast": "g-4"}})
+    targets = {name: _targets(outcome, name) for name in ("openai/gpt-4o", "c", "fast")}
+    assert {n: [(t["provider"], t.get("as")) for t in found] for n, found in targets.items()} == {
+        "openai/gpt-4o": [("openai", "gpt-4o"), ("groq", "llama-3"), ("mistral", "c")],
+        "c": [("mistral", None), ("openai", "o3")],
+        "fast": [("groq", "llama-4")],
+    }
+    rules = yaml.safe_load(outcome.files["routes.yaml"])["models"]
+    assert len(rules) == len(WILD) + 2  # g-3, g-4 and openai/o3 have none of their own
+    rows = {r.path[1:]: r.treatment for r in outcome.rows if r.path[0] == "router_settings"}
+    assert rows["fallbacks", 0, "openai/gpt-4o", 0] == "carried_otherwise"
+    assert rows["fallbacks", 1, "c", 0] == "carried_otherwise"
+    assert rows["model_group_alias", "fast"] == "carried"
+
+
+def test_the_longest_wildcard_covers_a_name() -> None:
+    models = [_model("*", "mistral/*"), *WILD, _model("g-1*", "openai/x")]
+    outcome = _imported(models, {"fallbacks": [{"c": ["g-1"]}, {"openai/o3": ["other"]}]})
+    found = [(t["provider"], t.get("as")) for t in _targets(outcome, "c")]
+    assert found == [("mistral", None), ("openai", "x")]
+    found = [(t["provider"], t.get("as")) for t in _targets(outcome, "openai/o3")]
+    assert found == [("openai", "o3"), ("mistral", "other")]

@@ -224,3 +224,8 @@ def test_a_model_whose_conditions_are_not_met_is_not_said_to_be_the_nearest_to_i
     with pytest.raises(GatewayError, match=words) as raised:
         find_target(loaded.plan, endpoint, model)
     assert f"nearest are `{model}`" not in str(raised.value)
+
+
+def test_a_described_header_has_no_spaces_around_its_value() -> None:
+    read = described_request(None, None, {"x-a": " \t1 2\t "}, None)
+    assert read(Dimension("header", "x-a")) == "1 2"
