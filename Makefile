@@ -17,6 +17,7 @@ SUITE = bookworm
 MUTANTS = 60
 SEED = 1
 BURSTS = 10000
+CALLERS = 100000
 BENCH =
 ONLY =
 MEMORY =
@@ -63,7 +64,7 @@ help:
 	@echo "make mutants  how many of $(MUTANTS) small mistakes in the code the tests notice (an hour)"
 	@echo "make soak     ten minutes of mixed traffic, faults, reloads and kills, with a verdict"
 	@echo "make bursts   $(BURSTS) exchanges of every kind on kept connections, and after each the next one"
-	@echo "make races    a million races for the last units of limits, and 100,000 requests that are given up"
+	@echo "make races    a million races for the last units of limits, and 100,000 requests that are given up, and $(CALLERS) callers that leave"
 	@echo "make stress   1,000 stops and 200 replacements of workers under load (an hour)"
 	@echo "make fuzz     a million cases for what reads input, with a report"
 	@echo "make differential  100,000 bodies: no accepted one names another model to another parser"
@@ -157,9 +158,9 @@ soak: $(DEV) $(PACKAGE)
 bursts: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.integration.upstream.bursts $(BURSTS)
 
-# Some minutes: the counts of limits stay exact, in memory and in Redis.
+# Half an hour, most of it for CALLERS that leave a gateway: the counts of limits stay exact, in memory and in Redis.
 races: install-test-redis
-	@$(BIN)/python -m tests.races
+	@$(BIN)/python -m tests.races $(CALLERS)
 
 stress: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.stress 1000 200

@@ -1,5 +1,6 @@
 """Several processes and gateways count limits in one Redis; `make test-redis`."""
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from bench.limits import cancelled, race
 from tests import loopback
 from tests.e2e.server.test_limits import key_of, write
+from tests.leaving import STAGES, play
 from tests.ports import free_port
 from tests.recorder import recording
 from tests.redis_server import VARIABLE, redis
@@ -25,6 +27,12 @@ def test_of_six_workers_on_three_hosts_exactly_as_many_are_admitted_as_there_is_
 def test_requests_of_three_hosts_that_are_given_up_at_any_moment_hold_nothing() -> None:
     found = cancelled(URL, workers=3, attempts=1500)
     assert found.is_exact
+
+
+def test_callers_that_leave_at_any_stage_hold_nothing_in_the_store(tmp_path: Path) -> None:
+    """Also while their admission waits for the reply."""
+    found = asyncio.run(play(URL, 30 * len(STAGES), tmp_path))
+    assert found.is_exact, found
 
 
 def call(server: Server) -> tuple[int, str]:
