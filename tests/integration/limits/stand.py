@@ -103,9 +103,10 @@ class Stand:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         fields = {
             "host": "gateway", "content-type": "application/json", "content-length": str(len(raw)),
-            "authorization": f"Bearer {who.name}", **headers,
+            "authorization": f"Bearer {who.name}",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
         }  # fmt: skip
-        pairs = [(n.replace("_", "-").encode(), v.encode()) for n, v in fields.items()]
+        pairs = [(name.encode(), value.encode()) for name, value in fields.items()]
         scope = {
             "method": "POST", "raw_path": path.encode(), "query_string": b"",
             "http_version": "1.1", "headers": pairs,
