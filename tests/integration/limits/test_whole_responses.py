@@ -5,6 +5,7 @@ Once for each of them, and for each recorded shape of a response, through the ga
 
 import gzip
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from engine.gateway.response.usage_reader import usage_readers
 from engine.plan.plan import Endpoint, Plan
 from tests.integration.limits.stand import Stand, run, shipped
 from tests.recorder import Arrival, Recorder, Reply, recording
-from tests.servers import read_yaml
+from tests.servers import ROOT, read_yaml
 
 SHAPES = read_yaml("tests/unit/gateway/usage_shapes.yaml")
 FORM = (
@@ -119,3 +120,10 @@ def test_a_whole_response_takes_what_the_provider_counted(
             assert stand.limits.records[-1].usage == "reported", cell
 
     run(plan, tmp_path, scenario)
+
+
+def test_the_page_names_the_endpoints_that_are_free(plan: Plan) -> None:
+    text = " ".join((ROOT / "docs" / "limits.md").read_text("utf-8").split())
+    (said,) = re.findall(r"Those shipped are ([^.]*)\.", text)
+    free = {endpoint.name for endpoint in plan.every_endpoint() if endpoint.is_free}
+    assert set(re.findall(r"`(\w+)`", said)) == free
