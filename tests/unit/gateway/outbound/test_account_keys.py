@@ -7,8 +7,10 @@ import pytest
 
 from engine.config.load import load
 from engine.gateway.outbound.account_keys import with_credentials
+from engine.gateway.outbound.credentials import not_configured
 from engine.plan.limits import CallerLimits
-from engine.plan.plan import Provider
+from engine.plan.plan import CallerCredentials, Provider
+from tests.tables import each
 from tests.unit.config.folders import NOW, write
 
 ROUTES = """
@@ -150,3 +152,29 @@ def test_a_text_is_signed_with_although_the_operator_has_a_token_in_a_header(
 
 def test_a_provider_without_credentials_needs_none(providers: dict[str, Provider]) -> None:
     assert with_credentials(providers["local"], {}).missing == ()
+
+
+SAYS_HOW_TO_SEND_ONE = "; send your own in the header `x-provider-key`, or "
+
+
+@each(
+    "headers, is_of_account, ending",
+    [
+        ({b"x-provider-key": "key"}, True, f"{SAYS_HOW_TO_SEND_ONE}save one in the dashboard"),
+        ({b"x-provider-key": "key"}, False, f"{SAYS_HOW_TO_SEND_ONE}ask the operator"),
+        (
+            {},
+            True,
+            "this account has no usable key for provider `local`; save one in the dashboard",
+        ),
+        ({}, False, "provider `local` has no credential on this gateway"),
+    ],
+)
+def test_a_caller_reads_what_can_be_done_about_a_key_that_is_missing(
+    providers: dict[str, Provider], headers: dict[bytes, str], is_of_account: bool, ending: str
+) -> None:
+    taken = CallerCredentials(headers, {})
+    provider = replace(providers["local"], caller_credentials=taken, is_of_account=is_of_account)
+    error = not_configured(provider)
+    assert error.code == "provider_key_missing"
+    assert error.message.endswith(ending)
