@@ -28,7 +28,8 @@ _server.set_forkserver_preload(["tests.preloaded"])
 class Command:
     """`python -m MODULE ARGUMENTS`, with its output in files and nothing else in its environment.
 
-    `out` and `errors` may also be terminals or FIFOs. `descriptors` limits its open files (RLIMIT_NOFILE).
+    `out` and `errors` may also be terminals or FIFOs, and `source` is its standard input.
+    `descriptors` limits its open files (RLIMIT_NOFILE); `mask` is its umask.
     """
 
     words: tuple[str, ...]
@@ -37,10 +38,17 @@ class Command:
     environ: Mapping[str, str]
     folder: Path = field(default=ROOT)
     descriptors: int | None = None
+    source: Path = Path(os.devnull)
+    mask: int = 0o022
 
     def run(self) -> None:
         """What the new process does."""
         os.setsid()
+        os.umask(self.mask)
+        opened = os.open(self.source, os.O_RDONLY)
+        os.dup2(opened, 0)
+        os.close(opened)
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 multiprocessing closed the one of before
         for number, path in ((1, self.out), (2, self.errors)):
             opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             os.dup2(opened, number)

@@ -17,15 +17,17 @@ An HTML comment before a fence says how to treat it:
     test: output        the last commands printed these lines
 """
 
+import contextlib
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +37,7 @@ from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import load
 from engine.config.source.document import parse_document
 from engine.server.ports import wait_until_ready
+from tests.at_hand import engine_at_hand
 from tests.ports import free_port
 from tests.processes import run_engine
 from tests.servers import KEY, ROOT, Server, ship
@@ -112,12 +115,12 @@ def read_only(example: Example) -> None:
 class Session:
     """A folder with the shipped configuration, where a page's examples run one after another."""
 
-    def __init__(self, folder: Path, served: Server) -> None:
+    def __init__(self, folder: Path, served: Server, programs: Path) -> None:
         self._folder = ship(folder)
         self._served = served
         self._output = ""
         self._changed: set[str] = set()  # files that no example has used since
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        path = f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         self._env = {"PATH": path, "HOME": str(folder), "KEY": KEY}
         (folder / ".curlrc").write_text("silent\nshow-error\nfail\n")
 
@@ -253,9 +256,16 @@ class Session:
         self._changed.clear()
 
 
+@contextlib.contextmanager
+def opened(folder: Path, served: Server) -> Iterator[Session]:
+    """A session in `folder`, which is on the shipped configuration."""
+    with tempfile.TemporaryDirectory() as place, engine_at_hand(Path(place)) as programs:
+        yield Session(folder, served, programs)
+
+
 def run_page(page: Path, served: Server, folder: Path) -> None:
     """The examples of a page, one after another."""
-    session = Session(folder, served)
-    for example in examples(page):
-        session.run(example)
-    session.check()
+    with opened(folder, served) as session:
+        for example in examples(page):
+            session.run(example)
+        session.check()

@@ -42,7 +42,7 @@ from engine.telemetry.families import (
 )
 from engine.upstream import Failure
 from tests import loopback
-from tests.e2e.docs.examples import Example, Session, examples
+from tests.e2e.docs.examples import Example, examples, opened
 from tests.scale.model import page as scaling_page
 from tests.scale.model import problems
 from tests.servers import ROOT, Server, ship
@@ -314,10 +314,10 @@ def test_the_steps_of_the_workflow_do_what_they_say(tmp_path: Path, served: Serv
     workflow = yaml.safe_load(marked(DOCS / "check.md", "workflow").text)
     assert workflow["permissions"]["security-events"] == "write"
     steps = workflow["jobs"]["check"]["steps"]
-    session = Session(tmp_path, served)
-    for step in steps:
-        if step.get("run", "").startswith("engine "):
-            session.run(Example("check.md", "sh", "", step["run"]))
+    with opened(tmp_path, served) as session:
+        for step in steps:
+            if step.get("run", "").startswith("engine "):
+                session.run(Example("check.md", "sh", "", step["run"]))
     (upload,) = [step for step in steps if "upload-sarif" in step.get("uses", "")]
     told = json.loads((tmp_path / upload["with"]["sarif_file"]).read_text("utf-8"))
     assert told["version"] == "2.1.0"

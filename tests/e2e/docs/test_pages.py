@@ -1,23 +1,19 @@
-"""The examples of each page do what it says; those of cli.md take longest, see there."""
+"""The examples of each page do what it says."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.docs.examples import CURL, run_page
-from tests.e2e.docs.test_docs import DOCS, PAGES
+from tests.e2e.docs.test_docs import PAGES
 from tests.servers import Server
-
-ELSEWHERE = DOCS / "cli.md"
-CALLS = [page for page in PAGES if "curl " in page.read_text("utf-8") and page != ELSEWHERE]
 
 
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, marks=CURL if page in CALLS else ())
+        pytest.param(page, marks=CURL if "curl " in page.read_text("utf-8") else ())
         for page in PAGES
-        if page != ELSEWHERE
     ],
     ids=lambda page: str(page.name),
 )

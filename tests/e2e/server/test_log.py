@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from engine.cli import main
 from engine.server.log import LEVELS
 from tests import loopback
 from tests.e2e.server.small import eventually, write_small
+from tests.processes import run_engine
 from tests.servers import KEY, Server, gateway
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds the worker in /proc")
@@ -55,14 +55,14 @@ def test_what_keeps_it_from_starting_is_on_stderr_and_in_the_file(
 ) -> None:
     folder, file = write_small(tmp_path), tmp_path / "log.jsonl"
     (folder / "server.yaml").write_text("version: 1\nmetrics: {host: 0.0.0.0}\n")
-    command = [sys.executable, "-m", "engine", "serve", str(folder), "--log-file", str(file)]
+    command = ["serve", str(folder), "--log-file", str(file)]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         why = f"not started: cannot listen on 127.0.0.1:{port}: Address already in use"
         command += ["--port", port, "--mock-port", "1", "--log-format", form]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = run_engine(*command)
     (folder / "routes.yaml").write_text("version: 9\n")
-    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    again = run_engine(*command)
     assert (done.returncode, done.stderr) == (2, f"engine: {why}\n")
     assert (again.returncode, "routes.yaml:1:10" in again.stderr) == (2, True)
     warning, first, second = file.read_text().splitlines()
