@@ -1,18 +1,54 @@
 """The JSON Schemas in schemas/, as shipped and as validators."""
 
 import json
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
 from engine.config.resources import shipped
+from engine.config.schema.fits import Schema, fits
+
+
+def violations(name: str, data: Any) -> Iterator[Any]:
+    """What jsonschema says against `data`, by the schema called `name`; most files have nothing of it."""
+    schema = _schema(name)
+    return iter(()) if fits(schema)(data) else _validator()(schema).iter_errors(data)
 
 
 @cache
-def validator(name: str) -> Draft202012Validator:
+def _schema(name: str) -> Schema:
     schema = json.loads(read_schema(name))
-    return Draft202012Validator(_inlined(schema, schema["$defs"]))
+    inlined: Schema = _inlined(schema, schema["$defs"])
+    return inlined
+
+
+@cache
+def _validator() -> Any:
+    """The validator of jsonschema, which does not descend into what fits.
+
+    It is imported where a file has errors: that takes a quarter of the start of a command, and of a server.
+    """
+    from jsonschema import Draft202012Validator, validators  # noqa: PLC0415 see above
+
+    every = Draft202012Validator.VALIDATORS
+
+    def properties(validator: Any, of_key: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        if isinstance(instance, dict):
+            unfit = {k: s for k, s in of_key.items() if k in instance and not fits(s)(instance[k])}
+            yield from every["properties"](validator, unfit, instance, schema)
+
+    def others(validator: Any, other: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        if isinstance(instance, dict):
+            unfit = {key: value for key, value in instance.items() if not fits(other)(value)}
+            yield from every["additionalProperties"](validator, other, unfit, schema)
+
+    def items(validator: Any, item: Any, instance: Any, _schema: Any) -> Iterator[Any]:
+        for index, value in enumerate(instance if isinstance(instance, list) else ()):
+            if not fits(item)(value):
+                yield from validator.descend(value, item, path=index)
+
+    pruned = {"properties": properties, "additionalProperties": others, "items": items}
+    return validators.extend(Draft202012Validator, pruned)  # type: ignore[no-untyped-call]
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 from engine.config.diagnostics.diagnostic import MAX_FOUND, Diagnostic, Fix, Position, Span
 from engine.config.schema.merging import one_per_mistake
 from engine.config.schema.places import describe
-from engine.config.schema.schemas import validator
+from engine.config.schema.schemas import violations
 from engine.config.schema.typos import find_variable, with_fix
 from engine.config.source.document import Data, Document, Path
 from engine.config.source.url_text import url_advice, url_text_problem
@@ -50,7 +50,7 @@ def check_schema(document: Document, name: str) -> tuple[list[Diagnostic], set[P
     """
     found: dict[tuple[str, Path, str], Diagnostic] = {}
     broken: set[Path] = set()
-    errors = validator(name).iter_errors(document.data)
+    errors = violations(name, document.data)
     every = (found for error in errors for found in _explain(document, error))
     for diagnostic in islice(every, MAX_FOUND):
         found.setdefault((diagnostic.code, diagnostic.path, diagnostic.message), diagnostic)
