@@ -57,7 +57,7 @@ def test(
     if len(folders) > 1:
         stop("name one folder; more tests are named as files")
     loaded = load(folders[0] if folders else Path(), os.environ, time.time())
-    plan = loaded.declared or refuse_errors(loaded)
+    plan = loaded.declared() if loaded.declared else refuse_errors(loaded)
     every = [(loaded.documents["routes.yaml"], t) for t in loaded.config.tests]
     every += _more(loaded, [path for path in paths if not path.is_dir()])
     chosen = [(d, t) for d, t in every if run is None or run.search(f"{t.endpoint} {t.model}")]

@@ -5,8 +5,9 @@ Each step is a function of the former's value. Everything that needs configurati
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -59,7 +60,7 @@ class Loaded:
 
     `documents` has every file that could be read; one that is not YAML has lines and no data.
     `plan_before_tests` is there when failing routing tests are the only errors, and so is
-    `declared`, against which tests run: the Plan by the files alone, whatever the environment holds.
+    `declared`, against which tests run: it returns the Plan by the files alone, whatever the environment holds.
     `files` are the certificate files that the configuration names, by the names it gives them.
     `server` are the settings of server.yaml, None without one and where something that it needs is missing.
     """
@@ -70,7 +71,7 @@ class Loaded:
     documents: Mapping[str, Document]
     suppressed: tuple[Suppressed, ...] = ()
     plan_before_tests: Plan | None = None
-    declared: Plan | None = None
+    declared: Callable[[], Plan] | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
     server: ServerSettings | None = None
 
@@ -247,21 +248,20 @@ def has_errors(found: Iterable[Diagnostic]) -> bool:
 
 def _plans(checked: Checked) -> PlanContext:
     """The Plan of the configuration in its environment, and the one by the files alone."""
-    context, config = checked.context, checked.context.config
-    templates = context.templates
+    context = checked.context
+    config, templates = context.config, context.templates
     lines = {at: _where(context, file, at) for file, at in _placed(config)}
     fingerprint = _fingerprint(checked)
     plan = compile_plan(config, templates, checked.environment.values, lines, fingerprint)
-    declared = with_values(plan, config, templates, declared_values(context), lines)
+    declared = cache(lambda: with_values(plan, config, templates, declared_values(context), lines))
     return PlanContext(config, context.documents, templates, context.now, plan, declared)
 
 
 def _fingerprint(checked: Checked) -> str:
     """16 hex digits that change with any byte of the files and certificates."""
-    files = checked.environment.files
     texts = (file.text for file in checked.files.values())
-    parts = (*texts, *(files[name] for name in sorted(files)))
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+    files = (raw for _, raw in sorted(checked.environment.files.items()))
+    return hashlib.sha256(b"\0".join((*texts, *files))).hexdigest()[:16]
 
 
 def _loaded(

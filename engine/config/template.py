@@ -51,6 +51,11 @@ class Template:
     segments: frozenset[Name]
     render: Render
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is text alone, which was checked when it was compiled."""
+        return "{" not in self.source
+
     def uses(self, root: str) -> frozenset[str]:
         """The names used below `root`, without those that have a default."""
         used = self.names - self.optional

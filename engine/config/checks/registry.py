@@ -68,11 +68,11 @@ class CheckContext:
 class PlanContext(CheckContext):
     """What checks of a compiled configuration read.
 
-    `declared` is the Plan by the files alone, whatever the environment holds.
+    `declared` returns the Plan by the files alone, whatever the environment holds.
     """
 
     plan: Plan
-    declared: Plan
+    declared: Callable[[], Plan]
 
 
 class Stage(Enum):

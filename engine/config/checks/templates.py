@@ -29,7 +29,8 @@ def compile_templates(
             problems = [_with_name(provider, problem) for problem in problems]
             if template is not None:
                 problems = list(_misused_names(provider, template, roots))
-                problems = problems or list(_unrenderable(provider, template))
+                if not (problems or template.is_constant):
+                    problems = list(_unrenderable(provider, template))
                 if not problems:
                     templates[path] = template
             found.extend(_in_template(documents[PROVIDERS], path, p) for p in problems)
@@ -52,7 +53,7 @@ def _unrenderable(provider: Provider, template: Template) -> Iterator[Problem]:
     context = {"variables": provider.sample_variables(), "model": "m", "endpoint": "e"}
     every = {credential.name: "placeholder" for credential in provider.credentials}
     needed = {credential.name: "placeholder" for credential in provider.credentials if not credential.optional}  # fmt: skip
-    for credentials in (every, needed):
+    for credentials in (every, needed) if needed != every else (every,):
         try:
             render_now(
                 template, {**context, "credentials": credentials, "request": {"headers": {}}}

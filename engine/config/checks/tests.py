@@ -93,7 +93,7 @@ def failing_tests(context: PlanContext) -> Iterator[Diagnostic]:
     """A finding for each cause for which entries of `tests:` fail: one mistake may fail many of them."""
     alike: dict[object, list[Outcome]] = {}
     for test in context.config.tests:
-        outcome = run_test(context.declared, test)
+        outcome = run_test(context.declared(), test)
         if outcome.differences:
             alike.setdefault(_kind(outcome), []).append(outcome)
     for first, *others in alike.values():

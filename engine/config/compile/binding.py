@@ -36,6 +36,8 @@ class Binding:
         self, template: Template, credentials: Mapping[str, str] | None = None, **more: str
     ) -> str | None:
         """The text of a template that does not depend on the request; None if no header can hold it."""
+        if template.is_constant:
+            return template.source
         try:
             return self.bind(template, credentials)(more)
         except plan.UnusableValueError:  # reported by `load`; the provider counts as incomplete

@@ -68,7 +68,7 @@ def _report_doubtful(resolving: Resolving, credential: Credential, secret: str) 
     """Report a secret that looks like something else: a placeholder, a path, a header value."""
     headers = {
         path[-1]: template.source.casefold()
-        for path, template in resolving.templates()
+        for path, template in resolving.templates.items()
         if path[2] == "headers" and ("credentials", credential.name) in template.names
     }
     adds_scheme = any(n != "authorization" or "bearer" in s for n, s in headers.items())

@@ -3,6 +3,7 @@
 Nothing that is missing is an error to `check`, which may run on another machine than `serve`.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from engine.config.checks.registry import ROUTES, SERVER, CheckContext, Stage, check
 from engine.config.checks.urls import is_url, url_problem
+from engine.config.compile.binding import Templates
 from engine.config.compile.certificates import ca_certificates, certificate_files
 from engine.config.compile.credentials import read_credentials
 from engine.config.compile.values import Resolving, Values
@@ -17,7 +19,8 @@ from engine.config.compile.variables import drop_bad_urls, read_variables, repor
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.extras import installing
 from engine.config.model import Provider
-from engine.config.template import render_now
+from engine.config.source.document import Path as DataPath
+from engine.config.template import Template, render_now
 from engine.plan.otlp_headers import HEADERS, unusable_headers
 from engine.plan.plan import UnusableValueError
 from engine.plan.signers import SIGNERS
@@ -45,9 +48,12 @@ def resolve(
     files = certificate_files(context.config, directory, overrides)
     pems, found = ca_certificates(context, files)
     values: dict[str, Values] = {}
+    templates = by_provider(context.templates)
     for provider in context.config.providers:
         variants = [provider, *(provider.with_credential_set(s) for s in provider.accounts)]
-        every = [Resolving(context, variant, environ) for variant in variants]
+        every = [
+            Resolving(context, variant, environ, templates[provider.at]) for variant in variants
+        ]
         ca = pems.get(provider.name)
         own, *others = [replace(_values(resolving, directory), ca=ca) for resolving in every]
         values[provider.name] = replace(own, accounts=tuple(others))
@@ -64,21 +70,31 @@ def declared_values(context: CheckContext) -> dict[str, Values]:
 
     Tests of routing run with these, so that their outcome does not depend on the environment.
     """
+    templates = by_provider(context.templates)
     return {
         provider.name: replace(
-            _declared(context, provider),
+            _declared(templates[provider.at], provider),
             accounts=tuple(
-                _declared(context, provider.with_credential_set(s)) for s in provider.accounts
+                _declared(templates[provider.at], provider.with_credential_set(s))
+                for s in provider.accounts
             ),
         )
         for provider in context.config.providers
     }
 
 
-def _declared(context: CheckContext, provider: Provider) -> Values:
+def by_provider(templates: Templates) -> Mapping[DataPath, Templates]:
+    """The templates of each provider, by the path of the provider."""
+    grouped: defaultdict[DataPath, dict[DataPath, Template]] = defaultdict(dict)
+    for path, template in templates.items():
+        grouped[path[:2]][path] = template
+    return grouped
+
+
+def _declared(templates: Templates, provider: Provider) -> Values:
     variables = provider.sample_variables()
-    for path, template in context.templates.items():
-        is_open = path[:2] == provider.at and is_url(path) and template.source.startswith("{{")
+    for path, template in templates.items():
+        is_open = is_url(path) and template.source.startswith("{{")
         if is_open and url_problem(template, variables):  # all of this URL is in the environment
             variables = {n: v for n, v in variables.items() if n not in template.uses("variables")}
     secrets = {credential.name: "placeholder" for credential in provider.credentials}
@@ -167,7 +183,9 @@ def report_unrenderable(
 ) -> None:
     """Report templates that these values render to text which no header or URL can hold."""
     sample = {"credentials": credentials, "variables": variables, "model": "m", "endpoint": "e"}
-    for path, template in resolving.templates():
+    for path, template in resolving.templates.items():
+        if template.is_constant:  # and so right since it was compiled
+            continue
         try:
             render_now(template, {**sample, "request": {"headers": {}}})
         except UnusableValueError:

@@ -20,6 +20,7 @@ def compile_provider(binding: Binding, provider: model.Provider) -> plan.Provide
     forwarded = (*provider.forward_headers, *provider.default_headers)
     forward = [name.encode("ascii") for name in forwarded]
     base = binding.render(binding.templates[(*provider.at, "base_url")])
+    open_sign = _open_sign(binding, provider)
     upstreams = {s.name: compile_upstream(binding, provider, s, base) for s in provider.endpoints}
     return plan.Provider(
         name=provider.name,
@@ -36,9 +37,9 @@ def compile_provider(binding: Binding, provider: model.Provider) -> plan.Provide
         breaker=provider.breaker,
         client=provider.client,
         default_headers=tuple(_defaults(binding, provider)),
-        sign=_sign(binding, provider, headers),
-        caller_sign=_caller_sign(binding, provider),
-        account_sign=_open_sign(binding, provider),
+        sign=_sign(binding, provider, open_sign, headers),
+        caller_sign=_caller_sign(open_sign),
+        account_sign=open_sign,
         models=provider.models,
         caller_inputs=binding.caller_inputs,
         trace=provider.trace,
@@ -83,35 +84,34 @@ def _defaults(binding: Binding, provider: model.Provider) -> Iterator[tuple[byte
 
 
 def _sign(
-    binding: Binding, provider: model.Provider, headers: Sequence[plan.Header]
+    binding: Binding,
+    provider: model.Provider,
+    open_sign: plan.Sign | None,
+    headers: Sequence[plan.Header],
 ) -> plan.Sign | None:
     """The signer with the operator's credentials, unless a header carries a credential already."""
     sign = provider.sign
-    if sign is None or any(header.name == b"authorization" for header in headers):
+    if sign is None or open_sign is None or any(h.name == b"authorization" for h in headers):
         return None
     kind = SIGNERS[sign.signer]
     names = () if sign.by_workload_identity else {*kind.needs, *kind.may}
     credentials = {n: v for n, v in binding.values.credentials.items() if n in names}
-    settings = _settings(binding, sign)
-    return plan.Sign(sign.signer, settings, credentials, sign.by_workload_identity)
+    return plan.Sign(sign.signer, open_sign.settings, credentials, sign.by_workload_identity)
 
 
-def _caller_sign(binding: Binding, provider: model.Provider) -> plan.Sign | None:
-    if provider.sign is None or not SIGNERS[provider.sign.signer].from_callers:
+def _caller_sign(open_sign: plan.Sign | None) -> plan.Sign | None:
+    if open_sign is None or not SIGNERS[open_sign.signer].from_callers:
         return None
-    return _open_sign(binding, provider)
+    return open_sign
 
 
 def _open_sign(binding: Binding, provider: model.Provider) -> plan.Sign | None:
     """The signer without credentials."""
     if provider.sign is None:
         return None
-    return plan.Sign(provider.sign.signer, _settings(binding, provider.sign), {})
-
-
-def _settings(binding: Binding, sign: model.Sign) -> dict[str, str]:
-    templates = binding.templates
-    return {name: binding.render(templates[(*sign.at, name)]) or "" for name in sign.settings}
+    sign, templates = provider.sign, binding.templates
+    settings = {name: binding.render(templates[(*sign.at, name)]) or "" for name in sign.settings}
+    return plan.Sign(sign.signer, settings, {})
 
 
 def _headers(

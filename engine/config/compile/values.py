@@ -1,6 +1,6 @@
 """What the environment gives a provider, and where findings about it are collected."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from engine.config.checks.registry import PROVIDERS, CheckContext
@@ -29,7 +29,7 @@ class Values:
 
 @dataclass(slots=True)
 class Resolving:
-    """One provider while its values are looked up: what is missing, and the findings so far.
+    """One provider while its values are looked up: its templates, what is missing, and the findings so far.
 
     Without an `environ` every value is a placeholder, and nothing is looked up.
     """
@@ -37,6 +37,7 @@ class Resolving:
     context: CheckContext
     provider: Provider
     environ: Mapping[str, str] | None
+    templates: Mapping[Path, Template]
     missing: list[str] = field(default_factory=list)
     found: list[Diagnostic] = field(default_factory=list)
 
@@ -80,9 +81,3 @@ class Resolving:
             return f"the file of `{declared.name}`"
         names = (name for name in declared.env if (self.environ or {}).get(name))
         return f"`{next(names, next(iter(declared.env), declared.name))}`"
-
-    def templates(self) -> Iterator[tuple[Path, Template]]:
-        """The templates of the provider, by path."""
-        for path, template in self.context.templates.items():
-            if path[:2] == self.provider.at:
-                yield path, template

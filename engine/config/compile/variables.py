@@ -77,7 +77,7 @@ def _problem(resolving: Resolving, variable: Variable, value: str) -> tuple[str,
 
 def _parts(resolving: Resolving, name: str) -> list[tuple[str, str]]:
     """What a variable is in each URL of the provider, such as `host`, and the text after it."""
-    urls = (template.source for path, template in resolving.templates() if is_url(path))
+    urls = (template.source for path, template in resolving.templates.items() if is_url(path))
     return [part for source in urls if (part := part_of(source, name))[0]]
 
 
@@ -90,7 +90,7 @@ def _trimmed(resolving: Resolving, name: str, value: str) -> str:
 def drop_bad_urls(resolving: Resolving, variables: dict[str, str]) -> None:
     """Remove from `variables` what the environment gives for a URL that is not usable."""
     from_environ = {v.name: v for v in resolving.provider.variables if v.env}
-    for path, template in resolving.templates():
+    for path, template in resolving.templates.items():
         used = template.uses("variables") & from_environ.keys() & variables.keys()
         if not is_url(path) or not used or template.source.startswith("/"):
             continue

@@ -26,7 +26,7 @@ def _schema(name: str) -> Schema:
 def _validator() -> Any:
     """The validator of jsonschema, which does not descend into what fits.
 
-    It is imported where a file has errors: that takes a quarter of the start of a command, and of a server.
+    It is imported where a file has errors: that takes an eighth of the start of a command, and of a server.
     """
     from jsonschema import Draft202012Validator, validators  # noqa: PLC0415 see above
 
