@@ -41,7 +41,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help install editors serve check test test-unit test-tools test-postgres test-prometheus test-chart test-compose image test-browser test-api fresh bare conformance clients mutants typos soak stress races bursts fuzz differential guided lint format docs hooks bench scale memory lock wheel sbom site clean
+.PHONY: help install editors serve check test test-unit test-tools test-postgres test-prometheus test-http2 test-chart test-compose image test-browser test-api fresh bare conformance clients mutants typos soak stress races bursts fuzz differential guided lint format docs hooks bench scale memory lock wheel sbom site clean
 .DEFAULT_GOAL := help
 
 help:
@@ -53,6 +53,7 @@ help:
 	@echo "make test-postgres  the tests of the store on PostgreSQL (installs it on Debian as root)"
 	@echo "make image    build deploy/Containerfile on a minimal Debian, and run it (needs root and buildah)"
 	@echo "make test-prometheus  a real Prometheus scrapes the gateway (installs it on Debian as root)"
+	@echo "make test-http2  the tests of requests once more, over TLS and HTTP/2"
 	@echo "make test-redis  limits counted in Redis: races, histories, a store that fails (installs it on Debian as root)"
 	@echo "make test-chart  render the chart of Helm, and validate it against the schemas of Kubernetes"
 	@echo "make test-compose  what deploy/compose starts, without containers (installs PostgreSQL and Redis on Debian as root)"
@@ -113,6 +114,13 @@ image: install-image
 
 test-prometheus: install-test-prometheus
 	@$(BIN)/python -m pytest -q --tools tests/prometheus/*.py $(ARGS)
+
+# The same requests over TLS and HTTP/2; a test of what only HTTP/1.1 has is left out, with its reason.
+HTTP2 = catalogue relay $(addprefix gateway/test_,browsers caller_credentials cors lingering \
+	malformed path_models record_sizes refusals uploads) $(addprefix upstream/test_,failover faults uploads)
+test-http2: install
+	@ORQEN_TEST_HTTP2=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder \
+		$(wildcard $(foreach name,$(HTTP2),tests/integration/$(name) tests/integration/$(name).py)) $(ARGS)
 
 # Limits that several machines count in a Redis of their own, which the tests start; ORQEN_TEST_REDIS names another.
 test-redis: install-test-redis

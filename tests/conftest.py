@@ -136,7 +136,10 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test that needs a program which this machine has not."""
+    """Skip a test that needs a program which this machine has not, or another version of HTTP."""
+    http1 = item.get_closest_marker("http1")
+    if http1 is not None and loopback.IS_HTTP2:
+        pytest.skip(http1.args[0])
     programs = [program for mark in item.iter_markers("needs") for program in mark.args]
     missing = [program for program in programs if shutil.which(program) is None]
     if missing and item.config.getoption("--tools"):

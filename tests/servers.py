@@ -73,10 +73,11 @@ class Server:
     port: int
     process: Process
     log: Path
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     @property
     def text(self) -> str:
@@ -158,15 +159,21 @@ def rss_kib(pid: int) -> int:
 
 @contextlib.contextmanager
 def started(
-    log: Path, ready: str, *arguments: str, environ: Mapping[str, str], module: str = "engine"
+    log: Path,
+    ready: str,
+    *arguments: str,
+    environ: Mapping[str, str],
+    module: str = "engine",
+    scheme: str = "http",
 ) -> Iterator[Server]:
     """A process of `engine` listening on a free port, killed at the end if it still runs."""
     port = free_port()
     words = (module, *arguments, "--port", str(port))
     process = Process(Command(words, log, log, {"PATH": os.environ["PATH"], **environ}))
     try:
-        assert wait_until_ready(process, port, ready), log.read_text()
-        yield Server(port, process, log)
+        is_ready = wait_until_ready if scheme == "http" else loopback.wait_until_ready
+        assert is_ready(process, port, ready), log.read_text()
+        yield Server(port, process, log, scheme)
     finally:
         if process.poll() is None:
             process.terminate()
@@ -195,7 +202,14 @@ def gateway(
 ) -> Iterator[Server]:
     """The gateway on the configuration in `directory`."""
     words = ("serve", str(directory), "--drain-delay", "0", *arguments)
-    with started(log, "/readyz", *words, environ=environ or {}, module=module) as server:
+    scheme = "https" if loopback.IS_HTTP2 and "--mock" not in arguments else "http"
+    if scheme == "https":
+        from tests.http2 import secure  # noqa: PLC0415 needs h2
+
+        secure(directory)
+    with started(
+        log, "/readyz", *words, environ=environ or {}, module=module, scheme=scheme
+    ) as server:
         yield server
 
 

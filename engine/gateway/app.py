@@ -19,7 +19,7 @@ from engine.gateway.inbound.lingering import CLOSE, Lingering, has_body
 from engine.gateway.outbound.health import Health
 from engine.gateway.record import Record, RequestIds, Timestamps, location_of
 from engine.gateway.request import Request
-from engine.gateway.response.head import send_response
+from engine.gateway.response.head import send_response, without_body
 from engine.gateway.response.usage_reader import usage_readers
 from engine.gateway.routing.variants import ProviderVariants
 from engine.gateway.runtime import Runtime
@@ -86,6 +86,8 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request. It gets one access record, except probes and preflights."""
+        if scope["method"] == "HEAD":
+            send = without_body(send)
         if self.plan.cors is not None:
             send = with_cors_headers(self.plan.cors, scope, send)
             preflight_headers = preflight(self.plan.cors, scope)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
-from granian.http import HTTP1Settings
+from granian.http import HTTP1Settings, HTTP2Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 
@@ -23,6 +23,9 @@ from engine.server.connections import most_connections
 
 IDLE_SECONDS = 620  # load balancers keep connections for 60 to 600
 BUFFER_BYTES = 524288
+HEADERS_BYTES = (
+    131072  # in HTTP/2, with 32 for each header (RFC 9113, 6.5.2); HPACK sends them in less
+)
 BACKLOG = 2048
 FLUSH_SECONDS = 1.0
 _PROTOCOLS = {TlsVersion.TLS_1_2: SSLProtocols.tls12, TlsVersion.TLS_1_3: SSLProtocols.tls13}
@@ -53,6 +56,7 @@ def create_server(app: Any, listen: Listen) -> Server:
         http1_settings=HTTP1Settings(
             header_read_timeout=listen.idle_seconds * 1000, max_buffer_size=BUFFER_BYTES
         ),
+        http2_settings=HTTP2Settings(max_headers_size=HEADERS_BYTES),
         log_level=LogLevels.error,  # it warns that embedding is new
         log_access=False,  # it prints decoded paths, which can forge lines
         **(_tls_options(tls) if tls else {}),

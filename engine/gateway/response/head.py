@@ -1,9 +1,9 @@
 """The head of a response to a caller, and responses that the gateway writes whole."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from engine.gateway.headers import response_headers, without_redirect
-from engine.gateway.inbound.body import Send
+from engine.gateway.inbound.body import Message, Send
 from engine.upstream import Pairs
 
 _CHUNKED = (b"transfer-encoding", b"chunked")
@@ -69,3 +69,17 @@ async def send_response(send: Send, status: int, headers: Pairs, body: bytes) ->
         headers = [*headers, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def without_body(send: Send) -> Send:
+    """`send` for a response to HEAD, which has the headers of one to GET alone (RFC 9110, 9.3.2).
+
+    In HTTP/1.1 the server leaves the body out, in HTTP/2 it does not.
+    """
+
+    def sending(message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.body":
+            message["body"] = b""
+        return send(message)
+
+    return sending

@@ -86,6 +86,8 @@ def test_a_caller_chooses_the_version_of_http(
             lines = [line for line in events.iter_lines() if line]
         assert (events.http_version, lines[-1]) == (version, "data: [DONE]")
         assert "transfer-encoding" not in events.headers or not http2
+        models = caller.head(f"https://127.0.0.1:{server.port}/v1/models")
+        assert (models.content, int(models.headers["content-length"]) > 0) == (b"", True)
         large = caller.post(url, content=bytes(65 << 20), headers=JSON)
         assert (large.status_code, large.json()["error"]["code"]) == (413, "request_too_large")
         unsized = caller.post(

@@ -1,6 +1,5 @@
 """Every entry of the shipped catalogue, requested once: where it arrives, and how it signs in."""
 
-import http.client
 import json
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 from engine.config.load import Loaded, load
 from engine.config.model import Config
 from engine.plan.plan import Endpoint, Plan
+from tests import loopback
 from tests.recorder import Arrival, Recorder, recording
 from tests.servers import CANARY, KEY, ROOT, Server, gateway, read_yaml, ship
 from tests.unit.config.folders import TextSnapshot
@@ -52,7 +52,7 @@ def server(
         yield running
 
 
-def requested(connection: http.client.HTTPConnection, endpoint: Endpoint, model: str) -> int:
+def requested(connection: Any, endpoint: Endpoint, model: str) -> int:
     """The status of one request in the form that callers of the endpoint send."""
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
     body = json.dumps({"model": model})
@@ -62,7 +62,7 @@ def requested(connection: http.client.HTTPConnection, endpoint: Endpoint, model:
     connection.request(endpoint.method, endpoint.path.decode(), body.encode(), headers)
     response = connection.getresponse()
     response.read()
-    return response.status
+    return int(response.status)
 
 
 def model_for(provider: str) -> str:
@@ -83,7 +83,7 @@ def line(plan: Plan, provider: str, endpoint: str, arrival: Arrival) -> str:
 def test_every_entry_arrives_where_it_should_and_signs_in(
     server: Server, upstream: Recorder, plan: Plan, snapshot: SnapshotAssertion
 ) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = loopback.connection(server.port)
     lines = []
     for provider in plan.providers.values():
         model = model_for(provider.name)

@@ -278,7 +278,7 @@ def test_a_part_behind_a_large_file_cannot_be_edited_any_more(stand: Stand, name
 def test_a_part_that_would_get_the_name_of_another_is_refused(stand: Stand) -> None:
     headers = {"authorization": f"Bearer {KEY}"}
     parts = [("model", (None, "edited/one")), ("language", (None, "en")), ("tongue", (None, "de"))]
-    answer = httpx2.post(f"{stand.server.url}/v1/sounds", headers=headers, files=parts)
+    answer = loopback.post(f"{stand.server.url}/v1/sounds", headers=headers, files=parts)
     assert (answer.status_code, answer.headers["x-engine-error"]) == (400, "duplicate_field")
     assert stand.upstream.arrivals == []
 
@@ -318,7 +318,7 @@ def test_what_no_header_can_hold_is_refused(stand: Stand) -> None:
     assert stand.send({"model": "pathed/m"}, "/v1/sounds", x_note="a b").values("x-tag") == ["a b"]
     url, body = stand.server.url + "/v1/sounds", json.dumps({"model": "pathed/m"})
     headers = [(b"x-api-key", KEY.encode()), (b"content-type", b"application/json")]
-    answer = httpx2.post(url, content=body, headers=[*headers, (b"x-note", b"\xfc")])
+    answer = loopback.post(url, content=body, headers=[*headers, (b"x-note", b"\xfc")])
     assert (answer.status_code, answer.headers["x-engine-error"]) == (400, "invalid_request")
     assert stand.upstream.arrivals == []
 

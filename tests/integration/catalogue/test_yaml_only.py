@@ -204,6 +204,7 @@ def test_headers_of_the_caller(caller: httpx2.Client, temple: Recorder) -> None:
     assert names & {"x-notes", "x-forwarded-for", "cookie", "x-secret", "authorization"} == set()
 
 
+@pytest.mark.http1("HTTP/2 has no `connection` (RFC 9113, 8.2.2)")
 @pytest.mark.parametrize("unlisted", ["x-delphi-pass", "x-note-one"])
 def test_connection_cannot_remove_what_the_provider_needs(
     caller: httpx2.Client, temple: Recorder, unlisted: str

@@ -167,7 +167,7 @@ def test_a_credential_that_cannot_be_one_is_refused(
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
     body = json.dumps({"model": "second"})
     sent = [(b"x-api-key", KEY.encode()), (b"content-type", b"application/json"), *raw]
-    answer = httpx2.post(f"{server.url}/talk", content=body, headers=sent)
+    answer = loopback.post(f"{server.url}/talk", content=body, headers=sent)
     assert answer.status_code == 400
     assert answer.headers["x-engine-error"] == "invalid_request"
     assert "sk" not in answer.text
@@ -179,7 +179,7 @@ def test_a_credential_may_be_as_long_as_a_token_gets(
     server: Server, upstream: Recorder, length: int
 ) -> None:
     headers = {"x-api-key": KEY, "x-provider-api-key": "k" * length}
-    assert httpx2.post(f"{server.url}/talk", json={"model": "second"}, headers=headers).status_code == 200  # fmt: skip
+    assert loopback.post(f"{server.url}/talk", json={"model": "second"}, headers=headers).status_code == 200  # fmt: skip
     assert upstream.take().values("x-key") == ["k" * length]
 
 

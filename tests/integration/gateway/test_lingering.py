@@ -1,7 +1,6 @@
 """A response that leaves before the request is whole reaches who still sends (RFC 9112, 9.6)."""
 
 import asyncio
-import http.client
 import socket
 import time
 from collections.abc import Awaitable
@@ -12,6 +11,7 @@ import pytest
 
 from engine.gateway.inbound.body import FREE_CHUNKS
 from engine.gateway.inbound.lingering import Bounds, Lingering, has_body
+from tests import loopback
 from tests.integration.upstream.fault_server import FaultServer
 from tests.servers import KEY, Server, free_port, gateway, write_keys
 
@@ -41,10 +41,10 @@ def test_who_sends_everything_first_reads_the_response(
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json", **more}
     size = 40 * MIB if status == 413 else 8 * MIB
     for _ in range(3 if status in {401, 413} else 1):
-        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+        connection = loopback.connection(served.port)
         connection.request(method, path, start + b"x" * (size - len(start)), headers)
         response = connection.getresponse()
-        assert (response.status, response.getheader("connection")) == (status, "close")
+        assert (response.status, response.getheader("connection")) == (status, loopback.CLOSE)
         assert len(response.read()) == int(response.getheader("content-length") or 0) > 0
         connection.close()
 
@@ -80,7 +80,7 @@ def test_an_upload_that_no_provider_takes_reads_why(tmp_path: Path) -> None:
         write_keys(tmp_path)
         headers = {"authorization": f"Bearer {KEY}", "content-type": FORM}
         with gateway(tmp_path, tmp_path / "log", "--drain-timeout", "1") as server:
-            first = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+            first = loopback.connection(server.port)
             first.request("POST", "/hear", form("busy", 1), headers)
             end = time.monotonic() + 60
             while not upstream.seen and time.monotonic() < end:
@@ -89,11 +89,11 @@ def test_an_upload_that_no_provider_takes_reads_why(tmp_path: Path) -> None:
                 ("busy", 503, "overloaded"),
                 ("gone", 502, "upstream_connect_failed"),
             ):
-                connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+                connection = loopback.connection(server.port)
                 connection.request("POST", "/hear", form(model, 8 * MIB), headers)
                 response = connection.getresponse()
                 assert (response.status, response.getheader("x-engine-error")) == (status, code)
-                assert response.getheader("connection") == "close"
+                assert response.getheader("connection") == loopback.CLOSE
                 assert len(response.read()) == int(response.getheader("content-length") or 0) > 0
                 connection.close()
             first.close()
@@ -104,7 +104,7 @@ def test_a_response_to_a_whole_request_keeps_the_connection(
     served: Server, *, is_chunked: bool
 ) -> None:
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+    connection = loopback.connection(served.port)
     body = b'{"model": "no-such-model"}'
     for _ in range(2):
         content = iter([body]) if is_chunked else body
@@ -115,6 +115,7 @@ def test_a_response_to_a_whole_request_keeps_the_connection(
     connection.close()
 
 
+@pytest.mark.http1("the server sends no 100 in HTTP/2")
 @pytest.mark.parametrize("begins", [False, True])
 def test_who_waits_for_100_continue_gets_none_and_the_end_soon(
     served: Server, *, begins: bool

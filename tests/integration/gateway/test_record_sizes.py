@@ -1,13 +1,13 @@
 """The access record counts the bytes of a request and of its response, however the request ends."""
 
-import http.client
 import json
-import socket
 import time
+from typing import Any
 
 import pytest
 
-from tests.integration.gateway.wire import chunked, driver, request
+from tests import loopback
+from tests.integration.gateway.wire import calling, chunked, driver, request
 from tests.servers import KEY, WAIT, Server
 from tests.unit.gateway.inbound.forms import FORM
 
@@ -27,9 +27,9 @@ REFUSED = {
 
 def read_whole(
     served: Server, method: str, target: str, body: str | None = None
-) -> tuple[http.client.HTTPResponse, bytes]:
+) -> tuple[Any, bytes]:
     """A response and its body, without its chunk framing."""
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=WAIT)
+    connection = loopback.connection(served.port)
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
     connection.request(method, target, body, headers)
     response = connection.getresponse()
@@ -57,8 +57,8 @@ def test_a_body_that_breaks_off_is_counted(served: Server, kind: str) -> None:
     target = AUDIO if kind == FORM else "/v1/chat/completions"
     before = len(served.records)
     part = b'{"model":' if kind != FORM else b"--"
-    with socket.create_connection(("127.0.0.1", served.port), WAIT) as caller:
-        caller.sendall(request(part, kind=kind, target=target, length=1000))
+    with calling(served.port, WAIT) as caller:
+        caller.send(request(part, kind=kind, target=target, length=1000))
         time.sleep(0.05)  # it is read before the connection is seen to end
     end = time.monotonic() + WAIT
     while len(served.records) == before and time.monotonic() < end:

@@ -1,11 +1,11 @@
 """What the gateway answers itself, over raw sockets: refusals that stay, handshakes, the bare address."""
 
-import http.client
 import json
 from typing import Any
 
 import pytest
 
+from tests import loopback
 from tests.integration.gateway.wire import CHAT, JSON, Answer, driver, received_by, request
 from tests.servers import KEY, Server
 
@@ -115,7 +115,7 @@ def recorded(server: Server, target: str) -> int:
 def test_the_bare_address_needs_no_key_and_tells_nothing(served: Server) -> None:
     before = recorded(served, "/")
     for method in ("GET", "HEAD"):
-        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+        connection = loopback.connection(served.port)
         connection.request(method, "/")
         answer = connection.getresponse()
         body = answer.read()
@@ -172,7 +172,7 @@ def test_a_key_without_its_scheme_is_told_so(served: Server, mock: Server) -> No
 
 
 def test_the_list_answers_head_as_get_without_a_body(served: Server) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+    connection = loopback.connection(served.port)
     for target, status in (("/v1/models", 200), ("/v1/models/gpt-x", 200), ("/v1/models/no", 404)):
         lengths = []
         for method in ("GET", "HEAD"):

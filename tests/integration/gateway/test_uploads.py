@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +14,9 @@ import pytest
 
 from tests.integration.gateway.wire import (
     Answer,
+    calling,
     chunked,
     clear,
-    read_answer,
     received_by,
     request,
 )
@@ -133,9 +132,9 @@ def warm_up(uploads: Uploads) -> None:
 
 
 def upload(uploads: Uploads, body: bytes) -> Answer:
-    with socket.create_connection(("127.0.0.1", uploads.server.port), 20) as connection:
-        connection.sendall(request(body, kind=FORM, target=AUDIO))
-        return read_answer(connection)
+    with calling(uploads.server.port) as caller:
+        caller.send(request(body, kind=FORM, target=AUDIO))
+        return caller.answer()
 
 
 def sha256(body: bytes) -> str:
@@ -153,9 +152,9 @@ def test_a_model_behind_25_mb(uploads: Uploads) -> None:
 
 def test_a_model_behind_25_mb_in_the_shipped_configuration(served: Server) -> None:
     body = form(SOUND, part("model", b"whisper-1"))
-    with socket.create_connection(("127.0.0.1", served.port), 20) as connection:
-        connection.sendall(request(body, kind=FORM, target=AUDIO))
-        answer = read_answer(connection)
+    with calling(served.port) as caller:
+        caller.send(request(body, kind=FORM, target=AUDIO))
+        answer = caller.answer()
     assert (answer.status, answer.header("x-mock-sha256")) == (200, sha256(body))
 
 
@@ -188,9 +187,9 @@ def test_an_alias_in_front_keeps_the_framing(uploads: Uploads, *, is_chunked: bo
         chunks = chunked(cut(body, range(50_000, len(body), 50_000)))
         lines = "transfer-encoding: chunked"
         sent = request(chunks, lines, kind=FORM, target=AUDIO, length=None)
-    with socket.create_connection(("127.0.0.1", uploads.server.port), 20) as connection:
-        connection.sendall(sent)
-        assert read_answer(connection).header("x-mock-sha256") == sha256(changed)
+    with calling(uploads.server.port) as caller:
+        caller.send(sent)
+        assert caller.answer().header("x-mock-sha256") == sha256(changed)
     headers = dict(received_by(uploads.mock)[0]["headers"])
     assert headers.get("content-length") == (None if is_chunked else str(len(changed)))
 
@@ -200,13 +199,13 @@ def test_a_model_in_front_lets_the_file_stream(uploads: Uploads) -> None:
     body = form(part("model", b"listen"), SOUND)
     sent = request(body, kind=FORM, target=AUDIO)
     before = uploads.server.rss_kib()
-    with socket.create_connection(("127.0.0.1", uploads.server.port), 20) as connection:
-        connection.sendall(sent[:BLOCK])
+    with calling(uploads.server.port) as caller:
+        caller.send(sent[:BLOCK])
         assert uploads.listener.first.wait(5)
         assert 0 < uploads.listener.read < BLOCK
         assert not uploads.open_files()
-        connection.sendall(sent[BLOCK:])
-        assert read_answer(connection).status == 200
+        caller.send(sent[BLOCK:])
+        assert caller.answer().status == 200
     assert uploads.listener.read == len(body)
     assert uploads.server.rss_kib() - before <= MOST_GROWTH_KIB
 
@@ -251,8 +250,8 @@ def test_a_form_without_its_end_goes_nowhere(uploads: Uploads, ending: bytes) ->
 def test_a_caller_who_leaves_leaves_no_file(uploads: Uploads) -> None:
     clear(uploads.mock)
     sent = request(form(SOUND, part("model", b"whisper-1")), kind=FORM, target=AUDIO)
-    with socket.create_connection(("127.0.0.1", uploads.server.port), 20) as connection:
-        connection.sendall(sent[: len(sent) // 2])
+    with calling(uploads.server.port) as caller:
+        caller.send(sent[: len(sent) // 2])
         assert eventually(lambda: bool(uploads.open_files()))  # spooled, so there is one to lose
         assert not list(uploads.temporary.iterdir())
     assert uploads.becomes_clean()

@@ -2,8 +2,11 @@
 
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+
+import pytest
 
 from tests import loopback
 from tests.servers import KEY, Server
@@ -58,16 +61,53 @@ def chunked(chunks: Iterable[bytes], *, is_ended: bool = True) -> bytes:
     return framed + (b"0\r\n\r\n" if is_ended else b"")
 
 
+class Caller:
+    """One request on a connection of its own; what is sent are the bytes of HTTP/1.1."""
+
+    def __init__(self, port: int, timeout: float = 20) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+
+    def __enter__(self) -> "Caller":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.leave()
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def wait_for(self, part: bytes) -> None:
+        """Read until `part` of the response is there; empty for nothing, a status for the head."""
+        received = b""
+        while part not in received:
+            received += self.socket.recv(65536)
+
+    def answer(self) -> Answer:
+        return read_answer(self.socket)
+
+    def leave(self) -> None:
+        self.socket.close()
+
+
+def calling(port: int, timeout: float = 20) -> Caller:
+    """A caller of the version of HTTP that the tests speak."""
+    if not loopback.IS_HTTP2:
+        return Caller(port, timeout)
+    from tests.integration.gateway.wire_http2 import Http2Caller  # noqa: PLC0415 needs h2
+
+    return Http2Caller(port, timeout)
+
+
 def driver(port: int, sent: bytes, *, half_close: bool = False, timeout: float = 8) -> Answer:
     """Send everything and read one answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout) as connection:
-        try:
-            connection.sendall(sent)
+    if half_close and loopback.IS_HTTP2:
+        pytest.skip("the end of a connection ends no body in HTTP/2")
+    with calling(port, timeout) as caller:
+        with suppress(ConnectionError):  # an answer before the end of the request may be waiting
+            caller.send(sent)
             if half_close:
-                connection.shutdown(socket.SHUT_WR)
-        except ConnectionError:
-            pass  # an answer before the end of the request may be waiting
-        return read_answer(connection)
+                caller.socket.shutdown(socket.SHUT_WR)
+        return caller.answer()
 
 
 def read_answer(connection: socket.socket) -> Answer:

@@ -2,13 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.integration.gateway.wire import Caller, calling, request
 from tests.listening import listening
-from tests.servers import KEY, Server, unharmed, write_keys
+from tests.servers import WAIT, Server, unharmed, write_keys
 
 READERS = 4
 SIZE = 500 * 1024 * 1024
@@ -64,35 +67,31 @@ def server(tmp_path: Path, fountain: Fountain) -> Iterator[Server]:
             yield running
 
 
-async def ask(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+def ask(port: int) -> Caller:
     """A request whose answer has begun and is not read any further."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    caller = calling(port)
     body = json.dumps({"model": "large"}).encode()
-    writer.write(
-        f"POST /talk HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {KEY}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-        + body
-    )
-    await reader.readuntil(b"\r\n")
-    return reader, writer
+    caller.send(request(body, target="/talk"))
+    caller.wait_for(b"200 OK")
+    return caller
 
 
 def test_a_caller_who_does_not_read_costs_little(server: Server, fountain: Fountain) -> None:
-    async def run() -> tuple[int, int]:
-        reader, writer = await ask(server.port)  # what the first request of a worker loads
-        await reader.readexactly(65536)
-        writer.transport.abort()
-        await asyncio.sleep(0.3)
-        before, fountain.sent = server.rss_kib(), 0
-        callers = [await ask(server.port) for _ in range(READERS)]
-        await asyncio.sleep(2)
-        after = server.rss_kib()
-        for _, caller in callers:
-            caller.transport.abort()
-        return before, after
-
-    before, after = asyncio.run(run())
-    each = (after - before) / READERS
+    with ask(server.port):  # what the first request of a worker loads
+        until(lambda: fountain.sent > len(BLOCK))
+    time.sleep(0.3)
+    before, fountain.sent = server.rss_kib(), 0
+    with ExitStack() as stack:
+        for _ in range(READERS):
+            stack.enter_context(ask(server.port))
+        time.sleep(2)
+        each = (server.rss_kib() - before) / READERS
     print(f"\na stalled reader of {SIZE >> 20} MiB costs {each:.0f} KiB")  # noqa: T201 reported
     assert each < 8 * 1024
     assert fountain.sent < READERS * SIZE / 4
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.01)

@@ -84,11 +84,17 @@ def test_framing_follows_the_answer_and_not_its_timing(
     seen = set()
     with loopback.Client(base_url=server.url, headers={"x-api-key": KEY}) as http:
         for pause in [*PAUSES] * 2:
-            headers = http.post("/talk", json={"model": f"{client}-/{name}/{pause}"}).headers
+            response = http.post("/talk", json={"model": f"{client}-/{name}/{pause}"})
+            headers, body = response.headers, response.content
             seen.add((headers.get("content-length"), headers.get("transfer-encoding")))
-    assert seen == {ANSWERS[name][2]}
+    length, coding = ANSWERS[name][2]
+    if loopback.IS_HTTP2:  # the server declares the length of a body that it has whole
+        assert seen <= {(length, None), (length or f"{len(body)}", None)}
+    else:
+        assert seen == {(length, coding)}
 
 
+@pytest.mark.http1("another version of HTTP")
 def test_a_caller_of_http_1_0_gets_no_chunks(server: Server) -> None:
     body = b'{"model":"http1-/chunked/at-once"}'
     with socket.create_connection(("127.0.0.1", server.port)) as caller:

@@ -1,13 +1,13 @@
 """A caller that leaves closes the upstream connection, before and after the head of the answer."""
 
 import json
-import socket
 import statistics
 import time
 
 import pytest
 
 from tests import loopback
+from tests.integration.gateway.wire import calling
 from tests.servers import KEY, WAIT, Server
 
 LIMIT = 0.25
@@ -43,12 +43,10 @@ def await_seen(mock: Server, model: str, field: str = "id") -> dict[str, object]
 
 def leave(server: Server, mock: Server, model: str, *, stream: bool, wait_for: bytes) -> float:
     """Seconds from the caller's close to the upstream noticing it."""
-    with socket.create_connection(("127.0.0.1", server.port)) as caller:
-        caller.sendall(request(model, stream=stream))
+    with calling(server.port) as caller:
+        caller.send(request(model, stream=stream))
         await_seen(mock, model)
-        received = b""
-        while wait_for not in received:
-            received += caller.recv(65536)
+        caller.wait_for(wait_for)
         left = time.time()
     record = await_seen(mock, model, "disconnected_at")
     gone = record["disconnected_at"]
@@ -95,8 +93,8 @@ def test_a_caller_who_leaves_while_uploading_reaches_no_provider(
 ) -> None:
     model = "gpt-upload-left"
     whole = request(model, stream=False)
-    with socket.create_connection(("127.0.0.1", served.port)) as caller:
-        caller.sendall(whole[:-5])
+    with calling(served.port) as caller:
+        caller.send(whole[:-5])
         time.sleep(0.05)
     time.sleep(0.2)
     assert seen(mock, model) is None

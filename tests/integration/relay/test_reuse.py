@@ -92,6 +92,7 @@ async def ask(port: int, model: str, pause: float, leave: int | None) -> int:
     return received
 
 
+@pytest.mark.http1("each request has a connection of its own")
 def test_the_next_caller_is_served_after_a_burst_and_a_slow_reader(
     server: Server, upstream: Burst
 ) -> None:

@@ -5,13 +5,32 @@ import json
 
 import pytest
 
+from tests import loopback
 from tests.servers import KEY, Server
 
 STREAMS, EVENTS, GAP = 150, 25, 20
 
 
+async def read_streams(port: int, model: str, count: int) -> list[list[bytes]]:
+    """The chunks of streamed answers as they came off the wire, all at once."""
+    if loopback.IS_HTTP2:
+        return await asyncio.to_thread(frames, port, model, count)
+    return await asyncio.gather(*(read_stream(port, model) for _ in range(count)))
+
+
+def frames(port: int, model: str, count: int) -> list[list[bytes]]:
+    """The same on one connection."""
+    from tests.http2 import Http2, head_of  # noqa: PLC0415 needs h2
+
+    body = json.dumps({"model": model, "stream": True, "messages": []}).encode()
+    fields = {b"content-type": b"application/json", b"authorization": b"Bearer " + KEY.encode()}
+    with Http2(port) as caller:
+        head = head_of("POST", "/v1/chat/completions", [*fields.items()])
+        streams = [caller.ask(head, body) for _ in range(count)]
+        return [[chunk for chunk in caller.chunks(stream) if chunk] for stream in streams]
+
+
 async def read_stream(port: int, model: str) -> list[bytes]:
-    """The chunks of one streamed answer as they came off the wire."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         return await read_chunks(reader, writer, model)
@@ -43,14 +62,14 @@ def streams(served: Server) -> tuple[list[list[bytes]], int, int]:
 
     async def run() -> tuple[list[list[bytes]], int, int]:
         model = f"gpt-mock-events-{EVENTS}-{GAP}"
-        await asyncio.gather(*(read_stream(served.port, model) for _ in range(10)))
+        await read_streams(served.port, model, 10)
         before = served.rss_kib()
-        tasks = [asyncio.create_task(read_stream(served.port, model)) for _ in range(STREAMS)]
+        reading = asyncio.create_task(read_streams(served.port, model, STREAMS))
         peak = before
-        while not all(task.done() for task in tasks):
+        while not reading.done():
             await asyncio.sleep(0.2)
             peak = max(peak, served.rss_kib())
-        return [task.result() for task in tasks], before, peak
+        return await reading, before, peak
 
     return asyncio.run(run())
 

@@ -137,7 +137,7 @@ def test_a_request_and_its_attempt(all_of: Traced, ports: dict[str, int]) -> Non
     assert abs(server.end_time_unix_nano / 1e9 - time.time()) < 60
     assert values(server) == {
         "http.request.method": "POST",
-        "url.scheme": "http",
+        "url.scheme": all_of.server.scheme,
         "http.route": "/talk",
         "http.response.status_code": 200,
         "orqen.request_id": record["request_id"],

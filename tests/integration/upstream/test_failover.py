@@ -226,6 +226,7 @@ def test_a_key_keeps_to_its_target(server: Server, first: FaultServer, second: F
     assert len(sides) == 2, "sixteen callers are spread over both"
 
 
+@pytest.mark.http1("httpx2 gives two requests at once the number of one stream")
 def test_an_open_breaker_rejects_at_once_and_lets_one_probe_through(
     http: httpx2.Client, server: Server, first: FaultServer
 ) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 
@@ -11,6 +10,7 @@ import httpx2
 import pytest
 
 from tests import loopback
+from tests.integration.gateway.wire import Caller, calling, request
 from tests.integration.upstream.test_tls import CERT, upstream
 from tests.listening import listening
 from tests.servers import KEY, WAIT, Server, free_port, gateway, write_keys
@@ -123,15 +123,10 @@ def send_request(server: Server, model: str) -> httpx2.Response:
     return loopback.post(f"{server.url}/talk", json={"model": model}, headers=headers)
 
 
-def head_of_stream(server: Server, model: str) -> socket.socket:
-    caller = socket.create_connection(("127.0.0.1", server.port), timeout=WAIT)
-    body = b'{"model": "%b"}' % model.encode()
-    caller.sendall(
-        b"POST /talk HTTP/1.1\r\nhost: g\r\nauthorization: Bearer %b\r\n"
-        b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-        % (KEY.encode(), len(body), body)
-    )
-    assert b"200 OK" in caller.recv(1000)
+def head_of_stream(server: Server, model: str) -> Caller:
+    caller = calling(server.port, WAIT)
+    caller.send(request(b'{"model": "%b"}' % model.encode(), target="/talk"))
+    caller.wait_for(b"200 OK")
     return caller
 
 

@@ -1,7 +1,6 @@
 """An upload on its way up: sent as it arrives, and ended by an answer that comes early."""
 
 import asyncio
-import http.client
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,10 +91,10 @@ def test_an_early_answer_ends_the_upload(server: Server, strict: Strict) -> None
 
 
 def test_an_early_answer_reaches_who_sends_everything_first(server: Server) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = loopback.connection(server.port)
     connection.request("POST", "/edits", parts(), headers())
     answer = connection.getresponse()
-    assert (answer.status, answer.getheader("connection")) == (413, "close")
+    assert (answer.status, answer.getheader("connection")) == (413, loopback.CLOSE)
     assert answer.read() == b"large"
     connection.close()
 
