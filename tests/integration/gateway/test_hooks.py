@@ -177,6 +177,8 @@ class Counting:
         del body
         self.asked.append((caller.name, endpoint.name, model, size))
         await asyncio.sleep(0)
+        if model == "m-bug":
+            raise LookupError
         if self.held >= self.most:
             raise GatewayError("overloaded", "too many")
         self.held += 1
@@ -199,6 +201,17 @@ def test_a_request_is_admitted_before_it_is_sent_and_settled_after(tmp_path: Pat
 
     run(Hooks(admission=limit), tmp_path, scenario)
     assert [(r.outcome, r.status, r.model) for r in limit.settled] == [("ok", 200, "m-1")]
+
+
+def test_a_bug_of_the_admission_lets_nothing_through(tmp_path: Path) -> None:
+    limit = Counting()
+
+    async def scenario(stand: Stand) -> None:
+        assert await stand.ask("m-bug") == 500
+        assert stand.upstream.keys == []
+
+    run(Hooks(admission=limit), tmp_path, scenario)
+    assert limit.settled == []
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,9 @@ MONEY = Caller("money", None, None, (), None, limits=CallerLimits(
 SPENT = Caller("spent", None, None, (), None, limits=CallerLimits(
     requests=Rate(9, 3600), budgets=(Budget(1, Period.MONTH),)
 ))  # fmt: skip
+MANY = Caller("many", None, None, (), None, limits=CallerLimits(requests=Rate(1000, 3600)))
 FREE = Caller("free", None, None, (), None)
-CALLERS = LIMITED, RATED, SIDES, MONEY, SPENT, FREE
+CALLERS = LIMITED, RATED, SIDES, MONEY, SPENT, MANY, FREE
 
 
 @dataclass

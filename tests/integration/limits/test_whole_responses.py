@@ -17,7 +17,7 @@ import pytest
 
 from engine.gateway.response.usage_reader import usage_readers
 from engine.plan.plan import Endpoint, Plan
-from tests.integration.limits.stand import Stand, run, shipped
+from tests.integration.limits.stand import MANY, Stand, run, shipped
 from tests.recorder import Arrival, Recorder, Reply, recording
 from tests.servers import ROOT, read_yaml
 
@@ -118,6 +118,29 @@ def test_a_whole_response_takes_what_the_provider_counted(
             assert len(sent) == 1
             assert taken == cell.tokens, cell
             assert stand.limits.records[-1].usage == "reported", cell
+
+    run(plan, tmp_path, scenario)
+
+
+def test_no_endpoint_goes_past_the_limits(tmp_path: Path, upstream: Recorder) -> None:
+    plan = shipped(upstream.port)
+    upstream.answer = lambda _: Reply()
+    serving = {e: p.name for p in plan.providers.values() for e in p.upstreams}
+    every = [(e, serving[e.name]) for e in plan.every_endpoint() if e.name in serving]
+    shape: dict[str, Any] = {"counts": {}}
+
+    async def scenario(stand: Stand) -> None:
+        for left, (endpoint, provider) in enumerate(every):
+            body, kind = Cell(provider, endpoint, shape, "identity").request()
+            before = stand.limits.allowed[0]
+            found = await stand.ask(endpoint.path.decode(), body, MANY, content_type=kind)
+            assert (found.status, stand.limits.allowed[0] - before) == (200, 1), endpoint.name
+            said = [
+                value
+                for name, value in found.headers.items()
+                if name.endswith(("remaining-requests", "requests-remaining"))
+            ]
+            assert said == [str(999 - left)]
 
     run(plan, tmp_path, scenario)
 

@@ -425,6 +425,19 @@ def test_more_requests_than_there_is_room_for_are_an_error_and_leave_nothing(
     assert isinstance(ledger.reserve(scopes, (1, 1)), Grant)
 
 
+def test_scopes_of_one_request_whose_places_are_the_same_get_one_each() -> None:
+    """A scope that was just found is idle, and none may take its place."""
+    memory = SharedMemory(workers=1, records=2, leases=4)
+    ledger = new_ledger(memory)
+    limits = CallerLimits(concurrent=2)
+    for number in range(8):  # half of these begin to look in the same place
+        grant = ledger.reserve([(f"one {number}", limits), (f"other {number}", limits)], (0, 0))
+        assert isinstance(grant, Grant)
+        assert len(set(grant.blocks)) == 2
+        ledger.settle(grant, (0, 0))
+    memory.close()
+
+
 def test_idle_scopes_make_room_for_others_and_busy_ones_do_not(memory: SharedMemory) -> None:
     now = 10**15
     table = Table(memory)

@@ -10,7 +10,9 @@ from engine.server.limit_hooks import used_tokens
 from engine.server.limit_responses import refusal
 
 
-@pytest.mark.parametrize(("bytes_out", "allowed", "tokens"), [(400, 1000, 100), (400_000, 50, 50)])
+@pytest.mark.parametrize(
+    ("bytes_out", "allowed", "tokens"), [(400, 1000, 100), (400_000, 50, 50), (400_000, 9000, 1000)]
+)
 def test_output_that_is_not_reported_is_no_more_than_the_request_allows(
     bytes_out: int, allowed: int, tokens: int
 ) -> None:
