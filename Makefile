@@ -138,7 +138,7 @@ test-browser: install-test-browser
 	@$(BIN)/python -m pytest -q --tools tests/browser/pages.py tests/browser/dashboard.py
 
 # Each part of a whole site is stopped under load; ARGS=--keep writes the figures into docs.
-scale: install-test-postgres
+scale: install-scale
 	@$(BIN)/python -m tests.scale $(ARGS)
 
 test-api: install-test-api
@@ -199,9 +199,7 @@ sbom: $(MADE)
 	@echo "sbom: wrote sbom.json"
 
 # MkDocs fails on a link, an anchor or a page that leads nowhere.
-site: $(MADE)
-	@test -d $(VENV)/site || $(PYTHON) -m venv $(VENV)/site
-	@$(VENV)/site/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --require-hashes -r requirements-site.lock
+site: install-site
 	@$(PYTHON) docs/site.py
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/site/bin/mkdocs build --strict
 	@echo "site: wrote build/site"
@@ -263,8 +261,20 @@ install-test-redis: install
 	  apt-get update -q > /dev/null && apt-get install -y -q redis-server > /dev/null; } || \
 	  { echo "test-redis needs Redis or Valkey, Debian's package redis-server; as root it is installed"; exit 1; }
 
-install-test-compose: install-test-postgres install-test-redis
+install-haproxy:
+	@command -v haproxy > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && \
+	  apt-get update -q > /dev/null && RUNLEVEL=1 apt-get install -y -q --no-install-recommends haproxy > /dev/null; } || \
+	  { echo "test-compose and scale need HAProxy, Debian's package; as root it is installed"; exit 1; }
+
+install-test-compose: install-test-postgres install-test-redis install-test-prometheus install-haproxy
 	@$(PIP) install --no-compile --require-hashes -r requirements-compose.lock
+
+install-scale: install-test-postgres install-test-redis install-haproxy
+	@:
+
+install-site: $(MADE)
+	@test -d $(VENV)/site || $(PYTHON) -m venv $(VENV)/site
+	@$(VENV)/site/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --require-hashes -r requirements-site.lock
 
 install-test-chart: install
 	@$(PIP) install --no-compile --require-hashes -r requirements-chart.lock

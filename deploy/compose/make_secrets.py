@@ -19,4 +19,6 @@ if __name__ == "__main__":
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     password = kept("postgres-password", secrets.token_hex(24))
     kept("database-url", f"postgresql://orqen:{password}@postgres/orqen")
+    for name in ("grafana-password", "metrics-token"):
+        kept(name, secrets.token_hex(24))
     kept("vault-key", secrets.token_hex(32))
