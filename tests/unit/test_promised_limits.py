@@ -1,5 +1,8 @@
 """The limits that the pages of `docs/` promise are those of the code."""
 
+import re
+
+from engine.config.model import DEFAULT_LIMITS, DEFAULT_RETRY, DEFAULT_TIMEOUTS
 from engine.config.source.document import MAX_BYTES
 from engine.gateway.inbound.body import LEAST_RATE
 from engine.gateway.inbound.form_body import SPOOL_MEMORY
@@ -48,3 +51,26 @@ def size(count: int) -> str:
 def test_a_page_states_the_limit_of_the_code(page: str, promise: str) -> None:
     text = " ".join((ROOT / "docs" / f"{page}.md").read_text("utf-8").split())
     assert promise in text
+
+
+@each(
+    ("option", "default"),
+    [
+        ("NAME.limits.in_flight", f"{DEFAULT_LIMITS.in_flight}"),
+        ("NAME.limits.queue", f"{DEFAULT_LIMITS.queue}"),
+        ("NAME.limits.wait", f"{DEFAULT_LIMITS.wait:g}s"),
+        ("NAME.retry.attempts", f"{DEFAULT_RETRY.attempts}"),
+        ("NAME.retry.statuses", "{}, {} and {}".format(*sorted(DEFAULT_RETRY.statuses))),
+        ("NAME.retry.max_wait", f"{DEFAULT_RETRY.max_wait:g}s"),
+        ("NAME.retry.budget", f"{DEFAULT_RETRY.budget:.0%}"),
+        ("connect", f"{DEFAULT_TIMEOUTS.connect:g}s"),
+        ("first_byte", f"{DEFAULT_TIMEOUTS.first_byte / 60:g}m"),
+        ("idle", f"{DEFAULT_TIMEOUTS.idle / 60:g}m"),
+        ("total", f"{DEFAULT_TIMEOUTS.total / 60:g}m"),
+        ("caller_idle", f"{DEFAULT_TIMEOUTS.caller_idle:g}s"),
+    ],
+)  # fmt: skip
+def test_the_reference_states_the_default_of_the_code(option: str, default: str) -> None:
+    rows = (ROOT / "docs" / "configuration.md").read_text("utf-8").splitlines()
+    (row,) = [row for row in rows if row.startswith(f"| `{option}` |") and "Default" in row]
+    assert re.search(rf"Default {re.escape(default)}(?![\w%])", row)
