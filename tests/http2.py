@@ -92,6 +92,7 @@ class Http2:
         if window:
             self.state.increment_flow_control_window(window)
         self.events: dict[int, list[Event]] = {}
+        self.unread: set[int] = set()  # streams whose windows are not opened again
         self.goodbye: ConnectionTerminated | None = None
         self.flush()
 
@@ -147,7 +148,7 @@ class Http2:
             with suppress(ConnectionError, ProtocolError):
                 self.reset(stream)
 
-    def receive(self, *, acknowledge: bool = True) -> None:
+    def receive(self) -> None:
         """Wait for something from the server.
 
         Raises:
@@ -164,7 +165,7 @@ class Http2:
                 self.goodbye = event
             elif (stream := getattr(event, "stream_id", None)) in self.events:
                 self.events[stream].append(event)
-            if isinstance(event, DataReceived) and acknowledge:
+            if isinstance(event, DataReceived) and event.stream_id not in self.unread:
                 self.state.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         self.flush()
 

@@ -149,7 +149,7 @@ class Gateway:
     ) -> None:
         """Respond to a probe or a preflight. The body of the request is dropped."""
         status, headers, body = found
-        is_unread = has_body(scope["headers"])
+        is_unread = has_body(scope["headers"], scope["http_version"])
         with suppress(TimeoutError):
             async with asyncio.timeout(self.plan.caller_idle):
                 await send_response(

@@ -109,7 +109,9 @@ class Request:
     def is_unread(self) -> bool:
         """Whether the caller may still be sending the body."""
         body_reader = self._body_reader
-        return has_body(self._scope["headers"]) if body_reader is None else not body_reader.complete
+        if body_reader is not None:
+            return not body_reader.complete
+        return has_body(self._scope["headers"], self._scope["http_version"])
 
     def tick(self, now: float) -> None:
         """Several times a second: end a phase that is late, and watch the caller of a long request."""

@@ -33,12 +33,16 @@ class Bounds:
 CLOSE = ((b"connection", b"close"),)
 
 
-def has_body(headers: Pairs) -> bool:
-    """Whether a request with these headers has a body to send."""
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0") != b"")
-        for name, value in headers
-    )
+def has_body(headers: Pairs, version: str) -> bool:
+    """Whether a request with these headers may have a body to send.
+
+    In HTTP/2 no header has to say so: without a `content-length` there may be one.
+    """
+    fields = dict(headers)
+    length = fields.get(b"content-length")
+    if length is not None and length.strip(b"0"):
+        return True
+    return b"transfer-encoding" in fields or (length is None and version == "2")
 
 
 class Lingering:

@@ -4,23 +4,27 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from cryptography import x509
-from h2.connection import H2Connection
-from h2.errors import ErrorCodes
-from h2.events import DataReceived, StreamEnded
+from h2.connection import (
+    ConnectionInputs,
+    ConnectionState,
+    H2ConnectionStateMachine,
+)
 
 from tests.certificates import Issued, issue
 from tests.e2e.server.small import write_small
+from tests.http2 import Http2, ResetError, head_of
 from tests.ports import free_port
 from tests.processes import Command, Process
 from tests.servers import KEY, WAIT, Server
@@ -28,6 +32,8 @@ from tests.servers import KEY, WAIT, Server
 BODY: dict[str, Any] = {"model": "gpt-4o-mini", "messages": []}
 JSON = {"content-type": "application/json"}
 HEADERS = {"authorization": f"Bearer {KEY}"}
+FIELDS = ((name.encode(), value.encode()) for name, value in {**HEADERS, **JSON}.items())
+HEAD = head_of("POST", "/v1/chat/completions", FIELDS)
 
 
 @contextlib.contextmanager
@@ -95,6 +101,10 @@ def test_a_caller_chooses_the_version_of_http(
         )
         assert unsized.status_code == 200, unsized.text
         assert caller.post(url, json=BODY, headers={"authorization": "Bearer no"}).status_code == 401  # fmt: skip
+        refused = caller.post(
+            url, content=iter([bytes(65536)] * 64), headers={"authorization": "Bearer no"}
+        )
+        assert (refused.status_code, refused.json()["error"]["code"]) == (401, "invalid_api_key")
         assert {r["outcome"] for r in server.records} >= {"ok", "refused"}
 
 
@@ -111,55 +121,13 @@ def test_a_caller_who_leaves_ends_the_request_to_the_provider(
     routes = (tmp_path / "routes.yaml").read_text("utf-8")
     entry = "models:\n  - {model: mock-stall, provider: openai}\n"
     (tmp_path / "routes.yaml").write_text(routes.replace("models:\n", entry, 1))
-    with tls_gateway(tmp_path, mock) as server, Http2(server.port, issued) as caller:
-        stream = caller.post("/v1/chat/completions", body)
-        caller.wait_for(DataReceived, stream)
+    with tls_gateway(tmp_path, mock) as server, Http2(server.port) as caller:
+        stream = caller.ask(HEAD, json.dumps(body).encode())
+        next(caller.chunks(stream))
         caller.reset(stream)
         wait_for(server, '"outcome":"client_cancelled"')
-        stream = caller.post("/v1/chat/completions", BODY)  # the connection goes on
-        caller.wait_for(StreamEnded, stream)
-
-
-class Http2:
-    """One connection of a caller who speaks HTTP/2 frame by frame."""
-
-    def __init__(self, port: int, issued: Issued) -> None:
-        context = ssl.create_default_context(cadata=issued.certificate.decode("ascii"))
-        context.set_alpn_protocols(["h2"])
-        self._socket = context.wrap_socket(
-            socket.create_connection(("127.0.0.1", port), WAIT), server_hostname="localhost"
-        )
-        self._state = H2Connection()
-        self._state.initiate_connection()
-
-    def __enter__(self) -> "Http2":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._socket.close()
-
-    def post(self, path: str, body: dict[str, Any]) -> int:
-        """Send a request; the number of its stream."""
-        stream: int = self._state.get_next_available_stream_id()
-        head = {":method": "POST", ":scheme": "https", ":authority": "localhost", ":path": path}
-        self._state.send_headers(stream, [*head.items(), *HEADERS.items(), *JSON.items()])
-        self._state.send_data(stream, json.dumps(body).encode(), end_stream=True)
-        self._flush()
-        return stream
-
-    def reset(self, stream: int) -> None:
-        self._state.reset_stream(stream, ErrorCodes.CANCEL)
-        self._flush()
-
-    def wait_for(self, kind: type, stream: int) -> None:
-        while True:
-            events = self._state.receive_data(self._socket.recv(65536))
-            self._flush()
-            if any(isinstance(e, kind) and getattr(e, "stream_id", 0) == stream for e in events):
-                return
-
-    def _flush(self) -> None:
-        self._socket.sendall(self._state.data_to_send())
+        stream = caller.ask(HEAD, json.dumps(BODY).encode())  # the connection goes on
+        assert caller.body(stream)
 
 
 def test_only_callers_with_a_certificate_connect(
@@ -182,47 +150,98 @@ def test_only_callers_with_a_certificate_connect(
             assert caller.get(url).status_code == 200
 
 
+@pytest.fixture
+def _goes_on_after_goaway(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let streams under way end after a GOAWAY (RFC 9113, 6.8); the library of these clients drops them."""
+    at = (ConnectionState.CLIENT_OPEN, ConnectionInputs.RECV_GOAWAY)
+    monkeypatch.setitem(H2ConnectionStateMachine._transitions, at, (None, at[0]))
+
+
+class Load:
+    """Callers of each kind until `over`: what they lost, and how many responses each kind had."""
+
+    def __init__(self, port: int, context: ssl.SSLContext) -> None:
+        self.lost: list[str] = []
+        self.answered: Counter[str] = Counter()
+        self.over = threading.Event()
+        self._port, self._context = port, context
+        kinds = partial(self._new, http2=True), partial(self._new, http2=False)
+        self._threads = [threading.Thread(target=kind) for kind in (*kinds, self._keep, self._read)]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _new(self, *, http2: bool) -> None:
+        url = f"https://127.0.0.1:{self._port}/v1/chat/completions"
+        fresh = httpx2.Limits(max_keepalive_connections=0)
+        with httpx2.Client(
+            verify=self._context, http2=http2, limits=fresh, trust_env=False, timeout=WAIT
+        ) as caller:
+            while not self.over.is_set():
+                try:
+                    got = caller.post(url, json=BODY, headers=HEADERS)
+                    self._note(f"new, HTTP/2 {http2}", got.text, is_whole=got.status_code == 200)
+                except httpx2.HTTPError as error:
+                    self.lost.append(repr(error))
+
+    def _keep(self) -> None:
+        """Requests on one connection, until the server says that it takes no more."""
+        while not self.over.is_set():
+            with Http2(self._port) as caller:
+                while caller.goodbye is None and not self.over.is_set():
+                    body = self._body(caller, BODY)
+                    self._note("kept", body, is_whole=body.endswith("}"))
+
+    def _read(self) -> None:
+        while not self.over.is_set():
+            with Http2(self._port) as caller:
+                body = self._body(
+                    caller, {**BODY, "model": "gpt-mock-events-100-20", "stream": True}
+                )
+                self._note("streams", body, is_whole=body.endswith("data: [DONE]\n\n"))
+
+    @staticmethod
+    def _body(caller: Http2, body: dict[str, Any]) -> str:
+        try:
+            return caller.body(caller.ask(HEAD, json.dumps(body).encode())).decode()
+        except ResetError as error:
+            return repr(error)
+
+    def _note(self, kind: str, text: str, *, is_whole: bool) -> None:
+        self.answered[kind] += 1
+        if not is_whole:
+            self.lost.append(f"{kind}: {text}")
+
+
+@pytest.mark.usefixtures("_goes_on_after_goaway")
 def test_a_renewed_certificate_is_served_and_no_request_is_lost(
     tmp_path: Path, mock: Server, issued: Issued
 ) -> None:
-    renewed, answered = issue(77), 0
-    lost: list[str] = []
+    """With HTTP/1.1 on new connections, with HTTP/2 on new ones and on one that is kept, and in streams."""
+    renewed = issue(77)
     context = ssl.create_default_context(
         cadata=(issued.certificate + renewed.certificate).decode("ascii")
     )
-    over = threading.Event()
-
-    def call() -> None:
-        nonlocal answered
-        fresh = httpx2.Limits(max_keepalive_connections=0)
-        while not over.is_set():
-            with httpx2.Client(verify=context, http2=True, limits=fresh, trust_env=False) as caller:
-                try:
-                    got = caller.post(url, json=BODY, headers=HEADERS)
-                    lost.extend([] if got.status_code == 200 else [got.text])
-                except httpx2.HTTPError as error:
-                    lost.append(repr(error))
-            answered += 1
-
     with tls_gateway(tmp_path, mock) as server:
-        url = f"https://127.0.0.1:{server.port}/v1/chat/completions"
         assert serials(server.port) == {1}
         (tmp_path / "key.pem").write_bytes(renewed.key)  # the other file comes later
         wait_for(server, "TLS files have changed and are not used: the `key` is not the key of")
         assert serials(server.port) == {1}
-        calling = threading.Thread(target=call)
-        calling.start()
-        try:
+        with Load(server.port, context) as load:
             (tmp_path / "cert.pem").write_bytes(renewed.certificate)
             wait_for(server, "has the TLS files of before: replaced")
             end = time.monotonic() + WAIT
             while serials(server.port) != {77} and time.monotonic() < end:
                 time.sleep(0.05)
-        finally:
-            over.set()
-            calling.join()
         assert serials(server.port) == {77}
-    assert (lost, answered > 5) == ([], True)
+    assert (load.lost, len(load.answered)) == ([], 4)
 
 
 def serials(port: int) -> set[int]:

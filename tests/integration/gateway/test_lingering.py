@@ -136,17 +136,17 @@ def test_who_waits_for_100_continue_gets_none_and_the_end_soon(
 
 
 @pytest.mark.parametrize(
-    ("headers", "expected"),
+    ("headers", "expected", "in_http2"),
     [
-        ([], False),
-        ([(b"content-length", b"0")], False),
-        ([(b"content-length", b"00")], False),
-        ([(b"content-length", b"10")], True),
-        ([(b"transfer-encoding", b"chunked")], True),
+        ([], False, True),
+        ([(b"content-length", b"0")], False, False),
+        ([(b"content-length", b"00")], False, False),
+        ([(b"content-length", b"10")], True, True),
+        ([(b"transfer-encoding", b"chunked")], True, True),
     ],
 )
-def test_has_body(headers: list[tuple[bytes, bytes]], *, expected: bool) -> None:
-    assert has_body(headers) is expected
+def test_has_body(headers: list[tuple[bytes, bytes]], *, expected: bool, in_http2: bool) -> None:
+    assert (has_body(headers, "1.1"), has_body(headers, "2")) == (expected, in_http2)
 
 
 async def read_on(bounds: Bounds, *messages: dict[str, Any]) -> int:
