@@ -19,14 +19,15 @@ from tests.imported import nothing_asked
 from tests.servers import CANARY, KEY, ROOT, Server, gateway, mock_upstream, read_yaml, ship
 
 # How long one example takes is no matter of these tests: a busy machine takes its time. The examples
-# are the same each time, so that no change is refused for what it has not touched; others are tried
-# where ORQEN_TEST_RANDOM is set, which is every night.
+# are the same each time, so that no change is refused for what it has not touched; others, and four
+# times as many, are tried where ORQEN_TEST_RANDOM is set, which is every night.
+IS_RANDOM = bool(os.environ.get("ORQEN_TEST_RANDOM"))
 settings.register_profile(
     "patient",
     settings.get_profile(settings.get_current_profile_name()),
     deadline=None,
-    max_examples=40,
-    derandomize=not os.environ.get("ORQEN_TEST_RANDOM"),
+    max_examples=100 if IS_RANDOM else 25,
+    derandomize=not IS_RANDOM,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("patient")

@@ -1,10 +1,14 @@
 """Nearest known word, for "did you mean": shared by diagnostics and by the gateway's own errors."""
 
+import sys
 from collections.abc import Iterable
 
 
-def distance(left: str, right: str) -> int:
-    """Restricted Damerau-Levenshtein distance: insert, delete, replace, swap of neighbours."""
+def distance(left: str, right: str, limit: int = sys.maxsize) -> int:
+    """Restricted Damerau-Levenshtein distance: insert, delete, replace, swap of neighbours.
+
+    Some number above `limit`, where the distance is above it.
+    """
     before: list[int] = []
     row = list(range(len(right) + 1))
     for i, a in enumerate(left, 1):
@@ -14,7 +18,9 @@ def distance(left: str, right: str) -> int:
             if i > 1 and j > 1 and a == right[j - 2] and left[i - 2] == b:
                 cost = min(cost, older[j - 2] + 1)
             row.append(cost)
-    return row[-1]
+        if min(row) > limit:
+            break
+    return max(row[-1], min(row))
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -25,7 +31,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     folded = _fold(word)
     limit = max(1, len(folded) // 3)
     near = (name for name in known if abs(len(name) - len(folded)) <= limit)
-    scored = ((distance(folded, _fold(name)), name) for name in near)
+    scored = ((distance(folded, _fold(name), limit), name) for name in near)
     best = min(scored, default=(limit + 1, ""))
     return best[1] if best[0] <= limit else None
 

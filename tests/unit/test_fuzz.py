@@ -2,10 +2,12 @@
 
 import asyncio
 import random
+from collections.abc import Iterable
 
 import pytest
 
 from tests.fuzz import TARGETS, Chance, fuzz
+from tests.tables import each
 
 CASES = 12_000
 
@@ -25,11 +27,11 @@ def test_a_broken_case_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         asyncio.run(fuzz(1000, seed=3))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@each("seed", range(3))
 def test_random_answers_never_raise(seed: int) -> None:
-    for number in range(500):
-        asyncio.run(_answer(f"{seed}/{number}"))
+    asyncio.run(_answers(f"{seed}/{number}" for number in range(500)))
 
 
-async def _answer(seed: str) -> None:
-    await TARGETS["answers"][0](random.Random(seed))
+async def _answers(seeds: Iterable[str]) -> None:
+    for seed in seeds:
+        await TARGETS["answers"][0](random.Random(seed))

@@ -8,8 +8,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.servers import ROOT
 from tests.tables import each
 
@@ -108,12 +106,12 @@ def test_no_renamed_name_comes_back() -> None:
     assert {path: names for path, text in sources.items() if (names := DEFINED.findall(text))} == {}
 
 
-@pytest.mark.parametrize("wrong", ["it is told", "answer_of", "_pieces", "Telling", "own words"])
+@each("wrong", ["it is told", "answer_of", "_pieces", "Telling", "own words"])
 def test_a_banned_word_is_found_wherever_it_stands(wrong: str) -> None:
     assert FOUND.search(wrong.lower())
 
 
-@pytest.mark.parametrize("right", ["dialect", "mender", "total", "retell_not", "test_is_told"])
+@each("right", ["dialect", "mender", "total", "retell_not", "test_is_told"])
 def test_other_words_are_not(right: str) -> None:
     assert not FOUND.search(KEPT.sub("", right))
 

@@ -13,7 +13,6 @@ from hypothesis import given
 from engine.gateway.response.error_events import error_event
 from engine.plan.plan import Dialect
 from tests.unit.gateway.response.test_event_stream import (
-    BOUNDED,
     ERROR,
     RECORDED,
     Event,
@@ -45,7 +44,6 @@ def test_the_sdks_see_a_break_at_every_byte(
 
 
 @each_parser
-@BOUNDED
 @given(arriving())
 def test_the_sdks_see_the_error_as_one_event(
     parse: Callable[[bytes], list[Event]], chunks: list[bytes]

@@ -18,6 +18,7 @@ from engine.accounts.changes import note_change, read_changes, read_position
 from engine.accounts.database import Database, StoreUnavailableError, open_database
 from engine.accounts.errors import InvalidValueError, StoreVersionError
 from engine.accounts.tables import metadata
+from tests.tables import each
 from tests.unit.accounts.conftest import ELSEWHERE
 
 only_sqlite = pytest.mark.skipif(bool(ELSEWHERE), reason="about files of SQLite")
@@ -107,7 +108,7 @@ def test_a_server_that_is_not_there_is_unavailable_and_its_password_unseen() -> 
     assert failed.value.__cause__ is None
 
 
-@pytest.mark.parametrize("wrong", ["", "nothing", "sqlite://", "sqlite:///:memory:", "mysql://a/b"])
+@each("wrong", ["", "nothing", "sqlite://", "sqlite:///:memory:", "mysql://a/b"])
 def test_another_url_is_refused(wrong: str) -> None:
     with pytest.raises(InvalidValueError):
         open_database(wrong)

@@ -21,6 +21,7 @@ from engine.accounts.members import Role
 from engine.accounts.passwords import matches, needs_rehash
 from engine.accounts.people import Person
 from engine.accounts.start import FIRST_ACCOUNT, first_sign_in
+from tests.unit.accounts.quick_passwords import OF_TODAY, QUICK
 
 NOW = 1_800_000_000
 PASSWORD = "correct horse battery"
@@ -77,6 +78,13 @@ def test_a_weak_password_is_refused(store: Connection, ann: Person, weak: str) -
     with pytest.raises(InvalidValueError) as refused:
         people.set_password(store, ann.id, weak, CLI)
     assert weak not in str(refused.value)
+
+
+def test_a_hash_costs_what_rfc_9106_recommends() -> None:
+    """Its second choice: 64 MiB, three passes, four lanes."""
+    hasher = OF_TODAY
+    assert (hasher.memory_cost, hasher.time_cost, hasher.parallelism) == (64 * 1024, 3, 4)
+    assert hasher.check_needs_rehash(QUICK.hash("x"))
 
 
 def test_text_that_is_no_unicode_matches_nothing() -> None:

@@ -1,13 +1,12 @@
 """Numbers and times as the dashboard writes them."""
 
-import pytest
-
 from engine.admin import formats
+from tests.tables import each
 
 NOW = 1_795_725_000.0  # 26 Nov 2026, 20:30 UTC
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "text"),
     [(0, "0"), (1204, "1,204"), (123_456, "123,456"), (1_200_000, "1.2M"), (123_456_789, "123M")],
 )
@@ -15,12 +14,12 @@ def test_counts(value: float, text: str) -> None:
     assert formats.count(value) == text
 
 
-@pytest.mark.parametrize(("ms", "text"), [(87.4, "87 ms"), (1400, "1.4 s"), (150_000, "2.5 min")])
+@each(("ms", "text"), [(87.4, "87 ms"), (1400, "1.4 s"), (150_000, "2.5 min")])
 def test_durations(ms: float, text: str) -> None:
     assert formats.duration(ms) == text
 
 
-@pytest.mark.parametrize(
+@each(
     ("part", "whole", "text"),
     [(0, 10, "0%"), (1, 10_000, "<0.1%"), (42, 1000, "4.2%"), (1, 2, "50%"), (0, 0, "–")],
 )
@@ -28,7 +27,7 @@ def test_percent(part: float, whole: float, text: str) -> None:
     assert formats.percent(part, whole) == text
 
 
-@pytest.mark.parametrize(
+@each(
     ("gap", "text"),
     [(5, "just now"), (300, "5 min ago"), (-7200, "in 2 h"), (3 * 86400, "3 d ago")],
 )
@@ -43,7 +42,7 @@ def test_dates_are_of_utc() -> None:
     assert (formats.day(NOW), formats.hour(NOW)) == ("26 Nov", "26 Nov, 20:00")
 
 
-@pytest.mark.parametrize(
+@each(
     ("agent", "text"),
     [
         ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),

@@ -32,7 +32,9 @@ def test_a_person_signs_in_with_a_password_and_out(house: House) -> None:
     assert browser.get("/signin").status == 200
 
 
-def test_a_wrong_password_and_an_unknown_person_look_the_same(house: House) -> None:
+def test_a_wrong_password_and_an_unknown_person_look_the_same(
+    house: House, passwords_of_today: None
+) -> None:
     with house.database.write() as c:
         people.set_password(c, house.ids["ours-owner"], PASSWORD, SYSTEM)
     replies, times = [], []

@@ -1,7 +1,5 @@
 """From counts to figures and plots."""
 
-import pytest
-
 from engine.accounts.tables import LATENCY_COLUMNS
 from engine.admin.formats import usd
 from engine.admin.usage_view import (
@@ -63,7 +61,7 @@ def test_a_cost_is_shown_with_the_requests_that_are_not_in_it() -> None:
     assert (row["cost"], row["unpriced"]) == ("\N{EN DASH}", "1 request of unknown cost")
 
 
-@pytest.mark.parametrize(
+@each(
     ("nano_usd", "text"),
     [(0, "$0.00"), (1, "<$0.000001"), (360_000, "$0.00036"), (500_000_000, "$0.50"), (1234_500_000_000, "$1,234.50")],
 )  # fmt: skip

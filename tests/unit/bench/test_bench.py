@@ -12,6 +12,7 @@ from bench.report import TARGETS, number, render, replaced, table, targets_table
 from bench.scenarios import SCENARIOS
 from bench.streams import request
 from tests.servers import ROOT
+from tests.tables import each
 
 WRK = """Running 4s test @ http://127.0.0.1:9101/v1/embeddings
   1 threads and 64 connections
@@ -34,7 +35,7 @@ def test_wrk_is_read() -> None:
     assert round(seen.rate) == 46269
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     ["", WRK + "  Non-2xx or 3xx responses: 7\n", WRK + "  Socket errors: connect 0, read 3\n"],
 )

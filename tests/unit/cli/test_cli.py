@@ -191,7 +191,7 @@ MISSING = {
 }
 
 
-@pytest.mark.parametrize("code", MISSING)
+@each("code", MISSING)
 def test_what_this_machine_must_have_is_a_warning_to_check_and_stops_serve(
     code: str, tmp_path: Path
 ) -> None:
@@ -379,14 +379,14 @@ def test_routes(routed: Path, snapshot: SnapshotAssertion) -> None:
 # -- schema and init -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["routes", "providers", "keys"])
+@each("name", ["routes", "providers", "keys"])
 def test_schema_is_the_file(name: str) -> None:
     done = engine("schema", name)
     assert done.stdout == (ROOT / "schemas" / f"{name}.schema.json").read_text("utf-8")
     assert done.stdout == read_schema(name)
 
 
-@pytest.mark.parametrize("options", [(), ("--minimal",), ("--minimal", "--editor", "vscode")])
+@each("options", [(), ("--minimal",), ("--minimal", "--editor", "vscode")])
 def test_init_writes_what_check_accepts(options: tuple[str, ...], tmp_path: Path) -> None:
     new = tmp_path / "a" / "new"
     result = engine("init", new, *options)
@@ -470,7 +470,7 @@ def test_settings_of_an_editor_name_the_schemas_that_are_there(tmp_path: Path) -
         assert (tmp_path / schema).read_text("utf-8") == read_schema(file.removesuffix(".yaml"))
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     ["routes.yaml", "providers.yaml", "schemas/keys.schema.json", ".vscode/settings.json"],
 )
@@ -518,7 +518,7 @@ def test_import_overwrites_nothing(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "providers.yaml"]
 
 
-@pytest.mark.parametrize(("setting", "code"), [("drop_params: false", 0), ("cache: true", 1)])
+@each(("setting", "code"), [("drop_params: false", 0), ("cache: true", 1)])
 def test_import_exits_with_1_when_a_setting_was_not_carried(
     setting: str, code: int, tmp_path: Path
 ) -> None:
@@ -670,8 +670,6 @@ def test_serve_without_auth_stays_on_this_machine(host: str, folder: Path) -> No
     assert "loopback" in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("host", "url"), [("::1", "http://[::1]:80"), ("127.0.0.1", "http://127.0.0.1:80")]
-)
+@each(("host", "url"), [("::1", "http://[::1]:80"), ("127.0.0.1", "http://127.0.0.1:80")])
 def test_an_address_stands_in_a_url_as_it_must(host: str, url: str) -> None:
     assert url_of(host, 80) == url

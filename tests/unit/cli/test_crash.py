@@ -8,6 +8,7 @@ from click.testing import CliRunner, Result
 
 from engine import __version__
 from engine.cli.crash import Commands
+from tests.tables import each
 
 SECRET = "sk-of-a-caller"
 FAULTS: dict[str, Exception] = {
@@ -34,7 +35,7 @@ def run(*words: str, **environ: str) -> Result:
     return CliRunner().invoke(group, words, env=environ)
 
 
-@pytest.mark.parametrize("fault", ["bug", "deep"])
+@each("fault", ["bug", "deep"])
 def test_a_bug_is_one_line_and_exit_code_2(fault: str) -> None:
     result = run("fail", fault)
     assert result.exit_code == 2

@@ -32,12 +32,12 @@ def test_every_finding_is_explained_by_its_own_report(code: str) -> None:
     assert result.stdout.startswith(f"{code} {RULES[code].name} ({RULES[code].severity})\n")
 
 
-@pytest.mark.parametrize("word", ["X201", "x201", "unknown-provider", "Unknown-Provider"])
+@each("word", ["X201", "x201", "unknown-provider", "Unknown-Provider"])
 def test_a_finding_is_known_by_code_and_name_in_any_case(word: str) -> None:
     assert explain(word).stdout == explain("X201").stdout
 
 
-@pytest.mark.parametrize(
+@each(
     ("word", "said"),
     [
         ("X2O1", "did you mean `X201`?"),

@@ -10,6 +10,7 @@ import yaml
 
 from engine.cli.files import replace_file
 from engine.config.source.files import read_file
+from tests.tables import each
 
 NOBODY = 65534
 IS_ROOT = os.geteuid() == 0
@@ -19,7 +20,7 @@ def names(file: Path) -> list[str]:
     return [entry["name"] for entry in yaml.safe_load(file.read_text())["keys"]]
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o600, 0o664, 0o440])
+@each("mode", [0o640, 0o600, 0o664, 0o440])
 def test_mode_owner_and_group_stay(mode: int, tmp_path: Path) -> None:
     file = tmp_path / "keys.yaml"
     file.write_text("before")

@@ -3,8 +3,7 @@
 import stat
 from pathlib import Path
 
-import pytest
-
+from tests.tables import each
 from tests.unit.cli.running import engine, plain
 from tests.unit.config.folders import minimal, write
 
@@ -54,7 +53,7 @@ def test_a_sure_repair_needs_no_word_more(tmp_path: Path) -> None:
     assert "ignore[" not in (folder / "routes.yaml").read_text()
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "left"), [(("--select", "X"), 2), (("--ignore", "S102"), 2), (("--select", "S"), 0)]
 )
 def test_only_what_is_asked_for_is_repaired(
@@ -66,7 +65,7 @@ def test_only_what_is_asked_for_is_repaired(
     assert text.count("prefxi") + text.count("paht") == left
 
 
-@pytest.mark.parametrize("raw", [b"\xff\xfe", b"a: [", b""])
+@each("raw", [b"\xff\xfe", b"a: [", b""])
 def test_a_file_that_cannot_be_read_is_left(raw: bytes, tmp_path: Path) -> None:
     folder = write(tmp_path, routes=raw)
     assert engine("check", folder, "--fix").exit_code == 1

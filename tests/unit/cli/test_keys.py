@@ -6,8 +6,6 @@ import re
 import stat
 from pathlib import Path
 
-import pytest
-
 from engine.config.new_key import digest
 from engine.config.source.document import parse_document
 from engine.config.source.key_file import with_entry, without_entry
@@ -106,7 +104,7 @@ version: 1
 """
 
 
-@pytest.mark.parametrize("name", ["a", "b", "c"])
+@each("name", ["a", "b", "c"])
 def test_revoke_removes_the_lines_of_one_entry(name: str, tmp_path: Path) -> None:
     folder = write(tmp_path, keys=THREE)
     (folder / "keys.yaml").chmod(0o640)
@@ -159,7 +157,7 @@ def test_a_file_that_cannot_take_it_is_left_alone(text: str, words: str, tmp_pat
     assert (folder / "keys.yaml").read_text() == text
 
 
-@pytest.mark.parametrize("text", [None, ONE, "version: 1\nkeys: []\n", "version: 1\n\tkeys: []\n"])
+@each("text", [None, ONE, "version: 1\nkeys: []\n", "version: 1\n\tkeys: []\n"])
 def test_revoking_what_is_not_there_changes_nothing(text: str | None, tmp_path: Path) -> None:
     folder = write(tmp_path, **({"keys": text} if text else {}))
     result = engine("keys", "revoke", "nobody", "-C", folder)

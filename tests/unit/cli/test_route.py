@@ -11,6 +11,7 @@ from engine.config.load import load
 from engine.config.units import parse_duration
 from engine.gateway.routing.match import find_target, find_targets
 from tests.servers import ROOT
+from tests.tables import each
 from tests.unit.cli.outputs import view_of
 from tests.unit.cli.running import engine, plain
 from tests.unit.config.folders import NOW, SECRET, TextSnapshot, provider, write
@@ -118,8 +119,8 @@ def test_the_timeouts_it_shows_are_those_of_the_plan() -> None:
     routes = fill_in(loaded.documents["routes.yaml"], "routes")
     providers = fill_in(loaded.documents["providers.yaml"], "providers")
     compared = 0
-    for name, each in loaded.plan.providers.items():
-        for endpoint, upstream in each.upstreams.items():
+    for name, made in loaded.plan.providers.items():
+        for endpoint, upstream in made.upstreams.items():
             if upstream is not None:
                 for setting in timeouts_of(routes, providers, endpoint, name):
                     assert parse_duration(setting.value) == getattr(upstream.timeouts, setting.name)
@@ -373,7 +374,7 @@ models:
 """
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "sent"),
     [
         ((), "small"),
@@ -405,7 +406,7 @@ def test_losers_of_one_pattern_have_their_reasons_and_lines(tmp_path: Path) -> N
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "status", "said"),
     [
         (("--body", '{"a": {"b": "c", "b": "d"}}'), 1, "duplicate_field"),

@@ -15,6 +15,7 @@ from engine.config.load import Loaded, load
 from engine.config.source.document import parse_document
 from engine.report.yaml import render_yaml
 from tests.servers import ROOT
+from tests.tables import each
 from tests.unit.cli.outputs import view_of
 from tests.unit.cli.running import engine, plain
 from tests.unit.config.compile.test_compile import PLANS, view
@@ -89,7 +90,7 @@ def test_narrowed(words: tuple[str, ...], snapshot: SnapshotAssertion) -> None:
     assert result.stdout == snapshot(extension_class=TextSnapshot)
 
 
-@pytest.mark.parametrize("words", [(), ("--bare",), ("--format", "json"), ("--format", "json", "--bare")])  # fmt: skip
+@each("words", [(), ("--bare",), ("--format", "json"), ("--format", "json", "--bare")])  # fmt: skip
 def test_no_secret_is_shown(words: tuple[str, ...], tmp_path: Path) -> None:
     """Neither one of the environment nor one that was written down, with a comment to allow it."""
     text = provider(

@@ -4,8 +4,6 @@ import hashlib
 import json
 from pathlib import Path
 
-import pytest
-
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import Loaded, load
 from engine.config.new_key import one_off
@@ -50,7 +48,7 @@ def test_both_files_are_missed_at_once(tmp_path: Path) -> None:
     assert loaded.plan is None
 
 
-@pytest.mark.parametrize("name", ["routes.yaml", "providers.yaml", "keys.yaml"])
+@each("name", ["routes.yaml", "providers.yaml", "keys.yaml"])
 def test_a_file_that_is_a_folder_is_told(name: str, tmp_path: Path) -> None:
     folder = write(tmp_path)
     (folder / name).unlink(missing_ok=True)
@@ -60,7 +58,7 @@ def test_a_file_that_is_a_folder_is_told(name: str, tmp_path: Path) -> None:
     assert loaded.plan is None
 
 
-@pytest.mark.parametrize("name", ["routes.yaml", "keys.yaml"])
+@each("name", ["routes.yaml", "keys.yaml"])
 def test_a_link_that_leads_in_a_circle_is_told(name: str, tmp_path: Path) -> None:
     folder = write(tmp_path)
     (folder / name).unlink(missing_ok=True)
@@ -106,7 +104,7 @@ def test_the_fingerprint_follows_every_byte(tmp_path: Path) -> None:
 # -- keys ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("now", "found"), [(NOW, []), (NOW + 40 * 86400, ["X212"])])
+@each(("now", "found"), [(NOW, []), (NOW + 40 * 86400, ["X212"])])
 def test_expiry_is_judged_by_the_given_clock(now: float, found: list[str], tmp_path: Path) -> None:
     loaded = load(write(tmp_path, keys=KEYS), ENVIRON, now)
     assert codes(loaded) == found
@@ -126,7 +124,7 @@ def test_a_one_off_key_is_let_in_beside_the_others(tmp_path: Path) -> None:
 # -- credentials and variables -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("environ", [{}, {"OPENAI_API_KEY": ""}])
+@each("environ", [{}, {"OPENAI_API_KEY": ""}])
 def test_a_key_that_is_not_set_is_a_note(environ: dict[str, str], tmp_path: Path) -> None:
     loaded = read(write(tmp_path), environ)
     assert only(loaded).code == "E401"
@@ -145,7 +143,7 @@ def test_an_optional_key_that_is_not_set_is_nothing(tmp_path: Path) -> None:
     assert made.missing == ()
 
 
-@pytest.mark.parametrize("raw", [b"KEY", b"KEY\n", b"KEY\r\n", b"KEY\n\n"])
+@each("raw", [b"KEY", b"KEY\n", b"KEY\r\n", b"KEY\n\n"])
 def test_a_credential_file_may_end_its_line(raw: bytes, tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(raw)
     loaded = from_file(tmp_path)
@@ -155,7 +153,7 @@ def test_a_credential_file_may_end_its_line(raw: bytes, tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("raw", [b"KEY\nmore\n", b"KEY\0", "KÉY".encode(), b"x" * 9000])
+@each("raw", [b"KEY\nmore\n", b"KEY\0", "KÉY".encode(), b"x" * 9000])
 def test_a_secret_that_no_header_can_hold_is_told(raw: bytes, tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(raw)
     loaded = from_file(tmp_path)
@@ -163,7 +161,7 @@ def test_a_secret_that_no_header_can_hold_is_told(raw: bytes, tmp_path: Path) ->
     assert plan_of(loaded).providers["openai"].missing
 
 
-@pytest.mark.parametrize("raw", [None, "KÉY".encode("latin-1")])
+@each("raw", [None, "KÉY".encode("latin-1")])
 def test_a_credential_file_that_cannot_be_read_is_told(raw: bytes | None, tmp_path: Path) -> None:
     if raw is not None:
         (tmp_path / "key").write_bytes(raw)
@@ -178,7 +176,7 @@ def test_an_optional_credential_file_may_be_absent(tmp_path: Path) -> None:
     assert plan_of(loaded).providers["openai"].missing == ()
 
 
-@pytest.mark.parametrize("raw", [b"", b"\n", b"\r\n"])
+@each("raw", [b"", b"\n", b"\r\n"])
 def test_an_empty_credential_file_is_not_a_credential(raw: bytes, tmp_path: Path) -> None:
     """Otherwise requests would go out without a key."""
     (tmp_path / "key").write_bytes(raw)
@@ -337,7 +335,7 @@ def test_every_error_that_a_test_may_expect_can_come_about() -> None:
     assert set(expect["properties"]["error"]["enum"]) == set(EXPECTABLE)
 
 
-@pytest.mark.parametrize("error", EXPECTABLE)
+@each("error", EXPECTABLE)
 def test_an_error_that_a_test_expects_holds(error: str, tmp_path: Path) -> None:
     routes = minimal("routes").replace("models:", "  images:\n    path: /v1/images\nmodels:")
     endpoints = {"embeddings": "/{{ model | segment }}", "chat_completions": "/c"}

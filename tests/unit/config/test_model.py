@@ -3,8 +3,6 @@
 import math
 from datetime import UTC, datetime
 
-import pytest
-
 from engine.config.model import (
     DEFAULT_LIMITS,
     DEFAULT_MAX_BODY,
@@ -29,7 +27,7 @@ def test_a_duration_is_seconds(text: str, seconds: float) -> None:
     assert math.isclose(parse_duration(text), seconds)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "size"),
     [("0B", 0), ("7B", 7), ("1KiB", 1024), ("32MiB", 33_554_432), ("2GiB", 2_147_483_648)],
 )
@@ -53,12 +51,12 @@ def test_an_expiry_is_a_moment(text: str, moment: datetime) -> None:
     assert parse_expiry(text) == moment.timestamp()
 
 
-@pytest.mark.parametrize("text", ["2027-02-29", "2027-04-31", "0000-01-01", "soon", ""])
+@each("text", ["2027-02-29", "2027-04-31", "0000-01-01", "soon", ""])
 def test_no_such_day_is_no_expiry(text: str) -> None:
     assert parse_expiry(text) is None
 
 
-@pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31", "9999-12-31T23:59:59-23:59"])
+@each("text", ["0001-01-01", "9999-12-31", "9999-12-31T23:59:59-23:59"])
 def test_the_ends_of_the_calendar_are_moments(text: str) -> None:
     assert parse_expiry(text) is not None
 

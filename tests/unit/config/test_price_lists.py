@@ -99,7 +99,7 @@ def test_a_list_of_providers_is_read(tmp_path: Path) -> None:
     assert found.tiers == ["openai gpt-long"]
 
 
-@pytest.mark.parametrize("name", ["by_model", "by_provider"])
+@each("name", ["by_model", "by_provider"])
 def test_what_is_written_is_a_right_prices_yaml(tmp_path: Path, name: str) -> None:
     found = imported(tmp_path, name)
     text = render_prices(found.prices, 'a "list"', "2026-11-20")
@@ -121,7 +121,7 @@ def test_what_is_no_list_is_refused(text: bytes) -> None:
         read_price_list(text)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         b'{"p": {"models": {"m": 1, "n": {"cost": 1}, "o": {"cost": {"input": NaN}}, "q": {"cost": {"input": 1e99}}}}}',

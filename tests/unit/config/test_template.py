@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
@@ -93,7 +93,7 @@ def test_everything_else_is_too_clever(source: str) -> None:
     assert set(refusals(source)) == {"T304"}
 
 
-@pytest.mark.parametrize(
+@each(
     "source",
     ["{{ model | default(*model) }}", "{{ model | default(**model) }}",
      "{{ model | default(default_value=model.upper()) }}", "{{ model | default('x', boolean=1 + 1) }}",
@@ -217,7 +217,6 @@ def test_segment_refuses_what_could_be_more_than_one(value: str) -> None:
     assert value == "" or value == "." or value not in str(caught.value)
 
 
-@settings(max_examples=60, deadline=None, database=None)
 @given(st.text(max_size=30))
 def test_segment_gives_one_plain_segment_or_refuses(value: str) -> None:
     try:

@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import pytest
-
 from engine.gateway.record import RecordBuilder, RequestUsage
 from engine.gateway.response.cost import note_cost
 from engine.plan.prices import ModelPrices, Price, Prices
@@ -46,7 +44,7 @@ def test_without_prices_there_is_no_cost() -> None:
     assert not {"cost_usd", "price_version"} & line.keys()
 
 
-@pytest.mark.parametrize("nano_usd", [0, 1, 123_456_789, 2**50 + 1])
+@each("nano_usd", [0, 1, 123_456_789, 2**50 + 1])
 def test_the_integer_comes_back_exactly(nano_usd: int) -> None:
     record = RecordBuilder("req_1", 0.0, price=Price({}, nano_usd), attempts=1, status=200)
     note_cost(record, PRICES)

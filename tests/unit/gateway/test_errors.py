@@ -172,7 +172,7 @@ def test_event_responses(code: str) -> None:
     assert abs(response["created_at"] - time.time()) < 60
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@each("end", ["\n", "\r\n", "\r"])
 def test_a_response_that_fails_is_the_one_that_was_under_way(end: str) -> None:
     def told(kind: str, number: int, rest: str) -> bytes:
         data = f'{{"type": "{kind}", "sequence_number": {number}, {rest}}}'

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.gateway.headers import (
@@ -19,7 +19,6 @@ from engine.upstream import Pairs
 from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan
 
-BOUNDED = settings(deadline=None, max_examples=40)
 HOP_BY_HOP = [
     "connection",
     "keep-alive",
@@ -75,7 +74,6 @@ def names(pairs: Pairs) -> set[bytes]:
 NEVER = {name.encode() for name in HOP_BY_HOP}
 
 
-@BOUNDED
 @given(received())
 def test_hop_by_hop_headers_never_go_up(pairs: Pairs) -> None:
     up = sent(pairs, provider())
@@ -84,7 +82,6 @@ def test_hop_by_hop_headers_never_go_up(pairs: Pairs) -> None:
     assert not (names(up) - own) & listed(pairs)
 
 
-@BOUNDED
 @given(received())
 def test_hop_by_hop_headers_never_come_down(pairs: Pairs) -> None:
     down = response_headers(pairs, dict(pairs), RelayedNames())
@@ -93,7 +90,6 @@ def test_hop_by_hop_headers_never_come_down(pairs: Pairs) -> None:
     assert not [name for name in names(down) if name.startswith(b"x-engine-")]
 
 
-@BOUNDED
 @given(received())
 def test_the_credential_is_always_the_injected_one(pairs: Pairs) -> None:
     up = sent(pairs, provider())
@@ -101,14 +97,12 @@ def test_the_credential_is_always_the_injected_one(pairs: Pairs) -> None:
     assert b"cookie" not in names(up)
 
 
-@BOUNDED
 @given(received())
 def test_nothing_unlisted_goes_up(pairs: Pairs) -> None:
     own = {b"authorization", b"accept-encoding"}
     assert names(sent(pairs, provider())) <= own | {name.encode() for name in SAFE}
 
 
-@BOUNDED
 @given(received())
 def test_what_crosses_keeps_order_and_repetition(pairs: Pairs) -> None:
     kept = {name.encode() for name in SAFE} - listed(pairs)
@@ -249,7 +243,6 @@ def careless(draw: st.DrawFn) -> Provider:
     )
 
 
-@BOUNDED
 @given(careless(), st.lists(st.sampled_from([*WITHHELD, b"x-custom", b"accept-encoding"])))
 def test_whatever_is_forwarded_what_is_withheld_stays_behind(
     to: Provider, received: list[bytes]

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.gateway.record import RecordBuilder
@@ -129,7 +129,7 @@ def test_units_are_noted_beside_tokens() -> None:
     assert (line["units"], line["usage"]) == ({"pages": 3}, "reported")
 
 
-@pytest.mark.parametrize("size", [10, MAX_WHOLE + 1])
+@each("size", [10, MAX_WHOLE + 1])
 def test_usage_at_the_end_of_a_body_in_many_chunks_is_read(size: int) -> None:
     body = b'{"data":[{"b64_json":"%b"}],"usage": {"input_tokens":50,"output_tokens":60}}' % (
         b"A" * size
@@ -155,7 +155,7 @@ def test_an_event_in_pieces_is_read_and_a_mention_in_text_is_not() -> None:
     assert meter.counts() == {"input_tokens": 3}
 
 
-@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
+@each("end", ["", "\n", "\r\n", "\n\n"])
 def test_a_last_event_without_the_blank_line_after_it_is_read(end: str) -> None:
     meter = UsageMeter(READERS["chat_completions"])
     assert meter.begin(200, dict(EVENTS))
@@ -205,7 +205,6 @@ JSON_VALUES = st.recursive(
 @given(
     st.dictionaries(st.sampled_from(["usage", "a", "b", "usage_info"]), JSON_VALUES), st.booleans()
 )
-@settings(max_examples=50)
 @example(body={'a"usage': {"prompt_tokens": 9}}, is_dense=True)
 def test_usage_is_found_wherever_it_stands_and_nothing_else_is(body: Any, is_dense: bool) -> None:
     text = json.dumps(body, separators=(",", ":") if is_dense else None).encode()
@@ -243,7 +242,7 @@ def test_a_compressed_response_is_read_and_one_that_is_too_long_is_not() -> None
     assert line["usage"] == "estimated"
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "headers"),
     [
         (429, JSON),
@@ -275,7 +274,6 @@ EVENT = st.sampled_from([CHUNK, EXTRA, FINAL, FILTER, ERROR, BETWEEN])
     st.lists(st.integers(0, 600), max_size=6),
 )
 @example([BETWEEN, EXTRA], b"\n\n", False, [13])
-@settings(max_examples=60)
 def test_the_extra_event_is_taken_out_however_a_stream_is_cut(
     found: list[bytes], end: bytes, is_last: bool, cuts: list[int]
 ) -> None:
@@ -327,7 +325,7 @@ def test_the_input_of_the_first_event_outlives_many_counts_of_the_output() -> No
     assert (line["input_tokens"], line["output_tokens"]) == (25, 11)
 
 
-@pytest.mark.parametrize("count", [2**53, 1e300, -1, -0.5, True, "7"])
+@each("count", [2**53, 1e300, -1, -0.5, True, "7"])
 def test_what_no_count_can_be_is_none(count: Any) -> None:
     body = {"usage": {"prompt_tokens": count, "completion_tokens": 5}}
     assert READERS["chat_completions"].body(json.dumps(body).encode()) == {"output_tokens": 5}

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import pytest
 import yaml
 
 from engine.importers.outcome import Outcome
+from tests.tables import each
 from tests.unit.importers.sources import import_text
 
 
@@ -32,7 +32,7 @@ def _row(outcome: Outcome, *path: str | int) -> tuple[str, str]:
 MODELS = [_model("a", "openai/gpt-4o"), _model("b", "groq/b"), _model("c", "mistral/c")]
 
 
-@pytest.mark.parametrize("strategy", ["least-busy", "usage-based-routing", "latency-based-routing"])
+@each("strategy", ["least-busy", "usage-based-routing", "latency-based-routing"])
 def test_under_a_balance_each_group_of_fallbacks_has_a_later_tier(strategy: str) -> None:
     router = {"routing_strategy": strategy, "fallbacks": [{"a": ["b"]}, {"a": ["c"]}]}
     found = _targets(_imported(MODELS, router), "a")

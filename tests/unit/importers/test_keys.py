@@ -4,7 +4,6 @@ import hashlib
 import json
 from typing import Any
 
-import pytest
 import yaml
 
 from engine.config.source.any_yaml import read_foreign
@@ -12,6 +11,7 @@ from engine.importers.draft import Surroundings
 from engine.importers.ledger import Treatment
 from engine.importers.litellm import import_litellm
 from engine.importers.outcome import Outcome
+from tests.tables import each
 from tests.unit.importers.sources import document, leaves, loaded
 
 MODELS = document("model_list:\n  - {model_name: a, litellm_params: {model: openai/gpt-4o}}\n")
@@ -41,15 +41,13 @@ def test_a_key_keeps_its_hash_its_models_and_its_limits(tmp_path: Any) -> None:
     assert loaded(outcome, tmp_path).plan is not None
 
 
-@pytest.mark.parametrize(
-    "field", [{"token": "sk-a-key-itself"}, {"token": None}, {"blocked": True}]
-)
+@each("field", [{"token": "sk-a-key-itself"}, {"token": None}, {"blocked": True}])
 def test_a_key_that_may_not_call_is_left_out(field: dict[str, Any]) -> None:
     outcome = with_keys({"token": DIGEST, **field})
     assert "keys.yaml" not in outcome.files
 
 
-@pytest.mark.parametrize(
+@each(
     ("field", "expected"),
     [
         ({"models": ["all-team-models"]}, {"expires": "2000-01-01"}),

@@ -42,7 +42,6 @@ def documents(draw: Any) -> dict[str, Any]:
 
 
 @settings(
-    max_examples=25,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
 )
@@ -62,7 +61,6 @@ SECTIONS = st.sampled_from(["targets", "strategy", "providers", "keys", "channel
 OTHERS = st.recursive(SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.one_of(SECTIONS, WORDS), inner, max_size=4)), max_leaves=12)  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.sampled_from(sorted(FINDERS)), OTHERS)
 def test_every_leaf_of_other_programs_has_one_row(program: str, data: Any) -> None:
     raw = yaml.safe_dump(data).encode()

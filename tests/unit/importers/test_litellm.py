@@ -9,6 +9,7 @@ import yaml
 
 from engine.importers.outcome import Outcome
 from engine.report.imported import text_of_import
+from tests.tables import each
 from tests.unit.importers.sources import import_text, loaded
 
 
@@ -64,7 +65,7 @@ def test_drop_params_of_one_deployment_leaves_the_others_alone() -> None:
     assert _chat(outcome, "groq_2" if "groq_2:" in outcome.files["providers.yaml"] else "groq_groq_api_key")["body"]["drop"]  # fmt: skip
 
 
-@pytest.mark.parametrize("off", [False, "false", None])
+@each("off", [False, "false", None])
 def test_nothing_is_removed_without_drop_params(off: Any) -> None:
     outcome = _imported(("a", {"model": "groq/llama"}), litellm_settings={"drop_params": off})
     assert _chat(outcome, "groq") == "/chat/completions"
@@ -78,7 +79,7 @@ def test_a_setting_that_litellm_ignores_is_named_so() -> None:
         assert "ignores a setting of this name" in words
 
 
-@pytest.mark.parametrize("section", ["general_setting", "general-settings"])
+@each("section", ["general_setting", "general-settings"])
 def test_a_section_with_a_typo_asks(section: str) -> None:
     outcome = _imported(("a", {"model": "groq/x"}), **{section: {"master_key": "os.environ/K"}})
     treatment, words = _row(outcome, section, "master_key")
@@ -112,7 +113,7 @@ def test_an_alias_that_stands_twice_is_one_rule(tmp_path: Path) -> None:
     assert loaded(outcome, tmp_path).plan is not None
 
 
-@pytest.mark.parametrize("base", ["http://llm.example.com:8000/v1", "http://8.8.8.8/v1", "http://[::1/v1"])  # fmt: skip
+@each("base", ["http://llm.example.com:8000/v1", "http://8.8.8.8/v1", "http://[::1/v1"])  # fmt: skip
 def test_an_address_without_tls_is_not_written(base: str, tmp_path: Path) -> None:
     outcome = _imported(("a", {"model": "openai/x", "api_base": base, "api_key": "os.environ/K"}))
     assert base not in "".join(outcome.files.values())

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-import pytest
 import yaml
 
 from engine.importers.outcome import Outcome
+from tests.tables import each
 from tests.unit.importers.sources import import_text
 
 
@@ -27,7 +27,7 @@ def _treatments(outcome: Outcome) -> dict[str, str]:
 TARGETS = [{"provider": "openai"}, {"provider": "groq"}]
 
 
-@pytest.mark.parametrize("mode", ["conditional", "unheard-of"])
+@each("mode", ["conditional", "unheard-of"])
 def test_targets_of_a_mode_that_is_not_known_get_nothing(mode: str) -> None:
     strategy = {"mode": mode, "conditions": [{"query": {}, "then": "a"}], "default": "b"}
     outcome = _imported("portkey", {"strategy": strategy, "targets": TARGETS})
@@ -43,7 +43,7 @@ def test_of_a_single_target_the_others_get_nothing() -> None:
     assert _treatments(outcome)["targets.1.provider"] == "not_carried"
 
 
-@pytest.mark.parametrize(
+@each(
     ("codes", "expected"),
     [
         (None, ["timeout", "closed", "5xx"]),

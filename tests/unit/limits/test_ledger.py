@@ -222,7 +222,7 @@ class History(RuleBasedStateMachine):
         self.wall += hours * 3600
 
 
-History.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+History.TestCase.settings = settings(stateful_step_count=30)
 TestHistory = History.TestCase
 
 

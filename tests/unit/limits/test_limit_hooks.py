@@ -1,16 +1,15 @@
 """What a finished request is taken to have used, and the headers of a refusal."""
 
-import pytest
-
 from engine.gateway.record import Record
 from engine.limits.core import Left, Refused
 from engine.plan.plan import Dialect
 from engine.server.cost_limits import used_cost
 from engine.server.limit_hooks import used_tokens
 from engine.server.limit_responses import refusal
+from tests.tables import each
 
 
-@pytest.mark.parametrize(
+@each(
     ("bytes_out", "allowed", "tokens"), [(400, 1000, 100), (400_000, 50, 50), (400_000, 9000, 1000)]
 )
 def test_output_that_is_not_reported_is_no_more_than_the_request_allows(
@@ -23,7 +22,7 @@ def test_output_that_is_not_reported_is_no_more_than_the_request_allows(
 LEFT = {kind: Left(10, 3, 90.5) for kind in ("requests", "tokens", "input_tokens", "output_tokens")}
 
 
-@pytest.mark.parametrize(
+@each(
     ("dialect", "names"),
     [
         (Dialect.ANTHROPIC, ["requests", "tokens", "input-tokens", "output-tokens"]),
@@ -48,7 +47,7 @@ def test_a_refusal_says_what_is_left_of_all_limits_in_the_headers_of_its_dialect
     assert error.retry_after == 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("record", "charged"),
     [
         (Record(error="invalid_json"), 0),

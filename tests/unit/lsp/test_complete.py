@@ -1,12 +1,11 @@
 """What an editor offers in server.yaml, which has no names of its own."""
 
-import pytest
-
 from engine.config.schema.extending import extend
 from engine.config.source.document import parse_document
 from engine.lsp.complete import complete
 from engine.lsp.names import Mention, Name, mentions
 from engine.lsp.text import Text
+from tests.tables import each
 
 TEXT = """version: 1
 accounts:
@@ -20,7 +19,7 @@ admin:
 """
 
 
-@pytest.mark.parametrize(
+@each(
     ("place", "offered"),
     [
         ("VALUE", {"account", "operator", "account_then_operator"}),
@@ -47,7 +46,7 @@ models:
 """
 
 
-@pytest.mark.parametrize(
+@each(
     ("number", "offered"),
     [
         (0, {"drop", "rename", "default"}),
@@ -82,7 +81,7 @@ def _extending() -> tuple[Mention, ...]:
     return mentions({"providers.yaml": extend(document).document})
 
 
-@pytest.mark.parametrize(("place", "offered"), [("NAME", "azure"), ("SECRET", "api_key")])
+@each(("place", "offered"), [("NAME", "azure"), ("SECRET", "api_key")])
 def test_what_can_be_extended_and_what_is_taken_over_is_offered(place: str, offered: str) -> None:
     text = PROVIDERS.replace({"NAME": "SECRET", "SECRET": "NAME"}[place], "azure").replace(
         place, "|"

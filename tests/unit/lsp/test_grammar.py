@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from engine.config.checks.templates import template_sources
 from engine.config.files import FILES
 from engine.config.load import load
@@ -44,7 +42,7 @@ def test_every_template_of_the_shipped_files_starts_as_check_allows() -> None:
     assert count > 100
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if file in LOADED.documents])
+@each("file", [file for file in FILES if file in LOADED.documents])
 def test_every_key_of_the_shipped_files_is_known(file: str) -> None:
     def words(data: Any, path: tuple[str | int, ...]) -> None:
         schema = grammar.at(file, path)

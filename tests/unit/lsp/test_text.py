@@ -1,11 +1,11 @@
 """Columns and edits: what an editor counts and what we count meet at the same character."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.config.diagnostics.diagnostic import LINE_END, Position
 from engine.lsp.text import Text
+from tests.tables import each
 
 ENCODINGS = {"utf-8": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}
 # Every line end that any of the three countings knows, and characters of one to four bytes.
@@ -71,7 +71,7 @@ def test_an_edit_changes_the_stretch_it_names(
     assert edited.source == source[:first] + replacement + source[last:]
 
 
-@pytest.mark.parametrize(("encoding", "column"), [("utf-8", 7), ("utf-16", 5), ("utf-32", 4)])
+@each(("encoding", "column"), [("utf-8", 7), ("utf-16", 5), ("utf-32", 4)])
 def test_the_example_of_the_specification(encoding: str, column: int) -> None:
     assert Text('x="😋"', encoding).point(4) == (0, column)
 

@@ -16,7 +16,7 @@ from tests.tables import each
 SECRET = bytes.fromhex("8f3a61c09d52e7b4183fac06d94e7b25c1e8705af29b3d64178eb5c3092fd64a")
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         SECRET.hex(),

@@ -4,13 +4,12 @@ import json
 import shlex
 from pathlib import Path
 
-import pytest
-
 from engine.cli.serve import _ready_banner
 from engine.config.load import load
 from engine.gateway.inbound.paths import match_endpoint
 from engine.gateway.routing.match import find_target
 from engine.plan.plan import Plan
+from tests.tables import each
 from tests.unit.cli.running import engine
 
 URL = "http://127.0.0.1:1"
@@ -46,7 +45,7 @@ SHIPPED = {
 }
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "expected"),
     [
         ([], SHIPPED),

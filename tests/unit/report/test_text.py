@@ -71,7 +71,7 @@ def test_a_finding_at_each_width(width: int | None, snapshot: SnapshotAssertion)
         assert max(columns(line) for line in text.splitlines()) <= width
 
 
-@pytest.mark.parametrize(
+@each(
     "line",
     [
         "\tprovider:\topena",

@@ -10,6 +10,7 @@ from engine.telemetry.families import KEYS, LIMITS, PROVIDERS, REQUESTS, SERVER,
 from engine.telemetry.memory import CounterMemory, Part
 from engine.telemetry.readings import Readings, parse_readings, quantile
 from engine.telemetry.totals import TotalsReader
+from tests.tables import each
 
 ODD = 'a"b\\c\nd'
 
@@ -83,7 +84,7 @@ def test_the_state_of_a_server(stand: Stand) -> None:
     assert "breakers open: a (2 workers)" in render_server(stand.readings())
 
 
-@pytest.mark.parametrize(
+@each(
     ("buckets", "share", "value"),
     [
         ({}, 0.5, None),

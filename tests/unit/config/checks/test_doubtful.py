@@ -1,7 +1,5 @@
 """What is right and looks like a slip: headers that name a credential, and secrets, without a finding."""
 
-import pytest
-
 from engine.config.checks.headers import header_problem
 from engine.config.checks.values import is_unfilled, secret_problem
 from tests.tables import each
@@ -25,7 +23,7 @@ def test_headers_as_providers_want_them(text: str) -> None:
     assert header_problem(text) == ""
 
 
-@pytest.mark.parametrize(
+@each(
     "secret",
     ["/aB3+def/xyz0123", "sk-or-v1-0a", '{"type": "service_account", "x": "{y}"}', "nonesuch"],
 )

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import pytest
-
+from tests.tables import each
 from tests.unit.config.folders import ENVIRON, MINIMAL, codes, only, provider, read, write
 
 
-@pytest.mark.parametrize(
+@each(
     ("own", "covered"),
     [
         ("x-own-key", "`x-http-method`, `x-http-method-override`"),
@@ -31,7 +30,7 @@ GOOGLE = {"with": "google_oauth", "scope": "s"}
 AMAZON = {"with": "aws_sigv4", "service": "s", "region": "r"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("sign", "names", "found"),
     [
         (GOOGLE, ["credentials_file"], []),

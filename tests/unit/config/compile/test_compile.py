@@ -146,7 +146,7 @@ RULES = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(rules=RULES, model=st.text("ab", min_size=1, max_size=4))
 def test_the_table_agrees_with_looking_at_every_rule(
     tmp_path: Path, rules: list[tuple[str, str, str | None]], model: str
@@ -175,7 +175,7 @@ def test_the_table_agrees_with_looking_at_every_rule(
 # -- URLs ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "path"),
     [("https://a.b/c/d", "/c/d"), ("https://a.b", "/"), ("https://a.b/", "/"), ("https://a.b/c//d/../e", "/c//d/../e")],
 )  # fmt: skip

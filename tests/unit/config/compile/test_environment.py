@@ -7,6 +7,7 @@ import pytest
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import load
 from tests.servers import ROOT
+from tests.tables import each
 from tests.unit.config.folders import NOW, codes, minimal, provider, read, write
 
 TURNS = 7  # of which each loads all
@@ -50,7 +51,7 @@ REGION = {"region": {"env": "REGION", "default": "us"}}
 HOST = "https://{{ variables.region }}.example.com"
 
 
-@pytest.mark.parametrize("environ", [{}, {"REGION": "eu"}])
+@each("environ", [{}, {"REGION": "eu"}])
 def test_a_test_of_a_url_expects_the_default(environ: dict[str, str], tmp_path: Path) -> None:
     line = "tests:\n  - {endpoint: embeddings, model: gpt-a, expect: {url: 'https://%s.example.com/embeddings'}}\n"
     folder = write(tmp_path, providers=provider(variables=REGION, base_url=HOST))
@@ -83,7 +84,7 @@ def test_a_url_that_only_a_machine_knows_cannot_be_expected(
 PLAIN, WITH_SCHEME = "{{ credentials.key }}", "Bearer {{ credentials.key }}"
 
 
-@pytest.mark.parametrize(
+@each(
     ("headers", "found"),
     [
         ({"authorization": WITH_SCHEME}, ["X272"]),
@@ -100,7 +101,7 @@ def test_a_scheme_in_a_secret_is_doubtful_where_the_header_that_sends_it_has_one
     assert codes(read(folder, {"KEY": "Bearer sk-0123456789abcdef"})) == found
 
 
-@pytest.mark.parametrize(("length", "found"), [(8192 - len("Bearer "), []), (8192, ["E403"])])
+@each(("length", "found"), [(8192 - len("Bearer "), []), (8192, ["E403"])])
 def test_a_value_that_fits_alone_and_not_with_what_its_header_adds(
     length: int, found: list[str], tmp_path: Path
 ) -> None:
@@ -121,7 +122,7 @@ def test_a_header_for_the_collector_that_cannot_be_sent_is_found(tmp_path: Path)
     assert "E403" not in codes(read(folder, {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=ok"}))
 
 
-@pytest.mark.parametrize("end", ["/v1/traces", "/otlp/v1/metrics/", ""])
+@each("end", ["/v1/traces", "/otlp/v1/metrics/", ""])
 def test_an_endpoint_with_the_path_that_is_added_to_it_is_found(end: str, tmp_path: Path) -> None:
     line = f"tracing: {{endpoint: 'http://127.0.0.1:4318{end}'}}\n"
     found = read(write(tmp_path, routes=minimal("routes") + line), {}).diagnostics

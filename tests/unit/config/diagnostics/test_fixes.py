@@ -19,6 +19,7 @@ from engine.config.diagnostics.diagnostic import (
 from engine.config.diagnostics.fixes import apply_fixes, choose, fix_all
 from engine.config.load import load
 from tests.servers import ROOT
+from tests.tables import each
 from tests.unit.config.folders import ENVIRON, NOW, write
 
 SAFE, UNSAFE = Applicability.SAFE, Applicability.UNSAFE
@@ -31,7 +32,7 @@ def finding(
     return Diagnostic(code, "words", span, fix=Fix(span, text, sure))
 
 
-@pytest.mark.parametrize(
+@each(
     ("before", "after"),
     [
         ("a: 1\nbb: 2\n", "a: 1\nX: 2\n"),

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pytest
-
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity
 from engine.config.diagnostics.fixes import fix_all
 from engine.config.load import load
@@ -75,7 +73,7 @@ def test_a_slip_is_repaired(slip: str, tmp_path: Path) -> None:
         assert dict(fix_all(before, check, unsafe=False).texts) == before
 
 
-@pytest.mark.parametrize("written", ["Bearer $OPENAI_API_KEY", '"Bearer ${OPENAI_API_KEY}"'])
+@each("written", ["Bearer $OPENAI_API_KEY", '"Bearer ${OPENAI_API_KEY}"'])
 def test_a_dollar_in_a_header_becomes_the_credential_when_asked(
     written: str, tmp_path: Path
 ) -> None:
@@ -109,7 +107,7 @@ def test_what_may_mean_something_else_is_left_alone(slip: str, tmp_path: Path) -
     assert dict(fix_all(LEFT[slip], check, unsafe=False).texts) == LEFT[slip]
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "why"),
     [
         ("https://x.example:70000/v1", "a port that is not a number from 1 to 65535"),
@@ -124,7 +122,7 @@ def test_the_true_cause_of_a_url(url: str, why: str, tmp_path: Path) -> None:
     assert [(d.code, d.message) for d in found] == [("X214", f"the URL of provider `openai` has {why}")]  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each(
     ("host", "why"),
     [
         ("me@x.example", "has a user or a password"),

@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.config.effective import fill_in
 from engine.config.model import Provider
 from engine.config.schema.extending import extend
 from engine.config.source.document import Document, parse_document
+from tests.tables import each
 from tests.unit.cli.running import engine
 from tests.unit.config.folders import codes, only, read, underlined, write
 
@@ -138,7 +138,7 @@ def test_a_name_with_a_slash_is_dropped_by_its_escape() -> None:
     assert entry(text)["endpoints"]["a"]["body"]["set"] == {"~z": 2}
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+@each("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
 def test_a_chain_is_followed_in_any_order(order: tuple[int, ...]) -> None:
     written = [
         "  a: {base_url: https://a.example, endpoints: {x: /x}, headers: {h: a, i: a}}\n",
@@ -176,7 +176,6 @@ def overlap(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 
 @given(base=_ENTRY, own=_ENTRY, dropped=st.lists(st.tuples(st.just("timeouts"), _NAME), max_size=2))
-@settings(max_examples=60, deadline=None)
 def test_every_value_is_the_one_written_nearest(
     base: dict[str, Any], own: dict[str, Any], dropped: list[tuple[str, ...]]
 ) -> None:
@@ -238,7 +237,7 @@ def test_each_provider_without_its_secret_is_named(tmp_path: Path) -> None:
     assert {d.path[1] for d in loaded.diagnostics if d.code == "E401"} == {"openai", "eu"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "found"),
     [
         ("  eu: {extends: 5}\n", ["S103"]),
@@ -289,7 +288,7 @@ def test_an_entry_written_out_has_the_effects_of_one_that_extends(tmp_path: Path
     assert "eu: timeouts.total  1h -> 2h" in engine("diff", short, written).stdout
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "found"),
     [
         ("https://us.openai.com/v1", []),
@@ -308,7 +307,7 @@ def test_a_credential_stays_at_the_domain_it_is_for(
     assert codes(read(write(tmp_path, routes=ROUTES, providers=text))) == found
 
 
-@pytest.mark.parametrize(
+@each(
     "own",
     [
         # its own key in front, while the credential sets are those of the other one

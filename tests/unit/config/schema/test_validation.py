@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
@@ -78,7 +77,7 @@ def resolved(node: Node) -> Draft202012Validator:
 # -- the schemas themselves ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_a_schema_is_valid_2020_12(name: str) -> None:
     schema = SCHEMAS[name]
     Draft202012Validator.check_schema(schema)
@@ -141,14 +140,14 @@ def test_patterns_hold_to_the_very_end() -> None:
         assert pattern is None or pattern.endswith(r"(?![\s\S])"), node
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_wrong_words_lead_to_keys_that_exist(name: str) -> None:
     known = {node.path.rpartition("/")[2] for node in KEYS}
     assert set(WRONG_WORDS.values()) <= known
     assert not set(WRONG_WORDS.values()) & {""}
 
 
-@pytest.mark.parametrize("name", ["routes", "providers"])
+@each("name", ["routes", "providers"])
 def test_a_shipped_file_is_valid_for_any_reader(name: str) -> None:
     """A plain YAML 1.1 reader, such as an editor's, sees the same data."""
     raw = (ROOT / f"{name}.yaml").read_bytes()
@@ -160,7 +159,7 @@ def test_a_shipped_file_is_valid_for_any_reader(name: str) -> None:
     assert document.data == data
 
 
-@pytest.mark.parametrize("name", ["routes", "providers"])
+@each("name", ["routes", "providers"])
 def test_a_shipped_file_names_its_schema(name: str) -> None:
     first = (ROOT / f"{name}.yaml").read_text("utf-8").splitlines()[0]
     assert first == f"# yaml-language-server: $schema=./schemas/{name}.schema.json"
@@ -311,9 +310,7 @@ def test_no_excerpt_shows_anything_from_where_secrets_belong(place: str, tmp_pat
     assert PASSWORD not in report(loaded)
 
 
-@pytest.mark.parametrize(
-    "comment", ["ignore[S103]", "ignore[S103] why", "ignore[X205] why", "ignored"]
-)
+@each("comment", ["ignore[S103]", "ignore[S103] why", "ignore[X205] why", "ignored"])
 def test_a_comment_beside_a_secret_does_not_have_it_shown(comment: str, tmp_path: Path) -> None:
     text = provider(credentials={"api_key": PASSWORD})
     text = text.replace(PASSWORD, f"{PASSWORD}  # engine: {comment}")

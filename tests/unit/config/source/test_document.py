@@ -236,7 +236,6 @@ def test_the_bounds_themselves_are_allowed() -> None:
 # -- anything ------------------------------------------------------------------------------------
 
 _FAST = settings(
-    max_examples=40,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

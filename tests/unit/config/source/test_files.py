@@ -91,7 +91,7 @@ def test_a_file_of_another_name_is_named(name: str, other: str, tmp_path: Path) 
     assert found.help == f"rename it to `{name}`; no other name is read"
 
 
-@pytest.mark.parametrize("other", ["keys.yaml.bak", "keys.txt", "keys", "monkeys.yml"])
+@each("other", ["keys.yaml.bak", "keys.txt", "keys", "monkeys.yml"])
 def test_what_has_another_purpose_is_left_alone(other: str, tmp_path: Path) -> None:
     (write(tmp_path) / other).write_text("")
     assert codes(read(tmp_path)) == []

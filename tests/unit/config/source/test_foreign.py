@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 from engine.config.source.document import parse_document
 from engine.config.source.foreign import foreign_file
 from engine.config.source.masking import shown_lines
@@ -24,12 +22,12 @@ def test_no_words_of_the_reader_are_told(start: str, form: str) -> None:
         assert secret not in f"{d.message} {d.help} {d.fix.text if d.fix else ''}"
 
 
-@pytest.mark.parametrize("line", ["OPENAI_API_KEY=abc123def4567", "export X_TOKEN=abc123def4567", 'api_key = "abc123def4567"'])  # fmt: skip
+@each("line", ["OPENAI_API_KEY=abc123def4567", "export X_TOKEN=abc123def4567", 'api_key = "abc123def4567"'])  # fmt: skip
 def test_a_value_behind_an_equals_sign_is_starred(line: str) -> None:
     assert "abc123def4567" not in shown_lines((line,))[0]
 
 
-@pytest.mark.parametrize("name", ["routes.yaml", "providers.yaml"])
+@each("name", ["routes.yaml", "providers.yaml"])
 def test_a_file_of_ours_is_not_taken_for_another_programs(name: str) -> None:
     """Wherever the shipped file is cut, so that it has errors."""
     text = (ROOT / name).read_text("utf-8")

@@ -4,9 +4,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.config.source.document import parse_document
@@ -52,7 +51,7 @@ def test_layout(name: str) -> None:
     assert meaning(made) == meaning(before)
 
 
-@pytest.mark.parametrize("name", ["routes.yaml", "providers.yaml"])
+@each("name", ["routes.yaml", "providers.yaml"])
 def test_the_shipped_files_have_the_layout(name: str) -> None:
     text = (ROOT / name).read_text("utf-8")
     assert format_text(text) == text
@@ -95,7 +94,6 @@ DATA = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=30)
 @given(DATA, st.data(), st.sampled_from([2, 3, 4, 7]), st.booleans(), st.sampled_from([20, 80]), st.sampled_from(["\n", "\r\n"]))  # fmt: skip
 def test_any_file_means_the_same_and_keeps_its_comments(
     value: Any, data: st.DataObject, indent: int, flow: bool, width: int, end: str
@@ -123,7 +121,7 @@ def test_any_file_means_the_same_and_keeps_its_comments(
     assert made.replace(" ", "").split() == text.replace(" ", "").split()
 
 
-@pytest.mark.parametrize("text", ["? a\n: b\n", "a: 1\n---\nb: 2\n", "%YAML 1.2\n---\na: 1\n"])
+@each("text", ["? a\n: b\n", "a: 1\n---\nb: 2\n", "%YAML 1.2\n---\na: 1\n"])
 def test_what_configuration_files_do_not_use_is_left_alone_or_kept(text: str) -> None:
     try:
         made = format_text(text)

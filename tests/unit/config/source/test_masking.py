@@ -4,7 +4,6 @@ import re
 import string
 from uuid import UUID
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,7 +26,7 @@ def test_the_rules_of_the_shipped_file_can_be_read() -> None:
 NAMES = ["groq/", "gpt-4o-mini", "text-embedding-", "claude-3-5-sonnet-20241022", "openai/gpt-oss-120b"]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_names_are_shown(name: str) -> None:
     line = f"  - {{prefix: {name}, provider: groq"
     assert shown(line) == line

@@ -66,7 +66,7 @@ def test_other_comments_silence_nothing(text: str, found: list[str], tmp_path: P
     assert codes(read(write(tmp_path, providers=text))) == found
 
 
-@pytest.mark.parametrize(
+@each(
     "value", [f'"a {GOOD}"', f"'a {GOOD}'", f"|\n      a\n      {GOOD}\n\n      b", f'"a\n      {GOOD}"']
 )  # fmt: skip
 def test_a_hash_inside_a_value_is_no_comment(value: str, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ IGNORABLE_ERRORS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("code", IGNORABLE_ERRORS)
+@each("code", IGNORABLE_ERRORS)
 def test_an_error_that_is_silenced_no_longer_stops_serving(code: str, tmp_path: Path) -> None:
     file, text = IGNORABLE_ERRORS[code]
     loaded = read(write(tmp_path, **{file: text}))

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterator
 
-import pytest
-
 from engine.config.source import repairs
 from engine.config.source.repairs import Repair
 from engine.config.source.syntax import AHEAD, MAX_TRIED, MAX_WINDOW, find_marker, find_repair
@@ -15,7 +13,7 @@ def is_open(text: str) -> int | None:
     return 0 if text.split("\n", maxsplit=1)[0].count("'") % 2 else None
 
 
-@pytest.mark.parametrize(("size", "is_found"), [(300_000, True), (300_001, False)])
+@each(("size", "is_found"), [(300_000, True), (300_001, False)])
 def test_a_text_is_repaired_up_to_a_number_of_characters(size: int, *, is_found: bool) -> None:
     first = "a: 'b"
     repair = find_repair([first, "#" * (size - len(first))], 0, 0, is_open)
@@ -27,7 +25,7 @@ def test_lines_far_behind_the_error_do_not_count() -> None:
     assert find_repair(lines, 0, 0, is_open) is not None
 
 
-@pytest.mark.parametrize("size", [40_000, 40_001])
+@each("size", [40_000, 40_001])
 def test_repairs_are_tried_up_to_a_number_of_characters(size: int) -> None:
     tried: list[int] = []
 
@@ -123,7 +121,7 @@ def test_each_repair_of_a_line_in_turn(
     assert shown(line, repairing(0, line)) == marks
 
 
-@pytest.mark.parametrize(
+@each(
     ("lines", "index"),
     [
         (["a:", "   b: 1", "  c: 2"], 1),  # by halves
@@ -140,15 +138,13 @@ def test_the_line_that_is_indented_as_nothing_should_be_comes_first(
     assert next(repairs.indents(lines, code, len(lines) - 1)).line == index
 
 
-@pytest.mark.parametrize(
-    "lines", [["a:", "- b: 1", "- c: 2"], ["a:", "  b:", "    c: 2"], ["a:", "  b: 1"]]
-)
+@each("lines", [["a:", "- b: 1", "- c: 2"], ["a:", "  b:", "    c: 2"], ["a:", "  b: 1"]])
 def test_lines_that_may_stand_so_are_tried_from_the_last_on(lines: list[str]) -> None:
     code = list(range(len(lines)))
     assert next(repairs.indents(lines, code, len(lines) - 1)).line == len(lines) - 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("line", "what", "shown"),
     [
         ("\tb: 1", "a tab", (0, 1)),
@@ -166,7 +162,7 @@ def test_an_indentation_is_written_with_spaces(
     assert repair.shown == shown
 
 
-@pytest.mark.parametrize(
+@each(
     ("lines", "index", "after"),
     [
         (["- a: 1", "-a: 2"], 1, ["- a: 2"]),

@@ -34,12 +34,12 @@ def bearer(token: str | bytes) -> tuple[bytes, bytes]:
     return b"authorization", b"Bearer " + (token if isinstance(token, bytes) else token.encode())
 
 
-@pytest.mark.parametrize("name", sorted(KEY_HEADERS - {b"authorization"}))
+@each("name", sorted(KEY_HEADERS - {b"authorization"}))
 def test_a_key_in_each_header(name: bytes) -> None:
     assert authenticate([(name, GOOD.encode())], CALLERS, NOW).name == GOOD
 
 
-@pytest.mark.parametrize("scheme", [b"Bearer ", b"bearer ", b"BEARER  "])
+@each("scheme", [b"Bearer ", b"bearer ", b"BEARER  "])
 def test_the_scheme_has_no_case(scheme: bytes) -> None:
     assert authenticate([(b"authorization", scheme + GOOD.encode())], CALLERS, NOW).name == GOOD
 
@@ -127,7 +127,7 @@ def test_an_empty_key_is_no_key(headers: list[tuple[bytes, bytes]]) -> None:
     assert caught.value.code == "missing_api_key"
 
 
-@pytest.mark.parametrize("scheme", [b"Basic", b"Bearer", b"Bearer "])
+@each("scheme", [b"Basic", b"Bearer", b"Bearer "])
 def test_a_scheme_without_a_key_never_is_the_key_of_nothing(scheme: bytes) -> None:
     callers = {NOTHING: caller("nobody")}
     with pytest.raises(GatewayError):

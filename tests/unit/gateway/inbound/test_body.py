@@ -11,6 +11,7 @@ import pytest
 from engine.gateway.cancellation import Deadline
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.body import CallerGone, Message, RequestBodyReader
+from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan
 
 ENDPOINT = next(iter(shipped_plan().endpoints[b"/v1/embeddings"].values()))
@@ -45,7 +46,7 @@ def test_what_has_no_declared_length_ends_when_the_server_says_so() -> None:
     assert received(messages, None) == (b"abcd", 0)
 
 
-@pytest.mark.parametrize("declared", [4, None])
+@each("declared", [4, None])
 def test_a_body_cut_short_is_never_whole(declared: int | None) -> None:
     with pytest.raises(CallerGone):
         received([said(b"ab"), GONE], declared)
@@ -79,7 +80,7 @@ def dripping(seconds: float, chunk: bytes) -> Iterator[tuple[float, bytes]]:
     return iter([(seconds, chunk)] * 100)
 
 
-@pytest.mark.parametrize("chunk", [b"x", b"x" * 60])
+@each("chunk", [b"x", b"x" * 60])
 def test_drips_are_given_up_once_the_idle_time_has_passed(chunk: bytes) -> None:
     """Each comes in time, and all of them together far slower than the least rate."""
     assert 0.3 <= asyncio.run(watched(dripping(0.1, chunk), idle=0.3, total=9)) < 5

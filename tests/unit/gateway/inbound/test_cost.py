@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -134,48 +135,51 @@ def read_form(raw: bytes, boundary: str = BOUNDARY, chunk: int = CHUNK_BYTES) ->
 
 
 def cost(read: Callable[[bytes], None], raw: bytes) -> float:
-    """The least of some tries, in seconds of CPU."""
-    tries = []
-    for _ in range(2):
-        started = time.process_time()
-        with suppress(GatewayError):
-            read(raw)
-        tries.append(time.process_time() - started)
-    return min(tries)
+    """Seconds of CPU."""
+    started = time.process_time()
+    with suppress(GatewayError):
+        read(raw)
+    return time.process_time() - started
+
+
+def costs_less(read: Callable[[bytes], None], raw: bytes, most: float) -> bool:
+    """In one of some tries, since the others may wait for memory; mostly it is the first."""
+    return any(cost(read, raw) < most for _ in range(5))
 
 
 @pytest.fixture(scope="module")
 def plain_json() -> float:
-    return cost(read_json, listed(MESSAGE))
+    return min(cost(read_json, listed(MESSAGE)) for _ in range(3))
 
 
 @pytest.fixture(scope="module")
 def plain_form() -> float:
-    return cost(read_form, filled(bytes(range(256))))
+    return min(cost(read_form, filled(bytes(range(256)))) for _ in range(3))
 
 
 @pytest.mark.parametrize("shape", JSON)
 def test_no_shape_of_json_costs_much_more_than_a_conversation(
     shape: str, plain_json: float
 ) -> None:
-    assert cost(read_json, JSON[shape]) < FACTOR * plain_json
+    assert costs_less(read_json, JSON[shape], FACTOR * plain_json)
 
 
 @pytest.mark.parametrize("shape", FORMS)
 def test_no_shape_of_a_form_costs_much_more_than_a_file(shape: str, plain_form: float) -> None:
-    assert cost(read_form, FORMS[shape]) < FORM_FACTOR * plain_form
+    assert costs_less(read_form, FORMS[shape], FORM_FACTOR * plain_form)
 
 
 def test_a_long_boundary_costs_no_more(plain_form: float) -> None:
     mark = "b" * 70
     raw = form(NAMED, file((b"\r\n--" + b"b" * 69) * (SIZE // 73)), boundary=mark)
-    assert cost(lambda raw: read_form(raw, mark), raw) < FORM_FACTOR * plain_form
+    assert costs_less(lambda raw: read_form(raw, mark), raw, FORM_FACTOR * plain_form)
 
 
 def test_small_pieces_cost_no_more_than_their_number(plain_form: float) -> None:
     raw = filled(EDGE[:-1])
     for chunk in (64, 1_000):
-        assert cost(lambda raw: read_form(raw, chunk=chunk), raw) < FORM_FACTOR * plain_form  # noqa: B023 called at once
+        read = partial(read_form, chunk=chunk)
+        assert costs_less(read, raw, FORM_FACTOR * plain_form)
 
 
 def test_what_costs_more_would_be_seen(plain_json: float) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
@@ -22,7 +22,6 @@ from tests.unit.gateway.inbound.forms import (
     run,
 )
 
-BOUNDED = settings(deadline=None, max_examples=30)
 NEAR = f"\r\n--{BOUNDARY}"
 FRAGMENTS = ["\r", "\n", "\r\n", "-", "--", BOUNDARY, NEAR[:-1], NEAR[:5], f"--{BOUNDARY}", "x"]
 NAMED = part("model", b"whisper-1")
@@ -73,7 +72,7 @@ def rewritten(chunks: Sequence[bytes], changes: dict[str, str | None]) -> bytes:
         body.close()
 
 
-@pytest.mark.parametrize("name", FORMS)
+@each("name", FORMS)
 def test_every_single_cut_finds_the_same(name: str) -> None:
     raw, fields = FORMS[name]
     whole = outcome([raw])
@@ -85,7 +84,7 @@ def test_every_single_cut_finds_the_same(name: str) -> None:
         assert rewritten(chunks, {}) == raw, place
 
 
-@pytest.mark.parametrize("name", FORMS)
+@each("name", FORMS)
 def test_byte_by_byte(name: str) -> None:
     raw, _ = FORMS[name]
     chunks = [raw[at : at + 1] for at in range(len(raw))]
@@ -93,14 +92,12 @@ def test_byte_by_byte(name: str) -> None:
     assert rewritten(chunks, {}) == raw
 
 
-@BOUNDED
 @given(st.data(), st.sampled_from(sorted(FORMS)))
 def test_random_cuts_find_the_same(data: st.DataObject, name: str) -> None:
     raw, _ = FORMS[name]
     assert outcome(cut(raw, data.draw(places(len(raw))))) == outcome([raw])
 
 
-@BOUNDED
 @given(st.data(), st.lists(contents(), max_size=3), st.text("ab/.-", min_size=1, max_size=9))
 def test_edits_leave_every_other_part_alone(
     data: st.DataObject, files: list[bytes], model: str
@@ -115,7 +112,7 @@ def test_edits_leave_every_other_part_alone(
     assert rewritten(chunks, {"model": model, "api_key": None}) == renamed
 
 
-@pytest.mark.parametrize("name", FORMS)
+@each("name", FORMS)
 def test_no_beginning_is_taken_for_the_whole(name: str) -> None:
     raw, _ = FORMS[name]
     complete = len(raw) - len(b"\r\n")  # the line end behind the last delimiter is optional
@@ -147,7 +144,7 @@ async def collected(chunks: Sequence[bytes], sent: list[bytes]) -> None:
         body.close()
 
 
-@pytest.mark.parametrize("size", [BLOCK - 1, BLOCK, SPOOL_MEMORY - 1, SPOOL_MEMORY + 7])
+@each("size", [BLOCK - 1, BLOCK, SPOOL_MEMORY - 1, SPOOL_MEMORY + 7])
 def test_a_spooled_head_keeps_its_bytes(size: int) -> None:
     content = (bytes(range(256)) + NEAR[:-1].encode()) * (size // 256)
     raw = form(file(content), SECRET, NAMED)
@@ -187,18 +184,14 @@ def test_a_boundary_in_the_middle_of_a_line_is_content() -> None:
     assert outcome([raw]) == {"model": ("whisper-1", 0), "api_key": ("sk-caller", 2)}
 
 
-@pytest.mark.parametrize(
-    "behind", [form(part("model", b"b")), b"x", b"\0", f"--{BOUNDARY}--\r\n".encode()]
-)
+@each("behind", [form(part("model", b"b")), b"x", b"\0", f"--{BOUNDARY}--\r\n".encode()])
 def test_nothing_may_follow_the_last_delimiter(behind: bytes) -> None:
     raw = form(NAMED, TRAP)
     for place in (len(raw), len(raw) - 2, 1):
         assert outcome(cut(raw + behind, [place])) == "invalid_form", place
 
 
-@pytest.mark.parametrize(
-    "before", [b"x\r\n", b"preamble\r\n", b"\n", f"--{BOUNDARY}x\r\n".encode()]
-)
+@each("before", [b"x\r\n", b"preamble\r\n", b"\n", f"--{BOUNDARY}x\r\n".encode()])
 def test_nothing_may_precede_the_first_delimiter(before: bytes) -> None:
     raw = before + form(NAMED, TRAP)
     for place in (len(raw), 1, len(before)):
@@ -214,7 +207,7 @@ def test_a_line_end_before_the_form_is_fine_in_any_cut() -> None:
     assert rewritten([raw], {"model": "m", "api_key": None}) == changed
 
 
-@pytest.mark.parametrize("stray", [b"\n", b"\r", b"\n\n", b"\r\r"])
+@each("stray", [b"\n", b"\r", b"\n\n", b"\r\r"])
 def test_a_lone_line_end_in_a_part_header_is_refused_in_any_cut(stray: bytes) -> None:
     """A parser may take it for a line end, another for a part of the name."""
     head = b"--frontier\r\n"

@@ -80,7 +80,7 @@ def test_a_value_that_is_set_stands_before_a_first_part_that_is_removed() -> Non
     assert edited([raw], edits(set={"language": WORD}), changes=change) == after
 
 
-@pytest.mark.parametrize(
+@each(
     ("parts", "first", "then", "after"),
     [
         ([MODEL], edits(set={"lang": WORD}), edits(rename={"lang": "language"}), [GERMAN, MODEL]),

@@ -3,13 +3,13 @@
 import json
 from typing import Any
 
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.json_body import JsonBody
 from engine.gateway.inbound.json_depth import MAX_DEPTH
+from tests.tables import each
 
 _WAYS_IN = ("[", '{"a": ', '[1, "\\"[[{\\\\", ', '{"]}\\\\": 1, "\\n": ', '["]", "\\u005b", ')
 TEXTS = st.text(alphabet='[]{}"\\/\b\n\r\ta,\xe9\u2028', max_size=8)
@@ -31,7 +31,7 @@ def is_refused(text: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("begin", _WAYS_IN)
+@each("begin", _WAYS_IN)
 def test_the_bound_is_exact(begin: str) -> None:
     assert not is_refused(nested(MAX_DEPTH, begin))
     assert is_refused(nested(MAX_DEPTH + 1, begin))
@@ -39,7 +39,7 @@ def test_the_bound_is_exact(begin: str) -> None:
     assert is_refused(nested(100_000, begin))
 
 
-@pytest.mark.parametrize(
+@each(
     "other",
     ['{"x": 1}', '"a string"', '{"content": "' + "[{" * 600 + '"}', '"' + "]}" * 600 + '"'],
 )
@@ -76,7 +76,6 @@ KINDS = st.lists(
 )
 
 
-@settings(max_examples=40)
 @given(FLAT, KINDS, st.integers(-9, 2))
 def test_it_is_found_whatever_stands_around_it(value: Any, kinds: Any, more: int) -> None:
     deep = _put(value, kinds)

@@ -1,7 +1,5 @@
 """What a content-type stands for, and how it goes up."""
 
-import pytest
-
 from engine.gateway.inbound.media import find_boundary, is_plain_text, kind_of, normalized
 from tests.tables import each
 
@@ -52,7 +50,7 @@ def test_what_could_be_read_in_two_ways_is_no_json(told: str) -> None:
     assert kind_of(told.encode("latin-1")) is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("told", "goes_up"),
     [
         ("Multipart/Form-Data; x=y; Boundary=abc", "multipart/form-data; boundary=abc"),

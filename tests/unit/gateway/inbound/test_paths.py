@@ -5,7 +5,7 @@ from functools import cache
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
@@ -71,7 +71,6 @@ def test_a_path_that_is_not_offered_gives_its_reason() -> None:
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40)
 
 
-@settings(deadline=None, max_examples=40)
 @given(
     VISIBLE.filter(lambda name: name not in (".", "..")),
     st.sampled_from(["", "/:@+-._~!$&'()*,;="]),
@@ -201,9 +200,7 @@ def test_another_spelling_is_told_the_right_one(path: bytes, told: str) -> None:
     assert told in error.message
 
 
-@pytest.mark.parametrize(
-    "path", [b"/v1/files/", b"/v1/responses/resp_1", b"/v1/chat/completions/x"]
-)
+@each("path", [b"/v1/files/", b"/v1/responses/resp_1", b"/v1/chat/completions/x"])
 def test_a_reason_is_kept_for_what_it_is_true_of(path: bytes) -> None:
     assert refused(path).code == "not_exposed"
 
@@ -212,7 +209,7 @@ def test_an_operator_may_add_a_path_with_a_slash() -> None:
     assert found(b"/spoken/").endpoint.name == "audio_speech"
 
 
-@pytest.mark.parametrize("path", [b"/", b"", b"/" * 60_000, b"/v1" * 20_000, b"/%" * 30_000])
+@each("path", [b"/", b"", b"/" * 60_000, b"/v1" * 20_000, b"/%" * 30_000])
 def test_no_path_is_hint_enough_to_fail_on(path: bytes) -> None:
     assert refused(path).code == "unknown_path"
 

@@ -48,9 +48,7 @@ def test_the_output_that_a_request_allows(text: str, tokens: int) -> None:
     assert output_limit(body(text), LIMIT) == tokens
 
 
-@pytest.mark.parametrize(
-    "text", ['{"n": 1, "n": 9}', '{"N": 9}', '{"thinking": {"budget": 1, "Budget": 2}}']
-)
+@each("text", ['{"n": 1, "n": 9}', '{"N": 9}', '{"thinking": {"budget": 1, "Budget": 2}}'])
 def test_a_limit_that_two_parsers_may_read_differently_is_refused(text: str) -> None:
     with pytest.raises(GatewayError, match=r"`[a-z]+`"):
         output_limit(body(text), LIMIT)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.gateway.errors import CATALOGUE
@@ -176,7 +176,7 @@ def test_what_may_have_been_sent_is_not_sent_again(failure: Failure) -> None:
     assert Room(patient(), B).play((Try(patient()), failure)) is failure
 
 
-@pytest.mark.parametrize("status", sorted(REFUSED))
+@each("status", sorted(REFUSED))
 def test_what_was_refused_goes_to_the_next_target(status: int) -> None:
     assert Room(A, B).play((Try(A), ResponseHead(status)), (Try(B), OK), (RELAY, None)) is None
 
@@ -422,7 +422,7 @@ def test_refusals_are_kept_when_every_other_target_is_open() -> None:
     assert room.play((Try(A), ResponseHead(429)), (RELAY, None)) is None
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 429])
+@each("status", [400, 401, 404, 429])
 def test_what_is_wrong_with_a_request_opens_no_breaker(status: int) -> None:
     a = breaking(failures=1)
     room = Room(a)
@@ -430,7 +430,7 @@ def test_what_is_wrong_with_a_request_opens_no_breaker(status: int) -> None:
         assert room.play((Try(a), ResponseHead(status)), (RELAY, None)) is None
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 529])
+@each("status", [500, 502, 503, 529])
 def test_server_errors_open_a_breaker(status: int) -> None:
     a = breaking(failures=1)
     room = Room(a)
@@ -503,7 +503,6 @@ BREAKERS = st.none() | st.builds(
 WORDS = st.frozensets(st.sampled_from(list(FALLBACKS)))
 
 
-@settings(deadline=None, max_examples=50)
 @given(
     st.lists(st.tuples(RETRIES, BREAKERS, WORDS), min_size=1, max_size=3),
     st.lists(st.lists(OUTCOMES, min_size=24, max_size=24), min_size=1, max_size=4),
@@ -593,7 +592,7 @@ def test_every_failure_has_its_code(failure: Failure) -> None:
     assert failure.code in CATALOGUE
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(0.0, 1), (0.2, 1), (29.2, 30)])
+@each(("seconds", "told"), [(0.0, 1), (0.2, 1), (29.2, 30)])
 def test_unavailable_says_when_to_come_back(seconds: float, told: int) -> None:
     error = error_of(Unavailable(seconds), "somebody")
     assert (error.code, error.kind.status) == ("upstream_unavailable", 503)

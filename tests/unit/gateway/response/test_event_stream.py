@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
@@ -19,7 +18,6 @@ from engine.plan.plan import Dialect
 from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan
 
-BOUNDED = settings(deadline=None, max_examples=40)
 Event = tuple[str, str]
 ERROR = GatewayError("upstream_truncated", "it broke off")
 
@@ -110,7 +108,7 @@ def test_a_break_at_every_byte_of_every_split(name: str) -> None:
     check_every_break(RECORDED[name], whatwg)
 
 
-@pytest.mark.parametrize("name", ["chat", "named", "crlf"])
+@each("name", ["chat", "named", "crlf"])
 def test_only_between_the_lines_of_an_event_is_a_stream_cut(name: str) -> None:
     """Within a line it never is, so nearly every break is told of."""
     body = RECORDED[name]
@@ -137,13 +135,11 @@ def arriving(draw: st.DrawFn) -> list[bytes]:
     return [chunk for chunk in cut(body, places) if chunk]
 
 
-@BOUNDED
 @given(arriving())
 def test_any_stream_may_break_off_anywhere(chunks: list[bytes]) -> None:
     broken_off(chunks, whatwg)
 
 
-@BOUNDED
 @given(arriving())
 def test_every_byte_of_a_stream_that_ends_well_leaves(chunks: list[bytes]) -> None:
     stream, out = left(chunks)
@@ -173,7 +169,7 @@ def test_a_chunk_that_ends_an_event_is_handed_on_as_it_is() -> None:
     assert stream.feed(chunk) is chunk
 
 
-@pytest.mark.parametrize("start", [b"data: ", b"event: image\ndata: ", b""])
+@each("start", [b"data: ", b"event: image\ndata: ", b""])
 def test_a_long_line_flows_and_only_its_beginning_waits(start: bytes) -> None:
     stream, block = EventStream((b"[DONE]",)), b"A" * 8192
     stream.feed(b"data: 1\n\n")
@@ -190,9 +186,7 @@ def test_a_long_line_flows_and_only_its_beginning_waits(start: bytes) -> None:
     assert not stream.is_open
 
 
-@pytest.mark.parametrize(
-    "line", [b"event: x\n", b"retry: 1\r\n", b"event: " + b"y" * 30_000 + b"\n"]
-)
+@each("line", [b"event: x\n", b"retry: 1\r\n", b"event: " + b"y" * 30_000 + b"\n"])
 def test_lines_that_dispatch_nothing_wait_within_the_bound(line: bytes) -> None:
     stream, waiting = EventStream(()), 0
     for _ in range(50):
@@ -304,7 +298,7 @@ def test_a_long_last_event_is_known_by_the_type_in_its_data(
     assert (out, stream.is_open, stream.is_done) == (body, False, True)
 
 
-@pytest.mark.parametrize(
+@each(
     "data",
     [
         {"of": {"type": "last"}, "text": LONG},
@@ -375,7 +369,7 @@ def test_text_inside_a_long_line_is_no_line() -> None:
     assert not stream.is_done
 
 
-@pytest.mark.parametrize("name", ["image_generation", "image_edit"])
+@each("name", ["image_generation", "image_edit"])
 def test_the_first_of_several_images_is_no_end(name: str) -> None:
     """Each of `n` images ends with an event of its own."""
     path = {"image_generation": b"/v1/images/generations", "image_edit": b"/v1/images/edits"}[name]

@@ -1,7 +1,5 @@
 """How the head of a provider's response is framed anew, by its status and its length."""
 
-import pytest
-
 from engine.gateway.headers import RelayedNames
 from engine.gateway.response.head import response_head
 from engine.upstream import Pairs
@@ -38,9 +36,7 @@ def test_a_status_without_a_body_declares_none(
     assert framing(status, [], length) == (framed, length, False)
 
 
-@pytest.mark.parametrize(
-    ("status", "is_kept"), [(299, True), (300, False), (399, False), (400, True)]
-)
+@each(("status", "is_kept"), [(299, True), (300, False), (399, False), (400, True)])
 def test_only_a_redirect_loses_a_location_elsewhere(status: int, *, is_kept: bool) -> None:
     headers, _, _ = framing(status, [(b"location", b"https://elsewhere.example/")], 2)
     assert ((b"location", b"https://elsewhere.example/") in headers) == is_kept

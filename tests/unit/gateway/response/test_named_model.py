@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from engine.gateway.response.named_model import MAX_BEGINNING, ResponseTrace
+from tests.tables import each
 
 JSON, EVENTS = (b"content-type", b"application/json"), (b"content-type", b"text/event-stream")
 LONG = "x" * MAX_BEGINNING
@@ -72,7 +73,7 @@ def test_a_json_body_names_it_at_its_top_level(value: object, size: int) -> None
     assert named(json.dumps(value).encode(), JSON, size=size) == ["m-1"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "headers"),
     [
         ({"choices": [{"input": {"model": "m-1"}}]}, [JSON]),

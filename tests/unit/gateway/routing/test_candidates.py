@@ -8,6 +8,7 @@ import pytest
 
 from engine.gateway.routing import candidates, variants
 from engine.gateway.routing.variants import ProviderVariants
+from tests.tables import each
 from tests.unit.config.folders import ENVIRON, read, write
 
 ACCOUNTS = """version: 1
@@ -23,7 +24,7 @@ providers:
 """
 
 
-@pytest.mark.parametrize(
+@each(
     ("second", "owners"),
     [(("b", {b"x-key", b"x-other"}), {"one"}), (("a", {b"x-key", b"x-other"}), {"one", "two"})],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from engine.config.checks import conditions as checks
@@ -26,6 +26,7 @@ from engine.plan.conditions import (
 )
 from engine.plan.conditions import given as described_request
 from engine.plan.plan import Account, Caller, Rule
+from tests.tables import each
 from tests.unit.config.folders import codes, minimal, only, read, write
 from tests.unit.gateway.plans import rule, shipped_plan, table_of
 
@@ -58,14 +59,12 @@ def declared(conditions: list[When]) -> list[ModelRule]:
     ]
 
 
-@settings(deadline=None, max_examples=50)
 @given(SETS)
 def test_sets_tie_only_if_some_request_has_two_best_rules(conditions: list[When]) -> None:
     ties = list(checks._ties(declared(conditions)))
     assert bool(ties) == any(len(best(conditions, request)) > 1 for request in REQUESTS)
 
 
-@settings(deadline=None, max_examples=50)
 @given(SETS)
 def test_the_rule_that_asks_for_most_wins(conditions: list[When]) -> None:
     assume(not list(checks._ties(declared(conditions))))
@@ -86,7 +85,7 @@ def rules() -> Iterator[Rule]:
     yield rule("")
 
 
-@pytest.mark.parametrize(
+@each(
     ("request_headers", "key", "wanted"),
     [({}, None, 0), ({}, "1", 1), ({"x-a": "2"}, "1", 2), ({"x-a": "3"}, "1", 1)],
 )
@@ -126,7 +125,7 @@ def test_each_loser_has_its_reason() -> None:
     ]
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("joe", True), ("ann", False)])
+@each(("name", "wanted"), [("joe", True), ("ann", False)])
 def test_a_rule_admits_a_key_whatever_headers_it_asks_for(name: str, *, wanted: bool) -> None:
     conditions = {DIMENSIONS[0]: frozenset({"joe"}), DIMENSIONS[1]: frozenset("1")}
     assert replace(rule("a"), when=conditions).admits(name, None) is wanted
@@ -175,7 +174,7 @@ def test_all_rules_together_have_a_bound(tmp_path: Path) -> None:
     assert (found.code, found.path[1]) == ("X280", 102)
 
 
-@pytest.mark.parametrize(("inner", "ties"), [("/m/t", False), ("/m2/t", True), ("/m", False)])
+@each(("inner", "ties"), [("/m/t", False), ("/m2/t", True), ("/m", False)])
 def test_a_string_and_a_field_inside_it_are_never_met_together(inner: str, *, ties: bool) -> None:
     outer = {Dimension("body", "/m"): frozenset("1")}
     inside = {Dimension("body", inner): frozenset("2"), Dimension("key"): frozenset("1")}
@@ -183,7 +182,7 @@ def test_a_string_and_a_field_inside_it_are_never_met_together(inner: str, *, ti
     assert bool(list(checks._ties(declared([inside, outer])))) == ties
 
 
-@pytest.mark.parametrize(
+@each(
     ("place", "key"),
     [
         ("/tier", "Tier"),
@@ -204,9 +203,7 @@ def test_a_described_body_in_another_spelling_is_refused_like_a_real_one(
         JsonBody(json.dumps(body["a"]).encode()).raw_value(place[-len(key) :].removeprefix("/"))
 
 
-@pytest.mark.parametrize(
-    ("model", "words"), [("s", "that this request does not meet"), ("a/", "covers `a/`")]
-)
+@each(("model", "words"), [("s", "that this request does not meet"), ("a/", "covers `a/`")])
 def test_a_model_whose_conditions_are_not_met_is_not_said_to_be_the_nearest_to_itself(
     model: str, words: str, tmp_path: Path
 ) -> None:

@@ -4,15 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.routing.match import explain, find_target, find_targets
 from engine.plan.plan import PatternRules, Rule, RuleTarget
+from tests.tables import each
 from tests.unit.gateway.plans import rule, shipped_plan, table_of
 
-BOUNDED = settings(deadline=None, max_examples=40)
 ENDPOINTS = ["chat_completions", "embeddings", "messages"]
 PATTERNS = st.text("ab-", min_size=1, max_size=4)
 
@@ -52,13 +52,11 @@ def best(candidates: list[Rule], endpoint: str, model: str) -> Rule | None:
     return max(fitting, key=rank, default=None)
 
 
-@BOUNDED
 @given(rules(), st.sampled_from([*ENDPOINTS, "rerank"]), st.text("ab-", max_size=6))
 def test_the_most_specific_rule_wins(made: list[Rule], endpoint: str, model: str) -> None:
     assert table_of(made).find(endpoint, model) is best(made, endpoint, model)
 
 
-@BOUNDED
 @given(rules(), st.sampled_from(ENDPOINTS), st.text("ab-", max_size=6))
 def test_every_fitting_rule_is_explained(made: list[Rule], endpoint: str, model: str) -> None:
     plan = replace(shipped_plan(), models=table_of(made), rules=tuple(made))
@@ -99,7 +97,7 @@ def probes(count: int, model: str) -> int:
     return exact.asked + prefixes.asked
 
 
-@pytest.mark.parametrize("model", ["p0001-x", "p0001-longer-one", "p9999-none", "q", "p" * 256])
+@each("model", ["p0001-x", "p0001-longer-one", "p9999-none", "q", "p" * 256])
 def test_more_rules_cost_no_more_look_ups(model: str) -> None:
     assert probes(5000, model) == probes(50, model) <= 4
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise, product
 
-import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.upstream import Failure
@@ -47,7 +46,7 @@ def fed(*chunks: bytes) -> ResponseReader:
     return answer
 
 
-@pytest.mark.parametrize("state", State)
+@each("state", State)
 def test_the_table_has_every_state_and_nothing_leaves_the_last(state: State) -> None:
     assert all(step in State for step in TRANSITIONS[state].values())
     assert (TRANSITIONS[state] == {}) is (state is State.MUST_CLOSE)
@@ -62,7 +61,6 @@ def test_only_steps_of_the_table_are_taken() -> None:
         assert (answer.failure is None) or answer.state is State.MUST_CLOSE
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.sampled_from(sorted(ANSWERS)), st.data())
 def test_an_answer_is_the_same_however_it_is_cut(name: str, data: st.DataObject) -> None:
     raw, body = ANSWERS[name]
@@ -73,7 +71,7 @@ def test_an_answer_is_the_same_however_it_is_cut(name: str, data: st.DataObject)
     assert answer.state is State.IDLE
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@each("name", ANSWERS)
 def test_a_connection_carries_one_answer_after_another(name: str) -> None:
     answer = ResponseReader(HeaderNames())
     for _ in range(3):
@@ -98,7 +96,7 @@ def test_an_answer_that_is_cut_is_never_complete() -> None:
         assert not answer.release()
 
 
-@pytest.mark.parametrize(("is_clean", "failure"), [(True, None), (False, Failure.TRUNCATED)])
+@each(("is_clean", "failure"), [(True, None), (False, Failure.TRUNCATED)])
 def test_an_end_of_input_completes_only_what_it_frames(
     failure: Failure | None, *, is_clean: bool
 ) -> None:
@@ -112,7 +110,7 @@ def test_an_end_of_input_completes_only_what_it_frames(
     assert not answer.release()
 
 
-@pytest.mark.parametrize("surplus", [b"x", ANSWERS["length"][0], b"\r\n\0"])
+@each("surplus", [b"x", ANSWERS["length"][0], b"\r\n\0"])
 def test_bytes_behind_an_answer_end_the_connection_and_not_the_answer(surplus: bytes) -> None:
     for chunks in ([ANSWERS["length"][0] + surplus], [ANSWERS["length"][0], surplus]):
         answer = fed(*chunks)
@@ -214,7 +212,7 @@ def test_a_body_of_any_size_may_come_between() -> None:
     assert (answer.state, len(answer.pop_chunks())) == (State.BODY, 5 + 2 * MAX_HEAD)
 
 
-@pytest.mark.parametrize("more", [0, 1])
+@each("more", [0, 1])
 def test_the_bounds_are_where_they_are_said_to_be(more: int) -> None:
     fields = b"x:1\r\n" * (MAX_FIELDS + more)
     head = fed(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n")
@@ -247,7 +245,7 @@ def test_few_and_short_names_are_remembered() -> None:
     assert all(len(name) <= MAX_NAME for name in names)
 
 
-@pytest.mark.parametrize(("status", "length"), [(200, 2), (204, None), (205, 2), (304, None)])
+@each(("status", "length"), [(200, 2), (204, None), (205, 2), (304, None)])
 def test_the_declared_length_is_that_of_a_body(status: int, length: int | None) -> None:
     answer = fed(b"HTTP/1.1 %d Some\r\ncontent-length: 2\r\n\r\n" % status)
     assert (answer.status, answer.length, answer.is_complete) == (status, length, length is None)
