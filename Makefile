@@ -53,7 +53,7 @@ help:
 	@echo "make test-postgres  the tests of the store on PostgreSQL (installs it on Debian as root)"
 	@echo "make image    build deploy/Containerfile on a minimal Debian, and run it (needs root and buildah)"
 	@echo "make test-prometheus  a real Prometheus scrapes the gateway (installs it on Debian as root)"
-	@echo "make test-http2  the tests of requests once more, over TLS and HTTP/2"
+	@echo "make test-http2  the tests of requests once more, over TLS and HTTP/2; curl, Node and Go, where they are here"
 	@echo "make test-redis  limits counted in Redis: races, histories, a store that fails (installs it on Debian as root)"
 	@echo "make test-chart  render the chart of Helm, and validate it against the schemas of Kubernetes"
 	@echo "make test-compose  what deploy/compose starts, without containers (installs PostgreSQL and Redis on Debian as root)"
@@ -121,6 +121,7 @@ HTTP2 = catalogue relay $(addprefix gateway/test_,browsers caller_credentials co
 test-http2: install
 	@ORQEN_TEST_HTTP2=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder \
 		$(wildcard $(foreach name,$(HTTP2),tests/integration/$(name) tests/integration/$(name).py)) $(ARGS)
+	@$(BIN)/python -m pytest -q tests/e2e/http2/clients.py
 
 # Limits that several machines count in a Redis of their own, which the tests start; ORQEN_TEST_REDIS names another.
 test-redis: install-test-redis
