@@ -41,7 +41,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help install editors serve check test test-unit test-tools test-postgres test-prometheus test-http2 test-chart test-compose image test-browser test-api fresh bare conformance clients mutants typos soak stress races bursts fuzz differential guided lint format docs hooks bench scale memory lock wheel sbom site clean
+.PHONY: help install editors serve check test test-unit test-tools test-postgres test-prometheus test-http2 test-chart test-compose test-scale image test-browser test-api fresh bare conformance clients mutants typos soak stress races bursts fuzz differential guided lint format docs hooks bench scale memory lock wheel sbom site clean
 .DEFAULT_GOAL := help
 
 help:
@@ -56,7 +56,8 @@ help:
 	@echo "make test-http2  the tests of requests once more, over TLS and HTTP/2; curl, Node and Go, where they are here"
 	@echo "make test-redis  limits counted in Redis: races, histories, a store that fails (installs it on Debian as root)"
 	@echo "make test-chart  render the chart of Helm, and validate it against the schemas of Kubernetes"
-	@echo "make test-compose  what deploy/compose starts, without containers (installs PostgreSQL and Redis on Debian as root)"
+	@echo "make test-compose  what deploy/compose starts, without containers (installs PostgreSQL, Redis, HAProxy and Prometheus on Debian as root)"
+	@echo "make test-scale  each part of a whole site is stopped under load, a minute of it (installs what it needs on Debian as root)"
 	@echo "make test-browser  pages in Chromium call the gateway, and the dashboard (installs it on Debian as root)"
 	@echo "make test-api  thousands of requests that the OpenAPI document of the account API allows, or does not"
 	@echo "make fresh    serve and test with Python, make and a shell alone, and an empty HOME"
@@ -139,8 +140,12 @@ test-browser: install-test-browser
 	@$(BIN)/python -m pytest -q --tools tests/browser/pages.py tests/browser/dashboard.py
 
 # Each part of a whole site is stopped under load; ARGS=--keep writes the figures into docs.
-scale: install-scale
+scale: install-test-scale
 	@$(BIN)/python -m tests.scale $(ARGS)
+
+# A minute of it: what callers lose, and not what it costs.
+test-scale: install-test-scale
+	@$(BIN)/python -m tests.scale --short
 
 test-api: install-test-api
 	@$(BIN)/python -m tests.integration.admin.fuzz_api $(CURDIR)/$(VENV)/api/bin/st
@@ -270,7 +275,7 @@ install-haproxy:
 install-test-compose: install-test-postgres install-test-redis install-test-prometheus install-haproxy
 	@$(PIP) install --no-compile --require-hashes -r requirements-compose.lock
 
-install-scale: install-test-postgres install-test-redis install-haproxy
+install-test-scale: install-test-postgres install-test-redis install-haproxy
 	@:
 
 install-site: $(MADE)

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,13 +44,16 @@ def container(image: str) -> Iterator[str]:
     buildah("rm", name)
 
 
-def test_it_adds_little_to_its_base_and_names_its_user_and_its_probe(image: str) -> None:
+def test_it_adds_little_to_its_base_and_names_its_user_and_its_probe(
+    image: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     sizes = {
         one["names"][0]: int(one["size"].split()[0].partition(".")[0])
         for one in json.loads(buildah("images", "--json"))
         if one.get("names")
     }
     made, base = sizes[f"{image}:latest"], sizes["localhost/orqen-base:latest"]
+    say(capsys, f"{made - base} MB over its base of {base} MB, bound {MOST // 1_000_000} MB")
     assert (made - base) * 1_000_000 < MOST, f"{made} MB on {base} MB"
     config = json.loads(buildah("inspect", "--type", "image", image))["Docker"]["config"]
     assert config["User"] == "65532:65532"
@@ -75,7 +79,7 @@ def test_it_holds_nothing_but_the_package(container: str) -> None:
 
 
 def test_a_stream_ends_whole_when_the_container_is_stopped(
-    container: str, tmp_path: Path, mock: Server
+    container: str, tmp_path: Path, mock: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     port, folder = free_port(), tmp_path / "config"
     folder.mkdir()
@@ -94,8 +98,13 @@ def test_a_stream_ends_whole_when_the_container_is_stopped(
     command += ["engine", "serve", "/etc/orqen", "--port", str(port), "--mock-port", str(mock.port)]
     command += ["--drain-delay", "0"]
     url = f"http://127.0.0.1:{port}"
+    begun = time.monotonic()
     with running(command) as process:
         wait_until_ready(url, process)
+        say(
+            capsys,
+            f"ready {time.monotonic() - begun:.2f} s after its start; 1 s is wanted on a quiet host",
+        )
         assert buildah("run", container, "--", "engine", "health", "--url", url) == "healthy"
         with loopback.stream(
             "POST", f"{url}/v1/chat/completions", json=BODY, headers={"x-api-key": KEY}
@@ -105,6 +114,11 @@ def test_a_stream_ends_whole_when_the_container_is_stopped(
             os.kill(parent_of(port), signal.SIGTERM)
             assert [line for line in lines if line][-1] == "data: [DONE]"
         assert process.wait(timeout=30) == 0
+
+
+def say(capsys: pytest.CaptureFixture[str], figure: str) -> None:
+    with capsys.disabled():
+        sys.stdout.write(f"\nimage: {figure}\n")
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Stop every part of a site under load, one after another, and count what callers lose.
 
-python -m tests.scale [--keep]; with --keep, the figures go to docs/scaling.json and docs/scaling.md.
+python -m tests.scale [--keep | --short]; with --keep, the figures go to docs/scaling.json and docs/scaling.md.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from tests.scale.site import Site, site
 
 REPLICAS = 3
 SMALL, STREAMS = 24, 12  # callers
-AWAY = 5.0  # seconds that the database and Redis are stopped
+AWAY, SHORT_AWAY = 5.0, 2.0  # seconds that the database and Redis are stopped
 CALLERS = 16  # of each replica, for its CPU
 Figures = dict[str, Any]
 
@@ -43,12 +43,12 @@ def say(line: str) -> None:
 # -- what happens under load -----------------------------------------------------------------------
 
 
-async def nothing(site: Site) -> int:
-    await asyncio.sleep(3)
+async def nothing(_site: Site, away: float) -> int:
+    await asyncio.sleep(away * 0.6)
     return 0
 
 
-async def rolling_restart(site: Site) -> int:
+async def rolling_restart(site: Site, _away: float) -> int:
     for one in site.replicas:
         assert await asyncio.to_thread(one.drain) == 0
         await asyncio.to_thread(one.start)
@@ -56,52 +56,53 @@ async def rolling_restart(site: Site) -> int:
     return 0
 
 
-async def lost_replica(site: Site) -> int:
-    """What the balancer had sent to it may be lost, and nothing else."""
-    before = site.balancer.lost_at(0)
+async def lost_replica(site: Site, _away: float) -> int:
+    """What it had when it was killed may be lost, and nothing else: what was under way just before, and what came since."""
+    before = site.balancer.held_by(0)
     site.replicas[0].kill()
     await asyncio.sleep(2)
-    lost = site.balancer.lost_at(0) - before
+    lost = before.under_way + site.balancer.held_by(0).so_far - before.so_far
     await asyncio.to_thread(site.replicas[0].start)
     await asyncio.to_thread(site.balancer.wait_for, REPLICAS)
-    return min(lost, SMALL + STREAMS)
+    return lost
 
 
-async def database_restart(site: Site) -> int:
+async def database_restart(site: Site, away: float) -> int:
     await asyncio.to_thread(site.database.stop)
-    await asyncio.sleep(AWAY)
+    await asyncio.sleep(away)
     await asyncio.to_thread(site.database.start)
     await asyncio.to_thread(site.wait_until_well)
     return 0
 
 
-async def redis_restart(site: Site) -> int:
+async def redis_restart(site: Site, away: float) -> int:
     site.redis.close()
-    await asyncio.sleep(AWAY)
+    await asyncio.sleep(away)
     await asyncio.to_thread(site.start_redis)
     await asyncio.to_thread(site.wait_until_well)
     return 0
 
 
-EVENTS: dict[str, Callable[[Site], Awaitable[int]]] = {
+# Each gives how many requests may fail.
+EVENTS: dict[str, Callable[[Site, float], Awaitable[int]]] = {
     "nothing happens": nothing,
     "rolling restart of all replicas": rolling_restart,
     "a replica is killed": lost_replica,
-    "PostgreSQL is stopped for 5 s": database_restart,
-    "Redis is stopped for 5 s": redis_restart,
+    "PostgreSQL is stopped for {away:g} s": database_restart,
+    "Redis is stopped for {away:g} s": redis_restart,
 }
 
 
-async def run_events(site: Site, key: str) -> list[Figures]:
+async def run_events(site: Site, key: str, away: float) -> list[Figures]:
     rows = []
     async with Load(site.balancer.port, key).running(SMALL, STREAMS) as load:
         await asyncio.sleep(1)
         for name, happen in EVENTS.items():
             with load.during() as seen:
-                may_fail = await happen(site)
+                may_fail = await happen(site, away)
                 await asyncio.sleep(2)
             rows.append({
-                "event": name, "requests": seen.requests, "failed": seen.failures,
+                "event": name.format(away=away), "requests": seen.requests, "failed": seen.failures,
                 "may fail": may_fail, "longest s": round(seen.longest, 3), "how": seen.failed,
             })  # fmt: skip
             say(json.dumps(rows[-1]))
@@ -176,20 +177,22 @@ async def costs(site: Site, key: str, database: Database, seconds: float = 8.0) 
     }
 
 
-async def prove(site: Site, database: Database, keys: list[str]) -> Figures:
+async def prove(site: Site, database: Database, keys: list[str], *, short: bool) -> Figures:
     with database.write() as connection:
         account = create_account(connection, "load", CLI).id
         limits = KeyLimits(rate_limit_rpm=1_000_000, daily_token_budget=10**12)
         _, key = create_key(connection, account, name="load", actor=CLI, limits=limits)
     figures: Figures = {"date": time.strftime("%Y-%m-%d"), "machine": describe()}
     figures["admitted"] = [await admitted(site, keys[0])]
-    figures["events"] = await run_events(site, key)
+    figures["events"] = await run_events(site, key, SHORT_AWAY if short else AWAY)
     figures["admitted"].append(await admitted(site, keys[1]))
     say(f"of {TRIES} requests of a key that may send {LIMIT}: {figures['admitted']} admitted")
     ports = [one.port for one in site.replicas]
     delays = await revocations(database, ports, 20)
     figures["revocation s"] = {"p50": round(sorted(delays)[10], 3), "max": round(max(delays), 3)}
     say(json.dumps(figures["revocation s"]))
+    if short:
+        return figures
     figures["costs"] = await costs(site, key, database)
     say(json.dumps(figures["costs"]))
     figures["capacity"] = await capacity(site, key)
@@ -200,6 +203,9 @@ async def prove(site: Site, database: Database, keys: list[str]) -> Figures:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.scale", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="write docs/scaling.*")
+    parser.add_argument(
+        "--short", action="store_true", help="only what callers lose, not what it costs"
+    )
     options = parser.parse_args()
     keys = [new_key(), new_key()]
     entries = "".join(
@@ -214,7 +220,7 @@ def main() -> int:
             for one in made.replicas:
                 one.start()
             made.balancer.wait_for(REPLICAS)
-            figures = asyncio.run(prove(made, database, keys))
+            figures = asyncio.run(prove(made, database, keys, short=options.short))
             database.close()
     if options.keep:
         model.FIGURES.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")

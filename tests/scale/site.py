@@ -95,6 +95,17 @@ class Replica:
                 self.kill()
 
 
+@dataclass(frozen=True)
+class Held:
+    """Requests at a replica, as the balancer counts them: those under way, and all that it has had so far.
+
+    What could not be sent, and was sent again to another one, is not counted.
+    """
+
+    under_way: int
+    so_far: int
+
+
 class Balancer:
     """HAProxy with the settings that deploy/ has, and the addresses of the replicas."""
 
@@ -110,15 +121,11 @@ class Balancer:
         self.file.write_text(settings + "\n".join(servers) + "\n")
         self.process = subprocess.Popen(["haproxy", "-db", "-q", "-f", str(self.file)])
 
-    def lost_at(self, replica: int) -> int:
-        """How many requests that were sent to a replica have no response so far, or one that was cut."""
-        row = {
-            name: int(value)
-            for name, value in self._rows()[f"r{replica}"].items()
-            if value.isdigit()
-        }
-        responses = sum(count for name, count in row.items() if name.startswith("hrsp_"))
-        return row["stot"] - responses + row["srv_abrt"]
+    def held_by(self, replica: int) -> "Held":
+        """The requests at a replica."""
+        row = self._rows()[f"r{replica}"]
+        sent = int(row["stot"]) - int(row["wretr"]) - int(row["wredis"])
+        return Held(int(row["scur"]), sent)
 
     def wait_for(self, count: int) -> None:
         """Until it sends requests to that many replicas."""

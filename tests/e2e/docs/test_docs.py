@@ -361,7 +361,7 @@ def test_the_calls_in_the_guide_are_those_that_serve_prints() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert len(README.splitlines()) <= 90
+    assert len(README.splitlines()) <= 80
 
 
 def test_the_figures_in_the_readme_are_those_of_the_benchmark() -> None:
