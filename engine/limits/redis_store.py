@@ -6,6 +6,7 @@ expires after LEASE_SECONDS unless this worker renews it, so a killed worker's i
 
 import asyncio
 import os
+import struct
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
@@ -18,7 +19,7 @@ from typing import Any
 from engine.limits.core import NOTHING_LEFT, Amounts, Refused
 from engine.limits.ledger import MAX_TOKENS
 from engine.limits.resp import StoreError, command, encode
-from engine.limits.specs import MAX_SPECS, Spec, amounts, held_in, home_of, made_of, spec_of
+from engine.limits.specs import MAX_SPECS, Spec, made_of, member_of, packed, spec_of, three
 from engine.limits.store import Grant, Scope, Store, UnavailableError
 from engine.limits.store_client import StoreClient
 from engine.limits.windows import Windows
@@ -26,9 +27,10 @@ from engine.plan.limit_store import STORE_TIMEOUT, StoreServer
 from engine.plan.limits import Budget, StorePolicy
 
 LEASE_SECONDS = 30
-LIFE = b"%d" % (LEASE_SECONDS * 1_000_000)
+LIFE = LEASE_SECONDS * 1_000_000  # microseconds
 RENEW_SECONDS = 10
 MAX_UNSETTLED = 10_000
+MAX_TIME = 1 << 53  # microseconds since 1970
 TRIES = 3
 SCRIPT = Path(__file__).with_name("limits.lua").read_bytes()
 _Reply = tuple[str, list[int]]
@@ -59,7 +61,7 @@ class RedisStore:
         self._client = StoreClient(server, script, timeout, self._report, self._release_late)
         self._whole = encode([b"EVAL", script])
         self._windows = Windows()
-        self._specs: dict[tuple[str, str], Spec] = {}
+        self._specs: dict[tuple[tuple[str, int], ...], Spec] = {}  # by names and ids of limits
         self._offset = 0.0  # seconds by which the server's clock is ahead of this one
         self._name, self._numbers = os.urandom(6).hex(), count()
         self._leases: dict[str, tuple[str, float]] = {}  # home, and when it was renewed
@@ -109,14 +111,13 @@ class RedisStore:
     # -- reserve -----------------------------------------------------------------------------------
 
     async def _reserve(self, scopes: Sequence[Scope], estimate: Amounts) -> Grant | Refused:
-        home = home_of(scopes)
-        holds = any(limits.holds for _, limits in scopes)
-        lease = f"{self._name}{next(self._numbers):x}" if holds else ""
         try:
             for _ in range(TRIES):
-                word, numbers = await self._try(home, lease, scopes, estimate)
+                spec = self._spec(scopes)
+                lease = f"{self._name}{next(self._numbers):x}" if spec.holds else ""
+                word, numbers = await self._try(spec, lease, estimate)
                 if word != "stale":
-                    made = self._made(word, numbers, home, lease, scopes)
+                    made = self._made(word, numbers, spec, lease)
                     self._client.note_success()
                     return made
             self._client.note_failure("stale")
@@ -127,44 +128,35 @@ class RedisStore:
             self._client.note_failure("a reply that the script does not give")
         return self._without(scopes, estimate)
 
-    async def _try(
-        self, home: str, lease: str, scopes: Sequence[Scope], estimate: Amounts
-    ) -> _Reply:
-        now = self._wall() + self._offset
-        specs = [self._spec(home, scope, now) for scope in scopes]
-        deadline = b"%d" % ((now + self._timeout) * 1e6)
-        rest = [b"reserve", lease.encode(), LIFE, deadline, amounts(estimate)]
-        about = (home, lease, scopes)
+    async def _try(self, spec: Spec, lease: str, estimate: Amounts) -> _Reply:
+        deadline = (self._wall() + self._offset + self._timeout) * 1e6
+        asked = packed((LIFE, deadline, *three(estimate)))
+        rest = encode([b"reserve", lease.encode(), asked])
+        about = spec, lease
         try:
-            return await self._client.call(self._command(home, specs, rest), self._read, about)
+            return await self._client.call(self._command(spec, 3, rest), self._read, about)
         except StoreError as error:
             if str(error) != "NOSCRIPT":
                 raise
-        whole = self._command(home, specs, rest, self._whole)
+        whole = self._command(spec, 3, rest, self._whole)
         return await self._client.call(whole, self._read, about)
 
-    def _spec(self, home: str, scope: Scope, now: float) -> Spec:
-        key = home, scope[0]
+    def _spec(self, scopes: Sequence[Scope]) -> Spec:
+        """What is sent of `scopes`; made once for the same limits in the same windows."""
+        now = self._wall() + self._offset
+        key = tuple([(name, id(limits)) for name, limits in scopes])  # which the Spec keeps alive
         known = self._specs.get(key)
-        if known is not None and known.limits is scope[1] and known.since <= now < known.after:
+        if known is not None and known.since <= now < known.after:
             return known
         if len(self._specs) >= MAX_SPECS:
             self._specs.clear()
-        made = self._specs[key] = spec_of(home, scope, self._windows, now)
+        made = self._specs[key] = spec_of(scopes, self._windows, now)
         return made
 
-    def _command(
-        self, home: str, specs: Sequence[Spec], rest: Sequence[bytes], script: bytes | None = None
-    ) -> bytes:
-        """The script with its keys, the arguments `rest` and those of scopes."""
-        parts = [
-            script or encode([b"EVALSHA", self._client.sha]),
-            encode([b"%d" % (1 + len(specs)), f"{home}leases".encode()]),
-            *[spec.key for spec in specs],
-            encode(rest),
-            *[spec.text for spec in specs],
-        ]
-        return command(4 + len(rest) + 2 * len(specs), b"".join(parts))
+    def _command(self, spec: Spec, count: int, rest: bytes, script: bytes | None = None) -> bytes:
+        """The script with the keys of `spec`, `count` further arguments, and what it reads of the scopes."""
+        head = script or encode([b"EVALSHA", self._client.sha])
+        return command(2 + count + spec.count, b"".join([head, spec.keys, rest, spec.texts]))
 
     def _read(self, reply: bytes) -> _Reply:
         """The word and the numbers of a reply; its time is noted.
@@ -172,28 +164,24 @@ class RedisStore:
         Raises:
             StoreError: it is none of the script.
         """
+        word, _, rest = reply.partition(b" ")
         try:
-            word, now, *numbers = reply.decode().split(" ")
-            self._offset = int(now) / 1e6 - self._wall()
-            return word, [int(number) for number in numbers]
-        except ValueError:
-            raise StoreError("a reply that the script does not give") from None
+            now, *numbers = struct.unpack(f"<{len(rest) // 8}q", rest)
+        except (struct.error, ValueError):
+            now = -1
+        if not 0 <= now < MAX_TIME:
+            raise StoreError("a reply that the script does not give")
+        self._offset = now / 1e6 - self._wall()
+        return word.decode("ascii", "replace"), numbers
 
-    def _made(
-        self, word: str, numbers: list[int], home: str, lease: str, scopes: Sequence[Scope]
-    ) -> Grant | Refused:
-        made = made_of(word, scopes, numbers, self._windows, self._wall() + self._offset)
+    def _made(self, word: str, numbers: list[int], spec: Spec, lease: str) -> Grant | Refused:
+        now = self._wall()
+        made = made_of(word, spec.scopes, numbers, self._windows, now + self._offset)
         if not lease or isinstance(made, Refused):
             return made
-        member = self._member(home, lease, scopes, made.held)
-        self._leases[member] = home, self._wall()
+        member = member_of(spec, lease, made.held)
+        self._leases[member] = spec.home, now
         return made._replace(lease=member)
-
-    def _member(self, home: str, lease: str, scopes: Sequence[Scope], held: Sequence[int]) -> str:
-        """A lease as the script names it."""
-        now = self._wall() + self._offset
-        keys = [self._spec(home, s, now).key.split(b"\r\n")[1].decode() for s in scopes]
-        return "|".join([lease, amounts(tuple(held)).decode(), *keys])
 
     def _without(self, scopes: Sequence[Scope], estimate: Amounts) -> Grant | Refused:
         """What the policy says while the server fails."""
@@ -211,22 +199,21 @@ class RedisStore:
         try:
             word, numbers = self._read(reply)
             if word == "ok" and isinstance(about, tuple) and about[1]:
-                home, lease, scopes = about
-                held = held_in(numbers)
-                member = self._member(home, lease, scopes, held)
-                self._settle(Grant(scopes, held, member, NOTHING_LEFT), tuple(0 for _ in held))
+                spec, lease = about
+                made = made_of(word, spec.scopes, numbers, self._windows, self._wall())
+                if isinstance(made, Grant):
+                    late = made._replace(lease=member_of(spec, lease, made.held))
+                    self._settle(late, (0, 0))
         except (StoreError, ValueError, IndexError):
             self._client.note_failure("a reply that the script does not give")
 
     # -- settle, renew -----------------------------------------------------------------------------
 
     def _settle(self, grant: Grant, used: Amounts, script: bytes | None = None) -> None:
-        home = home_of(grant.scopes)
-        now = self._wall() + self._offset
-        specs = [self._spec(home, scope, now) for scope in grant.scopes]
-        rest = [b"settle", str(grant.lease).encode(), amounts(used)]
+        spec = self._spec(grant.scopes)
+        rest = encode([b"settle", str(grant.lease).encode(), packed(three(used))])
         try:
-            future = self._client.send(self._command(home, specs, rest, script))
+            future = self._client.send(self._command(spec, 3, rest, script))
         except StoreError:
             self._keep(grant, used)
         else:
@@ -270,7 +257,7 @@ class RedisStore:
         for home, members in homes.items():
             self._leases.update((member, (home, now)) for member in members)
             encoded = [member.encode() for member in members]
-            self._send_renewal(home, [b"renew", LIFE, *encoded])
+            self._send_renewal(home, [b"renew", b"%d" % LIFE, *encoded])
 
     def _send_renewal(self, home: str, rest: Sequence[bytes], script: bytes | None = None) -> None:
         def sent(future: asyncio.Future[bytes]) -> None:
@@ -278,8 +265,11 @@ class RedisStore:
             if script is None and error is not None and str(error) == "NOSCRIPT":
                 self._send_renewal(home, rest, self._whole)
 
+        parts = [b"1", f"{home}leases".encode(), *rest]
+        head = script or encode([b"EVALSHA", self._client.sha])
         with suppress(StoreError):
-            self._client.send(self._command(home, (), rest, script)).add_done_callback(sent)
+            future = self._client.send(command(2 + len(parts), head + encode(parts)))
+            future.add_done_callback(sent)
 
     # -- the operator ------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """A store of limits that is dead or slow costs a request some milliseconds, and then nothing."""
 
 import asyncio
+import struct
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,15 +12,28 @@ import pytest
 from engine.limits.core import Refused
 from engine.limits.ledger import Ledger
 from engine.limits.redis_store import RedisStore
+from engine.limits.specs import spec_of
 from engine.limits.store import Grant, UnavailableError
 from engine.limits.store_client import FAILURES
 from engine.limits.table import SharedMemory, Table
+from engine.limits.windows import Windows
 from engine.plan.limit_store import STORE_TIMEOUT, StoreServer
 from engine.plan.limits import CallerLimits, Rate, StorePolicy
 from tests.ports import free_port
 
 KEY = [("key", CallerLimits(requests=Rate(60, 60), concurrent=50))]
 SLOW = 20.0
+NOW = 1_790_000_000_000_000
+
+
+def packed_reply(word: bytes, *numbers: int) -> bytes:
+    return word + struct.pack(f"<{len(numbers)}q", *numbers)
+
+
+def bulk(word: bytes, *numbers: int) -> bytes:
+    """A reply of the script on the wire."""
+    text = packed_reply(word, *numbers)
+    return b"$%d\r\n%b\r\n" % (len(text), text)
 
 
 @dataclass
@@ -142,7 +156,7 @@ def test_a_store_that_is_away_is_used_once_it_is_there() -> None:
         assert stand.store.status == "local"
         held = await stand.reserve()
         assert isinstance(held, Grant)
-        async with fake(reply=b"$10\r\nok 5 0 0 0\r\n", port=port):
+        async with fake(reply=bulk(b"ok ", NOW, 1, 1, 0, 0), port=port):
             await up(stand.store)
             made = stand.store.reserve(KEY, (1, 1))
             assert not isinstance(made, Grant | Refused)
@@ -194,7 +208,8 @@ def test_the_policy_says_what_is_done_while_it_fails(policy: StorePolicy) -> Non
     "reply",
     [
         b"-READONLY no\r\n", b"-OOM\r\n", b"*1\r\n:1\r\n", b"$4\r\nwhat\r\n", b"-NOSCRIPT no\r\n",
-        b"+stale 1790000000000000\r\n", b"+ok 1790000000000000 1\r\n", b"+odd 1790000000000000 1 2 3\r\n",
+        b"+stale 1790000000000000\r\n", bulk(b"stale ", NOW), bulk(b"ok ", NOW, 1), bulk(b"odd ", NOW, 1, 2, 3),
+        bulk(b"ok ", -1, 0, 0, 0, 0, 0, 0), bulk(b"ok", NOW, 0, 0, 0, 0, 0, 0),
     ],
 )  # fmt: skip
 def test_what_is_no_reply_of_the_script_counts_as_a_failure(reply: bytes) -> None:
@@ -212,7 +227,9 @@ def test_what_is_no_reply_of_the_script_counts_as_a_failure(reply: bytes) -> Non
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("reply", [b"what", b"ok 1", b"ok 1 2", b"ok x"])
+@pytest.mark.parametrize(
+    "reply", [b"what", b"ok 1", b"ok ", packed_reply(b"ok ", NOW), packed_reply(b"ok ", NOW, 1, 2)]
+)
 def test_a_late_reply_that_cannot_be_read_raises_nothing(reply: bytes) -> None:
     stand = Stand(1)
-    stand.store._release_late(("home", "lease", KEY), reply)
+    stand.store._release_late((spec_of(KEY, Windows(), 0), "lease"), reply)
