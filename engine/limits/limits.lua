@@ -65,10 +65,10 @@ local function reply(word, ...)
   return word .. ' ' .. pack('<i8' .. string.rep('i8', select('#', ...)), now, ...)
 end
 
--- What a lease holds: a member is LEASE|[INPUT,OUTPUT,COST]|KEY|KEY...
+-- What a lease holds: a member is LEASE|[INPUT,OUTPUT,COST]|KEY|KEY... of which 0.1.0 has no COST.
 local function held_by(member)
-  local input, output, cost = string.match(member, '|%[(%d+),(%d+),(%d+)%]|')
-  return {tonumber(input), tonumber(output), tonumber(cost)}
+  local input, output, cost = string.match(member, '|%[(%d+),(%d+),?(%d*)%]|')
+  return {tonumber(input) or 0, tonumber(output) or 0, tonumber(cost) or 0}
 end
 
 -- Gives back what leases hold that nobody has renewed.

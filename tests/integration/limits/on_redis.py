@@ -430,9 +430,11 @@ def test_a_state_that_cannot_be_read_is_begun_anew() -> None:
             [b"SET", b"orqen:{bad}:bad", b"\x80"],
             [b"LPUSH", b"orqen:{bad}:bad", b"1"],
             [b"SET", b"orqen:{bad}:leases", b"1"],
+            [b"ZADD", b"orqen:{bad}:leases", b"1", b"of 0.1.0|[5,5]|orqen:{bad}:bad"],
+            [b"ZADD", b"orqen:{bad}:leases", b"1", b"odd|what|orqen:{bad}:bad"],
         ):
             await control.send(command(2, encode([b"DEL", bad[1]])))
-            await control.send(command(3, encode(bad)))
+            await control.send(command(len(bad), encode(bad)))
             made = store.reserve(scopes, (5, 5))
             made = made if isinstance(made, Grant | Refused) else await made
             assert isinstance(made, Grant), bad
