@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
+from engine.config.checks.prices import READ_FOR_REACH, sent_names
 from engine.config.checks.registry import KEYS, PROVIDERS, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.source.document import Path
 from engine.plan.limits import CallerLimits
+from engine.plan.suggest import nearest
 
 
 @check("X294")
@@ -25,6 +27,52 @@ def limits_that_cannot_work(context: CheckContext) -> Iterator[Diagnostic]:
             if not _is_zone(budget.zone):
                 message = f"there is no time zone `{budget.zone}`"
                 yield context.at("X294", message, file, (*here, "zone"), Place.VALUE)
+
+
+@check("X295")
+def limits_of_models_that_never_apply(context: CheckContext) -> Iterator[Diagnostic]:
+    names = _names(context)
+    for file, at, limits in _declared(context):
+        before: list[str] = []
+        for pattern, _ in limits.models:
+            wider = next((each for each in before if _matches_all(each, pattern)), None)
+            before.append(pattern)
+            if wider is not None:
+                message = f"the limit of `{pattern}` never applies: `{wider}` before it matches the same models"
+                help_text = f"write it before `{wider}`"
+            elif names and not any(_meets(pattern.lower(), *name) for name in names):
+                message = f"no model rule has a model that `{pattern}` matches"
+                help_text = ""
+            else:
+                continue
+            shown = [f"{name}*" if is_prefix else name for name, is_prefix in names]
+            hint = nearest(pattern, shown) if wider is None else None
+            path = (*at, "models", pattern)
+            yield context.at("X295", message, file, path, hint=hint, help=help_text)
+
+
+def _names(context: CheckContext) -> list[tuple[str, bool]]:
+    """The names that callers or targets use for models, in lower case, and whether each is the start of many."""
+    if context.config.incomplete & READ_FOR_REACH:
+        return []
+    rules = context.config.rules
+    asked = [(rule.pattern.lower(), rule.is_prefix) for rule in rules]
+    sent = [(each.name.lower(), each.is_prefix) for rule in rules for each in sent_names(rule)]
+    return [*asked, *sent]
+
+
+def _meets(pattern: str, name: str, is_prefix: bool) -> bool:  # noqa: FBT001 a row of `_names`
+    """Whether some models with this name have the limit of `pattern`."""
+    start = pattern.removesuffix("*")
+    if start == pattern:
+        return start.startswith(name) if is_prefix else start == name
+    return name.startswith(start) or (is_prefix and start.startswith(name))
+
+
+def _matches_all(wide: str, pattern: str) -> bool:
+    """Whether `wide` matches each name that `pattern` does."""
+    wide, pattern = wide.lower(), pattern.lower()
+    return wide == pattern or (wide.endswith("*") and pattern.startswith(wide[:-1]))
 
 
 def _declared(context: CheckContext) -> Iterator[tuple[str, Path, CallerLimits]]:

@@ -10,7 +10,7 @@ from engine.config.rules import ModelRule, ModelTarget
 from engine.plan.suggest import nearest
 
 MOST_NAMES = 5  # of models, in one message
-_READ_FOR_REACH = {"models", "providers"}
+READ_FOR_REACH = {"models", "providers"}
 
 
 @check("X296")
@@ -26,7 +26,7 @@ def price_that_cannot_be_right(context: CheckContext) -> Iterator[Diagnostic]:
 @check("X297")
 def price_that_is_not_used(context: CheckContext) -> Iterator[Diagnostic]:
     declared, config = context.config.prices, context.config
-    if declared is None or config.incomplete & _READ_FOR_REACH:
+    if declared is None or config.incomplete & READ_FOR_REACH:
         return
     sent = [each for rule in config.rules for each in sent_names(rule)]
     unknown = set()
@@ -51,7 +51,7 @@ def _no_provider(context: CheckContext, entry: PriceEntry) -> Diagnostic:
 def model_without_price(context: CheckContext) -> Iterator[Diagnostic]:
     """A finding for each provider, at its first model without a price; one for all that have no price at all."""
     declared, config = context.config.prices, context.config
-    if declared is None or config.incomplete & _READ_FOR_REACH:
+    if declared is None or config.incomplete & READ_FOR_REACH:
         return
     unpriced: dict[str, list[SentNames]] = {}
     known = set()

@@ -603,6 +603,13 @@ _CATALOGUE = (
         "A budget needs a time zone that exists, and there is one budget of tokens and one in US dollars of each period. A budget in US dollars needs prices.yaml, or an `unpriced` charge.",
     ),
     Rule(
+        "X295",
+        "limit-never-applies",
+        _WARNING,
+        "a limit of a model that applies to no request",
+        "The first entry of `models` that matches one of the names of a model applies, so a narrow one stands before a wide one. A name that no model rule has is often a typo, and its model has no limit then. Upper and lower case are the same.",
+    ),
+    Rule(
         "X296",
         "price-cannot-be-right",
         _ERROR,

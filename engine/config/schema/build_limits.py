@@ -24,9 +24,11 @@ def build_limits(data: Any) -> CallerLimits | None:
         concurrent=data.get("concurrent"),
         budgets=tuple(_budget(entry) for entry in data.get("budgets", ())),
         models=tuple(
-            (pattern, limits)
+            (
+                pattern,
+                build_limits(entry) or CallerLimits(),
+            )  # without limits: those after it do not apply
             for pattern, entry in data.get("models", {}).items()
-            if (limits := build_limits(entry)) is not None
         ),
     )
 

@@ -11,10 +11,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from engine.limits.core import BUDGETS, Refused
+from engine.limits.core import BUDGETS, FIELDS, USD_BUDGETS, Refused, is_idle, revived, use
 from engine.limits.ledger import MAX_TOKENS, Ledger
 from engine.limits.store import FullError, Grant
 from engine.limits.table import SharedMemory, Table
+from engine.limits.windows import Windows
 from engine.plan.limits import NANOSECONDS, Budget, CallerLimits, Period, Rate
 
 SCOPES = {
@@ -423,6 +424,29 @@ def test_more_requests_than_there_is_room_for_are_an_error_and_leave_nothing(
         assert isinstance(grant, Grant)
         ledger.settle(grant, (0, 0))
     assert isinstance(ledger.reserve(scopes, (1, 1)), Grant)
+
+
+@pytest.mark.parametrize("is_usd", [False, True])
+@pytest.mark.parametrize(("per", "days"), [(Period.DAY, 1), (Period.WEEK, 7), (Period.MONTH, 31)])
+def test_a_scope_is_busy_as_long_as_its_window_goes_on_or_may_be_met_again(
+    per: Period, days: int, is_usd: bool
+) -> None:
+    """A clock may be set back by a day after the end of the window."""
+    begins = datetime(2026, 5, 1, tzinfo=UTC).timestamp()
+    state = [0] * FIELDS
+    use(CallerLimits(budgets=(Budget(9, per, is_usd=is_usd),)), state, (1, 1, 1), 5, begins, Windows())  # fmt: skip
+    start = state[(USD_BUDGETS if is_usd else BUDGETS)[per]]
+    assert not is_idle(state, 9, start + (days + 1) * DAY)
+    assert is_idle(state, 9, start + (days + 1) * DAY + 1)
+
+
+@pytest.mark.parametrize(("ahead", "is_kept"), [(DAY - 1, True), (DAY, False)])
+def test_a_window_that_begins_later_than_a_clock_can_be_wrong_is_damage(
+    ahead: int, is_kept: bool
+) -> None:
+    state = [0] * FIELDS
+    state[BUDGETS[Period.DAY]] = int(START) + ahead
+    assert (revived(state, 0, 5, START) is not None) == is_kept
 
 
 def test_scopes_of_one_request_whose_places_are_the_same_get_one_each() -> None:

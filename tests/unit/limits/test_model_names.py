@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 
 from engine.config.load import load
+from engine.config.schema.build_limits import build_limits
+from engine.limits.ledger import Ledger
+from engine.limits.store import Grant
+from engine.limits.table import SharedMemory, Table
 from engine.plan.limits import CallerLimits, Rate
 from engine.plan.plan import Caller
 from engine.server.limit_hooks import scopes_of
@@ -61,3 +65,16 @@ def test_other_models_and_the_first_that_matches(names: ModelNames) -> None:
     assert limited(names, ["gpt-5-mini", "gpt-5*"], "openai/gpt-5-mini") == "gpt-5-mini"
     assert limited(names, ["gpt-5*", "gpt-5-mini"], "gpt-5-mini") == "gpt-5*"
     assert limited(names, ["nobody"], "nobody") == "nobody", "no rule leads there"
+
+
+def test_an_entry_without_limits_keeps_those_after_it_from_its_models(names: ModelNames) -> None:
+    limits = build_limits({"models": {"gpt-5-mini": {}, "gpt-5*": {"requests": "1/h"}}})
+    caller = Caller("app", None, None, (), None, limits=limits)
+    table = Table(SharedMemory(1, records=16, leases=4))
+    table.take_part(0)
+    ledger = Ledger(table)
+    made = [
+        ledger.reserve(scopes_of(caller, names.of("chat_completions", model)), (1, 1))
+        for model in ("gpt-5-mini", "openai/gpt-5-mini", "gpt-5", "gpt-5")
+    ]
+    assert [isinstance(each, Grant) for each in made] == [True, True, True, False]
