@@ -20,7 +20,8 @@ class UsagePlaces:
     `fields` has for each count the places to try in turn: `inside` such an object, or from the top
     of the document (`absolute`). `excludes_cache`: the input does not include tokens of the cache.
     `estimates`: tokens that a provider does not report are estimated, those of a stream by the text
-    of the members called `output_text`.
+    of the members called `output_text`. `unmetered` are fields of a request whose response does not
+    say what is used.
     """
 
     at: tuple[Pointer, ...]
@@ -31,6 +32,7 @@ class UsagePlaces:
     output_text: tuple[str, ...] = ()
     include: "UsageField | None" = None
     output_limit: "OutputLimit | None" = None
+    unmetered: tuple[Pointer, ...] = ()
 
     @property
     def has_output(self) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.payload import RequestBody
-from engine.gateway.inbound.usage_fields import output_limit
+from engine.gateway.inbound.usage_fields import output_limit, refuse_unmetered
 from engine.gateway.record import Record
 from engine.gateway.response.cost import was_refused, was_sent
 from engine.gateway.response.usage import BYTES_A_TOKEN, estimated_input
@@ -235,10 +235,12 @@ def estimate_of(endpoint: Endpoint, body: RequestBody, size: int | None) -> tupl
     """The most input and output tokens that a request may plausibly use.
 
     Raises:
-        GatewayError: `duplicate_field`.
+        GatewayError: `duplicate_field`; `not_allowed` where nobody will know what it has used.
     """
     input_tokens = estimated_input(size or 0)
     usage = endpoint.usage
+    if usage is not None and usage.unmetered:
+        refuse_unmetered(body, usage.unmetered)
     if usage is not None and usage.output_limit is not None:
         return input_tokens, output_limit(body, usage.output_limit)
     return input_tokens, OUTPUT_TOKENS if usage is None or usage.has_output else 0

@@ -1,10 +1,12 @@
 """What a request says of the usage of its response: how much output it allows, and to report it."""
 
+from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.json_body import JsonBody
 from engine.gateway.inbound.json_text import number
 from engine.gateway.inbound.payload import RequestBody
 from engine.plan.usage import OutputLimit, Pointer
 
+_NOT_SET = None, b"null", b"false"
 MAX_OUTPUT = 1 << 40  # tokens that a request can ask for
 
 
@@ -35,12 +37,31 @@ def can_set(body: RequestBody, pointer: Pointer) -> bool:
     return value != b"true"
 
 
-def _count(body: RequestBody, pointer: Pointer) -> int:
-    """A number of the body; 0 for none, for a negative one and for anything else."""
+def refuse_unmetered(body: RequestBody, fields: tuple[Pointer, ...]) -> None:
+    """Refuse a request that sets one of `fields`.
+
+    Raises:
+        GatewayError: `not_allowed`, or `duplicate_field`.
+    """
+    for pointer in fields:
+        if _raw(body, pointer) not in _NOT_SET:
+            name = ".".join(pointer)
+            message = f"`{name}` may not be set where tokens or costs are limited: the response does not say what is used"
+            raise GatewayError("not_allowed", message, param=name)
+
+
+def _raw(body: RequestBody, pointer: Pointer) -> bytes | None:
+    """The text of a field; None where it is not, or below what is no object."""
     value = body.raw_value(pointer[0])
     for name in pointer[1:]:
         if value is None or value[:1] != b"{":
-            return 0
+            return None
         value = JsonBody(value).raw_value(name)
+    return value
+
+
+def _count(body: RequestBody, pointer: Pointer) -> int:
+    """A number of the body; 0 for none, for a negative one and for anything else."""
+    value = _raw(body, pointer)
     found = None if value is None else number(value)
     return 0 if found is None else int(min(max(found, 0), MAX_OUTPUT))

@@ -13,6 +13,7 @@ from tests.integration.limits.stand import (
     BUDGET,
     FREE,
     LIMITED,
+    MANY,
     MONEY,
     RATED,
     SIDES,
@@ -294,5 +295,19 @@ def test_every_refusal_and_failure_says_what_is_left(plan: Plan, tmp_path: Path,
         assert (left(spent, "tokens"), left(spent, "requests")) == ("0", "8")
         unknown = await stand.ask(path, CALLS[path] | {"model": "of-nobody"}, RATED)
         assert (unknown.status, left(unknown, "requests")) == (404, "4")
+
+    run(plan, tmp_path, scenario)
+
+
+@pytest.mark.parametrize(("path", "field"), [(RESPONSES, "background"), (CHAT, "deferred")])
+def test_a_limited_caller_may_not_have_work_go_on_after_the_response(
+    plan: Plan, tmp_path: Path, path: str, field: str
+) -> None:
+    async def scenario(stand: Stand) -> None:
+        body = CALLS[path] | {field: True}
+        for who, status in ((LIMITED, 403), (MONEY, 403), (MANY, 200), (FREE, 200)):
+            answer = await stand.ask(path, body, who)
+            assert answer.status == status, who.name
+            assert (await stand.ask(path, CALLS[path] | {field: False}, who)).status == 200
 
     run(plan, tmp_path, scenario)

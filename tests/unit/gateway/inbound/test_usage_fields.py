@@ -4,7 +4,12 @@ import pytest
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.payload import JsonRequestBody
-from engine.gateway.inbound.usage_fields import MAX_OUTPUT, can_set, output_limit
+from engine.gateway.inbound.usage_fields import (
+    MAX_OUTPUT,
+    can_set,
+    output_limit,
+    refuse_unmetered,
+)
 from engine.plan.usage import OutputLimit
 from tests.tables import each
 
@@ -78,3 +83,28 @@ def test_usage_that_is_asked_for_twice_is_refused() -> None:
         can_set(body('{"stream_options": {}, "stream_options": {}}'), FIELD)
     with pytest.raises(GatewayError):
         can_set(body('{"stream_options": {"include_usage": 1, "include_usage": 2}}'), FIELD)
+
+
+@each(
+    ("text", "code"),
+    [
+        ('{"background": true}', "not_allowed"),
+        ('{"background": "yes"}', "not_allowed"),
+        ('{"background": 1}', "not_allowed"),
+        ('{"background": false, "Background": true}', "duplicate_field"),
+        ('{"background": false, "background": true}', "duplicate_field"),
+        ('{"Background": true}', "duplicate_field"),
+        ('{"run": {"later": {}}}', "not_allowed"),
+        ('{"background": false}', None),
+        ('{"background": null, "run": null}', None),
+        ('{"run": [], "other": true}', None),
+        ("{}", None),
+    ],
+)
+def test_what_goes_on_after_its_response_is_refused(text: str, code: str | None) -> None:
+    found = None
+    try:
+        refuse_unmetered(body(text), (("background",), ("run", "later")))
+    except GatewayError as error:
+        found = error.code
+    assert found == code
