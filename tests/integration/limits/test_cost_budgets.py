@@ -243,3 +243,23 @@ def test_a_spent_budget_says_so_in_dollars(plan: Plan) -> None:
         desk.admit("gpt-cheap")
     assert refused.value.code == "budget_exceeded"
     assert "the budget of 100 US dollars per month is spent" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("limits", "kinds"),
+    [
+        (CallerLimits(tokens=Rate(100, 60)), 2),
+        (CallerLimits(budgets=(Budget(NANO, Period.DAY, is_usd=True),)), 3),
+        (CallerLimits(requests=Rate(100, 60), concurrent=9), 2),
+    ],
+)
+def test_limits_of_a_model_alone_count_what_they_limit(
+    plan: Plan, limits: CallerLimits, kinds: int
+) -> None:
+    """Tokens are held for those that count them, and costs for those in US dollars."""
+    desk = Desk(plan, 1)
+    models = (("gpt-cheap", limits),)
+    desk.caller = Caller("app", None, None, (), None, limits=CallerLimits(models=models))
+    held = desk.admit("gpt-cheap").grant.held
+    assert len(held) == kinds
+    assert (held[0] > 0) == limits.counts_tokens
