@@ -96,10 +96,10 @@ check: $(PACKAGE)
 # Three processes for two cores: many tests wait, and a file stays with one, which shares its servers.
 # In the order of their names, since the files with the fewest tests take longest and would come last.
 test: $(DEV) $(PACKAGE)
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -q --processes 4 $(ARGS)
 
 test-unit: $(DEV) $(PACKAGE)
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -o testpaths=tests/unit $(ARGS)
+	@$(BIN)/python -m pytest -q --processes 2 -o testpaths=tests/unit $(ARGS)
 
 # What `make test` skips where a program is missing; here that is a failure. Only files with such tests are collected.
 test-tools: $(DEV) $(PACKAGE)

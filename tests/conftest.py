@@ -32,7 +32,7 @@ settings.register_profile(
 )
 settings.load_profile("patient")
 
-USE_SDKS = ("tests/e2e/sdk/", "tests/integration/mock/test_mock_agents", "tests/integration/mock/test_mock_shapes")  # fmt: skip
+pytest_plugins = ["tests.forked"]
 lazily.import_at_use(*lazily.SDKS, *lazily.EDITORS)
 
 # What tests need beyond the engine, which `make test` installs: elsewhere they are left out, which the
@@ -112,21 +112,6 @@ def pytest_collection() -> Iterator[Any]:
 @given(none())
 def draw_nothing(_: None) -> None:
     """Let Hypothesis make its generator: Python 3.14 cannot find who refers to it if that is frozen."""
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give all files that use SDKs to one process of `make test`: their imports take four seconds."""
-    if config.getoption("dist") != "loadfile":
-        return None
-    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # noqa: PLC0415 where there is xdist alone
-
-    class Scheduling(LoadFileScheduling):  # type: ignore[misc] # it has no types
-        def _split_scope(self, nodeid: str) -> str:
-            file = str(super()._split_scope(nodeid))
-            return "of the SDKs" if file.startswith(USE_SDKS) else file
-
-    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
