@@ -18,7 +18,7 @@ from engine.gateway.runtime import MAX_TARGETS_BYTES, Runtime
 from engine.upstream.cache import ENTRY_BYTES, BoundedCache
 from engine.upstream.signers.signing import Signers
 from tests.servers import ROOT
-from tests.test_house import MODULES, tree
+from tests.test_house import MODULES, every, tree
 from tests.unit.gateway.plans import shipped_plan
 
 KINDS = {
@@ -58,20 +58,19 @@ def assigned(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr | None]]:
 
 def changed(module: str) -> set[str]:
     """Every name, not of an attribute, that code in `module` changes as a container."""
-    names = set()
-    for node in ast.walk(tree(module)):
-        place: ast.expr | None = None
-        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
-            place = node.value
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            place = node.func.value if node.func.attr in CHANGES else None
-        elif isinstance(node, ast.AugAssign):
-            place = node.target
-        if isinstance(place, ast.Name):
-            names.add(place.id)
-        elif isinstance(place, ast.Attribute):
-            names.add(place.attr)
-    return names
+    methods = [call.func for call in every(module, ast.Call)]
+    places = [
+        *(node.target for node in every(module, ast.AugAssign)),
+        *(n.value for n in every(module, ast.Subscript) if isinstance(n.ctx, ast.Store | ast.Del)),
+        *(m.value for m in methods if isinstance(m, ast.Attribute) and m.attr in CHANGES),
+    ]
+    names = {place.attr for place in places if isinstance(place, ast.Attribute)}
+    return names | {place.id for place in places if isinstance(place, ast.Name)}
+
+
+@cache
+def all_found() -> frozenset[str]:
+    return frozenset(name for module in MODULES for name in found(module))
 
 
 def found(module: str) -> Iterator[str]:
@@ -80,17 +79,17 @@ def found(module: str) -> Iterator[str]:
         for target, value in assigned(node):
             if isinstance(target, ast.Name) and is_container(value) and target.id in everywhere():
                 yield f"{module}:{target.id}"
-    for part in ast.walk(tree(module)):
-        if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
-            for decorator in part.decorator_list:
-                called = decorator.func if isinstance(decorator, ast.Call) else decorator
-                name = (
-                    called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-                )
-                if name in CACHES:
-                    yield f"{module}:{part.name}"
-        if isinstance(part, ast.ClassDef) and module.startswith(SERVING):
-            yield from (f"{module}:{part.name}.{name}" for name in attributes(part))
+    functions: list[ast.FunctionDef | ast.AsyncFunctionDef]
+    functions = [*every(module, ast.FunctionDef), *every(module, ast.AsyncFunctionDef)]
+    for part in functions:
+        for decorator in part.decorator_list:
+            called = decorator.func if isinstance(decorator, ast.Call) else decorator
+            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            if name in CACHES:
+                yield f"{module}:{part.name}"
+    if module.startswith(SERVING):
+        for kind in every(module, ast.ClassDef):
+            yield from (f"{module}:{kind.name}.{name}" for name in attributes(kind))
 
 
 def attributes(kind: ast.ClassDef) -> Iterator[str]:
@@ -244,7 +243,7 @@ OF_A_REQUEST = {
 
 
 def test_every_container_that_outlives_a_request_is_listed() -> None:
-    names = {name for module in MODULES for name in found(module)}
+    names = all_found()
     assert names - set(LISTED) - OF_A_REQUEST == set(), "say what bounds it"
     assert set(LISTED) | OF_A_REQUEST == names, "what is gone leaves the list"
 
@@ -258,7 +257,7 @@ def test_what_is_named_as_a_bound_is_there() -> None:
 
 
 def test_the_collector_sees_each_kind() -> None:
-    names = {name for module in MODULES for name in found(module)}
+    names = all_found()
     assert names >= {
         "gateway/inbound/spelling:folded",  # a decorator
         "gateway/inbound/head:Heads._known",  # a class of ours
