@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.processes import share
+
 # Each process that uses an SDK imports all of them, which takes four seconds.
 USE_SDKS = ("tests/e2e/sdk/", "tests/integration/mock/test_mock_agents", "tests/integration/mock/test_mock_shapes")  # fmt: skip
 # Pages have nothing in common, and take seconds each.
@@ -79,6 +81,8 @@ class Run:
         self._running: dict[Connection, str] = {}
 
     def run(self, count: int) -> None:
+        if any(not item.nodeid.startswith("tests/unit/") for item in self._session.items):
+            share()
         try:
             for number in range(count):
                 self._start(number)

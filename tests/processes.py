@@ -16,12 +16,20 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(["tests.preloaded"])
+
+
+def share() -> None:
+    """Start what forks now, once for this process and all that are forked from it."""
+    forkserver.ensure_running()
+    # Only its parent could ask whether it runs.
+    forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from engine.accounts.usage import read_usage
 from engine.accounts.vault import Vault
 from engine.plan.accounts import parse_vault_key
 from engine.server.admin_process import PROCESS_NAME
+from engine.server.ports import wait_until_ready
 from tests import loopback
 from tests.ports import free_port
 from tests.processes import ROOT, Command, Process
@@ -540,6 +541,22 @@ def mapped(pid: int) -> set[str]:
     return {name for name in LIBRARIES if f"/{name}/" in maps}
 
 
+@contextmanager
+def started_anew(folder: Path) -> Iterator[Server]:
+    """A gateway that is not forked from a process with these libraries."""
+    port = free_port()
+    command = [sys.executable, "-m", "engine", "serve", str(folder), "--port", str(port)]
+    command += ["--drain-delay", "0"]
+    with (folder / "log").open("wb") as log:
+        process: Any = subprocess.Popen(command, cwd=ROOT, env=ENVIRON, stdout=log, stderr=log)
+    try:
+        assert wait_until_ready(process, port, "/readyz")
+        yield Server(port, process, folder / "log")
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
 def test_workers_with_accounts_have_the_libraries_of_the_store(stand: tuple[House, Server]) -> None:
     """So that the next test can fail."""
     _, server = stand
@@ -553,7 +570,7 @@ def test_without_server_yaml_nothing_is_started_and_no_library_of_accounts_is_lo
         House(tmp_path, recorder).write()
         (tmp_path / "server.yaml").unlink()
         write_keys(tmp_path)
-        with gateway(tmp_path, tmp_path / "log", environ=ENVIRON) as server:
+        with started_anew(tmp_path) as server:
             assert ask(server, KEY).status_code == 200
             pids = (server.process.pid, *server.worker_pids())
             assert [mapped(pid) for pid in pids] == [set(), set()]
@@ -563,7 +580,11 @@ def test_without_server_yaml_nothing_is_started_and_no_library_of_accounts_is_lo
 
 
 def test_a_start_with_a_missing_vault_key_is_refused(tmp_path: Path) -> None:
-    with standing(tmp_path, workers=1) as (house, _):
+    with recording() as recorder:
+        house = House(tmp_path, recorder)
+        house.write()
+        with house.opened() as database:
+            database.upgrade()
         house.new_account("saved", plain={"key": "accounts-secret"})
     other = sha256(b"another vault key").hexdigest()
     out = tmp_path / "refused"
