@@ -36,10 +36,15 @@ def settle_garbage() -> None:
     A request makes some sixty short-lived containers and hardly ever a cycle. What was loaded
     before, and what loading left over, is collected now or never.
     """
-    gc.unfreeze()
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+
+
+def settle_garbage_again() -> None:
+    """Collect what was kept out before and is no longer used, such as the Plan of before."""
+    gc.unfreeze()
+    settle_garbage()
 
 
 class MemoryLimit:

@@ -36,7 +36,7 @@ from engine.server.listener import (
     wait_for_first_bytes,
 )
 from engine.server.log import message_line
-from engine.server.memory import keep_freed_memory, settle_garbage
+from engine.server.memory import keep_freed_memory, settle_garbage, settle_garbage_again
 from engine.server.reload import Prepare, Snapshot, State, read_folder
 from engine.server.scheduling import ThreadScheduler
 from engine.server.worker_hooks import WorkerHooks
@@ -232,7 +232,7 @@ class Worker:
         await old.retire()
         self._gateways.discard(old)
         del old
-        settle_garbage()
+        settle_garbage_again()
 
     # -- the end ---------------------------------------------------------------------------------
 
