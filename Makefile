@@ -93,8 +93,7 @@ serve: $(PACKAGE)
 check: $(PACKAGE)
 	@$(BIN)/engine check
 
-# Three processes for two cores: many tests wait, and a file stays with one, which shares its servers.
-# In the order of their names, since the files with the fewest tests take longest and would come last.
+# Four processes for two cores, since many tests wait; see tests/forked.py.
 test: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m pytest -q --processes 4 $(ARGS)
 
@@ -120,7 +119,7 @@ test-prometheus: install-test-prometheus
 HTTP2 = catalogue relay $(addprefix gateway/test_,browsers caller_credentials cors lingering \
 	malformed path_models record_sizes refusals uploads) $(addprefix upstream/test_,failover faults uploads)
 test-http2: install
-	@ORQEN_TEST_HTTP2=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder \
+	@ORQEN_TEST_HTTP2=1 $(BIN)/python -m pytest -q --processes 2 \
 		$(wildcard $(foreach name,$(HTTP2),tests/integration/$(name) tests/integration/$(name).py)) $(ARGS)
 	@$(BIN)/python -m pytest -q tests/e2e/http2/clients.py
 

@@ -16,6 +16,7 @@ from hypothesis.strategies import none
 from engine.config.compile.server import NEEDED
 from tests import lazily, loopback
 from tests.imported import nothing_asked
+from tests.processes import ONE_CA
 from tests.servers import CANARY, KEY, ROOT, Server, gateway, mock_upstream, read_yaml, ship
 
 # How long one example takes is no matter of these tests: a busy machine takes its time. The examples
@@ -33,6 +34,7 @@ settings.register_profile(
 settings.load_profile("patient")
 
 pytest_plugins = ["tests.forked"]
+os.environ.update(ONE_CA)
 lazily.import_at_use(*lazily.SDKS, *lazily.EDITORS)
 
 # What tests need beyond the engine, which `make test` installs: elsewhere they are left out, which the
