@@ -57,7 +57,7 @@ def wait_ready(url: str) -> str:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            loopback.get(f"{url}/__mock/status", trust_env=False)
+            loopback.get(f"{url}/__mock/status")
         except httpx2.TransportError:
             time.sleep(0.02)
         else:
