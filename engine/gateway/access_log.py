@@ -14,6 +14,7 @@ from engine.gateway.record import Record
 FLUSH_SECONDS = 0.05
 CLOSE_SECONDS = 1.0
 MAX_WAITING = 20_000  # lines; about 10 MB
+_LINE_END = 10
 PIPE_BYTES = 4096  # what a pipe takes at once without splitting it (POSIX, PIPE_BUF)
 
 
@@ -42,7 +43,14 @@ class AccessLog:
         self._idle.set()
         self._thread_runs = False
         self._reported = 0
+        self._reporting: int | None = None  # what the last line of a batch says
+        self._is_torn = False  # the last line that was written has no end
         self.dropped = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no batch is being written."""
+        return self._idle.is_set()
 
     def write(self, record: Record) -> None:
         """Add the line of a finished request; lost if MAX_WAITING lines wait already."""
@@ -91,8 +99,9 @@ class AccessLog:
             threading.Thread(target=self._write_batches, daemon=True).start()
         if self.dropped != self._reported:
             lost = f"{self.dropped - self._reported} lines were lost"
-            self._lines.append(self._message_line(lost, "warning").encode())
-            self._reported = self.dropped
+            line = self._message_line(lost, "warning").encode()
+            self._lines.append(line)
+            self._reporting = self.dropped if line else None
         self._batch, self._lines = self._lines, []
         self._idle.clear()
         self._filled.set()
@@ -100,18 +109,33 @@ class AccessLog:
     def _write_batches(self) -> None:
         while self._filled.wait():
             self._filled.clear()
-            for chunk in _chunks(self._batch):
-                self._write(chunk)
+            lost = [self._write(chunk) for chunk in _chunks(self._batch)]
+            if self._reporting is not None:
+                if lost[-1]:  # the report comes again: it is no line of the log
+                    lost[-1] -= 1
+                else:
+                    self._reported = self._reporting
+            self._reporting = None
+            self.dropped += sum(lost)
             self._idle.set()
 
-    def _write(self, chunk: bytes) -> None:
-        """Write to the file descriptor: the text layer has a lock that others may hold."""
+    def _write(self, chunk: bytes) -> int:
+        """Write lines, and give the number of those that could not be written.
+
+        To the file descriptor, since the text layer has a lock that others may hold.
+        A disk that is full may have taken part of a line, which is ended before the next one.
+        """
+        count = chunk.count(b"\n")
+        chunk = b"\n" + chunk if self._is_torn and chunk else chunk
         try:
             fd = self._stream.fileno()
             while chunk:
-                chunk = chunk[os.write(fd, chunk) :]
+                size = os.write(fd, chunk)
+                self._is_torn = size > 0 and chunk[size - 1] != _LINE_END
+                chunk = chunk[size:]
         except (OSError, ValueError):
-            self.dropped += chunk.count(b"\n")
+            return min(chunk.count(b"\n"), count)
+        return 0
 
 
 def _chunks(lines: list[bytes]) -> Iterator[bytes]:

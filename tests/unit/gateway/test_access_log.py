@@ -6,15 +6,17 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import IO, Any, TextIO
 
 import pytest
 
 from engine.gateway import access_log
 from engine.gateway.access_log import PIPE_BYTES, AccessLog
 from engine.gateway.record import Record, RequestIds, location_of
+from tests.servers import WAIT
 
 PIPE_BYTES_TOTAL = 64 * 1024
 
@@ -144,3 +146,58 @@ def test_a_message_of_the_worker_stands_among_the_records_and_quotes_nothing() -
         asyncio.run(write(stream))
         stream.seek(0)
         assert re.fullmatch(r"engine: RuntimeError at test_access_log\.py:\d+\n", stream.read())
+
+
+def test_after_a_full_disk_no_line_is_torn_and_each_lost_one_is_counted(tmp_path: Path) -> None:
+    """A disk takes part of a batch and then nothing, as this pipe does; the message is lost as well, and comes again."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    kept = tmp_path / "log"
+
+    async def run() -> int:
+        with os.fdopen(writing, "w") as pipe, open("/dev/full", "w") as full:  # noqa: ASYNC230 a moment
+            stream = Swapped(pipe)
+            log = AccessLog(stream)  # type: ignore[arg-type]
+            for number in range(100):  # more than the pipe takes, each more than it takes at once
+                log.write(Record(request_id=f"req_{number}".ljust(10_000)))
+            await until(lambda: log.dropped > 0 and log.is_idle)
+            begun = log.dropped
+            stream.stream = full
+            for _ in range(2):
+                log.write(Record(request_id="req_full"))
+                before = log.dropped
+                await until(lambda: log.dropped > before and log.is_idle)  # noqa: B023 used in this round
+            received = os.read(reading, 1 << 20)
+            with open(kept, "wb") as back:  # noqa: ASYNC230 a moment
+                back.write(received)
+                back.flush()
+                stream.stream = back
+                log.write(Record(request_id="req_last"))
+                await until(lambda: b" lost\n" in kept.read_bytes())
+            log.close()
+            return begun
+
+    begun = asyncio.run(run())
+    os.close(reading)
+    *lines, torn, last, message = kept.read_text().splitlines()
+    assert 0 < len(torn) < len(lines[0])
+    assert [int(json.loads(line)["request_id"][4:]) for line in lines] == [*range(len(lines))]
+    assert json.loads(last)["request_id"] == "req_last"
+    assert (begun, message) == (100 - len(lines), f"engine: {begun + 2} lines were lost")
+
+
+class Swapped:
+    """A stream whose file can be another one."""
+
+    def __init__(self, stream: IO[Any]) -> None:
+        self.stream = stream
+
+    def fileno(self) -> int:
+        return self.stream.fileno()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT
+    while not holds() and time.monotonic() < end:  # noqa: ASYNC110 there is no event for it
+        await asyncio.sleep(0.01)
+    assert holds()
