@@ -34,6 +34,7 @@ MAX_TIME = 1 << 53  # microseconds since 1970
 TRIES = 3
 SCRIPT = Path(__file__).with_name("limits.lua").read_bytes()
 _Reply = tuple[str, list[int]]
+_ARGUMENTS = b"$%d\r\n%b\r\n" * 3  # as `encode` writes three, in a third of the time
 
 
 class RedisStore:
@@ -131,7 +132,7 @@ class RedisStore:
     async def _try(self, spec: Spec, lease: str, estimate: Amounts) -> _Reply:
         deadline = (self._wall() + self._offset + self._timeout) * 1e6
         asked = packed((LIFE, deadline, *three(estimate)))
-        rest = encode([b"reserve", lease.encode(), asked])
+        rest = _ARGUMENTS % (7, b"reserve", len(lease), lease.encode(), len(asked), asked)
         about = spec, lease
         try:
             return await self._client.call(self._command(spec, 3, rest), self._read, about)
@@ -155,7 +156,8 @@ class RedisStore:
 
     def _command(self, spec: Spec, count: int, rest: bytes, script: bytes | None = None) -> bytes:
         """The script with the keys of `spec`, `count` further arguments, and what it reads of the scopes."""
-        head = script or encode([b"EVALSHA", self._client.sha])
+        sha = self._client.sha
+        head = script or b"$7\r\nEVALSHA\r\n$%d\r\n%b\r\n" % (len(sha), sha)
         return command(2 + count + spec.count, b"".join([head, spec.keys, rest, spec.texts]))
 
     def _read(self, reply: bytes) -> _Reply:
@@ -211,7 +213,8 @@ class RedisStore:
 
     def _settle(self, grant: Grant, used: Amounts, script: bytes | None = None) -> None:
         spec = self._spec(grant.scopes)
-        rest = encode([b"settle", str(grant.lease).encode(), packed(three(used))])
+        member, numbers = str(grant.lease).encode(), packed(three(used))
+        rest = _ARGUMENTS % (6, b"settle", len(member), member, len(numbers), numbers)
         try:
             future = self._client.send(self._command(spec, 3, rest, script))
         except StoreError:
