@@ -40,6 +40,7 @@ models:
   gpt-dear: {input_usd_per_million: 10, output_usd_per_million: 100}
   gpt-input: {input_usd_per_million: 100}
   gpt-output: {output_usd_per_million: 1000}
+  gpt-cached: {cached_input_usd_per_million: 1, output_usd_per_million: 1000}
   gpt-pages: {usd_per_page: 0.25}
 """
 NANO = 10**9
@@ -150,7 +151,9 @@ def test_what_may_have_been_processed_is_charged_as_it_was_reserved(
     assert cost == (permit.grant.held[2] if is_charged else 0)
 
 
-@pytest.mark.parametrize(("model", "is_input"), [("gpt-input", True), ("gpt-output", False)])
+@pytest.mark.parametrize(
+    ("model", "is_input"), [("gpt-input", True), ("gpt-output", False), ("gpt-cached", False)]
+)
 def test_a_price_of_one_side_is_refused_or_charged_at_least_the_known_part(
     plan: Plan, model: str, is_input: bool
 ) -> None:
