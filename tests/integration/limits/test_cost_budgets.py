@@ -266,3 +266,16 @@ def test_limits_of_a_model_alone_count_what_they_limit(
     held = desk.admit("gpt-cheap").grant.held
     assert len(held) == kinds
     assert (held[0] > 0) == limits.counts_tokens
+
+
+def test_a_charge_for_unknown_prices_is_needed_of_each_budget(plan: Plan) -> None:
+    charging = Budget(NANO, Period.DAY, is_usd=True, unpriced=7)
+    for other, is_admitted in ((Budget(NANO, Period.MONTH, is_usd=True), False), (replace(charging, per=Period.MONTH), True)):  # fmt: skip
+        desk = Desk(plan, 1)
+        limits = CallerLimits(budgets=(charging, other))
+        desk.caller = Caller("app", None, None, (), None, limits=limits)
+        if is_admitted:
+            assert desk.admit("gpt-unknown").grant.held[2] == 7
+        else:
+            with pytest.raises(GatewayError, match="price of this model is not known"):
+                desk.admit("gpt-unknown")
