@@ -14,6 +14,7 @@ import pytest
 from engine.config.new_key import digest
 from engine.limits.table import IDENTITY
 from tests import loopback
+from tests.e2e.server.small import eventually
 from tests.recorder import Arrival, Recorder, Reply, recording
 from tests.servers import Server, gateway
 
@@ -219,4 +220,4 @@ def test_what_callers_have_used_outlives_a_restart_and_a_damaged_file_begins_ane
         state.write_bytes(state.read_bytes()[: IDENTITY + 50])
         with gateway(tmp_path, tmp_path / "third.log") as third:
             assert remaining(third) == "19"
-            assert "limits.state begin anew: it is damaged" in third.text
+            assert eventually(lambda: "limits.state begin anew: it is damaged" in third.text)

@@ -55,7 +55,8 @@ async def fingerprint(worker: Worker) -> str:
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    await worker({"method": "GET", "raw_path": b"/healthz", "headers": []}, None, send)
+    scope = {"method": "GET", "raw_path": b"/healthz", "headers": [], "http_version": "1.1"}
+    await worker(scope, None, send)
     found: str = json.loads(b"".join(message.get("body", b"") for message in sent))["config"]
     return found
 
