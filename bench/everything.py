@@ -63,6 +63,10 @@ def servers(folder: Path) -> Iterator[Servers]:
         yield Servers(*stack.enter_context(store(folder)), port)
 
 
+def _bearer(key: str) -> Mapping[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
 def everything(peer: Peer, seconds: int) -> Figures:
     """CPU of the gateway for a request with each part, and of Redis with all."""
     system("redis-server")
@@ -70,10 +74,13 @@ def everything(peer: Peer, seconds: int) -> Figures:
     with tempfile.TemporaryDirectory() as name, servers(Path(name)) as found:
         with found.database.write() as connection:
             account = create_account(connection, "bench", CLI).id
-            _, key = create_key(connection, account, name="bench", actor=CLI, limits=OF_KEY)
-        stored = replace(peer, headers={"authorization": f"Bearer {key}"})
+            keys = {
+                "accounts": create_key(connection, account, name="free", actor=CLI)[1],
+                "all": create_key(connection, account, name="bench", actor=CLI, limits=OF_KEY)[1],
+            }
         for part, on in parts(found).items():
-            who = stored if part in {"accounts", "all"} else peer
+            key = keys.get(part)
+            who = peer if key is None else replace(peer, headers=_bearer(key))
             with ready(who, Setting(parts=on)) as running:
                 before = cpu_seconds(found.redis_port)
                 cpu, rate = saturate(running, "/v1/embeddings", SMALL, 64, seconds)
