@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from engine.config.diagnostics.diagnostic import Applicability, Diagnostic, Fix, Span
+from engine.config.diagnostics.diagnostic import Applicability, Diagnostic, Fix, Position, Span
 from engine.config.source.document import Data, Document, Path
 
 SAFE, UNSAFE = Applicability.SAFE, Applicability.UNSAFE
@@ -106,8 +106,8 @@ def _slash(document: Document, d: Diagnostic, value: Data) -> Made | None:
     line = document.lines[span.start.line - 1][: span.end.column - 1]
     end = len(line.rstrip("\"'"))
     start = len(line[:end].rstrip("/"))
-    first = replace(span.start, column=start + 1)
-    return Span(span.file, first, replace(span.start, column=end + 1)), "", SAFE
+    row = span.start.line
+    return Span(span.file, Position(row, start + 1), Position(row, end + 1)), "", SAFE
 
 
 def _star(document: Document, d: Diagnostic, value: Data) -> Made | None:

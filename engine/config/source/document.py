@@ -9,7 +9,7 @@ composed: the C composer overflows its stack on deep input.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -37,8 +37,7 @@ _STEPS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """The places of a key (None for a list item and the root) and of its value.
 
     `value` of a block collection is the place of its key or first line, never the whole block.
@@ -151,10 +150,12 @@ def _preflight(file: str, text: str) -> list[Diagnostic]:
     for count, event in enumerate(yaml.parse(text, Loader=LOADER)):
         depth += _STEPS.get(type(event), 0)
         documents += isinstance(event, yaml.DocumentStartEvent)
-        problem = _refused(event, count, depth, documents)
+        is_plain = isinstance(event, yaml.ScalarEvent) and event.anchor is event.tag is None
+        is_fine = is_plain and count <= MAX_EVENTS
+        problem = None if is_fine else _refused(event, count, depth, documents)
         if problem:
-            code, message, fix_hint = problem
-            return [Diagnostic(code, message, _mark_span(file, event.start_mark), help=fix_hint)]
+            code, message, hint = problem
+            return [Diagnostic(code, message, _mark_span(file, event.start_mark), help=hint)]
     return []
 
 
@@ -196,13 +197,12 @@ def _build_mapping(walk: _Walk, node: yaml.MappingNode, path: Path) -> Data:
             continue
         if name in data:
             first = Related(walk.entries[(*path, name)].head, "first written here")
-            begins_another = isinstance(path[-1] if path else None, int) and name == next(
-                iter(data)
-            )
-            fix_hint = "begin another entry with `-`, or " if begins_another else ""
+            is_in_list = isinstance(path[-1] if path else None, int)
+            begins_another = is_in_list and name == next(iter(data))
+            hint = "begin another entry with `-`, or " if begins_another else ""
             words = f"key `{name}` is written twice in the same mapping"
-            at, fix_hint = (*path, name), fix_hint + "keep one of them"
-            walk.found.append(Diagnostic("Y002", words, span, "", fix_hint, at, (first,)))
+            at, hint = (*path, name), hint + "keep one of them"
+            walk.found.append(Diagnostic("Y002", words, span, "", hint, at, (first,)))
             if begins_another:
                 break  # what follows belongs to it
             continue

@@ -67,10 +67,21 @@ def foreign_file(file: str, text: str) -> Diagnostic | None:
     is_ours = sum(_OURS.match(line) is not None for line in lines) > 1
     kinds = _ANY[:1] if is_ours else (*_ANY, _ALONE)
     for kind in kinds:
-        places = [_first(pattern, lines) for pattern in kind.lines]
-        if all(place is not None for place in places):
-            return _finding(file, kind, lines, min(place for place in places if place is not None))
+        places = _places(kind, lines)
+        if places:
+            return _finding(file, kind, lines, min(places))
     return None
+
+
+def _places(kind: _Kind, lines: list[str]) -> list[int]:
+    """The first line of each pattern; none, where one has no line."""
+    places = []
+    for pattern in kind.lines:
+        place = _first(pattern, lines)
+        if place is None:
+            return []
+        places.append(place)
+    return places
 
 
 def _first(pattern: str, lines: list[str]) -> int | None:

@@ -21,6 +21,7 @@ from tests.unit.config.test_corpus import CASES, CORPUS, ELSEWHERE, prepared
 OASIS = json.loads((ROOT / "tests/unit/report/sarif-schema-2.1.0.json").read_text("utf-8"))
 BROKEN = minimal("routes").replace("provider: openai}", "provider: opena}", 1)
 DATA = ["json", "sarif", "concise", "github"]
+LEVELS = ("level", "severity", "kind", "applicability")
 
 Check = Callable[..., Result]
 
@@ -79,18 +80,31 @@ def closed(schema: Any) -> Any:
     return made
 
 
+def shape(value: Any) -> object:
+    """What two reports of a format have in common that fit its schema alike: keys, types, levels."""
+    match value:
+        case dict():
+            return tuple((k, v if k in LEVELS else shape(v)) for k, v in sorted(value.items()))
+        case list():
+            return frozenset(map(shape, value))
+        case _:
+            return type(value)
+
+
 def test_every_finding_of_the_corpus_fits_both_schemas(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = jsonschema.Draft202012Validator(closed(json.loads(read_schema("diagnostics"))))
     oasis = jsonschema.Draft4Validator(OASIS)
-    seen = set()
+    seen, shapes = set(), set()
     for case in [case for n, case in enumerate(CASES) if case[:4] != CASES[n - 1][:4]]:
         folder, setup = prepared(CORPUS / case / "bad", tmp_path / case)
         for form, validator in (("json", own), ("sarif", oasis)):
             result = CliRunner().invoke(main, ["check", str(folder), "--format", form, "--audit", "-v"], env=setup.get("environ"))  # fmt: skip
             reported = json.loads(result.stdout)
-            validator.validate(reported)
+            if (like := shape(reported)) not in shapes:
+                validator.validate(reported)
+            shapes.add(like)
             if form == "sarif":
                 seen |= {item["ruleId"] for item in reported["runs"][0]["results"]}
     assert seen == set(RULES) - ELSEWHERE

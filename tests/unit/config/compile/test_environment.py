@@ -25,9 +25,8 @@ def evenly(choices: tuple[str, ...], most: int) -> tuple[str, ...]:
     return choices[:: -(-len(choices) // most)]
 
 
-def environments() -> list[dict[str, str]]:
+def environments(shapes: dict[str, tuple[str, ...]]) -> list[dict[str, str]]:
     """The choices of every variable, of many some, and plausible values of the others."""
-    shapes = shaping()
     chosen = {name: evenly(choices, TURNS) for name, choices in shapes.items() if choices}
     others = [n for n in shapes if n not in chosen and not n.endswith(("_URL", "_BASE"))]
     return [
@@ -38,9 +37,10 @@ def environments() -> list[dict[str, str]]:
 
 
 def test_the_shipped_tests_hold_in_every_environment() -> None:
-    chosen = {name for name, choices in shaping().items() if choices}
+    shapes = shaping()
+    chosen = {name for name, choices in shapes.items() if choices}
     assert chosen >= {"OPENAI_HOST", "AWS_REGION", "MOONSHOT_HOST"}
-    for environ in environments():
+    for environ in environments(shapes):
         loaded = load(ROOT, environ, NOW)
         errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
         assert errors == [], environ

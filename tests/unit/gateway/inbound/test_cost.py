@@ -13,7 +13,7 @@ from engine.gateway.inbound.json_body import JsonBody
 from engine.plan.spelling import fold
 from tests.unit.gateway.inbound.forms import BOUNDARY, file, form, form_of, part, passed_on, run
 
-SIZE = 256 * 1024
+SIZE = 128 * 1024
 CHUNK_BYTES = 64 * 1024
 PARTS = 30  # of nearly the longest head that is read
 FACTOR = (
