@@ -34,6 +34,9 @@ class Prometheus:
         assert response.status_code == 200, response.text
         return response.json()["data"]
 
+    def is_ready(self) -> bool:
+        return loopback.get(f"{self.url}/-/ready").status_code == 200
+
     def query(self, expression: str) -> list[Any]:
         """The series that an expression gives now."""
         found: list[Any] = self.get("query", query=expression)["result"]
@@ -42,6 +45,8 @@ class Prometheus:
     def waits_for(self, expression: str) -> list[Any]:
         """The same, as soon as there are any; within WAIT seconds."""
         end = time.monotonic() + WAIT
+        while not self.is_ready() and time.monotonic() < end:  # it listens before it answers
+            time.sleep(0.2)
         while not (found := self.query(expression)) and time.monotonic() < end:
             time.sleep(0.2)
         return found
