@@ -145,8 +145,11 @@ class Server:
 
 
 def _is_worker(pid: int) -> bool:
-    words = Path(f"/proc/{pid}/cmdline").read_bytes()
-    if Path(f"/proc/{pid}/comm").read_text().startswith("orqen-"):
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if Path(f"/proc/{pid}/comm").read_text().startswith("orqen-"):
+            return False
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
         return False
     return b"resource_tracker" not in words and b"mock" not in words.split(b"\0")
 

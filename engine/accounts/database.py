@@ -10,6 +10,7 @@ way; those to PostgreSQL meet at the row of `change_counter`.
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,6 @@ REPLACED = "its file was replaced or removed while it was in use; start the serv
 BUSY_SECONDS = 5  # how long a writer waits for another, and anybody for a connection of the pool
 _WRITES = "orqen_writes"
 _SQLITE_SETTINGS = (
-    "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",  # a revocation survives a power cut
     "PRAGMA foreign_keys=ON",
     "PRAGMA secure_delete=ON",  # overwrites what is deleted
@@ -162,12 +162,27 @@ def _connect_sqlite(uri: str) -> sqlite3.Connection:
         uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
     )
     try:
+        _use_wal(connection)
         for setting in _SQLITE_SETTINGS:
             connection.execute(setting)
     except sqlite3.Error:
         connection.close()
         raise
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Set the mode of the journal. SQLite waits for no other connection there, whatever its timeout."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -61,6 +61,21 @@ def test_several_processes_may_migrate_at_the_same_time(url: str) -> None:
 
 
 @only_sqlite
+def test_a_new_file_that_another_process_writes_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "store.db"
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE t (x)")
+    timer = threading.Timer(0.2, other.execute, ("COMMIT",))
+    timer.start()
+    database = open_database(f"sqlite:///{file}")
+    assert database.upgrade()
+    timer.join()
+    database.close()
+    other.close()
+
+
+@only_sqlite
 def test_only_the_owner_may_read_the_files(database: Database, tmp_path: Path) -> None:
     with database.write() as connection:
         create_account(connection, "a", CLI)
