@@ -75,6 +75,8 @@ def _explain(document: Document, error: Any) -> Iterator[Diagnostic]:
             wanted = " or ".join(_KINDS[kind] for kind in kinds)
             expected = error.schema.get("x-expect")
             hint = f"write {expected}" if expected else ""
+            if kinds == ["array"] and isinstance(error.instance, str):
+                hint = hint or "write it as a list, in [ ]"
             if "string" in kinds and _is_scalar(error.instance) and _fits_quoted(error):
                 hint = "quote the value"
             found = "a fraction" if "integer" in kinds and isinstance(error.instance, float) else ""
@@ -152,7 +154,8 @@ def _bad_value(document: Document, error: Any, path: Path, where: str) -> Diagno
     hint = None
     match error.validator:
         case "enum":
-            wanted = "one of " + ", ".join(f"`{value}`" for value in error.validator_value)
+            values = ", ".join(f"`{value}`" for value in error.validator_value)
+            wanted = error.schema.get("x-expect", f"one of {values}")
             if isinstance(error.instance, str):
                 hint = _nearest_value(error.instance, [str(v) for v in error.validator_value])
         case "const":
