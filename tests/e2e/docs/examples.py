@@ -31,8 +31,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import load
 from engine.config.source.document import parse_document
@@ -47,7 +45,6 @@ _FENCE = re.compile(
 )
 _ENGINE = re.compile(r"(engine [^|<>&;$`\"\\]+?)(?: > ([\w./-]+))?")  # no pipe, no variable
 _LINE = re.compile(r"yaml:\d+")  # moves with every edit of a file
-CURL = pytest.mark.needs("curl")
 ELSEWHERE = {
     "envelope",
     "record",
