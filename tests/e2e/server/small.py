@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
+
 from tests.servers import WAIT, write_keys
 
 ROUTES = """
@@ -36,7 +38,15 @@ def write_small(folder: Path) -> Path:
 
 
 def eventually(check: Callable[[], bool]) -> bool:
+    """Whether `check` holds within WAIT seconds; a process that does not listen yet is waited for."""
     end = time.monotonic() + WAIT
-    while not (found := check()) and time.monotonic() < end:
+    while not (found := _holds(check)) and time.monotonic() < end:
         time.sleep(0.05)
     return found
+
+
+def _holds(check: Callable[[], bool]) -> bool:
+    try:
+        return check()
+    except httpx2.ConnectError:
+        return False
