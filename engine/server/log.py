@@ -72,3 +72,9 @@ def log(message: str, level: str = "info", text: str | None = None) -> None:
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(message_line(message, level, text))
         sys.stderr.flush()
+
+
+def announce(text: str) -> None:
+    """Write `text` to stdout, whose reader may be gone; past its buffer, which would be written again at the end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.write(sys.stdout.fileno(), text.encode())

@@ -29,7 +29,7 @@ from engine.plan.plan import Plan
 from engine.plan.tls import ListenerTls
 from engine.server.beside import NOTHING_BESIDE, Beside
 from engine.server.channel import WorkerChannel
-from engine.server.log import log
+from engine.server.log import announce, log
 from engine.server.memory import MemoryLimit
 from engine.server.notify import notify, notify_reloading
 from engine.server.reload import ConfigReloader, Snapshot, State
@@ -165,8 +165,7 @@ class Supervisor:
     def _on_event(self, worker: WorkerProcess, event: str) -> None:
         if event == "listening":
             if self._ready_banner:
-                sys.stdout.write(self._ready_banner)
-                sys.stdout.flush()
+                announce(self._ready_banner)
                 self._ready_banner = ""
                 notify("READY=1")
             if worker.replaces is not None:

@@ -5,7 +5,7 @@ import fcntl
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,15 +24,23 @@ BODY = {"model": "gpt-m", "messages": [{"role": "user", "content": "hi"}]}
 
 @contextlib.contextmanager
 def serving(
-    folder: Path, mock: Server, log: Path, descriptors: int | None = None
+    folder: Path,
+    mock: Server,
+    log: Path,
+    descriptors: int | None = None,
+    begun: Callable[[Process], None] = lambda _: None,
 ) -> Iterator[tuple[Process, str]]:
-    """A gateway that writes its log to any file, and may open `descriptors` files at most."""
+    """A gateway that writes its log to any file, and may open `descriptors` files at most.
+
+    `begun` is called before it is ready.
+    """
     port = free_port()
     words = ["engine", "serve", str(write_small(folder)), "--port", str(port), "--drain-delay", "0"]
     words += ["--drain-timeout", "1", "--mock-port", str(mock.port)]
     environ = {"PATH": os.environ["PATH"]}
     process = Process(Command(tuple(words), log, log, environ, descriptors=descriptors))
     try:
+        begun(process)
         assert wait_until_ready(process, port, "/readyz")
         yield process, f"http://127.0.0.1:{port}"
     finally:
@@ -72,6 +80,23 @@ def test_a_log_that_nobody_reads_stops_no_request(
     with serving(tmp_path, mock, path) as (process, url):
         reading.close()
         assert [ask(url) for _ in range(20)] == [200] * 20
+        assert process.poll() is None
+
+
+def test_an_output_whose_reader_leaves_before_the_server_is_ready_stops_no_server(
+    tmp_path: Path, mock: Server, pipe: tuple[Path, BinaryIO]
+) -> None:
+    """Case O9, at the start: nobody reads what it says when it is ready."""
+    path, reading = pipe
+
+    def leave(process: Process) -> None:
+        output, end = Path(f"/proc/{process.pid}/fd/1"), time.monotonic() + WAIT
+        while output.readlink() != path and time.monotonic() < end:
+            time.sleep(0.001)
+        reading.close()
+
+    with serving(tmp_path, mock, path, begun=leave) as (process, url):
+        assert [ask(url) for _ in range(5)] == [200] * 5
         assert process.poll() is None
 
 
