@@ -83,10 +83,20 @@ def _plausible(price: Price | None, tokens: Sequence[int]) -> tuple[int, bool]:
 def used_cost(record: Record, reserved: int) -> int:
     """Billionths of a dollar that a request has cost; what was reserved where that is not known.
 
-    A cost of output alone, whose input was not reported, is never less than what was reserved.
+    A cost of output alone, whose input was not reported, is never less than what was reserved, nor is
+    that of a response of which too little has come.
     """
     cost = record.cost_nano_usd
     if cost is not None:
         is_part = record.input_tokens is None and record.output_tokens is not None
-        return max(cost, reserved) if is_part else cost
+        return max(cost, reserved) if is_part or is_unseen(record) else cost
     return reserved if was_sent(record) and not was_refused(record) else 0
+
+
+def is_unseen(record: Record) -> bool:
+    """Whether a request was processed, perhaps, whose response broke off before an event or before its end.
+
+    So what has come of it shows nothing of the output that the provider bills.
+    """
+    is_over = record.outcome == "ok" or record.ttft_ms is not None
+    return not is_over and was_sent(record) and not was_refused(record)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, MutableSequence, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.payload import RequestBody
@@ -17,7 +18,7 @@ from engine.limits.table import SharedMemory, Table
 from engine.plan.limit_store import NO_STORE, LimitSettings
 from engine.plan.limits import Budget
 from engine.plan.plan import Caller, Dialect, Endpoint, Plan, Provider
-from engine.server.cost_limits import CostReserve, used_cost
+from engine.server.cost_limits import CostReserve, is_unseen, used_cost
 from engine.server.limit_responses import (
     PROVIDER_LIMITS,
     credential_refusal,
@@ -31,6 +32,7 @@ from engine.server.model_names import ModelNames
 from engine.upstream import Pairs
 
 OUTPUT_TOKENS = 1000  # held for a response where the endpoint does not say
+TOKENS_A_SECOND = 100  # what a large model may write; smaller ones are faster, and cheaper
 NO_TOKENS = 0, 0
 _MADE = Grant, Refused  # a union would be made anew for each request
 
@@ -250,7 +252,8 @@ def used_tokens(record: Record, estimate: Amounts) -> tuple[int, int]:
     """Input and output tokens of a request that is over, by what it was estimated to use.
 
     Nothing was used by what was not sent, and by what the provider refused. Of input and output, each
-    that the response does not say is estimated: the input as it was reserved, the output from its size.
+    that the response does not say is estimated: the input as it was reserved, the output from its size,
+    and where nothing of a response has come, from the time that the provider had for it.
     """
     if not was_sent(record):
         return NO_TOKENS
@@ -261,4 +264,7 @@ def used_tokens(record: Record, estimate: Amounts) -> tuple[int, int]:
         input_tokens = estimate[0]
     if output_tokens is None:
         output_tokens = min(record.bytes_out // BYTES_A_TOKEN, OUTPUT_TOKENS, estimate[1])
+    if is_unseen(record):
+        seconds = ((record.ms_total or 0) - (record.ms_engine or 0)) / 1000
+        output_tokens = max(output_tokens, min(ceil(seconds * TOKENS_A_SECOND), estimate[1]))
     return input_tokens, output_tokens

@@ -147,7 +147,7 @@ def test_a_stream_whose_caller_leaves_takes_what_was_counted(plan: Plan, tmp_pat
 def test_a_stream_that_breaks_off_takes_an_estimate(
     plan: Plan, tmp_path: Path, fault: str, output: int
 ) -> None:
-    """The input by its size, and a token for each event that has passed; nothing stays held."""
+    """The input by its size, and a token for each event that has passed, or by the time where none has; nothing stays held."""
 
     async def scenario(stand: Stand) -> None:
         body = CALLS[CHAT] | {"model": f"openai/mock-{fault}", "stream": True}
@@ -156,7 +156,9 @@ def test_a_stream_that_breaks_off_takes_an_estimate(
         answer, taken = await stand.cost(CHAT, body, leave=leave)
         (record,) = stand.limits.records
         assert record.outcome != "ok"
-        assert output <= taken - (record.bytes_in // 4 + 1) <= 2 * output + 2, answer
+        most = 2 * output + 2 if output else (record.ms_total or 0) / 10 + 1
+        assert output <= taken - (record.bytes_in // 4 + 1) <= most, answer
+        assert fault != "hang" or taken > record.bytes_in // 4 + 1
 
     run(plan, tmp_path, scenario)
 
@@ -179,6 +181,23 @@ providers:
   one: {base_url: "http://127.0.0.1:PORT", credentials: {}, endpoints: {talk: /one}}
   two: {base_url: "http://127.0.0.1:PORT", credentials: {}, endpoints: {talk: /two}, retry: {attempts: 3}}
 """
+
+
+def test_a_json_response_whose_caller_leaves_takes_output_by_the_time(
+    plan: Plan, tmp_path: Path
+) -> None:
+    """No more than the request allows, before the head as after it."""
+
+    async def scenario(stand: Stand) -> None:
+        for allowed in (2, 5000):
+            body = CALLS[CHAT] | {"model": "openai/mock-hang", "max_tokens": allowed}
+            _, taken = await stand.cost(CHAT, body, leave=lambda _: True)
+            record = stand.limits.records[-1]
+            assert record.outcome == "client_cancelled"
+            output = taken - (record.bytes_in // 4 + 1)
+            assert output == 2 if allowed == 2 else 10 <= output <= (record.ms_total or 0) / 10 + 1
+
+    run(plan, tmp_path, scenario)
 
 
 def test_after_a_retry_and_a_failover_the_response_that_was_relayed_counts(tmp_path: Path) -> None:

@@ -1,5 +1,9 @@
 """What a finished request is taken to have used, and the headers of a refusal."""
 
+from typing import Any
+
+import msgspec
+
 from engine.gateway.record import Record
 from engine.limits.core import Left, Refused
 from engine.plan.plan import Dialect
@@ -17,6 +21,39 @@ def test_output_that_is_not_reported_is_no_more_than_the_request_allows(
 ) -> None:
     record = Record(attempts=1, status=200, outcome="ok", bytes_out=bytes_out, input_tokens=7)
     assert used_tokens(record, (9, allowed)) == (7, tokens)
+
+
+LEFT_BY = {"attempts": 1, "outcome": "client_cancelled", "ms_total": 2010.0, "ms_engine": 10.0}
+
+
+@each(
+    ("fields", "tokens"),
+    [
+        (LEFT_BY, 200),  # before the head of its response
+        (LEFT_BY | {"ms_total": 60_000.0}, 500),
+        (
+            LEFT_BY | {"status": 504, "outcome": "upstream_timeout", "error": "upstream_timeout"},
+            200,
+        ),
+        (LEFT_BY | {"status": 200, "usage": "partial", "input_tokens": 9, "output_tokens": 3}, 200),
+        (
+            LEFT_BY | {"status": 200, "usage": "partial", "input_tokens": 9, "output_tokens": 300},
+            300,
+        ),
+        (LEFT_BY | {"status": 200, "ttft_ms": 5.0, "input_tokens": 9, "output_tokens": 3}, 3),
+        (LEFT_BY | {"status": 503, "error": "upstream_connect_failed"}, -9),
+        (LEFT_BY | {"status": 500}, -9),
+    ],
+)
+def test_of_a_response_that_nobody_has_seen_the_output_is_estimated_by_its_time(
+    fields: dict[str, Any], tokens: int
+) -> None:
+    """At most as it was reserved. In US dollars what was reserved is charged."""
+    record = Record(**fields)
+    assert sum(used_tokens(record, (9, 500))) == 9 + tokens
+    known = msgspec.structs.replace(record, cost_usd=7e-9)
+    is_unseen = tokens >= 200
+    assert used_cost(known, 10) == (10 if is_unseen else 7)
 
 
 LEFT = {kind: Left(10, 3, 90.5) for kind in ("requests", "tokens", "input_tokens", "output_tokens")}
