@@ -117,6 +117,10 @@ def show_price(model: str, directory: Path) -> None:
         price = plan.prices.find(provider, sent)
         unknown += price is None
         click.echo(f"{provider} {sent}: {'no price' if price is None else _text(price)}")
+        for tier, table in plan.prices.tiers.items():
+            of_tier = table.find(provider, sent)
+            if of_tier is not None:
+                click.echo(f"{provider} {sent} in {tier}: {_text(of_tier)}")
     if unknown == len(found):
         raise SystemExit(COULD_NOT_RUN)
 

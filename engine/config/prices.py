@@ -29,20 +29,20 @@ UNITS: Mapping[str, tuple[str, int]] = {
 class PriceEntry:
     """The price of a model: of a full name, or of a start that ends in `*`. `provider` None: of any.
 
-    `usd` has the numbers as they are written, by the keys of UNITS.
+    `usd` has the numbers as they are written, by the keys of UNITS. `tier`: of a service tier alone.
     """
 
     at: Path
     provider: str | None
     pattern: str
     usd: Mapping[str, Decimal]
+    tier: str | None = None
 
     @property
     def label(self) -> str:
         """What messages call it."""
-        return f"the price of `{self.pattern}`" + (
-            f" at `{self.provider}`" if self.provider else ""
-        )
+        at = f" at `{self.provider}`" if self.provider else ""
+        return f"the price of `{self.pattern}`{at}" + (f" in `{self.tier}`" if self.tier else "")
 
     def nano_usd(self) -> dict[str, int]:
         """Billionths of a dollar for a million of each count, rounded where they are no integers."""

@@ -29,7 +29,7 @@ MAX_DROPPED = 16
 class Record(msgspec.Struct, frozen=True):
     """One finished request; the fields are those of the log line, in this order.
 
-    Times are milliseconds. What is not known is null; the last nine are left out instead. `usage`
+    Times are milliseconds. What is not known is null; the last ten are left out instead. `usage`
     says where the counts come from: `reported` by the provider, `partial` of a response that broke
     off, or `estimated` by the gateway. `input_tokens` include `cached_tokens` and
     `cache_write_tokens`. `cost_usd` is there with prices.yaml only, whose version is `price_version`. `ttft_ms` is until the first event of a stream with data was whole.
@@ -68,6 +68,7 @@ class Record(msgspec.Struct, frozen=True):
     exception: str | UnsetType = UNSET
     dropped: Sequence[str] | UnsetType = UNSET
     may_be_paid_twice: bool | UnsetType = UNSET
+    service_tier: str | UnsetType = UNSET
 
     @property
     def cost_nano_usd(self) -> int | None:
@@ -82,12 +83,18 @@ class Record(msgspec.Struct, frozen=True):
 class RequestUsage(msgspec.Struct, frozen=True):
     """The usage of one request: its counts by their names, and `usage` as above.
 
-    `units` are those of the counts that are no tokens, None if there are none.
+    `units` are those of the counts that are no tokens, None if there are none. `tier` is the service
+    tier, None for an ordinary one.
     """
 
     counts: Mapping[str, int]
     usage: str | None = None
     units: Mapping[str, int] | None = None
+    tier: str | None = None
+
+    def in_tier(self, tier: str | None) -> "RequestUsage":
+        """The same in a service tier."""
+        return self if tier is None else msgspec.structs.replace(self, tier=tier)
 
 
 _NOT_METERED = RequestUsage({})
@@ -239,13 +246,15 @@ class RecordBuilder(msgspec.Struct):
             self.cost_usd,
             self.price_version,
         )
-        if self.exception is self.dropped is self.may_be_paid_twice is UNSET:
+        is_usual = self.exception is self.dropped is self.may_be_paid_twice is UNSET
+        if is_usual and metered.tier is None:
             return record
         return msgspec.structs.replace(
             record,
             exception=self.exception,
             dropped=self.dropped,
             may_be_paid_twice=self.may_be_paid_twice,
+            service_tier=metered.tier or UNSET,
         )
 
 

@@ -81,11 +81,9 @@ class ModelPrices:
 
 
 @dataclass(frozen=True, slots=True)
-class Prices:
-    """All of prices.yaml. `version` is its date with a digest of the prices."""
+class PriceTable:
+    """Prices of models at any provider, and those of single providers, which win."""
 
-    version: str
-    source: str
     anywhere: ModelPrices
     providers: Mapping[str, ModelPrices]
 
@@ -94,3 +92,24 @@ class Prices:
         own = self.providers.get(provider)
         price = None if own is None else own.find(model)
         return self.anywhere.find(model) if price is None else price
+
+
+_NO_TIERS: Mapping[str, PriceTable] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """All of prices.yaml: the ordinary prices, and those of other service tiers by their names.
+
+    `version` is its date with a digest of the prices.
+    """
+
+    version: str
+    source: str
+    standard: PriceTable
+    tiers: Mapping[str, PriceTable] = field(default_factory=lambda: _NO_TIERS)
+
+    def find(self, provider: str, model: str, tier: str | None = None) -> Price | None:
+        """The price of a model as it is sent to a provider, by default the ordinary one; None when it is not known."""
+        table = self.standard if tier is None else self.tiers.get(tier)
+        return None if table is None else table.find(provider, model)

@@ -33,6 +33,7 @@ class UsagePlaces:
     include: "UsageField | None" = None
     output_limit: "OutputLimit | None" = None
     unmetered: tuple[Pointer, ...] = ()
+    tier: "TierPlaces | None" = None
 
     @property
     def has_output(self) -> bool:
@@ -47,6 +48,20 @@ class CountPlaces:
     count: str
     inside: tuple[Pointer, ...]
     absolute: tuple[Pointer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TierPlaces:
+    """Where a response names its service tier, as `CountPlaces`; those that are `standard` have the ordinary prices."""
+
+    inside: tuple[Pointer, ...]
+    absolute: tuple[Pointer, ...]
+    standard: frozenset[str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The members that name it, which are those of a request too."""
+        return tuple(dict.fromkeys(pointer[-1] for pointer in (*self.inside, *self.absolute)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
 """What a request may cost, for budgets in US dollars: the most that is plausible, over all of its targets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from engine.gateway.errors import GatewayError
+from engine.gateway.inbound.payload import RequestBody
+from engine.gateway.inbound.usage_fields import asks_for_tier
 from engine.gateway.record import Record
 from engine.gateway.response.cost import was_refused, was_sent
 from engine.limits.store import Scope
-from engine.plan.plan import Plan
-from engine.plan.prices import Price
+from engine.plan.plan import Endpoint, Plan
+from engine.plan.prices import Price, Prices
 from engine.upstream.cache import BoundedCache
 
 MAX_KNOWN = 1024 * 1024  # bytes of models with their prices
@@ -20,19 +22,29 @@ class CostReserve:
 
     def __init__(self, plan: Plan | None = None) -> None:
         self._plan = plan
-        self._known: BoundedCache[tuple[str, str], tuple[Price | None, ...]] = BoundedCache(
+        self._known: BoundedCache[tuple[str, str, bool], tuple[Price | None, ...]] = BoundedCache(
             MAX_KNOWN, MAX_ENTRY
         )
 
     def cost(
-        self, endpoint: str, model: str, tokens: Sequence[int], scopes: Sequence[Scope]
+        self,
+        endpoint: Endpoint,
+        model: str,
+        body: RequestBody,
+        tokens: Sequence[int],
+        scopes: Sequence[Scope],
     ) -> int:
         """Billionths of a dollar to reserve for a request with these input and output tokens.
 
+        Where it asks for a service tier other than the ordinary one, the prices of all tiers are plausible.
+
         Raises:
-            GatewayError: `not_allowed` where a price is not known, and a budget refuses that.
+            GatewayError: `not_allowed` where a price is not known, and a budget refuses that; `duplicate_field`.
         """
-        costs = [_plausible(price, tokens) for price in self._prices(endpoint, model)]
+        places = None if endpoint.usage is None else endpoint.usage.tier
+        in_tiers = places is not None and asks_for_tier(body, places)
+        found = self._prices(endpoint.name, model, in_tiers)
+        costs = [_plausible(price, tokens) for price in found]
         known = [cost for cost, _ in costs]
         if costs and all(is_whole for _, is_whole in costs):
             return max(known)
@@ -41,28 +53,40 @@ class CostReserve:
         if len(charges) < len(budgets):
             message = (
                 "this API key has a budget in US dollars, and the price of this model is not known"
+                + (" in this service tier" if in_tiers else "")
             )
             raise GatewayError("not_allowed", message, param="model")
         return max((*charges, *known), default=0)
 
-    def _prices(self, endpoint: str, model: str) -> Sequence[Price | None]:
+    def _prices(self, endpoint: str, model: str, in_tiers: bool) -> Sequence[Price | None]:  # noqa: FBT001 part of a key
         """The different prices of the model at all of its targets; nothing where it leads nowhere."""
-        found = self._known.get((endpoint, model))
+        key = endpoint, model, in_tiers
+        found = self._known.get(key)
         if found is None:
-            found = () if self._plan is None else _prices(self._plan, endpoint, model)
-            size = len(endpoint) + len(model) + 8 * len(found)
-            self._known.keep((endpoint, model), found, size)
+            found = () if self._plan is None else tuple(_prices(self._plan, *key))
+            self._known.keep(key, found, len(endpoint) + len(model) + 8 * len(found))
         return found
 
 
-def _prices(plan: Plan, endpoint: str, model: str) -> tuple[Price | None, ...]:
+def _prices(plan: Plan, endpoint: str, model: str, in_tiers: bool) -> Iterable[Price | None]:  # noqa: FBT001 as above
     every: dict[int, Price | None] = {}
     for decision in plan.possible(endpoint, model):
         if decision.provider is not None:
-            name, prices = decision.provider.name, plan.prices
-            price = None if prices is None else prices.find(name, decision.sent_model)
-            every[id(price)] = price
-    return tuple(every.values())
+            name = decision.provider.name, decision.sent_model
+            found = _in_tiers(plan.prices, *name) if in_tiers else [_ordinary(plan.prices, *name)]
+            every |= {id(price): price for price in found}
+    return every.values()
+
+
+def _ordinary(prices: Prices | None, provider: str, model: str) -> Price | None:
+    return None if prices is None else prices.find(provider, model)
+
+
+def _in_tiers(prices: Prices | None, provider: str, model: str) -> Sequence[Price | None]:
+    """The prices in all tiers that have one, and the ordinary one, as a provider may fall back to that."""
+    tiers = () if prices is None else prices.tiers.values()
+    found = [price for table in tiers if (price := table.find(provider, model)) is not None]
+    return [_ordinary(prices, provider, model), *(found or (None,))]
 
 
 def _plausible(price: Price | None, tokens: Sequence[int]) -> tuple[int, bool]:
@@ -80,8 +104,10 @@ def _plausible(price: Price | None, tokens: Sequence[int]) -> tuple[int, bool]:
     return cost, not is_part
 
 
-def used_cost(record: Record, reserved: int) -> int:
+def used_cost(record: Record, reserved: int, estimate: Sequence[int] = ()) -> int:
     """Billionths of a dollar that a request has cost; what was reserved where that is not known.
+
+    `estimate` are the tokens for which so much was reserved. In a service tier without a price, more tokens cost more.
 
     A cost of output alone, whose input was not reported, is never less than what was reserved, nor is
     that of a response of which too little has come.
@@ -90,7 +116,15 @@ def used_cost(record: Record, reserved: int) -> int:
     if cost is not None:
         is_part = record.input_tokens is None and record.output_tokens is not None
         return max(cost, reserved) if is_part or is_unseen(record) else cost
-    return reserved if was_sent(record) and not was_refused(record) else 0
+    if not was_sent(record) or was_refused(record):
+        return 0
+    if not isinstance(record.service_tier, str):
+        return reserved
+    tokens = record.input_tokens or 0, record.output_tokens or 0
+    costs = (
+        -(-reserved * used // held) for used, held in zip(tokens, estimate, strict=False) if held
+    )
+    return max(reserved, *costs)
 
 
 def is_unseen(record: Record) -> bool:

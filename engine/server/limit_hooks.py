@@ -51,8 +51,9 @@ class LimitPermit:
         """Count what the request has used."""
         if self.grant.lease is not None:
             used: Amounts = used_tokens(record, self.estimate)
-            cost = self.estimate[2:]
-            self.store.settle(self.grant, (*used, used_cost(record, cost[0])) if cost else used)
+            if len(self.estimate) > len(used):
+                used = (*used, used_cost(record, self.estimate[2], self.estimate))
+            self.store.settle(self.grant, used)
 
 
 class LimitHooks:
@@ -134,7 +135,7 @@ class LimitHooks:
         elif caller.counts_usage:
             estimate = estimate_of(endpoint, body, size)
         if caller.counts_usd and not endpoint.is_free:
-            cost = self._reserve.cost(endpoint.name, model, estimate, scopes)
+            cost = self._reserve.cost(endpoint, model, body, estimate, scopes)
             estimate = (*estimate, cost)
         try:
             made = self._store.reserve(scopes, estimate)
@@ -164,7 +165,7 @@ class LimitHooks:
             estimate = estimate_of(endpoint, body, size)
         if limits.counts_usd:
             try:
-                cost = self._reserve.cost(endpoint.name, model, estimate, scopes)
+                cost = self._reserve.cost(endpoint, model, body, estimate, scopes)
             except GatewayError:
                 raise unpriced(provider.name) from None
             estimate = (*estimate, cost)

@@ -56,7 +56,7 @@ def model_without_price(context: CheckContext) -> Iterator[Diagnostic]:
     unpriced: dict[str, list[SentNames]] = {}
     known = set()
     for each in (each for rule in config.rules for each in sent_names(rule)):
-        if any(each.meets(entry) for entry in declared.entries):
+        if any(each.meets(entry) for entry in declared.entries if entry.tier is None):
             known.add(each.target.provider)
         else:
             unpriced.setdefault(each.target.provider, []).append(each)

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from engine.config.prices import PriceEntry, PriceFile
 from engine.config.source.document import Path
-from engine.plan.prices import MILLION, ModelPrices, Price, Prices
+from engine.plan.prices import MILLION, ModelPrices, Price, Prices, PriceTable
 
 _CACHE = ("cached_tokens", "cache_write_tokens")
 
@@ -14,13 +14,24 @@ def compile_prices(declared: PriceFile | None, lines: Mapping[Path, str]) -> Pri
     """The Prices of the Plan; `lines` has the place of each entry."""
     if declared is None:
         return None
-    names = dict.fromkeys(e.provider for e in declared.entries if e.provider is not None)
+    tiers = dict.fromkeys(e.tier for e in declared.entries if e.tier is not None)
     return Prices(
         version=f"{declared.date}-{declared.digest}",
         source=declared.source,
-        anywhere=_models((e for e in declared.entries if e.provider is None), lines),
+        standard=_table(declared.entries, None, lines),
+        tiers=MappingProxyType({tier: _table(declared.entries, tier, lines) for tier in tiers}),
+    )
+
+
+def _table(
+    entries: Iterable[PriceEntry], tier: str | None, lines: Mapping[Path, str]
+) -> PriceTable:
+    of_tier = [e for e in entries if e.tier == tier]
+    names = dict.fromkeys(e.provider for e in of_tier if e.provider is not None)
+    return PriceTable(
+        anywhere=_models((e for e in of_tier if e.provider is None), lines),
         providers=MappingProxyType(
-            {n: _models((e for e in declared.entries if e.provider == n), lines) for n in names}
+            {n: _models((e for e in of_tier if e.provider == n), lines) for n in names}
         ),
     )
 

@@ -13,14 +13,22 @@ DIGEST = 8  # hex digits
 
 def build_prices(data: Mapping[str, Any]) -> PriceFile:
     text = json.dumps(data, sort_keys=True)
-    entries = [*_entries(("models",), None, data.get("models", {}))]
-    for provider, models in data.get("providers", {}).items():
-        entries += _entries(("providers", provider), provider, models)
+    entries = [*_tables((), None, data)]
+    for tier, tables in data.get("service_tiers", {}).items():
+        entries += _tables(("service_tiers", tier), tier, tables)
     digest = hashlib.sha256(text.encode()).hexdigest()[:DIGEST]
     return PriceFile(data["source"], data["date"], digest, tuple(entries))
 
 
-def _entries(at: Path, provider: str | None, models: Mapping[str, Any]) -> Iterator[PriceEntry]:
+def _tables(at: Path, tier: str | None, tables: Mapping[str, Any]) -> Iterator[PriceEntry]:
+    yield from _entries((*at, "models"), tier, None, tables.get("models", {}))
+    for provider, models in tables.get("providers", {}).items():
+        yield from _entries((*at, "providers", provider), tier, provider, models)
+
+
+def _entries(
+    at: Path, tier: str | None, provider: str | None, models: Mapping[str, Any]
+) -> Iterator[PriceEntry]:
     for pattern, price in models.items():
         usd = {key: exact(number) for key, number in price.items()}
-        yield PriceEntry((*at, pattern), provider, pattern, usd)
+        yield PriceEntry((*at, pattern), provider, pattern, usd, tier)

@@ -9,6 +9,7 @@ from engine.plan.usage import (
     CountPlaces,
     OutputLimit,
     Pointer,
+    TierPlaces,
     UsageField,
     UsagePlaces,
 )
@@ -28,6 +29,7 @@ def build_usage(data: dict[str, Any] | str) -> UsagePlaces | None:
         include=_include(data["include_usage"]) if "include_usage" in data else None,
         output_limit=_output_limit(data["output_limit"]) if "output_limit" in data else None,
         unmetered=_pointers(data.get("unmetered", ())),
+        tier=_tier(data["service_tier"]) if "service_tier" in data else None,
     )
 
 
@@ -50,10 +52,19 @@ def _output_limit(data: dict[str, Any]) -> OutputLimit:
     return OutputLimit(_pointers(data["at"]), times, data["default"])
 
 
+def _tier(data: dict[str, Any]) -> TierPlaces:
+    return TierPlaces(*_sorted(data["at"]), frozenset(data["standard"]))
+
+
 def _places(count: str, texts: Iterable[str]) -> CountPlaces:
+    return CountPlaces(count, *_sorted(texts))
+
+
+def _sorted(texts: Iterable[str]) -> tuple[tuple[Pointer, ...], tuple[Pointer, ...]]:
+    """Places inside the objects with counts, and those from the top of the document."""
     inside = [text for text in texts if not text.startswith("/")]
     absolute = [text for text in texts if text.startswith("/")]
-    return CountPlaces(count, _pointers(inside), _pointers(absolute))
+    return _pointers(inside), _pointers(absolute)
 
 
 def _pointers(texts: Iterable[str]) -> tuple[Pointer, ...]:

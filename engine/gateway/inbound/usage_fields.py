@@ -4,7 +4,7 @@ from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.json_body import JsonBody
 from engine.gateway.inbound.json_text import number
 from engine.gateway.inbound.payload import RequestBody
-from engine.plan.usage import OutputLimit, Pointer
+from engine.plan.usage import OutputLimit, Pointer, TierPlaces
 
 _NOT_SET = None, b"null", b"false"
 MAX_OUTPUT = 1 << 40  # tokens that a request can ask for
@@ -35,6 +35,17 @@ def can_set(body: RequestBody, pointer: Pointer) -> bool:
             return False
         value = JsonBody(value).raw_value(name)
     return value != b"true"
+
+
+def asks_for_tier(body: RequestBody, tier: TierPlaces) -> bool:
+    """Whether a request asks for a service tier whose prices are not the ordinary ones.
+
+    Raises:
+        GatewayError: `duplicate_field`.
+    """
+    values = (body.raw_value(name) for name in tier.names)
+    named = (v[1:-1] for v in values if v is not None and v not in _NOT_SET)
+    return any(value.decode("utf-8", "replace") not in tier.standard for value in named)
 
 
 def refuse_unmetered(body: RequestBody, fields: tuple[Pointer, ...]) -> None:

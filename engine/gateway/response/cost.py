@@ -15,14 +15,14 @@ def note_cost(record: RecordBuilder, prices: Prices) -> None:
     """Note the cost of a request that is over, and the version of the prices. A bug in it is noted alone."""
     try:
         record.price_version = prices.version
-        nano_usd = cost_of(record)
+        nano_usd = cost_of(record, prices)
         record.cost_usd = None if nano_usd is None else nano_usd / NANO
     except Exception:  # noqa: BLE001 the caller has the response
         record.note_bug()
 
 
-def cost_of(record: RecordBuilder) -> int | None:
-    """Billionths of a dollar; None when the price of the model, or what was used, is not known.
+def cost_of(record: RecordBuilder, prices: Prices) -> int | None:
+    """Billionths of a dollar; None when the price of the model in its service tier, or what was used, is not known.
 
     Nothing is what was not sent costs, and what the provider refused.
     """
@@ -30,7 +30,10 @@ def cost_of(record: RecordBuilder) -> int | None:
     counts = _NOTHING if metered is None else metered.counts
     if not counts and (not was_sent(record) or was_refused(record)):
         return 0
-    return None if record.price is None else record.price.cost(counts)
+    price = record.price
+    if metered is not None and metered.tier is not None:
+        price = prices.find(record.provider or "", record.sent_model or "", metered.tier)
+    return None if price is None else price.cost(counts)
 
 
 def was_sent(record: Record | RecordBuilder) -> bool:

@@ -104,11 +104,16 @@ def without_event(text: bytes, extra: Members, has_usage: Callable[[bytes], bool
     return b"".join(kept)
 
 
-def _has(data: bytes, members: Members) -> bool:
+def decoded(text: bytes) -> Any:
+    """The value of a JSON text; None of one that is none."""
     try:
-        found = _value.decode(data)
+        return _value.decode(text)
     except _WRONG:
-        return False
+        return None
+
+
+def _has(data: bytes, members: Members) -> bool:
+    found = decoded(data)
     return type(found) is dict and all(found.get(name, _NONE) == value for name, value in members)
 
 

@@ -211,7 +211,7 @@ class ResponseRelay:
         if self._stream is not None and self._stream.first_at is not None:
             self._record.note_first_event(self._stream.first_at)
         if self.meter is not None:
-            self.meter.finish(self._record)
+            self.meter.finish(self._record, is_priced=prices is not None)
         if prices is not None:
             note_cost(self._record, prices)
 

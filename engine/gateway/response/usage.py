@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from engine.gateway.record import RecordBuilder, RequestUsage
+from engine.gateway.response.service_tier import TierReader
 from engine.gateway.response.usage_reader import Counts, UsageReader
 from engine.plan.usage import UNITS
 
@@ -95,10 +96,15 @@ class UsageMeter:
         while self._size > MAX_WHOLE and self._end - len(self._chunks[0]) >= MAX_END:
             self._end -= len(self._chunks.popleft())
 
-    def finish(self, record: RecordBuilder) -> None:
-        """Note the usage in the record of a request that is over. A bug in it is noted alone."""
+    def finish(self, record: RecordBuilder, *, is_priced: bool = False) -> None:
+        """Note the usage in the record of a request that is over. A bug in it is noted alone.
+
+        `is_priced`: the service tier counts, too, since the cost depends on it.
+        """
         try:
             record.metered = self.metered(record)
+            if is_priced and self._reader.tier is not None:
+                record.metered = record.metered.in_tier(self._tier(self._reader.tier))
         except Exception:  # noqa: BLE001 the caller has the response
             record.note_bug()
 
@@ -140,25 +146,31 @@ class UsageMeter:
 
     def counts(self) -> Counts:
         """What the response has said."""
-        if self._is_packed:
-            return self._packed_counts()
         if self.is_events:
-            return self._reader.events(self._chunks)
+            return self._reader.events([self._unpacked()] if self._is_packed else self._chunks)
+        if self._is_packed:
+            return self._reader.body(self._unpacked())
         text = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         if self._size > MAX_WHOLE:
             return self._reader.end_of_body(text[-MAX_END:])
         return self._reader.body(text)
 
-    def _packed_counts(self) -> Counts:
-        """The same of a compressed response, of which a copy is decompressed."""
+    def _tier(self, reader: TierReader) -> str | None:
+        """The service tier that the response names. Of one that broke off, its latest events may name it."""
+        if self.is_events:
+            kept = self._chunks or self._recent
+            return reader.events([self._unpacked()] if self._is_packed else kept)
+        return reader.body(self._unpacked() if self._is_packed else b"".join(self._chunks))
+
+    def _unpacked(self) -> bytes:
+        """The text of a compressed response; empty where it is too long or damaged."""
         if self._size > MAX_WHOLE:
-            return {}
+            return b""
         unpacking = zlib.decompressobj(_GZIP_OR_ZLIB)
         try:
-            text = unpacking.decompress(b"".join(self._chunks), MAX_UNPACKED)
+            return unpacking.decompress(b"".join(self._chunks), MAX_UNPACKED)
         except zlib.error:
-            return {}
-        return self._reader.events([text]) if self.is_events else self._reader.body(text)
+            return b""
 
 
 def estimated_input(size: int) -> int:

@@ -14,13 +14,13 @@ from typing import Annotated, Any
 
 import msgspec
 
-from engine.gateway.response.event_text import events_in
+from engine.gateway.response.event_text import decoded, events_in
+from engine.gateway.response.service_tier import TierReader
 from engine.plan.plan import Endpoint
 from engine.plan.usage import UNITS, CountPlaces, Pointer, UsagePlaces
 
 MAX_COUNT = 2**53
 _WRONG = (msgspec.DecodeError, UnicodeError, RecursionError)
-_generic = msgspec.json.Decoder()
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=MAX_COUNT)] | None
 
 Counts = dict[str, int]
@@ -35,6 +35,7 @@ class UsageReader:
         self.needed = counts & {"input_tokens", "output_tokens"}
         self.has_output = "output_tokens" in counts
         self.has_units = not counts.isdisjoint(UNITS)
+        self.tier = None if places.tier is None else TierReader(places, places.tier)
         self._body = _Document(places.at, places.fields)
         self._event = _Document(places.events_at, places.fields)
         self._names = _search([pointer[-1] for pointer in places.at], b"{[")
@@ -110,7 +111,7 @@ class _Document:
         try:
             return self._counts_of(self._decode(text))
         except msgspec.ValidationError:
-            return self._counts_of(_decoded(text))
+            return self._counts_of(decoded(text))
         except _WRONG:
             return {}
 
@@ -222,20 +223,13 @@ def _number(value: Any) -> int | None:
     return ceil(value) if 0 <= value < MAX_COUNT else None
 
 
-def _decoded(text: bytes) -> Any:
-    try:
-        return _generic.decode(text)
-    except _WRONG:
-        return None
-
-
 def _first_value(text: bytes) -> Any:
     """The object at the beginning of `text`."""
     depth = 0
     for found in _MARKS.finditer(text):
         depth += {b"{": 1, b"}": -1}.get(found[0], 0)
         if depth == 0:
-            return _decoded(text[: found.end()])
+            return decoded(text[: found.end()])
     return None
 
 

@@ -26,7 +26,7 @@ from engine.gateway.response.error_events import error_event
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
 from engine.plan.plan import Dialect
-from engine.plan.prices import ModelPrices, Prices
+from engine.plan.prices import ModelPrices, Prices, PriceTable
 from engine.report.lines import render_concise
 from engine.report.view import Findings
 from engine.telemetry.families import (
@@ -159,7 +159,7 @@ def test_the_page_has_every_field_of_an_access_record() -> None:
     record.note_tried("429")
     record.exception = "ValueError at app.py:1"
     record.note_attempt("caller")
-    note_cost(record, Prices("2026-11-20-0123abcd", "a list", ModelPrices({}), {}))
+    note_cost(record, Prices("2026-11-20-0123abcd", "a list", PriceTable(ModelPrices({}), {})))
     with_bug = json.loads(record.finish("").line())
     with_units = json.loads(
         Record(
@@ -168,6 +168,7 @@ def test_the_page_has_every_field_of_an_access_record() -> None:
             units={"pages": 1},
             dropped=("user",),
             may_be_paid_twice=True,
+            service_tier="flex",
         ).line()
     )
     assert [row[0] for row in rows(OBSERVABILITY, "field")] == list(with_units)

@@ -25,7 +25,8 @@ ROUTES = """version: 1
 endpoints:
   chat_completions:
     path: /v1/chat/completions
-    usage: {at: [/usage], input_tokens: [prompt_tokens], output_tokens: [completion_tokens]}
+    usage: {at: [/usage], input_tokens: [prompt_tokens], output_tokens: [completion_tokens],
+      service_tier: {at: [/service_tier], standard: [default, auto]}}
   embeddings: {path: /v1/embeddings, usage: free}
 models:
   - {prefix: gpt-, provider: openai}
@@ -42,6 +43,9 @@ models:
   gpt-output: {output_usd_per_million: 1000}
   gpt-cached: {cached_input_usd_per_million: 1, output_usd_per_million: 1000}
   gpt-pages: {usd_per_page: 0.25}
+service_tiers:
+  flex: {models: {gpt-cheap: {input_usd_per_million: 0.5, output_usd_per_million: 0.5}}}
+  priority: {providers: {openai: {gpt-cheap: {input_usd_per_million: 3, output_usd_per_million: 3}}}}
 """
 NANO = 10**9
 BODY = b'{"model": "m", "messages": []}'
@@ -66,11 +70,11 @@ class Desk:
         limits = CallerLimits(budgets=(budget,))
         self.caller = Caller("app", None, None, (), None, limits=limits)
 
-    def admit(self, model: str) -> LimitPermit:
+    def admit(self, model: str, raw: bytes = BODY) -> LimitPermit:
         endpoint = self.plan.endpoint("chat_completions") if self.plan else None
         assert endpoint is not None
-        body = json_request_body(BODY, endpoint)
-        permit = self.hooks.admit(self.caller, endpoint, model, body, len(BODY))
+        body = json_request_body(raw, endpoint)
+        permit = self.hooks.admit(self.caller, endpoint, model, body, len(raw))
         assert isinstance(permit, LimitPermit)
         return permit
 
@@ -81,13 +85,19 @@ class Desk:
         return before + permit.grant.held[2] - self.left()
 
     def charge(
-        self, permit: LimitPermit, model: str, counts: dict[str, int], **fields: Any
+        self,
+        permit: LimitPermit,
+        model: str,
+        counts: dict[str, int],
+        tier: str | None = None,
+        **fields: Any,
     ) -> None:
         assert self.plan is not None
         assert self.plan.prices is not None
         record = RecordBuilder("req_1", 0.0, **fields)
+        record.provider, record.sent_model = "openai", model
         record.price = self.plan.prices.find("openai", model)
-        record.metered = RequestUsage(counts)
+        record.metered = RequestUsage(counts, tier=tier)
         note_cost(record, self.plan.prices)
         permit.settle(record.finish(""))
 
@@ -191,6 +201,55 @@ def test_a_model_without_a_price_is_refused_or_charged_what_is_declared(
     assert (
         desk.settle(permit, "gpt-unknown", {"input_tokens": 1, "output_tokens": 1}, **SENT) == NANO
     )
+
+
+def tiered(tier: str) -> bytes:
+    return b'{"model": "m", "messages": [], "service_tier": %b}' % tier.encode()
+
+
+@pytest.mark.parametrize(
+    ("tier", "times"),
+    [("null", 1), ('"auto"', 1), ('"default"', 1), ('"flex"', 3), ('"new"', 3), ("7", 3)],
+)
+def test_the_dearest_tier_is_reserved_where_a_request_asks_for_another_than_the_ordinary_one(
+    plan: Plan, tier: str, times: int
+) -> None:
+    permit = Desk(plan, 100).admit("gpt-cheap", tiered(tier))
+    assert permit.grant.held[2] == sum(permit.estimate[:2]) * 1000 * times
+
+
+def test_a_tier_without_prices_is_refused_or_charged_what_is_declared(plan: Plan) -> None:
+    desk = Desk(plan, 100)
+    with pytest.raises(GatewayError) as refused:
+        desk.admit("gpt-dear", tiered('"flex"'))
+    assert (refused.value.code, "in this service tier" in str(refused.value)) == (
+        "not_allowed",
+        True,
+    )
+    assert desk.admit("gpt-dear", tiered('"auto"')).grant.held[2] > 0
+    assert Desk(plan, 100, unpriced=NANO * 50).admit("gpt-dear", tiered('"flex"')).grant.held[2] == 50 * NANO  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tier", "usd"), [(None, 1000), ("flex", 500), ("priority", 3000), ("scale", None)]
+)
+def test_what_a_response_says_of_its_tier_is_charged(
+    plan: Plan, tier: str | None, usd: int | None
+) -> None:
+    """One that has no price costs what was reserved."""
+    desk = Desk(plan, 100)
+    permit = desk.admit("gpt-cheap")
+    counts = {"input_tokens": 1, "output_tokens": 0}
+    cost = desk.settle(permit, "gpt-cheap", counts, tier=tier, **SENT)
+    assert cost == (permit.grant.held[2] if usd is None else usd)
+
+
+def test_in_a_tier_without_a_price_more_tokens_than_were_reserved_cost_more(plan: Plan) -> None:
+    """No less than in the ordinary tier, at the dearest target."""
+    desk = Desk(plan, 100)
+    counts = {"input_tokens": 3, "output_tokens": 10_000}
+    cost = desk.settle(desk.admit("gpt-dear"), "gpt-dear", counts, tier="scale", **SENT)
+    assert 3 * 10_000 + 10_000 * 100_000 <= cost <= 1.01 * 10_000 * 100_000
 
 
 def test_a_budget_of_an_account_counts_besides_that_of_its_key(plan: Plan) -> None:

@@ -79,6 +79,25 @@ def test_what_is_no_price_stops_serving(tmp_path: Path, price: str, code: str) -
     assert (loaded.plan, codes(loaded)) == (None, [code])
 
 
+def test_tiers_have_prices_of_their_own_that_are_checked_as_all_others(tmp_path: Path) -> None:
+    tiers = "service_tiers: {flex: {models: {gpt-*: {input_usd_per_million: NUMBER}}}, x: {providers: {openai: {gpt-*: {usd_per_request: 1}}}}}\n"  # fmt: skip
+    ordinary = "  gpt-*: {input_usd_per_million: 2}\n"
+    plan = plan_with(tmp_path, ordinary + tiers.replace("NUMBER", "1"))
+    assert plan.prices is not None
+    found = {tier: plan.prices.find("openai", "gpt-4o", tier) for tier in (None, "flex", "x", "y")}
+    shown = {t: (None if p is None else (dict(p.nano_usd), p.request)) for t, p in found.items()}
+    assert shown == {
+        None: ({"input_tokens": 2 * 10**9}, 0), "flex": ({"input_tokens": 10**9}, 0), "x": ({}, 10**9), "y": None,
+    }  # fmt: skip
+    dearer = plan_with(tmp_path, ordinary + tiers.replace("NUMBER", "3")).prices
+    assert dearer is not None
+    assert dearer.version != plan.prices.version
+    text = HEAD + "models:\n" + EMBEDDINGS + ordinary + tiers.replace("NUMBER", "0.000001")
+    assert codes(read(write(tmp_path, prices=text))) == ["X296"]
+    alone = HEAD + "models:\n" + EMBEDDINGS + tiers.replace("NUMBER", "1")
+    assert codes(read(write(tmp_path, prices=alone))) == ["X298"]
+
+
 def test_a_broken_price_hides_nothing_of_the_other_files(tmp_path: Path) -> None:
     routes = (
         "version: 1\nendpoints: {embeddings: {path: /v1/embeddings}}\nmodels:\n"

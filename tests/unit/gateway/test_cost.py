@@ -5,10 +5,10 @@ from typing import Any
 
 from engine.gateway.record import RecordBuilder, RequestUsage
 from engine.gateway.response.cost import note_cost
-from engine.plan.prices import ModelPrices, Price, Prices
+from engine.plan.prices import ModelPrices, Price, Prices, PriceTable
 from tests.tables import each
 
-PRICES = Prices("2026-11-20-0123abcd", "a list", ModelPrices({}), {})
+PRICES = Prices("2026-11-20-0123abcd", "a list", PriceTable(ModelPrices({}), {}))
 PRICE = Price({"input_tokens": 150_000_000, "output_tokens": 600_000_000})
 COUNTS = {"input_tokens": 1200, "output_tokens": 300}
 SENT: dict[str, Any] = {"attempts": 1, "status": 200, "outcome": "ok"}

@@ -3,7 +3,7 @@
 from fractions import Fraction
 from types import MappingProxyType
 
-from engine.plan.prices import MILLION, NANO, ModelPrices, Price, Prices
+from engine.plan.prices import MILLION, NANO, ModelPrices, Price, Prices, PriceTable
 from tests.tables import each
 
 # 0.15 USD for a million input tokens, half of it from the cache, 0.60 for output.
@@ -59,7 +59,7 @@ def test_the_most_specific_price_wins_whatever_the_order() -> None:
         (("gpt-4o", price["b"]), ("gpt-", price["c"])),
     )
     own = ModelPrices(MappingProxyType({"gpt-4o": price["d"]}), (("gpt-4", price["e"]),))
-    prices = Prices("v", "s", anywhere, {"ours": own})
+    prices = Prices("v", "s", PriceTable(anywhere, {"ours": own}))
     found = {
         (provider, model): next((n for n, p in price.items() if p is prices.find(provider, model)), None)
         for provider in ("ours", "other")
