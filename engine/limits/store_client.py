@@ -11,6 +11,8 @@ from engine.plan.limit_store import StoreServer
 T = TypeVar("T")
 CONNECT_SECONDS = 1.0  # which no request waits for
 FAILURES = 3  # in a row, until no request tries any more
+# A replica and a server without memory run a script, but write nothing.
+_WRITE = command(5, encode([b"SET", b"orqen:{probe}", b"1", b"PX", b"1000"]))
 GRACE_SECONDS = 0.005  # for replies that have come while this process was busy
 
 
@@ -55,6 +57,8 @@ class StoreClient:
                 made = await connect(self._server, self._lost, self._late)
             async with asyncio.timeout(self._timeout):
                 self.sha = await made.send(self._probe)
+            async with asyncio.timeout(self._timeout):
+                await made.send(_WRITE)
         except (OSError, StoreError, ValueError) as error:  # a TimeoutError is an OSError
             if made is not None:
                 made.abort()

@@ -38,12 +38,13 @@ def bulk(word: bytes, *numbers: int) -> bytes:
 
 @dataclass
 class Fake:
-    """A server of which the probe works, and that replies to each script after `seconds` or with `reply`."""
+    """A server of which the probe works but for `write`, and that replies to each script after `seconds` or with `reply`."""
 
     seconds: float = 0.0
     reply: bytes = b""
     commands: list[bytes] = field(default_factory=list)
     port: int = 0
+    write: bytes = b"+OK\r\n"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
@@ -54,6 +55,8 @@ class Fake:
             self.commands.append(parts[0])
             if parts[0] == b"SCRIPT":
                 writer.write(b"$40\r\n" + b"0" * 40 + b"\r\n")
+            elif parts[0] == b"SET":
+                writer.write(self.write)
             else:
                 await asyncio.sleep(self.seconds)
                 writer.write(self.reply or b"+PONG\r\n")
@@ -222,6 +225,30 @@ def test_what_is_no_reply_of_the_script_counts_as_a_failure(reply: bytes) -> Non
                 assert isinstance(made, Grant)
                 assert isinstance(made.lease, int)
             assert stand.store.status == "local"
+            await stand.store.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("why", ["READONLY", "OOM", "NOPERM"])
+def test_a_store_that_writes_nothing_is_not_used_again_until_it_does(why: str) -> None:
+    """It would fail a few requests in each second, and be said to work between them."""
+
+    async def run() -> None:
+        async with fake(reply=bulk(b"ok ", NOW, 0, 0, 0, 0, 0, 0)) as odd:
+            stand = Stand(odd.port)
+            odd.write = f"-{why} no\r\n".encode()
+            await stand.store.start()
+            for _ in range(5):
+                assert stand.store.status == "local"
+                stand.store.tick()
+                await asyncio.sleep(0.01)
+            odd.write = b"+OK\r\n"
+            async with asyncio.timeout(20):
+                await up(stand.store)
+            assert [line.partition(":")[0] for line in stand.log] == [
+                f"the store of limits fails ({why})", "the store of limits works again",
+            ]  # fmt: skip
             await stand.store.close()
 
     asyncio.run(run())

@@ -6,19 +6,22 @@ from pathlib import Path
 import pytest
 
 from engine.config.load import load
+from engine.limits.redis_store import SCRIPT
 from engine.server.limit_hooks import LimitHooks
 from tests.servers import ship
 
 DELAY = 0.06  # seconds until the store replies
+PROBE = (SCRIPT, b"$40\r\n" + b"0" * 40 + b"\r\n"), (b"1000\r\n", b"+OK\r\n")
 
 
 async def status_of(folder: Path, more: str) -> str | None:
     """What the hooks make of a slow store that these settings name."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(65536)
-        await asyncio.sleep(DELAY)
-        writer.write(b"$40\r\n" + b"0" * 40 + b"\r\n")
+        for asked, reply in PROBE:
+            await reader.readuntil(asked)
+            await asyncio.sleep(DELAY)
+            writer.write(reply)
         await reader.read(65536)
         writer.close()
 
