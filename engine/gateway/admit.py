@@ -14,10 +14,11 @@ from engine.gateway.inbound.browsers import refuse_cross_site
 from engine.gateway.inbound.framing import check_framing, refuse_handshake
 from engine.gateway.inbound.head import CallerHead, Scope
 from engine.gateway.inbound.paths import EndpointMatch, dialect_of, match_endpoint
-from engine.gateway.inbound.payload import body_kind
+from engine.gateway.inbound.payload import RequestBody, body_kind
 from engine.gateway.inbound.query import without
 from engine.gateway.record import RecordBuilder
 from engine.gateway.routing.listing import render_listing, shape_of
+from engine.plan.callers import FURTHER_MODELS
 from engine.plan.plan import Caller, Dialect, Plan
 from engine.upstream import Pairs
 
@@ -97,3 +98,19 @@ class HeadCheck:
         """The dialect of a caller, as far as the headers show it."""
         listing = self.plan.listing
         return Dialect.OPENAI if listing is None else shape_of(listing, self.scope["headers"])
+
+
+def check_models(caller: Caller, model: str, body: RequestBody) -> None:
+    """Refuse a model that the key may not use, and further ones beside it.
+
+    Raises:
+        GatewayError: `not_allowed` or `duplicate_field`.
+    """
+    if caller.models is None:
+        return
+    if not caller.may_use_model(model):
+        raise GatewayError("not_allowed", "this API key may not use this model", param="model")
+    for name in FURTHER_MODELS:
+        if body.raw_value(name) not in (None, b"null", b"[]"):
+            words = f"this API key is for some models alone, so `{name}` may not name further ones"
+            raise GatewayError("not_allowed", words, param=name)

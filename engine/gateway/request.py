@@ -13,7 +13,7 @@ from time import monotonic
 from types import MappingProxyType
 from typing import Any
 
-from engine.gateway.admit import HeadCheck
+from engine.gateway.admit import HeadCheck, check_models
 from engine.gateway.callers import CallerTable, search_key
 from engine.gateway.cancellation import Cancellation, Cause, Deadline
 from engine.gateway.errors import GatewayError
@@ -208,8 +208,7 @@ class Request:
         """
         runtime, record = self._runtime, self.record
         model = record.model = model_of(body, head)
-        if not head.caller.may_use_model(model):
-            raise GatewayError("not_allowed", "this API key may not use this model", param="model")
+        check_models(head.caller, model, body)
         admission, source = runtime.hooks.admission, runtime.hooks.credentials
         if admission is not None:
             size = self._body_reader.size if self._body_reader else None

@@ -5,6 +5,11 @@ from dataclasses import dataclass, field
 
 from engine.plan.limits import CallerLimits
 
+# Fields in which a request names models besides `model`, to be tried when that one fails: a provider
+# that is a gateway itself reads them. What they name is not routed here, so it cannot be compared
+# with the models of a key.
+FURTHER_MODELS = ("models", "fallbacks")
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Account:

@@ -420,6 +420,29 @@ def test_a_limited_key_beyond_its_limits(
     assert (named or "model") in error["message"]
 
 
+@pytest.mark.parametrize("further", ["models", "fallbacks"])
+@pytest.mark.parametrize("value", [["forbidden"], "forbidden", [{"model": "forbidden"}], {}])
+def test_a_limited_key_names_no_further_models(
+    caller: httpx2.Client, temple: Recorder, further: str, value: object
+) -> None:
+    path, asked = "/stars/v9/horoscope", {"model": "oracle", further: value}
+    answer = caller.post(path, json=asked, headers=bearer(LIMITED))
+    error = assert_refused(answer, temple, 403, "not_allowed")["error"]
+    assert error["param"] == further
+    answer = caller.post(
+        path, json={"model": "oracle", further.title(): 1}, headers=bearer(LIMITED)
+    )
+    assert_refused(answer, temple, 400, "duplicate_field")
+    for nothing in (b"null", b"[]"):
+        body = b'{"model": "oracle", "%b": %b}' % (further.encode(), nothing)
+        headers = {**bearer(LIMITED), "content-type": "application/json"}
+        assert caller.post(path, content=body, headers=headers).status_code == 218
+        temple.take()
+    answer = caller.post(path, json=asked, headers=bearer(ACTIVE))
+    assert answer.status_code == 218
+    assert json.loads(temple.take().body)[further] == value
+
+
 def test_a_limit_holds_for_a_default_model_too(caller: httpx2.Client, temple: Recorder) -> None:
     assert caller.post("/stars/v9/horoscope", json={}, headers=bearer(LIMITED)).is_success
     assert temple.take().values("x-delphi-asked") == ["horoscope of CRYSTAL-BALL-1"]
