@@ -93,6 +93,7 @@ def _json(now: Readings, by: str) -> str:
             by: row.name,
             "requests": int(row.requests),
             "errors": int(row.errors),
+            **({"retries": int(row.retries)} if by == "provider" else {}),
             "input_tokens": int(row.input_tokens),
             "output_tokens": int(row.output_tokens),
             "cost_usd": float(row.cost_usd),

@@ -18,6 +18,7 @@ class Row:
     name: str
     requests: float = 0
     errors: float = 0
+    retries: float = 0
     input_tokens: float = 0
     output_tokens: float = 0
     cost_usd: float = 0
@@ -34,7 +35,7 @@ class Row:
 
 
 def traffic_rows(readings: Readings, by: str) -> list[Row]:
-    """The traffic by a label, the busiest first."""
+    """The traffic by a label, the busiest first. A provider has a line for attempts that were followed by another too."""
     rows: dict[str, Row] = {}
     for name, attribute in _sources(by):
         for labels, value in readings.of(name):
@@ -44,14 +45,15 @@ def traffic_rows(readings: Readings, by: str) -> list[Row]:
                 row.errors += value
     if by != "key":
         _add_buckets(rows, readings, by)
-    return sorted((r for r in rows.values() if r.requests), key=lambda r: (-r.requests, r.name))
+    used = (row for row in rows.values() if row.requests or row.retries)
+    return sorted(used, key=lambda row: (-row.requests, -row.retries, row.name))
 
 
 def _sources(by: str) -> Iterable[tuple[str, str]]:
     """Which metric is added to which attribute."""
     start = "orqen_key_" if by == "key" else "orqen_"
     names = ["requests", "input_tokens", "output_tokens", "cost_usd"]
-    names += ["errors"] if by == "key" else []
+    names += {"key": ["errors"], "provider": ["retries"]}.get(by, [])
     return [(f"{start}{name}_total", name) for name in names]
 
 
@@ -84,6 +86,9 @@ def server_values(readings: Readings) -> dict[str, Any]:
         "queued": int(readings.value("orqen_provider_queued_requests")),
         "generation": int(readings.value("orqen_config_generation")),
         "reloads_refused": int(readings.value("orqen_config_reloads_refused_total")),
+        "is_refused": bool(readings.value("orqen_config_refused")),
+        "log_lines_lost": int(readings.value("orqen_log_lines_lost_total")),
+        "traces_lost": int(readings.value("orqen_traces_lost_total")),
         "breakers": {
             labels["provider"]: int(value)
             for labels, value in readings.of("orqen_breaker_open")
@@ -97,15 +102,38 @@ def server_values(readings: Readings) -> dict[str, Any]:
 
 
 def render_server(readings: Readings) -> str:
-    """The state of a server in a line or two."""
+    """The state of a server in a line, and more where something is wrong."""
     values = server_values(readings)
-    words = f"{values['workers']} workers, {values['in_flight']} requests under way"
-    words += f", {values['queued']} queued" if values["queued"] else ""
-    words += f", config generation {values['generation']}"
+    queued = f", {values['queued']} queued" if values["queued"] else ""
+    lines = [
+        f"{_number(values['workers'], 'worker')}, {_number(values['in_flight'], 'request')} under way{queued}, "
+        f"config generation {values['generation']}"
+    ]
+    if values["is_refused"]:
+        lines.append("what is on disk was refused: engine check says why")
     if values["breakers"]:
-        opened = [f"{name} ({count} workers)" for name, count in values["breakers"].items()]
-        words += f"\nbreakers open: {', '.join(opened)}"
-    return words + "\n"
+        opened = [
+            f"{name} ({_number(count, 'worker')})" for name, count in values["breakers"].items()
+        ]
+        lines.append(f"breakers open: {', '.join(opened)}")
+    lost = [
+        _number(values[name], what)
+        for name, what in (
+            ("log_lines_lost", "line of the log"),
+            ("traces_lost", "trace"),
+            ("worker_deaths", "worker that died"),
+        )
+        if values[name]
+    ]
+    if lost:
+        lines.append(f"lost since the start: {', '.join(lost)}")
+    return "\n".join(lines) + "\n"
+
+
+def _number(count: int, what: str) -> str:
+    """`1 worker`, `2 workers`; of several words the first is counted."""
+    first, *more = what.split(" ", 1)
+    return " ".join([f"{count:,} {first}{'' if count == 1 else 's'}", *more])
 
 
 def render_traffic(rows: list[Row], by: str, seconds: float | None) -> str:
@@ -113,6 +141,7 @@ def render_traffic(rows: list[Row], by: str, seconds: float | None) -> str:
     unit = "" if seconds is None else "/s"
     head = [by, f"requests{unit}", "errors", f"tokens in{unit}", f"out{unit}", "usd"]
     head += [] if by == "key" else ["p50", "p95", "first event"]
+    head += [f"retries{unit}"] if by == "provider" else []
     cells = [head, *([*_cells(row, seconds)] for row in rows)]
     cells = [line[: len(head)] for line in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -124,18 +153,19 @@ def render_traffic(rows: list[Row], by: str, seconds: float | None) -> str:
 
 
 def _cells(row: Row, seconds: float | None) -> list[str]:
-    amounts = (row.requests, row.input_tokens, row.output_tokens)
-    requests, tokens_in, tokens_out = (
+    amounts = (row.requests, row.input_tokens, row.output_tokens, row.retries)
+    requests, tokens_in, tokens_out, retries = (
         f"{amount:,.0f}" if seconds is None else f"{amount / seconds:,.1f}" for amount in amounts
     )
     return [
         row.name,
         requests,
-        f"{100 * row.errors / row.requests:.1f}%",
+        f"{100 * row.errors / row.requests:.1f}%" if row.requests else NOBODY,
         tokens_in,
         tokens_out,
         f"{row.cost_usd:,.2f}" if row.cost_usd else NOBODY,
         *(_time(value) for value in row.times()),
+        retries if row.retries else NOBODY,
     ]
 
 

@@ -73,6 +73,7 @@ class RequestCounter:
         self._known: dict[tuple[object, ...], Blocks] = {}
         self._keys: dict[str, int] = {}
         self._own_keys = {caller.name[:MAX_LABEL] for caller in (plan.callers or {}).values()}
+        self._own_keys.add("")  # requests without a valid key
         known = {key for (key,) in part.labels(KEYS)}
         self._others = known - self._own_keys
 
@@ -108,8 +109,7 @@ class RequestCounter:
             words[base + _UNPRICED] += 1
         elif record.cost_usd:
             words[base + _COST] += min(record.cost_nano_usd or 0, MOST)
-        if record.key is not None:
-            self._count_key(record, record.key)
+        self._count_key(record, record.key or "")
         if record.error is not None or record.tried:
             self._count_failures(record)
 

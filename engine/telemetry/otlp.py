@@ -31,6 +31,9 @@ MAX_RESPONSE = 64 * 1024  # bytes that are read of a response
 TAKEN = range(200, 300)
 BAD_CERTIFICATE = "its certificate is not trusted"
 UNREACHABLE = "it cannot be reached"
+SILENT = "it did not respond in time"
+BROKEN = "its response is incomplete, or not HTTP"
+_WITHOUT_RESPONSE = frozenset({BAD_CERTIFICATE, UNREACHABLE, SILENT, BROKEN})  # worth another try
 REPEATABLE = frozenset({429, 502, 503, 504})  # statuses of OTLP/HTTP that ask for another try
 
 OTLP_HEADERS = {
@@ -54,6 +57,15 @@ def new_client(environ: Mapping[str, str] = os.environ) -> Client:
 def ca_file(environ: Mapping[str, str]) -> str | None:
     """The PEM file that a variable of OpenTelemetry names; OpenSSL itself honours SSL_CERT_FILE without it."""
     return environ.get("OTEL_EXPORTER_OTLP_CERTIFICATE") or None
+
+
+def _problem(error: Exception) -> str:
+    """Why there is no response, for an operator."""
+    if _is_of_certificate(error):
+        return BAD_CERTIFICATE
+    if isinstance(error, (httpx2.ReadTimeout, httpx2.WriteTimeout)):
+        return SILENT
+    return BROKEN if isinstance(error, httpx2.RemoteProtocolError) else UNREACHABLE
 
 
 def _is_of_certificate(error: BaseException | None) -> bool:
@@ -90,7 +102,7 @@ def post(
             wait = retry_after(response.headers.get("retry-after", ""))
             return Reply("" if status in TAKEN else f"it responded {status}", status, text, wait)
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-        return Reply(BAD_CERTIFICATE if _is_of_certificate(error) else UNREACHABLE)
+        return Reply(_problem(error))
     except Exception as error:  # noqa: BLE001 no response may end the thread that exports
         return Reply(type(error).__name__)
 
@@ -197,10 +209,7 @@ class OtlpQueue(Generic[T]):
             reply = post(client, self.url, body, self._headers, timeout)
             if not reply.problem:
                 return min(count, self._count_rejected(reply.body)), "it refused a part"
-            if reply.status not in REPEATABLE and reply.problem not in (
-                UNREACHABLE,
-                BAD_CERTIFICATE,
-            ):
+            if reply.status not in REPEATABLE and reply.problem not in _WITHOUT_RESPONSE:
                 return count, reply.problem
             pause = min(max(pause, reply.wait), end - monotonic())
             if self._stopping.wait(max(0.0, pause)) or monotonic() >= end:

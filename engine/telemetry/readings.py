@@ -45,8 +45,8 @@ def parse_readings(text: str) -> Readings:
         ValueError: a line is something else.
     """
     series: dict[str, list[Series]] = {}
-    for line in text.splitlines():
-        if not line.startswith("#"):
+    for line in text.split("\n"):  # a label may have other line ends
+        if line and not line.startswith("#"):
             found = _SERIES.fullmatch(line)
             if found is None:
                 raise ValueError("this is no text of metrics")

@@ -80,6 +80,7 @@ def _server_span(notes: TraceNotes, record: Record, route: Route | None) -> Span
                 "orqen.endpoint": record.endpoint,
                 "orqen.key": record.key,
                 "orqen.model": record.model,
+                "orqen.rule": record.rule,
                 "orqen.outcome": record.outcome,
                 "orqen.error": record.error,
                 "orqen.attempts": record.attempts,

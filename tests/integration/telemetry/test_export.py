@@ -20,9 +20,11 @@ from engine.telemetry.otel_environment import (
 )
 from engine.telemetry.otlp import (
     BATCH,
+    BROKEN,
     FLUSH_SECONDS,
     MAX_WAITING,
     RETRY_SECONDS,
+    SILENT,
     STOP_SECONDS,
     OtlpQueue,
     new_client,
@@ -210,15 +212,22 @@ def responding(*parts: bytes, pause: float = 0.0) -> Iterator[int]:
     ("head", "problem"),
     [
         (b"HTTP/1.1 503 x\r\nretry-after: \xb2\r\ncontent-length: 0\r\n\r\n", "it responded 503"),
-        (b"HTTP/1.1 503 x\r\ncontent-length: -1\r\n\r\n", "it cannot be reached"),
-        (b"HTTP/1.1 204 x\r\nnot a header\r\n\r\n", "it cannot be reached"),
-        (b"\xff\x00", "it cannot be reached"),
+        (b"HTTP/1.1 503 x\r\ncontent-length: -1\r\n\r\n", BROKEN),
+        (b"HTTP/1.1 204 x\r\nnot a header\r\n\r\n", BROKEN),
+        (b"\xff\x00", BROKEN),
+        (b"HTTP/1.1 200 x\r\ncontent-length: 9\r\n\r\nhalf", BROKEN),
+        (b"", BROKEN),
     ],
 )
 def test_no_response_raises(head: bytes, problem: str) -> None:
     with responding(head) as port, new_client() as client:
         reply = post(client, f"http://127.0.0.1:{port}/", b"", {}, 5.0)
     assert (reply.problem, reply.wait) == (problem, 0.0)
+
+
+def test_a_collector_that_is_silent_is_not_said_to_be_away() -> None:
+    with responding(b"HTTP/1.1 200 OK\r\n", pause=2.0) as port, new_client() as client:
+        assert post(client, f"http://127.0.0.1:{port}/", b"", {}, 0.1).problem == SILENT
 
 
 @pytest.mark.parametrize("headers", [{"a": "T\xf6ken"}, {"a": "b\nc"}, {"content-length": "5"}])

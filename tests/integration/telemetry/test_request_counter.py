@@ -150,6 +150,8 @@ def test_errors_and_retries_are_counted(stand: Stand) -> None:
     assert stand.values(RETRIES, "groq", "429") == {"retries_total": 1}
     assert stand.values(RETRIES, "groq", "connect_failed") == {"retries_total": 1}
     assert stand.values(KEYS, "k") == {"key_requests_total": 3, "key_errors_total": 2}
+    nobody = {"key_requests_total": 2, "key_errors_total": 1}
+    assert stand.values(KEYS, "") == nobody, "so the sum over keys is that of all requests"
 
 
 def test_ten_thousand_models_of_a_caller_add_at_most_one_series(stand: Stand) -> None:

@@ -144,6 +144,7 @@ def test_a_request_and_its_attempt(all_of: Traced, ports: dict[str, int]) -> Non
         "orqen.endpoint": "talk",
         "orqen.key": "tests",
         "orqen.model": "quiet-m",
+        "orqen.rule": record["rule"],
         "orqen.outcome": "ok",
         "orqen.attempts": 1,
     }

@@ -6,13 +6,22 @@ import pytest
 
 from engine.report.traffic import render_server, render_traffic, server_values, traffic_rows
 from engine.telemetry.exposition import Exposition
-from engine.telemetry.families import KEYS, LIMITS, PROVIDERS, REQUESTS, SERVER, TRAFFIC
+from engine.telemetry.families import (
+    KEYS,
+    LIMITS,
+    PROVIDERS,
+    REQUESTS,
+    RETRIES,
+    SERVER,
+    TRAFFIC,
+    WORKERS,
+)
 from engine.telemetry.memory import CounterMemory, Part
 from engine.telemetry.readings import Readings, parse_readings, quantile
 from engine.telemetry.totals import TotalsReader
 from tests.tables import each
 
-ODD = 'a"b\\c\nd'
+ODD = 'a"b\\c\nd\u2028e\x85f\rg'
 
 
 class Stand:
@@ -56,9 +65,35 @@ def test_rows_are_sums_over_the_other_labels_the_busiest_first(stand: Stand) -> 
     assert one.times() == [pytest.approx(0.375), pytest.approx(0.4875), None]
     table = render_traffic([one, two], "provider", None).splitlines()
     assert table[0].split()[:3] == ["provider", "requests", "errors"]
-    assert table[2].split() == ["a", "2", "50.0%", "0", "20", "-", "375", "ms", "488", "ms", "-"]
+    assert table[2].split() == [
+        "a",
+        "2",
+        "50.0%",
+        "0",
+        "20",
+        "-",
+        "375",
+        "ms",
+        "488",
+        "ms",
+        "-",
+        "-",
+    ]
+    assert table[0].endswith("retries")
     [key] = traffic_rows(stand.readings(), "key")
     assert (key.name, key.requests) == ("k", 5)
+
+
+def test_a_provider_that_only_fails_over_has_a_line(stand: Stand) -> None:
+    words, block = stand.part.words, stand.part.block
+    stand.serve("a", count=7)
+    for result in ("429", "503"):
+        words[block(RETRIES, "down", result)] += 2
+    rows = traffic_rows(stand.readings(), "provider")
+    assert [(row.name, row.requests, row.retries) for row in rows] == [("a", 7, 0), ("down", 0, 4)]
+    lines = render_traffic(rows, "provider", None).splitlines()
+    assert lines[2].split() == ["down", "0", "-", "0", "0", "-", "-", "-", "-", "4"]
+    assert render_traffic(rows, "provider", 2.0).splitlines()[2].split()[-1] == "2.0"
 
 
 def test_an_interval_is_the_difference_of_two_readings(stand: Stand) -> None:
@@ -81,7 +116,30 @@ def test_the_state_of_a_server(stand: Stand) -> None:
     values = server_values(stand.readings())
     assert values["breakers"] == {"a": 2}
     assert (values["workers"], values["generation"], values["limits"]) == (1, 3, {"refused": 4})
-    assert "breakers open: a (2 workers)" in render_server(stand.readings())
+    assert render_server(stand.readings()).splitlines() == [
+        "1 worker, 0 requests under way, config generation 3",
+        "breakers open: a (2 workers)",
+    ]
+
+
+def test_what_is_wrong_with_a_server_is_said(stand: Stand) -> None:
+    words, block = stand.part.words, stand.part.block
+    for group, name, value in (
+        (WORKERS, "orqen_log_lines_lost_total", 1200),
+        (WORKERS, "orqen_traces_lost_total", 1),
+        (WORKERS, "orqen_in_flight_requests", 1),
+        (SERVER, "orqen_worker_deaths_total", 2),
+        (SERVER, "orqen_config_refused", 1),
+    ):
+        words[block(group) + group.places[name]] = value
+    values = server_values(stand.readings())
+    lost = values["log_lines_lost"], values["traces_lost"]
+    assert (lost, values["is_refused"]) == ((1200, 1), True)
+    assert render_server(stand.readings()).splitlines() == [
+        "1 worker, 1 request under way, config generation 0",
+        "what is on disk was refused: engine check says why",
+        "lost since the start: 1,200 lines of the log, 1 trace, 2 workers that died",
+    ]
 
 
 @each(
