@@ -72,9 +72,12 @@ class UsageReader:
         return sum(map(len, self._text.findall(text)))
 
     def _adjusted(self, counts: Counts) -> Counts:
-        if self.places.excludes_cache and "input_tokens" in counts:
-            counts["input_tokens"] += counts.get("cached_tokens", 0)
-            counts["input_tokens"] += counts.get("cache_write_tokens", 0)
+        """With input that includes the tokens of the cache, also where a provider reports more of these."""
+        of_cache = counts.get("cached_tokens", 0) + counts.get("cache_write_tokens", 0)
+        if of_cache and "input_tokens" in counts:
+            others = counts["input_tokens"]
+            is_sum = self.places.excludes_cache
+            counts["input_tokens"] = others + of_cache if is_sum else max(others, of_cache)
         return counts
 
 

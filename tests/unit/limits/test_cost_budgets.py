@@ -74,6 +74,18 @@ def test_the_month_goes_on_when_the_day_begins_anew(memory: SharedMemory) -> Non
     assert granted(tuesday, 0, 0, 100).held == (0, 0, 60)
 
 
+def test_a_new_amount_of_a_budget_holds_for_what_was_counted_before(memory: SharedMemory) -> None:
+    ledger = new_ledger(memory)
+    ledger.settle(granted(ledger, 1, 1, 1), (0, 0, 250))
+    assert refused(ledger, 1, 1, 1).kind == "budget_usd"
+    for amount, room in ((300, 50), (251, 1)):
+        budgets = Budget(amount, Period.DAY, is_usd=True), Budget(amount, Period.MONTH, is_usd=True)
+        made = ledger.reserve([("key", CallerLimits(budgets=budgets))], (0, 0, 1000))
+        assert isinstance(made, Grant), made
+        assert made.held == (0, 0, room)
+        ledger.settle(made, (0, 0, 0))
+
+
 def test_a_request_that_counts_no_money_may_come_between(memory: SharedMemory) -> None:
     ledger = new_ledger(memory)
     plain = [("other", CallerLimits(concurrent=5, budgets=(Budget(50, Period.DAY),)))]
