@@ -15,6 +15,7 @@ from engine.config.diagnostics.codes import RULES, Rule
 from engine.config.examples import example
 from engine.config.load import load
 from engine.config.schema.schemas import read_schema
+from engine.config.schema.shape import flow
 from engine.report.routing import counted, view_catalogue
 
 HERE = Path(__file__).parent
@@ -183,7 +184,7 @@ def _cell(schema: Schema) -> str:
     if schema.get("x-def") == "timeouts":
         text += " Keys: [time limits](#time-limits)."
     if example is not None:
-        text += f" Example: `{_flow(example)}`"
+        text += f" Example: `{flow(example)}`"
     return text.replace("|", "\\|")
 
 
@@ -218,25 +219,13 @@ def _block(mapping: Schema) -> Iterator[str]:
     """A mapping over several lines, with what is simple in flow style."""
     for key, value in mapping.items():
         if isinstance(value, dict) and any(isinstance(v, dict) for v in value.values()):
-            yield f"{_flow(key)}:"
+            yield f"{flow(key)}:"
             yield from (f"  {line}" for line in _block(value))
         elif isinstance(value, list) and any(isinstance(v, dict) for v in value):
-            yield f"{_flow(key)}:"
-            yield from (f"  - {_flow(item)}" for item in value)
+            yield f"{flow(key)}:"
+            yield from (f"  - {flow(item)}" for item in value)
         else:
-            yield f"{_flow(key)}: {_flow(value)}"
-
-
-def _flow(value: Any) -> str:
-    """`value` as YAML in one line; JSON quoting is YAML too."""
-    match value:
-        case dict():
-            return "{" + ", ".join(f"{_flow(k)}: {_flow(v)}" for k, v in value.items()) + "}"
-        case list():
-            return "[" + ", ".join(_flow(item) for item in value) + "]"
-        case str() if value.replace("_", "").replace("-", "").isalnum() and value[0].isalpha():
-            return value
-    return json.dumps(value)
+            yield f"{flow(key)}: {flow(value)}"
 
 
 def main() -> None:

@@ -3,18 +3,24 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
+from engine.config.checks.bodies import every_change
 from engine.config.checks.registry import PROVIDERS, CheckContext, check
 from engine.config.checks.values import UNEXPANDED, is_unfilled
 from engine.config.diagnostics.diagnostic import Diagnostic, Fix, Place, Span
 from engine.config.model import Provider
-from engine.config.schema.places import within
+from engine.config.schema.places import describe, within
 from engine.config.source.document import Path
 from engine.config.source.secret_shapes import holds_key, holds_token, is_revealing
 from engine.plan.signers import SIGNERS
 
 _DOLLAR = re.compile(r"((?:Bearer|Basic|Token|Key) )?\$(?:\{([A-Z][A-Z0-9_]*)\}|([A-Z][A-Z0-9_]*))")
 _TEMPLATE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_OWN_TEMPLATE = re.compile(
+    r"\{\{\s*(?:variables|credentials|request|model|endpoint|env)\b[^{}]*\}\}"
+)
+_LITERAL = "write the value itself: only URLs, queries and headers have templates"
 _NAMING = ("base_url", "headers", "variables")
 _FILL = "values come from `credentials:` and `variables:` only, as in `{{ credentials.api_key }}`"
 
@@ -83,10 +89,7 @@ def _unfilled(provider: Provider) -> Iterator[tuple[Path, str, str]]:
     """Texts with an unfilled variable or a placeholder: path, text, and the `$` in front of `{{`, if any."""
     for path, text in _sent(provider):
         bare = _TEMPLATE.sub(" ", text)
-        if "body" in path:
-            if UNEXPANDED.fullmatch(bare.strip()):
-                yield path, text, ""
-        elif UNEXPANDED.search(bare) or (path[2] in _NAMING and is_unfilled(bare)):
+        if UNEXPANDED.search(bare) or (path[2] in _NAMING and is_unfilled(bare)):
             yield path, text, ""
         elif sign := re.search(r"[$#%](?=\{\{)", text):
             yield path, text, sign[0]
@@ -119,8 +122,33 @@ def _sent(provider: Provider) -> Iterator[tuple[Path, str]]:
     for served in (*provider.endpoints, *provider.not_enabled):
         yield served.path_at, served.path
         yield from (((*served.at, "query", name), text) for name, text in served.query.items())
+
+
+@check("X271")
+def unfilled_in_a_body(context: CheckContext) -> Iterator[Diagnostic]:
+    """Variables and templates in values of bodies, where nothing is filled in."""
+    for changes in every_change(context):
         for kind in ("set", "default"):
-            values = getattr(served.body, kind) if served.body else {}
-            for name, value in values.items():
-                if isinstance(value, str):
-                    yield (*served.at, "body", kind, name), value
+            for name, value in getattr(changes.edits, kind).items():
+                for path, text in _texts(value, (*changes.at, kind, name)):
+                    is_template = _OWN_TEMPLATE.fullmatch(text.strip())
+                    if is_template or UNEXPANDED.fullmatch(text.strip()):
+                        where = describe(context.documents[changes.file].data, path)
+                        what = "a template" if is_template else "a variable or placeholder"
+                        message = f"{where} has {what}, which is not filled in in a body: it is sent as it is"
+                        yield context.at(
+                            "X271", message, changes.file, path, Place.VALUE, help=_LITERAL
+                        )
+
+
+def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    """Every text in `value`, which is at `path`."""
+    match value:
+        case str():
+            yield path, value
+        case dict():
+            for key, inner in value.items():
+                yield from _texts(inner, (*path, key))
+        case list():
+            for index, inner in enumerate(value):
+                yield from _texts(inner, (*path, index))

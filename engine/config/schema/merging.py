@@ -9,9 +9,16 @@ from engine.config.source.document import Document, Path
 
 def one_per_mistake(document: Document, found: list[Diagnostic]) -> list[Diagnostic]:
     """`found` without those that another finding already reports."""
+    found = [d for d in found if d.code != "S103" or not _is_bare_template(document, d)]
     found = _without_misfits(_without_misspelt(found))
     found = _without_swallowed(document, found)
     return _without_hanging(document, found)
+
+
+def _is_bare_template(document: Document, found: Diagnostic) -> bool:
+    """Whether a value is a template without quotes, which Y005 reports."""
+    start = found.span.start
+    return document.lines[start.line - 1].startswith("{{", start.column - 1)
 
 
 def _without_misspelt(found: list[Diagnostic]) -> list[Diagnostic]:

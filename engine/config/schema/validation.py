@@ -13,6 +13,7 @@ from engine.config.diagnostics.diagnostic import MAX_FOUND, Diagnostic, Fix, Pos
 from engine.config.schema.merging import one_per_mistake
 from engine.config.schema.places import describe
 from engine.config.schema.schemas import violations
+from engine.config.schema.shape import shape_help
 from engine.config.schema.typos import find_variable, with_fix
 from engine.config.source.document import Data, Document, Path
 from engine.config.source.url_text import url_advice, url_text_problem
@@ -79,6 +80,7 @@ def _explain(document: Document, error: Any) -> Iterator[Diagnostic]:
                 hint = hint or "write it as a list, in [ ]"
             if "string" in kinds and _is_scalar(error.instance) and _fits_quoted(error):
                 hint = "quote the value"
+            hint = hint or shape_help(error.schema, kinds)
             found = "a fraction" if "integer" in kinds and isinstance(error.instance, float) else ""
             message = f"{where} must be {wanted}, not {found or _kind_of(error.instance)}"
             yield _at_value(document, "S103", message, path, help=hint)

@@ -18,7 +18,7 @@ from engine.config.source.masking import shown_lines
 from engine.config.source.quotes import odd_quote
 from engine.config.source.scalars import core_value, reads_differently
 from engine.config.source.tokens import LOADER, position
-from engine.config.source.unreadable import Stop, explain
+from engine.config.source.unreadable import Stop, bad_key, explain
 
 Path = tuple[str | int, ...]
 Data = dict[str, "Data"] | list["Data"] | str | int | float | bool | None
@@ -212,7 +212,7 @@ def _build_mapping(walk: _Walk, node: yaml.MappingNode, path: Path) -> Data:
 
 def _key_name(walk: _Walk, node: yaml.Node, span: Span) -> str | None:
     if not isinstance(node, yaml.ScalarNode) or not isinstance(core_value(node), str):
-        walk.found.append(Diagnostic("Y005", "a key must be a string", span, help="quote the key"))
+        walk.found.append(bad_key(span, is_mapping=isinstance(node, yaml.MappingNode)))
         return None
     if node.value == "<<" and not node.style:
         walk.found.append(

@@ -4,25 +4,26 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_QUOTE = "put the value in quotes"
+QUOTE = "put the value in quotes"
+TEMPLATE = "a value that begins with `{{` must be in quotes"
 # The message of libyaml, what it means here, and what to do.
 _WORDS = {
     "could not find expected ':'": ("this line is not `key: value`; a `:` with a space is missing", ""),
     "did not find expected key": ("the indentation does not fit, or a quote or comma is missing", ""),
-    "mapping values are not allowed": ("a `:` with a space is inside a value", _QUOTE),
+    "mapping values are not allowed": ("a `:` with a space is inside a value", QUOTE),
     "did not find expected ',' or '}'": ("a `,` or `}` is missing", ""),
     "did not find expected ',' or ']'": ("a `,` or `]` is missing", ""),
     "did not find expected '-' indicator": ("a `-` or spaces are missing before this line of a list", ""),
     "found unexpected end of stream": ("a quote or bracket is never closed", ""),
     "did not find expected <document start>": ("a line that begins with `%` must come first", "remove it, or quote it"),
     "block sequence entries are not allowed": ("a list cannot begin on the line of its key", "begin it on the next line, or write `[a, b]`"),
-    "mapping keys are not allowed": ("a value cannot begin with `?` and a space", _QUOTE),
-    "did not find expected comment or line break": ("`|` or `>` begins a block of text on the lines below, so nothing may follow it", _QUOTE),
+    "mapping keys are not allowed": ("a value cannot begin with `?` and a space", QUOTE),
+    "did not find expected comment or line break": ("`|` or `>` begins a block of text on the lines below, so nothing may follow it", QUOTE),
     "did not find expected node content": ("a value or an entry is missing here", "write it, or remove the `,` or bracket"),
-    "found character that cannot start any token": ("a reserved character begins a value", _QUOTE),
-    "did not find expected alphabetic or numeric character": ("a reserved character begins a value", _QUOTE),
+    "found character that cannot start any token": ("a reserved character begins a value", QUOTE),
+    "did not find expected alphabetic or numeric character": ("a reserved character begins a value", QUOTE),
     "unexpected document indicator": ("`---` or `...` is inside a quoted value", "close the quote before it"),
-    "did not find the expected": ("a reserved character begins a value", _QUOTE),
+    "did not find the expected": ("a reserved character begins a value", QUOTE),
     "found incompatible YAML document": ("the version in `%YAML` is not one that can be read", "remove the line"),
     "tag": ("`!` begins a tag, which is not supported here", "put the value in quotes if it begins with `!`"),
 }  # fmt: skip
@@ -53,6 +54,7 @@ def explain_syntax(lines: Sequence[str], line: int, column: int, problem: str) -
     found: SyntaxFinding | bool | None = (
         _escape(text, line, column, problem)
         or _tab(text, line, column)
+        or _template(text, line, column)
         or ("document start" not in problem and _begins(text, line, column))
         or _behind_a_quote(text, line, column, problem)
     )
@@ -87,6 +89,14 @@ def _tab(text: str, line: int, column: int) -> SyntaxFinding | None:
     return SyntaxFinding(words, line, hit.span(), "write spaces", hit.span(), " ")
 
 
+def _template(text: str, line: int, column: int) -> SyntaxFinding | None:
+    """A plain value that begins with a template, which YAML reads as a mapping in braces."""
+    for hit in re.finditer(r"(?:^|[:,\[-]) *(\{\{[^{}]*\}\}[^,}\]#]*)", text[: column + 1] + "\n"):
+        start = hit.start(1)
+        return SyntaxFinding(TEMPLATE, line, (start, start + 2), QUOTE)
+    return None
+
+
 def _begins(text: str, line: int, column: int) -> SyntaxFinding | None:
     """A plain value that begins with a character which YAML reserves."""
     for at in (column, column - 1):
@@ -102,8 +112,8 @@ def _begins(text: str, line: int, column: int) -> SyntaxFinding | None:
         words = f"a value cannot begin with {name}, which YAML {taken}"
         inner = text[at:end]
         if "'" in inner or ": " in inner or not inner.strip():
-            return SyntaxFinding(words, line, (at, at + 1), _QUOTE)
-        return SyntaxFinding(words, line, (at, at + 1), _QUOTE, (at, end), f"'{inner}'")
+            return SyntaxFinding(words, line, (at, at + 1), QUOTE)
+        return SyntaxFinding(words, line, (at, at + 1), QUOTE, (at, end), f"'{inner}'")
     return None
 
 

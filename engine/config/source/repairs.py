@@ -178,7 +178,8 @@ def commas(index: int, line: str) -> Iterator[Repair]:
     """Two entries in braces with only a blank between them."""
     for hit in re.finditer(r"(?<=[\w\"'}\]/*-])(?= +[\w-]+: )", line):
         shown = (hit.start() - 1, hit.start())
-        yield Repair(index, hit.start(), hit.start(), ",", "a `,` is missing after this", shown)
+        if line[: hit.start()].strip(" -"):  # else it is the dash of an entry
+            yield Repair(index, hit.start(), hit.start(), ",", "a `,` is missing after this", shown)
     for hit in re.finditer(r"(?<=[\w\"'}\]/*-]) *;(?= *[\w-]+: )", line):
         words = "entries in braces are separated by `,`"
         yield Repair(index, hit.end() - 1, hit.end(), ",", words, (hit.end() - 1, hit.end()))

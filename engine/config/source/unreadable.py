@@ -12,7 +12,13 @@ from engine.config.diagnostics.diagnostic import (
     Span,
 )
 from engine.config.source.masking import shown_lines
-from engine.config.source.reading import SyntaxFinding, explain_syntax, without_tabs
+from engine.config.source.reading import (
+    QUOTE,
+    TEMPLATE,
+    SyntaxFinding,
+    explain_syntax,
+    without_tabs,
+)
 from engine.config.source.repairs import Repair
 from engine.config.source.syntax import find_marker, find_repair
 
@@ -49,6 +55,13 @@ def explain(file: str, lines: tuple[str, ...], stopped: Stop, error_line: ErrorL
     return _finding(
         file, lines, explain_syntax(lines, stopped.line, stopped.column, stopped.problem), stopped
     )
+
+
+def bad_key(span: Span, *, is_mapping: bool) -> Diagnostic:
+    """The finding for a key that is no string; a mapping is a template without quotes."""
+    if is_mapping:
+        return Diagnostic("Y005", TEMPLATE, span, help=QUOTE)
+    return Diagnostic("Y005", "a key must be a string", span, help="quote the key")
 
 
 def _finding(file: str, lines: tuple[str, ...], what: SyntaxFinding, opened: Stop) -> Diagnostic:
