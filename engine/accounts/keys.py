@@ -25,6 +25,7 @@ from engine.accounts.values import (
 )
 from engine.plan.gateway_key import digest, new_key
 
+_IDS_AT_ONCE = 500
 MAX_GRACE = 90 * 86400  # seconds that a rotated key may go on
 _KEYS = gateway_keys.c
 
@@ -120,6 +121,18 @@ def list_keys(  # noqa: PLR0913 each narrows the list
     return [
         key_of(row) for row in connection.execute(wanted.order_by(_KEYS.id.desc()).limit(limit))
     ]
+
+
+def key_names(connection: Connection, key_ids: Sequence[str]) -> dict[str, str]:
+    """`ACCOUNT/NAME` of keys by their ids; revoked ones have names too."""
+    found: dict[str, str] = {}
+    for at in range(0, len(key_ids), _IDS_AT_ONCE):
+        some = key_ids[at : at + _IDS_AT_ONCE]
+        wanted = select(_KEYS.id, accounts.c.name, _KEYS.name).where(
+            _KEYS.account_id == accounts.c.id, _KEYS.id.in_(some)
+        )
+        found |= {key: f"{account}/{name}" for key, account, name in connection.execute(wanted)}
+    return found
 
 
 def count_keys(connection: Connection, account_id: str) -> int:

@@ -20,7 +20,8 @@ from engine.importers.starter import (
 )
 from engine.plan.suggest import nearest
 
-SCHEMAS = [f"schemas/{name}.schema.json" for name in ("routes", "providers", "keys", "server")]
+FILES = "routes", "providers", "keys", "server", "prices"
+SCHEMAS = [f"schemas/{name}.schema.json" for name in FILES]
 EDITORS = {"vscode": ("settings.json", "extensions.json")}
 
 

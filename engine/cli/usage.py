@@ -45,11 +45,12 @@ def usage(account: str | None, by: "By", days: int, form: str, directory: Path) 
     until = int(time.time()) // DAY * DAY + DAY
     with opened(settings_of(directory)) as database, database.read() as connection:
         rows = _read(connection, account, until - days * DAY, until, by)
+        names = _names(connection, rows) if by == "key" else {}
     if form == "json":
         found = [dataclasses.asdict(row) for row in rows]
         click.echo(json.dumps([{k: r[k] for k in r if k != "latency"} for r in found], indent=2))
         return
-    texts = [(_label(row.label, by), *_numbers(row)) for row in rows]
+    texts = [(names.get(row.label) or _label(row.label, by), *_numbers(row)) for row in rows]
     click.echo(table((by, *HEADER), texts) if texts else "nothing was called")
 
 
@@ -65,6 +66,12 @@ def _read(
     if found is None:
         stop(f"there is no account {account!r}: `engine accounts list` shows them")
     return read_usage(connection, found.id, since, until, by)
+
+
+def _names(connection: "Connection", rows: "list[Usage]") -> dict[str, str]:
+    from engine.accounts.keys import key_names  # noqa: PLC0415 optional packages
+
+    return key_names(connection, [row.label for row in rows])
 
 
 def _numbers(row: "Usage") -> tuple[str, ...]:

@@ -221,6 +221,23 @@ def test_usage_is_shown_and_unknown_tokens_are_no_zero(ready: Path, database: Da
     assert engine("usage", "--account", "nobody", "-C", ready).exit_code == 2
 
 
+def test_keys_have_their_names_in_usage_for_people(ready: Path, database: Database) -> None:
+    latency = (1, *(0,) * 11)
+    with database.write() as connection:
+        team = find_account(connection, "team")
+        assert team is not None
+        key = stored.create_key(connection, team.id, name="app", actor=CLI)[0].id
+        add_usage(connection, [
+            UsageRow(int(time.time()) // 3600 * 3600, account, of, "m", "openai", count, 0, 9, latency)
+            for account, of, count in ((team.id, key, 5), (team.id, "gone", 2), ("", "", 1))
+        ])  # fmt: skip
+    asked = "usage", "--by", "key", "-C", ready
+    lines = engine(*asked).stdout.splitlines()[1:]
+    assert [line.split()[:2] for line in lines] == [["team/app", "5"], ["gone", "2"], ["-", "1"]]
+    rows = json.loads(engine(*asked, "--format", "json").stdout)
+    assert [row["label"] for row in rows] == [key, "gone", ""]
+
+
 # -- accounts --------------------------------------------------------------------------------------
 
 

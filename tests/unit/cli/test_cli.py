@@ -465,7 +465,9 @@ def test_settings_of_an_editor_name_the_schemas_that_are_there(tmp_path: Path) -
     settings = json.loads((tmp_path / ".vscode/settings.json").read_text("utf-8"))
     json.loads((tmp_path / ".vscode/extensions.json").read_text("utf-8"))
     files = settings["yaml.schemas"]
-    assert set(files.values()) == {"routes.yaml", "providers.yaml", "keys.yaml"}
+    assert set(files.values()) == {
+        f"{name}.yaml" for name in ("routes", "providers", "keys", "server", "prices")
+    }
     for schema, file in files.items():
         assert (tmp_path / schema).read_text("utf-8") == read_schema(file.removesuffix(".yaml"))
 
