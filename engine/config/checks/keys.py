@@ -5,8 +5,10 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
+from engine.config.checks.limits import meets
 from engine.config.checks.registry import KEYS, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.plan.suggest import nearest
 
 # What is tried first by whoever looks for an open gateway: placeholders, examples, test values.
 _GUESSES = Path(__file__).with_name("guesses.txt")
@@ -65,3 +67,20 @@ def guessable_key(context: CheckContext) -> Iterator[Diagnostic]:
                 Place.VALUE,
                 help="make a key with `engine keys new NAME`",
             )
+
+
+@check("X266")
+def key_for_no_model(context: CheckContext) -> Iterator[Diagnostic]:
+    config = context.config
+    if "models" in config.incomplete or "endpoints" in config.incomplete or not config.rules:
+        return
+    names = [(rule.pattern, rule.is_prefix) for rule in config.rules]
+    names += [(e.default_model, False) for e in config.endpoints if e.default_model]
+    for key in config.keys or ():
+        for index, pattern in enumerate(key.models or ()):
+            if not any(meets(pattern, *name) for name in names):
+                message = f"key `{key.name}` is for model `{pattern}`, and no model rule takes that"
+                shown = [f"{name}*" if is_prefix else name for name, is_prefix in names]
+                at = (*key.at, "models", index)
+                hint = nearest(pattern, shown)
+                yield context.at("X266", message, KEYS, at, Place.VALUE, hint=hint)

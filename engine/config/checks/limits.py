@@ -40,7 +40,7 @@ def limits_of_models_that_never_apply(context: CheckContext) -> Iterator[Diagnos
             if wider is not None:
                 message = f"the limit of `{pattern}` never applies: `{wider}` before it matches the same models"
                 help_text = f"write it before `{wider}`"
-            elif names and not any(_meets(pattern.lower(), *name) for name in names):
+            elif names and not any(meets(pattern.lower(), *name) for name in names):
                 message = f"no model rule has a model that `{pattern}` matches"
                 help_text = ""
             else:
@@ -61,8 +61,8 @@ def _names(context: CheckContext) -> list[tuple[str, bool]]:
     return [*asked, *sent]
 
 
-def _meets(pattern: str, name: str, is_prefix: bool) -> bool:  # noqa: FBT001 a row of `_names`
-    """Whether some models with this name have the limit of `pattern`."""
+def meets(pattern: str, name: str, is_prefix: bool) -> bool:  # noqa: FBT001 a row of `_names`
+    """Whether some models with this name fit `pattern`, a whole name or a start that ends in `*`."""
     start = pattern.removesuffix("*")
     if start == pattern:
         return start.startswith(name) if is_prefix else start == name

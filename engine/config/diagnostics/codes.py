@@ -456,6 +456,13 @@ _CATALOGUE = (
         "Anybody who tries the word gets access. `engine keys new` makes a key of 256 random bits; for a server of your own on loopback there is `engine serve --no-auth`.",
     ),
     Rule(
+        "X266",
+        "key-without-model",
+        _WARNING,
+        "a gateway key is for a model that no model rule has",
+        "`models` of a key are compared with the names that callers write. A name that no rule takes is often a typo, and the holder of the key is refused then. Upper and lower case differ.",
+    ),
+    Rule(
         "X270",
         "unused-credential",
         _WARNING,

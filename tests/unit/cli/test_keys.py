@@ -169,7 +169,7 @@ def test_revoking_what_is_not_there_changes_nothing(text: str | None, tmp_path: 
 
 def test_limits_and_expiry_are_written_and_listed(tmp_path: Path) -> None:
     folder = write(tmp_path)
-    words = ["--models", "gpt-4o-mini, text-*", "--models", "x", "--endpoints", "embeddings", "--expires", "2100-01-01"]  # fmt: skip
+    words = ["--models", "gpt-4o-mini, text-*", "--models", "gpt-x", "--endpoints", "embeddings", "--expires", "2100-01-01"]  # fmt: skip
     made = engine("keys", "new", "agent", "--write", *words, "-C", folder)
     assert made.exit_code == 0, made.stderr
     view = view_of("keys", engine("keys", "list", "--format", "json", "-C", folder))
@@ -178,7 +178,7 @@ def test_limits_and_expiry_are_written_and_listed(tmp_path: Path) -> None:
             "name": "agent",
             "fingerprint": digest(made.stdout.strip())[:12],
             "endpoints": ["embeddings"],
-            "models": ["gpt-4o-mini", "text-*", "x"],
+            "models": ["gpt-4o-mini", "text-*", "gpt-x"],
             "expires": "2100-01-01",
             "expired": False,
         }
