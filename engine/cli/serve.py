@@ -22,7 +22,7 @@ from engine.config.units import parse_size
 from engine.plan.accounts import AccountsSettings
 from engine.plan.settings import NO_SETTINGS, Metrics
 from engine.report.calls import example_calls
-from engine.server.log import LogOptions, set_up, to_log_file
+from engine.server.log import LogOptions, open_streams, set_up, to_log_file
 from engine.server.log import log as write_log
 
 NOT_STARTED = "not started"
@@ -102,6 +102,7 @@ def serve(  # noqa: PLR0913, PLR0917 one parameter an option
     **more: Any,
 ) -> None:
     """Run the gateway on the configuration in DIRECTORY."""
+    open_streams()
     log = LogOptions(log_format, log_level, log_file)
     set_up(log)
     try:

@@ -163,10 +163,17 @@ def _cells(row: Row, seconds: float | None) -> list[str]:
         f"{100 * row.errors / row.requests:.1f}%" if row.requests else NOBODY,
         tokens_in,
         tokens_out,
-        f"{row.cost_usd:,.2f}" if row.cost_usd else NOBODY,
+        _dollars(row.cost_usd),
         *(_time(value) for value in row.times()),
         retries if row.retries else NOBODY,
     ]
+
+
+def _dollars(amount: float) -> str:
+    """With four decimals below a dollar, as a request costs a fraction of a cent."""
+    if not amount:
+        return NOBODY
+    return f"{amount:,.4f}" if amount < 1 else f"{amount:,.2f}"
 
 
 def _time(seconds: float | None) -> str:

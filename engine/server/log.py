@@ -28,6 +28,19 @@ class LogOptions:
 _current = LogOptions()
 
 
+def open_streams() -> None:
+    """Open /dev/null in place of each standard stream that was closed by whoever started this process.
+
+    Otherwise the next file or socket takes its number, and messages are written into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115 as long as the process
+
+
 def set_up(options: LogOptions) -> None:
     """Write messages as `options` say from now on."""
     global _current  # noqa: PLW0603 one for a process, set at its start

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from engine.server.log import LEVELS
 from tests import loopback
 from tests.e2e.server.small import eventually, write_small
 from tests.processes import run_engine
-from tests.servers import KEY, Server, gateway
+from tests.servers import KEY, WAIT, Server, free_port, gateway
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds the worker in /proc")
 
@@ -73,6 +74,25 @@ def test_what_keeps_it_from_starting_is_on_stderr_and_in_the_file(
     assert "warning[X299]" in warning
     assert first == f"engine: {why}"
     assert second.startswith("engine: not started: routes.yaml:1:1 S101")
+
+
+def test_a_server_whose_streams_are_closed_runs_and_reloads(tmp_path: Path) -> None:
+    folder, port = write_small(tmp_path), free_port()
+    command = [sys.executable, "-m", "engine", "serve", str(folder), "--port", str(port)]
+    shell = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command, "--drain-delay", "0"]
+    process = subprocess.Popen(shell)
+    url = f"http://127.0.0.1:{port}/readyz"
+    try:
+        assert eventually(lambda: loopback.get(url).status_code == 200)
+        before = loopback.get(url).json()["config"]
+        (folder / "routes.yaml").write_text((folder / "routes.yaml").read_text() + "# changed\n")
+        process.send_signal(signal.SIGHUP)  # which writes a message
+        assert eventually(lambda: loopback.get(url).json()["config"] != before)
+        taken = [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)]
+        assert taken == [os.devnull] * 3
+    finally:
+        process.terminate()
+    assert process.wait(WAIT) == 0
 
 
 def test_a_file_that_cannot_be_written_is_reported_before_the_start(tmp_path: Path) -> None:

@@ -41,23 +41,25 @@ def test_a_killed_process_leaves_its_counts_and_its_part(memory: CounterMemory) 
         return child
 
     children = [start(writers[0]) for _ in range(3)]
-    taken = [os.read(readers[0], 1)[0] for _ in children]
-    assert sorted(taken) == [1, 2, 3]
-    with pytest.raises(NoPartError):
-        Part(memory)
-    assert total(TotalsReader(memory).read(), WORKERS)[0] == 3
-    os.kill(children[0], signal.SIGKILL)
-    os.waitpid(children[0], 0)
-    totals = TotalsReader(memory).read()
-    assert total(totals, KEYS, "k")[0] == 3
-    assert total(totals, WORKERS)[0] == 2
-    children[0] = start(writers[1])
-    assert os.read(readers[1], 1)[0] in taken
-    totals = TotalsReader(memory).read()
-    assert total(totals, KEYS, "k")[0] == 4
-    assert total(totals, WORKERS)[0] == 3
-    for child in children:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    for pipe in (*readers, *writers):
-        os.close(pipe)
+    try:
+        taken = [os.read(readers[0], 1)[0] for _ in children]
+        assert sorted(taken) == [1, 2, 3]
+        with pytest.raises(NoPartError):
+            Part(memory)
+        assert total(TotalsReader(memory).read(), WORKERS)[0] == 3
+        os.kill(children[0], signal.SIGKILL)
+        os.waitpid(children.pop(0), 0)
+        totals = TotalsReader(memory).read()
+        assert total(totals, KEYS, "k")[0] == 3
+        assert total(totals, WORKERS)[0] == 2
+        children.append(start(writers[1]))
+        assert os.read(readers[1], 1)[0] in taken
+        totals = TotalsReader(memory).read()
+        assert total(totals, KEYS, "k")[0] == 4
+        assert total(totals, WORKERS)[0] == 3
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        for pipe in (*readers, *writers):
+            os.close(pipe)

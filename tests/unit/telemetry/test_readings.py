@@ -142,6 +142,17 @@ def test_what_is_wrong_with_a_server_is_said(stand: Stand) -> None:
     ]
 
 
+def test_what_costs_less_than_a_cent_is_not_shown_as_nothing(stand: Stand) -> None:
+    cost = stand.part.block(KEYS, "k") + KEYS.places["orqen_key_cost_usd_total"]
+    shown = []
+    for nano in (360_000, 12_500_000_000):
+        stand.serve("a")
+        stand.part.words[cost] = nano
+        rows = traffic_rows(stand.readings(), "key")
+        shown.append(render_traffic(rows, "key", None).split()[-1])
+    assert shown == ["0.0004", "12.50"]
+
+
 @each(
     ("buckets", "share", "value"),
     [
