@@ -11,7 +11,11 @@ from typing import NamedTuple
 SAMPLED = 1  # the flag
 MAX_STATE = 512  # bytes that every participant keeps at least (3.3.1.5)
 MAX_MEMBERS = 32
-_PARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
+# Ids are not all zero. A later version may have more after the flags; version 00 has not, and ff is none.
+_PARENT = re.compile(
+    rb"(?:00(?=.{53}\Z)|(?!00|ff)[0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?",
+    re.DOTALL,
+)
 _KEY = rb"[a-z0-9][a-z0-9_*/@-]{0,255}"
 _MEMBER = re.compile(_KEY + rb"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]")
 
@@ -33,21 +37,12 @@ def parse_context(headers: Iterable[tuple[bytes, bytes]]) -> TraceContext | None
             parents.append(value)
         elif name == b"tracestate":
             states.append(value)
-    if len(parents) != 1:
+    found = _PARENT.fullmatch(parents[0].strip(b" \t")) if len(parents) == 1 else None
+    if found is None:
         return None
-    found = _parse_parent(parents[0])
-    return found and found._replace(state=_parse_state(states))
-
-
-def _parse_parent(value: bytes) -> TraceContext | None:
-    """A later version may have more after the flags; version 00 has not, and ff is none."""
-    match = _PARENT.fullmatch(value.strip(b" \t"))
-    if match is None or match[1] == b"ff" or (match[1] == b"00" and match[5] is not None):
-        return None
-    trace_id, span_id, flags = match[2].decode(), match[3].decode(), int(match[4], 16)
-    if not trace_id.strip("0") or not span_id.strip("0"):
-        return None
-    return TraceContext(trace_id, span_id, bool(flags & SAMPLED))
+    trace_id, span_id, flags = found.groups()
+    state = _parse_state(states) if states else b""
+    return TraceContext(trace_id.decode(), span_id.decode(), bool(int(flags, 16) & SAMPLED), state)
 
 
 def _parse_state(values: list[bytes]) -> bytes:

@@ -5,7 +5,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -69,6 +69,14 @@ def exporting(port: int, said: list[str], rejected: int = 0) -> Iterator[OtlpQue
     assert threading.current_thread().name != "otlp"
 
 
+def comes(check: Callable[[], bool]) -> bool:
+    """Whether `check` holds within a minute."""
+    end = time.monotonic() + 60
+    while not (found := check()) and time.monotonic() < end:
+        time.sleep(0.01)
+    return found
+
+
 @pytest.fixture
 def taking() -> Iterator[Taking]:
     with collecting(kind=Taking) as collector:
@@ -105,6 +113,26 @@ def test_what_a_collector_refuses_is_lost_and_counted(taking: Taking, status: in
         queue.put(7)
     assert (taking.numbers, queue.exported, queue.dropped) == ([], 0, 1)
     assert said == [f"1 traces were lost; of the collector: it responded {status}"]
+
+
+def test_losses_are_said_once_a_minute_and_all_are_counted(taking: Taking) -> None:
+    taking.statuses = [400] * 3
+    said: list[str] = []
+    with exporting(taking.port, said) as queue:
+        for number in range(1, 4):
+            queue.put(number)
+            assert comes(lambda: queue.dropped == number)  # noqa: B023 called at once
+    assert said == ["1 traces were lost; of the collector: it responded 400"]
+
+
+def test_many_traces_are_exported_before_their_time(taking: Taking) -> None:
+    queue = OtlpQueue(encode, lambda _: 0, {}, lambda _: None, delay=3600)
+    queue.url = f"http://127.0.0.1:{taking.port}/v1/traces"
+    queue.start()
+    for number in range(BATCH + 1):
+        queue.put(number)
+    assert comes(lambda: queue.exported == BATCH + 1)
+    queue.stop()
 
 
 def test_a_part_that_it_rejects_is_counted(taking: Taking) -> None:
