@@ -10,6 +10,7 @@ Pointer = tuple[str, ...]  # names of members, from the outside in
 TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens")
 UNITS = ("search_units", "pages", "images", "seconds", "characters")
 COUNTS = (*TOKENS, *UNITS)
+TOTAL = "total_tokens"  # is read, and no count of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class UsagePlaces:
 
 @dataclass(frozen=True, slots=True)
 class CountPlaces:
-    """Where one of COUNTS stands."""
+    """Where one of COUNTS stands, or TOTAL."""
 
     count: str
     inside: tuple[Pointer, ...]

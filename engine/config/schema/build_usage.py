@@ -6,6 +6,7 @@ from typing import Any
 from engine.plan.upstream import BodyEdits, FieldValue, UsagePolicy
 from engine.plan.usage import (
     COUNTS,
+    TOTAL,
     CountPlaces,
     OutputLimit,
     Pointer,
@@ -22,7 +23,7 @@ def build_usage(data: dict[str, Any] | str) -> UsagePlaces | None:
     return UsagePlaces(
         at=_pointers(data["at"]),
         events_at=_pointers(data.get("events_at", ())),
-        fields=tuple(_places(count, data[count]) for count in COUNTS if count in data),
+        fields=tuple(_places(count, data[count]) for count in (*COUNTS, TOTAL) if count in data),
         excludes_cache=data.get("input_excludes_cache", False),
         estimates=data.get("estimate", False),
         output_text=tuple(data.get("output_text", ())),

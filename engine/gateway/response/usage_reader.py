@@ -17,7 +17,7 @@ import msgspec
 from engine.gateway.response.event_text import decoded, events_in
 from engine.gateway.response.service_tier import TierReader
 from engine.plan.plan import Endpoint
-from engine.plan.usage import UNITS, CountPlaces, Pointer, UsagePlaces
+from engine.plan.usage import TOTAL, UNITS, CountPlaces, Pointer, UsagePlaces
 
 MAX_COUNT = 2**53
 _WRONG = (msgspec.DecodeError, UnicodeError, RecursionError)
@@ -72,12 +72,19 @@ class UsageReader:
         return sum(map(len, self._text.findall(text)))
 
     def _adjusted(self, counts: Counts) -> Counts:
-        """With input that includes the tokens of the cache, also where a provider reports more of these."""
+        """With input that includes the tokens of the cache, also where a provider reports more of these.
+
+        And with output that includes those of reasoning, where only the total does.
+        """
         of_cache = counts.get("cached_tokens", 0) + counts.get("cache_write_tokens", 0)
         if of_cache and "input_tokens" in counts:
             others = counts["input_tokens"]
             is_sum = self.places.excludes_cache
             counts["input_tokens"] = others + of_cache if is_sum else max(others, of_cache)
+        total = counts.pop(TOTAL, 0)
+        if total and self.needed <= counts.keys():
+            output = total - counts["input_tokens"]
+            counts["output_tokens"] = max(counts["output_tokens"], output)
         return counts
 
 
