@@ -207,6 +207,8 @@ def response_headers(
     passed = [pair for pair in received if names[pair[0]]]
     if b"connection" not in fields:
         return passed
+    if fields[b"connection"] == b"keep-alive" and len(fields) == len(received):  # the only one
+        return passed
     dropped = _connection_listed(received)
     return [pair for pair in passed if pair[0] not in dropped] if dropped else passed
 

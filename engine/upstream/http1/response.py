@@ -27,6 +27,7 @@ MAX_HEAD = 128 * 1024  # bytes without a chunk of the body among them
 MAX_HEADS = 4 * 1024 * 1024  # bytes of all interim heads and the final one: 20,000 short ones pass
 MAX_FIELDS = 1000
 STEP = 16 * 1024  # bytes of a head from one check of these bounds to the next
+_HEAD_END = b"\r\n\r\n"
 
 
 class State(IntEnum):
@@ -119,12 +120,18 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> None:
         """Take what the upstream has sent."""
-        while self.state is _HEAD and len(data) > STEP:
-            self._parse(data[:STEP])
-            data = data[STEP:]
-        self._parse(data)
+        rest: bytes | memoryview = data
+        if self.state is _HEAD and len(data) > STEP:
+            rest = memoryview(data)  # no copies of what may be a large body
+            # Up to the end of the first head, so that what follows of a body is one chunk.
+            step = data.find(_HEAD_END, 0, STEP) + len(_HEAD_END)
+            step = step if step >= len(_HEAD_END) else STEP
+            while self.state is _HEAD and len(rest) > STEP:
+                self._parse(rest[:step])
+                rest, step = rest[step:], STEP
+        self._parse(rest)
 
-    def _parse(self, data: bytes) -> None:
+    def _parse(self, data: bytes | memoryview) -> None:
         if self.state is not _HEAD and self.state is not _BODY:
             self._step(Event.UNEXPECTED_DATA)
             return
@@ -135,10 +142,10 @@ class ResponseReader:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._step(Event.PROTOCOL_ERROR)
-        is_long = self._swallowed > MAX_HEAD or len(self.headers) > MAX_FIELDS
-        is_long = is_long or (self.state is _HEAD and self._of_heads > MAX_HEADS)
-        if is_long and (self.state is _HEAD or self.state is _BODY):
-            self._step(Event.PROTOCOL_ERROR)
+        if self.state is _HEAD or self.state is _BODY:
+            is_long = self._swallowed > MAX_HEAD or len(self.headers) > MAX_FIELDS
+            if is_long or (self.state is _HEAD and self._of_heads > MAX_HEADS):
+                self._step(Event.PROTOCOL_ERROR)
 
     def closed(self, *, cleanly: bool) -> None:
         """The upstream has closed the connection, or it broke."""
