@@ -51,6 +51,7 @@ providers:
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{}"
 TRACE_ID = bytes.fromhex("4bf92f3577b34da6a3ce929d0e0e4736")
 CALLER_SPAN = bytes.fromhex("00f067aa0ba902b7")
+SAMPLED, KNOWN, REMOTE = 1, 0x100, 0x300  # flags of OTLP: it is known whether the parent is remote, and it is
 ECHOED = ("traceparent", "tracestate", "baggage")
 
 
@@ -245,6 +246,7 @@ def test_a_caller_who_is_not_trusted_gets_a_link(all_of: Traced) -> None:
     server, client = all_of.spans(answer)
     assert server.trace_id != TRACE_ID
     assert [(link.trace_id, link.span_id) for link in server.links] == [(TRACE_ID, CALLER_SPAN)]
+    assert (server.flags, server.links[0].flags) == (SAMPLED, SAMPLED | REMOTE)
     sent = f"00-{server.trace_id.hex()}-{client.span_id.hex()}-01"
     got = {n: answer.headers.get(f"x-got-{n}") for n in ECHOED}
     assert got == {"traceparent": sent, "tracestate": None, "baggage": None}
@@ -257,6 +259,7 @@ def test_a_caller_who_is_trusted_decides(trusting: Traced) -> None:
     server, client = trusting.spans(answer)
     assert (server.trace_id, server.parent_span_id) == (TRACE_ID, CALLER_SPAN)
     assert (len(server.links), server.trace_state) == (0, "a=b,c=d")
+    assert (server.flags, client.flags) == (SAMPLED | REMOTE, SAMPLED | KNOWN), "who the parent is"
     sent = PARENT.format("01").replace(CALLER_SPAN.hex(), client.span_id.hex())
     assert answer.headers["x-got-traceparent"] == sent
     assert answer.headers["x-got-tracestate"] == "a=b,c=d"
