@@ -94,6 +94,7 @@ def _json(now: Readings, by: str) -> str:
             "requests": int(row.requests),
             "errors": int(row.errors),
             **({"retries": int(row.retries)} if by == "provider" else {}),
+            **({} if by == "key" else {"unpriced_requests": int(row.unpriced_requests)}),
             "input_tokens": int(row.input_tokens),
             "output_tokens": int(row.output_tokens),
             "cost_usd": float(row.cost_usd),

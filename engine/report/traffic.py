@@ -22,6 +22,7 @@ class Row:
     input_tokens: float = 0
     output_tokens: float = 0
     cost_usd: float = 0
+    unpriced_requests: float = 0
     durations: dict[float, float] = field(default_factory=dict)
     first_events: dict[float, float] = field(default_factory=dict)
 
@@ -53,7 +54,8 @@ def _sources(by: str) -> Iterable[tuple[str, str]]:
     """Which metric is added to which attribute."""
     start = "orqen_key_" if by == "key" else "orqen_"
     names = ["requests", "input_tokens", "output_tokens", "cost_usd"]
-    names += {"key": ["errors"], "provider": ["retries"]}.get(by, [])
+    names += ["errors"] if by == "key" else ["unpriced_requests"]
+    names += ["retries"] if by == "provider" else []
     return [(f"{start}{name}_total", name) for name in names]
 
 
@@ -163,17 +165,18 @@ def _cells(row: Row, seconds: float | None) -> list[str]:
         f"{100 * row.errors / row.requests:.1f}%" if row.requests else NOBODY,
         tokens_in,
         tokens_out,
-        _dollars(row.cost_usd),
+        _dollars(row),
         *(_time(value) for value in row.times()),
         retries if row.retries else NOBODY,
     ]
 
 
-def _dollars(amount: float) -> str:
-    """With four decimals below a dollar, as a request costs a fraction of a cent."""
-    if not amount:
-        return NOBODY
-    return f"{amount:,.4f}" if amount < 1 else f"{amount:,.2f}"
+def _dollars(row: Row) -> str:
+    """With four decimals below a dollar, as a request costs a fraction of a cent; `>` if that of some is not known."""
+    if not row.cost_usd:
+        return "unknown" if row.unpriced_requests else NOBODY
+    least = "> " if row.unpriced_requests else ""
+    return f"{least}{row.cost_usd:,.4f}" if row.cost_usd < 1 else f"{least}{row.cost_usd:,.2f}"
 
 
 def _time(seconds: float | None) -> str:

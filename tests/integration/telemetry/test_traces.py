@@ -51,7 +51,11 @@ providers:
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{}"
 TRACE_ID = bytes.fromhex("4bf92f3577b34da6a3ce929d0e0e4736")
 CALLER_SPAN = bytes.fromhex("00f067aa0ba902b7")
-SAMPLED, KNOWN, REMOTE = 1, 0x100, 0x300  # flags of OTLP: it is known whether the parent is remote, and it is
+SAMPLED, KNOWN, REMOTE = (
+    1,
+    0x100,
+    0x300,
+)  # flags of OTLP: it is known whether the parent is remote, and it is
 ECHOED = ("traceparent", "tracestate", "baggage")
 
 

@@ -153,6 +153,17 @@ def test_what_costs_less_than_a_cent_is_not_shown_as_nothing(stand: Stand) -> No
     assert shown == ["0.0004", "12.50"]
 
 
+def test_a_cost_that_is_not_known_is_not_shown_as_none(stand: Stand) -> None:
+    at = stand.part.block(TRAFFIC, "chat", "a", "m*")
+    stand.serve("a")
+    stand.part.words[at + TRAFFIC.places["orqen_unpriced_requests_total"]] = 1
+    rows = traffic_rows(stand.readings(), "model")
+    assert render_traffic(rows, "model", None).splitlines()[1].split()[5] == "unknown"
+    stand.part.words[at + TRAFFIC.places["orqen_cost_usd_total"]] = 1_200_000_000
+    rows = traffic_rows(stand.readings(), "model")
+    assert render_traffic(rows, "model", None).splitlines()[1].split()[5:7] == [">", "1.20"]
+
+
 @each(
     ("buckets", "share", "value"),
     [
