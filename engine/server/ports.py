@@ -20,12 +20,12 @@ class EndedError(ServeError):
     has_run = True
 
 
-def claim_port(host: str, port: int) -> socket.socket:
+def claim_port(host: str, port: int, purpose: str = "") -> socket.socket:
     """Take an address that nobody listens on; refused to every other until the socket is closed.
 
     Workers share their port, so a second server would not notice the first. Of all sockets that do
     not share one, the kernel lets a single one listen. From then on this one shares the port with
-    the sockets of the same user, and keeps it without listening.
+    the sockets of the same user, and keeps it without listening. `purpose` is what a message says it is for.
 
     Raises:
         ServeError: it is taken.
@@ -37,7 +37,7 @@ def claim_port(host: str, port: int) -> socket.socket:
         claim.listen()
     except OSError as error:
         claim.close()
-        raise ServeError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        raise ServeError(f"cannot listen on {host}:{port}{purpose}: {error.strerror}") from None
     if sys.platform == "linux":  # before it stops to listen, so that there is no gap
         claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -174,7 +174,7 @@ def _open_dashboard(options: Options, stack: ExitStack) -> str:
         return ""
     admin = store.admin
     if admin is not None:
-        stack.enter_context(claim_port(admin.host, admin.port))
+        stack.enter_context(claim_port(admin.host, admin.port, " for `admin` of server.yaml"))
     token = prepare_store(store.accounts)
     if admin is None:
         return ""
@@ -189,7 +189,7 @@ def _open_metrics(options: Options, stack: ExitStack) -> str:
     listen = options.settings.metrics
     if listen is None:
         return ""
-    stack.enter_context(claim_port(listen.host, listen.port))
+    stack.enter_context(claim_port(listen.host, listen.port, " for `metrics` of server.yaml"))
     return f"metrics: {url_of(listen.host, listen.port)}/metrics\n"
 
 

@@ -29,6 +29,10 @@ WRONG_WORDS = {
     "pass_headers": "forward_headers", "params": "query", "max_size": "max_body",
     "ssl": "tls", "ca_bundle": "ca", "ca_file": "ca", "ca_cert": "ca", "cacert": "ca", "cafile": "ca",
     "origin": "origins", "allow_origin": "origins", "allow_origins": "origins",
+    "cert": "certificate", "cert_file": "certificate", "certfile": "certificate", "ssl_certificate": "certificate",
+    "key_file": "key", "keyfile": "key", "ssl_certificate_key": "key", "rpm": "requests", "rps": "requests",
+    "tpm": "tokens", "max_parallel_requests": "concurrent", "max_budget": "budgets", "pattern": "prefix",
+    "upstream_model": "as", "proxy_pass": "base_url",
     "allowed_origins": "origins", "hash": "sha256", "digest": "sha256", "expiry": "expires", "expires_at": "expires",
 }  # fmt: skip
 # The same for values of which there is a fixed list.

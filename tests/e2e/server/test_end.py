@@ -229,6 +229,14 @@ def test_a_second_instance_is_refused(tmp_path: Path, mock: Server) -> None:
     assert winner.wait(timeout=60) == 0
 
 
+def test_a_listener_of_server_yaml_that_has_no_port_is_named(tmp_path: Path) -> None:
+    folder, port = write_small(tmp_path), str(free_port())
+    (folder / "server.yaml").write_text(f"version: 1\nmetrics: {{port: {port}}}\n")
+    done = run_engine("serve", str(folder), "--port", port, "--mock-port", "1")
+    assert done.returncode == 2
+    assert f"cannot listen on 127.0.0.1:{port} for `metrics` of server.yaml: " in done.stderr
+
+
 def test_one_of_many_who_want_a_port_at_the_same_moment_gets_it() -> None:
     """By the port itself: a name or a file for it could be taken by another user of the machine."""
     start = threading.Barrier(8)
