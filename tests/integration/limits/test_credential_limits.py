@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ version: 1
 endpoints:
   talk:
     path: /talk
-    usage: {at: [/usage], input_tokens: [prompt_tokens], output_tokens: [completion_tokens]}
+    usage: {at: [/usage], input_tokens: [prompt_tokens], output_tokens: [completion_tokens], unmetered: [/background]}
   count: {path: /count, usage: free}
 models:
   - {prefix: one-, provider: first}
@@ -113,6 +114,46 @@ def test_tokens_and_money_count_for_each_credential_and_free_requests_do_not(
             assert (await ask(stand, path="/count")).status == (429 if is_rate else 200)
 
         run(plan_of(tmp_path, upstream.port, limits), tmp_path, scenario)
+
+
+@pytest.mark.parametrize(("limit", "status"), [("tokens: 10k/h", 403), ("concurrent: 9", 200)])
+def test_where_tokens_of_a_credential_count_work_may_not_go_on_after_the_response(
+    tmp_path: Path, limit: str, status: int
+) -> None:
+    with recording(as_json(USAGE)) as upstream:
+
+        async def scenario(stand: Stand) -> None:
+            body = {"model": "one-1", "background": True}
+            answer = await stand.ask("/talk", body, FREE)
+            assert (answer.status, len(used(upstream))) == (status, int(status == 200))
+            assert status == 200 or "`background` may not be set" in answer.body.decode()
+            assert (await ask(stand)).status == 200
+
+        run(plan_of(tmp_path, upstream.port, f"credential_limits: {{{limit}}}"), tmp_path, scenario)
+
+
+def test_the_tokens_that_a_request_may_use_are_held_of_its_credential(tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    def answer(_arrival: Arrival) -> Reply:
+        go_on.wait(20)
+        return as_json(USAGE)
+
+    with recording() as upstream:
+        upstream.answer = answer
+
+        async def scenario(stand: Stand) -> None:
+            first = asyncio.ensure_future(ask(stand))
+            while not upstream.arrivals:  # noqa: ASYNC110 no event
+                await asyncio.sleep(0.001)
+            async with asyncio.timeout(20):
+                refused = await ask(stand)
+            go_on.set()
+            statuses = refused.status, (await first).status, (await ask(stand)).status
+            assert statuses == (429, 200, 200), "its 1,000 tokens of output are held"
+
+        plan = plan_of(tmp_path, upstream.port, "credential_limits: {tokens: 500/h}")
+        run(plan, tmp_path, scenario)
 
 
 def test_a_response_whose_tokens_count_for_a_credential_is_not_compressed(tmp_path: Path) -> None:
