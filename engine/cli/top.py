@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import time
 
@@ -105,6 +106,15 @@ def _json(now: Readings, by: str) -> str:
     return json.dumps({"server": server_values(now), "traffic": rows}, indent=2)
 
 
+def fit(text: str, columns: int, lines: int) -> str:
+    """What of `text` a terminal of that size has room for, from its beginning: what scrolls is gone from its screen."""
+    shown = [line[:columns] for line in text.splitlines()]
+    if len(shown) > lines:
+        more = f"{len(shown) - lines + 1} more lines; --once shows all"
+        shown = [*shown[: lines - 1], more[:columns]]
+    return "\n".join(shown)
+
+
 def _run(url: str, by: str, interval: float, now: Readings, token: str | None) -> None:
     """Show what has changed in each interval, until Ctrl-C."""
     click.echo(_OPEN, nl=False)
@@ -113,7 +123,8 @@ def _run(url: str, by: str, interval: float, now: Readings, token: str | None) -
         while True:
             rows = traffic_rows(now if seconds is None else now.since(before), by)
             text = f"{url}  every {interval:g} s, Ctrl-C ends\n{render_server(now)}\n"
-            click.echo(_HOME + text + render_traffic(rows, by, seconds), nl=False)
+            text += render_traffic(rows, by, seconds)
+            click.echo(_HOME + fit(text, *shutil.get_terminal_size()), nl=False)
             time.sleep(interval)
             before, now = now, _read_again(url, interval, token)
             before_at, at = at, time.monotonic()

@@ -187,10 +187,11 @@ def test_keys_of_accounts_take_no_series_of_the_keys_in_the_file() -> None:
         for number in range(KEYS_OF_ACCOUNTS):
             counter.write(structs.replace(USUAL, key=f"made-{turn}-{number}"))
     counter.write(structs.replace(USUAL, key="my-app"))
+    counter.write(structs.replace(USUAL, key=None))
     counter.write(structs.replace(USUAL, key="made-0-7"))
     series = TotalsReader(memory).read()[GROUPS.index(KEYS)]
     requests = KEYS.places["orqen_key_requests_total"]
-    assert series["my-app",][requests] == 1
+    assert series["my-app",][requests] == series["",][requests] == 1
     assert series["made-0-7",][requests] == 2
-    assert len(series) <= KEYS_OF_ACCOUNTS + 2
-    assert sum(words[requests] for words in series.values()) == 3 * KEYS_OF_ACCOUNTS + 2
+    assert len(series) <= KEYS_OF_ACCOUNTS + 3
+    assert sum(words[requests] for words in series.values()) == 3 * KEYS_OF_ACCOUNTS + 3
