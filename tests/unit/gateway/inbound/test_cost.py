@@ -19,7 +19,7 @@ PARTS = 30  # of nearly the longest head that is read
 FACTOR = (
     40  # of CPU, over the plainest body of the same size; what grows with the square is far above
 )
-FORM_FACTOR = 250  # a file is only searched, at the speed of memory; the number of parts is bounded
+FORM_FACTOR = 500  # a file is only searched, at the speed of memory; the number of parts is bounded
 NAMES = frozenset({"model", "api_key", "stream"})
 MESSAGE = json.dumps({"role": "user", "content": [{"type": "text", "text": "How is the weather in Rome?"}]})  # fmt: skip
 NAMED = part("model", b"whisper-1")
