@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.processes import ROOT
 
 FILES = {
-    "test_a.py": "import os, pytest\n\ndef test_dies():\n    os._exit(3)\n",
+    "test_a.py": "import os\n\ndef test_before():\n    pass\n\ndef test_dies():\n    os._exit(3)\n",
     "test_b.py": "def test_fails():\n    assert 1 == 2\n\ndef test_passes(tmp_path):\n    print('said')\n",
     "test_c.py": """
 import pytest
@@ -39,6 +39,7 @@ def test_failures_of_tests_of_fixtures_and_of_processes_are_all_reported(tmp_pat
     command += ["-c", os.devnull, "--rootdir", str(tmp_path), str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
+    assert "_ test_a.py::test_dies _" in done.stdout
     for why in ("its process ended with exit code 3", "assert 1 == 2", "at the end of the session"):
         assert why in done.stdout
-    assert "2 failed, 3 passed, 1 error" in done.stdout
+    assert "2 failed, 4 passed, 1 error" in done.stdout
