@@ -6,7 +6,7 @@ A parser judges it that follows the WHATWG text line by line; tests/e2e/sdk asks
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -161,6 +161,16 @@ def test_what_is_whole_leaves_at_once(name: str) -> None:
             assert len(whatwg(out)) == len(whatwg(arrived))
             assert not stream.is_open or held == b""
             assert b"data" not in held.replace(b"\r", b"\n").rpartition(b"\n")[0]
+
+
+@each("line, end", product([b"event: ping", b"id: 7", b"retry: 500"], [b"\n", b"\r\n", b"\r"]))
+def test_an_event_without_data_ends_with_a_blank_line_that_comes_later(
+    line: bytes, end: bytes
+) -> None:
+    """Else a break after it would cut the body, where an error event can follow."""
+    stream = EventStream((b"[DONE]",))
+    assert stream.feed(line + end) + stream.feed(end) == line + end + end
+    assert not stream.is_open
 
 
 def test_a_chunk_that_ends_an_event_is_handed_on_as_it_is() -> None:
