@@ -46,6 +46,18 @@ def test_what_has_no_declared_length_ends_when_the_server_says_so() -> None:
     assert received(messages, None) == (b"abcd", 0)
 
 
+@each("sizes", [[100], [60, 40]])
+def test_a_body_without_a_declared_length_may_be_as_large_as_the_limit(sizes: list[int]) -> None:
+    """Also where its last byte and its end come in one message."""
+    messages = [said(b"x" * size) for size in sizes]
+    messages[-1]["more_body"] = False
+    assert received(messages, None) == (b"x" * 100, 0)
+    messages[-1]["body"] += b"x"
+    with pytest.raises(GatewayError) as refused:
+        received(messages, None)
+    assert refused.value.code == "request_too_large"
+
+
 @each("declared", [4, None])
 def test_a_body_cut_short_is_never_whole(declared: int | None) -> None:
     with pytest.raises(CallerGone):
