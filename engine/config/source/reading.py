@@ -54,9 +54,9 @@ def explain_syntax(lines: Sequence[str], line: int, column: int, problem: str) -
     found: SyntaxFinding | bool | None = (
         _escape(text, line, column, problem)
         or _tab(text, line, column)
-        or _template(text, line, column)
         or ("document start" not in problem and _begins(text, line, column))
         or _behind_a_quote(text, line, column, problem)
+        or _template(text, line, column)
     )
     if isinstance(found, SyntaxFinding):
         return found
