@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests import loopback
 from tests.servers import KEY, ROOT, Server, gateway, ship
 
 PAGES = Path(__file__).parent
@@ -102,12 +103,22 @@ def test_a_page_that_is_named_calls_streams_and_reads_refusals(
     assert answers["wrong_path"]["code"] == "unknown_path"
 
 
+def recorded(server: Server) -> int:
+    """How many records there are once that of one more request is among them, which gets 401."""
+    connection = loopback.connection(server.port)
+    connection.request("GET", "/v1/models")
+    server.record(connection.getresponse().getheader("x-engine-request-id") or "")
+    connection.close()
+    return len(server.records)
+
+
 def test_a_page_that_is_not_named_reads_nothing(
     server: Server, pages: tuple[int, int], tmp_path: Path
 ) -> None:
-    before = len(server.records)
+    before = recorded(server)
     answers = told(server, pages[1], tmp_path)
     assert answers == {name: {"failed": "TypeError"} for name in answers}
+    assert recorded(server) > before + 1
     assert {record["status"] for record in server.records[before:]} == {401}
 
 
