@@ -18,12 +18,16 @@ async def status_of(folder: Path, more: str) -> str | None:
     """What the hooks make of a slow store that these settings name."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for asked, reply in PROBE:
-            await reader.readuntil(asked)
-            await asyncio.sleep(DELAY)
-            writer.write(reply)
-        await reader.read(65536)
-        writer.close()
+        try:
+            for asked, reply in PROBE:
+                await reader.readuntil(asked)
+                await asyncio.sleep(DELAY)
+                writer.write(reply)
+            await reader.read(65536)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the hooks have given it up
+        finally:
+            writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
