@@ -94,9 +94,6 @@ class PriceTable:
         return self.anywhere.find(model) if price is None else price
 
 
-_NO_TIERS: Mapping[str, PriceTable] = {}
-
-
 @dataclass(frozen=True, slots=True)
 class Prices:
     """All of prices.yaml: the ordinary prices, and those of other service tiers by their names.
@@ -107,7 +104,7 @@ class Prices:
     version: str
     source: str
     standard: PriceTable
-    tiers: Mapping[str, PriceTable] = field(default_factory=lambda: _NO_TIERS)
+    tiers: Mapping[str, PriceTable] = field(default_factory=dict)
 
     def find(self, provider: str, model: str, tier: str | None = None) -> Price | None:
         """The price of a model as it is sent to a provider, by default the ordinary one; None when it is not known."""

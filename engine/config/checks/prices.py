@@ -10,6 +10,7 @@ from engine.config.rules import ModelRule, ModelTarget
 from engine.plan.suggest import nearest
 
 MOST_NAMES = 5  # of models, in one message
+_TIERS = "write them without the tier, or remove it from `standard` in `service_tier` of an endpoint"
 READ_FOR_REACH = {"models", "providers"}
 
 
@@ -45,6 +46,20 @@ def _no_provider(context: CheckContext, entry: PriceEntry) -> Diagnostic:
     message = f"these prices are not used: there is no provider `{name}`"
     hint = nearest(name, sorted(context.config.known_providers))
     return context.at("X297", message, PRICES, entry.at[:-1], hint=hint)
+
+
+@check("X297")
+def tier_that_is_not_read(context: CheckContext) -> Iterator[Diagnostic]:
+    """Prices of a service tier that every endpoint which reads tiers takes for an ordinary one."""
+    declared, config = context.config.prices, context.config
+    if declared is None or "endpoints" in config.incomplete:
+        return
+    read = [e.usage.tier for e in config.endpoints if e.usage and e.usage.tier]
+    for name in dict.fromkeys(entry.tier for entry in declared.entries if entry.tier is not None):
+        if read and all(name in tier.standard for tier in read):
+            message = f"the prices of service tier `{name}` are not used: every endpoint takes it for an ordinary one"
+            at = ("service_tiers", name)
+            yield context.at("X297", message, PRICES, at, help=_TIERS)
 
 
 @check("X298")

@@ -124,8 +124,8 @@ class ResponseReader:
         if self.state is _HEAD and len(data) > STEP:
             rest = memoryview(data)  # no copies of what may be a large body
             # Up to the end of the first head, so that what follows of a body is one chunk.
-            step = data.find(_HEAD_END, 0, STEP) + len(_HEAD_END)
-            step = step if step >= len(_HEAD_END) else STEP
+            end = data.find(_HEAD_END, 0, STEP)
+            step = STEP if end < 0 else end + len(_HEAD_END)
             while self.state is _HEAD and len(rest) > STEP:
                 self._parse(rest[:step])
                 rest, step = rest[step:], STEP
