@@ -10,7 +10,9 @@ from engine.config.rules import ModelRule, ModelTarget
 from engine.plan.suggest import nearest
 
 MOST_NAMES = 5  # of models, in one message
-_TIERS = "write them without the tier, or remove it from `standard` in `service_tier` of an endpoint"
+_TIERS = (
+    "write them without the tier, or remove it from `standard` in `service_tier` of an endpoint"
+)
 READ_FOR_REACH = {"models", "providers"}
 
 
