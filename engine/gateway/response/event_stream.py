@@ -33,8 +33,8 @@ MAX_SHORT = 512  # of an event that may be known before its end
 _ENDS = (b"\n\n", b"\r\n\r\n")
 # Comments and blank lines, which belong to no event, and the lines that dispatch nothing. They
 # are few: more than that leaves as it comes.
-_OUTSIDE = re.compile(rb"(?:(?::[^\r\n]*+)?(?:\r\n?|\n))*+")
-_NAMES = re.compile(rb"(?:\xef\xbb\xbf)?(?:(?:event|id|retry)(?::[^\r\n]*+)?(?:\r\n?|\n)){0,8}+")
+_OUTSIDE = re.compile(rb"(?>(?:(?::[^\r\n]*+)?(?:\r\n?|\n))*)")
+_NAMES = re.compile(rb"(?:\xef\xbb\xbf)?(?>(?:(?:event|id|retry)(?::[^\r\n]*+)?(?:\r\n?|\n)){0,8})")
 _BLANK = (b"\n\n", b"\n\r", b"\r\r")  # two line ends meet: all pairs of their bytes but CR LF
 _DATA = (b"\ndata:", b"\rdata:")
 _LONGEST_WORD = 64

@@ -13,7 +13,7 @@ _BOM = b"\xef\xbb\xbf"
 # The members that an object begins with, up to the first array or object.
 _STRING = rb'"(?:[^"\\]|\\.)*+"'
 _LEADING = re.compile(
-    rb"\s*+\{(?:\s*+%b\s*+:\s*+(?:%b|[-+.\w]++)\s*+,)*+" % (_STRING, _STRING), re.DOTALL
+    rb"\s*+\{(?>(?:\s*+%b\s*+:\s*+(?:%b|[-+.\w]++)\s*+,)*)" % (_STRING, _STRING), re.DOTALL
 )
 _BLANK_LINE = re.compile(rb"(?:\r\n?+|\n){2}")
 _NONE = object()

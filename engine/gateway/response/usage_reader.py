@@ -178,7 +178,7 @@ def _struct(tree: Mapping[str, Any]) -> type[msgspec.Struct]:
 
 
 # White space, with the line ends of an event between, where the data goes on in another line.
-_BETWEEN_LINES = rb"(?:\s++|(?<=[\r\n])(?:data:|(?:event|id|retry)?:[^\r\n]*+))*+"
+_BETWEEN_LINES = rb"(?>(?:\s++|(?<=[\r\n])(?:data:|(?:event|id|retry)?:[^\r\n]*+))*)"
 
 
 def _search(names: Iterable[str], openings: bytes, gap: bytes = rb"\s*+") -> re.Pattern[bytes]:
