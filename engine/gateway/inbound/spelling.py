@@ -21,7 +21,7 @@ def fold_in_form(name: str) -> str:
     return _SEPARATOR.sub("_", _INDEX.sub("", fold(unquote(name[: 4 * LONGEST]))))
 
 
-# The two caches are keyed by names of fields that the configuration watches. What a caller sends is
+# The three caches are keyed by names of fields that the configuration watches. What a caller sends is
 # compared with them and is never a key, so callers can neither fill them nor see each other in them.
 @lru_cache(maxsize=256)
 def folded(names: frozenset[str]) -> Mapping[str, str]:
@@ -30,6 +30,12 @@ def folded(names: frozenset[str]) -> Mapping[str, str]:
     `engine check` refuses two alike (X246). In every process the same one is known all the same.
     """
     return {fold(name): name for name in sorted(names)}
+
+
+@lru_cache(maxsize=256)
+def longest(names: frozenset[str]) -> int:
+    """Characters of the longest spelling of one of `names`: no letter has more than a mark beside it."""
+    return 2 * max(map(len, names), default=0)
 
 
 @lru_cache(maxsize=256)
@@ -44,10 +50,10 @@ def refuse_ambiguous(keys: Iterable[str], names: frozenset[str]) -> None:
     Raises:
         GatewayError: `duplicate_field`.
     """
-    known = folded(names)
+    known, most = folded(names), longest(names)
     seen = set()
     for key in map(str, keys):
-        name = known.get(fold(key))
+        name = known.get(fold(key, most))
         if name is None:
             continue
         if key != name:
