@@ -149,6 +149,7 @@ LISTED = {
     "gateway/response/event_stream:_any_of": ("names of last events", f"256, {CONFIGURATION}", "the oldest goes"),
     "gateway/inbound/spelling:are_folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
     "gateway/inbound/spelling:folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
+    "gateway/inbound/spelling:longest": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
     "lsp/grammar:schema_of": ("name of a file", "3", "never"),
     "mock/pattern:_CLASSES": ("letter of a class", "15", "never"),
     "mock/template:_wav": ("seconds in the mock's own templates", "a few", "never"),
@@ -200,6 +201,7 @@ LISTED = {
     "upstream/http1/pool:Http1Client._names": ("name, MAX_NAME bytes", "MAX_NAMES_BYTES", "all, when full"),
     "upstream/http1/response:ResponseReader.chunks": ("piece of a body", "READ_AHEAD and one read", "when taken; at rest"),
     "upstream/http1/response:ResponseReader.headers": ("header", "MAX_HEAD, MAX_FIELDS", "at rest"),
+    "upstream/http1/response:ResponseReader.fields": ("name of a header", "MAX_HEAD, MAX_FIELDS", "at rest"),
     "upstream/signers/google_oauth:_AccountTokens._known": ("digest of a key file, scope", "MAX_ACCOUNTS_BYTES", "all, when full"),
     "upstream/signers/google_oauth:_AccountTokens._refreshing": ("digest of a key file, scope", "requests that wait for a token", "when it is there"),
     "upstream/signers/google_oauth:_Tokens._failed_at": ("file and scope", CONFIGURATION, "never"),
@@ -228,7 +230,6 @@ OF_A_REQUEST = {
     "gateway/inbound/form_parser:FormParser.opened",
     "gateway/inbound/head:CallerHead.headers",
     "gateway/inbound/head:CallerHead.fields",  # or with the head that is kept, whose pairs they are
-    "gateway/inbound/json_body:_cut_before",
     *(
         f"gateway/inbound/json_edits:Draft.{name}"
         for name in ("_spans", "_fields", "_places", "_removed", "_names", "_values", "_added")
@@ -237,7 +238,7 @@ OF_A_REQUEST = {
     "gateway/response/facts:ResponseFacts._newest",
     "gateway/routing/conditions:Facts._fields",
     "gateway/routing/conditions:Facts._known",
-    "gateway/inbound/json_body:JsonBody._fields",
+    "upstream/httpx_client:HttpxResponse.fields",
     "upstream/httpx_client:HttpxResponse.headers",
 }
 

@@ -43,9 +43,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from enum import Enum, auto
 from time import monotonic
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 NEVER = float("inf")
+Task: TypeAlias = asyncio.Task[Any] | None
 
 
 class Deadline:
@@ -56,15 +57,14 @@ class Deadline:
     one of them was late.
     """
 
-    # Defaults of the class cost nothing, and one of these is made for each request.
-    when = NEVER
-    _late: Callable[[], Exception] = TimeoutError
-    _end = NEVER
-    _late_at_end: Callable[[], Exception] = TimeoutError
-    _is_over = False
+    __slots__ = ("_end", "_is_over", "_late", "_late_at_end", "_task", "when")
 
-    def __init__(self, task: asyncio.Task[Any] | None) -> None:
+    def __init__(self, task: Task) -> None:
         self._task = task
+        self.when = self._end = NEVER
+        self._late: Callable[[], Exception] = TimeoutError
+        self._late_at_end: Callable[[], Exception] = TimeoutError
+        self._is_over = False
 
     def limit(self, end: float, late: Callable[[], Exception]) -> None:
         """All phases from here on end before `end` (monotonic seconds), until the next `limit`."""
@@ -116,16 +116,15 @@ class Cancellation:
     read by one task at a time, so there is none while the body is being received.
     """
 
-    _watch: asyncio.Task[None] | None = None
-    _cause = Cause.OTHER
+    __slots__ = ("_cause", "_receive", "_task", "_watch")
 
     def __init__(
-        self,
-        task: asyncio.Task[Any] | None,
-        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+        self, task: Task, receive: Callable[[], Awaitable[MutableMapping[str, Any]]]
     ) -> None:
         self._task = task
         self._receive = receive
+        self._watch: asyncio.Task[None] | None = None
+        self._cause = Cause.OTHER
 
     def watch_caller(self) -> None:
         """Cancel the request as soon as the caller leaves; the rest of a body is dropped meanwhile."""

@@ -6,6 +6,7 @@ all headers except NOT_RELAYED, which frame a message or apply to the host of th
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from itertools import compress
 
 from engine.plan.plan import Context, Header, Provider
 from engine.plan.withheld import HOP_BY_HOP, is_withheld
@@ -204,7 +205,11 @@ def response_headers(
 
     `fields` has them by name; of several, the last. `names` is a RelayedNames.
     """
-    passed = [pair for pair in received if names[pair[0]]]
+    passed = (
+        [*compress(received, map(names.__getitem__, fields))]
+        if len(fields) == len(received)
+        else [pair for pair in received if names[pair[0]]]
+    )
     if b"connection" not in fields:
         return passed
     if fields[b"connection"] == b"keep-alive" and len(fields) == len(received):  # the only one

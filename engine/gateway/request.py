@@ -11,11 +11,10 @@ from functools import partial
 from math import inf
 from time import monotonic
 from types import MappingProxyType
-from typing import Any
 
 from engine.gateway.admit import HeadCheck, check_models
 from engine.gateway.callers import CallerTable, search_key
-from engine.gateway.cancellation import Cancellation, Cause, Deadline
+from engine.gateway.cancellation import Cancellation, Cause, Deadline, Task
 from engine.gateway.errors import GatewayError
 from engine.gateway.hooks import Permit, in_time
 from engine.gateway.inbound.body import CallerGone, Receive, RequestBodyReader, Send
@@ -42,6 +41,7 @@ from engine.plan.plan import CredentialSet, Provider
 from engine.upstream import Failure, Pairs, UpstreamError
 
 _NONE: Mapping[str, CredentialSet] = MappingProxyType({})
+_JSON = (b"content-type", b"application/json")
 _STAY_OPEN: Sequence[tuple[bytes, bytes]] = ()
 WATCH_AFTER_SECONDS = 0.05  # seconds; a request that takes longer is watched for its caller leaving
 
@@ -49,24 +49,24 @@ WATCH_AFTER_SECONDS = 0.05  # seconds; a request that takes longer is watched fo
 class Request:
     """One request, from its head to its record."""
 
-    permit: Permit | None = None  # of the Admission, which is to be settled
-    credential_permits: CredentialPermits | None = None  # where the provider limits that
-    _body_reader: RequestBodyReader | None = None
+    __slots__ = (
+        "_body_reader", "_cancellation", "_deadline", "_receive", "_response", "_runtime",
+        "_scope", "_task", "credential_permits", "permit", "record",
+    )  # fmt: skip
 
     def __init__(
-        self,
-        runtime: Runtime,
-        task: asyncio.Task[Any] | None,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
+        self, runtime: Runtime, task: Task, scope: Scope, receive: Receive, send: Send
     ) -> None:
         self._runtime = runtime
+        self._task = task
         self._scope = scope
         self._receive = receive
+        self.permit: Permit | None = None  # of the Admission, which is to be settled
+        self.credential_permits: CredentialPermits | None = None  # where the provider limits that
+        self._body_reader: RequestBodyReader | None = None
         self._deadline = Deadline(task)
-        self._cancellation = Cancellation(task, receive)
-        self.record = RecordBuilder(runtime.ids.next(), monotonic())
+        self._cancellation: Cancellation | None = None  # made when somebody may end it
+        self.record = RecordBuilder(request_id=runtime.ids.next(), started_at=monotonic())
         if runtime.hooks.tracer is not None:
             self.record.note_trace(runtime.hooks.tracer.start(scope))
         self._response = ResponseRelay(
@@ -96,38 +96,43 @@ class Request:
         except Exception:  # noqa: BLE001 the outermost frame: a bug becomes a 500 with an id
             await self._response.fail_by_bug(self._closing())
         finally:
-            self._cancellation.stop_watching()
-            if self._body_reader is not None:
-                self.record.bytes_in = self._body_reader.received
-            self._response.note_usage(self._runtime.plan.prices)
-            if self._scope["method"] == "HEAD":  # the server sends no body (RFC 9110, 9.3.2)
-                self.record.bytes_out = 0
             if body is not None:
                 body.close()
+            self._note_end()
+
+    def _note_end(self) -> None:
+        """Note what is known at the end alone; nobody ends the request any more."""
+        if self._cancellation is not None:
+            self._cancellation.stop_watching()
+        if self._body_reader:
+            self.record.bytes_in = self._body_reader.received
+        self._response.note_usage(self._runtime.plan.prices)
+        if self._scope["method"] == "HEAD":  # the server sends no body (RFC 9110, 9.3.2)
+            self.record.bytes_out = 0
 
     @property
     def is_unread(self) -> bool:
         """Whether the caller may still be sending the body."""
-        body_reader = self._body_reader
-        if body_reader is not None:
-            return not body_reader.complete
+        if self._body_reader is not None:
+            return not self._body_reader.complete
         return has_body(self._scope["headers"], self._scope["http_version"])
 
     def tick(self, now: float) -> None:
         """Several times a second: end a phase that is late, and watch the caller of a long request."""
         self._deadline.tick(now)
-        if now - self.record.started_at > WATCH_AFTER_SECONDS and self._is_received:
-            self._cancellation.watch_caller()
+        is_received = self._response.is_started or (
+            self._body_reader and self._body_reader.complete
+        )
+        if now - self.record.started_at > WATCH_AFTER_SECONDS and is_received:
+            self._ending().watch_caller()  # nothing of the request reads from it any more
 
     def abort(self) -> None:
         """End the request because the server stops."""
-        self._cancellation.abort()
+        self._ending().abort()
 
-    @property
-    def _is_received(self) -> bool:
-        """Whether nothing of the request reads from the caller any more."""
-        body_reader = self._body_reader
-        return self._response.is_started or (body_reader is not None and body_reader.complete)
+    def _ending(self) -> Cancellation:
+        self._cancellation = self._cancellation or Cancellation(self._task, self._receive)
+        return self._cancellation
 
     # -- admit, receive ----------------------------------------------------------------------------
 
@@ -144,8 +149,8 @@ class Request:
         if body is None:
             return False
         self.record.status, self.record.outcome, self.record.bytes_out = 200, "ok", len(body)
-        headers = [(b"content-type", b"application/json"), *id_headers(self.record.request_id)]
-        await self._response.respond(200, [*headers, *self._closing()], body)
+        headers = [_JSON, *id_headers(self.record.request_id), *self._closing()]
+        await self._response.respond(200, headers, body)
         return True
 
     async def _search_key(self, code: str) -> CallerTable:
@@ -182,11 +187,9 @@ class Request:
 
     async def _receive_body(self, head: CallerHead) -> RequestBody:
         """The body, as far as routing needs it."""
-        started_at = monotonic()
         length = dict(self._scope["headers"]).get(b"content-length")
-        declared = None if length is None else int(length)
         body_reader = self._body_reader = RequestBodyReader(
-            self._receive, head.endpoint, self._deadline, declared
+            self._receive, head.endpoint, self._deadline, None if length is None else int(length)
         )
         body: RequestBody
         with self._deadline:
@@ -195,7 +198,7 @@ class Request:
             else:
                 caller_fields = self._runtime.plan.caller_fields
                 body = await form_request_body(head, body_reader, caller_fields)
-        self.record.waited = monotonic() - started_at
+        self.record.waited = monotonic() - body_reader.started_at
         return body
 
     # -- route, attempt, relay ---------------------------------------------------------------------
@@ -262,7 +265,7 @@ class Request:
             send = partial(self._send_to, target, head, body, found)
             return self.credential_permits.send(provider, target, head, body, send)
         request = prepare(head, target, provider, body)
-        self.record.note_attempt(request.credential, request.dropped)
+        self.record.note_attempt(request.credential, request.upload.dropped)
         if self.record.trace is not None:
             stream = body.flag("stream")
             return open_traced(request, self._runtime, self._deadline, self.record, stream=stream)
@@ -270,12 +273,10 @@ class Request:
 
     def _relay(self, head: CallerHead, exchange: Exchange) -> Awaitable[Failure | None]:
         """Relay the response, and close the exchange."""
-        is_unread = self.is_unread
-        if is_unread:  # a response ends the upload: the rest is dropped
-            self._cancellation.watch_caller()
-        closing = CLOSE if is_unread or self._runtime.is_draining() else _STAY_OPEN
+        if self.is_unread:  # a response ends the upload: the rest is dropped
+            self._ending().watch_caller()
         reader = self._runtime.usage.get(head.endpoint.name)
-        return self._response.relay(exchange, head.endpoint.last_events, closing, reader)
+        return self._response.relay(exchange, head.endpoint.last_events, self._closing(), reader)
 
     # -- how a request ends otherwise --------------------------------------------------------------
 
@@ -283,12 +284,12 @@ class Request:
         """Headers that end the connection: the request is not read whole, or the server stops."""
         return CLOSE if self.is_unread or self._runtime.is_draining() else _STAY_OPEN
 
-    async def _fail(self, error: GatewayError) -> None:
-        await self._response.fail(error, self._closing())
+    def _fail(self, error: GatewayError) -> Awaitable[None]:
+        return self._response.fail(error, self._closing())
 
     async def _end_cancelled(self) -> None:
         """End the request as the table in `cancellation` says for the one who cancelled it."""
-        cause = self._cancellation.cause()
+        cause = self._ending().cause()
         if cause is Cause.CALLER_LEFT:
             self.record.outcome = "ok" if self._response.is_complete else "client_cancelled"
             return

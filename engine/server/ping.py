@@ -150,7 +150,8 @@ async def _exchange(
 ) -> tuple[int, str]:
     """The status, and what a response that is no success says."""
     request = ping.request
-    attempt = Attempt(request.head, request.body, request.length, seconds)
+    upload = request.upload
+    attempt = Attempt(request.head, upload.body, upload.length, seconds)
     if request.sign is not None:
         attempt = await signers.sign(request.sign, attempt)
     response = await clients[request.provider.client].send(attempt)
@@ -158,7 +159,8 @@ async def _exchange(
         is_ok = 200 <= response.status < 300
         return response.status, "" if is_ok else said(await _body(response), ping.secrets)
     finally:
-        await response.close()
+        if (closing := response.close()) is not None:
+            await closing
 
 
 class _EnoughError(Exception):

@@ -4,7 +4,7 @@ An Attempt goes in; an UpstreamResponse, or one of a closed set of Failures, com
 client in use end here.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -108,13 +108,17 @@ async def in_chunks(body: bytes) -> AsyncIterator[memoryview]:
 class UpstreamResponse(Protocol):
     """A response whose head has arrived. Must be closed, whatever becomes of it.
 
-    Names in `headers` are in lower case. `length` is the declared size of the body, None when it
+    Names in `headers` are in lower case; `fields` has them by name, of several the last. `length` is the declared size of the body, None when it
     is not declared or there is none.
     """
 
     status: int
     headers: Pairs
     length: int | None
+
+    @property
+    def fields(self) -> Mapping[bytes, bytes]:
+        """The headers by name."""
 
     @property
     def is_complete(self) -> bool:
@@ -132,8 +136,8 @@ class UpstreamResponse(Protocol):
             UpstreamError: the body ended before it was complete.
         """
 
-    async def close(self) -> None:
-        """Give the connection back, or drop it if the body was not read to its end."""
+    def close(self) -> Awaitable[None] | None:
+        """Give the connection back, or drop it if the body was not read to its end; what has to be awaited for that."""
 
 
 class Client(Protocol):

@@ -11,7 +11,7 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from time import monotonic
 from typing import cast
 
@@ -48,6 +48,7 @@ class HttpxResponse:
         self._pool = pool
         self.status = response.status_code
         self.headers: Pairs = [(name.lower(), value) for name, value in response.headers.raw]
+        self.fields: Mapping[bytes, bytes] = dict(self.headers)
         self.length = _declared_length(response)
         self.is_complete = False  # known only when reading ends
         self._chunks = response.aiter_raw()

@@ -37,21 +37,29 @@ class RequestBodyReader:
         GatewayError: `request_too_large`, before any of it is read.
     """
 
+    __slots__ = (
+        "_chunks",
+        "_deadline",
+        "_endpoint",
+        "_receive",
+        "complete",
+        "declared",
+        "received",
+        "started_at",
+    )  # fmt: skip
+
     def __init__(
         self, receive: Receive, endpoint: Endpoint, deadline: Deadline, declared: int | None
     ) -> None:
         self._receive = receive
-        self._limit = endpoint.max_body
-        self._idle = endpoint.caller_idle
-        self._total = endpoint.total
-        self._endpoint = endpoint.name
+        self._endpoint = endpoint
         self._deadline = deadline
         self._chunks = 0
-        self._started = monotonic()
+        self.started_at = monotonic()
         self.declared = declared
         self.received = 0
         self.complete = False
-        if declared is not None and declared > self._limit:
+        if declared is not None and declared > endpoint.max_body:
             raise self._too_large()
 
     @property
@@ -79,7 +87,7 @@ class RequestBodyReader:
         Raises:
             GatewayError: as `chunk`, and `request_timeout` when it takes longer than `total` in all.
         """
-        self._deadline.limit(self._started + self._total, self._too_long)
+        self._deadline.limit(self.started_at + self._endpoint.total, self._too_long)
         chunks = []
         while not self.complete:
             self._deadline.allow(self._patience(), self._too_slow)
@@ -93,42 +101,36 @@ class RequestBodyReader:
         self.received += len(data)
         # The server reports the end in one more message, which a declared length need not wait for.
         self.complete = not message.get("more_body", False) or self.received == self.declared
-        self._account()
-        return data
-
-    def _account(self) -> None:
-        if self.complete and self.received <= self._limit:
-            return
-        self._chunks += 1
-        if self.received > self._limit:
+        if self.received > self._endpoint.max_body:
             raise self._too_large()
-        if self._chunks < FREE_CHUNKS:
-            return
-        if self.received < self._chunks * LEAST_CHUNK:
-            raise GatewayError("bad_chunking", "the body comes in too many tiny chunks")
+        if not self.complete:
+            self._chunks += 1
+            if self._chunks >= FREE_CHUNKS and self.received < self._chunks * LEAST_CHUNK:
+                raise GatewayError("bad_chunking", "the body comes in too many tiny chunks")
+        return data
 
     def _patience(self) -> float:
         """How long to wait for more: `caller_idle`, or as long as what has come is enough."""
+        idle = self._endpoint.caller_idle
         if not self.received:
-            return self._idle
-        elapsed = monotonic() - self._started
-        enough = max(self._idle, self.received / LEAST_RATE)
-        return min(self._idle, enough - elapsed)
+            return idle
+        elapsed = monotonic() - self.started_at
+        return min(idle, max(idle, self.received / LEAST_RATE) - elapsed)
 
     def _too_large(self) -> GatewayError:
         return GatewayError(
             "request_too_large",
-            f"the body is larger than {self._limit} bytes, the limit set by "
-            f"`max_body` of endpoint `{self._endpoint}` in routes.yaml",
+            f"the body is larger than {self._endpoint.max_body} bytes, the limit set by "
+            f"`max_body` of endpoint `{self._endpoint.name}` in routes.yaml",
         )
 
     def _too_slow(self) -> GatewayError:
         return GatewayError(
             "request_timeout",
-            f"the body came too slowly; `caller_idle` allows {self._idle:g} s without progress, "
+            f"the body came too slowly; `caller_idle` allows {self._endpoint.caller_idle:g} s without progress, "
             f"and then {LEAST_RATE} bytes a second",
         )
 
     def _too_long(self) -> GatewayError:
-        words = f"the body took longer than the {self._total:g} s that `total` allows"
+        words = f"the body took longer than the {self._endpoint.total:g} s that `total` allows"
         return GatewayError("request_timeout", words)

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
+import msgspec
+
 from engine.gateway.headers import ALWAYS_FORWARDED
 from engine.gateway.inbound.media import normalized
-from engine.plan.plan import Caller, Endpoint, Provider
+from engine.plan.plan import Caller, Endpoint, Provider, Timeouts
 from engine.plan.withheld import KEY_HEADERS
 from engine.upstream import Pairs, RequestHead
 from engine.upstream.cache import ENTRY_BYTES, BoundedCache
@@ -19,7 +21,7 @@ MAX_KNOWN_BYTES = 4 * 1024 * 1024  # of all heads and their requests
 MAX_BYTES = 8 * 1024  # of one head as received; a larger one is resolved each time
 MAX_REQUESTS_BYTES = 64 * 1024  # of the requests that one head decides
 HEAD_BYTES = 1200  # what a head takes in memory besides its headers
-REQUEST_BYTES = 256  # what a request takes besides its headers
+REQUEST_BYTES = 340  # what a request takes besides its headers
 PAIR_BYTES = 128  # what a header takes besides its own bytes
 CACHE_KEY_HEADERS = (
     ALWAYS_FORWARDED
@@ -37,7 +39,19 @@ def _is_declared(_caller: Caller) -> bool:
     return True
 
 
-def _requests() -> BoundedCache[str, RequestHead]:
+class PreparedHead(msgspec.Struct, frozen=True):
+    """What a head decides of its requests to a provider: their head, and whose credential it has.
+
+    `is_plain`: nothing that the body has changes anything but the body.
+    """
+
+    head: RequestHead
+    timeouts: Timeouts
+    credential: str | None
+    is_plain: bool
+
+
+def _requests() -> BoundedCache[str, PreparedHead]:
     return BoundedCache(MAX_REQUESTS_BYTES, MAX_REQUESTS_BYTES - ENTRY_BYTES)
 
 
@@ -46,8 +60,8 @@ class CallerHead:
     """A head that passed: who calls which endpoint, with what kind of body (`json` or `form`).
 
     `model` is the one that the path names, if it names one. `headers` are those that decide
-    something or may go upstream. `requests` has, by provider, the heads of requests to it that this
-    head alone decides; `count` is called when it has another.
+    something or may go upstream. `requests` has, by provider, what this head alone decides of requests
+    to it; `count` is called when it has another.
     """
 
     endpoint: Endpoint
@@ -57,7 +71,7 @@ class CallerHead:
     query: bytes
     model: str | None = None
     fields: dict[bytes, bytes] = field(init=False)
-    requests: BoundedCache[str, RequestHead] = field(default_factory=_requests)
+    requests: BoundedCache[str, PreparedHead] = field(default_factory=_requests)
     count: Callable[["CallerHead"], None] | None = None
 
     def __post_init__(self) -> None:
@@ -65,9 +79,9 @@ class CallerHead:
         self.headers = [(n, normalized(v) if n == b"content-type" else v) for n, v in self.headers]
         self.fields = dict(self.headers)
 
-    def keep(self, provider: str, request: RequestHead) -> None:
-        """Keep the head of the request to `provider`."""
-        self.requests.keep(provider, request, _request_size(request))
+    def keep(self, provider: str, request: PreparedHead) -> None:
+        """Keep what is decided of requests to `provider`."""
+        self.requests.keep(provider, request, _request_size(request.head))
         if self.count is not None:
             self.count(self)
 

@@ -6,7 +6,6 @@ second one.
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from functools import cached_property
 from itertools import accumulate
 
 from engine.gateway.errors import GatewayError
@@ -26,16 +25,19 @@ class JsonBody:
             the very long strings are for the provider to refuse.
     """
 
+    __slots__ = ("_fields", "_is_clear", "_members", "_text", "raw")
+
     def __init__(self, raw: bytes, *, whole: bool = False) -> None:
         self.raw = raw
-        is_read = whole or len(raw) < 2 * json_text.LONG
-        text = json_text.ShortenedText(raw) if is_read else json_text.without_long_strings(raw)
-        self._members, text = json_text.members(raw, text)
-        if text.cuts and "" in map(str, self._members):  # a key that was not read
-            self._members, text = json_text.members(raw, json_text.ShortenedText(raw))
-        self._text = text
-        self._fields = fields = dict(zip(map(str, self._members), self._members.values()))  # noqa: B905 of one dict
-        self._is_clear = len(fields) == len(self._members) and is_clear("".join(fields))
+        text = json_text.ShortenedText(raw)
+        if len(raw) >= 2 * json_text.LONG and not whole:
+            text = json_text.without_long_strings(raw)
+        members, text = json_text.members(raw, text)
+        if text.cuts and "" in map(str, members):  # a key that was not read
+            members, text = json_text.members(raw, json_text.ShortenedText(raw))
+        fields = dict(zip(map(str, members), members.values()))  # noqa: B905 of one dict
+        self._members, self._text, self._fields = members, text, fields
+        self._is_clear = len(fields) == len(members) and is_clear("".join(fields))
 
     def text(self, name: str) -> str | None:
         """The string in the top-level field `name`; None when there is no such field.
@@ -100,19 +102,14 @@ class JsonBody:
 
     def spans(self) -> Iterator[tuple[str, Span]]:
         """Each field, in order, with where its name and its value begin and end in the body."""
+        cuts = self._text.cuts
+        # How many bytes are cut before the first of the cuts, the second, and so on.
+        cut_before = [0, *accumulate(size for _, size in cuts)]
         for name, span in json_text.spans(self._text.text, self._members):
-            yield name, (span if not self._text.cuts else self._in_raw(span))
-
-    def _in_raw(self, span: Span) -> Span:
-        start, end, value_start, value_end = (
-            place + self._cut_before[bisect_left(self._text.cuts, (place,))] for place in span
-        )
-        return start, end, value_start, value_end
-
-    @cached_property
-    def _cut_before(self) -> list[int]:
-        """How many bytes are cut before the first of the cuts, the second, and so on."""
-        return [0, *accumulate(size for _, size in self._text.cuts)]
+            if cuts:
+                a, b, c, d = (at + cut_before[bisect_left(cuts, (at,))] for at in span)
+                span = a, b, c, d  # noqa: PLW2901 the same places, in the body
+            yield name, span
 
     def _long_text(self, name: str) -> str | None:
         """A string that was decoded without its inside, or is empty."""

@@ -12,7 +12,7 @@ text, in which nothing below the top level is built; of a few more where it has 
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -55,7 +55,7 @@ _TEXT = msgspec.json.Decoder(str)
 _MEMBERS = msgspec.json.Decoder(dict[Key, msgspec.Raw], dec_hook=str.__new__)
 
 
-class ShortenedText(NamedTuple):
+class ShortenedText(msgspec.Struct, frozen=True):
     """A JSON text without some insides of strings: `cuts` have the place in `text`, and the size."""
 
     text: bytes

@@ -1,7 +1,9 @@
 """The two kinds of request body behind one interface: what routes it, and what goes upstream."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence, Set
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.body import RequestBodyReader
@@ -19,7 +21,7 @@ from engine.upstream import Pairs
 _BODYLESS = {"GET", "DELETE"}
 
 
-class Upload(NamedTuple):
+class Upload(msgspec.Struct, frozen=True):
     """A body to send: bytes, or chunks of `length` bytes in all (None: not known).
 
     `dropped` are the fields that were removed since the provider does not take them.
@@ -77,33 +79,18 @@ class RequestBody(Protocol):
         """Give its memory or file back."""
 
 
-class JsonRequestBody:
+class JsonRequestBody(JsonBody):
     """A JSON body, or none at all; always complete."""
 
+    __slots__ = ("_received",)
     complete = True
     resendable = True
     is_form = False
 
-    def __init__(self, raw: bytes, routing_fields: frozenset[str]) -> None:
-        self._raw = raw
-        self._body = JsonBody(raw or b"{}")
-        self._body.refuse_ambiguous(routing_fields)
-
-    def text(self, name: str) -> str | None:
-        """The string in a top-level field."""
-        return self._body.text(name)
-
-    def flag(self, name: str) -> bool:
-        """Whether a top-level field is `true`."""
-        return self._body.flag(name)
-
-    def raw_value(self, name: str) -> bytes | None:
-        """The JSON of a top-level field."""
-        return self._body.raw_value(name)
-
-    def has_any(self, names: frozenset[str]) -> bool:
-        """Whether there is a top-level field of `names`."""
-        return self._body.has_any(names)
+    def __init__(self, received: bytes, routing_fields: frozenset[str]) -> None:
+        super().__init__(received or b"{}")
+        self._received = received
+        self.refuse_ambiguous(routing_fields)
 
     def upload(
         self,
@@ -113,10 +100,10 @@ class JsonRequestBody:
         takes: Set[str] | None = None,
     ) -> Upload:
         """The body with fields changed."""
-        raw = self._raw
+        raw = self._received
         dropped: tuple[str, ...] = ()
         if raw and (changes or edits or takes is not None):
-            draft = json_draft(self._body, changes, edits)
+            draft = json_draft(self, changes, edits)
             if takes is not None:
                 dropped = draft.drop_all_but(takes)
             raw = apply_edits(raw, draft.edits())

@@ -28,7 +28,7 @@ async def run_attempts(
             if outcome is not None:
                 record.note_tried(outcome.label)
             if exchange is not None:
-                await exchange.close()
+                await _close(exchange)
                 exchange = None
             if isinstance(step, Pause):
                 await asyncio.sleep(step.seconds)
@@ -53,4 +53,9 @@ async def run_attempts(
     finally:
         steps.close()
         if exchange is not None:
-            await exchange.close()
+            await _close(exchange)
+
+
+async def _close(exchange: Exchange) -> None:
+    if (closing := exchange.close()) is not None:
+        await closing

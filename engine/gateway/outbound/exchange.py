@@ -1,6 +1,6 @@
 """One attempt over the network, from a free slot of the provider to the end of its response."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from functools import partial
 from time import monotonic, time
 
@@ -50,19 +50,28 @@ class Exchange:
 
     def head(self) -> ResponseHead:
         """What decides whether this response is relayed or another attempt is made."""
-        fields = dict(self.response.headers)
-        wait = retry_after(fields.get(b"retry-after"), time())
-        is_repeatable = isinstance(self.request.body, bytes)
+        wait = retry_after(self.response.fields.get(b"retry-after"), time())
+        is_repeatable = isinstance(self.request.upload.body, bytes)
         return ResponseHead(self.response.status, wait, is_repeatable)
 
-    async def close(self) -> None:
-        """Give the connection and the slot back; the second time does nothing."""
-        if self._is_open:
-            self._is_open = False
-            try:
-                await self.response.close()
-            finally:
+    def close(self) -> Awaitable[None] | None:
+        """Give the connection and the slot back; what of that has to be awaited. The second time does nothing."""
+        if not self._is_open:
+            return None
+        self._is_open = False
+        closing = None
+        try:
+            closing = self.response.close()
+        finally:
+            if closing is None:
                 self._limiter.release()
+        return None if closing is None else self._release_after(closing)
+
+    async def _release_after(self, closing: Awaitable[None]) -> None:
+        try:
+            await closing
+        finally:
+            self._limiter.release()
 
 
 async def open_exchange(
@@ -87,7 +96,8 @@ async def open_exchange(
         record.waited += monotonic() - queued_at
     try:
         sent = partial(deadline.allow, timeouts.first_byte, FIRST_BYTE)
-        attempt = Attempt(request.head, request.body, request.length, timeouts.connect, sent)
+        upload = request.upload
+        attempt = Attempt(request.head, upload.body, upload.length, timeouts.connect, sent)
         if request.sign is not None:
             with deadline:
                 deadline.limit(record.total_end(timeouts.total), SIGN_IN_FAILED)
@@ -125,7 +135,7 @@ async def open_traced(
     if attempt.headers:
         pairs = [pair for pair in head.headers if pair[0] not in TRACE_HEADERS]
         head = RequestHead(head.method, head.origin, head.target, [*pairs, *attempt.headers])
-        request = request._replace(head=head)
+        request = request.with_head(head)
     try:
         exchange = await open_exchange(request, runtime, deadline, record)
     except UpstreamError as error:

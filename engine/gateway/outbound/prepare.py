@@ -2,14 +2,16 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+import msgspec
+
 from engine.gateway.errors import GatewayError
 from engine.gateway.headers import request_headers, upstream_headers, with_defaults
-from engine.gateway.inbound.head import CallerHead
+from engine.gateway.inbound.head import CallerHead, PreparedHead
 from engine.gateway.inbound.payload import RequestBody, Upload
 from engine.gateway.inbound.query import without
 from engine.gateway.inbound.usage_fields import can_set
@@ -38,26 +40,29 @@ from engine.plan.upstream import UsagePolicy
 from engine.plan.usage import UsageField
 from engine.upstream import Pairs, RequestHead
 
+_NO_CHANGES: Mapping[str, str | None] = {}
+_NO_NAMES: frozenset[str] = frozenset()
 _QUERY = re.compile(rb"[\x21\x22\x24-\x7e]*")
 
 
-class PreparedRequest(NamedTuple):
-    """One request to `provider`, complete but for its signature. A tuple, so nothing changes it.
+class PreparedRequest(msgspec.Struct, frozen=True):
+    """One request to `provider`, complete but for its signature.
 
-    `body` is bytes, or chunks of `length` bytes in all (None: unknown, sent chunked). `sign` is how
-    it is still to be signed, if it is. `dropped` are fields that the provider does not take.
-    `include` is how usage was asked for, where the caller did not.
+    `sign` is how it is still to be signed, if it is. `include` is how usage was asked for, where the
+    caller did not.
     """
 
     provider: Provider
     head: RequestHead
-    body: bytes | AsyncIterator[bytes]
-    length: int | None
     sign: Sign | None
     timeouts: Timeouts
     credential: str | None
-    dropped: tuple[str, ...] = ()
-    include: UsageField | None = None
+    include: UsageField | None
+    upload: Upload
+
+    def with_head(self, head: RequestHead) -> "PreparedRequest":
+        """The same with another head."""
+        return msgspec.structs.replace(self, head=head)
 
 
 def prepare(
@@ -68,51 +73,52 @@ def prepare(
     Raises:
         GatewayError: `provider_key_missing`, or something the caller sent cannot go upstream.
     """
+    # A head is kept in the CallerHead if it depends on nothing but the headers of the caller. A
+    # variant of a provider depends on more, so a head with its credential is never kept or reused;
+    # one of the caller's account does not: with any change of it, its CallerHeads are given up.
+    is_shared = provider is target.provider or (
+        provider.is_of_account and target.provider.choices is None
+    )
+    known = caller.requests.get(provider.name) if is_shared else None
+    if known is not None and known.is_plain and target.sends_as_is:
+        timeouts = target.timeouts or known.timeouts
+        upload = body.upload(_NO_CHANGES, _NO_NAMES, ())
+        return PreparedRequest(provider, known.head, None, timeouts, known.credential, None, upload)
     upstream = provider.upstreams[caller.endpoint.name]
     if upstream is None:
         raise no_url(provider)
     inputs = provider.caller_inputs
     in_body = body.has_any(inputs.fields)
     uses_caller_credentials = in_body or not inputs.headers.isdisjoint(caller.fields)
-    # A head is cached in the CallerHead if it depends on nothing but the headers of the caller. A
-    # variant of a provider depends on more, so a head with its credential is never kept or reused;
-    # one of the caller's account does not: with any change of it, its CallerHeads are given up.
-    is_shared = not in_body and (
-        provider is target.provider or (provider.is_of_account and target.provider.choices is None)
-    )
-    head, sign = caller.requests.get(provider.name) if is_shared else None, None
-    if head is None:
+    credential = "account" if provider.is_of_account else "caller" if uses_caller_credentials else None  # fmt: skip
+    usage = caller.endpoint.usage
+    include = None if usage is None else usage.include
+    if include is not None and not _may_include(include, caller, provider, upstream):
+        include = None
+    sign = None
+    if known is not None and not in_body:
+        head = known.head
+    else:
         credentials = caller_credentials(caller, provider, body)
         own = own_headers(provider, credentials, needs_caller_credentials=uses_caller_credentials)
         sign = signing(provider, credentials, own)
         sources = _Sources(caller, target, provider, upstream, body)
         head = _head(sources, own, credentials)
-        if is_shared and sign is None and _is_static(provider, upstream, own):
-            caller.keep(provider.name, head)
+        if is_shared and not in_body and sign is None and _is_static(provider, upstream, own):
+            is_plain = not (
+                inputs.every_field or include or upstream.edits or caller.model is not None
+            )
+            caller.keep(provider.name, PreparedHead(head, upstream.timeouts, credential, is_plain))
     if sign is not None and SIGNERS[sign.signer].whole_body and body.is_form:
         message = f"provider `{provider.name}` needs a signature over the whole body; send JSON"
         raise GatewayError("unsupported_media_type", message)
-    usage = caller.endpoint.usage
-    include = None if usage is None else usage.include
-    if include is not None and not _is_included(include, caller, target, provider, upstream, body):
+    if include is not None and not _is_included(include, target, upstream, body):
         include = None
     if include is not None:
         head = _uncompressed(head)
-    sent, length, dropped = _body(caller, target, provider, upstream, body, include)
-    credential = "caller" if uses_caller_credentials else None
-    if provider.is_of_account:
-        credential = "account"
-    return PreparedRequest(
-        provider,
-        head,
-        sent,
-        length,
-        sign,
-        target.timeouts or upstream.timeouts,
-        credential,
-        dropped,
-        include,
-    )
+    upload = _body(caller, target, provider, upstream, body, include)
+    timeouts = target.timeouts or upstream.timeouts
+    return PreparedRequest(provider, head, sign, timeouts, credential, include, upload)
 
 
 # -- the head --------------------------------------------------------------------------------------
@@ -243,23 +249,23 @@ def _counts_usage(provider: Provider) -> bool:
     return limits is not None and limits.counts_usage
 
 
-def _is_included(  # noqa: PLR0913, PLR0917 called once a request
-    include: UsageField,
-    caller: CallerHead,
-    target: Target,
-    provider: Provider,
-    upstream: Upstream,
-    body: RequestBody,
+def _may_include(
+    include: UsageField, caller: CallerHead, provider: Provider, upstream: Upstream
 ) -> bool:
-    """Whether the provider is to be asked by `include` for usage in a stream.
+    """Whether the provider is to be asked by `include` for usage in a stream of any body."""
+    when = upstream.include_usage or include.when
+    if when is UsagePolicy.LIMITED:
+        return caller.caller.counts_usage or _counts_usage(provider)
+    return when is UsagePolicy.ALWAYS
+
+
+def _is_included(
+    include: UsageField, target: Target, upstream: Upstream, body: RequestBody
+) -> bool:
+    """Whether that is to be done for `body`.
 
     A field that the configuration changes is left to it, and one that it drops is not added.
     """
-    when = upstream.include_usage or include.when
-    if when is not UsagePolicy.ALWAYS and (
-        not (caller.caller.counts_usage or _counts_usage(provider)) or when is UsagePolicy.NEVER
-    ):
-        return False
     if body.is_form or not body.flag("stream") or not can_set(body, include.field):
         return False
     by, name = target.by, include.field[0]

@@ -1,7 +1,7 @@
 """The model that a response names, which may be another than the one that was asked for; for traces."""
 
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -34,6 +34,7 @@ class ResponseTrace:
     def __init__(self, response: UpstreamResponse, note: Callable[[str], None]) -> None:
         self.status = response.status
         self.headers: Pairs = response.headers
+        self.fields = response.fields
         self.length = response.length
         self._response = response
         self._note = note
@@ -61,13 +62,13 @@ class ResponseTrace:
 
         await self._response.forward(watched)
 
-    async def close(self) -> None:
+    def close(self) -> Awaitable[None] | None:
         """Note the model, and close the response."""
         if self.status in _SUCCESS:
-            model = model_in(self.headers, b"".join(self._kept), self._end)
+            model = model_in(self.fields, b"".join(self._kept), self._end)
             if model:
                 self._note(model)
-        await self._response.close()
+        return self._response.close()
 
     def _keep(self, chunk: bytes) -> None:
         if self._room > 0:
@@ -77,9 +78,8 @@ class ResponseTrace:
             self._end = (self._end + chunk[-MAX_END:])[-MAX_END:]
 
 
-def model_in(headers: Pairs, beginning: bytes, end: bytes) -> str:
+def model_in(fields: Mapping[bytes, bytes], beginning: bytes, end: bytes) -> str:
     """The model that a response with these headers names at the beginning or the end of its body; "" without."""
-    fields = dict(headers)
     encoding = fields.get(b"content-encoding", b"").lower()
     if encoding in _ENCODINGS:
         beginning, end = _unpacked(beginning), b""

@@ -48,14 +48,10 @@ class ResponseRelay:
     while that is not known. A response that is relayed has the one of its target.
     """
 
-    # Defaults of the class cost nothing, and one of these is made for each request.
-    dialect = Dialect.OPENAI
-    is_started = False
-    permit: Permit | None = None
-    meter: UsageMeter | None = None  # of the response being relayed, if it has usage to read
-    _stream: EventStream | None = None  # of a response that may end with an event of ours
-    _is_blocked = False  # the server has not taken the last chunk yet
-    _written = 0  # bytes of a body that were sent as they arrived
+    __slots__ = (
+        "_deadline", "_is_blocked", "_names", "_record", "_send", "_stream", "_timeouts",
+        "_written", "caller_idle", "dialect", "is_started", "meter", "permit",
+    )  # fmt: skip
     _timeouts: Timeouts  # of the response being relayed
 
     def __init__(
@@ -67,6 +63,13 @@ class ResponseRelay:
         caller_idle: float,
     ) -> None:
         self.caller_idle = caller_idle
+        self.dialect = Dialect.OPENAI
+        self.is_started = False
+        self.permit: Permit | None = None
+        self.meter: UsageMeter | None = None  # of the response being relayed, if it has usage
+        self._stream: EventStream | None = None  # of a response that may end with an event of ours
+        self._is_blocked = False  # the server has not taken the last chunk yet
+        self._written = 0  # bytes of a body that were sent as they arrived
         self._send = send
         self._record = record
         self._deadline = deadline
@@ -94,7 +97,8 @@ class ResponseRelay:
         except CallerStalled:
             self._record.outcome = "client_stalled"
         finally:
-            await exchange.close()
+            if (rest := exchange.close()) is not None:
+                await rest
         return None if await self.end_if_complete() else broken
 
     async def _relay(
@@ -113,7 +117,7 @@ class ResponseRelay:
         self._timeouts = timeouts
         record.note_head(response.status)
         meter = self.meter
-        fields = dict(response.headers)
+        fields = response.fields
         if meter is not None and not meter.begin(response.status, fields):
             meter = self.meter = None
         headers, length, is_events = response_head(

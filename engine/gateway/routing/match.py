@@ -1,7 +1,7 @@
 """Endpoint and model to where the request goes, with the reasons the others lost."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from math import log
 
@@ -28,6 +28,7 @@ class Target:
     """A request's destination: the rule that chose it and everything needed to call it.
 
     `rule_target` is its entry in the rule, if that has several; `timeouts` replace those of the upstream.
+    `sends_as_is`: nothing in the configuration changes a body for it.
     """
 
     rule: Rule
@@ -38,6 +39,14 @@ class Target:
     rule_target: RuleTarget | None = None
     price: Price | None = None
     timeouts: Timeouts | None = None
+    sends_as_is: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Decide once what every request asks."""
+        upstream, by = self.upstream, self.by
+        is_edited = upstream is None or upstream.edits is not None or bool(by.edits)
+        is_as_is = not is_edited and not by.drops_unknown and self.sent_model == self.model
+        object.__setattr__(self, "sends_as_is", is_as_is)
 
     @property
     def by(self) -> Rule | RuleTarget:

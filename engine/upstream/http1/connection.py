@@ -33,6 +33,7 @@ IDLE_ATTRIBUTES: Mapping[str, object] = {
     "state": _IDLE,
     "status": 0,
     "headers": [],
+    "fields": {},
     "length": None,
     "is_complete": False,
     "failure": None,
@@ -171,10 +172,11 @@ class Connection(ResponseReader, asyncio.Protocol):
     def arrived(self) -> bytes:
         """All that has arrived of the body and was not taken yet, without waiting."""
         body = self.pop_chunks()
-        self._read_on()
+        if self._reading_paused:
+            self._read_on()
         return body
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End the exchange: back to the pool if it can carry another one, else drop it."""
         transport, was_paused = self._transport, self._reading_paused
         is_sent = self._is_sent and not self._writing_paused
@@ -250,7 +252,9 @@ class Connection(ResponseReader, asyncio.Protocol):
         """
         try:
             while self.chunks:
-                self._blocked = write(self.pop_chunk())
+                chunk = self.chunks.popleft()
+                self.buffered -= len(chunk)
+                self._blocked = write(chunk)
                 if self._blocked is not None:
                     self._write = None
                     return False

@@ -1,7 +1,7 @@
 """The response to one request, from bytes to a head and chunks: HTTP/1.1 without any I/O.
 
-One ResponseReader reads all responses of a connection, one after the other. It walks these states;
-TRANSITIONS has every step, and after anything else the connection is not used again:
+One ResponseReader reads all responses of a connection, one after the other. It walks these states,
+and after anything else than these steps the connection is not used again:
 
     IDLE --send request--> HEAD --final head--> BODY --end--> DONE --release--> IDLE
                            |  ^
@@ -15,6 +15,7 @@ interim ones before it, the extensions of a chunk, trailers.
 """
 
 from collections import deque
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
@@ -41,25 +42,13 @@ class State(IntEnum):
 
 
 class Event(IntEnum):
-    """What can happen to it."""
+    """What ends an exchange before its time."""
 
-    SEND_REQUEST = 0
-    INTERIM_HEAD = 1
-    FINAL_HEAD = 2
-    END = 3
-    RELEASE = 4
-    UNEXPECTED_DATA = 5
-    PROTOCOL_ERROR = 6
-    CLOSE = 7
+    UNEXPECTED_DATA = 0
+    PROTOCOL_ERROR = 1
+    CLOSE = 2
 
 
-TRANSITIONS: dict[State, dict[Event, State]] = {
-    State.IDLE: {Event.SEND_REQUEST: State.HEAD},
-    State.HEAD: {Event.INTERIM_HEAD: State.HEAD, Event.FINAL_HEAD: State.BODY},
-    State.BODY: {Event.END: State.DONE},
-    State.DONE: {Event.RELEASE: State.IDLE},
-    State.MUST_CLOSE: {},
-}
 # Why a response that does not come to its end is missing; RFC 9112, 8 for the last.
 FAILURES: dict[tuple[State, Event], Failure] = {
     (State.HEAD, Event.PROTOCOL_ERROR): Failure.BAD_RESPONSE,
@@ -70,6 +59,7 @@ FAILURES: dict[tuple[State, Event], Failure] = {
 
 # Looking a member up in its class costs more than all else that a header does here.
 _IDLE, _HEAD, _BODY, _DONE, _MUST_CLOSE = State
+_NO_FIELDS: Mapping[bytes, bytes] = {}
 MAX_NAMES_BYTES = 512 * 1024  # of the cache of header names
 MAX_NAME = 64  # bytes of one of them; a longer one is made lower case each time
 
@@ -89,8 +79,8 @@ class HeaderNames(BoundedCache[bytes, bytes]):
 class ResponseReader:
     """What has arrived of the response to one request.
 
-    `status`, `headers` (names in lower case) and `length` (None: not declared, or no body) hold
-    from BODY on, `chunks` what has not been taken of the body. `failure` says why the response will
+    `status`, `headers` (names in lower case), `fields` (by name, of several the last) and `length`
+    (None: not declared, or no body) hold from BODY on, `chunks` what has not been taken of the body. `failure` says why the response will
     never be complete.
     """
 
@@ -105,6 +95,7 @@ class ResponseReader:
         """As before the first exchange."""
         self.status = 0
         self.headers: Pairs = []
+        self.fields: Mapping[bytes, bytes] = _NO_FIELDS
         self.length: int | None = None
         self.is_complete = False
         self.failure: Failure | None = None
@@ -116,75 +107,73 @@ class ResponseReader:
 
     def send_request(self) -> None:
         """A request is about to be sent."""
-        self._step(Event.SEND_REQUEST)
+        self.state = _HEAD if self.state is _IDLE else _MUST_CLOSE
 
     def feed(self, data: bytes) -> None:
         """Take what the upstream has sent."""
         rest: bytes | memoryview = data
-        if self.state is _HEAD and len(data) > STEP:
+        if self.state is _HEAD:
+            if len(data) <= STEP:
+                self._parse_head(data)
+                return
             rest = memoryview(data)  # no copies of what may be a large body
             # Up to the end of the first head, so that what follows of a body is one chunk.
             end = data.find(_HEAD_END, 0, STEP)
             step = STEP if end < 0 else end + len(_HEAD_END)
             while self.state is _HEAD and len(rest) > STEP:
-                self._parse(rest[:step])
+                self._parse_head(rest[:step])
                 rest, step = rest[step:], STEP
-        self._parse(rest)
+        if self.state is _BODY:
+            self._parse(rest)
+        elif self.state is _HEAD:
+            self._parse_head(rest)
+        else:
+            self._fail(Event.UNEXPECTED_DATA)
+
+    def _parse_head(self, data: bytes | memoryview) -> None:
+        self._of_heads += len(data)
+        self._parse(data)
+        if self.state is _HEAD and (self._of_heads > MAX_HEADS or len(self.headers) > MAX_FIELDS):
+            self._fail(Event.PROTOCOL_ERROR)
 
     def _parse(self, data: bytes | memoryview) -> None:
-        if self.state is not _HEAD and self.state is not _BODY:
-            self._step(Event.UNEXPECTED_DATA)
-            return
         self._swallowed += len(data)
-        if self.state is _HEAD:
-            self._of_heads += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._step(Event.PROTOCOL_ERROR)
-        if self.state is _HEAD or self.state is _BODY:
-            is_long = self._swallowed > MAX_HEAD or len(self.headers) > MAX_FIELDS
-            if is_long or (self.state is _HEAD and self._of_heads > MAX_HEADS):
-                self._step(Event.PROTOCOL_ERROR)
+            self._fail(Event.PROTOCOL_ERROR)
+        if self._swallowed > MAX_HEAD and self.state is not _DONE:
+            self._fail(Event.PROTOCOL_ERROR)
 
     def closed(self, *, cleanly: bool) -> None:
         """The upstream has closed the connection, or it broke."""
         if self.state is _BODY and self._ends_by_close and cleanly:
-            self._step(Event.END)
+            self.state = _DONE
             self.is_complete = True
-        self._step(Event.CLOSE)
-
-    def pop_chunk(self) -> bytes:
-        """The next chunk of the body as it came; empty when there is none."""
-        if not self.chunks:
-            return b""
-        chunk = self.chunks.popleft()
-        self.buffered -= len(chunk)
-        return chunk
+        self._fail(Event.CLOSE)
 
     def pop_chunks(self) -> bytes:
         """All that has arrived of the body and was not taken yet."""
-        if len(self.chunks) < 2:
-            return self.pop_chunk()
-        body = b"".join(self.chunks)
-        self.chunks.clear()
         self.buffered = 0
+        chunks = self.chunks
+        if len(chunks) == 1:
+            return chunks.popleft()
+        body = b"".join(chunks)
+        chunks.clear()
         return body
 
     def release(self) -> bool:
         """End the exchange: whether the connection can carry another one."""
-        if not self._keep_alive or self.chunks:
+        if self.state is not _DONE or not self._keep_alive or self.chunks:
             self.state = _MUST_CLOSE
-        self._step(Event.RELEASE)
-        if self.state is not _IDLE:
             return False
+        self.state = _IDLE
         self._reset()
         return True
 
-    def _step(self, event: Event) -> None:
-        was = self.state
-        self.state = TRANSITIONS[was].get(event, _MUST_CLOSE)
-        if self.state is _MUST_CLOSE and self.failure is None:
+    def _fail(self, event: Event) -> None:
+        was, self.state = self.state, _MUST_CLOSE
+        if self.failure is None:
             self.failure = FAILURES.get((was, event))
 
     # -- what the parser calls -------------------------------------------------------------------
@@ -194,7 +183,7 @@ class ResponseReader:
         if self.state is _HEAD:
             self.headers = []
         else:
-            self._step(Event.UNEXPECTED_DATA)
+            self._fail(Event.UNEXPECTED_DATA)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header, or one trailer, which is dropped.
@@ -215,13 +204,12 @@ class ResponseReader:
             return
         status: int = self._parser.get_status_code()
         if 100 <= status <= 199 and status != 101:
-            self._step(Event.INTERIM_HEAD)
             self._swallowed = 0
         elif 200 <= status <= 599 and self._settle_framing(status):
             self.status = status
-            self._step(Event.FINAL_HEAD)
+            self.state = _BODY
         else:
-            self._step(Event.PROTOCOL_ERROR)
+            self._fail(Event.PROTOCOL_ERROR)
 
     def on_body(self, data: bytes) -> None:
         """A chunk of the body, as it came."""
@@ -233,7 +221,7 @@ class ResponseReader:
     def on_message_complete(self) -> None:
         """The response is complete."""
         if self.state is _BODY:
-            self._step(Event.END)
+            self.state = _DONE
             self.is_complete = True
             self._keep_alive = self._parser.should_keep_alive()
 
@@ -241,7 +229,7 @@ class ResponseReader:
         """Length of the body by RFC 9112, 6.3; False for codings other than `chunked`."""
         if len(self.headers) > MAX_FIELDS:
             return False
-        fields = dict(self.headers)
+        fields = self.fields = dict(self.headers)
         coding, length = fields.get(b"transfer-encoding"), fields.get(b"content-length")
         if coding is not None and any(
             value.strip().lower() != b"chunked"

@@ -154,7 +154,7 @@ def test_the_event_that_ends_a_broken_stream_is_that_of_the_page() -> None:
 
 
 def test_the_page_has_every_field_of_an_access_record() -> None:
-    record = RecordBuilder("req_x", 0.0)
+    record = RecordBuilder(request_id="req_x")
     plain = json.loads(record.finish("").line())
     record.note_tried("429")
     record.exception = "ValueError at app.py:1"

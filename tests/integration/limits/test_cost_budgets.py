@@ -94,7 +94,7 @@ class Desk:
     ) -> None:
         assert self.plan is not None
         assert self.plan.prices is not None
-        record = RecordBuilder("req_1", 0.0, **fields)
+        record = RecordBuilder(request_id="req_1", **fields)
         record.provider, record.sent_model = "openai", model
         record.price = self.plan.prices.find("openai", model)
         record.metered = RequestUsage(counts, tier=tier)
@@ -182,7 +182,7 @@ def test_a_part_that_is_not_reported_counts_as_it_was_reserved(plan: Plan) -> No
     permit = desk.admit("gpt-dear")
     cost = desk.settle(permit, "gpt-dear", {"output_tokens": 1}, **SENT)
     assert cost == permit.grant.held[2]
-    record = RecordBuilder("req_1", 0.0, **SENT, bytes_out=400)
+    record = RecordBuilder(request_id="req_1", **SENT, bytes_out=400)
     for counts, used in (({"output_tokens": 3}, (65_537, 3)), ({"input_tokens": 7}, (7, 100))):
         record.metered = RequestUsage(counts)
         assert used_tokens(record.finish(""), (65_537, 4096)) == used
@@ -279,7 +279,7 @@ def test_a_free_endpoint_needs_no_price_and_no_budget(plan: Plan) -> None:
     for _ in range(2):
         permit = hooks.admit(caller, endpoint, "gpt-unknown", body, 400_000)
         assert isinstance(permit, LimitPermit)
-        permit.settle(RecordBuilder("req_1", 0.0, **SENT, bytes_out=9000).finish(""))
+        permit.settle(RecordBuilder(request_id="req_1", **SENT, bytes_out=9000).finish(""))
     priced = plan.endpoint("chat_completions")
     assert priced is not None
     assert hooks.admit(caller, priced, "gpt-cheap", body, 40) is not None  # neither budget was used

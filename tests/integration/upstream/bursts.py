@@ -18,6 +18,7 @@ from engine.plan.plan import Origin
 from engine.upstream import Attempt, Client, RequestHead, UpstreamError, UpstreamResponse
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
+from tests.integration.upstream.ending import end
 
 HANG = 60.0  # seconds; the next exchange takes a millisecond
 CERT = Path(__file__).parent / "tls" / "cert.pem"
@@ -153,7 +154,7 @@ async def burst(client: Client, origin: Origin, number: int, draw: random.Random
             reading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await reading
-        await response.close()
+        await end(response)
     target = b"/next/%d" % number
     got: list[bytes] = []
 
@@ -164,7 +165,7 @@ async def burst(client: Client, origin: Origin, number: int, draw: random.Random
             )
             got.append(b"%d " % response.status)
             await response.forward(got.append)
-            await response.close()
+            await end(response)
     except (TimeoutError, UpstreamError) as error:
         raise AssertionError(f"the exchange after burst {number}: {error!r}") from error
     assert b"".join(got) == b"200 " + target, f"burst {number}"

@@ -10,6 +10,7 @@ from engine.upstream import Attempt, Client, RequestHead
 from engine.upstream.http1.connection import MAX_AGE_SECONDS, Connection
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
+from tests.integration.upstream.ending import end
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -54,7 +55,7 @@ async def told(client: Client, port: int) -> str:
     chunks: list[bytes] = []
 
     await reply.forward(chunks.append)
-    await reply.close()
+    await end(reply)
     return b"".join(chunks).decode()
 
 

@@ -17,6 +17,7 @@ from engine.upstream import Attempt, Client, Failure, RequestHead, UpstreamError
 from engine.upstream.http1.connecting import DELAY, Address, interleaved, open_connection
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
+from tests.integration.upstream.ending import end
 from tests.servers import WAIT
 
 GOOD, SILENT, REFUSING, OTHER = "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"
@@ -168,7 +169,7 @@ def test_each_client_comes_through(
             if failure is None:
                 reply = await client.send(attempt)
                 assert reply.status == 204
-                await reply.close()
+                await end(reply)
             else:
                 with pytest.raises(UpstreamError) as caught:
                     await client.send(attempt)

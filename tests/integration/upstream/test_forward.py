@@ -13,6 +13,7 @@ from engine.upstream import Attempt, Client, RequestHead, UpstreamError, Upstrea
 from engine.upstream.http1.connection import READ_AHEAD, Connection
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
+from tests.integration.upstream.ending import end
 
 HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
@@ -44,7 +45,7 @@ async def answering(kind: type[Client]) -> AsyncIterator[tuple[UpstreamResponse,
     try:
         response = await client.send(Attempt(RequestHead("GET", origin, b"/", []), b"", 0, 5.0))
         yield response, said.put
-        await response.close()
+        await end(response)
     finally:
         await said.put(b"")
         await client.close()

@@ -103,7 +103,7 @@ def test_only_what_is_complete_on_both_sides_goes_back(spoiled: str | None) -> N
                 wire.closing = True
             before = connection.idle_since
             await asyncio.sleep(0.001)
-            await connection.close()
+            connection.close()
             assert pool == ([] if spoiled else [connection])
             assert wire.closing is bool(spoiled)
             assert spoiled or connection.idle_since > before
@@ -117,13 +117,13 @@ def test_a_pool_holds_so_many_and_drops_the_one_that_rested_longest() -> None:
         wires = []
         with wired(pool) as (first, connection, _):
             await answered(connection, first)
-            await connection.close()
+            connection.close()
             for _ in range(MAX_IDLE):
                 wire = Wire(first.get_extra_info("socket"))
                 wire.protocol = Connection(asyncio.get_running_loop(), pool)
                 wire.protocol.connection_made(wire)
                 await answered(wire.protocol, wire)
-                await wire.protocol.close()
+                wire.protocol.close()
                 wires.append(wire)
                 assert first.closing is (len(wires) == MAX_IDLE)
             assert pool == [wire.protocol for wire in wires]

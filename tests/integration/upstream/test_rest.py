@@ -153,7 +153,7 @@ async def an_exchange(
             await connection.forward(write)
     except (UpstreamError, LookupError, TimeoutError):
         pass
-    await connection.close()
+    connection.close()
 
 
 @settings(deadline=None, max_examples=150)
@@ -218,7 +218,7 @@ def test_what_waits_behind_a_paused_answer_ends_the_connection() -> None:
                 assert not wire.reading
                 there.sendall(surplus or b"")
                 connection.pop_chunks()
-                await connection.close()
+                connection.close()
                 assert bool(pool) is not bool(surplus)
                 await asyncio.sleep(0)
 
@@ -266,7 +266,7 @@ def test_an_upload_that_is_answered_before_its_end_ends_the_connection(
                 wire.say([NEXT])
             await sending
             connection.arrived()
-            await connection.close()
+            connection.close()
             assert bool(pool) is is_kept
             body = wire.sent.partition(b"\r\n\r\n")[2]
             assert body == b"1\r\nx\r\n2\r\nxx\r\n" + b"0\r\n\r\n" * is_kept
@@ -285,7 +285,7 @@ def test_no_piece_that_is_written_is_empty() -> None:
             await asyncio.sleep(0)
             wire.say([NEXT])
             await sending
-            await connection.close()
+            connection.close()
 
     asyncio.run(run())
 

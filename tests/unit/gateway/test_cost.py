@@ -29,7 +29,7 @@ CASES: dict[str, tuple[dict[str, Any], Price | None, dict[str, int], float | Non
 @each("name", CASES)
 def test_a_request(name: str) -> None:
     fields, price, counts, cost = CASES[name]
-    record = RecordBuilder("req_1", 0.0, price=price, **fields)
+    record = RecordBuilder(request_id="req_1", price=price, **fields)
     record.metered = RequestUsage(counts)
     note_cost(record, PRICES)
     made = record.finish("")
@@ -40,12 +40,12 @@ def test_a_request(name: str) -> None:
 
 
 def test_without_prices_there_is_no_cost() -> None:
-    line = json.loads(RecordBuilder("req_1", 0.0).finish("").line())
+    line = json.loads(RecordBuilder(request_id="req_1").finish("").line())
     assert not {"cost_usd", "price_version"} & line.keys()
 
 
 @each("nano_usd", [0, 1, 123_456_789, 2**50 + 1])
 def test_the_integer_comes_back_exactly(nano_usd: int) -> None:
-    record = RecordBuilder("req_1", 0.0, price=Price({}, nano_usd), attempts=1, status=200)
+    record = RecordBuilder(request_id="req_1", price=Price({}, nano_usd), attempts=1, status=200)
     note_cost(record, PRICES)
     assert record.finish("").cost_nano_usd == nano_usd

@@ -45,7 +45,7 @@ STREAMS: list[tuple[str, list[dict[str, Any]], str | None]] = [
 
 
 def metered(endpoint: str, texts: list[bytes], kind: bytes, *, is_priced: bool = True) -> Any:
-    meter, record = UsageMeter(READERS[endpoint]), RecordBuilder("req_1", 0.0)
+    meter, record = UsageMeter(READERS[endpoint]), RecordBuilder(request_id="req_1")
     assert meter.begin(200, {b"content-type": kind})
     stream = EventStream((), None, meter)
     for text in texts:
@@ -89,7 +89,7 @@ def table(nano_usd: int) -> PriceTable:
 @pytest.mark.parametrize(("tier", "cost"), [("default", 1.5e-05), ("flex", 8e-09), ("fast", None)])
 def test_a_tier_costs_its_own_price_or_is_unpriced(tier: str, cost: float | None) -> None:
     prices = Prices("2026-11-20-0123abcd", "a list", table(10**9), {"flex": table(500_000)})
-    record = RecordBuilder("req_1", 0.0, attempts=1, status=200, outcome="ok")
+    record = RecordBuilder(request_id="req_1", attempts=1, status=200, outcome="ok")
     record.provider, record.sent_model, record.price = "p", "m", prices.find("p", "m")
     meter = UsageMeter(READERS[CHAT])
     assert meter.begin(200, {b"content-type": b"application/json"})

@@ -29,7 +29,7 @@ def events(shape: Any) -> list[bytes]:
 
 
 def metered(endpoint: str, texts: list[bytes], headers: Any, outcome: str = "ok") -> dict[str, Any]:
-    meter, record = UsageMeter(READERS[endpoint]), RecordBuilder("req_1", 0.0)
+    meter, record = UsageMeter(READERS[endpoint]), RecordBuilder(request_id="req_1")
     record.outcome, record.bytes_in, record.bytes_out = outcome, 80, sum(map(len, texts))
     record.provider, record.sent_model = "p", "m"
     assert meter.begin(200, dict(headers))
@@ -111,7 +111,7 @@ def test_the_estimate_of_a_large_body_is_that_of_the_largest_counted_one(headers
     texts = [b'data: {"x":1}\n\n'] if headers is EVENTS else [b"{}"]
     counts = []
     for size in (200_100, MAX_ESTIMATED, MAX_ESTIMATED + 1, 30_000_000):
-        record = RecordBuilder("req_1", 0.0, bytes_in=size, bytes_out=size, outcome="ok")
+        record = RecordBuilder(request_id="req_1", bytes_in=size, bytes_out=size, outcome="ok")
         meter = UsageMeter(READERS["chat_completions"])
         assert meter.begin(200, dict(headers))
         for text in texts:

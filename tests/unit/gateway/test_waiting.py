@@ -4,7 +4,7 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,6 +40,10 @@ class ScriptedReply:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     length: int | None = None
     is_complete: bool = False
+
+    @property
+    def fields(self) -> Mapping[bytes, bytes]:
+        return dict(self.headers)
 
     def arrived(self) -> bytes:
         return b""

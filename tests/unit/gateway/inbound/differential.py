@@ -172,7 +172,7 @@ def _json_value(body: JsonRequestBody, name: str) -> Any:
         return body.text(name)
     if body.flag(name):
         return True
-    held = body._body._fields.get(name)
+    held = body._fields.get(name)
     return None if held is None else json.loads(bytes(held))
 
 

@@ -19,9 +19,10 @@ from engine.gateway.inbound.head import (
     CallerHead,
     Heads,
     Key,
+    PreparedHead,
 )
 from engine.gateway.inbound.payload import body_kind
-from engine.plan.plan import Caller, Endpoint, Origin
+from engine.plan.plan import Caller, Endpoint, Origin, Timeouts
 from engine.upstream import Pairs, RequestHead
 from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan
@@ -181,12 +182,12 @@ def test_a_head_is_kept_up_to_a_number_of_bytes(spare: int, *, is_kept: bool) ->
     assert (heads.known(key, 0.0) is not None) == is_kept
 
 
-def request(size: int) -> RequestHead:
+def request(size: int) -> PreparedHead:
     """A request that was sent, whose headers have `size` bytes of their own."""
     pairs = [(b"x-%d" % n, bytes(bytearray(50))) for n in range(size // 50)]
     made = RequestHead("POST", Origin("http", "a", 1), bytes(20), pairs)
     made.text = b"".join(name + value for name, value in pairs)
-    return made
+    return PreparedHead(made, Timeouts(1, 1, 1, 1, 1), None, is_plain=True)
 
 
 def test_requests_of_a_head_are_kept_up_to_a_number_of_bytes() -> None:

@@ -577,7 +577,7 @@ def test_no_response_is_relayed_before_an_attempt() -> None:
         yield RELAY
         return None
 
-    record = RecordBuilder("1", 0.0)
+    record = RecordBuilder(request_id="1")
     with pytest.raises(TypeError, match="only a response whose head has arrived"):
         asyncio.run(run_attempts(steps(), send, relay, record))
 

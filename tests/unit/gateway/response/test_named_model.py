@@ -18,7 +18,7 @@ class Arriving:
     """A response that arrives in `chunks`, of which `first` have arrived with the head."""
 
     def __init__(self, chunks: list[bytes], first: int, status: int, *headers: tuple[bytes, bytes]):
-        self.status, self.headers = status, list(headers)
+        self.status, self.headers, self.fields = status, list(headers), dict(headers)
         self.length: int | None = None
         self._chunks, self._first = chunks, first
         self.is_closed = False
@@ -34,7 +34,7 @@ class Arriving:
         for chunk in self._chunks[self._first :]:
             write(chunk)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         self.is_closed = True
 
 
@@ -52,7 +52,7 @@ def named(
         assert watched.is_complete == response.is_complete
         passed.extend(watched.arrived())
         await watched.forward(passed.extend)
-        await watched.close()
+        assert watched.close() is None
 
     asyncio.run(relay())
     assert (bytes(passed), response.is_closed) == (body, True)
