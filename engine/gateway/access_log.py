@@ -54,7 +54,10 @@ class AccessLog:
 
     def write(self, record: Record) -> None:
         """Add the line of a finished request; lost if MAX_WAITING lines wait already."""
-        if self._has_room():
+        lines = self._lines
+        if lines and len(lines) < MAX_WAITING:  # mostly; the timer runs since the first of them
+            lines.append(record.line())
+        elif self._has_room():
             self._add(record.line())
 
     def write_message(self, message: str, level: str = "warning") -> None:
