@@ -206,14 +206,16 @@ class RequestIds:
     """Ids of requests that nobody can guess; randomness is fetched for many of them at a time."""
 
     def __init__(self) -> None:
-        self._unused: list[str] = []
+        self._block = ""
+        self._at = 0
 
     def next(self) -> str:
         """A new id."""
-        if not self._unused:
-            block = os.urandom(12 * _IDS_AT_ONCE).hex()
-            self._unused = [block[at : at + 24] for at in range(0, len(block), 24)]
-        return "req_" + self._unused.pop()
+        at = self._at
+        if at == len(self._block):
+            self._block, at = os.urandom(12 * _IDS_AT_ONCE).hex(), 0
+        self._at = at + 24
+        return "req_" + self._block[at : at + 24]
 
 
 class Timestamps:

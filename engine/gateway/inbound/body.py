@@ -88,10 +88,10 @@ class RequestBodyReader:
             GatewayError: as `chunk`, and `request_timeout` when it takes longer than `total` in all.
         """
         self._deadline.limit(self.started_at + self._endpoint.total, self._too_long)
-        chunks = []
+        self._deadline.allow(self._endpoint.caller_idle, self._too_slow)
+        chunks = [self._taken(await self._receive())]  # mostly all of it
         while not self.complete:
-            self._deadline.allow(self._patience(), self._too_slow)
-            chunks.append(self._taken(await self._receive()))
+            chunks.append(await self.chunk())
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _taken(self, message: Message) -> bytes:

@@ -30,11 +30,12 @@ class JsonBody:
     def __init__(self, raw: bytes, *, whole: bool = False) -> None:
         self.raw = raw
         text = json_text.ShortenedText(raw)
-        if len(raw) >= 2 * json_text.LONG and not whole:
-            text = json_text.without_long_strings(raw)
-        members, text = json_text.members(raw, text)
-        if text.cuts and "" in map(str, members):  # a key that was not read
-            members, text = json_text.members(raw, json_text.ShortenedText(raw))
+        if whole or len(raw) < 2 * json_text.LONG:
+            members, _ = json_text.members(raw, text)
+        else:
+            members, text = json_text.members(raw, json_text.without_long_strings(raw))
+            if text.cuts and "" in map(str, members):  # a key that was not read
+                members, text = json_text.members(raw, json_text.ShortenedText(raw))
         fields = dict(zip(map(str, members), members.values()))  # noqa: B905 of one dict
         self._members, self._text, self._fields = members, text, fields
         self._is_clear = len(fields) == len(members) and is_clear("".join(fields))

@@ -59,6 +59,7 @@ FAILURES: dict[tuple[State, Event], Failure] = {
 
 # Looking a member up in its class costs more than all else that a header does here.
 _IDLE, _HEAD, _BODY, _DONE, _MUST_CLOSE = State
+_DROPPED = deque[tuple[bytes, bytes]](maxlen=0)  # keeps nothing
 _NO_FIELDS: Mapping[bytes, bytes] = {}
 MAX_NAMES_BYTES = 512 * 1024  # of the cache of header names
 MAX_NAME = 64  # bytes of one of them; a longer one is made lower case each time
@@ -101,8 +102,7 @@ class ResponseReader:
         self.failure: Failure | None = None
         self.buffered = 0
         self._swallowed = self._of_heads = 0
-        self._trailers = 0
-        self._ends_by_close = False
+        self._pairs: Pairs | deque[tuple[bytes, bytes]] = _DROPPED  # what takes the next header
         self._keep_alive = False
 
     def send_request(self) -> None:
@@ -147,7 +147,7 @@ class ResponseReader:
 
     def closed(self, *, cleanly: bool) -> None:
         """The upstream has closed the connection, or it broke."""
-        if self.state is _BODY and self._ends_by_close and cleanly:
+        if self.state is _BODY and cleanly and self._ends_by_close():
             self.state = _DONE
             self.is_complete = True
         self._fail(Event.CLOSE)
@@ -164,7 +164,7 @@ class ResponseReader:
 
     def release(self) -> bool:
         """End the exchange: whether the connection can carry another one."""
-        if self.state is not _DONE or not self._keep_alive or self.chunks:
+        if self.state is not _DONE or self.chunks or not self._keep_alive:
             self.state = _MUST_CLOSE
             return False
         self.state = _IDLE
@@ -181,22 +181,13 @@ class ResponseReader:
     def on_message_begin(self) -> None:
         """A message after a complete response belongs to no request."""
         if self.state is _HEAD:
-            self.headers = []
+            self.headers = self._pairs = []
         else:
             self._fail(Event.UNEXPECTED_DATA)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, or one trailer, which is dropped.
-
-        Raises:
-            OverflowError: too many trailers; the parser makes it an error of its own.
-        """
-        if self.state is _HEAD:
-            self.headers.append((self._names[name], value))
-        else:
-            self._trailers += 1
-            if self._trailers > MAX_FIELDS:
-                raise OverflowError
+        """One header, or one trailer, which is dropped."""
+        self._pairs.append((self._names[name], value))
 
     def on_headers_complete(self) -> None:
         """The head is complete: an interim one is dropped, a final one decides the framing."""
@@ -208,6 +199,7 @@ class ResponseReader:
         elif 200 <= status <= 599 and self._settle_framing(status):
             self.status = status
             self.state = _BODY
+            self._pairs = _DROPPED
         else:
             self._fail(Event.PROTOCOL_ERROR)
 
@@ -223,7 +215,7 @@ class ResponseReader:
         if self.state is _BODY:
             self.state = _DONE
             self.is_complete = True
-            self._keep_alive = self._parser.should_keep_alive()
+            self._keep_alive = self._parser.should_keep_alive()  # it forgets that after this
 
     def _settle_framing(self, status: int) -> bool:
         """Length of the body by RFC 9112, 6.3; False for codings other than `chunked`."""
@@ -238,6 +230,11 @@ class ResponseReader:
         ):
             return False
         is_empty = status in (204, 304)
-        self.length = int(length) if length and not coding and not is_empty else None
-        self._ends_by_close = length is None and coding is None and not is_empty
+        if length and not coding and not is_empty:
+            self.length = int(length)
         return True
+
+    def _ends_by_close(self) -> bool:
+        """Whether the end of input is that of the body (RFC 9112, 6.3)."""
+        framed = b"content-length" in self.fields or b"transfer-encoding" in self.fields
+        return not framed and self.status not in (204, 304)
