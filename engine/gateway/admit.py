@@ -13,6 +13,8 @@ from engine.gateway.inbound.auth import authenticate
 from engine.gateway.inbound.browsers import refuse_cross_site
 from engine.gateway.inbound.framing import check_framing, refuse_handshake
 from engine.gateway.inbound.head import CallerHead, Scope
+from engine.gateway.inbound.json_body import JsonBody
+from engine.gateway.inbound.json_text import items
 from engine.gateway.inbound.paths import EndpointMatch, dialect_of, match_endpoint
 from engine.gateway.inbound.payload import RequestBody, body_kind
 from engine.gateway.inbound.query import without
@@ -114,3 +116,21 @@ def check_models(caller: Caller, model: str, body: RequestBody) -> None:
         if body.raw_value(name) not in (None, b"null", b"[]"):
             words = f"this API key is for some models alone, so `{name}` may not name further ones"
             raise GatewayError("not_allowed", words, param=name)
+    tools = body.raw_value("tools")
+    if tools is not None and tools != b"null":
+        _check_tools(caller, tools)
+
+
+def _check_tools(caller: Caller, tools: bytes) -> None:
+    """Refuse a tool that a provider runs with another model, as OpenAI's for images and Anthropic's advisor."""
+    listed = items(tools)
+    if listed is None:
+        words = (
+            "this API key is for some models alone, so `tools` must be a list, and not a long one"
+        )
+        raise GatewayError("not_allowed", words, param="tools")
+    for tool in map(bytes, listed):
+        named = JsonBody(tool).text("model") if tool[:1] == b"{" else None
+        if named is not None and not caller.may_use_model(named):
+            words = "this API key may not use the model of one of the `tools`"
+            raise GatewayError("not_allowed", words, param="tools")

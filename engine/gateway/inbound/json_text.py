@@ -20,6 +20,7 @@ from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.json_depth import MAX_DEPTH, is_too_deep
 
 MAX_FIELDS = 1024
+MAX_LIST = 1024 * 1024  # bytes of a list of which each item is read
 SMALL = 16 * 1024  # bytes; what is no longer cannot have many more fields than `MAX_FIELDS`
 LONG = 64 * 1024  # bytes of a string; more need not be read, and twice as many are not
 _GAP = re.compile(
@@ -50,6 +51,7 @@ class Key(str):
 Members = Mapping[Key, msgspec.Raw]
 Span = tuple[int, int, int, int]
 
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _NUMBER = msgspec.json.Decoder(float)
 _TEXT = msgspec.json.Decoder(str)
 _MEMBERS = msgspec.json.Decoder(dict[Key, msgspec.Raw], dec_hook=str.__new__)
@@ -109,6 +111,17 @@ def _counted(raw: bytes) -> Members:
 
     found: Members = msgspec.json.Decoder(dict[Key, msgspec.Raw], dec_hook=key).decode(raw)
     return found
+
+
+def items(value: bytes) -> Sequence[msgspec.Raw] | None:
+    """The items of a list; None of anything else, and of a list that is too long to look at each."""
+    if len(value) > MAX_LIST:
+        return None
+    try:
+        found = _ITEMS.decode(value)
+    except msgspec.DecodeError:
+        return None
+    return found if len(found) <= MAX_FIELDS else None
 
 
 def string(value: msgspec.Raw | bytes) -> str | None:

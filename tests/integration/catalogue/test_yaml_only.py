@@ -443,6 +443,36 @@ def test_a_limited_key_names_no_further_models(
     assert json.loads(temple.take().body)[further] == value
 
 
+@pytest.mark.parametrize(
+    ("tools", "code"),
+    [
+        (b'[{"type": "image_generation", "model": "forbidden"}]', "not_allowed"),
+        (b'[{"name": "a"}, {"\\u006dodel": "forbidden"}]', "not_allowed"),
+        (b'[{"model": "oracle", "model": "forbidden"}]', "duplicate_field"),
+        (b'[{"model": "oracle", "Model": "forbidden"}]', "duplicate_field"),
+        (b'[{"model": ["forbidden"]}]', "invalid_model"),
+        (b'{"model": "forbidden"}', "not_allowed"),
+        (b"[" + b"{}," * 1024 + b"{}]", "not_allowed"),
+        (b"[" + b" " * 2**20 + b"]", "not_allowed"),
+        (b'[{"model": "oracle"}, {"name": "a", "input_schema": {"model": "forbidden"}}, 1]', None),
+        (b"null", None),
+        (b"[]", None),
+    ],
+)
+def test_a_limited_key_names_no_model_of_a_tool(
+    caller: httpx2.Client, temple: Recorder, tools: bytes, code: str | None
+) -> None:
+    path, body = "/stars/v9/horoscope", b'{"model": "oracle", "tools": %b}' % tools
+    json_type = {"content-type": "application/json"}
+    answer = caller.post(path, content=body, headers=json_type | bearer(LIMITED))
+    if code is None:
+        assert (answer.status_code, tools in temple.take().body) == (218, True)
+        return
+    assert_refused(answer, temple, 403 if code == "not_allowed" else 400, code)
+    assert caller.post(path, content=body, headers=json_type | bearer(ACTIVE)).status_code == 218
+    assert tools in temple.take().body
+
+
 def test_a_limit_holds_for_a_default_model_too(caller: httpx2.Client, temple: Recorder) -> None:
     assert caller.post("/stars/v9/horoscope", json={}, headers=bearer(LIMITED)).is_success
     assert temple.take().values("x-delphi-asked") == ["horoscope of CRYSTAL-BALL-1"]
