@@ -183,7 +183,7 @@ class RedisStore:
             return made
         member = member_of(spec, lease, made.held)
         self._leases[member] = spec.home, now
-        return made._replace(lease=member)
+        return Grant(made.scopes, made.held, member, made.left)  # a fifth of `_replace`
 
     def _without(self, scopes: Sequence[Scope], estimate: Amounts) -> Grant | Refused:
         """What the policy says while the server fails."""

@@ -45,6 +45,7 @@ class RedisConnection(asyncio.Protocol):
     """A connection. `closed` is called once, when it has ended, and `late` with a reply that nobody awaits any more."""
 
     def __init__(self, closed: Callable[[], None], late: Callable[[object, bytes], None]) -> None:
+        self._loop = asyncio.get_running_loop()  # asks the kernel for the process, up to Python 3.11
         self._closed = closed
         self._late = late
         self._transport: asyncio.Transport | None = None
@@ -71,7 +72,7 @@ class RedisConnection(asyncio.Protocol):
 
         The future may be cancelled: `late` gets the reply then, with `about`.
         """
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bytes] = self._loop.create_future()
         if self._transport is None or len(self._waiting) >= MAX_WAITING:
             _fail(future, "not connected" if self._transport is None else "too many commands wait")
             return future

@@ -100,7 +100,7 @@ class StoreClient:
             StoreError: it was not sent, or the reply was an error, too late, or none that can be read.
         """
         future = self.send(sent, about)
-        loop = asyncio.get_running_loop()
+        loop = future.get_loop()
         timer = loop.call_later(self._timeout, _expire_soon, loop, future)
         try:
             found = read(await future)
