@@ -190,15 +190,17 @@ class RecordBuilder(_Fields, kw_only=True):
         return Record(*msgspec.structs.astuple(self)[:_COUNT])
 
     def _note_metered(self, metered: RequestUsage) -> None:
-        counts = metered.counts
-        self.input_tokens = counts.get("input_tokens")
-        self.output_tokens = counts.get("output_tokens")
-        self.cached_tokens = counts.get("cached_tokens")
-        self.cache_write_tokens = counts.get("cache_write_tokens", UNSET)
-        self.usage, self.units = metered.usage, metered.units or UNSET
-        self.service_tier = metered.tier or UNSET
+        self.usage = metered.usage
+        for name, count in metered.counts.items():
+            if name in _TOKENS:
+                setattr(self, name, count)
+        if metered.units:
+            self.units = metered.units
+        if metered.tier is not None:
+            self.service_tier = metered.tier
 
 
+_TOKENS = frozenset({"input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens"})
 _COUNT = len(Record.__struct_fields__)
 
 

@@ -24,6 +24,7 @@ BYTES_A_TOKEN = 4  # where tokens are estimated
 MAX_ESTIMATED = 256 * 1024  # bytes that are counted; what is beyond them are images and files
 _NOT_OK = 300
 _NOTHING = RequestUsage({})
+_NO_EVENTS = deque[bytes](maxlen=0)
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 
 
@@ -46,7 +47,7 @@ class UsageMeter:
         self._reader = reader
         self._search = reader.search.search
         self._chunks: deque[bytes] = deque()
-        self._recent: deque[bytes] = deque(maxlen=MAX_RECENT)
+        self._recent = _NO_EVENTS
         self._end = 0  # bytes that are kept
         self._size = 0
         self._is_packed = False
@@ -70,6 +71,8 @@ class UsageMeter:
             return True
         content_type = content_type.lower()
         self.is_events = content_type.startswith(b"text/event-stream")
+        if self.is_events:
+            self._recent = deque(maxlen=MAX_RECENT)
         return self.is_events or b"json" in content_type
 
     def note(self, text: bytes) -> bool:
