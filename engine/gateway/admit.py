@@ -122,7 +122,7 @@ def check_models(caller: Caller, model: str, body: RequestBody) -> None:
 
 
 def _check_tools(caller: Caller, tools: bytes) -> None:
-    """Refuse a tool that a provider runs with another model, as OpenAI's for images and Anthropic's advisor."""
+    """Refuse a tool that a provider runs with another model, such as one that makes images, or an advisor."""
     listed = items(tools)
     if listed is None:
         words = (

@@ -45,7 +45,8 @@ class RedisConnection(asyncio.Protocol):
     """A connection. `closed` is called once, when it has ended, and `late` with a reply that nobody awaits any more."""
 
     def __init__(self, closed: Callable[[], None], late: Callable[[object, bytes], None]) -> None:
-        self._loop = asyncio.get_running_loop()  # asks the kernel for the process, up to Python 3.11
+        # Once, since it asks the kernel for the process up to Python 3.11.
+        self._loop = asyncio.get_running_loop()
         self._closed = closed
         self._late = late
         self._transport: asyncio.Transport | None = None
