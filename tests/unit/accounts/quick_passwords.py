@@ -18,13 +18,6 @@ def quick_passwords() -> Iterator[None]:
     _use(OF_TODAY)
 
 
-@pytest.fixture
-def passwords_of_today() -> Iterator[None]:
-    _use(OF_TODAY)
-    yield
-    _use(QUICK)
-
-
 def _use(hasher: PasswordHasher) -> None:
     passwords._HASHER = hasher
     passwords._dummy.cache_clear()

@@ -22,10 +22,10 @@ from engine.config.load import Loaded, load
 from engine.config.prices import PriceFile
 from engine.plan.accounts import Accounts, AccountsSettings, Admin, VaultKey
 from tests.servers import ROOT
-from tests.unit.accounts.quick_passwords import passwords_of_today, quick_passwords
+from tests.unit.accounts.quick_passwords import quick_passwords
 from tests.unit.admin.listener import Browser
 
-__all__ = ["passwords_of_today", "quick_passwords"]
+__all__ = ["quick_passwords"]
 PASSWORD = "correct horse battery"
 # Of PASSWORD, with the least parameters that argon2id knows: one of full cost takes a tenth of a second a try.
 PASSWORD_HASH = (

@@ -13,6 +13,7 @@ from engine.admin.app import create_app
 from engine.admin.request import Access, Page, PageRequest
 from engine.config.load import Loaded
 from engine.plan.accounts import Admin
+from tests.tables import each
 from tests.unit.admin.conftest import PASSWORD, Furnished, House, open_house
 from tests.unit.admin.listener import Browser, send
 
@@ -24,7 +25,7 @@ NAMES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_the_name_of_a_person_is_shown_as_it_is(house: House, name: str) -> None:
     browser = house.browser("ours-owner")
     fields = {"csrf": browser.get("/you").csrf, "name": name, "email": "ours-owner@example.com"}

@@ -14,9 +14,12 @@ from syrupy.assertion import SnapshotAssertion
 from engine.cli import main
 from engine.config.diagnostics.codes import RULES
 from engine.config.schema.schemas import read_schema
+from engine.report.json import render_json
+from engine.report.sarif import render_sarif
+from engine.report.view import Findings
 from tests.servers import ROOT
 from tests.unit.config.folders import TextSnapshot, minimal, provider, write
-from tests.unit.config.test_corpus import CASES, CORPUS, ELSEWHERE, prepared
+from tests.unit.config.test_corpus import CASES, ELSEWHERE, loaded_side
 
 OASIS = json.loads((ROOT / "tests/unit/report/sarif-schema-2.1.0.json").read_text("utf-8"))
 BROKEN = minimal("routes").replace("provider: openai}", "provider: opena}", 1)
@@ -91,22 +94,19 @@ def shape(value: Any) -> object:
             return type(value)
 
 
-def test_every_finding_of_the_corpus_fits_both_schemas(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_finding_of_the_corpus_fits_both_schemas(tmp_path: Path) -> None:
     own = jsonschema.Draft202012Validator(closed(json.loads(read_schema("diagnostics"))))
     oasis = jsonschema.Draft4Validator(OASIS)
     seen, shapes = set(), set()
     for case in [case for n, case in enumerate(CASES) if case[:4] != CASES[n - 1][:4]]:
-        folder, setup = prepared(CORPUS / case / "bad", tmp_path / case)
-        for form, validator in (("json", own), ("sarif", oasis)):
-            result = CliRunner().invoke(main, ["check", str(folder), "--format", form, "--audit", "-v"], env=setup.get("environ"))  # fmt: skip
-            reported = json.loads(result.stdout)
+        loaded, _ = loaded_side(case, "bad", tmp_path / case)
+        found = Findings(loaded.diagnostics, loaded.documents, loaded.suppressed, "folder/")
+        for render, validator in ((render_json, own), (render_sarif, oasis)):
+            reported = json.loads(render(found))
             if (like := shape(reported)) not in shapes:
                 validator.validate(reported)
             shapes.add(like)
-            if form == "sarif":
-                seen |= {item["ruleId"] for item in reported["runs"][0]["results"]}
+        seen |= {item["ruleId"] for item in reported["runs"][0]["results"]}
     assert seen == set(RULES) - ELSEWHERE
 
 
