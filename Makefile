@@ -93,12 +93,12 @@ serve: $(PACKAGE)
 check: $(PACKAGE)
 	@$(BIN)/engine check
 
-# Four processes for two cores, since many tests wait; see tests/forked.py.
+# Six processes for two cores, since most tests of the whole wait more than they work; see tests/forked.py.
 test: $(DEV) $(PACKAGE)
-	@$(BIN)/python -m pytest -q --processes 4 $(ARGS)
+	@$(BIN)/python -m pytest -q --processes 6 $(ARGS)
 
 test-unit: $(DEV) $(PACKAGE)
-	@$(BIN)/python -m pytest -q --processes 2 -o testpaths=tests/unit $(ARGS)
+	@$(BIN)/python -m pytest -q --processes 3 -o testpaths=tests/unit $(ARGS)
 
 # What `make test` skips where a program is missing; here that is a failure. Only files with such tests are collected.
 test-tools: $(DEV) $(PACKAGE)

@@ -1,4 +1,4 @@
-"""`pytest --processes 4`: processes that are forked once all tests are imported and collected, which takes five seconds of CPU.
+"""`pytest --processes 6`: processes that are forked once all tests are imported and collected, which takes five seconds of CPU.
 
 A process runs a file at a time, since the tests of a file share its servers, and takes the next one when it has ended.
 """
