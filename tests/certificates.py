@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -15,6 +15,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+PrivateKey = (
+    ec.EllipticCurvePrivateKey
+    | ed25519.Ed25519PrivateKey
+    | ed448.Ed448PrivateKey
+    | rsa.RSAPrivateKey
+)
 NAMES = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
 USES = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
 
@@ -32,9 +38,10 @@ class Issued:
         key.write_bytes(self.key)
 
 
-def issue(number: int = 1) -> Issued:
+def issue(number: int = 1, key: PrivateKey | None = None) -> Issued:
     """A new one, which is also its own CA certificate."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = key or ec.generate_private_key(ec.SECP256R1())
+    is_edwards = isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"localhost {number}")])
     now = datetime.now(UTC)
     made = (
@@ -43,7 +50,7 @@ def issue(number: int = 1) -> Issued:
         .not_valid_after(now + timedelta(days=2))
         .add_extension(x509.SubjectAlternativeName(NAMES), critical=False)
         .add_extension(x509.ExtendedKeyUsage(USES), critical=False)
-        .sign(key, SHA256())
+        .sign(key, None if is_edwards else SHA256())
     )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return Issued(made.public_bytes(Encoding.PEM), private, number)

@@ -1,6 +1,8 @@
 """The TLS files of the gateway's listener: whether a server can use them."""
 
+import re
 import ssl
+from base64 import b64decode
 from pathlib import Path
 
 from engine.config.compile.certificates import read_certificates
@@ -9,6 +11,18 @@ from engine.config.source.files import MAX_READ, read_file
 from engine.plan.tls import ListenerTls
 
 _ENCRYPTED = (b"ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED")
+# The server's library wants these at the beginning of a line, and OpenSSL does not.
+_CERTIFICATE = re.compile(rb"(?ms)^-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----")
+_KEY = re.compile(rb"(?m)^-----BEGIN (?:RSA |EC )?PRIVATE KEY-----")
+# What its library can sign with, as a certificate in DER has it (RFC 5280, 4.1.2.7); OpenSSL can more.
+_USABLE_KEYS = re.compile(
+    rb"(?s)\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\x03\x82..\x00\x30\x82..\x02\x82"
+    rb"(?:\x01.|\x02\x00|\x02\x01\x00)"  # RSA, with a modulus of up to 4096 bits
+    rb"|\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"  # P-256
+    rb"|\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22"  # P-384
+    rb"|\x06\x03\x2b\x65\x70\x03\x21\x00"  # Ed25519
+)
+_PEM_HINT = "a line of it must begin with -----BEGIN; `openssl x509 -inform der` makes PEM of DER"
 
 
 class TlsFileError(ValueError):
@@ -27,24 +41,37 @@ def check_tls_files(tls: ListenerTls) -> None:
     """
     chain = _read("certificate", tls.certificate)
     key = _read("key", tls.key)
-    if b"-----BEGIN CERTIFICATE-----" not in chain:
-        raise TlsFileError("certificate", "has no certificate in PEM")
+    first = _CERTIFICATE.search(chain)
+    if first is None:
+        raise TlsFileError("certificate", "has no certificate in PEM", _PEM_HINT)
     if any(mark in key for mark in _ENCRYPTED):
         fix_hint = "`openssl pkey -in KEY` removes the passphrase; protect the file by its mode"
         raise TlsFileError("key", "is protected by a passphrase, which nobody can type here", fix_hint)  # fmt: skip
-    if b"PRIVATE KEY-----" not in key:
+    if not _KEY.search(key):
         raise TlsFileError("key", "has no private key in PEM")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key)
     except (ssl.SSLError, ValueError) as error:
         raise _unusable(error) from None
-    if tls.client_ca is not None and read_certificates(_read("client_ca", tls.client_ca)) is None:
-        raise TlsFileError("client_ca", "has no certificate in PEM, or a broken one")
+    if not _USABLE_KEYS.search(b64decode(first[1])):
+        raise _wrong_kind()
+    if tls.client_ca is not None:
+        trusted = _read("client_ca", tls.client_ca)
+        if not _CERTIFICATE.search(trusted) or read_certificates(trusted) is None:
+            problem = "has no certificate in PEM, or a broken one"
+            raise TlsFileError("client_ca", problem, _PEM_HINT)
+
+
+def _wrong_kind() -> TlsFileError:
+    fix_hint = "take RSA with 2048 to 4096 bits, ECDSA with P-256 or P-384, or Ed25519"
+    return TlsFileError("key", "is of a kind that the server cannot use", fix_hint)
 
 
 def _unusable(error: Exception) -> TlsFileError:
     if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
         return TlsFileError("key", "is not the key of the first certificate in `certificate`")
+    if getattr(error, "reason", "") == "EE_KEY_TOO_SMALL":
+        return _wrong_kind()
     reason = getattr(error, "reason", None) or type(error).__name__
     return TlsFileError("certificate", f"cannot be used with this key ({reason})")
 

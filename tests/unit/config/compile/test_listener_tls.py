@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from engine.config.compile.listener_tls import TlsFileError, check_tls_files
 from engine.plan.tls import ListenerTls
-from tests.certificates import issue
+from tests.certificates import PrivateKey, issue
 
 ISSUED = issue()
 KEY = load_pem_private_key(ISSUED.key, None)
@@ -30,6 +31,9 @@ BROKEN: list[tuple[str, bytes | None, str]] = [
     ("key.pem", ISSUED.certificate, "key has no private key in PEM"),
     ("key.pem", issue(2).key, "key is not the key of the first certificate"),
     *(("key.pem", KEY.private_bytes(Encoding.PEM, kind, LOCKED), "key is protected by a passphrase") for kind in FORMATS),
+    ("cert.pem", b"\xef\xbb\xbf" + ISSUED.certificate, "certificate has no certificate in PEM"),
+    ("key.pem", b"\xef\xbb\xbf" + ISSUED.key, "key has no private key in PEM"),
+    ("ca.pem", b"\xef\xbb\xbf" + ISSUED.certificate, "client_ca has no certificate in PEM"),
     ("ca.pem", b"no certificate", "client_ca has no certificate in PEM"),
     ("ca.pem", None, "client_ca is not there"),
 ]  # fmt: skip
@@ -40,6 +44,29 @@ def tls(tmp_path: Path) -> ListenerTls:
     ISSUED.write(tmp_path / "cert.pem", tmp_path / "key.pem")
     (tmp_path / "ca.pem").write_bytes(ISSUED.certificate)
     return ListenerTls(tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "ca.pem")
+
+
+USABLE: dict[str, PrivateKey] = {
+    "P-384": ec.generate_private_key(ec.SECP384R1()),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate(),
+    "RSA 2048": rsa.generate_private_key(65537, 2048),
+}
+UNUSABLE: dict[str, PrivateKey] = {
+    "P-521": ec.generate_private_key(ec.SECP521R1()),
+    "secp256k1": ec.generate_private_key(ec.SECP256K1()),
+    "Ed448": ed448.Ed448PrivateKey.generate(),
+    "RSA 1024": rsa.generate_private_key(65537, 1024),  # noqa: S505 it is to be refused
+}
+
+
+@pytest.mark.parametrize("name", [*USABLE, *UNUSABLE])
+def test_only_keys_that_the_server_can_sign_with_are_used(tls: ListenerTls, name: str) -> None:
+    """OpenSSL takes more kinds; a worker would die of them."""
+    issue(key={**USABLE, **UNUSABLE}[name]).write(tls.certificate, tls.key)
+    if name in USABLE:
+        return check_tls_files(tls)
+    with pytest.raises(TlsFileError, match="of a kind that the server cannot use"):
+        check_tls_files(tls)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
