@@ -17,11 +17,13 @@ from uuid import uuid4
 
 from engine import __version__
 from engine.config.compile.credentials import STAND_IN
+from engine.config.compile.listener_tls import TlsFileError
 from engine.config.diagnostics.diagnostic import Diagnostic
 from engine.config.load import Loaded, load, load_config, stops_serving
 from engine.config.model import Config, Key
 from engine.plan.plan import Origin, Plan
 from engine.plan.settings import NO_SETTINGS, ServerSettings
+from engine.plan.tls import ListenerTls
 from engine.server.admin_process import AdminStart, run_admin
 from engine.server.beside import NOTHING_BESIDE, AllBeside, Beside
 from engine.server.http import IDLE_SECONDS, Listen
@@ -30,6 +32,7 @@ from engine.server.memory import MIB, memory_of
 from engine.server.metrics_process import run_metrics
 from engine.server.ports import EndedError, ServeError, claim_port, url_of
 from engine.server.reload import ConfigReloader, Problem, Snapshot, State, files_of, now_text
+from engine.server.renewal import TlsRenewal
 from engine.server.shared import Shared, shared_memory
 from engine.server.store import prepare_store
 from engine.server.supervisor import CrashLoopError, Supervisor
@@ -159,9 +162,11 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: st
                 drain=(options.drain_delay, options.drain_timeout),
                 worker_memory=options.worker_memory,
                 beside=AllBeside(_dashboard(options), _metrics(options, shared)),
-                tls=options.settings.tls,
+                tls=TlsRenewal(options.settings.tls),
             )
             supervisor.run()
+    except TlsFileError as error:  # changed since they were checked
+        raise ServeError(f"the `{error.name}` of `tls` {error}") from None
     except CrashLoopError:
         raise EndedError("a worker could not be kept running") from None
 
@@ -228,6 +233,7 @@ def start_worker(  # noqa: PLR0913, PLR0917 what a worker inherits
     accepted: Snapshot,
     plan: Plan | None,
     state: State,
+    tls: ListenerTls | None,
     pipe: Connection,
     others: list[Connection],
 ) -> None:
@@ -257,7 +263,6 @@ def start_worker(  # noqa: PLR0913, PLR0917 what a worker inherits
         shared.counters,
         options.settings.limits,
     )
-    tls = options.settings.tls
     run_worker(plan, state, parent, Listen(options.host, options.port, options.idle_timeout, tls))
 
 

@@ -45,7 +45,9 @@ QUEUE_SECONDS = 1.2  # for a worker to accept what waits: connections without by
 FLUSH_SECONDS = 1.0  # for the responses to aborted requests
 STEERED = -1  # the number of a message to steer; those of `reload` are above zero
 
-StartWorker = Callable[[Snapshot, Plan | None, State, Connection, list[Connection]], None]
+StartWorker = Callable[
+    [Snapshot, Plan | None, State, ListenerTls | None, Connection, list[Connection]], None
+]
 
 
 class CrashLoopError(Exception):
@@ -67,9 +69,9 @@ class Supervisor:
         workers: int,
         ready_banner: str,
         drain: tuple[float, float],
+        tls: TlsRenewal,
         worker_memory: int | None = None,
         beside: Beside = NOTHING_BESIDE,
-        tls: ListenerTls | None = None,
     ) -> None:
         # Later Pythons would not fork by default; elsewhere forking is not safe.
         method = "fork" if sys.platform == "linux" else "spawn"
@@ -82,7 +84,7 @@ class Supervisor:
         self._drain_delay, self._drain_timeout = drain
         self._memory = MemoryLimit(worker_memory)
         self._beside = beside
-        self._tls = TlsRenewal(tls)
+        self._tls = tls
         self._workers: list[WorkerProcess] = []
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()  # of timers that are due at the same moment
@@ -147,7 +149,8 @@ class Supervisor:
         ours, theirs = self._processes.Pipe()
         others = [ours, *(worker.channel.pipe for worker in self._workers)]
         reloader = self._reloader
-        arguments = reloader.accepted, self._inherited(), reloader.state, theirs, others
+        loaded = reloader.accepted, self._inherited(), reloader.state, self._tls.accepted
+        arguments = (*loaded, theirs, others)
         process = self._processes.Process(target=self._start_worker, args=arguments)
         with held_signals():  # the worker starts with them blocked: none is lost, none ends it
             process.start()

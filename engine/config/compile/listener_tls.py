@@ -39,8 +39,8 @@ def check_tls_files(tls: ListenerTls) -> None:
     Raises:
         TlsFileError: one is missing or broken, or the key is not that of the certificate.
     """
-    chain = _read("certificate", tls.certificate)
-    key = _read("key", tls.key)
+    chain = read_tls_file("certificate", tls.certificate)
+    key = read_tls_file("key", tls.key)
     first = _CERTIFICATE.search(chain)
     if first is None:
         raise TlsFileError("certificate", "has no certificate in PEM", _PEM_HINT)
@@ -56,7 +56,7 @@ def check_tls_files(tls: ListenerTls) -> None:
     if not _USABLE_KEYS.search(b64decode(first[1])):
         raise _wrong_kind()
     if tls.client_ca is not None:
-        trusted = _read("client_ca", tls.client_ca)
+        trusted = read_tls_file("client_ca", tls.client_ca)
         if not _CERTIFICATE.search(trusted) or read_certificates(trusted) is None:
             problem = "has no certificate in PEM, or a broken one"
             raise TlsFileError("client_ca", problem, _PEM_HINT)
@@ -76,7 +76,12 @@ def _unusable(error: Exception) -> TlsFileError:
     return TlsFileError("certificate", f"cannot be used with this key ({reason})")
 
 
-def _read(name: str, path: Path) -> bytes:
+def read_tls_file(name: str, path: Path) -> bytes:
+    """The bytes of the file at `path`, which the key `name` of server.yaml names.
+
+    Raises:
+        TlsFileError: it is missing, cannot be read or is too large.
+    """
     try:
         raw = read_file(path)
     except OSError as error:

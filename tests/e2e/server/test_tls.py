@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import ssl
+import sys
 import threading
 import time
 from collections import Counter
@@ -242,6 +244,23 @@ def test_a_renewed_certificate_is_served_and_no_request_is_lost(
                 time.sleep(0.05)
         assert serials(server.port) == {77}
     assert (load.lost, len(load.answered)) == ([], 4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the files are held in memory on Linux alone")
+def test_a_worker_that_dies_in_the_middle_of_a_renewal_comes_back_with_the_files_of_before(
+    tmp_path: Path, mock: Server, issued: Issued
+) -> None:
+    with tls_gateway(tmp_path, mock, "", "--workers", "1") as server:
+        (tmp_path / "cert.pem").write_bytes(issue(77).certificate)
+        wait_for(server, "TLS files have changed and are not used")
+        os.kill(server.worker_pids()[0], signal.SIGKILL)
+        found: set[int] = set()
+        end = time.monotonic() + WAIT
+        while not found and time.monotonic() < end:
+            assert server.process.poll() is None, server.text
+            with contextlib.suppress(ConnectionError):
+                found = serials(server.port)
+        assert found == {1}
 
 
 def serials(port: int) -> set[int]:
