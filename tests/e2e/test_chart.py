@@ -73,10 +73,16 @@ def test_an_example_is_valid_and_its_configuration_has_no_finding(
         {"replicas": 0},
         {"server": {"drainTimeout": 0}},
         {"secrets": {"files": [{"secret": "a", "mountPath": "/etc/orqen"}]}},
+        *({"secrets": {"files": [{"secret": "a", "mountPath": path}]}} for path in ("/tmp", "/etc/orqen-tls", "/var/lib/orqen/")),
         {"image": {"repository": "registry.example.com/orqen@sha256:0"}},
+        {"image": {"repository": "registry.example.com:5000/orqen:0.1.0"}},
+        {"podLabels": {"app.kubernetes.io/name": "another"}},
+        {"podAnnotations": {"checksum/config": "another"}},
+        {"fullnameOverride": "Not_A_Name"},
+        {"ingress": {"hosts": ["https://a.example"]}},
     ],
     ids=str,
-)
+)  # fmt: skip
 def test_the_schema_refuses_what_is_none_of_the_values(wrong: dict[str, Any]) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(merged(VALUES, wrong), SCHEMA)

@@ -23,6 +23,20 @@ What cannot work, or would go wrong unnoticed: all of it in one message. What th
 {{- if and $values.autoscaling.enabled (not $values.autoscaling.metrics) (not $values.autoscaling.targetCPU) -}}
   {{- $wrong = append $wrong "autoscaling has nothing to go by: set targetCPU or metrics" -}}
 {{- end -}}
+{{- if and $values.autoscaling.enabled $values.autoscaling.targetCPU (not (($values.resources).requests).cpu) -}}
+  {{- $wrong = append $wrong "autoscaling.targetCPU is a share of resources.requests.cpu, which is not set" -}}
+{{- end -}}
+{{- $loopback := list "127.0.0.1" "::1" "localhost" -}}
+{{- if has $values.server.host $loopback -}}
+  {{- $wrong = append $wrong "server.host is a loopback address, which nobody reaches: take 0.0.0.0, or :: for IPv6" -}}
+{{- end -}}
+{{- $ports := list 8080 -}}
+{{- range list $values.metrics $values.admin -}}
+  {{- if .enabled -}}{{- $ports = append $ports (int .port) -}}{{- end -}}
+{{- end -}}
+{{- if ne (len $ports) (len (uniq $ports)) -}}
+  {{- $wrong = append $wrong "the API, metrics and admin need a port each; the API has 8080" -}}
+{{- end -}}
 {{- if and $values.ingress.enabled (not $values.ingress.hosts) -}}
   {{- $wrong = append $wrong "ingress.hosts is empty" -}}
 {{- end -}}
@@ -61,20 +75,38 @@ What cannot work, or would go wrong unnoticed: all of it in one message. What th
   {{- end -}}
   {{- $server := get $parsed "server.yaml" | default dict -}}
   {{- $keys := get $parsed "keys.yaml" | default dict -}}
+  {{- range $name := list "accounts" "admin" "limits" "metrics" "tls" -}}
+    {{- $part := get $server $name -}}
+    {{- if and $part (not (kindIs "map" $part)) -}}
+      {{- $wrong = append $wrong (printf "%s in server.yaml is no mapping" $name) -}}
+      {{- $_ := unset $server $name -}}
+    {{- end -}}
+  {{- end -}}
+  {{- $listed := $keys.keys | default list -}}
+  {{- $others := 0 -}}
+  {{- if kindIs "slice" $listed -}}
+    {{- range $listed -}}{{- if not (kindIs "map" .) -}}{{- $others = 1 -}}{{- end -}}{{- end -}}
+  {{- end -}}
+  {{- if or $others (not (kindIs "slice" $listed)) -}}
+    {{- $wrong = append $wrong "keys in keys.yaml is no list of mappings" -}}
+    {{- $listed = list -}}
+  {{- end -}}
   {{- $accounts := $server.accounts | default dict -}}
   {{- if not (or (hasKey $files "keys.yaml") $accounts) -}}
     {{- $wrong = append $wrong "nobody could call: config.files has neither a keys.yaml nor a server.yaml with accounts" -}}
   {{- end -}}
 
   {{- $limited := or $accounts $keys.limits -}}
-  {{- range $keys.keys -}}
+  {{- range $listed -}}
     {{- if .limits -}}{{- $limited = true -}}{{- end -}}
   {{- end -}}
   {{- $limits := $server.limits | default dict -}}
   {{- if and $several $limited (not $limits.store) (not $values.allow.limitsPerReplica) -}}
     {{- $wrong = append $wrong "several replicas would each admit the whole limit: give server.yaml a limits.store, or set allow.limitsPerReplica" -}}
   {{- end -}}
-  {{- if and $limits.file (not (hasPrefix "/var/lib/orqen/" $limits.file)) -}}
+  {{- if and $limits.file (not (kindIs "string" $limits.file)) -}}
+    {{- $wrong = append $wrong "limits.file in server.yaml is no text" -}}
+  {{- else if and $limits.file (not (hasPrefix "/var/lib/orqen/" $limits.file)) -}}
     {{- $wrong = append $wrong "limits.file in server.yaml must be below /var/lib/orqen, which persistence.enabled makes: nothing else can be written" -}}
   {{- end -}}
   {{- if and $limits.file (not $values.persistence.enabled) -}}
@@ -104,7 +136,7 @@ What cannot work, or would go wrong unnoticed: all of it in one message. What th
       {{- $wrong = append $wrong (printf "%s.enabled needs %s in server.yaml" $name $name) -}}
     {{- else if $here.enabled -}}
       {{- $there = $there | default dict -}}
-      {{- if has ($there.host | default "127.0.0.1") (list "127.0.0.1" "::1" "localhost") -}}
+      {{- if has ($there.host | default "127.0.0.1") $loopback -}}
         {{- $wrong = append $wrong (printf "%s in server.yaml listens on a loopback address: write host: 0.0.0.0" $name) -}}
       {{- end -}}
       {{- if ne (int ($there.port | default $default)) (int $here.port) -}}
@@ -118,6 +150,13 @@ What cannot work, or would go wrong unnoticed: all of it in one message. What th
   {{- end -}}
   {{- if and $values.tls.existingSecret (not $server.tls) -}}
     {{- $wrong = append $wrong "tls.existingSecret needs tls in server.yaml, with /etc/orqen-tls/tls.crt and tls.key" -}}
+  {{- end -}}
+  {{- if and $server.tls $values.tls.existingSecret -}}
+    {{- range list "certificate" "key" -}}
+      {{- if not (hasPrefix "/etc/orqen-tls/" (toString (get $server.tls .))) -}}
+        {{- $wrong = append $wrong (printf "tls.%s in server.yaml must be below /etc/orqen-tls, where tls.existingSecret is mounted" .) -}}
+      {{- end -}}
+    {{- end -}}
   {{- end -}}
   {{- if ne (hasKey ($server.tls | default dict) "client_ca") $values.tls.clientCertificates -}}
     {{- $wrong = append $wrong "tls.clientCertificates must be true if server.yaml has client_ca, and false if not" -}}
