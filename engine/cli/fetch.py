@@ -35,6 +35,7 @@ def get(
         FetchError: `what` does not respond.
     """
     import http.client  # noqa: PLC0415 other commands start without it
+    import ssl  # noqa: PLC0415 as above
 
     try:
         connection = _connection(_address(url), verify=verify)
@@ -45,6 +46,9 @@ def get(
         connection.close()
     except TimeoutError:
         raise FetchError(f"no {what} responds at {url} within {SECONDS} s") from None
+    except ssl.SSLCertVerificationError as error:
+        why = f"{error.verify_message}; SSL_CERT_FILE can name its CA certificate"
+        raise FetchError(f"the {what} at {url} is not trusted: {why}") from None
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise FetchError(f"no {what} responds at {url}: {why}") from None

@@ -28,7 +28,7 @@ from tests.certificates import Issued, issue
 from tests.e2e.server.small import write_small
 from tests.http2 import Http2, ResetError, head_of
 from tests.ports import free_port
-from tests.processes import Command, Process
+from tests.processes import Command, Process, run_engine
 from tests.servers import KEY, WAIT, Server
 
 BODY: dict[str, Any] = {"model": "gpt-4o-mini", "messages": []}
@@ -110,10 +110,36 @@ def test_a_caller_chooses_the_version_of_http(
         assert {r["outcome"] for r in server.records} >= {"ok", "refused"}
 
 
+def test_commands_ask_a_gateway_with_tls(tmp_path: Path, mock: Server, issued: Issued) -> None:
+    """The health check of an image names no URL, whatever is mounted into it."""
+    with tls_gateway(tmp_path, mock) as server:
+        here = f"127.0.0.1:{server.port}"
+        health = run_engine("health", "--url", here)
+        assert (health.stdout, health.returncode) == ("healthy\n", 0)
+        plain = run_engine("health", "--url", f"http://{here}")
+        assert (plain.returncode, "something else listens" in plain.stderr) == (2, True)
+        status = run_engine("status", str(tmp_path), "--url", f"https://{here}")
+        assert "SSL_CERT_FILE can name its CA certificate" in status.stderr
+
+
 def test_http2_can_be_left_out(tmp_path: Path, mock: Server, issued: Issued) -> None:
     with tls_gateway(tmp_path, mock, "  http2: false\n") as server, client(issued) as caller:
         found = caller.get(f"https://127.0.0.1:{server.port}/readyz")
         assert (found.status_code, found.http_version) == (200, "HTTP/1.1")
+
+
+def test_an_older_version_of_tls_is_refused(tmp_path: Path, mock: Server, issued: Issued) -> None:
+    with tls_gateway(tmp_path, mock, '  minimum: "1.3"\n') as server:
+        context = ssl.create_default_context(cadata=issued.certificate.decode("ascii"))
+        url = f"https://127.0.0.1:{server.port}/readyz"
+        with httpx2.Client(verify=context, trust_env=False) as caller:
+            assert caller.get(url).status_code == 200
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        with (
+            httpx2.Client(verify=context, trust_env=False) as caller,
+            pytest.raises(httpx2.ConnectError, match="PROTOCOL_VERSION"),
+        ):
+            caller.get(url)
 
 
 def test_a_caller_who_leaves_ends_the_request_to_the_provider(
