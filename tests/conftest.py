@@ -49,6 +49,7 @@ NEEDS = {
     "tests/unit/gateway/inbound/test_differential.py": ("aiohttp", "python_multipart", "werkzeug"),
     "tests/e2e/server/test_tls.py": ("cryptography", "h2"),
     "tests/integration/server/test_http2.py": ("cryptography", "h2"),
+    "tests/integration/server/test_renewal.py": ("cryptography",),
     "tests/unit/config/compile/test_listener_tls.py": ("cryptography",),
     "tests/integration/catalogue/test_language.py": ("cryptography",),
     "tests/integration/upstream/test_identity.py": ("cryptography",),

@@ -236,6 +236,26 @@ def test_a_volume_of_one_pod_is_never_used_by_two(chart: "Chart") -> None:
     assert the(documents, "PersistentVolumeClaim")["metadata"]["annotations"]
 
 
+def test_a_rollout_takes_no_pod_away_before_there_is_another(chart: "Chart") -> None:
+    strategy = the(rendered(chart, PLAIN), "Deployment")["spec"]["strategy"]
+    assert strategy["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+
+
+def test_a_policy_admits_to_each_port_the_peers_of_its_list_alone(chart: "Chart") -> None:
+    peers = {
+        name: [{"podSelector": {"matchLabels": {"is": name}}}]
+        for name in ("api", "metrics", "admin")
+    }
+    files = with_server("metrics: {host: 0.0.0.0}\nadmin: {host: 0.0.0.0}")
+    listeners = {"metrics": {"enabled": True}, "admin": {"enabled": True}}
+    policies = [{}, {"metrics": peers["metrics"]}, peers]
+    for policy in policies:
+        values = {**PLAIN, **files, **listeners, "networkPolicy": {"enabled": True, **policy}}
+        admitted = the(rendered(chart, values), "NetworkPolicy")["spec"]["ingress"]
+        found = {rule["ports"][0]["port"]: rule.get("from", []) for rule in admitted}
+        assert found == {"api": [], **policy}
+
+
 def test_helm_finds_nothing(chart: "Chart") -> None:
     from helm_python import lint  # noqa: PLC0415 as above
 

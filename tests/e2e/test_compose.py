@@ -44,6 +44,9 @@ def test_each_secret_is_written_once_and_read_where_it_is_given(tmp_path: Path) 
     prepared(tmp_path)
     folder = tmp_path / "secrets"
     assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {
+        0o444
+    }  # for the containers' users
     first = {path.name: path.read_text() for path in folder.iterdir()}
     assert {name: f"secrets/{name}" for name in first} == {
         name: secret["file"] for name, secret in FILE["secrets"].items()

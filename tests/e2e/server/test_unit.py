@@ -23,6 +23,7 @@ def test_its_command_has_known_options_and_it_waits_longer_than_a_drain() -> Non
     assert [option for option in options if option not in usage] == []
     delays = [float(found) for found in re.findall(r"drain-[\s\S]+?default: ([\d.]+)", usage)]
     assert len(delays) == 2
+    assert (values("DynamicUser"), values("User"), values("KillMode")) == (["yes"], [], ["mixed"])
     assert float(values("TimeoutStopSec")[0]) > sum(delays)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.plan.tls import ListenerTls
 from engine.server.connections import (
     FRESH_SECONDS,
     OTHER_FILES,
@@ -21,6 +22,7 @@ from engine.server.connections import (
     Peer,
     to_close,
 )
+from engine.server.http import Listen, idle_limit
 from tests import loopback
 from tests.e2e.server.small import write_small
 from tests.integration.server.test_resources import ask, serving
@@ -120,6 +122,14 @@ def test_what_the_server_leaves_open_has_its_time_when_idle(pairs: Pairs) -> Non
     time.sleep(0.05)
     looks(Connections(pairs.port, 100, lambda: {first}, ConnectionLimits(idle=0.3)), 0.4)
     assert pairs.open() == [True, False, True]
+
+
+@pytest.mark.parametrize(("http2", "seconds"), [(True, 9), (False, None)])
+def test_what_the_server_leaves_open_are_connections_of_http2(
+    *, http2: bool, seconds: int | None
+) -> None:
+    tls = ListenerTls(Path("cert.pem"), Path("key.pem"), http2=http2)
+    assert idle_limit(Listen("127.0.0.1", 1, 9, tls)) == seconds
 
 
 def test_a_stuck_reader_is_closed(pairs: Pairs) -> None:
