@@ -69,6 +69,11 @@ def _scan(line: str) -> _Scan:
     return _Scan(len(line[:end].rstrip()), quote, tuple(stack))
 
 
+def has_tab(line: str) -> bool:
+    """Whether a tab, or what looks like a space, is in the indentation."""
+    return line[: _indent(line)].strip(" ") != ""
+
+
 def tabs(index: int, lines: list[str]) -> Iterator[Repair]:
     line = lines[index]
     indent = _indent(line)

@@ -15,6 +15,7 @@ from engine.config.source.repairs import (
     colons,
     commas,
     dashes,
+    has_tab,
     indents,
     quotes,
     signs,
@@ -62,7 +63,8 @@ def find_repair(
 def _repairs(lines: list[str], stopped: int, opened: int) -> Iterator[Repair]:
     code = [i for i, line in enumerate(lines[: stopped + 1]) if bare(line)]
     near = code[-3:][::-1]
-    for index in near:
+    tabbed = [index for index in code[-BACK:-3][::-1] if has_tab(lines[index])]
+    for index in [*near, *tabbed[:3]]:
         yield from tabs(index, lines)
     for index in near:
         yield from signs(index, lines[index])
