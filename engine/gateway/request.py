@@ -96,9 +96,9 @@ class Request:
         except Exception:  # noqa: BLE001 the outermost frame: a bug becomes a 500 with an id
             await self._response.fail_by_bug(self._closing())
         finally:
+            self._note_end()
             if body is not None:
                 body.close()
-            self._note_end()
 
     def _note_end(self) -> None:
         """Note what is known at the end alone; nobody ends the request any more."""
