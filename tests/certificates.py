@@ -38,16 +38,18 @@ class Issued:
         key.write_bytes(self.key)
 
 
-def issue(number: int = 1, key: PrivateKey | None = None) -> Issued:
-    """A new one, which is also its own CA certificate."""
+def issue(
+    number: int = 1, key: PrivateKey | None = None, days: tuple[float, float] = (-1, 2)
+) -> Issued:
+    """A new one, which is also its own CA certificate; `days` from now it is valid."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     is_edwards = isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"localhost {number}")])
     now = datetime.now(UTC)
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), number)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=2))
+        .not_valid_before(now + timedelta(days[0]))
+        .not_valid_after(now + timedelta(days[1]))
         .add_extension(x509.SubjectAlternativeName(NAMES), critical=False)
         .add_extension(x509.ExtendedKeyUsage(USES), critical=False)
         .sign(key, None if is_edwards else SHA256())

@@ -51,6 +51,7 @@ NEEDS = {
     "tests/integration/server/test_http2.py": ("cryptography", "h2"),
     "tests/integration/server/test_renewal.py": ("cryptography",),
     "tests/unit/config/compile/test_listener_tls.py": ("cryptography",),
+    "tests/unit/config/compile/test_x509.py": ("cryptography",),
     "tests/integration/catalogue/test_language.py": ("cryptography",),
     "tests/integration/upstream/test_identity.py": ("cryptography",),
     "tests/e2e/server/test_metrics.py": PROMETHEUS,

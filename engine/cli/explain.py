@@ -1,7 +1,6 @@
 """`explain`: what a finding means, with an example."""
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -44,12 +43,10 @@ def explain(code: str | None, is_list: bool, form: str) -> None:  # noqa: FBT001
 
 def shown_example(code: str) -> str:
     """How `engine check` reports the bad example of a code."""
-    from engine.config.examples import folder  # noqa: PLC0415 reads the examples
-    from engine.config.load import load  # noqa: PLC0415 the same
+    from engine.config.examples import load_example  # noqa: PLC0415 reads the examples
     from engine.report.text import render_text  # noqa: PLC0415 the same
 
-    bad = folder(code)
-    loaded = load(Path("/etc/gateway"), bad.environ, NOW, overrides=bad.texts, audit=True)
+    loaded = load_example(code, NOW)
     found = [d for d in loaded.diagnostics if d.code == code]
     text = render_text(found[:1], loaded.documents, colour=False)
     return text.rstrip("\n") or "nothing here, where the package is installed"

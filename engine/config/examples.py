@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from engine.config.checks.registry import SERVER
 from engine.config.files import OPTIONAL
+from engine.config.load import Loaded, load
 from engine.config.source.document import parse_document
 
 _SOURCE = Path(__file__).parent / "checks" / "examples.yaml"
@@ -81,6 +84,17 @@ def folder(code: str, *, good: bool = False) -> Folder:
     padding = 0 if good else max(0, entry.get("pad", 0) - len(raw) - 1)
     texts[file] = raw + b"#" * padding + b"\n" * bool(padding)
     return Folder(texts, _environ(entry))
+
+
+def load_example(code: str, now: float, *, good: bool = False) -> Loaded:
+    """What is found in an example; what server.yaml names is read from a disk, so a folder there has it."""
+    made, shown = folder(code, good=good), example(code)
+    beside = shown.beside if shown.file == SERVER else {}
+    with TemporaryDirectory() as written:
+        for name, text in beside.items():
+            (Path(written) / name).write_text(text, "utf-8")
+        directory = Path(written if beside else "/etc/gateway")
+        return load(directory, made.environ, now, overrides=made.texts, audit=True)
 
 
 def _environ(entry: Mapping[str, Any]) -> dict[str, str]:

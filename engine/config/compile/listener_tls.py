@@ -3,10 +3,12 @@
 import re
 import ssl
 from base64 import b64decode
+from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.config.compile.certificates import read_certificates
 from engine.config.compile.files import ABSENT, path_hint, why_unread
+from engine.config.compile.x509 import Certificate, read_certificate, read_rsa
 from engine.config.source.files import MAX_READ, read_file
 from engine.plan.tls import ListenerTls
 
@@ -14,14 +16,15 @@ _ENCRYPTED = (b"ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED")
 # The server's library wants these at the beginning of a line, and OpenSSL does not.
 _CERTIFICATE = re.compile(rb"(?ms)^-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----")
 _KEY = re.compile(rb"(?m)^-----BEGIN (?:RSA |EC )?PRIVATE KEY-----")
-# What its library can sign with, as a certificate in DER has it (RFC 5280, 4.1.2.7); OpenSSL can more.
-_USABLE_KEYS = re.compile(
-    rb"(?s)\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\x03\x82..\x00\x30\x82..\x02\x82"
-    rb"(?:\x01.|\x02\x00|\x02\x01\x00)"  # RSA, with a modulus of up to 4096 bits
-    rb"|\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"  # P-256
-    rb"|\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22"  # P-384
-    rb"|\x06\x03\x2b\x65\x70\x03\x21\x00"  # Ed25519
-)
+# What its library can sign with (RFC 5480, RFC 8410, RFC 8017); OpenSSL can more.
+_RSA = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00"
+_CURVES = {
+    b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07",  # P-256
+    b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22",  # P-384
+    b"\x06\x03\x2b\x65\x70",  # Ed25519
+}
+_MODULUS_BITS = {2048, 3072, 4096}
+_EXPONENTS = range(65537, 1 << 33)
 _PEM_HINT = "a line of it must begin with -----BEGIN; `openssl x509 -inform der` makes PEM of DER"
 
 
@@ -33,8 +36,8 @@ class TlsFileError(ValueError):
         self.name, self.fix_hint, self.is_absent = name, fix_hint, is_absent
 
 
-def check_tls_files(tls: ListenerTls) -> None:
-    """Read the files of `tls`.
+def check_tls_files(tls: ListenerTls) -> Certificate:
+    """Read the files of `tls`; the server's certificate, which may have expired.
 
     Raises:
         TlsFileError: one is missing or broken, or the key is not that of the certificate.
@@ -53,17 +56,43 @@ def check_tls_files(tls: ListenerTls) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key)
     except (ssl.SSLError, ValueError) as error:
         raise _unusable(error) from None
-    if not _USABLE_KEYS.search(b64decode(first[1])):
+    try:
+        certificate = read_certificate(b64decode(first[1]))
+        is_usable = _can_sign_with(certificate)
+    except ValueError:
+        raise TlsFileError("certificate", "is not written as RFC 5280 has it") from None
+    if not is_usable:
         raise _wrong_kind()
     if tls.client_ca is not None:
         trusted = read_tls_file("client_ca", tls.client_ca)
         if not _CERTIFICATE.search(trusted) or read_certificates(trusted) is None:
             problem = "has no certificate in PEM, or a broken one"
             raise TlsFileError("client_ca", problem, _PEM_HINT)
+    return certificate
+
+
+def why_not_now(certificate: Certificate, now: float) -> tuple[str, str]:
+    """The code of what is wrong with its dates at `now`, and what to say after its name; "" for nothing."""
+    if now > certificate.end:
+        return "E409", f"has expired, at {_shown(certificate.end)}"
+    if now < certificate.start:
+        return "E410", f"is not valid before {_shown(certificate.start)}"
+    return "", ""
+
+
+def _shown(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _can_sign_with(certificate: Certificate) -> bool:
+    if certificate.algorithm != _RSA:
+        return certificate.algorithm in _CURVES
+    modulus, exponent = read_rsa(certificate.public_key)
+    return modulus.bit_length() in _MODULUS_BITS and exponent in _EXPONENTS
 
 
 def _wrong_kind() -> TlsFileError:
-    fix_hint = "take RSA with 2048 to 4096 bits, ECDSA with P-256 or P-384, or Ed25519"
+    fix_hint = "take RSA with 2048, 3072 or 4096 bits (exponent 65537), ECDSA with P-256 or P-384, or Ed25519"
     return TlsFileError("key", "is of a kind that the server cannot use", fix_hint)
 
 

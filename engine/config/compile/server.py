@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from engine.config.checks.registry import SERVER, CheckContext, Stage, check
 from engine.config.compile.files import expected_place, path_hint, why_unread
-from engine.config.compile.listener_tls import TlsFileError, check_tls_files
+from engine.config.compile.listener_tls import TlsFileError, check_tls_files, why_not_now
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.extras import installing
 from engine.config.server import (
@@ -59,10 +59,9 @@ def resolve_server(
     tls = None if declared.tls is None else read_tls(reading, declared.tls)
     limits = NO_STORE if declared.limits is None else _limits(reading, declared.limits)
     metrics = None if declared.metrics is None else _metrics(reading, declared.metrics)
-    found = list(reading.found)
     if declared.accounts is not None:
         report_uninstalled(reading, declared.accounts)
-    if found:
+    if any(one.code in ("E405", "E408") for one in reading.found):
         return None, reading.found
     store = None if accounts is None else plan.AccountsSettings(accounts, admin)
     return ServerSettings(store, metrics, tls, limits), reading.found
@@ -113,7 +112,7 @@ def _can_be_split(url: str) -> bool:
         return False
 
 
-@check("E405", "E408", stage=Stage.STEP)
+@check("E405", "E408", "E409", "E410", stage=Stage.STEP)
 def read_tls(reading: _Reading, declared: ListenerTlsEntry) -> ListenerTls:
     """How the listener speaks TLS; its files are read, and again by the server."""
     folder = reading.directory.absolute()
@@ -125,7 +124,10 @@ def read_tls(reading: _Reading, declared: ListenerTlsEntry) -> ListenerTls:
         declared.http2,
     )
     try:
-        check_tls_files(tls)
+        code, words = why_not_now(check_tls_files(tls), reading.context.now)
+        if code:
+            source = SecretSource(("tls", "certificate"))
+            reading.report(code, f"the `certificate` of `tls` {words}", source)
     except TlsFileError as error:
         where = expected_place(reading.directory, getattr(declared, error.name))
         words = f"the `{error.name}` of `tls` {error}{where if error.is_absent else ''}"

@@ -747,7 +747,21 @@ _CATALOGUE = (
         "server-secret-unusable",
         _WARNING,
         "a secret or file that server.yaml names cannot be used",
-        "A vault key is 32 random bytes as 64 hex digits or base64, and no other entry has it; a database is a URL; a TLS key has no passphrase and is that of the certificate. `engine serve` does not start without them, so that no provider key is ever stored under a key that can be guessed.",
+        "A vault key is 32 random bytes as 64 hex digits or base64, and no other entry has it; a database is a URL; a TLS key has no passphrase, is that of the certificate, and is RSA with 2048, 3072 or 4096 bits and the exponent 65537, ECDSA with P-256 or P-384, or Ed25519. `engine serve` does not start without them, so that no provider key is ever stored under a key that can be guessed.",
+    ),
+    Rule(
+        "E409",
+        "certificate-expired",
+        _WARNING,
+        "the certificate towards callers has expired",
+        "The gateway runs, and callers that check its certificate do not connect until the file is renewed. A server that runs keeps the certificate it has, rather than take one that has expired.",
+    ),
+    Rule(
+        "E410",
+        "certificate-not-yet-valid",
+        _WARNING,
+        "the certificate towards callers is not valid yet",
+        "The gateway runs, and callers that check its certificate do not connect before that time; or the clock of this host is wrong. A server that runs takes a renewed certificate over when it becomes valid.",
     ),
     Rule(
         "A501",

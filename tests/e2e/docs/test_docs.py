@@ -14,7 +14,7 @@ import yaml
 
 from engine.cli import main
 from engine.config.diagnostics.codes import RULES
-from engine.config.examples import example, folder
+from engine.config.examples import example, load_example
 from engine.config.files import FILES
 from engine.config.load import load
 from engine.config.model import DEFAULT_LIMITS, DEFAULT_TIMEOUTS
@@ -324,12 +324,11 @@ def test_the_steps_of_the_workflow_do_what_they_say(tmp_path: Path, served: Serv
     assert told["version"] == "2.1.0"
 
 
-def test_the_problem_matchers_know_every_line_of_the_concise_format(tmp_path: Path) -> None:
+def test_the_problem_matchers_know_every_line_of_the_concise_format() -> None:
     matchers = json.loads((DOCS / "problem-matcher.json").read_text("utf-8"))["problemMatcher"]
     patterns = [pattern for matcher in matchers for pattern in matcher["pattern"]]
     for code in RULES:
-        made = folder(code)
-        loaded = load(tmp_path, made.environ, time.time(), overrides=made.texts, audit=True)
+        loaded = load_example(code, time.time())
         for line in render_concise(Findings(loaded.diagnostics, loaded.documents)).splitlines():
             (match,) = [m for p in patterns if (m := re.search(p["regexp"], line))]
             (pattern,) = [p for p in patterns if re.search(p["regexp"], line)]

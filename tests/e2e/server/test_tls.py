@@ -39,14 +39,16 @@ HEAD = head_of("POST", "/v1/chat/completions", FIELDS)
 
 
 @contextlib.contextmanager
-def tls_gateway(folder: Path, mock: Server, more: str = "", *options: str) -> Iterator[Server]:
-    """The gateway with a certificate in `folder`, and `more` lines in `tls:`."""
+def tls_gateway(
+    folder: Path, mock: Server | None, more: str = "", *options: str
+) -> Iterator[Server]:
+    """The gateway with a certificate in `folder`, and `more` lines in `tls:`; without `mock` as for real."""
     (folder / "server.yaml").write_text(
         f"version: 1\ntls:\n  certificate: cert.pem\n  key: key.pem\n{more}"
     )
     port, log = free_port(), folder / "log"
     words = ["engine", "serve", str(folder), "--port", str(port), "--drain-delay", "0"]
-    words += ["--mock-port", str(mock.port), *options]
+    words += [*(["--mock-port", str(mock.port)] if mock else []), *options]
     log.touch()
     process = Process(Command(tuple(words), log, log, {"PATH": os.environ["PATH"]}))
     running = Server(port, process, log)
@@ -176,6 +178,18 @@ def test_only_callers_with_a_certificate_connect(
         own.write(tmp_path / "own.pem", tmp_path / "own-key.pem")
         with client(issued, own=tmp_path) as caller:
             assert caller.get(url).status_code == 200
+
+
+@pytest.mark.parametrize(("days", "code"), [((-2, -1), "E409"), ((1, 2), "E410")])
+def test_a_certificate_whose_time_is_over_or_to_come_is_served_with_a_warning(
+    tmp_path: Path, days: tuple[float, float], code: str
+) -> None:
+    """As `engine check` says of it: callers that do not look at the dates go on."""
+    issue(days=days).write(write_small(tmp_path) / "cert.pem", tmp_path / "key.pem")
+    with tls_gateway(tmp_path, None) as server:
+        assert f"server.yaml:3:16: warning[{code}] the `certificate` of `tls` " in server.text
+        assert serials(server.port) == {1}
+        assert f"warning[{code}]" in run_engine("check", str(tmp_path)).stdout
 
 
 @pytest.fixture

@@ -1,10 +1,7 @@
 """The examples of the catalogue do what they say."""
 
-from pathlib import Path
-
 from engine.config.diagnostics.codes import RULES
-from engine.config.examples import example, folder
-from engine.config.load import Loaded, load
+from engine.config.examples import example, load_example
 from tests.servers import read_yaml
 from tests.tables import each
 from tests.unit.config.folders import NOW, codes
@@ -12,14 +9,9 @@ from tests.unit.config.folders import NOW, codes
 IN_FILE = list(read_yaml("engine/config/checks/examples.yaml")["examples"])
 
 
-def loaded(code: str, *, good: bool) -> Loaded:
-    made = folder(code, good=good)
-    return load(Path("/etc/gateway"), made.environ, NOW, overrides=made.texts, audit=True)
-
-
 @each("code", IN_FILE)
 def test_the_bad_one_is_told_as_its_code_and_nothing_else(code: str) -> None:
-    found = set(codes(loaded(code, good=False))) - set(example(code).also)
+    found = set(codes(load_example(code, NOW))) - set(example(code).also)
     assert found == {code} or (example(code).elsewhere and not found)
 
 
@@ -29,7 +21,7 @@ def test_one_example_alone_depends_on_what_is_installed() -> None:
 
 @each("code", IN_FILE)
 def test_the_good_one_is_clean(code: str) -> None:
-    found = loaded(code, good=True)
+    found = load_example(code, NOW, good=True)
     assert codes(found) == []
     assert found.plan is not None
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from engine.config.compile.listener_tls import TlsFileError, check_tls_files
+from engine.config.compile.listener_tls import TlsFileError, check_tls_files, why_not_now
 from engine.plan.tls import ListenerTls
 from tests.certificates import PrivateKey, issue
 
@@ -56,6 +56,8 @@ UNUSABLE: dict[str, PrivateKey] = {
     "secp256k1": ec.generate_private_key(ec.SECP256K1()),
     "Ed448": ed448.Ed448PrivateKey.generate(),
     "RSA 1024": rsa.generate_private_key(65537, 1024),
+    "RSA 2560": rsa.generate_private_key(65537, 2560),
+    "RSA with exponent 3": rsa.generate_private_key(3, 2048),
 }
 
 
@@ -63,6 +65,14 @@ UNUSABLE: dict[str, PrivateKey] = {
 def test_keys_that_the_server_can_sign_with_are_used(tls: ListenerTls, name: str) -> None:
     issue(key=USABLE[name]).write(tls.certificate, tls.key)
     check_tls_files(tls)
+
+
+def test_what_is_wrong_with_its_dates_depends_on_the_time(tls: ListenerTls) -> None:
+    """Both limits are among the times at which it is valid (RFC 5280, 4.1.2.5)."""
+    found = check_tls_files(tls)
+    assert found.end - found.start == 3 * 24 * 3600
+    times = found.start - 1, found.start, found.end, found.end + 1
+    assert [why_not_now(found, time)[0] for time in times] == ["E410", "", "", "E409"]
 
 
 @pytest.mark.parametrize("name", UNUSABLE)

@@ -1,0 +1,64 @@
+"""What is read of a certificate is what a library reads, and of anything else nothing."""
+
+import contextlib
+from datetime import datetime
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.config.compile.x509 import read_certificate, read_rsa
+from tests.certificates import PrivateKey
+
+EDWARDS = ed25519.Ed25519PrivateKey.generate()
+KEYS: list[PrivateKey] = [EDWARDS, ec.generate_private_key(ec.SECP384R1()), *(rsa.generate_private_key(e, 2048) for e in (3, 65537))]  # fmt: skip
+SECONDS = st.datetimes(datetime(1950, 1, 1), datetime(9999, 12, 31, 23, 59, 59)).map(
+    lambda time: time.replace(microsecond=0)
+)
+
+
+def made(key: PrivateKey, dates: list[datetime], number: int, name: str) -> x509.Certificate:
+    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = x509.CertificateBuilder(named, named, key.public_key(), number)
+    start, end = sorted(dates)
+    built = builder.not_valid_before(start).not_valid_after(end)
+    return built.sign(key, None if key is EDWARDS else SHA256())
+
+
+@given(
+    st.sampled_from(KEYS),
+    st.lists(SECONDS, min_size=2, max_size=2),
+    st.integers(1, 1 << 158),
+    st.text("abc é", min_size=1, max_size=64),
+)
+def test_dates_and_key_are_those_that_a_library_reads(
+    key: PrivateKey, dates: list[datetime], number: int, name: str
+) -> None:
+    certificate = made(key, dates, number, name)
+    found = read_certificate(certificate.public_bytes(Encoding.DER))
+    assert [found.start, found.end] == [
+        date.timestamp()
+        for date in (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
+    ]
+    public = key.public_key()
+    if isinstance(public, rsa.RSAPublicKey):
+        numbers = public.public_numbers()
+        assert read_rsa(found.public_key) == (numbers.n, numbers.e)
+
+
+WHOLE = made(KEYS[1], [datetime(2020, 1, 1), datetime(2060, 1, 1)], 1, "a").public_bytes(
+    Encoding.DER
+)
+
+
+@given(st.integers(0, len(WHOLE) - 1), st.binary(max_size=3))
+def test_what_is_no_certificate_is_refused_with_one_error(at: int, put: bytes) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        read_certificate(WHOLE[:at])
+    with contextlib.suppress(ValueError):  # and nothing else
+        read_certificate(WHOLE[:at] + put + WHOLE[at + len(put) :])
