@@ -65,6 +65,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("server/metrics_process", ("server/*", "telemetry/*", "plan/*")),
     ("server/shared", ("limits/table", "limits/kept", "server/ports", "telemetry/*")),
     ("server/ping", ("gateway/*", "upstream/*", "plan/*")),
+    ("server/renewal", ("server/*", "telemetry/server_counts", "config/*", "plan/*")),
     ("server/reload", ("server/*", "telemetry/server_counts", "config/*", "plan/*")),
     ("server/run", ("__init__", "server/*", "config/*", "mock/*", "plan/*")),
     ("server/worker", ("server/*", "limits/table", "telemetry/memory", "gateway/*", "upstream/*", "plan/*")),

@@ -142,6 +142,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 (f"increase(orqen_config_reloads_total{{{WHERE}}}[{RATE}])", "{{instance}} taken over"),
                 (f"increase(orqen_config_reloads_refused_total{{{WHERE}}}[{RATE}])", "{{instance}} refused"),
                 (f"orqen_config_refused{{{WHERE}}}", "{{instance}} files on disk are refused"),
+                (f"orqen_tls_refused{{{WHERE}}}", "{{instance}} TLS files on disk are refused"),
             ),
         ),
         Panel(

@@ -64,6 +64,9 @@ def _print_running(reported: dict[str, Any]) -> None:
     click.echo(
         f"running   config {reported['config']} since {reported['loaded']}, {reported['status']}"
     )
+    if reported["tls"]:
+        words = f"{_refusal(reported['tls'])}; those of before are used"
+        click.echo(f"TLS       files on disk {words}")
     if reported["accounts"] != "ok":
         click.echo("accounts  the store cannot be reached; keys in use go on, others get a 503")
 
@@ -82,14 +85,14 @@ def _print_server(metrics: Readings | None, why: str) -> None:
 def _is_same(loaded: Loaded, reported: dict[str, Any]) -> bool:
     """Whether what is on disk is what runs."""
     fingerprint = loaded.plan.fingerprint if loaded.plan else None
-    is_waiting = reported["refused"] or reported["restart"]
+    is_waiting = reported["refused"] or reported["restart"] or reported["tls"]
     return fingerprint == reported["config"] and not is_waiting
 
 
 def _print_disk(loaded: Loaded, reported: dict[str, Any]) -> None:
     refused = reported["refused"]
     if refused:
-        click.echo(f"on disk   refused at {refused['at']}: {', '.join(refused['reasons'])}")
+        click.echo(f"on disk   {_refusal(refused)}")
     if loaded.plan is None:
         errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
         click.echo(f"on disk   cannot run\n\n{render(errors, loaded.documents)}")
@@ -102,6 +105,10 @@ def _print_disk(loaded: Loaded, reported: dict[str, Any]) -> None:
         )
     elif not refused:
         click.echo("on disk   the same")
+
+
+def _refusal(refused: dict[str, Any]) -> str:
+    return f"refused at {refused['at']}: {', '.join(refused['reasons'])}"
 
 
 def _metrics(loaded: Loaded) -> tuple[Readings | None, str]:
@@ -129,7 +136,8 @@ def _readiness(url: str) -> dict[str, Any]:
     try:
         reported = json.loads(body)
         needed = {name: reported[name] for name in ("status", "config", "loaded", "refused")}
-        more = {"accounts": reported.get("accounts", "ok"), "restart": reported.get("restart", [])}
+        more: dict[str, Any] = {"accounts": "ok", "restart": [], "tls": None}
+        more |= {name: reported[name] for name in more.keys() & reported.keys()}
         return {**more, **needed}
     except (ValueError, KeyError, TypeError):
         raise other(url, "gateway") from None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from engine.telemetry.readings import Readings, quantile
@@ -89,6 +90,8 @@ def server_values(readings: Readings) -> dict[str, Any]:
         "generation": int(readings.value("orqen_config_generation")),
         "reloads_refused": int(readings.value("orqen_config_reloads_refused_total")),
         "is_refused": bool(readings.value("orqen_config_refused")),
+        "tls_expires": readings.value("orqen_tls_certificate_expiry_timestamp_seconds") or None,
+        "tls_is_refused": bool(readings.value("orqen_tls_refused")),
         "log_lines_lost": int(readings.value("orqen_log_lines_lost_total")),
         "traces_lost": int(readings.value("orqen_traces_lost_total")),
         "breakers": {
@@ -113,6 +116,11 @@ def render_server(readings: Readings) -> str:
     ]
     if values["is_refused"]:
         lines.append("what is on disk was refused: engine check says why")
+    if values["tls_is_refused"]:
+        lines.append("TLS files on disk were refused, those of before are used: the log says why")
+    if values["tls_expires"]:
+        end = datetime.fromtimestamp(values["tls_expires"], UTC)
+        lines.append(f"TLS certificate expires {end:%Y-%m-%d %H:%M} UTC")
     if values["breakers"]:
         opened = [
             f"{name} ({_number(count, 'worker')})" for name, count in values["breakers"].items()

@@ -17,7 +17,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -83,23 +83,34 @@ class Refusal:
     at: str
     reasons: tuple[str, ...]
 
+    def entries(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"at": self.at, "reasons": list(self.reasons)}
+
 
 @dataclass(frozen=True, slots=True)
 class State:
     """What `/readyz` reports beside readiness. `refused` is None while the disk is what runs.
 
-    `restart` are the files of what runs that take effect at the next start alone.
+    `restart` are the files of what runs that take effect at the next start alone, `tls` is there while
+    the TLS files on disk were refused.
     """
 
     loaded: str
     refused: Refusal | None = None
     restart: tuple[str, ...] = ()
+    tls: Refusal | None = None
 
     def entries(self) -> dict[str, Any]:
         """As JSON values."""
-        refused = self.refused and {"at": self.refused.at, "reasons": list(self.refused.reasons)}
-        waiting = {"restart": list(self.restart)} if self.restart else {}
-        return {"loaded": self.loaded, "refused": refused, **waiting}
+        waiting: dict[str, Any] = {"restart": list(self.restart)} if self.restart else {}
+        if self.tls is not None:
+            waiting["tls"] = self.tls.entries()
+        return {
+            "loaded": self.loaded,
+            "refused": self.refused and self.refused.entries(),
+            **waiting,
+        }
 
 
 def now_text() -> str:
@@ -158,7 +169,8 @@ class ConfigReloader:
         before, self.accepted = self.accepted, snapshot
         is_waiting = snapshot.texts.get(SERVER) != self._server
         self.plan = loaded.plan
-        self.state = State(now_text(), restart=(SERVER,) if is_waiting else ())
+        waiting = (SERVER,) if is_waiting else ()
+        self.state = replace(self.state, loaded=now_text(), refused=None, restart=waiting)
         _send_all(workers, "commit", self.state)
         self.counts.note_reload()
         fingerprint = loaded.plan.fingerprint if loaded.plan else ""
@@ -168,6 +180,11 @@ class ConfigReloader:
                 f"{SERVER} has changed: it takes effect when the server is started again", "warning"
             )
         return False
+
+    def note_tls(self, refused: Refusal | None) -> State:
+        """The state from now on, in which TLS files are refused or not."""
+        self.state = replace(self.state, tls=refused)
+        return self.state
 
     def _prepare_all(self, workers: Sequence[WorkerChannel], snapshot: Snapshot) -> str:
         """Let every worker prepare; "" when all are ready or gone."""
@@ -185,7 +202,7 @@ class ConfigReloader:
     def _refuse(self, workers: Sequence[WorkerChannel], problems: list[Problem]) -> None:
         shown, more = problems[:SHOWN], len(problems) - SHOWN
         refusal = Refusal(now_text(), tuple(problem.place for problem in shown))
-        self.state = State(self.state.loaded, refusal, self.state.restart)
+        self.state = replace(self.state, refused=refusal)
         words = [problem.words for problem in shown] + ([f"and {more} more"] if more > 0 else [])
         text = "\n  ".join(["reload refused; the previous configuration stays active", *words])
         before, at = self._logged

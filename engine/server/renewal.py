@@ -8,12 +8,22 @@ accepted, whatever is on disk by then.
 import os
 from contextlib import ExitStack
 from dataclasses import replace
+from math import inf
 from pathlib import Path, PosixPath
 
-from engine.config.compile.listener_tls import TlsFileError, check_tls_files, read_tls_file
+from engine.config.checks.registry import SERVER
+from engine.config.compile.listener_tls import (
+    TlsFileError,
+    check_tls_files,
+    read_tls_file,
+    why_not_now,
+)
+from engine.config.compile.x509 import Certificate
 from engine.plan.tls import ListenerTls
 from engine.server.log import log
+from engine.server.reload import Refusal, now_text
 from engine.server.watch import FolderWatch
+from engine.telemetry.server_counts import ServerCounts
 
 
 class HeldFile(PosixPath):
@@ -24,38 +34,61 @@ class HeldFile(PosixPath):
 
 
 class TlsRenewal:
-    """Counts the renewals of `tls`, if there is any. Files that cannot be used are none.
+    """Counts the renewals of `tls`, if there is any. Files that cannot be used now are none.
+
+    `refused` is there while those on disk are not the ones that were accepted.
 
     Raises:
         TlsFileError: those that are there at the start cannot be used.
     """
 
-    def __init__(self, tls: ListenerTls | None) -> None:
+    def __init__(self, tls: ListenerTls | None, counts: ServerCounts) -> None:
         self._tls = tls
+        self._counts = counts
         self._watch = FolderWatch(lambda: tls.files() if tls else ())
         self._handles = ExitStack()
+        self._due = inf  # when a certificate that was refused becomes valid
+        self.refused: Refusal | None = None
         self.accepted = None if tls is None else self._accept(tls)
         self.count = 0
 
-    def tick(self) -> None:
-        """Read the files if they have changed; the log says when they cannot be used."""
-        if self._tls is None or not self._watch.has_changed():
-            return
+    def tick(self, now: float) -> bool:
+        """Read the files if they have changed or become valid; whether they were accepted or refused."""
+        has_changed = self._watch.has_changed()
+        if self._tls is None or not (has_changed or now >= self._due):
+            return False
+        self._due = inf
         try:
-            self.accepted = self._accept(self._tls)
+            self.accepted = self._accept(self._tls, now)
         except TlsFileError as error:
+            self.refused = Refusal(now_text(), (f"{SERVER} tls.{error.name}",))
+            self._counts.note_tls_refusal()
             log(f"TLS files have changed and are not used: the `{error.name}` {error}", "error")
-            return
+            return True
         self.count += 1
+        self.refused = None
+        self._counts.note_tls_renewal()
         log("TLS files have changed: workers are replaced one after another")
+        return True
 
-    def _accept(self, tls: ListenerTls) -> ListenerTls:
+    def _accept(self, tls: ListenerTls, now: float | None = None) -> ListenerTls:
+        """Hold the files; with `now`, only if the certificate is valid then."""
         with ExitStack() as handles:
             held = _held(tls, handles) if hasattr(os, "memfd_create") else tls
-            check_tls_files(held)
+            certificate = check_tls_files(held)
+            if now is not None:
+                self._refuse_invalid(certificate, now)
             self._handles.close()  # workers have handles of their own
             self._handles = handles.pop_all()
+        self._counts.note_certificate(certificate.end)
         return held
+
+    def _refuse_invalid(self, certificate: Certificate, now: float) -> None:
+        _, words = why_not_now(certificate, now)
+        if now < certificate.start:
+            self._due = certificate.start
+        if words:
+            raise TlsFileError("certificate", words)
 
 
 def _held(tls: ListenerTls, handles: ExitStack) -> ListenerTls:

@@ -162,7 +162,7 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: st
                 drain=(options.drain_delay, options.drain_timeout),
                 worker_memory=options.worker_memory,
                 beside=AllBeside(_dashboard(options), _metrics(options, shared)),
-                tls=TlsRenewal(options.settings.tls),
+                tls=TlsRenewal(options.settings.tls, reloader.counts),
             )
             supervisor.run()
     except TlsFileError as error:  # changed since they were checked

@@ -43,6 +43,7 @@ MEMORY_SECONDS = 1.0
 LISTENING_SECONDS = 60.0  # for a successor to listen
 QUEUE_SECONDS = 1.2  # for a worker to accept what waits: connections without bytes wait a second
 FLUSH_SECONDS = 1.0  # for the responses to aborted requests
+TOO_MUCH_MEMORY = "takes too much memory"
 STEERED = -1  # the number of a message to steer; those of `reload` are above zero
 
 StartWorker = Callable[
@@ -107,8 +108,7 @@ class Supervisor:
                 while self._workers:
                     self._step()
             finally:
-                for worker in self._workers:
-                    worker.process.kill()
+                self._kill()
                 for worker in self._workers:
                     worker.process.join()
                 self._beside.stop()
@@ -148,15 +148,14 @@ class Supervisor:
     ) -> None:
         ours, theirs = self._processes.Pipe()
         others = [ours, *(worker.channel.pipe for worker in self._workers)]
-        reloader = self._reloader
-        loaded = reloader.accepted, self._inherited(), reloader.state, self._tls.accepted
-        arguments = (*loaded, theirs, others)
-        process = self._processes.Process(target=self._start_worker, args=arguments)
+        reloader, tls = self._reloader, self._tls
+        loaded = reloader.accepted, self._inherited(), reloader.state, tls.accepted
+        process = self._processes.Process(target=self._start_worker, args=(*loaded, theirs, others))
         with held_signals():  # the worker starts with them blocked: none is lost, none ends it
             process.start()
         theirs.close()
         channel = WorkerChannel(ours, process.sentinel)
-        worker = WorkerProcess(number, process, channel, is_restart, replaces, why, self._tls.count)
+        worker = WorkerProcess(number, process, channel, is_restart, replaces, why, tls.count)
         self._workers.append(worker)
         if self._is_draining:
             channel.send("drain")
@@ -204,18 +203,18 @@ class Supervisor:
         self._after(MEMORY_SECONDS, self._check_memory)
         serving = {w.process.pid or 0: w for w in self._workers if not w.is_stopping}
         for pid in self._memory.exceeded_by(serving):
-            self._replace(serving[pid], "takes too much memory")
+            self._replace(serving[pid], TOO_MUCH_MEMORY)
 
     def _check_tls(self) -> None:
         """Replace the first worker that has other TLS files than those on disk."""
-        self._tls.tick()
-        for worker in list(self._workers):
-            if worker.renewals < self._tls.count and not worker.is_stopping:
-                self._replace(worker, "has the TLS files of before")
+        if self._tls.tick(time.time()):
+            self._send_all("note", self._reloader.note_tls(self._tls.refused))
+        for worker in [w for w in self._workers if w.renewals < self._tls.count]:
+            self._replace(worker, "has the TLS files of before")
 
     def _replace(self, worker: WorkerProcess, why: str) -> None:
         """Start the successor of a worker, which stops once that one listens; one at a time."""
-        if self._is_stopping or any(w.replaces is not None for w in self._workers):
+        if self._is_stopping or worker.is_stopping or any(w.replaces for w in self._workers):
             return
         worker.renewals = self._tls.count  # a replacement that fails is not tried again
         self._start(worker.number, replaces=worker, why=why)
@@ -242,7 +241,8 @@ class Supervisor:
         successor.channel.send("steer", STEERED, listening - 1)  # it was the last to listen
         successor.channel.reply(STEERED, time.monotonic() + 1.0)
         worker.is_stopping = True
-        self._reloader.counts.note_replacement()
+        if successor.why == TOO_MUCH_MEMORY:
+            self._reloader.counts.note_replacement()
         log(f"worker {worker.number} {successor.why}: replaced; its requests in flight continue")
         self._after(QUEUE_SECONDS, lambda: worker.channel.send("stop"))
 
@@ -295,6 +295,6 @@ class Supervisor:
         for worker in self._workers:
             worker.process.kill()
 
-    def _send_all(self, word: str) -> None:
+    def _send_all(self, *message: Any) -> None:
         for worker in self._workers:
-            worker.channel.send(word)
+            worker.channel.send(*message)

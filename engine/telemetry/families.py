@@ -71,8 +71,8 @@ def _counter(name: str, text: str, scale: int = 1, *, is_sparse: bool = False) -
     return Family(name, COUNTER, text, scale, is_sparse=is_sparse)
 
 
-def _gauge(name: str, text: str, scale: int = 1) -> Family:
-    return Family(name, GAUGE, text, scale)
+def _gauge(name: str, text: str, scale: int = 1, *, is_sparse: bool = False) -> Family:
+    return Family(name, GAUGE, text, scale, is_sparse=is_sparse)
 
 
 def _seconds(
@@ -219,6 +219,13 @@ SERVER = Group(
         ),
         _counter("orqen_worker_deaths_total", "Workers that died and were started again."),
         _counter("orqen_worker_replacements_total", "Workers replaced for their memory."),
+        _counter("orqen_tls_renewals_total", "Renewed TLS files that were taken over."),
+        _gauge("orqen_tls_refused", "1 while the TLS files on disk were refused."),
+        _gauge(
+            "orqen_tls_certificate_expiry_timestamp_seconds",
+            "When the certificate towards callers expires, as Unix time.",
+            is_sparse=True,
+        ),
     ),
 )
 GROUPS = (REQUESTS, TRAFFIC, ENDPOINTS, KEYS, ERRORS, RETRIES, PROVIDERS, LIMITS, WORKERS, SERVER)

@@ -41,6 +41,19 @@ class ServerCounts:
         """A worker has taken too much memory, and another takes its place."""
         self._add("orqen_worker_replacements_total")
 
+    def note_certificate(self, end: float) -> None:
+        """The certificate towards callers is one that expires at `end`, in Unix time."""
+        self._set("orqen_tls_certificate_expiry_timestamp_seconds", int(end))
+
+    def note_tls_renewal(self) -> None:
+        """Other TLS files are used."""
+        self._add("orqen_tls_renewals_total")
+        self._set("orqen_tls_refused", 0)
+
+    def note_tls_refusal(self) -> None:
+        """TLS files were refused."""
+        self._set("orqen_tls_refused", 1)
+
     def _add(self, name: str) -> None:
         self._words[self._at + SERVER.places[name]] += 1
 

@@ -133,6 +133,16 @@ CASES: dict[str, tuple[Series, dict[str, str], Series]] = {
         {},
         {"orqen_config_refused": "0 1 1 0x37"},
     ),
+    "OrqenTlsRefused": (
+        {"orqen_tls_refused": "1x40"},
+        {},
+        {"orqen_tls_refused": "0 1 1 0x37"},
+    ),
+    "OrqenCertificateEnds": (  # the tests begin at 0 of Unix time
+        {"orqen_tls_certificate_expiry_timestamp_seconds": "200000x40"},
+        {},
+        {"orqen_tls_certificate_expiry_timestamp_seconds": "300000x40"},
+    ),
     "OrqenLimitStoreErrors": (
         {"orqen_limit_store_errors_total": "0x25 2x15"},
         {},

@@ -286,6 +286,38 @@ def test_a_renewed_certificate_is_served_and_no_request_is_lost(
     assert (load.lost, len(load.answered)) == ([], 4)
 
 
+def test_files_that_are_refused_are_reported_until_others_are_taken(
+    tmp_path: Path, mock: Server, issued: Issued
+) -> None:
+    """By the probes and by `engine status`, as a configuration; also of a worker that is started meanwhile."""
+    (tmp_path / "ca.pem").write_bytes(issued.certificate)
+    with tls_gateway(tmp_path, mock, "", "--workers", "1") as server:
+        url = f"https://127.0.0.1:{server.port}"
+
+        def status(*, until: bool) -> tuple[Any, str]:
+            """What both say, once `tls` is there or not; between two workers nobody responds."""
+            for _ in range(40):
+                with contextlib.suppress(httpx2.ConnectError), client(issued) as caller:
+                    found = caller.get(f"{url}/readyz").json().get("tls")
+                    if (found is not None) == until:
+                        ca = str(tmp_path / "ca.pem")
+                        done = run_engine("status", tmp_path, "--url", url, SSL_CERT_FILE=ca)
+                        return found, done.stdout
+                time.sleep(0.1)
+            raise AssertionError(server.text)
+
+        (tmp_path / "cert.pem").write_bytes(issue(77).certificate)
+        wait_for(server, "TLS files have changed and are not used")
+        os.kill(server.worker_pids()[0], signal.SIGKILL)
+        wait_for(server, "another takes its place")
+        reported, shown = status(until=True)
+        assert reported["reasons"] == ["server.yaml tls.key"]
+        assert f"files on disk refused at {reported['at']}: server.yaml tls.key; those" in shown
+        issued.write(tmp_path / "cert.pem", tmp_path / "key.pem")
+        wait_for(server, "TLS files have changed: workers are replaced")
+        assert "refused" not in status(until=False)[1]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the files are held in memory on Linux alone")
 def test_a_worker_that_dies_in_the_middle_of_a_renewal_comes_back_with_the_files_of_before(
     tmp_path: Path, mock: Server, issued: Issued

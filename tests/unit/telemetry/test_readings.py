@@ -130,6 +130,8 @@ def test_what_is_wrong_with_a_server_is_said(stand: Stand) -> None:
         (WORKERS, "orqen_in_flight_requests", 1),
         (SERVER, "orqen_worker_deaths_total", 2),
         (SERVER, "orqen_config_refused", 1),
+        (SERVER, "orqen_tls_refused", 1),
+        (SERVER, "orqen_tls_certificate_expiry_timestamp_seconds", 1_800_000_000),
     ):
         words[block(group) + group.places[name]] = value
     values = server_values(stand.readings())
@@ -138,6 +140,8 @@ def test_what_is_wrong_with_a_server_is_said(stand: Stand) -> None:
     assert render_server(stand.readings()).splitlines() == [
         "1 worker, 1 request under way, config generation 0",
         "what is on disk was refused: engine check says why",
+        "TLS files on disk were refused, those of before are used: the log says why",
+        "TLS certificate expires 2027-01-15 08:00 UTC",
         "lost since the start: 1,200 lines of the log, 1 trace, 2 workers that died",
     ]
 
