@@ -45,14 +45,14 @@ TICK_SECONDS = 0.05  # from one check of the deadlines to the next
 
 
 class Gateway:
-    """The request side of one worker. `is_draining`: load balancers should use another one."""
+    """The request side of one worker. `is_closing`: it ends, and every response closes its connection."""
 
     def __init__(
         self,
         plan: Plan,
         clients: Mapping[str, Client],
         log: AccessLog,
-        is_draining: Callable[[], bool],
+        is_closing: Callable[[], bool],
         hooks: Hooks = NO_HOOKS,
     ) -> None:
         self.plan = plan
@@ -66,7 +66,7 @@ class Gateway:
             Signers(),
             _heads(plan, hooks),
             RequestIds(),
-            is_draining,
+            is_closing,
             hooks,
             stored=_stored(plan, hooks),
             usage=usage_readers(plan.every_endpoint()),
@@ -74,6 +74,7 @@ class Gateway:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.about: Mapping[str, object] = {}  # what the probes report beside status and config
+        self.is_draining = False  # the whole server: load balancers should use another one
         self.requests: dict[Request, Scope] = {}
         self._most_requests = 0
         self._lingering = Lingering()
@@ -81,7 +82,7 @@ class Gateway:
         self._emptied = asyncio.Event()
         self._retiring = False
         self._log = log
-        self._is_draining = is_draining
+        self._is_closing = is_closing
         self._probes = {b"/": _about, b"/healthz": self._health, b"/readyz": self._readiness}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -150,11 +151,10 @@ class Gateway:
         """Respond to a probe or a preflight. The body of the request is dropped."""
         status, headers, body = found
         is_unread = has_body(scope["headers"], scope["http_version"])
+        closing = CLOSE if is_unread or self._is_closing() else ()
         with suppress(TimeoutError):
             async with asyncio.timeout(self.plan.caller_idle):
-                await send_response(
-                    send, status, [*headers, *CLOSE] if is_unread else headers, body
-                )
+                await send_response(send, status, [*headers, *closing], body)
         if is_unread:
             await self._lingering.read_on(receive, scope["headers"])
 
@@ -213,7 +213,7 @@ class Gateway:
         return 200, {"status": "ok", "config": self.plan.fingerprint, **self.about}
 
     def _readiness(self) -> ProbeResponse:
-        status, state = (503, "draining") if self._is_draining() else (200, "ready")
+        status, state = (503, "draining") if self.is_draining else (200, "ready")
         return status, {"status": state, "config": self.plan.fingerprint, **self.about}
 
 

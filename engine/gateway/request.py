@@ -281,8 +281,8 @@ class Request:
     # -- how a request ends otherwise --------------------------------------------------------------
 
     def _closing(self) -> Sequence[tuple[bytes, bytes]]:
-        """Headers that end the connection: the request is not read whole, or the server stops."""
-        return CLOSE if self.is_unread or self._runtime.is_draining() else _STAY_OPEN
+        """Headers that end the connection: the request is not read whole, or the worker stops."""
+        return CLOSE if self.is_unread or self._runtime.is_closing() else _STAY_OPEN
 
     def _fail(self, error: GatewayError) -> Awaitable[None]:
         return self._response.fail(error, self._closing())

@@ -31,7 +31,7 @@ def _target_cache() -> BoundedCache[tuple[str | int, ...], Target]:
 class Runtime:
     """The Plan and what belongs to it in one worker; `limiters` and `health` are by provider.
 
-    `is_draining`: the server is about to stop, and every response closes its connection. `stored`: all
+    `is_closing`: the worker is about to stop, and every response closes its connection. `stored`: all
     callers, if some are not in the Plan. `usage`: readers of the endpoints whose responses have usage.
     """
 
@@ -43,7 +43,7 @@ class Runtime:
     signers: Signers
     heads: Heads
     ids: RequestIds
-    is_draining: Callable[[], bool]
+    is_closing: Callable[[], bool]
     hooks: Hooks = NO_HOOKS
     relayed_names: RelayedNames = field(default_factory=RelayedNames)
     targets: BoundedCache[tuple[str | int, ...], Target] = field(default_factory=_target_cache)

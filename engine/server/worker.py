@@ -86,7 +86,8 @@ class Worker:
         self._connections = Connections(
             listen.port, most_connections(), self._busy, ConnectionLimits(idle=idle_limit(listen))
         )
-        self._is_draining = False
+        self._is_draining = False  # the server ends, not this worker alone
+        self._is_closing = False
         self._log = AccessLog(sys.stderr, message_line)
         shared = parent.limits, parent.counters
         self._hooks = WorkerHooks(
@@ -141,11 +142,12 @@ class Worker:
 
     def _new_gateway(self, plan: Plan) -> Gateway:
         return Gateway(
-            plan, new_clients(), self._log, lambda: self._is_draining, self._hooks.of(plan)
+            plan, new_clients(), self._log, lambda: self._is_closing, self._hooks.of(plan)
         )
 
     def _show_state(self) -> None:
-        """What the probes report beside status and configuration."""
+        """What the probes report beside the configuration."""
+        self._gateway.is_draining = self._is_draining
         self._gateway.about = {**self._state.entries(), **self._hooks.status}
 
     def _busy(self) -> set[Peer]:
@@ -237,11 +239,12 @@ class Worker:
     # -- the end ---------------------------------------------------------------------------------
 
     def _on_drain(self) -> None:
-        self._is_draining = True
+        self._is_draining = self._is_closing = True
+        self._show_state()
 
     def _on_stop(self) -> None:
         """Close the port once what waits there was accepted; requests under way go on."""
-        self._is_draining = True
+        self._is_closing = True
         self._spawn(self._stop())
 
     async def _stop(self) -> None:
@@ -275,6 +278,7 @@ class Worker:
             await asyncio.sleep(TICK_SECONDS)
             self._hooks.tick(TICK_SECONDS, self._gateways)
             scheduler.tick(sum(gateway.take_most_requests() for gateway in self._gateways))
+        self._on_drain()
         self._on_stop()
         await asyncio.sleep(self._parent.drain_timeout)
         self._on_abort_requests()

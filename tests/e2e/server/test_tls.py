@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,24 @@ def test_a_renewed_certificate_is_served_and_no_request_is_lost(
                 time.sleep(0.05)
         assert serials(server.port) == {77}
     assert (load.lost, len(load.answered)) == ([], 4)
+
+
+def test_a_kept_connection_to_a_worker_that_is_replaced_is_ready_and_then_closed(
+    tmp_path: Path, mock: Server, issued: Issued
+) -> None:
+    """A balancer that keeps the connection of its probe would take a server out that is ready."""
+    context = ssl.create_default_context(cadata=issued.certificate.decode("ascii"))
+    with tls_gateway(tmp_path, mock) as server:
+        kept = HTTPSConnection("127.0.0.1", server.port, timeout=WAIT, context=context)
+        renewed = issue(77)
+        renewed.write(tmp_path / "cert.pem", tmp_path / "key.pem")
+        statuses: Counter[int] = Counter()
+        while not statuses or kept.sock is not None:  # it is gone after `connection: close`
+            kept.request("GET", "/readyz")
+            with kept.getresponse() as response:
+                statuses[response.status] += bool(response.read())
+        assert set(statuses) == {200}
+        assert serials(server.port) == {77}
 
 
 def test_files_that_are_refused_are_reported_until_others_are_taken(
