@@ -191,6 +191,13 @@ def test_everything_points_to_what_there_is(documents: list[dict[str, Any]]) -> 
         ({**PLAIN, **with_server("limits: {file: 5}")}, "limits.file in server.yaml is no text"),
         ({**PLAIN, **with_keys("keys: a")}, "keys in keys.yaml is no list of mappings"),
         ({**PLAIN, **with_keys("keys: [a]")}, "keys in keys.yaml is no list of mappings"),
+        ({**PLAIN, "server": {"workerMemory": "700MB"}}, "workerMemory"),
+        ({**PLAIN, "server": {"workerMemory": "2GiB"}}, "is not below resources.limits.memory"),
+        ({**PLAIN, "server": {"workerMemory": "600MiB", "workers": 2}}, "is not below resources.limits.memory"),
+        ({**PLAIN, "server": {"workerMemory": "1GiB"}, "resources": {"limits": {"memory": 1073741824}}}, "is not below resources.limits.memory"),
+        ({**PLAIN, "server": {"workerMemory": "1GiB"}, "resources": {"limits": {"memory": "1.05e9"}}}, "is not below resources.limits.memory"),
+        ({**PLAIN, "server": {"workerMemory": "1GiB"}, "resources": {"limits": {"memory": "1000M"}}}, "is not below resources.limits.memory"),
+        ({**PLAIN, **with_server("# é".ljust(1 << 20))}, "config.files has 1048607 bytes"),
         ({**PLAIN, "replica": 2}, "additional properties 'replica' not allowed"),
     ],
 )  # fmt: skip
@@ -206,6 +213,23 @@ def test_a_refusal_lifted_by_its_value_is_none(chart: "Chart") -> None:
     stated = {**PLAIN, "allow": {"limitsPerReplica": True}, "config": limits}
     assert rendered(chart, stated)
     assert rendered(chart, {**PLAIN, "secrets": {}, "allow": {"noSecrets": True}})
+
+
+def test_the_limits_of_kubernetes_are_not_refused_themselves(chart: "Chart") -> None:
+    full = sum(map(len, FILES.values()))
+    assert rendered(chart, {**PLAIN, **with_server("#".ljust((1 << 20) - full))})
+    for limit in ("1.5Gi", "1100M", 1073741825, "1073741825000m", None):
+        limits = {"resources": {"limits": {"memory": limit}}}
+        assert rendered(chart, {**PLAIN, **limits, "server": {"workerMemory": "1GiB"}})
+
+
+def test_the_server_alone_can_read_its_secrets(chart: "Chart") -> None:
+    files = {"secrets": {"files": [{"secret": "a", "mountPath": "/run/secrets/a"}]}}
+    deployment = the(rendered(chart, {**EVERYTHING, **files}), "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    modes = {v["name"]: v["secret"]["defaultMode"] for v in pod["volumes"] if "secret" in v}
+    assert modes == {"tls": 0o440, "secret-0": 0o440}
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
 
 
 def test_a_pod_may_take_longer_to_stop_than_its_requests(chart: "Chart") -> None:

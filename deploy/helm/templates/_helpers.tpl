@@ -43,6 +43,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- add (ceil .Values.server.drainDelay) .Values.server.drainTimeout 10 -}}
 {{- end -}}
 
+{{/* The bytes that a quantity of Kubernetes, or a size of the server, stands for. */}}
+{{- define "orqen.bytes" -}}
+{{- $units := dict "" 1 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 "Ei" 1152921504606846976 -}}
+{{- $number := regexFind "^[0-9.]+([eE][+-]?[0-9]+)?" . -}}
+{{- mulf (float64 $number) (get $units (trimPrefix $number . | trimSuffix "B")) -}}
+{{- end -}}
+
 {{/* What a change of replaces the pods. */}}
 {{- define "orqen.checksum" -}}
 {{- $files := .Values.config.files -}}

@@ -26,6 +26,18 @@ What cannot work, or would go wrong unnoticed: all of it in one message. What th
 {{- if and $values.autoscaling.enabled $values.autoscaling.targetCPU (not (($values.resources).requests).cpu) -}}
   {{- $wrong = append $wrong "autoscaling.targetCPU is a share of resources.requests.cpu, which is not set" -}}
 {{- end -}}
+{{- $memory := toString (((($values.resources).limits).memory) | default "") -}}
+{{- $each := $values.server.workerMemory -}}
+{{- if and $memory $each -}}
+  {{- if ge (mulf $values.server.workers (include "orqen.bytes" $each | float64)) (include "orqen.bytes" $memory | float64) -}}
+    {{- $wrong = append $wrong "server.workerMemory, taken server.workers times, is not below resources.limits.memory: the container would be killed before a worker is replaced" -}}
+  {{- end -}}
+{{- end -}}
+{{- $size := 0 -}}
+{{- range $files -}}{{- $size = add $size (len .) -}}{{- end -}}
+{{- if gt $size 1048576 -}}
+  {{- $wrong = append $wrong (printf "config.files has %d bytes, and a ConfigMap holds 1048576: leave out what is not needed, such as models of prices.yaml" $size) -}}
+{{- end -}}
 {{- $loopback := list "127.0.0.1" "::1" "localhost" -}}
 {{- if has $values.server.host $loopback -}}
   {{- $wrong = append $wrong "server.host is a loopback address, which nobody reaches: take 0.0.0.0, or :: for IPv6" -}}
