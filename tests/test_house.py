@@ -123,7 +123,7 @@ OWNERS = {
     },
     "cryptography": {"accounts/vault"},
     "argon2": {"accounts/passwords"},
-    "click": {m for m in MODULES if m.startswith("cli/")} - {"cli/fetch", "cli/files", "cli/store"},
+    "click": {m for m in MODULES if m.startswith("cli/")} - {"cli/files", "cli/store"},
 }
 ROOMS = {"starlette": "admin/"}  # used all over one room
 MAX_LINES = 300

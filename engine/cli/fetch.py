@@ -1,7 +1,10 @@
 """Asks a running server, for the commands that show what it does."""
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, urlsplit
+
+import click
 
 from engine.cli.exits import stop
 
@@ -9,23 +12,55 @@ if TYPE_CHECKING:
     from http.client import HTTPConnection
 
 SECONDS = 5
+_OF_OWN = {
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "wants a certificate: --cert names one",
+    "TLSV1_ALERT_UNKNOWN_CA": "does not accept the certificate of --cert",
+}
+
+
+class Own(NamedTuple):
+    """The certificate of this client, for a server that wants one (`client_ca`), and its key."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+NOTHING = Own()
+CERT = click.option(
+    "--cert",
+    envvar="ORQEN_CLIENT_CERT",
+    type=click.Path(path_type=Path),
+    help="The certificate that a server with `client_ca` wants of callers, in PEM.",
+)
+CERT_KEY = click.option(
+    "--key",
+    envvar="ORQEN_CLIENT_KEY",
+    type=click.Path(path_type=Path),
+    help="Its private key, if that file does not have it.",
+)
 
 
 class FetchError(Exception):
     """There is no response; the message says why."""
 
 
-def fetch(url: str, path: str, what: str) -> bytes:
+def fetch(url: str, path: str, what: str, own: Own = NOTHING) -> bytes:
     """The body of the response to a GET of `path` at `url`; a URL without a scheme is one of http.
 
     Raises:
         FetchError: `what` does not respond.
     """
-    return get(url, path, what)[1]
+    return get(url, path, what, own)[1]
 
 
-def get(
-    url: str, path: str, what: str, *, verify: bool = True, token: str | None = None
+def get(  # noqa: PLR0913 what a request is made of
+    url: str,
+    path: str,
+    what: str,
+    own: Own = NOTHING,
+    *,
+    verify: bool = True,
+    token: str | None = None,
 ) -> tuple[int, bytes]:
     """The same with its status; `verify` is whether the certificate of an https URL must be valid.
 
@@ -38,7 +73,7 @@ def get(
     import ssl  # noqa: PLC0415 as above
 
     try:
-        connection = _connection(_address(url), verify=verify)
+        connection = _connection(_address(url), own, verify=verify)
         headers = {"authorization": f"Bearer {token}"} if token else {}
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()
@@ -49,6 +84,9 @@ def get(
     except ssl.SSLCertVerificationError as error:
         why = f"{error.verify_message}; SSL_CERT_FILE can name its CA certificate"
         raise FetchError(f"the {what} at {url} is not trusted: {why}") from None
+    except ssl.SSLError as error:
+        words = _OF_OWN.get(error.reason)
+        raise FetchError(f"the {what} at {url} {words}") if words else other(url, what) from None
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise FetchError(f"no {what} responds at {url}: {why}") from None
@@ -57,7 +95,7 @@ def get(
     return status, body
 
 
-def _connection(parts: SplitResult, *, verify: bool) -> "HTTPConnection":
+def _connection(parts: SplitResult, own: Own, *, verify: bool) -> "HTTPConnection":
     import http.client  # noqa: PLC0415 as above
     import ssl  # noqa: PLC0415 as above
 
@@ -67,6 +105,12 @@ def _connection(parts: SplitResult, *, verify: bool) -> "HTTPConnection":
     context = ssl.create_default_context()
     if not verify:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if own != NOTHING:
+        try:  # the passphrase is none that anybody would be asked for
+            context.load_cert_chain(own.certificate or "", own.key, password="")
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            stop(f"`--cert` and `--key` cannot be used: {why}")
     return http.client.HTTPSConnection(host, port, timeout=SECONDS, context=context)
 
 

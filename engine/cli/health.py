@@ -1,12 +1,12 @@
 """`health`: one probe of a running server, for containers and service managers without curl."""
 
 import sys
-from contextlib import suppress
+from pathlib import Path
 
 import click
 
 from engine.cli.exits import FINDINGS, FINE, stop
-from engine.cli.fetch import FetchError, get
+from engine.cli.fetch import CERT, CERT_KEY, FetchError, Own, get
 
 READY = 200
 
@@ -19,23 +19,25 @@ READY = 200
     help="Where the server listens; without a scheme, http is tried and then https.",
 )
 @click.option("--live", is_flag=True, help="Ask whether it is alive, also while it drains.")
-def health(url: str, *, live: bool) -> None:
+@CERT
+@CERT_KEY
+def health(url: str, cert: Path | None, key: Path | None, *, live: bool) -> None:
     """Say whether a running server is ready, in one word.
 
     Exits with 0 when it is, 1 when it says that it is not, 2 when it does not respond. The certificate
     of an https URL is not verified: no secret is sent.
     """
-    path = "/healthz" if live else "/readyz"
-    try:
-        status, _ = get(url, path, "gateway", verify=False)
-    except FetchError as error:
-        status = _status_of_tls(url, path) or stop(str(error))
+    status = _status(url, "/healthz" if live else "/readyz", Own(cert, key))
     click.echo("healthy" if status == READY else f"unhealthy: status {status}")
     sys.exit(FINE if status == READY else FINDINGS)
 
 
-def _status_of_tls(url: str, path: str) -> int | None:
-    """What a server with TLS says where `url` has no scheme; None if there is none."""
-    with suppress(FetchError):
-        return None if "://" in url else get(f"https://{url}", path, "gateway", verify=False)[0]
-    return None
+def _status(url: str, path: str, own: Own) -> int:
+    """What the server says; the run ends with the last reason where it says nothing."""
+    why = ""
+    for scheme in ("",) if "://" in url else ("", "https://"):
+        try:
+            return get(scheme + url, path, "gateway", own, verify=False)[0]
+        except FetchError as error:
+            why = str(error)
+    return stop(why.replace(f"https://{url}", url))

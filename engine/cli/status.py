@@ -11,7 +11,7 @@ import click
 
 from engine.cli.common import DIRECTORY, render
 from engine.cli.exits import FINDINGS, FINE, stop
-from engine.cli.fetch import FetchError, fetch, other
+from engine.cli.fetch import CERT, CERT_KEY, FetchError, Own, fetch, other
 from engine.cli.top import read_metrics
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import Loaded, load
@@ -27,7 +27,9 @@ from engine.telemetry.readings import Readings
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
-def status(directory: Path, url: str, form: str) -> None:
+@CERT
+@CERT_KEY
+def status(directory: Path, url: str, form: str, cert: Path | None, key: Path | None) -> None:
     """Say what a running server serves, and whether that is what DIRECTORY holds.
 
     With `metrics` in server.yaml it also shows workers, breakers and limits.
@@ -35,7 +37,7 @@ def status(directory: Path, url: str, form: str) -> None:
     Exits with 0 when it is and the server is ready, 1 when not, 2 when the server does not respond.
     """
     try:
-        reported = _readiness(url)
+        reported = _readiness(url, Own(cert, key))
     except FetchError as error:
         stop(str(error))
     loaded = load(directory, os.environ, time.time())
@@ -126,13 +128,13 @@ def _metrics(loaded: Loaded) -> tuple[Readings | None, str]:
         return None, str(error)
 
 
-def _readiness(url: str) -> dict[str, Any]:
+def _readiness(url: str, own: Own) -> dict[str, Any]:
     """What `/readyz` of the server at `url` returns.
 
     Raises:
         FetchError: there is no response, or it is that of something else.
     """
-    body = fetch(url, "/readyz", "gateway")
+    body = fetch(url, "/readyz", "gateway", own)
     try:
         reported = json.loads(body)
         needed = {name: reported[name] for name in ("status", "config", "loaded", "refused")}

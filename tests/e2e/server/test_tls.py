@@ -181,6 +181,39 @@ def test_only_callers_with_a_certificate_connect(
             assert caller.get(url).status_code == 200
 
 
+def test_commands_ask_with_a_certificate_where_the_server_wants_one(
+    tmp_path: Path, mock: Server, issued: Issued
+) -> None:
+    own, other = issue(2), issue(3)
+    (tmp_path / "clients.pem").write_bytes(own.certificate)
+    (tmp_path / "ca.pem").write_bytes(issued.certificate)
+    (tmp_path / "both.pem").write_bytes(own.certificate + own.key)
+    other.write(tmp_path / "other.pem", tmp_path / "other-key.pem")
+    with tls_gateway(tmp_path, mock, "  client_ca: clients.pem\n") as server:
+        here, both = f"127.0.0.1:{server.port}", str(tmp_path / "both.pem")
+
+        def health(*options: str | Path, environ: str = "") -> tuple[int, str]:
+            done = run_engine("health", "--url", here, *options, ORQEN_CLIENT_CERT=environ)
+            return done.returncode, done.stdout + done.stderr
+
+        assert health("--cert", both) == (0, "healthy\n")
+        assert health(environ=both) == (0, "healthy\n")
+        code, shown = health()
+        assert (code, "wants a certificate: --cert names one" in shown) == (2, True)
+        code, shown = health("--cert", tmp_path / "other.pem", "--key", tmp_path / "other-key.pem")
+        assert (code, "does not accept the certificate" in shown) == (2, True)
+        for broken in (
+            ("--cert", tmp_path / "other.pem"),
+            ("--cert", tmp_path / "none"),
+            ("--key", both),
+        ):
+            code, shown = health(*broken)
+            assert (code, "`--cert` and `--key` cannot be used" in shown) == (2, True)
+        words = "status", tmp_path, "--url", f"https://{here}", "--cert", both
+        done = run_engine(*words, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
+        assert (done.returncode, ", ready" in done.stdout) == (0, True), done
+
+
 @pytest.mark.parametrize(("days", "code"), [((-2, -1), "E409"), ((1, 2), "E410")])
 def test_a_certificate_whose_time_is_over_or_to_come_is_served_with_a_warning(
     tmp_path: Path, days: tuple[float, float], code: str
