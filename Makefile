@@ -171,7 +171,7 @@ soak: $(DEV) $(PACKAGE)
 bursts: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.integration.upstream.bursts $(BURSTS)
 
-# Half an hour, most of it for CALLERS that leave a gateway: the counts of limits stay exact, in memory and in Redis.
+# Six minutes, most of them for CALLERS that leave a gateway: the counts of limits stay exact, in memory and in Redis.
 races: install-test-redis
 	@$(BIN)/python -m tests.races $(CALLERS)
 

@@ -123,7 +123,7 @@ class Gateway:
         """Give the record of a request that is over to all who take it."""
         hooks = self._runtime.hooks
         record = request.record.finish(self._timestamps.now())
-        self._log.write(record)
+        self._call_hook(self._log.write, record)
         if request.permit is not None:
             self._call_hook(request.permit.settle, record)
         if request.credential_permits is not None:
@@ -134,7 +134,7 @@ class Gateway:
             self._call_hook(sink.write, record)
 
     def _call_hook(self, take: Callable[[Record], None], record: Record) -> None:
-        """Give the record to a hook; one that fails does not stop the others."""
+        """Give the record to the log or a hook; one that fails does not stop the others."""
         try:
             take(record)
         except Exception as error:  # noqa: BLE001 a bug of a hook, which the request survives

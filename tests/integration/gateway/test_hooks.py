@@ -243,10 +243,28 @@ def test_a_permit_is_settled_once_however_the_request_ends(
             asking.cancel()
         with suppress(asyncio.CancelledError):
             await asking
+        assert stand.upstream.keys == ["operators"] * (end != "unknown"), "nothing is sent twice"
 
     run(Hooks(admission=limit), tmp_path, scenario)
     assert limit.held == 0
     assert [record.outcome for record in limit.settled] == [outcome]
+
+
+def test_a_permit_is_settled_although_the_record_cannot_be_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = Counting()
+
+    def fail(_log: AccessLog, _record: Record) -> None:
+        raise LookupError
+
+    async def scenario(stand: Stand) -> None:
+        assert [await stand.ask() for _ in range(2)] == [200, 200]
+
+    monkeypatch.setattr(AccessLog, "write", fail)
+    lines = run(Hooks(admission=limit), tmp_path, scenario)
+    assert (limit.held, len(limit.settled)) == (0, 2)
+    assert [line.partition(" req_")[0] for line in lines] == ["engine: a hook failed at the end of"] * 2
 
 
 class Hanging:

@@ -376,6 +376,31 @@ def test_a_budget_in_dollars_is_counted_apart_from_tokens() -> None:
     asyncio.run(main())
 
 
+def test_a_new_amount_of_a_budget_holds_for_what_was_counted_before() -> None:
+    """So an operator can correct what a wrong price has charged."""
+
+    async def main() -> None:
+        control = await connect(StoreServer.of(URL), lambda: None)
+        await control.send(command(1, encode([b"FLUSHALL"])))
+        store = RedisStore(
+            StoreServer.of(URL), StorePolicy.REFUSE, new_ledger(SharedMemory(1, 64, 8)),
+            print, lambda: None, timeout=PATIENT,
+        )  # fmt: skip
+        await store.start()
+        for amount, held in ((100, 100), (250, None), (300, 50), (251, 1), (250, None)):
+            budget = Budget(amount, Period.MONTH, is_usd=True)
+            made = store.reserve([("money", CallerLimits(budgets=(budget,)))], (0, 0, 1000))
+            made = made if isinstance(made, Grant | Refused) else await made
+            assert isinstance(made, Refused) == (held is None), amount
+            if isinstance(made, Grant):
+                assert made.held[2] == held
+                store.settle(made, (0, 0, 250 if amount == 100 else 0))
+        await store.close()
+        control.abort()
+
+    asyncio.run(main())
+
+
 def test_streams_that_go_on_keep_their_scope() -> None:
     """Renewed, it lasts longer than their leases; what they hold would be lost with it."""
     scopes = [("busy", CallerLimits(concurrent=1, tokens=Rate(1000, 60)))]

@@ -4,12 +4,20 @@ import asyncio
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from engine.config.load import load
-from engine.plan.plan import Plan
+from engine.gateway.cancellation import Deadline
+from engine.gateway.errors import GatewayError
+from engine.gateway.hooks import NO_HOOKS
+from engine.gateway.inbound.payload import json_request_body
+from engine.gateway.outbound.credential_permits import CredentialPermits
+from engine.gateway.outbound.exchange import Exchange
+from engine.gateway.routing.match import find_target
+from engine.plan.plan import Plan, Provider
 from tests.integration.limits.stand import FREE, Answer, Stand, run
 from tests.recorder import Arrival, Recorder, Reply, as_json, recording
 from tests.unit.config.folders import NOW
@@ -240,3 +248,43 @@ def test_requests_that_are_cancelled_hold_no_credential(tmp_path: Path) -> None:
             tmp_path,
             scenario,
         )
+
+
+def test_a_bug_of_the_limits_lets_nothing_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise LookupError
+
+    with recording(as_json(USAGE)) as upstream:
+
+        async def scenario(stand: Stand) -> None:
+            monkeypatch.setattr(stand.limits, "use", fail)
+            assert (await ask(stand, model="both")).status == 500
+            assert used(upstream) == ""
+
+        run(plan_of(tmp_path, upstream.port, TWO), tmp_path, scenario)
+
+
+@pytest.mark.parametrize("code", ["rate_limited", "budget_exceeded", "not_allowed", "overloaded"])
+def test_what_sending_raises_is_no_refusal_of_the_credential(tmp_path: Path, code: str) -> None:
+    """Or the request would be sent again, with the next one."""
+    plan, sent = plan_of(tmp_path, 1, TWO), list[Provider]()
+    endpoint = plan.endpoint("talk")
+    assert endpoint is not None
+    body = json_request_body(b'{"model": "one-1"}', endpoint)
+    target = find_target(plan, endpoint, "one-1")
+
+    async def send(provider: Provider) -> Exchange:
+        sent.append(provider)
+        raise GatewayError(code, "from below")
+
+    async def main() -> None:
+        runtime: Any = SimpleNamespace(hooks=NO_HOOKS, variants=SimpleNamespace(others=lambda *_: [target.provider]))
+        head: Any = SimpleNamespace(endpoint=endpoint)
+        permits = CredentialPermits(runtime, Deadline(asyncio.current_task()), None)
+        with pytest.raises(GatewayError, match="from below"):
+            await permits.send(target.provider, target, head, body, send)
+
+    asyncio.run(main())
+    assert len(sent) == 1

@@ -151,6 +151,23 @@ def test_requests_do_not_queue_on_a_slow_store() -> None:
     asyncio.run(run())
 
 
+def test_a_settlement_waits_for_no_reply_nor_does_a_stop_for_long() -> None:
+    async def run() -> None:
+        async with fake(reply=bulk(b"ok ", NOW, 1, 1, 0, 0)) as odd:
+            stand = Stand(odd.port)
+            await stand.store.start()
+            grants = [await stand.reserve() for _ in range(3)]
+            odd.seconds = SLOW
+            for grant in grants:
+                assert isinstance(grant, Grant)
+                assert isinstance(grant.lease, str)
+                stand.store.settle(grant, (1, 1))
+            async with asyncio.timeout(SLOW / 2):
+                await stand.store.close()
+
+    asyncio.run(run())
+
+
 def test_a_store_that_is_away_is_used_once_it_is_there() -> None:
     async def run() -> None:
         port = free_port()

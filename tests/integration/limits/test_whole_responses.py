@@ -18,7 +18,7 @@ import pytest
 from engine.gateway.response.usage_reader import usage_readers
 from engine.plan.plan import Endpoint, Plan
 from tests.integration.limits.stand import MANY, Stand, run, shipped
-from tests.recorder import Arrival, Recorder, Reply, recording
+from tests.recorder import Arrival, Recorder, Reply, as_json, recording
 from tests.servers import ROOT, read_yaml
 
 SHAPES = read_yaml("tests/unit/gateway/usage_shapes.yaml")
@@ -141,6 +141,26 @@ def test_no_endpoint_goes_past_the_limits(tmp_path: Path, upstream: Recorder) ->
                 if name.endswith(("remaining-requests", "requests-remaining"))
             ]
             assert said == [str(999 - left)]
+
+    run(plan, tmp_path, scenario)
+
+
+def test_neither_another_path_nor_a_key_of_the_callers_own_goes_past_the_limits(
+    tmp_path: Path, upstream: Recorder
+) -> None:
+    plan = shipped(upstream.port)
+    whole = {"model": "openai/m", "usage": {"prompt_tokens": 40, "completion_tokens": 2}}
+    upstream.answer = lambda _: as_json(whole)
+    azure = "/openai/deployments/openai%2Fm/chat/completions"
+
+    async def scenario(stand: Stand) -> None:
+        for path in ("/v1/chat/completions", "/chat/completions", azure):
+            for own in (dict[str, str](), {"x_provider_api_key": "sk-own"}):
+                upstream.arrivals.clear()
+                found, taken = await stand.cost(path, {"model": "openai/m"}, **own)
+                assert (found.status, taken) == (200, 42), (path, found)
+                is_own = upstream.take().value("authorization") == "Bearer sk-own"
+                assert is_own == bool(own)
 
     run(plan, tmp_path, scenario)
 

@@ -1,15 +1,23 @@
 """Gateway keys of accounts, and how the gateway finds them."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import NoResultFound
 
 from engine.accounts import keys, lookup
-from engine.accounts.accounts import AccountInfo, set_account_disabled
+from engine.accounts.accounts import (
+    AccountInfo,
+    create_account,
+    find_account,
+    set_account_disabled,
+)
 from engine.accounts.audit import CLI, list_audit
 from engine.accounts.changes import Change, read_changes, read_position
+from engine.accounts.database import Database
 from engine.accounts.errors import ConflictError, InvalidValueError, NotFoundError
 from engine.accounts.key_limits import NO_LIMITS, KeyLimits
 from engine.plan.limits import Budget, CallerLimits, Period, Rate
@@ -196,6 +204,30 @@ def test_each_change_is_counted_by_its_key_and_recorded(
     assert sorted(entry.action for entry in recorded) == ["account.create", "key.create", "key.revoke", "key.update"]  # fmt: skip
     assert text_of_key not in repr(recorded)
     assert digest(text_of_key).hex() not in repr(recorded)
+
+
+def test_a_change_of_which_no_worker_would_be_told_is_not_made(
+    database: Database,
+) -> None:
+    """Neither is it made and reported as failed, nor made and not in force."""
+    with database.write() as connection:
+        ours = create_account(connection, "ours", CLI)
+        key, _ = keys.create_key(connection, ours.id, name="a", actor=CLI)
+        connection.execute(text("DELETE FROM change_counter"))
+    rest: dict[str, Any] = {"models": None, "endpoints": None, "expires_at": None, "actor": CLI}
+    changes: list[Callable[[Connection], object]] = [
+        lambda c: keys.update_key(c, ours.id, key.id, name="b", **rest),
+        lambda c: keys.revoke_key(c, ours.id, key.id, CLI),
+        lambda c: keys.rotate_key(c, ours.id, key.id, 0, CLI),
+        lambda c: keys.create_key(c, ours.id, name="c", actor=CLI),
+        lambda c: set_account_disabled(c, ours.id, CLI, is_disabled=True),
+    ]
+    for change in changes:
+        with pytest.raises(NoResultFound), database.write() as connection:
+            change(connection)
+        with database.read() as connection:
+            assert keys.list_keys(connection, ours.id, limit=9) == [key]
+            assert find_account(connection, ours.name) == ours
 
 
 def test_an_imported_key_goes_on_and_is_imported_once(store: Connection, ours: AccountInfo) -> None:

@@ -10,6 +10,7 @@ from engine.accounts.accounts import AccountInfo
 from engine.accounts.audit import CLI, list_all_audit, list_audit
 from engine.accounts.changes import Change, read_changes, read_position
 from engine.accounts.errors import InvalidValueError, NotFoundError, VaultError
+from engine.accounts.tables import metadata
 from engine.accounts.vault import Bound, Vault
 from tests.unit.accounts.vault_keys import vault_key
 
@@ -171,6 +172,8 @@ def test_rotating_makes_the_older_vault_key_needless(store: Connection, ours: Ac
     (info,) = saved.list_provider_keys(store, ours.id)
     assert info.fields["key"].fingerprint == alone.fingerprint(SECRET)
     assert [e.action for e in list_all_audit(store)].count("vault.rotate") == 1
+    encrypted = {t.name for t in metadata.tables.values() if "vault_key_id" in t.columns}
+    assert encrypted == {"provider_keys"}, "rotation has to know each table with secrets"
 
 
 def test_rotating_without_the_older_key_changes_nothing(
