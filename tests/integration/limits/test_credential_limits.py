@@ -280,7 +280,9 @@ def test_what_sending_raises_is_no_refusal_of_the_credential(tmp_path: Path, cod
         raise GatewayError(code, "from below")
 
     async def main() -> None:
-        runtime: Any = SimpleNamespace(hooks=NO_HOOKS, variants=SimpleNamespace(others=lambda *_: [target.provider]))
+        runtime: Any = SimpleNamespace(
+            hooks=NO_HOOKS, variants=SimpleNamespace(others=lambda *_: [target.provider])
+        )
         head: Any = SimpleNamespace(endpoint=endpoint)
         permits = CredentialPermits(runtime, Deadline(asyncio.current_task()), None)
         with pytest.raises(GatewayError, match="from below"):
