@@ -15,13 +15,13 @@ from engine.plan.tls import ListenerTls
 _ENCRYPTED = (b"ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED")
 # The server's library wants these at the beginning of a line, and OpenSSL does not.
 _CERTIFICATE = re.compile(rb"(?ms)^-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----")
-_KEY = re.compile(rb"(?m)^-----BEGIN (?:RSA |EC )?PRIVATE KEY-----")
+_KEY = re.compile(rb"(?ms)^-----BEGIN (?:RSA |EC )?PRIVATE KEY-----(.+?)-----END")
 # What its library can sign with (RFC 5480, RFC 8410, RFC 8017); OpenSSL can more.
 _RSA = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00"
-_CURVES = {
+_ED25519 = b"\x06\x03\x2b\x65\x70"
+_ECDSA = {
     b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07",  # P-256
     b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22",  # P-384
-    b"\x06\x03\x2b\x65\x70",  # Ed25519
 }
 _MODULUS_BITS = {2048, 3072, 4096}
 _EXPONENTS = range(65537, 1 << 33)
@@ -50,19 +50,14 @@ def check_tls_files(tls: ListenerTls) -> Certificate:
     if any(mark in key for mark in _ENCRYPTED):
         fix_hint = "`openssl pkey -in KEY` removes the passphrase; protect the file by its mode"
         raise TlsFileError("key", "is protected by a passphrase, which nobody can type here", fix_hint)  # fmt: skip
-    if not _KEY.search(key):
+    private = _KEY.search(key)
+    if private is None:
         raise TlsFileError("key", "has no private key in PEM")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key)
     except (ssl.SSLError, ValueError) as error:
         raise _unusable(error) from None
-    try:
-        certificate = read_certificate(b64decode(first[1]))
-        is_usable = _can_sign_with(certificate)
-    except ValueError:
-        raise TlsFileError("certificate", "is not written as RFC 5280 has it") from None
-    if not is_usable:
-        raise _wrong_kind()
+    certificate = _usable_certificate(b64decode(first[1]), b64decode(private[1]))
     if tls.client_ca is not None:
         trusted = read_tls_file("client_ca", tls.client_ca)
         if not _CERTIFICATE.search(trusted) or read_certificates(trusted) is None:
@@ -84,9 +79,23 @@ def _shown(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
+def _usable_certificate(der: bytes, key: bytes) -> Certificate:
+    try:
+        certificate = read_certificate(der)
+        is_usable = _can_sign_with(certificate)
+    except ValueError:
+        raise TlsFileError("certificate", "is not written as RFC 5280 has it") from None
+    if not is_usable:
+        raise _wrong_kind()
+    if certificate.algorithm in _ECDSA and certificate.public_key not in key:  # RFC 5915 lets it be
+        fix_hint = "`openssl ec -in KEY` writes the key with it"
+        raise TlsFileError("key", "does not hold its public key, which the server needs", fix_hint)
+    return certificate
+
+
 def _can_sign_with(certificate: Certificate) -> bool:
     if certificate.algorithm != _RSA:
-        return certificate.algorithm in _CURVES
+        return certificate.algorithm in {*_ECDSA, _ED25519}
     modulus, exponent = read_rsa(certificate.public_key)
     return modulus.bit_length() in _MODULUS_BITS and exponent in _EXPONENTS
 

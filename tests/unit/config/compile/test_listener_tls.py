@@ -1,5 +1,6 @@
 """Which TLS files a server can use, and what is said of others."""
 
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,22 @@ def test_other_keys_are_refused(tls: ListenerTls, name: str) -> None:
 def test_a_key_may_have_either_form(tls: ListenerTls, kind: PrivateFormat) -> None:
     tls.key.write_bytes(KEY.private_bytes(Encoding.PEM, kind, NoEncryption()))
     check_tls_files(tls)
+
+
+def test_a_key_without_its_public_key_is_refused(tls: ListenerTls) -> None:
+    """That is optional (RFC 5915), and the server's library does not derive it: a worker would die of it."""
+    head = (
+        "3041020100301306072a8648ce3d020106082a8648ce3d030107042730250201010420"  # P-256 in PKCS #8
+    )
+    private = ec.generate_private_key(ec.SECP256R1())
+    der = bytes.fromhex(head) + private.private_numbers().private_value.to_bytes(32)
+    issue(key=private).write(tls.certificate, tls.key)
+    check_tls_files(tls)
+    body = b64encode(der).decode()
+    tls.key.write_text(f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n")
+    with pytest.raises(TlsFileError, match="does not hold its public key") as refused:
+        check_tls_files(tls)
+    assert refused.value.name == "key"
 
 
 @pytest.mark.parametrize(("name", "text", "words"), BROKEN)
