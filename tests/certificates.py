@@ -21,6 +21,7 @@ PrivateKey = (
     | ed448.Ed448PrivateKey
     | rsa.RSAPrivateKey
 )
+UNKNOWN = x509.ObjectIdentifier("1.2.3.4")
 NAMES = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
 USES = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
 
@@ -39,9 +40,16 @@ class Issued:
 
 
 def issue(
-    number: int = 1, key: PrivateKey | None = None, days: tuple[float, float] = (-1, 2)
+    number: int = 1,
+    key: PrivateKey | None = None,
+    days: tuple[float, float] = (-1, 2),
+    *,
+    critical: bool = False,
 ) -> Issued:
-    """A new one, which is also its own CA certificate; `days` from now it is valid."""
+    """A new one, which is also its own CA certificate; `days` from now it is valid.
+
+    It has an extension that nobody knows, which may be `critical`.
+    """
     key = key or ec.generate_private_key(ec.SECP256R1())
     is_edwards = isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"localhost {number}")])
@@ -52,6 +60,7 @@ def issue(
         .not_valid_after(now + timedelta(days[1]))
         .add_extension(x509.SubjectAlternativeName(NAMES), critical=False)
         .add_extension(x509.ExtendedKeyUsage(USES), critical=False)
+        .add_extension(x509.UnrecognizedExtension(UNKNOWN, b"\x05\x00"), critical=critical)
         .sign(key, None if is_edwards else SHA256())
     )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -23,6 +23,8 @@ _ECDSA = {
     b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07",  # P-256
     b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22",  # P-384
 }
+# Usage, names, constraints, revocation lists and extended usage (RFC 5280, 4.2.1).
+_EXTENSIONS = {bytes((0x55, 0x1D, number)) for number in (15, 17, 19, 30, 31, 37)}
 _MODULUS_BITS = {2048, 3072, 4096}
 _EXPONENTS = range(65537, 1 << 33)
 _PEM_HINT = "a line of it must begin with -----BEGIN; `openssl x509 -inform der` makes PEM of DER"
@@ -87,6 +89,11 @@ def _usable_certificate(der: bytes, key: bytes) -> Certificate:
         raise TlsFileError("certificate", "is not written as RFC 5280 has it") from None
     if not is_usable:
         raise _wrong_kind()
+    if not certificate.is_version_3:
+        fix_hint = "`openssl x509 -req` makes version 3 where `-extfile` names its extensions"
+        raise TlsFileError("certificate", "is of version 1, and the server takes 3", fix_hint)
+    if not certificate.critical <= _EXTENSIONS:
+        raise TlsFileError("certificate", "has a critical extension that the server does not know")
     if certificate.algorithm in _ECDSA and certificate.public_key not in key:  # RFC 5915 lets it be
         fix_hint = "`openssl ec -in KEY` writes the key with it"
         raise TlsFileError("key", "does not hold its public key, which the server needs", fix_hint)

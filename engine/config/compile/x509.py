@@ -1,22 +1,29 @@
-"""What a certificate says in DER (RFC 5280, 4.1): when it is valid, and its public key.
+"""What a certificate says in DER (RFC 5280, 4.1): when it is valid, its public key and a little more.
 
 The standard library gives the dates of CA certificates alone, and nothing of a key.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-_VERSION, _UTC_TIME = 0xA0, 0x17
+_VERSION, _EXTENSIONS, _UTC_TIME = 0xA0, 0xA3, 0x17
+_VERSION_3, _TRUE = b"\x02\x01\x02", (0x01, b"\xff")
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """`start` and `end` are POSIX seconds. `algorithm` is that of the key, in DER without its outer head."""
+    """`start` and `end` are POSIX seconds. `algorithm` is that of the key, in DER without its outer head.
+
+    `critical` are the object identifiers of its critical extensions, in DER without their heads.
+    """
 
     start: float
     end: float
     algorithm: bytes
     public_key: bytes
+    is_version_3: bool
+    critical: frozenset[bytes]
 
 
 def read_certificate(der: bytes) -> Certificate:
@@ -27,10 +34,18 @@ def read_certificate(der: bytes) -> Certificate:
     """
     (_, outer), *_ = elements(der)
     (_, signed), *_ = elements(outer)
-    fields = [contents for tag, contents in elements(signed) if tag != _VERSION]
-    _, _, _, validity, _, key, *_ = fields
+    fields = elements(signed)
+    tagged = dict(fields)
+    _, _, _, validity, _, key, *_ = [contents for tag, contents in fields if tag != _VERSION]
     (start, end), ((_, algorithm), (_, public_key)) = elements(validity), elements(key)
-    return Certificate(_seconds(*start), _seconds(*end), algorithm, public_key[1:])
+    return Certificate(
+        _seconds(*start),
+        _seconds(*end),
+        algorithm,
+        public_key[1:],
+        tagged.get(_VERSION) == _VERSION_3,
+        frozenset(_critical(tagged.get(_EXTENSIONS, b""))),
+    )
 
 
 def read_rsa(public_key: bytes) -> tuple[int, int]:
@@ -63,6 +78,14 @@ def elements(der: bytes) -> list[tuple[int, bytes]]:
         found.append((tag, der[at : at + length]))
         at += length
     return found
+
+
+def _critical(extensions: bytes) -> Iterator[bytes]:
+    for _, listed in elements(extensions):
+        for _, extension in elements(listed):
+            (_, identifier), *more = elements(extension)
+            if _TRUE in more:
+                yield identifier
 
 
 def _seconds(tag: int, text: bytes) -> float:

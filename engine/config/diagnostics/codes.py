@@ -747,7 +747,7 @@ _CATALOGUE = (
         "server-secret-unusable",
         _WARNING,
         "a secret or file that server.yaml names cannot be used",
-        "A vault key is 32 random bytes as 64 hex digits or base64, and no other entry has it; a database is a URL; a TLS key has no passphrase, is that of the certificate, and is RSA with 2048, 3072 or 4096 bits and the exponent 65537, ECDSA with P-256 or P-384, or Ed25519. `engine serve` does not start without them, so that no provider key is ever stored under a key that can be guessed.",
+        "A vault key is 32 random bytes as 64 hex digits or base64, and no other entry has it; a database is a URL; a TLS key has no passphrase, is that of the certificate, and is RSA with 2048, 3072 or 4096 bits and the exponent 65537, ECDSA with P-256 or P-384, or Ed25519; its certificate is of version 3. `engine serve` does not start without them, so that no provider key is ever stored under a key that can be guessed.",
     ),
     Rule(
         "E409",

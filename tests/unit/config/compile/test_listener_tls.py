@@ -1,6 +1,6 @@
 """Which TLS files a server can use, and what is said of others."""
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import pytest
@@ -38,6 +38,10 @@ BROKEN: list[tuple[str, bytes | None, str]] = [
     ("ca.pem", b"no certificate", "client_ca has no certificate in PEM"),
     ("ca.pem", None, "client_ca is not there"),
 ]  # fmt: skip
+
+
+def pem(label: str, der: bytes) -> bytes:
+    return f"-----BEGIN {label}-----\n{b64encode(der).decode()}\n-----END {label}-----\n".encode()
 
 
 @pytest.fixture
@@ -90,6 +94,28 @@ def test_a_key_may_have_either_form(tls: ListenerTls, kind: PrivateFormat) -> No
     check_tls_files(tls)
 
 
+VERSION_3, VERSION_1 = bytes.fromhex("a003020102"), bytes.fromhex("a003020100")
+
+
+@pytest.mark.parametrize(("is_critical", "version", "words"), [(False, VERSION_3, ""), (False, VERSION_1, "version 1"), (True, VERSION_3, "critical extension")])  # fmt: skip
+def test_a_certificate_that_the_server_does_not_read_is_refused(
+    tls: ListenerTls, version: bytes, words: str, *, is_critical: bool
+) -> None:
+    """OpenSSL takes it, and makes those of version 1 itself; a worker would die of it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issued = issue(key=key, critical=is_critical)
+    der = b64decode(b"".join(issued.certificate.splitlines()[1:-1]))
+    assert VERSION_3 in der
+    tls.certificate.write_bytes(pem("CERTIFICATE", der.replace(VERSION_3, version, 1)))
+    tls.key.write_bytes(issued.key)
+    if not words:
+        check_tls_files(tls)
+        return
+    with pytest.raises(TlsFileError, match=words) as refused:
+        check_tls_files(tls)
+    assert refused.value.name == "certificate"
+
+
 def test_a_key_without_its_public_key_is_refused(tls: ListenerTls) -> None:
     """That is optional (RFC 5915), and the server's library does not derive it: a worker would die of it."""
     head = (
@@ -99,8 +125,7 @@ def test_a_key_without_its_public_key_is_refused(tls: ListenerTls) -> None:
     der = bytes.fromhex(head) + private.private_numbers().private_value.to_bytes(32)
     issue(key=private).write(tls.certificate, tls.key)
     check_tls_files(tls)
-    body = b64encode(der).decode()
-    tls.key.write_text(f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n")
+    tls.key.write_bytes(pem("PRIVATE KEY", der))
     with pytest.raises(TlsFileError, match="does not hold its public key") as refused:
         check_tls_files(tls)
     assert refused.value.name == "key"

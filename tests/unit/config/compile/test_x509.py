@@ -22,11 +22,17 @@ SECONDS = st.datetimes(datetime(1950, 1, 1), datetime(9999, 12, 31, 23, 59, 59))
 )
 
 
-def made(key: PrivateKey, dates: list[datetime], number: int, name: str) -> x509.Certificate:
+def made(
+    key: PrivateKey, dates: list[datetime], number: int, name: str, extensions: dict[int, bool]
+) -> x509.Certificate:
+    """A certificate with extensions 1.2.3.NUMBER that are critical or not."""
     named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = x509.CertificateBuilder(named, named, key.public_key(), number)
     start, end = sorted(dates)
     built = builder.not_valid_before(start).not_valid_after(end)
+    for last, is_critical in extensions.items():
+        unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.2.3.{last}"), b"x")
+        built = built.add_extension(unknown, is_critical)
     return built.sign(key, None if key is EDWARDS else SHA256())
 
 
@@ -35,23 +41,26 @@ def made(key: PrivateKey, dates: list[datetime], number: int, name: str) -> x509
     st.lists(SECONDS, min_size=2, max_size=2),
     st.integers(1, 1 << 158),
     st.text("abc é", min_size=1, max_size=64),
+    st.dictionaries(st.integers(0, 127), st.booleans(), max_size=3),
 )
-def test_dates_and_key_are_those_that_a_library_reads(
-    key: PrivateKey, dates: list[datetime], number: int, name: str
+def test_what_is_read_is_what_a_library_wrote(
+    key: PrivateKey, dates: list[datetime], number: int, name: str, extensions: dict[int, bool]
 ) -> None:
-    certificate = made(key, dates, number, name)
+    certificate = made(key, dates, number, name, extensions)
     found = read_certificate(certificate.public_bytes(Encoding.DER))
     assert [found.start, found.end] == [
         date.timestamp()
         for date in (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
     ]
+    assert found.is_version_3
+    assert found.critical == {bytes((0x2A, 3, last)) for last in extensions if extensions[last]}
     public = key.public_key()
     if isinstance(public, rsa.RSAPublicKey):
         numbers = public.public_numbers()
         assert read_rsa(found.public_key) == (numbers.n, numbers.e)
 
 
-WHOLE = made(KEYS[1], [datetime(2020, 1, 1), datetime(2060, 1, 1)], 1, "a").public_bytes(
+WHOLE = made(KEYS[1], [datetime(2020, 1, 1), datetime(2060, 1, 1)], 1, "a", {1: True}).public_bytes(
     Encoding.DER
 )
 
