@@ -27,7 +27,7 @@ DIALECT_HOMES = {
 }
 DIALECT_MEMBER = re.compile(r"\bDialect\.(OPENAI|ANTHROPIC|RESPONSES)\b")
 # What public lists of prices call kinds of models; some of our endpoints have the same names.
-KINDS = {"engine/config/price_lists.py": {"ocr", "rerank", "audio_speech"}}
+KINDS = {"engine/config/listed_prices.py": {"ocr", "rerank", "audio_speech"}}
 # How the keys of services begin, by which a secret in a file is known.
 KEY_STARTS = "sk|pk|rk|gsk|hf|ghp|xai"
 # A header of content delivery networks, which any provider may be behind.

@@ -12,9 +12,10 @@ from engine.cli.common import IN_DIRECTORY, refuse_errors
 from engine.cli.exits import COULD_NOT_RUN, stop
 from engine.cli.files import only_writer, replace_file
 from engine.config.checks.registry import PRICES
+from engine.config.listed_prices import PriceListError, read_price_list
 from engine.config.load import load
-from engine.config.price_lists import PriceListError, read_price_list, select_prices
-from engine.config.prices import UNITS, plain, shown_usd
+from engine.config.price_lists import select_prices
+from engine.config.prices import UNITS, plain, shown_usd, thousands
 from engine.config.source.files import read_file, why_not
 from engine.plan.plan import Plan
 from engine.plan.prices import Price
@@ -71,7 +72,7 @@ def import_prices(  # noqa: PLR0913, PLR0917 one parameter an option
     first, *more = render_imported(imported)
     if not imported.prices:
         stop("\n".join((f"{file} has no price that can be used; nothing is written", *more)))
-    text = render_prices(imported.prices, source or file.name, day or _changed(file))
+    text = render_prices(imported, source or file.name, day or _changed(file))
     _refuse_wrong(directory, text)
     with only_writer(target):
         replace_file(target, text.encode())
@@ -135,8 +136,11 @@ def _sent(plan: Plan, model: str) -> Iterator[tuple[str, str]]:
 
 def _text(price: Price) -> str:
     """The prices as prices.yaml has them, and their line."""
+    parts = [_numbers(price)]
+    parts += (f"above {thousands(tokens)} of input {_numbers(above)}" for tokens, above in price.above[::-1])  # fmt: skip
+    return "; ".join(parts) + f" ({price.where})"
+
+
+def _numbers(price: Price) -> str:
     shown = shown_usd(price)
-    return (
-        ", ".join(f"{key} {plain(shown[key])}" for key in UNITS if key in shown)
-        + f" ({price.where})"
-    )
+    return ", ".join(f"{key} {plain(shown[key])}" for key in UNITS if key in shown)

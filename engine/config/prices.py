@@ -1,7 +1,7 @@
 """prices.yaml as frozen values once it passed its schema; a part of `model`."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from engine.config.source.document import Path
@@ -10,6 +10,7 @@ from engine.plan.prices import MILLION, NANO, Price
 LEAST_PER_MILLION = Decimal("0.001")  # US dollars; all that was ever charged for a token is less
 LEAST_OF_THOUSAND = Decimal("0.00005")  # a token for more is rare, a thousand for less too
 THOUSAND = 1000
+ABOVE = "above_input_tokens"
 # What each key of a price is for, and of how many.
 UNITS: Mapping[str, tuple[str, int]] = {
     "input_usd_per_million": ("input_tokens", MILLION),
@@ -30,6 +31,7 @@ class PriceEntry:
     """The price of a model: of a full name, or of a start that ends in `*`. `provider` None: of any.
 
     `usd` has the numbers as they are written, by the keys of UNITS. `tier`: of a service tier alone.
+    `above` has those that differ where the input has more than so many tokens.
     """
 
     at: Path
@@ -37,6 +39,7 @@ class PriceEntry:
     pattern: str
     usd: Mapping[str, Decimal]
     tier: str | None = None
+    above: Mapping[int, Mapping[str, Decimal]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -44,12 +47,12 @@ class PriceEntry:
         at = f" at `{self.provider}`" if self.provider else ""
         return f"the price of `{self.pattern}`{at}" + (f" in `{self.tier}`" if self.tier else "")
 
-    def nano_usd(self) -> dict[str, int]:
-        """Billionths of a dollar for a million of each count, rounded where they are no integers."""
-        return {
-            UNITS[key][0]: int((usd * NANO * (MILLION // UNITS[key][1])).to_integral_value())
-            for key, usd in self.usd.items()
-        }
+    @property
+    def every(self) -> Iterator[tuple[Path, Mapping[str, Decimal]]]:
+        """All prices with their places."""
+        yield self.at, self.usd
+        for tokens, usd in self.above.items():
+            yield (*self.at, ABOVE, thousands(tokens)), usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,19 @@ class PriceFile:
     date: str
     digest: str
     entries: tuple[PriceEntry, ...]
+
+
+def nano_usd(usd: Mapping[str, Decimal]) -> dict[str, int]:
+    """Billionths of a dollar for a million of each count, rounded where they are no integers."""
+    return {
+        UNITS[key][0]: int((number * NANO * (MILLION // UNITS[key][1])).to_integral_value())
+        for key, number in usd.items()
+    }
+
+
+def thousands(tokens: int) -> str:
+    """A number of tokens as it is written in the file."""
+    return f"{tokens // THOUSAND}k"
 
 
 def exact(number: float) -> Decimal:

@@ -18,12 +18,14 @@ class Price:
 
     `nano_usd` has billionths of a dollar for a million of each count. As `input_tokens` include
     `cached_tokens` and `cache_write_tokens`, these have the difference from other input, which may be
-    negative. `request` are billionths of a dollar for each request.
+    negative. `request` are billionths of a dollar for each request. `above` has the prices of requests
+    with more input tokens than so many, the highest number first.
     """
 
     nano_usd: Mapping[str, int]
     request: int = 0
     where: str = ""
+    above: tuple[tuple[int, "Price"], ...] = ()
     _rates: dict[str, int | None] = field(init=False, repr=False)  # of every count; see `cost`
 
     def __post_init__(self) -> None:
@@ -41,6 +43,8 @@ class Price:
         of_cache = counts.get("cached_tokens", 0) + counts.get("cache_write_tokens", 0)
         if of_cache > counts.get("input_tokens", 0):
             counts = {**counts, "input_tokens": of_cache}
+        if self.above and (dearer := self._above(counts)) is not None:
+            return dearer.cost(counts)
         rates: Any = self._rates
         total = 0
         try:
@@ -55,8 +59,16 @@ class Price:
         is_counted = not self.nano_usd or not self.nano_usd.keys().isdisjoint(counts)
         return self.request if is_counted else None
 
+    def _above(self, counts: Mapping[str, int]) -> "Price | None":
+        """The price of so much input, if it has another one."""
+        tokens = counts.get("input_tokens", 0)
+        return next((price for least, price in self.above if tokens > least), None)
+
     def known_part(self, counts: Mapping[str, int]) -> tuple[int, bool]:
         """The cost of the counts that have a price, and whether tokens without one are among the others."""
+        dearer = self._above(counts)
+        if dearer is not None:
+            return dearer.known_part(counts)
         priced = {name: count for name, count in counts.items() if self._rates[name] is not None}
         is_part = any(count for name, count in counts.items() if name not in priced)
         return self.cost(priced) or 0, is_part

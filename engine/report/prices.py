@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
+from engine.config.listed_prices import Cost
 from engine.config.price_lists import NO_PROVIDER, Imported
-from engine.config.prices import plain
+from engine.config.prices import ABOVE, UNITS, plain, thousands
 
 MOST_NAMES = 8
 _BARE = re.compile(r"[A-Za-z][A-Za-z0-9._/-]*(?::[A-Za-z0-9._-]+)*")
@@ -23,18 +24,31 @@ _WORDS = {
 }  # which YAML may read otherwise
 
 
-def render_prices(
-    prices: Mapping[str, Mapping[str, Mapping[str, Decimal]]], source: str, date: str
-) -> str:
+def render_prices(imported: Imported, source: str, date: str) -> str:
     """The text of a prices.yaml."""
     lines = ["version: 1", f"source: {json.dumps(source, ensure_ascii=False)}", f"date: {date}", ""]
-    lines.append("providers:" if prices else "providers: {}")
-    for provider in sorted(prices):
-        lines.append(f"  {provider}:")
-        for model, usd in sorted(prices[provider].items()):
-            numbers = ", ".join(f"{key}: {plain(number)}" for key, number in usd.items())
-            lines.append(f"    {_name(model)}: {{{numbers}}}")
+    lines += _providers(imported.prices, "") if imported.prices else ["providers: {}"]
+    if imported.tiers:
+        lines.append("service_tiers:")
+    for tier, costs in sorted(imported.tiers.items()):
+        lines += [f"  {_name(tier)}:", *_providers(costs, "    ")]
     return "\n".join(lines) + "\n"
+
+
+def _providers(costs: Mapping[str, Mapping[str, Cost]], indent: str) -> Iterator[str]:
+    yield f"{indent}providers:"
+    for provider in sorted(costs):
+        yield f"{indent}  {provider}:"
+        for model, cost in sorted(costs[provider].items()):
+            parts = [_numbers(cost.usd)]
+            if cost.above:
+                above = (f"{thousands(n)}: {{{_numbers(usd)}}}" for n, usd in cost.above.items())
+                parts.append(f"{ABOVE}: {{{', '.join(above)}}}")
+            yield f"{indent}    {_name(model)}: {{{', '.join(parts)}}}"
+
+
+def _numbers(usd: Mapping[str, Decimal]) -> str:
+    return ", ".join(f"{key}: {plain(usd[key])}" for key in UNITS if key in usd)
 
 
 def _name(model: str) -> str:
@@ -45,13 +59,19 @@ def _name(model: str) -> str:
 def render_imported(imported: Imported) -> Iterator[str]:
     """Lines: what was written, and what was skipped and why."""
     written = sum(map(len, imported.prices.values()))
-    yield f"{written} prices of {len(imported.prices)} providers"
+    tiers = f", and those of {_listed(imported.tiers)}" if imported.tiers else ""
+    yield f"{written} prices of {len(imported.prices)} providers{tiers}"
     for reason, names in sorted(imported.skipped.items(), key=lambda item: -len(item[1])):
         what = list(dict.fromkeys(names))
         kind = "providers " if reason == NO_PROVIDER else ""
         yield f"skipped {_models(names)}: {reason}: {kind}{_few(what)}"
-    if imported.tiers:
-        yield f"{_models(imported.tiers)} with surcharges, as for long contexts, which are not counted here: {_few(imported.tiers)}"
+    for kind, names in sorted(imported.left_out.items(), key=lambda item: -len(item[1])):
+        yield f"left out of {_models(names)}: prices of {kind}: {_few(names)}"
+
+
+def _listed(tiers: Iterable[str]) -> str:
+    names = sorted(tiers)
+    return f"service tier {names[0]}" if len(names) == 1 else f"service tiers {', '.join(names)}"
 
 
 def _models(names: list[str]) -> str:

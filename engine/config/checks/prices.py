@@ -20,10 +20,10 @@ READ_FOR_REACH = {"models", "providers"}
 def price_that_cannot_be_right(context: CheckContext) -> Iterator[Diagnostic]:
     declared = context.config.prices
     for entry in declared.entries if declared else ():
-        for key, problem, meant in price_problems(entry.usd):
-            message = f"`{key}` in {entry.label} {problem}"
-            at = (*entry.at, key)
-            yield context.at("X296", message, PRICES, at, Place.VALUE, hint=meant)
+        for at, usd in entry.every:
+            for key, problem, meant in price_problems(usd):
+                message = f"`{key}` in {entry.label} {problem}"
+                yield context.at("X296", message, PRICES, (*at, key), Place.VALUE, hint=meant)
 
 
 @check("X297")

@@ -1,9 +1,11 @@
 """prices.yaml as the Prices of the Plan: integers, and the longest start first."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from decimal import Decimal
 from types import MappingProxyType
 
-from engine.config.prices import PriceEntry, PriceFile
+from engine.config.prices import PriceEntry, PriceFile, nano_usd
 from engine.config.source.document import Path
 from engine.plan.prices import MILLION, ModelPrices, Price, Prices, PriceTable
 
@@ -50,9 +52,19 @@ def _models(entries: Iterable[PriceEntry], lines: Mapping[Path, str]) -> ModelPr
 
 
 def _price(entry: PriceEntry, where: str) -> Price:
-    nano_usd = entry.nano_usd()
-    request = nano_usd.pop("requests", 0) // MILLION
+    """The price of an entry. Above so many tokens what is left out costs as it does with fewer."""
+    above: tuple[tuple[int, Price], ...] = ()
+    usd = dict(entry.usd)
+    for tokens, dearer in sorted(entry.above.items()):
+        usd |= dearer
+        above = ((tokens, _without_above(usd, where)), *above)
+    return replace(_without_above(entry.usd, where), above=above)
+
+
+def _without_above(usd: Mapping[str, Decimal], where: str) -> Price:
+    found = nano_usd(usd)
+    request = found.pop("requests", 0) // MILLION
     for name in _CACHE:
-        if name in nano_usd and "input_tokens" in nano_usd:
-            nano_usd[name] -= nano_usd["input_tokens"]
-    return Price(MappingProxyType(nano_usd), request, where)
+        if name in found and "input_tokens" in found:
+            found[name] -= found["input_tokens"]
+    return Price(MappingProxyType(found), request, where)

@@ -3,9 +3,10 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
-from engine.config.prices import PriceEntry, PriceFile, exact
+from engine.config.prices import ABOVE, THOUSAND, PriceEntry, PriceFile, exact
 from engine.config.source.document import Path
 
 DIGEST = 8  # hex digits
@@ -30,5 +31,12 @@ def _entries(
     at: Path, tier: str | None, provider: str | None, models: Mapping[str, Any]
 ) -> Iterator[PriceEntry]:
     for pattern, price in models.items():
-        usd = {key: exact(number) for key, number in price.items()}
-        yield PriceEntry((*at, pattern), provider, pattern, usd, tier)
+        above = {
+            int(tokens.removesuffix("k")) * THOUSAND: _usd(dearer)
+            for tokens, dearer in price.get(ABOVE, {}).items()
+        }
+        yield PriceEntry((*at, pattern), provider, pattern, _usd(price), tier, above)
+
+
+def _usd(price: Mapping[str, Any]) -> Mapping[str, Decimal]:
+    return {key: exact(number) for key, number in price.items() if key != ABOVE}

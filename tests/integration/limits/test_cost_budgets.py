@@ -43,6 +43,7 @@ models:
   gpt-output: {output_usd_per_million: 1000}
   gpt-cached: {cached_input_usd_per_million: 1, output_usd_per_million: 1000}
   gpt-pages: {usd_per_page: 0.25}
+  gpt-long: {input_usd_per_million: 1, output_usd_per_million: 1, above_input_tokens: {200k: {input_usd_per_million: 3}}}
 service_tiers:
   flex: {models: {gpt-cheap: {input_usd_per_million: 0.5, output_usd_per_million: 0.5}}}
   priority: {providers: {openai: {gpt-cheap: {input_usd_per_million: 3, output_usd_per_million: 3}}}}
@@ -242,6 +243,14 @@ def test_what_a_response_says_of_its_tier_is_charged(
     counts = {"input_tokens": 1, "output_tokens": 0}
     cost = desk.settle(permit, "gpt-cheap", counts, tier=tier, **SENT)
     assert cost == (permit.grant.held[2] if usd is None else usd)
+
+
+def test_a_long_context_is_charged_at_its_own_price(plan: Plan) -> None:
+    desk = Desk(plan, 100)
+    for tokens, usd in ((200_000, 1000), (200_001, 3000)):
+        counts = {"input_tokens": tokens, "output_tokens": 10}
+        cost = desk.settle(desk.admit("gpt-long"), "gpt-long", counts, **SENT)
+        assert cost == tokens * usd + 10_000
 
 
 def test_in_a_tier_without_a_price_more_tokens_than_were_reserved_cost_more(plan: Plan) -> None:

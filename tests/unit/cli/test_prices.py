@@ -24,7 +24,9 @@ def test_a_list_is_imported_once_and_its_prices_are_shown(folder: Path) -> None:
     words = ("prices", "import", folder / "list.json", "--provider", "acme=acme_ai", "-C", folder)
     done = engine(*words)
     assert done.exit_code == 0, done.output
-    assert done.stdout.startswith("wrote 9 prices of 2 providers to")
+    assert done.stdout.startswith(
+        "wrote 12 prices of 2 providers, and those of service tiers batch, fast, flex, priority to"
+    )
     assert "skipped 1 model: no model rule sends them: openai dall-e-3" in done.stdout
     text = (folder / "prices.yaml").read_text()
     assert text.startswith('version: 1\nsource: "list.json"\ndate: 2026-09-21\n')
@@ -37,6 +39,9 @@ def test_a_list_is_imported_once_and_its_prices_are_shown(folder: Path) -> None:
     shown = engine("prices", "show", "acme/big-1", "-C", folder).stdout.splitlines()
     assert shown[0].startswith("prices 2026-01-31-")
     assert shown[1].startswith("acme big-1: input_usd_per_million 3, cache_write_usd_per_million 3.75, output_usd_per_million 15 (prices.yaml:")  # fmt: skip
+    long = engine("prices", "show", "acme/claude-opus-4-6", "-C", folder).stdout
+    assert "output_usd_per_million 25; above 200k of input input_usd_per_million 10" in long
+    assert "acme claude-opus-4-6 in fast: input_usd_per_million 30" in long
     unknown = engine("prices", "show", "gpt-5", "-C", folder)
     assert (unknown.exit_code, "openai gpt-5: no price" in unknown.stdout) == (2, True)
     assert engine("prices", "show", "none", "-C", folder).exit_code == 2

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.config.listed_prices import Cost, PriceListError, read_price_list
 from engine.config.price_lists import (
     ALL_ZERO,
     DIFFERENT,
@@ -13,12 +14,10 @@ from engine.config.price_lists import (
     NO_PROVIDER,
     NOT_SENT,
     Imported,
-    PriceListError,
     known_names,
-    read_price_list,
     select_prices,
 )
-from engine.config.prices import plain
+from engine.config.prices import UNITS, plain, shown_usd
 from engine.report.prices import render_imported, render_prices
 from tests.servers import ROOT
 from tests.tables import each
@@ -50,9 +49,17 @@ def imported(folder: Path, name: str, *, every: bool = False) -> Imported:
 
 def texts(prices: Imported) -> dict[str, dict[str, dict[str, str]]]:
     return {
-        provider: {m: {k: plain(n) for k, n in usd.items()} for m, usd in models.items()}
+        provider: {m: {k: plain(n) for k, n in cost.usd.items()} for m, cost in models.items()}
         for provider, models in prices.prices.items()
     }
+
+
+def briefly(cost: Cost) -> list[str]:
+    """Input, cached input, writes to the cache and output, for each amount of input."""
+    return [
+        " ".join(plain(usd[key]) if key in usd else "-" for key in [*UNITS][:4])
+        for usd in cost.every
+    ]
 
 
 def test_a_list_of_models_is_read_exactly(tmp_path: Path) -> None:
@@ -62,9 +69,12 @@ def test_a_list_of_models_is_read_exactly(tmp_path: Path) -> None:
             "gpt-4o-mini": {"input_usd_per_million": "0.15", "cached_input_usd_per_million": "0.075", "output_usd_per_million": "0.6"},
             "gpt-noise": {"input_usd_per_million": "0.05", "output_usd_per_million": "0.4"},
             "gpt-long": {"input_usd_per_million": "1.25", "output_usd_per_million": "10"},
+            "gpt-5.4": {"input_usd_per_million": "2.5", "cached_input_usd_per_million": "0.25", "output_usd_per_million": "15"},
+            "gpt-ranges": {"input_usd_per_million": "0.4", "output_usd_per_million": "1.2"},
             "gpt-twice": {"input_usd_per_million": "1", "output_usd_per_million": "1"},
         },
         "acme": {
+            "claude-opus-4-6": {"input_usd_per_million": "5", "cached_input_usd_per_million": "0.5", "cache_write_usd_per_million": "6.25", "output_usd_per_million": "25"},
             "big-1": {"input_usd_per_million": "3", "cache_write_usd_per_million": "3.75", "output_usd_per_million": "15"},
             "rerank:free": {"input_usd_per_million": "0", "output_usd_per_million": "0", "usd_per_search_unit": "0.002"},
             "whisper": {"usd_per_second": "0.000011"},
@@ -72,7 +82,53 @@ def test_a_list_of_models_is_read_exactly(tmp_path: Path) -> None:
             "speech": {"usd_per_million_characters": "15"},
         },
     }  # fmt: skip
-    assert found.tiers == ["openai gpt-long"]
+
+
+def test_long_contexts_and_service_tiers_are_read_and_none_is_taken_for_a_cheaper_one(
+    tmp_path: Path,
+) -> None:
+    """What a list does not say of a tier costs as the ordinary one, of a long context in a tier the dearer of both."""
+    found = imported(tmp_path, "by_model")
+    costs = {"": found.prices, **found.tiers}
+    gpt = {t: briefly(c["openai"]["gpt-5.4"]) for t, c in costs.items() if "openai" in c}
+    assert gpt == {
+        "": ["2.5 0.25 - 15", "5 0.5 - 22.5"],
+        "batch": ["1.25 0.25 - 7.5", "5 0.5 - 22.5"],
+        "flex": ["1.25 0.13 - 7.5", "5 0.5 - 22.5"],
+        "priority": ["5 0.5 - 30", "5 0.5 - 30"],
+    }
+    claude = {t: briefly(c["acme"]["claude-opus-4-6"]) for t, c in costs.items() if "acme" in c}
+    assert claude == {
+        "": ["5 0.5 6.25 25", "10 0.5 6.25 37.5"],
+        "fast": ["30 3 37.5 150", "60 3 37.5 225"],
+    }
+    openai = found.prices["openai"]
+    assert briefly(openai["gpt-long"]) == ["1.25 - - 10", "2.5 - - 10"]
+    assert briefly(openai["gpt-ranges"]) == ["0.4 - - 1.2", "1.2 - - 3.6"]
+    assert {m: list(c.above) for m, c in openai.items() if c.above} == {
+        "gpt-long": [200_000], "gpt-5.4": [272_000], "gpt-ranges": [256_000],
+    }  # fmt: skip
+    assert found.left_out == {
+        "regions": ["openai gpt-5.4", "acme claude-opus-4-6"],
+        "searches": ["openai gpt-5.4"],
+        "images": ["openai gpt-noise"],
+        "caches that are kept for an hour": ["acme claude-opus-4-6"],
+        "audio": ["acme claude-opus-4-6"],
+    }
+
+
+def test_the_same_of_a_list_of_providers(tmp_path: Path) -> None:
+    found = imported(tmp_path, "by_provider")
+    ordinary = found.prices["openai"]
+    assert {m: (briefly(c), list(c.above)) for m, c in ordinary.items() if c.above} == {
+        "gpt-long": (["1.25 - - 10", "2.5 - - 15"], [200_000]),
+        "gpt-5.5": (["5 0.5 - 30", "10 1 - 45"], [272_000]),
+    }
+    (tier,) = found.tiers
+    assert (tier, briefly(found.tiers[tier]["openai"]["gpt-5.5"])) == (
+        "priority", ["12.5 1.25 - 75", "12.5 1.25 - 75"],
+    )  # fmt: skip
+    assert found.left_out == {"reasoning that costs more than other output": ["openai gpt-5.5"]}
 
 
 def test_what_is_skipped_has_a_reason(tmp_path: Path) -> None:
@@ -86,9 +142,9 @@ def test_what_is_skipped_has_a_reason(tmp_path: Path) -> None:
         "a price is negative or absurd": ["openai gpt-absurd", "openai gpt-negative"],
         "a price looks as if it were for another unit": ["openai gpt-per-million-mistaken"],
     }
-    assert imported(tmp_path, "by_model", every=True).prices["openai"]["dall-e-3"] == {
-        "usd_per_image": Decimal("0.04")
-    }
+    assert imported(tmp_path, "by_model", every=True).prices["openai"]["dall-e-3"] == Cost(
+        {"usd_per_image": Decimal("0.04")}
+    )
 
 
 def test_a_list_of_providers_is_read(tmp_path: Path) -> None:
@@ -96,23 +152,35 @@ def test_a_list_of_providers_is_read(tmp_path: Path) -> None:
     assert texts(found)["openai"]["gpt-4o-mini"] == texts(imported(tmp_path, "by_model"))["openai"]["gpt-4o-mini"]  # fmt: skip
     assert texts(found)["acme"] == {"big-1": {"input_usd_per_million": "3", "cache_write_usd_per_million": "3.75", "output_usd_per_million": "15"}}  # fmt: skip
     assert found.skipped == {NO_PROVIDER: ["unknown"], NO_PRICE: ["openai gpt-open"]}
-    assert found.tiers == ["openai gpt-long"]
 
 
 @each("name", ["by_model", "by_provider"])
 def test_what_is_written_is_a_right_prices_yaml(tmp_path: Path, name: str) -> None:
     found = imported(tmp_path, name)
-    text = render_prices(found.prices, 'a "list"', "2026-11-20")
+    text = render_prices(found, 'a "list"', "2026-11-20")
     loaded = read(write(tmp_path, prices=text))
     assert set(codes(loaded)) <= {"X298"}
     assert loaded.plan is not None
     assert loaded.plan.prices is not None
-    for provider, models in found.prices.items():
-        for model in models:
-            assert loaded.plan.prices.find(provider, model) is not None
+    for tier, providers in [(None, found.prices), *found.tiers.items()]:
+        for provider, models in providers.items():
+            for model, cost in models.items():
+                price = loaded.plan.prices.find(provider, model, tier)
+                assert price is not None
+                assert [shown_usd(p) for p in (price, *(p for _, p in price.above[::-1]))] == [
+                    *cost.every
+                ]
     lines = list(render_imported(found))
-    assert lines[0] == f"{sum(map(len, found.prices.values()))} prices of 2 providers"
-    assert "1 model with surcharges" in lines[-1]
+    tiers = (
+        "service tiers batch, fast, flex, priority"
+        if name == "by_model"
+        else "service tier priority"
+    )
+    assert (
+        lines[0]
+        == f"{sum(map(len, found.prices.values()))} prices of 2 providers, and those of {tiers}"
+    )
+    assert lines[-1].startswith("left out of 1 model: prices of ")
 
 
 @each("text", [b"", b"{", b"[]", b"{}", b'{"a": 1}', b'{"a": {"models": 1}}', b"[" * 100_000])

@@ -98,6 +98,48 @@ def test_tiers_have_prices_of_their_own_that_are_checked_as_all_others(tmp_path:
     assert codes(read(write(tmp_path, prices=alone))) == ["X298"]
 
 
+def test_above_so_much_input_what_is_left_out_costs_as_before(tmp_path: Path) -> None:
+    base = "input_usd_per_million: 1, cached_input_usd_per_million: 0.1, output_usd_per_million: 4, usd_per_request: 0.5"
+    above = "500k: {output_usd_per_million: 9}, 200k: {input_usd_per_million: 2}"
+    plan = plan_with(tmp_path, f"  gpt-*: {{{base}, above_input_tokens: {{{above}}}}}\n")
+    price = plan.prices.find("openai", "gpt-9") if plan.prices else None
+    assert price is not None
+    nano, request = 10**9, 10**9 // 2
+    counts = [
+        {"input_tokens": n, "cached_tokens": 1000, "output_tokens": 0} for n in (200_000, 200_001)
+    ]
+    assert [price.cost(c) for c in counts] == [
+        199_000 * 1000 + 1000 * 100 + request, 199_001 * 2000 + 1000 * 100 + request,
+    ]  # fmt: skip
+    assert [(n, p.nano_usd["output_tokens"], p.request, p.where) for n, p in price.above] == [
+        (500_000, 9 * nano, request, "prices.yaml:6"), (200_000, 4 * nano, request, "prices.yaml:6"),
+    ]  # fmt: skip
+    cheaper = plan_with(tmp_path, f"  gpt-*: {{{base}}}\n")
+    assert cheaper.prices != plan.prices
+    assert cheaper.prices is not None
+    assert plan.prices is not None
+    assert cheaper.prices.version != plan.prices.version
+
+
+@each(
+    ("above", "code"),
+    [
+        ("{200k: {input_usd_per_million: 0.0000025}}", "X296"),
+        ("{'200000': {input_usd_per_million: 1}}", "S105"),
+        ("{0k: {input_usd_per_million: 1}}", "S105"),
+        ("{200k: {}}", "S104"),
+        ("{200k: {usd_per_image: 1}}", "S102"),
+        ("{}", "S104"),
+    ],
+)
+def test_what_is_no_price_of_so_much_input_is_reported(
+    tmp_path: Path, above: str, code: str
+) -> None:
+    price = f"{{input_usd_per_million: 1, above_input_tokens: {above}}}"
+    loaded = read(write(tmp_path, prices=f"{HEAD}models:\n{EMBEDDINGS}  gpt-*: {price}\n"))
+    assert codes(loaded) == [code]
+
+
 def test_a_broken_price_hides_nothing_of_the_other_files(tmp_path: Path) -> None:
     routes = (
         "version: 1\nendpoints: {embeddings: {path: /v1/embeddings}}\nmodels:\n"

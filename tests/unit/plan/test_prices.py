@@ -11,6 +11,7 @@ CHAT = Price({"input_tokens": 150_000_000, "cached_tokens": -75_000_000, "output
 EMBED = Price({"input_tokens": 20_000_000})
 RERANK = Price({"search_units": 2_000_000 * MILLION})
 FREE = Price({}, 0)
+LONG = Price(EMBED.nano_usd, above=((500, Price({"input_tokens": 90_000_000})), (100, Price({"input_tokens": 40_000_000, "output_tokens": 1_000_000}))))  # fmt: skip
 COSTS: tuple[tuple[Price, dict[str, int], int | None], ...] = (
     (CHAT, {"input_tokens": 1200, "output_tokens": 300}, 360_000),
     (CHAT, {"input_tokens": 1200, "cached_tokens": 1000, "output_tokens": 300}, 285_000),
@@ -26,6 +27,12 @@ COSTS: tuple[tuple[Price, dict[str, int], int | None], ...] = (
     (EMBED, {"input_tokens": 8, "cached_tokens": 7, "cache_write_tokens": 1}, 160),
     (RERANK, {"input_tokens": 500, "search_units": 2}, 4_000_000),
     (RERANK, {"input_tokens": 500}, None),
+    (LONG, {"input_tokens": 100}, 2000),
+    (LONG, {"input_tokens": 101, "output_tokens": 7}, 4047),  # all of it, by the price of so much input
+    (LONG, {"input_tokens": 1, "cached_tokens": 101}, 4040),  # the input is at least that
+    (LONG, {"input_tokens": 501}, 45_090),
+    (LONG, {"input_tokens": 501, "output_tokens": 1}, None),
+    (LONG, {"images": 1}, None),
     (FREE, {}, 0),
     (FREE, {"input_tokens": 500, "output_tokens": 9}, 0),
     (Price({}, 5_000_000), {"pages": 3}, 5_000_000),
@@ -38,6 +45,12 @@ def test_a_cost_is_the_sum_of_its_counts(
     price: Price, counts: dict[str, int], cost: int | None
 ) -> None:
     assert price.cost(counts) == cost
+
+
+def test_the_known_part_of_a_long_context_is_by_its_price() -> None:
+    assert LONG.known_part({"input_tokens": 100, "output_tokens": 1}) == (2000, True)
+    assert LONG.known_part({"input_tokens": 101, "output_tokens": 7}) == (4047, False)
+    assert LONG.known_part({"input_tokens": 501, "output_tokens": 7}) == (45_090, True)
 
 
 def test_it_is_rounded_to_the_nearest_and_never_a_float() -> None:
