@@ -5,11 +5,11 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
 from engine.admin.formats import moment
+from engine.admin.gateway import connect
 from engine.admin.rendering import page
 from engine.admin.request import Access, Page, PageRequest
 from engine.config.diagnostics.diagnostic import Severity
@@ -57,14 +57,13 @@ def configuration_page(request: PageRequest) -> Response:
 
 def read_readiness(url: str) -> Mapping[str, Any] | None:
     """What `/readyz` of the gateway reports; None when it does not respond."""
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=READY_SECONDS)
+    connection = connect(url, READY_SECONDS)
     try:
-        connection.request("GET", f"{parts.path.rstrip('/')}/readyz")
+        connection.request("GET", "/readyz")
         reported = json.loads(connection.getresponse().read(64 * 1024))
         needed = {name: reported[name] for name in ("status", "config", "loaded", "refused")}
-        return {"restart": reported.get("restart", []), **needed}
+        more = {"restart": reported.get("restart", []), "tls": reported.get("tls")}
+        return {**more, **needed}
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return None
     finally:
@@ -72,19 +71,28 @@ def read_readiness(url: str) -> Mapping[str, Any] | None:
 
 
 def _state(running: Mapping[str, Any] | None, loaded: Loaded) -> dict[str, str]:
+    """The first of these that is so."""
     if running is None:
-        return {"kind": "bad", "text": "The gateway does not respond."}
-    if running["refused"]:
-        text = "The files on disk were refused. What ran before goes on running."
+        return _silence(loaded)
+    fingerprint = loaded.plan.fingerprint if loaded.plan else None
+    states = (
+        (running["refused"], "warn", "The files on disk were refused. What ran before goes on running."),
+        (not fingerprint, "bad", "The files on disk have errors, so a restart would fail."),
+        (fingerprint != running["config"], "warn", "What is on disk is not what runs, yet."),
+        (running["tls"], "warn", "Renewed TLS files were refused, and those of before are used. The log says why."),
+        (running["restart"], "warn", "server.yaml has changed: it takes effect when the server is started again."),
+        (True, "good", "What is on disk is what runs."),
+    )  # fmt: skip
+    return next({"kind": kind, "text": text} for is_so, kind, text in states if is_so)
+
+
+def _silence(loaded: Loaded) -> dict[str, str]:
+    """Why nothing was read of what runs."""
+    tls = loaded.server.tls if loaded.server else None
+    if tls and tls.client_ca:
+        text = "The gateway wants a certificate of callers, so it cannot be asked from here."
         return {"kind": "warn", "text": text}
-    if loaded.plan is None:
-        return {"kind": "bad", "text": "The files on disk have errors, so a restart would fail."}
-    if loaded.plan.fingerprint != running["config"]:
-        return {"kind": "warn", "text": "What is on disk is not what runs, yet."}
-    if running["restart"]:
-        text = "server.yaml has changed: it takes effect when the server is started again."
-        return {"kind": "warn", "text": text}
-    return {"kind": "good", "text": "What is on disk is what runs."}
+    return {"kind": "bad", "text": "The gateway does not respond."}
 
 
 def _running(running: Mapping[str, Any] | None, url: str) -> dict[str, Any]:

@@ -7,12 +7,12 @@ import http.client
 import json
 import time
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from engine.accounts import keys
 from engine.accounts.errors import InvalidValueError
 from engine.admin.first_calls import FirstCall, find_call
 from engine.admin.formats import duration
+from engine.admin.gateway import connect
 from engine.admin.pages.common import account_of, actor_of
 from engine.admin.request import PageError, PageRequest
 from engine.report.mask import masked_text
@@ -117,13 +117,11 @@ def _call_with_new_key(request: PageRequest, call: FirstCall, model: str) -> _Re
 
 
 def _post(url: str, path: str, secret: str, body: str) -> _Response:
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=CALL_SECONDS)
+    connection = connect(url, CALL_SECONDS)
     headers = {"authorization": f"Bearer {secret}", "content-type": "application/json"}
     start = time.monotonic()
     try:
-        connection.request("POST", parts.path.rstrip("/") + path, body.encode(), headers)
+        connection.request("POST", path, body.encode(), headers)
         response = connection.getresponse()
         content = response.read(MAX_RESPONSE)
         ms = (time.monotonic() - start) * 1000

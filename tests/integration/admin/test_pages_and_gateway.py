@@ -1,15 +1,20 @@
 """Pages that call the gateway: the test of a saved key, and the configuration."""
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from engine.accounts import keys
 from engine.admin.app import create_app
+from engine.plan.settings import NO_SETTINGS
+from engine.plan.tls import ListenerTls
+from tests.certificates import issue
 from tests.unit.admin.conftest import House, furnished, house, shipped_configuration
 from tests.unit.admin.test_dashboard import PROVIDER, SECRET, post
 
@@ -48,14 +53,20 @@ def beside(house: House, url: str) -> House:
 
 
 @pytest.fixture
-def served(house: House) -> Iterator[House]:
-    """The house beside a gateway."""
+def server() -> Iterator[ThreadingHTTPServer]:
     _Gateway.calls = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Gateway)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield beside(house, f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def served(house: House, server: ThreadingHTTPServer) -> House:
+    """The house beside a gateway."""
+    return beside(house, f"http://127.0.0.1:{server.server_port}")
 
 
 @pytest.mark.parametrize(("status", "says"), [(200, "accepted the key"), (401, "refused the key")])
@@ -91,6 +102,34 @@ def test_the_configuration_says_what_runs_and_why_the_files_were_refused(served:
     assert "a typo" in text
     assert "26 Nov 2026, 22:15 UTC" in text
     assert "The files on disk were refused" in text
+
+
+def test_a_gateway_with_tls_is_called_whatever_its_certificate_is_for(
+    house: House, server: ThreadingHTTPServer, tmp_path: Path
+) -> None:
+    """It has the names that callers use; nothing leaves this host."""
+    issue(days=(-2, -1)).write(tmp_path / "cert.pem", tmp_path / "key.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    _Gateway.status = 200
+    one = beside(house, f"https://127.0.0.1:{server.server_port}")
+    assert "The files on disk were refused" in one.browser("operator").get("/configuration").text
+    reply = post(one.browser("ours-member"), "/providers/openai", "/providers/openai/test", model="gpt-5-mini")  # fmt: skip
+    assert "accepted the key" in reply.text
+
+
+def test_a_gateway_that_cannot_be_asked_is_not_said_to_be_down(
+    house: House, tmp_path: Path
+) -> None:
+    """With `client_ca` it wants a certificate, which this process does not have."""
+    tls = ListenerTls(tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "cert.pem")
+    loaded = house.context.load()
+    settings = replace(loaded.server or NO_SETTINGS, tls=tls)
+    context = replace(house.context, load=lambda: replace(loaded, server=settings), gateway_url="https://127.0.0.1:1")  # fmt: skip
+    wanting = House(create_app(context), context, house.ids, house.keys)
+    text = wanting.browser("operator").get("/configuration").text
+    assert "The gateway wants a certificate of callers" in text
 
 
 def test_a_gateway_that_is_down_is_said_to_be(house: House) -> None:
