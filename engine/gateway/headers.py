@@ -187,15 +187,27 @@ def upstream_headers(
 
 
 class RelayedNames(BoundedCache[bytes, bool]):
-    """Whether a header of this name is relayed to callers; providers send the same few names."""
+    """Whether a header of this name is relayed to callers; providers send the same few names.
 
-    def __init__(self) -> None:
+    Names that begin with one of `replaced` are not.
+    """
+
+    def __init__(self, replaced: tuple[bytes, ...] = ()) -> None:
         super().__init__(MAX_NAMES_BYTES, MAX_NAME)
+        self._never = _NEVER_RELAYED_PREFIXES + replaced
+        self._without: dict[tuple[bytes, ...], RelayedNames] = {}
 
     def __missing__(self, name: bytes) -> bool:
-        is_relayed = not (name in _NEVER_RELAYED or name.startswith(_NEVER_RELAYED_PREFIXES))
+        is_relayed = not (name in _NEVER_RELAYED or name.startswith(self._never))
         self.keep(name, is_relayed, len(name))
         return is_relayed
+
+    def without(self, replaced: tuple[bytes, ...]) -> "RelayedNames":
+        """The same for responses in which other headers stand in place of these; a few constants."""
+        found = self._without.get(replaced)
+        if found is None:
+            found = self._without[replaced] = RelayedNames(replaced)
+        return found
 
 
 def response_headers(

@@ -8,7 +8,7 @@ caller gets 503 `overloaded`. A hook that is cancelled must end at once and keep
 methods are no coroutines, and nothing bounds them.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -29,8 +29,7 @@ HOOK_SECONDS = 10.0  # longest time that a request waits for one hook
 class Permit(Protocol):
     """What `Admission.admit` has granted to one request.
 
-    `headers` are sent with the response, in place of the provider's own of the same names. The provider's
-    whose names begin with one of `replaces` are left out.
+    `headers` are sent with the response, in place of the provider's own whose names begin with one of `replaces`.
     """
 
     headers: Pairs
@@ -48,11 +47,11 @@ class Admission(Protocol):
 
     def admit(
         self, caller: Caller, endpoint: Endpoint, model: str, body: RequestBody, size: int | None
-    ) -> Permit | Awaitable[Permit] | None:
+    ) -> Permit | Coroutine[Any, Any, Permit] | None:
         """Admit a request whose caller may use `endpoint` and `model`, before anything is sent.
 
         `size` is that of its `body` in bytes; None while that is unknown. None: nothing limits the
-        request. What has to wait returns an awaitable; most do not, and cost less.
+        request. What has to wait returns a coroutine; most do not, and cost less.
 
         Raises:
             GatewayError: it is refused; there is nothing to settle, as after a cancellation.
@@ -69,7 +68,7 @@ class CredentialLimits(Protocol):
         model: str,
         body: RequestBody,
         size: int | None,
-    ) -> Permit | Awaitable[Permit] | None:
+    ) -> Permit | Coroutine[Any, Any, Permit] | None:
         """Admit a request with the credentials of `provider`, a variant that has `credential_limits`.
 
         Raises:

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from math import inf
 from time import monotonic
-from types import MappingProxyType
+from types import CoroutineType, MappingProxyType
+from typing import cast
 
 from engine.gateway.admit import HeadCheck, check_models
 from engine.gateway.callers import CallerTable, search_key
@@ -216,10 +217,10 @@ class Request:
         if admission is not None:
             size = self._body_reader.size if self._body_reader else None
             permit = admission.admit(head.caller, head.endpoint, model, body, size)
-            if isinstance(permit, Awaitable):
+            if isinstance(permit, CoroutineType):
                 permit = await in_time(self._deadline, permit, "the admission of the request")
             if permit is not None:
-                self.permit = self._response.permit = permit
+                self.permit = self._response.permit = cast("Permit", permit)
         target = runtime.target(head, model, body)
         found = find_credentials(source, runtime.plan, head, target, body) if source else _NONE
         why: NoResponse | None

@@ -1,15 +1,13 @@
 """The arithmetic of one scope: what it has room for, and what a request takes and gives back.
 
-The counters of a scope are a list of integers, `state`, in the order of the constants below. Rates
+The counters of a scope are a sequence of integers, `state`, in the order of the constants below. Rates
 are kept by GCRA as one time each, at which all of its units are back (monotonic nanoseconds): one
 in the past means that none is used. Tokens enter their rates and budgets when a request is settled;
 until then they are held, so that a reservation which proves too high leaves no trace.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
-from math import ceil
-from typing import NamedTuple
 
 from engine.limits.windows import Windows
 from engine.plan.limits import NANOSECONDS, Budget, CallerLimits, Period, Rate
@@ -18,26 +16,23 @@ REQUESTS, TOKENS, INPUT, OUTPUT = range(4)  # times of the rates
 ACTIVE, HELD_INPUT, HELD_OUTPUT, HELD_COST = range(4, 8)  # of the requests under way
 FIELDS = 20
 AMOUNTS = 3  # different ones of a request, at most
-# Where a budget has the start of its window, of tokens and of US dollars; what was spent in that follows.
-BUDGETS = {Period.DAY: 8, Period.WEEK: 10, Period.MONTH: 12}
-USD_BUDGETS = {Period.DAY: 14, Period.WEEK: 16, Period.MONTH: 18}
+BUDGETS = 8  # where the first budget has the start of its window; what was spent in that follows
 DAY = 24 * 3600
 MAX_STEP_BACK = DAY  # seconds by which a clock may be set back without a new window
 UNLIMITED = 1 << 62
 MAX_AHEAD = 1 << 52  # nanoseconds, 52 days; Lua's numbers are exact up to 53 bits
 # Of one request: input tokens, output tokens, and where a budget in US dollars counts it, billionths of a dollar.
 Amounts = tuple[int, ...]
+State = MutableSequence[int] | memoryview
 BUSY_SECONDS = 1  # until another try, when requests under way hold what is left
 
 
-class Left(NamedTuple):
-    """What is left of a limit: of `limit`, and the seconds until it is whole again."""
-
-    limit: int
-    remaining: int
-    reset: float
-
-
+# One limit at one moment: what it counts, its number, the units that are free, the nanoseconds until those that
+# are used are back, what requests under way hold of it, and itself; None is one of requests at once.
+Reading = tuple[str, int, int, int, int, Rate | Budget | None]
+Left = tuple[
+    int, int, float
+]  # of a limit: that, what remains, and the seconds until it is whole again
 NOTHING_LEFT: Mapping[str, Left] = {}
 
 
@@ -58,163 +53,148 @@ class Refused:
     left: Mapping[str, Left] = field(default_factory=dict, compare=False)
 
 
-class Rooms:
-    """What all scopes of a request have room for: tokens, and billionths of a dollar."""
-
-    __slots__ = ("cost", "input", "output", "total")
-
-    def __init__(self) -> None:
-        self.total = self.input = self.output = self.cost = UNLIMITED
-
-    def cap(self, estimate: Amounts) -> Amounts:
-        """What of an estimate can be held: no more than there is room for."""
-        input_tokens, output_tokens, *cost = estimate
-        held = min(input_tokens, self.input, self.total)
-        tokens = held, min(output_tokens, self.output, self.total - held)
-        return (*tokens, min(cost[0], self.cost)) if cost else tokens
-
-
-def room(rate: Rate, due: int, now: int) -> int:
-    """Units of a rate that are free; below zero after more was used than there was."""
-    ahead = due - now
-    return rate.count if ahead <= 0 else (rate.tolerance - ahead) // rate.interval
-
-
-def place(budget: Budget) -> int:
-    """Where the counters of a budget are."""
-    return (USD_BUDGETS if budget.is_usd else BUDGETS)[budget.per]
+def readings(
+    limits: CallerLimits, state: Sequence[int], now: int, wall: float, windows: Windows
+) -> list[Reading]:
+    """The limits of a scope as they are now, in the order in which they refuse."""
+    found: list[Reading] = []
+    if limits.requests is not None:
+        found.append(of_rate("requests", limits.requests, state[REQUESTS] - now, 0))
+    if limits.concurrent is not None:
+        free = limits.concurrent - state[ACTIVE]
+        found.append(("concurrent", limits.concurrent, free, 0, 0, None))
+    if not limits.counts_tokens:
+        return found
+    of_input, of_output = state[HELD_INPUT], state[HELD_OUTPUT]
+    both = of_input + of_output
+    for number, kind, rate in limits.token_rates:
+        held = both if number == TOKENS else of_input if number == INPUT else of_output
+        found.append(of_rate(kind, rate, state[number] - now, held))
+    for budget in limits.budgets:
+        used, _, end = spent(budget, state, wall, windows)
+        held = state[HELD_COST] if budget.is_usd else both
+        found.append(of_budget(budget, budget.amount - used - held, held, end - wall))
+    return found
 
 
-def spent(state: list[int], budget: Budget, start: int, wall: float) -> tuple[int, int]:
-    """What of a budget is used at `wall`, in the window that begins at `start`, and where the counted window begins.
+def of_rate(kind: str, rate: Rate, ahead: int, held: int) -> Reading:
+    """The reading of a rate whose units are all back in `ahead` nanoseconds, less those that are held.
+
+    Less than none is free after more was used than there was.
+    """
+    if ahead <= 0:
+        return kind, rate.count, rate.count - held, 0, held, rate
+    return kind, rate.count, (rate.tolerance - ahead) // rate.interval - held, ahead, held, rate
+
+
+def of_budget(budget: Budget, free: int, held: int, seconds: float) -> Reading:
+    """The reading of a budget whose window ends in so many seconds."""
+    kind = "cost" if budget.is_usd else "tokens"
+    return kind, budget.amount, free, int(seconds * NANOSECONDS), held, budget
+
+
+def spent(
+    budget: Budget, state: Sequence[int], wall: float, windows: Windows
+) -> tuple[int, int, int]:
+    """What of a budget is used at `wall`, where the window begins in which that counts, and where the present one ends.
 
     A clock that is set back by up to a day into an earlier window goes on with the later one.
     """
-    at = place(budget)
-    is_same = start <= state[at] <= wall + MAX_STEP_BACK
-    return (state[at + 1], state[at]) if is_same else (0, start)
-
-
-def check(  # noqa: PLR0913, PLR0917 called for each request
-    limits: CallerLimits,
-    state: list[int],
-    rooms: Rooms,
-    now: int,
-    wall: float,
-    windows: Windows,
-) -> Refused | None:
-    """Why a scope refuses one more request, if it does; narrows `rooms` to the tokens it has left."""
-    requests = limits.requests
-    if requests is not None and room(requests, state[REQUESTS], now) < 1:
-        return late("requests", requests, state[REQUESTS], now)
-    if limits.concurrent is not None and state[ACTIVE] >= limits.concurrent:
-        return Refused("concurrent", limits.concurrent, "", BUSY_SECONDS)
-    if not limits.counts_tokens:
-        return None
-    return _check_rates(limits, state, rooms, now) or _check_budgets(
-        limits, state, rooms, wall, windows
+    start, end = windows.of(budget, wall)
+    at = BUDGETS + 2 * budget.number
+    begun = state[at]
+    return (
+        (state[at + 1], begun, end) if start <= begun <= wall + MAX_STEP_BACK else (0, start, end)
     )
 
 
-def _check_rates(limits: CallerLimits, state: list[int], rooms: Rooms, now: int) -> Refused | None:
-    held = state[HELD_INPUT], state[HELD_OUTPUT]
-    for kind, rate, due, taken in (
-        ("tokens", limits.tokens, state[TOKENS], sum(held)),
-        ("input_tokens", limits.input_tokens, state[INPUT], held[0]),
-        ("output_tokens", limits.output_tokens, state[OUTPUT], held[1]),
-    ):
-        if rate is None:
-            continue
-        free = room(rate, due, now) - taken
-        if free < 1:
-            return late(kind, rate, due, now)
-        side = "total" if kind == "tokens" else kind.removesuffix("_tokens")
-        setattr(rooms, side, min(free, getattr(rooms, side)))
-    return None
-
-
-def _check_budgets(
-    limits: CallerLimits, state: list[int], rooms: Rooms, wall: float, windows: Windows
-) -> Refused | None:
-    for budget in limits.budgets:
-        kind, room_of = ("budget_usd", "cost") if budget.is_usd else ("budget", "total")
-        held = state[HELD_COST] if budget.is_usd else state[HELD_INPUT] + state[HELD_OUTPUT]
-        start, end = windows.of(budget, wall)
-        left = budget.amount - spent(state, budget, start, wall)[0]
-        if left < 1:
-            wait = max(1, ceil(end - wall))
-            return Refused(kind, budget.amount, budget.per, wait, is_spent=True)
-        if left - held < 1:
-            return Refused(kind, budget.amount, budget.per, BUSY_SECONDS)
-        setattr(rooms, room_of, min(getattr(rooms, room_of), left - held))
-    return None
-
-
-def late(kind: str, rate: Rate, due: int, now: int) -> Refused:
-    """A refusal until one unit is back, or until requests under way give back what they hold."""
-    wait = due - now + rate.interval - rate.tolerance
-    return Refused(kind, rate.count, rate.unit, max(BUSY_SECONDS, -(-wait // NANOSECONDS)))
-
-
-def left_in(
-    limits: CallerLimits, state: list[int], now: int, wall: float, windows: Windows
-) -> Iterator[tuple[str, Left]]:
-    """What is left in a scope, by what it is counted in: `requests`, `tokens`, `input_tokens` or `output_tokens`."""
-    if limits.requests is not None:
-        yield "requests", left_of(limits.requests, state[REQUESTS] - now, 0)
-    if not limits.counts_tokens:
-        return
-    held = state[HELD_INPUT], state[HELD_OUTPUT]
-    if limits.tokens is not None:
-        yield "tokens", left_of(limits.tokens, state[TOKENS] - now, sum(held))
-    if limits.input_tokens is not None:
-        yield "input_tokens", left_of(limits.input_tokens, state[INPUT] - now, held[0])
-    if limits.output_tokens is not None:
-        yield "output_tokens", left_of(limits.output_tokens, state[OUTPUT] - now, held[1])
-    for budget in limits.budgets:
-        if not budget.is_usd:
-            start, end = windows.of(budget, wall)
-            left = budget.amount - spent(state, budget, start, wall)[0] - sum(held)
-            yield "tokens", Left(budget.amount, max(0, left), end - wall)
-
-
-def left_of(rate: Rate, ahead: int, held: int) -> Left:
-    """What is left of a rate whose units are all back in `ahead` nanoseconds, less those that are held."""
-    ahead = max(0, ahead)
-    remaining = max(0, (rate.tolerance - ahead) // rate.interval - held)
-    return Left(rate.count, remaining, (ahead + held * rate.interval) / NANOSECONDS)
-
-
-def tightest(found: Iterable[tuple[str, Left]]) -> dict[str, Left]:
-    """Of each kind the one with the least left; of several, the first."""
-    least: dict[str, Left] = {}
-    for kind, left in found:
-        known = least.get(kind)
-        if known is None or left.remaining < known.remaining:
-            least[kind] = left
+def tightest(found: Iterable[Reading]) -> dict[str, Reading]:
+    """Of all limits that count the same, the one with the least free; of several, the first."""
+    least: dict[str, Reading] = {}
+    for reading in found:
+        known = least.get(reading[0])
+        if known is None or reading[2] < known[2]:
+            least[reading[0]] = reading
     return least
 
 
-def take(limits: CallerLimits, state: list[int], held: Amounts, now: int) -> None:
-    """Count a request that all scopes have admitted, and hold `held` tokens for it."""
+def refusal(reading: Reading, left: Mapping[str, Left]) -> Refused:
+    """Why a limit of which nothing is free refuses."""
+    kind, number, free, ahead, held, limit = reading
+    if isinstance(limit, Rate):
+        return late(kind, limit, ahead, left)
+    if limit is None:
+        return Refused(kind, number, "", BUSY_SECONDS, left=left)
+    kind, is_spent = "budget_usd" if limit.is_usd else "budget", free + held < 1
+    wait = max(1, -(-ahead // NANOSECONDS)) if is_spent else BUSY_SECONDS
+    return Refused(kind, number, limit.per, wait, is_spent, left)
+
+
+def late(kind: str, rate: Rate, ahead: int, left: Mapping[str, Left] = NOTHING_LEFT) -> Refused:
+    """A refusal until one unit is back, or until requests under way give back what they hold."""
+    wait = -(-(ahead + rate.interval - rate.tolerance) // NANOSECONDS)
+    return Refused(kind, rate.count, rate.unit, max(BUSY_SECONDS, wait), left=left)
+
+
+def cap(estimate: Amounts, least: Mapping[str, Reading]) -> Amounts:
+    """What of an estimate can be held: no more than is free."""
+    total = least["tokens"][2] if "tokens" in least else UNLIMITED
+    of_input, of_output = min(estimate[0], total), estimate[1]
+    if "input_tokens" in least:
+        of_input = min(of_input, least["input_tokens"][2])
+    if "output_tokens" in least:
+        of_output = min(of_output, least["output_tokens"][2])
+    of_output = min(of_output, total - of_input)
+    if len(estimate) < AMOUNTS:
+        return of_input, of_output
+    return of_input, of_output, min(estimate[2], least["cost"][2] if "cost" in least else UNLIMITED)
+
+
+def left_of(
+    least: Mapping[str, Reading], requests: int = 0, held: Amounts = (0, 0)
+) -> dict[str, Left]:
+    """What is left of requests, tokens, input and output tokens, after so many more are taken."""
+    left: dict[str, Left] = {}
+    of_input, of_output = held[0], held[1]
+    for kind, (_, number, free, ahead, known, limit) in least.items():
+        if kind == "requests":
+            taken = requests
+        elif kind == "tokens":
+            taken = of_input + of_output
+        else:
+            taken = of_input if kind == "input_tokens" else of_output
+        if limit is not None and kind != "cost":
+            back = ahead + (known + taken) * limit.interval
+            left[kind] = number, free - taken if free > taken else 0, back / NANOSECONDS
+    return left
+
+
+def take(limits: CallerLimits, state: State, held: Amounts, now: int) -> None:
+    """Count a request that all scopes have admitted, and hold `held` for it if it is to be settled."""
     requests = limits.requests
     if requests is not None:
-        state[REQUESTS] = max(state[REQUESTS], now) + requests.interval
-    state[ACTIVE] += 1
-    for at, amount in enumerate(held, HELD_INPUT):
-        state[at] += amount
+        due = state[REQUESTS]
+        state[REQUESTS] = (due if due > now else now) + requests.interval
+    if held:
+        state[ACTIVE] += 1
+        state[HELD_INPUT] += held[0]
+        state[HELD_OUTPUT] += held[1]
+        if len(held) == AMOUNTS:
+            state[HELD_COST] += held[2]
 
 
-def release(state: list[int], held: Amounts) -> None:
+def release(state: State, held: Amounts) -> None:
     """Give back what a request held."""
     state[ACTIVE] -= 1
-    for at, amount in enumerate(held, HELD_INPUT):
-        state[at] -= amount
+    state[HELD_INPUT] -= held[0]
+    state[HELD_OUTPUT] -= held[1]
+    if len(held) == AMOUNTS:
+        state[HELD_COST] -= held[2]
 
 
-def use(  # noqa: PLR0913, PLR0917 as `check`
+def use(  # noqa: PLR0913, PLR0917 called for each request
     limits: CallerLimits,
-    state: list[int],
+    state: State,
     used: Amounts,
     now: int,
     wall: float,
@@ -223,46 +203,39 @@ def use(  # noqa: PLR0913, PLR0917 as `check`
     """Count what a request has used; the budgets of which `warn_at` is reached by that."""
     reached: Sequence[Budget] = ()
     total, cost = used[0] + used[1], sum(used[2:])
-    for at, rate, count in (
-        (TOKENS, limits.tokens, total),
-        (INPUT, limits.input_tokens, used[0]),
-        (OUTPUT, limits.output_tokens, used[1]),
-    ):
-        if rate is not None:
-            state[at] = min(max(state[at], now) + count * rate.interval, now + MAX_AHEAD)
+    for number, _, rate in limits.token_rates:
+        count = total if number == TOKENS else used[number - INPUT]
+        state[number] = min(max(state[number], now) + count * rate.interval, now + MAX_AHEAD)
     for budget in limits.budgets:
-        start, _ = windows.of(budget, wall)
-        at = place(budget)
-        before, state[at] = spent(state, budget, start, wall)
-        state[at + 1] = before + (cost if budget.is_usd else total)
-        if budget.warn_at is not None and before < budget.warn_at <= state[at + 1]:
+        before, start, _ = spent(budget, state, wall, windows)
+        after = before + (cost if budget.is_usd else total)
+        at = BUDGETS + 2 * budget.number
+        state[at], state[at + 1] = start, after
+        if budget.warn_at is not None and before < budget.warn_at <= after:
             reached = (*reached, budget)
     return reached
 
 
-def is_idle(state: list[int], now: int, wall: float) -> bool:
+_LENGTHS = {Period.DAY: 2 * DAY, Period.WEEK: 8 * DAY, Period.MONTH: 32 * DAY}
+_STARTS = {BUDGETS + 2 * n: length for n, length in enumerate([*_LENGTHS.values()] * 2)}
+
+
+def is_idle(state: Sequence[int], now: int, wall: float) -> bool:
     """Whether the counters say no more than those of a scope that was never used."""
-    if state[ACTIVE] or any(due > now for due in state[:ACTIVE]):
+    if state[ACTIVE] or any(state[at] > now for at in range(ACTIVE)):
         return False
-    lengths = {Period.DAY: 2, Period.WEEK: 8, Period.MONTH: 32}
-    return all(
-        state[at] + lengths[per] * DAY < wall
-        for places in (BUDGETS, USD_BUDGETS)
-        for per, at in places.items()
-    )
+    return all(state[at] + length < wall for at, length in _STARTS.items())
 
 
-def revived(state: list[int], shift: int, now: int, wall: float) -> list[int] | None:
+def revived(state: Sequence[int], shift: int, now: int, wall: float) -> list[int] | None:
     """Counters that an earlier server has left, without what its requests held; None if they cannot be.
 
     `shift` is added to the times of rates: how far `now` is ahead of the clock that they are from.
     """
     dues = [due + shift if due else 0 for due in state[:ACTIVE]]
-    places = (*BUDGETS.values(), *USD_BUDGETS.values())
-    windows = [(state[at], state[at + 1]) for at in places]
+    windows = [(state[at], state[at + 1]) for at in _STARTS]
     are_dues = all(due <= now + MAX_AHEAD for due in dues)
     if not are_dues or any(not 0 <= start < wall + DAY or count < 0 for start, count in windows):
         return None
-    held = [0] * (min(BUDGETS.values()) - ACTIVE)
     dues = [due if due > now else 0 for due in dues]
-    return [*dues, *held, *state[min(BUDGETS.values()) :]]
+    return [*dues, *[0] * (BUDGETS - ACTIVE), *state[BUDGETS:]]

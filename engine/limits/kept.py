@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.limits.core import FIELDS, revived
-from engine.limits.table import BLOCK, IDENTITY, MAX_SCOPES, RECORD, RECORDS, SharedMemory, Table
+from engine.limits.table import (
+    BLOCK,
+    IDENTITY,
+    MAX_SCOPES,
+    OF_LEASE,
+    RECORD,
+    RECORDS,
+    SharedMemory,
+    Table,
+)
 
 MAGIC = b"orqenlim"
 BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -129,7 +138,8 @@ def _revive(memory: SharedMemory, clocks: Clocks, found: bytes) -> int:
 def _undo(memory: SharedMemory) -> int:
     """Undo a write that was cut short; 1 if what says so is damaged."""
     words = memoryview(memory.map).cast("q")
-    blocks = words[1 : 1 + words[0]].tolist() if 0 <= words[0] <= MAX_SCOPES + 1 else [0]
+    words[OF_LEASE] = 0  # no reservation outlives its server
+    blocks = words[1 : 1 + words[0]].tolist() if 0 <= words[0] <= MAX_SCOPES else [0]
     if any(not memory.first_record <= block < len(memory.map) // BLOCK for block in blocks):
         words[0] = 0
         return 1

@@ -183,7 +183,7 @@ class RedisStore:
             return made
         member = member_of(spec, lease, made.held)
         self._leases[member] = spec.home, now
-        return Grant(made.scopes, made.held, member, made.left)  # a fifth of `_replace`
+        return Grant(made.scopes, made.held, member, made.left)
 
     def _without(self, scopes: Sequence[Scope], estimate: Amounts) -> Grant | Refused:
         """What the policy says while the server fails."""
@@ -204,7 +204,9 @@ class RedisStore:
                 spec, lease = about
                 made = made_of(word, spec.scopes, numbers, self._windows, self._wall())
                 if isinstance(made, Grant):
-                    late = made._replace(lease=member_of(spec, lease, made.held))
+                    late = Grant(
+                        made.scopes, made.held, member_of(spec, lease, made.held), made.left
+                    )
                     self._settle(late, (0, 0))
         except (StoreError, ValueError, IndexError):
             self._client.note_failure("a reply that the script does not give")

@@ -3,7 +3,7 @@
 Numbers are packed in both directions, which the script reads in less time than JSON.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from struct import pack
@@ -13,34 +13,26 @@ from engine.limits.core import (
     AMOUNTS,
     BUSY_SECONDS,
     Amounts,
-    Left,
+    Reading,
     Refused,
     late,
     left_of,
+    of_budget,
+    of_rate,
     tightest,
 )
 from engine.limits.resp import encode
 from engine.limits.store import Grant, Scope
 from engine.limits.windows import Windows
-from engine.plan.limits import CallerLimits, Period, Rate
+from engine.plan.limits import CallerLimits, Period
 
 BOTH, INPUT, OUTPUT, COST = range(
     4
 )  # what a limit counts: both kinds of tokens, or a place in Amounts, as Lua counts them
-TOKEN_RATES = ("tokens", "input_tokens", "output_tokens")  # in the order of their places in a state
-# Places of budgets in a state; those in US dollars follow.
-BUDGETS = {Period.DAY: 1, Period.WEEK: 2, Period.MONTH: 3}
 MAX_SPECS = 10_000
 _DAY = 24 * 3600 * 1000
 _KEPT = {Period.DAY: 3 * _DAY, Period.WEEK: 9 * _DAY, Period.MONTH: 33 * _DAY}  # ms, by the store
 _NOTHING: Amounts = (0,) * AMOUNTS
-
-
-def token_rates(limits: CallerLimits) -> list[tuple[int, str, Rate]]:
-    """The rates of what is used: their places, which are one more than what they count, and names."""
-    rates = (limits.tokens, limits.input_tokens, limits.output_tokens)
-    named = zip(TOKEN_RATES, rates, strict=True)
-    return [(place, name, rate) for place, (name, rate) in enumerate(named, 1) if rate is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +77,21 @@ def spec_of(scopes: Sequence[Scope], windows: Windows, now: float) -> Spec:
 def numbers_of(limits: CallerLimits, windows: Windows, now: float) -> bytes:
     """A scope as `read_spec` of the script reads it."""
     kept = max((_KEPT[b.per] for b in (*limits.budgets, *limits.keeps)), default=0)
-    rates, rate = token_rates(limits), limits.requests
+    rates, rate = limits.token_rates, limits.requests
     numbers = [kept, limits.concurrent or 0]
     numbers += (0, 0) if rate is None else (rate.interval, rate.tolerance)
     numbers.append(len(rates))
     for place, _, rate in rates:
         numbers += [place, rate.interval, rate.tolerance, place - 1]
     for budget in limits.budgets:
-        place = BUDGETS[budget.per] + len(BUDGETS) * budget.is_usd
         counts = COST if budget.is_usd else BOTH
-        numbers += [place, budget.amount, *windows.of(budget, now), counts, budget.warn_at or 0]
+        numbers += [
+            1 + budget.number,
+            budget.amount,
+            *windows.of(budget, now),
+            counts,
+            budget.warn_at or 0,
+        ]
     return packed(numbers)
 
 
@@ -122,28 +119,31 @@ def made_of(
         IndexError: it has too few numbers.
     """
     if word == "ok":
-        left = tightest(_left_in(scopes, numbers[AMOUNTS:], windows, now))
+        left = left_of(tightest(_readings(scopes, numbers[AMOUNTS:], windows, now)))
         return Grant(scopes, tuple(numbers[:AMOUNTS]), None, left)
     refused = refused_of(word, scopes, numbers, windows, now)
-    return replace(refused, left=tightest(_left_in(scopes, numbers[3:], windows, now)))
+    left = left_of(tightest(_readings(scopes, numbers[3:], windows, now)))
+    return replace(refused, left=left)
 
 
-def _left_in(
+def _readings(
     scopes: Sequence[Scope], numbers: Sequence[int], windows: Windows, now: float
-) -> Iterator[tuple[str, Left]]:
-    """What is left, from the numbers of `add_left` in the script."""
-    rest = [*reversed(numbers)]
+) -> list[Reading]:
+    """As `readings`, from the numbers of `add_left` in the script."""
+    found: list[Reading] = []
+    at = 0
     for _, limits in scopes:
         if limits.requests is not None:
-            yield "requests", left_of(limits.requests, rest.pop(), 0)
-        for _, kind, rate in token_rates(limits):
-            ahead, held = rest.pop(), rest.pop()
-            yield kind, left_of(rate, ahead, held)
+            found.append(of_rate("requests", limits.requests, numbers[at], 0))
+            at += 1
+        for _, kind, rate in limits.token_rates:
+            found.append(of_rate(kind, rate, numbers[at], numbers[at + 1]))
+            at += 2
         for budget in limits.budgets:
-            left = rest.pop()
-            if not budget.is_usd:
-                reset = windows.of(budget, now)[1] - now
-                yield "tokens", Left(budget.amount, max(0, left), reset)
+            end = windows.of(budget, now)[1]
+            found.append(of_budget(budget, numbers[at], 0, end - now))
+            at += 1
+    return found
 
 
 def refused_of(
@@ -156,9 +156,9 @@ def refused_of(
         return Refused("concurrent", limits.concurrent or 0, "", BUSY_SECONDS)
     if word == "late":
         if which == 0 and limits.requests is not None:
-            return late("requests", limits.requests, ahead, 0)
-        _, kind, rate = token_rates(limits)[which - 1]
-        return late(kind, rate, ahead, 0)
+            return late("requests", limits.requests, ahead)
+        _, kind, rate = limits.token_rates[which - 1]
+        return late(kind, rate, ahead)
     budget = limits.budgets[which - 1]
     kind = "budget_usd" if budget.is_usd else "budget"
     if word == "held":

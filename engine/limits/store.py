@@ -1,7 +1,9 @@
 """The interface of what counts the use of scopes, in the memory of this host or elsewhere."""
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from engine.limits.core import Amounts, Left, Refused
 from engine.plan.limits import CallerLimits
@@ -17,18 +19,18 @@ class UnavailableError(Exception):
     """The counters cannot be reached, and requests are refused then."""
 
 
-class Grant(NamedTuple):
+class Grant(msgspec.Struct, frozen=True):
     """An admitted request. `held` is what it may use; `lease` None: nothing to settle.
 
     `left` has what is left of requests, tokens, input and output tokens after it, in the scope that
-    has the least. `lease` and `blocks` are for the store that made it.
+    has the least. `lease` and `places` are for the store that made it.
     """
 
     scopes: Sequence[Scope]
     held: Amounts
     lease: int | str | None
     left: Mapping[str, Left]
-    blocks: Sequence[int] = ()
+    places: Sequence[Any] = ()
 
 
 class Store(Protocol):

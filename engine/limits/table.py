@@ -6,8 +6,9 @@
 
 Everything is a block of 192 bytes. One lock protects all of it: a record lock of the kernel (fcntl),
 which ends with the process that has it, unlike a lock in shared memory. A write first copies the
-blocks that it will change into the header. A process that is killed in the middle of a write leaves
-these copies, and the next one to lock puts them back, so a write happens as a whole or not at all.
+counters that it will change into the header, and then changes them where they are. A process that is
+killed in the middle of that leaves the copies, and the next one to lock puts them back, so a write
+happens as a whole or not at all.
 
 Each worker has a record lock on a byte of its own while it lives. Whoever gets the byte of another
 one knows that it is dead, and gives back what its requests held.
@@ -21,7 +22,7 @@ import os
 import struct
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 
@@ -31,18 +32,21 @@ from engine.limits.store import FullError
 BLOCK = 192
 _WORDS = BLOCK // 8
 MAX_SCOPES = 4  # of a request: key, account, and the model of each
-_HEADER = 1 + MAX_SCOPES + 1 + 1  # blocks: words of the header, copies, and one for `kept`
+_HEADER = 1 + MAX_SCOPES + 2  # blocks: words of the header, copies, one unused, and one for `kept`
 IDENTITY = BLOCK * (_HEADER - 1)  # where that one is
 LEASES = 16_384  # requests under way in one worker
 RECORDS = 131_072  # scopes with counters that say anything: 24 MiB, if all are in use
 PROBED = 32  # places where a scope can be
 _FIRST_BYTE = 16  # of the locks of workers; byte 0 is the lock of the memory
 RECORD = struct.Struct(f"=16s{FIELDS}q")
-_STATE = struct.Struct(f"={FIELDS}q")
-_STATE_AT = RECORD.size - _STATE.size
-# By how many scopes there are: that number, what is held, and their blocks.
-_LEASE = tuple(struct.Struct(f"={1 + AMOUNTS + count}q") for count in range(MAX_SCOPES + 1))
-_NOBODY = bytes(16)
+_STATE_AT = 2  # words of a record before its counters
+_DIGEST = 16  # bytes of an id
+_NOBODY = bytes(_DIGEST)
+# Words of the header: how many copies there are, their blocks, the reservation of the write, and how many scopes it had.
+_COPIES, OF_LEASE, _WAS = 0, MAX_SCOPES + 1, MAX_SCOPES + 2
+MAX_KNOWN = 16_384  # scopes whose places a worker knows without a search
+# The block of a scope, its counters, and its id.
+Place = tuple[int, memoryview, bytes]
 _USED = _WORDS - 1  # the word of a worker's first block that says that there was one
 
 
@@ -91,7 +95,8 @@ class Table:
         self._map = memory.map
         self._bytes = memoryview(memory.map)
         self._words = self._bytes.cast("q")
-        self._places: dict[str, tuple[bytes, int]] = {}
+        self._copies = [self._counters(1 + number) for number in range(MAX_SCOPES)]
+        self._known: dict[str, Place] = {}
         self.worker = -1
         self._free: list[int] = []
 
@@ -116,45 +121,39 @@ class Table:
             self.unlock()
 
     def _undo(self) -> None:
-        for number in range(self._words[0]):
-            start = BLOCK * (1 + number)
-            at = BLOCK * self._words[1 + number]
-            self._bytes[at : at + BLOCK] = self._bytes[start : start + BLOCK]
-        self._words[0] = 0
+        words = self._words
+        for number in range(words[_COPIES]):
+            self._counters(words[1 + number])[:] = self._copies[number]
+        if words[OF_LEASE]:
+            words[_WORDS * words[OF_LEASE]] = words[_WAS]
+        words[_COPIES] = 0
 
-    def _begin(self, blocks: Sequence[int]) -> None:
-        """Keep copies of `blocks`, which are about to be changed."""
-        memory, start = self._map, BLOCK
-        for number, block in enumerate(blocks, 1):
-            at = BLOCK * block
-            self._words[number] = block
-            memory[start : start + BLOCK] = memory[at : at + BLOCK]
-            start += BLOCK
-        self._words[0] = len(blocks)
+    def _counters(self, block: int) -> memoryview:
+        first = _WORDS * block + _STATE_AT
+        return self._words[first : first + FIELDS]
 
     # -- scopes ------------------------------------------------------------------------------------
 
-    def find(
-        self, scope: str, now: int, wall: float, taken: Sequence[int] = ()
-    ) -> tuple[int, list[int]]:
-        """The block of a scope, which gets one outside `taken` if it has none, and its counters.
+    def find(self, scope: str, now: int, wall: float, taken: Sequence[Place] = ()) -> Place:
+        """The place of a scope, which gets one outside `taken` if it has none.
 
         Raises:
             FullError: all places where it could be are in use.
         """
-        known = self._places.get(scope)
-        if known is None:
-            digest = blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-            return self._locate(scope, digest, now, wall, taken)
-        digest, block = known
-        found, *state = RECORD.unpack_from(self._map, BLOCK * block)
-        if found == digest:
-            return block, state
-        return self._locate(scope, digest, now, wall, taken)
+        known = self._known.get(scope)
+        if known is not None:
+            at = BLOCK * known[0]
+            if self._map[at : at + _DIGEST] == known[2]:
+                return known
+        digest = blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        place = self._known[scope] = self._locate(
+            digest, now, wall, {block for block, _, _ in taken}
+        )
+        return place
 
-    def _locate(
-        self, scope: str, digest: bytes, now: int, wall: float, taken: Sequence[int]
-    ) -> tuple[int, list[int]]:
+    def _locate(self, digest: bytes, now: int, wall: float, taken: Container[int]) -> Place:
         """The same by a search, in a place of its own or in that of a scope that is idle."""
         free = None
         first = int.from_bytes(digest[:8], "little")
@@ -162,33 +161,22 @@ class Table:
             block = self._memory.first_record + (first + step) % self._memory.records
             found, *state = RECORD.unpack_from(self._map, BLOCK * block)
             if found == digest:
-                return self._keep(scope, digest, block), state
+                return block, self._counters(block), digest
             if free is None and block not in taken:
                 free = block if found == _NOBODY or is_idle(state, now, wall) else None
         if free is None:
             raise FullError
-        state = [0] * FIELDS
-        self._begin((free,))
-        RECORD.pack_into(self._map, BLOCK * free, digest, *state)
-        self._words[0] = 0
-        return self._keep(scope, digest, free), state
+        # Cut short, this leaves counters of nobody that say nothing, or those of a scope that was idle.
+        RECORD.pack_into(self._map, BLOCK * free, _NOBODY, *[0] * FIELDS)
+        self._map[BLOCK * free : BLOCK * free + _DIGEST] = digest
+        return free, self._counters(free), digest
 
-    def _keep(self, scope: str, digest: bytes, block: int) -> int:
-        if len(self._places) >= self._memory.records:
-            self._places.clear()
-        self._places[scope] = digest, block
-        return block
+    # -- writes ------------------------------------------------------------------------------------
 
-    def write_word(self, block: int, field: int, value: int) -> None:
-        """Change one counter, at once."""
-        self._words[_WORDS * block + 2 + field] = value
+    def hold(self, places: Sequence[Place], held: Amounts) -> int:
+        """Begin a write to the counters in `places`, and a reservation of what one request holds there.
 
-    # -- reservations ------------------------------------------------------------------------------
-
-    def hold(self, blocks: Sequence[int], states: Sequence[list[int]], held: Amounts) -> int:
-        """Write the counters of scopes, and what one request of this worker holds in each of them.
-
-        Returns the number of the reservation.
+        Returns the number of the reservation, which the write ends with.
 
         Raises:
             FullError: too many requests are under way.
@@ -196,40 +184,42 @@ class Table:
         if not self._free:
             raise FullError
         lease = self._free.pop()
-        self._begin((*blocks, lease))
-        self._write(blocks, states)
-        count = len(blocks)
-        unused = (0,) * (AMOUNTS - len(held))
-        _LEASE[count].pack_into(self._map, BLOCK * lease, count, *held, *unused, *blocks)
-        self._words[0] = 0
+        self._begin(places, lease, 0)
+        words, at = self._words, _WORDS * lease
+        words[at + 1], words[at + 2] = held[0], held[1]
+        words[at + 3] = held[2] if len(held) == AMOUNTS else 0
+        at += AMOUNTS
+        for block, _, _ in places:
+            at += 1
+            words[at] = block
         return lease
 
-    def settle(self, lease: int, blocks: Sequence[int], states: Sequence[list[int]]) -> None:
-        """Write the counters of scopes, and end a reservation."""
-        self._begin((*blocks, lease))
-        self._write(blocks, states)
-        self._words[_WORDS * lease] = 0
-        self._words[0] = 0
+    def settle(self, lease: int, places: Sequence[Place]) -> None:
+        """Begin a write to the counters in `places` that ends a reservation."""
+        self._begin(places, lease, len(places))
+
+    def _begin(self, places: Sequence[Place], lease: int, scopes: int) -> None:
+        """Keep copies of counters that are about to be changed, and how many `scopes` a reservation has before."""
+        words, number = self._words, 0
+        for block, state, _ in places:
+            self._copies[number][:] = state
+            number += 1
+            words[number] = block
+        words[OF_LEASE], words[_WAS] = lease, scopes
+        words[_COPIES] = number
+
+    def held(self, lease: int, scopes: int) -> None:
+        """End the write of a reservation in so many scopes."""
+        self._end(lease, scopes)
+
+    def settled(self, lease: int) -> None:
+        """End the write that ends a reservation."""
+        self._end(lease, 0)
         self._free.append(lease)
 
-    def held_blocks(self, lease: int) -> list[int]:
-        """The blocks in which a reservation holds something."""
-        at = _WORDS * lease
-        first = at + 1 + AMOUNTS
-        return self._words[first : first + self._words[at]].tolist()
-
-    def held(self, lease: int) -> list[int]:
-        """What a reservation holds."""
-        at = _WORDS * lease + 1
-        return self._words[at : at + AMOUNTS].tolist()
-
-    def states(self, blocks: Sequence[int]) -> list[list[int]]:
-        """The counters in `blocks`."""
-        return [list(RECORD.unpack_from(self._map, BLOCK * block)[1:]) for block in blocks]
-
-    def _write(self, blocks: Sequence[int], states: Sequence[list[int]]) -> None:
-        for block, state in zip(blocks, states, strict=True):
-            _STATE.pack_into(self._map, BLOCK * block + _STATE_AT, *state)
+    def _end(self, lease: int, scopes: int) -> None:
+        self._words[_WORDS * lease] = scopes
+        self._words[_COPIES] = 0
 
     # -- workers -----------------------------------------------------------------------------------
 
@@ -274,15 +264,13 @@ class Table:
         counts = self._words[_WORDS * first : _WORDS * after : _WORDS].tolist()
         held_by = [lease for lease, count in enumerate(counts, first) if count]
         for lease in held_by:
-            at = _WORDS * lease
-            blocks, held = self.held_blocks(lease), tuple(self.held(lease))
-            states = self.states(blocks)
-            for state in states:
+            scopes, *of_lease = self._words[_WORDS * lease : _WORDS * (lease + 1)].tolist()
+            held, blocks = tuple(of_lease[:AMOUNTS]), of_lease[AMOUNTS : AMOUNTS + scopes]
+            places = [(block, self._counters(block), _NOBODY) for block in blocks]
+            self.settle(lease, places)
+            for _, state, _ in places:
                 release(state, held)
-            self._begin((*blocks, lease))
-            self._write(blocks, states)
-            self._words[at] = 0
-            self._words[0] = 0
+            self._end(lease, 0)
         return len(held_by)
 
     def _claim(self, worker: int) -> bool:

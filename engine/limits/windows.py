@@ -26,12 +26,12 @@ class Windows:
     """The present windows; each is computed once, and again when the clock has left it."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[Period, str], tuple[int, int]] = {}
+        self._found: dict[str, tuple[int, int]] = {}
 
     def of(self, budget: Budget, now: float) -> tuple[int, int]:
         """The window of `budget` that holds `now`."""
-        key = budget.per, budget.zone
-        found = self._found.get(key)
+        found = self._found.get(budget.calendar)
         if found is None or not found[0] <= now < found[1]:
-            found = self._found[key] = window(budget.per, ZoneInfo(budget.zone), now)
+            made = window(budget.per, ZoneInfo(budget.zone), now)
+            found = self._found[budget.calendar] = made
         return found

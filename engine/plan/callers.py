@@ -28,7 +28,7 @@ class Caller:
     """The holder of a gateway key. None for `endpoints` or `models` means all of them.
 
     A key of an account has its `account` and `digest`, and always an `expires`, if need be infinite.
-    `counts_usage` and `counts_usd`: a limit counts what its requests use, or what they cost.
+    `scopes` are the names and limits that count all of its requests: its own, and those of its account. `counts_usage` and `counts_usd`: a limit counts what its requests use, or what they cost.
     """
 
     name: str
@@ -39,12 +39,17 @@ class Caller:
     account: Account | None = None
     digest: bytes = b""
     limits: CallerLimits | None = None
+    scopes: tuple[tuple[str, CallerLimits], ...] = field(init=False, repr=False, compare=False)
     counts_usage: bool = field(init=False, repr=False, compare=False)
     counts_usd: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        of_account = None if self.account is None else self.account.limits
-        every = [limits for limits in (self.limits, of_account) if limits is not None]
+        named = [(self.name, self.limits)]
+        if self.account is not None:
+            named.append((f"@{self.account.id}", self.account.limits))
+        scopes = tuple((name, limits) for name, limits in named if limits is not None)
+        every = [limits for _, limits in scopes]
+        object.__setattr__(self, "scopes", scopes)
         object.__setattr__(self, "counts_usage", any(limits.counts_usage for limits in every))
         object.__setattr__(self, "counts_usd", any(limits.counts_usd for limits in every))
 

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 NANOSECONDS = 1_000_000_000
 MAX_COUNT = 1_000_000_000  # of a rate, in a second at the least
+TOKEN_RATES = ("tokens", "input_tokens", "output_tokens")
 UNITS = {1: "second", 60: "minute", 3600: "hour"}
 
 
@@ -24,6 +25,10 @@ class StorePolicy(StrEnum):
     LOCAL = "local"
     REFUSE = "refuse"
     ALLOW = "allow"
+
+
+def _derived() -> Any:
+    return field(init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,8 @@ class Budget:
     """Tokens, input and output together, or billionths of a dollar, for each `per` of the calendar in `zone`.
 
     `unpriced` is what a request whose price is not known is charged; None: it is refused. When `warn_at` is
-    used, the log says so.
+    used, the log says so. `number` is which of six counters is its own, `calendar` names its windows;
+    `interval` is as of a Rate: nothing comes back before a window ends.
     """
 
     amount: int
@@ -64,10 +70,14 @@ class Budget:
     is_usd: bool = False
     unpriced: int | None = None
     warn_at: int | None = None
+    number: int = _derived()
+    calendar: str = _derived()
+    interval: ClassVar[int] = 0
 
-
-def _derived() -> Any:
-    return field(init=False, repr=False, compare=False)
+    def __post_init__(self) -> None:
+        number = len(Period) * self.is_usd + list(Period).index(self.per)
+        object.__setattr__(self, "number", number)
+        object.__setattr__(self, "calendar", f"{self.per} {self.zone}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +87,10 @@ class CallerLimits:
     `models` are further limits for models, by a name or a prefix that ends in `*`. The first that
     matches one of the names of a model applies.
 
-    The last five are derived, once, since every request reads them. `counts_tokens`: tokens or cost are
+    The last five are derived, once, since every request reads them. `token_rates` are the rates of what is
+    used, each with its number and name: 1 for input and output together, 2 for input, 3 for output. `counts_tokens`: tokens or cost are
     limited. `counts_usage` and `counts_usd`: the same, and cost, with the limits of `models`. `holds`: a
-    request holds something of these until it is over. `is_one_rate`: `requests` are all that is limited.
+    request holds something of these until it is over.
     """
 
     requests: Rate | None = None
@@ -90,24 +101,29 @@ class CallerLimits:
     budgets: tuple[Budget, ...] = ()
     models: tuple[tuple[str, "CallerLimits"], ...] = ()
     keeps: tuple[Budget, ...] = ()  # are not counted by these limits, but by others of the scope
+    token_rates: tuple[tuple[int, str, Rate], ...] = _derived()
     counts_tokens: bool = _derived()
     counts_usage: bool = _derived()
     counts_usd: bool = _derived()
     holds: bool = _derived()
-    is_one_rate: bool = _derived()
     _of_free: "CallerLimits | None" = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         inner = [limits for _, limits in self.models]
-        tokens = bool(self.tokens or self.input_tokens or self.output_tokens or self.budgets)
+        rates = tuple(
+            (number, name, rate)
+            for number, name in enumerate(TOKEN_RATES, 1)
+            if (rate := getattr(self, name)) is not None
+        )
+        tokens = bool(rates or self.budgets)
         usd = any(budget.is_usd for budget in self.budgets)
         holds = tokens or self.concurrent is not None
         derived = {
+            "token_rates": rates,
             "counts_tokens": tokens,
             "counts_usage": tokens or any(limits.counts_tokens for limits in inner),
             "counts_usd": usd or any(limits.counts_usd for limits in inner),
             "holds": holds,
-            "is_one_rate": self.requests is not None and not holds,
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)

@@ -1,8 +1,9 @@
 """The limits of callers in one worker, as the Admission of its gateways."""
 
-from collections.abc import Awaitable, Callable, MutableSequence, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, MutableSequence, Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.payload import RequestBody
@@ -34,7 +35,6 @@ from engine.upstream import Pairs
 OUTPUT_TOKENS = 1000  # held for a response where the endpoint does not say
 TOKENS_A_SECOND = 100  # what a large model may write; smaller ones are faster, and cheaper
 NO_TOKENS = 0, 0
-_MADE = Grant, Refused  # a union would be made anew for each request
 
 
 @dataclass(slots=True)
@@ -117,17 +117,18 @@ class LimitHooks:
 
     def admit(
         self, caller: Caller, endpoint: Endpoint, model: str, body: RequestBody, size: int | None
-    ) -> LimitPermit | Awaitable[LimitPermit] | None:
+    ) -> LimitPermit | Coroutine[Any, Any, LimitPermit] | None:
         """Count the request in all of its scopes, or refuse it; None for a caller without limits.
 
         Raises:
             GatewayError: `rate_limited`, `budget_exceeded`, or `overloaded` when nothing more can be counted.
         """
-        if caller.limits is None and (caller.account is None or caller.account.limits is None):
+        scopes: Sequence[Scope] = caller.scopes
+        if not scopes:
             return None
         estimate: Amounts = NO_TOKENS
-        has_models = caller.limits is not None and caller.limits.models
-        scopes = scopes_of(caller, self._names.of(endpoint.name, model) if has_models else ())
+        if caller.limits is not None and caller.limits.models:
+            scopes = scopes_of(caller, self._names.of(endpoint.name, model))
         if endpoint.is_free:
             scopes = free_scopes(scopes)
             if not scopes:
@@ -141,7 +142,7 @@ class LimitHooks:
             made = self._store.reserve(scopes, estimate)
         except (FullError, UnavailableError) as error:
             raise self._uncounted(error) from None
-        if isinstance(made, _MADE):
+        if isinstance(made, (Grant, Refused)):  # a union would be made anew for each request
             return self._permit(made, endpoint.dialect, estimate)
         return self._wait(made, endpoint.dialect, estimate)
 
@@ -152,7 +153,7 @@ class LimitHooks:
         model: str,
         body: RequestBody,
         size: int | None,
-    ) -> LimitPermit | Awaitable[LimitPermit] | None:
+    ) -> LimitPermit | Coroutine[Any, Any, LimitPermit] | None:
         """As `CredentialLimits.use`."""
         limits = provider.credential_limits
         if limits is None or (endpoint.is_free and limits.of_free is None):
@@ -173,7 +174,7 @@ class LimitHooks:
 
     def _used(
         self, scopes: Sequence[Scope], estimate: Amounts, provider: str
-    ) -> LimitPermit | Awaitable[LimitPermit]:
+    ) -> LimitPermit | Coroutine[Any, Any, LimitPermit]:
         def permit(made: Grant | Refused) -> LimitPermit:
             if isinstance(made, Refused):
                 raise credential_refusal(made, provider)
@@ -219,14 +220,11 @@ class LimitHooks:
 
 def scopes_of(caller: Caller, names: Sequence[str]) -> Sequence[Scope]:
     """What limits a request of `caller`: its key, the model that has these `names`, and its account."""
-    account, limits = caller.account, caller.limits
-    of_account = () if account is None or account.limits is None else ((f"@{account.id}", account.limits),)  # fmt: skip
-    if limits is None:
-        return of_account
-    further = limits.of_model(names) if limits.models else None
+    further = None if caller.limits is None else caller.limits.of_model(names)
     if further is None:
-        return ((caller.name, limits), *of_account)
-    return (caller.name, limits), (f"{caller.name} {further[0]}", further[1]), *of_account
+        return caller.scopes
+    own, *of_account = caller.scopes
+    return own, (f"{caller.name} {further[0]}", further[1]), *of_account
 
 
 def free_scopes(scopes: Sequence[Scope]) -> Sequence[Scope]:

@@ -1,6 +1,7 @@
 """What callers get to know of their limits: headers of what is left, and why a request is refused."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from time import gmtime, time
 
 from engine.gateway.errors import GatewayError
@@ -101,8 +102,9 @@ def limit_headers(left: Mapping[str, Left], dialect: Dialect) -> Pairs:
     headers: Pairs = []
     for kind, (limit, remaining, seconds) in left.items():
         if kind in names:
+            of_limit, of_remaining, of_reset = names[kind]
             reset = _moment(seconds) if is_time else _duration(seconds)
-            headers += zip(names[kind], (b"%d" % limit, b"%d" % remaining, reset), strict=True)
+            headers += (of_limit, b"%d" % limit), (of_remaining, b"%d" % remaining), (of_reset, reset)  # fmt: skip
     return headers
 
 
@@ -112,7 +114,12 @@ def _duration(seconds: float) -> bytes:
         return b"%dms" % (seconds * 1000)
     if seconds < 60:
         return b"%gs" % round(seconds, 1)
-    minutes, rest = divmod(int(seconds), 60)
+    return _long(int(seconds))
+
+
+@lru_cache(1024)  # those until the end of a day are the same for all requests of a second
+def _long(seconds: int) -> bytes:
+    minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return (b"%dh" % hours if hours else b"") + b"%dm%ds" % (minutes, rest)
 

@@ -1,6 +1,8 @@
 """Which of the operator's credentials a request is sent with, where providers limit the use of each."""
 
 from collections.abc import Awaitable, Callable
+from types import CoroutineType
+from typing import cast
 
 from engine.gateway.cancellation import Deadline
 from engine.gateway.errors import GatewayError
@@ -74,9 +76,9 @@ class CredentialPermits:
             return
         size = self._reader.size if self._reader else None
         permit = hook.use(provider, head.endpoint, target.model, body, size)
-        if isinstance(permit, Awaitable):
+        if isinstance(permit, CoroutineType):
             permit = await in_time(self._deadline, permit, "the admission of the request")
-        self.permit = permit
+        self.permit = cast("Permit | None", permit)
 
     def end(self) -> None:
         """Give back what an attempt holds that another one follows."""

@@ -54,13 +54,10 @@ def response_head(  # noqa: PLR0913, PLR0917 called for each request
     return headers, length, False
 
 
-def with_own(
-    headers: Pairs, own: Sequence[tuple[bytes, bytes]], replaced: tuple[bytes, ...] = ()
-) -> Pairs:
-    """`headers` with the gateway's own in place of those of the same names, and of those that begin as `replaced` says."""
+def with_own(headers: Pairs, own: Sequence[tuple[bytes, bytes]]) -> Pairs:
+    """`headers` with the gateway's own in place of those of the same names."""
     names = {name for name, _ in own}
-    kept = [pair for pair in headers if pair[0] not in names and not pair[0].startswith(replaced)]
-    return [*kept, *own]
+    return [*(pair for pair in headers if pair[0] not in names), *own]
 
 
 async def send_response(send: Send, status: int, headers: Pairs, body: bytes) -> None:

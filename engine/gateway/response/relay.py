@@ -116,7 +116,7 @@ class ResponseRelay:
         response, timeouts, record = exchange.response, exchange.request.timeouts, self._record
         self._timeouts = timeouts
         record.note_head(response.status)
-        meter = self.meter
+        meter, permit = self.meter, self.permit
         fields = response.fields
         if meter is not None and not meter.begin(response.status, fields):
             meter = self.meter = None
@@ -126,11 +126,11 @@ class ResponseRelay:
             fields,
             response.length,
             record.request_id,
-            self._names,
+            self._names if permit is None else self._names.without(permit.replaces),
         )
         headers += closing
-        if self.permit is not None:
-            headers = with_own(headers, self.permit.headers, self.permit.replaces)
+        if permit is not None:
+            headers += permit.headers
         if record.may_be_paid_twice is True and response.status >= 400:
             headers = with_own(headers, _NOT_AGAIN)
         if is_events:

@@ -91,10 +91,10 @@ def test_a_write_that_was_cut_short_is_undone_and_its_request_gone(machine: Mach
     first = machine.started()
     grant = granted(first)
     assert isinstance(grant.lease, int)
-    first._table._begin((*grant.blocks, grant.lease))
-    first._table.write_word(grant.blocks[0], ACTIVE, 99)
+    first._table.settle(grant.lease, grant.places)
+    grant.places[0][1][ACTIVE] = 99
     second = machine.started()
-    (state,) = second._table.states(grant.blocks)
+    state = second._table.find("key", 0, 0.0)[1]
     assert state[ACTIVE] == state[HELD_INPUT] == 0
     assert machine.problem is None
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from engine.gateway.record import Record
-from engine.limits.core import Left, Refused
+from engine.limits.core import Refused
 from engine.plan.plan import Dialect
 from engine.server.cost_limits import used_cost
 from engine.server.limit_hooks import used_tokens
@@ -56,7 +56,7 @@ def test_of_a_response_that_nobody_has_seen_the_output_is_estimated_by_its_time(
     assert used_cost(known, 10) == (10 if is_unseen else 7)
 
 
-LEFT = {kind: Left(10, 3, 90.5) for kind in ("requests", "tokens", "input_tokens", "output_tokens")}
+LEFT = dict.fromkeys(("requests", "tokens", "input_tokens", "output_tokens"), (10, 3, 90.5))
 
 
 @each(
