@@ -187,6 +187,8 @@ LISTED = {
     "server/model_names:ModelNames._aliases": ("model", "models of the rules", "with its Plan"),
     "server/model_names:ModelNames._stripped": ("nothing", "rules", "with its Plan"),
     "server/cost_limits:CostReserve._known": ("endpoint, model", "MAX_KNOWN", "all, when full; with its Plan"),
+    "gateway/headers:RelayedNames._without": ("beginnings of names", "2, MAX_NAMES_BYTES each", "never"),
+    "server/limit_responses:_long": ("seconds", "1024", "the oldest goes"),
     "server/limit_hooks:LimitHooks.allowed": ("nothing", "1", "never"),
     "server/limit_hooks:LimitHooks.refused": ("nothing", "1", "never"),
     "server/channel:WorkerChannel._unasked": ("event of a worker", "2", "when read"),

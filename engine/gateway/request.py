@@ -5,11 +5,10 @@ before its time are in `cancellation`.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from math import inf
-from time import monotonic
+from time import monotonic, time
 from types import CoroutineType, MappingProxyType
 from typing import cast
 
@@ -168,7 +167,7 @@ class Request:
         """Path, key, permissions and kind of body, before any of the body is read."""
         heads = self._runtime.heads
         key = heads.key(self._scope)
-        head = heads.known(key, time.time())
+        head = heads.known(key, time())
         if head is None:
             epoch = heads.epoch
             head = self._resolve_head(list(key[3:]), callers or self._runtime.callers)

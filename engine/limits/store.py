@@ -1,9 +1,8 @@
 """The interface of what counts the use of scopes, in the memory of this host or elsewhere."""
 
 from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
-
-import msgspec
 
 from engine.limits.core import Amounts, Left, Refused
 from engine.plan.limits import CallerLimits
@@ -19,7 +18,8 @@ class UnavailableError(Exception):
     """The counters cannot be reached, and requests are refused then."""
 
 
-class Grant(msgspec.Struct, frozen=True):
+@dataclass(slots=True)
+class Grant:
     """An admitted request. `held` is what it may use; `lease` None: nothing to settle.
 
     `left` has what is left of requests, tokens, input and output tokens after it, in the scope that
