@@ -25,6 +25,11 @@ from engine.plan.limits import Budget
 MAX_TOKENS = 1 << 40  # of one request; no provider's count is higher
 
 
+def at_most(used: Amounts) -> Amounts:
+    """What a request has used, no more than any does."""
+    return tuple([min(amount, MAX_TOKENS) for amount in used]) if max(used) > MAX_TOKENS else used
+
+
 class Ledger:
     """The limits of one worker's requests. `monotonic` are nanoseconds, `wall` POSIX seconds.
 
@@ -80,9 +85,8 @@ class Ledger:
         lease = grant.lease
         if not isinstance(lease, int):
             return
-        if max(used) > MAX_TOKENS:
-            used = tuple(min(amount, MAX_TOKENS) for amount in used)
         table, held, wall = self._table, grant.held, self._wall()
+        used = at_most(used)
         reached: list[tuple[str, Budget]] = []
         table.lock()
         try:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.limits.core import NOTHING_LEFT, Amounts, Refused
-from engine.limits.ledger import MAX_TOKENS
+from engine.limits.ledger import at_most
 from engine.limits.resp import StoreError, command, encode
-from engine.limits.specs import MAX_SPECS, Spec, made_of, member_of, packed, spec_of, three
+from engine.limits.specs import MAX_SPECS, Spec, made_of, member_of, spec_of, three
 from engine.limits.store import Grant, Scope, Store, UnavailableError
 from engine.limits.store_client import StoreClient
 from engine.limits.windows import Windows
@@ -33,7 +33,8 @@ MAX_UNSETTLED = 10_000
 MAX_TIME = 1 << 53  # microseconds since 1970
 TRIES = 3
 SCRIPT = Path(__file__).with_name("limits.lua").read_bytes()
-_Reply = tuple[str, list[int]]
+_Reply = tuple[bytes, list[int]]
+_ASKED, _USED = struct.Struct("<5d"), struct.Struct("<3d")
 _ARGUMENTS = b"$%d\r\n%b\r\n" * 3  # as `encode` writes three, in a third of the time
 
 
@@ -99,7 +100,7 @@ class RedisStore:
             self._local.settle(grant, used)
         elif grant.lease is not None:
             self._leases.pop(grant.lease, None)
-            self._settle(grant, tuple(min(amount, MAX_TOKENS) for amount in used))
+            self._settle(grant, at_most(used))
 
     def tick(self) -> None:
         """Renew the leases, and try again what has failed."""
@@ -112,12 +113,23 @@ class RedisStore:
     # -- reserve -----------------------------------------------------------------------------------
 
     async def _reserve(self, scopes: Sequence[Scope], estimate: Amounts) -> Grant | Refused:
+        script: bytes | None = None
         try:
             for _ in range(TRIES):
                 spec = self._spec(scopes)
                 lease = f"{self._name}{next(self._numbers):x}" if spec.holds else ""
-                word, numbers = await self._try(spec, lease, estimate)
-                if word != "stale":
+                deadline = (self._wall() + self._offset + self._timeout) * 1e6
+                asked = _ASKED.pack(LIFE, deadline, *three(estimate))
+                rest = _ARGUMENTS % (7, b"reserve", len(lease), lease.encode(), len(asked), asked)
+                command = self._command(spec, rest, script)
+                try:
+                    word, numbers = await self._client.call(command, self._read, (spec, lease))
+                except StoreError as error:
+                    if script is not None or str(error) != "NOSCRIPT":
+                        raise
+                    script = self._whole
+                    continue
+                if word != b"stale":
                     made = self._made(word, numbers, spec, lease)
                     self._client.note_success()
                     return made
@@ -128,19 +140,6 @@ class RedisStore:
         except (ValueError, IndexError):
             self._client.note_failure("a reply that the script does not give")
         return self._without(scopes, estimate)
-
-    async def _try(self, spec: Spec, lease: str, estimate: Amounts) -> _Reply:
-        deadline = (self._wall() + self._offset + self._timeout) * 1e6
-        asked = packed((LIFE, deadline, *three(estimate)))
-        rest = _ARGUMENTS % (7, b"reserve", len(lease), lease.encode(), len(asked), asked)
-        about = spec, lease
-        try:
-            return await self._client.call(self._command(spec, 3, rest), self._read, about)
-        except StoreError as error:
-            if str(error) != "NOSCRIPT":
-                raise
-        whole = self._command(spec, 3, rest, self._whole)
-        return await self._client.call(whole, self._read, about)
 
     def _spec(self, scopes: Sequence[Scope]) -> Spec:
         """What is sent of `scopes`; made once for the same limits in the same windows."""
@@ -154,11 +153,11 @@ class RedisStore:
         made = self._specs[key] = spec_of(scopes, self._windows, now)
         return made
 
-    def _command(self, spec: Spec, count: int, rest: bytes, script: bytes | None = None) -> bytes:
-        """The script with the keys of `spec`, `count` further arguments, and what it reads of the scopes."""
+    def _command(self, spec: Spec, rest: bytes, script: bytes | None = None) -> bytes:
+        """The script with the keys of `spec`, three further arguments, and what it reads of the scopes."""
         sha = self._client.sha
         head = script or b"$7\r\nEVALSHA\r\n$%d\r\n%b\r\n" % (len(sha), sha)
-        return command(2 + count + spec.count, b"".join([head, spec.keys, rest, spec.texts]))
+        return b"*%d\r\n%b%b%b%b" % (5 + spec.count, head, spec.keys, rest, spec.texts)
 
     def _read(self, reply: bytes) -> _Reply:
         """The word and the numbers of a reply; its time is noted.
@@ -174,9 +173,9 @@ class RedisStore:
         if not 0 <= now < MAX_TIME:
             raise StoreError("a reply that the script does not give")
         self._offset = now / 1e6 - self._wall()
-        return word.decode("ascii", "replace"), numbers
+        return word, numbers
 
-    def _made(self, word: str, numbers: list[int], spec: Spec, lease: str) -> Grant | Refused:
+    def _made(self, word: bytes, numbers: list[int], spec: Spec, lease: str) -> Grant | Refused:
         now = self._wall()
         made = made_of(word, spec.scopes, numbers, self._windows, now + self._offset)
         if not lease or isinstance(made, Refused):
@@ -200,7 +199,7 @@ class RedisStore:
         """Give back what was granted after its request had given up."""
         try:
             word, numbers = self._read(reply)
-            if word == "ok" and isinstance(about, tuple) and about[1]:
+            if word == b"ok" and isinstance(about, tuple) and about[1]:
                 spec, lease = about
                 made = made_of(word, spec.scopes, numbers, self._windows, self._wall())
                 if isinstance(made, Grant):
@@ -215,10 +214,10 @@ class RedisStore:
 
     def _settle(self, grant: Grant, used: Amounts, script: bytes | None = None) -> None:
         spec = self._spec(grant.scopes)
-        member, numbers = str(grant.lease).encode(), packed(three(used))
+        member, numbers = str(grant.lease).encode(), _USED.pack(*three(used))
         rest = _ARGUMENTS % (6, b"settle", len(member), member, len(numbers), numbers)
         try:
-            future = self._client.send(self._command(spec, 3, rest, script))
+            future = self._client.send(self._command(spec, rest, script))
         except StoreError:
             self._keep(grant, used)
         else:
@@ -229,7 +228,7 @@ class RedisStore:
     ) -> None:
         try:
             word, reached = self._read(future.result())
-            if word != "stale":
+            if word != b"stale":
                 for scope, place in zip(reached[::2], reached[1::2], strict=True):
                     name, limits = grant.scopes[scope - 1]
                     self.warn(name, limits.budgets[place - 1])

@@ -13,7 +13,7 @@ from engine.plan.limit_store import StoreServer
 
 MAX_WAITING = 4096  # replies of one connection
 MAX_REPLY = 1024 * 1024  # bytes that are read before a reply is whole
-_TYPES = b"+-:$"
+_TYPES, _ERROR, _STRING = b"+-:$", 0x2D, 0x24
 
 
 class StoreError(Exception):
@@ -85,15 +85,14 @@ class RedisConnection(asyncio.Protocol):
         unread = self._unread + data if self._unread else data
         at = 0
         while (end := unread.find(b"\r\n", at)) >= 0:
-            kind, line = unread[at], unread[at + 1 : end]
-            after = end + 2
-            if kind == 0x24 and line != b"-1":  # $: a string with its length before it
-                start, after = after, after + int(line) + 2
+            kind, start, after = unread[at], at + 1, end + 2
+            if kind == _STRING and unread[start:end] != b"-1":  # after its length
+                start, end = after, after + int(unread[start:end])
+                after = end + 2
                 if len(unread) < after:
                     break
-                line = unread[start : after - 2]
             at = after
-            self._take(kind, line)
+            self._take(kind, unread[start:end])
         self._unread = unread[at:]
         if len(self._unread) > MAX_REPLY:
             self.abort()
@@ -103,7 +102,7 @@ class RedisConnection(asyncio.Protocol):
             self.abort()
             return
         future, about = self._waiting.popleft()
-        if kind == 0x2D:  # -: an error, whose first word is its kind
+        if kind == _ERROR:  # whose first word is its kind
             _fail(future, line.partition(b" ")[0][:40].decode("ascii", "replace"))
         elif future.done():
             self._late(about, line)

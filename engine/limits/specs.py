@@ -111,14 +111,14 @@ def home_of(scopes: Sequence[Scope]) -> str:
 
 
 def made_of(
-    word: str, scopes: Sequence[Scope], numbers: Sequence[int], windows: Windows, now: float
+    word: bytes, scopes: Sequence[Scope], numbers: Sequence[int], windows: Windows, now: float
 ) -> Grant | Refused:
     """The grant, without its lease, or the refusal in a reply.
 
     Raises:
         IndexError: it has too few numbers.
     """
-    if word == "ok":
+    if word == b"ok":
         left = left_of(tightest(_readings(scopes, numbers[AMOUNTS:], windows, now)))
         return Grant(scopes, tuple(numbers[:AMOUNTS]), None, left)
     refused = refused_of(word, scopes, numbers, windows, now)
@@ -147,21 +147,21 @@ def _readings(
 
 
 def refused_of(
-    word: str, scopes: Sequence[Scope], numbers: Sequence[int], windows: Windows, now: float
+    word: bytes, scopes: Sequence[Scope], numbers: Sequence[int], windows: Windows, now: float
 ) -> Refused:
     """The refusal in a reply, by the limits of the scope that it names."""
     number, which, ahead = numbers[:3]
     limits = scopes[number - 1][1]
-    if word == "busy":
+    if word == b"busy":
         return Refused("concurrent", limits.concurrent or 0, "", BUSY_SECONDS)
-    if word == "late":
+    if word == b"late":
         if which == 0 and limits.requests is not None:
             return late("requests", limits.requests, ahead)
         _, kind, rate = limits.token_rates[which - 1]
         return late(kind, rate, ahead)
     budget = limits.budgets[which - 1]
     kind = "budget_usd" if budget.is_usd else "budget"
-    if word == "held":
+    if word == b"held":
         return Refused(kind, budget.amount, budget.per, BUSY_SECONDS)
     _, end = windows.of(budget, now)
     return Refused(kind, budget.amount, budget.per, max(1, -int(now - end)), is_spent=True)
@@ -169,7 +169,7 @@ def refused_of(
 
 def three(amounts: Amounts) -> Amounts:
     """Amounts with a place for each kind."""
-    return (*amounts, *_NOTHING[len(amounts) :])
+    return amounts if len(amounts) == AMOUNTS else (*amounts, *_NOTHING[len(amounts) :])
 
 
 def member_of(spec: Spec, lease: str, held: Amounts) -> str:

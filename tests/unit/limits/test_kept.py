@@ -11,7 +11,7 @@ from engine.limits.core import ACTIVE, HELD_INPUT, Refused
 from engine.limits.kept import MAGIC, Clocks, ForeignError, _claim, keep_in
 from engine.limits.ledger import Ledger
 from engine.limits.store import Grant
-from engine.limits.table import BLOCK, IDENTITY, Table
+from engine.limits.table import BLOCK, IDENTITY, OF_LEASE, Table
 from engine.plan.limits import NANOSECONDS, Budget, CallerLimits, Period, Rate
 
 RECORDS = 64
@@ -87,11 +87,16 @@ def test_what_requests_held_is_given_back(machine: Machine) -> None:
     assert isinstance(again.reserve(KEY, (200, 0)), Grant)
 
 
-def test_a_write_that_was_cut_short_is_undone_and_its_request_gone(machine: Machine) -> None:
+@pytest.mark.parametrize("lease", [None, 1 << 60])  # the latter is damage
+def test_a_write_that_was_cut_short_is_undone_and_its_request_gone(
+    machine: Machine, lease: int | None
+) -> None:
     first = machine.started()
     grant = granted(first)
     assert isinstance(grant.lease, int)
     first._table.settle(grant.lease, grant.places)
+    if lease is not None:
+        first._table._words[OF_LEASE] = lease
     grant.places[0][1][ACTIVE] = 99
     second = machine.started()
     state = second._table.find("key", 0, 0.0)[1]

@@ -463,6 +463,23 @@ def test_scopes_of_one_request_whose_places_are_the_same_get_one_each() -> None:
     memory.close()
 
 
+def test_a_place_that_another_worker_has_given_to_another_scope_is_known_no_longer() -> None:
+    memory = SharedMemory(workers=2, records=1, leases=4)
+    now = 10**15
+    workers = []
+    for number in range(2):
+        table = Table(memory)
+        table.take_part(number)
+        workers.append(Ledger(table, lambda: now))
+    rate = CallerLimits(requests=Rate(1, 60))
+    assert isinstance(workers[0].reserve([("one", rate)], (0, 0)), Grant)
+    now += 60 * NANOSECONDS
+    assert isinstance(workers[1].reserve([("other", rate)], (0, 0)), Grant)
+    with pytest.raises(FullError):
+        workers[0].reserve([("one", rate)], (0, 0))
+    memory.close()
+
+
 def test_idle_scopes_make_room_for_others_and_busy_ones_do_not(memory: SharedMemory) -> None:
     now = 10**15
     table = Table(memory)
