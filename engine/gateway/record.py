@@ -29,7 +29,7 @@ MAX_DROPPED = 16
 class _Fields(msgspec.Struct):
     """What is known of a request; these are the fields of the log line, in this order.
 
-    Times are milliseconds. What is not known is null; the last ten are left out instead. `usage`
+    Times are milliseconds. What is not known is null; the last eleven are left out instead. `usage`
     says where the counts come from: `reported` by the provider, `partial` of a response that broke
     off, or `estimated` by the gateway. `input_tokens` include `cached_tokens` and
     `cache_write_tokens`. `cost_usd` is there with prices.yaml only, whose version is `price_version`. `ttft_ms` is until the first event of a stream with data was whole.
@@ -69,6 +69,7 @@ class _Fields(msgspec.Struct):
     dropped: Sequence[str] | UnsetType = UNSET
     may_be_paid_twice: bool | UnsetType = UNSET
     service_tier: str | UnsetType = UNSET
+    ms_silent: float | UnsetType = UNSET
 
 
 class Record(_Fields, frozen=True):  # type: ignore[misc] # a struct may, other than a dataclass
@@ -160,6 +161,11 @@ class RecordBuilder(_Fields, kw_only=True):
         """Note the head of the response that is relayed."""
         self.status = status
         self.ms_first_byte = milliseconds(monotonic() - self.started_at)
+
+    def note_silence(self, seconds: float) -> None:
+        """Note how long no event has come of a stream that broke off."""
+        if seconds > 0 and self.outcome != "ok":
+            self.ms_silent = milliseconds(seconds)
 
     def note_dropped(self, names: Sequence[str]) -> None:
         """Note which fields of the body the latest attempt leaves out, if any.

@@ -118,11 +118,11 @@ class Request:
         return has_body(self._scope["headers"], self._scope["http_version"])
 
     def tick(self, now: float) -> None:
-        """Several times a second: end a phase that is late, and watch the caller of a long request."""
+        """Several times a second: end a phase that is late, and watch over a long request."""
         self._deadline.tick(now)
-        is_received = self._response.is_started or (
-            self._body_reader and self._body_reader.complete
-        )
+        self._response.tick(now)
+        reader = self._body_reader
+        is_received = self._response.is_started or (reader and reader.complete)
         if now - self.record.started_at > WATCH_AFTER_SECONDS and is_received:
             self._ending().watch_caller()  # nothing of the request reads from it any more
 

@@ -1,6 +1,7 @@
 """What a request may cost, for budgets in US dollars: the most that is plausible, over all of its targets."""
 
 from collections.abc import Iterable, Sequence
+from math import ceil
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.payload import RequestBody
@@ -12,6 +13,9 @@ from engine.plan.plan import Endpoint, Plan
 from engine.plan.prices import Price, Prices
 from engine.upstream.cache import BoundedCache
 
+# What a large model may write; smaller ones are faster, and cheaper. What other responses took would be measured by one
+# worker, and its memory: by this figure everybody can reckon what a request was charged from its record.
+TOKENS_A_SECOND = 100
 MAX_KNOWN = 1024 * 1024  # bytes of models with their prices
 MAX_ENTRY = 16 * 1024
 _OF_CACHE = {"cached_tokens", "cache_write_tokens"}
@@ -115,7 +119,11 @@ def used_cost(record: Record, reserved: int, estimate: Sequence[int] = ()) -> in
     cost = record.cost_nano_usd
     if cost is not None:
         is_part = record.input_tokens is None and record.output_tokens is not None
-        return max(cost, reserved) if is_part or is_unseen(record) else cost
+        if is_part or is_unseen(record):
+            return max(cost, reserved)
+        if (hidden := hidden_output(record)) and any(estimate[1:2]):
+            return max(cost, min(cost + -(-reserved * hidden // estimate[1]), reserved))
+        return cost
     if not was_sent(record) or was_refused(record):
         return 0
     if not isinstance(record.service_tier, str):
@@ -134,3 +142,17 @@ def is_unseen(record: Record) -> bool:
     """
     is_over = record.outcome == "ok" or record.ttft_ms is not None
     return not is_over and was_sent(record) and not was_refused(record)
+
+
+def hidden_output(record: Record) -> int:
+    """Tokens that a request may have been billed for of which nothing has come, by the time that they take.
+
+    All of its time where nothing was seen; else that in which a stream stood still before it broke off,
+    since a model that reasons may show none of it.
+    """
+    seconds = 0.0
+    if is_unseen(record):
+        seconds = ((record.ms_total or 0) - (record.ms_engine or 0)) / 1000
+    elif isinstance(record.ms_silent, float):
+        seconds = record.ms_silent / 1000
+    return ceil(seconds * TOKENS_A_SECOND)

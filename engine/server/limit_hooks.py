@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Coroutine, MutableSequence, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 from engine.gateway.errors import GatewayError
@@ -19,7 +18,7 @@ from engine.limits.table import SharedMemory, Table
 from engine.plan.limit_store import NO_STORE, LimitSettings
 from engine.plan.limits import Budget
 from engine.plan.plan import Caller, Dialect, Endpoint, Plan, Provider
-from engine.server.cost_limits import CostReserve, is_unseen, used_cost
+from engine.server.cost_limits import CostReserve, hidden_output, used_cost
 from engine.server.limit_responses import (
     PROVIDER_LIMITS,
     credential_refusal,
@@ -33,7 +32,6 @@ from engine.server.model_names import ModelNames
 from engine.upstream import Pairs
 
 OUTPUT_TOKENS = 1000  # held for a response where the endpoint does not say
-TOKENS_A_SECOND = 100  # what a large model may write; smaller ones are faster, and cheaper
 NO_TOKENS = 0, 0
 
 
@@ -251,8 +249,8 @@ def used_tokens(record: Record, estimate: Amounts) -> tuple[int, int]:
     """Input and output tokens of a request that is over, by what it was estimated to use.
 
     Nothing was used by what was not sent, and by what the provider refused. Of input and output, each
-    that the response does not say is estimated: the input as it was reserved, the output from its size,
-    and where nothing of a response has come, from the time that the provider had for it.
+    that the response does not say is estimated: the input as it was reserved, the output from its size.
+    Output of which nothing has come is added by its time, up to what was reserved.
     """
     if not was_sent(record):
         return NO_TOKENS
@@ -263,7 +261,5 @@ def used_tokens(record: Record, estimate: Amounts) -> tuple[int, int]:
         input_tokens = estimate[0]
     if output_tokens is None:
         output_tokens = min(record.bytes_out // BYTES_A_TOKEN, OUTPUT_TOKENS, estimate[1])
-    if is_unseen(record):
-        seconds = ((record.ms_total or 0) - (record.ms_engine or 0)) / 1000
-        output_tokens = max(output_tokens, min(ceil(seconds * TOKENS_A_SECOND), estimate[1]))
-    return input_tokens, output_tokens
+    most = min(output_tokens + hidden_output(record), estimate[1])
+    return input_tokens, max(output_tokens, most)

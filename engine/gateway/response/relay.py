@@ -171,6 +171,11 @@ class ResponseRelay:
         self._deadline.allow(timeouts.caller_idle, CallerStalled)
         return b"" if stream is None else stream.take_held()
 
+    def tick(self, now: float) -> None:
+        """Several times a second: notice that no event of a stream comes."""
+        if self._stream is not None and self.meter is not None:
+            self.meter.tick(now, is_read=not self._is_blocked)
+
     # -- towards the server ------------------------------------------------------------------------
 
     def _write(self, chunk: bytes) -> Awaitable[None] | None:

@@ -22,6 +22,7 @@ MAX_RECENT = 16  # chunks of events from which the output of a stream is estimat
 MAX_SAMPLE = 16 * 1024  # bytes of such a chunk
 BYTES_A_TOKEN = 4  # where tokens are estimated
 MAX_ESTIMATED = 256 * 1024  # bytes that are counted; what is beyond them are images and files
+QUIET_SECONDS = 1.0  # without an event, after which a model is taken to work on what is not shown
 _NOT_OK = 300
 _NOTHING = RequestUsage({})
 _NO_EVENTS = deque[bytes](maxlen=0)
@@ -38,9 +39,12 @@ class UsageMeter:
         "_reader",
         "_recent",
         "_search",
+        "_seen",
+        "_since",
         "_size",
         "is_events",
         "noted",
+        "silent",
     )
 
     def __init__(self, reader: UsageReader) -> None:
@@ -53,6 +57,8 @@ class UsageMeter:
         self._is_packed = False
         self.is_events = False
         self.noted = 0  # chunks of whole events
+        self._seen, self._since = -1, 0.0  # as of the last tick
+        self.silent = 0.0  # seconds
 
     def begin(self, status: int, fields: Mapping[bytes, bytes]) -> bool:
         """Whether the response with this head may say anything, so that the rest is worth noting.
@@ -87,6 +93,14 @@ class UsageMeter:
             del kept[1]
         return True
 
+    def tick(self, now: float, *, is_read: bool) -> None:
+        """Several times a second: add up the time in which no event comes to a caller that reads all there is."""
+        if self.noted != self._seen or not is_read:
+            self._seen, self._since = self.noted, now
+        elif now - self._since > QUIET_SECONDS:
+            self.silent += now - self._since
+            self._since = now
+
     def has_usage(self, text: bytes) -> bool:
         """Whether there may be usage in `text`."""
         return self._search(text) is not None
@@ -106,6 +120,7 @@ class UsageMeter:
         """
         try:
             record.metered = self.metered(record)
+            record.note_silence(self.silent)
             if is_priced and self._reader.tier is not None:
                 record.metered = record.metered.in_tier(self._tier(self._reader.tier))
         except Exception:  # noqa: BLE001 the caller has the response

@@ -169,6 +169,7 @@ def test_the_page_has_every_field_of_an_access_record() -> None:
             dropped=("user",),
             may_be_paid_twice=True,
             service_tier="flex",
+            ms_silent=1200.0,
         ).line()
     )
     assert [row[0] for row in rows(OBSERVABILITY, "field")] == list(with_units)

@@ -98,9 +98,11 @@ class Stand:
         body: bytes | Mapping[str, Any],
         who: Caller = LIMITED,
         leave: Callable[[Answer], bool] | None = None,
+        *,
+        reads: bool = True,
         **headers: str,
     ) -> Answer:
-        """One request; its caller leaves as soon as `leave` says so of what it has."""
+        """One request; its caller leaves as soon as `leave` says so of what it has, or stops reading."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         fields = {
             "host": "gateway", "content-type": "application/json", "content-length": str(len(raw)),
@@ -126,6 +128,8 @@ class Stand:
                 answer.status = message["status"]
                 answer.headers = {n.decode(): v.decode() for n, v in message["headers"]}
             answer.body += message.get("body", b"")
+            if not reads and answer.body:
+                await asyncio.Event().wait()
             if leave is not None and leave(answer):
                 left.set()
 

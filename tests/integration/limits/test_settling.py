@@ -3,11 +3,13 @@
 import asyncio
 import json
 from contextlib import suppress
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.gateway.response import usage as reading
 from engine.plan.plan import Caller, Plan
 from tests.integration.limits.stand import (
     BUDGET,
@@ -159,6 +161,29 @@ def test_a_stream_that_breaks_off_takes_an_estimate(
         most = 2 * output + 2 if output else (record.ms_total or 0) / 10 + 1
         assert output <= taken - (record.bytes_in // 4 + 1) <= most, answer
         assert fault != "hang" or taken > record.bytes_in // 4 + 1
+
+    run(plan, tmp_path, scenario)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_stream_that_stands_still_before_its_caller_leaves_takes_output_by_that_time(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: bool
+) -> None:
+    """Not one that its caller does not read."""
+    monkeypatch.setattr(reading, "QUIET_SECONDS", 0.2)
+
+    async def scenario(stand: Stand) -> None:
+        before = stand.limits.left()
+        body = CALLS[CHAT] | {"model": "openai/mock-stall", "stream": True}
+        asking = asyncio.ensure_future(stand.ask(CHAT, body, reads=reads))
+        await asyncio.sleep(1)
+        asking.cancel()
+        await asyncio.wait([asking])
+        (record,) = stand.limits.records
+        silent = record.ms_silent if isinstance(record.ms_silent, float) else 0
+        assert (silent > 0) == reads
+        output = (record.output_tokens or 0) + ceil(silent / 10)
+        assert before - stand.limits.left() == (record.input_tokens or 0) + output
 
     run(plan, tmp_path, scenario)
 

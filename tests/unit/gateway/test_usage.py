@@ -80,6 +80,38 @@ CONTENTS = {
 }
 
 
+TICKS = [(0, 1, True), (0.5, 1, True), (1.1, 1, True), (1.7, 1, True), (2.2, 1, True), (2.3, 2, True), (3.3, 3, True), (4.4, 3, True)]  # fmt: skip
+
+
+@each(
+    ("ticks", "outcome", "silent"),
+    [
+        (TICKS, "client_cancelled", 3300),
+        (TICKS, "ok", None),
+        (TICKS[:2], "client_cancelled", None),
+        (
+            [(at, 1, False) for at, *_ in TICKS],
+            "client_cancelled",
+            None,
+        ),  # the caller does not read
+        ([(at, number, True) for number, (at, *_) in enumerate(TICKS)], "client_cancelled", None),
+    ],
+)
+def test_the_time_in_which_a_stream_that_broke_off_stood_still_is_noted(
+    ticks: list[tuple[float, int, bool]], outcome: str, silent: float | None
+) -> None:
+    """A second of it counts, and then each further one; `noted` are events until then."""
+    meter = UsageMeter(READERS["chat_completions"])
+    assert meter.begin(200, dict(EVENTS))
+    for at, noted, is_read in ticks:
+        while meter.noted < noted:
+            meter.note(b"data: {}\n\n")
+        meter.tick(at, is_read=is_read)
+    record = RecordBuilder(request_id="req_1", outcome=outcome)
+    meter.finish(record)
+    assert json.loads(record.finish("").line()).get("ms_silent") == silent
+
+
 @pytest.mark.parametrize("endpoint", CONTENTS)
 @pytest.mark.parametrize("outcome", ["client_cancelled", "ok"])
 @pytest.mark.parametrize(("count", "size", "tokens"), [(40, 200, 2000), (40, 2, 40), (3, 90, 67)])

@@ -35,10 +35,10 @@ LEFT_BY = {"attempts": 1, "outcome": "client_cancelled", "ms_total": 2010.0, "ms
             LEFT_BY | {"status": 504, "outcome": "upstream_timeout", "error": "upstream_timeout"},
             200,
         ),
-        (LEFT_BY | {"status": 200, "usage": "partial", "input_tokens": 9, "output_tokens": 3}, 200),
+        (LEFT_BY | {"status": 200, "usage": "partial", "input_tokens": 9, "output_tokens": 3}, 203),
         (
-            LEFT_BY | {"status": 200, "usage": "partial", "input_tokens": 9, "output_tokens": 300},
-            300,
+            LEFT_BY | {"status": 200, "usage": "partial", "input_tokens": 9, "output_tokens": 800},
+            800,
         ),
         (LEFT_BY | {"status": 200, "ttft_ms": 5.0, "input_tokens": 9, "output_tokens": 3}, 3),
         (LEFT_BY | {"status": 503, "error": "upstream_connect_failed"}, -9),
@@ -54,6 +54,24 @@ def test_of_a_response_that_nobody_has_seen_the_output_is_estimated_by_its_time(
     known = msgspec.structs.replace(record, cost_usd=7e-9)
     is_unseen = tokens >= 200
     assert used_cost(known, 10) == (10 if is_unseen else 7)
+
+
+STOOD_STILL: dict[str, Any] = {"attempts": 1, "status": 200, "outcome": "client_cancelled", "ttft_ms": 5.0, "cost_usd": 3e-9}  # fmt: skip
+
+
+@each(
+    ("silent", "output", "tokens", "cost"),
+    [(None, 3, 3, 3), (1200.0, 3, 123, 33), (9000.0, 3, 400, 100), (9000.0, 700, 700, 100)],
+)
+def test_time_in_which_a_stream_stood_still_before_it_broke_off_counts_as_output(
+    silent: float | None, output: int, tokens: int, cost: int
+) -> None:
+    """A model that reasons may show none of it. At most what was reserved counts."""
+    record = Record(**STOOD_STILL, input_tokens=9, output_tokens=output)
+    if silent is not None:
+        record = msgspec.structs.replace(record, ms_silent=silent)
+    assert used_tokens(record, (9, 400)) == (9, tokens)
+    assert used_cost(record, 100, (9, 400, 100)) == cost
 
 
 LEFT = dict.fromkeys(("requests", "tokens", "input_tokens", "output_tokens"), (10, 3, 90.5))
