@@ -36,7 +36,7 @@ settings.load_profile("patient")
 pytest_plugins = ["tests.forked"]
 os.environ.update(ONE_CA)
 # Thousands of small folders, and files of SQLite: on a disk they take a tenth of the CPU of the unit tests.
-MEMORY = Path("/dev/shm")  # noqa: S108 pytest makes a folder of its own in it
+MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 1 << 30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 lazily.import_at_use(*lazily.SDKS, *lazily.EDITORS)

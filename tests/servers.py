@@ -223,8 +223,18 @@ def write_keys(directory: Path, *entries: str) -> None:
 
 
 def read_yaml(name: str) -> Any:
-    """A shipped file as plain data, by libyaml: ten times as fast as the parser in Python."""
-    return yaml.load((ROOT / name).read_bytes(), yaml.CSafeLoader)
+    """A shipped file as plain data."""
+    return parse_yaml((ROOT / name).read_bytes())
+
+
+def parse_yaml(text: str | bytes) -> Any:
+    """By libyaml, ten times as fast as the parser in Python."""
+    return yaml.load(text, yaml.CSafeLoader)
+
+
+def dump_yaml(data: Any) -> str:
+    text: str = yaml.dump(data, Dumper=yaml.CSafeDumper)
+    return text
 
 
 def ship(directory: Path) -> Path:

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from engine.cli.files import replace_file
 from engine.config.source.files import read_file
+from tests.servers import parse_yaml
 from tests.tables import each
 
 NOBODY = 65534
@@ -17,7 +17,7 @@ IS_ROOT = os.geteuid() == 0
 
 
 def names(file: Path) -> list[str]:
-    return [entry["name"] for entry in yaml.safe_load(file.read_text())["keys"]]
+    return [entry["name"] for entry in parse_yaml(file.read_text())["keys"]]
 
 
 @each("mode", [0o640, 0o600, 0o664, 0o440])

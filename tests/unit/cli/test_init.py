@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import pytest
-import yaml
 from click.testing import CliRunner
 
 from engine.cli.init import _ask
+from tests.servers import parse_yaml
 from tests.unit.cli.running import engine
 
 
 def _models(folder: Path) -> set[str]:
-    rules = yaml.safe_load((folder / "routes.yaml").read_text())["models"]
+    rules = parse_yaml((folder / "routes.yaml").read_text())["models"]
     return {rule.get("model") or rule["prefix"] for rule in rules}
 
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import yaml
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
 from engine.config.diagnostics.diagnostic import Diagnostic
 from engine.config.load import Loaded, load
 from engine.report.text import render_text, summary
+from tests.servers import dump_yaml
 
 MINIMAL = Path(__file__).parent / "minimal"
 SECRET = "a-secret-from-the-environment"
@@ -88,4 +88,4 @@ def provider(**keys: object) -> str:
         "base_url": "https://api.openai.com/v1",
         "endpoints": {"chat_completions": "/chat/completions", "embeddings": "/embeddings"},
     }
-    return yaml.safe_dump({"version": 1, "providers": {"openai": {**least, **keys}}})
+    return dump_yaml({"version": 1, "providers": {"openai": {**least, **keys}}})

@@ -3,15 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from engine.importers.outcome import Outcome
+from tests.servers import dump_yaml, parse_yaml
 from tests.unit.importers.sources import import_text, loaded
 
 
 def _imported(deployments: list[dict[str, Any]], **settings: Any) -> Outcome:
     models = [{"model_name": "m", "litellm_params": params} for params in deployments]
-    text = yaml.safe_dump({"model_list": models, **settings})
+    text = dump_yaml({"model_list": models, **settings})
     return import_text("litellm", "config.yaml", text.encode())
 
 
@@ -22,13 +21,13 @@ def _keys(number: int, **more: Any) -> list[dict[str, Any]]:
 
 
 def _targets(outcome: Outcome) -> list[dict[str, Any]]:
-    rule = yaml.safe_load(outcome.files["routes.yaml"])["models"][0]
+    rule = parse_yaml(outcome.files["routes.yaml"])["models"][0]
     return list(rule.get("targets", [rule]))
 
 
 def _variables(outcome: Outcome) -> dict[str, list[str]]:
     """The variables of each provider's credential sets."""
-    providers = yaml.safe_load(outcome.files["providers.yaml"])["providers"]
+    providers = parse_yaml(outcome.files["providers.yaml"])["providers"]
     return {
         name: [
             each["credentials"]["api_key"]["env"] for each in (entry, *entry.get("accounts", ()))

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import yaml
-
 from engine.importers.outcome import Outcome
+from tests.servers import dump_yaml, parse_yaml
 from tests.tables import each
 from tests.unit.importers.sources import import_text
 
@@ -14,12 +13,12 @@ def _model(name: str, sent: str, **params: Any) -> dict[str, Any]:
 
 
 def _imported(models: list[dict[str, Any]], router: dict[str, Any]) -> Outcome:
-    text = yaml.safe_dump({"model_list": models, "router_settings": router})
+    text = dump_yaml({"model_list": models, "router_settings": router})
     return import_text("litellm", "config.yaml", text.encode())
 
 
 def _targets(outcome: Outcome, model: str) -> list[dict[str, Any]]:
-    rules = yaml.safe_load(outcome.files["routes.yaml"])["models"]
+    rules = parse_yaml(outcome.files["routes.yaml"])["models"]
     rule = next(r for r in rules if r.get("model") == model)
     return list(rule.get("targets", [rule]))
 
@@ -91,7 +90,7 @@ def test_fallbacks_from_and_to_a_name_that_a_wildcard_covers_are_carried() -> No
         "c": [("mistral", None), ("openai", "o3")],
         "fast": [("groq", "llama-4")],
     }
-    rules = yaml.safe_load(outcome.files["routes.yaml"])["models"]
+    rules = parse_yaml(outcome.files["routes.yaml"])["models"]
     assert len(rules) == len(WILD) + 2  # g-3, g-4 and openai/o3 have none of their own
     rows = {r.path[1:]: r.treatment for r in outcome.rows if r.path[0] == "router_settings"}
     assert rows["fallbacks", 0, "openai/gpt-4o", 0] == "carried_otherwise"

@@ -4,13 +4,12 @@ import hashlib
 import json
 from typing import Any
 
-import yaml
-
 from engine.config.source.any_yaml import read_foreign
 from engine.importers.draft import Surroundings
 from engine.importers.ledger import Treatment
 from engine.importers.litellm import import_litellm
 from engine.importers.outcome import Outcome
+from tests.servers import parse_yaml
 from tests.tables import each
 from tests.unit.importers.sources import document, leaves, loaded
 
@@ -24,7 +23,7 @@ def with_keys(*entries: dict[str, Any]) -> Outcome:
 
 
 def written(outcome: Outcome) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = yaml.safe_load(outcome.files["keys.yaml"])["keys"]
+    found: list[dict[str, Any]] = parse_yaml(outcome.files["keys.yaml"])["keys"]
     return found
 
 

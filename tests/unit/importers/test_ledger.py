@@ -3,12 +3,12 @@
 import string
 from typing import Any
 
-import yaml
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from engine.importers.others import FINDERS
 from engine.importers.tables import table
+from tests.servers import dump_yaml
 from tests.unit.importers.sources import count_of, import_text, loaded
 
 WORDS = st.text(string.ascii_lowercase + "_/*.-", min_size=1, max_size=12)
@@ -47,7 +47,7 @@ def documents(draw: Any) -> dict[str, Any]:
 )
 @given(documents())
 def test_every_leaf_has_one_row(tmp_path_factory: Any, data: dict[str, Any]) -> None:
-    raw = yaml.safe_dump(data).encode()
+    raw = dump_yaml(data).encode()
     outcome = import_text("litellm", "config.yaml", raw)
     places = [(row.file, row.path) for row in outcome.rows]
     assert len(places) == len(set(places)) == count_of(raw)
@@ -63,6 +63,6 @@ OTHERS = st.recursive(SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=
 
 @given(st.sampled_from(sorted(FINDERS)), OTHERS)
 def test_every_leaf_of_other_programs_has_one_row(program: str, data: Any) -> None:
-    raw = yaml.safe_dump(data).encode()
+    raw = dump_yaml(data).encode()
     places = [(row.file, row.path) for row in import_text(program, "config.yaml", raw).rows]
     assert len(places) == len(set(places)) == count_of(raw)

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from engine.importers.outcome import Outcome
 from engine.report.imported import text_of_import
+from tests.servers import dump_yaml, parse_yaml
 from tests.tables import each
 from tests.unit.importers.sources import import_text, loaded
 
@@ -16,16 +16,16 @@ from tests.unit.importers.sources import import_text, loaded
 def _imported(*models: tuple[str, dict[str, Any]], **sections: Any) -> Outcome:
     entries = [{"model_name": name, "litellm_params": params} for name, params in models]
     return import_text(
-        "litellm", "config.yaml", yaml.safe_dump({"model_list": entries, **sections}).encode()
+        "litellm", "config.yaml", dump_yaml({"model_list": entries, **sections}).encode()
     )
 
 
 def _rules(outcome: Outcome) -> list[dict[str, Any]]:
-    return list(yaml.safe_load(outcome.files["routes.yaml"])["models"])
+    return list(parse_yaml(outcome.files["routes.yaml"])["models"])
 
 
 def _chat(outcome: Outcome, provider: str) -> Any:
-    providers = yaml.safe_load(outcome.files["providers.yaml"])["providers"]
+    providers = parse_yaml(outcome.files["providers.yaml"])["providers"]
     return providers[provider]["endpoints"]["chat_completions"]
 
 
@@ -126,7 +126,7 @@ def test_the_project_of_all_vertex_models_is_that_of_each() -> None:
         ("a", {"model": "vertex_ai/gemini-2.5-pro"}), ("b", {"model": "vertex_ai/gemini-2.5-pro", "vertex_project": "own"}),
         litellm_settings={"vertex_project": "shared"},
     )  # fmt: skip
-    providers = yaml.safe_load(outcome.files["providers.yaml"])["providers"]
+    providers = parse_yaml(outcome.files["providers.yaml"])["providers"]
     assert sorted(p["variables"]["project"] for p in providers.values()) == ["own", "shared"]
 
 

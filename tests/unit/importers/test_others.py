@@ -3,9 +3,8 @@
 import json
 from typing import Any
 
-import yaml
-
 from engine.importers.outcome import Outcome
+from tests.servers import parse_yaml
 from tests.tables import each
 from tests.unit.importers.sources import import_text
 
@@ -17,7 +16,7 @@ def _imported(program: str, data: Any) -> Outcome:
 def _rules(outcome: Outcome) -> list[dict[str, Any]]:
     if "routes.yaml" not in outcome.files:
         return []
-    return list(yaml.safe_load(outcome.files["routes.yaml"])["models"])
+    return list(parse_yaml(outcome.files["routes.yaml"])["models"])
 
 
 def _treatments(outcome: Outcome) -> dict[str, str]:
@@ -72,7 +71,7 @@ def test_one_bad_name_does_not_lose_its_channel() -> None:
 def test_two_keys_of_a_channel_are_two_accounts() -> None:
     outcome = _imported("one-api", [{"type": 1, "key": "canary-a-1\ncanary-b-2", "models": "gpt-4o"}])  # fmt: skip
     assert _treatments(outcome)["0.key"] == "carried_otherwise"
-    provider = yaml.safe_load(outcome.files["providers.yaml"])["providers"]["openai"]
+    provider = parse_yaml(outcome.files["providers.yaml"])["providers"]["openai"]
     first, second = provider["credentials"], provider["accounts"][0]["credentials"]
     assert first["api_key"] == {"env": "OPENAI_API_KEY"}
     assert second["api_key"] == {"env": "OPENAI_API_KEY_2"}

@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 from statistics import median
 
-import yaml
 from syrupy.assertion import SnapshotAssertion
 
 from engine.config.diagnostics.diagnostic import Severity
 from engine.importers.writing import render
 from engine.report.imported import text_of_import, view_import
+from tests.servers import parse_yaml
 from tests.tables import each
 from tests.unit.config.folders import TextSnapshot
 from tests.unit.importers.sources import NAMES, SOURCES, count_of, imported, loaded, share
@@ -26,7 +26,7 @@ def shown(name: str, text: str) -> str:
         return re.sub(r"(?ms)^endpoints:.*?(?=^models:)", "", text)
     if name != "providers.yaml":
         return text
-    entries = yaml.load(text, yaml.CSafeLoader)["providers"].items()
+    entries = parse_yaml(text)["providers"].items()
     return render({n: {k: v for k, v in e.items() if k in OURS} for n, e in entries}, 2, {}, "")
 
 

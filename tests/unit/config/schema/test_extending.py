@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +10,7 @@ from engine.config.effective import fill_in
 from engine.config.model import Provider
 from engine.config.schema.extending import extend
 from engine.config.source.document import Document, parse_document
+from tests.servers import dump_yaml
 from tests.tables import each
 from tests.unit.cli.running import engine
 from tests.unit.config.folders import codes, only, read, underlined, write
@@ -183,9 +183,7 @@ def test_every_value_is_the_one_written_nearest(
     least = {"base_url": "https://a.example", "endpoints": {"x": "/x"}}
     pointers = sorted({"/" + "/".join(path) for path in dropped})
     wish = {"provider": "base", "drop": pointers} if pointers else "base"
-    text = yaml.safe_dump(
-        {"providers": {"eu": {**own, "extends": wish}, "base": {**base, **least}}}
-    )
+    text = dump_yaml({"providers": {"eu": {**own, "extends": wish}, "base": {**base, **least}}})
     extended = extend(document(text))
     written = leaves(own)
     kept = {

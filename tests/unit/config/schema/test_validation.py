@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonschema import Draft202012Validator
 
 from engine.config.load import Loaded
@@ -16,7 +15,7 @@ from engine.config.schema.validation import WRONG_WORDS, check_schema
 from engine.config.source.document import parse_document
 from engine.report.json import render_json
 from engine.report.view import Findings
-from tests.servers import ROOT
+from tests.servers import ROOT, parse_yaml
 from tests.tables import each
 from tests.unit.config.folders import minimal, only, provider, read, report, underlined, write
 
@@ -151,7 +150,7 @@ def test_wrong_words_lead_to_keys_that_exist(name: str) -> None:
 def test_a_shipped_file_is_valid_for_any_reader(name: str) -> None:
     """A plain YAML 1.1 reader, such as an editor's, sees the same data."""
     raw = (ROOT / f"{name}.yaml").read_bytes()
-    data = yaml.load(raw, yaml.CSafeLoader)
+    data = parse_yaml(raw)
     Draft202012Validator(SCHEMAS[name]).validate(data)
     document, found = parse_document(f"{name}.yaml", raw)
     assert found == []
