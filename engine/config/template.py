@@ -143,7 +143,9 @@ def compile_template(source: str) -> tuple[Template | None, list[Problem]]:
     compiled = _ENVIRONMENT.from_string(tree)
 
     def render(context: Context) -> str:
-        return checked_output(compiled.render(context))
+        # `compiled.render` would copy the context, and rewrite the traceback of what it raises.
+        values = compiled.new_context(context, shared=True)  # type: ignore[arg-type]  # only read
+        return checked_output("".join(compiled.root_render_func(values)))
 
     names, optional = frozenset(survey.names), frozenset(survey.optional)
     return Template(source, names, optional, frozenset(survey.segments), render), []
