@@ -24,9 +24,9 @@ _PER_TOKEN = dict(zip(
     _TEXT, strict=True,
 ))  # fmt: skip
 _PER_MILLION = dict(zip(("input", "cache_read", "cache_write", "output"), _TEXT, strict=True))
-# Of lists of the first kind: what of the name of a price says for which input and service tier it is.
-_TIERS = {"flex": "flex", "priority": "priority", "batches": "batch", None: ""}
-_KEY = re.compile(rf"({'|'.join(_PER_TOKEN)})(?:_above_([0-9]+)k_tokens)?(?:_(flex|priority|batches))?")  # fmt: skip
+# Of lists of the first kind: the name of a price says for which input and service tier it is.
+_KEY = re.compile(rf"({'|'.join(_PER_TOKEN)})(?:_above_([0-9]+)k_tokens)?(?:_([a-z]+))?")
+_TIERS = {"batches": "batch", None: ""}  # whose name is another one
 # Prices of other units, and the kind of model that has them.
 _PER_UNIT = (
     ("output_cost_per_image", "image_generation", "usd_per_image", 1),
@@ -37,10 +37,10 @@ _PER_UNIT = (
     ("input_cost_per_character", "audio_speech", "usd_per_million_characters", MILLION),
 )
 _MULTIPLIERS = "provider_specific_entry"
-# What is left out, by a part of the names of its prices; the first that fits. None: costs no more than what is taken.
+# What is left out, by a pattern in the names of its prices; the first that fits. None: costs no more than what is taken.
 _LEFT_OUT = (
     ("_cache_hit", None),
-    ("_above_1hr", "caches that are kept for an hour"),
+    ("_above_[0-9]+hr", "caches that are kept for an hour or longer"),
     ("audio", "audio"),
     ("reasoning", "reasoning that costs more than other output"),
     ("search", "searches"),
@@ -122,7 +122,9 @@ def _by_model(data: Mapping[str, Any]) -> Iterator[Listed]:
         for key, value in _flat(entry):
             if (parts := _KEY.fullmatch(key)) is not None:
                 least = int(parts[2] or 0) * THOUSAND
-                found.add(_TIERS[parts[3]], least, _PER_TOKEN[parts[1]], value, MILLION)
+                found.add(
+                    _TIERS.get(parts[3], parts[3]), least, _PER_TOKEN[parts[1]], value, MILLION
+                )
             elif (unit := _unit(key, entry.get("mode"))) is not None:
                 units[unit[0]] = found.number(value, unit[1])
             else:
@@ -135,7 +137,7 @@ def _by_model(data: Mapping[str, Any]) -> Iterator[Listed]:
             if of == "fast" and number is not None:
                 tiers[of] = cost.times(number)
             else:
-                rest.append((f"{of}_uplift", multiple))
+                rest.append((f"{of}_uplift" if len(of) == 2 else f"{of}_cost", multiple))  # us, eu
         left_out = _left_out(rest, entry.get("output_cost_per_token"))
         yield Listed(entry["litellm_provider"], name, cost, tiers, left_out, found.is_unreadable)
 
@@ -268,7 +270,7 @@ def _left_out(rest: Iterable[tuple[str, Any]], output: Any) -> list[str]:
     """What costs something that is not taken."""
     found: dict[str, None] = {}
     for key, value in rest:
-        kind = next((kind for part, kind in _LEFT_OUT if part in key), None)
+        kind = next((kind for pattern, kind in _LEFT_OUT if re.search(pattern, key)), None)
         number = _number(value)
         is_cost = isinstance(value, dict) or bool(number)
         if kind and is_cost and not ("reasoning" in key and number == _number(output)):

@@ -25,7 +25,7 @@ def test_a_list_is_imported_once_and_its_prices_are_shown(folder: Path) -> None:
     done = engine(*words)
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith(
-        "wrote 12 prices of 2 providers, and those of service tiers batch, fast, flex, priority to"
+        "wrote 12 prices of 2 providers, and those of service tiers batch, fast, flex, priority, ultrafast to"
     )
     assert "skipped 1 model: no model rule sends them: openai dall-e-3" in done.stdout
     text = (folder / "prices.yaml").read_text()

@@ -101,6 +101,7 @@ def test_long_contexts_and_service_tiers_are_read_and_none_is_taken_for_a_cheape
     assert claude == {
         "": ["5 0.5 6.25 25", "10 0.5 6.25 37.5"],
         "fast": ["30 3 37.5 150", "60 3 37.5 225"],
+        "ultrafast": ["5 0.5 6.25 25", "10 0.5 6.25 99"],
     }
     openai = found.prices["openai"]
     assert briefly(openai["gpt-long"]) == ["1.25 - - 10", "2.5 - - 10"]
@@ -112,7 +113,7 @@ def test_long_contexts_and_service_tiers_are_read_and_none_is_taken_for_a_cheape
         "regions": ["openai gpt-5.4", "acme claude-opus-4-6"],
         "searches": ["openai gpt-5.4"],
         "images": ["openai gpt-noise"],
-        "caches that are kept for an hour": ["acme claude-opus-4-6"],
+        "caches that are kept for an hour or longer": ["acme claude-opus-4-6"],
         "audio": ["acme claude-opus-4-6"],
     }
 
@@ -172,7 +173,7 @@ def test_what_is_written_is_a_right_prices_yaml(tmp_path: Path, name: str) -> No
                 ]
     lines = list(render_imported(found))
     tiers = (
-        "service tiers batch, fast, flex, priority"
+        "service tiers batch, fast, flex, priority, ultrafast"
         if name == "by_model"
         else "service tier priority"
     )
