@@ -165,3 +165,29 @@ def test_the_most_requests_in_flight_are_counted_once_and_outlive_the_requests()
 
     with tempfile.TemporaryFile("w+") as stream:
         assert asyncio.run(main(stream)) == [3, 0]
+
+
+def test_a_worker_that_ends_is_ready_as_long_as_the_server_is_and_closes_the_connection() -> None:
+    sent: list[Message] = []
+    closing = iter((False, True, True))
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def main(stream: TextIO) -> None:
+        log = AccessLog(stream)
+        gateway = Gateway(shipped_plan(), {}, log, lambda: next(closing))
+        probe = {**SCOPE, "method": "GET", "raw_path": b"/readyz", "headers": []}
+        for gateway.is_draining in (False, False, True):
+            await gateway(probe, receive, send)
+        log.close()
+
+    with tempfile.TemporaryFile("w+") as stream:
+        asyncio.run(main(stream))
+    starts = [message for message in sent if message["type"] == "http.response.start"]
+    closed = [(b"connection", b"close") in start["headers"] for start in starts]
+    assert [start["status"] for start in starts] == [200, 200, 503]
+    assert closed == [False, True, True]
