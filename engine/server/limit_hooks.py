@@ -46,11 +46,16 @@ class LimitPermit:
     replaces: tuple[bytes, ...] = PROVIDER_LIMITS
 
     def settle(self, record: Record) -> None:
-        """Count what the request has used."""
-        if self.grant.lease is not None:
-            used: Amounts = used_tokens(record, self.estimate)
-            if len(self.estimate) > len(used):
-                used = (*used, used_cost(record, self.estimate[2], self.estimate))
+        """Count what the request has used; what was reserved where a bug keeps that from being known."""
+        if self.grant.lease is None:
+            return
+        used = self.estimate
+        try:
+            tokens: Amounts = used_tokens(record, self.estimate)
+            if len(used) > len(tokens):
+                tokens = (*tokens, used_cost(record, used[2], used))
+            used = tokens
+        finally:
             self.store.settle(self.grant, used)
 
 
@@ -261,5 +266,7 @@ def used_tokens(record: Record, estimate: Amounts) -> tuple[int, int]:
         input_tokens = estimate[0]
     if output_tokens is None:
         output_tokens = min(record.bytes_out // BYTES_A_TOKEN, OUTPUT_TOKENS, estimate[1])
-    most = min(output_tokens + hidden_output(record), estimate[1])
-    return input_tokens, max(output_tokens, most)
+    if record.outcome != "ok":
+        most = min(output_tokens + hidden_output(record), estimate[1])
+        output_tokens = max(output_tokens, most)
+    return input_tokens, output_tokens

@@ -245,6 +245,17 @@ def test_what_a_response_says_of_its_tier_is_charged(
     assert cost == (permit.grant.held[2] if usd is None else usd)
 
 
+def test_a_bug_in_what_was_used_charges_what_was_reserved_and_holds_nothing(plan: Plan) -> None:
+    desk = Desk(plan, 100)
+    before, permit = desk.left(), desk.admit("gpt-cheap")
+    record = RecordBuilder(request_id="req_1", **SENT)
+    record.bytes_out = None  # type: ignore[assignment] # what no record has
+    with pytest.raises(TypeError):
+        permit.settle(record.finish(""))
+    assert before - desk.left() == permit.estimate[2] > 0
+    assert desk.admit("gpt-cheap").grant.held == permit.grant.held
+
+
 def test_a_long_context_is_charged_at_its_own_price(plan: Plan) -> None:
     desk = Desk(plan, 100)
     for tokens, usd in ((200_000, 1000), (200_001, 3000)):
