@@ -11,6 +11,7 @@ from engine.gateway.callers import CallerTable
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.auth import authenticate
 from engine.gateway.inbound.browsers import refuse_cross_site
+from engine.gateway.inbound.form_body import further_models
 from engine.gateway.inbound.framing import check_framing, refuse_handshake
 from engine.gateway.inbound.head import CallerHead, Scope
 from engine.gateway.inbound.json_body import JsonBody
@@ -112,10 +113,9 @@ def check_models(caller: Caller, model: str, body: RequestBody) -> None:
         return
     if not caller.may_use_model(model):
         raise GatewayError("not_allowed", "this API key may not use this model", param="model")
-    for name in FURTHER_MODELS:
+    for name in sorted(FURTHER_MODELS):  # those of a form are refused as it is read
         if body.raw_value(name) not in (None, b"null", b"[]"):
-            words = f"this API key is for some models alone, so `{name}` may not name further ones"
-            raise GatewayError("not_allowed", words, param=name)
+            raise further_models(name)
     tools = body.raw_value("tools")
     if tools is not None and tools != b"null":
         _check_tools(caller, tools)

@@ -8,7 +8,7 @@ from engine.plan.limits import CallerLimits
 # Fields in which a request names models besides `model`, to be tried when that one fails: a provider
 # that is a gateway itself reads them. What they name is not routed here, so it cannot be compared
 # with the models of a key.
-FURTHER_MODELS = ("models", "fallbacks")
+FURTHER_MODELS = frozenset({"models", "fallbacks"})
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

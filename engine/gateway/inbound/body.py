@@ -89,10 +89,13 @@ class RequestBodyReader:
         """
         self._deadline.limit(self.started_at + self._endpoint.total, self._too_long)
         self._deadline.allow(self._endpoint.caller_idle, self._too_slow)
-        chunks = [self._taken(await self._receive())]  # mostly all of it
-        while not self.complete:
-            chunks.append(await self.chunk())
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        first = self._taken(await self._receive())
+        if self.complete:  # mostly
+            return first
+        chunks = [first]
+        while chunk := await self.chunk():
+            chunks.append(chunk)
+        return b"".join(chunks)
 
     def _taken(self, message: Message) -> bytes:
         if message["type"] != "http.request":

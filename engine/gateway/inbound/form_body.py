@@ -40,7 +40,7 @@ class FormBody:
     """A form being received.
 
     `watched` are the fields whose values are wanted, each once; `noted` those of which only the
-    parts are, in `parts`.
+    parts are, in `parts`; `refused` those that the caller may not send.
     """
 
     def __init__(
@@ -49,12 +49,14 @@ class FormBody:
         boundary: bytes,
         watched: frozenset[str],
         noted: frozenset[str] = frozenset(),
+        refused: frozenset[str] = frozenset(),
     ) -> None:
         self._body_reader = body_reader
         self._boundary = boundary
         self._parser = FormParser(boundary)
         self._watched = watched
         self._noted = noted
+        self._refused = refused
         self._head: IO[bytes] = SpooledTemporaryFile(max_size=SPOOL_MEMORY)  # noqa: SIM115 closed in close()
         self._part = -1
         self._name: str | None = None  # of the watched part being read
@@ -194,10 +196,13 @@ class FormBody:
 
     def _refuse_variants(self, name: str) -> None:
         """Refuse a name that others may take for one that decides something."""
-        meant = folded(self._watched).get(fold_in_form(name)) or folded(self._noted).get(fold(name))
+        read_as = fold_in_form(name)
+        meant = folded(self._watched).get(read_as) or folded(self._noted).get(fold(name))
         if meant is not None and name != meant and name not in self._noted:
             raise other_spelling(name, meant)
-        if fold_in_form(name) == _CHARSET:
+        if read_as in self._refused:
+            raise further_models(read_as)
+        if read_as == _CHARSET:
             raise invalid(f"`{_CHARSET}` may change how other fields are read; a form is UTF-8")
 
     def _watch(self, part: Part) -> str:
@@ -229,6 +234,12 @@ class FormBody:
             raise invalid(f"`{self._name}` is not UTF-8 text") from None
         self.fields[self._name] = Field(text, self._part, self._file_seen)
         self._name = None
+
+
+def further_models(name: str) -> GatewayError:
+    """The refusal of a field that names models beside the one that is routed, with a key for some models alone."""
+    words = f"this API key is for some models alone, so `{name}` may not name further ones"
+    return GatewayError("not_allowed", words, param=name)
 
 
 def too_late(name: str) -> GatewayError:

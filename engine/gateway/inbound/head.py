@@ -6,6 +6,7 @@ Everything that the path, the query and the headers alone decide is kept with a 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import compress
 from typing import Any, TypeAlias
 
 import msgspec
@@ -108,6 +109,7 @@ class Heads:
                 names |= variant.choices.headers.keys() if variant.choices else set()
                 prefixes |= set(variant.forward_prefixes)
         self._names = frozenset(names)
+        self._decides = self._names.__contains__
         self._prefixes = tuple(prefixes)
         self._known = BoundedCache[Key, CallerHead](
             MAX_KNOWN_BYTES, MAX_BYTES + HEAD_BYTES + MAX_REQUESTS_BYTES
@@ -122,17 +124,19 @@ class Heads:
 
     def key(self, scope: Scope) -> Key:
         """Method, path and query, and then each header that decides something."""
-        names, prefixes = self._names, self._prefixes
-        return (
-            scope["method"],
-            scope["raw_path"],
-            scope["query_string"],
-            *[
+        headers, prefixes = scope["headers"], self._prefixes
+        pairs: Iterable[tuple[bytes, bytes]]
+        fields = dict(headers)
+        if prefixes or len(fields) < len(headers):
+            names = self._names
+            pairs = [
                 pair
-                for pair in scope["headers"]
+                for pair in headers
                 if pair[0] in names or (prefixes and pair[0].startswith(prefixes))
-            ],
-        )
+            ]
+        else:  # mostly, in a third of the time
+            pairs = compress(headers, map(self._decides, fields))
+        return scope["method"], scope["raw_path"], scope["query_string"], *pairs
 
     def known(self, key: Key, now: float) -> CallerHead | None:
         """The head with this key, if it has passed before and still would."""

@@ -29,9 +29,8 @@ class JsonBody:
 
     def __init__(self, raw: bytes, *, whole: bool = False) -> None:
         self.raw = raw
-        text = json_text.ShortenedText(raw)
-        if whole or len(raw) < 2 * json_text.LONG:
-            members, _ = json_text.members(raw, text)
+        if whole or len(raw) < json_text.MUCH:
+            members, text = json_text.members(raw, json_text.ShortenedText(raw))
         else:
             members, text = json_text.members(raw, json_text.without_long_strings(raw))
             if text.cuts and "" in map(str, members):  # a key that was not read

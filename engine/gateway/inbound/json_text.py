@@ -23,6 +23,8 @@ MAX_FIELDS = 1024
 MAX_LIST = 1024 * 1024  # bytes of a list of which each item is read
 SMALL = 16 * 1024  # bytes; what is no longer cannot have many more fields than `MAX_FIELDS`
 LONG = 64 * 1024  # bytes of a string; more need not be read, and twice as many are not
+MUCH = 2 * LONG  # bytes of a body that has such strings, perhaps
+_NEVER_DEEP = 2 * MAX_DEPTH  # bytes
 _GAP = re.compile(
     rb'[ \t\r\n]*+,?+[ \t\r\n]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL
 )
@@ -76,7 +78,8 @@ def members(raw: bytes, shortened: ShortenedText) -> tuple[Members, ShortenedTex
         if not raw.isascii():
             raw.decode("utf-8")
         try:
-            found = _decoded(shortened.text)
+            text = shortened.text
+            found = _MEMBERS.decode(text) if len(text) <= SMALL else _counted(text)
         except msgspec.DecodeError:
             if not shortened.cuts:
                 raise
@@ -91,13 +94,9 @@ def members(raw: bytes, shortened: ShortenedText) -> tuple[Members, ShortenedTex
         raise _invalid(_trouble(raw, str(error))) from None
     if len(found) > MAX_FIELDS:
         raise _too_many()
-    if len(shortened.text) > 2 * MAX_DEPTH and is_too_deep(shortened.text, found.values()):
+    if len(text) > _NEVER_DEEP and is_too_deep(text, found.values()):
         raise _too_deep()
     return found, shortened
-
-
-def _decoded(raw: bytes) -> Members:
-    return _MEMBERS.decode(raw) if len(raw) <= SMALL else _counted(raw)
 
 
 def _counted(raw: bytes) -> Members:

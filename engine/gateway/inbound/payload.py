@@ -15,6 +15,7 @@ from engine.gateway.inbound.json_body import JsonBody
 from engine.gateway.inbound.json_edits import json_draft
 from engine.gateway.inbound.media import find_boundary, kind_of
 from engine.gateway.inbound.paths import MODEL
+from engine.plan.callers import FURTHER_MODELS
 from engine.plan.plan import ROUTED_BY, BodyEdits, Endpoint
 from engine.upstream import Pairs
 
@@ -202,7 +203,10 @@ async def form_request_body(
         GatewayError: the form cannot be read.
     """
     boundary = find_boundary(head.fields[b"content-type"])
-    form = FormBody(body_reader, boundary, caller_fields | ROUTED_BY, head.endpoint.edited_fields)
+    refused = frozenset[str]() if head.caller.models is None else FURTHER_MODELS
+    form = FormBody(
+        body_reader, boundary, caller_fields | ROUTED_BY, head.endpoint.edited_fields, refused
+    )
     try:
         await form.read_head()
     except BaseException:

@@ -25,6 +25,9 @@ endpoints:
   divination:
     path: /stars/v9/divine
     body: [form, json]
+  smoke:
+    path: /stars/v9/smoke
+    body: form
   tea_leaves:
     path: /tea/leaves
     errors: anthropic
@@ -67,6 +70,7 @@ providers:
         path: /{{ variables.realm }}/read
         query: {edition: "{{ variables.edition }}", lang: grc}
       divination: /pool/{{ model | segment }}/gaze
+      smoke: /altar
       tea_leaves: http://127.0.0.1:{port}/kitchen/leaves
       omens: /birds
   dodona:  # its credential is not set
@@ -83,7 +87,7 @@ providers:
 
 LIMITED, EXPIRED, ACTIVE = (f"sk-orq-{letter * 64}" for letter in "abd")
 KEYS = [
-    f"{{name: limited, sha256: {digest(LIMITED)}, endpoints: [horoscope, tea_leaves],"
+    f"{{name: limited, sha256: {digest(LIMITED)}, endpoints: [horoscope, smoke, tea_leaves],"
     " models: [oracle, crystal-b*]}",
     f'{{name: expired, sha256: {digest(EXPIRED)}, expires: "2020-01-01"}}',
     f'{{name: active, sha256: {digest(ACTIVE)}, expires: "2999-01-01"}}',
@@ -441,6 +445,25 @@ def test_a_limited_key_names_no_further_models(
     answer = caller.post(path, json=asked, headers=bearer(ACTIVE))
     assert answer.status_code == 218
     assert json.loads(temple.take().body)[further] == value
+
+
+@pytest.mark.parametrize("name", ["models", "fallbacks[]", "Models", "models[0]"])
+@pytest.mark.parametrize("size", [10, 300_000], ids=["small", "large"])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_limited_key_names_no_further_models_in_a_form(
+    caller: httpx2.Client, temple: Recorder, name: str, size: int, *, is_late: bool
+) -> None:
+    further = (name, (None, b"forbidden"))
+    picture = ("picture", ("palm.png", bytes(size), "image/png"))
+    model = ("model", (None, b"oracle"))
+    parts: Any = [model, picture, further] if is_late else [model, further, picture]
+    answer = caller.post("/stars/v9/smoke", files=parts, headers=bearer(LIMITED))
+    assert_refused(answer, temple, 403, "not_allowed")
+    assert caller.post("/stars/v9/smoke", files=parts, headers=bearer(ACTIVE)).status_code == 218
+    assert b"forbidden" in temple.take().body
+    answer = caller.post("/stars/v9/smoke", files=[model, picture], headers=bearer(LIMITED))
+    assert answer.status_code == 218
+    temple.take()
 
 
 @pytest.mark.parametrize(
