@@ -209,14 +209,14 @@ class Supervisor:
         """Replace the first worker that has other TLS files than those on disk."""
         if self._tls.tick(time.time()):
             self._send_all("note", self._reloader.note_tls(self._tls.refused))
-        for worker in [w for w in self._workers if w.renewals < self._tls.count]:
+        for worker in [w for w in self._workers if w.is_behind(self._tls.count, time.monotonic())]:
             self._replace(worker, "has the TLS files of before")
 
     def _replace(self, worker: WorkerProcess, why: str) -> None:
         """Start the successor of a worker, which stops once that one listens; one at a time."""
         if self._is_stopping or worker.is_stopping or any(w.replaces for w in self._workers):
             return
-        worker.renewals = self._tls.count  # a replacement that fails is not tried again
+        worker.note_try(self._tls.count, time.monotonic())
         self._start(worker.number, replaces=worker, why=why)
         successor = self._workers[-1]
         self._after(LISTENING_SECONDS, lambda: self._expect_listening(successor, worker))

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from engine.server import supervisor
+from engine.server.channel import WorkerChannel
 from engine.server.reload import ConfigReloader, Snapshot, State
 from engine.server.supervisor import Supervisor
+from engine.server.worker_process import WorkerProcess
 
 WORKERS, FAILS, LAST = 2, 2, 3
 QUIET_TICKS = 8
@@ -70,6 +72,17 @@ def supervise(folder: Path, file: Path) -> None:
         drain=(0.0, 5.0),
         tls=Renewals(file),  # type: ignore[arg-type]  # in its place
     ).run()
+
+
+def test_a_successor_that_failed_is_tried_again_in_a_minute_or_with_the_next_files() -> None:
+    """Until then the worker has the certificate of before, which may be about to expire."""
+    pipe, _ = multiprocessing.Pipe()
+    one = WorkerProcess(1, multiprocessing.current_process(), WorkerChannel(pipe, -1), renewals=2)
+    assert [one.is_behind(renewals, 0.0) for renewals in (2, 3)] == [False, True]
+    one.note_try(3, 0.0)
+    assert [one.is_behind(3, now) for now in (0.0, 59.0, 60.0)] == [False, False, True]
+    assert one.is_behind(4, 1.0)
+    assert not one.is_behind(2, 1000.0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
