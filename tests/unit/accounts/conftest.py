@@ -13,10 +13,11 @@ from engine.accounts.accounts import AccountInfo, create_account
 from engine.accounts.audit import CLI
 from engine.accounts.database import Database, open_database
 from engine.accounts.vault import Vault
+from tests.unit.accounts import quick_statements
 from tests.unit.accounts.quick_passwords import quick_passwords
 from tests.unit.accounts.vault_keys import vault_key
 
-__all__ = ["quick_passwords"]
+__all__ = ["quick_passwords", "quick_statements"]
 ELSEWHERE = os.environ.get("ORQEN_TEST_DATABASE", "")
 
 

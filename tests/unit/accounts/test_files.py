@@ -58,11 +58,13 @@ def test_no_file_holds_a_secret(tmp_path: Path) -> None:
     files = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     assert set(files) == {"store.db", "store.db-wal", "store.db-shm", "backup.db"}
     assert len(files["store.db-wal"]) > 100_000  # it has seen each of them
+    # Without zeros a text in UTF-16 is the same as in one byte a character, and empty pages are nothing.
+    dense = {name: data.replace(b"\0", b"") for name, data in files.items()}
     found = [
         (name, secret[:12])
-        for name, data in files.items()
+        for name, data in dense.items()
         for secret in secrets
-        if secret.encode("latin-1") in data or secret.encode("utf-16-le") in data
+        if secret.encode("latin-1").replace(b"\0", b"") in data
     ]
     assert found == []
     assert b"a@b.c" in files["store.db-wal"]  # what is no secret is found this way

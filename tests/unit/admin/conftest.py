@@ -22,10 +22,11 @@ from engine.config.load import Loaded, load
 from engine.config.prices import PriceFile
 from engine.plan.accounts import Accounts, AccountsSettings, Admin, VaultKey
 from tests.servers import ROOT
+from tests.unit.accounts import quick_statements
 from tests.unit.accounts.quick_passwords import quick_passwords
 from tests.unit.admin.listener import Browser
 
-__all__ = ["quick_passwords"]
+__all__ = ["quick_passwords", "quick_statements"]
 PASSWORD = "correct horse battery"
 # Of PASSWORD, with the least parameters that argon2id knows: one of full cost takes a tenth of a second a try.
 PASSWORD_HASH = (

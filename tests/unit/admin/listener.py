@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -42,6 +43,12 @@ class Reply:
         return found[1]
 
 
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """One for all requests of a process, since one for each costs more than many of them."""
+    return asyncio.new_event_loop()
+
+
 def send(
     app: ASGIApp,
     method: str,
@@ -51,7 +58,7 @@ def send(
     client: str = "127.0.0.1",
 ) -> Reply:
     """Send one request; exactly these headers, and `chunks` as the body."""
-    return asyncio.run(exchange(app, method, target, headers, chunks, client))
+    return _loop().run_until_complete(exchange(app, method, target, headers, chunks, client))
 
 
 async def exchange(

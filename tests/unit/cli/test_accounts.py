@@ -26,10 +26,11 @@ from engine.accounts.usage import UsageRow, add_usage
 from engine.accounts.vault import Vault
 from engine.config.new_key import digest
 from engine.plan.accounts import parse_vault_key
+from tests.unit.accounts import quick_statements
 from tests.unit.cli.running import engine, plain
 from tests.unit.config.folders import write
 
-__all__ = ["plain"]
+__all__ = ["plain", "quick_statements"]
 SERVER = """\
 version: 1
 accounts:
