@@ -160,7 +160,7 @@ def test_a_key_in_the_place_of_a_name_is_never_written(place: str, secret: str) 
 
 
 def test_many_deployments_take_no_time_for_each_pair() -> None:
-    """A loop over all pairs of them would make millions of calls more."""
+    """A loop over all pairs of them would make a hundred thousand calls more, or several times that."""
     entry = b"  - {model_name: a, litellm_params: {model: openai/gpt-4o, weight: 1}}\n"
     calls = 0
 
@@ -170,7 +170,7 @@ def test_many_deployments_take_no_time_for_each_pair() -> None:
 
     sys.setprofile(count)
     try:
-        import_text("litellm", "config.yaml", b"model_list:\n" + entry * 600)
+        import_text("litellm", "config.yaml", b"model_list:\n" + entry * 300)
     finally:
         sys.setprofile(None)
-    assert calls < 1_000_000
+    assert calls < 340_000
