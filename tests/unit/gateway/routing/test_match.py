@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.routing.match import explain, find_target, find_targets
-from engine.plan.plan import PatternRules, Rule, RuleTarget
+from engine.plan.plan import ModelTable, PatternRules, Rule, RuleTarget
 from tests.tables import each
 from tests.unit.gateway.plans import rule, shipped_plan, table_of
 
@@ -85,12 +86,18 @@ class Counting(Mapping[str, PatternRules]):
         return len(self._inner)
 
 
-def probes(count: int, model: str) -> int:
-    """How many look-ups a table of `count` rules takes for `model`."""
+@cache
+def many(count: int) -> tuple[list[Rule], ModelTable]:
+    """Some `count` rules, and their table."""
     made = [rule(f"p{number:04}-") for number in range(count // 2)]
     made += [rule(f"p{number:04}-x", is_prefix=False) for number in range(count // 2)]
     made += [rule("p"), rule("p0001-longer-")]
-    table = table_of(made)
+    return made, table_of(made)
+
+
+def probes(count: int, model: str) -> int:
+    """How many look-ups a table of `count` rules takes for `model`."""
+    made, table = many(count)
     exact, prefixes = Counting(table.exact), Counting(table.prefixes)
     counted = replace(table, exact=exact, prefixes=prefixes)
     assert counted.find("chat_completions", model) is best(made, "chat_completions", model)
