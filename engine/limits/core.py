@@ -56,7 +56,7 @@ class Refused:
 def readings(
     limits: CallerLimits, state: Sequence[int], now: int, wall: float, windows: Windows
 ) -> list[Reading]:
-    """The limits of a scope as they are now, in the order in which they refuse."""
+    """The limits of a scope as they are now."""
     found: list[Reading] = []
     if limits.requests is not None:
         found.append(of_rate("requests", limits.requests, state[REQUESTS] - now, 0))
@@ -118,7 +118,13 @@ def tightest(found: Iterable[Reading]) -> dict[str, Reading]:
     return least
 
 
-def refusal(reading: Reading, left: Mapping[str, Left]) -> Refused:
+def refusal(found: Iterable[Reading], left: Mapping[str, Left]) -> Refused:
+    """Why a request is not admitted: of the limits that refuse it the one that does so longest, or the first of these."""
+    refusing = [refused_by(reading, left) for reading in found if reading[2] < 1]
+    return max(refusing, key=lambda refused: refused.wait)
+
+
+def refused_by(reading: Reading, left: Mapping[str, Left]) -> Refused:
     """Why a limit of which nothing is free refuses."""
     kind, number, free, ahead, held, limit = reading
     if isinstance(limit, Rate):

@@ -66,7 +66,7 @@ class Ledger:
             least = tightest(found)
             for reading in found:
                 if reading[2] < 1:
-                    return refusal(reading, left_of(least))
+                    return refusal(found, left_of(least))
             if not holds:
                 for (_, limits), place in zip(scopes, places, strict=True):
                     take(limits, place[1], (), now)

@@ -103,8 +103,8 @@ local function read_spec(text)
     spec.rates[#spec.rates + 1] = {at = RATES + n[from], interval = n[from + 1], tolerance = n[from + 2], of = n[from + 3]}
   end
   for from = at + 1, #text / 8, 6 do
-    local budget = {at = BUDGETS + 2 * n[from], limit = n[from + 1], start = n[from + 2], of = n[from + 4], warn = n[from + 5]}
-    if now < budget.start * 1e6 or now >= n[from + 3] * 1e6 then return nil end
+    local budget = {at = BUDGETS + 2 * n[from], limit = n[from + 1], start = n[from + 2], stop = n[from + 3], of = n[from + 4], warn = n[from + 5]}
+    if now < budget.start * 1e6 or now >= budget.stop * 1e6 then return nil end
     spec.budgets[#spec.budgets + 1] = budget
   end
   return spec
@@ -123,22 +123,34 @@ end
 
 local function free_of(rate, ahead) return math.floor((rate.tolerance - ahead) / rate.interval) end
 
--- Why a scope refuses: a word, the number of the rate or budget, and how far ahead the rate is.
--- Narrows `rooms`, which has what is left and of what.
-local function check(spec, state, rooms)
-  if spec.interval > 0 and free_of(spec, state[REQUESTS]) < 1 then return 'late', 0, state[REQUESTS] end
-  if spec.concurrent > 0 and state[ACTIVE] >= spec.concurrent then return 'busy', 0, 0 end
-  for n, rate in ipairs(spec.rates) do
-    local free = free_of(rate, state[rate.at]) - counted(state, rate.of, HELD)
-    if free < 1 then return 'late', n, state[rate.at] end
+-- Keeps in `why` what refuses longest, in seconds; of several the first.
+local function refuse(why, wait, ...)
+  wait = max(1, math.ceil(wait))
+  if wait > why.wait then why.wait, why.of = wait, {...} end
+end
+
+local function refuse_late(why, rate, ahead, ...)
+  refuse(why, (ahead + rate.interval - rate.tolerance) / 1e9, 'late', ...)
+end
+
+-- Notes in `why` what of scope `n` refuses: a word, the scope, the number of the rate or budget, and how far ahead the
+-- rate is. Narrows `rooms`, which has what is left and of what.
+local function check(n, spec, state, rooms, why)
+  local ahead = state[REQUESTS]
+  if spec.interval > 0 and free_of(spec, ahead) < 1 then refuse_late(why, spec, ahead, n, 0, ahead) end
+  if spec.concurrent > 0 and state[ACTIVE] >= spec.concurrent then refuse(why, 1, 'busy', n, 0, 0) end
+  for which, rate in ipairs(spec.rates) do
+    ahead = state[rate.at]
+    local free = free_of(rate, ahead) - counted(state, rate.of, HELD)
+    if free < 1 then refuse_late(why, rate, ahead, n, which, ahead) end
     rooms[#rooms + 1] = {free, rate.of}
   end
-  for n, budget in ipairs(spec.budgets) do
+  for which, budget in ipairs(spec.budgets) do
     local left = budget.limit - spent(state, budget)
-    if left < 1 then return 'spent', n, 0 end
-    left = left - counted(state, budget.of, HELD)
-    if left < 1 then return 'held', n, 0 end
-    rooms[#rooms + 1] = {left, budget.of}
+    local free = left - counted(state, budget.of, HELD)
+    if left < 1 then refuse(why, budget.stop - now / 1e6, 'spent', n, which, 0)
+    elseif free < 1 then refuse(why, 1, 'held', n, which, 0) end
+    rooms[#rooms + 1] = {free, budget.of}
   end
 end
 
@@ -183,12 +195,12 @@ local function reserve(lease, asked)
   local specs = read_specs(4)
   if not specs or now > deadline then return reply('stale') end
   if lease ~= '' then expire_leases() end
-  local states, rooms = {}, {}
+  local states, rooms, why = {}, {}, {wait = 0}
   for n in ipairs(specs) do states[n] = load_state(KEYS[n + 1]) end
   for n, spec in ipairs(specs) do
-    local why, which, ahead = check(spec, states[n], rooms)
-    if why then return reply(why, add_left({n, which, ahead}, specs, states)) end
+    check(n, spec, states[n], rooms, why)
   end
+  if why.of then return reply(why.of[1], add_left({why.of[2], why.of[3], why.of[4]}, specs, states)) end
   local held = cap(estimate, rooms)
   for n, spec in ipairs(specs) do
     local state = states[n]

@@ -5,7 +5,7 @@ Numbers are packed in both directions, which the script reads in less time than 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf
+from math import ceil, inf
 from struct import pack
 from urllib.parse import quote
 
@@ -164,7 +164,7 @@ def refused_of(
     if word == b"held":
         return Refused(kind, budget.amount, budget.per, BUSY_SECONDS)
     _, end = windows.of(budget, now)
-    return Refused(kind, budget.amount, budget.per, max(1, -int(now - end)), is_spent=True)
+    return Refused(kind, budget.amount, budget.per, max(1, ceil(end - now)), is_spent=True)
 
 
 def three(amounts: Amounts) -> Amounts:

@@ -57,6 +57,9 @@ class SharedModel:
     def rooms(self, now: int) -> dict[str, int] | None:
         return copy.deepcopy(self.model).rooms(self.time(now), now / 1000)
 
+    def refusals(self, now: int) -> list[tuple[int, str]]:
+        return list(copy.deepcopy(self.model).refusals(self.time(now), now / 1000))
+
     def left(self, now: int) -> list[tuple[str, tuple[int, int]]]:
         return list(copy.deepcopy(self.model).left(self.time(now), now / 1000))
 
@@ -149,7 +152,9 @@ class SharedHistory(History):
         assert isinstance(made, Refused) == (None in rooms), (made, rooms)
         of_names = [self.shared[name] for name in sorted(names)]
         if isinstance(made, Refused):
-            assert made.wait >= 1
+            refusals = [each for shared in of_names for each in shared.refusals(self.clock)]
+            assert made.wait == max(refusals)[0]
+            assert (made.wait, made.kind) in refusals
             assert told(made) == self.shared_least(of_names)
             return
         free = {

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from math import ceil
 from typing import Any, cast
 
 import pytest
@@ -107,6 +108,26 @@ class Model:
             rooms[kind] = min(left, rooms.get(kind, left))
         return rooms if all(left >= 1 for left in rooms.values()) else None
 
+    def refusals(self, now: int, wall: float) -> Iterator[tuple[int, str]]:
+        """Why it refuses: the seconds until each limit admits a request, and what that counts."""
+        held = [sum(amounts) for amounts in zip(*self.held.values(), strict=True)] or [0, 0, 0]
+        held_of = {"tokens": held[0] + held[1], "input_tokens": held[0], "output_tokens": held[1]}
+        for kind, bucket in self.rates.items():
+            free, rate = bucket.free(now) - held_of.get(kind, 0), bucket.rate
+            if free < 1:
+                late = (bucket.level + 1 - rate.count) * rate.interval / NANOSECONDS
+                yield max(1, ceil(late)), kind
+        if self.limits.concurrent is not None and len(self.held) >= self.limits.concurrent:
+            yield 1, "concurrent"
+        for budget in self.limits.budgets:
+            left = budget.amount - self.window(budget, wall)[1]
+            kind = "budget_usd" if budget.is_usd else "budget"
+            if left < 1:
+                _, end = Windows().of(budget, wall)
+                yield ceil(end - wall), kind
+            elif left - (held[2] if budget.is_usd else held_of["tokens"]) < 1:
+                yield 1, kind
+
     def left(self, now: int, wall: float) -> Iterator[tuple[str, tuple[int, int]]]:
         """What callers get to know of it: of each kind the limit, and what is left."""
         inputs, outputs = (sum(held[n] for held in self.held.values()) for n in range(2))
@@ -172,7 +193,9 @@ class History(RuleBasedStateMachine):
         assert isinstance(made, Refused) == (None in rooms)
         of_names = [self.models[name] for name in sorted(names)]
         if isinstance(made, Refused):
-            assert made.wait >= 1
+            refusals = [each for m in of_names for each in m.refusals(self.now, self.wall)]
+            assert made.wait == max(refusals)[0]
+            assert (made.wait, made.kind) in refusals
             assert told(made) == self.least(of_names)
             return
         free = {
