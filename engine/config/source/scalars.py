@@ -9,6 +9,7 @@ _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": Fals
 _NULL = {"", "~", "null", "Null", "NULL"}
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_EXACT = 2**53  # up to where floats have each whole number
 # What YAML 1.1 reads differently, and where our reading is the intended one anyway.
 _SILENT_TAGS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge"}
 
@@ -25,7 +26,8 @@ def core_value(node: Any) -> str | int | float | bool | None:
     if _INT.fullmatch(text) and len(text) <= 18:
         return int(text)
     if _FLOAT.fullmatch(text) and len(text) <= 32:
-        return float(text)
+        number = float(text)  # `5e6` fits where a schema asks for a whole number, and so is one
+        return int(number) if number.is_integer() and abs(number) < _EXACT else number
     return text
 
 
