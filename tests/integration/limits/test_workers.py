@@ -91,7 +91,8 @@ def test_of_four_workers_that_race_for_the_last_unit_exactly_one_gets_it(
     assert [admitted.count(number) for number in range(len(keys))] == [5] * len(keys)
 
 
-def test_what_a_killed_worker_held_is_given_back(memory: SharedMemory) -> None:
+def test_what_a_killed_worker_held_is_given_back() -> None:
+    memory = SharedMemory(workers=2, records=64, leases=8)
     key = [("key", CallerLimits(concurrent=2, budgets=(Budget(100, Period.DAY),)))]
 
     def hold() -> None:
@@ -105,9 +106,15 @@ def test_what_a_killed_worker_held_is_given_back(memory: SharedMemory) -> None:
     assert isinstance(ledger.reserve(key, (1, 1)), Refused)
     assert ledger.recover_dead() == 2
     assert ledger.recover_dead() == 0
+
+    def succeed() -> None:
+        joined(memory)
+
+    assert os.waitpid(fork(succeed), 0)[1] == 0, "its place is free again"
     grant = ledger.reserve(key, (99, 99))
     assert isinstance(grant, Grant)
     assert grant.held == (99, 1)
+    memory.close()
 
 
 def test_a_successor_gives_back_what_the_worker_before_it_held(memory: SharedMemory) -> None:

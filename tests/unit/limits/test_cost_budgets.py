@@ -99,6 +99,18 @@ def test_a_request_that_counts_no_money_may_come_between(memory: SharedMemory) -
     assert granted(new_ledger(memory, 1), 0, 0, 100).held == (0, 0, 30)
 
 
+def test_a_request_without_money_gives_back_none_of_a_request_before_it(
+    memory: SharedMemory,
+) -> None:
+    """A free one counts in the same scope, and its reservation is in the place of one that had money."""
+    ledger = new_ledger(memory)
+    ledger.settle(granted(ledger, 5, 5, 70), (0, 0, 0))
+    free = [("key", CallerLimits(concurrent=5, keeps=LIMITS.budgets))]
+    assert isinstance(ledger.reserve(free, (0, 0)), Grant)
+    new_ledger(memory)  # the worker dies
+    assert granted(new_ledger(memory, 1), 0, 0, 999).held == (0, 0, 100)
+
+
 def test_a_warning_comes_once_in_a_window_over_all_workers(memory: SharedMemory) -> None:
     warned: list[tuple[str, str, bool]] = []
 

@@ -321,6 +321,20 @@ def test_what_is_used_while_the_clock_is_set_back_counts_in_the_window_that_goes
     assert refused.is_spent
 
 
+def test_a_window_of_a_clock_that_was_wrong_by_more_than_a_day_is_not_kept(
+    memory: SharedMemory,
+) -> None:
+    wall = START + 9 * DAY
+    ledger = new_ledger(memory)
+    ledger._wall = lambda: wall
+    scopes = [("key", CallerLimits(budgets=(Budget(1000, Period.DAY),)))]
+    grant = ledger.reserve(scopes, (1000, 0))
+    assert isinstance(grant, Grant)
+    ledger.settle(grant, (1000, 0))
+    wall = START
+    assert isinstance(ledger.reserve(scopes, (1000, 0)), Grant)
+
+
 def test_a_count_that_no_provider_has_is_taken_for_the_most(memory: SharedMemory) -> None:
     scopes = [("key", CallerLimits(tokens=Rate(10**9, 60), budgets=(Budget(1 << 41, Period.DAY),)))]
     ledger = new_ledger(memory)
@@ -416,6 +430,13 @@ def test_what_is_held_of_a_rate_is_in_the_time_until_all_is_back(memory: SharedM
     grant = ledger.reserve([("key", CallerLimits(tokens=Rate(60, 60)))], (10, 20))
     assert isinstance(grant, Grant)
     assert grant.left == {"tokens": (60, 30, 30.0)}
+    ledger.settle(grant, (10, 5))
+    grant = ledger.reserve([("key", CallerLimits(tokens=Rate(60, 60)))], (10, 10))
+    assert isinstance(grant, Grant)
+    assert grant.left == {"tokens": (60, 25, 35.0)}
+    grant = ledger.reserve([("key", CallerLimits(tokens=Rate(60, 60)))], (1, 0))
+    assert isinstance(grant, Grant)
+    assert grant.left == {"tokens": (60, 24, 36.0)}
 
 
 def test_the_tokens_of_a_spent_budget_are_back_with_its_next_window(memory: SharedMemory) -> None:
@@ -501,6 +522,18 @@ def test_a_place_that_another_worker_has_given_to_another_scope_is_known_no_long
     with pytest.raises(FullError):
         workers[0].reserve([("one", rate)], (0, 0))
     memory.close()
+
+
+def test_more_scopes_than_places_are_kept_in_mind_count_as_before(
+    memory: SharedMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.limits.table.MAX_KNOWN", 2)
+    ledger = new_ledger(memory)
+    scopes = [(f"key {number}", CallerLimits(requests=Rate(1, 60))) for number in range(5)]
+    for expected in (Grant, Refused):
+        for scope in scopes:
+            assert isinstance(ledger.reserve([scope], (0, 0)), expected)
+            assert len(ledger._table._known) <= 2
 
 
 def test_idle_scopes_make_room_for_others_and_busy_ones_do_not(memory: SharedMemory) -> None:
