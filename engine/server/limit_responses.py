@@ -50,7 +50,10 @@ PROVIDER_LIMITS = (
 def uncounted(error: Exception) -> GatewayError:
     """The error of a request whose limits cannot be counted."""
     if isinstance(error, FullError):
-        return GatewayError("overloaded", "too many limited requests are under way")
+        return GatewayError(
+            "overloaded",
+            "there is no room to count another request or key: too many are limited now",
+        )
     return GatewayError("limits_unavailable", "the store that counts limits cannot be used now")
 
 

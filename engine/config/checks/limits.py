@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 from engine.config.checks.prices import READ_FOR_REACH, sent_names
-from engine.config.checks.registry import KEYS, PROVIDERS, CheckContext, check
+from engine.config.checks.registry import KEYS, PRICES, PROVIDERS, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.source.document import Path
 from engine.plan.limits import CallerLimits
@@ -21,7 +21,7 @@ def limits_that_cannot_work(context: CheckContext) -> Iterator[Diagnostic]:
                 message = f"two budgets are for each {budget.per}"
                 yield context.at("X294", message, file, (*here, "per"), Place.VALUE)
             seen.add((budget.per, budget.is_usd))
-            if budget.is_usd and budget.unpriced is None and context.config.prices is None:
+            if budget.is_usd and budget.unpriced is None and PRICES not in context.documents:
                 message = "a budget in US dollars refuses every request, as there is no prices.yaml"
                 yield context.at("X294", message, file, (*here, "usd"), Place.VALUE)
             if not _is_zone(budget.zone):
