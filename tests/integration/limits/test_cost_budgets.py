@@ -12,13 +12,14 @@ from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.payload import json_request_body
 from engine.gateway.record import RecordBuilder, RequestUsage
 from engine.gateway.response.cost import note_cost
+from engine.gateway.response.usage import estimated_input
 from engine.gateway.routing.match import find_target
 from engine.limits.core import Refused
 from engine.limits.specs import numbers_of
 from engine.limits.windows import Windows
 from engine.plan.limits import Budget, CallerLimits, Period, Rate
 from engine.plan.plan import Account, Caller, Plan
-from engine.server.limit_hooks import LimitHooks, LimitPermit, used_tokens
+from engine.server.limit_hooks import OUTPUT_TOKENS, LimitHooks, LimitPermit, used_tokens
 from tests.unit.config.folders import NOW, write
 
 ROUTES = """version: 1
@@ -30,6 +31,7 @@ endpoints:
   embeddings: {path: /v1/embeddings, usage: free}
 models:
   - {prefix: gpt-, provider: openai}
+  - {model: alias, provider: openai, as: gpt-cheap}
   - {model: both, targets: [{provider: openai, as: gpt-cheap}, {provider: openai, as: gpt-dear}]}
   - {model: half, targets: [{provider: openai, as: gpt-cheap}, {provider: openai, as: gpt-unknown}]}
 """
@@ -287,6 +289,22 @@ def test_a_budget_of_an_account_counts_besides_that_of_its_key(plan: Plan) -> No
             desk.admit("gpt-cheap")
     with pytest.raises(GatewayError, match="price of this model is not known"):
         desk.admit("gpt-unknown")
+
+
+def test_tokens_are_held_of_an_account_whose_key_has_no_limits(plan: Plan) -> None:
+    desk = Desk(plan, 100)
+    account = Account("a", {}, CallerLimits(budgets=(Budget(5000, Period.DAY),)))
+    desk.caller = replace(desk.caller, limits=None, account=account)
+    assert desk.admit("gpt-cheap").grant.held == (estimated_input(len(BODY)), OUTPUT_TOKENS)
+
+
+def test_a_limit_of_a_model_holds_under_the_names_of_the_plan_that_is_followed(plan: Plan) -> None:
+    desk = Desk(plan, 100)
+    models = (("gpt-cheap", CallerLimits(requests=Rate(1, 3600))),)
+    desk.caller = replace(desk.caller, limits=CallerLimits(models=models))
+    desk.admit("gpt-cheap")
+    with pytest.raises(GatewayError, match="the limit of 1 requests per hour is reached"):
+        desk.admit("alias")
 
 
 def test_a_free_endpoint_needs_no_price_and_no_budget(plan: Plan) -> None:
