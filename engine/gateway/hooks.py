@@ -50,7 +50,7 @@ class Admission(Protocol):
     ) -> Permit | Coroutine[Any, Any, Permit] | None:
         """Admit a request whose caller may use `endpoint` and `model`, before anything is sent.
 
-        `size` is that of its `body` in bytes; None while that is unknown. None: nothing limits the
+        `size` is that of its `body` in bytes, 0 without one; None while that is unknown. None: nothing limits the
         request. What has to wait returns a coroutine; most do not, and cost less.
 
         Raises:

@@ -214,7 +214,7 @@ class Request:
         check_models(head.caller, model, body)
         admission, source = runtime.hooks.admission, runtime.hooks.credentials
         if admission is not None:
-            size = self._body_reader.size if self._body_reader else None
+            size = self._body_reader.size if self._body_reader else 0
             permit = admission.admit(head.caller, head.endpoint, model, body, size)
             if isinstance(permit, CoroutineType):
                 permit = await in_time(self._deadline, permit, "the admission of the request")

@@ -9,7 +9,7 @@ from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.inbound.usage_fields import output_limit, refuse_unmetered
 from engine.gateway.record import Record
 from engine.gateway.response.cost import was_refused, was_sent
-from engine.gateway.response.usage import BYTES_A_TOKEN, estimated_input
+from engine.gateway.response.usage import BYTES_A_TOKEN, MAX_ESTIMATED, estimated_input
 from engine.limits.core import Amounts, Refused
 from engine.limits.ledger import Ledger
 from engine.limits.redis_store import RedisStore
@@ -241,7 +241,7 @@ def estimate_of(endpoint: Endpoint, body: RequestBody, size: int | None) -> tupl
     Raises:
         GatewayError: `duplicate_field`; `not_allowed` where nobody will know what it has used.
     """
-    input_tokens = estimated_input(size or 0)
+    input_tokens = estimated_input(MAX_ESTIMATED if size is None else size)
     usage = endpoint.usage
     if usage is not None and usage.unmetered:
         refuse_unmetered(body, usage.unmetered)
@@ -254,7 +254,7 @@ def used_tokens(record: Record, estimate: Amounts) -> tuple[int, int]:
     """Input and output tokens of a request that is over, by what it was estimated to use.
 
     Nothing was used by what was not sent, and by what the provider refused. Of input and output, each
-    that the response does not say is estimated: the input as it was reserved, the output from its size.
+    that the response does not say is estimated: the input and the output from their sizes.
     Output of which nothing has come is added by its time, up to what was reserved.
     """
     if not was_sent(record):
@@ -263,7 +263,7 @@ def used_tokens(record: Record, estimate: Amounts) -> tuple[int, int]:
     if input_tokens is None and output_tokens is None and was_refused(record):
         return NO_TOKENS
     if input_tokens is None:
-        input_tokens = estimate[0]
+        input_tokens = min(estimated_input(record.bytes_in), estimate[0])
     if output_tokens is None:
         output_tokens = min(record.bytes_out // BYTES_A_TOKEN, OUTPUT_TOKENS, estimate[1])
     if record.outcome != "ok":

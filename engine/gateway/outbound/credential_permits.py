@@ -74,7 +74,7 @@ class CredentialPermits:
         hook = self._runtime.hooks.credential_limits
         if provider.credential_limits is None or hook is None:
             return
-        size = self._reader.size if self._reader else None
+        size = self._reader.size if self._reader else 0
         permit = hook.use(provider, head.endpoint, target.model, body, size)
         if isinstance(permit, CoroutineType):
             permit = await in_time(self._deadline, permit, "the admission of the request")

@@ -109,12 +109,18 @@ class Stand:
             "authorization": f"Bearer {who.name}",
             **{name.replace("_", "-"): value for name, value in headers.items()},
         }  # fmt: skip
+        if "transfer-encoding" in fields:
+            del fields["content-length"]
         pairs = [(name.encode(), value.encode()) for name, value in fields.items()]
         scope = {
             "method": "POST", "raw_path": path.encode(), "query_string": b"",
             "http_version": "1.1", "headers": pairs,
         }  # fmt: skip
-        messages = [{"type": "http.request", "body": raw, "more_body": False}]
+        half = len(raw) // 2
+        messages = [
+            {"type": "http.request", "body": raw[half:], "more_body": False},
+            {"type": "http.request", "body": raw[:half], "more_body": True},
+        ]
         answer, left = Answer(), asyncio.Event()
 
         async def receive() -> dict[str, Any]:

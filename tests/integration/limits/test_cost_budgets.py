@@ -186,7 +186,7 @@ def test_a_part_that_is_not_reported_counts_as_it_was_reserved(plan: Plan) -> No
     cost = desk.settle(permit, "gpt-dear", {"output_tokens": 1}, **SENT)
     assert cost == permit.grant.held[2]
     for counts, used in (({"output_tokens": 3}, (65_537, 3)), ({"input_tokens": 7}, (7, 100))):
-        record = RecordBuilder(request_id="req_1", **SENT, bytes_out=400)
+        record = RecordBuilder(request_id="req_1", **SENT, bytes_in=900_000, bytes_out=400)
         record.metered = RequestUsage(counts)
         assert used_tokens(record.finish(""), (65_537, 4096)) == used
 

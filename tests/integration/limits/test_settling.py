@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from engine.gateway.inbound.payload import json_request_body
 from engine.gateway.response import usage as reading
+from engine.gateway.response.usage import MAX_ESTIMATED, estimated_input
 from engine.plan.plan import Caller, Plan
+from engine.server.limit_hooks import estimate_of
 from tests.integration.limits.stand import (
     BUDGET,
     FREE,
@@ -246,6 +249,33 @@ def test_after_a_retry_and_a_failover_the_response_that_was_relayed_counts(tmp_p
             assert (answer.status, taken) == (503, 0)
 
         run(plan, tmp_path, scenario)
+
+
+@pytest.mark.parametrize("framing", [{}, {"transfer_encoding": "chunked"}])
+def test_a_form_of_a_size_that_is_not_declared_counts_as_any_other(
+    framing: dict[str, str], tmp_path: Path
+) -> None:
+    """While it is sent its size is not known: then as much is held as the input of any request counts."""
+    routes = ROUTES.replace("estimate: true", "estimate: false").replace(
+        "path: /talk", "path: /talk\n    body: form"
+    )
+    form = b'--b\r\ncontent-disposition: form-data; name="model"\r\n\r\none-1\r\n--b\r\n'
+    form += b'content-disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    form += b"x" * 40_000 + b"\r\n--b--\r\n"
+    headers = {"content_type": "multipart/form-data; boundary=b"} | framing
+    with recording() as upstream:
+        plan = written(tmp_path, routes, PROVIDERS.replace("PORT", str(upstream.port)))
+
+        async def scenario(stand: Stand) -> None:
+            arrived, taken = await stand.cost("/talk", form, **headers)
+            assert arrived.status == 200, arrived
+            assert taken == estimated_input(len(form))
+
+        run(plan, tmp_path, scenario)
+    endpoint = plan.endpoint("talk")
+    assert endpoint is not None
+    body = json_request_body(b"{}", endpoint)
+    assert estimate_of(endpoint, body, None)[0] == estimated_input(MAX_ESTIMATED)
 
 
 def test_what_nobody_has_received_takes_nothing(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_of_a_response_that_nobody_has_seen_the_output_is_estimated_by_its_time(
     fields: dict[str, Any], tokens: int
 ) -> None:
     """At most as it was reserved. In US dollars what was reserved is charged."""
-    record = Record(**fields)
+    record = Record(**fields, bytes_in=32)
     assert sum(used_tokens(record, (9, 500))) == 9 + tokens
     known = msgspec.structs.replace(record, cost_usd=7e-9)
     is_unseen = tokens >= 200
