@@ -33,6 +33,8 @@ def test_each_moment_of_a_year_is_in_one_window(zone: str, per: Period) -> None:
         assert spans[-1] != spans[-2]
     for one, after in pairwise(spans):
         assert one[1] == after[0]
+        assert windows.of(budget, after[0]) == after
+        assert windows.of(budget, one[1] - 1) == one, "of a clock that was set back"
         assert 0 < one[1] - one[0] <= LENGTHS[per] * 3600
         for moment in (one[0], (one[0] + one[1]) // 2, one[1] - 1, one[1] - 0.001):
             assert window(per, ZoneInfo(zone), moment) == one
