@@ -5,7 +5,7 @@ from math import ceil
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.payload import RequestBody
-from engine.gateway.inbound.usage_fields import asks_for_tier
+from engine.gateway.inbound.usage_fields import asks_for_tier, responses
 from engine.gateway.record import Record
 from engine.gateway.response.cost import was_refused, was_sent
 from engine.limits.store import Scope
@@ -48,7 +48,9 @@ class CostReserve:
         places = None if endpoint.usage is None else endpoint.usage.tier
         in_tiers = places is not None and asks_for_tier(body, places)
         found = self._prices(endpoint.name, model, in_tiers)
-        costs = [_plausible(price, tokens) for price in found]
+        limit = None if endpoint.usage is None else endpoint.usage.output_limit
+        times = 1 if limit is None else responses(body, limit)
+        costs = [_plausible(price, tokens, times) for price in found]
         known = [cost for cost, _ in costs]
         if costs and all(is_whole for _, is_whole in costs):
             return max(known)
@@ -93,8 +95,8 @@ def _in_tiers(prices: Prices | None, provider: str, model: str) -> Sequence[Pric
     return [_ordinary(prices, provider, model), *(found or (None,))]
 
 
-def _plausible(price: Price | None, tokens: Sequence[int]) -> tuple[int, bool]:
-    """The known cost of the tokens, or of one unit where they are not billed, and whether that is all of it.
+def _plausible(price: Price | None, tokens: Sequence[int], times: int) -> tuple[int, bool]:
+    """The known cost of the tokens, or of a unit for each response where they are not billed, and whether that is all of it.
 
     A price of input or of output alone, where a response has both, is not all of it.
     """
@@ -102,7 +104,7 @@ def _plausible(price: Price | None, tokens: Sequence[int]) -> tuple[int, bool]:
         return 0, False
     counts = {"input_tokens": tokens[0], "output_tokens": tokens[1]}
     cost, is_part = price.known_part(counts)
-    units = dict.fromkeys(price.nano_usd.keys() - counts.keys() - _OF_CACHE, 1)
+    units = dict.fromkeys(price.nano_usd.keys() - counts.keys() - _OF_CACHE, times)
     if price.cost(counts) is None and units:
         return max(cost, price.cost(units) or 0), True
     return cost, not is_part

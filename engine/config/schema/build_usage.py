@@ -50,7 +50,7 @@ def _set_true(field: Pointer) -> BodyEdits:
 
 def _output_limit(data: dict[str, Any]) -> OutputLimit:
     times = _pointers(data.get("times", ()))
-    return OutputLimit(_pointers(data["at"]), times, data["default"])
+    return OutputLimit(_pointers(data.get("at", ())), times, data["default"])
 
 
 def _tier(data: dict[str, Any]) -> TierPlaces:

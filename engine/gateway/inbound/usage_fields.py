@@ -17,8 +17,16 @@ def output_limit(body: RequestBody, limit: OutputLimit) -> int:
         GatewayError: `duplicate_field`.
     """
     most = max((_count(body, pointer) for pointer in limit.at), default=0)
-    times = max((_count(body, pointer) for pointer in limit.times), default=0)
-    return min((most or limit.default) * (times or 1), MAX_OUTPUT)
+    return min((most or limit.default) * responses(body, limit), MAX_OUTPUT)
+
+
+def responses(body: RequestBody, limit: OutputLimit) -> int:
+    """How many responses a request asks for, such as images; 1 where it does not say.
+
+    Raises:
+        GatewayError: `duplicate_field`.
+    """
+    return max((_count(body, pointer) for pointer in limit.times), default=0) or 1
 
 
 def can_set(body: RequestBody, pointer: Pointer) -> bool:

@@ -27,6 +27,7 @@ endpoints:
   chat_completions:
     path: /v1/chat/completions
     usage: {at: [/usage], input_tokens: [prompt_tokens], output_tokens: [completion_tokens],
+      output_limit: {times: [/n], default: 1000},
       service_tier: {at: [/service_tier], standard: [default, auto]}}
   embeddings: {path: /v1/embeddings, usage: free}
 models:
@@ -129,6 +130,15 @@ def test_the_dearest_target_is_reserved_and_what_it_has_cost_is_charged(plan: Pl
     assert desk.settle(cheap, "gpt-cheap", counts, **SENT) == 1 * NANO
     assert desk.settle(dear, "gpt-dear", counts, **SENT) == 10 * NANO
     assert desk.admit("gpt-pages").grant.held[2] == NANO // 4
+
+
+def test_each_of_several_images_or_pages_is_reserved_and_charged_where_none_are_counted(
+    plan: Plan,
+) -> None:
+    desk = Desk(plan, 100)
+    permit = desk.admit("gpt-pages", b'{"n": 10}')
+    assert permit.grant.held[1:] == (10_000, 10 * NANO // 4)
+    assert desk.settle(permit, "gpt-pages", {}, **SENT) == 10 * NANO // 4
 
 
 def test_new_requests_are_reserved_by_the_prices_of_the_new_plan(
