@@ -8,6 +8,7 @@ from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.inbound.usage_fields import asks_for_tier, responses
 from engine.gateway.record import Record
 from engine.gateway.response.cost import was_refused, was_sent
+from engine.gateway.response.usage import BYTES_A_TOKEN
 from engine.limits.store import Scope
 from engine.plan.plan import Endpoint, Plan
 from engine.plan.prices import Price, Prices
@@ -105,6 +106,8 @@ def _plausible(price: Price | None, tokens: Sequence[int], times: int) -> tuple[
     counts = {"input_tokens": tokens[0], "output_tokens": tokens[1]}
     cost, is_part = price.known_part(counts)
     units = dict.fromkeys(price.nano_usd.keys() - counts.keys() - _OF_CACHE, times)
+    if "characters" in units:  # of speech; a body has no more of them than bytes
+        units["characters"] = BYTES_A_TOKEN * tokens[0]
     if price.cost(counts) is None and units:
         return max(cost, price.cost(units) or 0), True
     return cost, not is_part

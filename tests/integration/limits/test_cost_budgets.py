@@ -46,6 +46,7 @@ models:
   gpt-output: {output_usd_per_million: 1000}
   gpt-cached: {cached_input_usd_per_million: 1, output_usd_per_million: 1000}
   gpt-pages: {usd_per_page: 0.25}
+  gpt-voice: {usd_per_million_characters: 15}
   gpt-long: {input_usd_per_million: 1, output_usd_per_million: 1, above_input_tokens: {200k: {input_usd_per_million: 3}}}
 service_tiers:
   flex: {models: {gpt-cheap: {input_usd_per_million: 0.5, output_usd_per_million: 0.5}}}
@@ -139,6 +140,15 @@ def test_each_of_several_images_or_pages_is_reserved_and_charged_where_none_are_
     permit = desk.admit("gpt-pages", b'{"n": 10}')
     assert permit.grant.held[1:] == (10_000, 10 * NANO // 4)
     assert desk.settle(permit, "gpt-pages", {}, **SENT) == 10 * NANO // 4
+
+
+def test_as_many_characters_as_a_body_may_have_are_reserved_and_charged(plan: Plan) -> None:
+    """Speech is billed by them, and its response is audio, which counts nothing."""
+    desk = Desk(plan, 100)
+    raw = b'{"input": "%b"}' % (b"x" * 4096)
+    permit = desk.admit("gpt-voice", raw)
+    assert 4096 * 15_000 <= permit.grant.held[2] <= (len(raw) + 4) * 15_000
+    assert desk.settle(permit, "gpt-voice", {}, **SENT) == permit.grant.held[2]
 
 
 def test_new_requests_are_reserved_by_the_prices_of_the_new_plan(
