@@ -164,9 +164,11 @@ def test_usage_at_the_end_of_a_body_in_many_chunks_is_read(size: int) -> None:
     body = b'{"data":[{"b64_json":"%b"}],"usage": {"input_tokens":50,"output_tokens":60}}' % (
         b"A" * size
     )
-    chunks = [body[at : at + 60_000] for at in range(0, len(body), 60_000)]
-    line = metered("images_generations", chunks, JSON)
-    assert (line["input_tokens"], line["output_tokens"], line["usage"]) == (50, 60, "reported")
+    whole = [body[at : at + 60_000] for at in range(0, len(body), 60_000)]
+    cut_in_usage = [body[:-70_030], body[-70_030:-30], body[-30:]]
+    for chunks in (whole, cut_in_usage if size > MAX_WHOLE else [body[:-30], body[-30:]]):
+        line = metered("images_generations", chunks, JSON)
+        assert (line["input_tokens"], line["output_tokens"], line["usage"]) == (50, 60, "reported")
 
 
 def test_an_event_in_pieces_is_read_and_a_mention_in_text_is_not() -> None:
