@@ -68,8 +68,13 @@ class Ledger:
                 if reading[2] < 1:
                     return refusal(found, left_of(least))
             if not holds:
+                is_one = len(places) == 1  # and one word, which is written as a whole
+                if not is_one:
+                    table.write(places)
                 for (_, limits), place in zip(scopes, places, strict=True):
                     take(limits, place[1], (), now)
+                if not is_one:
+                    table.written()
                 return Grant(scopes, estimate, None, left_of(least, 1), places)
             held = cap(estimate, least)
             lease = table.hold(places, held)

@@ -208,6 +208,14 @@ class Table:
         words[OF_LEASE], words[_WAS] = lease, scopes
         words[_COPIES] = number
 
+    def write(self, places: Sequence[Place]) -> None:
+        """Begin a write to the counters in `places` without a reservation."""
+        self._begin(places, 0, 0)
+
+    def written(self) -> None:
+        """End that."""
+        self._words[_COPIES] = 0
+
     def held(self, lease: int, scopes: int) -> None:
         """End the write of a reservation in so many scopes."""
         self._end(lease, scopes)

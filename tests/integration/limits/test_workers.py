@@ -163,8 +163,15 @@ def killed_at(line: int) -> Callable[[FrameType, str, Any], Any]:
     return trace
 
 
-def test_a_worker_killed_at_any_line_leaves_a_whole_write_or_none() -> None:
-    limits = CallerLimits(requests=Rate(50, 3600), concurrent=9, budgets=(Budget(99, Period.DAY),))
+@pytest.mark.parametrize(
+    "limits",
+    [
+        CallerLimits(requests=Rate(50, 3600), concurrent=9, budgets=(Budget(99, Period.DAY),)),
+        CallerLimits(requests=Rate(50, 3600)),
+    ],
+    ids=["held", "counted"],
+)
+def test_a_worker_killed_at_any_line_leaves_a_whole_write_or_none(limits: CallerLimits) -> None:
     scopes = [("key", limits), ("account", limits)]
     line = 0
     code = 1
