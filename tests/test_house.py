@@ -97,6 +97,7 @@ OWNERS = {
         "gateway/inbound/json_depth",
         "gateway/inbound/json_text",
         "gateway/inbound/payload",
+        "gateway/outbound/exchange",
         "gateway/outbound/prepare",
         "gateway/record",
         "gateway/response/event_text",

@@ -73,6 +73,10 @@ class Replica:
             raise SystemExit((self.folder / "log").read_text()[-2000:])
 
     @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
     def pid(self) -> int:
         assert self.process is not None
         return self.process.pid
@@ -90,7 +94,7 @@ class Replica:
         self.process.wait()
 
     def end(self) -> None:
-        if self.process is not None and self.process.poll() is None:
+        if self.is_running:
             with suppress(ProcessLookupError):
                 self.kill()
 
@@ -166,8 +170,7 @@ class Site:
 
     def cpu(self) -> float:
         """CPU seconds of all replicas that run."""
-        running = [one.pid for one in self.replicas if one.process and one.process.poll() is None]
-        return sum(cpu_seconds(pid) for pid in running)
+        return sum(cpu_seconds(one.pid) for one in self.replicas if one.is_running)
 
     def redis_seconds(self) -> float:
         """CPU seconds of Redis so far."""
@@ -197,7 +200,7 @@ def site(folder: Path, count: int, keys: str):  # type: ignore[no-untyped-def]
                 f"scale needs {program}: apt-get install haproxy redis-server postgresql"
             )
     with ExitStack() as stack:
-        database = stack.enter_context(cluster(_made(folder / "postgres")))
+        database = stack.enter_context(cluster(made_folder(folder / "postgres")))
         upstream, redis_port = free_port(), free_port()
         environ = {
             **os.environ, "OPENAI_API_KEY": "sk-of-the-operator", "VAULT_KEY": VAULT_KEY,
@@ -209,7 +212,7 @@ def site(folder: Path, count: int, keys: str):  # type: ignore[no-untyped-def]
         stack.callback(serving.kill)
         replicas = []
         for number in range(count):
-            place = _made(folder / f"replica-{number}")
+            place = made_folder(folder / f"replica-{number}")
             (place / "routes.yaml").write_text(ROUTES)
             (place / "providers.yaml").write_text(PROVIDERS.replace("PORT", str(upstream)))
             (place / "server.yaml").write_text(SERVER.replace("METRICS", str(free_port())))
@@ -225,7 +228,7 @@ def site(folder: Path, count: int, keys: str):  # type: ignore[no-untyped-def]
         yield made
 
 
-def _made(folder: Path) -> Path:
+def made_folder(folder: Path) -> Path:
     folder.mkdir()
     folder.chmod(0o755)
     return folder

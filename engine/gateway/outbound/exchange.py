@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Awaitable
 from functools import partial
 from time import monotonic, time
 
+import msgspec
+
 from engine.gateway.cancellation import Deadline
 from engine.gateway.outbound.attempts import ResponseHead, retry_after
 from engine.gateway.outbound.prepare import PreparedRequest
@@ -35,18 +37,13 @@ FIRST_BYTE, IDLE, TOTAL, OVERLOADED, SIGN_IN_FAILED = (
 )
 
 
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """A response whose head has arrived. Must be closed; it holds a slot of the provider until then."""
 
-    __slots__ = ("_is_open", "_limiter", "request", "response")
-
-    def __init__(
-        self, response: UpstreamResponse, request: PreparedRequest, limiter: Limiter
-    ) -> None:
-        self.response = response
-        self.request = request
-        self._limiter = limiter
-        self._is_open = True
+    response: UpstreamResponse
+    request: PreparedRequest
+    _limiter: Limiter
+    _is_open: bool = True
 
     def head(self) -> ResponseHead:
         """What decides whether this response is relayed or another attempt is made."""

@@ -73,7 +73,7 @@ class Connection(ResponseReader, asyncio.Protocol):
         self._writing_paused = False
 
     def _reset(self) -> None:
-        super()._reset()
+        ResponseReader._reset(self)
         self._is_sent = False
         self._reading_paused = False
         self._reader: asyncio.Future[None] | None = None
