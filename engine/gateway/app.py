@@ -116,7 +116,7 @@ class Gateway:
             self._hand_out(request)
             if self._retiring and not self.requests:
                 self._emptied.set()
-        if request.is_unread:
+        if request.is_unread():
             await self._lingering.read_on(receive, scope["headers"])
 
     def _hand_out(self, request: Request) -> None:

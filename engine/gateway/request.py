@@ -10,7 +10,7 @@ from functools import partial
 from math import inf
 from time import monotonic, time
 from types import CoroutineType, MappingProxyType
-from typing import cast
+from typing import Any
 
 from engine.gateway.admit import HeadCheck, check_models
 from engine.gateway.callers import CallerTable, search_key
@@ -110,7 +110,6 @@ class Request:
         if self._scope["method"] == "HEAD":  # the server sends no body (RFC 9110, 9.3.2)
             self.record.bytes_out = 0
 
-    @property
     def is_unread(self) -> bool:
         """Whether the caller may still be sending the body."""
         if self._body_reader is not None:
@@ -215,11 +214,11 @@ class Request:
         admission, source = runtime.hooks.admission, runtime.hooks.credentials
         if admission is not None:
             size = self._body_reader.size if self._body_reader else 0
-            permit = admission.admit(head.caller, head.endpoint, model, body, size)
+            permit: Any = admission.admit(head.caller, head.endpoint, model, body, size)
             if isinstance(permit, CoroutineType):
                 permit = await in_time(self._deadline, permit, "the admission of the request")
             if permit is not None:
-                self.permit = self._response.permit = cast("Permit", permit)
+                self.permit = self._response.permit = permit
         target = runtime.target(head, model, body)
         found = find_credentials(source, runtime.plan, head, target, body) if source else _NONE
         why: NoResponse | None
@@ -273,7 +272,7 @@ class Request:
 
     def _relay(self, head: CallerHead, exchange: Exchange) -> Awaitable[Failure | None]:
         """Relay the response, and close the exchange."""
-        if self.is_unread:  # a response ends the upload: the rest is dropped
+        if self.is_unread():  # a response ends the upload: the rest is dropped
             self._ending().watch_caller()
         reader = self._runtime.usage.get(head.endpoint.name)
         return self._response.relay(exchange, head.endpoint.last_events, self._closing(), reader)
@@ -282,7 +281,7 @@ class Request:
 
     def _closing(self) -> Sequence[tuple[bytes, bytes]]:
         """Headers that end the connection: the request is not read whole, or the worker stops."""
-        return CLOSE if self.is_unread or self._runtime.is_closing() else _STAY_OPEN
+        return CLOSE if self.is_unread() or self._runtime.is_closing() else _STAY_OPEN
 
     def _fail(self, error: GatewayError) -> Awaitable[None]:
         return self._response.fail(error, self._closing())
