@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from engine.plan.gateway_key import digest, new_key
 from tests.scale import model
 from tests.scale.load import Load, ask_at_once
 from tests.scale.model import LIMIT, TRIES
-from tests.scale.site import Replica, Site, made_folder, site
+from tests.scale.site import Site, site
 
 REPLICAS = 3
 SMALL, STREAMS = 24, 12  # callers
@@ -122,71 +123,44 @@ async def cpu_of_a_request(site: Site, key: str, replicas: int, seconds: float =
     """Microseconds of all processes of the gateways, with everything on and the same load for each.
 
     With as many requests as one machine takes, what is compared is how full a replica is: a busier
-    one serves more requests each time it wakes up.
+    one serves more requests each time it wakes up. So each has callers of its own, too: a balancer
+    deals a burst out to more workers the more replicas there are, and wakes each of them for less.
     """
-    callers = CALLERS * replicas
-    async with Load(site.balancer.port, key).running(callers, 0, CALLERS_PAUSE) as load:
+    async with AsyncExitStack() as running:
+        loads = [
+            await running.enter_async_context(
+                Load(one.port, key).running(CALLERS, 0, CALLERS_PAUSE)
+            )
+            for one in site.replicas[:replicas]
+        ]
         await asyncio.sleep(3)
-        with load.during() as seen:
+        with ExitStack() as during:
+            every = [during.enter_context(load.during()) for load in loads]
             before = site.cpu()
             await asyncio.sleep(seconds)
             used = site.cpu() - before
-    assert seen.failures == 0, seen
-    return float(used / seen.requests * 1e6)
+            requests = sum(seen.requests for seen in every)
+            assert not any(seen.failures for seen in every), every
+    return float(used / requests * 1e6)
 
 
-async def capacity(site: Site, key: str, other: Site) -> Figures:
-    """CPU of a request with all replicas, and with one of them while `other` makes the machine as busy.
-
-    On a machine of few cores any process takes longer beside others. What is wanted is what it costs
-    that replicas share their stores and their balancer, so the others share nothing with the one.
-    The least of three tries, in turn; `quiet` is that of one alone on the machine.
-    """
-    key_of_other = key_with_limits(other)
-    quiet, alone, together = [], [], []
-    further = site.replicas[1:]
+async def capacity(site: Site, key: str) -> Figures:
+    """CPU of a request with one replica and with all, in turn, and the least of each."""
+    alone, together = [], []
     for _ in range(3):
-        stop(site, further)
-        quiet.append(await cpu_of_a_request(site, key, 1))
-        start(other, other.replicas)
-        beside = Load(other.balancer.port, key_of_other)
-        async with beside.running(CALLERS * len(other.replicas), 0, CALLERS_PAUSE):
-            alone.append(await cpu_of_a_request(site, key, 1))
-        assert beside.seen.failures == 0, beside.seen
-        stop(other, other.replicas)
-        start(site, further)
+        for one in site.replicas[1:]:
+            one.drain()
+        site.balancer.wait_for(1)
+        alone.append(await cpu_of_a_request(site, key, 1))
+        for one in site.replicas[1:]:
+            one.start()
+        site.balancer.wait_for(REPLICAS)
         together.append(await cpu_of_a_request(site, key, REPLICAS))
     return {
-        "cpu us, one replica on a quiet machine": round(min(quiet), 1),
         "cpu us, one replica": round(min(alone), 1),
         "cpu us, three replicas": round(min(together), 1),
         "capacity of three to one": round(REPLICAS * min(alone) / min(together), 2),
     }
-
-
-def start(site: Site, replicas: list[Replica]) -> None:
-    before = sum(one.is_running for one in site.replicas)
-    for one in replicas:
-        one.start()
-    site.balancer.wait_for(before + len(replicas))
-
-
-def stop(site: Site, replicas: list[Replica]) -> None:
-    for one in replicas:
-        one.drain()
-    site.balancer.wait_for(sum(one.is_running for one in site.replicas))
-
-
-def key_with_limits(site: Site) -> str:
-    """A key of a new account, in the database of a site."""
-    database = open_database(site.database.url)
-    database.upgrade()
-    limits = KeyLimits(rate_limit_rpm=1_000_000, daily_token_budget=10**12)
-    with database.write() as connection:
-        account = create_account(connection, "load", CLI).id
-        _, key = create_key(connection, account, name="load", actor=CLI, limits=limits)
-    database.close()
-    return key
 
 
 def connections(database: Database) -> int:
@@ -217,24 +191,25 @@ async def costs(site: Site, key: str, database: Database, seconds: float = 8.0) 
     }
 
 
-async def prove(
-    made: Site, other: Site, database: Database, keys: list[str], *, short: bool
-) -> Figures:
-    key = key_with_limits(made)
+async def prove(site: Site, database: Database, keys: list[str], *, short: bool) -> Figures:
+    with database.write() as connection:
+        account = create_account(connection, "load", CLI).id
+        limits = KeyLimits(rate_limit_rpm=1_000_000, daily_token_budget=10**12)
+        _, key = create_key(connection, account, name="load", actor=CLI, limits=limits)
     figures: Figures = {"date": time.strftime("%Y-%m-%d"), "machine": describe()}
-    figures["admitted"] = [await admitted(made, keys[0])]
-    figures["events"] = await run_events(made, key, SHORT_AWAY if short else AWAY)
-    figures["admitted"].append(await admitted(made, keys[1]))
+    figures["admitted"] = [await admitted(site, keys[0])]
+    figures["events"] = await run_events(site, key, SHORT_AWAY if short else AWAY)
+    figures["admitted"].append(await admitted(site, keys[1]))
     say(f"of {TRIES} requests of a key that may send {LIMIT}: {figures['admitted']} admitted")
-    ports = [one.port for one in made.replicas]
+    ports = [one.port for one in site.replicas]
     delays = await revocations(database, ports, 20)
     figures["revocation s"] = {"p50": round(sorted(delays)[10], 3), "max": round(max(delays), 3)}
     say(json.dumps(figures["revocation s"]))
     if short:
         return figures
-    figures["costs"] = await costs(made, key, database)
+    figures["costs"] = await costs(site, key, database)
     say(json.dumps(figures["costs"]))
-    figures["capacity"] = await capacity(made, key, other)
+    figures["capacity"] = await capacity(site, key)
     say(json.dumps(figures["capacity"]))
     return figures
 
@@ -253,15 +228,13 @@ def main() -> int:
     )
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
-        yaml = "version: 1\nkeys:\n" + entries
-        with (
-            site(made_folder(Path(name) / "site"), REPLICAS, yaml) as made,
-            site(made_folder(Path(name) / "other"), REPLICAS - 1, yaml) as other,
-        ):
+        with site(Path(name), REPLICAS, "version: 1\nkeys:\n" + entries) as made:
             database = open_database(made.database.url)
             database.upgrade()
-            start(made, made.replicas)
-            figures = asyncio.run(prove(made, other, database, keys, short=options.short))
+            for one in made.replicas:
+                one.start()
+            made.balancer.wait_for(REPLICAS)
+            figures = asyncio.run(prove(made, database, keys, short=options.short))
             database.close()
     if options.keep:
         model.FIGURES.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")

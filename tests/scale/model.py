@@ -94,7 +94,7 @@ def page(figures: dict[str, Any]) -> str:
         "",
         f"- Of {TRIES:,} requests at once with a key that may send {LIMIT} an hour, {figures['admitted'][0]} were admitted; after all of the above, {figures['admitted'][1]} of another key.",
         f"- A revoked key was refused by all workers after {revoked['p50']:.2f} s (median of 20), {revoked['max']:.2f} s at most.",
-        f"- A request took {capacity['cpu us, three replicas']:,.0f} µs of CPU with three replicas, and {capacity['cpu us, one replica']:,.0f} µs with one that shared nothing with two others beside it, all at the same load: the capacity of three is {capacity['capacity of three to one']:.2f} times that of one. Alone on a quiet machine one takes {capacity['cpu us, one replica on a quiet machine']:,.0f} µs.",
+        f"- A request took {capacity['cpu us, one replica']:,.0f} µs of CPU with one replica and {capacity['cpu us, three replicas']:,.0f} µs with three, each of which had callers of its own, as many as the one: their capacity is {capacity['capacity of three to one']:.2f} times that of one.",
         f"- A replica uses {costs['MiB of a replica']} MiB and {costs['database connections of a replica']:.0f} connections of the database. Redis uses {costs['redis us a request']:.0f} µs of CPU for a request with limits, PostgreSQL {costs['database us a second, idle worker']:,} µs a second for a worker without requests and {costs['database us a second, busy worker']:,} µs for a busy one.",
         "",
         "### What becomes scarce first",

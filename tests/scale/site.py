@@ -73,10 +73,6 @@ class Replica:
             raise SystemExit((self.folder / "log").read_text()[-2000:])
 
     @property
-    def is_running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    @property
     def pid(self) -> int:
         assert self.process is not None
         return self.process.pid
@@ -94,7 +90,7 @@ class Replica:
         self.process.wait()
 
     def end(self) -> None:
-        if self.is_running:
+        if self.process is not None and self.process.poll() is None:
             with suppress(ProcessLookupError):
                 self.kill()
 
@@ -170,7 +166,8 @@ class Site:
 
     def cpu(self) -> float:
         """CPU seconds of all replicas that run."""
-        return sum(cpu_seconds(one.pid) for one in self.replicas if one.is_running)
+        running = [one.pid for one in self.replicas if one.process and one.process.poll() is None]
+        return sum(cpu_seconds(pid) for pid in running)
 
     def redis_seconds(self) -> float:
         """CPU seconds of Redis so far."""
@@ -200,7 +197,7 @@ def site(folder: Path, count: int, keys: str):  # type: ignore[no-untyped-def]
                 f"scale needs {program}: apt-get install haproxy redis-server postgresql"
             )
     with ExitStack() as stack:
-        database = stack.enter_context(cluster(made_folder(folder / "postgres")))
+        database = stack.enter_context(cluster(_made(folder / "postgres")))
         upstream, redis_port = free_port(), free_port()
         environ = {
             **os.environ, "OPENAI_API_KEY": "sk-of-the-operator", "VAULT_KEY": VAULT_KEY,
@@ -212,7 +209,7 @@ def site(folder: Path, count: int, keys: str):  # type: ignore[no-untyped-def]
         stack.callback(serving.kill)
         replicas = []
         for number in range(count):
-            place = made_folder(folder / f"replica-{number}")
+            place = _made(folder / f"replica-{number}")
             (place / "routes.yaml").write_text(ROUTES)
             (place / "providers.yaml").write_text(PROVIDERS.replace("PORT", str(upstream)))
             (place / "server.yaml").write_text(SERVER.replace("METRICS", str(free_port())))
@@ -228,7 +225,7 @@ def site(folder: Path, count: int, keys: str):  # type: ignore[no-untyped-def]
         yield made
 
 
-def made_folder(folder: Path) -> Path:
+def _made(folder: Path) -> Path:
     folder.mkdir()
     folder.chmod(0o755)
     return folder
