@@ -95,7 +95,7 @@ check: $(PACKAGE)
 
 # Six processes for two cores, since most tests of the whole wait more than they work; see tests/forked.py.
 test: $(DEV) $(PACKAGE)
-	@$(BIN)/python -m pytest -q --processes 6 $(ARGS)
+	@$(BIN)/python -m pytest -q --processes 8 $(ARGS)
 
 test-unit: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m pytest -q --processes 3 -o testpaths=tests/unit $(ARGS)

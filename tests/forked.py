@@ -1,4 +1,4 @@
-"""`pytest --processes 6`: processes that are forked once all tests are imported and collected, which takes five seconds of CPU.
+"""`pytest --processes 8`: processes that are forked once all tests are imported and collected, which takes five seconds of CPU.
 
 A process runs a file at a time, since the tests of a file share its servers, and takes the next one when it has ended.
 """
@@ -7,6 +7,7 @@ import multiprocessing
 import os
 from collections import defaultdict, deque
 from collections.abc import Iterator
+from contextlib import ExitStack
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -22,6 +23,7 @@ APART = "tests/e2e/docs/test_pages.py"
 # What takes longest comes first, so that no process is left alone with it at the end.
 LONGEST = (
     "the SDKs",
+    "tests/integration/upstream/test_faults.py",
     "tests/e2e/server/test_accounts.py",
     "tests/e2e/server/test_reload.py",
     "tests/e2e/test_wheel.py",
@@ -183,6 +185,7 @@ def _become(config: Any, number: int) -> None:
     folder = config._tmp_path_factory.getbasetemp() / f"gw{number}"
     folder.mkdir(mode=0o700)
     config._tmp_path_factory._basetemp = folder
+    config._tmp_path_factory._exit_stack = ExitStack()  # folders of earlier runs are removed once
     capture = config.pluginmanager.getplugin("capturemanager")
     capture.stop_global_capturing()
     capture.start_global_capturing()
