@@ -32,7 +32,7 @@ WRONG_WORDS = {
     "cert": "certificate", "cert_file": "certificate", "certfile": "certificate", "ssl_certificate": "certificate",
     "key_file": "key", "keyfile": "key", "ssl_certificate_key": "key", "rpm": "requests", "rps": "requests",
     "tpm": "tokens", "max_parallel_requests": "concurrent", "max_budget": "budgets", "pattern": "prefix",
-    "upstream_model": "as", "proxy_pass": "base_url",
+    "upstream_model": "as", "proxy_pass": "base_url", "prices": "providers",
     "allowed_origins": "origins", "hash": "sha256", "digest": "sha256", "expiry": "expires", "expires_at": "expires",
 }  # fmt: skip
 # The same for values of which there is a fixed list.

@@ -343,6 +343,16 @@ def test_a_settlement_counts_for_an_hour_after_its_lease_has_expired_and_then_no
         history.teardown()
 
 
+async def emptied(wall: Callable[[], float] = time.time) -> tuple[RedisConnection, RedisStore]:
+    """A connection to the server, which has no keys any more, and a store on it that is still to be started."""
+    control = await connect(StoreServer.of(URL), lambda: None)
+    await control.send(command(1, encode([b"FLUSHALL"])))
+    local = new_ledger(SharedMemory(1, 64, 8))
+    return control, RedisStore(
+        StoreServer.of(URL), StorePolicy.REFUSE, local, print, lambda: None, PATIENT, wall=wall
+    )
+
+
 def test_a_budget_in_dollars_is_counted_apart_from_tokens() -> None:
     """Reserved up to what is left, settled, and refused when it is spent."""
     budgets = Budget(1000, Period.DAY), Budget(100, Period.DAY, is_usd=True, warn_at=80)
@@ -350,12 +360,7 @@ def test_a_budget_in_dollars_is_counted_apart_from_tokens() -> None:
     scopes = [("money", CallerLimits(budgets=budgets))]
 
     async def main() -> None:
-        control = await connect(StoreServer.of(URL), lambda: None)
-        await control.send(command(1, encode([b"FLUSHALL"])))
-        store = RedisStore(
-            StoreServer.of(URL), StorePolicy.REFUSE, new_ledger(SharedMemory(1, 64, 8)),
-            print, lambda: None, timeout=PATIENT,
-        )  # fmt: skip
+        control, store = await emptied()
         store.warn = lambda scope, budget: warned.append((scope, budget))
         await store.start()
         first, second = [await made(store) for _ in range(2)]
@@ -385,12 +390,7 @@ def test_a_new_amount_of_a_budget_holds_for_what_was_counted_before() -> None:
     """So an operator can correct what a wrong price has charged."""
 
     async def main() -> None:
-        control = await connect(StoreServer.of(URL), lambda: None)
-        await control.send(command(1, encode([b"FLUSHALL"])))
-        store = RedisStore(
-            StoreServer.of(URL), StorePolicy.REFUSE, new_ledger(SharedMemory(1, 64, 8)),
-            print, lambda: None, timeout=PATIENT,
-        )  # fmt: skip
+        control, store = await emptied()
         await store.start()
         for amount, held in ((100, 100), (250, None), (300, 50), (251, 1), (250, None)):
             budget = Budget(amount, Period.MONTH, is_usd=True)
@@ -413,12 +413,7 @@ def test_streams_that_go_on_keep_their_scope() -> None:
     ahead = 0
 
     async def main() -> None:
-        control = await connect(StoreServer.of(URL), lambda: None)
-        await control.send(command(1, encode([b"FLUSHALL"])))
-        store = RedisStore(
-            StoreServer.of(URL), StorePolicy.REFUSE, new_ledger(SharedMemory(1, 64, 8)),
-            print, lambda: None, timeout=PATIENT, wall=lambda: time.time() + ahead,
-        )  # fmt: skip
+        control, store = await emptied(lambda: time.time() + ahead)
         await store.start()
         grant = await reserve(store)
         assert isinstance(grant, Grant)
@@ -447,12 +442,7 @@ def test_a_state_that_cannot_be_read_is_begun_anew() -> None:
     scopes = [("bad", CallerLimits(concurrent=5, budgets=(Budget(1000, Period.DAY),)))]
 
     async def main() -> None:
-        control = await connect(StoreServer.of(URL), lambda: None)
-        await control.send(command(1, encode([b"FLUSHALL"])))
-        store = RedisStore(
-            StoreServer.of(URL), StorePolicy.REFUSE, new_ledger(SharedMemory(1, 64, 8)),
-            print, lambda: None, timeout=PATIENT,
-        )  # fmt: skip
+        control, store = await emptied()
         await store.start()
         for bad in (
             [b"SET", b"orqen:{bad}:bad", b"junk"],
