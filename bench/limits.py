@@ -18,11 +18,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.limits.core import Amounts, Refused
+from engine.limits.core import Amounts, Refused, Scope
 from engine.limits.ledger import Ledger
 from engine.limits.redis_store import RedisStore
 from engine.limits.resp import command, connect, encode
-from engine.limits.store import Grant, Scope, Store
+from engine.limits.store import Grant, Store
 from engine.limits.table import SharedMemory, Table
 from engine.plan.limit_store import StoreServer
 from engine.plan.limits import NANOSECONDS, Budget, CallerLimits, Period, Rate, StorePolicy

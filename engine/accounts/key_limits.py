@@ -61,8 +61,8 @@ class KeyLimits:
             values[shown] = None if nano is None else usd_text(int(nano))
         return values
 
-    def caller_limits(self) -> CallerLimits | None:
-        """The same for the gateway; None for no limit at all."""
+    def caller_limits(self, *, is_default: bool = False) -> CallerLimits | None:
+        """The same for the gateway; None for no limit at all. `is_default`: all of them are of keys without any."""
         if self == NO_LIMITS:
             return None
         budgets = (
@@ -77,6 +77,7 @@ class KeyLimits:
                 for amount, per, is_usd in budgets
                 if amount is not None
             ),
+            is_default=is_default,
         )
 
 

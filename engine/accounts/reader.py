@@ -162,7 +162,9 @@ def caller_of(entry: KeyEntry, account: Account, defaults: KeyLimits = NO_LIMITS
         expires=inf if entry.expires_at is None else float(entry.expires_at),
         account=account,
         digest=entry.digest,
-        limits=defaults.with_changes(entry.limits).caller_limits(),
+        limits=defaults.with_changes(entry.limits).caller_limits(
+            is_default=entry.limits == NO_LIMITS
+        ),
     )
 
 

@@ -27,6 +27,7 @@ State = MutableSequence[int] | memoryview
 BUSY_SECONDS = 1  # until another try, when requests under way hold what is left
 
 
+Scope = tuple[str, CallerLimits]  # its name, unique among keys, accounts and models, and its limits
 # One limit at one moment: what it counts, its number, the units that are free, the nanoseconds until those that
 # are used are back, what requests under way hold of it, and itself; None is one of requests at once.
 Reading = tuple[str, int, int, int, int, Rate | Budget | None]
@@ -41,14 +42,15 @@ class Refused:
     """Why a request is not admitted.
 
     `kind` is `requests`, `tokens`, `input_tokens`, `output_tokens`, `concurrent`, `budget` or `budget_usd`; `per` the
-    time that `limit` is for, empty for `concurrent`. `wait` are seconds until another try can succeed.
-    `is_spent`: a budget is used up until its next window. `left` is as in a Grant.
+    time that `limit` is for, empty for `concurrent`. `wait` are seconds until another try can succeed. `scope` has the
+    limit. `is_spent`: a budget is used up until its next window. `left` is as in a Grant.
     """
 
     kind: str
     limit: int
     per: str
     wait: int
+    scope: Scope
     is_spent: bool = False
     left: Mapping[str, Left] = field(default_factory=dict, compare=False)
 
@@ -118,28 +120,38 @@ def tightest(found: Iterable[Reading]) -> dict[str, Reading]:
     return least
 
 
-def refusal(found: Iterable[Reading], left: Mapping[str, Left]) -> Refused:
-    """Why a request is not admitted: of the limits that refuse it the one that does so longest, or the first of these."""
-    refusing = [refused_by(reading, left) for reading in found if reading[2] < 1]
+def refusal(scopes: Iterable[Scope], found: Iterable[Reading], left: Mapping[str, Left]) -> Refused:
+    """Why a request is not admitted: of the limits that refuse it the one that does so longest, or the first of these.
+
+    `found` are the readings of `scopes`, in their order.
+    """
+    owners = [scope for scope in scopes for _ in range(scope[1].size)]
+    refusing = [
+        refused_by(reading, scope, left)
+        for reading, scope in zip(found, owners, strict=True)
+        if reading[2] < 1
+    ]
     return max(refusing, key=lambda refused: refused.wait)
 
 
-def refused_by(reading: Reading, left: Mapping[str, Left]) -> Refused:
-    """Why a limit of which nothing is free refuses."""
+def refused_by(reading: Reading, scope: Scope, left: Mapping[str, Left]) -> Refused:
+    """Why a limit of `scope` of which nothing is free refuses."""
     kind, number, free, ahead, held, limit = reading
     if isinstance(limit, Rate):
-        return late(kind, limit, ahead, left)
+        return late(kind, limit, ahead, scope, left)
     if limit is None:
-        return Refused(kind, number, "", BUSY_SECONDS, left=left)
+        return Refused(kind, number, "", BUSY_SECONDS, scope, left=left)
     kind, is_spent = "budget_usd" if limit.is_usd else "budget", free + held < 1
     wait = max(1, -(-ahead // NANOSECONDS)) if is_spent else BUSY_SECONDS
-    return Refused(kind, number, limit.per, wait, is_spent, left)
+    return Refused(kind, number, limit.per, wait, scope, is_spent, left)
 
 
-def late(kind: str, rate: Rate, ahead: int, left: Mapping[str, Left] = NOTHING_LEFT) -> Refused:
+def late(
+    kind: str, rate: Rate, ahead: int, scope: Scope, left: Mapping[str, Left] = NOTHING_LEFT
+) -> Refused:
     """A refusal until one unit is back, or until requests under way give back what they hold."""
     wait = -(-(ahead + rate.interval - rate.tolerance) // NANOSECONDS)
-    return Refused(kind, rate.count, rate.unit, max(BUSY_SECONDS, wait), left=left)
+    return Refused(kind, rate.count, rate.unit, max(BUSY_SECONDS, wait), scope, left=left)
 
 
 def cap(estimate: Amounts, least: Mapping[str, Reading]) -> Amounts:

@@ -8,6 +8,7 @@ from engine.limits.core import (
     Left,
     Reading,
     Refused,
+    Scope,
     cap,
     left_of,
     readings,
@@ -17,7 +18,7 @@ from engine.limits.core import (
     tightest,
     use,
 )
-from engine.limits.store import FullError, Grant, Scope
+from engine.limits.store import FullError, Grant
 from engine.limits.table import Place, Table
 from engine.limits.windows import Windows
 from engine.plan.limits import Budget
@@ -66,7 +67,7 @@ class Ledger:
             least = tightest(found)
             for reading in found:
                 if reading[2] < 1:
-                    return refusal(found, left_of(least))
+                    return refusal(scopes, found, left_of(least))
             if not holds:
                 is_one = len(places) == 1  # and one word, which is written as a whole
                 if not is_one:

@@ -16,11 +16,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from engine.limits.core import NOTHING_LEFT, Amounts, Refused
+from engine.limits.core import NOTHING_LEFT, Amounts, Refused, Scope
 from engine.limits.ledger import at_most
 from engine.limits.resp import StoreError, command, encode
 from engine.limits.specs import MAX_SPECS, Spec, made_of, member_of, spec_of, three
-from engine.limits.store import Grant, Scope, Store, UnavailableError
+from engine.limits.store import Grant, Store, UnavailableError
 from engine.limits.store_client import StoreClient
 from engine.limits.windows import Windows
 from engine.plan.limit_store import STORE_TIMEOUT, StoreServer

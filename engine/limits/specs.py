@@ -15,6 +15,7 @@ from engine.limits.core import (
     Amounts,
     Reading,
     Refused,
+    Scope,
     late,
     left_of,
     of_budget,
@@ -22,7 +23,7 @@ from engine.limits.core import (
     tightest,
 )
 from engine.limits.resp import encode
-from engine.limits.store import Grant, Scope
+from engine.limits.store import Grant
 from engine.limits.windows import Windows
 from engine.plan.limits import CallerLimits, Period
 
@@ -151,20 +152,21 @@ def refused_of(
 ) -> Refused:
     """The refusal in a reply, by the limits of the scope that it names."""
     number, which, ahead = numbers[:3]
-    limits = scopes[number - 1][1]
+    scope = scopes[number - 1]
+    limits = scope[1]
     if word == b"busy":
-        return Refused("concurrent", limits.concurrent or 0, "", BUSY_SECONDS)
+        return Refused("concurrent", limits.concurrent or 0, "", BUSY_SECONDS, scope)
     if word == b"late":
         if which == 0 and limits.requests is not None:
-            return late("requests", limits.requests, ahead)
+            return late("requests", limits.requests, ahead, scope)
         _, kind, rate = limits.token_rates[which - 1]
-        return late(kind, rate, ahead)
+        return late(kind, rate, ahead, scope)
     budget = limits.budgets[which - 1]
     kind = "budget_usd" if budget.is_usd else "budget"
     if word == b"held":
-        return Refused(kind, budget.amount, budget.per, BUSY_SECONDS)
+        return Refused(kind, budget.amount, budget.per, BUSY_SECONDS, scope)
     _, end = windows.of(budget, now)
-    return Refused(kind, budget.amount, budget.per, max(1, ceil(end - now)), is_spent=True)
+    return Refused(kind, budget.amount, budget.per, max(1, ceil(end - now)), scope, is_spent=True)
 
 
 def three(amounts: Amounts) -> Amounts:

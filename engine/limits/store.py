@@ -4,10 +4,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from engine.limits.core import Amounts, Left, Refused
-from engine.plan.limits import CallerLimits
-
-Scope = tuple[str, CallerLimits]  # its name, unique among keys, accounts and models, and its limits
+from engine.limits.core import Amounts, Left, Refused, Scope
 
 
 class FullError(Exception):

@@ -85,10 +85,10 @@ class CallerLimits:
     """All limits of one key or account; `tokens` is input and output together.
 
     `models` are further limits for models, by a name or a prefix that ends in `*`. The first that
-    matches one of the names of a model applies.
+    matches one of the names of a model applies. `is_default`: keys have them that have none of their own.
 
-    The last five are derived, once, since every request reads them. `token_rates` are the rates of what is
-    used, each with its number and name: 1 for input and output together, 2 for input, 3 for output. `counts_tokens`: tokens or cost are
+    The last six are derived, once, since every request reads them. `size` is how many limits there are, without those
+    of `models`. `token_rates` are the rates of what is used, each with its number and name: 1 for input and output together, 2 for input, 3 for output. `counts_tokens`: tokens or cost are
     limited. `counts_usage` and `counts_usd`: the same, and cost, with the limits of `models`. `holds`: a
     request holds something of these until it is over.
     """
@@ -100,12 +100,14 @@ class CallerLimits:
     concurrent: int | None = None
     budgets: tuple[Budget, ...] = ()
     models: tuple[tuple[str, "CallerLimits"], ...] = ()
+    is_default: bool = False
     keeps: tuple[Budget, ...] = ()  # are not counted by these limits, but by others of the scope
     token_rates: tuple[tuple[int, str, Rate], ...] = _derived()
     counts_tokens: bool = _derived()
     counts_usage: bool = _derived()
     counts_usd: bool = _derived()
     holds: bool = _derived()
+    size: int = _derived()
     _of_free: "CallerLimits | None" = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
@@ -124,12 +126,16 @@ class CallerLimits:
             "counts_usage": tokens or any(limits.counts_tokens for limits in inner),
             "counts_usd": usd or any(limits.counts_usd for limits in inner),
             "holds": holds,
+            "size": sum(map(bool, (self.requests, self.concurrent, *rates, *self.budgets))),
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)
         if tokens and (self.requests is not None or self.concurrent is not None):
             free = CallerLimits(
-                requests=self.requests, concurrent=self.concurrent, keeps=self.budgets
+                requests=self.requests,
+                concurrent=self.concurrent,
+                is_default=self.is_default,
+                keeps=self.budgets,
             )
             object.__setattr__(self, "_of_free", free)
 

@@ -9,7 +9,7 @@ from engine.gateway.inbound.usage_fields import asks_for_tier, responses
 from engine.gateway.record import Record
 from engine.gateway.response.cost import was_refused, was_sent
 from engine.gateway.response.usage import BYTES_A_TOKEN
-from engine.limits.store import Scope
+from engine.limits.core import Scope
 from engine.plan.plan import Endpoint, Plan
 from engine.plan.prices import Price, Prices
 from engine.upstream.cache import BoundedCache

@@ -10,10 +10,10 @@ from engine.gateway.inbound.usage_fields import output_limit, refuse_unmetered
 from engine.gateway.record import Record
 from engine.gateway.response.cost import was_refused, was_sent
 from engine.gateway.response.usage import BYTES_A_TOKEN, MAX_ESTIMATED, estimated_input
-from engine.limits.core import Amounts, Refused
+from engine.limits.core import Amounts, Refused, Scope
 from engine.limits.ledger import Ledger
 from engine.limits.redis_store import RedisStore
-from engine.limits.store import FullError, Grant, Scope, Store, UnavailableError
+from engine.limits.store import FullError, Grant, Store, UnavailableError
 from engine.limits.table import SharedMemory, Table
 from engine.plan.limit_store import NO_STORE, LimitSettings
 from engine.plan.limits import Budget
@@ -173,14 +173,14 @@ class LimitHooks:
             except GatewayError:
                 raise unpriced(provider.name) from None
             estimate = (*estimate, cost)
-        return self._used(scopes, estimate, provider.name)
+        return self._used(scopes, estimate)
 
     def _used(
-        self, scopes: Sequence[Scope], estimate: Amounts, provider: str
+        self, scopes: Sequence[Scope], estimate: Amounts
     ) -> LimitPermit | Coroutine[Any, Any, LimitPermit]:
         def permit(made: Grant | Refused) -> LimitPermit:
             if isinstance(made, Refused):
-                raise credential_refusal(made, provider)
+                raise credential_refusal(made)
             return LimitPermit(self._store, made, [], estimate)
 
         async def wait(made: Awaitable[Grant | Refused]) -> LimitPermit:

@@ -1,6 +1,7 @@
 """What callers get to know of their limits: headers of what is left, and why a request is refused."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import lru_cache
 from time import gmtime, time
 
@@ -12,11 +13,13 @@ from engine.plan.prices import NANO
 from engine.upstream import Pairs
 
 _UNITS = {
-    "requests": "requests",
-    "tokens": "tokens",
-    "input_tokens": "input tokens",
-    "output_tokens": "output tokens",
-    "budget": "tokens",
+    "requests": "request",
+    "concurrent": "request",
+    "tokens": "token",
+    "input_tokens": "input token",
+    "output_tokens": "output token",
+    "budget": "token",
+    "budget_usd": "US dollar",
 }
 MAX_SECONDS = 366 * 24 * 3600  # until all is back, as it is said
 _WHAT = b"limit", b"remaining", b"reset"
@@ -64,11 +67,10 @@ def refusal(refused: Refused, dialect: Dialect) -> GatewayError:
     return GatewayError(code, _message(refused), headers=headers, retry_after=refused.wait)
 
 
-def credential_refusal(refused: Refused, provider: str) -> GatewayError:
-    """The error of a request for which no credential of `provider` may be used now."""
+def credential_refusal(refused: Refused) -> GatewayError:
+    """The error of a request for which no credential of its provider may be used now."""
     code = "budget_exceeded" if refused.is_spent else "rate_limited"
-    message = f"a credential of provider `{provider}` may not be used now: {_message(refused)}"
-    return GatewayError(code, message, retry_after=refused.wait)
+    return GatewayError(code, _message(refused), retry_after=refused.wait)
 
 
 def unpriced(provider: str) -> GatewayError:
@@ -78,21 +80,36 @@ def unpriced(provider: str) -> GatewayError:
 
 
 def _message(refused: Refused) -> str:
-    if refused.kind == "concurrent":
-        return f"the limit of {refused.limit} requests at once is reached"
-    what = f"{described(refused.kind, refused.limit)} per {refused.per}"
+    name, limits = refused.scope
+    owner, _, model = name.partition(" ")
+    default = "by default, " if limits.is_default else ""
+    period = f"{'an' if refused.per == 'hour' else 'a'} {refused.per}" if refused.per else "at once"
+    of_model = f" for `{model}`" if model else ""
+    what = described(refused.kind, refused.limit)
+    allowed = f"{default}{_owner(owner)} allows {what} {period}{of_model}"
     if refused.is_spent:
-        return f"the budget of {what} is spent; the next one begins in {refused.wait} s"
+        are = "are" if what[-1] == "s" else "is"
+        return f"{allowed}, which {are} spent; the next {refused.per} begins in {refused.wait} s"
     if refused.kind.startswith("budget"):
-        return f"requests under way hold what is left of the budget of {what}"
-    return f"the limit of {what} is reached; try again in {refused.wait} s"
+        allowed += ", and requests under way hold what is left"
+    return f"{allowed}; try again in {refused.wait} s"
+
+
+def _owner(name: str) -> str:
+    """What has the limits of a scope, as its caller knows it: `@` is before an account, `$` before a provider."""
+    start = name[:1]
+    owner, _, key = name[1:].partition("/")
+    if start == "$":
+        return f"a credential of provider `{owner}`"
+    if start != "@":
+        return f"key `{name}`"
+    return f"key `{key}`" if key else f"account `{owner}`"
 
 
 def described(kind: str, amount: int) -> str:
-    """An amount of a limit for people; `kind` as in `Refused`, but for `concurrent`."""
-    if kind == "budget_usd":
-        return f"{amount / NANO:g} US dollars"
-    return f"{amount} {_UNITS[kind]}"
+    """An amount of a limit for people; `kind` as in `Refused`."""
+    number = f"{Decimal(amount) / NANO:f}" if kind == "budget_usd" else f"{amount}"
+    return f"{number} {_UNITS[kind]}{'' if number == '1' else 's'}"
 
 
 def limit_headers(left: Mapping[str, Left], dialect: Dialect) -> Pairs:

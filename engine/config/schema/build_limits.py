@@ -10,8 +10,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _FACTORS = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 
 
-def build_limits(data: Any) -> CallerLimits | None:
-    """The limits that an entry declares; None for none."""
+def build_limits(data: Any, *, is_default: bool = False) -> CallerLimits | None:
+    """The limits that an entry declares; None for none. `is_default`: they are for keys without any of their own."""
     if not data:
         return None
     tokens = data.get("tokens")
@@ -26,10 +26,11 @@ def build_limits(data: Any) -> CallerLimits | None:
         models=tuple(
             (
                 pattern,
-                build_limits(entry) or CallerLimits(),
+                build_limits(entry, is_default=is_default) or CallerLimits(),
             )  # without limits: those after it do not apply
             for pattern, entry in data.get("models", {}).items()
         ),
+        is_default=is_default,
     )
 
 

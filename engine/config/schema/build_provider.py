@@ -190,6 +190,7 @@ def body_edits(data: dict[str, Any] | None) -> BodyEdits | None:
 
 def build_key(at: Path, data: dict[str, Any], limits: Any) -> Key:
     text = data.get("expires")
+    has_own = "limits" in data
     return Key(
         name=data["name"],
         at=at,
@@ -198,6 +199,6 @@ def build_key(at: Path, data: dict[str, Any], limits: Any) -> Key:
         models=several(data.get("models")),
         expires=parse_expiry(text) if text is not None else None,
         expiry_text=text,
-        limits=build_limits(data.get("limits", limits)),
-        limits_at=(*at, "limits") if "limits" in data else ("limits",),
+        limits=build_limits(data["limits"] if has_own else limits, is_default=not has_own),
+        limits_at=(*at, "limits") if has_own else ("limits",),
     )

@@ -143,7 +143,7 @@ def test_a_budget_in_dollars_is_spent_to_the_cent_and_needs_prices(stand: Stand)
     until(lambda: stand.ask("money").json()["error"]["code"] == "budget_exceeded")
     spent = stand.ask("money")
     assert (spent.status_code, spent.headers["x-should-retry"]) == (429, "false")
-    assert "0.5 US dollars per month is spent" in spent.text
+    assert "key `money` allows 0.5 US dollars a month, which are spent" in spent.text
     assert int(spent.headers["retry-after"]) >= 1
 
 

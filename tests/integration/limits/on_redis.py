@@ -152,9 +152,13 @@ class SharedHistory(History):
         assert isinstance(made, Refused) == (None in rooms), (made, rooms)
         of_names = [self.shared[name] for name in sorted(names)]
         if isinstance(made, Refused):
-            refusals = [each for shared in of_names for each in shared.refusals(self.clock)]
-            assert made.wait == max(refusals)[0]
-            assert (made.wait, made.kind) in refusals
+            refusals = [
+                (*each, shared.model.limits)
+                for shared in of_names
+                for each in shared.refusals(self.clock)
+            ]
+            assert made.wait == max(wait for wait, _, _ in refusals)
+            assert (made.wait, made.kind, made.scope[1]) in refusals
             assert told(made) == self.shared_least(of_names)
             return
         free = {

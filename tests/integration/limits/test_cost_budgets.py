@@ -305,7 +305,9 @@ def test_a_budget_of_an_account_counts_besides_that_of_its_key(plan: Plan) -> No
     desk.charge(desk.admit("gpt-dear"), "gpt-dear", {**counts, "input_tokens": 300_000}, **SENT)
     for caller in (desk.caller, key):
         desk.caller = caller
-        with pytest.raises(GatewayError, match="the budget of 5 US dollars per month is spent"):
+        with pytest.raises(
+            GatewayError, match="account `a` allows 5 US dollars a month, which are spent"
+        ):
             desk.admit("gpt-cheap")
     with pytest.raises(GatewayError, match="price of this model is not known"):
         desk.admit("gpt-unknown")
@@ -323,7 +325,7 @@ def test_a_limit_of_a_model_holds_under_the_names_of_the_plan_that_is_followed(p
     models = (("gpt-cheap", CallerLimits(requests=Rate(1, 3600))),)
     desk.caller = replace(desk.caller, limits=CallerLimits(models=models))
     desk.admit("gpt-cheap")
-    with pytest.raises(GatewayError, match="the limit of 1 requests per hour is reached"):
+    with pytest.raises(GatewayError, match="key `app` allows 1 request an hour for `gpt-cheap`"):
         desk.admit("alias")
 
 
@@ -341,7 +343,7 @@ def test_a_free_endpoint_needs_no_price_and_no_budget(plan: Plan) -> None:
     priced = plan.endpoint("chat_completions")
     assert priced is not None
     assert hooks.admit(caller, priced, "gpt-cheap", body, 40) is not None  # neither budget was used
-    with pytest.raises(GatewayError, match="the limit of 3 requests per minute"):
+    with pytest.raises(GatewayError, match="key `app` allows 3 requests a minute"):
         hooks.admit(caller, endpoint, "gpt-unknown", body, 40)
     spent = replace(caller, name="other", limits=CallerLimits(budgets=limits.budgets))
     assert hooks.admit(spent, endpoint, "gpt-unknown", body, 40) is None
@@ -362,7 +364,7 @@ def test_a_spent_budget_says_so_in_dollars(plan: Plan) -> None:
     with pytest.raises(GatewayError) as refused:
         desk.admit("gpt-cheap")
     assert refused.value.code == "budget_exceeded"
-    assert "the budget of 100 US dollars per month is spent" in refused.value.message
+    assert "allows 100 US dollars a month, which are spent" in refused.value.message
 
 
 @pytest.mark.parametrize(

@@ -339,11 +339,16 @@ def test_limits_of_an_account_reach_the_callers_that_are_known(following: Follow
 
 def test_a_key_without_a_rate_of_its_own_has_the_default_one(following: Following) -> None:
     _, own = following.new_key(limits=KeyLimits(7))
-    _, none = following.new_key(limits=KeyLimits(daily_token_budget=5))
+    _, budget = following.new_key(limits=KeyLimits(daily_token_budget=5))
+    _, none = following.new_key()
     reader = StoreReader(following.database, following.vault, 60)
-    found = reader.read([own, none]).found
-    limits = [found[digest].limits for digest in (own, none)]
-    assert limits == [KeyLimits(7).caller_limits(), KeyLimits(60, 5).caller_limits()]
+    found = reader.read([own, budget, none]).found
+    limits = [found[digest].limits for digest in (own, budget, none)]
+    assert limits == [
+        KeyLimits(7).caller_limits(),
+        KeyLimits(60, 5).caller_limits(),
+        KeyLimits(60).caller_limits(is_default=True),
+    ]
 
 
 def test_a_database_without_tables_is_down_and_not_fatal(url: str, vault: Vault) -> None:

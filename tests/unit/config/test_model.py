@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime
+from typing import Any
 
 from engine.config.model import (
     DEFAULT_LIMITS,
@@ -10,6 +11,7 @@ from engine.config.model import (
     Config,
 )
 from engine.config.schema.build import build_config
+from engine.config.schema.build_provider import build_key
 from engine.config.schema.validation import check_schema
 from engine.config.source.document import parse_document
 from engine.config.units import parse_duration, parse_expiry, parse_size
@@ -49,6 +51,20 @@ def test_a_size_is_bytes(text: str, size: int) -> None:
 )
 def test_an_expiry_is_a_moment(text: str, moment: datetime) -> None:
     assert parse_expiry(text) == moment.timestamp()
+
+
+@each(
+    ("own", "is_default"),
+    [({}, True), ({"limits": {"requests": "1/m"}}, False), ({"limits": {}}, None)],
+)
+def test_limits_of_a_key_without_any_of_its_own_are_known_as_the_default(
+    own: dict[str, Any], is_default: bool | None
+) -> None:
+    shared = {"requests": "60/m", "models": {"m": {"requests": "1/m"}}}
+    limits = build_key(("keys", 0), {"name": "ci", "sha256": "0", **own}, shared).limits
+    assert (None if limits is None else limits.is_default) == is_default
+    inner = [] if limits is None else [of_model.is_default for _, of_model in limits.models]
+    assert all(inner)
 
 
 @each("text", ["2027-02-29", "2027-04-31", "0000-01-01", "soon", ""])

@@ -193,9 +193,11 @@ class History(RuleBasedStateMachine):
         assert isinstance(made, Refused) == (None in rooms)
         of_names = [self.models[name] for name in sorted(names)]
         if isinstance(made, Refused):
-            refusals = [each for m in of_names for each in m.refusals(self.now, self.wall)]
-            assert made.wait == max(refusals)[0]
-            assert (made.wait, made.kind) in refusals
+            refusals = [
+                (*each, m.limits) for m in of_names for each in m.refusals(self.now, self.wall)
+            ]
+            assert made.wait == max(wait for wait, _, _ in refusals)
+            assert (made.wait, made.kind, made.scope[1]) in refusals
             assert told(made) == self.least(of_names)
             return
         free = {

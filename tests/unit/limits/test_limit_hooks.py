@@ -6,10 +6,12 @@ import msgspec
 
 from engine.gateway.record import Record
 from engine.limits.core import Refused
+from engine.plan.limits import CallerLimits
 from engine.plan.plan import Dialect
+from engine.plan.prices import NANO
 from engine.server.cost_limits import used_cost
 from engine.server.limit_hooks import used_tokens
-from engine.server.limit_responses import refusal
+from engine.server.limit_responses import credential_refusal, refusal
 from tests.tables import each
 
 
@@ -91,7 +93,7 @@ def test_a_refusal_says_what_is_left_of_all_limits_in_the_headers_of_its_dialect
     """Whatever limit refuses; `retry-after` alone is about that one."""
     is_anthropic = dialect is Dialect.ANTHROPIC
     pattern = "anthropic-ratelimit-{0}-{1}" if is_anthropic else "x-ratelimit-{1}-{0}"
-    error = refusal(Refused("concurrent", 2, "", 1, left=LEFT), dialect)
+    error = refusal(Refused("concurrent", 2, "", 1, ("ci", CallerLimits()), left=LEFT), dialect)
     found = {name.decode(): value.decode() for name, value in error.headers}
     assert list(found) == [
         pattern.format(name, what) for name in names for what in ("limit", "remaining", "reset")
@@ -117,3 +119,37 @@ def test_a_request_whose_cost_nobody_knows_is_charged_what_was_reserved_if_it_wa
     record: Record, charged: int
 ) -> None:
     assert used_cost(record, 5) == charged
+
+
+OF_KEY, OF_MODEL = ("ci", CallerLimits()), ("ci gpt-5*", CallerLimits())
+
+
+@each(
+    ("refused", "message"),
+    [
+        (Refused("requests", 1, "minute", 60, OF_KEY), "key `ci` allows 1 request a minute; try again in 60 s"),
+        (Refused("requests", 2, "hour", 1, OF_MODEL), "key `ci` allows 2 requests an hour for `gpt-5*`; try again in 1 s"),
+        (Refused("tokens", 100_000, "minute", 3, ("@a1", CallerLimits())), "account `a1` allows 100000 tokens a minute; try again in 3 s"),
+        (Refused("input_tokens", 1, "second", 1, ("@a1/k1", CallerLimits())), "key `k1` allows 1 input token a second; try again in 1 s"),
+        (Refused("concurrent", 1, "", 1, OF_KEY), "key `ci` allows 1 request at once; try again in 1 s"),
+        (Refused("requests", 60, "minute", 1, ("ci", CallerLimits(is_default=True))), "by default, key `ci` allows 60 requests a minute; try again in 1 s"),
+        (Refused("budget", 5, "day", 9, OF_KEY, is_spent=True), "key `ci` allows 5 tokens a day, which are spent; the next day begins in 9 s"),
+        (Refused("budget_usd", NANO, "month", 9, OF_KEY, is_spent=True), "key `ci` allows 1 US dollar a month, which is spent; the next month begins in 9 s"),
+        (Refused("budget_usd", 2_000_000 * NANO, "week", 1, OF_KEY), "key `ci` allows 2000000 US dollars a week, and requests under way hold what is left; try again in 1 s"),
+        (Refused("budget_usd", NANO // 4, "day", 1, OF_KEY), "key `ci` allows 0.25 US dollars a day, and requests under way hold what is left; try again in 1 s"),
+    ],
+)  # fmt: skip
+@each("dialect", Dialect)
+def test_a_refusal_says_which_limit_refuses_and_in_which_scope(
+    dialect: Dialect, refused: Refused, message: str
+) -> None:
+    assert refusal(refused, dialect).message == message
+
+
+def test_a_refusal_of_a_credential_names_its_provider_and_nothing_of_the_credential() -> None:
+    scope = "$first/0123456789abcdef", CallerLimits()
+    error = credential_refusal(Refused("requests", 1, "hour", 7, scope))
+    assert (
+        error.message
+        == "a credential of provider `first` allows 1 request an hour; try again in 7 s"
+    )
