@@ -2,7 +2,7 @@
 
 Of an event stream the bytes are searched for the name of an object with counts; the few events that
 have it are kept, and decoded when the stream is over. Counts of later events replace those of
-earlier ones, one by one, as providers report sums. Nothing here changes what is sent.
+earlier ones, one by one, as providers report sums; zeros do not. Nothing here changes what is sent.
 """
 
 import zlib
@@ -128,18 +128,31 @@ class UsageMeter:
 
     def metered(self, record: RecordBuilder) -> RequestUsage:
         """The usage of a request that is over."""
-        reader, counts = self._reader, self.counts()
-        usage = "reported" if counts else None
-        if record.outcome != "ok":
-            usage = "partial"
-        if reader.places.estimates and (usage != "reported" or not reader.needed <= counts.keys()):
-            usage = usage if usage == "partial" else "estimated"
-            counts = self._estimated(counts, record.bytes_in, record.bytes_out)
-        if not counts:
-            return _NOTHING
+        reader, counts, usage = self._reader, self.counts(), "reported"
+        if (
+            record.outcome != "ok"
+            or not counts.get("input_tokens")
+            or reader.last_needed not in counts
+        ):
+            counts, usage = self._completed(counts, record)
+            if not counts:
+                return _NOTHING
         if reader.has_units:
             return RequestUsage(counts, usage, {n: counts[n] for n in UNITS if n in counts})
         return RequestUsage(counts, usage)
+
+    def _completed(self, counts: Counts, record: RecordBuilder) -> tuple[Counts, str]:
+        """Counts that lack one, or of a response that broke off, and what they are then."""
+        places = self._reader.places
+        usage = "reported" if record.outcome == "ok" else "partial"
+        if not places.estimates:
+            return counts, usage
+        if not counts.get("input_tokens"):  # which every request has, so zeros were not counted
+            counts = {name: count for name, count in counts.items() if count}
+        if usage == "reported" and self._reader.needed <= counts.keys():
+            return counts, usage
+        usage = "estimated" if usage == "reported" else usage
+        return self._estimated(counts, record.bytes_in, record.bytes_out), usage
 
     def _estimated(self, counts: Counts, input_bytes: int, output_bytes: int) -> Counts:
         """`counts` completed: four bytes a token of the first MAX_ESTIMATED bytes, and at least a token an event.

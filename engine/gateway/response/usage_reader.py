@@ -20,6 +20,7 @@ from engine.plan.plan import Endpoint
 from engine.plan.usage import TOTAL, UNITS, CountPlaces, Pointer, UsagePlaces
 
 MAX_COUNT = 2**53
+_OF_INPUT = "input_tokens", "cached_tokens", "cache_write_tokens"
 _WRONG = (msgspec.DecodeError, UnicodeError, RecursionError)
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=MAX_COUNT)] | None
 
@@ -33,6 +34,7 @@ class UsageReader:
         self.places = places
         counts = frozenset(field.count for field in places.fields)
         self.needed = counts & {"input_tokens", "output_tokens"}
+        self.last_needed = max(self.needed, default="")  # the output, where responses have any
         self.has_output = "output_tokens" in counts
         self.has_units = not counts.isdisjoint(UNITS)
         self.tier = None if places.tier is None else TierReader(places, places.tier)
@@ -64,7 +66,8 @@ class UsageReader:
         for text in texts:
             for event in events_in(text):
                 if self._in_data.search(event.data):
-                    counts |= self._event.counts(event.data)
+                    found = self._event.counts(event.data)
+                    counts = latest(counts, found) if counts else found
         return self._adjusted(counts)
 
     def output_bytes(self, text: bytes) -> int:
@@ -86,6 +89,19 @@ class UsageReader:
             output = total - counts["input_tokens"]
             counts["output_tokens"] = max(counts["output_tokens"], output)
         return counts
+
+
+def latest(before: Counts, found: Counts) -> Counts:
+    """Counts after those of a later event, which may correct each one.
+
+    Zeros correct nothing: servers have them where another event has the count. Those of the input, with its
+    tokens of the cache, are a correction if one of them is no zero.
+    """
+    if 0 not in found.values():
+        return before | found
+    has_input = any(map(found.get, _OF_INPUT))
+    kept = {name: n for name, n in found.items() if n or (has_input and name in _OF_INPUT)}
+    return found | before | kept
 
 
 def usage_readers(endpoints: Iterable[Endpoint]) -> Mapping[str, UsageReader]:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,7 @@ from engine.gateway.record import RecordBuilder
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.usage import MAX_ESTIMATED, MAX_UNPACKED, MAX_WHOLE, UsageMeter
 from engine.gateway.response.usage_reader import usage_readers
+from engine.plan.usage import COUNTS, TOTAL
 from tests.servers import read_yaml
 from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan
@@ -355,6 +357,83 @@ def test_the_input_of_the_first_event_outlives_many_counts_of_the_output() -> No
     texts = [b"data: %b\n\n" % json.dumps(event).encode() for event in (start, *later)]
     line = metered("messages", texts, EVENTS)
     assert (line["input_tokens"], line["output_tokens"]) == (25, 11)
+
+
+def usage_event(endpoint: str, counts: Mapping[str, int | None]) -> bytes:
+    """An event that has `counts` where the endpoint declares them first."""
+    places = READERS[endpoint].places
+    event: dict[str, Any] = {}
+    for field in places.fields:
+        if field.count in counts and field.inside:
+            node = event
+            *path, last = places.events_at[0] + field.inside[0]
+            for name in path:
+                node = node.setdefault(name, {})
+            node[last] = counts[field.count]
+    return b"data: %b\n\n" % json.dumps(event).encode()
+
+
+@each("endpoint", sorted(name for name, reader in READERS.items() if reader.places.events_at))
+@each(
+    "latest",
+    [
+        dict.fromkeys((*COUNTS, TOTAL), 0),
+        dict.fromkeys((*COUNTS, TOTAL), None),
+        {"input_tokens": 0, "cached_tokens": 0, "seconds": 0},
+        {"output_tokens": 0},
+    ],
+)
+def test_a_later_count_of_nothing_is_no_correction_of_what_was_counted_before(
+    endpoint: str, latest: Mapping[str, int | None]
+) -> None:
+    """Some servers end a stream so, or have the input in its first event alone."""
+    first = usage_event(endpoint, dict(zip(COUNTS, range(9, 90, 9), strict=False)))
+    whole = READERS[endpoint].events([first])
+    assert sum(whole.values()) >= 27
+    assert READERS[endpoint].events([first, usage_event(endpoint, latest)]) == whole
+
+
+@each(
+    ("later", "counts"),
+    [
+        ({"input_tokens": 12}, (12 + 5, 7)),  # the first was an estimate
+        ({"input_tokens": 30, "cached_tokens": 0}, (30, 7)),
+        ({"input_tokens": 0, "cached_tokens": 30}, (30, 7)),
+        ({"input_tokens": 0, "cached_tokens": 0, "output_tokens": 9}, (25 + 5, 9)),
+        ({"output_tokens": 4}, (25 + 5, 4)),
+    ],
+)
+def test_a_later_count_is_that_of_the_provider_also_where_it_is_lower(
+    later: dict[str, int | None], counts: tuple[int, int]
+) -> None:
+    first = {"input_tokens": 25, "cached_tokens": 5, "output_tokens": 7}
+    found = READERS["messages"].events([usage_event("messages", first), usage_event("messages", later)])  # fmt: skip
+    assert (found["input_tokens"], found["output_tokens"]) == counts
+
+
+@each("endpoint", sorted(name for name, reader in READERS.items() if reader.places.estimates))
+@each("headers", [JSON, EVENTS])
+def test_a_response_without_input_was_not_counted_and_is_estimated(
+    endpoint: str, headers: Any
+) -> None:
+    """A server that reports zeros would have no limit."""
+    places = READERS[endpoint].places
+    if headers is EVENTS and not places.events_at:
+        return
+    zeros = {"prompt_tokens": 0, "completion_tokens": 0, "input_tokens": 0, "output_tokens": 0}
+    node: Any = zeros
+    for name in reversed((places.at if headers is JSON else places.events_at)[0]):
+        node = {name: node}
+    text = json.dumps(node).encode()
+    line = metered(endpoint, [text if headers is JSON else b"data: %b\n\n" % text], headers)
+    assert (line["input_tokens"], line["usage"]) == (21, "estimated")
+    assert not places.has_output or line["output_tokens"] > 0
+
+
+def test_output_of_nothing_is_a_count_where_there_is_input() -> None:
+    body = {"usage": {"prompt_tokens": 3, "completion_tokens": 0}}
+    line = metered("chat_completions", [json.dumps(body).encode()], JSON)
+    assert (line["input_tokens"], line["output_tokens"], line["usage"]) == (3, 0, "reported")
 
 
 @each("count", [2**53, 1e300, -1, -0.5, True, "7"])
