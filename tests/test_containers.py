@@ -225,9 +225,11 @@ OF_A_REQUEST = {
     "gateway/response/usage:UsageMeter._chunks",  # MAX_KEPT, or up to MAX_WHOLE bytes
     "gateway/response/usage:UsageMeter._recent",  # MAX_RECENT of MAX_SAMPLE bytes
     "gateway/response/named_model:ResponseTrace._kept",  # MAX_BEGINNING bytes
+    "gateway/inbound/form_body:FormBody._counted",
     "gateway/inbound/form_body:FormBody._value",
     "gateway/inbound/form_body:FormBody.fields",
     "gateway/inbound/form_body:FormBody.names_at",
+    "gateway/inbound/form_body:FormBody.numbers",
     "gateway/inbound/form_body:FormBody.parts",
     "gateway/inbound/form_parser:FormParser.opened",
     "gateway/inbound/head:CallerHead.headers",

@@ -89,3 +89,8 @@ class OutputLimit:
     at: tuple[Pointer, ...]
     times: tuple[Pointer, ...]
     default: int
+
+    @property
+    def in_forms(self) -> frozenset[str]:
+        """Those of the fields that a form can have."""
+        return frozenset(name for name, *inside in (*self.at, *self.times) if not inside)

@@ -1,6 +1,7 @@
 """What a request may cost, for budgets in US dollars: the most that is plausible, over all of its targets."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from math import ceil
 
 from engine.gateway.errors import GatewayError
@@ -12,6 +13,7 @@ from engine.gateway.response.usage import BYTES_A_TOKEN
 from engine.limits.core import Scope
 from engine.plan.plan import Endpoint, Plan
 from engine.plan.prices import Price, Prices
+from engine.plan.usage import OutputLimit
 from engine.upstream.cache import BoundedCache
 
 # What a large model may write; smaller ones are faster, and cheaper. What other responses took would be measured by one
@@ -73,6 +75,27 @@ class CostReserve:
             found = () if self._plan is None else tuple(_prices(self._plan, *key))
             self._known.keep(key, found, len(endpoint) + len(model) + 8 * len(found))
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class LateTimes:
+    """How many responses a form asks for, `before` of them when it was admitted."""
+
+    body: RequestBody
+    limit: OutputLimit
+    before: int
+
+    def of(self, reserved: int) -> int:
+        """What would have been reserved for all that it asks for."""
+        return reserved * responses(self.body, self.limit) // self.before
+
+
+def late_times(endpoint: Endpoint, body: RequestBody) -> LateTimes | None:
+    """For a body that is still to come and may ask for more responses; None for one that is whole."""
+    limit = None if endpoint.usage is None else endpoint.usage.output_limit
+    if limit is None or body.complete:
+        return None
+    return LateTimes(body, limit, responses(body, limit))
 
 
 def _prices(plan: Plan, endpoint: str, model: str, in_tiers: bool) -> Iterable[Price | None]:  # noqa: FBT001 as above

@@ -18,7 +18,7 @@ from engine.limits.table import SharedMemory, Table
 from engine.plan.limit_store import NO_STORE, LimitSettings
 from engine.plan.limits import Budget
 from engine.plan.plan import Caller, Dialect, Endpoint, Plan, Provider
-from engine.server.cost_limits import CostReserve, hidden_output, used_cost
+from engine.server.cost_limits import CostReserve, LateTimes, hidden_output, late_times, used_cost
 from engine.server.limit_responses import (
     PROVIDER_LIMITS,
     credential_refusal,
@@ -37,12 +37,16 @@ NO_TOKENS = 0, 0
 
 @dataclass(slots=True)
 class LimitPermit:
-    """An admitted request; `estimate` are its input and output tokens, and what it may cost if that counts."""
+    """An admitted request; `estimate` are its input and output tokens, and what it may cost if that counts.
+
+    `late` has what was read of a form after that: how many times as many responses it asks for, counted at the end.
+    """
 
     store: Store
     grant: Grant
     headers: Pairs
     estimate: Amounts
+    late: LateTimes | None = None
     replaces: tuple[bytes, ...] = PROVIDER_LIMITS
 
     def settle(self, record: Record) -> None:
@@ -53,7 +57,8 @@ class LimitPermit:
         try:
             tokens: Amounts = used_tokens(record, self.estimate)
             if len(used) > len(tokens):
-                tokens = (*tokens, used_cost(record, used[2], used))
+                reserved = used[2] if self.late is None else self.late.of(used[2])
+                tokens = (*tokens, used_cost(record, reserved, used))
             used = tokens
         finally:
             self.store.settle(self.grant, used)
@@ -130,6 +135,7 @@ class LimitHooks:
         if not scopes:
             return None
         estimate: Amounts = NO_TOKENS
+        late: LateTimes | None = None
         if caller.limits is not None and caller.limits.models:
             scopes = scopes_of(caller, self._names.of(endpoint.name, model))
         if endpoint.is_free:
@@ -140,14 +146,14 @@ class LimitHooks:
             estimate = estimate_of(endpoint, body, size)
         if caller.counts_usd and not endpoint.is_free:
             cost = self._reserve.cost(endpoint, model, body, estimate, scopes)
-            estimate = (*estimate, cost)
+            estimate, late = (*estimate, cost), late_times(endpoint, body)
         try:
             made = self._store.reserve(scopes, estimate)
         except (FullError, UnavailableError) as error:
             raise self._uncounted(error) from None
         if isinstance(made, (Grant, Refused)):  # a union would be made anew for each request
-            return self._permit(made, endpoint.dialect, estimate)
-        return self._wait(made, endpoint.dialect, estimate)
+            return self._permit(made, endpoint.dialect, estimate, late)
+        return self._wait(made, endpoint.dialect, estimate, late)
 
     def use(
         self,
@@ -165,6 +171,7 @@ class LimitHooks:
             limits = limits.of_free or limits
         scopes = [(provider.credential_scope, limits)]
         estimate: Amounts = NO_TOKENS
+        late: LateTimes | None = None
         if limits.counts_usage:
             estimate = estimate_of(endpoint, body, size)
         if limits.counts_usd:
@@ -172,16 +179,16 @@ class LimitHooks:
                 cost = self._reserve.cost(endpoint, model, body, estimate, scopes)
             except GatewayError:
                 raise unpriced(provider.name) from None
-            estimate = (*estimate, cost)
-        return self._used(scopes, estimate)
+            estimate, late = (*estimate, cost), late_times(endpoint, body)
+        return self._used(scopes, estimate, late)
 
     def _used(
-        self, scopes: Sequence[Scope], estimate: Amounts
+        self, scopes: Sequence[Scope], estimate: Amounts, late: LateTimes | None
     ) -> LimitPermit | Coroutine[Any, Any, LimitPermit]:
         def permit(made: Grant | Refused) -> LimitPermit:
             if isinstance(made, Refused):
                 raise credential_refusal(made)
-            return LimitPermit(self._store, made, [], estimate)
+            return LimitPermit(self._store, made, [], estimate, late)
 
         async def wait(made: Awaitable[Grant | Refused]) -> LimitPermit:
             try:
@@ -196,20 +203,30 @@ class LimitHooks:
         return permit(made) if isinstance(made, Grant | Refused) else wait(made)
 
     async def _wait(
-        self, made: Awaitable[Grant | Refused], dialect: Dialect, estimate: Amounts
+        self,
+        made: Awaitable[Grant | Refused],
+        dialect: Dialect,
+        estimate: Amounts,
+        late: LateTimes | None,
     ) -> LimitPermit:
         try:
-            return self._permit(await made, dialect, estimate)
+            return self._permit(await made, dialect, estimate, late)
         except (FullError, UnavailableError) as error:
             raise self._uncounted(error) from None
 
-    def _permit(self, made: Grant | Refused, dialect: Dialect, estimate: Amounts) -> LimitPermit:
+    def _permit(
+        self,
+        made: Grant | Refused,
+        dialect: Dialect,
+        estimate: Amounts,
+        late: LateTimes | None,
+    ) -> LimitPermit:
         if isinstance(made, Refused):
             self.refused[0] += 1
             raise refusal(made, dialect)
         self.allowed[0] += 1
         headers = limit_headers(made.left, dialect)
-        return LimitPermit(self._store, made, headers, estimate)
+        return LimitPermit(self._store, made, headers, estimate, late)
 
     def _warn(self, scope: str, budget: Budget) -> None:
         amount = described("budget_usd" if budget.is_usd else "budget", budget.amount)

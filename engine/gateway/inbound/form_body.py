@@ -15,12 +15,14 @@ from engine.gateway.inbound.body import RequestBodyReader
 from engine.gateway.inbound.edits import Edit
 from engine.gateway.inbound.form_parser import FormParser, PartHead, invalid
 from engine.gateway.inbound.form_part import Part, read_part
+from engine.gateway.inbound.json_text import number
 from engine.gateway.inbound.spelling import fold_in_form, folded, other_spelling
 from engine.plan.spelling import fold
 
 SPOOL_MEMORY = 1024 * 1024
 BLOCK = 64 * 1024
 MAX_FIELD = 8 * 1024
+MAX_NUMBER = 32  # bytes of a field that is counted; what follows is not read
 _CHARSET = "_charset_"
 
 
@@ -43,13 +45,14 @@ class FormBody:
     parts are, in `parts`; `refused` those that the caller may not send.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 fields by what is done with them
         self,
         body_reader: RequestBodyReader,
         boundary: bytes,
         watched: frozenset[str],
         noted: frozenset[str] = frozenset(),
         refused: frozenset[str] = frozenset(),
+        counted: frozenset[str] = frozenset(),
     ) -> None:
         self._body_reader = body_reader
         self._boundary = boundary
@@ -57,15 +60,18 @@ class FormBody:
         self._watched = watched
         self._noted = noted
         self._refused = refused
+        self._counted = {fold_in_form(name): name for name in counted}
         self._head: IO[bytes] = SpooledTemporaryFile(max_size=SPOOL_MEMORY)  # noqa: SIM115 closed in close()
         self._part = -1
         self._name: str | None = None  # of the watched part being read
+        self._number: str | None = None  # of the counted one
         self._size = 0  # of the part being read, and what it declares
         self._declared: int | None = None
         self._value = bytearray()
         self._file_seen = False
         self._forbidden: frozenset[str] = frozenset()
         self.fields: dict[str, Field] = {}
+        self.numbers: dict[str, int] = {}
         self.parts: dict[str, list[int]] = {}
         self.names_at: dict[int, tuple[int, int]] = {}  # of the noted parts
         self.head_size = 0
@@ -184,7 +190,8 @@ class FormBody:
         self._size, self._declared = 0, part.length
         self._file_seen = self._file_seen or part.is_file
         name = part.name
-        self._refuse_variants(name)
+        read_as = self._refuse_variants(name)
+        self._number = self._counted.get(read_as)
         if name in self._noted:
             self.parts.setdefault(name, []).append(self._part)
             at = self._parser.head_at
@@ -194,8 +201,8 @@ class FormBody:
         self._name = self._watch(part) if name in self._watched else None
         self._value.clear()
 
-    def _refuse_variants(self, name: str) -> None:
-        """Refuse a name that others may take for one that decides something."""
+    def _refuse_variants(self, name: str) -> str:
+        """Refuse a name that others may take for one that decides something; how it may be read."""
         read_as = fold_in_form(name)
         meant = folded(self._watched).get(read_as) or folded(self._noted).get(fold(name))
         if meant is not None and name != meant and name not in self._noted:
@@ -204,6 +211,7 @@ class FormBody:
             raise further_models(read_as)
         if read_as == _CHARSET:
             raise invalid(f"`{_CHARSET}` may change how other fields are read; a form is UTF-8")
+        return read_as
 
     def _watch(self, part: Part) -> str:
         name = part.name
@@ -218,6 +226,8 @@ class FormBody:
     def _collect(self, data: bytes) -> None:
         self._size += len(data)
         if self._name is None:
+            if self._number is not None:
+                self._value += data[: MAX_NUMBER - len(self._value)]
             return
         self._value += data
         if len(self._value) > MAX_FIELD:
@@ -226,6 +236,9 @@ class FormBody:
     def _close_part(self) -> None:
         if self._declared is not None and self._declared != self._size:
             raise invalid("a part of the form is not as long as it says")
+        if self._number is not None:
+            found = int(number(bytes(self._value)) or 0)
+            self.numbers[self._number] = max(found, self.numbers.get(self._number, 0))
         if self._name is None:
             return
         try:

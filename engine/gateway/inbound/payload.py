@@ -53,7 +53,7 @@ class RequestBody(Protocol):
         """Whether the field `name` is `true`."""
 
     def raw_value(self, name: str) -> bytes | None:
-        """The JSON of a top-level field; None when there is none, and for a form.
+        """The JSON of a top-level field; None when there is none. A form has only the numbers that are counted.
 
         Raises:
             GatewayError: `duplicate_field`.
@@ -148,9 +148,10 @@ class FormRequestBody:
         """Whether a watched text part is `true`."""
         return self._form.fields.get(name) is not None and self.text(name) == "true"
 
-    def raw_value(self, name: str) -> bytes | None:  # noqa: ARG002 the protocol's
-        """None: what stands in a form is no JSON."""
-        return None
+    def raw_value(self, name: str) -> bytes | None:
+        """The highest number of a field that is counted, as far as the form has come; nothing else in it is JSON."""
+        found = self._form.numbers.get(name)
+        return None if found is None else b"%d" % found
 
     def has_any(self, names: frozenset[str]) -> bool:
         """Whether there is a text part of `names`."""
@@ -204,9 +205,11 @@ async def form_request_body(
     """
     boundary = find_boundary(head.fields[b"content-type"])
     refused = frozenset[str]() if head.caller.models is None else FURTHER_MODELS
-    form = FormBody(
-        body_reader, boundary, caller_fields | ROUTED_BY, head.endpoint.edited_fields, refused
-    )
+    usage = head.endpoint.usage
+    limit = None if usage is None else usage.output_limit
+    counted = frozenset[str]() if limit is None else limit.in_forms
+    watched = caller_fields | ROUTED_BY
+    form = FormBody(body_reader, boundary, watched, head.endpoint.edited_fields, refused, counted)
     try:
         await form.read_head()
     except BaseException:

@@ -9,7 +9,8 @@ import pytest
 from engine.accounts.key_limits import KeyLimits
 from engine.config.load import load
 from engine.gateway.errors import GatewayError
-from engine.gateway.inbound.payload import json_request_body
+from engine.gateway.inbound.form_body import FormBody
+from engine.gateway.inbound.payload import FormRequestBody, RequestBody, json_request_body
 from engine.gateway.record import RecordBuilder, RequestUsage
 from engine.gateway.response.cost import note_cost
 from engine.gateway.response.usage import estimated_input
@@ -18,9 +19,19 @@ from engine.limits.core import Refused
 from engine.limits.specs import numbers_of
 from engine.limits.windows import Windows
 from engine.plan.limits import Budget, CallerLimits, Period, Rate
-from engine.plan.plan import Account, Caller, Plan
+from engine.plan.plan import Account, Caller, Endpoint, Plan
 from engine.server.limit_hooks import OUTPUT_TOKENS, LimitHooks, LimitPermit, used_tokens
 from tests.unit.config.folders import NOW, write
+from tests.unit.gateway.inbound.forms import (
+    BOUNDARY,
+    WATCHED,
+    body_reader_of,
+    cut,
+    file,
+    form,
+    part,
+)
+from tests.unit.gateway.inbound.forms import run as run_form
 
 ROUTES = """version: 1
 endpoints:
@@ -75,11 +86,17 @@ class Desk:
         limits = CallerLimits(budgets=(budget,))
         self.caller = Caller("app", None, None, (), None, limits=limits)
 
-    def admit(self, model: str, raw: bytes = BODY) -> LimitPermit:
+    @property
+    def endpoint(self) -> Endpoint:
         endpoint = self.plan.endpoint("chat_completions") if self.plan else None
         assert endpoint is not None
-        body = json_request_body(raw, endpoint)
-        permit = self.hooks.admit(self.caller, endpoint, model, body, len(raw))
+        return endpoint
+
+    def admit(self, model: str, raw: bytes = BODY) -> LimitPermit:
+        return self.admit_body(model, json_request_body(raw, self.endpoint), len(raw))
+
+    def admit_body(self, model: str, body: RequestBody, size: int | None) -> LimitPermit:
+        permit = self.hooks.admit(self.caller, self.endpoint, model, body, size)
         assert isinstance(permit, LimitPermit)
         return permit
 
@@ -140,6 +157,30 @@ def test_each_of_several_images_or_pages_is_reserved_and_charged_where_none_are_
     permit = desk.admit("gpt-pages", b'{"n": 10}')
     assert permit.grant.held[1:] == (10_000, 10 * NANO // 4)
     assert desk.settle(permit, "gpt-pages", {}, **SENT) == 10 * NANO // 4
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_all_images_that_a_form_asks_for_are_charged_also_where_their_number_comes_after_a_file(
+    plan: Plan, is_first: bool
+) -> None:
+    """At most one more than was left is admitted then, as of any response that costs more than was reserved."""
+    desk, image = Desk(plan, 100), file(b"x" * 100, "image")
+    chunks = [form(part("model", b"gpt-pages"), part("n", b"10"), image)]
+    if not is_first:
+        chunks = cut(form(part("model", b"gpt-pages"), image, part("n", b"10")), [200])
+    reader = body_reader_of(chunks)
+    body = FormRequestBody(FormBody(reader, BOUNDARY.encode(), WATCHED, counted=frozenset("n")), reader)  # fmt: skip
+
+    async def sent() -> None:
+        content = body.upload({}, frozenset(), ()).body
+        assert isinstance(content, bytes) or [chunk async for chunk in content]
+
+    run_form(body._form.read_head())
+    permit = desk.admit_body("gpt-pages", body, None)
+    assert permit.grant.held[2] == (10 if is_first else 1) * NANO // 4
+    run_form(sent())
+    assert desk.settle(permit, "gpt-pages", {}, **SENT) == 10 * NANO // 4
+    body.close()
 
 
 def test_as_many_characters_as_a_body_may_have_are_reserved_and_charged(plan: Plan) -> None:

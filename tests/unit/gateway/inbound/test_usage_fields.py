@@ -3,15 +3,27 @@
 import pytest
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.inbound.payload import JsonRequestBody
+from engine.gateway.inbound.form_body import MAX_NUMBER, FormBody
+from engine.gateway.inbound.payload import FormRequestBody, JsonRequestBody
 from engine.gateway.inbound.usage_fields import (
     MAX_OUTPUT,
     can_set,
     output_limit,
     refuse_unmetered,
+    responses,
 )
 from engine.plan.usage import OutputLimit
 from tests.tables import each
+from tests.unit.gateway.inbound.forms import (
+    BOUNDARY,
+    WATCHED,
+    body_reader_of,
+    cut,
+    file,
+    form,
+    part,
+    run,
+)
 
 LIMIT = OutputLimit(
     (("max_completion_tokens",), ("max_tokens",), ("thinking", "budget")),
@@ -57,6 +69,46 @@ def test_the_output_that_a_request_allows(text: str, tokens: int) -> None:
 def test_a_limit_that_two_parsers_may_read_differently_is_refused(text: str) -> None:
     with pytest.raises(GatewayError, match=r"`[a-z]+`"):
         output_limit(body(text), LIMIT)
+
+
+@each(
+    ("parts", "count"),
+    [
+        ([], 1),
+        ([part("n", b"3")], 3),
+        ([part("n", b"3"), part("n", b"7"), part("n", b"5")], 7),
+        ([part("N", b"3"), part("n[]", b"4"), part(" n", b"5")], 5),
+        ([part("n", b"2"), part("best_of", b"4")], 4),
+        ([part("thinking", b'{"budget": 5}'), part("budget", b"5")], 1),
+        ([part("n", each) for each in (b"", b"-5", b"0", b'"5"', b"five", b"1e999", b"\xff", b"[2]")], 1),
+        ([part("n", b"9" * 5000)], MAX_OUTPUT),
+        ([part("n", b" 4\r\n")], 4),
+    ],
+)  # fmt: skip
+@each("is_first", [True, False])
+def test_how_many_responses_a_form_asks_for(parts: list[bytes], count: int, is_first: bool) -> None:
+    """Before a file, or after it; the highest number counts, as a server may read any of them."""
+    image = file(b"x" * 2 * MAX_NUMBER, "image")
+    raw = form(part("model", b"m"), *([*parts, image] if is_first else [image, *parts]))
+
+    async def scenario() -> None:
+        for chunks in ([raw], cut(raw, range(1, len(raw))) if len(raw) < 900 else [raw]):
+            reader = body_reader_of(chunks)
+            found = FormBody(reader, BOUNDARY.encode(), WATCHED, counted=LIMIT.in_forms)
+            await found.read_head()
+            body = FormRequestBody(found, reader)
+            assert responses(body, LIMIT) == (count if is_first or body.complete else 1)
+            upload = body.upload({}, frozenset(), ())
+            sent = (
+                upload.body
+                if isinstance(upload.body, bytes)
+                else b"".join([c async for c in upload.body])
+            )
+            assert sent == raw
+            assert responses(body, LIMIT) == count
+            body.close()
+
+    run(scenario())
 
 
 @each(
