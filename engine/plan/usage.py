@@ -21,7 +21,8 @@ class UsagePlaces:
     `fields` has for each count the places to try in turn: `inside` such an object, or from the top
     of the document (`absolute`). `excludes_cache`: the input does not include tokens of the cache.
     `estimates`: tokens that a provider does not report are estimated, those of a stream by the text
-    of the members called `output_text`. `unmetered` are fields of a request whose response does not
+    of the members called `output_text`. `bytes_each` has units that are estimated where a response says nothing: one for
+    each so many bytes of the request. `unmetered` are fields of a request whose response does not
     say what is used.
     """
 
@@ -31,6 +32,7 @@ class UsagePlaces:
     excludes_cache: bool = False
     estimates: bool = False
     output_text: tuple[str, ...] = ()
+    bytes_each: tuple[tuple[str, int], ...] = ()
     include: "UsageField | None" = None
     output_limit: "OutputLimit | None" = None
     unmetered: tuple[Pointer, ...] = ()
@@ -40,6 +42,10 @@ class UsagePlaces:
     def has_output(self) -> bool:
         """Whether responses have output tokens."""
         return any(field.count == "output_tokens" for field in self.fields)
+
+    def units_of(self, size: int) -> dict[str, int]:
+        """The units that a request of `size` bytes may use."""
+        return {unit: -(-size // each) for unit, each in self.bytes_each}
 
 
 @dataclass(frozen=True, slots=True)

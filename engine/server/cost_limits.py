@@ -1,6 +1,6 @@
 """What a request may cost, for budgets in US dollars: the most that is plausible, over all of its targets."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -9,11 +9,11 @@ from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.inbound.usage_fields import asks_for_tier, responses
 from engine.gateway.record import Record
 from engine.gateway.response.cost import was_refused, was_sent
-from engine.gateway.response.usage import BYTES_A_TOKEN
+from engine.gateway.response.usage import MAX_ESTIMATED
 from engine.limits.core import Scope
 from engine.plan.plan import Endpoint, Plan
 from engine.plan.prices import Price, Prices
-from engine.plan.usage import OutputLimit
+from engine.plan.usage import UNITS, OutputLimit
 from engine.upstream.cache import BoundedCache
 
 # What a large model may write; smaller ones are faster, and cheaper. What other responses took would be measured by one
@@ -21,7 +21,6 @@ from engine.upstream.cache import BoundedCache
 TOKENS_A_SECOND = 100
 MAX_KNOWN = 1024 * 1024  # bytes of models with their prices
 MAX_ENTRY = 16 * 1024
-_OF_CACHE = {"cached_tokens", "cache_write_tokens"}
 
 
 class CostReserve:
@@ -33,27 +32,31 @@ class CostReserve:
             MAX_KNOWN, MAX_ENTRY
         )
 
-    def cost(
+    def cost(  # noqa: PLR0913, PLR0917 all that the cost of a request depends on
         self,
         endpoint: Endpoint,
         model: str,
         body: RequestBody,
         tokens: Sequence[int],
+        size: int | None,
         scopes: Sequence[Scope],
     ) -> int:
-        """Billionths of a dollar to reserve for a request with these input and output tokens.
+        """Billionths of a dollar to reserve for a request of `size` bytes with these input and output tokens.
 
         Where it asks for a service tier other than the ordinary one, the prices of all tiers are plausible.
 
         Raises:
             GatewayError: `not_allowed` where a price is not known, and a budget refuses that; `duplicate_field`.
         """
-        places = None if endpoint.usage is None else endpoint.usage.tier
+        usage = endpoint.usage
+        places = None if usage is None else usage.tier
         in_tiers = places is not None and asks_for_tier(body, places)
         found = self._prices(endpoint.name, model, in_tiers)
-        limit = None if endpoint.usage is None else endpoint.usage.output_limit
-        times = 1 if limit is None else responses(body, limit)
-        costs = [_plausible(price, tokens, times) for price in found]
+        limit = None if usage is None else usage.output_limit
+        units = dict.fromkeys(UNITS, 1 if limit is None else responses(body, limit))
+        if usage is not None:
+            units |= usage.units_of(MAX_ESTIMATED if size is None else size)
+        costs = [_plausible(price, tokens, units) for price in found]
         known = [cost for cost, _ in costs]
         if costs and all(is_whole for _, is_whole in costs):
             return max(known)
@@ -119,8 +122,10 @@ def _in_tiers(prices: Prices | None, provider: str, model: str) -> Sequence[Pric
     return [_ordinary(prices, provider, model), *(found or (None,))]
 
 
-def _plausible(price: Price | None, tokens: Sequence[int], times: int) -> tuple[int, bool]:
-    """The known cost of the tokens, or of a unit for each response where they are not billed, and whether that is all of it.
+def _plausible(
+    price: Price | None, tokens: Sequence[int], units: Mapping[str, int]
+) -> tuple[int, bool]:
+    """The known cost of the tokens, or of the units where tokens are not billed, and whether that is all of it.
 
     A price of input or of output alone, where a response has both, is not all of it.
     """
@@ -128,11 +133,9 @@ def _plausible(price: Price | None, tokens: Sequence[int], times: int) -> tuple[
         return 0, False
     counts = {"input_tokens": tokens[0], "output_tokens": tokens[1]}
     cost, is_part = price.known_part(counts)
-    units = dict.fromkeys(price.nano_usd.keys() - counts.keys() - _OF_CACHE, times)
-    if "characters" in units:  # of speech; a body has no more of them than bytes
-        units["characters"] = BYTES_A_TOKEN * tokens[0]
-    if price.cost(counts) is None and units:
-        return max(cost, price.cost(units) or 0), True
+    billed = {name: units[name] for name in price.nano_usd if name in units}
+    if billed and price.cost(counts) is None:
+        return max(cost, price.cost(billed) or 0), True
     return cost, not is_part
 
 

@@ -145,7 +145,7 @@ class LimitHooks:
         elif caller.counts_usage:
             estimate = estimate_of(endpoint, body, size)
         if caller.counts_usd and not endpoint.is_free:
-            cost = self._reserve.cost(endpoint, model, body, estimate, scopes)
+            cost = self._reserve.cost(endpoint, model, body, estimate, size, scopes)
             estimate, late = (*estimate, cost), late_times(endpoint, body)
         try:
             made = self._store.reserve(scopes, estimate)
@@ -176,7 +176,7 @@ class LimitHooks:
             estimate = estimate_of(endpoint, body, size)
         if limits.counts_usd:
             try:
-                cost = self._reserve.cost(endpoint, model, body, estimate, scopes)
+                cost = self._reserve.cost(endpoint, model, body, estimate, size, scopes)
             except GatewayError:
                 raise unpriced(provider.name) from None
             estimate, late = (*estimate, cost), late_times(endpoint, body)

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 
 from engine.config.checks.registry import PRICES, ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
-from engine.config.prices import PriceEntry, price_problems
+from engine.config.prices import UNITS, PriceEntry, price_problems
 from engine.config.rules import ModelRule, ModelTarget
 from engine.plan.suggest import nearest
+from engine.plan.usage import UNITS as BILLED_UNITS
+from engine.plan.usage import UsagePlaces
 
 MOST_NAMES = 5  # of models, in one message
 _TIERS = (
     "write them without the tier, or remove it from `standard` in `service_tier` of an endpoint"
 )
+_UNCOUNTED = "name its place in `usage` of the endpoint, or its size in `bytes_each` there"
 READ_FOR_REACH = {"models", "providers"}
 
 
@@ -62,6 +65,35 @@ def tier_that_is_not_read(context: CheckContext) -> Iterator[Diagnostic]:
             message = f"the prices of service tier `{name}` are not used: every endpoint takes it for an ordinary one"
             at = ("service_tiers", name)
             yield context.at("X297", message, PRICES, at, help=_TIERS)
+
+
+@check("X287")
+def unit_that_is_not_counted(context: CheckContext) -> Iterator[Diagnostic]:
+    """Prices by a unit that no endpoint of the providers which get the model counts or estimates."""
+    declared, config = context.config.prices, context.config
+    if declared is None or config.incomplete & {*READ_FOR_REACH, "endpoints"}:
+        return
+    served = {p.name: {e.name for e in p.endpoints} for p in config.providers}
+    sent = [each for rule in config.rules for each in sent_names(rule)]
+    for entry in declared.entries:
+        providers = {each.target.provider for each in sent if each.meets(entry)}
+        names = {name for provider in providers for name in served.get(provider, ())}
+        counted = {unit for e in config.endpoints if e.name in names for unit in _counted(e.usage)}
+        for key in entry.usd if names else ():
+            unit = UNITS[key][0]
+            if unit in BILLED_UNITS and unit not in counted:
+                message = f"`{key}` in {entry.label}: no endpoint that gets it counts {unit.replace('_', ' ')}"
+                yield context.at("X287", message, PRICES, (*entry.at, key), help=_UNCOUNTED)
+
+
+def _counted(usage: UsagePlaces | None) -> Iterator[str]:
+    """The units of responses that are counted, or estimated by the request."""
+    if usage is None:
+        return
+    yield from (field.count for field in usage.fields)
+    yield from (unit for unit, _ in usage.bytes_each)
+    if usage.output_limit is not None and usage.output_limit.times:
+        yield "images"
 
 
 @check("X298")

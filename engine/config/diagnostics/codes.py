@@ -582,6 +582,13 @@ _CATALOGUE = (
         "A condition on a key or account that does not exist leaves the rule without requests, and so do a string at a place in which the same rule asks for a field, and a value of `/model` that is none of the models of the rule.",
     ),
     Rule(
+        "X287",
+        "unit-not-counted",
+        _WARNING,
+        "a price by a unit that no response counts",
+        "Requests of the model have no cost then, and a budget in US dollars charges each of them one: one second of audio or one page, however long it is. Endpoints say in `usage` where responses have their counts, and by `bytes_each` what is estimated where they have none.",
+    ),
+    Rule(
         "X291",
         "bad-suppression",
         _WARNING,

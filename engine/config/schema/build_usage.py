@@ -27,6 +27,7 @@ def build_usage(data: dict[str, Any] | str) -> UsagePlaces | None:
         excludes_cache=data.get("input_excludes_cache", False),
         estimates=data.get("estimate", False),
         output_text=tuple(data.get("output_text", ())),
+        bytes_each=tuple(data.get("bytes_each", {}).items()),
         include=_include(data["include_usage"]) if "include_usage" in data else None,
         output_limit=_output_limit(data["output_limit"]) if "output_limit" in data else None,
         unmetered=_pointers(data.get("unmetered", ())),

@@ -25,6 +25,7 @@ MAX_ESTIMATED = 256 * 1024  # bytes that are counted; what is beyond them are im
 QUIET_SECONDS = 1.0  # without an event, after which a model is taken to work on what is not shown
 _NOT_OK = 300
 _NOTHING = RequestUsage({})
+_NEVER_LONG = -(1 << 62)  # bytes
 _NO_EVENTS = deque[bytes](maxlen=0)
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 
@@ -71,7 +72,7 @@ class UsageMeter:
         if encoding is not None and encoding.lower() != b"identity":
             self._is_packed = encoding.lower() in _ENCODINGS
             if not self._is_packed:
-                return False
+                return self._skip()
         content_type = fields.get(b"content-type", b"")
         if content_type == b"application/json":  # most are, and this saves reading it
             return True
@@ -79,7 +80,13 @@ class UsageMeter:
         self.is_events = content_type.startswith(b"text/event-stream")
         if self.is_events:
             self._recent = deque(maxlen=MAX_RECENT)
-        return self.is_events or b"json" in content_type
+        return self.is_events or b"json" in content_type or self._skip()
+
+    def _skip(self) -> bool:
+        """Keep nothing of a body that says nothing; whether what it has used is estimated by the request."""
+        self._chunks = deque(maxlen=0)
+        self._size = _NEVER_LONG
+        return bool(self._reader.places.bytes_each)
 
     def note(self, text: bytes) -> bool:
         """Take notice of whole events; whether one of them may have usage."""
@@ -145,6 +152,9 @@ class UsageMeter:
         """Counts that lack one, or of a response that broke off, and what they are then."""
         places = self._reader.places
         usage = "reported" if record.outcome == "ok" else "partial"
+        if not counts and places.bytes_each and record.bytes_in:
+            usage = "estimated" if usage == "reported" else usage
+            return places.units_of(record.bytes_in), usage
         if not places.estimates:
             return counts, usage
         if not counts.get("input_tokens"):  # which every request has, so zeros were not counted

@@ -36,7 +36,7 @@ class UsageReader:
         self.needed = counts & {"input_tokens", "output_tokens"}
         self.last_needed = max(self.needed, default="")  # the output, where responses have any
         self.has_output = "output_tokens" in counts
-        self.has_units = not counts.isdisjoint(UNITS)
+        self.has_units = bool(places.bytes_each) or not counts.isdisjoint(UNITS)
         self.tier = None if places.tier is None else TierReader(places, places.tier)
         self._body = _Document(places.at, places.fields)
         self._event = _Document(places.events_at, places.fields)

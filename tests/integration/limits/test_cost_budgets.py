@@ -1,6 +1,7 @@
 """A key with a budget in US dollars: what is reserved, what is charged, and models without a price."""
 
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from engine.gateway.inbound.form_body import FormBody
 from engine.gateway.inbound.payload import FormRequestBody, RequestBody, json_request_body
 from engine.gateway.record import RecordBuilder, RequestUsage
 from engine.gateway.response.cost import note_cost
-from engine.gateway.response.usage import estimated_input
+from engine.gateway.response.usage import MAX_ESTIMATED, estimated_input
 from engine.gateway.routing.match import find_target
 from engine.limits.core import Refused
 from engine.limits.specs import numbers_of
@@ -38,7 +39,7 @@ endpoints:
   chat_completions:
     path: /v1/chat/completions
     usage: {at: [/usage], input_tokens: [prompt_tokens], output_tokens: [completion_tokens],
-      output_limit: {times: [/n], default: 1000},
+      output_limit: {times: [/n], default: 1000}, bytes_each: {characters: 1, seconds: 2000},
       service_tier: {at: [/service_tier], standard: [default, auto]}}
   embeddings: {path: /v1/embeddings, usage: free}
 models:
@@ -58,6 +59,7 @@ models:
   gpt-cached: {cached_input_usd_per_million: 1, output_usd_per_million: 1000}
   gpt-pages: {usd_per_page: 0.25}
   gpt-voice: {usd_per_million_characters: 15}
+  gpt-ears: {usd_per_second: 0.0001}
   gpt-long: {input_usd_per_million: 1, output_usd_per_million: 1, above_input_tokens: {200k: {input_usd_per_million: 3}}}
 service_tiers:
   flex: {models: {gpt-cheap: {input_usd_per_million: 0.5, output_usd_per_million: 0.5}}}
@@ -183,13 +185,25 @@ def test_all_images_that_a_form_asks_for_are_charged_also_where_their_number_com
     body.close()
 
 
-def test_as_many_characters_as_a_body_may_have_are_reserved_and_charged(plan: Plan) -> None:
-    """Speech is billed by them, and its response is audio, which counts nothing."""
+@pytest.mark.parametrize(
+    ("model", "size", "cost"),
+    [
+        ("gpt-voice", 4096, 4096 * 15_000),
+        ("gpt-ears", 6_000_001, 3001 * NANO // 10_000),
+        ("gpt-ears", None, ceil(MAX_ESTIMATED / 2000) * NANO // 10_000),
+    ],
+)
+def test_units_of_a_response_that_counts_none_are_reserved_and_charged_by_the_size_of_the_request(
+    plan: Plan, model: str, size: int | None, cost: int
+) -> None:
+    """Speech is audio, and a transcript may be text alone."""
     desk = Desk(plan, 100)
-    raw = b'{"input": "%b"}' % (b"x" * 4096)
-    permit = desk.admit("gpt-voice", raw)
-    assert 4096 * 15_000 <= permit.grant.held[2] <= (len(raw) + 4) * 15_000
-    assert desk.settle(permit, "gpt-voice", {}, **SENT) == permit.grant.held[2]
+    permit = desk.admit_body(model, json_request_body(BODY, desk.endpoint), size)
+    assert permit.grant.held[2] == cost
+    assert desk.settle(permit, model, {}, **SENT) == cost
+    permit = desk.admit_body(model, json_request_body(BODY, desk.endpoint), size)
+    each = 15_000 if model == "gpt-voice" else NANO // 10_000
+    assert desk.settle(permit, model, {"seconds": 7, "characters": 7}, **SENT) == 7 * each
 
 
 def test_new_requests_are_reserved_by_the_prices_of_the_new_plan(

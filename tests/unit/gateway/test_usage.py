@@ -285,7 +285,7 @@ def test_a_compressed_response_is_read_and_one_that_is_too_long_is_not() -> None
     ],
 )
 def test_what_cannot_have_usage_is_not_read(status: int, headers: Any) -> None:
-    assert not UsageMeter(READERS["audio_speech"]).begin(status, dict(headers))
+    assert not UsageMeter(READERS["chat_completions"]).begin(status, dict(headers))
 
 
 # -- the event that is taken out of a stream -----------------------------------------------------
@@ -428,6 +428,44 @@ def test_a_response_without_input_was_not_counted_and_is_estimated(
     line = metered(endpoint, [text if headers is JSON else b"data: %b\n\n" % text], headers)
     assert (line["input_tokens"], line["usage"]) == (21, "estimated")
     assert not places.has_output or line["output_tokens"] > 0
+
+
+TEXT, AUDIO = [(b"content-type", b"text/plain")], [(b"content-type", b"audio/mpeg")]
+
+
+@each(
+    ("endpoint", "texts", "headers", "units"),
+    [
+        ("audio_transcriptions", [b'{"text": "Hi"}'], JSON, {"seconds": 4801}),
+        ("audio_transcriptions", [b'{"text": "Hi", "duration": 8.5}'], JSON, {"seconds": 9}),
+        ("audio_transcriptions", [b'{"usage": {"input_tokens": 5, "output_tokens": 1}}'], JSON, None),
+        ("audio_transcriptions", [b"Hi", b'"usage": {"seconds": 3}'], TEXT, {"seconds": 4801}),
+        ("audio_transcriptions", [b'data: {"delta": "Hi"}\n\n'], EVENTS, {"seconds": 4801}),
+        ("audio_translations", [b"\0"], [*JSON, (b"content-encoding", b"br")], {"seconds": 4801}),
+        ("audio_speech", [b"\0" * 70_000] * 99, AUDIO, {"characters": 9_600_001}),
+        ("ocr", [b"{}"], JSON, {"pages": 961}),
+        ("chat_completions", [b"\0"], AUDIO, None),
+    ],
+)  # fmt: skip
+@each("outcome", ["ok", "client_cancelled"])
+def test_units_that_a_response_does_not_say_are_estimated_by_the_size_of_the_request(
+    endpoint: str, texts: list[bytes], headers: Any, units: dict[str, int] | None, outcome: str
+) -> None:
+    meter, record = UsageMeter(READERS[endpoint]), RecordBuilder(request_id="req_1")
+    record.bytes_in, record.outcome = 9_600_001, outcome
+    reads = meter.begin(200, dict(headers))
+    assert reads == (endpoint != "chat_completions")
+    assert not UsageMeter(READERS[endpoint]).begin(400, dict(headers))
+    for text in texts if reads else ():
+        (meter.note if headers is EVENTS else meter.add)(text)
+    assert sum(map(len, meter._chunks)) < 1000, "audio is not kept"
+    if reads:
+        meter.finish(record)
+    line = json.loads(record.finish("").line())
+    assert line.get("units") == units
+    is_estimated = units is not None and min(units.values()) > 99
+    whole = "estimated" if is_estimated else "reported" if reads else None
+    assert line["usage"] == (whole if outcome == "ok" or not reads else "partial")
 
 
 def test_output_of_nothing_is_a_count_where_there_is_input() -> None:
