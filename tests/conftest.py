@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import none
 
+from engine.cli.crash import YOUNG_OBJECTS
 from engine.config.compile.server import NEEDED
 from tests import lazily, loopback
 from tests.imported import nothing_asked
@@ -114,6 +115,7 @@ def pytest_collection() -> Iterator[Any]:
     finally:
         draw_nothing()
         gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS)  # as in the command: a twentieth of the CPU of the unit tests
         gc.enable()
 
 
