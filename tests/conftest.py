@@ -115,7 +115,9 @@ def pytest_collection() -> Iterator[Any]:
     finally:
         draw_nothing()
         gc.freeze()
-        gc.set_threshold(YOUNG_OBJECTS)  # as in the command: a twentieth of the CPU of the unit tests
+        gc.set_threshold(
+            YOUNG_OBJECTS
+        )  # as in the command: a twentieth of the CPU of the unit tests
         gc.enable()
 
 

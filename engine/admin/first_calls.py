@@ -54,8 +54,8 @@ def find_call(plan: Plan, provider: Provider) -> FirstCall | None:
 
 def models_of(plan: Plan, provider: Provider) -> tuple[str, ...]:
     """The names by which callers reach the models of `provider`, likely cheap ones first."""
-    public = (plan.public_name(provider, model) for model in provider.models)
-    return tuple(sorted(filter(None, public), key=_cost))
+    public = filter(None, plan.public_names(provider).values())
+    return tuple(sorted(public, key=_cost))
 
 
 def find_example(plan: Plan, saved: Iterable[str], allowed: Iterable[str] | None) -> Example | None:

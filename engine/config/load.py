@@ -24,7 +24,7 @@ from engine.config.checks.registry import (
     run,
 )
 from engine.config.checks.templates import compile_templates
-from engine.config.compile.compile import compile_plan, with_values
+from engine.config.compile.compile import compile_plan, for_tests
 from engine.config.compile.environment import Environment, declared_values, resolve
 from engine.config.compile.server import resolve_server
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity, in_order
@@ -60,7 +60,7 @@ class Loaded:
 
     `documents` has every file that could be read; one that is not YAML has lines and no data.
     `plan_before_tests` is there when failing routing tests are the only errors, and so is
-    `declared`, against which tests run: it returns the Plan by the files alone, whatever the environment holds.
+    `declared`, against which tests run: it returns their Plan, by the files alone, whatever the environment holds.
     `files` are the certificate files that the configuration names, by the names it gives them.
     `server` are the settings of server.yaml, None without one and where something that it needs is missing.
     """
@@ -247,13 +247,12 @@ def has_errors(found: Iterable[Diagnostic]) -> bool:
 
 
 def _plans(checked: Checked) -> PlanContext:
-    """The Plan of the configuration in its environment, and the one by the files alone."""
+    """The Plan of the configuration in its environment, and that of its tests, by the files alone."""
     context = checked.context
-    config, templates = context.config, context.templates
+    config, templates, values = context.config, context.templates, checked.environment.values
     lines = {at: _where(context, file, at) for file, at in _placed(config)}
-    fingerprint = _fingerprint(checked)
-    plan = compile_plan(config, templates, checked.environment.values, lines, fingerprint)
-    declared = cache(lambda: with_values(plan, config, templates, declared_values(context), lines))
+    plan = compile_plan(config, templates, values, lines, _fingerprint(checked))
+    declared = cache(lambda: for_tests(plan, config, templates, values, declared_values(context)))
     return PlanContext(config, context.documents, templates, context.now, plan, declared)
 
 

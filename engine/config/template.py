@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, UndefinedError, nodes
 from jinja2.filters import do_default, do_lower, do_trim, do_upper
+from jinja2.runtime import new_context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from engine.plan.plan import Context, Render, UnusableValueError
@@ -143,8 +144,9 @@ def compile_template(source: str) -> tuple[Template | None, list[Problem]]:
     compiled = _ENVIRONMENT.from_string(tree)
 
     def render(context: Context) -> str:
-        # `compiled.render` would copy the context, and rewrite the traceback of what it raises.
-        values = compiled.new_context(context, shared=True)  # type: ignore[arg-type]  # only read
+        # `compiled.render` would copy the context, and rewrite the traceback of what it raises;
+        # `compiled.new_context` would look through the globals, of which there are none.
+        values = new_context(_ENVIRONMENT, None, {}, context, shared=True)  # type: ignore[arg-type]  # only read
         return checked_output("".join(compiled.root_render_func(values)))
 
     names, optional = frozenset(survey.names), frozenset(survey.optional)

@@ -220,9 +220,12 @@ class Plan:
                 if decision.refusal is None:
                     yield decision
 
-    def public_name(self, provider: Provider, model: str) -> str | None:
-        """The shortest name by which callers reach `model` of `provider`; for listings."""
+    def public_names(self, provider: Provider) -> dict[str, str | None]:
+        """The shortest name by which callers reach each model of `provider`, None where there is none; for listings."""
         rules = [rule for rule in self.rules if rule.provider == provider.name]
+        return {model: self._public_name(rules, provider, model) for model in provider.models}
+
+    def _public_name(self, rules: list[Rule], provider: Provider, model: str) -> str | None:
         names = {model, *(r.pattern for r in rules if r.rename == model and not r.is_prefix)}
         stripped = (r for r in rules if r.strip and model.startswith(r.stem))
         names |= {rule.pattern + model[len(rule.stem) :] for rule in stripped}

@@ -68,7 +68,7 @@ class CheckContext:
 class PlanContext(CheckContext):
     """What checks of a compiled configuration read.
 
-    `declared` returns the Plan by the files alone, whatever the environment holds.
+    `declared` returns the Plan of tests, by the files alone, whatever the environment holds.
     """
 
     plan: Plan

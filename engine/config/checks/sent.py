@@ -17,6 +17,7 @@ from engine.plan.signers import SIGNERS
 
 _DOLLAR = re.compile(r"((?:Bearer|Basic|Token|Key) )?\$(?:\{([A-Z][A-Z0-9_]*)\}|([A-Z][A-Z0-9_]*))")
 _TEMPLATE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_SIGN = re.compile(r"[$#%](?=\{\{)")
 _OWN_TEMPLATE = re.compile(
     r"\{\{\s*(?:variables|credentials|request|model|endpoint|env)\b[^{}]*\}\}"
 )
@@ -46,7 +47,10 @@ def _used_credentials(context: CheckContext, provider: Provider) -> set[str] | N
     is_reported = (
         not all(path in context.templates for path in paths)
         or any(_is_secret(name, text) for name, text in provider.headers.items())
-        or any("headers" in path for path, _, _ in _unfilled(provider))
+        or any(
+            _unfilled_sign(p, t) is not None
+            for p, t in zip(paths, provider.headers.values(), strict=True)
+        )
     )
     needed, possible = _signed_with(provider)
     if is_reported or not needed <= {credential.name for credential in provider.credentials}:
@@ -88,11 +92,18 @@ def unfilled_value(context: CheckContext) -> Iterator[Diagnostic]:
 def _unfilled(provider: Provider) -> Iterator[tuple[Path, str, str]]:
     """Texts with an unfilled variable or a placeholder: path, text, and the `$` in front of `{{`, if any."""
     for path, text in _sent(provider):
-        bare = _TEMPLATE.sub(" ", text)
-        if UNEXPANDED.search(bare) or (path[2] in _NAMING and is_unfilled(bare)):
-            yield path, text, ""
-        elif sign := re.search(r"[$#%](?=\{\{)", text):
-            yield path, text, sign[0]
+        sign = _unfilled_sign(path, text)
+        if sign is not None:
+            yield path, text, sign
+
+
+def _unfilled_sign(path: Path, text: str) -> str | None:
+    """The `$` in front of `{{` in a text, "" for another variable or placeholder in it, None for neither."""
+    bare = _TEMPLATE.sub(" ", text)
+    if UNEXPANDED.search(bare) or (path[2] in _NAMING and is_unfilled(bare)):
+        return ""
+    sign = _SIGN.search(text)
+    return sign[0] if sign else None
 
 
 def _template_for(provider: Provider, path: Path, text: str, span: Span) -> Fix | None:

@@ -133,8 +133,9 @@ def unreachable_models(context: PlanContext) -> Iterator[Diagnostic]:
     """Models that a provider lists and no caller can name."""
     plan = context.plan
     for provider in context.config.providers:
+        names = plan.public_names(plan.providers[provider.name])
         for index, name in enumerate(provider.models):
-            if plan.public_name(plan.providers[provider.name], name) is None:
+            if names[name] is None:
                 message = (
                     f"no rule leads to model {index + 1} in the list of provider `{provider.name}`"
                 )

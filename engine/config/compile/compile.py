@@ -12,7 +12,7 @@ from engine.config import model
 from engine.config.compile.binding import Binding, Templates
 from engine.config.compile.body import edited_names
 from engine.config.compile.prices import compile_prices
-from engine.config.compile.provider import caller_inputs
+from engine.config.compile.provider import caller_inputs, compile_provider
 from engine.config.compile.rules import compile_rule
 from engine.config.compile.values import Values
 from engine.config.compile.variants import compile_variants
@@ -56,18 +56,24 @@ def compile_plan(
     return replace(made, listed=_listed(made))
 
 
-def with_values(
+def for_tests(
     made: plan.Plan,
     config: model.Config,
     templates: Templates,
     values: Mapping[str, Values],
-    lines: Mapping[Path, str],
+    declared: Mapping[str, Values],
 ) -> plan.Plan:
-    """`made`, the Plan of `config`, with other values of its environment."""
-    providers = _providers(config, templates, values, lines)
-    edited = _edited_fields(config, providers.values(), made.rules)
-    endpoints = _endpoints(config, edited, made.caller_fields)
-    return replace(made, providers=providers, endpoints=endpoints)
+    """`made`, the Plan of `config` with `values`, as tests of routing see it: with the URLs that `declared` gives.
+
+    They depend on the variables alone, and no test picks a variant, so most providers are those of `made`.
+    """
+    inputs = caller_inputs(config)
+    changed = {
+        p.name: compile_provider(Binding(config, templates, declared[p.name], inputs), p)
+        for p in config.providers
+        if declared[p.name].variables != values[p.name].variables
+    }
+    return replace(made, providers=MappingProxyType({**made.providers, **changed}))
 
 
 def _providers(
@@ -120,8 +126,7 @@ def _listed(made: plan.Plan) -> tuple[tuple[str, str], ...]:
     exact = sorted((r for r in made.rules if not r.is_prefix), key=lambda r: not r.when)
     named = {rule.pattern: rule.provider for rule in exact}  # rather of those without conditions
     for provider in made.providers.values():
-        for model_name in provider.models:
-            name = made.public_name(provider, model_name)
+        for name in made.public_names(provider).values():
             if name is not None:
                 named.setdefault(name, provider.name)
     return tuple(sorted(named.items()))

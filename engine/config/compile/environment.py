@@ -71,16 +71,7 @@ def declared_values(context: CheckContext) -> dict[str, Values]:
     Tests of routing run with these, so that their outcome does not depend on the environment.
     """
     templates = by_provider(context.templates)
-    return {
-        provider.name: replace(
-            _declared(templates[provider.at], provider),
-            accounts=tuple(
-                _declared(templates[provider.at], provider.with_credential_set(s))
-                for s in provider.accounts
-            ),
-        )
-        for provider in context.config.providers
-    }
+    return {p.name: _declared(templates[p.at], p) for p in context.config.providers}
 
 
 def by_provider(templates: Templates) -> Mapping[DataPath, Templates]:

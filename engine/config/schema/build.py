@@ -123,6 +123,8 @@ class _Reader:
                 yield (name, index), item
 
     def _fails(self, path: Path, *, exact: bool = False) -> bool:
+        if not self._broken:
+            return False
         return any(b == path if exact else b[: len(path)] == path for b in self._broken)
 
 

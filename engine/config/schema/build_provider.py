@@ -23,10 +23,11 @@ from engine.config.units import parse_duration, parse_expiry, parse_share
 from engine.plan.plan import Breaker, Retry, Timeouts
 from engine.plan.upstream import UsagePolicy
 
+_DURATIONS = {field.name for field in fields(Timeouts)}
+
 
 def durations(data: Mapping[str, str]) -> dict[str, float]:
-    names = {field.name for field in fields(Timeouts)}
-    return {name: parse_duration(text) for name, text in data.items() if name in names}
+    return {name: parse_duration(text) for name, text in data.items() if name in _DURATIONS}
 
 
 def several(value: str | list[str] | None) -> tuple[str, ...] | None:

@@ -1,7 +1,8 @@
 """The texts of a configuration folder, and a finding for each that is not there or cannot be read."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def read_texts(
     """
     texts: dict[str, bytes] = {}
     found: list[Diagnostic] = []
+    entries = cache(lambda: tuple(_entries(directory)))  # looked through once, and only if need be
     for name, is_needed in names.items():
         path = directory / name
         try:
@@ -33,12 +35,12 @@ def read_texts(
             continue
         if raw is not None:
             texts[name] = raw
-        elif is_needed or path.is_symlink() or _beside(directory, name):
-            found.append(_absent(directory, name, is_reported=name in overrides))
+        elif is_needed or path.is_symlink() or _beside(entries(), name):
+            found.append(_absent(directory, name, entries(), is_reported=name in overrides))
     return texts, found
 
 
-def _absent(directory: Path, name: str, *, is_reported: bool) -> Diagnostic:
+def _absent(directory: Path, name: str, entries: Iterable[str], *, is_reported: bool) -> Diagnostic:
     where = _shown(directory)
     if not is_reported and not directory.is_dir():
         return _at(name, f"there is no folder {where} to read `{name}` from", _INIT)
@@ -46,7 +48,7 @@ def _absent(directory: Path, name: str, *, is_reported: bool) -> Diagnostic:
         words = f"`{name}` in {where} is a link to a file that is not there"
         return _at(name, words, "put the file there, or let the link lead to it")
     words = f"there is no `{name}` in {where}"
-    if other := _beside(directory, name):
+    if other := _beside(entries, name):
         return _at(
             name, f"{words}, only `{other}`", f"rename it to `{name}`; no other name is read"
         )
@@ -59,10 +61,10 @@ def _shown(directory: Path) -> str:
     return os.path.abspath(directory)
 
 
-def _beside(directory: Path, name: str) -> str:
+def _beside(entries: Iterable[str], name: str) -> str:
     """A file that was probably meant to have this name: other case, `.yml`, a doubled ending."""
     wanted = _stem(name)
-    return next((n for n in _entries(directory) if n != name and _stem(n) == wanted), "")
+    return next((n for n in entries if n != name and _stem(n) == wanted), "")
 
 
 def _stem(name: str) -> str:

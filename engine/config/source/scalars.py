@@ -5,8 +5,12 @@ from typing import Any
 
 import yaml
 
-_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_NULL = {"", "~", "null", "Null", "NULL"}
+_WORDS = {
+    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
+    "": None, "~": None, "null": None, "Null": None, "NULL": None,
+}  # fmt: skip
+_NUMERIC = set("-+.0123456789")  # how a number begins
+_NUMERIC = set("-+.0123456789")  # how a number begins
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _EXACT = 2**53  # up to where floats have each whole number
@@ -19,13 +23,14 @@ def core_value(node: Any) -> str | int | float | bool | None:
     text: str = node.value
     if node.style:  # None or empty for a plain scalar, by loader
         return text
-    if text in _NULL:
-        return None
-    if text in _BOOL:
-        return _BOOL[text]
-    if _INT.fullmatch(text) and len(text) <= 18:
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in _NUMERIC:
+        return text
+    is_short = len(text) <= 32 and text[0] in _NUMERIC
+    if is_short and _INT.fullmatch(text) and len(text) <= 18:
         return int(text)
-    if _FLOAT.fullmatch(text) and len(text) <= 32:
+    if is_short and _FLOAT.fullmatch(text):
         number = float(text)  # `5e6` fits where a schema asks for a whole number, and so is one
         return int(number) if number.is_integer() and abs(number) < _EXACT else number
     return text

@@ -57,3 +57,18 @@ def test_a_field_that_drop_unknown_removes_again_is_reported(tmp_path: Path) -> 
     routes += f"  - {{model: d, provider: openai, endpoint: chat_completions, body: {body}}}\n"
     found = read(write(tmp_path, routes=routes, providers=providers))
     assert [(d.code, d.path[-1]) for d in found.diagnostics] == [("X277", "n"), ("X277", "/x/b")]
+
+
+@each("where", ["query", "headers"])
+def test_a_placeholder_elsewhere_than_in_a_header_leaves_a_credential_unused(
+    where: str, tmp_path: Path
+) -> None:
+    endpoint = {"path": "/embeddings", "query": {"headers": "${TENANT}"}}
+    text = provider(
+        credentials={"api_key": {"env": "OPENAI_API_KEY"}},
+        **{"headers": {"x-tenant": "${TENANT}"}}
+        if where == "headers"
+        else {"endpoints": {"chat_completions": "/chat/completions", "embeddings": endpoint}},
+    )
+    found = {"query": {"X270", "X271"}, "headers": {"X271"}}
+    assert set(codes(read(write(tmp_path, providers=text)))) == found[where]
