@@ -6,10 +6,10 @@ from math import ceil
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.payload import RequestBody
+from engine.gateway.inbound.text_size import MAX_ENCODED
 from engine.gateway.inbound.usage_fields import asks_for_tier, responses
 from engine.gateway.record import Record
 from engine.gateway.response.cost import was_refused, was_sent
-from engine.gateway.response.usage import MAX_ESTIMATED
 from engine.limits.core import Scope
 from engine.plan.plan import Endpoint, Plan
 from engine.plan.prices import Price, Prices
@@ -55,7 +55,7 @@ class CostReserve:
         limit = None if usage is None else usage.output_limit
         units = dict.fromkeys(UNITS, 1 if limit is None else responses(body, limit))
         if usage is not None:
-            units |= usage.units_of(MAX_ESTIMATED if size is None else size)
+            units |= usage.units_of(MAX_ENCODED if size is None else size)
         costs = [_plausible(price, tokens, units) for price in found]
         known = [cost for cost, _ in costs]
         if costs and all(is_whole for _, is_whole in costs):

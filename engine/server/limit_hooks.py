@@ -6,10 +6,11 @@ from typing import Any
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.payload import RequestBody
+from engine.gateway.inbound.text_size import MAX_ENCODED
 from engine.gateway.inbound.usage_fields import output_limit, refuse_unmetered
 from engine.gateway.record import Record
 from engine.gateway.response.cost import was_refused, was_sent
-from engine.gateway.response.usage import BYTES_A_TOKEN, MAX_ESTIMATED, estimated_input
+from engine.gateway.response.usage import BYTES_A_TOKEN, estimated_input
 from engine.limits.core import Amounts, Refused, Scope
 from engine.limits.ledger import Ledger
 from engine.limits.redis_store import RedisStore
@@ -258,7 +259,9 @@ def estimate_of(endpoint: Endpoint, body: RequestBody, size: int | None) -> tupl
     Raises:
         GatewayError: `duplicate_field`; `not_allowed` where nobody will know what it has used.
     """
-    input_tokens = estimated_input(MAX_ESTIMATED if size is None else size)
+    if size is None or size > MAX_ENCODED:
+        size = body.text_size()
+    input_tokens = estimated_input(size)
     usage = endpoint.usage
     if usage is not None and usage.unmetered:
         refuse_unmetered(body, usage.unmetered)

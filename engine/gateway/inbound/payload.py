@@ -15,6 +15,7 @@ from engine.gateway.inbound.json_body import JsonBody
 from engine.gateway.inbound.json_edits import json_draft
 from engine.gateway.inbound.media import find_boundary, kind_of
 from engine.gateway.inbound.paths import MODEL
+from engine.gateway.inbound.text_size import MAX_ENCODED, text_size
 from engine.plan.callers import FURTHER_MODELS
 from engine.plan.plan import ROUTED_BY, BodyEdits, Endpoint
 from engine.upstream import Pairs
@@ -31,6 +32,10 @@ class Upload(msgspec.Struct, frozen=True):
     body: bytes | AsyncIterator[bytes]
     length: int | None
     dropped: tuple[str, ...] = ()
+
+    def text_size(self) -> int:
+        """As of the RequestBody that it is made of."""
+        return text_size(self.body) if isinstance(self.body, bytes) else MAX_ENCODED
 
 
 class RequestBody(Protocol):
@@ -61,6 +66,9 @@ class RequestBody(Protocol):
 
     def has_any(self, names: frozenset[str]) -> bool:
         """Whether there is a field of `names`, all of which are routing fields."""
+
+    def text_size(self) -> int:
+        """Bytes that a model reads as text, about; of files no more than MAX_ENCODED."""
 
     def upload(
         self,
@@ -109,6 +117,10 @@ class JsonRequestBody(JsonBody):
                 dropped = draft.drop_all_but(takes)
             raw = apply_edits(raw, draft.edits())
         return Upload(raw, len(raw), dropped)
+
+    def text_size(self) -> int:
+        """Its size, without most of images and files in it."""
+        return text_size(self.raw)
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -177,6 +189,10 @@ class FormRequestBody:
         if self.resendable:
             return Upload(self._form.edited(chunks), size)
         return Upload(self._form.stream(chunks, late), size)
+
+    def text_size(self) -> int:
+        """As of a file, which nearly all of a large form is."""
+        return MAX_ENCODED
 
     def close(self) -> None:
         """Give the spooled head back."""

@@ -87,7 +87,7 @@ class ResponseRelay:
         `closing` are headers to add, `usage` reads what the response has used. What is returned is still to be reported by `fail`.
         """
         broken: Failure | None = None
-        self.meter = None if usage is None else UsageMeter(usage)
+        self.meter = None if usage is None else UsageMeter(usage, exchange.request.upload)
         try:
             with self._deadline:
                 await self._relay(exchange, last_events, closing)

@@ -9,6 +9,8 @@ import zlib
 from collections import deque
 from collections.abc import Mapping
 
+from engine.gateway.inbound.payload import Upload
+from engine.gateway.inbound.text_size import MAX_ENCODED
 from engine.gateway.record import RecordBuilder, RequestUsage
 from engine.gateway.response.service_tier import TierReader
 from engine.gateway.response.usage_reader import Counts, UsageReader
@@ -21,7 +23,9 @@ MAX_KEPT = 4  # chunks with usage, besides the first
 MAX_RECENT = 16  # chunks of events from which the output of a stream is estimated
 MAX_SAMPLE = 16 * 1024  # bytes of such a chunk
 BYTES_A_TOKEN = 4  # where tokens are estimated
-MAX_ESTIMATED = 256 * 1024  # bytes that are counted; what is beyond them are images and files
+MAX_ESTIMATED = (
+    256 * 1024
+)  # bytes of output that are counted; what is beyond them are images and files
 QUIET_SECONDS = 1.0  # without an event, after which a model is taken to work on what is not shown
 _NOT_OK = 300
 _NOTHING = RequestUsage({})
@@ -31,7 +35,7 @@ _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 
 
 class UsageMeter:
-    """The usage of one response: whole events, or chunks of another body."""
+    """The usage of one response: whole events, or chunks of another body. `sent` is the body of the request."""
 
     __slots__ = (
         "_chunks",
@@ -41,6 +45,7 @@ class UsageMeter:
         "_recent",
         "_search",
         "_seen",
+        "_sent",
         "_since",
         "_size",
         "is_events",
@@ -48,8 +53,8 @@ class UsageMeter:
         "silent",
     )
 
-    def __init__(self, reader: UsageReader) -> None:
-        self._reader = reader
+    def __init__(self, reader: UsageReader, sent: Upload | None = None) -> None:
+        self._reader, self._sent = reader, sent
         self._search = reader.search.search
         self._chunks: deque[bytes] = deque()
         self._recent = _NO_EVENTS
@@ -165,11 +170,13 @@ class UsageMeter:
         return self._estimated(counts, record.bytes_in, record.bytes_out), usage
 
     def _estimated(self, counts: Counts, input_bytes: int, output_bytes: int) -> Counts:
-        """`counts` completed: four bytes a token of the first MAX_ESTIMATED bytes, and at least a token an event.
+        """`counts` completed: four bytes a token, of output MAX_ESTIMATED at most, and at least a token an event.
 
         Of a stream that broke off, the output that was reported first is a placeholder.
         """
         if input_bytes > 0:
+            if input_bytes > MAX_ENCODED:
+                input_bytes = MAX_ENCODED if self._sent is None else self._sent.text_size()
             counts = {"input_tokens": estimated_input(input_bytes)} | counts
         if self.noted:
             counts["output_tokens"] = max(
@@ -215,8 +222,8 @@ class UsageMeter:
 
 
 def estimated_input(size: int) -> int:
-    """Input tokens of a request whose body has `size` bytes. A larger one never counts less than a smaller one."""
-    return min(size, MAX_ESTIMATED) // BYTES_A_TOKEN + 1
+    """Input tokens of a request whose body has `size` bytes of text."""
+    return size // BYTES_A_TOKEN + 1
 
 
 _ENCODINGS = {b"gzip", b"x-gzip", b"deflate"}

@@ -12,9 +12,10 @@ from engine.config.load import load
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.form_body import FormBody
 from engine.gateway.inbound.payload import FormRequestBody, RequestBody, json_request_body
+from engine.gateway.inbound.text_size import MAX_ENCODED
 from engine.gateway.record import RecordBuilder, RequestUsage
 from engine.gateway.response.cost import note_cost
-from engine.gateway.response.usage import MAX_ESTIMATED, estimated_input
+from engine.gateway.response.usage import estimated_input
 from engine.gateway.routing.match import find_target
 from engine.limits.core import Refused
 from engine.limits.specs import numbers_of
@@ -190,7 +191,7 @@ def test_all_images_that_a_form_asks_for_are_charged_also_where_their_number_com
     [
         ("gpt-voice", 4096, 4096 * 15_000),
         ("gpt-ears", 6_000_001, 3001 * NANO // 10_000),
-        ("gpt-ears", None, ceil(MAX_ESTIMATED / 2000) * NANO // 10_000),
+        ("gpt-ears", None, ceil(MAX_ENCODED / 2000) * NANO // 10_000),
     ],
 )
 def test_units_of_a_response_that_counts_none_are_reserved_and_charged_by_the_size_of_the_request(

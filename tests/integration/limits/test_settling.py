@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from engine.gateway.inbound.payload import json_request_body
+from engine.gateway.inbound.form_body import FormBody
+from engine.gateway.inbound.payload import FormRequestBody
+from engine.gateway.inbound.text_size import MAX_ENCODED
 from engine.gateway.response import usage as reading
-from engine.gateway.response.usage import MAX_ESTIMATED, estimated_input
+from engine.gateway.response.usage import estimated_input
 from engine.plan.plan import Caller, Plan
 from engine.server.limit_hooks import estimate_of
 from tests.integration.limits.stand import (
@@ -30,6 +32,7 @@ from tests.integration.limits.stand import (
 )
 from tests.recorder import Arrival, Reply, as_json, recording
 from tests.servers import Server, free_port, received
+from tests.unit.gateway.inbound.forms import WATCHED, body_reader_of
 
 SAID = [{"role": "user", "content": "Say something of several words, please."}]
 CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
@@ -274,8 +277,10 @@ def test_a_form_of_a_size_that_is_not_declared_counts_as_any_other(
         run(plan, tmp_path, scenario)
     endpoint = plan.endpoint("talk")
     assert endpoint is not None
-    body = json_request_body(b"{}", endpoint)
-    assert estimate_of(endpoint, body, None)[0] == estimated_input(MAX_ESTIMATED)
+    reader = body_reader_of([form])
+    body = FormRequestBody(FormBody(reader, b"b", WATCHED), reader)
+    assert estimate_of(endpoint, body, None)[0] == estimated_input(MAX_ENCODED)
+    body.close()
 
 
 def test_what_nobody_has_received_takes_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What the shipped routes.yaml reads of recorded responses, and what is noted when one breaks off."""
 
+import base64
 import gzip
 import json
 from collections.abc import Mapping
@@ -10,11 +11,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from engine.gateway.inbound.payload import Upload, json_request_body
 from engine.gateway.record import RecordBuilder
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.usage import MAX_ESTIMATED, MAX_UNPACKED, MAX_WHOLE, UsageMeter
 from engine.gateway.response.usage_reader import usage_readers
 from engine.plan.usage import COUNTS, TOTAL
+from engine.server.limit_hooks import estimate_of
 from tests.servers import read_yaml
 from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan
@@ -140,20 +143,36 @@ def test_a_response_without_usage_is_estimated() -> None:
     assert (line["input_tokens"], line["usage"]) == (None, None)
 
 
+IMAGE = base64.b64encode(bytes(range(256)) * 12_000)
+
+
 @pytest.mark.parametrize("headers", [JSON, EVENTS], ids=["whole", "events"])
-def test_the_estimate_of_a_large_body_is_that_of_the_largest_counted_one(headers: Any) -> None:
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        (b'{"prompt": "%b"}' % (b"Some words. " * 180_000), 540_004),
+        (b'{"image": "%b"}' % IMAGE, 65_540),
+        (b'{"image": "%b", "text": "%b"}' % (IMAGE, b"Some words. " * 180_000), 605_543),
+        (None, 65_537),  # of a form, or of what is not known
+    ],
+)
+def test_the_input_of_a_large_body_is_estimated_by_its_text_and_a_part_of_its_images(
+    body: bytes | None, tokens: int, headers: Any
+) -> None:
     texts = [b'data: {"x":1}\n\n'] if headers is EVENTS else [b"{}"]
-    counts = []
-    for size in (200_100, MAX_ESTIMATED, MAX_ESTIMATED + 1, 30_000_000):
-        record = RecordBuilder(request_id="req_1", bytes_in=size, bytes_out=size, outcome="ok")
-        meter = UsageMeter(READERS["chat_completions"])
-        assert meter.begin(200, dict(headers))
-        for text in texts:
-            (meter.note if headers is EVENTS else meter.add)(text)
-        found = meter.metered(record).counts
-        counts.append((found["input_tokens"], found["output_tokens"]))
-    assert counts == sorted(counts)
-    assert counts[1:] == [(65_537, 1 if headers is EVENTS else 65_536)] * 3
+    size = 3_000_000 if body is None else len(body)
+    record = RecordBuilder(request_id="req_1", bytes_in=size, bytes_out=size, outcome="ok")
+    meter = UsageMeter(READERS["chat_completions"], None if body is None else Upload(body, size))
+    assert meter.begin(200, dict(headers))
+    for text in texts:
+        (meter.note if headers is EVENTS else meter.add)(text)
+    found = meter.metered(record).counts
+    assert found["input_tokens"] == tokens
+    assert found["output_tokens"] == (1 if headers is EVENTS else 65_536)
+    endpoint = next(e for e in shipped_plan().every_endpoint() if e.name == "chat_completions")
+    if body is not None:
+        reserved, _ = estimate_of(endpoint, json_request_body(body, endpoint), size)
+        assert reserved == tokens
 
 
 def test_units_are_noted_beside_tokens() -> None:
