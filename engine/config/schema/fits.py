@@ -42,8 +42,20 @@ def fits(schema: Any) -> Fits:
 
 def _compiled(schema: Schema) -> Fits:
     words = (word for word in schema if word not in _SAYS_NOTHING and not word.startswith("x-"))
-    tests = [_KEYWORDS[word](schema) for word in words]
-    return tests[0] if len(tests) == 1 else lambda value: all(test(value) for test in tests)
+    makers = dict.fromkeys(_KEYWORDS[word] for word in words)  # one for both ends of a range
+    return _every([make(schema) for make in makers])
+
+
+def _every(tests: list[Fits]) -> Fits:
+    """All of `tests`, in a loop: `all` and a generator take twice as long."""
+
+    def run(value: Any) -> bool:
+        for test in tests:  # noqa: SIM110 see above
+            if not test(value):
+                return False
+        return True
+
+    return tests[0] if len(tests) == 1 else run
 
 
 def _type(schema: Schema) -> Fits:
@@ -97,10 +109,15 @@ def _dependent(schema: Schema) -> Fits:
 
 def _properties(schema: Schema) -> Fits:
     of_key = {key: fits(own) for key, own in schema["properties"].items()}
-    return lambda value: (
-        not isinstance(value, dict)
-        or all(of_key[key](each) for key, each in value.items() if key in of_key)
-    )
+
+    def run(value: Any) -> bool:
+        if isinstance(value, dict):
+            for key, each in value.items():
+                if key in of_key and not of_key[key](each):
+                    return False
+        return True
+
+    return run
 
 
 def _others(schema: Schema) -> Fits:
@@ -145,7 +162,7 @@ def _not(schema: Schema) -> Fits:
 
 def _all_of(schema: Schema) -> Fits:
     every = [fits(each) for each in schema["allOf"]]
-    return lambda value: all(each(value) for each in every)
+    return _every(every)
 
 
 def _any_of(schema: Schema) -> Fits:

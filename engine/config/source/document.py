@@ -148,12 +148,12 @@ def _preflight(file: str, text: str) -> list[Diagnostic]:
     """Bounds and refused features, on the event stream, which needs no stack."""
     depth = documents = 0
     for count, event in enumerate(yaml.parse(text, Loader=LOADER)):
+        is_plain = isinstance(event, yaml.ScalarEvent) and event.anchor is event.tag is None
+        if is_plain and count <= MAX_EVENTS:
+            continue
         depth += _STEPS.get(type(event), 0)
         documents += isinstance(event, yaml.DocumentStartEvent)
-        is_plain = isinstance(event, yaml.ScalarEvent) and event.anchor is event.tag is None
-        is_fine = is_plain and count <= MAX_EVENTS
-        problem = None if is_fine else _refused(event, count, depth, documents)
-        if problem:
+        if problem := _refused(event, count, depth, documents):
             code, message, hint = problem
             return [Diagnostic(code, message, _mark_span(file, event.start_mark), help=hint)]
     return []
@@ -249,7 +249,7 @@ def _node_span(file: str, node: yaml.Node, key: Span | None) -> Span:
         if node.style in ("|", ">") or node.end_mark.line != node.start_mark.line:
             return Span(file, start, Position(start.line, start.column + 1))
         end = position(node.end_mark)
-        return Span(file, start, max(end, Position(start.line, start.column + 1)))
+        return Span(file, start, end if end > start else Position(start.line, start.column + 1))
     if (
         isinstance(node, yaml.CollectionNode)
         and node.flow_style

@@ -28,7 +28,7 @@ class NotRegularError(OSError):
     """Not a regular file."""
 
 
-def read_file(path: Path, limit: int = MAX_READ) -> bytes:
+def read_file(path: Path | str, limit: int = MAX_READ) -> bytes:
     """The bytes of a regular file; `limit` + 1 of them when it has more than `limit`.
 
     Raises:

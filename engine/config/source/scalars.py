@@ -14,8 +14,9 @@ _NUMERIC = set("-+.0123456789")  # how a number begins
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _EXACT = 2**53  # up to where floats have each whole number
-# What YAML 1.1 reads differently, and where our reading is the intended one anyway.
-_SILENT_TAGS = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge"}
+_RESOLVERS = yaml.SafeLoader.yaml_implicit_resolvers
+# What YAML 1.1 reads the same, and what it reads differently where our reading is the intended one anyway.
+_SILENT_TAGS = {None, "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge"}
 
 
 def core_value(node: Any) -> str | int | float | bool | None:
@@ -40,6 +41,5 @@ def reads_differently(text: str, value: object) -> bool:
     """Whether a YAML 1.1 reader reads this plain scalar as something else than a string."""
     if not isinstance(value, str) or not text:
         return False
-    resolvers = yaml.SafeLoader.yaml_implicit_resolvers.get(text[0], [])
-    tags = [tag for tag, pattern in resolvers if pattern.match(text)]
-    return bool(tags) and tags[0] not in _SILENT_TAGS
+    tags = (tag for tag, pattern in _RESOLVERS.get(text[0], ()) if pattern.match(text))
+    return next(tags, None) not in _SILENT_TAGS
