@@ -1,9 +1,10 @@
 """An admin listener with a store of two accounts, made once and copied for each test."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.types import ASGIApp
@@ -16,6 +17,8 @@ from engine.accounts.keys import create_key
 from engine.accounts.members import Role, add_member
 from engine.accounts.provider_keys import save_provider_key
 from engine.accounts.vault import Vault
+from engine.admin import dispatch
+from engine.admin.api import serve
 from engine.admin.app import create_app
 from engine.admin.context import AdminContext
 from engine.config.load import Loaded, load
@@ -56,6 +59,19 @@ class House:
                 _, token = sessions.create_session(c, self.ids[who])
             browser.cookies["orqen_session"] = token
         return browser
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_this_thread() -> Iterator[None]:
+    """Requests are responded to in the thread of the test: to wake another one takes as long as most responses."""
+
+    async def at_once(respond: Callable[..., Any], *arguments: Any) -> Any:
+        return respond(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (dispatch, serve):
+            patch.setattr(module, "run_in_threadpool", at_once)
+        yield
 
 
 @pytest.fixture(scope="session")
