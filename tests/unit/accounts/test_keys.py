@@ -21,6 +21,7 @@ from engine.accounts.database import Database
 from engine.accounts.errors import ConflictError, InvalidValueError, NotFoundError
 from engine.accounts.key_limits import NO_LIMITS, KeyLimits
 from engine.plan.limits import Budget, CallerLimits, Period, Rate
+from tests.tables import each
 
 NOW = 1_800_000_000
 
@@ -164,7 +165,7 @@ def test_a_list_is_searched_by_a_part_of_the_name_as_it_is_written(
     assert keys.list_keys(store, ours.id, after=first.id)[0] == rest[0]
 
 
-@pytest.mark.parametrize(
+@each(
     "wrong",
     [
         {"name": ""}, {"name": "a" * 101}, {"name": "a\nb"}, {"name": "a\0b"}, {"name": "\ud800"},

@@ -17,6 +17,7 @@ from engine.accounts.tokens import token_digest
 from engine.accounts.usage import UsageRow, add_usage
 from engine.admin.api.operations import OPERATIONS
 from tests.servers import ROOT
+from tests.tables import each
 from tests.unit.admin.conftest import House
 from tests.unit.admin.listener import Reply, call
 
@@ -193,7 +194,7 @@ def test_a_provider_key_is_saved_replaced_and_deleted_and_never_shown(house: Hou
     assert api("DELETE", "/v1/account/providers/openai").status == 404
 
 
-@pytest.mark.parametrize(("method", "path", "key", "body", "status", "code"), ERRORS)
+@each(("method", "path", "key", "body", "status", "code"), ERRORS)
 def test_an_error_names_its_code(
     house: House, method: str, path: str, key: str | None, body: object, status: int, code: str
 ) -> None:

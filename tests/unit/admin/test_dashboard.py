@@ -303,7 +303,7 @@ FOREIGN = (
 )
 
 
-@pytest.mark.parametrize(("method", "path"), FOREIGN)
+@each(("method", "path"), FOREIGN)
 def test_what_belongs_to_another_account_is_not_there(house: House, method: str, path: str) -> None:
     target = path.format(**house.ids)
     browser = house.browser("ours-owner")

@@ -18,6 +18,7 @@ from engine.report.json import render_json
 from engine.report.sarif import render_sarif
 from engine.report.view import Findings
 from tests.servers import ROOT
+from tests.tables import each
 from tests.unit.config.folders import TextSnapshot, minimal, provider, write
 from tests.unit.config.test_corpus import CASES, ELSEWHERE, loaded_side
 
@@ -180,7 +181,7 @@ def test_a_clean_folder(form: str, check: Check) -> None:
 # -- what is told --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "codes", "code"),
     [
         ((), ["X201", "Y004"], 1),
@@ -204,7 +205,7 @@ def test_select_and_ignore(
     assert result.exit_code == code
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "said"),
     [
         (("--select", "X2O1"), "did you mean `X201`?"),

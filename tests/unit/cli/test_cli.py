@@ -631,14 +631,14 @@ def test_a_name_that_is_taken_is_refused(more: tuple[str, ...], folder: Path) ->
     assert (folder / "keys.yaml").read_text() == KEYS
 
 
-@pytest.mark.parametrize("name", ["agent-1", "a.b_c", "A", "x" * 64, "2026", "no", "1.5", "null"])
+@each("name", ["agent-1", "a.b_c", "A", "x" * 64, "2026", "no", "1.5", "null"])
 def test_any_allowed_name_is_written_so_that_it_is_read_back(name: str, folder: Path) -> None:
     result = engine("keys", "new", name, "--write", "-C", folder)
     assert result.exit_code == 0, result.stderr
     assert engine("check", folder, "--fail-on", "warning").exit_code == 0
 
 
-@pytest.mark.parametrize("name", ["", " ", "a b", "ü", "x" * 65, "a: b", "a\nb", "[a]", "*a", "#a"])
+@each("name", ["", " ", "a b", "ü", "x" * 65, "a: b", "a\nb", "[a]", "*a", "#a"])
 def test_a_name_that_is_not_allowed_is_refused(name: str, folder: Path) -> None:
     result = engine("keys", "new", name, "--write", "-C", folder)
     assert result.exit_code == 2

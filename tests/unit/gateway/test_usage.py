@@ -117,9 +117,9 @@ def test_the_time_in_which_a_stream_that_broke_off_stood_still_is_noted(
     assert json.loads(record.finish("").line()).get("ms_silent") == silent
 
 
-@pytest.mark.parametrize("endpoint", CONTENTS)
-@pytest.mark.parametrize("outcome", ["client_cancelled", "ok"])
-@pytest.mark.parametrize(("count", "size", "tokens"), [(40, 200, 2000), (40, 2, 40), (3, 90, 67)])
+@each("endpoint", CONTENTS)
+@each("outcome", ["client_cancelled", "ok"])
+@each(("count", "size", "tokens"), [(40, 200, 2000), (40, 2, 40), (3, 90, 67)])
 def test_a_stream_without_usage_counts_the_text_of_its_output(
     endpoint: str, outcome: str, count: int, size: int, tokens: int
 ) -> None:
@@ -218,7 +218,7 @@ def test_a_last_event_without_the_blank_line_after_it_is_read(end: str) -> None:
     assert meter.counts() == {"input_tokens": 3}
 
 
-@pytest.mark.parametrize(
+@each(
     "event",
     [
         b'data: {"usage": {"prompt_tokens": 3,\ndata: "completion_tokens": 4}}\n\n',
@@ -227,7 +227,7 @@ def test_a_last_event_without_the_blank_line_after_it_is_read(end: str) -> None:
         b'data: {"usage":\n: a comment\nid: 7\ndata:{"prompt_tokens": 3, "completion_tokens":\ndata: 4}}\n\n',
     ],
 )
-@pytest.mark.parametrize("step", [1, 7, 1000])
+@each("step", [1, 7, 1000])
 def test_usage_over_several_lines_of_one_event_is_read(event: bytes, step: int) -> None:
     meter = UsageMeter(READERS["chat_completions"])
     assert meter.begin(200, dict(EVENTS))

@@ -4,8 +4,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from engine.importers.outcome import Outcome
 from engine.report.imported import text_of_import
 from tests.servers import dump_yaml, parse_yaml
@@ -141,8 +139,8 @@ def test_settings_that_ask_for_nothing_are_carried() -> None:
 KEY = "sk-proj-" + "aB3dE5fG7hJ9kL1mN3pQ5rS7"
 
 
-@pytest.mark.parametrize("secret", [KEY, f"https://user:{KEY[8:]}@llm.example.com/v1"])
-@pytest.mark.parametrize("place", ["name", "model", "alias", "drop", "region"])
+@each("secret", [KEY, f"https://user:{KEY[8:]}@llm.example.com/v1"])
+@each("place", ["name", "model", "alias", "drop", "region"])
 def test_a_key_in_the_place_of_a_name_is_never_written(place: str, secret: str) -> None:
     names = dict.fromkeys(("name", "model", "alias", "drop", "region"), "a-name") | {place: secret}
     params = {

@@ -14,6 +14,7 @@ from engine.plan.limits import CallerLimits, Rate
 from engine.plan.plan import Caller
 from engine.server.limit_hooks import scopes_of
 from engine.server.model_names import ModelNames
+from tests.tables import each
 from tests.unit.config.folders import NOW, write
 
 ROUTES = """version: 1
@@ -42,17 +43,15 @@ def limited(names: ModelNames, patterns: Sequence[str], model: str) -> str | Non
     return further[0][0].removeprefix("app ") if further else None
 
 
-@pytest.mark.parametrize(
-    "pattern", ["gpt-5", "gpt-5*", "GPT-5", "openai/gpt-5", "openai/*", "best"]
-)
-@pytest.mark.parametrize("model", ["gpt-5", "openai/gpt-5", "best", "openai/GPT-5", "group"])
+@each("pattern", ["gpt-5", "gpt-5*", "GPT-5", "openai/gpt-5", "openai/*", "best"])
+@each("model", ["gpt-5", "openai/gpt-5", "best", "openai/GPT-5", "group"])
 def test_a_limit_of_a_model_holds_under_all_of_its_names(
     names: ModelNames, pattern: str, model: str
 ) -> None:
     assert limited(names, [pattern], model) == pattern
 
 
-@pytest.mark.parametrize("model", ["gpt-5", "gpt-4", "best", "openai/gpt-4"])
+@each("model", ["gpt-5", "gpt-4", "best", "openai/gpt-4"])
 def test_a_limit_of_a_name_for_several_models_holds_for_that_name_alone(
     names: ModelNames, model: str
 ) -> None:

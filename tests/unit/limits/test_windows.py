@@ -4,10 +4,9 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-import pytest
-
 from engine.limits.windows import Windows, window
 from engine.plan.limits import Budget, Period
+from tests.tables import each
 
 # Clocks change at midnight in Cairo and Havana, so that a day begins at 1:00, or has its first hour twice.
 ZONES = (
@@ -22,8 +21,8 @@ START = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()
 LENGTHS = {Period.DAY: 25, Period.WEEK: 7 * 24 + 1, Period.MONTH: 31 * 24 + 1}  # hours at most
 
 
-@pytest.mark.parametrize("zone", ZONES)
-@pytest.mark.parametrize("per", Period)
+@each("zone", ZONES)
+@each("per", Period)
 def test_each_moment_of_a_year_is_in_one_window(zone: str, per: Period) -> None:
     """Its first second and its last one too, by a cache that has just had its neighbour."""
     windows, budget = Windows(), Budget(1, per, zone)

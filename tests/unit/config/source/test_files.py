@@ -35,8 +35,8 @@ FILES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("kind", OTHERS)
+@each("name", FILES)
+@each("kind", OTHERS)
 def test_what_is_no_regular_file_is_told_at_once(
     kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

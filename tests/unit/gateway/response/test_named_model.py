@@ -5,8 +5,6 @@ import gzip
 import json
 from collections.abc import Awaitable, Callable
 
-import pytest
-
 from engine.gateway.response.named_model import MAX_BEGINNING, ResponseTrace
 from tests.tables import each
 
@@ -59,7 +57,7 @@ def named(
     return noted
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         {"id": "1", "model": "m-1", "choices": []},
@@ -68,7 +66,7 @@ def named(
         {"data": [{"model": "another"}], "model": "m-1"},
     ],
 )
-@pytest.mark.parametrize("size", [7, 1000, 1 << 20])
+@each("size", [7, 1000, 1 << 20])
 def test_a_json_body_names_it_at_its_top_level(value: object, size: int) -> None:
     assert named(json.dumps(value).encode(), JSON, size=size) == ["m-1"]
 
@@ -94,7 +92,7 @@ def test_a_refusal_names_none() -> None:
     assert named(b'{"model": "m-1"}', JSON, status=404) == []
 
 
-@pytest.mark.parametrize(
+@each(
     "event",
     [
         {"id": "1", "model": "m-1", "choices": []},
@@ -102,7 +100,7 @@ def test_a_refusal_names_none() -> None:
         {"type": "response.created", "response": {"id": "1", "model": "m-1"}},
     ],
 )
-@pytest.mark.parametrize("first", [0, 1])
+@each("first", [0, 1])
 def test_the_first_event_that_names_it_counts(event: object, first: int) -> None:
     events = [{"type": "ping"}, event, {"model": "another"}]
     text = b": hello\n\n" + b"".join(b"data: %b\n\n" % json.dumps(e).encode() for e in events)
