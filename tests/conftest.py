@@ -115,9 +115,7 @@ def pytest_collection() -> Iterator[Any]:
         return (yield)
     finally:
         gc.freeze()
-        gc.set_threshold(
-            YOUNG_OBJECTS
-        )  # as in the command: a twentieth of the CPU of the unit tests
+        gc.set_threshold(YOUNG_OBJECTS)  # as the command does: a twentieth of the CPU of unit tests
         gc.enable()
 
 

@@ -23,6 +23,8 @@ def compile_variants(
 ) -> plan.Provider:
     """The provider with all its variants."""
     own = _with_choices(binding, provider)
+    if not provider.accounts:
+        return own
     groups: dict[tuple[object, object], list[_Placed]] = {}
     if any(account.callers is account.models is None for account in provider.accounts):
         groups[None, None] = [(own, lines[provider.at], 1)]

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from lsprotocol import types
 
+from engine.cli import main
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import load
 from engine.config.template import FILTER_NAMES
@@ -193,6 +195,10 @@ def test_an_editor_that_counts_characters_and_leaves_without_a_word(folder: Path
     (found,) = file.found()
     assert found.range.start.character == len("  - {model: wide, as: '😀é漢', provider: ")
     assert rude.quit(politely=False) == (1, "")
+
+
+def test_an_editor_that_is_gone_before_it_says_anything_ends_the_server_too() -> None:
+    assert CliRunner().invoke(main, ["lsp"]).exit_code == 1
 
 
 @pytest.mark.parametrize("name", ["other.yaml", "routes.yml", "Routes.yaml"])

@@ -141,7 +141,6 @@ EXITS: dict[str, tuple[tuple[str, ...], str, int]] = {
     "schema, tests": (("schema", "tests"), "", 0),
     "schema, fine": (("schema", "keys"), "", 0),
     "schema, no such file": (("schema", "nothing"), "", 2),
-    "lsp, an editor that is gone": (("lsp",), "", 1),
     "lsp, one argument too many": (("lsp", "DIR"), "", 2),
     "init, fine": (("init", "DIR/new"), "", 0),
     "init, small": (("init", "DIR/new", "--minimal", "--editor", "vscode"), "", 0),
