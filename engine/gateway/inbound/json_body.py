@@ -5,30 +5,40 @@ second one.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound import json_text
-from engine.gateway.inbound.json_text import Span
+from engine.gateway.inbound.json_text import Members, Span
 from engine.gateway.inbound.spelling import are_folded, is_clear, refuse_ambiguous
+
+_NO_CUTS: Sequence[tuple[int, int]] = ()
 
 
 class JsonBody:
     """A JSON object as it came.
 
-    It is decoded without the content of very long strings, such as images. `cuts` of `_text` has
-    where they were, so that every position in the decoded text can be mapped to the body.
+    It is decoded without the content of very long strings, such as images. `_cuts` has where they
+    were in `_text`, so that every position in that can be mapped to the body.
 
     Raises:
         GatewayError: `invalid_json` when `raw` is not a UTF-8 JSON object. Control characters in
             the very long strings are for the provider to refuse.
     """
 
-    __slots__ = ("_fields", "_is_clear", "_members", "_text", "raw")
+    __slots__ = ("_cuts", "_fields", "_is_clear", "_members", "_text", "raw")
+    _fields: Members
+    _members: Members
 
     def __init__(self, raw: bytes, *, whole: bool = False) -> None:
         self.raw = raw
+        unique = json_text.unique_members(raw)
+        if unique is not None:  # mostly
+            self._fields, names = unique
+            self._members, self._text, self._cuts = self._fields, raw, _NO_CUTS
+            self._is_clear = is_clear(names)
+            return
         if whole or len(raw) < json_text.MUCH:
             members, text = json_text.members(raw, json_text.ShortenedText(raw))
         else:
@@ -36,7 +46,8 @@ class JsonBody:
             if text.cuts and "" in map(str, members):  # a key that was not read
                 members, text = json_text.members(raw, json_text.ShortenedText(raw))
         fields = dict(zip(map(str, members), members.values()))  # noqa: B905 of one dict
-        self._members, self._text, self._fields = members, text, fields
+        self._fields, self._members = fields, members
+        self._text, self._cuts = text.text, text.cuts
         self._is_clear = len(fields) == len(members) and is_clear("".join(fields))
 
     def text(self, name: str) -> str | None:
@@ -49,7 +60,7 @@ class JsonBody:
         value = self._fields.get(name)
         if value is None:
             return None
-        is_cut = self._text.cuts and bytes(value) == b'""'
+        is_cut = self._cuts and bytes(value) == b'""'
         text = self._long_text(name) if is_cut else json_text.string(value)
         if text is None:
             code = "invalid_model" if name == "model" else "invalid_json"
@@ -64,7 +75,7 @@ class JsonBody:
         """
         self._refuse_ambiguous(name)
         value = self._fields.get(name)
-        if value is None or not self._text.cuts:
+        if value is None or not self._cuts:
             return None if value is None else bytes(value)
         _, _, start, end = dict(self.spans())[name]
         return self.raw[start:end]
@@ -102,10 +113,10 @@ class JsonBody:
 
     def spans(self) -> Iterator[tuple[str, Span]]:
         """Each field, in order, with where its name and its value begin and end in the body."""
-        cuts = self._text.cuts
+        cuts = self._cuts
         # How many bytes are cut before the first of the cuts, the second, and so on.
         cut_before = [0, *accumulate(size for _, size in cuts)]
-        for name, span in json_text.spans(self._text.text, self._members):
+        for name, span in json_text.spans(self._text, self._members):
             if cuts:
                 a, b, c, d = (at + cut_before[bisect_left(cuts, (at,))] for at in span)
                 span = a, b, c, d  # noqa: PLW2901 the same places, in the body

@@ -50,13 +50,14 @@ class Key(str):
     __hash__ = object.__hash__  # a slot of C, which a method would not be
 
 
-Members = Mapping[Key, msgspec.Raw]
+Members = Mapping[str, msgspec.Raw]
 Span = tuple[int, int, int, int]
 
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _NUMBER = msgspec.json.Decoder(float)
 _TEXT = msgspec.json.Decoder(str)
-_MEMBERS = msgspec.json.Decoder(dict[Key, msgspec.Raw], dec_hook=str.__new__)
+_MEMBERS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(dict[Key, msgspec.Raw], dec_hook=str.__new__)
+_UNIQUE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class ShortenedText(msgspec.Struct, frozen=True):
@@ -64,6 +65,30 @@ class ShortenedText(msgspec.Struct, frozen=True):
 
     text: bytes
     cuts: Sequence[tuple[int, int]] = ()
+
+
+def unique_members(raw: bytes) -> tuple[Members, str] | None:
+    """Every member of a short object, and its keys joined, if no key can be there twice; else None.
+
+    Most bodies pass here, in a third of the time that `members` takes. A member whose place another
+    one took has the same key, two quotes, a colon, a comma and a value of a byte at least. Where
+    fewer bytes are left over beside the members that were found, there was none.
+    """
+    if len(raw) > SMALL:
+        return None
+    try:
+        if not raw.isascii():
+            raw.decode("utf-8")
+        found = _UNIQUE.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None  # for `members` to say why
+    keys = "".join(found)
+    left = len(raw) - 1 - len(keys) - len(b"".join(found.values())) - 4 * len(found)
+    if left >= 5 and left >= 5 + len(min(found, key=len, default="")):
+        return None
+    if len(found) > MAX_FIELDS or (len(raw) > _NEVER_DEEP and is_too_deep(raw, found.values())):
+        return None
+    return found, keys
 
 
 def members(raw: bytes, shortened: ShortenedText) -> tuple[Members, ShortenedText]:
@@ -108,7 +133,8 @@ def _counted(raw: bytes) -> Members:
             raise _too_many()
         return str.__new__(kind, text)
 
-    found: Members = msgspec.json.Decoder(dict[Key, msgspec.Raw], dec_hook=key).decode(raw)
+    counted: msgspec.json.Decoder[Any] = msgspec.json.Decoder(dict[Key, msgspec.Raw], dec_hook=key)
+    found: Members = counted.decode(raw)
     return found
 
 

@@ -376,7 +376,21 @@ def decoys(draw: st.DrawFn) -> bytes:
 def test_every_member_is_found_where_a_slow_reading_finds_it(raw: bytes) -> None:
     found, _ = json_text.members(raw, json_text.ShortenedText(raw))
     assert [(key, *span) for key, span in json_text.spans(raw, found)] == read_slowly(raw)
+    unique = json_text.unique_members(raw)
+    if unique is not None:
+        assert [(key, *span) for key, span in json_text.spans(raw, unique[0])] == read_slowly(raw)
     assert outcome(raw) == expected(raw)
+
+
+@each("name", ["", "a", "ab", "model"])
+@each("spaces", range(4))
+def test_no_member_hides_in_what_may_be_spaces(name: str, spaces: int) -> None:
+    """A second member is as short as can be, and the object has few spaces or none."""
+    others = f'"{"k" * len(name)}":1' if name else '"":1'
+    space = " " * spaces
+    assert json_text.unique_members(f'{{"{name}":1{space}}}'.encode()) is not None
+    for raw in (f'{{"{name}":1,"{name}":2{space}}}', f'{{{others},"{name}":{space}3,"{name}":4}}'):
+        assert json_text.unique_members(raw.encode()) is None
 
 
 FILLED = (
@@ -537,7 +551,7 @@ def test_the_inside_of_a_very_long_string_is_not_read(around: str) -> None:
     raw = (around % ("A" * 3 * json_text.LONG)).encode()
     body = JsonBody(raw)
     assert body.text("model") == "m"
-    assert len(body._text.text) < 100
+    assert len(body._text) < 100
     assert body.raw == raw
     assert edited(raw, {"model": "n"}) == raw.replace(b'"m"', b'"n"')
 
