@@ -91,7 +91,7 @@ class HeadCheck:
 
     def _caller(self, headers: Pairs) -> Caller:
         caller = authenticate(headers, self.callers, time.time())
-        self.record.note_caller(caller)
+        self.record.note_caller(caller, self.record.endpoint)
         check_framing(headers, self.scope["http_version"])
         if self.callers is None:
             refuse_cross_site(headers, self.plan.cors)

@@ -21,7 +21,7 @@ How it works. `Task.cancel` raises CancelledError where the task waits. The task
 handled with `Task.uncancel`. It must, or an enclosing `asyncio.timeout` would treat the
 cancellation as its own. So each row has one place that calls `uncancel`:
 
-- A deadline is handled where its phase ends, by `Deadline.__exit__`, which raises the error of the
+- A deadline is handled where its phase ends, by `Deadline.end`, which raises the error of the
   phase in place of CancelledError. To the code around it, lateness is an error like any other.
 - A caller who leaves and a server that stops are handled where the request ends: `Request.run`
   catches CancelledError and asks `Cancellation.cause`.
@@ -54,7 +54,8 @@ class Deadline:
 
     A phase only sets a time; `tick`, called for all requests several times a second, compares it
     with the clock. `with` the deadline around phases: it raises what `allow` or `limit` named when
-    one of them was late.
+    one of them was late. Where every request passes, `end` is called instead: a `with` costs it two
+    calls through C, 0.1 us each.
     """
 
     __slots__ = ("_end", "_is_over", "_late", "_late_at_end", "_task", "when")
@@ -89,15 +90,23 @@ class Deadline:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        _kind: type[BaseException] | None,
         error: BaseException | None,
-        traceback: TracebackType | None,
+        _traceback: TracebackType | None,
     ) -> None:
+        self.end(error)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """The phases are over, by `error` if it is given, which the caller raises again.
+
+        Raises:
+            what the phase has named, if it was late and `error` says so.
+        """
         self.when = NEVER
         if self._is_over and self._task is not None:
             self._is_over = False
             self._task.uncancel()
-            if kind is not None and issubclass(kind, asyncio.CancelledError):
+            if isinstance(error, asyncio.CancelledError):
                 raise self._late() from None
 
 

@@ -122,9 +122,9 @@ class RecordBuilder(_Fields, kw_only=True):
         if trace is not None:
             self.trace_id = trace.trace_id
 
-    def note_caller(self, caller: Caller) -> None:
-        """Note who calls."""
-        self.key = caller.name
+    def note_caller(self, caller: Caller, endpoint: str | None) -> None:
+        """Note who calls which endpoint."""
+        self.key, self.endpoint = caller.name, endpoint
         if caller.account is not None:
             self.account = caller.account.id
 

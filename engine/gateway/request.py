@@ -42,7 +42,6 @@ from engine.upstream import Failure, Pairs, UpstreamError
 
 _NONE: Mapping[str, CredentialSet] = MappingProxyType({})
 _JSON = (b"content-type", b"application/json")
-_STAY_OPEN: Sequence[tuple[bytes, bytes]] = ()
 WATCH_AFTER_SECONDS = 0.05  # seconds; a request that takes longer is watched for its caller leaving
 
 
@@ -50,8 +49,8 @@ class Request:
     """One request, from its head to its record."""
 
     __slots__ = (
-        "_body_reader", "_cancellation", "_deadline", "_receive", "_response", "_runtime",
-        "_scope", "_task", "credential_permits", "permit", "record",
+        "_body_reader", "_cancellation", "_deadline", "_declared", "_receive", "_response",
+        "_runtime", "_scope", "_task", "credential_permits", "permit", "record",
     )  # fmt: skip
 
     def __init__(
@@ -165,16 +164,16 @@ class Request:
     def _admit(self, callers: CallerTable = None) -> CallerHead:
         """Path, key, permissions and kind of body, before any of the body is read."""
         heads = self._runtime.heads
-        key = heads.key(self._scope)
-        head = heads.known(key, time())
+        fields = dict(self._scope["headers"])
+        self._declared = fields.get(b"content-length")
+        head = heads.known(key := heads.key(self._scope, fields), time())
         if head is None:
             epoch = heads.epoch
             head = self._resolve_head(list(key[3:]), callers or self._runtime.callers)
             heads.keep(key, head, epoch)
         self._response.dialect = head.endpoint.dialect
         self._response.caller_idle = head.endpoint.caller_idle
-        self.record.endpoint = head.endpoint.name
-        self.record.note_caller(head.caller)
+        self.record.note_caller(head.caller, head.endpoint.name)
         return head
 
     def _resolve_head(self, headers: Pairs, callers: CallerTable) -> CallerHead:
@@ -186,18 +185,20 @@ class Request:
 
     async def _receive_body(self, head: CallerHead) -> RequestBody:
         """The body, as far as routing needs it."""
-        length = dict(self._scope["headers"]).get(b"content-length")
-        body_reader = self._body_reader = RequestBodyReader(
-            self._receive, head.endpoint, self._deadline, None if length is None else int(length)
-        )
+        length = None if self._declared is None else int(self._declared)
+        reader = RequestBodyReader(self._receive, head.endpoint, self._deadline, length)
+        self._body_reader = reader
         body: RequestBody
-        with self._deadline:
+        try:
             if head.kind == "json":
-                body = json_request_body(await body_reader.read_all(), head.endpoint)
+                body = json_request_body(await reader.read_all(), head.endpoint)
             else:
-                caller_fields = self._runtime.plan.caller_fields
-                body = await form_request_body(head, body_reader, caller_fields)
-        self.record.waited = monotonic() - body_reader.started_at
+                body = await form_request_body(head, reader, self._runtime.plan.caller_fields)
+        except BaseException as error:
+            self._deadline.end(error)
+            raise
+        self._deadline.end()
+        self.record.waited = monotonic() - reader.started_at
         return body
 
     # -- route, attempt, relay ---------------------------------------------------------------------
@@ -281,7 +282,7 @@ class Request:
 
     def _closing(self) -> Sequence[tuple[bytes, bytes]]:
         """Headers that end the connection: the request is not read whole, or the worker stops."""
-        return CLOSE if self.is_unread() or self._runtime.is_closing() else _STAY_OPEN
+        return CLOSE if self.is_unread() or self._runtime.is_closing() else ()
 
     def _fail(self, error: GatewayError) -> Awaitable[None]:
         return self._response.fail(error, self._closing())

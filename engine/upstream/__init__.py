@@ -143,7 +143,7 @@ class UpstreamResponse(Protocol):
 class Client(Protocol):
     """Performs attempts; one for each worker."""
 
-    async def send(self, attempt: Attempt) -> UpstreamResponse:
+    def send(self, attempt: Attempt) -> Awaitable[UpstreamResponse]:
         """Send `attempt` and wait for the head of the response, without a deadline of its own.
 
         Raises:

@@ -122,11 +122,10 @@ class Heads:
         self.epoch += 1
         self._known.clear()
 
-    def key(self, scope: Scope) -> Key:
-        """Method, path and query, and then each header that decides something."""
+    def key(self, scope: Scope, fields: Mapping[bytes, bytes]) -> Key:
+        """Method, path and query, and then each header that decides something; `fields` are these by name."""
         headers, prefixes = scope["headers"], self._prefixes
         pairs: Iterable[tuple[bytes, bytes]]
-        fields = dict(headers)
         if prefixes or len(fields) < len(headers):
             names = self._names
             pairs = [

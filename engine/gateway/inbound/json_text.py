@@ -56,7 +56,9 @@ Span = tuple[int, int, int, int]
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _NUMBER = msgspec.json.Decoder(float)
 _TEXT = msgspec.json.Decoder(str)
-_MEMBERS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(dict[Key, msgspec.Raw], dec_hook=str.__new__)
+_MEMBERS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+    dict[Key, msgspec.Raw], dec_hook=str.__new__
+)
 _UNIQUE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 

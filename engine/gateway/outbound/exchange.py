@@ -101,14 +101,15 @@ async def open_exchange(
                 attempt = await runtime.signers.sign(request.sign, attempt)
         if not isinstance(attempt.body, bytes) or len(attempt.body) > CHUNK_BYTES:
             attempt.body = _paced(attempt.body, deadline, timeouts.idle)
-        called_at = record.note_call()
-        with deadline:
-            deadline.limit(called_at + timeouts.total, TOTAL)  # all attempts, and the response
-            response = await runtime.clients[provider.client].send(attempt)
-        return Exchange(response, request, limiter)
-    except BaseException:
+        # All attempts, and the response.
+        deadline.limit(record.note_call() + timeouts.total, TOTAL)
+        response = await runtime.clients[provider.client].send(attempt)
+    except BaseException as error:
         limiter.release()
+        deadline.end(error)
         raise
+    deadline.end()
+    return Exchange(response, request, limiter)
 
 
 async def open_traced(

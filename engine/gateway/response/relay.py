@@ -84,79 +84,74 @@ class ResponseRelay:
     ) -> Failure | None:
         """Relay a response, close its exchange, and return what broke the response off, if anything.
 
-        `closing` are headers to add, `usage` reads what the response has used. What is returned is still to be reported by `fail`.
+        What is complete when its head is sent needs one message more. `closing` are headers to add, `usage` reads what the response has used. What is returned is still to be reported by `fail`.
         """
+        response, timeouts, record = exchange.response, exchange.request.timeouts, self._record
         broken: Failure | None = None
-        self.meter = None if usage is None else UsageMeter(usage, exchange.request.upload)
         try:
-            with self._deadline:
-                await self._relay(exchange, last_events, closing)
+            try:
+                headers, length = self._head(exchange, last_events, usage)
+                headers += closing
+                self._deadline.allow(timeouts.caller_idle, CallerStalled)
+                await self._send(
+                    {"type": "http.response.start", "status": response.status, "headers": headers}
+                )
+                self.is_started = True
+                if self._stream is None and response.is_complete:
+                    last, meter = response.arrived(), self.meter
+                else:
+                    last, meter = await self._relay_body(response, timeouts), None
+                if length is not None and record.bytes_out + len(last) != length:
+                    raise UpstreamError(Failure.TRUNCATED)
+                if meter is not None:
+                    meter.add(last)
+                record.bytes_out += len(last)
+                self._is_blocked = True  # until the server has it, nothing can follow
+                await self._send({"type": "http.response.body", "body": last, "more_body": False})
+                self._is_blocked = False
+                record.outcome = "ok"
+            except BaseException as error:
+                self._deadline.end(error)
+                raise
+            self._deadline.end()
             return None
         except UpstreamError as error:
             broken = error.failure
         except CallerStalled:
-            self._record.outcome = "client_stalled"
+            record.outcome = "client_stalled"
         finally:
             if (rest := exchange.close()) is not None:
                 await rest
         return None if await self.end_if_complete() else broken
 
-    async def _relay(
-        self,
-        exchange: Exchange,
-        last_events: tuple[bytes, ...],
-        closing: Iterable[tuple[bytes, bytes]],
-    ) -> None:
-        """Head, then body. What is complete when its head is sent needs one message more.
-
-        Raises:
-            UpstreamError: the response broke off.
-            CallerStalled: the caller does not read it.
-        """
-        response, timeouts, record = exchange.response, exchange.request.timeouts, self._record
-        self._timeouts = timeouts
-        record.note_head(response.status)
-        meter, permit = self.meter, self.permit
-        fields = response.fields
-        if meter is not None and not meter.begin(response.status, fields):
-            meter = self.meter = None
+    def _head(
+        self, exchange: Exchange, last_events: tuple[bytes, ...], usage: UsageReader | None
+    ) -> tuple[Pairs, int | None]:
+        """The headers of a response that is about to be relayed, and the length that its body must have."""
+        response, record, permit = exchange.response, self._record, self.permit
+        status, fields = response.status, response.fields
+        self._timeouts = exchange.request.timeouts
+        record.note_head(status)
+        meter = None if usage is None else UsageMeter(usage, exchange.request.upload)
+        self.meter = meter if meter is not None and meter.begin(status, fields) else None
         headers, length, is_events = response_head(
-            response.status,
+            status,
             response.headers,
             fields,
             response.length,
             record.request_id,
             self._names if permit is None else self._names.without(permit.replaces),
         )
-        headers += closing
         if permit is not None:
             headers += permit.headers
-        if record.may_be_paid_twice is True and response.status >= 400:
+        if record.may_be_paid_twice is True and status >= 400:
             headers = with_own(headers, _NOT_AGAIN)
         if is_events:
             facts = ResponseFacts() if self.dialect is Dialect.RESPONSES else None
             include = exchange.request.include
             extra = None if include is None else include.extra_event
             self._stream = EventStream(last_events, facts, self.meter, extra)
-        self._deadline.allow(timeouts.caller_idle, CallerStalled)
-        await self._send(
-            {"type": "http.response.start", "status": response.status, "headers": headers}
-        )
-        self.is_started = True
-        if self._stream is None and response.is_complete:
-            last = response.arrived()
-        else:
-            last = await self._relay_body(response, timeouts)
-            meter = None  # it has seen the body
-        if length is not None and record.bytes_out + len(last) != length:
-            raise UpstreamError(Failure.TRUNCATED)
-        if meter is not None:
-            meter.add(last)
-        record.bytes_out += len(last)
-        self._is_blocked = True  # until the server has it, nothing can follow
-        await self._send({"type": "http.response.body", "body": last, "more_body": False})
-        self._is_blocked = False
-        record.outcome = "ok"
+        return headers, length
 
     async def _relay_body(self, response: UpstreamResponse, timeouts: Timeouts) -> bytes:
         """A body or events as they arrive, and what of the last event was held back."""

@@ -119,28 +119,33 @@ class Connection(ResponseReader, asyncio.Protocol):
 
     # -- what the client calls -------------------------------------------------------------------
 
-    async def exchange(self, attempt: Attempt) -> None:
-        """Send `attempt` and wait for the final head.
+    async def exchange(self, attempt: Attempt) -> "Connection":
+        """Send `attempt` and wait for the final head; without one the connection is dropped.
 
         Raises:
             UpstreamError: there is no response.
         """
-        self.send_request()
-        head = request_head(attempt)
-        if isinstance(attempt.body, bytes):
-            # What the socket does not take at once is kept by reference, not copied. No empty chunk:
-            # asyncio's own transport would wait for it to leave, and never close.
-            self._transport.writelines((head, attempt.body) if attempt.body else (head,))
-            self._is_sent = True
-        else:
-            self._is_sent = False
-            self._transport.write(head)
-            await self._upload(attempt.body, is_chunked=attempt.length is None)
-        attempt.sent()
-        while self.state is _HEAD:
-            await self._wait()
-        if not self.status:
-            raise UpstreamError(self.failure or Failure.CLOSED)
+        try:
+            self.send_request()
+            head, body = request_head(attempt), attempt.body
+            if isinstance(body, bytes):
+                # What the socket does not take at once is kept by reference, not copied. No empty
+                # chunk: asyncio's own transport would wait for it to leave, and never close.
+                self._transport.writelines((head, body) if body else (head,))
+                self._is_sent = True
+            else:
+                self._is_sent = False
+                self._transport.write(head)
+                await self._upload(body, is_chunked=attempt.length is None)
+            attempt.sent()
+            while self.state is _HEAD:
+                await self._wait()
+            if not self.status:
+                raise UpstreamError(self.failure or Failure.CLOSED)
+        except BaseException:
+            self.abort()
+            raise
+        return self
 
     async def forward(self, write: Write) -> None:
         """Pass each chunk of the body to `write` as it arrives.

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from collections.abc import Awaitable
 from time import monotonic
 
 from engine.upstream import Attempt, Failure, UpstreamError
@@ -22,19 +23,20 @@ class Http1Client:
         self._tls: dict[str | None, ssl.SSLContext] = {None: _trusting(None)}
         self._sweep: asyncio.TimerHandle | None = None
 
-    async def send(self, attempt: Attempt) -> Connection:
+    def send(self, attempt: Attempt) -> Awaitable[Connection]:
         """Send `attempt` and wait for the head of the response."""
         pool = self._idle.get(attempt.head.origin.key)
         if pool is None:
             pool = self._idle[attempt.head.origin.key] = []
             self._plan_sweep()
-        connection = _take(pool) or await self._connect(attempt, pool)
-        try:
-            await connection.exchange(attempt)
-        except BaseException:
-            connection.abort()
-            raise
-        return connection
+        connection = _take(pool)
+        if connection is None:
+            return self._send_on_new(attempt, pool)
+        return connection.exchange(attempt)
+
+    async def _send_on_new(self, attempt: Attempt, pool: list[Connection]) -> Connection:
+        connection = await self._connect(attempt, pool)
+        return await connection.exchange(attempt)
 
     async def close(self) -> None:
         """Drop every idle connection."""

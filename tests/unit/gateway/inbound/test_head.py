@@ -81,6 +81,10 @@ def outcome(headers: Pairs) -> object:
     return kind, who
 
 
+def key(heads: Heads, headers: Pairs, **more: object) -> Key:
+    return heads.key(scope(headers, **more), dict(headers))
+
+
 FINE = [(b"host", b"a"), (b"content-type", b"application/json"), (b"x-api-key", b"k")]
 
 
@@ -89,7 +93,7 @@ FINE = [(b"host", b"a"), (b"content-type", b"application/json"), (b"x-api-key", 
 @example([*FINE, (b"connection", b"accept"), (b"accept", b"a")])
 @given(HEADERS)
 def test_a_key_holds_every_header_that_makes_a_difference(headers: Pairs) -> None:
-    kept = list(Heads(PROVIDERS).key(scope(headers))[3:])
+    kept = list(key(Heads(PROVIDERS), headers)[3:])
     assert outcome(kept) == outcome(headers)
     for form in FORMS:
         sent = with_defaults(request_headers(headers, form), form.default_headers)
@@ -105,11 +109,11 @@ def test_a_key_holds_every_header_that_makes_a_difference(headers: Pairs) -> Non
 def test_method_path_query_and_values_tell_heads_apart() -> None:
     heads = Heads(PROVIDERS)
     asked: list[Key] = [
-        heads.key(scope([(b"host", b"a")], **more))
+        key(heads, [(b"host", b"a")], **more)
         for more in ({}, {"method": "GET"}, {"raw_path": b"/"}, {"query_string": b"a=b"})
     ]
-    asked.append(heads.key(scope([(b"host", b"b")])))
-    asked.append(heads.key(scope([(b"host", b"a"), (b"host", b"a")])))
+    asked.append(key(heads, [(b"host", b"b")]))
+    asked.append(key(heads, [(b"host", b"a"), (b"host", b"a")]))
     assert len(set(asked)) == len(asked)
 
 
@@ -157,8 +161,8 @@ def test_what_is_kept_is_bounded_in_bytes() -> None:
     def kept(size: int, count: int) -> int:
         for n in range(count):
             pairs = [(b"host", b"a"), (b"user-agent", b"%d-" % n + b"x" * (size - 400))]
-            key = heads.key(scope(pairs))
-            heads.keep(key, CallerHead(ENDPOINT, ALICE, "json", pairs, b""), heads.epoch)
+            asked = key(heads, pairs)
+            heads.keep(asked, CallerHead(ENDPOINT, ALICE, "json", pairs, b""), heads.epoch)
         return len(vars(heads)["_known"])
 
     assert kept(400_000, 10) == 0, "large ones are not kept"
@@ -167,7 +171,7 @@ def test_what_is_kept_is_bounded_in_bytes() -> None:
     assert 0 < kept(MAX_BYTES - 1000, 3 * most) <= most
     assert 0 < kept(450, MAX_KNOWN_BYTES // 200) <= MAX_KNOWN_BYTES // 450
     pairs = [(b"host", b"a")]
-    long = heads.key({**scope(pairs), "query_string": b"x" * MAX_BYTES})
+    long = key(heads, pairs, query_string=b"x" * MAX_BYTES)
     heads.keep(long, CallerHead(ENDPOINT, ALICE, "json", pairs, b""), heads.epoch)
     assert heads.known(long, 0.0) is None
 
@@ -178,9 +182,9 @@ def test_a_head_is_kept_up_to_a_number_of_bytes(spare: int, *, is_kept: bool) ->
     pairs = [(b"host", b"a"), (b"accept", b"b"), (b"user-agent", b"c")]
     asked = len("POST/v1/chat/completions") + len("hostaacceptbuser-agentc")
     query = b"x" * (MAX_BYTES - asked - 3 * PAIR_BYTES - spare)
-    key = heads.key({**scope(pairs), "query_string": query})
-    heads.keep(key, CallerHead(ENDPOINT, ALICE, "json", pairs, query), heads.epoch)
-    assert (heads.known(key, 0.0) is not None) == is_kept
+    known = key(heads, pairs, query_string=query)
+    heads.keep(known, CallerHead(ENDPOINT, ALICE, "json", pairs, query), heads.epoch)
+    assert (heads.known(known, 0.0) is not None) == is_kept
 
 
 def request(size: int) -> PreparedHead:
@@ -220,7 +224,7 @@ def test_all_heads_and_their_requests_take_no_more_memory_than_stated(
         most = len(vars(heads)["_known"])
         pairs = [(b"host", b"a"), (b"user-agent", b"%d-" % most + bytes(size))]
         one = CallerHead(ENDPOINT, ALICE, "json", pairs, b"")
-        heads.keep(heads.key(scope(pairs)), one, heads.epoch)
+        heads.keep(key(heads, pairs), one, heads.epoch)
         for n in range(count):
             one.keep(f"p{n}", request(size))
         taken = max(taken, tracemalloc.get_traced_memory()[0])
