@@ -216,16 +216,14 @@ class RequestIds:
     """Ids of requests that nobody can guess; randomness is fetched for many of them at a time."""
 
     def __init__(self) -> None:
-        self._block = ""
-        self._at = 0
+        self._ids: list[str] = []
 
     def next(self) -> str:
         """A new id."""
-        at = self._at
-        if at == len(self._block):
-            self._block, at = os.urandom(12 * _IDS_AT_ONCE).hex(), 0
-        self._at = at + 24
-        return "req_" + self._block[at : at + 24]
+        if not self._ids:
+            block = os.urandom(12 * _IDS_AT_ONCE).hex()
+            self._ids = [f"req_{block[at : at + 24]}" for at in range(0, len(block), 24)]
+        return self._ids.pop()
 
 
 class Timestamps:

@@ -273,10 +273,11 @@ class Request:
 
     def _relay(self, head: CallerHead, exchange: Exchange) -> Awaitable[Failure | None]:
         """Relay the response, and close the exchange."""
-        if self.is_unread():  # a response ends the upload: the rest is dropped
+        closing = self._closing()
+        if closing and self.is_unread():  # a response ends the upload: the rest is dropped
             self._ending().watch_caller()
         reader = self._runtime.usage.get(head.endpoint.name)
-        return self._response.relay(exchange, head.endpoint.last_events, self._closing(), reader)
+        return self._response.relay(exchange, head.endpoint.last_events, closing, reader)
 
     # -- how a request ends otherwise --------------------------------------------------------------
 

@@ -85,10 +85,11 @@ def unique_members(raw: bytes) -> tuple[Members, str] | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None  # for `members` to say why
     keys = "".join(found)
-    left = len(raw) - 1 - len(keys) - len(b"".join(found.values())) - 4 * len(found)
-    if left >= 5 and left >= 5 + len(min(found, key=len, default="")):
+    # With one more for the braces; a comma that the last one has not makes up for the other.
+    left = len(raw) - len(keys) - len(b"".join(found.values())) - 4 * len(found)
+    if left > 5 and left > 5 + len(min(found, key=len, default="")):
         return None
-    if len(found) > MAX_FIELDS or (len(raw) > _NEVER_DEEP and is_too_deep(raw, found.values())):
+    if len(raw) > _NEVER_DEEP and (len(found) > MAX_FIELDS or is_too_deep(raw, found.values())):
         return None
     return found, keys
 

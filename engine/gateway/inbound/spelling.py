@@ -66,7 +66,7 @@ def refuse_ambiguous(keys: Iterable[str], names: frozenset[str]) -> None:
 
 def is_clear(text: str) -> bool:
     """Whether names that make up `text` are certain to fold to themselves; a fast check."""
-    return text.isascii() and text.isidentifier() and text.islower()
+    return text.isascii() and text.isidentifier() and text == text.lower()
 
 
 def other_spelling(key: str, name: str) -> GatewayError:

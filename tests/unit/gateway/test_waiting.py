@@ -117,8 +117,10 @@ class Caller:
 
     async def pass_time(self, seconds: float) -> bool:
         """Let `seconds` pass for all requests; whether this one is over then."""
+        now = monotonic()
         for request in tuple(self.gateway.requests):
-            request.tick(monotonic() + seconds)
+            request.tick(now)  # a phase counts from the first tick that sees it
+            request.tick(now + seconds)
         await asyncio.wait([self.task], timeout=0.02)
         return self.task.done()
 
