@@ -145,7 +145,6 @@ LISTED = {
     "gateway/inbound/lingering:Lingering._limits": ("connection that is being closed", "`places`", "within seconds"),
     "gateway/runtime:Runtime.usage": ("endpoint", "endpoints with usage", "with its Plan"),
     "gateway/runtime:Runtime.targets": ("endpoint, model of 256 characters", "MAX_TARGETS_BYTES", "all, when full"),
-    "gateway/response/event_stream:_any_of": ("names of last events", f"256, {CONFIGURATION}", "the oldest goes"),
     "gateway/inbound/spelling:are_folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
     "gateway/inbound/spelling:folded": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),
     "gateway/inbound/spelling:longest": ("names of fields", f"256, {CONFIGURATION}", "the oldest goes"),

@@ -41,7 +41,6 @@ not wait, but for the close of a connection to a provider, which is bounded in t
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from enum import Enum, auto
-from time import monotonic
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -53,12 +52,15 @@ class Deadline:
     """How long each phase of a task may take, without a timer for each.
 
     A phase only says how long it may take; `tick`, called for all requests several times a second,
-    looks at the clock, so that a phase counts from the first tick that sees it. `with` the deadline
-    around phases: it raises what `allow` or `limit` named when one of them was late. Where every
-    request passes, `end` is called instead: a `with` costs it two calls through C, 0.1 us each.
+    looks at the clock. So a phase counts from the first tick that sees it: from `seen`, which is None
+    before, and set to None begins the phase anew.
+
+    `with` the deadline around phases: it raises what `allow` or `limit` named when one of them was
+    late. Where every request passes, `end` is called instead: a `with` costs it two calls through
+    C, 0.1 us each.
     """
 
-    __slots__ = ("_end", "_late", "_late_at_end", "_over", "_seconds", "_seen", "_task")
+    __slots__ = ("_end", "_late", "_late_at_end", "_over", "_seconds", "_task", "seen")
 
     def __init__(self, task: Task) -> None:
         self._task = task
@@ -66,7 +68,7 @@ class Deadline:
         self._late_at_end: Callable[[], Exception] = TimeoutError
         self._seconds = NEVER
         self._late: Callable[[], Exception] | None = None  # of the phase; None between phases
-        self._seen: float | None = None  # when a tick has seen the phase first
+        self.seen: float | None = None
         self._over: Callable[[], Exception] | None = None  # of the phase that was late
 
     def limit(self, end: float, late: Callable[[], Exception]) -> None:
@@ -79,17 +81,17 @@ class Deadline:
         """Start a phase of at most `seconds`; `late` makes what is raised when it takes longer."""
         self._seconds = seconds
         self._late = late
-        self._seen = None
+        self.seen = None
 
     def tick(self, now: float) -> None:
         """Cancel the task if its phase has taken too long."""
         if self._late is None or self._over is not None or self._task is None:
             return
-        if self._seen is None:
-            self._seen = now
+        if self.seen is None:
+            self.seen = now
         if now > self._end:
             self._over = self._late_at_end
-        elif now > self._seen + self._seconds:
+        elif now > self.seen + self._seconds:
             self._over = self._late
         if self._over is not None:
             self._task.cancel()

@@ -14,7 +14,6 @@ Nothing waits for the caller longer than `caller_idle`: not a chunk, not an erro
 """
 
 from collections.abc import Awaitable, Iterable
-from functools import partial
 from time import monotonic
 
 from engine.gateway.cancellation import Deadline
@@ -29,7 +28,7 @@ from engine.gateway.response.error_events import error_event
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
 from engine.gateway.response.head import response_head, send_response, with_own
-from engine.gateway.response.stepping import and_then, run_until_blocked
+from engine.gateway.response.stepping import rest_of
 from engine.gateway.response.usage import UsageMeter
 from engine.gateway.response.usage_reader import UsageReader
 from engine.plan.plan import Dialect, Timeouts
@@ -158,7 +157,7 @@ class ResponseRelay:
         stream = self._stream
         if stream is None:  # also if it is empty: the server holds the head back
             await self._send_part(response.arrived())
-        self._deadline.allow(timeouts.idle, IDLE)
+        self._allow_idle()
         try:
             await response.forward(self._write)
         finally:
@@ -180,29 +179,33 @@ class ResponseRelay:
         of a stream passes through here without a task being woken or made. This is one function
         since each call that it makes costs half a percent of an event.
         """
-        stream, idle = self._stream, self._timeouts.idle
+        stream = self._stream
         if stream is not None:
             chunk = stream.feed(chunk)
             if stream.is_done:
-                idle = min(idle, AFTER_LAST)
+                self._allow_idle()
         elif self.meter is not None:
             self.meter.add(chunk)
-        self._deadline.allow(idle, IDLE)
+        self._deadline.seen = None  # of the phase that `_allow_idle` began
         if not chunk:
             return None
         self._written += len(chunk)
-        rest = run_until_blocked(
-            self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-        )
-        if rest is None:
-            return None
-        self._is_blocked = True
-        self._deadline.allow(self._timeouts.caller_idle, CallerStalled)
-        return and_then(rest, partial(self._unblock, idle))
+        sending = self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        steps = sending.__await__()
+        for waiting in steps:  # mostly nothing
+            self._is_blocked = True
+            self._deadline.allow(self._timeouts.caller_idle, CallerStalled)
+            return rest_of(waiting, steps, self._unblock)
+        return None
 
-    def _unblock(self, idle: float) -> None:
+    def _unblock(self) -> None:
         self._is_blocked = False
-        self._deadline.allow(idle, IDLE)
+        self._allow_idle()
+
+    def _allow_idle(self) -> None:
+        is_done = self._stream is not None and self._stream.is_done
+        idle = self._timeouts.idle
+        self._deadline.allow(min(idle, AFTER_LAST) if is_done else idle, IDLE)
 
     async def _send_part(self, chunk: bytes) -> None:
         if self.meter is not None:

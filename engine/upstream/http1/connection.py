@@ -255,9 +255,9 @@ class Connection(ResponseReader, asyncio.Protocol):
             while self.chunks:
                 chunk = self.chunks.popleft()
                 self.buffered -= len(chunk)
-                self._blocked = write(chunk)
-                if self._blocked is not None:
-                    self._write = None
+                blocked = write(chunk)
+                if blocked is not None:
+                    self._blocked, self._write = blocked, None
                     return False
         except Exception as error:
             self._write = None

@@ -77,6 +77,11 @@ class HeaderNames(BoundedCache[bytes, bytes]):
         return lower
 
 
+def _has_final_head(data: bytes) -> bool:
+    """Whether a response begins with a head that is short and not an interim one: the rest is its body."""
+    return data.find(_HEAD_END, 0, STEP) > 0 and data[9:10] != b"1"  # HTTP/1.1 200
+
+
 class ResponseReader:
     """What has arrived of the response to one request.
 
@@ -111,22 +116,25 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> None:
         """Take what the upstream has sent."""
-        rest: bytes | memoryview = data
-        if self.state is _HEAD:
-            if len(data) <= STEP:
-                self._parse_head(data)
-                return
-            rest = memoryview(data)  # no copies of what may be a large body
-            # Up to the end of the first head, so that what follows of a body is one chunk.
-            end = data.find(_HEAD_END, 0, STEP)
-            step = STEP if end < 0 else end + len(_HEAD_END)
-            while self.state is _HEAD and len(rest) > STEP:
-                self._parse_head(rest[:step])
-                rest, step = rest[step:], STEP
         if self.state is _BODY:
-            self._parse(rest)
-        elif self.state is _HEAD:
+            self._parse(data)
+        elif self.state is not _HEAD:
+            self._fail(Event.UNEXPECTED_DATA)
+        elif len(data) <= STEP or (not self._of_heads and _has_final_head(data)):
+            self._parse_head(data)
+        else:
+            self._feed_in_steps(data)
+
+    def _feed_in_steps(self, data: bytes) -> None:
+        """Take heads in steps, from one check of their bounds to the next, and what follows at once."""
+        rest = memoryview(data)
+        while self.state is _HEAD and len(rest) > STEP:
+            self._parse_head(rest[:STEP])
+            rest = rest[STEP:]
+        if self.state is _HEAD:
             self._parse_head(rest)
+        elif self.state is _BODY:
+            self._parse(rest)
         else:
             self._fail(Event.UNEXPECTED_DATA)
 
