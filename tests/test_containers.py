@@ -186,6 +186,7 @@ LISTED = {
     "server/model_names:ModelNames._aliases": ("model", "models of the rules", "with its Plan"),
     "server/model_names:ModelNames._stripped": ("nothing", "rules", "with its Plan"),
     "server/cost_limits:CostReserve._known": ("endpoint, model", "MAX_KNOWN", "all, when full; with its Plan"),
+    "gateway/record:RequestIds._ids": ("nothing", "256 ids", "each as it is used"),
     "gateway/headers:RelayedNames._without": ("beginnings of names", "2, MAX_NAMES_BYTES each", "never"),
     "server/limit_responses:_long": ("seconds", "1024", "the oldest goes"),
     "server/limit_hooks:LimitHooks.allowed": ("nothing", "1", "never"),

@@ -1,7 +1,6 @@
 """One request in the order of its life: admit, receive, route, attempt, relay; and its record.
 
-Every way in which a request can end passes through `Request.run`. Those in which somebody ends it
-before its time are in `cancellation`.
+Whatever ends a request passes through `Request.run`; `cancellation` says who may end it early.
 """
 
 import asyncio
