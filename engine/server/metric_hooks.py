@@ -1,13 +1,15 @@
 """The metrics of one worker: a Sink for the requests of each Plan, and what is read once a second."""
 
+import asyncio
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
 
 from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
 from engine.gateway.record import Record
 from engine.plan.plan import Plan
+from engine.telemetry.batch import SECONDS, Batch, Block, Counts
 from engine.telemetry.families import (
     DURATIONS,
     ENDPOINTS,
@@ -60,18 +62,18 @@ _STORE_ERRORS = WORKERS.places["orqen_limit_store_errors_total"]
 _LOST = WORKERS.places["orqen_log_lines_lost_total"]
 _TRACES = WORKERS.places["orqen_traces_exported_total"]
 
-Blocks = tuple[int, int, int]  # where the blocks of REQUESTS, TRAFFIC and ENDPOINTS begin
+Blocks = tuple[Block, Block, Block]  # of REQUESTS, TRAFFIC and ENDPOINTS
 
 
 class RequestCounter:
     """A Sink for the requests of one Plan. The label `model` is the pattern of the rule that matched."""
 
-    def __init__(self, part: Part, plan: Plan) -> None:
+    def __init__(self, part: Part, batch: Batch, plan: Plan) -> None:
         self._part = part
-        self._words = part.words
+        self._batch = batch
         self._patterns = {rule.where: _pattern(rule.pattern, rule.is_prefix) for rule in plan.rules}
         self._known: dict[tuple[object, ...], Blocks] = {}
-        self._keys: dict[str, int] = {}
+        self._keys: dict[str, Block] = {}
         self._own_keys = {caller.name[:MAX_LABEL] for caller in (plan.callers or {}).values()}
         self._own_keys.add("")  # requests without a valid key
         known = {key for (key,) in part.labels(KEYS)}
@@ -79,36 +81,37 @@ class RequestCounter:
 
     def write(self, record: Record) -> None:
         """Count a request that is over."""
-        words = self._words
         status, outcome = record.status, record.outcome
         group = record.endpoint, record.provider, record.rule, status, outcome
         blocks = self._known.get(group)
         if blocks is None:
             blocks = self._find_blocks(record)
-        at, base, engine = blocks
-        words[at] += 1
+        (_, requests), (_, traffic), (_, engine) = blocks
+        if not requests[0]:
+            self._batch.note(*blocks)
+        requests[0] += 1
         ms = record.ms_total or 0.0
-        words[base + bisect_left(_LONG, ms)] += 1
-        words[base + _DURATION_SUM] += int(ms * 1000)
-        words[base + _BYTES_IN] += record.bytes_in
-        words[base + _BYTES_OUT] += record.bytes_out
+        traffic[bisect_left(_LONG, ms)] += 1
+        traffic[_DURATION_SUM] += int(ms * 1000)
+        traffic[_BYTES_IN] += record.bytes_in
+        traffic[_BYTES_OUT] += record.bytes_out
         ms_first = record.ms_first_byte
         if ms_first is not None:
-            words[base + _FIRST_BYTE + bisect_left(_LONG, ms_first)] += 1
-            words[base + _FIRST_BYTE_SUM] += int(ms_first * 1000)
+            traffic[_FIRST_BYTE + bisect_left(_LONG, ms_first)] += 1
+            traffic[_FIRST_BYTE_SUM] += int(ms_first * 1000)
         ms_engine = record.ms_engine
         if ms_engine is not None:
-            words[engine + bisect_left(_SHORT, ms_engine)] += 1
-            words[engine + _ENGINE_SUM] += int(ms_engine * 1000)
+            engine[bisect_left(_SHORT, ms_engine)] += 1
+            engine[_ENGINE_SUM] += int(ms_engine * 1000)
         if record.ttft_ms is not None:
-            words[base + _FIRST_EVENT + bisect_left(_LONG, record.ttft_ms)] += 1
-            words[base + _FIRST_EVENT_SUM] += int(record.ttft_ms * 1000)
+            traffic[_FIRST_EVENT + bisect_left(_LONG, record.ttft_ms)] += 1
+            traffic[_FIRST_EVENT_SUM] += int(record.ttft_ms * 1000)
         if record.usage is not None:
-            self._count_tokens(base, record)
+            _count_tokens(traffic, record)
         if record.cost_usd is None:
-            words[base + _UNPRICED] += 1
+            traffic[_UNPRICED] += 1
         elif record.cost_usd:
-            words[base + _COST] += min(record.cost_nano_usd or 0, MOST)
+            traffic[_COST] += min(record.cost_nano_usd or 0, MOST)
         self._count_key(record, record.key or "")
         if record.error is not None or record.tried:
             self._count_failures(record)
@@ -120,40 +123,34 @@ class RequestCounter:
         status = "" if record.status is None else str(record.status)
         if provider:
             block(PROVIDERS, provider)
+        of = self._batch.block
         blocks = (
-            block(REQUESTS, endpoint, provider, model, status, record.outcome),
-            block(TRAFFIC, endpoint, provider, model),
-            block(ENDPOINTS, endpoint),
+            of(block(REQUESTS, endpoint, provider, model, status, record.outcome), REQUESTS),
+            of(block(TRAFFIC, endpoint, provider, model), TRAFFIC),
+            of(block(ENDPOINTS, endpoint), ENDPOINTS),
         )
         if len(self._known) < MAX_KNOWN:
             group = record.endpoint, record.provider, record.rule, record.status, record.outcome
             self._known[group] = blocks
         return blocks
 
-    def _count_tokens(self, base: int, record: Record) -> None:
-        words = self._words
-        words[base + _INPUT] += min(record.input_tokens or 0, MOST)
-        words[base + _OUTPUT] += min(record.output_tokens or 0, MOST)
-        if record.cached_tokens:
-            words[base + _CACHED] += min(record.cached_tokens, MOST)
-        if record.cache_write_tokens:
-            words[base + _CACHE_WRITE] += min(record.cache_write_tokens, MOST)
-
     def _count_key(self, record: Record, key: str) -> None:
-        words = self._words
-        at = self._keys.get(key)
-        if at is None:
-            at = self._find_key(key[:MAX_LABEL])
+        block = self._keys.get(key)
+        if block is None:
+            block = self._batch.block(self._find_key(key[:MAX_LABEL]), KEYS)
             if len(self._keys) < MAX_KNOWN:
-                self._keys[key] = at
-        words[at] += 1
+                self._keys[key] = block
+        counts = block[1]
+        if not counts[0]:
+            self._batch.note(block)
+        counts[0] += 1
         if record.outcome != "ok" or (record.status or CLIENT_ERROR) >= CLIENT_ERROR:
-            words[at + _KEY_ERRORS] += 1
+            counts[_KEY_ERRORS] += 1
         if record.usage is not None:
-            words[at + _KEY_INPUT] += min(record.input_tokens or 0, MOST)
-            words[at + _KEY_OUTPUT] += min(record.output_tokens or 0, MOST)
+            counts[_KEY_INPUT] += min(record.input_tokens or 0, MOST)
+            counts[_KEY_OUTPUT] += min(record.output_tokens or 0, MOST)
         if record.cost_usd:
-            words[at + _KEY_COST] += min(record.cost_nano_usd or 0, MOST)
+            counts[_KEY_COST] += min(record.cost_nano_usd or 0, MOST)
 
     def _find_key(self, key: str) -> int:
         """The block of a key. Holders of an account can make keys, so only so many of those have one."""
@@ -165,15 +162,29 @@ class RequestCounter:
 
     def _count_failures(self, record: Record) -> None:
         """Count an error of the gateway's own, and the attempts that were followed by another."""
+        words = self._part.words
         if record.error is not None:
-            self._words[self._part.block(ERRORS, record.endpoint or "", record.error)] += 1
+            words[self._part.block(ERRORS, record.endpoint or "", record.error)] += 1
         for tried in record.tried or ():
             provider, _, result = tried.rpartition(" ")
-            self._words[self._part.block(RETRIES, provider, result)] += 1
+            words[self._part.block(RETRIES, provider, result)] += 1
+
+
+def _count_tokens(traffic: Counts, record: Record) -> None:
+    traffic[_INPUT] += min(record.input_tokens or 0, MOST)
+    traffic[_OUTPUT] += min(record.output_tokens or 0, MOST)
+    if record.cached_tokens:
+        traffic[_CACHED] += min(record.cached_tokens, MOST)
+    if record.cache_write_tokens:
+        traffic[_CACHE_WRITE] += min(record.cache_write_tokens, MOST)
 
 
 def _pattern(pattern: str, is_prefix: bool) -> str:  # noqa: FBT001 of a rule
     return f"{pattern}*" if is_prefix else pattern
+
+
+def _later(add: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(SECONDS, add)
 
 
 class WorkerMetrics:
@@ -181,6 +192,7 @@ class WorkerMetrics:
 
     def __init__(self, memory: CounterMemory | None) -> None:
         self._part = Part(memory or CounterMemory(2))
+        self._batch = Batch(self._part, _later)
         self._words = self._part.words
         self._worker = self._part.block(WORKERS)
         self._lost = self._store_errors = 0
@@ -189,7 +201,11 @@ class WorkerMetrics:
 
     def counter(self, plan: Plan) -> RequestCounter:
         """A Sink for the requests of `plan`."""
-        return RequestCounter(self._part, plan)
+        return RequestCounter(self._part, self._batch, plan)
+
+    def add(self) -> None:
+        """Add to the shared memory what was counted, at the end of the worker."""
+        self._batch.add()
 
     def limit_counters(self) -> list[memoryview]:
         """Where requests that limits allowed and refused are counted, one word each."""

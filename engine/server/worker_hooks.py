@@ -68,7 +68,8 @@ class WorkerHooks:
         await self._limits.start()
 
     async def close(self) -> None:
-        """Send what was used to the limit store, after the last request."""
+        """Add up what was counted, and send what was used to the limit store, after the last request."""
+        self._metrics.add()
         await self._limits.close()
 
     def start(self) -> None:

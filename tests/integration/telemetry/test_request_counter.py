@@ -8,6 +8,7 @@ from msgspec import structs
 from engine.gateway.record import Record
 from engine.plan.plan import Caller
 from engine.server.metric_hooks import MOST, RequestCounter
+from engine.telemetry.batch import Batch
 from engine.telemetry.families import (
     COUNTER,
     ENDPOINTS,
@@ -51,11 +52,14 @@ USUAL = Record(
 class Stand:
     def __init__(self) -> None:
         memory = CounterMemory(2)
-        self.counter = RequestCounter(Part(memory, 1), shipped_plan())
+        part = Part(memory, 1)
+        self.batch = Batch(part, bool)
+        self.counter = RequestCounter(part, self.batch, shipped_plan())
         self.reader = TotalsReader(memory)
 
     def values(self, group: Group, *labels: str) -> dict[str, int]:
         """The counters that are not 0; of a histogram the number of its values and, as `NAME sum`, their sum."""
+        self.batch.add()
         words = self.reader.read()[GROUPS.index(group)][labels]
         found = {}
         for family in group.families:
@@ -173,6 +177,7 @@ def test_ten_thousand_models_of_a_caller_add_at_most_one_series(stand: Stand) ->
 def test_what_has_no_room_is_counted_as_other(stand: Stand) -> None:
     for status in range(REQUESTS.most + 100):
         stand.counter.write(Record(endpoint="e", status=status))
+    stand.batch.add()
     blocks = stand.reader.read()[GROUPS.index(REQUESTS)]
     assert len(blocks) == REQUESTS.most + 1
     assert sum(words[0] for words in blocks.values()) == REQUESTS.most + 100
@@ -182,13 +187,15 @@ def test_keys_of_accounts_take_no_series_of_the_keys_in_the_file() -> None:
     plan = replace(shipped_plan(), callers={b"x": Caller("my-app", None, None, (), None)})
     memory = CounterMemory(2)
     part = Part(memory, 1)
+    batch = Batch(part, bool)
     for turn in range(3):  # a reload gives accounts no further room
-        counter = RequestCounter(part, plan)
+        counter = RequestCounter(part, batch, plan)
         for number in range(KEYS_OF_ACCOUNTS):
             counter.write(structs.replace(USUAL, key=f"made-{turn}-{number}"))
     counter.write(structs.replace(USUAL, key="my-app"))
     counter.write(structs.replace(USUAL, key=None))
     counter.write(structs.replace(USUAL, key="made-0-7"))
+    batch.add()
     series = TotalsReader(memory).read()[GROUPS.index(KEYS)]
     requests = KEYS.places["orqen_key_requests_total"]
     assert series["my-app",][requests] == series["",][requests] == 1

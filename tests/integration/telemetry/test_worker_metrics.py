@@ -12,16 +12,18 @@ from engine.gateway.access_log import AccessLog
 from engine.gateway.app import ProviderState
 from engine.gateway.errors import GatewayError
 from engine.gateway.outbound.health import Health
+from engine.gateway.record import Record
 from engine.plan.limit_store import NO_STORE
 from engine.plan.limits import CallerLimits, Rate
 from engine.plan.plan import Breaker, Caller, Dialect, Limits, Retry
 from engine.server.limit_hooks import LimitHooks
 from engine.server.metric_hooks import WorkerMetrics
 from engine.server.worker_hooks import WorkerHooks
-from engine.telemetry.families import GROUPS, LIMITS, PROVIDERS, WORKERS, Group
+from engine.telemetry.families import GROUPS, KEYS, LIMITS, PROVIDERS, WORKERS, Group
 from engine.telemetry.memory import CounterMemory
 from engine.telemetry.totals import TotalsReader
 from engine.upstream.limiter import Limiter
+from tests.unit.gateway.plans import shipped_plan
 
 RETRY = Retry(1, frozenset(), 0.0, 0.0)
 
@@ -125,3 +127,24 @@ def test_a_tick_notes_what_traces_and_the_limit_store_have_counted(memory: Count
     assert found["traces_exported_total"] == 5
     assert found["traces_lost_total"] == 2
     assert found["limit_store_errors_total"] == 4
+
+
+def test_requests_are_counted_soon_and_at_the_end_of_the_worker(memory: CounterMemory) -> None:
+    def counted() -> int:
+        series = TotalsReader(memory).read()[GROUPS.index(KEYS)]
+        return series["k",][0] if ("k",) in series else 0
+
+    async def run() -> None:
+        hooks = WorkerHooks(None, None, memory, AccessLog(io.StringIO()), lambda: None, NO_STORE)
+        (sink,) = hooks.of(shipped_plan()).sinks
+        for number in range(1, 4):
+            sink.write(Record(endpoint="e", key="k"))
+            sink.write(Record(endpoint="e", key="k"))
+            async with asyncio.timeout(20):
+                while counted() < 2 * number:
+                    await asyncio.sleep(0.001)
+        sink.write(Record(endpoint="e", key="k"))
+        await hooks.close()
+        assert counted() == 7
+
+    asyncio.run(run())
