@@ -4,7 +4,9 @@ A log that cannot be written never fails a request; lines that are lost are coun
 """
 
 import asyncio
+import contextlib
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from typing import TextIO
@@ -16,6 +18,7 @@ CLOSE_SECONDS = 1.0
 MAX_WAITING = 20_000  # lines; about 10 MB
 _LINE_END = 10
 PIPE_BYTES = 4096  # what a pipe takes at once without splitting it (POSIX, PIPE_BUF)
+FILE_BYTES = 1024 * 1024  # a file takes any number; each write waits for the interpreter once
 
 
 MessageLine = Callable[[str, str], str]  # message and level -> line, "" for none
@@ -112,7 +115,7 @@ class AccessLog:
     def _write_batches(self) -> None:
         while self._filled.wait():
             self._filled.clear()
-            lost = [self._write(chunk) for chunk in _chunks(self._batch)]
+            lost = [self._write(chunk) for chunk in _chunks(b"".join(self._batch), self._size())]
             if self._reporting is not None:
                 if lost[-1]:  # the report comes again: it is no line of the log
                     lost[-1] -= 1
@@ -121,6 +124,13 @@ class AccessLog:
             self._reporting = None
             self.dropped += sum(lost)
             self._idle.set()
+
+    def _size(self) -> int:
+        """How many bytes are written at once, so that lines of several workers do not mix."""
+        with contextlib.suppress(OSError, ValueError):
+            if stat.S_ISREG(os.fstat(self._stream.fileno()).st_mode):
+                return FILE_BYTES
+        return PIPE_BYTES
 
     def _write(self, chunk: bytes) -> int:
         """Write lines, and give the number of those that could not be written.
@@ -141,14 +151,11 @@ class AccessLog:
         return 0
 
 
-def _chunks(lines: list[bytes]) -> Iterator[bytes]:
-    """Whole lines joined to chunks that a pipe does not split."""
-    chunk: list[bytes] = []
-    size = 0
-    for line in lines:
-        if chunk and size + len(line) > PIPE_BYTES:
-            yield b"".join(chunk)
-            chunk, size = [], 0
-        chunk.append(line)
-        size += len(line)
-    yield b"".join(chunk)
+def _chunks(text: bytes, size: int) -> Iterator[bytes]:
+    """Whole lines together, of no more than `size` bytes but for a longer line."""
+    start = 0
+    while len(text) - start > size:
+        end = text.rfind(b"\n", start, start + size) + 1 or text.find(b"\n", start) + 1
+        yield text[start:end]
+        start = end
+    yield text[start:]

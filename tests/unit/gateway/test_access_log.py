@@ -119,11 +119,39 @@ def test_a_log_that_cannot_be_written_fails_nobody(pipe: tuple[int, TextIO]) -> 
 
 
 def test_lines_are_written_whole() -> None:
-    """What a pipe takes in one piece is not torn apart by another worker's lines."""
+    """What a pipe takes in one piece is not torn apart by another worker's lines; a longer line stands alone."""
     lines = [b"%d\n" % number * (number % 90 + 1) for number in range(3000)]
-    chunks = list(vars(access_log)["_chunks"](lines))
+    lines[7:7] = lines[2000:2000] = [b"x" * PIPE_BYTES + b"\n"]
+    chunks = list(vars(access_log)["_chunks"](b"".join(lines), PIPE_BYTES))
     assert b"".join(chunks) == b"".join(lines)
-    assert all(len(chunk) <= PIPE_BYTES and chunk.endswith(b"\n") for chunk in chunks)
+    assert all(chunk.endswith(b"\n") for chunk in chunks)
+    assert [chunk for chunk in chunks if len(chunk) > PIPE_BYTES] == [b"x" * PIPE_BYTES + b"\n"] * 2
+    assert len(chunks) < sum(map(len, lines)) / PIPE_BYTES + 200
+
+
+def test_a_batch_is_written_to_a_file_at_once_and_to_a_pipe_in_pieces(
+    pipe: tuple[int, TextIO], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    real = os.write
+
+    def writing(descriptor: int, data: bytes) -> int:
+        sizes.append(len(data))
+        return real(descriptor, data)
+
+    async def main(stream: TextIO) -> None:
+        log = AccessLog(stream)
+        write(log, 60)
+        log.close()
+
+    monkeypatch.setattr("os.write", writing)
+    with (tmp_path / "log").open("w") as file:
+        asyncio.run(main(file))
+    (whole,) = sizes
+    sizes.clear()
+    asyncio.run(main(pipe[1]))
+    assert sum(sizes) == whole
+    assert max(sizes) <= PIPE_BYTES < whole
 
 
 def test_ids_are_all_different() -> None:
