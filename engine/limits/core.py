@@ -2,7 +2,8 @@
 
 The counters of a scope are a sequence of integers, `state`, in the order of the constants below. Rates
 are kept by GCRA as one time each, at which all of its units are back (monotonic nanoseconds): one
-in the past means that none is used. Tokens enter their rates and budgets when a request is settled;
+in the past means that none is used. Which rates these times are by is kept beside them, so that under
+another rate the same units are used. Tokens enter their rates and budgets when a request is settled;
 until then they are held, so that a reservation which proves too high leaves no trace.
 """
 
@@ -10,11 +11,21 @@ from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
 
 from engine.limits.windows import Windows
-from engine.plan.limits import NANOSECONDS, Budget, CallerLimits, Period, Rate
+from engine.plan.limits import (
+    NANOSECONDS,
+    Budget,
+    CallerLimits,
+    Period,
+    Rate,
+    codes_of,
+    interval_of,
+    words_of,
+)
 
 REQUESTS, TOKENS, INPUT, OUTPUT = range(4)  # times of the rates
 ACTIVE, HELD_INPUT, HELD_OUTPUT, HELD_COST = range(4, 8)  # of the requests under way
-FIELDS = 20
+RATES = 20  # and the word after it: the codes of the rates
+FIELDS = 22
 AMOUNTS = 3  # different ones of a request, at most
 BUDGETS = 8  # where the first budget has the start of its window; what was spent in that follows
 DAY = 24 * 3600
@@ -210,6 +221,25 @@ def release(state: State, held: Amounts) -> None:
         state[HELD_COST] -= held[2]
 
 
+def convert(limits: CallerLimits, state: State, now: int) -> None:
+    """Make the times in a state those by the rates of `limits`, with as many units used as there are.
+
+    One of a rate that is there no longer stays as it is until it has passed.
+    """
+    if (state[RATES], state[RATES + 1]) == (limits.rates, limits.side_rates):
+        return
+    codes = list(codes_of((limits.rates, limits.side_rates)))
+    for number, before in enumerate(codes_of((state[RATES], state[RATES + 1]))):
+        ahead, code = state[number] - now, codes[number]
+        if before and code != before and ahead > 0:
+            if code:
+                ahead = -(-ahead * interval_of(code) // interval_of(before))
+                state[number] = now + min(ahead, MAX_AHEAD)
+            else:
+                codes[number] = before
+    state[RATES], state[RATES + 1] = words_of(codes)
+
+
 def use(  # noqa: PLR0913, PLR0917 called for each request
     limits: CallerLimits,
     state: State,
@@ -221,6 +251,8 @@ def use(  # noqa: PLR0913, PLR0917 called for each request
     """Count what a request has used; the budgets of which `warn_at` is reached by that."""
     reached: Sequence[Budget] = ()
     total, cost = used[0] + used[1], sum(used[2:])
+    if limits.token_rates and (state[RATES] != limits.rates or limits.side_rates):
+        convert(limits, state, now)
     for number, _, rate in limits.token_rates:
         count = total if number == TOKENS else used[number - INPUT]
         state[number] = min(max(state[number], now) + count * rate.interval, now + MAX_AHEAD)

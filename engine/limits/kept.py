@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.limits.core import FIELDS, revived
+from engine.limits.core import RATES, revived
 from engine.limits.table import (
     BLOCK,
     IDENTITY,
@@ -106,12 +106,12 @@ def _claim(descriptor: int) -> None:
 
 
 def _sizes(records: int) -> bytes:
-    return _IDENTITY.pack(MAGIC, BLOCK, FIELDS, records, 0, b"")[:32]
+    return _IDENTITY.pack(MAGIC, BLOCK, RATES, records, 0, b"")[:32]
 
 
 def _sign(memory: SharedMemory, clocks: Clocks) -> None:
     apart = clocks.wall() - clocks.monotonic()
-    sizes = (MAGIC, BLOCK, FIELDS, memory.records)
+    sizes = (MAGIC, BLOCK, RATES, memory.records)
     _IDENTITY.pack_into(memory.map, IDENTITY, *sizes, apart, clocks.boot())
 
 

@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable, Sequence
 
 from engine.limits.core import (
+    RATES,
     Amounts,
     Left,
     Reading,
     Refused,
     Scope,
     cap,
+    convert,
     left_of,
     readings,
     refusal,
@@ -21,7 +23,7 @@ from engine.limits.core import (
 from engine.limits.store import FullError, Grant
 from engine.limits.table import Place, Table
 from engine.limits.windows import Windows
-from engine.plan.limits import Budget
+from engine.plan.limits import Budget, CallerLimits
 
 MAX_TOKENS = 1 << 40  # of one request; no provider's count is higher
 
@@ -62,7 +64,10 @@ class Ledger:
             for scope, limits in scopes:
                 place = table.find(scope, now, wall, places)
                 places.append(place)
-                found += readings(limits, place[1], now, wall, self._windows)
+                state = place[1]
+                if state[RATES] != limits.rates or limits.side_rates:
+                    self._convert(limits, place, now)
+                found += readings(limits, state, now, wall, self._windows)
                 holds = holds or limits.holds
             least = tightest(found)
             for reading in found:
@@ -85,6 +90,14 @@ class Ledger:
         finally:
             table.unlock()
         return Grant(scopes, held, lease, left_of(least, 1, held), places)
+
+    def _convert(self, limits: CallerLimits, place: Place, now: int) -> None:
+        """The counters in `place` by the rates of `limits`, if they are by others, in a write of its own."""
+        state = place[1]
+        if (state[RATES], state[RATES + 1]) != (limits.rates, limits.side_rates):
+            self._table.write([place])
+            convert(limits, state, now)
+            self._table.written()
 
     def settle(self, grant: Grant, used: Amounts) -> None:
         """As `Store.settle`."""

@@ -17,10 +17,11 @@
 local MAX_AHEAD, MAX_COUNT, STEP_BACK, HOUR = 2 ^ 52, 2 ^ 53, 86400, 3600e6
 local BOTH = 0
 -- Places in a state: the time of the last write; requests under way, and what they hold; the nanoseconds
--- from then until all units of a rate are back, of requests and of three more; and for each of six
--- budgets the start of its window and what was spent in that.
-local AT, ACTIVE, HELD, REQUESTS, RATES, BUDGETS, PLACES = 1, 2, 2, 6, 6, 8, 21
-local STATE = '<ddddddddddddddddddddd'
+-- from then until all units of a rate are back, of requests and of three more; for each of six
+-- budgets the start of its window and what was spent in that; and for each of the four rates the interval
+-- that those nanoseconds are by.
+local AT, ACTIVE, HELD, REQUESTS, RATES, BUDGETS, INTERVALS, PLACES = 1, 2, 2, 6, 6, 8, 16, 25
+local STATE = '<' .. string.rep('d', PLACES)
 local pack, unpack_numbers, format, max, min = struct.pack, struct.unpack, string.format, math.max, math.min
 local call = redis.call
 local time = redis.call('TIME')
@@ -42,6 +43,24 @@ end
 local function save_state(key, state, keep)
   for n = REQUESTS, RATES + 3 do keep = max(keep, state[n] / 1e6) end
   call('SET', key, pack(STATE, unpack(state, 1, PLACES)), 'PX', format('%.0f', keep + 60000))
+end
+
+-- Whether a rate is another one than before; as many of its units are used then.
+local function convert(state, place, interval)
+  local before = state[INTERVALS + place]
+  state[INTERVALS + place] = interval
+  if before == 0 or before == interval then return false end
+  state[place] = min(math.ceil(state[place] * interval / before), MAX_AHEAD)
+  return true
+end
+
+-- The state of a scope by the rates of its spec. It is kept at once, or it would go on by the one before while it refuses.
+local function state_of(key, spec)
+  local state = load_state(key)
+  local is_other = spec.interval > 0 and convert(state, REQUESTS, spec.interval)
+  for _, rate in ipairs(spec.rates) do is_other = convert(state, rate.at, rate.interval) or is_other end
+  if is_other then save_state(key, state, spec.keep) end
+  return state
 end
 
 local function release(state, held)
@@ -196,7 +215,7 @@ local function reserve(lease, asked)
   if not specs or now > deadline then return reply('stale') end
   if lease ~= '' then expire_leases() end
   local states, rooms, why = {}, {}, {wait = 0}
-  for n in ipairs(specs) do states[n] = load_state(KEYS[n + 1]) end
+  for n, spec in ipairs(specs) do states[n] = state_of(KEYS[n + 1], spec) end
   for n, spec in ipairs(specs) do
     check(n, spec, states[n], rooms, why)
   end
@@ -243,7 +262,7 @@ local function settle(member, used)
   call('ZREM', KEYS[1], member)
   local held, reached = held_by(member), {}
   for n, spec in ipairs(specs) do
-    local state = load_state(KEYS[n + 1])
+    local state = #spec.rates > 0 and state_of(KEYS[n + 1], spec) or load_state(KEYS[n + 1])
     if tonumber(score) > 0 then release(state, held) end
     use(spec, state, used, n, reached)
     save_state(KEYS[n + 1], state, spec.keep)

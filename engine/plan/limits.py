@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from struct import pack, unpack
 from typing import Any, ClassVar
 
 NANOSECONDS = 1_000_000_000
@@ -54,6 +55,26 @@ class Rate:
         """The time that it is for, as a word."""
         return UNITS[self.seconds]
 
+    @property
+    def code(self) -> int:
+        """It as 32 bits, no other's, and not 0."""
+        return self.count << 2 | 1 + [*UNITS].index(self.seconds)
+
+
+def interval_of(code: int) -> int:
+    """The interval of the rate with this code."""
+    return Rate(code >> 2, [*UNITS][(code & 3) - 1]).interval
+
+
+def codes_of(words: Sequence[int]) -> Sequence[int]:
+    """The codes of four rates in two words, of requests and then of TOKEN_RATES; 0 for none."""
+    return unpack("=4I", pack("=2q", *words))
+
+
+def words_of(codes: Sequence[int]) -> Sequence[int]:
+    """The two words with these codes."""
+    return unpack("=2q", pack("=4I", *codes))
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -87,8 +108,8 @@ class CallerLimits:
     `models` are further limits for models, by a name or a prefix that ends in `*`. The first that
     matches one of the names of a model applies. `is_default`: keys have them that have none of their own.
 
-    The last six are derived, once, since every request reads them. `size` is how many limits there are, without those
-    of `models`. `token_rates` are the rates of what is used, each with its number and name: 1 for input and output together, 2 for input, 3 for output. `counts_tokens`: tokens or cost are
+    The last eight are derived, once, since every request reads them. `size` is how many limits there are, without those
+    of `models`. `rates` and `side_rates` are two words with the codes of its rates. `token_rates` are the rates of what is used, each with its number and name: 1 for input and output together, 2 for input, 3 for output. `counts_tokens`: tokens or cost are
     limited. `counts_usage` and `counts_usd`: the same, and cost, with the limits of `models`. `holds`: a
     request holds something of these until it is over.
     """
@@ -108,6 +129,8 @@ class CallerLimits:
     counts_usd: bool = _derived()
     holds: bool = _derived()
     size: int = _derived()
+    rates: int = _derived()
+    side_rates: int = _derived()
     _of_free: "CallerLimits | None" = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
@@ -128,6 +151,9 @@ class CallerLimits:
             "holds": holds,
             "size": sum(map(bool, (self.requests, self.concurrent, *rates, *self.budgets))),
         }
+        every = (self.requests, self.tokens, self.input_tokens, self.output_tokens)
+        codes = [0 if rate is None else rate.code for rate in every]
+        derived["rates"], derived["side_rates"] = words_of(codes)
         for name, value in derived.items():
             object.__setattr__(self, name, value)
         if tokens and (self.requests is not None or self.concurrent is not None):
@@ -137,6 +163,8 @@ class CallerLimits:
                 is_default=self.is_default,
                 keeps=self.budgets,
             )
+            for name in ("rates", "side_rates"):  # as of the scope, whose other rates stay
+                object.__setattr__(free, name, derived[name])
             object.__setattr__(self, "_of_free", free)
 
     @property

@@ -111,7 +111,9 @@ def test_a_rate_holds_over_all_workers_and_over_a_reload(stand: Stand) -> None:
     keys = stand.folder / "keys.yaml"
     keys.write_text(keys.read_text().replace("20/h", "21/h"))
     until(lambda: loopback.get(f"{stand.server.url}/healthz").json()["config"] != before)
-    assert stand.ask_often("rate", 20) == [429] * 20, "what was used stays used"
+    statuses = stand.ask_often("rate", 20)
+    assert statuses.count(200) <= 1, "what was used stays used, so one is left of 21"
+    assert set(statuses) <= {200, 429}
 
 
 def test_a_refusal_and_what_is_left_in_the_words_of_each_dialect(stand: Stand) -> None:

@@ -63,6 +63,10 @@ class SharedModel:
     def left(self, now: int) -> list[tuple[str, tuple[int, int]]]:
         return list(copy.deepcopy(self.model).left(self.time(now), now / 1000))
 
+    def meet(self, limits: CallerLimits, now: int) -> None:
+        if self.model.meet(limits, self.time(now)):
+            self.written(now)
+
     def written(self, now: int) -> None:
         self.passed, self.at = self.time(now), now
         for bucket in self.model.rates.values():
@@ -143,11 +147,13 @@ class SharedHistory(History):
         self.expect(worker, names, estimate, self.run(made))
 
     def scopes(self, names: set[str]) -> list[Any]:
-        return [(f"@a/{name}", SCOPES[name]) for name in sorted(names)]
+        return [(f"@a/{name}", self.limits[name]) for name in sorted(names)]
 
     def expect(self, worker: int, names: set[str], estimate: Three, made: Grant | Refused) -> None:
         if any(SCOPES[name].holds for name in names):
             self.expire()
+        for name in names:
+            self.shared[name].meet(self.limits[name], self.clock)
         rooms = [self.shared[name].rooms(self.clock) for name in names]
         assert isinstance(made, Refused) == (None in rooms), (made, rooms)
         of_names = [self.shared[name] for name in sorted(names)]
@@ -172,7 +178,7 @@ class SharedHistory(History):
         for name in names:
             scope = self.shared[name]
             scope.written(self.clock)
-            if "requests" in scope.model.rates:
+            if scope.model.limits.requests is not None:
                 scope.model.rates["requests"].level += 1
             if made.lease is not None:
                 scope.model.held[self.number] = made.held
@@ -213,12 +219,12 @@ class SharedHistory(History):
         self.drain(worker, *[partial(self.stores[worker].settle, grant, used)] * times)
         if grant.lease is None or number in self.forgotten:
             return
-        for name in (name.removeprefix("@a/") for name, _ in grant.scopes):
-            scope = self.shared[name]
+        for name, limits in grant.scopes:
+            scope = self.shared[name.removeprefix("@a/")]
             scope.model.held.pop(number, None)
             scope.due.pop(number, None)
             scope.written(self.clock)
-            scope.model.use(used, scope.passed, self.wall)
+            scope.model.use(limits, used, scope.passed, self.wall)
 
     def drain(self, worker: int, *calls: Callable[[], None]) -> None:
         """Wait until all that is sent by `calls` has its reply."""
@@ -294,6 +300,7 @@ class SharedHistory(History):
         if turns == 0 or not self.has_script():  # nothing was sent, or the server did not know it
             return
         self.expire()
+        self.shared["model"].meet(self.limits["model"], self.clock)
         if self.shared["model"].rooms(self.clock) is not None:
             self.shared["model"].written(self.clock)
 
@@ -343,6 +350,25 @@ def test_a_settlement_counts_for_an_hour_after_its_lease_has_expired_and_then_no
         for which in (0, 0):
             history.settle(which, (300, 100, 500))
             history.reserve(1, {"account", "money"}, (400, 700, 900))
+    finally:
+        history.teardown()
+
+
+def test_another_rate_holds_at_once_also_while_it_refuses() -> None:
+    """As many units are used as before; what comes back from then on is by the new rate, as in the model."""
+    history = SharedHistory()
+    history.begin()
+    try:
+        for _ in range(2):
+            for _ in range(2):
+                history.reserve(0, {"account"}, (1, 1, 1))
+                history.settle(0, (900, 900, 0))
+            for _ in range(3):
+                history.change("account")
+                history.reserve(0, {"account"}, (1, 1, 1))
+                history.wait(60_000)
+                history.reserve(0, {"account"}, (1, 1, 1))
+            history.wait(3_600_000)
     finally:
         history.teardown()
 

@@ -117,6 +117,32 @@ def test_a_rate_goes_on_by_the_time_that_has_passed(machine: Machine, is_booted:
     assert refused(second).wait == 30
 
 
+def test_counters_of_a_version_that_did_not_keep_the_rates_go_on(machine: Machine) -> None:
+    """Their times are taken for those of the present rates."""
+    first = machine.started()
+    for _ in range(2):
+        first.settle(granted(first), (50, 0))
+    content = bytearray(machine.path.read_bytes())
+    for at in range(IDENTITY + 2 * BLOCK, IDENTITY + BLOCK * (1 + RECORDS) + 1, BLOCK):
+        content[at - 16 : at] = bytes(16)
+    machine.path.write_bytes(content)
+    second = machine.started()
+    assert machine.problem is None
+    assert refused(second).is_spent
+    of_rate = second.reserve([("key", CallerLimits(requests=Rate(2, 60)))], (0, 0))
+    assert isinstance(of_rate, Refused)
+    assert of_rate.wait == 30
+
+
+def test_a_rate_is_another_one_after_a_restart_as_without_one(machine: Machine) -> None:
+    first = machine.started()
+    for _ in range(2):
+        first.settle(granted(first), (0, 0))
+    made = machine.started().reserve([("key", CallerLimits(requests=Rate(4, 3600)))], (0, 0))
+    assert isinstance(made, Grant)
+    assert made.left["requests"][:2] == (4, 1)
+
+
 def test_a_damaged_counter_begins_anew_and_is_reported(machine: Machine) -> None:
     first = machine.started()
     first.settle(granted(first), (60, 40))

@@ -1,7 +1,7 @@
 """The ledger does what a simple model says, over any history of several workers."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from math import ceil
@@ -41,6 +41,12 @@ SCOPES = {
         ),
     ),
 }
+# What a configuration may make of them: other rates, and one that is not there for a while.
+OTHERS = {
+    "key": replace(SCOPES["key"], requests=Rate(9, 3600)),
+    "account": replace(SCOPES["account"], tokens=Rate(100, 60)),
+    "model": replace(SCOPES["model"], input_tokens=Rate(30, 60), output_tokens=None),
+}
 AMOUNTS = st.tuples(st.integers(0, 900), st.integers(0, 900), st.integers(0, 900))
 Three = tuple[int, int, int]  # input and output tokens, and cost
 DAY = 24 * 3600
@@ -71,10 +77,24 @@ class Model:
     windows: dict[Budget, tuple[float, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.meet(self.limits, 0)
+
+    def meet(self, limits: CallerLimits, now: int) -> bool:
+        """These limits count from now on, with as many units used as before; whether a rate is another one."""
+        self.limits, is_other = limits, False
         for kind in ("requests", "tokens", "input_tokens", "output_tokens"):
-            rate = getattr(self.limits, kind)
+            rate = getattr(limits, kind)
             if rate is not None:
-                self.rates[kind] = Bucket(rate)
+                bucket = self.rates.setdefault(kind, Bucket(rate))
+                if bucket.rate != rate:
+                    bucket.free(now)
+                    bucket.rate, is_other = rate, True
+        return is_other
+
+    @property
+    def buckets(self) -> list[tuple[str, Bucket]]:
+        """Those of the rates that there are now."""
+        return [each for each in self.rates.items() if getattr(self.limits, each[0]) is not None]
 
     def window(self, budget: Budget, wall: float) -> tuple[float, int]:
         """Where the window that counts begins, and what was used in it; only use begins one."""
@@ -101,7 +121,7 @@ class Model:
         }
         if limits.concurrent is not None and len(self.held) >= limits.concurrent:
             return None
-        rooms = {k: b.free(now) - held.get(k, 0) for k, b in self.rates.items()}
+        rooms = {k: b.free(now) - held.get(k, 0) for k, b in self.buckets}
         for budget in limits.budgets:
             kind = "cost" if budget.is_usd else "tokens"
             left = budget.amount - self.window(budget, wall)[1] - held[kind]
@@ -112,7 +132,7 @@ class Model:
         """Why it refuses: the seconds until each limit admits a request, and what that counts."""
         held = [sum(amounts) for amounts in zip(*self.held.values(), strict=True)] or [0, 0, 0]
         held_of = {"tokens": held[0] + held[1], "input_tokens": held[0], "output_tokens": held[1]}
-        for kind, bucket in self.rates.items():
+        for kind, bucket in self.buckets:
             free, rate = bucket.free(now) - held_of.get(kind, 0), bucket.rate
             if free < 1:
                 late = (bucket.level + 1 - rate.count) * rate.interval / NANOSECONDS
@@ -132,20 +152,22 @@ class Model:
         """What callers get to know of it: of each kind the limit, and what is left."""
         inputs, outputs = (sum(held[n] for held in self.held.values()) for n in range(2))
         held = {"tokens": inputs + outputs, "input_tokens": inputs, "output_tokens": outputs}
-        for kind, bucket in self.rates.items():
+        for kind, bucket in self.buckets:
             yield kind, (bucket.rate.count, max(0, bucket.free(now) - held.get(kind, 0)))
         for budget in self.limits.budgets:
             if not budget.is_usd:
                 left = budget.amount - self.window(budget, wall)[1] - held["tokens"]
                 yield "tokens", (budget.amount, max(0, left))
 
-    def use(self, used: Three, now: int, wall: float) -> None:
+    def use(self, limits: CallerLimits, used: Three, now: int, wall: float) -> None:
+        """Count what a request has used that these limits have admitted."""
+        if limits.token_rates:
+            self.meet(limits, now)
         counts = {"tokens": sum(used[:2]), "input_tokens": used[0], "output_tokens": used[1]}
-        for kind, bucket in self.rates.items():
-            if kind != "requests":
-                bucket.free(now)
-                bucket.level += counts[kind]
-        for budget in self.limits.budgets:
+        for _, kind, _ in limits.token_rates:
+            self.rates[kind].free(now)
+            self.rates[kind].level += counts[kind]
+        for budget in limits.budgets:
             start, count = self.window(budget, wall)
             self.windows[budget] = start, count + (used[2] if budget.is_usd else sum(used[:2]))
 
@@ -172,6 +194,7 @@ class History(RuleBasedStateMachine):
         self.memory = SharedMemory(workers=3, records=64, leases=16)
         self.now, self.wall = 10**15, START
         self.workers = [self.new_worker(number) for number in range(3)]
+        self.limits = dict(SCOPES)
         self.models = {name: Model(limits) for name, limits in SCOPES.items()}
         self.grants: list[tuple[int, int, Grant]] = []
         self.count = 0
@@ -187,7 +210,9 @@ class History(RuleBasedStateMachine):
         estimate=st.tuples(st.integers(0, 400), st.integers(0, 700), st.integers(0, 900)),
     )
     def reserve(self, worker: int, names: set[str], estimate: Three) -> None:
-        scopes = [(name, SCOPES[name]) for name in sorted(names)]
+        scopes = [(name, self.limits[name]) for name in sorted(names)]
+        for name, limits in scopes:
+            self.models[name].meet(limits, self.now)
         made = self.workers[worker].reserve(scopes, estimate)
         rooms = [self.models[name].rooms(self.now, self.wall) for name in names]
         assert isinstance(made, Refused) == (None in rooms)
@@ -210,7 +235,7 @@ class History(RuleBasedStateMachine):
         self.count += 1
         for name in names:
             model = self.models[name]
-            if "requests" in model.rates:
+            if model.limits.requests is not None:
                 model.rates["requests"].level += 1
             if made.lease is not None:
                 model.held[self.count] = made.held
@@ -225,9 +250,15 @@ class History(RuleBasedStateMachine):
         if self.grants:
             worker, number, grant = self.grants.pop(which % len(self.grants))
             self.workers[worker].settle(grant, used)
-            for name, _ in grant.scopes:
+            for name, limits in grant.scopes:
                 if self.models[name].held.pop(number, None) is not None:
-                    self.models[name].use(used, self.now, self.wall)
+                    self.models[name].use(limits, used, self.now, self.wall)
+
+    @rule(name=st.sampled_from(sorted(OTHERS)))
+    def change(self, name: str) -> None:
+        """The configuration has other limits; requests under way are settled by those that admitted them."""
+        is_first = self.limits[name] is SCOPES[name]
+        self.limits[name] = OTHERS[name] if is_first else SCOPES[name]
 
     @rule(worker=st.integers(0, 2))
     def die(self, worker: int) -> None:
@@ -362,6 +393,38 @@ def test_a_count_that_no_provider_has_is_more_than_a_rate_gives_back_in_weeks_an
     assert refused.wait <= 53 * DAY
 
 
+WRONG, RIGHT = (CallerLimits(tokens=rate) for rate in (Rate(100, 3600), Rate(100_000, 60)))
+WITHOUT = CallerLimits(concurrent=9)
+
+
+def test_under_another_rate_as_many_units_are_used_as_before(memory: SharedMemory) -> None:
+    """After a mistake, nobody waits for weeks; requests under way are settled by the limits that admitted them."""
+    table = Table(memory)
+    table.take_part(0)
+    ledger = Ledger(table, lambda: 10**15)
+
+    def reserve(limits: CallerLimits) -> Grant | Refused:
+        return ledger.reserve([("key", limits)], (1, 0))
+
+    grants = [reserve(WRONG) for _ in range(3)]
+    used = 0
+    for grant, tokens in zip(grants, (50_000, 10_000, 5_000), strict=True):
+        assert isinstance(grant, Grant)
+        ledger.settle(grant, (tokens, 0))
+        used += tokens
+        refused = reserve(WRONG)
+        assert isinstance(refused, Refused)
+        assert refused.wait == (used - 99) * 36
+        other = reserve(WITHOUT)
+        assert isinstance(other, Grant)
+        ledger.settle(other, (0, 0))
+        right = reserve(RIGHT)
+        assert isinstance(right, Grant)
+        still_held = len(grants) - grants.index(grant)  # and this one
+        assert right.left["tokens"][:2] == (100_000, 100_000 - used - still_held)
+        ledger.settle(right, (0, 0))
+
+
 class CutShort:
     """The words of a table whose worker is killed just before a write is complete."""
 
@@ -388,6 +451,42 @@ def test_a_settlement_that_is_cut_short_is_undone_with_its_reservation(
     with pytest.raises(InterruptedError):
         killed.settle(grant, (0, 0))
     assert isinstance(new_ledger(memory).reserve(scopes, (1, 1)), Grant)
+
+
+@pytest.mark.parametrize("name", ["requests", "tokens", "input_tokens", "output_tokens"])
+def test_a_change_to_another_rate_that_is_cut_short_is_undone(
+    memory: SharedMemory, name: str
+) -> None:
+    hourly, other = (CallerLimits(**cast(Any, {name: Rate(1, each)})) for each in (3600, 60))
+    table = Table(memory)
+    table.take_part(0)
+    ledger = Ledger(table, lambda: 10**15)
+    grant = ledger.reserve([("key", hourly)], (1, 1))
+    assert isinstance(grant, Grant)
+    ledger.settle(grant, (1, 1))
+    words = table._words
+    cast(Any, table)._words = CutShort(words)
+    with pytest.raises(InterruptedError):
+        ledger.reserve([("key", other)], (1, 1))
+    table._words = words
+    waits = []
+    for limits in (hourly, other, hourly):
+        refused = ledger.reserve([("key", limits)], (1, 1))
+        assert isinstance(refused, Refused)
+        waits.append(refused.wait)
+    used = 2 if name == "tokens" else 1
+    assert waits == [3600 * used, 60 * used, 3600 * used]
+
+
+def test_a_rate_of_which_all_is_back_stays_so_under_any_other(memory: SharedMemory) -> None:
+    now = 10**15
+    table = Table(memory)
+    table.take_part(0)
+    ledger = Ledger(table, lambda: now)
+    for rate in (Rate(10**9, 1), Rate(1, 3600), Rate(10**9, 1)):
+        made = ledger.reserve([("key", CallerLimits(requests=rate))], (0, 0))
+        assert isinstance(made, Grant)
+        now += 10**14
 
 
 def test_one_request_at_once_is_one_until_it_is_settled(memory: SharedMemory) -> None:
