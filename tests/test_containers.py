@@ -191,8 +191,6 @@ LISTED = {
     "gateway/record:RequestIds._ids": ("nothing", "256 ids", "each as it is used"),
     "gateway/headers:RelayedNames._without": ("beginnings of names", "2, MAX_NAMES_BYTES each", "never"),
     "server/limit_responses:_long": ("seconds", "1024", "the oldest goes"),
-    "server/limit_hooks:LimitHooks.allowed": ("nothing", "1", "never"),
-    "server/limit_hooks:LimitHooks.refused": ("nothing", "1", "never"),
     "server/channel:WorkerChannel._unasked": ("event of a worker", "2", "when read"),
     "server/memory:MemoryLimit._counts": ("worker", "workers, and their successors", "at each check"),
     "server/supervisor:Supervisor._timers": ("timer", "a few, and one a replacement", "when due"),

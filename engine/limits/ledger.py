@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 
 from engine.limits.core import (
     RATES,
+    REQUESTS,
     Amounts,
     Left,
     Reading,
     Refused,
     Scope,
+    State,
     cap,
     convert,
     left_of,
@@ -23,7 +25,7 @@ from engine.limits.core import (
 from engine.limits.store import FullError, Grant
 from engine.limits.table import Place, Table
 from engine.limits.windows import Windows
-from engine.plan.limits import Budget, CallerLimits
+from engine.plan.limits import NANOSECONDS, Budget, CallerLimits
 
 MAX_TOKENS = 1 << 40  # of one request; no provider's count is higher
 
@@ -31,6 +33,22 @@ MAX_TOKENS = 1 << 40  # of one request; no provider's count is higher
 def at_most(used: Amounts) -> Amounts:
     """What a request has used, no more than any does."""
     return tuple([min(amount, MAX_TOKENS) for amount in used]) if max(used) > MAX_TOKENS else used
+
+
+def take_one(limits: CallerLimits, state: State, now: int) -> Left | None:
+    """Take a request of a scope that limits nothing but their rate; what is left then, or None.
+
+    None where there is none, and where the counters are by another rate.
+    """
+    rate = limits.only_rate
+    if rate is None or state[RATES] != limits.rates or limits.side_rates:
+        return None
+    ahead = state[REQUESTS] - now
+    ahead = rate.interval if ahead <= 0 else ahead + rate.interval
+    if ahead > rate.tolerance:
+        return None
+    state[REQUESTS] = now + ahead
+    return rate.count, (rate.tolerance - ahead) // rate.interval, ahead / NANOSECONDS
 
 
 class Ledger:
@@ -54,6 +72,10 @@ class Ledger:
 
     def reserve(self, scopes: Sequence[Scope], estimate: Amounts) -> Grant | Refused:
         """As `Store.reserve`."""
+        if len(scopes) == 1 and scopes[0][1].only_rate is not None:
+            grant = self._take_one(scopes, estimate)
+            if grant is not None:
+                return grant
         table, wall = self._table, self._wall()
         found: list[Reading] = []
         places: list[Place] = []
@@ -74,13 +96,10 @@ class Ledger:
                 if reading[2] < 1:
                     return refusal(scopes, found, left_of(least))
             if not holds:
-                is_one = len(places) == 1  # and one word, which is written as a whole
-                if not is_one:
-                    table.write(places)
+                table.write(places)
                 for (_, limits), place in zip(scopes, places, strict=True):
                     take(limits, place[1], (), now)
-                if not is_one:
-                    table.written()
+                table.written()
                 return Grant(scopes, estimate, None, left_of(least, 1), places)
             held = cap(estimate, least)
             lease = table.hold(places, held)
@@ -90,6 +109,23 @@ class Ledger:
         finally:
             table.unlock()
         return Grant(scopes, held, lease, left_of(least, 1, held), places)
+
+    def _take_one(self, scopes: Sequence[Scope], estimate: Amounts) -> Grant | None:
+        """The same for one scope with a rate of requests alone, in half the time; None where that is not enough.
+
+        Nothing is copied first: one word changes, and is written as a whole.
+        """
+        (scope, limits), table = scopes[0], self._table
+        left = None
+        table.lock()
+        try:
+            now = self._monotonic()
+            place = table.known(scope)
+            if place is not None:
+                left = take_one(limits, place[1], now)
+        finally:
+            table.unlock()
+        return None if left is None else Grant(scopes, estimate, None, {"requests": left})
 
     def _convert(self, limits: CallerLimits, place: Place, now: int) -> None:
         """The counters in `place` by the rates of `limits`, if they are by others, in a write of its own."""

@@ -46,8 +46,7 @@ _NOBODY = bytes(_DIGEST)
 # Words of the header: how many copies there are, their blocks, the reservation of the write, and how many scopes it had.
 _COPIES, OF_LEASE, _WAS = 0, MAX_SCOPES + 1, MAX_SCOPES + 2
 MAX_KNOWN = 16_384  # scopes whose places a worker knows without a search
-# As `os.lockf`, but that gives the interpreter to the threads of the server meanwhile, and this one has to wait
-# for it then: some 7 us for a request, which locks and unlocks twice.
+# As `os.lockf`, which gives the interpreter to the server's threads meanwhile: 7 us for the two locks of a request.
 _lockf = ctypes.PyDLL(None).lockf
 _lockf.argtypes = ctypes.c_int, ctypes.c_int, ctypes.c_longlong
 # The block of a scope, its counters, and its id.
@@ -147,11 +146,8 @@ class Table:
         Raises:
             FullError: all places where it could be are in use.
         """
-        known = self._known.get(scope)
-        if known is not None:
-            at = BLOCK * known[0]
-            if self._map[at : at + _DIGEST] == known[2]:
-                return known
+        if known := self.known(scope):
+            return known
         digest = blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
@@ -159,6 +155,13 @@ class Table:
             digest, now, wall, {block for block, _, _ in taken}
         )
         return place
+
+    def known(self, scope: str) -> Place | None:
+        """The place of a scope, if this worker knows it, and no other has given it to another scope."""
+        place = self._known.get(scope)
+        if place and self._map[BLOCK * place[0] : BLOCK * place[0] + _DIGEST] == place[2]:
+            return place
+        return None
 
     def _locate(self, digest: bytes, now: int, wall: float, taken: Container[int]) -> Place:
         """The same by a search, in a place of its own or in that of a scope that is idle."""

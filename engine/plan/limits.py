@@ -108,10 +108,10 @@ class CallerLimits:
     `models` are further limits for models, by a name or a prefix that ends in `*`. The first that
     matches one of the names of a model applies. `is_default`: keys have them that have none of their own.
 
-    The last eight are derived, once, since every request reads them. `size` is how many limits there are, without those
+    The last nine are derived, once, since every request reads them. `size` is how many limits there are, without those
     of `models`. `rates` and `side_rates` are two words with the codes of its rates. `token_rates` are the rates of what is used, each with its number and name: 1 for input and output together, 2 for input, 3 for output. `counts_tokens`: tokens or cost are
     limited. `counts_usage` and `counts_usd`: the same, and cost, with the limits of `models`. `holds`: a
-    request holds something of these until it is over.
+    request holds something of these until it is over. `only_rate`: the rate of requests, if there is nothing else.
     """
 
     requests: Rate | None = None
@@ -131,6 +131,7 @@ class CallerLimits:
     size: int = _derived()
     rates: int = _derived()
     side_rates: int = _derived()
+    only_rate: Rate | None = field(init=False, repr=False, compare=False)
     _of_free: "CallerLimits | None" = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
@@ -149,6 +150,7 @@ class CallerLimits:
             "counts_usage": tokens or any(limits.counts_tokens for limits in inner),
             "counts_usd": usd or any(limits.counts_usd for limits in inner),
             "holds": holds,
+            "only_rate": None if holds else self.requests,
             "size": sum(map(bool, (self.requests, self.concurrent, *rates, *self.budgets))),
         }
         every = (self.requests, self.tokens, self.input_tokens, self.output_tokens)

@@ -1,6 +1,6 @@
 """The limits of callers in one worker, as the Admission of its gateways."""
 
-from collections.abc import Awaitable, Callable, Coroutine, MutableSequence, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ class LimitHooks:
     """An Admission by the limits of callers, counted in memory that the workers share, or in a store.
 
     `log` takes messages to the operator; `changed` is called when `status` has changed.
-    `allowed` and `refused` have one number each, of requests of callers with limits.
+    `allowed` and `refused` are called for each request of a caller with limits.
     """
 
     def __init__(
@@ -86,8 +86,8 @@ class LimitHooks:
         self._reserve = CostReserve()
         self._names = ModelNames()
         self._shared: RedisStore | None = None
-        self.allowed: MutableSequence[int] | memoryview = [0]
-        self.refused: MutableSequence[int] | memoryview = [0]
+        self.allowed: Callable[[], object] = int
+        self.refused: Callable[[], object] = int
         if settings.store is not None:
             self._store = self._shared = RedisStore(
                 settings.store, settings.on_store_error, self._store, log, changed,
@@ -223,9 +223,9 @@ class LimitHooks:
         late: LateTimes | None,
     ) -> LimitPermit:
         if isinstance(made, Refused):
-            self.refused[0] += 1
+            self.refused()
             raise refusal(made, dialect)
-        self.allowed[0] += 1
+        self.allowed()
         headers = limit_headers(made.left, dialect)
         return LimitPermit(self._store, made, headers, estimate, late)
 
@@ -235,7 +235,7 @@ class LimitHooks:
         self._log(f"`{scope}` has used {percent} % of its budget of {amount} per {budget.per}")
 
     def _uncounted(self, error: Exception) -> GatewayError:
-        self.refused[0] += 1
+        self.refused()
         return uncounted(error)
 
 

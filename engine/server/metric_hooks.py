@@ -3,6 +3,7 @@
 import asyncio
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
+from functools import partial
 from time import monotonic
 
 from engine.gateway.access_log import AccessLog
@@ -207,10 +208,16 @@ class WorkerMetrics:
         """Add to the shared memory what was counted, at the end of the worker."""
         self._batch.add()
 
-    def limit_counters(self) -> list[memoryview]:
-        """Where requests that limits allowed and refused are counted, one word each."""
-        places = [self._part.block(LIMITS, result) for result in LIMIT_RESULTS]
-        return [self._words[at : at + 1] for at in places]
+    def limit_counters(self) -> list[Callable[[], None]]:
+        """What counts requests that limits allowed, and those that they refused."""
+        blocks = [self._batch.block(self._part.block(LIMITS, of), LIMITS) for of in LIMIT_RESULTS]
+        return [partial(self._count, block) for block in blocks]
+
+    def _count(self, block: Block) -> None:
+        counts = block[1]
+        if not counts[0]:
+            self._batch.note(block)
+        counts[0] += 1
 
     def tick(self, seconds: float, gateways: Iterable[Gateway], log: AccessLog) -> None:
         """Note the state of the worker; called every `seconds`, more or less."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import suppress
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -358,10 +359,11 @@ def test_every_refusal_and_failure_says_what_is_left(plan: Plan, tmp_path: Path,
         return answer.headers.get(pattern.format(kind, "remaining"))
 
     async def scenario(stand: Stand) -> None:
-        model = CALLS[path]["model"]
+        model, allowed = CALLS[path]["model"], list[None]()
+        stand.limits.allowed = partial(allowed.append, None)
         hanging = stand.ask(path, CALLS[path] | {"model": f"{model}-mock-hang"}, SPENT)
         holding = asyncio.ensure_future(hanging)
-        while not stand.limits.allowed[0]:  # noqa: ASYNC110 no event
+        while not allowed:  # noqa: ASYNC110 no event
             await asyncio.sleep(0)
         busy = await stand.ask(path, CALLS[path], SPENT)
         assert (busy.status, busy.headers["x-engine-error"]) == (429, "rate_limited")

@@ -107,11 +107,15 @@ def test_decisions_about_limits_are_counted(memory: CounterMemory) -> None:
         caller = Caller("k", None, None, (), None, limits=limits)
         return hooks.admit(caller, endpoint, "m", cast(Any, None), 1)
 
-    assert admit(None) is None
-    for _ in range(3):
-        assert admit(CallerLimits(requests=Rate(3, 3600))) is not None
-    with pytest.raises(GatewayError):
-        admit(CallerLimits(requests=Rate(3, 3600)))
+    async def run() -> None:
+        assert admit(None) is None
+        for _ in range(3):
+            assert admit(CallerLimits(requests=Rate(3, 3600))) is not None
+        with pytest.raises(GatewayError):
+            admit(CallerLimits(requests=Rate(3, 3600)))
+        metrics.add()
+
+    asyncio.run(run())
     assert values(memory, LIMITS, "allowed") == {"limit_checks_total": 3}
     assert values(memory, LIMITS, "refused") == {"limit_checks_total": 1}
 
