@@ -137,17 +137,18 @@ class LimitHooks:
             return None
         estimate: Amounts = NO_TOKENS
         late: LateTimes | None = None
-        if caller.limits is not None and caller.limits.models:
-            scopes = scopes_of(caller, self._names.of(endpoint.name, model))
-        if endpoint.is_free:
-            scopes = free_scopes(scopes)
-            if not scopes:
-                return None
-        elif caller.counts_usage:
-            estimate = estimate_of(endpoint, body, size)
-        if caller.counts_usd and not endpoint.is_free:
-            cost = self._reserve.cost(endpoint, model, body, estimate, size, scopes)
-            estimate, late = (*estimate, cost), late_times(endpoint, body)
+        if not caller.has_one_rate:
+            if caller.limits is not None and caller.limits.models:
+                scopes = scopes_of(caller, self._names.of(endpoint.name, model))
+            if endpoint.is_free:
+                scopes = free_scopes(scopes)
+                if not scopes:
+                    return None
+            elif caller.counts_usage:
+                estimate = estimate_of(endpoint, body, size)
+            if caller.counts_usd and not endpoint.is_free:
+                cost = self._reserve.cost(endpoint, model, body, estimate, size, scopes)
+                estimate, late = (*estimate, cost), late_times(endpoint, body)
         try:
             made = self._store.reserve(scopes, estimate)
         except (FullError, UnavailableError) as error:
@@ -222,7 +223,7 @@ class LimitHooks:
         estimate: Amounts,
         late: LateTimes | None,
     ) -> LimitPermit:
-        if isinstance(made, Refused):
+        if not isinstance(made, Grant):
             self.refused()
             raise refusal(made, dialect)
         self.allowed()

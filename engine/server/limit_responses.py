@@ -121,17 +121,17 @@ def limit_headers(left: Mapping[str, Left], dialect: Dialect) -> Pairs:
     names = _ANTHROPIC if is_time else _OPENAI
     headers: Pairs = []
     for kind, (limit, remaining, seconds) in left.items():
-        if kind in names:
-            of_limit, of_remaining, of_reset = names[kind]
+        of = names.get(kind)
+        if of is not None:
             reset = _moment(seconds) if is_time else _duration(seconds)
-            headers += (of_limit, b"%d" % limit), (of_remaining, b"%d" % remaining), (of_reset, reset)  # fmt: skip
+            headers += (of[0], b"%d" % limit), (of[1], b"%d" % remaining), (of[2], reset)
     return headers
 
 
 def _duration(seconds: float) -> bytes:
     """As OpenAI writes it: `12ms`, `1.5s`, `6m0s`."""
     if seconds < 1:
-        return b"%dms" % (seconds * 1000)
+        return b"%dms" % int(seconds * 1000)
     if seconds < 60:
         return b"%gs" % round(seconds, 1)
     return _long(int(seconds))

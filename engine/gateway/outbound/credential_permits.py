@@ -76,7 +76,7 @@ class CredentialPermits:
             return
         size = self._reader.size if self._reader else 0
         permit = hook.use(provider, head.endpoint, target.model, body, size)
-        if isinstance(permit, CoroutineType):
+        if type(permit) is CoroutineType:
             permit = await in_time(self._deadline, permit, "the admission of the request")
         self.permit = cast("Permit | None", permit)
 
