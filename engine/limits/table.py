@@ -4,11 +4,10 @@
     scopes      a hash table: an id of 16 bytes, and the counters of `core`
     workers     a part for each: the reservations of its requests under way
 
-Everything is a block of 192 bytes. One lock protects all of it: a record lock of the kernel (fcntl),
-which ends with the process that has it, unlike a lock in shared memory. A write first copies the
-counters that it will change into the header, and then changes them where they are. A process that is
-killed in the middle of that leaves the copies, and the next one to lock puts them back, so a write
-happens as a whole or not at all.
+Everything is a block of 192 bytes. One lock protects all of it, which ends with the process that has it
+(see `mutex`). A write first copies the counters that it will change into the header, and then changes
+them where they are. A process that is killed in the middle of that leaves the copies, and the next one
+to lock puts them back, so a write happens as a whole or not at all.
 
 Each worker has a record lock on a byte of its own while it lives. Whoever gets the byte of another
 one knows that it is dead, and gives back what its requests held.
@@ -16,7 +15,6 @@ one knows that it is dead, and gives back what its requests held.
 Where processes are not forked (not on Linux), each worker has memory of its own, and counts alone.
 """
 
-import ctypes
 import fcntl
 import mmap
 import os
@@ -28,6 +26,7 @@ from contextlib import contextmanager
 from hashlib import blake2b
 
 from engine.limits.core import AMOUNTS, FIELDS, Amounts, is_idle, release
+from engine.limits.mutex import Mutex
 from engine.limits.store import FullError
 
 BLOCK = 192
@@ -38,7 +37,7 @@ IDENTITY = BLOCK * (_HEADER - 1)  # where that one is
 LEASES = 16_384  # requests under way in one worker
 RECORDS = 131_072  # scopes with counters that say anything: 24 MiB, if all are in use
 PROBED = 32  # places where a scope can be
-_FIRST_BYTE = 16  # of the locks of workers; byte 0 is the lock of the memory
+_FIRST_BYTE = 16  # of the locks of workers
 RECORD = struct.Struct(f"=16s{FIELDS}q")
 _STATE_AT = 2  # words of a record before its counters
 _DIGEST = 16  # bytes of an id
@@ -46,9 +45,6 @@ _NOBODY = bytes(_DIGEST)
 # Words of the header: how many copies there are, their blocks, the reservation of the write, and how many scopes it had.
 _COPIES, OF_LEASE, _WAS = 0, MAX_SCOPES + 1, MAX_SCOPES + 2
 MAX_KNOWN = 16_384  # scopes whose places a worker knows without a search
-# As `os.lockf`, which gives the interpreter to the server's threads meanwhile: 7 us for the two locks of a request.
-_lockf = ctypes.PyDLL(None).lockf
-_lockf.argtypes = ctypes.c_int, ctypes.c_int, ctypes.c_longlong
 # The block of a scope, its counters, and its id.
 Place = tuple[int, memoryview, bytes]
 _USED = _WORDS - 1  # the word of a worker's first block that says that there was one
@@ -71,6 +67,7 @@ class SharedMemory:
         self.descriptor = _new_file() if descriptor is None else descriptor
         os.ftruncate(self.descriptor, self._size)
         self.map = mmap.mmap(self.descriptor, self._size)
+        self.mutex = Mutex()
 
     def clear_leases(self) -> None:
         """Forget all reservations of all workers; only while there are none."""
@@ -95,6 +92,7 @@ class Table:
 
     def __init__(self, memory: SharedMemory) -> None:
         self._memory = memory
+        self._mutex = memory.mutex
         self._descriptor = memory.descriptor
         self._map = memory.map
         self._bytes = memoryview(memory.map)
@@ -108,14 +106,12 @@ class Table:
 
     def lock(self) -> None:
         """Wait for the memory; undo a write whose process was killed in the middle of it."""
-        if _lockf(self._descriptor, os.F_TLOCK, 1) != 0:
-            os.lockf(self._descriptor, os.F_LOCK, 1)
+        self._mutex.lock()
         if self._words[0]:
             self._undo()
 
     def unlock(self) -> None:
-        if _lockf(self._descriptor, os.F_ULOCK, 1) != 0:
-            os.lockf(self._descriptor, os.F_ULOCK, 1)  # says why
+        self._mutex.unlock()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
