@@ -128,6 +128,24 @@ def test_no_more_than_is_wanted_and_nothing_is_lost(kind: type[Client]) -> None:
     asyncio.run(run())
 
 
+def test_what_is_read_before_the_task_runs_waits_for_the_chunk_before_it() -> None:
+    async def run() -> None:
+        writer = Writer(wanted=1)
+        async with answering(Http1Client) as (response, say):
+            assert isinstance(response, Connection)
+            forwarding = asyncio.ensure_future(response.forward(writer))
+            await asyncio.sleep(0)
+            for n in range(1, 4):  # as one look at the socket may find it
+                response.data_received(chunk(b"%d" % n))
+            await writer.has(b"1")
+            writer.more(1000)
+            await say(END)
+            await forwarding
+            assert writer.chunks == [b"1", b"2", b"3"]
+
+    asyncio.run(run())
+
+
 @CLIENTS
 def test_an_error_of_the_writer_is_its_own(kind: type[Client]) -> None:
     def writer(chunk: bytes) -> None:

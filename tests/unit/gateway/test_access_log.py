@@ -118,6 +118,18 @@ def test_a_log_that_cannot_be_written_fails_nobody(pipe: tuple[int, TextIO]) -> 
     assert asyncio.run(main()) == 5
 
 
+def test_lines_for_a_stream_that_is_closed_are_counted_as_lost(tmp_path: Path) -> None:
+    async def main(log: AccessLog) -> None:
+        for _ in range(2):
+            write(log, 3)
+            log.close()
+
+    with (tmp_path / "log").open("w") as file:
+        log = AccessLog(file)
+    asyncio.run(main(log))
+    assert log.dropped == 6
+
+
 def test_lines_are_written_whole() -> None:
     """What a pipe takes in one piece is not torn apart by another worker's lines; a longer line stands alone."""
     lines = [b"%d\n" % number * (number % 90 + 1) for number in range(3000)]

@@ -227,6 +227,29 @@ def test_nothing_follows_the_end_of_a_response_that_was_not_read() -> None:
     assert len(ends) == 1
 
 
+def test_a_stream_whose_last_event_is_not_read_is_not_complete() -> None:
+    async def scenario(gateway: Gateway) -> None:
+        caller = Caller(gateway, lambda message: message.get("body") == DONE)
+        await caller.stalled.wait()
+        assert not await caller.pass_time(CALLER_IDLE - 5)
+        assert await caller.pass_time(CALLER_IDLE + 1)
+        assert list(map(is_start, caller.messages)) == [True]
+
+    reply = ScriptedReply(chunks=(DONE,), is_silent=True)
+    assert play(scenario, lambda _: reply)["outcome"] == "client_stalled"
+
+
+def test_a_connection_that_takes_long_to_close_harms_no_response() -> None:
+    async def scenario(gateway: Gateway) -> None:
+        caller = Caller(gateway, lambda _: False)
+        await reply.closing.wait()
+        assert not await caller.pass_time(1000)
+        await caller.task
+
+    reply = ScriptedReply(chunks=(DONE,), is_whole=True)
+    assert play(scenario, lambda _: reply)["outcome"] == "ok"
+
+
 def test_who_leaves_once_a_stream_is_whole_has_had_all_of_it() -> None:
     async def scenario(gateway: Gateway) -> None:
         caller = Caller(gateway, lambda _: False)
@@ -319,6 +342,38 @@ def test_a_retry_that_would_come_after_total_is_not_waited_for(plan: Plan) -> No
 
     record = play(scenario, busy, plan)
     assert (record["outcome"], record["status"], record["attempts"]) == ("ok", 503, 1)
+
+
+def test_the_pause_before_another_attempt_is_no_phase_of_the_one_before(plan: Plan) -> None:
+    async def scenario(gateway: Gateway) -> None:
+        caller = Caller(gateway, lambda _: False)
+        await paused.wait()
+        await asyncio.sleep(0.01)
+        assert not await caller.pass_time(1000)
+        await caller.task
+
+    def reply(attempt: Attempt) -> UpstreamResponse:
+        attempt.sent()
+        if paused.is_set():
+            return ScriptedReply(chunks=(DONE,), is_whole=True)
+        paused.set()
+        return ScriptedReply(503, [(b"content-length", b"0")], length=0, is_complete=True)
+
+    paused = asyncio.Event()
+    record = play(scenario, reply, plan)
+    assert (record["outcome"], record["status"], record["attempts"]) == ("ok", 200, 2)
+
+
+def test_an_attempt_that_failed_gives_its_place_back(plan: Plan) -> None:
+    async def scenario(gateway: Gateway) -> None:
+        for _ in range(2):
+            async with asyncio.timeout(0.5):
+                await Caller(gateway, lambda _: False, model="full-1").task
+        (limiter,) = {s.limiter for s in gateway.provider_states() if s.name == "full"}
+        assert (limiter.in_flight, limiter.queued) == (0, 0)
+
+    record = play(scenario, raising(UpstreamError(Failure.CONNECT_FAILED)), plan)
+    assert record["error"] == "upstream_connect_failed"
 
 
 def test_a_place_in_a_queue_is_not_waited_for_longer_than_total(plan: Plan) -> None:

@@ -387,10 +387,22 @@ def test_every_member_is_found_where_a_slow_reading_finds_it(raw: bytes) -> None
 def test_no_member_hides_in_what_may_be_spaces(name: str, spaces: int) -> None:
     """A second member is as short as can be, and the object has few spaces or none."""
     others = f'"{"k" * len(name)}":1' if name else '"":1'
+    longer = f'"{"k" * (len(name) + 9)}":1'
     space = " " * spaces
     assert json_text.unique_members(f'{{"{name}":1{space}}}'.encode()) is not None
-    for raw in (f'{{"{name}":1,"{name}":2{space}}}', f'{{{others},"{name}":{space}3,"{name}":4}}'):
+    twice = [f'{{{other},"{name}":{space}3,"{name}":4}}' for other in (others, longer)]
+    for raw in (f'{{"{name}":1,"{name}":2{space}}}', *twice):
         assert json_text.unique_members(raw.encode()) is None
+
+
+@each(
+    ("value", "byte"),
+    [(b'"\xff"', 18), (b'["\xc0\x80"]', 19), (b'"\xed\xa0\x80"', 18), (b'"\xf0\x9f"', 18)],
+)
+def test_a_short_body_that_is_not_utf_8_is_refused(value: bytes, byte: int) -> None:
+    """Other parsers read what is below its top level, at which the decoder does not look."""
+    with pytest.raises(GatewayError, match=rf"not UTF-8 \(byte {byte}\)"):
+        JsonBody(b'{"model":"m","x":' + value + b"}")
 
 
 FILLED = (
@@ -444,6 +456,18 @@ def test_a_field_is_there_once_in_one_spelling(keys: tuple[str, str], size: int)
         with pytest.raises(GatewayError):
             JsonBody(raw).refuse_ambiguous(frozenset({"other", name}))
         JsonBody(raw).refuse_ambiguous(frozenset({"other"}))
+
+
+@each("key", ["maxtokens", "MAXTOKENS", "maxToken\\u017f"])
+def test_a_field_whose_name_has_capitals_has_one_spelling_too(key: str) -> None:
+    raw = f'{{"model":"m","{key}":1}}'.encode()
+    for look in (
+        lambda: JsonBody(raw).has("maxTokens"),
+        lambda: JsonRequestBody(raw, frozenset({"model", "maxTokens"})),
+    ):
+        with pytest.raises(GatewayError, match="may be read as `maxTokens`"):
+            look()
+    assert JsonBody(raw.replace(key.encode(), b"maxTokens")).has("maxTokens")
 
 
 def test_a_field_that_nobody_looks_at_may_be_there_twice() -> None:

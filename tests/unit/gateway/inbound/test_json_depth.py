@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.json_body import JsonBody
 from engine.gateway.inbound.json_depth import MAX_DEPTH
+from engine.gateway.inbound.json_text import SMALL
 from tests.tables import each
 
 _WAYS_IN = ("[", '{"a": ', '[1, "\\"[[{\\\\", ', '{"]}\\\\": 1, "\\n": ', '["]", "\\u005b", ')
@@ -37,6 +38,12 @@ def test_the_bound_is_exact(begin: str) -> None:
     assert is_refused(nested(MAX_DEPTH + 1, begin))
     assert is_refused(nested(900, begin)), "which every Python would take"
     assert is_refused(nested(100_000, begin))
+
+
+def test_a_short_body_that_no_python_takes_is_refused_as_any_other() -> None:
+    text = nested(7000)
+    assert len(text) < SMALL
+    assert is_refused(text)
 
 
 @each(

@@ -353,6 +353,7 @@ def test_an_open_event_is_kept_within_a_bound_and_read_at_a_bounded_cost() -> No
         ([b'data: {"error":\ndata: {"code":1}}\n\n'], True),
         ([b'event: error\ndata: {"n":1}\n\n', b'data: {"n'], True),
         ([b'data: {"type":"error"}\n\n', b"event: x\n\n"], True),
+        ([b'event: error\rdata: {"n":1}\r\r'], True),
         ([b'data: {"error":"overloaded"}\n\n'], True),
         ([b'data: {"error":null,"n":1}\n\n'], False),
         ([b'data: {"error":{}}\n\n'], False),

@@ -99,6 +99,16 @@ def test_an_answer_is_the_same_however_it_is_cut(name: str, data: st.DataObject)
     assert answer.state is State.IDLE
 
 
+@each("surplus", [ANSWERS["none"][0], b"x" * STEP, b"\0"])
+def test_what_follows_an_answer_that_ends_with_a_step_is_not_lost(surplus: bytes) -> None:
+    interim = b"HTTP/1.1 103 Early\r\nlink: LINK\r\n\r\n"
+    final = ANSWERS["none"][0]
+    pad = b"x" * (STEP - len(interim) - len(final) + len(b"LINK"))
+    answer = fed(interim.replace(b"LINK", pad) + final + surplus)
+    assert answer.is_complete
+    assert not answer.release()
+
+
 @each("name", ANSWERS)
 def test_a_connection_carries_one_answer_after_another(name: str) -> None:
     answer = ResponseReader(HeaderNames())
