@@ -10,6 +10,7 @@ from engine.telemetry.families import Group
 from engine.telemetry.memory import Part
 
 SECONDS = 0.01  # from the first count of a batch until it is added
+MOST = (1 << 63) - 1  # of a word; more than that would keep every other count of its batch out
 
 Counts: TypeAlias = list[int]
 Block: TypeAlias = tuple[int, Counts]  # where its words begin, and what is to be added to each
@@ -45,5 +46,5 @@ class Batch:
         for at, counts in waiting:
             for place, count in enumerate(counts):
                 if count:
-                    words[at + place] += count
+                    words[at + place] = min(words[at + place] + count, MOST)
                     counts[place] = 0

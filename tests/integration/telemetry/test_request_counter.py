@@ -52,7 +52,7 @@ USUAL = Record(
 class Stand:
     def __init__(self) -> None:
         memory = CounterMemory(2)
-        part = Part(memory, 1)
+        part = self.part = Part(memory, 1)
         self.batch = Batch(part, bool)
         self.counter = RequestCounter(part, self.batch, shipped_plan())
         self.reader = TotalsReader(memory)
@@ -107,6 +107,21 @@ def test_a_record_is_counted_in_full(stand: Stand) -> None:
         "key_input_tokens_total": 14,
         "key_output_tokens_total": 10,
     }
+
+
+def test_a_number_that_is_full_keeps_no_other_out(stand: Stand) -> None:
+    stand.counter.write(USUAL)
+    stand.batch.add()
+    place = TRAFFIC.places["orqen_input_tokens_total"]
+    (base,) = stand.part.blocks(TRAFFIC)
+    stand.part.words[base + place] = (1 << 63) - 3
+    for _ in range(2):
+        stand.counter.write(USUAL)
+        stand.batch.add()
+    labels = ("chat_completions", RULE.provider, MODEL)
+    assert stand.values(TRAFFIC, *labels)["input_tokens_total"] == (1 << 63) - 1
+    assert stand.values(TRAFFIC, *labels)["output_tokens_total"] == 15
+    assert stand.values(KEYS, "k")["key_requests_total"] == 3
 
 
 def test_cost_is_added_up_exactly_and_what_is_not_known_is_counted(stand: Stand) -> None:
