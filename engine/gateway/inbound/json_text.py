@@ -72,9 +72,9 @@ class ShortenedText(msgspec.Struct, frozen=True):
 def unique_members(raw: bytes) -> tuple[Members, str] | None:
     """Every member of a short object, and its keys joined, if no key can be there twice; else None.
 
-    Most bodies pass here, in a third of the time that `members` takes. A member whose place another
-    one took has the same key, two quotes, a colon, a comma and a value of a byte at least. Where
-    fewer bytes are left over beside the members that were found, there was none.
+    Most bodies pass here, which saves an object for each key and a second dict. A member whose place
+    another one took has the same key, two quotes, a colon, a comma and a value of a byte at least.
+    Where fewer bytes are left over beside the members that were found, there was none.
     """
     if len(raw) > SMALL:
         return None
@@ -85,7 +85,7 @@ def unique_members(raw: bytes) -> tuple[Members, str] | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None  # for `members` to say why
     keys = "".join(found)
-    # With one more for the braces; a comma that the last one has not makes up for the other.
+    # Two braces stand around the members, of which the last has no comma: one byte is always left.
     left = len(raw) - len(keys) - len(b"".join(found.values())) - 4 * len(found)
     if left > 5 and left > 5 + len(min(found, key=len, default="")):
         return None
@@ -97,7 +97,7 @@ def unique_members(raw: bytes) -> tuple[Members, str] | None:
 def members(raw: bytes, shortened: ShortenedText) -> tuple[Members, ShortenedText]:
     """Every member of the object `raw`, and the text that they were decoded from.
 
-    That is `skimmed`, if it is any JSON, else `raw` itself.
+    That is `shortened`, if it is any JSON, else `raw` itself.
 
     Raises:
         GatewayError: `invalid_json`.

@@ -1,8 +1,6 @@
 """How much of a JSON body is text, beside images and files in base64."""
 
-MAX_ENCODED = (
-    256 * 1024
-)  # bytes of base64 that count; more of an image or file is no more for a model to read
+MAX_ENCODED = 256 * 1024  # bytes of base64 that count: a model reads no more of an image or file
 SPAN = 4096  # bytes without a quote from which on a string may be base64
 _SAMPLE = 256
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=\\"
