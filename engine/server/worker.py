@@ -142,7 +142,11 @@ class Worker:
 
     def _new_gateway(self, plan: Plan) -> Gateway:
         return Gateway(
-            plan, new_clients(), self._log, lambda: self._is_closing, self._hooks.of(plan)
+            plan,
+            new_clients(self._log.write_message),
+            self._log,
+            lambda: self._is_closing,
+            self._hooks.of(plan),
         )
 
     def _show_state(self) -> None:

@@ -4,7 +4,9 @@ The transport alone is used: no cookie jar (it would carry one caller's cookies 
 redirects, no proxy but the one a provider names, no decoding. Every exception becomes a Failure by
 its class and cause; its text is dropped.
 
-No HTTP/2: httpcore2 does not reset the stream of a caller who left, and a model would go on.
+No HTTP/2: httpcore2 does not reset the stream of a caller who left, and a model would go on. And one request for each
+connection: bytes behind a response stay in the library, which takes them for the response to the next request (RFC
+9112, 9.2), and nothing public shows that they are there.
 """
 
 import asyncio
@@ -12,17 +14,14 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from time import monotonic
 from typing import cast
 
 import httpx2
 
 from engine.plan.plan import Origin
 from engine.upstream import Attempt, Failure, Pairs, UpstreamError, Write
-from engine.upstream.http1.connection import KEEPALIVE_SECONDS, MAX_AGE_SECONDS
 from engine.upstream.tls import client_context
 
-KEEPALIVE_CONNECTIONS = 256
 CLOSE_SECONDS = 1.0
 
 # Responses that end with their head whatever they declare (RFC 9110, 15.3.5 and 15.4.5).
@@ -43,9 +42,8 @@ _UNSENT = {
 class HttpxResponse:
     """A response being read."""
 
-    def __init__(self, response: httpx2.Response, pool: "Pool") -> None:
+    def __init__(self, response: httpx2.Response) -> None:
         self._response = response
-        self._pool = pool
         self.status = response.status_code
         self.headers: Pairs = [(name.lower(), value) for name, value in response.headers.raw]
         self.fields: Mapping[bytes, bytes] = dict(self.headers)
@@ -73,69 +71,27 @@ class HttpxResponse:
         await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
 
     async def _close(self) -> None:
-        try:
-            await self._chunks.aclose()
-            await self._response.aclose()
-        finally:
-            await self._pool.end()
-
-
-class Pool:
-    """The connections of one transport, which has no maximum age for them: it gets one as a whole."""
-
-    def __init__(self, context: ssl.SSLContext, proxy: str | None) -> None:
-        self.made = monotonic()
-        self._under_way = 0
-        self._is_retired = False
-        self._transport = httpx2.AsyncHTTPTransport(
-            trust_env=False,
-            verify=context,  # the same trust as the default client's
-            proxy=_proxy(proxy),
-            limits=httpx2.Limits(
-                max_connections=None,  # how many requests run at once is for the limiter to say
-                max_keepalive_connections=KEEPALIVE_CONNECTIONS,
-                keepalive_expiry=KEEPALIVE_SECONDS,
-            ),
-        )
-
-    async def send(self, request: httpx2.Request) -> HttpxResponse:
-        """The response to `request`; closing it ends the exchange."""
-        self._under_way += 1
-        try:
-            return HttpxResponse(await self._transport.handle_async_request(request), self)
-        except BaseException:
-            await self.end()
-            raise
-
-    async def end(self) -> None:
-        """One exchange has ended."""
-        self._under_way -= 1
-        await self._close_if_done()
-
-    async def retire(self) -> None:
-        """Close once nothing is in flight any more."""
-        self._is_retired = True
-        await self._close_if_done()
-
-    async def _close_if_done(self) -> None:
-        if self._is_retired and self._under_way == 0:
-            await self._transport.aclose()
+        await self._chunks.aclose()
+        await self._response.aclose()
 
 
 class HttpxClient:
-    """A pool for each authority and each proxy."""
+    """A transport for each authority and each proxy."""
 
     def __init__(self) -> None:
-        self._contexts: dict[str | None, ssl.SSLContext] = {}
-        self._pools: dict[tuple[str | None, str | None], Pool] = {}
+        self._transports: dict[tuple[str | None, str | None], httpx2.AsyncHTTPTransport] = {}
 
     async def send(self, attempt: Attempt) -> HttpxResponse:
         """Send `attempt` and wait for the head of the response."""
-        pool = await self._pool(attempt.head.origin)
+        transport = self._transport(attempt.head.origin)
         try:
             # The library has a time limit for each step of connecting, and none for some.
             async with asyncio.timeout(attempt.connect) as connecting:
-                response = await pool.send(_request(attempt, _sending(attempt, connecting)))
+                response = HttpxResponse(
+                    await transport.handle_async_request(
+                        _request(attempt, _sending(attempt, connecting))
+                    )
+                )
         except TimeoutError:
             raise UpstreamError(Failure.CONNECT_TIMEOUT) from None
         except httpx2.TransportError as error:
@@ -148,22 +104,19 @@ class HttpxClient:
         return response
 
     async def close(self) -> None:
-        """Drop every connection that is at rest; the others once they are."""
-        for pool in self._pools.values():
-            await pool.retire()
+        """Nothing: no connection rests, and those with a request go on."""
 
-    async def _pool(self, origin: Origin) -> Pool:
+    def _transport(self, origin: Origin) -> httpx2.AsyncHTTPTransport:
         key = origin.ca, origin.proxy
-        old = self._pools.get(key)
-        if old is not None and monotonic() - old.made < MAX_AGE_SECONDS:
-            return old
-        context = self._contexts.get(origin.ca)
-        if context is None:
-            context = self._contexts[origin.ca] = client_context(origin.ca)
-        self._pools[key] = Pool(context, origin.proxy)
-        if old is not None:
-            await old.retire()
-        return self._pools[key]
+        if key not in self._transports:
+            self._transports[key] = httpx2.AsyncHTTPTransport(
+                trust_env=False,
+                verify=client_context(origin.ca),  # the same trust as the default client's
+                proxy=_proxy(origin.proxy),
+                # How many requests run at once is for the limiter to say.
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
+            )
+        return self._transports[key]
 
 
 def _proxy(url: str | None) -> httpx2.Proxy | None:

@@ -9,21 +9,20 @@ Why not a library: what a gateway does is this exchange, and the figures are in 
 
 import asyncio
 import contextlib
-import select
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from time import monotonic
 from typing import cast
 
 from engine.upstream import Attempt, Failure, UpstreamError, Write
+from engine.upstream.http1.idle import Pool, arrivals
 from engine.upstream.http1.request import request_head
 from engine.upstream.http1.response import HeaderNames, ResponseReader, State
 
 READ_AHEAD = 64 * 1024
 KEEPALIVE_SECONDS = 30.0
 MAX_AGE_SECONDS = 300.0  # so that a change of DNS reaches busy pools
-RECHECK_IDLE_SECONDS = 0.5
-MAX_IDLE = 256  # connections
+RETIRE_SECONDS = 0.1
 
 _IDLE, _HEAD, _BODY, _MUST_CLOSE = State.IDLE, State.HEAD, State.BODY, State.MUST_CLOSE
 
@@ -61,7 +60,7 @@ class Connection(ResponseReader, asyncio.Protocol):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        pool: list["Connection"],
+        pool: Pool["Connection"],
         names: HeaderNames | None = None,
     ) -> None:
         super().__init__(HeaderNames() if names is None else names)
@@ -85,6 +84,7 @@ class Connection(ResponseReader, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
+        self._has_arrivals = arrivals(transport.get_extra_info("socket").fileno())
 
     def data_received(self, data: bytes) -> None:
         """Write body chunks on from here, as `forward` says; wake the task for anything else."""
@@ -93,6 +93,8 @@ class Connection(ResponseReader, asyncio.Protocol):
             return
         if self.state is _MUST_CLOSE:
             self._transport.abort()
+            if self.failure is None:
+                self._pool.got_unasked(data)
         elif self.buffered > READ_AHEAD and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
@@ -183,33 +185,34 @@ class Connection(ResponseReader, asyncio.Protocol):
         transport, was_paused = self._transport, self._reading_paused
         is_sent = self._is_sent and not self._writing_paused
         is_kept = is_sent and not transport.get_write_buffer_size() and self.release()
-        if not is_kept or transport.is_closing() or (was_paused and _is_readable(transport)):
+        if not is_kept or transport.is_closing():
             self.abort()
             return
         if was_paused:
             transport.resume_reading()  # at rest as well: else the next response is never read
         self.idle_since = monotonic()
-        self._pool.append(self)
-        if len(self._pool) > MAX_IDLE:
-            self._pool.pop(0).abort()
+        pool = self._pool
+        pool.append(self)
+        if len(pool) > pool.capacity:
+            pool.pop(0).abort()
 
     def abort(self) -> None:
         """Drop the connection now; nothing that is in flight can be mistaken for complete."""
         self.state = _MUST_CLOSE
         self._transport.abort()
 
-    def is_stale(self, now: float) -> bool:
-        """Whether the upstream has closed an idle connection, or is about to by its age.
+    def retire(self) -> None:
+        """Use it no more; what waits in the kernel is read before it is closed, since it says what is wrong."""
+        self._loop.call_later(RETIRE_SECONDS, self.abort)
 
-        One that has rested for long may have been closed a moment ago, unseen by the loop so far;
-        the kernel knows.
-        """
-        is_old = now - self.opened > MAX_AGE_SECONDS
-        if is_old or self.state is not _IDLE or self._transport.is_closing():
-            return True
-        rested = now - self.idle_since
-        return rested > KEEPALIVE_SECONDS or (
-            rested > RECHECK_IDLE_SECONDS and _is_readable(self._transport)
+    def is_stale(self, now: float) -> bool:
+        """Whether an idle connection cannot be used: for its age, or since anything but silence came from the upstream."""
+        return (
+            now - self.idle_since > KEEPALIVE_SECONDS
+            or now - self.opened > MAX_AGE_SECONDS
+            or self.state is not _IDLE
+            or self._transport.is_closing()
+            or self._has_arrivals() != 0
         )
 
     async def _upload(self, chunks: AsyncIterator[bytes | memoryview], *, is_chunked: bool) -> None:
@@ -289,12 +292,3 @@ class Connection(ResponseReader, asyncio.Protocol):
         writer, self._writer = self._writer, None
         if writer is not None and not writer.done():
             writer.set_result(None)
-
-
-def _is_readable(transport: asyncio.Transport) -> bool:
-    """Whether bytes or an end of input wait in the kernel. Windows has no `poll`."""
-    if not hasattr(select, "poll"):
-        return False
-    poll = select.poll()
-    poll.register(transport.get_extra_info("socket"), select.POLLIN)
-    return bool(poll.poll(0))

@@ -3,23 +3,31 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from time import monotonic
 
+from engine.plan.plan import Origin
 from engine.upstream import Attempt, Failure, UpstreamError
 from engine.upstream.http1.connecting import Resolve, addresses, open_connection
 from engine.upstream.http1.connection import KEEPALIVE_SECONDS, Connection
+from engine.upstream.http1.idle import DISTRUST_SECONDS, Pool
 from engine.upstream.http1.response import HeaderNames
 from engine.upstream.tls import client_context
 
 
 class Http1Client:
-    """Keep-alive connections by origin, the one used last first; one client for each worker."""
+    """Keep-alive connections by origin, the one used last first; one client for each worker.
 
-    def __init__(self, resolve: Resolve = addresses) -> None:
+    `warn` takes what the operator should know of an origin.
+    """
+
+    def __init__(
+        self, resolve: Resolve = addresses, warn: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._resolve = resolve
+        self._warn = warn
         self._names = HeaderNames()
-        self._idle: dict[str, list[Connection]] = {}
+        self._idle: dict[str, Pool[Connection]] = {}
         self._tls: dict[str | None, ssl.SSLContext] = {None: _trusting(None)}
         self._sweep: asyncio.TimerHandle | None = None
 
@@ -27,14 +35,13 @@ class Http1Client:
         """Send `attempt` and wait for the head of the response."""
         pool = self._idle.get(attempt.head.origin.key)
         if pool is None:
-            pool = self._idle[attempt.head.origin.key] = []
-            self._plan_sweep()
+            pool = self._add_pool(attempt.head.origin)
         connection = _take(pool)
         if connection is None:
             return self._send_on_new(attempt, pool)
         return connection.exchange(attempt)
 
-    async def _send_on_new(self, attempt: Attempt, pool: list[Connection]) -> Connection:
+    async def _send_on_new(self, attempt: Attempt, pool: Pool[Connection]) -> Connection:
         connection = await self._connect(attempt, pool)
         return await connection.exchange(attempt)
 
@@ -43,9 +50,17 @@ class Http1Client:
         if self._sweep is not None:
             self._sweep.cancel()
         for pool in self._idle.values():
-            for connection in pool:
-                connection.abort()
-            pool.clear()
+            pool.drop_all()
+
+    def _add_pool(self, origin: Origin) -> Pool[Connection]:
+        pool = self._idle[origin.key] = Pool[Connection](
+            lambda: self._warn(
+                f"{origin.url} has sent bytes that no request asked for: for {DISTRUST_SECONDS:.0f} s "
+                "it gets one request for each connection"
+            )
+        )
+        self._plan_sweep()
+        return pool
 
     def _plan_sweep(self) -> None:
         if self._sweep is None:
@@ -55,6 +70,7 @@ class Http1Client:
     def _drop_stale(self) -> None:
         now = monotonic()
         for pool in self._idle.values():
+            pool.renew(now)
             for connection in [c for c in pool if c.is_stale(now)]:
                 pool.remove(connection)
                 connection.abort()
@@ -67,7 +83,7 @@ class Http1Client:
             self._tls[ca] = _trusting(ca)
         return self._tls[ca]
 
-    async def _connect(self, attempt: Attempt, pool: list[Connection]) -> Connection:
+    async def _connect(self, attempt: Attempt, pool: Pool[Connection]) -> Connection:
         """A fresh connection; nothing has been sent when this fails."""
         loop = asyncio.get_running_loop()
         origin = attempt.head.origin
@@ -99,12 +115,12 @@ def _trusting(ca: str | None) -> ssl.SSLContext:
     return context
 
 
-def _take(pool: list[Connection]) -> Connection | None:
+def _take(pool: Pool[Connection]) -> Connection | None:
     """The idle connection used last that can still be used."""
     now = monotonic()
     while pool:
         connection = pool.pop()
         if not connection.is_stale(now):
             return connection
-        connection.abort()
+        connection.retire()
     return None

@@ -1,6 +1,7 @@
 """What may be used again and for how long: each bound of the pool, on both of its sides."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -11,16 +12,16 @@ from engine.upstream.http1 import pool as pools
 from engine.upstream.http1.connection import (
     KEEPALIVE_SECONDS,
     MAX_AGE_SECONDS,
-    MAX_IDLE,
     READ_AHEAD,
-    RECHECK_IDLE_SECONDS,
+    RETIRE_SECONDS,
     Connection,
 )
+from engine.upstream.http1.idle import DISTRUST_SECONDS, MAX_IDLE
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.http1.request import request_head
 from engine.upstream.http1.response import State
 from tests.integration.upstream.bursts import chunked, sized
-from tests.integration.upstream.test_rest import Wire, attempt, wired
+from tests.integration.upstream.test_rest import Wire, a_pool, attempt, wired
 
 NOW = 10_000.0
 
@@ -42,31 +43,33 @@ async def answered(connection: Connection, wire: Wire, raw: bytes = sized(b"")) 
 
 
 def test_the_bounds_are_those_that_are_documented() -> None:
-    bounds = (KEEPALIVE_SECONDS, MAX_AGE_SECONDS, RECHECK_IDLE_SECONDS, MAX_IDLE, READ_AHEAD)
-    assert bounds == (30.0, 300.0, 0.5, 256, 64 * 1024)
+    bounds = (KEEPALIVE_SECONDS, MAX_AGE_SECONDS, DISTRUST_SECONDS, MAX_IDLE, READ_AHEAD)
+    assert bounds == (30.0, 300.0, 300.0, 256, 64 * 1024)
 
 
 @pytest.mark.parametrize(
-    ("age", "rest", "is_readable", "is_stale"),
+    ("age", "rest", "arrived", "is_stale"),
     [
-        (0.0, 0.0, False, False),
-        (MAX_AGE_SECONDS, 1.0, False, False),
-        (MAX_AGE_SECONDS + 0.001, 0.0, False, True),
-        (100.0, KEEPALIVE_SECONDS, False, False),
-        (100.0, KEEPALIVE_SECONDS + 0.001, False, True),
-        (100.0, RECHECK_IDLE_SECONDS + 0.001, False, False),
-        (100.0, RECHECK_IDLE_SECONDS + 0.001, True, True),
-        (100.0, RECHECK_IDLE_SECONDS, True, False),  # the loop has just looked
+        (0.0, 0.0, None, False),
+        (MAX_AGE_SECONDS, 1.0, None, False),
+        (MAX_AGE_SECONDS + 0.001, 0.0, None, True),
+        (100.0, KEEPALIVE_SECONDS, None, False),
+        (100.0, KEEPALIVE_SECONDS + 0.001, None, True),
+        (0.0, 0.0, b"x", True),
+        (100.0, 20.0, b"HTTP/1.1 408 Request Timeout\r\n\r\n", True),
+        (0.0, 0.0, b"", True),  # an end of input
     ],
 )
 def test_a_connection_is_stale_by_age_by_rest_and_by_what_the_kernel_knows(
-    age: float, rest: float, *, is_readable: bool, is_stale: bool
+    age: float, rest: float, arrived: bytes | None, *, is_stale: bool
 ) -> None:
     async def scenario() -> None:
-        with wired([]) as (_, connection, there):
+        with wired(a_pool()) as (_, connection, there):
             connection.opened, connection.idle_since = NOW - age, NOW - rest
-            if is_readable:
-                there.sendall(b"x")
+            if arrived:
+                there.sendall(arrived)
+            elif arrived is not None:
+                there.shutdown(socket.SHUT_WR)
             assert connection.is_stale(NOW) is is_stale
 
     run(scenario)
@@ -75,11 +78,11 @@ def test_a_connection_is_stale_by_age_by_rest_and_by_what_the_kernel_knows(
 def test_a_connection_that_is_closing_or_in_use_is_stale() -> None:
     async def scenario() -> None:
         for state in State:
-            with wired([]) as (_, connection, _):
+            with wired(a_pool()) as (_, connection, _):
                 connection.opened = connection.idle_since = NOW
                 connection.state = state
                 assert connection.is_stale(NOW) is (state is not State.IDLE)
-        with wired([]) as (wire, connection, _):
+        with wired(a_pool()) as (wire, connection, _):
             connection.opened = connection.idle_since = NOW
             wire.closing = True
             assert connection.is_stale(NOW)
@@ -90,7 +93,7 @@ def test_a_connection_that_is_closing_or_in_use_is_stale() -> None:
 @pytest.mark.parametrize("spoiled", [None, "unsent", "full", "closing", "pieces"])
 def test_only_what_is_complete_on_both_sides_goes_back(spoiled: str | None) -> None:
     async def scenario() -> None:
-        pool: list[Connection] = []
+        pool = a_pool()
         with wired(pool) as (wire, connection, _):
             raw = sized(b"xx") if spoiled == "pieces" else sized(b"")
             await answered(connection, wire, raw)
@@ -113,7 +116,7 @@ def test_only_what_is_complete_on_both_sides_goes_back(spoiled: str | None) -> N
 
 def test_a_pool_holds_so_many_and_drops_the_one_that_rested_longest() -> None:
     async def scenario() -> None:
-        pool: list[Connection] = []
+        pool = a_pool()
         wires = []
         with wired(pool) as (first, connection, _):
             await answered(connection, first)
@@ -133,7 +136,7 @@ def test_a_pool_holds_so_many_and_drops_the_one_that_rested_longest() -> None:
 
 def test_reading_stops_above_its_bound_and_goes_on_at_half_of_it() -> None:
     async def scenario() -> None:
-        with wired([]) as (wire, connection, _):
+        with wired(a_pool()) as (wire, connection, _):
             half = READ_AHEAD // 2
             begin = chunked([])[:-5]
             await answered(connection, wire, begin + b"%x\r\n" % half + b"x" * half + b"\r\n")
@@ -160,7 +163,7 @@ def test_reading_stops_above_its_bound_and_goes_on_at_half_of_it() -> None:
 def test_the_one_used_last_is_taken_first_and_stale_ones_are_dropped() -> None:
     async def scenario() -> None:
         take = vars(pools)["_take"]
-        pool: list[Connection] = []
+        pool = a_pool()
         with (
             wired(pool) as (old, one, _),
             wired(pool) as (_, two, _),
@@ -172,7 +175,9 @@ def test_the_one_used_last_is_taken_first_and_stale_ones_are_dropped() -> None:
             assert take(pool) is two
             assert pool == [one]
             assert take(pool) is None
-            assert (old.closing, pool) == (True, [])
+            assert pool == []
+            await asyncio.sleep(RETIRE_SECONDS * 1.5)
+            assert old.closing
 
     run(scenario)
 
@@ -181,8 +186,9 @@ def test_stale_connections_go_without_being_asked_for() -> None:
     async def scenario() -> None:
         client = Http1Client()
         idle = vars(client)["_idle"]
-        pool = idle["x"] = list[Connection]()
+        pool = idle["x"] = a_pool()
         with wired(pool) as (old, one, _), wired(pool) as (new, two, _):
+            pool.got_unasked(b"x")
             pool += [one, two]
             one.idle_since -= KEEPALIVE_SECONDS + 1
             client._plan_sweep()
@@ -191,7 +197,9 @@ def test_stale_connections_go_without_being_asked_for() -> None:
             assert 0 < left <= KEEPALIVE_SECONDS / 2
             client._plan_sweep()
             assert vars(client)["_sweep"] is timer, "one at a time"
+            vars(pool)["_distrusted_at"] -= DISTRUST_SECONDS
             client._drop_stale()
+            assert pool.capacity == MAX_IDLE, "trusted again"
             assert (old.closing, new.closing, pool) == (True, False, [two])
             again = vars(client)["_sweep"]
             assert again not in (None, timer)

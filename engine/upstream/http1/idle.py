@@ -1,0 +1,75 @@
+"""Connections between two exchanges: where they rest, and what the kernel knows of them meanwhile.
+
+A response belongs to a request by its place in the order alone (RFC 9112, 9.2). So bytes that arrive while no request
+is under way must not be taken for the response to the next one, which may be another caller's. Those that have arrived
+are seen before a connection is used again. Those that arrive a moment later look like the response: an origin that
+has sent such bytes once gets one request for each connection for a while, so that there is no next one.
+"""
+
+import ctypes
+import select
+import sys
+from collections.abc import Callable
+from time import monotonic
+from typing import Protocol, TypeVar
+
+MAX_IDLE = 256  # connections
+DISTRUST_SECONDS = 300.0
+# Servers say so before they close an idle connection; nothing else is wrong with them.
+_TIMED_OUT = (b"HTTP/1.1 408", b"HTTP/1.0 408")
+
+
+class _CanAbort(Protocol):
+    def abort(self) -> None: ...
+
+
+_Connection = TypeVar("_Connection", bound=_CanAbort)
+
+
+class Pool(list[_Connection]):
+    """The idle connections to one origin, the one used last at the end.
+
+    Who adds one drops the first if there are more than `capacity`. `report` is called when the origin is not
+    trusted any more.
+    """
+
+    def __init__(self, report: Callable[[], None]) -> None:
+        super().__init__()
+        self.capacity = MAX_IDLE
+        self._report = report
+        self._distrusted_at = 0.0
+
+    def drop_all(self) -> None:
+        """Drop every connection."""
+        for connection in self:
+            connection.abort()
+        self.clear()
+
+    def got_unasked(self, data: bytes) -> None:
+        """No request asked for `data`: keep no connection to the origin for DISTRUST_SECONDS."""
+        if data.startswith(_TIMED_OUT):
+            return
+        if self.capacity:
+            self._report()
+        self.capacity, self._distrusted_at = 0, monotonic()
+        self.drop_all()
+
+    def renew(self, now: float) -> None:
+        """Trust the origin again, once the time is over."""
+        if now - self._distrusted_at > DISTRUST_SECONDS:
+            self.capacity = MAX_IDLE
+
+
+class _Watched(ctypes.Structure):
+    """`struct pollfd` of poll(2)."""
+
+    _fields_ = (("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short))
+
+
+def arrivals(descriptor: int) -> Callable[[], int]:
+    """A function that says at once whether bytes, an end of input or an error wait in the kernel."""
+    if sys.platform == "win32":
+        return lambda: 0  # no poll(2): the loop sees them a moment later
+    # PyDLL: other threads do not get the interpreter meanwhile, which this one had to wait for.
+    poll, watched = ctypes.PyDLL(None).poll, ctypes.byref(_Watched(descriptor, select.POLLIN))
+    return lambda: poll(watched, 1, 0)

@@ -1,0 +1,210 @@
+"""Bytes that no request asked for never become the response to the next one."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import pytest
+
+from engine.plan.plan import Origin
+from engine.upstream import Attempt, Client, RequestHead
+from engine.upstream.http1 import pool as pools
+from engine.upstream.http1.connection import RETIRE_SECONDS
+from engine.upstream.http1.idle import DISTRUST_SECONDS, MAX_IDLE, Pool
+from engine.upstream.http1.pool import Http1Client
+from engine.upstream.httpx_client import HttpxClient
+from tests.integration.upstream.bursts import sized
+from tests.integration.upstream.ending import end
+from tests.integration.upstream.test_rest import attempt, wired
+
+T = TypeVar("T")
+UNASKED = sized(b"another caller's")
+TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class Upstream(asyncio.Protocol):
+    """Responds with the path, and now and then with more, at once or after a moment."""
+
+    all: list["Upstream"]
+    more = b""
+    after: float | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self.all.append(self)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        response = sized(data.split(b" ", 2)[1])
+        if self.after is None:
+            response += self.more
+        elif self.more:
+            asyncio.get_running_loop().call_later(self.after, self.transport.write, self.more)
+        self.transport.write(response)
+
+
+def against(scenario: Callable[[type[Upstream], Origin], Awaitable[T]]) -> T:
+    async def run() -> T:
+        kind = type("Fresh", (Upstream,), {"all": []})
+        server = await asyncio.get_running_loop().create_server(kind, "127.0.0.1", 0)
+        async with server:
+            return await scenario(
+                kind, Origin("http", "127.0.0.1", server.sockets[0].getsockname()[1])
+            )
+
+    return asyncio.run(run())
+
+
+async def call(client: Client, origin: Origin, path: bytes) -> bytes:
+    got: list[bytes] = []
+    response = await client.send(Attempt(RequestHead("POST", origin, path, []), b"{}", 2, 5.0))
+    await response.forward(got.append)
+    await end(response)
+    return b"".join(got)
+
+
+def block() -> None:
+    """Keep the loop from reading for a moment."""
+    time.sleep(0.001)
+
+
+@pytest.mark.parametrize("after", [None, 0.0])
+@pytest.mark.parametrize("client", [Http1Client, HttpxClient])
+def test_what_has_arrived_is_seen_before_the_next_request(
+    client: type[Http1Client | HttpxClient], after: float | None
+) -> None:
+    """Also where the loop had no time yet to read it."""
+
+    async def scenario(upstream: type[Upstream], origin: Origin) -> None:
+        upstream.after, sender = after, client()
+        for n in range(5):
+            upstream.more = UNASKED
+            assert await call(sender, origin, b"/a%d" % n) == b"/a%d" % n
+            upstream.more = b""
+            await asyncio.sleep(0)  # the upstream, in the same loop, sends its surplus
+            block()  # and it arrives, while nobody reads
+            assert await call(sender, origin, b"/b%d" % n) == b"/b%d" % n
+            if isinstance(sender, Http1Client):  # as if it had not been caught at it yet
+                for pool in vars(sender)["_idle"].values():
+                    pool.renew(time.monotonic() + DISTRUST_SECONDS + 1)
+        await sender.close()
+
+    against(scenario)
+
+
+@pytest.mark.parametrize("after", [None, 0.0])
+def test_who_sends_them_gets_one_request_for_each_connection_for_a_while(
+    after: float | None,
+) -> None:
+    async def scenario(upstream: type[Upstream], origin: Origin) -> None:
+        warnings: list[str] = []
+        client = Http1Client(warn=warnings.append)
+        upstream.after = after
+        for _ in range(3):
+            await asyncio.gather(*(call(client, origin, b"/%d" % n) for n in range(4)))
+        assert len(upstream.all) == 4
+        (pool,) = vars(client)["_idle"].values()
+        assert (len(pool), pool.capacity) == (4, MAX_IDLE)
+
+        upstream.more = UNASKED
+        await call(client, origin, b"/surplus")
+        await asyncio.sleep(0.01)
+        upstream.more = b""
+        assert (len(pool), pool.capacity) == (0, 0), "those at rest may have got some as well"
+        before = len(upstream.all)
+        for _ in range(3):
+            await call(client, origin, b"/alone")
+        assert len(upstream.all) == before + 3
+        upstream.more = UNASKED
+        await call(client, origin, b"/again")
+        await asyncio.sleep(0.01)
+        upstream.more = b""
+        assert warnings == [
+            f"{origin.url} has sent bytes that no request asked for: for 300 s it gets one request for each connection"
+        ]
+
+        pool.renew(time.monotonic() + DISTRUST_SECONDS - 1)
+        await call(client, origin, b"/alone")
+        assert len(pool) == 0
+        pool.renew(time.monotonic() + DISTRUST_SECONDS + 1)
+        for _ in range(3):
+            await call(client, origin, b"/kept")
+        assert (len(pool), len(upstream.all)) == (1, before + 6)
+        await client.close()
+
+    against(scenario)
+
+
+def test_what_waits_in_the_kernel_is_read_before_the_connection_is_closed() -> None:
+    """Else its origin would go on being trusted."""
+
+    async def scenario(upstream: type[Upstream], origin: Origin) -> None:
+        client = Http1Client()
+        await call(client, origin, b"/")
+        (pool,) = vars(client)["_idle"].values()
+        (connection,) = pool
+        transport = vars(connection)["_transport"]
+        upstream.all[0].transport.write(UNASKED)
+        block()
+        assert vars(pools)["_take"](pool) is None
+        assert not transport.is_closing()
+        await asyncio.sleep(0.01)
+        assert transport.is_closing()
+        assert pool.capacity == 0
+
+    against(scenario)
+
+
+def test_a_connection_that_turns_out_to_say_nothing_is_closed_all_the_same() -> None:
+    """Records of TLS that hold no data also wait in the kernel."""
+
+    async def run() -> None:
+        with wired(Pool(lambda: None)) as (wire, connection, _):
+            connection.retire()
+            await asyncio.sleep(RETIRE_SECONDS * 1.5)
+            assert wire.closing
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("data", "capacity"),
+    [(TIMED_OUT, MAX_IDLE), (b"HTTP/1.0 408 \r\n", MAX_IDLE), (b"x", 0), (UNASKED, 0)],
+)
+def test_a_server_may_say_that_it_waited_too_long(data: bytes, capacity: int) -> None:
+    async def run() -> None:
+        reports: list[None] = []
+        pool: Pool[Any] = Pool(lambda: reports.append(None))
+        with wired(pool) as (wire, connection, _):
+            sending = asyncio.ensure_future(connection.exchange(attempt()))
+            await asyncio.sleep(0)
+            wire.say([sized(b"")])
+            (await sending).close()
+            assert pool == [connection]
+            wire.say([data])
+            assert wire.closing
+            assert pool.capacity == capacity
+            assert len(reports) == (capacity == 0)
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
+def test_a_response_that_breaks_off_is_no_reason_for_distrust() -> None:
+    async def run() -> None:
+        for raw in (
+            b"HTTP/1.1 zz\r\n\r\n",
+            sized(b"xx")[:-1] + b"",
+            b"junk",
+            b"HTTP/1.1 101 x\r\n\r\n",
+        ):
+            pool: Pool[Any] = Pool(lambda: None)
+            with wired(pool) as (wire, connection, _):
+                sending = asyncio.ensure_future(connection.exchange(attempt()))
+                await asyncio.sleep(0)
+                wire.say([raw])
+                wire.abort()
+                await asyncio.gather(sending, return_exceptions=True)
+                assert pool.capacity == MAX_IDLE
+
+    asyncio.run(run())
