@@ -47,6 +47,7 @@ lazily.import_at_use(*lazily.SDKS, *lazily.EDITORS)
 PROMETHEUS, OTLP = ("prometheus_client",), ("opentelemetry.proto",)
 NEEDS = {
     "tests/e2e/server/test_accounts.py": NEEDED,
+    "tests/integration/accounts": NEEDED,
     "tests/integration/admin": (*NEEDED, "joserfc"),
     "tests/unit/accounts": NEEDED,
     "tests/unit/admin": NEEDED,

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.ports import free_port
 
 VARIABLE = "ORQEN_TEST_DATABASE"
-TESTS = ("tests/unit/accounts",)
+TESTS = ("tests/unit/accounts", "tests/integration/accounts")
 SETTINGS = "-c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off"
 
 

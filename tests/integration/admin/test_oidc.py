@@ -13,11 +13,11 @@ from engine.config.load import Loaded
 from engine.plan.accounts import Admin, Oidc
 from engine.server.ports import wait_until_ready
 from tests import loopback
+from tests.integration.admin.in_process.conftest import Furnished, House, open_house
+from tests.integration.admin.in_process.listener import Browser, Reply
 from tests.integration.admin.provider import CLIENT_ID, CLIENT_SECRET, SUBJECT
 from tests.ports import free_port
 from tests.processes import Command, Process
-from tests.unit.admin.conftest import Furnished, House, open_house
-from tests.unit.admin.listener import Browser, Reply
 
 COOKIE = "orqen_session"
 REFUSED = (

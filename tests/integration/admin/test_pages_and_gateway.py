@@ -15,8 +15,13 @@ from engine.admin.app import create_app
 from engine.plan.settings import NO_SETTINGS
 from engine.plan.tls import ListenerTls
 from tests.certificates import issue
-from tests.unit.admin.conftest import House, furnished, house, shipped_configuration
-from tests.unit.admin.test_dashboard import PROVIDER, SECRET, post
+from tests.integration.admin.in_process.conftest import (
+    House,
+    furnished,
+    house,
+    shipped_configuration,
+)
+from tests.integration.admin.in_process.test_dashboard import PROVIDER, SECRET, post
 
 __all__ = ["furnished", "house", "shipped_configuration"]
 

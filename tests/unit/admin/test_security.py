@@ -1,18 +1,13 @@
-"""The guard: what only time and many at once can show."""
+"""The guard: bodies that come badly, and the addresses by which browsers come."""
 
 import asyncio
 
-import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from engine.admin.address import Address, address_of
-from engine.admin.request import PageError, PageRequest, Values
 from engine.admin.security import MAX_BODY, Guard
-from engine.admin.server import SIGN_INS_AT_ONCE, create_server
-from engine.admin.sign_in import SIGN_IN_PAGES, sign_in_by_password
 from engine.plan.accounts import Admin
 from tests.tables import each
-from tests.unit.admin.conftest import PASSWORD, House
 
 SCOPE = {
     "type": "http", "method": "POST", "path": "/v1/keys", "raw_path": b"/v1/keys", "query_string": b"",
@@ -60,20 +55,6 @@ def test_a_body_that_ends_early_is_refused() -> None:
         return {"type": "http.disconnect"}
 
     assert asyncio.run(statuses(leave)) == [400]
-
-
-def test_a_flood_of_passwords_leaves_threads_for_the_rest(house: House) -> None:
-    server = create_server(house.context)
-    form = Values((("email", "ours-owner@example.com"), ("password", PASSWORD)))
-    request = PageRequest(server, SIGN_IN_PAGES[1], {}, form=form)
-    for _ in range(SIGN_INS_AT_ONCE):
-        assert server.sign_ins.acquire(blocking=False)
-    with pytest.raises(PageError) as refused:
-        sign_in_by_password(request)
-    assert refused.value.status == 503
-    server.sign_ins.release()
-    assert sign_in_by_password(request).status_code == 303
-    assert server.sign_ins.acquire(blocking=False)  # it was given back
 
 
 @each(

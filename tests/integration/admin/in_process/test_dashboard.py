@@ -20,9 +20,9 @@ from engine.admin.app import PAGES
 from engine.admin.pages.provider_test import judge
 from engine.admin.pages.table import DASHBOARD_PAGES
 from engine.admin.request import Access
+from tests.integration.admin.in_process.conftest import House
+from tests.integration.admin.in_process.listener import Browser, Reply, call
 from tests.tables import each
-from tests.unit.admin.conftest import House
-from tests.unit.admin.listener import Browser, Reply, call
 
 SECRET = re.compile(r"sk-orq-[0-9a-f]{64}")
 PROVIDER = "anthropic"  # has one credential; `openai` is saved already

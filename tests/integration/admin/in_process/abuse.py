@@ -13,7 +13,7 @@ from engine.admin.api.operations import OPERATIONS
 from engine.admin.app import PAGES
 from engine.admin.request import Access, Page
 from engine.admin.security import MAX_BODY, MAX_PATH, MAX_QUERY
-from tests.unit.admin.listener import HOST, ORIGIN
+from tests.integration.admin.in_process.listener import HOST, ORIGIN
 
 Headers = tuple[tuple[str, str], ...]
 FORM = ("content-type", "application/x-www-form-urlencoded")

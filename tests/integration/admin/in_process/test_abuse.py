@@ -17,9 +17,9 @@ from engine.accounts.tokens import token_digest
 from engine.admin.security import HEADERS
 from engine.admin.session import csrf_token
 from engine.config.load import Loaded
-from tests.unit.admin.abuse import ROWS, TABLES, Row
-from tests.unit.admin.conftest import PASSWORD_HASH, Furnished, House, open_house
-from tests.unit.admin.listener import call, exchange
+from tests.integration.admin.in_process.abuse import ROWS, TABLES, Row
+from tests.integration.admin.in_process.conftest import PASSWORD_HASH, Furnished, House, open_house
+from tests.integration.admin.in_process.listener import call, exchange
 
 DAY = 86400
 

@@ -7,8 +7,11 @@ from argon2 import Parameters, PasswordHasher, extract_parameters
 
 from engine.accounts import passwords, people, sessions
 from engine.accounts.audit import SYSTEM, list_all_audit
+from engine.admin.request import PageError, PageRequest, Values
+from engine.admin.server import SIGN_INS_AT_ONCE, create_server
+from engine.admin.sign_in import SIGN_IN_PAGES, sign_in_by_password
 from engine.admin.throttle import MOST_NAMES, Throttle
-from tests.unit.admin.conftest import PASSWORD, House
+from tests.integration.admin.in_process.conftest import PASSWORD, House
 
 
 def test_a_person_signs_in_with_a_password_and_out(house: House) -> None:
@@ -115,3 +118,17 @@ def test_a_one_time_link_works_once_and_not_by_opening_it(house: House) -> None:
 def test_signing_in_leads_to_this_dashboard_alone(house: House, target: str) -> None:
     fields = {"email": "ours-owner@example.com", "password": PASSWORD, "next": target}
     assert house.browser().post("/signin", fields).header("location") in ("/", "/a//b")
+
+
+def test_a_flood_of_passwords_leaves_threads_for_the_rest(house: House) -> None:
+    server = create_server(house.context)
+    form = Values((("email", "ours-owner@example.com"), ("password", PASSWORD)))
+    request = PageRequest(server, SIGN_IN_PAGES[1], {}, form=form)
+    for _ in range(SIGN_INS_AT_ONCE):
+        assert server.sign_ins.acquire(blocking=False)
+    with pytest.raises(PageError) as refused:
+        sign_in_by_password(request)
+    assert refused.value.status == 503
+    server.sign_ins.release()
+    assert sign_in_by_password(request).status_code == 303
+    assert server.sign_ins.acquire(blocking=False)  # it was given back

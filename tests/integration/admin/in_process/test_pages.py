@@ -13,9 +13,9 @@ from engine.admin.app import create_app
 from engine.admin.request import Access, Page, PageRequest
 from engine.config.load import Loaded
 from engine.plan.accounts import Admin
+from tests.integration.admin.in_process.conftest import PASSWORD, Furnished, House, open_house
+from tests.integration.admin.in_process.listener import Browser, send
 from tests.tables import each
-from tests.unit.admin.conftest import PASSWORD, Furnished, House, open_house
-from tests.unit.admin.listener import Browser, send
 
 # Names that a template language, a page, a shell or a terminal would act on.
 NAMES = [

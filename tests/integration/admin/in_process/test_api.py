@@ -16,10 +16,10 @@ from engine.accounts.lookup import find_keys
 from engine.accounts.tokens import token_digest
 from engine.accounts.usage import UsageRow, add_usage
 from engine.admin.api.operations import OPERATIONS
+from tests.integration.admin.in_process.conftest import House
+from tests.integration.admin.in_process.listener import Reply, call
 from tests.servers import ROOT
 from tests.tables import each
-from tests.unit.admin.conftest import House
-from tests.unit.admin.listener import Reply, call
 
 ERRORS: list[tuple[str, str, str | None, object, int, str]] = [
     ("GET", "/v1/account", None, None, 401, "missing_api_key"),
