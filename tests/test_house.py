@@ -59,6 +59,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("server/cost_limits", ("limits/*", "gateway/*", "upstream/cache", "plan/*")),
     ("server/limit_hooks", ("limits/*", "gateway/*", "upstream/*", "plan/*")),
     ("server/model_names", ("upstream/cache", "plan/*")),
+    ("server/limit_permits", ("limits/*", "gateway/*", "upstream/*", "plan/*")),
     ("server/limit_responses", ("limits/*", "gateway/*", "upstream/*", "plan/*")),
     ("server/metric_hooks", ("telemetry/*", "gateway/*", "plan/*")),
     ("server/metrics_export", ("server/log", "telemetry/*", "plan/*")),

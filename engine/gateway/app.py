@@ -124,8 +124,9 @@ class Gateway:
         hooks = self._runtime.hooks
         record = request.record.finish(self._timestamps.now())
         self._call_hook(self._log.write, record)
-        if request.permit is not None:
-            self._call_hook(request.permit.settle, record)
+        permit = request.permit
+        if permit is not None and permit.settle is not None:
+            self._call_hook(permit.settle, record)
         if request.credential_permits is not None:
             self._call_hook(request.credential_permits.settle, record)
         if hooks.tracer is not None and request.record.trace is not None:

@@ -8,7 +8,7 @@ caller gets 503 `overloaded`. A hook that is cancelled must end at once and keep
 methods are no coroutines, and nothing bounds them.
 """
 
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -35,8 +35,9 @@ class Permit(Protocol):
     headers: Pairs
     replaces: tuple[bytes, ...]
 
-    def settle(self, record: Record) -> None:
-        """The request is over. Called exactly once, however the request ended, cancelled included.
+    @property
+    def settle(self) -> Callable[[Record], None] | None:
+        """Called exactly once when the request is over, however it ended, cancelled included. None: nothing is.
 
         Not a coroutine, since a cancellation could interrupt one.
         """

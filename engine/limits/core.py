@@ -198,6 +198,11 @@ def left_of(
     return left
 
 
+def left_at(rate: Rate, ahead: int) -> Left:
+    """What is left of a rate whose units are all back in `ahead` nanoseconds."""
+    return rate.count, (rate.tolerance - ahead) // rate.interval, ahead / NANOSECONDS
+
+
 def take(limits: CallerLimits, state: State, held: Amounts, now: int) -> None:
     """Count a request that all scopes have admitted, and hold `held` for it if it is to be settled."""
     requests = limits.requests

@@ -7,13 +7,12 @@ from engine.limits.core import (
     RATES,
     REQUESTS,
     Amounts,
-    Left,
     Reading,
     Refused,
     Scope,
-    State,
     cap,
     convert,
+    left_at,
     left_of,
     readings,
     refusal,
@@ -22,10 +21,10 @@ from engine.limits.core import (
     tightest,
     use,
 )
-from engine.limits.store import FullError, Grant
+from engine.limits.store import Grant
 from engine.limits.table import Place, Table
 from engine.limits.windows import Windows
-from engine.plan.limits import NANOSECONDS, Budget, CallerLimits
+from engine.plan.limits import Budget, CallerLimits, Rate
 
 MAX_TOKENS = 1 << 40  # of one request; no provider's count is higher
 
@@ -33,22 +32,6 @@ MAX_TOKENS = 1 << 40  # of one request; no provider's count is higher
 def at_most(used: Amounts) -> Amounts:
     """What a request has used, no more than any does."""
     return tuple([min(amount, MAX_TOKENS) for amount in used]) if max(used) > MAX_TOKENS else used
-
-
-def take_one(limits: CallerLimits, state: State, now: int) -> Left | None:
-    """Take a request of a scope that limits nothing but their rate; what is left then, or None.
-
-    None where there is none, and where the counters are by another rate.
-    """
-    rate = limits.only_rate
-    if rate is None or state[RATES] != limits.rates or limits.side_rates:
-        return None
-    ahead = state[REQUESTS] - now
-    ahead = rate.interval if ahead <= 0 else ahead + rate.interval
-    if ahead > rate.tolerance:
-        return None
-    state[REQUESTS] = now + ahead
-    return rate.count, (rate.tolerance - ahead) // rate.interval, ahead / NANOSECONDS
 
 
 class Ledger:
@@ -72,10 +55,11 @@ class Ledger:
 
     def reserve(self, scopes: Sequence[Scope], estimate: Amounts) -> Grant | Refused:
         """As `Store.reserve`."""
-        if len(scopes) == 1 and scopes[0][1].only_rate is not None:
-            grant = self._take_one(scopes, estimate)
-            if grant is not None:
-                return grant
+        rate = scopes[0][1].only_rate
+        if rate is not None and len(scopes) == 1:
+            ahead = self.take_one(*scopes[0], rate)
+            if ahead:
+                return Grant(scopes, estimate, None, {"requests": left_at(rate, ahead)})
         table, wall = self._table, self._wall()
         found: list[Reading] = []
         places: list[Place] = []
@@ -110,22 +94,32 @@ class Ledger:
             table.unlock()
         return Grant(scopes, held, lease, left_of(least, 1, held), places)
 
-    def _take_one(self, scopes: Sequence[Scope], estimate: Amounts) -> Grant | None:
-        """The same for one scope with a rate of requests alone, in half the time; None where that is not enough.
+    def take_one(self, scope: str, limits: CallerLimits, rate: Rate) -> int:
+        """Take a request of a scope whose `limits` are one `rate`, in a quarter of the time of `reserve`.
+
+        Returns the nanoseconds until the rate is whole again. 0: nothing is taken, and `reserve` says what is to be
+        done, since all is used, or the scope is new here or counted by another rate so far.
 
         Nothing is copied first: one word changes, and is written as a whole.
         """
-        (scope, limits), table = scopes[0], self._table
-        left = None
+        table = self._table
         table.lock()
         try:
-            now = self._monotonic()
             place = table.known(scope)
-            if place is not None:
-                left = take_one(limits, place[1], now)
+            if place is None:
+                return 0
+            state = place[1]
+            if state[RATES] != limits.rates:
+                return 0
+            now = self._monotonic()  # after the lock, so that it never runs backwards
+            due = state[REQUESTS]
+            ahead = (due - now if due > now else 0) + rate.interval
+            if ahead > rate.tolerance:
+                return 0
+            state[REQUESTS] = now + ahead
         finally:
             table.unlock()
-        return None if left is None else Grant(scopes, estimate, None, {"requests": left})
+        return ahead
 
     def _convert(self, limits: CallerLimits, place: Place, now: int) -> None:
         """The counters in `place` by the rates of `limits`, if they are by others, in a write of its own."""
@@ -147,7 +141,7 @@ class Ledger:
         try:
             now = self._monotonic()
             table.settle(lease, grant.places)
-            for (name, limits), (_, state, _) in zip(grant.scopes, grant.places, strict=True):
+            for (name, limits), (_, state) in zip(grant.scopes, grant.places, strict=True):
                 release(state, held)
                 if limits.counts_tokens:
                     budgets = use(limits, state, used, now, wall, self._windows)
@@ -166,6 +160,3 @@ class Ledger:
     def recover_dead(self) -> int:
         """Give back what killed workers held; how many requests they had."""
         return self._table.recover_dead()
-
-
-__all__ = ["FullError", "Grant", "Ledger", "Left", "Scope"]

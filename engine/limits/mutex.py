@@ -11,6 +11,8 @@ import errno
 import mmap
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 
 _BYTES = 64  # more than a mutex or its attributes take (glibc and musl: 48 at the most)
 
@@ -33,6 +35,8 @@ class Mutex:
     def __init__(self) -> None:
         self._map = mmap.mmap(-1, _BYTES)
         self._at = ctypes.byref(ctypes.c_char.from_buffer(self._map))
+        self._trylock: Callable[[], int] = partial(_trylock, self._at)
+        self.unlock: Callable[[], object] = partial(_unlock, self._at)  # let others have it
         if sys.platform == "linux":
             attributes = ctypes.create_string_buffer(_BYTES)
             _check(_libc.pthread_mutexattr_init(attributes))
@@ -42,13 +46,9 @@ class Mutex:
 
     def lock(self) -> None:
         """Wait until no other process has it. What a dead one was doing is for the caller to look after."""
-        code = _trylock(self._at)
+        code = self._trylock()
         if code:
             self._wait(code)
-
-    def unlock(self) -> None:
-        """Let others have it."""
-        _unlock(self._at)
 
     def _wait(self, code: int) -> None:
         if code == errno.EBUSY:

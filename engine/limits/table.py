@@ -45,8 +45,7 @@ _NOBODY = bytes(_DIGEST)
 # Words of the header: how many copies there are, their blocks, the reservation of the write, and how many scopes it had.
 _COPIES, OF_LEASE, _WAS = 0, MAX_SCOPES + 1, MAX_SCOPES + 2
 MAX_KNOWN = 16_384  # scopes whose places a worker knows without a search
-# The block of a scope, its counters, and its id.
-Place = tuple[int, memoryview, bytes]
+Place = tuple[int, memoryview]  # the block of a scope, and its counters
 _USED = _WORDS - 1  # the word of a worker's first block that says that there was one
 
 
@@ -92,13 +91,15 @@ class Table:
 
     def __init__(self, memory: SharedMemory) -> None:
         self._memory = memory
-        self._mutex = memory.mutex
+        self._lock = memory.mutex.lock
+        self.unlock = memory.mutex.unlock
         self._descriptor = memory.descriptor
         self._map = memory.map
         self._bytes = memoryview(memory.map)
         self._words = self._bytes.cast("q")
         self._copies = [self._counters(1 + number) for number in range(MAX_SCOPES)]
-        self._known: dict[str, Place] = {}
+        # Where scopes were found, and the ids that are there as long as that holds.
+        self._known: dict[str, tuple[Place, memoryview, bytes]] = {}
         self.worker = -1
         self._free: list[int] = []
 
@@ -106,12 +107,9 @@ class Table:
 
     def lock(self) -> None:
         """Wait for the memory; undo a write whose process was killed in the middle of it."""
-        self._mutex.lock()
+        self._lock()
         if self._words[0]:
             self._undo()
-
-    def unlock(self) -> None:
-        self._mutex.unlock()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -147,27 +145,26 @@ class Table:
         digest = blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
-        place = self._known[scope] = self._locate(
-            digest, now, wall, {block for block, _, _ in taken}
-        )
+        block = self._locate(digest, now, wall, {block for block, _ in taken})
+        place = block, self._counters(block)
+        own_id = self._bytes[BLOCK * block : BLOCK * block + _DIGEST]
+        self._known[scope] = place, own_id, digest
         return place
 
     def known(self, scope: str) -> Place | None:
         """The place of a scope, if this worker knows it, and no other has given it to another scope."""
-        place = self._known.get(scope)
-        if place and self._map[BLOCK * place[0] : BLOCK * place[0] + _DIGEST] == place[2]:
-            return place
-        return None
+        found = self._known.get(scope)
+        return found[0] if found and found[1].tobytes() == found[2] else None
 
-    def _locate(self, digest: bytes, now: int, wall: float, taken: Container[int]) -> Place:
-        """The same by a search, in a place of its own or in that of a scope that is idle."""
+    def _locate(self, digest: bytes, now: int, wall: float, taken: Container[int]) -> int:
+        """The block of an id by a search, in a place of its own or in that of a scope that is idle."""
         free = None
         first = int.from_bytes(digest[:8], "little")
         for step in range(PROBED):
             block = self._memory.first_record + (first + step) % self._memory.records
             found, *state = RECORD.unpack_from(self._map, BLOCK * block)
             if found == digest:
-                return block, self._counters(block), digest
+                return block
             if free is None and block not in taken:
                 free = block if found == _NOBODY or is_idle(state, now, wall) else None
         if free is None:
@@ -175,7 +172,7 @@ class Table:
         # Cut short, this leaves counters of nobody that say nothing, or those of a scope that was idle.
         RECORD.pack_into(self._map, BLOCK * free, _NOBODY, *[0] * FIELDS)
         self._map[BLOCK * free : BLOCK * free + _DIGEST] = digest
-        return free, self._counters(free), digest
+        return free
 
     # -- writes ------------------------------------------------------------------------------------
 
@@ -195,7 +192,7 @@ class Table:
         words[at + 1], words[at + 2] = held[0], held[1]
         words[at + 3] = held[2] if len(held) == AMOUNTS else 0
         at += AMOUNTS
-        for block, _, _ in places:
+        for block, _ in places:
             at += 1
             words[at] = block
         return lease
@@ -207,7 +204,7 @@ class Table:
     def _begin(self, places: Sequence[Place], lease: int, scopes: int) -> None:
         """Keep copies of counters that are about to be changed, and how many `scopes` a reservation has before."""
         words, number = self._words, 0
-        for block, state, _ in places:
+        for block, state in places:
             self._copies[number][:] = state
             number += 1
             words[number] = block
@@ -280,9 +277,9 @@ class Table:
         for lease in held_by:
             scopes, *of_lease = self._words[_WORDS * lease : _WORDS * (lease + 1)].tolist()
             held, blocks = tuple(of_lease[:AMOUNTS]), of_lease[AMOUNTS : AMOUNTS + scopes]
-            places = [(block, self._counters(block), _NOBODY) for block in blocks]
+            places = [(block, self._counters(block)) for block in blocks]
             self.settle(lease, places)
-            for _, state, _ in places:
+            for _, state in places:
                 release(state, held)
             self._end(lease, 0)
         return len(held_by)

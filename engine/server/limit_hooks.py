@@ -1,16 +1,13 @@
 """The limits of callers in one worker, as the Admission of its gateways."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.inbound.text_size import MAX_ENCODED
 from engine.gateway.inbound.usage_fields import output_limit, refuse_unmetered
-from engine.gateway.record import Record
-from engine.gateway.response.cost import was_refused, was_sent
-from engine.gateway.response.usage import BYTES_A_TOKEN, estimated_input
+from engine.gateway.response.usage import estimated_input
 from engine.limits.core import Amounts, Refused, Scope
 from engine.limits.ledger import Ledger
 from engine.limits.redis_store import RedisStore
@@ -19,50 +16,18 @@ from engine.limits.table import SharedMemory, Table
 from engine.plan.limit_store import NO_STORE, LimitSettings
 from engine.plan.limits import Budget
 from engine.plan.plan import Caller, Dialect, Endpoint, Plan, Provider
-from engine.server.cost_limits import CostReserve, LateTimes, hidden_output, late_times, used_cost
+from engine.server.cost_limits import CostReserve, LateTimes, late_times
+from engine.server.limit_permits import NO_TOKENS, OUTPUT_TOKENS, LimitPermit, RatePermit
 from engine.server.limit_responses import (
-    PROVIDER_LIMITS,
     credential_refusal,
     described,
     limit_headers,
+    rate_headers,
     refusal,
     uncounted,
     unpriced,
 )
 from engine.server.model_names import ModelNames
-from engine.upstream import Pairs
-
-OUTPUT_TOKENS = 1000  # held for a response where the endpoint does not say
-NO_TOKENS = 0, 0
-
-
-@dataclass(slots=True)
-class LimitPermit:
-    """An admitted request; `estimate` are its input and output tokens, and what it may cost if that counts.
-
-    `late` has what was read of a form after that: how many times as many responses it asks for, counted at the end.
-    """
-
-    store: Store
-    grant: Grant
-    headers: Pairs
-    estimate: Amounts
-    late: LateTimes | None = None
-    replaces: tuple[bytes, ...] = PROVIDER_LIMITS
-
-    def settle(self, record: Record) -> None:
-        """Count what the request has used; what was reserved where a bug keeps that from being known."""
-        if self.grant.lease is None:
-            return
-        used = self.estimate
-        try:
-            tokens: Amounts = used_tokens(record, self.estimate)
-            if len(used) > len(tokens):
-                reserved = used[2] if self.late is None else self.late.of(used[2])
-                tokens = (*tokens, used_cost(record, reserved, used))
-            used = tokens
-        finally:
-            self.store.settle(self.grant, used)
 
 
 class LimitHooks:
@@ -82,7 +47,9 @@ class LimitHooks:
         table = Table(memory or SharedMemory(1))
         table.join()
         self._log = log
-        self._store: Store = Ledger(table, warn=self._warn)
+        ledger = Ledger(table, warn=self._warn)
+        self._store: Store = ledger
+        self._take_one = ledger.take_one
         self._reserve = CostReserve()
         self._names = ModelNames()
         self._shared: RedisStore | None = None
@@ -126,7 +93,7 @@ class LimitHooks:
 
     def admit(
         self, caller: Caller, endpoint: Endpoint, model: str, body: RequestBody, size: int | None
-    ) -> LimitPermit | Coroutine[Any, Any, LimitPermit] | None:
+    ) -> LimitPermit | RatePermit | Coroutine[Any, Any, LimitPermit] | None:
         """Count the request in all of its scopes, or refuse it; None for a caller without limits.
 
         Raises:
@@ -135,6 +102,19 @@ class LimitHooks:
         scopes: Sequence[Scope] = caller.scopes
         if not scopes:
             return None
+        if caller.has_one_rate and self._shared is None:
+            scope, limits = scopes[0]
+            rate = limits.only_rate
+            ahead = 0 if rate is None else self._take_one(scope, limits, rate)
+            if rate is not None and ahead:
+                self.allowed()
+                return RatePermit(rate_headers(rate, ahead, endpoint.dialect))
+        return self._admit(caller, endpoint, model, body, size)
+
+    def _admit(
+        self, caller: Caller, endpoint: Endpoint, model: str, body: RequestBody, size: int | None
+    ) -> LimitPermit | Coroutine[Any, Any, LimitPermit] | None:
+        scopes: Sequence[Scope] = caller.scopes
         estimate: Amounts = NO_TOKENS
         late: LateTimes | None = None
         if not caller.has_one_rate:
@@ -269,25 +249,3 @@ def estimate_of(endpoint: Endpoint, body: RequestBody, size: int | None) -> tupl
     if usage is not None and usage.output_limit is not None:
         return input_tokens, output_limit(body, usage.output_limit)
     return input_tokens, OUTPUT_TOKENS if usage is None or usage.has_output else 0
-
-
-def used_tokens(record: Record, estimate: Amounts) -> tuple[int, int]:
-    """Input and output tokens of a request that is over, by what it was estimated to use.
-
-    Nothing was used by what was not sent, and by what the provider refused. Of input and output, each
-    that the response does not say is estimated: the input and the output from their sizes.
-    Output of which nothing has come is added by its time, up to what was reserved.
-    """
-    if not was_sent(record):
-        return NO_TOKENS
-    input_tokens, output_tokens = record.input_tokens, record.output_tokens
-    if input_tokens is None and output_tokens is None and was_refused(record):
-        return NO_TOKENS
-    if input_tokens is None:
-        input_tokens = min(estimated_input(record.bytes_in), estimate[0])
-    if output_tokens is None:
-        output_tokens = min(record.bytes_out // BYTES_A_TOKEN, OUTPUT_TOKENS, estimate[1])
-    if record.outcome != "ok":
-        most = min(output_tokens + hidden_output(record), estimate[1])
-        output_tokens = max(output_tokens, most)
-    return input_tokens, output_tokens

@@ -6,8 +6,9 @@ from functools import lru_cache
 from time import gmtime, time
 
 from engine.gateway.errors import GatewayError
-from engine.limits.core import Left, Refused
+from engine.limits.core import Left, Refused, left_at
 from engine.limits.store import FullError
+from engine.plan.limits import NANOSECONDS, Rate
 from engine.plan.plan import Dialect
 from engine.plan.prices import NANO
 from engine.upstream import Pairs
@@ -126,6 +127,16 @@ def limit_headers(left: Mapping[str, Left], dialect: Dialect) -> Pairs:
             reset = _moment(seconds) if is_time else _duration(seconds)
             headers += (of[0], b"%d" % limit), (of[1], b"%d" % remaining), (of[2], reset)
     return headers
+
+
+def rate_headers(rate: Rate, ahead: int, dialect: Dialect) -> Pairs:
+    """The same of a rate of requests alone, which is whole again in `ahead` nanoseconds."""
+    if dialect is Dialect.ANTHROPIC:
+        return limit_headers({"requests": left_at(rate, ahead)}, dialect)
+    limit, remaining, reset = _OPENAI["requests"]
+    left = (rate.tolerance - ahead) // rate.interval
+    at = _duration(ahead / NANOSECONDS)
+    return [(limit, b"%d" % rate.count), (remaining, b"%d" % left), (reset, at)]
 
 
 def _duration(seconds: float) -> bytes:

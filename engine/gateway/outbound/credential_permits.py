@@ -83,13 +83,13 @@ class CredentialPermits:
     def end(self) -> None:
         """Give back what an attempt holds that another one follows."""
         permit, self.permit = self.permit, None
-        if permit is not None:
+        if permit is not None and permit.settle is not None:
             permit.settle(_NOT_SENT)
 
     def settle(self, record: Record) -> None:
         """The request is over, as for a Permit."""
         permit, self.permit = self.permit, None
-        if permit is not None:
+        if permit is not None and permit.settle is not None:
             permit.settle(record)
 
 

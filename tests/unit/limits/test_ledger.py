@@ -376,7 +376,7 @@ def test_a_count_that_no_provider_has_is_taken_for_the_most(memory: SharedMemory
     assert isinstance(second, Grant)
     for grant in (first, second):
         ledger.settle(grant, (1 << 62, 1 << 62))
-    ((_, state, _),) = first.places
+    ((_, state),) = first.places
     assert state[BUDGETS + 1] == 4 * MAX_TOKENS
 
 
@@ -603,7 +603,7 @@ def test_scopes_of_one_request_whose_places_are_the_same_get_one_each() -> None:
     for number in range(8):  # half of these begin to look in the same place
         grant = ledger.reserve([(f"one {number}", limits), (f"other {number}", limits)], (0, 0))
         assert isinstance(grant, Grant)
-        assert len({block for block, _, _ in grant.places}) == 2
+        assert len({block for block, _ in grant.places}) == 2
         ledger.settle(grant, (0, 0))
     memory.close()
 

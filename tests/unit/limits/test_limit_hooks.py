@@ -5,13 +5,18 @@ from typing import Any
 import msgspec
 
 from engine.gateway.record import Record
-from engine.limits.core import Refused
-from engine.plan.limits import CallerLimits
+from engine.limits.core import Refused, left_at
+from engine.plan.limits import NANOSECONDS, CallerLimits, Rate
 from engine.plan.plan import Dialect
 from engine.plan.prices import NANO
 from engine.server.cost_limits import used_cost
-from engine.server.limit_hooks import used_tokens
-from engine.server.limit_responses import credential_refusal, refusal
+from engine.server.limit_permits import used_tokens
+from engine.server.limit_responses import (
+    credential_refusal,
+    limit_headers,
+    rate_headers,
+    refusal,
+)
 from tests.tables import each
 
 
@@ -153,3 +158,23 @@ def test_a_refusal_of_a_credential_names_its_provider_and_nothing_of_the_credent
         error.message
         == "a credential of provider `first` allows 1 request an hour; try again in 7 s"
     )
+
+
+@each(
+    ("rate", "ahead", "texts"),
+    [
+        (Rate(3, 60), 20 * NANOSECONDS, (b"3", b"2", b"20s")),
+        (Rate(3, 60), 60 * NANOSECONDS, (b"3", b"0", b"1m0s")),
+        (Rate(1_000_000, 60), 60_000, (b"1000000", b"999999", b"0ms")),
+        (Rate(1_000_000, 60), 289_000_000, (b"1000000", b"995183", b"289ms")),
+        (Rate(7, 1), NANOSECONDS - 1, (b"7", b"0", b"999ms")),
+    ],
+)
+def test_a_rate_alone_has_the_headers_that_it_has_beside_others(
+    rate: Rate, ahead: int, texts: tuple[bytes, ...]
+) -> None:
+    headers = rate_headers(rate, ahead, Dialect.OPENAI)
+    assert tuple(value for _, value in headers) == texts
+    for dialect in Dialect:
+        every = limit_headers({"requests": left_at(rate, ahead)}, dialect)
+        assert rate_headers(rate, ahead, dialect) == every
