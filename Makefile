@@ -93,7 +93,7 @@ serve: $(PACKAGE)
 check: $(PACKAGE)
 	@$(BIN)/engine check
 
-# Six processes for two cores, since most tests of the whole wait more than they work; see tests/forked.py.
+# Eight processes for two cores, since most tests of the whole wait more than they work; see tests/forked.py.
 test: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m pytest -q --processes 8 $(ARGS)
 
