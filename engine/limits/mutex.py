@@ -35,7 +35,8 @@ class Mutex:
     def __init__(self) -> None:
         self._map = mmap.mmap(-1, _BYTES)
         self._at = ctypes.byref(ctypes.c_char.from_buffer(self._map))
-        self._trylock: Callable[[], int] = partial(_trylock, self._at)
+        # Locks, if no other process has it; an error is for `wait`. It saves a call of the two that `lock` has.
+        self.trylock: Callable[[], int] = partial(_trylock, self._at)
         self.unlock: Callable[[], object] = partial(_unlock, self._at)  # let others have it
         if sys.platform == "linux":
             attributes = ctypes.create_string_buffer(_BYTES)
@@ -46,11 +47,12 @@ class Mutex:
 
     def lock(self) -> None:
         """Wait until no other process has it. What a dead one was doing is for the caller to look after."""
-        code = self._trylock()
+        code = self.trylock()
         if code:
-            self._wait(code)
+            self.wait(code)
 
-    def _wait(self, code: int) -> None:
+    def wait(self, code: int) -> None:
+        """Lock after `trylock` has returned the error `code`."""
         if code == errno.EBUSY:
             code = _lock(self._at)
         if code == errno.EOWNERDEAD:  # and it is ours now

@@ -91,7 +91,7 @@ class Table:
 
     def __init__(self, memory: SharedMemory) -> None:
         self._memory = memory
-        self._lock = memory.mutex.lock
+        self._trylock, self._wait = memory.mutex.trylock, memory.mutex.wait
         self.unlock = memory.mutex.unlock
         self._descriptor = memory.descriptor
         self._map = memory.map
@@ -107,7 +107,9 @@ class Table:
 
     def lock(self) -> None:
         """Wait for the memory; undo a write whose process was killed in the middle of it."""
-        self._lock()
+        code = self._trylock()
+        if code:
+            self._wait(code)
         if self._words[0]:
             self._undo()
 
