@@ -95,7 +95,8 @@ class Connection(ResponseReader, asyncio.Protocol):
             self._transport.abort()
             if self.failure is None:
                 self._pool.got_unasked(data)
-        elif self.buffered > READ_AHEAD and not self._reading_paused:
+        elif self.state is _BODY and self.buffered > READ_AHEAD and not self._reading_paused:
+            # Never behind a complete response: TLS would hide from the kernel what follows it.
             self._reading_paused = True
             self._transport.pause_reading()
         self._wake()
@@ -182,14 +183,12 @@ class Connection(ResponseReader, asyncio.Protocol):
 
     def close(self) -> None:
         """End the exchange: back to the pool if it can carry another one, else drop it."""
-        transport, was_paused = self._transport, self._reading_paused
+        transport = self._transport
         is_sent = self._is_sent and not self._writing_paused
         is_kept = is_sent and not transport.get_write_buffer_size() and self.release()
         if not is_kept or transport.is_closing():
             self.abort()
             return
-        if was_paused:
-            transport.resume_reading()  # at rest as well: else the next response is never read
         self.idle_since = monotonic()
         pool = self._pool
         pool.append(self)

@@ -209,23 +209,30 @@ def test_every_attribute_has_its_value_at_rest() -> None:
     asyncio.run(run())
 
 
-def test_what_waits_behind_a_paused_response_is_seen_before_the_next_request() -> None:
-    """Bytes in the kernel would be taken for the next response."""
+def test_reading_goes_on_once_a_response_is_complete() -> None:
+    """Else what follows waits in the TLS of the transport, where the kernel does not know of it."""
 
     async def run() -> None:
-        for surplus in (b"", b"x"):
-            pool = a_pool()
-            with wired(pool) as (wire, connection, there):
-                sending = asyncio.ensure_future(connection.exchange(attempt()))
-                await asyncio.sleep(0)
-                wire.say([sized(b"x" * (READ_AHEAD + 1))])
-                await sending
-                assert not wire.reading
-                there.sendall(surplus or b"")
-                connection.pop_chunks()
-                connection.close()
-                assert pool == [connection]
-                assert connection.is_stale(connection.idle_since) is bool(surplus)
+        raw = sized(b"x" * (READ_AHEAD + 2))
+        with wired(a_pool()) as (wire, connection, _):
+            sending = asyncio.ensure_future(connection.exchange(attempt()))
+            await asyncio.sleep(0)
+            wire.say([raw[:-1], raw[-1:]])
+            await sending
+            assert not vars(wire)["reading"]
+            assert len(connection.arrived()) == READ_AHEAD + 1
+            await asyncio.sleep(0)
+            assert vars(wire)["reading"]
+            connection.abort()
+        with wired(a_pool()) as (wire, connection, _):
+            sending = asyncio.ensure_future(connection.exchange(attempt()))
+            await asyncio.sleep(0)
+            wire.say([raw])
+            await sending
+            assert wire.reading
+            wire.say([b"x"])
+            assert wire.closing
+            assert len(connection.arrived()) == READ_AHEAD + 2
 
     asyncio.run(run())
 

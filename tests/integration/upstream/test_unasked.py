@@ -1,20 +1,22 @@
 """Bytes that no request asked for never become the response to the next one."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pytest
+import uvloop
 
 from engine.plan.plan import Origin
 from engine.upstream import Attempt, Client, RequestHead
 from engine.upstream.http1 import pool as pools
-from engine.upstream.http1.connection import RETIRE_SECONDS
+from engine.upstream.http1.connection import READ_AHEAD, RETIRE_SECONDS
 from engine.upstream.http1.idle import DISTRUST_SECONDS, MAX_IDLE, Pool
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
-from tests.integration.upstream.bursts import sized
+from tests.integration.upstream.bursts import CERT, sized
 from tests.integration.upstream.ending import end
 from tests.integration.upstream.test_rest import attempt, wired
 
@@ -24,9 +26,10 @@ TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-lengt
 
 
 class Upstream(asyncio.Protocol):
-    """Responds with the path, and now and then with more, at once or after a moment."""
+    """Responds with the path, so many times, and now and then with more, at once or after a moment."""
 
     all: list["Upstream"]
+    times = 1
     more = b""
     after: float | None = None
 
@@ -35,7 +38,7 @@ class Upstream(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        response = sized(data.split(b" ", 2)[1])
+        response = sized(data.split(b" ", 2)[1] * self.times)
         if self.after is None:
             response += self.more
         elif self.more:
@@ -43,16 +46,28 @@ class Upstream(asyncio.Protocol):
         self.transport.write(response)
 
 
-def against(scenario: Callable[[type[Upstream], Origin], Awaitable[T]]) -> T:
+def against(
+    scenario: Callable[[type[Upstream], Origin], Awaitable[T]],
+    *,
+    tls: bool = False,
+    fast: bool = False,
+) -> T:
     async def run() -> T:
         kind = type("Fresh", (Upstream,), {"all": []})
-        server = await asyncio.get_running_loop().create_server(kind, "127.0.0.1", 0)
+        scheme, host, ca, context = "http", "127.0.0.1", None, None
+        if tls:
+            scheme, host, ca = "https", "localhost", CERT.read_text()
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(CERT, CERT.with_name("key.pem"))
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(kind, "127.0.0.1", 0, ssl=context)
         async with server:
             return await scenario(
-                kind, Origin("http", "127.0.0.1", server.sockets[0].getsockname()[1])
+                kind, Origin(scheme, host, server.sockets[0].getsockname()[1], ca=ca)
             )
 
-    return asyncio.run(run())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if fast else None) as runner:
+        return runner.run(run())
 
 
 async def call(client: Client, origin: Origin, path: bytes) -> bytes:
@@ -153,6 +168,32 @@ def test_what_waits_in_the_kernel_is_read_before_the_connection_is_closed() -> N
         assert pool.capacity == 0
 
     against(scenario)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("tls", [True, False])
+def test_what_arrives_before_a_slow_caller_has_read_all_is_seen(*, tls: bool, fast: bool) -> None:
+    """TLS takes what arrives from the kernel, also when nobody reads it."""
+
+    async def scenario(upstream: type[Upstream], origin: Origin) -> None:
+        client, upstream.times = Http1Client(), READ_AHEAD // 3
+        head = RequestHead("POST", origin, b"/big", [])
+        response = await client.send(Attempt(head, b"{}", 2, 5.0))
+        got: list[bytes] = []
+        while not response.is_complete:
+            await asyncio.sleep(0.001)
+            if not response.is_complete:
+                got.append(response.arrived())
+        upstream.all[0].transport.write(UNASKED)
+        upstream.times = 1
+        await asyncio.sleep(0.05)
+        await response.forward(got.append)
+        response.close()
+        assert b"".join(got) == b"/big" * (READ_AHEAD // 3)
+        assert await call(client, origin, b"/next") == b"/next"
+        await client.close()
+
+    against(scenario, tls=tls, fast=fast)
 
 
 def test_a_connection_that_turns_out_to_say_nothing_is_closed_all_the_same() -> None:
