@@ -18,6 +18,10 @@ DISTRUST_SECONDS = 300.0
 # Servers say so before they close an idle connection; nothing else is wrong with them.
 _TIMED_OUT = (b"HTTP/1.1 408", b"HTTP/1.0 408")
 
+# PyDLL: other threads do not get the interpreter meanwhile, which this one had to wait for. Opened once, since each
+# makes a class, which only the garbage collector frees.
+_LIBC: ctypes.PyDLL | None = None if sys.platform == "win32" else ctypes.PyDLL(None)
+
 
 class _CanAbort(Protocol):
     def abort(self) -> None: ...
@@ -68,8 +72,7 @@ class _Watched(ctypes.Structure):
 
 def arrivals(descriptor: int) -> Callable[[], int]:
     """A function that says at once whether bytes, an end of input or an error wait in the kernel."""
-    if sys.platform == "win32":
+    if _LIBC is None:
         return lambda: 0  # no poll(2): the loop sees them a moment later
-    # PyDLL: other threads do not get the interpreter meanwhile, which this one had to wait for.
-    poll, watched = ctypes.PyDLL(None).poll, ctypes.byref(_Watched(descriptor, select.POLLIN))
+    poll, watched = _LIBC.poll, ctypes.byref(_Watched(descriptor, select.POLLIN))
     return lambda: poll(watched, 1, 0)

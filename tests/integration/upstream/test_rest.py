@@ -237,6 +237,21 @@ def test_reading_goes_on_once_a_response_is_complete() -> None:
     asyncio.run(run())
 
 
+def test_a_response_that_was_dropped_never_becomes_complete() -> None:
+    """Also where an end of input, which an abort looks like, would end it."""
+
+    async def run() -> None:
+        with wired(a_pool()) as (wire, connection, _):
+            sending = asyncio.ensure_future(connection.exchange(attempt()))
+            await asyncio.sleep(0)
+            wire.say([ANSWERS["until-close"]])
+            (await sending).abort()
+            await asyncio.sleep(0)
+            assert not connection.is_complete
+
+    asyncio.run(run())
+
+
 class Upload(Wire):
     """What is sent, and an answer as soon as the last piece of a body is."""
 

@@ -1,9 +1,12 @@
 """Bytes that no request asked for never become the response to the next one."""
 
 import asyncio
+import ctypes
+import gc
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+import weakref
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 import pytest
@@ -13,7 +16,7 @@ from engine.plan.plan import Origin
 from engine.upstream import Attempt, Client, RequestHead
 from engine.upstream.http1 import pool as pools
 from engine.upstream.http1.connection import READ_AHEAD, RETIRE_SECONDS
-from engine.upstream.http1.idle import DISTRUST_SECONDS, MAX_IDLE, Pool
+from engine.upstream.http1.idle import DISTRUST_SECONDS, MAX_IDLE, Pool, arrivals
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
 from tests.integration.upstream.bursts import CERT, sized
@@ -194,6 +197,39 @@ def test_what_arrives_before_a_slow_caller_has_read_all_is_seen(*, tls: bool, fa
         await client.close()
 
     against(scenario, tls=tls, fast=fast)
+
+
+def libraries() -> int:
+    return sum(type(one) is ctypes.PyDLL for one in gc.get_objects())
+
+
+@pytest.fixture
+def _uncollected() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("_uncollected")
+def test_a_look_into_the_kernel_leaves_nothing_to_the_garbage_collector() -> None:
+    """Where each request gets a connection, that would be work for each of them."""
+    before = libraries()
+    for _ in range(10):
+        arrivals(0)
+    assert libraries() == before
+
+
+@pytest.mark.usefixtures("_uncollected")
+def test_a_connection_that_was_lost_leaves_nothing_to_the_garbage_collector() -> None:
+    async def run() -> None:
+        with wired(Pool(lambda: None)) as (wire, connection, _):
+            connection.abort()
+            await asyncio.sleep(0)
+            left = weakref.ref(connection)
+            del wire.protocol, connection
+            assert left() is None
+
+    asyncio.run(run())
 
 
 def test_a_connection_that_turns_out_to_say_nothing_is_closed_all_the_same() -> None:
