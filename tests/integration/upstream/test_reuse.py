@@ -102,10 +102,18 @@ def test_a_connection_that_dies_under_a_request_is_not_sent_again(
     assert (mortal.requests, mortal.connections) == (3, 1)
 
 
-def test_an_answer_nobody_asked_for_is_given_to_nobody(server: Server, mortal: Mortal) -> None:
-    """Bytes behind a complete answer end the connection; the next request gets its own answer."""
+def test_an_answer_nobody_asked_for_is_given_to_nobody(
+    server: Server, mortal: Mortal, tmp_path: Path
+) -> None:
+    """Bytes behind a complete answer end the connection; the next request gets its own answer.
+
+    The operator is told once, where the client sees them.
+    """
     mortal.lives = 3
     mortal.extra = OK.replace(b"{}", b"[]")
     answers = [send_request(server) for _ in range(5)]
     assert {(answer.status_code, answer.content) for answer in answers} == {(200, b"{}")}
     assert mortal.connections == 5
+    keeps = "client: http1" in (tmp_path / "providers.yaml").read_text()
+    server.record(answers[-1].headers["x-request-id"])
+    assert server.text.count("has sent bytes that no request asked for") == keeps
