@@ -88,7 +88,10 @@ class Connection(ResponseReader, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Write body chunks on from here, as `forward` says; wake the task for anything else."""
-        self.feed(data)
+        if self.state is _BODY:  # as `feed` begins; its call costs 1 % of an event
+            self._parse(data)
+        else:
+            self.feed(data)
         if self._write is not None and self._deliver(self._write) and self.state is _BODY:
             return
         if self.state is _MUST_CLOSE:
