@@ -95,7 +95,7 @@ class Ledger:
         return Grant(scopes, held, lease, left_of(least, 1, held), places)
 
     def take_one(self, scope: str, limits: CallerLimits, rate: Rate) -> int:
-        """Take a request of a scope whose `limits` are one `rate`, in a quarter of the time of `reserve`.
+        """Take a request of a scope whose `limits` are one `rate`: what `reserve` does then, without a Grant.
 
         Returns the nanoseconds until the rate is whole again. 0: nothing is taken, and `reserve` says what is to be
         done, since all is used, or the scope is new here or counted by another rate so far.

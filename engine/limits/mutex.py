@@ -35,7 +35,7 @@ class Mutex:
     def __init__(self) -> None:
         self._map = mmap.mmap(-1, _BYTES)
         self._at = ctypes.byref(ctypes.c_char.from_buffer(self._map))
-        # Locks, if no other process has it; an error is for `wait`. It saves a call of the two that `lock` has.
+        # Locks, if no other process has it; an error is for `wait`. One function for both is one call more.
         self.trylock: Callable[[], int] = partial(_trylock, self._at)
         self.unlock: Callable[[], object] = partial(_unlock, self._at)  # let others have it
         if sys.platform == "linux":
@@ -45,14 +45,11 @@ class Mutex:
             _check(_libc.pthread_mutexattr_setrobust(attributes, 1))
             _check(_libc.pthread_mutex_init(self._at, attributes))
 
-    def lock(self) -> None:
-        """Wait until no other process has it. What a dead one was doing is for the caller to look after."""
-        code = self.trylock()
-        if code:
-            self.wait(code)
-
     def wait(self, code: int) -> None:
-        """Lock after `trylock` has returned the error `code`."""
+        """Lock after `trylock` has returned the error `code`, as soon as no other process has it.
+
+        What a dead one was doing is for the caller to look after.
+        """
         if code == errno.EBUSY:
             code = _lock(self._at)
         if code == errno.EOWNERDEAD:  # and it is ours now
