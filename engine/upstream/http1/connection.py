@@ -66,7 +66,8 @@ class Connection(ResponseReader, asyncio.Protocol):
         super().__init__(HeaderNames() if names is None else names)
         self._loop = loop
         self._pool = pool
-        self.opened = self.idle_since = monotonic()
+        self.opened = self.began = self.idle_since = monotonic()  # `began`: the newest exchange
+        self.in_a_row = 0  # exchanges without a rest between them
         self._transport: asyncio.Transport
         self._writing_paused = False
 
@@ -192,11 +193,7 @@ class Connection(ResponseReader, asyncio.Protocol):
         if not is_kept or transport.is_closing():
             self.abort()
             return
-        self.idle_since = monotonic()
-        pool = self._pool
-        pool.append(self)
-        if len(pool) > pool.capacity:
-            pool.pop(0).abort()
+        self._pool.take_back(self)
 
     def abort(self) -> None:
         """Drop the connection now; nothing that is in flight can be mistaken for complete."""

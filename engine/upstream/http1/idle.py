@@ -2,10 +2,13 @@
 
 A response belongs to a request by its place in the order alone (RFC 9112, 9.2). So bytes that arrive while no request
 is under way must not be taken for the response to the next one, which may be another caller's. Those that have arrived
-are seen before a connection is used again. Those that arrive a moment later look like the response: an origin that
-has sent such bytes once gets one request for each connection for a while, so that there is no next one.
+are seen before a connection is used again. Those that arrive a moment later look like the response, and then each
+request gets the response to the one before, as long as the next request goes out before its own response comes. So a
+connection that is always busy rests after MAX_IN_A_ROW exchanges for as long as two of them take: what comes meanwhile
+belonged to the last one. An origin that has sent such bytes once gets one request for each connection for a while.
 """
 
+import asyncio
 import ctypes
 import select
 import sys
@@ -15,6 +18,8 @@ from typing import Protocol, TypeVar
 
 MAX_IDLE = 256  # connections
 DISTRUST_SECONDS = 300.0
+MAX_IN_A_ROW = 10  # so that a fifth more connections are open than there are requests under way
+MAX_REST_SECONDS = 10.0
 # Servers say so before they close an idle connection; nothing else is wrong with them.
 _TIMED_OUT = (b"HTTP/1.1 408", b"HTTP/1.0 408")
 
@@ -23,18 +28,24 @@ _TIMED_OUT = (b"HTTP/1.1 408", b"HTTP/1.0 408")
 _LIBC: ctypes.PyDLL | None = None if sys.platform == "win32" else ctypes.PyDLL(None)
 
 
-class _CanAbort(Protocol):
-    def abort(self) -> None: ...
+class Reusable(Protocol):
+    """What a pool keeps: `began` and `idle_since` are when its newest exchange began, and the one before ended."""
+
+    began: float
+    idle_since: float
+    in_a_row: int
+
+    def abort(self) -> None:
+        """Drop it now."""
 
 
-_Connection = TypeVar("_Connection", bound=_CanAbort)
+_Connection = TypeVar("_Connection", bound=Reusable)
 
 
 class Pool(list[_Connection]):
-    """The idle connections to one origin, the one used last at the end.
+    """The idle connections to one origin, the one used last at the end; those that rest are not among them yet.
 
-    Who adds one drops the first if there are more than `capacity`. `report` is called when the origin is not
-    trusted any more.
+    `report` is called when the origin is not trusted any more.
     """
 
     def __init__(self, report: Callable[[], None]) -> None:
@@ -42,12 +53,40 @@ class Pool(list[_Connection]):
         self.capacity = MAX_IDLE
         self._report = report
         self._distrusted_at = 0.0
+        self._resting: set[_Connection] = set()
+
+    def take_back(self, connection: _Connection) -> None:
+        """Keep a connection whose exchange has ended, at rest first if it had none for MAX_IN_A_ROW of them."""
+        now, began = monotonic(), connection.began
+        rest = min(2 * (now - began), MAX_REST_SECONDS)
+        has_rested = began - connection.idle_since > rest
+        pass
+        connection.in_a_row = 1 if has_rested else connection.in_a_row + 1
+        if connection.in_a_row < MAX_IN_A_ROW:
+            self._add(connection)
+        elif len(self._resting) < self.capacity:
+            connection.in_a_row = 0
+            self._resting.add(connection)
+            asyncio.get_running_loop().call_later(rest, self._end_rest, connection)
+        else:
+            connection.abort()
+
+    def _end_rest(self, connection: _Connection) -> None:
+        if connection in self._resting:
+            self._resting.remove(connection)
+            self._add(connection)
+
+    def _add(self, connection: _Connection) -> None:
+        self.append(connection)
+        if len(self) > self.capacity:
+            self.pop(0).abort()
 
     def drop_all(self) -> None:
         """Drop every connection."""
-        for connection in self:
+        for connection in (*self, *self._resting):
             connection.abort()
         self.clear()
+        self._resting.clear()
 
     def got_unasked(self, data: bytes) -> None:
         """No request asked for `data`: keep no connection to the origin for DISTRUST_SECONDS."""

@@ -43,6 +43,10 @@ class Http1Client:
 
     async def _send_on_new(self, attempt: Attempt, pool: Pool[Connection]) -> Connection:
         connection = await self._connect(attempt, pool)
+        is_tls = attempt.head.origin.scheme == "https"  # a server sends session tickets unasked then
+        if not is_tls and connection.is_stale(connection.opened):
+            connection.retire()
+            raise UpstreamError(Failure.CLOSED)
         return await connection.exchange(attempt)
 
     async def close(self) -> None:
@@ -73,7 +77,7 @@ class Http1Client:
             pool.renew(now)
             for connection in [c for c in pool if c.is_stale(now)]:
                 pool.remove(connection)
-                connection.abort()
+                connection.retire()
         self._sweep = None
         self._plan_sweep()
 
@@ -121,6 +125,7 @@ def _take(pool: Pool[Connection]) -> Connection | None:
     while pool:
         connection = pool.pop()
         if not connection.is_stale(now):
+            connection.began = now
             return connection
         connection.retire()
     return None

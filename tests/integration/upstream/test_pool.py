@@ -200,6 +200,8 @@ def test_stale_connections_go_without_being_asked_for() -> None:
             vars(pool)["_distrusted_at"] -= DISTRUST_SECONDS
             client._drop_stale()
             assert pool.capacity == MAX_IDLE, "trusted again"
+            assert (old.closing, new.closing, pool) == (False, False, [two])
+            await asyncio.sleep(2 * RETIRE_SECONDS)
             assert (old.closing, new.closing, pool) == (True, False, [two])
             again = vars(client)["_sweep"]
             assert again not in (None, timer)

@@ -20,7 +20,9 @@ from tests.integration.upstream import bursts
 from tests.integration.upstream.bursts import EVENT, chunked, sized
 
 # What belongs to the connection itself. The parser is at the start of a message, as a new one is.
-OWN = ("opened", "_names", "idle_since", "_loop", "_pool", "_transport", "_has_arrivals", "_parser")
+OWN = {"opened", "_names", "_loop", "_pool", "_transport", "_has_arrivals", "_parser"} | {
+    *("began", "idle_since", "in_a_row")  # for when it has to rest
+}
 ORIGIN = Origin("http", "127.0.0.1", 1)
 ANSWERS = {
     "small": sized(b"{}"),

@@ -13,10 +13,10 @@ import pytest
 import uvloop
 
 from engine.plan.plan import Origin
-from engine.upstream import Attempt, Client, RequestHead
+from engine.upstream import Attempt, Client, Failure, RequestHead, UpstreamError
 from engine.upstream.http1 import pool as pools
 from engine.upstream.http1.connection import READ_AHEAD, RETIRE_SECONDS
-from engine.upstream.http1.idle import DISTRUST_SECONDS, MAX_IDLE, Pool, arrivals
+from engine.upstream.http1.idle import DISTRUST_SECONDS, MAX_IDLE, MAX_IN_A_ROW, Pool, arrivals
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
 from tests.integration.upstream.bursts import CERT, sized
@@ -54,19 +54,20 @@ def against(
     *,
     tls: bool = False,
     fast: bool = False,
+    kind: type[Upstream] = Upstream,
 ) -> T:
     async def run() -> T:
-        kind = type("Fresh", (Upstream,), {"all": []})
+        fresh = type("Fresh", (kind,), {"all": []})
         scheme, host, ca, context = "http", "127.0.0.1", None, None
         if tls:
             scheme, host, ca = "https", "localhost", CERT.read_text()
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             context.load_cert_chain(CERT, CERT.with_name("key.pem"))
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(kind, "127.0.0.1", 0, ssl=context)
+        server = await loop.create_server(fresh, "127.0.0.1", 0, ssl=context)
         async with server:
             return await scenario(
-                kind, Origin(scheme, host, server.sockets[0].getsockname()[1], ca=ca)
+                fresh, Origin(scheme, host, server.sockets[0].getsockname()[1], ca=ca)
             )
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if fast else None) as runner:
@@ -171,6 +172,108 @@ def test_what_waits_in_the_kernel_is_read_before_the_connection_is_closed() -> N
         assert pool.capacity == 0
 
     against(scenario)
+
+
+class Busy(Upstream):
+    """Takes TAKES seconds for a response; the first connection sends one more, half as long after its first."""
+
+    takes = 0.01
+    more = UNASKED
+
+    def data_received(self, data: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        at = self.ready = max(getattr(self, "ready", 0.0), loop.time()) + self.takes
+        loop.call_at(at, self.transport.write, sized(data.split(b" ", 2)[1]))
+        if self.more and self is self.all[0]:
+            loop.call_at(at + self.takes / 2, self.transport.write, self.more)
+            type(self).more = b""
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("callers", [1, 4])
+def test_what_comes_while_a_connection_is_busy_is_found_at_its_next_rest(
+    *, callers: int, fast: bool
+) -> None:
+    """Until then each request on that connection gets the response to the one before."""
+
+    async def scenario(upstream: type[Upstream], origin: Origin) -> None:
+        warnings: list[str] = []
+        client = Http1Client(warn=warnings.append)
+
+        async def calls(caller: int) -> list[int]:
+            paths = [b"/%d/%d" % (caller, n) for n in range(40)]
+            return [n for n, path in enumerate(paths) if await call(client, origin, path) != path]
+
+        wrong = await asyncio.gather(*map(calls, range(callers)))
+        assert warnings, "nobody saw it"
+        assert 1 <= sum(map(len, wrong)) < MAX_IN_A_ROW
+        assert max(map(max, filter(None, wrong))) < 2 * MAX_IN_A_ROW
+        await client.close()
+
+    against(scenario, fast=fast, kind=Busy)
+
+
+def test_a_busy_connection_rests_and_is_used_again() -> None:
+    """One more connection is opened meanwhile, and the pool drops those at rest too."""
+
+    async def scenario(upstream: type[Upstream], origin: Origin) -> None:
+        client, upstream.more = Http1Client(), b""
+        for n in range(4 * MAX_IN_A_ROW):
+            assert await call(client, origin, b"/%d" % n) == b"/%d" % n
+        assert len(upstream.all) == 2
+        (pool,) = vars(client)["_idle"].values()
+        while not vars(pool)["_resting"]:
+            await call(client, origin, b"/")
+        (resting,) = vars(pool)["_resting"]
+        await client.close()
+        assert vars(resting)["_transport"].is_closing()
+        assert not vars(pool)["_resting"]
+        await asyncio.sleep(4 * Busy.takes)
+        assert pool == [], "its timer found it dropped"
+
+    against(scenario, kind=Busy)
+
+
+def test_a_connection_that_has_rested_by_itself_is_used_again_at_once() -> None:
+    async def scenario(upstream: type[Upstream], origin: Origin) -> None:
+        client, upstream.more = Http1Client(), b""
+        for n in range(2 * MAX_IN_A_ROW):
+            await call(client, origin, b"/%d" % n)
+            if n % (MAX_IN_A_ROW - 1) == MAX_IN_A_ROW - 2:
+                await asyncio.sleep(4 * Busy.takes)
+        assert len(upstream.all) == 1
+        await client.close()
+
+    against(scenario, kind=Busy)
+
+
+def test_a_connection_on_which_the_upstream_speaks_first_gets_no_request() -> None:
+    class Greeting(Upstream):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            transport.write(UNASKED)
+
+    class Patient(Http1Client):
+        async def _connect(self, *args: Any) -> Any:
+            connection = await super()._connect(*args)
+            while not vars(connection)["_has_arrivals"]():  # noqa: ASYNC110 there is no event for it
+                await asyncio.sleep(0)
+                block()
+            return connection
+
+    async def scenario(_: type[Upstream], origin: Origin) -> None:
+        warnings: list[str] = []
+        client = Patient(warn=warnings.append)
+        for _ in range(2):
+            with pytest.raises(UpstreamError) as caught:
+                await call(client, origin, b"/")
+            assert caught.value.failure is Failure.CLOSED
+        await asyncio.sleep(0.01)
+        assert len(warnings) == 1
+        await client.close()
+        await asyncio.sleep(2 * RETIRE_SECONDS)
+
+    against(scenario, kind=Greeting)
 
 
 @pytest.mark.parametrize("fast", [True, False])
