@@ -60,7 +60,7 @@ class Pool(list[_Connection]):
         now, began = monotonic(), connection.began
         rest = min(2 * (now - began), MAX_REST_SECONDS)
         has_rested = began - connection.idle_since > rest
-        pass
+        connection.idle_since = now
         connection.in_a_row = 1 if has_rested else connection.in_a_row + 1
         if connection.in_a_row < MAX_IN_A_ROW:
             self._add(connection)

@@ -43,7 +43,9 @@ class Http1Client:
 
     async def _send_on_new(self, attempt: Attempt, pool: Pool[Connection]) -> Connection:
         connection = await self._connect(attempt, pool)
-        is_tls = attempt.head.origin.scheme == "https"  # a server sends session tickets unasked then
+        is_tls = (
+            attempt.head.origin.scheme == "https"
+        )  # a server sends session tickets unasked then
         if not is_tls and connection.is_stale(connection.opened):
             connection.retire()
             raise UpstreamError(Failure.CLOSED)

@@ -16,12 +16,19 @@ from engine.plan.plan import Origin
 from engine.upstream import Attempt, Client, Failure, RequestHead, UpstreamError
 from engine.upstream.http1 import pool as pools
 from engine.upstream.http1.connection import READ_AHEAD, RETIRE_SECONDS
-from engine.upstream.http1.idle import DISTRUST_SECONDS, MAX_IDLE, MAX_IN_A_ROW, Pool, arrivals
+from engine.upstream.http1.idle import (
+    DISTRUST_SECONDS,
+    MAX_IDLE,
+    MAX_IN_A_ROW,
+    MAX_REST_SECONDS,
+    Pool,
+    arrivals,
+)
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
 from tests.integration.upstream.bursts import CERT, sized
 from tests.integration.upstream.ending import end
-from tests.integration.upstream.test_rest import attempt, wired
+from tests.integration.upstream.test_rest import a_pool, attempt, wired
 
 T = TypeVar("T")
 UNASKED = sized(b"another caller's")
@@ -222,16 +229,55 @@ def test_a_busy_connection_rests_and_is_used_again() -> None:
             assert await call(client, origin, b"/%d" % n) == b"/%d" % n
         assert len(upstream.all) == 2
         (pool,) = vars(client)["_idle"].values()
-        while not vars(pool)["_resting"]:
-            await call(client, origin, b"/")
+        for _ in range(MAX_IN_A_ROW):
+            if not vars(pool)["_resting"]:
+                await call(client, origin, b"/")
         (resting,) = vars(pool)["_resting"]
+        errors: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, error: errors.append(error))
         await client.close()
         assert vars(resting)["_transport"].is_closing()
         assert not vars(pool)["_resting"]
         await asyncio.sleep(4 * Busy.takes)
-        assert pool == [], "its timer found it dropped"
+        assert (pool, errors) == ([], []), "its timer found it dropped"
 
     against(scenario, kind=Busy)
+
+
+def test_a_rest_takes_as_long_as_two_exchanges_and_no_longer_than_ten_seconds() -> None:
+    class Loop(asyncio.SelectorEventLoop):
+        def call_later(self, delay: float, *args: Any, **more: Any) -> asyncio.TimerHandle:
+            rests.append(delay)
+            return super().call_later(delay, *args, **more)
+
+    async def rest_of(took: float) -> float:
+        pool = a_pool()
+        with wired(pool) as (_, connection, _):
+            connection.began = connection.idle_since = time.monotonic() - took
+            connection.in_a_row = MAX_IN_A_ROW - 1
+            pool.take_back(connection)
+            pool.drop_all()
+        return rests.pop()
+
+    rests: list[float] = []
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        assert runner.run(rest_of(1.0)) == pytest.approx(2.0, abs=0.5)
+        assert runner.run(rest_of(60.0)) == MAX_REST_SECONDS
+
+
+def test_those_at_rest_have_the_bound_of_those_that_wait() -> None:
+    async def run() -> None:
+        pool = a_pool()
+        pool.capacity = 1
+        with wired(pool) as (old, one, _), wired(pool) as (new, two, _):
+            for connection in one, two:
+                connection.in_a_row = MAX_IN_A_ROW - 1
+                pool.take_back(connection)
+            assert (old.closing, new.closing, vars(pool)["_resting"]) == (False, True, {one})
+            assert one.in_a_row == 0, "it rests no more than once in so many"
+            pool.drop_all()
+
+    asyncio.run(run())
 
 
 def test_a_connection_that_has_rested_by_itself_is_used_again_at_once() -> None:
@@ -247,19 +293,33 @@ def test_a_connection_that_has_rested_by_itself_is_used_again_at_once() -> None:
     against(scenario, kind=Busy)
 
 
+class Patient(Http1Client):
+    """Waits until something has arrived on a new connection, and does not read it."""
+
+    async def _connect(self, *args: Any) -> Any:
+        connection = await super()._connect(*args)
+        for _ in range(10):
+            if not vars(connection)["_has_arrivals"]():
+                await asyncio.sleep(0)
+                block()
+        return connection
+
+
+def test_the_tickets_of_a_new_tls_session_are_no_response() -> None:
+    async def scenario(upstream: type[Upstream], origin: Origin) -> None:
+        client = Patient()
+        await asyncio.gather(*(call(client, origin, b"/%d" % n) for n in range(10)))
+        assert len(upstream.all) == 10
+        await client.close()
+
+    against(scenario, tls=True)
+
+
 def test_a_connection_on_which_the_upstream_speaks_first_gets_no_request() -> None:
     class Greeting(Upstream):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             transport.write(UNASKED)
-
-    class Patient(Http1Client):
-        async def _connect(self, *args: Any) -> Any:
-            connection = await super()._connect(*args)
-            while not vars(connection)["_has_arrivals"]():  # noqa: ASYNC110 there is no event for it
-                await asyncio.sleep(0)
-                block()
-            return connection
 
     async def scenario(_: type[Upstream], origin: Origin) -> None:
         warnings: list[str] = []
