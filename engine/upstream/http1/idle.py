@@ -53,7 +53,7 @@ class Pool(list[_Connection]):
         self.capacity = MAX_IDLE
         self._report = report
         self._distrusted_at = 0.0
-        self._resting: set[_Connection] = set()
+        self._resting: dict[_Connection, asyncio.TimerHandle] = {}
 
     def take_back(self, connection: _Connection) -> None:
         """Keep a connection whose exchange has ended, at rest first if it had none for MAX_IN_A_ROW of them."""
@@ -66,15 +66,14 @@ class Pool(list[_Connection]):
             self._add(connection)
         elif len(self._resting) < self.capacity:
             connection.in_a_row = 0
-            self._resting.add(connection)
-            asyncio.get_running_loop().call_later(rest, self._end_rest, connection)
+            loop = asyncio.get_running_loop()
+            self._resting[connection] = loop.call_later(rest, self._end_rest, connection)
         else:
             connection.abort()
 
     def _end_rest(self, connection: _Connection) -> None:
-        if connection in self._resting:
-            self._resting.remove(connection)
-            self._add(connection)
+        del self._resting[connection]
+        self._add(connection)
 
     def _add(self, connection: _Connection) -> None:
         self.append(connection)
@@ -85,6 +84,8 @@ class Pool(list[_Connection]):
         """Drop every connection."""
         for connection in (*self, *self._resting):
             connection.abort()
+        for timer in self._resting.values():
+            timer.cancel()
         self.clear()
         self._resting.clear()
 
