@@ -28,7 +28,7 @@ _TIMED_OUT = (b"HTTP/1.1 408", b"HTTP/1.0 408")
 _LIBC: ctypes.PyDLL | None = None if sys.platform == "win32" else ctypes.PyDLL(None)
 
 
-class Reusable(Protocol):
+class _Reusable(Protocol):
     """What a pool keeps: `began` and `idle_since` are when its newest exchange began, and the one before ended."""
 
     began: float
@@ -39,7 +39,7 @@ class Reusable(Protocol):
         """Drop it now."""
 
 
-_Connection = TypeVar("_Connection", bound=Reusable)
+_Connection = TypeVar("_Connection", bound=_Reusable)
 
 
 class Pool(list[_Connection]):
