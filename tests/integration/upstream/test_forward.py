@@ -234,3 +234,27 @@ def test_a_trailer_without_end_breaks_the_answer_off(kind: type[Client]) -> None
                 await response.forward(Writer())
 
     asyncio.run(run())
+
+
+@CLIENTS
+def test_a_response_that_nobody_reads_is_closed_to_its_upstream(kind: type[Client]) -> None:
+    async def run() -> None:
+        left = asyncio.get_running_loop().create_future()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with closing(writer):
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(HEAD)
+                left.set_result(await reader.read())
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        origin = Origin("http", "127.0.0.1", server.sockets[0].getsockname()[1])
+        client = kind()
+        async with server:
+            response = await client.send(Attempt(RequestHead("GET", origin, b"/", []), b"", 0, 5.0))
+            await end(response)
+            async with asyncio.timeout(60):
+                assert await left == b""
+            await client.close()
+
+    asyncio.run(run())

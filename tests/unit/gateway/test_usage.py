@@ -293,6 +293,9 @@ def test_a_compressed_response_is_read_and_one_that_is_too_long_is_not() -> None
     assert line["usage"] == "partial"
     line = metered("chat_completions", [b"no gzip"], packed)
     assert line["usage"] == "estimated"
+    for size, usage in (MAX_WHOLE, "reported"), (MAX_WHOLE + 1, "estimated"):
+        line = metered("chat_completions", [gzip.compress(body % b"").ljust(size, b"\0")], packed)
+        assert line["usage"] == usage
 
 
 @each(

@@ -1,7 +1,7 @@
 """The examples of the catalogue do what they say."""
 
 from engine.config.diagnostics.codes import RULES
-from engine.config.examples import example, load_example
+from engine.config.examples import example, folder, load_example
 from tests.servers import read_yaml
 from tests.tables import each
 from tests.unit.config.folders import NOW, codes
@@ -24,6 +24,12 @@ def test_the_good_one_is_clean(code: str) -> None:
     found = load_example(code, NOW, good=True)
     assert codes(found) == []
     assert found.plan is not None
+
+
+def test_a_line_that_stands_for_many_is_there_as_often_as_it_says() -> None:
+    text = folder("F005").texts["routes.yaml"]
+    assert text is not None
+    assert (text.count(b"setting_"), b"setting_201: true" in text) == (201, True)
 
 
 def test_every_code_has_an_example_and_no_other() -> None:

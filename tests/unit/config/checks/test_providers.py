@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from engine.config.checks.urls import is_url
 from tests.tables import each
 from tests.unit.config.folders import ENVIRON, MINIMAL, codes, only, provider, read, write
 
@@ -72,3 +73,18 @@ def test_a_placeholder_elsewhere_than_in_a_header_leaves_a_credential_unused(
     )
     found = {"query": {"X270", "X271"}, "headers": {"X271"}}
     assert set(codes(read(write(tmp_path, providers=text)))) == found[where]
+
+
+@each(
+    ("path", "wanted"),
+    [
+        (("base_url",), True),
+        (("endpoints", "embeddings"), True),
+        (("endpoints", "embeddings", "path"), True),
+        (("endpoints", "embeddings", "query", "api-version"), False),
+        (("headers", "authorization"), False),
+        (("query", "base_url"), False),
+    ],
+)
+def test_what_of_a_provider_is_a_url(path: tuple[str, ...], *, wanted: bool) -> None:
+    assert is_url(("providers", "openai", *path)) is wanted

@@ -118,8 +118,9 @@ def test_syntax_errors_name_where_the_trouble_began() -> None:
 @each(
     ("text", "value"),
     [
-        ("true", True), ("True", True), ("FALSE", False),
-        ("null", None), ("~", None), ("NULL", None), ("", None),
+        ("true", True), ("True", True), ("TRUE", True),
+        ("false", False), ("False", False), ("FALSE", False),
+        ("null", None), ("Null", None), ("NULL", None), ("~", None), ("", None),
         ("0", 0), ("42", 42), ("-7", -7), ("+7", 7), ("123456789012345678", 123456789012345678),
         ("3.10", 3.1), (".5", 0.5), ("-1.5E-3", -0.0015),
         ("1e3", 1000), ("5.", 5), ("1e16", 1e16),
