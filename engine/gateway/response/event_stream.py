@@ -87,40 +87,45 @@ class EventStream:
         """Whether the newest event reports an error of the provider's own."""
         return any(is_error(event) for event in [*events_in(self._latest)][-1:])
 
-    def feed(self, chunk: bytes) -> bytes:
-        """What may leave now that `chunk` has arrived."""
-        # Most events end so. Line ends are LF, CRLF or CR, and may be mixed.
-        ends = (
-            chunk[-2:] == b"\n\n" or chunk[-4:] == b"\r\n\r\n"
-        )  # a slice takes less than `endswith`
-        if ends and not (self.is_open or self._held):
-            return self._note(chunk)
-        return self._split(chunk)
+    def feed(  # a keyword costs 150 instructions, a call of the rest 300, an event 28,000
+        self,
+        chunk: bytes,
+        is_whole: bool = False,  # noqa: FBT001, FBT002
+    ) -> bytes:
+        """What may leave now that `chunk` has arrived; `is_whole`: whole events, however they end."""
+        # Most events end so. Line ends are LF, CRLF or CR, and may be mixed. A slice takes less
+        # than `endswith`.
+        if not is_whole and (
+            self.is_open or self._held or (chunk[-2:] != b"\n\n" and chunk[-4:] != b"\r\n\r\n")
+        ):
+            return self._split(chunk)
+        # It begins with data: a comparison makes no copy, as a slice does.
+        if (
+            b"data:" <= chunk < b"data;"
+            or chunk.find(_DATA[0]) >= 0  # in half the time of `in`
+            or chunk.find(_DATA[1]) >= 0
+        ):
+            if not self._latest:
+                self.first_at = monotonic()
+            self._latest = chunk
+        for word in self._last:
+            if chunk.partition(word)[1]:  # in two thirds of the time of `find`
+                self.is_done = self.is_done or self._has_last(chunk)
+        if self.facts is not None:
+            self.facts.note(chunk)
+        meter = self._meter
+        if meter is not None and meter.note(chunk) and self._extra is not None:
+            return without_event(chunk, self._extra, meter.has_usage)
+        return chunk
 
     def take_held(self) -> bytes:
         """What is held back, for a stream that has ended as it should."""
         held, self._held = self._held, b""
         if held:
-            return self._note(held)
+            return self.feed(held, is_whole=True)
         if self._part:
-            self._note(bytes(self._part))
+            self.feed(bytes(self._part), is_whole=True)
         return b""
-
-    def _note(self, text: bytes) -> bytes:
-        """Take notice of whole events; what of them leaves."""
-        if text[:5] == b"data:" or _DATA[0] in text or _DATA[1] in text:
-            if not self._latest:
-                self.first_at = monotonic()
-            self._latest = text
-        for word in self._last:
-            if text.find(word) >= 0:  # in half the time of `in`
-                self.is_done = self.is_done or self._has_last(text)
-        if self.facts is not None:
-            self.facts.note(text)
-        meter = self._meter
-        if meter is not None and meter.note(text) and self._extra is not None:
-            return without_event(text, self._extra, meter.has_usage)
-        return text
 
     def _split(self, chunk: bytes) -> bytes:
         """What leaves of a chunk that does not just end an event."""
@@ -132,7 +137,7 @@ class EventStream:
             return b""
         end = _after_blank(data, max(0, known - 1))
         self._held = b""
-        leaving = self._note(data[:end]) if end else b""
+        leaving = self.feed(data[:end], is_whole=True) if end else b""
         return leaving + self._begin(data[end:])
 
     def _begin(self, data: bytes) -> bytes:
@@ -160,7 +165,7 @@ class EventStream:
         if len(text) == MAX_EVENT:
             text = beginning_of(text)
         self.is_open = False
-        self._note(text)
+        self.feed(text, is_whole=True)
         rest = chunk[end:]
         return chunk[:end] + self.feed(rest) if rest else chunk
 
