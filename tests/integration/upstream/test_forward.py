@@ -180,6 +180,20 @@ def test_what_came_before_a_break_is_handed_on(kind: type[Client]) -> None:
     asyncio.run(run())
 
 
+def test_a_second_response_is_not_handed_on_with_the_end_of_the_first() -> None:
+    async def run() -> None:
+        writer = Writer()
+        async with answering(Http1Client) as (response, say):
+            forwarding = asyncio.ensure_future(response.forward(writer))
+            await say(chunk(b"1"))
+            await writer.has(b"1")
+            await say(END + b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n2")
+            await forwarding
+            assert writer.chunks == [b"1"]
+
+    asyncio.run(run())
+
+
 @CLIENTS
 def test_reading_stops_while_nothing_is_wanted_and_goes_on(kind: type[Client]) -> None:
     block = b"x" * 16_384
