@@ -48,7 +48,7 @@ class Connection(ResponseReader, asyncio.Protocol):
         self._loop = loop
         self._pool = pool
         self.opened = self.began = self.idle_since = monotonic()  # `began`: the newest exchange
-        self.unrested = 0  # exchanges since the last rest
+        self.unrested = next(pool.phases)  # exchanges since the last rest
         self._transport: asyncio.Transport
         self._writing_paused = False
 

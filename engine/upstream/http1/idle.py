@@ -13,7 +13,8 @@ import ctypes
 import select
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import cycle
 from time import monotonic
 from typing import Protocol, TypeVar
 
@@ -84,6 +85,9 @@ class Pool(list[_Connection]):
         self.capacity = MAX_IDLE
         self._report = report
         self._distrusted_at = 0.0
+        self.phases: Iterator[int] = cycle(
+            range(MAX_UNRESTED)
+        )  # connections that open together do not rest together
         self._resting: dict[_Connection, asyncio.TimerHandle] = {}
 
     def add(self, connection: _Connection) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Any
 
 import pytest
@@ -89,7 +89,9 @@ class Wire(asyncio.Transport):
 
 
 def a_pool() -> Pool[Connection]:
-    return Pool(lambda: None)
+    pool = Pool[Connection](lambda: None)
+    pool.phases = repeat(0)
+    return pool
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import ssl
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
+from itertools import repeat
 from typing import Any, TypeVar
 
 import pytest
@@ -131,6 +132,7 @@ def test_who_sends_them_gets_one_request_for_each_connection_for_a_while(
         assert len(upstream.all) == 4
         (pool,) = vars(client)["_idle"].values()
         assert (len(pool), pool.capacity) == (4, MAX_IDLE)
+        pool.phases = repeat(0)  # none rests after its first exchange
 
         upstream.more = UNASKED
         await call(client, origin, b"/surplus")
@@ -218,6 +220,17 @@ def test_what_comes_while_a_connection_is_busy_is_found_at_its_next_rest(
         await client.close()
 
     against(scenario, fast=fast, kind=Busy)
+
+
+def test_connections_that_open_together_do_not_rest_together() -> None:
+    async def scenario(upstream: type[Upstream], origin: Origin) -> None:
+        client, upstream.more = Http1Client(), b""
+        for _ in range(2 * MAX_UNRESTED):
+            await asyncio.gather(*(call(client, origin, b"/%d" % n) for n in range(10)))
+        assert 11 <= len(upstream.all) <= 15
+        await client.close()
+
+    against(scenario, kind=Busy)
 
 
 def test_a_busy_connection_rests_and_is_used_again() -> None:
