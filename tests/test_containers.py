@@ -176,6 +176,7 @@ LISTED = {
     "server/metric_hooks:RequestCounter._keys": ("key", "MAX_KNOWN", "with its Plan"),
     "server/metric_hooks:RequestCounter._patterns": ("rule", CONFIGURATION, "with its Plan"),
     "server/metric_hooks:RequestCounter._known": ("labels of requests", "MAX_KNOWN", "with its Plan"),
+    "telemetry/batch:Batch._always": ("nothing", "two blocks", "never"),
     "telemetry/batch:Batch._blocks": ("first word", "blocks of a part", "never"),
     "telemetry/batch:Batch._waiting": ("nothing", "2 each of the blocks of a part", "every hundredth of a second"),
     "telemetry/exposition:Exposition._templates": ("metric, labels", "series of the metrics", "never"),

@@ -104,6 +104,7 @@ OWNERS = {
         "gateway/response/event_text",
         "gateway/response/named_model",
         "gateway/response/usage_reader",
+        "server/limit_permits",
     },
     "opentelemetry": {
         "server/trace_hooks",

@@ -195,7 +195,8 @@ class RelayedNames(BoundedCache[bytes, bool]):
     def __init__(self, replaced: tuple[bytes, ...] = ()) -> None:
         super().__init__(MAX_NAMES_BYTES, MAX_NAME)
         self._never = _NEVER_RELAYED_PREFIXES + replaced
-        self._without: dict[tuple[bytes, ...], RelayedNames] = {}
+        self._replaced = replaced
+        self._without = self
 
     def __missing__(self, name: bytes) -> bool:
         is_relayed = not (name in _NEVER_RELAYED or name.startswith(self._never))
@@ -203,11 +204,11 @@ class RelayedNames(BoundedCache[bytes, bool]):
         return is_relayed
 
     def without(self, replaced: tuple[bytes, ...]) -> "RelayedNames":
-        """The same for responses in which other headers stand in place of these; a few constants."""
-        found = self._without.get(replaced)
-        if found is None:
-            found = self._without[replaced] = RelayedNames(replaced)
-        return found
+        """The same for responses in which other headers stand in place of these; those of the last call are kept."""
+        if self._replaced is not replaced:
+            self._replaced = replaced
+            self._without = RelayedNames(replaced)
+        return self._without
 
 
 def response_headers(

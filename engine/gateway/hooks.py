@@ -33,7 +33,10 @@ class Permit(Protocol):
     """
 
     headers: Pairs
-    replaces: tuple[bytes, ...]
+
+    @property
+    def replaces(self) -> tuple[bytes, ...]:
+        """As above; the same object for each permit."""
 
     @property
     def settle(self) -> Callable[[Record], None] | None:

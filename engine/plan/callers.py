@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from engine.plan.limits import CallerLimits
+from engine.plan.limits import CallerLimits, Rate
 
 # Fields in which a request names models besides `model`, to be tried when that one fails: a provider
 # that is a gateway itself reads them. What they name is not routed here, so it cannot be compared
@@ -28,8 +28,8 @@ class Caller:
     """The holder of a gateway key. None for `endpoints` or `models` means all of them.
 
     A key of an account has its `account` and `digest`, and always an `expires`, if need be infinite.
-    `scopes` are the names and limits that count all of its requests: its own, and those of its account. `counts_usage` and `counts_usd`: a limit counts what its requests use, or what they cost. `has_one_rate`: a rate
-    of requests is all that limits it.
+    `scopes` are the names and limits that count all of its requests: its own, and those of its account. `counts_usage` and `counts_usd`: a limit counts what its requests use, or what they cost. `one_rate`: the rate
+    of requests that is all that limits it, behind its scope.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Caller:
     scopes: tuple[tuple[str, CallerLimits], ...] = field(init=False, repr=False, compare=False)
     counts_usage: bool = field(init=False, repr=False, compare=False)
     counts_usd: bool = field(init=False, repr=False, compare=False)
-    has_one_rate: bool = field(init=False, repr=False, compare=False)
+    one_rate: tuple[str, CallerLimits, Rate] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         named = [(self.name, self.limits)]
@@ -54,8 +54,8 @@ class Caller:
         object.__setattr__(self, "scopes", scopes)
         object.__setattr__(self, "counts_usage", any(limits.counts_usage for limits in every))
         object.__setattr__(self, "counts_usd", any(limits.counts_usd for limits in every))
-        is_one = len(every) == 1 and every[0].only_rate is not None and not every[0].models
-        object.__setattr__(self, "has_one_rate", is_one)
+        rates = [(*s, s[1].only_rate) for s in scopes if s[1].only_rate and not s[1].models]
+        object.__setattr__(self, "one_rate", rates[0] if len(rates) == len(scopes) == 1 else None)
 
     def may_use_model(self, model: str) -> bool:
         if self.models is None:

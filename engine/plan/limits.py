@@ -37,18 +37,20 @@ class Rate:
     """`count` units in `seconds`, which may come at once: a token bucket, kept as GCRA.
 
     `interval` are the nanoseconds in which a unit comes back, rounded up; `tolerance` those in
-    which all of them do.
+    which all of them do. `digits` is `count` as text.
     """
 
     count: int
     seconds: int
     interval: int = field(init=False, repr=False)
     tolerance: int = field(init=False, repr=False)
+    digits: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         interval = -(-self.seconds * NANOSECONDS // self.count)
         object.__setattr__(self, "interval", interval)
         object.__setattr__(self, "tolerance", interval * self.count)
+        object.__setattr__(self, "digits", b"%d" % self.count)
 
     @property
     def unit(self) -> str:

@@ -34,7 +34,7 @@ class LimitHooks:
     """An Admission by the limits of callers, counted in memory that the workers share, or in a store.
 
     `log` takes messages to the operator; `changed` is called when `status` has changed.
-    `allowed` and `refused` are called for each request of a caller with limits.
+    `allowed` and `refused` have each one number, of requests of callers with limits, for whoever takes it.
     """
 
     def __init__(
@@ -53,8 +53,7 @@ class LimitHooks:
         self._reserve = CostReserve()
         self._names = ModelNames()
         self._shared: RedisStore | None = None
-        self.allowed: Callable[[], object] = int
-        self.refused: Callable[[], object] = int
+        self.allowed, self.refused = [0], [0]
         if settings.store is not None:
             self._store = self._shared = RedisStore(
                 settings.store, settings.on_store_error, self._store, log, changed,
@@ -99,15 +98,14 @@ class LimitHooks:
         Raises:
             GatewayError: `rate_limited`, `budget_exceeded`, or `overloaded` when nothing more can be counted.
         """
-        scopes: Sequence[Scope] = caller.scopes
-        if not scopes:
+        if not caller.scopes:
             return None
-        if caller.has_one_rate and self._shared is None:
-            scope, limits = scopes[0]
-            rate = limits.only_rate
-            ahead = 0 if rate is None else self._take_one(scope, limits, rate)
-            if rate is not None and ahead:
-                self.allowed()
+        one_rate = caller.one_rate
+        if one_rate is not None and self._shared is None:
+            scope, limits, rate = one_rate
+            ahead = self._take_one(scope, limits, rate)
+            if ahead:
+                self.allowed[0] += 1
                 return RatePermit(rate_headers(rate, ahead, endpoint.dialect))
         return self._admit(caller, endpoint, model, body, size)
 
@@ -117,7 +115,7 @@ class LimitHooks:
         scopes: Sequence[Scope] = caller.scopes
         estimate: Amounts = NO_TOKENS
         late: LateTimes | None = None
-        if not caller.has_one_rate:
+        if caller.one_rate is None:
             if caller.limits is not None and caller.limits.models:
                 scopes = scopes_of(caller, self._names.of(endpoint.name, model))
             if endpoint.is_free:
@@ -204,9 +202,9 @@ class LimitHooks:
         late: LateTimes | None,
     ) -> LimitPermit:
         if not isinstance(made, Grant):
-            self.refused()
+            self.refused[0] += 1
             raise refusal(made, dialect)
-        self.allowed()
+        self.allowed[0] += 1
         headers = limit_headers(made.left, dialect)
         return LimitPermit(self._store, made, headers, estimate, late)
 
@@ -216,7 +214,7 @@ class LimitHooks:
         self._log(f"`{scope}` has used {percent} % of its budget of {amount} per {budget.per}")
 
     def _uncounted(self, error: Exception) -> GatewayError:
-        self.refused()
+        self.refused[0] += 1
         return uncounted(error)
 
 

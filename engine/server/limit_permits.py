@@ -1,6 +1,9 @@
 """What requests have that limits have admitted, and what they have used when they are over."""
 
 from dataclasses import dataclass
+from typing import ClassVar
+
+import msgspec
 
 from engine.gateway.record import Record
 from engine.gateway.response.cost import was_refused, was_sent
@@ -44,15 +47,12 @@ class LimitPermit:
             self.store.settle(self.grant, used)
 
 
-class RatePermit:
+class RatePermit(msgspec.Struct):
     """An admitted request of a caller with one rate, which was counted then."""
 
-    __slots__ = ("headers",)
-    replaces: tuple[bytes, ...] = PROVIDER_LIMITS
-    settle: None = None
-
-    def __init__(self, headers: Pairs) -> None:
-        self.headers = headers
+    headers: Pairs
+    replaces: ClassVar[tuple[bytes, ...]] = PROVIDER_LIMITS
+    settle: ClassVar[None] = None
 
 
 def used_tokens(record: Record, estimate: Amounts) -> tuple[int, int]:

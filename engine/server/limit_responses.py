@@ -40,6 +40,8 @@ _OPENAI = {
     kind: [b"x-ratelimit-%b-%b" % (what, kind.encode()) for what in _WHAT]
     for kind in ("requests", "tokens")
 }
+_LIMIT, _REMAINING, _RESET = _OPENAI["requests"]
+_RESETS = [(_RESET, b"%dms" % number) for number in range(1000)]  # 100 KB, for most responses
 # How the headers begin by which providers say what is left of their own limits.
 PROVIDER_LIMITS = (
     b"anthropic-fast-",
@@ -134,11 +136,10 @@ def rate_headers(rate: Rate, ahead: int, dialect: Dialect) -> Pairs:
     """The same of a rate of requests alone, which is whole again in `ahead` nanoseconds."""
     if dialect is _ANTHROPIC_API:
         return limit_headers({"requests": left_at(rate, ahead)}, dialect)
-    limit, remaining, reset = _OPENAI["requests"]
-    left = (rate.tolerance - ahead) // rate.interval
-    seconds = ahead / NANOSECONDS
-    at = b"%dms" % int(seconds * 1000) if seconds < 1 else _duration(seconds)
-    return [(limit, b"%d" % rate.count), (remaining, b"%d" % left), (reset, at)]
+    left = b"%d" % ((rate.tolerance - ahead) // rate.interval)
+    if ahead < NANOSECONDS:
+        return [(_LIMIT, rate.digits), (_REMAINING, left), _RESETS[ahead // 1_000_000]]
+    return [(_LIMIT, rate.digits), (_REMAINING, left), (_RESET, _duration(ahead / NANOSECONDS))]
 
 
 def _duration(seconds: float) -> bytes:

@@ -3,7 +3,6 @@
 import asyncio
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from functools import partial
 from time import monotonic
 
 from engine.gateway.access_log import AccessLog
@@ -205,19 +204,12 @@ class WorkerMetrics:
         return RequestCounter(self._part, self._batch, plan)
 
     def add(self) -> None:
-        """Add to the shared memory what was counted, at the end of the worker."""
+        """Add to the shared memory what was counted: once a second at the least, and at the end of the worker."""
         self._batch.add()
 
-    def limit_counters(self) -> list[Callable[[], None]]:
-        """What counts requests that limits allowed, and those that they refused."""
-        blocks = [self._batch.block(self._part.block(LIMITS, of), LIMITS) for of in LIMIT_RESULTS]
-        return [partial(self._count, block) for block in blocks]
-
-    def _count(self, block: Block) -> None:
-        counts = block[1]
-        if not counts[0]:
-            self._batch.note(block)
-        counts[0] += 1
+    def limit_counts(self) -> list[Counts]:
+        """The numbers of requests that limits allowed, and that they refused, since the last `add`."""
+        return [self._batch.always(self._part.block(LIMITS, of), LIMITS) for of in LIMIT_RESULTS]
 
     def tick(self, seconds: float, gateways: Iterable[Gateway], log: AccessLog) -> None:
         """Note the state of the worker; called every `seconds`, more or less."""
@@ -231,6 +223,7 @@ class WorkerMetrics:
         self._words[self._worker + _LOST] += log.dropped - self._lost
         self._lost = log.dropped
         self._note_providers(gateways)
+        self.add()
 
     def note_store_errors(self, errors: int) -> None:
         """Note how many requests the store of limits has not counted so far."""

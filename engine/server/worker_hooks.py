@@ -38,7 +38,7 @@ class WorkerHooks:
         self._is_started = False
         hooks = NO_HOOKS if self._accounts is None else self._accounts.hooks()
         self._metrics = WorkerMetrics(counters)
-        self._limits.allowed, self._limits.refused = self._metrics.limit_counters()
+        self._limits.allowed, self._limits.refused = self._metrics.limit_counts()
         self._hooks = replace(hooks, admission=self._limits, credential_limits=self._limits)
 
     @property

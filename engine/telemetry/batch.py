@@ -23,6 +23,7 @@ class Batch:
         self._part = part
         self._later = later
         self._blocks: dict[int, Block] = {}
+        self._always: list[Block] = []
         self._waiting: list[Block] = []
 
     def block(self, at: int, group: Group) -> Block:
@@ -31,6 +32,12 @@ class Batch:
         if found is None:
             found = self._blocks[at] = at, [0] * group.width
         return found
+
+    def always(self, at: int, group: Group) -> Counts:
+        """The counts of such a block that may be changed without `note`; each `add` looks at them."""
+        block = self.block(at, group)
+        self._always.append(block)
+        return block[1]
 
     def note(self, *blocks: Block) -> None:
         """These blocks are about to have counts."""
@@ -43,7 +50,7 @@ class Batch:
         """Add to the shared memory what waits for that."""
         words = self._part.words
         waiting, self._waiting = self._waiting, []
-        for at, counts in waiting:
+        for at, counts in (*self._always, *waiting):
             for place, count in enumerate(counts):
                 if count:
                     words[at + place] = min(words[at + place] + count, MOST)

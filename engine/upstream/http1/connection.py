@@ -2,19 +2,20 @@
 
 What the bytes mean is for `response` to say; here they come and go. A connection goes back to the
 pool only when both the request and the response are complete and the upstream keeps it open. It
-carries nothing from one exchange to the next: it is as `idle.ATTRIBUTES` says then, or it is dropped.
+carries nothing from one exchange to the next: it is as IDLE_ATTRIBUTES says then, or it is dropped.
 
 Why not a library: what a gateway does is this exchange, and the figures are in docs/performance.md.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from time import monotonic
 from typing import cast
 
 from engine.upstream import Attempt, Failure, UpstreamError, Write
-from engine.upstream.http1.idle import MAX_UNRESTED, Pool, arrivals
+from engine.upstream.http1.idle import Pool, arrivals
 from engine.upstream.http1.request import request_head
 from engine.upstream.http1.response import HeaderNames, ResponseReader, State
 
@@ -25,18 +26,36 @@ RETIRE_SECONDS = 0.1
 
 _IDLE, _HEAD, _BODY, _MUST_CLOSE = State.IDLE, State.HEAD, State.BODY, State.MUST_CLOSE
 
+# Every attribute that an exchange changes, as it is between two of them.
+IDLE_ATTRIBUTES: Mapping[str, object] = {
+    "state": _IDLE,
+    "status": 0,
+    "headers": [],
+    "fields": {},
+    "length": None,
+    "is_complete": False,
+    "failure": None,
+    "chunks": deque(),
+    "buffered": 0,
+    "_swallowed": 0,
+    "_of_heads": 0,
+    "_pairs": deque(),
+    "_keep_alive": False,
+    "_is_sent": False,
+    "_reading_paused": False,
+    "_writing_paused": False,
+    "_reader": None,
+    "_write": None,
+    "_blocked": None,
+    "_writer": None,
+}
+
 
 class Connection(ResponseReader, asyncio.Protocol):
     """One connection and the response it is receiving: an UpstreamResponse, from `exchange` to `close`.
 
     `pool` is where it rests between two exchanges.
     """
-
-    __slots__ = (
-        *("opened", "began", "idle_since", "unrested", "_loop", "_pool", "_transport"),
-        *("_has_arrivals", "_is_sent", "_reading_paused", "_writing_paused"),
-        *("_reader", "_write", "_blocked", "_writer"),
-    )
 
     def __init__(
         self,
@@ -48,7 +67,7 @@ class Connection(ResponseReader, asyncio.Protocol):
         self._loop = loop
         self._pool = pool
         self.opened = self.began = self.idle_since = monotonic()  # `began`: the newest exchange
-        self.unrested = next(pool.phases)  # exchanges since the last rest
+        self.in_a_row = 0  # exchanges without a rest between them
         self._transport: asyncio.Transport
         self._writing_paused = False
 
@@ -195,12 +214,7 @@ class Connection(ResponseReader, asyncio.Protocol):
         if not is_kept or transport.is_closing():
             self.abort()
             return
-        self.idle_since = monotonic()
-        self.unrested += 1
-        if self.unrested < MAX_UNRESTED:
-            self._pool.add(self)
-        else:
-            self._pool.rest(self)
+        self._pool.take_back(self)
 
     def abort(self) -> None:
         """Drop the connection now; nothing that is in flight can be mistaken for complete."""

@@ -4,7 +4,7 @@ A response belongs to a request by its place in the order alone (RFC 9112, 9.2).
 is under way must not be taken for the response to the next one, which may be another caller's. Those that have arrived
 are seen before a connection is used again. Those that arrive a moment later look like the response, and then each
 request gets the response to the one before, as long as the next request goes out before its own response comes. So a
-connection that is always busy rests after MAX_UNRESTED exchanges for as long as two of them take: what comes meanwhile
+connection that is always busy rests after MAX_IN_A_ROW exchanges for as long as two of them take: what comes meanwhile
 belonged to the last one. An origin that has sent such bytes once gets one request for each connection for a while.
 """
 
@@ -12,17 +12,13 @@ import asyncio
 import ctypes
 import select
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from itertools import cycle
+from collections.abc import Callable
 from time import monotonic
 from typing import Protocol, TypeVar
 
-from engine.upstream.http1.response import State
-
 MAX_IDLE = 256  # connections
 DISTRUST_SECONDS = 300.0
-MAX_UNRESTED = 10  # so that a fifth more connections are open than there are requests under way
+MAX_IN_A_ROW = 10  # so that a fifth more connections are open than there are requests under way
 MAX_REST_SECONDS = 10.0
 # Servers say so before they close an idle connection; nothing else is wrong with them.
 _TIMED_OUT = (b"HTTP/1.1 408", b"HTTP/1.0 408")
@@ -32,40 +28,12 @@ _TIMED_OUT = (b"HTTP/1.1 408", b"HTTP/1.0 408")
 _LIBC: ctypes.PyDLL | None = None if sys.platform == "win32" else ctypes.PyDLL(None)
 
 
-# Every attribute of a connection that an exchange changes, as it is between two of them.
-ATTRIBUTES: Mapping[str, object] = {
-    "state": State.IDLE,
-    "status": 0,
-    "headers": [],
-    "fields": {},
-    "length": None,
-    "is_complete": False,
-    "failure": None,
-    "chunks": deque(),
-    "buffered": 0,
-    "_swallowed": 0,
-    "_of_heads": 0,
-    "_pairs": deque(),
-    "_keep_alive": False,
-    "_is_sent": False,
-    "_reading_paused": False,
-    "_writing_paused": False,
-    "_reader": None,
-    "_write": None,
-    "_blocked": None,
-    "_writer": None,
-}
-
-
 class _Reusable(Protocol):
-    """What a pool keeps.
-
-    `began` and `idle_since` are when its newest exchange began and ended; `unrested` are its exchanges since it rested.
-    """
+    """What a pool keeps: `began` and `idle_since` are when its newest exchange began, and the one before ended."""
 
     began: float
     idle_since: float
-    unrested: int
+    in_a_row: int
 
     def abort(self) -> None:
         """Drop it now."""
@@ -85,30 +53,32 @@ class Pool(list[_Connection]):
         self.capacity = MAX_IDLE
         self._report = report
         self._distrusted_at = 0.0
-        self.phases: Iterator[int] = cycle(
-            range(MAX_UNRESTED)
-        )  # connections that open together do not rest together
         self._resting: dict[_Connection, asyncio.TimerHandle] = {}
 
-    def add(self, connection: _Connection) -> None:
-        """Keep a connection whose exchange has ended."""
-        self.append(connection)
-        if len(self) > self.capacity:
-            self.pop(0).abort()
-
-    def rest(self, connection: _Connection) -> None:
-        """Keep it as well, but let it rest first for as long as two exchanges like its newest take."""
-        if len(self._resting) >= self.capacity:
+    def take_back(self, connection: _Connection) -> None:
+        """Keep a connection whose exchange has ended, at rest first if it had none for MAX_IN_A_ROW of them."""
+        now, began = monotonic(), connection.began
+        rest = min(2 * (now - began), MAX_REST_SECONDS)
+        has_rested = began - connection.idle_since > rest
+        connection.idle_since = now
+        connection.in_a_row = 1 if has_rested else connection.in_a_row + 1
+        if connection.in_a_row < MAX_IN_A_ROW:
+            self._add(connection)
+        elif len(self._resting) < self.capacity:
+            connection.in_a_row = 0
+            loop = asyncio.get_running_loop()
+            self._resting[connection] = loop.call_later(rest, self._end_rest, connection)
+        else:
             connection.abort()
-            return
-        connection.unrested = 0
-        seconds = min(2 * (connection.idle_since - connection.began), MAX_REST_SECONDS)
-        loop = asyncio.get_running_loop()
-        self._resting[connection] = loop.call_later(seconds, self._end_rest, connection)
 
     def _end_rest(self, connection: _Connection) -> None:
         del self._resting[connection]
-        self.add(connection)
+        self._add(connection)
+
+    def _add(self, connection: _Connection) -> None:
+        self.append(connection)
+        if len(self) > self.capacity:
+            self.pop(0).abort()
 
     def drop_all(self) -> None:
         """Drop every connection."""

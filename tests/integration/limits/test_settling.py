@@ -3,7 +3,6 @@
 import asyncio
 import json
 from contextlib import suppress
-from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -359,11 +358,10 @@ def test_every_refusal_and_failure_says_what_is_left(plan: Plan, tmp_path: Path,
         return answer.headers.get(pattern.format(kind, "remaining"))
 
     async def scenario(stand: Stand) -> None:
-        model, allowed = CALLS[path]["model"], list[None]()
-        stand.limits.allowed = partial(allowed.append, None)
+        model = CALLS[path]["model"]
         hanging = stand.ask(path, CALLS[path] | {"model": f"{model}-mock-hang"}, SPENT)
         holding = asyncio.ensure_future(hanging)
-        while not allowed:  # noqa: ASYNC110 no event
+        while not stand.limits.allowed[0]:  # noqa: ASYNC110 no event
             await asyncio.sleep(0)
         busy = await stand.ask(path, CALLS[path], SPENT)
         assert (busy.status, busy.headers["x-engine-error"]) == (429, "rate_limited")

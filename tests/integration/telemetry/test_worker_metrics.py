@@ -100,7 +100,7 @@ def test_the_state_of_providers_is_noted_over_all_plans_in_use(memory: CounterMe
 
 def test_decisions_about_limits_are_counted(memory: CounterMemory) -> None:
     metrics, hooks = WorkerMetrics(memory), LimitHooks(None)
-    hooks.allowed, hooks.refused = metrics.limit_counters()
+    hooks.allowed, hooks.refused = metrics.limit_counts()
     endpoint: Any = SimpleNamespace(dialect=Dialect.OPENAI, is_free=False)
 
     def admit(limits: CallerLimits | None) -> object:
@@ -118,6 +118,23 @@ def test_decisions_about_limits_are_counted(memory: CounterMemory) -> None:
     asyncio.run(run())
     assert values(memory, LIMITS, "allowed") == {"limit_checks_total": 3}
     assert values(memory, LIMITS, "refused") == {"limit_checks_total": 1}
+
+
+def test_a_decision_is_counted_at_the_next_tick_while_its_request_is_under_way(
+    memory: CounterMemory,
+) -> None:
+    metrics = WorkerMetrics(memory)
+    allowed, refused = metrics.limit_counts()
+
+    async def run() -> None:
+        for ticks in range(1, 3):
+            allowed[0] += 2
+            refused[0] += 1
+            metrics.tick(1.0, [], AccessLog(io.StringIO()))
+            assert values(memory, LIMITS, "allowed") == {"limit_checks_total": 2 * ticks}
+            assert values(memory, LIMITS, "refused") == {"limit_checks_total": ticks}
+
+    asyncio.run(run())
 
 
 def test_a_tick_notes_what_traces_and_the_limit_store_have_counted(memory: CounterMemory) -> None:

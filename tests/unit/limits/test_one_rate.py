@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.gateway.errors import GatewayError
-from engine.limits.core import Refused
+from engine.limits.core import REQUESTS, Refused
 from engine.limits.ledger import Ledger
 from engine.limits.store import Grant
 from engine.limits.table import SharedMemory, Table
@@ -59,17 +59,15 @@ def admitted(hooks: LimitHooks, who: Caller, model: str = "m") -> int:
 )
 def test_all_that_limits_a_request_counts_it(who: Caller, memory: SharedMemory) -> None:
     hooks = LimitHooks(memory)
-    allowed, refused = [0], [0]
-    hooks.allowed, hooks.refused = lambda: allowed.append(0), lambda: refused.append(0)
     assert admitted(hooks, who) == 2
-    assert (len(allowed) - 1, len(refused) - 1) == (2, 3)
+    assert (hooks.allowed, hooks.refused) == ([2], [3])
 
 
 def test_a_store_counts_and_not_the_memory_of_one_host(memory: SharedMemory) -> None:
     settings = LimitSettings(StoreServer.of("redis://127.0.0.1:1"), StorePolicy.REFUSE)
     hooks = LimitHooks(memory, settings, log=lambda _: None)
-    here: Any = hooks._take_one
-    assert isinstance(here.__self__.reserve([("key", TWO)], (0, 0)), Grant)  # as it was known once
+    shared: Any = hooks._shared
+    assert isinstance(shared._local.reserve([("key", TWO)], (0, 0)), Grant)  # as it was known once
     with pytest.raises(GatewayError, match="cannot be used"):
         hooks.admit(caller(TWO), ENDPOINT, "m", None, 2)  # type: ignore[arg-type]
 
@@ -84,3 +82,16 @@ def test_a_rest_gives_back_no_more_than_all(memory: SharedMemory) -> None:
     now += 1000 * NANOSECONDS
     for expected in (Grant, Grant, Refused):
         assert isinstance(ledger.reserve([("key", TWO)], (0, 0)), expected)
+
+
+def test_a_write_that_was_cut_short_is_undone_first(memory: SharedMemory) -> None:
+    table, scope = Table(memory), ("key", TWO)
+    table.take_part(0)
+    ledger = Ledger(table, lambda: 10**15)
+    assert isinstance(ledger.reserve([scope], (0, 0)), Grant)
+    with table.locked():
+        place = table.find("key", 10**15, 0.0)
+        table.write([place])
+        place[1][REQUESTS] = 0  # and the worker is killed
+    assert isinstance(ledger.reserve([scope], (0, 0)), Grant)
+    assert isinstance(ledger.reserve([scope], (0, 0)), Refused)
