@@ -24,6 +24,7 @@ def _nothing(_at: object) -> int:
 if sys.platform == "linux":
     _libc = ctypes.PyDLL(None)
     _trylock, _unlock = _libc.pthread_mutex_trylock, _libc.pthread_mutex_unlock
+    _unlock.restype = None  # nothing to convert
     _lock = ctypes.CDLL(None).pthread_mutex_lock  # may wait, and lets other threads run
 else:  # every process has memory of its own there
     _trylock = _unlock = _lock = _nothing

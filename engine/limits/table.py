@@ -91,15 +91,15 @@ class Table:
 
     def __init__(self, memory: SharedMemory) -> None:
         self._memory = memory
-        self._trylock, self._wait = memory.mutex.trylock, memory.mutex.wait
+        self.trylock, self._wait = memory.mutex.trylock, memory.mutex.wait
         self.unlock = memory.mutex.unlock
         self._descriptor = memory.descriptor
         self._map = memory.map
         self._bytes = memoryview(memory.map)
-        self._words = self._bytes.cast("q")
+        self._words = self.header = self._bytes.cast("q")
         self._copies = [self._counters(1 + number) for number in range(MAX_SCOPES)]
         # Where scopes were found, and the ids that are there as long as that holds.
-        self._known: dict[str, tuple[Place, memoryview, bytes]] = {}
+        self.places: dict[str, tuple[Place, memoryview, bytes]] = {}
         self.worker = -1
         self._free: list[int] = []
 
@@ -107,7 +107,12 @@ class Table:
 
     def lock(self) -> None:
         """Wait for the memory; undo a write whose process was killed in the middle of it."""
-        code = self._trylock()
+        code = self.trylock()
+        if code or self.header[0]:
+            self.enter(code)
+
+    def enter(self, code: int) -> None:
+        """The rest of `lock`, where `trylock` returned an error `code` or the header says something."""
         if code:
             self._wait(code)
         if self._words[0]:
@@ -145,17 +150,17 @@ class Table:
         if known := self.known(scope):
             return known
         digest = blake2b(scope.encode("utf-8", "surrogatepass"), digest_size=_DIGEST).digest()
-        if len(self._known) >= MAX_KNOWN:
-            self._known.clear()
+        if len(self.places) >= MAX_KNOWN:
+            self.places.clear()
         block = self._locate(digest, now, wall, {block for block, _ in taken})
         place = block, self._counters(block)
         own_id = self._bytes[BLOCK * block : BLOCK * block + _DIGEST]
-        self._known[scope] = place, own_id, digest
+        self.places[scope] = place, own_id, digest
         return place
 
     def known(self, scope: str) -> Place | None:
         """The place of a scope, if this worker knows it, and no other has given it to another scope."""
-        found = self._known.get(scope)
+        found = self.places.get(scope)
         return found[0] if found and found[1].tobytes() == found[2] else None
 
     def _locate(self, digest: bytes, now: int, wall: float, taken: Container[int]) -> int:
