@@ -210,7 +210,7 @@ LISTED = {
     "upstream/signers/google_oauth:_Tokens._failed_at": ("file and scope", CONFIGURATION, "never"),
     "upstream/signers/google_oauth:_Tokens._known": ("file and scope", CONFIGURATION, "never"),
     "upstream/http1/pool:Http1Client._idle": ("origin", f"{CONFIGURATION}; MAX_IDLE connections each", "by age"),
-    "upstream/http1/idle:Pool._resting": ("connection", "the capacity of the pool", "by its timer, within 10 s"),
+    "upstream/http1/idle:Pool._leaving": ("connection", "MAX_IDLE", "when closed, within 10 s"),
     "upstream/http1/pool:Http1Client._tls": ("certificates", CONFIGURATION, "with its Plan"),
     "upstream/httpx_client:HttpxClient._transports": ("certificates, proxy", CONFIGURATION, "with its Plan"),
     "telemetry/otlp:OtlpQueue._waiting": ("request whose spans wait", "MAX_WAITING", "when exported"),

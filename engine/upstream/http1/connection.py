@@ -2,15 +2,14 @@
 
 What the bytes mean is for `response` to say; here they come and go. A connection goes back to the
 pool only when both the request and the response are complete and the upstream keeps it open. It
-carries nothing from one exchange to the next: it is as IDLE_ATTRIBUTES says then, or it is dropped.
+carries nothing from one exchange to the next: it is as `idle.ATTRIBUTES` says then, or it is dropped.
 
 Why not a library: what a gateway does is this exchange, and the figures are in docs/performance.md.
 """
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable
 from time import monotonic
 from typing import cast
 
@@ -21,34 +20,10 @@ from engine.upstream.http1.response import HeaderNames, ResponseReader, State
 
 READ_AHEAD = 64 * 1024
 KEEPALIVE_SECONDS = 30.0
-MAX_AGE_SECONDS = 300.0  # so that a change of DNS reaches busy pools
 RETIRE_SECONDS = 0.1
+LEAVE_SECONDS = 10.0
 
 _IDLE, _HEAD, _BODY, _MUST_CLOSE = State.IDLE, State.HEAD, State.BODY, State.MUST_CLOSE
-
-# Every attribute that an exchange changes, as it is between two of them.
-IDLE_ATTRIBUTES: Mapping[str, object] = {
-    "state": _IDLE,
-    "status": 0,
-    "headers": [],
-    "fields": {},
-    "length": None,
-    "is_complete": False,
-    "failure": None,
-    "chunks": deque(),
-    "buffered": 0,
-    "_swallowed": 0,
-    "_of_heads": 0,
-    "_pairs": deque(),
-    "_keep_alive": False,
-    "_is_sent": False,
-    "_reading_paused": False,
-    "_writing_paused": False,
-    "_reader": None,
-    "_write": None,
-    "_blocked": None,
-    "_writer": None,
-}
 
 
 class Connection(ResponseReader, asyncio.Protocol):
@@ -56,6 +31,12 @@ class Connection(ResponseReader, asyncio.Protocol):
 
     `pool` is where it rests between two exchanges.
     """
+
+    __slots__ = (
+        *("opened", "idle_since", "left", "_loop", "_pool", "_transport"),
+        *("_has_arrivals", "_is_sent", "_reading_paused", "_writing_paused"),
+        *("_reader", "_write", "_blocked", "_writer"),
+    )
 
     def __init__(
         self,
@@ -66,8 +47,8 @@ class Connection(ResponseReader, asyncio.Protocol):
         super().__init__(HeaderNames() if names is None else names)
         self._loop = loop
         self._pool = pool
-        self.opened = self.began = self.idle_since = monotonic()  # `began`: the newest exchange
-        self.in_a_row = 0  # exchanges without a rest between them
+        self.opened = self.idle_since = monotonic()
+        self.left = next(pool.lifetimes) - 1 if pool.capacity else 0  # exchanges after this one
         self._transport: asyncio.Transport
         self._writing_paused = False
 
@@ -129,6 +110,7 @@ class Connection(ResponseReader, asyncio.Protocol):
         """The connection is closed: a response that is not complete now has failed."""
         self.closed(cleanly=error is None)
         self._parser = None  # it refers back to here
+        self._pool.forget(self)
         self._wake()
 
     def pause_writing(self) -> None:
@@ -150,7 +132,7 @@ class Connection(ResponseReader, asyncio.Protocol):
         """
         try:
             self.send_request()
-            head, body = request_head(attempt), attempt.body
+            head, body = request_head(attempt, is_last=self.left < 1), attempt.body
             if isinstance(body, bytes):
                 # What the socket does not take at once is kept by reference, not copied. No empty
                 # chunk: asyncio's own transport would wait for it to leave, and never close.
@@ -214,7 +196,11 @@ class Connection(ResponseReader, asyncio.Protocol):
         if not is_kept or transport.is_closing():
             self.abort()
             return
-        self._pool.take_back(self)
+        self.idle_since = monotonic()
+        if self.left > 0:
+            self._pool.add(self)
+        else:  # the response does not say that it is the last one: it may be that to an earlier request
+            self._pool.watch(self, self._loop.call_later(LEAVE_SECONDS, self.abort))
 
     def abort(self) -> None:
         """Drop the connection now; nothing that is in flight can be mistaken for complete."""
@@ -226,10 +212,9 @@ class Connection(ResponseReader, asyncio.Protocol):
         self._loop.call_later(RETIRE_SECONDS, self.abort)
 
     def is_stale(self, now: float) -> bool:
-        """Whether an idle connection cannot be used: for its age, or since anything but silence came from the upstream."""
+        """Whether an idle connection cannot be used: it has rested too long, or anything but silence came from the upstream."""
         return (
             now - self.idle_since > KEEPALIVE_SECONDS
-            or now - self.opened > MAX_AGE_SECONDS
             or self.state is not _IDLE
             or self._transport.is_closing()
             or self._has_arrivals() != 0

@@ -3,23 +3,39 @@
 A response belongs to a request by its place in the order alone (RFC 9112, 9.2). So bytes that arrive while no request
 is under way must not be taken for the response to the next one, which may be another caller's. Those that have arrived
 are seen before a connection is used again. Those that arrive a moment later look like the response, and then each
-request gets the response to the one before, as long as the next request goes out before its own response comes. So a
-connection that is always busy rests after MAX_IN_A_ROW exchanges for as long as two of them take: what comes meanwhile
-belonged to the last one. An origin that has sent such bytes once gets one request for each connection for a while.
+request gets the response to the one before, as long as the next request goes out before its own response comes. No
+timing shows that for sure, but the end of a connection does: with its last request the upstream is asked to close. A
+response that does not say it does may be that to an earlier request, and then one more comes. An origin that has sent
+bytes unasked once gets one request for each connection for a while.
 """
 
 import asyncio
 import ctypes
 import select
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, repeat
 from time import monotonic
 from typing import Protocol, TypeVar
 
+from engine.upstream.http1.response import State
+
 MAX_IDLE = 256  # connections
 DISTRUST_SECONDS = 300.0
-MAX_IN_A_ROW = 10  # so that a fifth more connections are open than there are requests under way
-MAX_REST_SECONDS = 10.0
+MAX_AGE_SECONDS = (
+    60.0  # of a connection that is used again; a change of DNS reaches busy pools as well
+)
+MAX_EXCHANGES = 500  # of a connection
+FIRST_EXCHANGES = (
+    4,
+    8,
+    16,
+    32,
+    64,
+    128,
+    256,
+)  # of the first ones: an origin that is always wrong is seen soon
 # Servers say so before they close an idle connection; nothing else is wrong with them.
 _TIMED_OUT = (b"HTTP/1.1 408", b"HTTP/1.0 408")
 
@@ -28,22 +44,40 @@ _TIMED_OUT = (b"HTTP/1.1 408", b"HTTP/1.0 408")
 _LIBC: ctypes.PyDLL | None = None if sys.platform == "win32" else ctypes.PyDLL(None)
 
 
-class _Reusable(Protocol):
-    """What a pool keeps: `began` and `idle_since` are when its newest exchange began, and the one before ended."""
+# Every attribute of a connection that an exchange changes, as it is between two of them.
+ATTRIBUTES: Mapping[str, object] = {
+    "state": State.IDLE,
+    "status": 0,
+    "headers": [],
+    "fields": {},
+    "length": None,
+    "is_complete": False,
+    "failure": None,
+    "chunks": deque(),
+    "buffered": 0,
+    "_swallowed": 0,
+    "_of_heads": 0,
+    "_pairs": deque(),
+    "_keep_alive": False,
+    "_is_sent": False,
+    "_reading_paused": False,
+    "_writing_paused": False,
+    "_reader": None,
+    "_write": None,
+    "_blocked": None,
+    "_writer": None,
+}
 
-    began: float
-    idle_since: float
-    in_a_row: int
 
-    def abort(self) -> None:
-        """Drop it now."""
+class _CanAbort(Protocol):
+    def abort(self) -> None: ...
 
 
-_Connection = TypeVar("_Connection", bound=_Reusable)
+_Connection = TypeVar("_Connection", bound=_CanAbort)
 
 
 class Pool(list[_Connection]):
-    """The idle connections to one origin, the one used last at the end; those that rest are not among them yet.
+    """The idle connections to one origin, the one used last at the end; those after their last exchange are not among them.
 
     `report` is called when the origin is not trusted any more.
     """
@@ -53,41 +87,33 @@ class Pool(list[_Connection]):
         self.capacity = MAX_IDLE
         self._report = report
         self._distrusted_at = 0.0
-        self._resting: dict[_Connection, asyncio.TimerHandle] = {}
+        # How many exchanges the next connections may have.
+        self.lifetimes: Iterator[int] = chain(FIRST_EXCHANGES, repeat(MAX_EXCHANGES))
+        self._leaving: dict[_Connection, asyncio.TimerHandle] = {}
 
-    def take_back(self, connection: _Connection) -> None:
-        """Keep a connection whose exchange has ended, at rest first if it had none for MAX_IN_A_ROW of them."""
-        now, began = monotonic(), connection.began
-        rest = min(2 * (now - began), MAX_REST_SECONDS)
-        has_rested = began - connection.idle_since > rest
-        connection.idle_since = now
-        connection.in_a_row = 1 if has_rested else connection.in_a_row + 1
-        if connection.in_a_row < MAX_IN_A_ROW:
-            self._add(connection)
-        elif len(self._resting) < self.capacity:
-            connection.in_a_row = 0
-            loop = asyncio.get_running_loop()
-            self._resting[connection] = loop.call_later(rest, self._end_rest, connection)
-        else:
-            connection.abort()
-
-    def _end_rest(self, connection: _Connection) -> None:
-        del self._resting[connection]
-        self._add(connection)
-
-    def _add(self, connection: _Connection) -> None:
+    def add(self, connection: _Connection) -> None:
+        """Keep a connection whose exchange has ended."""
         self.append(connection)
         if len(self) > self.capacity:
             self.pop(0).abort()
 
+    def watch(self, connection: _Connection, timer: asyncio.TimerHandle) -> None:
+        """Keep one that the upstream was asked to close until it does, or `timer`."""
+        self._leaving[connection] = timer
+        if len(self._leaving) > MAX_IDLE:
+            next(iter(self._leaving)).abort()
+
+    def forget(self, connection: _Connection) -> None:
+        """It is closed."""
+        timer = self._leaving.pop(connection, None)
+        if timer is not None:
+            timer.cancel()
+
     def drop_all(self) -> None:
         """Drop every connection."""
-        for connection in (*self, *self._resting):
+        for connection in (*self, *self._leaving):
             connection.abort()
-        for timer in self._resting.values():
-            timer.cancel()
         self.clear()
-        self._resting.clear()
 
     def got_unasked(self, data: bytes) -> None:
         """No request asked for `data`: keep no connection to the origin for DISTRUST_SECONDS."""

@@ -10,7 +10,7 @@ from engine.plan.plan import Origin
 from engine.upstream import Attempt, Failure, UpstreamError
 from engine.upstream.http1.connecting import Resolve, addresses, open_connection
 from engine.upstream.http1.connection import KEEPALIVE_SECONDS, Connection
-from engine.upstream.http1.idle import DISTRUST_SECONDS, Pool
+from engine.upstream.http1.idle import DISTRUST_SECONDS, MAX_AGE_SECONDS, Pool
 from engine.upstream.http1.response import HeaderNames
 from engine.upstream.tls import client_context
 
@@ -43,12 +43,6 @@ class Http1Client:
 
     async def _send_on_new(self, attempt: Attempt, pool: Pool[Connection]) -> Connection:
         connection = await self._connect(attempt, pool)
-        is_tls = (
-            attempt.head.origin.scheme == "https"
-        )  # a server sends session tickets unasked then
-        if not is_tls and connection.is_stale(connection.opened):
-            connection.retire()
-            raise UpstreamError(Failure.CLOSED)
         return await connection.exchange(attempt)
 
     async def close(self) -> None:
@@ -127,7 +121,8 @@ def _take(pool: Pool[Connection]) -> Connection | None:
     while pool:
         connection = pool.pop()
         if not connection.is_stale(now):
-            connection.began = now
+            is_old = now - connection.opened > MAX_AGE_SECONDS
+            connection.left = 0 if is_old else connection.left - 1
             return connection
         connection.retire()
     return None

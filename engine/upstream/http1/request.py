@@ -3,12 +3,17 @@
 from engine.upstream import Attempt, RequestHead
 
 
-def request_head(attempt: Attempt) -> bytes:
-    """The whole head of a request; all but its framing is written once for a RequestHead."""
+def request_head(attempt: Attempt, *, is_last: bool = False) -> bytes:
+    """The whole head of a request; all but its framing is written once for a RequestHead.
+
+    `is_last`: the upstream is to close the connection after it (RFC 9112, 9.6).
+    """
     head = attempt.head
     text = head.text
     if not text:
         text = head.text = _text(head)
+    if is_last:
+        text += b"connection: close\r\n"
     if attempt.length is None:
         return text + b"transfer-encoding: chunked\r\n\r\n"
     return b"%bcontent-length: %d\r\n\r\n" % (text, attempt.length)

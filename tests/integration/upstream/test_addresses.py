@@ -7,8 +7,8 @@ import pytest
 
 from engine.plan.plan import Origin
 from engine.upstream import Attempt, Client, RequestHead
-from engine.upstream.http1.connection import MAX_AGE_SECONDS, Connection
-from engine.upstream.http1.idle import Pool
+from engine.upstream.http1.connection import Connection
+from engine.upstream.http1.idle import MAX_AGE_SECONDS, Pool
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
 from tests.integration.upstream.ending import end
@@ -83,6 +83,7 @@ def test_a_new_address_is_taken_within_the_age_of_a_connection(
             client.grow_older(MAX_AGE_SECONDS - 10)
             assert await told(client, port) == "127.0.0.1", "what is open is used on"
             client.grow_older(10)
+            assert await told(client, port) == "127.0.0.1", "once more, with a request to close it"
         assert await told(client, port) == "127.0.0.2"
         await client.close()
         old.close()

@@ -11,12 +11,18 @@ from engine.upstream import Attempt, RequestHead
 from engine.upstream.http1 import pool as pools
 from engine.upstream.http1.connection import (
     KEEPALIVE_SECONDS,
-    MAX_AGE_SECONDS,
+    LEAVE_SECONDS,
     READ_AHEAD,
     RETIRE_SECONDS,
     Connection,
 )
-from engine.upstream.http1.idle import DISTRUST_SECONDS, MAX_IDLE
+from engine.upstream.http1.idle import (
+    DISTRUST_SECONDS,
+    FIRST_EXCHANGES,
+    MAX_AGE_SECONDS,
+    MAX_EXCHANGES,
+    MAX_IDLE,
+)
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.http1.request import request_head
 from engine.upstream.http1.response import State
@@ -43,29 +49,29 @@ async def answered(connection: Connection, wire: Wire, raw: bytes = sized(b"")) 
 
 
 def test_the_bounds_are_those_that_are_documented() -> None:
-    bounds = (KEEPALIVE_SECONDS, MAX_AGE_SECONDS, DISTRUST_SECONDS, MAX_IDLE, READ_AHEAD)
-    assert bounds == (30.0, 300.0, 300.0, 256, 64 * 1024)
+    seconds = (KEEPALIVE_SECONDS, MAX_AGE_SECONDS, DISTRUST_SECONDS, LEAVE_SECONDS)
+    assert seconds == (30.0, 60.0, 300.0, 10.0)
+    assert (MAX_IDLE, READ_AHEAD, MAX_EXCHANGES) == (256, 64 * 1024, 500)
+    assert FIRST_EXCHANGES == (4, 8, 16, 32, 64, 128, 256)
 
 
 @pytest.mark.parametrize(
-    ("age", "rest", "arrived", "is_stale"),
+    ("rest", "arrived", "is_stale"),
     [
-        (0.0, 0.0, None, False),
-        (MAX_AGE_SECONDS, 1.0, None, False),
-        (MAX_AGE_SECONDS + 0.001, 0.0, None, True),
-        (100.0, KEEPALIVE_SECONDS, None, False),
-        (100.0, KEEPALIVE_SECONDS + 0.001, None, True),
-        (0.0, 0.0, b"x", True),
-        (100.0, 20.0, b"HTTP/1.1 408 Request Timeout\r\n\r\n", True),
-        (0.0, 0.0, b"", True),  # an end of input
+        (0.0, None, False),
+        (KEEPALIVE_SECONDS, None, False),
+        (KEEPALIVE_SECONDS + 0.001, None, True),
+        (0.0, b"x", True),
+        (20.0, b"HTTP/1.1 408 Request Timeout\r\n\r\n", True),
+        (0.0, b"", True),  # an end of input
     ],
 )
-def test_a_connection_is_stale_by_age_by_rest_and_by_what_the_kernel_knows(
-    age: float, rest: float, arrived: bytes | None, *, is_stale: bool
+def test_a_connection_is_stale_by_rest_and_by_what_the_kernel_knows(
+    rest: float, arrived: bytes | None, *, is_stale: bool
 ) -> None:
     async def scenario() -> None:
         with wired(a_pool()) as (_, connection, there):
-            connection.opened, connection.idle_since = NOW - age, NOW - rest
+            connection.idle_since = NOW - rest
             if arrived:
                 there.sendall(arrived)
             elif arrived is not None:
@@ -79,11 +85,11 @@ def test_a_connection_that_is_closing_or_in_use_is_stale() -> None:
     async def scenario() -> None:
         for state in State:
             with wired(a_pool()) as (_, connection, _):
-                connection.opened = connection.idle_since = NOW
+                connection.idle_since = NOW
                 connection.state = state
                 assert connection.is_stale(NOW) is (state is not State.IDLE)
         with wired(a_pool()) as (wire, connection, _):
-            connection.opened = connection.idle_since = NOW
+            connection.idle_since = NOW
             wire.closing = True
             assert connection.is_stale(NOW)
 
@@ -170,10 +176,12 @@ def test_the_one_used_last_is_taken_first_and_stale_ones_are_dropped() -> None:
             wired(pool) as (dead, three, _),
         ):
             pool += [one, two, three]
-            one.opened -= MAX_AGE_SECONDS + 1
+            one.idle_since -= KEEPALIVE_SECONDS + 1
+            two.opened -= MAX_AGE_SECONDS - 1
+            left = two.left
             dead.closing = True
             assert take(pool) is two
-            assert pool == [one]
+            assert (two.left, pool) == (left - 1, [one])
             assert take(pool) is None
             assert pool == []
             await asyncio.sleep(RETIRE_SECONDS * 1.5)

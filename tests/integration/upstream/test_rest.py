@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Any
 
 import pytest
@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 
 from engine.plan.plan import Origin
 from engine.upstream import Attempt, RequestHead, UpstreamError
-from engine.upstream.http1.connection import IDLE_ATTRIBUTES, READ_AHEAD, Connection
-from engine.upstream.http1.idle import Pool
+from engine.upstream.http1.connection import READ_AHEAD, Connection
+from engine.upstream.http1.idle import ATTRIBUTES, MAX_EXCHANGES, Pool
 from engine.upstream.http1.pool import Http1Client
+from engine.upstream.http1.response import ResponseReader
 from tests.integration.upstream import bursts
 from tests.integration.upstream.bursts import EVENT, chunked, sized
 
 # What belongs to the connection itself. The parser is at the start of a message, as a new one is.
 OWN = {"opened", "_names", "_loop", "_pool", "_transport", "_has_arrivals", "_parser"} | {
-    *("began", "idle_since", "in_a_row")  # for when it has to rest
+    *("idle_since", "left")  # for when it ends
 }
 ORIGIN = Origin("http", "127.0.0.1", 1)
 ANSWERS = {
@@ -88,7 +89,9 @@ class Wire(asyncio.Transport):
 
 
 def a_pool() -> Pool[Connection]:
-    return Pool(lambda: None)
+    pool = Pool[Connection](lambda: None)
+    pool.lifetimes = repeat(MAX_EXCHANGES)
+    return pool
 
 
 @contextmanager
@@ -192,8 +195,7 @@ def test_the_next_exchange_is_as_on_a_new_connection(
             assert wire.closing is (pool == [])
             if pool:
                 assert wire.reading
-                kept = {key: value for key, value in vars(connection).items() if key not in OWN}
-                assert kept == IDLE_ATTRIBUTES
+                assert {key: getattr(connection, key) for key in ATTRIBUTES} == ATTRIBUTES
                 assert await read(connection, cut(NEXT, next_places), wire) == new
             await asyncio.sleep(0)
 
@@ -203,10 +205,10 @@ def test_the_next_exchange_is_as_on_a_new_connection(
 def test_every_attribute_has_its_value_at_rest() -> None:
     async def run() -> None:
         with wired(a_pool()) as (_, connection, _):
-            assert set(vars(connection)) == {*IDLE_ATTRIBUTES, *OWN}
-            assert {
-                key: value for key, value in vars(connection).items() if key in IDLE_ATTRIBUTES
-            } == IDLE_ATTRIBUTES
+            names = {*ResponseReader.__slots__, *Connection.__slots__} - {"__weakref__"}
+            assert names == {*ATTRIBUTES, *OWN}
+            assert not hasattr(connection, "__dict__")
+            assert {key: getattr(connection, key) for key in ATTRIBUTES} == ATTRIBUTES
 
     asyncio.run(run())
 
