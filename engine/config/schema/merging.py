@@ -86,7 +86,7 @@ def _without_hanging(document: Document, found: list[Diagnostic]) -> list[Diagno
     for empty in [d for d in found if d.code == "S103" and document.value(d.path) is None]:
         line = empty.span.start.line
         for wrong in found:
-            is_beside = wrong.path[:-1] == empty.path[:-1] and wrong is not empty
+            is_beside = wrong.path[:-1] == empty.path[:-1]
             if is_beside and wrong.code in ("S102", "S103") and wrong.span.start.line > line:
                 inside = replace(
                     wrong,

@@ -56,6 +56,7 @@ RECORDED = {
     "marked": b"\xef\xbb\xbfevent: x\ndata: 1\n\ndata: 2\n\n",
     "several lines": b"data: {\ndata:   1}\n\ndata\ndata:\n\nunknown: 1\ndata: 2\n\n",
     "blank lines": b"\n\n\r\ndata: 1\n\n\n\r\n\rdata: 2\n\n\n",
+    "cr first": b"\rdata: 1\r\rdata: 2\r\r",
     "not events": b'{"n": 1}\n{"n": 2}\n',
 }
 
@@ -108,7 +109,7 @@ def test_a_break_at_every_byte_of_every_split(name: str) -> None:
     check_every_break(RECORDED[name], whatwg)
 
 
-@each("name", ["chat", "named", "crlf"])
+@each("name", ["chat", "named", "crlf", "cr", "cr first"])
 def test_only_between_the_lines_of_an_event_is_a_stream_cut(name: str) -> None:
     """Within a line it never is, so nearly every break is told of."""
     body = RECORDED[name]
