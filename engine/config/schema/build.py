@@ -63,8 +63,8 @@ def build_config(  # noqa: PLR0913, PLR0917 one for each file
         tests=tuple(_test(*item) for item in routing.listed("tests")),
         providers=tuple(build_provider(*item) for item in upstream.named("providers")),
         keys=tuple(build_key(*item, shared) for item in callers.listed("keys")) if keys else None,
-        known_endpoints=frozenset(routing.section("endpoints", keep_broken=True)),
-        known_providers=frozenset(upstream.section("providers", keep_broken=True)),
+        known_endpoints=frozenset(routing.section("endpoints")),
+        known_providers=frozenset(upstream.section("providers")),
         incomplete=frozenset(
             name
             for file, paths in broken.items()
@@ -99,13 +99,11 @@ class _Reader:
         self._data: dict[str, Any] = data if isinstance(data, dict) else {}
         self._broken = broken.get(document.file, set()) if document else set()
 
-    def section(self, name: str, *, keep_broken: bool = False) -> dict[str, Any]:
+    def section(self, name: str) -> dict[str, Any]:
         value = self._data.get(name)
-        if not isinstance(value, dict) or (not keep_broken and self._fails((name,), exact=True)):
+        if name in ("defaults", "listing", "cors", "limits") and self._fails((name,)):
             return {}
-        if name in ("defaults", "listing", "cors", "limits", "tracing") and self._fails((name,)):
-            return {}
-        return value
+        return value if isinstance(value, dict) else {}
 
     def optional(self, name: str) -> dict[str, Any] | None:
         """A section that may be empty; None when it is absent, or failed its schema."""
@@ -122,10 +120,8 @@ class _Reader:
             if not self._fails((name, index)):
                 yield (name, index), item
 
-    def _fails(self, path: Path, *, exact: bool = False) -> bool:
-        if not self._broken:
-            return False
-        return any(b == path if exact else b[: len(path)] == path for b in self._broken)
+    def _fails(self, path: Path) -> bool:
+        return any(b[: len(path)] == path for b in self._broken)
 
 
 def _endpoint(name: str, at: Path, data: dict[str, Any], max_body: int) -> Endpoint:

@@ -101,7 +101,7 @@ def _begins(text: str, line: int, column: int) -> SyntaxFinding | None:
     """A plain value that begins with a character which YAML reserves."""
     for at in (column, column - 1):
         sign = text[at : at + 1]
-        before = text[:at] if at >= 0 else ""
+        before = text[:at]
         if not sign or sign not in _TAKES or not re.search(r"(?:^|[:,\[{-])[ \t]*$", before):
             continue
         in_braces = before.count("{") + before.count("[") > before.count("}") + before.count("]")

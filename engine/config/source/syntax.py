@@ -45,8 +45,7 @@ def find_repair(
     window = list(lines[: stopped + AHEAD])
     if sum(map(len, window)) > MAX_WINDOW:
         return None
-    best: tuple[int, Repair] | None = None
-    left = MAX_TRIED
+    best, furthest, left = None, stopped + 1, MAX_TRIED
     for repair in _repairs(window, min(stopped, len(window) - 1), opened):
         text = "\n".join(repair.apply(window))
         left -= len(text)
@@ -55,9 +54,9 @@ def find_repair(
         reached = error_line(text)
         if reached is None:
             return repair
-        if reached > max(stopped + 1, best[0] if best else 0):
-            best = (reached, repair)
-    return best[1] if best else None
+        if reached > furthest:
+            best, furthest = repair, reached
+    return best
 
 
 def _repairs(lines: list[str], stopped: int, opened: int) -> Iterator[Repair]:

@@ -125,7 +125,7 @@ class UsageMeter:
         while self._size > MAX_WHOLE and self._end - len(self._chunks[0]) >= MAX_END:
             self._end -= len(self._chunks.popleft())
 
-    def finish(self, record: RecordBuilder, *, is_priced: bool = False) -> None:
+    def finish(self, record: RecordBuilder, *, is_priced: bool) -> None:
         """Note the usage in the record of a request that is over. A bug in it is noted alone.
 
         `is_priced`: the service tier counts, too, since the cost depends on it.

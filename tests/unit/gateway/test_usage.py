@@ -44,7 +44,7 @@ def metered(endpoint: str, texts: list[bytes], headers: Any, outcome: str = "ok"
             assert stream.feed(text) == text
         else:
             meter.add(text)
-    meter.finish(record)
+    meter.finish(record, is_priced=False)
     line: dict[str, Any] = json.loads(record.finish("").line())
     assert "exception" not in line
     return line
@@ -113,7 +113,7 @@ def test_the_time_in_which_a_stream_that_broke_off_stood_still_is_noted(
             meter.note(b"data: {}\n\n")
         meter.tick(at, is_read=is_read)
     record = RecordBuilder(request_id="req_1", outcome=outcome)
-    meter.finish(record)
+    meter.finish(record, is_priced=False)
     assert json.loads(record.finish("").line()).get("ms_silent") == silent
 
 
@@ -482,7 +482,7 @@ def test_units_that_a_response_does_not_say_are_estimated_by_the_size_of_the_req
         (meter.note if headers is EVENTS else meter.add)(text)
     assert sum(map(len, meter._chunks)) < 1000, "audio is not kept"
     if reads:
-        meter.finish(record)
+        meter.finish(record, is_priced=False)
     line = json.loads(record.finish("").line())
     assert line.get("units") == units
     is_estimated = units is not None and min(units.values()) > 99

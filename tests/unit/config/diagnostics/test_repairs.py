@@ -91,6 +91,8 @@ def test_a_dollar_in_a_header_becomes_the_credential_when_asked(
 
 LEFT = {
     "every model": rule('  - {model: "*", provider: openai}'),
+    "a star behind an alias": rule("  - {model: fast, as: o3-*, provider: openai}"),
+    "a star on a line of its own": rule("  - model:\n      o3-*\n    provider: openai"),
     "a header that is there": provider(HEADER, "Authorization: x\n      authorization:"),
     "a secret": provider(KEY, "$ecret-of-some-kind"),
     "a mixture": provider(KEY, "sk-$OPENAI_API_KEY"),
