@@ -13,6 +13,7 @@ from engine.gateway.access_log import AccessLog
 from engine.gateway.app import TICK_SECONDS, Gateway
 from engine.gateway.inbound.body import Message
 from engine.upstream import Attempt, UpstreamResponse
+from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan
 
 BODY = json.dumps({"model": "gpt-a", "messages": []}).encode()
@@ -36,12 +37,13 @@ class ScriptedClient:
 
     def __init__(self, answer: Callable[[], Awaitable[UpstreamResponse]]) -> None:
         self._answer = answer
+        self.is_closed = False
 
     async def send(self, attempt: Attempt) -> UpstreamResponse:
         return await self._answer()
 
     async def close(self) -> None:
-        pass
+        self.is_closed = True
 
 
 def exchange(
@@ -129,8 +131,13 @@ def test_one_watch_at_a_time_waits_for_the_caller_to_leave() -> None:
     assert (start["status"], record["outcome"]) == (500, "internal_error")
 
 
-def test_the_most_requests_in_flight_are_counted_once_and_outlive_the_requests() -> None:
-    """A busy worker asks when it has just emptied its queue; it must not look idle then."""
+Start = Callable[[], asyncio.Task[None]]
+
+
+def with_silent_provider(
+    work: Callable[[Gateway, ScriptedClient, Start], Awaitable[None]],
+) -> None:
+    """Run `work`, which starts requests that have no response."""
 
     async def silent() -> UpstreamResponse:
         await asyncio.Event().wait()
@@ -150,21 +157,57 @@ def test_the_most_requests_in_flight_are_counted_once_and_outlive_the_requests()
     async def send(message: Message) -> None:
         pass
 
-    async def main(stream: TextIO) -> list[int]:
+    async def main(stream: TextIO) -> None:
         log = AccessLog(stream)
         plan = shipped_plan()
-        clients = {p.client: ScriptedClient(silent) for p in plan.providers.values()}
-        gateway = Gateway(plan, clients, log, lambda: False)
-        tasks = [asyncio.ensure_future(gateway(dict(SCOPE), receiver(), send)) for _ in range(3)]
+        client = ScriptedClient(silent)
+        gateway = Gateway(plan, {p.client: client for p in plan.providers.values()}, log, bool)
+
+        def start() -> asyncio.Task[None]:
+            return asyncio.create_task(gateway(dict(SCOPE), receiver(), send))
+
+        async with asyncio.timeout(20):
+            await work(gateway, client, start)
+        log.close()
+
+    with tempfile.TemporaryFile("w+") as stream:
+        asyncio.run(main(stream))
+
+
+def test_the_most_requests_in_flight_are_counted_once_and_outlive_the_requests() -> None:
+    """A busy worker asks when it has just emptied its queue; it must not look idle then."""
+
+    async def work(gateway: Gateway, _: ScriptedClient, start: Start) -> None:
+        tasks = [start() for _ in range(3)]
         await asyncio.sleep(3 * TICK_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        log.close()
-        return [gateway.take_most_requests(), gateway.take_most_requests()]
+        assert [gateway.take_most_requests(), gateway.take_most_requests()] == [3, 0]
 
-    with tempfile.TemporaryFile("w+") as stream:
-        assert asyncio.run(main(stream)) == [3, 0]
+    with_silent_provider(work)
+
+
+@each("count", [0, 1, 2])
+def test_an_old_gateway_closes_its_connections_when_its_last_request_is_over(count: int) -> None:
+    async def end(task: asyncio.Task[None]) -> None:
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    async def work(gateway: Gateway, client: ScriptedClient, start: Start) -> None:
+        await end(start())
+        tasks = [start() for _ in range(count)]
+        await asyncio.sleep(0)
+        retiring = asyncio.ensure_future(gateway.retire())
+        for task in tasks:
+            await asyncio.sleep(0)
+            assert not client.is_closed
+            await end(task)
+        await retiring
+        assert client.is_closed
+
+    with_silent_provider(work)
 
 
 def test_a_worker_that_ends_is_ready_as_long_as_the_server_is_and_closes_the_connection() -> None:
