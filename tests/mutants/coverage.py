@@ -61,7 +61,7 @@ class Coverage:
         for test in running:
             files.setdefault(test.file, []).append(test)
         means = {file: mean(tests) for file, tests in files.items()}
-        ordered = sorted(files, key=lambda file: (not is_near(tree / file, mutant), means[file]))
+        ordered = sorted(files, key=lambda file: (distance(file, tree, mutant), means[file]))
         names = {test.name for test in running}
         others = [
             t
@@ -113,16 +113,18 @@ class Coverage:
             names |= more
 
 
-def is_near(test: Path, mutant: Mutant) -> bool:
-    """Whether a test file is called like the module of a mutant, or imports it."""
+def distance(file: str, tree: Path, mutant: Mutant) -> int:
+    """0: a test file that is called like the module of a mutant, or imports it; 1: of its room."""
     path = Path(mutant.file).with_suffix("")
     package, module = ".".join(path.parent.parts), path.name
-    text = test.read_text("utf-8")
-    return (
-        module in test.stem
+    text = (tree / file).read_text("utf-8")
+    if (
+        module in Path(file).stem
         or f"{package}.{module}" in text
         or f"from {package} import {module}" in text
-    )
+    ):
+        return 0
+    return 1 if file.startswith(f"tests/unit/{path.parts[1]}/") else 2
 
 
 def affordable(tests: list[Test]) -> list[Test]:
