@@ -26,7 +26,7 @@ def responses(body: RequestBody, limit: OutputLimit) -> int:
     Raises:
         GatewayError: `duplicate_field`.
     """
-    return max((_count(body, pointer) for pointer in limit.times), default=0) or 1
+    return max((1, *(_count(body, pointer) for pointer in limit.times)))
 
 
 def can_set(body: RequestBody, pointer: Pointer) -> bool:

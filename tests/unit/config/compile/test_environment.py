@@ -127,3 +127,28 @@ def test_an_endpoint_with_the_path_that_is_added_to_it_is_found(end: str, tmp_pa
     line = f"tracing: {{endpoint: 'http://127.0.0.1:4318{end}'}}\n"
     found = read(write(tmp_path, routes=minimal("routes") + line), {}).diagnostics
     assert any("without /v1/traces" in d.message for d in found) == bool(end)
+
+
+URL = {"base_url": "{{ variables.url }}", "variables": {"url": {"env": "OURS"}}}
+
+
+@each(
+    ("keys", "value", "missing"),
+    [
+        (URL, "", ["OURS"]),
+        (URL, "ftp://a.example", ["OURS"]),
+        (URL, "http://a.example", ["OURS"]),
+        (URL, "https://a.example", []),
+        ({"base_url": "https://a/{{ variables.x }}", "variables": {"x": {"env": "OURS"}}}, "a?b", ["OURS"]),
+        ({"credentials": {"key": {"env": "OURS"}}, "headers": {"x-key": PLAIN}}, "", ["OURS"]),
+        ({"credentials": {"key": {"env": "OURS"}}, "headers": {"x-key": PLAIN}}, "a\nb", ["key"]),
+        ({"credentials": {"key": {"env": "OURS"}}, "headers": {"a": WITH_SCHEME}}, "k" * 8192, ["a"]),
+        ({"credentials": {"key": {"file": "none"}}, "headers": {"x-key": PLAIN}}, "", ["none"]),
+    ],
+)  # fmt: skip
+def test_a_provider_without_what_it_needs_of_the_environment_is_not_called(
+    keys: dict[str, object], value: str, missing: list[str], tmp_path: Path
+) -> None:
+    plan = read(write(tmp_path, providers=provider(**keys)), {"OURS": value}).plan
+    assert plan is not None
+    assert list(plan.providers["openai"].missing) == missing
