@@ -19,6 +19,7 @@ from typing import TextIO
 import pytest
 
 COLLECTING_SECONDS = 180.0
+ENDING_SECONDS = 30.0
 DIGITS = bytes(ord("1" if value else "0") for value in range(256))
 
 
@@ -43,6 +44,11 @@ class Ordered:
         limit = self._limits[item.nodeid]
         faulthandler.dump_traceback_later(limit, exit=True, file=self._log)
         return (yield)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """A thread may keep the process from ending, which is a hang of the last test."""
+        faulthandler.dump_traceback_later(ENDING_SECONDS, exit=True, file=self._log)
 
 
 class Recorded:
