@@ -35,6 +35,8 @@ def write(log: AccessLog, count: int) -> None:
 
 
 def test_records_come_out_in_order_and_whole(tmp_path: Path) -> None:
+    before = threading.enumerate()
+
     async def main() -> None:
         with (tmp_path / "log").open("w") as stream:
             log = AccessLog(stream)
@@ -45,6 +47,8 @@ def test_records_come_out_in_order_and_whole(tmp_path: Path) -> None:
             assert log.dropped == 0
 
     asyncio.run(main())
+    (thread,) = set(threading.enumerate()) - {*before}
+    assert thread.daemon  # else the process would never end
     ids = [json.loads(line)["request_id"] for line in (tmp_path / "log").read_text().splitlines()]
     assert ids == [f"req_{number}" for number in (*range(1000), *range(500))]
 
