@@ -16,7 +16,7 @@ from engine.upstream import Attempt, RequestHead, UpstreamError
 from engine.upstream.http1.connection import READ_AHEAD, Connection
 from engine.upstream.http1.idle import ATTRIBUTES, MAX_EXCHANGES, Pool
 from engine.upstream.http1.pool import Http1Client
-from engine.upstream.http1.response import ResponseReader
+from engine.upstream.http1.response import MAX_HEADS, ResponseReader
 from tests.integration.upstream import bursts
 from tests.integration.upstream.bursts import EVENT, chunked, sized
 
@@ -252,6 +252,17 @@ def test_a_response_that_was_dropped_never_becomes_complete() -> None:
             (await sending).abort()
             await asyncio.sleep(0)
             assert not connection.is_complete
+
+    asyncio.run(run())
+
+
+def test_the_bounds_of_a_head_hold_on_a_connection() -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\nlink: %b\r\n\r\n" % (b"x" * 64 * 1024)
+    heads = [interim] * (MAX_HEADS // len(interim) + 1)
+
+    async def run() -> None:
+        with wired(a_pool()) as (wire, connection, _), pytest.raises(UpstreamError):
+            await read(connection, [*heads, NEXT], wire)
 
     asyncio.run(run())
 
