@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-_CURLY = set("\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\xab\xbb")
+CURLY = set("\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\xab\xbb")
 # A last quote that is the only one, and no apostrophe.
 _LONE = re.compile("[^\"]+\"|[^']*[^'A-Za-z]'|[^' ]+'")
 
@@ -20,7 +20,7 @@ class OddQuote:
 
 def odd_quote(text: str) -> OddQuote | None:
     """What is odd about the quotes of a plain value, if anything is."""
-    if text[:1] in _CURLY:
+    if text[:1] in CURLY:
         words = "the quotes around this are typographic ones, which are part of the text"
         return OddQuote("Y009", words, "write \" or ' instead")
     if text[-1:] in ("'", '"') and _LONE.fullmatch(text):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from engine.config.source.quotes import CURLY
 from engine.config.source.reading import bullet, foreign_comment
 
 NEAR = 12
@@ -11,6 +12,8 @@ STEP = 2
 _KEY = r"^\s*(?:- +)?[\w.$-]+"
 _OPEN = {"{": "}", "[": "]"}
 _CLOSE = {"}": "{", "]": "["}
+# What an input method for Chinese or Japanese, or a word processor, writes in place of the signs of YAML.
+_TYPESET = {chr(ord(sign) + 0xFEE0): sign for sign in ":,{}[]#-'\""} | dict.fromkeys(CURLY, '"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,18 @@ def signs(index: int, line: str) -> Iterator[Repair]:
         yield Repair(index, *span, "-", words, span)
     if span := foreign_comment(line):
         yield Repair(index, *span, "#", "a comment begins with `#`", span)
+
+
+def typeset(index: int, line: str) -> Iterator[Repair]:
+    """A line with signs that only look like those of YAML, from the first one to its end."""
+    end = _scan(line).end
+    at = next((at for at, c in enumerate(line[:end]) if c in _TYPESET), None)
+    if at is None:
+        return
+    sign = _TYPESET[line[at]]
+    text = re.sub("\uff1a(?! )", ": ", line[at:end]).translate(str.maketrans(_TYPESET)).rstrip()
+    words = f"this character only looks like `{sign}`"
+    yield Repair(index, at, end, text, words, (at, at + 1), f"write `{sign}` instead")
 
 
 def quotes(index: int, line: str) -> Iterator[Repair]:

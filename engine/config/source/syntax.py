@@ -20,6 +20,7 @@ from engine.config.source.repairs import (
     quotes,
     signs,
     tabs,
+    typeset,
 )
 
 AHEAD = 40
@@ -67,6 +68,7 @@ def _repairs(lines: list[str], stopped: int, opened: int) -> Iterator[Repair]:
         yield from tabs(index, lines)
     for index in near:
         yield from signs(index, lines[index])
+        yield from typeset(index, lines[index])
     for index in [i for i in code if i >= min(opened, stopped - BACK)]:
         yield from quotes(index, lines[index])
     for index in dict.fromkeys([*([opened] if opened in code else []), *near]):
