@@ -94,9 +94,9 @@ class Table:
         self.trylock, self._wait = memory.mutex.trylock, memory.mutex.wait
         self.unlock = memory.mutex.unlock
         self._descriptor = memory.descriptor
-        self._map = memory.map
         self._bytes = memoryview(memory.map)
-        self._words = self.header = self._bytes.cast("q")
+        self._words = self._bytes.cast("q")
+        self.header = self._words[:_WORDS]  # its first word says that a write was cut short
         self._copies = [self._counters(1 + number) for number in range(MAX_SCOPES)]
         # Where scopes were found, and the ids that are there as long as that holds.
         self.places: dict[str, tuple[Place, memoryview, bytes]] = {}
@@ -169,7 +169,7 @@ class Table:
         first = int.from_bytes(digest[:8], "little")
         for step in range(PROBED):
             block = self._memory.first_record + (first + step) % self._memory.records
-            found, *state = RECORD.unpack_from(self._map, BLOCK * block)
+            found, *state = RECORD.unpack_from(self._bytes, BLOCK * block)
             if found == digest:
                 return block
             if free is None and block not in taken:
@@ -177,8 +177,8 @@ class Table:
         if free is None:
             raise FullError
         # Cut short, this leaves counters of nobody that say nothing, or those of a scope that was idle.
-        RECORD.pack_into(self._map, BLOCK * free, _NOBODY, *[0] * FIELDS)
-        self._map[BLOCK * free : BLOCK * free + _DIGEST] = digest
+        RECORD.pack_into(self._bytes, BLOCK * free, _NOBODY, *[0] * FIELDS)
+        self._bytes[BLOCK * free : BLOCK * free + _DIGEST] = digest
         return free
 
     # -- writes ------------------------------------------------------------------------------------

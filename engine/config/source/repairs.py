@@ -106,7 +106,8 @@ def typeset(index: int, line: str) -> Iterator[Repair]:
     if at is None:
         return
     sign = _TYPESET[line[at]]
-    text = re.sub("\uff1a(?! )", ": ", line[at:end]).translate(str.maketrans(_TYPESET)).rstrip()
+    code = re.sub("\uff1a(?! )", ": ", line[at:end])
+    text = "".join(_TYPESET.get(c, c) for c in code).rstrip()
     words = f"this character only looks like `{sign}`"
     yield Repair(index, at, end, text, words, (at, at + 1), f"write `{sign}` instead")
 
