@@ -81,8 +81,9 @@ def folder(code: str, *, good: bool = False) -> Folder:
     raw = whole.encode("latin-1" if entry.get("latin_1") and not good else "utf-8")
     if entry.get("cut") and not good:
         raw = raw[: -entry["cut"]]
-    padding = 0 if good else max(0, entry.get("pad", 0) - len(raw) - 1)
-    texts[file] = raw + b"#" * padding + b"\n" * bool(padding)
+    if entry.get("pad") and not good:
+        raw = raw.ljust(entry["pad"] - 1, b"#") + b"\n"
+    texts[file] = raw
     return Folder(texts, _environ(entry))
 
 

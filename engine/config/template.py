@@ -125,7 +125,6 @@ FILTER_NAMES = tuple(_FILTERS)
 _ENVIRONMENT = _Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
 _ENVIRONMENT.filters = _FILTERS
 _ENVIRONMENT.globals.clear()
-_ENVIRONMENT.tests.clear()
 
 
 @lru_cache(maxsize=4096)  # most providers share theirs

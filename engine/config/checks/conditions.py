@@ -80,9 +80,9 @@ def _ties(rules: Sequence[ModelRule]) -> Iterator[_Pair]:
     for table in tables.values():
         yield from ((first, others[0]) for first, *others in table.values() if others)
     for one, other in combinations(tables, 2):
-        if not (set(one) <= set(other) or set(other) <= set(one) or _exclude(one, other)):
-            union = tables.get(tuple(sorted({*one, *other})), {})
-            yield from _uncovered((one, tables[one]), (other, tables[other]), union)
+        both = tuple(sorted({*one, *other}))
+        if both not in (one, other) and not _exclude(one, other):
+            yield from _uncovered((one, tables[one]), (other, tables[other]), tables.get(both, {}))
 
 
 def _exclude(one: _Signature, other: _Signature) -> bool:
