@@ -1,5 +1,6 @@
 """Certificates of tests, made as they are needed."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -21,9 +22,18 @@ PrivateKey = (
     | ed448.Ed448PrivateKey
     | rsa.RSAPrivateKey
 )
-UNKNOWN = x509.ObjectIdentifier("1.2.3.4")
-NAMES = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
-USES = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+NAMES = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])  # fmt: skip
+USES = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+# Those that the server reads, as certification authorities mark some of them.
+KNOWN: dict[str, x509.ExtensionType] = {
+    "usage": x509.KeyUsage(True, False, False, False, False, True, False, False, False),
+    "names": NAMES,
+    "basic constraints": x509.BasicConstraints(ca=False, path_length=None),
+    "constraints of names": x509.NameConstraints([x509.DNSName("localhost")], None),
+    "revocation lists": x509.CRLDistributionPoints([x509.DistributionPoint([x509.UniformResourceIdentifier("http://localhost/list")], None, None, None)]),
+    "extended usage": USES,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,24 +54,23 @@ def issue(
     key: PrivateKey | None = None,
     days: tuple[float, float] = (-1, 2),
     *,
-    critical: bool = False,
+    critical: Collection[x509.ExtensionType] = (),
 ) -> Issued:
     """A new one, which is also its own CA certificate; `days` from now it is valid.
 
-    It has an extension that nobody knows, which may be `critical`.
+    It has an extension that nobody knows. Those in `critical` are there and critical.
     """
     key = key or ec.generate_private_key(ec.SECP256R1())
     is_edwards = isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"localhost {number}")])
     now = datetime.now(UTC)
-    made = (
+    builder = (
         x509.CertificateBuilder(name, name, key.public_key(), number)
         .not_valid_before(now + timedelta(days[0]))
         .not_valid_after(now + timedelta(days[1]))
-        .add_extension(x509.SubjectAlternativeName(NAMES), critical=False)
-        .add_extension(x509.ExtendedKeyUsage(USES), critical=False)
-        .add_extension(x509.UnrecognizedExtension(UNKNOWN, b"\x05\x00"), critical=critical)
-        .sign(key, None if is_edwards else SHA256())
     )
+    for extension in dict.fromkeys((NAMES, USES, UNKNOWN, *critical)):
+        builder = builder.add_extension(extension, critical=extension in critical)
+    made = builder.sign(key, None if is_edwards else SHA256())
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return Issued(made.public_bytes(Encoding.PEM), private, number)

@@ -1,12 +1,14 @@
 """The tool that measures the tests: which mutants it draws, and what it sees of a run."""
 
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
 
-from tests.mutants.coverage import Coverage
-from tests.mutants.drawn import mutants
+from tests.mutants.coverage import Coverage, distance
+from tests.mutants.drawn import Mutant, mutants
 from tests.mutants.marking import Marking
+from tests.tables import each
 
 SOURCE = '''"""A module."""
 LIMIT = 3
@@ -110,3 +112,37 @@ def test_a_mutant_meets_the_tests_that_run_it_or_use_its_name(tmp_path: Path) ->
         6: [near, ["test_far.py::test_b"]],
         8: [[], []],
     }
+
+
+@each(
+    ("file", "text", "steps"),
+    [
+        ("tests/e2e/test_relay.py", "", 0),
+        ("tests/e2e/test_far.py", "from engine.gateway.relay import Relay", 0),
+        ("tests/e2e/test_far.py", "from engine.gateway import relay", 0),
+        ("tests/unit/gateway/test_near.py", "from engine.gateway import Gateway", 1),
+        ("tests/unit/config/test_far.py", "from engine.config import relay", 2),
+        ("tests/integration/gateway/test_far.py", "", 2),
+    ],
+)
+def test_the_nearest_tests_name_the_module_and_then_come_those_of_its_room(
+    tmp_path: Path, file: str, text: str, steps: int
+) -> None:
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text(text, "utf-8")
+    mutant = Mutant("engine/gateway/relay.py", 1, 0, 1, "1", "(2)")
+    assert distance(file, tmp_path, mutant) == steps
+
+
+def test_of_files_that_are_as_near_the_fastest_is_first(tmp_path: Path) -> None:
+    marking = Marking("engine/sample.py", 0)
+    marking.mark(SOURCE)
+    bits = 1 << [each.first for each in marking.statements].index(6)
+    log = ""
+    for name, seconds in (("slow", 0.3), ("fast", 0.1), ("fast", 0.4), ("sample", 9.0)):
+        (tmp_path / f"test_{name}.py").write_text("", "utf-8")
+        row = {"test": f"test_{name}.py::test_{seconds}", "seconds": seconds, "passed": True, "seen": f"{bits:x}"}  # fmt: skip
+        log += json.dumps(row) + "\n"
+    mutant = next(mutant for mutant in mutants("engine/sample.py", SOURCE) if mutant.line == 6)
+    near, _ = Coverage(marking.statements, log).tests(mutant, tmp_path)
+    assert [test.seconds for test in near] == [9.0, 0.1, 0.4, 0.3]

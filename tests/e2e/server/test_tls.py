@@ -25,7 +25,7 @@ from h2.connection import (
     H2ConnectionStateMachine,
 )
 
-from tests.certificates import Issued, issue
+from tests.certificates import KNOWN, Issued, issue
 from tests.e2e.server.small import write_small
 from tests.http2 import Http2, ResetError, head_of
 from tests.ports import free_port
@@ -78,7 +78,7 @@ def client(issued: Issued, *, http2: bool = True, own: Path | None = None) -> ht
 
 @pytest.fixture
 def issued(tmp_path: Path) -> Issued:
-    made = issue()
+    made = issue(critical=KNOWN.values())
     made.write(write_small(tmp_path) / "cert.pem", tmp_path / "key.pem")
     return made
 

@@ -67,6 +67,18 @@ def test_a_body_that_breaks_off_is_counted(served: Server, kind: str) -> None:
     assert (record["outcome"], record["bytes_in"]) == ("client_cancelled", len(part))
 
 
+@pytest.mark.parametrize("model", ["gpt-sizes", "gpt-sizes-mock-events-3-50"])
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_response_of_a_provider_is_counted(
+    served: Server, model: str, *, is_stream: bool
+) -> None:
+    body = json.dumps({"model": model, "stream": is_stream, "messages": []})
+    response, received = read_whole(served, "POST", "/v1/chat/completions", body)
+    record = served.record(str(response.getheader("x-engine-request-id")))
+    sizes = record["bytes_in"], record["bytes_out"]
+    assert (record["outcome"], sizes) == ("ok", (len(body), len(received)))
+
+
 def test_the_error_event_of_a_broken_stream_is_counted(served: Server) -> None:
     body = json.dumps({"model": "gpt-sizes-mock-cut", "stream": True, "messages": []})
     response, received = read_whole(served, "POST", "/v1/chat/completions", body)

@@ -47,6 +47,7 @@ SHAPES = {
     "with CRLF": (ONE.replace("\n", "\r\n"), (ONE + BLOCK).replace("\n", "\r\n")),
     "a comment behind": (ONE + "# end\n", ONE + BLOCK + "# end\n"),
     "a comment inside": (ONE + "    # until May\n\n# end\n", ONE + "    # until May\n" + BLOCK + "\n# end\n"),
+    "a comment inside, not ended": (ONE + "   # until May", ONE + "   # until May\n" + BLOCK),
     "not indented": (f"version: 1\nkeys:\n- name: first\n  sha256: {A}\n", f"version: 1\nkeys:\n- name: first\n  sha256: {A}\n{FLAT}"),
     "not indented, first": (f"keys:\n- name: first\n  sha256: {A}\nversion: 1\n", f"keys:\n- name: first\n  sha256: {A}\n{FLAT}version: 1\n"),
     "deep": (f"version: 1\nkeys:\n      -  name: first\n         sha256: {A}\n", f"version: 1\nkeys:\n      -  name: first\n         sha256: {A}\n      - name: \"new\"\n        sha256: {B}\n"),

@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.x509 import ExtensionType
 
 from engine.config.compile.listener_tls import TlsFileError, check_tls_files, why_not_now
 from engine.plan.tls import ListenerTls
-from tests.certificates import PrivateKey, issue
+from tests.certificates import KNOWN, UNKNOWN, PrivateKey, issue
 
 ISSUED = issue()
 KEY = load_pem_private_key(ISSUED.key, None)
@@ -99,13 +100,19 @@ def test_a_key_may_have_either_form(tls: ListenerTls, kind: PrivateFormat) -> No
 VERSION_3, VERSION_1 = bytes.fromhex("a003020102"), bytes.fromhex("a003020100")
 
 
-@pytest.mark.parametrize(("is_critical", "version", "words"), [(False, VERSION_3, ""), (False, VERSION_1, "version 1"), (True, VERSION_3, "critical extension")])  # fmt: skip
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_critical_extension_that_the_server_knows_is_taken(tls: ListenerTls, name: str) -> None:
+    issue(critical=[KNOWN[name]]).write(tls.certificate, tls.key)
+    check_tls_files(tls)
+
+
+@pytest.mark.parametrize(("critical", "version", "words"), [([], VERSION_3, ""), ([], VERSION_1, "version 1"), ([UNKNOWN], VERSION_3, "critical extension")])  # fmt: skip
 def test_a_certificate_that_the_server_does_not_read_is_refused(
-    tls: ListenerTls, version: bytes, words: str, *, is_critical: bool
+    tls: ListenerTls, critical: list[ExtensionType], version: bytes, words: str
 ) -> None:
     """OpenSSL takes it, and makes those of version 1 itself; a worker would die of it."""
     key = ec.generate_private_key(ec.SECP256R1())
-    issued = issue(key=key, critical=is_critical)
+    issued = issue(key=key, critical=critical)
     der = b64decode(b"".join(issued.certificate.splitlines()[1:-1]))
     assert VERSION_3 in der
     tls.certificate.write_bytes(pem("CERTIFICATE", der.replace(VERSION_3, version, 1)))

@@ -26,6 +26,7 @@ SCHEMAS: list[Any] = [
     {"minimum": 1}, {"maximum": 1}, {"minimum": 0, "maximum": 1},
     {"minItems": 1}, {"maxItems": 1}, {"uniqueItems": True}, {"items": {"type": "integer"}}, {"items": False},
     {"minProperties": 1}, {"maxProperties": 1}, {"required": ["a"]}, {"dependentRequired": {"a": ["b"]}},
+    {"dependentRequired": {"a": ["a", "b"]}},
     {"properties": {"a": {"type": "integer"}, "b": True}}, {"properties": {"a": False}},
     {"additionalProperties": False}, {"properties": {"a": True}, "additionalProperties": False},
     {"properties": {"a": True}, "additionalProperties": {"type": "null"}}, {"propertyNames": {"pattern": "^[ab]$"}},

@@ -415,6 +415,13 @@ def test_when_all_are_open_the_shortest_wait_is_told() -> None:
     assert room.outcomes([]) == ([], Unavailable(10))
 
 
+def test_a_wait_that_a_provider_asked_for_is_passed_on_when_its_breaker_opens_meanwhile() -> None:
+    a = target("gpt-a", "a", THRICE, replace(BREAKER, failures=1))
+    why = Room(a).play((Try(a), ResponseHead(503, 2.5)), (Pause(2.5), None))
+    assert isinstance(why, Unavailable)
+    assert why.seconds >= 2.5
+
+
 def test_refusals_are_kept_when_every_other_target_is_open() -> None:
     b = breaking("b", failures=1)
     room = Room(A, b)

@@ -5,7 +5,7 @@ import gzip
 import json
 from collections.abc import Awaitable, Callable
 
-from engine.gateway.response.named_model import MAX_BEGINNING, ResponseTrace
+from engine.gateway.response.named_model import MAX_BEGINNING, MAX_END, ResponseTrace
 from tests.tables import each
 
 JSON, EVENTS = (b"content-type", b"application/json"), (b"content-type", b"text/event-stream")
@@ -86,6 +86,14 @@ def test_a_json_body_names_it_at_its_top_level(value: object, size: int) -> None
 )
 def test_nothing_else_is_one(value: object, headers: list[tuple[bytes, bytes]]) -> None:
     assert named(json.dumps(value).encode(), *headers) == []
+
+
+def test_the_end_of_a_long_body_is_read_up_to_the_sign_before_the_member() -> None:
+    """Where that is not kept, it may be a backslash, and the member a text in a string."""
+    end = b'"model": "m-1", "x": "' + b"x" * MAX_END
+    for kept, model in ((MAX_END - 1, ["m-1"]), (MAX_END, [])):
+        body = b'{"choices": ["%b"],' % LONG.encode() + end[: kept - 2] + b'"}'
+        assert named(body, JSON) == model
 
 
 def test_a_refusal_names_none() -> None:
