@@ -213,7 +213,7 @@ class _TargetAttempts:
                     return (yield from self._relay())
                 return Unavailable(outcome.retry_after or 0.0)
             else:
-                left = Unavailable(outcome.retry_after or 0.0)
+                left = None  # that was waited for
             yield Pause(_pause(outcome, number))
             number += 1
 
