@@ -61,7 +61,8 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("server/model_names", ("upstream/cache", "plan/*")),
     ("server/limit_permits", ("limits/*", "gateway/*", "upstream/*", "plan/*")),
     ("server/limit_responses", ("limits/*", "gateway/*", "upstream/*", "plan/*")),
-    ("server/metric_hooks", ("telemetry/*", "gateway/*", "plan/*")),
+    ("server/metric_hooks", ("telemetry/*", "gateway/*", "plan/*", "server/request_counter")),
+    ("server/request_counter", ("telemetry/*", "gateway/*", "plan/*")),
     ("server/metrics_export", ("server/log", "telemetry/*", "plan/*")),
     ("server/metrics_process", ("server/*", "telemetry/*", "plan/*")),
     ("server/shared", ("limits/table", "limits/kept", "server/ports", "telemetry/*")),
@@ -105,6 +106,8 @@ OWNERS = {
         "gateway/response/named_model",
         "gateway/response/usage_reader",
         "server/limit_permits",
+        "server/request_counter",
+        "upstream/__init__",
     },
     "opentelemetry": {
         "server/trace_hooks",

@@ -8,10 +8,10 @@ import contextlib
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from engine.gateway.record import Record
+from engine.gateway.record import Record, lines
 
 FLUSH_SECONDS = 0.05
 CLOSE_SECONDS = 1.0
@@ -31,14 +31,15 @@ def _text_line(message: str, _level: str) -> str:
 class AccessLog:
     """Writes records to a stream, in batches and from a thread of its own.
 
-    A request only adds its line. When the reader of the log is slow or stops, lines are lost, and
+    A request only adds its record. When the reader of the log is slow or stops, lines are lost, and
     no request waits; `dropped` counts them. `message_line` makes the lines of messages.
     """
 
     def __init__(self, stream: TextIO, message_line: MessageLine = _text_line) -> None:
         self._stream = stream
         self._message_line = message_line
-        self._lines: list[bytes] = []
+        self._lines: list[bytes] = []  # one or more in each
+        self._waiting = 0
         self._timer: asyncio.TimerHandle | None = None
         self._batch: list[bytes] = []
         self._filled = threading.Event()
@@ -55,29 +56,23 @@ class AccessLog:
         """Whether no batch is being written."""
         return self._idle.is_set()
 
-    def write(self, record: Record) -> None:
-        """Add the line of a finished request; lost if MAX_WAITING lines wait already."""
-        lines = self._lines
-        if lines and len(lines) < MAX_WAITING:  # mostly; the timer runs since the first of them
-            lines.append(record.line())
-        elif self._has_room():
-            self._add(record.line())
+    def write(self, records: Sequence[Record]) -> None:
+        """Add the lines of finished requests; those are lost for which MAX_WAITING lines leave no room."""
+        kept = records[: max(0, MAX_WAITING - self._waiting)]
+        self.dropped += len(records) - len(kept)
+        self._add(lines(kept), len(kept))
 
     def write_message(self, message: str, level: str = "warning") -> None:
         """Add a message of the worker to the operator, between the records; lost as they are."""
         line = self._message_line(message, level)
-        if line and self._has_room():
-            self._add(line.encode())
+        if line and self._waiting < MAX_WAITING:
+            self._add(line.encode(), 1)
+        elif line:
+            self.dropped += 1
 
-    def _has_room(self) -> bool:
-        """Whether another line may wait; counted as lost if not."""
-        if len(self._lines) < MAX_WAITING:
-            return True
-        self.dropped += 1
-        return False
-
-    def _add(self, line: bytes) -> None:
-        self._lines.append(line)
+    def _add(self, text: bytes, count: int) -> None:
+        self._lines.append(text)
+        self._waiting += count
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(FLUSH_SECONDS, self._flush)
@@ -108,7 +103,7 @@ class AccessLog:
             line = self._message_line(lost, "warning").encode()
             self._lines.append(line)
             self._reporting = self.dropped if line else None
-        self._batch, self._lines = self._lines, []
+        self._batch, self._lines, self._waiting = self._lines, [], 0
         self._idle.clear()
         self._filled.set()
 

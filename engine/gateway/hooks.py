@@ -115,10 +115,10 @@ class CredentialSource(Protocol):
 
 
 class Sink(Protocol):
-    """Takes the record of every request that is over, besides the access log."""
+    """Takes the records of all requests, besides the access log: in batches, a moment after they have ended."""
 
-    def write(self, record: Record) -> None:
-        """Take `record`, which is frozen, and return at once."""
+    def write(self, records: Sequence[Record]) -> None:
+        """Take the records of requests that have ended lately, which are frozen, and return at once."""
 
 
 class Tracer(Protocol):

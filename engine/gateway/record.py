@@ -20,13 +20,13 @@ from engine.gateway.tracing import Trace
 from engine.plan.plan import Caller
 from engine.plan.prices import NANO, Price
 
-_encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
 _IDS_AT_ONCE = 256
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 MAX_DROPPED = 16
 
 
-class _Fields(msgspec.Struct):
+class _Fields(msgspec.Struct, gc=False):
     """What is known of a request; these are the fields of the log line, in this order.
 
     Times are milliseconds. What is not known is null; the last eleven are left out instead. `usage`
@@ -82,10 +82,15 @@ class Record(_Fields, frozen=True):  # type: ignore[misc] # a struct may, other 
 
     def line(self) -> bytes:
         """The record as one line of JSON."""
-        return _encode(self) + b"\n"
+        return lines((self,))
 
 
-class RequestUsage(msgspec.Struct, frozen=True):
+def lines(records: Sequence[Record]) -> bytes:
+    """Each record as one line of JSON."""
+    return _encoder.encode_lines(records)
+
+
+class RequestUsage(msgspec.Struct, frozen=True, gc=False):
     """The usage of one request: its counts by their names, and `usage` as above.
 
     `units` are those of the counts that are no tokens, None if there are none. `tier` is the service
@@ -105,22 +110,18 @@ class RequestUsage(msgspec.Struct, frozen=True):
 class RecordBuilder(_Fields, kw_only=True):
     """The record of a request in flight; only the request has it.
 
-    `started_at` and `called_at` (the first attempt) are monotonic seconds; `waited` are the seconds
-    between them that went to the caller's upload and to the queue of a provider.
+    `started_at`, `called_at` (the first attempt), `head_at` (of the response that is relayed) and `ended_at` are monotonic
+    seconds; `waited` are the seconds between the first two that went to the caller's upload and to the queue of a provider.
     """
 
     started_at: float = 0.0
     called_at: float | None = None
+    head_at: float | None = None
+    ended_at: float = 0.0
     waited: float = 0.0
     metered: RequestUsage | None = None
     price: Price | None = None
     trace: Trace | None = None
-
-    def note_trace(self, trace: Trace | None) -> None:
-        """Note the trace of the request, if it has one."""
-        self.trace = trace
-        if trace is not None:
-            self.trace_id = trace.trace_id
 
     def note_caller(self, caller: Caller, endpoint: str | None) -> None:
         """Note who calls which endpoint."""
@@ -147,20 +148,14 @@ class RecordBuilder(_Fields, kw_only=True):
         if credential is not None:
             self.credential = credential
 
-    def note_call(self) -> float:
-        """Note that an attempt begins; when the first one did, monotonic seconds."""
-        if self.called_at is None:
-            self.called_at = monotonic()
-        return self.called_at
-
-    def total_end(self, total: float) -> float:
-        """When `total` seconds for all attempts pass, monotonic; inf before the first of them."""
-        return inf if self.called_at is None else self.called_at + total
+    def total_end(self, total: float | None) -> float:
+        """When `total` seconds for all attempts pass, monotonic; inf before the first of them, and for None."""
+        return inf if self.called_at is None or total is None else self.called_at + total
 
     def note_head(self, status: int) -> None:
         """Note the head of the response that is relayed."""
         self.status = status
-        self.ms_first_byte = int((monotonic() - self.started_at) * 100_000 + 0.5) / 100
+        self.head_at = monotonic()
 
     def note_silence(self, seconds: float) -> None:
         """Note how long no event has come of a stream that broke off."""
@@ -185,14 +180,20 @@ class RecordBuilder(_Fields, kw_only=True):
         """Note where a bug is, without the exception's text, which may quote a secret."""
         self.exception = location_of(sys.exc_info()[1] or Exception())
 
-    def finish(self, time: str) -> Record:
-        """The record at the end of the request, at `time`."""
+    def finish(self, time: str) -> "RecordBuilder":
+        """The same, as the request has ended at `time`."""
         self.time = time
-        # As `milliseconds` does, without its calls.
-        self.ms_total = int((monotonic() - self.started_at) * 100_000 + 0.5) / 100
+        self.ended_at = monotonic()
+        return self
+
+    def freeze(self) -> Record:
+        """The record of a request that has ended."""
+        started = self.started_at
+        self.ms_total = milliseconds(self.ended_at - started)
+        if self.head_at is not None:
+            self.ms_first_byte = milliseconds(self.head_at - started)
         if self.called_at is not None:
-            seconds = self.called_at - self.started_at - self.waited
-            self.ms_engine = int(seconds * 100_000 + 0.5) / 100
+            self.ms_engine = milliseconds(self.called_at - started - self.waited)
         if self.metered is not None:
             self._note_metered(self.metered)
         return Record(*msgspec.structs.astuple(self)[:_COUNT])
@@ -227,18 +228,19 @@ class RequestIds:
 
 
 class Timestamps:
-    """The time of day as text (RFC 3339, milliseconds, UTC), of which a second is formatted once."""
+    """The time of day as text (RFC 3339, milliseconds, UTC), formatted once for all that end in one."""
 
     def __init__(self) -> None:
-        self._second = 0
+        self._millisecond = 0
         self._text = ""
 
     def now(self) -> str:
-        second, rest = divmod(time_ns(), 1_000_000_000)
-        if second != self._second:
-            self._second = second
-            self._text = datetime.fromtimestamp(second, UTC).isoformat()[:19]
-        return f"{self._text}.{rest // 1_000_000:03}+00:00"
+        millisecond = time_ns() // 1_000_000
+        if millisecond != self._millisecond:
+            self._millisecond = millisecond
+            second, rest = divmod(millisecond, 1000)
+            self._text = f"{datetime.fromtimestamp(second, UTC).isoformat()[:19]}.{rest:03}+00:00"
+        return self._text
 
 
 def milliseconds(seconds: float) -> float:

@@ -4,9 +4,8 @@ Whatever ends a request passes through `Request.run`; `cancellation` says who ma
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from math import inf
 from time import monotonic, time
 from types import CoroutineType, MappingProxyType
 from typing import Any
@@ -15,7 +14,7 @@ from engine.gateway.admit import HeadCheck, check_models
 from engine.gateway.callers import CallerTable, search_key
 from engine.gateway.cancellation import Cancellation, Cause, Deadline, Task
 from engine.gateway.errors import GatewayError
-from engine.gateway.hooks import Permit, in_time
+from engine.gateway.hooks import in_time
 from engine.gateway.inbound.body import CallerGone, Receive, RequestBodyReader, Send
 from engine.gateway.inbound.head import CallerHead, Scope
 from engine.gateway.inbound.lingering import CLOSE, has_body
@@ -25,12 +24,12 @@ from engine.gateway.inbound.payload import (
     json_request_body,
     model_of,
 )
-from engine.gateway.outbound.attempts import NoResponse, attempts, error_of
+from engine.gateway.outbound.attempts import NoResponse, TotalEnd, attempts, error_of
 from engine.gateway.outbound.credential_permits import CredentialPermits, is_limited
 from engine.gateway.outbound.driver import run_attempts
 from engine.gateway.outbound.exchange import Exchange, open_exchange, open_traced
 from engine.gateway.outbound.prepare import prepare
-from engine.gateway.record import RecordBuilder
+from engine.gateway.record import Record, RecordBuilder
 from engine.gateway.response.head import id_headers
 from engine.gateway.response.relay import ResponseRelay
 from engine.gateway.routing.candidates import candidate_targets, find_credentials
@@ -49,7 +48,7 @@ class Request:
 
     __slots__ = (
         "_body_reader", "_cancellation", "_deadline", "_declared", "_receive", "_response",
-        "_runtime", "_scope", "_task", "credential_permits", "permit", "record",
+        "_runtime", "_scope", "_task", "credential_permits", "record", "takers",
     )  # fmt: skip
 
     def __init__(
@@ -59,14 +58,16 @@ class Request:
         self._task = task
         self._scope = scope
         self._receive = receive
-        self.permit: Permit | None = None  # of the Admission, which is to be settled
+        self.takers: tuple[Callable[[Record], None], ...] = ()  # of its record, besides the sinks
         self.credential_permits: CredentialPermits | None = None  # where the provider limits that
-        self._body_reader: RequestBodyReader | None = None
         self._deadline = Deadline(task)
+        self._body_reader: RequestBodyReader | None = None
         self._cancellation: Cancellation | None = None  # made when somebody may end it
         self.record = RecordBuilder(request_id=runtime.ids.next(), started_at=monotonic())
-        if runtime.hooks.tracer is not None:
-            self.record.note_trace(runtime.hooks.tracer.start(scope))
+        tracer = runtime.hooks.tracer
+        if tracer is not None and (trace := tracer.start(scope)) is not None:
+            self.record.trace, self.record.trace_id = trace, trace.trace_id
+            self.takers = (partial(tracer.end, trace),)
         self._response = ResponseRelay(
             send, self.record, self._deadline, runtime.relayed_names, runtime.plan.caller_idle
         )
@@ -131,8 +132,6 @@ class Request:
         self._cancellation = self._cancellation or Cancellation(self._task, self._receive)
         return self._cancellation
 
-    # -- admit, receive ----------------------------------------------------------------------------
-
     async def _respond_listing(self) -> bool:
         """Respond with the list of models, if the path asks for that."""
         check = HeadCheck(self._runtime.plan, self._scope, self.record, self._runtime.callers)
@@ -151,11 +150,8 @@ class Request:
         return True
 
     async def _search_key(self, code: str) -> CallerTable:
-        """The callers to try once more, after a search for the key in the store where that can help.
-
-        It does not get the error itself: raised again from there, its traceback would hold a frame
-        that holds it, and such a cycle keeps the connection open until the collector runs.
-        """
+        """The callers to try once more, after a search for the key in the store where that can help."""
+        # Not given the error itself: raised again from here, it would be in a cycle with its traceback.
         searching = search_key(self._runtime.stored, self._scope["headers"], code)
         found = await in_time(self._deadline, searching, "the search for the gateway key")
         return found or self._runtime.callers
@@ -170,9 +166,9 @@ class Request:
             epoch = heads.epoch
             head = self._resolve_head(list(key[3:]), callers or self._runtime.callers)
             heads.keep(key, head, epoch)
-        self._response.dialect = head.endpoint.dialect
-        self._response.caller_idle = head.endpoint.caller_idle
-        self.record.note_caller(head.caller, head.endpoint.name)
+        endpoint, response = head.endpoint, self._response
+        response.dialect, response.caller_idle = endpoint.dialect, endpoint.caller_idle
+        self.record.note_caller(head.caller, endpoint.name)
         return head
 
     def _resolve_head(self, headers: Pairs, callers: CallerTable) -> CallerHead:
@@ -209,20 +205,22 @@ class Request:
             GatewayError: there is none, or it broke off.
         """
         runtime, record = self._runtime, self.record
-        model = record.model = model_of(body, head)
+        model = record.model = model_of(body, head, runtime.targets)
         check_models(head.caller, model, body)
         admission, source = runtime.hooks.admission, runtime.hooks.credentials
         if admission is not None:
             size = self._body_reader.size if self._body_reader else 0
             permit: Any = admission.admit(head.caller, head.endpoint, model, body, size)
-            if type(permit) is CoroutineType:  # `isinstance` takes longer to say no
-                permit = await in_time(self._deadline, permit, "the admission of the request")
             if permit is not None:
-                self.permit = self._response.permit = permit
+                if type(permit) is CoroutineType:  # `isinstance` takes longer to say no
+                    permit = await in_time(self._deadline, permit, "the admission of the request")
+                self._response.permit = permit
+                if permit is not None and permit.settle is not None:
+                    self.takers += (permit.settle,)
         target = runtime.target(head, model, body)
         found = find_credentials(source, runtime.plan, head, target, body) if source else _NONE
         why: NoResponse | None
-        if target.provider.single_attempt and not target.rule.targets:
+        if target.has_one_attempt:
             # The same as `run_attempts` for one attempt. Its generator would cost 7 us of 28.
             try:
                 why = await self._relay(head, await self._send_to(target, head, body, found))
@@ -231,8 +229,9 @@ class Request:
         else:
             record.note_target(target)
             targets = candidate_targets(runtime.plan, head, target, body, found, runtime.in_flight)
+            total_end: TotalEnd = lambda target: record.total_end(target.total)  # noqa: E731 of this request
             steps = attempts(
-                targets, runtime.health, monotonic, self._total_end, resendable=body.resendable
+                targets, runtime.health, monotonic, total_end, resendable=body.resendable
             )
             send = partial(self._send_to, head=head, body=body, found=found)
             why = await run_attempts(steps, send, partial(self._relay, head), record)
@@ -240,10 +239,6 @@ class Request:
             record.outcome = why.outcome
             use = self.credential_permits if why is Failure.LIMITED else None
             raise (use and use.refusal) or error_of(why, record.provider or "")
-
-    def _total_end(self, target: Target) -> float:
-        """When `total` of a target passes, monotonic seconds."""
-        return inf if target.total is None else self.record.total_end(target.total)
 
     def _send_to(
         self,
@@ -256,13 +251,11 @@ class Request:
         """Send the request to `target`, up to the head of its response; by the variant `chosen` of its provider."""
         self.record.note_target(target)
         provider = chosen or target.provider
-        if chosen is None and (found or provider.accounts or provider.choices is not None):
+        if chosen is None and (found or provider.has_credentials_to_choose):
             provider = self._runtime.variants.choose(target, head, body, found.get(provider.name))
-        if chosen is None and provider.credential_limits and is_limited(provider, head, body):
-            permits = CredentialPermits(self._runtime, self._deadline, self._body_reader)
-            self.credential_permits = self.credential_permits or permits
-            send = partial(self._send_to, target, head, body, found)
-            return self.credential_permits.send(provider, target, head, body, send)
+            if is_limited(provider, head, body):
+                send = partial(self._send_to, target, head, body, found)
+                return self._permits().send(provider, target, head, body, send)
         request = prepare(head, target, provider, body)
         self.record.note_attempt(request.credential, request.upload.dropped)
         if self.record.trace is not None:
@@ -270,13 +263,20 @@ class Request:
             return open_traced(request, self._runtime, self._deadline, self.record, stream=stream)
         return open_exchange(request, self._runtime, self._deadline, self.record)
 
+    def _permits(self) -> CredentialPermits:
+        found = self.credential_permits
+        if found is None:
+            found = CredentialPermits(self._runtime, self._deadline, self._body_reader)
+            self.credential_permits, self.takers = found, (*self.takers, found.settle)
+        return found
+
     def _relay(self, head: CallerHead, exchange: Exchange) -> Awaitable[Failure | None]:
         """Relay the response, and close the exchange."""
         closing = self._closing()
         if closing and self.is_unread():  # a response ends the upload: the rest is dropped
             self._ending().watch_caller()
-        reader = self._runtime.usage.get(head.endpoint.name)
-        return self._response.relay(exchange, head.endpoint.last_events, closing, reader)
+        usage = self._runtime.usage.get(head.endpoint.name)
+        return self._response.relay(exchange, head.endpoint.last_events, closing, usage)
 
     # -- how a request ends otherwise --------------------------------------------------------------
 

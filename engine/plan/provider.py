@@ -202,11 +202,14 @@ class Provider:
     credential_limits: CallerLimits | None = None
     credential_scope: str = ""
     single_attempt: bool = field(init=False, compare=False)
+    has_credentials_to_choose: bool = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Derive once whether a request is sent to it only once, whatever the result."""
+        """Derive once whether a request is sent to it only once, whatever the result, and whether its credentials depend on the request."""
         is_single = self.breaker is None and self.retry.attempts == 1
         object.__setattr__(self, "single_attempt", is_single)
+        has_several = bool(self.accounts or self.choices or self.credential_limits)
+        object.__setattr__(self, "has_credentials_to_choose", has_several)
 
     def variants(self) -> Iterator["Provider"]:
         """The provider itself, and every other variant of it."""

@@ -94,14 +94,15 @@ class AccountHooks:
         self._bound.keep((account, provider.name), (provider, made), size)
         return made
 
-    def write(self, record: Record) -> None:
-        """Count a request of a caller who is known."""
-        if record.key is not None:
-            status = record.status
-            is_error = status is None or status >= CLIENT_ERROR or record.outcome != "ok"
-            group = record.key, record.model, record.provider, record.price_version or ""
-            known = record.input_tokens, record.output_tokens, record.cost_nano_usd
-            self._usage.add(group, is_error, record.ms_total or 0.0, *known)
+    def write(self, records: Sequence[Record]) -> None:
+        """Count requests of callers who are known."""
+        for record in records:
+            if record.key is not None:
+                status = record.status
+                is_error = status is None or status >= CLIENT_ERROR or record.outcome != "ok"
+                group = record.key, record.model, record.provider, record.price_version or ""
+                known = record.input_tokens, record.output_tokens, record.cost_nano_usd
+                self._usage.add(group, is_error, record.ms_total or 0.0, *known)
 
     def _report_damage(self, damage: Damage) -> None:
         place = f"the key of account {damage.account_id} for provider `{damage.provider}`"

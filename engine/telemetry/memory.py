@@ -29,6 +29,7 @@ MAX_LABEL = 120  # characters
 _WORDS = sum(group.width * (group.most + 1) for group in GROUPS)
 _FIRST_WORD = (_HEADER + DIRECTORY) // 8
 PART = -(-(_HEADER + DIRECTORY + 8 * _WORDS) // mmap.PAGESIZE) * mmap.PAGESIZE
+MOST = (1 << 63) - 1  # of a word; more than that would keep the counts after it out
 _ENTRY = struct.Struct("=HHI")  # number of the group, bytes of the labels, first word
 
 Labels = tuple[str, ...]
@@ -101,6 +102,11 @@ class Part:
         self._clear_gauges()
         self._header[_PID] = os.getpid()
         self._overflow = self.block(WORKERS) + WORKERS.places["orqen_series_overflow_total"]
+
+    def add(self, at: int, count: int) -> None:
+        """Add to the word at `at`; the most it can hold is where it stays."""
+        if count:
+            self.words[at] = min(self.words[at] + count, MOST)
 
     def _claim_any(self) -> int:
         for number in range(1, self._memory.parts):

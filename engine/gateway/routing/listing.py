@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.inbound.paths import MODEL
+from engine.gateway.inbound.paths import is_model
 from engine.plan.plan import Caller, Dialect, Listing, Plan, Rule
 from engine.upstream import Pairs
 
@@ -41,7 +41,7 @@ def render_listing(plan: Plan, caller: Caller, shape: Dialect, asked: bytes) -> 
 
 def _one(plan: Plan, caller: Caller, shape: Dialect, asked: bytes) -> dict[str, Any]:
     model = unquote(asked[:MAX_ASKED].decode("latin-1"), "latin-1")
-    if not MODEL.fullmatch(model):
+    if not is_model(model):
         words = "a model is 1 to 256 visible ASCII characters, percent-encoded where they must be"
         raise GatewayError("model_not_found", words, param="model")
     rule = _rule_for(plan, _endpoints(plan, caller), caller, model)

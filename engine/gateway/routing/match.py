@@ -28,7 +28,8 @@ class Target:
     """A request's destination: the rule that chose it and everything needed to call it.
 
     `rule_target` is its entry in the rule, if that has several; `timeouts` replace those of the upstream.
-    `sends_as_is`: nothing in the configuration changes a body for it.
+    `sends_as_is`: nothing in the configuration changes a body for it. `has_one_attempt`: whatever comes of it, no
+    other follows.
     """
 
     rule: Rule
@@ -40,6 +41,7 @@ class Target:
     price: Price | None = None
     timeouts: Timeouts | None = None
     sends_as_is: bool = field(init=False)
+    has_one_attempt: bool = field(init=False)
 
     def __post_init__(self) -> None:
         """Decide once what every request asks."""
@@ -47,6 +49,8 @@ class Target:
         is_edited = upstream is None or upstream.edits is not None or bool(by.edits)
         is_as_is = not is_edited and not by.drops_unknown and self.sent_model == self.model
         object.__setattr__(self, "sends_as_is", is_as_is)
+        has_one = self.provider.single_attempt and not self.rule.targets
+        object.__setattr__(self, "has_one_attempt", has_one)
 
     @property
     def by(self) -> Rule | RuleTarget:

@@ -155,12 +155,12 @@ def test_the_event_that_ends_a_broken_stream_is_that_of_the_page() -> None:
 
 def test_the_page_has_every_field_of_an_access_record() -> None:
     record = RecordBuilder(request_id="req_x")
-    plain = json.loads(record.finish("").line())
+    plain = json.loads(record.finish("").freeze().line())
     record.note_tried("429")
     record.exception = "ValueError at app.py:1"
     record.note_attempt("caller")
     note_cost(record, Prices("2026-11-20-0123abcd", "a list", PriceTable(ModelPrices({}), {})))
-    with_bug = json.loads(record.finish("").line())
+    with_bug = json.loads(record.finish("").freeze().line())
     with_units = json.loads(
         Record(
             **with_bug,

@@ -17,7 +17,7 @@ def test_the_last_records_are_out_before_the_process_ends() -> None:
         "from engine.gateway.record import Record\n"
         "async def main():\n"
         "    log = AccessLog(sys.stderr)\n"
-        "    for number in range(800): log.write(Record(request_id=f'req_{number}'))\n"
+        "    log.write([Record(request_id=f'req_{number}') for number in range(800)])\n"
         "    print('closing', flush=True)\n"
         "    log.close()\n"
         "    os._exit(0)\n"

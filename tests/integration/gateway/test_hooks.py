@@ -10,15 +10,18 @@ from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from engine.config.load import load
+from engine.gateway import app
 from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
 from engine.gateway.errors import GatewayError
 from engine.gateway.hooks import HOOK_SECONDS, NO_HOOKS, Hooks
+from engine.gateway.inbound.head import Scope
 from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.outbound.account_keys import with_credentials
 from engine.gateway.record import Record
@@ -255,7 +258,7 @@ def test_a_permit_is_settled_although_the_record_cannot_be_logged(
 ) -> None:
     limit = Counting()
 
-    def fail(_log: AccessLog, _record: Record) -> None:
+    def fail(_log: AccessLog, _records: Sequence[Record]) -> None:
         raise LookupError
 
     async def scenario(stand: Stand) -> None:
@@ -264,9 +267,7 @@ def test_a_permit_is_settled_although_the_record_cannot_be_logged(
     monkeypatch.setattr(AccessLog, "write", fail)
     lines = run(Hooks(admission=limit), tmp_path, scenario)
     assert (limit.held, len(limit.settled)) == (0, 2)
-    assert [line.partition(" req_")[0] for line in lines] == [
-        "engine: a hook failed at the end of"
-    ] * 2
+    assert [line.partition(" req_")[0] for line in lines] == ["engine: a hook failed at the end of"]
 
 
 class Hanging:
@@ -429,15 +430,15 @@ class Recording:
     def __init__(self) -> None:
         self.records: list[Record] = []
 
-    def write(self, record: Record) -> None:
-        self.records.append(record)
+    def write(self, records: Sequence[Record]) -> None:
+        self.records += records
 
 
 class Broken:
     """A sink with a bug."""
 
-    def write(self, record: Record) -> None:
-        raise LookupError(record.model)
+    def write(self, records: Sequence[Record]) -> None:
+        raise LookupError(records[0].model)
 
 
 def test_a_sink_gets_each_record_as_the_log_has_it_and_cannot_change_it(tmp_path: Path) -> None:
@@ -452,6 +453,62 @@ def test_a_sink_gets_each_record_as_the_log_has_it_and_cannot_change_it(tmp_path
     assert [record.status for record in sink.records] == [200, 404]
     with pytest.raises(AttributeError):
         sink.records[0].status = 500  # type: ignore[misc] # it is frozen
+
+
+def test_records_are_handed_out_soon_or_when_there_are_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = Recording()
+
+    async def scenario(stand: Stand) -> None:
+        assert await stand.ask() == 200
+        assert sink.records == []
+        while not sink.records:  # noqa: ASYNC110 there is no event for it
+            await asyncio.sleep(0.001)
+        monkeypatch.setattr(app, "TICK_SECONDS", 3600.0)
+        monkeypatch.setattr(app, "MOST_FINISHED", 3)
+        assert await stand.ask() == 200  # the last tick before an hour is during it, or was before
+        before = len(sink.records)
+        while len(sink.records) == before:
+            assert await stand.ask() == 200
+        begun = len(sink.records)
+        for _ in range(2):
+            assert await stand.ask() == 200
+        assert len(sink.records) == begun
+        assert await stand.ask() == 200
+        assert len(sink.records) == begun + 3
+        assert await stand.ask() == 200
+
+    lines = run(Hooks(sinks=(sink,)), tmp_path, scenario)
+    assert len(lines) == len(sink.records), "the last ones as the gateway is closed"
+
+
+class Tracing:
+    """A toy tracer, of whose traces nothing is kept."""
+
+    def __init__(self) -> None:
+        self.ended: list[Record] = []
+
+    def start(self, scope: Scope) -> Any:
+        del scope
+        attempt = SimpleNamespace(headers=(), wants_model=False, respond=bool, fail=bool)
+        return SimpleNamespace(trace_id="t", begin=lambda *_, **__: attempt)
+
+    def end(self, trace: Any, record: Record) -> None:
+        assert trace.trace_id == record.trace_id
+        self.ended.append(record)
+
+
+def test_a_permit_and_a_tracer_get_the_record_at_once(tmp_path: Path) -> None:
+    sink, limit, tracer = Recording(), Counting(), Tracing()
+
+    async def scenario(stand: Stand) -> None:
+        assert await stand.ask() == 200
+        assert len(limit.settled) == len(tracer.ended) == 1
+        assert sink.records == []
+
+    run(Hooks(admission=limit, tracer=tracer, sinks=(sink,)), tmp_path, scenario)
+    assert limit.settled == tracer.ended == sink.records
 
 
 def test_a_sink_that_fails_keeps_no_other_and_no_permit_from_the_record(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -69,9 +69,9 @@ class Limits(LimitHooks):
         super().__init__(None)
         self.records: list[Record] = []
 
-    def write(self, record: Record) -> None:
-        """Keep a record, as a Sink."""
-        self.records.append(record)
+    def write(self, records: Sequence[Record]) -> None:
+        """Keep records, as a Sink."""
+        self.records += records
 
     def left(self) -> int:
         """What the budget has room for, less what requests hold."""
@@ -141,7 +141,10 @@ class Stand:
 
         if leave is not None and leave(answer):
             asyncio.get_running_loop().call_later(0.1, left.set)
-        await self.gateway(scope, receive, send)
+        try:
+            await self.gateway(scope, receive, send)
+        finally:
+            self.gateway.flush()
         return answer
 
     async def cost(

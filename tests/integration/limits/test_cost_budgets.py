@@ -125,7 +125,7 @@ class Desk:
         record.price = self.plan.prices.find("openai", model)
         record.metered = RequestUsage(counts, tier=tier)
         note_cost(record, self.plan.prices)
-        permit.settle(record.finish(""))
+        permit.settle(record.finish("").freeze())
 
     def left(self) -> int:
         limits = self.caller.limits
@@ -265,7 +265,7 @@ def test_a_part_that_is_not_reported_counts_as_it_was_reserved(plan: Plan) -> No
     for counts, used in (({"output_tokens": 3}, (65_537, 3)), ({"input_tokens": 7}, (7, 100))):
         record = RecordBuilder(request_id="req_1", **SENT, bytes_in=900_000, bytes_out=400)
         record.metered = RequestUsage(counts)
-        assert used_tokens(record.finish(""), (65_537, 4096)) == used
+        assert used_tokens(record.finish("").freeze(), (65_537, 4096)) == used
 
 
 @pytest.mark.parametrize("model", ["gpt-unknown", "half", "nobody"])
@@ -330,7 +330,7 @@ def test_a_bug_in_what_was_used_charges_what_was_reserved_and_holds_nothing(plan
     record = RecordBuilder(request_id="req_1", **SENT)
     record.bytes_out = None  # type: ignore[assignment] # what no record has
     with pytest.raises(TypeError):
-        permit.settle(record.finish(""))
+        permit.settle(record.finish("").freeze())
     assert before - desk.left() == permit.estimate[2] > 0
     assert desk.admit("gpt-cheap").grant.held == permit.grant.held
 
@@ -396,7 +396,7 @@ def test_a_free_endpoint_needs_no_price_and_no_budget(plan: Plan) -> None:
     for _ in range(2):
         permit = hooks.admit(caller, endpoint, "gpt-unknown", body, 400_000)
         assert isinstance(permit, LimitPermit)
-        permit.settle(RecordBuilder(request_id="req_1", **SENT, bytes_out=9000).finish(""))
+        permit.settle(RecordBuilder(request_id="req_1", **SENT, bytes_out=9000).finish("").freeze())
     priced = plan.endpoint("chat_completions")
     assert priced is not None
     assert hooks.admit(caller, priced, "gpt-cheap", body, 40) is not None  # neither budget was used

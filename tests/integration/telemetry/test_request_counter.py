@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from msgspec import structs
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET, structs
 
 from engine.gateway.record import Record
 from engine.plan.plan import Caller
-from engine.server.metric_hooks import MOST, RequestCounter
-from engine.telemetry.batch import Batch
+from engine.server.request_counter import MOST, RequestCounter
 from engine.telemetry.families import (
     COUNTER,
     ENDPOINTS,
@@ -25,7 +26,8 @@ from engine.telemetry.memory import CounterMemory, Part
 from engine.telemetry.totals import TotalsReader
 from tests.unit.gateway.plans import shipped_plan
 
-RULE = next(rule for rule in shipped_plan().rules if rule.is_prefix)
+PLAN = shipped_plan()
+RULE = next(rule for rule in PLAN.rules if rule.is_prefix)
 MODEL = f"{RULE.pattern}*"
 USUAL = Record(
     key="k",
@@ -53,13 +55,11 @@ class Stand:
     def __init__(self) -> None:
         memory = CounterMemory(2)
         part = self.part = Part(memory, 1)
-        self.batch = Batch(part, bool)
-        self.counter = RequestCounter(part, self.batch, shipped_plan())
+        self.counter = RequestCounter(part, PLAN)
         self.reader = TotalsReader(memory)
 
     def values(self, group: Group, *labels: str) -> dict[str, int]:
         """The counters that are not 0; of a histogram the number of its values and, as `NAME sum`, their sum."""
-        self.batch.add()
         words = self.reader.read()[GROUPS.index(group)][labels]
         found = {}
         for family in group.families:
@@ -81,8 +81,7 @@ def stand() -> Stand:
 
 
 def test_a_record_is_counted_in_full(stand: Stand) -> None:
-    stand.counter.write(USUAL)
-    stand.counter.write(USUAL)
+    stand.counter.write([USUAL, USUAL])
     labels = ("chat_completions", RULE.provider, MODEL)
     assert stand.values(REQUESTS, *labels, "200", "ok") == {"requests_total": 2}
     assert stand.values(TRAFFIC, *labels) == {
@@ -110,24 +109,21 @@ def test_a_record_is_counted_in_full(stand: Stand) -> None:
 
 
 def test_a_number_that_is_full_keeps_no_other_out(stand: Stand) -> None:
-    stand.counter.write(USUAL)
-    stand.batch.add()
+    stand.counter.write([USUAL])
     place = TRAFFIC.places["orqen_input_tokens_total"]
     (base,) = stand.part.blocks(TRAFFIC)
     stand.part.words[base + place] = (1 << 63) - 3
     for _ in range(2):
-        stand.counter.write(USUAL)
-        stand.batch.add()
-    labels = ("chat_completions", RULE.provider, MODEL)
+        stand.counter.write([USUAL])
+        labels = ("chat_completions", RULE.provider, MODEL)
     assert stand.values(TRAFFIC, *labels)["input_tokens_total"] == (1 << 63) - 1
     assert stand.values(TRAFFIC, *labels)["output_tokens_total"] == 15
     assert stand.values(KEYS, "k")["key_requests_total"] == 3
 
 
 def test_cost_is_added_up_exactly_and_what_is_not_known_is_counted(stand: Stand) -> None:
-    for cost in (0.1, 0.2, 1e-9, None, 0.0):
-        stand.counter.write(Record(endpoint="e", key="k", cost_usd=cost))
-    stand.counter.write(Record(endpoint="e", key="k"))  # without prices.yaml
+    records = [Record(endpoint="e", key="k", cost_usd=c) for c in (0.1, 0.2, 1e-9, None, 0.0)]
+    stand.counter.write([*records, Record(endpoint="e", key="k")])  # the last without prices.yaml
     values = stand.values(TRAFFIC, "e", "", "")
     assert (values["cost_usd_total"], values["unpriced_requests_total"]) == (300_000_001, 1)
     assert stand.values(KEYS, "k")["key_cost_usd_total"] == 300_000_001
@@ -144,8 +140,7 @@ def test_a_provider_cannot_make_a_counter_overflow(stand: Stand) -> None:
         usage="reported",
         cost_usd=1e15,
     )
-    for _ in range(2_000):
-        stand.counter.write(record)
+    stand.counter.write([record] * 2_000)
     assert stand.values(REQUESTS, "e", "", "", "", "refused") == {"requests_total": 2_000}
     assert stand.values(KEYS, "k")["key_output_tokens_total"] == 2_000 * MOST
     traffic = stand.values(TRAFFIC, "e", "", "")
@@ -154,66 +149,98 @@ def test_a_provider_cannot_make_a_counter_overflow(stand: Stand) -> None:
 
 
 def test_errors_and_retries_are_counted(stand: Stand) -> None:
-    stand.counter.write(
-        Record(
-            endpoint="chat_completions", key="k", status=503, outcome="refused", error="overloaded"
-        )
-    )
-    stand.counter.write(Record(status=401, error="invalid_key"))
-    for status in (399, 400):  # relayed from a provider
-        stand.counter.write(Record(key="k", status=status, outcome="ok"))
+    chat = Record(endpoint="chat_completions")
     tried = ("groq 429", "groq connect_failed")
-    stand.counter.write(Record(endpoint="chat_completions", status=200, outcome="ok", tried=tried))
+    stand.counter.write(
+        [
+            structs.replace(chat, key="k", status=503, error="overloaded"),
+            Record(status=401, error="invalid_key"),
+            Record(key="k", status=399, outcome="ok"),
+            Record(key="k", status=400, outcome="ok"),  # relayed from a provider
+            structs.replace(chat, status=200, outcome="ok", tried=tried),
+            structs.replace(chat, status=200, outcome="ok"),
+        ]
+    )
     assert stand.values(ERRORS, "chat_completions", "overloaded") == {"errors_total": 1}
     assert stand.values(ERRORS, "", "invalid_key") == {"errors_total": 1}
     assert stand.values(RETRIES, "groq", "429") == {"retries_total": 1}
     assert stand.values(RETRIES, "groq", "connect_failed") == {"retries_total": 1}
     assert stand.values(KEYS, "k") == {"key_requests_total": 3, "key_errors_total": 2}
-    nobody = {"key_requests_total": 2, "key_errors_total": 1}
+    nobody = {"key_requests_total": 3, "key_errors_total": 1}
     assert stand.values(KEYS, "") == nobody, "so the sum over keys is that of all requests"
 
 
 def test_ten_thousand_models_of_a_caller_add_at_most_one_series(stand: Stand) -> None:
-    for number in range(2):
-        stand.counter.write(
-            Record(model=f"x{number}", rule=None, endpoint="e", error="model_not_found")
-        )
-        stand.counter.write(Record(model=f"{RULE.pattern}{number}", rule=RULE.where, endpoint="e"))
+    def records(count: int) -> list[Record]:
+        unknown = Record(rule=None, endpoint="e", error="model_not_found")
+        known = Record(rule=RULE.where, endpoint="e")
+        return [
+            structs.replace(each, model=f"{each.rule and RULE.pattern}{number}")
+            for number in range(count)
+            for each in (unknown, known)
+        ]
+
+    stand.counter.write(records(2))
     before = stand.series()
-    for number in range(5_000):
-        stand.counter.write(
-            Record(model=f"x{number}", rule=None, endpoint="e", error="model_not_found")
-        )
-        stand.counter.write(Record(model=f"{RULE.pattern}{number}", rule=RULE.where, endpoint="e"))
+    stand.counter.write(records(5_000))
     assert stand.series() == before
     assert stand.values(REQUESTS, "e", "", MODEL, "", "refused") == {"requests_total": 5_002}
 
 
 def test_what_has_no_room_is_counted_as_other(stand: Stand) -> None:
-    for status in range(REQUESTS.most + 100):
-        stand.counter.write(Record(endpoint="e", status=status))
-    stand.batch.add()
+    stand.counter.write(
+        [Record(endpoint="e", status=status) for status in range(REQUESTS.most + 100)]
+    )
     blocks = stand.reader.read()[GROUPS.index(REQUESTS)]
     assert len(blocks) == REQUESTS.most + 1
     assert sum(words[0] for words in blocks.values()) == REQUESTS.most + 100
 
 
 def test_keys_of_accounts_take_no_series_of_the_keys_in_the_file() -> None:
-    plan = replace(shipped_plan(), callers={b"x": Caller("my-app", None, None, (), None)})
+    plan = replace(PLAN, callers={b"x": Caller("my-app", None, None, (), None)})
     memory = CounterMemory(2)
     part = Part(memory, 1)
-    batch = Batch(part, bool)
     for turn in range(3):  # a reload gives accounts no further room
-        counter = RequestCounter(part, batch, plan)
-        for number in range(KEYS_OF_ACCOUNTS):
-            counter.write(structs.replace(USUAL, key=f"made-{turn}-{number}"))
-    counter.write(structs.replace(USUAL, key="my-app"))
-    counter.write(structs.replace(USUAL, key=None))
-    counter.write(structs.replace(USUAL, key="made-0-7"))
-    batch.add()
+        counter = RequestCounter(part, plan)
+        made = [f"made-{turn}-{number}" for number in range(KEYS_OF_ACCOUNTS)]
+        counter.write([structs.replace(USUAL, key=key) for key in made])
+    counter.write([structs.replace(USUAL, key=key) for key in ("my-app", None, "made-0-7")])
     series = TotalsReader(memory).read()[GROUPS.index(KEYS)]
     requests = KEYS.places["orqen_key_requests_total"]
     assert series["my-app",][requests] == series["",][requests] == 1
     assert series["made-0-7",][requests] == 2
     assert len(series) <= KEYS_OF_ACCOUNTS + 3
     assert sum(words[requests] for words in series.values()) == 3 * KEYS_OF_ACCOUNTS + 3
+
+
+_RECORDS = st.builds(
+    Record,
+    key=st.sampled_from((None, "k", "l")),
+    endpoint=st.sampled_from((None, "chat_completions", "embeddings")),
+    provider=st.sampled_from((None, "groq")),
+    rule=st.sampled_from((None, RULE.where)),
+    status=st.sampled_from((None, 200, 400, 503)),
+    outcome=st.sampled_from(("ok", "refused")),
+    error=st.sampled_from((None, "overloaded", "invalid_key")),
+    bytes_in=st.integers(0, 2**40),
+    ms_total=st.floats(0, 1e6),
+    ms_first_byte=st.none() | st.floats(0, 1e6),
+    ms_engine=st.none() | st.floats(0, 10),
+    input_tokens=st.none() | st.integers(0, 2**53),
+    tried=st.sampled_from((UNSET, ("groq 429",), ("groq 429", "groq 500"))),
+    cost_usd=st.just(UNSET) | st.none() | st.floats(0, 1),
+)
+
+
+@given(st.lists(_RECORDS, max_size=12))
+def test_records_count_the_same_together_and_one_by_one(records: list[Record]) -> None:
+    together, alone = Stand(), Stand()
+    together.counter.write(records)
+    for record in records:
+        alone.counter.write([record])
+    for group, (one, other) in zip(GROUPS, zip(together.reader.read(), alone.reader.read(), strict=True), strict=True):  # fmt: skip
+        assert one.keys() == other.keys()
+        sums = {f.width - 1 + group.places[f.name] for f in group.families if f.bounds}
+        for labels, words in one.items():
+            for place, (word, its) in enumerate(zip(words, other[labels], strict=True)):
+                assert abs(word - its) <= (len(records) if place in sums else 0), (group, place)

@@ -30,8 +30,9 @@ def pipe() -> Iterator[tuple[int, TextIO]]:
 
 
 def write(log: AccessLog, count: int) -> None:
-    for number in range(count):
-        log.write(Record(request_id=f"req_{number}"))
+    records = [Record(request_id=f"req_{number}") for number in range(count)]
+    for start in range(0, count, 50):
+        log.write(records[start : start + 50])
 
 
 def test_records_come_out_in_order_and_whole(tmp_path: Path) -> None:
@@ -203,12 +204,12 @@ def test_after_a_full_disk_no_line_is_torn_and_each_lost_one_is_counted(tmp_path
             stream = Swapped(pipe)
             log = AccessLog(stream)  # type: ignore[arg-type]
             for number in range(100):  # more than the pipe takes, each more than it takes at once
-                log.write(Record(request_id=f"req_{number}".ljust(10_000)))
+                log.write([Record(request_id=f"req_{number}".ljust(10_000))])
             await until(lambda: log.dropped > 0 and log.is_idle)
             begun = log.dropped
             stream.stream = full
             for _ in range(2):
-                log.write(Record(request_id="req_full"))
+                log.write([Record(request_id="req_full")])
                 before = log.dropped
                 await until(lambda: log.dropped > before and log.is_idle)  # noqa: B023 used in this round
             received = os.read(reading, 1 << 20)
@@ -216,7 +217,7 @@ def test_after_a_full_disk_no_line_is_torn_and_each_lost_one_is_counted(tmp_path
                 back.write(received)
                 back.flush()
                 stream.stream = back
-                log.write(Record(request_id="req_last"))
+                log.write([Record(request_id="req_last")])
                 await until(lambda: b" lost\n" in kept.read_bytes())
             log.close()
             return begun

@@ -74,6 +74,7 @@ def exchange(
             async with asyncio.timeout(20):
                 await work(gateway(dict(SCOPE), receive, send))
         finally:
+            gateway.flush()
             log.close()
 
     with tempfile.TemporaryFile("w+") as stream:
@@ -168,6 +169,7 @@ def with_silent_provider(
 
         async with asyncio.timeout(20):
             await work(gateway, client, start)
+        gateway.flush()
         log.close()
 
     with tempfile.TemporaryFile("w+") as stream:
@@ -184,6 +186,21 @@ def test_the_most_requests_in_flight_are_counted_once_and_outlive_the_requests()
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert [gateway.take_most_requests(), gateway.take_most_requests()] == [3, 0]
+
+    with_silent_provider(work)
+
+
+def test_a_bug_in_what_takes_records_stops_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(gateway: Gateway, _: ScriptedClient, start: Start) -> None:
+        bugs: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: bugs.append(context))
+        task = start()
+        with monkeypatch.context() as patch:
+            patch.setattr(Gateway, "flush", None)
+            await asyncio.sleep(4 * TICK_SECONDS)
+        task.cancel()
+        await asyncio.wait([task])
+        assert len(bugs) > 1
 
     with_silent_provider(work)
 
@@ -226,6 +243,7 @@ def test_a_worker_that_ends_is_ready_as_long_as_the_server_is_and_closes_the_con
         probe = {**SCOPE, "method": "GET", "raw_path": b"/readyz", "headers": []}
         for gateway.is_draining in (False, False, True):
             await gateway(probe, receive, send)
+        gateway.flush()
         log.close()
 
     with tempfile.TemporaryFile("w+") as stream:

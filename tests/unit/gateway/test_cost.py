@@ -32,7 +32,7 @@ def test_a_request(name: str) -> None:
     record = RecordBuilder(request_id="req_1", price=price, **fields)
     record.metered = RequestUsage(counts)
     note_cost(record, PRICES)
-    made = record.finish("")
+    made = record.finish("").freeze()
     line = json.loads(made.line())
     assert "exception" not in line
     assert (line["cost_usd"], line["price_version"]) == (cost, PRICES.version)
@@ -40,7 +40,7 @@ def test_a_request(name: str) -> None:
 
 
 def test_without_prices_there_is_no_cost() -> None:
-    line = json.loads(RecordBuilder(request_id="req_1").finish("").line())
+    line = json.loads(RecordBuilder(request_id="req_1").finish("").freeze().line())
     assert not {"cost_usd", "price_version"} & line.keys()
 
 
@@ -48,4 +48,4 @@ def test_without_prices_there_is_no_cost() -> None:
 def test_the_integer_comes_back_exactly(nano_usd: int) -> None:
     record = RecordBuilder(request_id="req_1", price=Price({}, nano_usd), attempts=1, status=200)
     note_cost(record, PRICES)
-    assert record.finish("").cost_nano_usd == nano_usd
+    assert record.finish("").freeze().cost_nano_usd == nano_usd

@@ -51,7 +51,7 @@ def metered(endpoint: str, texts: list[bytes], kind: bytes, *, is_priced: bool =
     for text in texts:
         stream.feed(text) if meter.is_events else meter.add(text)
     meter.finish(record, is_priced=is_priced)
-    return json.loads(record.finish("").line())
+    return json.loads(record.finish("").freeze().line())
 
 
 @each(("endpoint", "body", "tier"), WHOLE)

@@ -141,6 +141,7 @@ def play(
                 await scenario(gateway)
         finally:
             gateway.abort_in_flight()
+            gateway.flush()
             log.close()
 
     with tempfile.TemporaryFile("w+") as stream:

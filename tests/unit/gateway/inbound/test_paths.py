@@ -5,11 +5,11 @@ from functools import cache
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.gateway.errors import GatewayError
-from engine.gateway.inbound.paths import EndpointMatch, dialect_of, match_endpoint
+from engine.gateway.inbound.paths import EndpointMatch, dialect_of, is_model, match_endpoint
 from engine.gateway.inbound.query import without
 from engine.plan.plan import Dialect, Endpoint, Plan
 from tests.tables import each
@@ -233,3 +233,10 @@ def test_no_path_is_hint_enough_to_fail_on(path: bytes) -> None:
 )
 def test_what_is_below_an_endpoint_speaks_as_it_does(path: bytes, dialect: Dialect | None) -> None:
     assert dialect_of(plan(), path) is dialect
+
+
+@given(st.text(max_size=4) | st.text(st.sampled_from("a ~!\x7f\x1f\xa0é"), max_size=4))
+@example("x" * 256)
+@example("x" * 257)
+def test_a_model_is_named_by_visible_ascii_characters(text: str) -> None:
+    assert is_model(text) == (1 <= len(text) <= 256 and all("!" <= each <= "~" for each in text))
