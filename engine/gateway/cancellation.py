@@ -71,11 +71,22 @@ class Deadline:
         self.seen: float | None = None
         self._over: Callable[[], Exception] | None = None  # of the phase that was late
 
-    def limit(self, end: float, late: Callable[[], Exception]) -> None:
-        """All phases from here on end before `end` (monotonic seconds), until the next `limit`."""
+    def limit(
+        self,
+        end: float,
+        late_at_end: Callable[[], Exception],
+        seconds: float = NEVER,
+        late: Callable[[], Exception] | None = None,
+    ) -> None:
+        """All phases from here on end before `end` (monotonic seconds), until the next `limit`.
+
+        The first of them may take `seconds`, as in `allow`.
+        """
         self._end = end
-        self._late_at_end = self._late = late
-        self._seconds = NEVER
+        self._late_at_end = late_at_end
+        self._seconds = seconds
+        self._late = late or late_at_end
+        self.seen = None
 
     def allow(self, seconds: float, late: Callable[[], Exception]) -> None:
         """Start a phase of at most `seconds`; `late` makes what is raised when it takes longer."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
+import msgspec
+
 from engine.plan.plan import Origin
 
 CHUNK_BYTES = (
@@ -80,15 +82,13 @@ def _ignore() -> None:
     """The default of `sent`: does nothing."""
 
 
-@dataclass(slots=True, repr=False)
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """One request to one provider.
 
     `body` is bytes, or chunks of `length` bytes in all (None: not known, sent chunked). `connect`
     is in seconds, for all that comes before the first byte is sent: resolving, TCP, a proxy, TLS.
     The other deadlines are the caller's: the client reads the first chunk of the body when it has
     a connection, each next one when the last was taken, and calls `sent` once all was taken.
-    Not frozen, which would be most of the cost of creating one.
     """
 
     head: RequestHead
@@ -96,6 +96,10 @@ class Attempt:
     length: int | None
     connect: float
     sent: Callable[[], None] = _ignore
+
+    def with_head(self, head: RequestHead) -> "Attempt":
+        """The same with another head."""
+        return msgspec.structs.replace(self, head=head)
 
 
 async def in_chunks(body: bytes) -> AsyncIterator[memoryview]:

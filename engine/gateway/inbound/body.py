@@ -87,8 +87,10 @@ class RequestBodyReader:
         Raises:
             GatewayError: as `chunk`, and `request_timeout` when it takes longer than `total` in all.
         """
-        self._deadline.limit(self.started_at + self._endpoint.total, self._too_long)
-        self._deadline.allow(self._endpoint.caller_idle, self._too_slow)
+        endpoint = self._endpoint
+        self._deadline.limit(
+            self.started_at + endpoint.total, self._too_long, endpoint.caller_idle, self._too_slow
+        )
         first = self._taken(await self._receive())
         if self.complete:  # mostly
             return first
@@ -101,14 +103,14 @@ class RequestBodyReader:
         if message["type"] != "http.request":
             raise CallerGone
         data: bytes = message.get("body", b"")
-        self.received += len(data)
+        received = self.received = self.received + len(data)
         # The server reports the end in one more message, which a declared length need not wait for.
-        self.complete = not message.get("more_body", False) or self.received == self.declared
-        if self.received > self._endpoint.max_body:
+        self.complete = received == self.declared or not message.get("more_body", False)
+        if received > self._endpoint.max_body:
             raise self._too_large()
         if not self.complete:
             self._chunks += 1
-            if self._chunks >= FREE_CHUNKS and self.received < self._chunks * LEAST_CHUNK:
+            if self._chunks >= FREE_CHUNKS and received < self._chunks * LEAST_CHUNK:
                 raise GatewayError("bad_chunking", "the body comes in too many tiny chunks")
         return data
 

@@ -140,15 +140,14 @@ class Heads:
     def known(self, key: Key, now: float) -> CallerHead | None:
         """The head with this key, if it has passed before and still would."""
         head = self._known.get(key)
-        if head is None:
-            return None
-        caller = head.caller
-        if caller.expires is not None and (caller.expires <= now or not self._stands(caller)):
+        if head is not None and head.caller.expires is not None and not self._stands(head, now):
             return None
         return head
 
-    def _stands(self, caller: Caller) -> bool:
-        return caller.account is None or self._is_current(caller)
+    def _stands(self, head: CallerHead, now: float) -> bool:
+        caller = head.caller
+        is_expired = caller.expires is not None and caller.expires <= now
+        return not is_expired and (caller.account is None or self._is_current(caller))
 
     def keep(self, key: Key, head: CallerHead, epoch: int) -> None:
         """Keep a head that passed, unless an epoch began after `epoch`, when it was resolved.

@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound import json_text
-from engine.gateway.inbound.json_text import Members, Span
+from engine.gateway.inbound.json_text import Members, Span, string, unique_members
 from engine.gateway.inbound.spelling import are_folded, is_clear, refuse_ambiguous
 
 _NO_CUTS: Sequence[tuple[int, int]] = ()
@@ -33,10 +33,11 @@ class JsonBody:
 
     def __init__(self, raw: bytes, *, whole: bool = False) -> None:
         self.raw = raw
-        unique = json_text.unique_members(raw)
+        unique = unique_members(raw)
         if unique is not None:  # mostly
-            self._fields, names = unique
-            self._members, self._text, self._cuts = self._fields, raw, _NO_CUTS
+            fields, names = unique
+            self._fields = self._members = fields
+            self._text, self._cuts = raw, _NO_CUTS
             self._is_clear = is_clear(names)
             return
         if whole or len(raw) < json_text.MUCH:
@@ -56,12 +57,13 @@ class JsonBody:
         Raises:
             GatewayError: `duplicate_field`, or `invalid_json` when it is not a string.
         """
-        self._refuse_ambiguous(name)
+        if not (self._is_clear and name.islower()):
+            refuse_ambiguous(self._members, frozenset((name,)))
         value = self._fields.get(name)
         if value is None:
             return None
         is_cut = self._cuts and bytes(value) == b'""'
-        text = self._long_text(name) if is_cut else json_text.string(value)
+        text = self._long_text(name) if is_cut else string(value)
         if text is None:
             code = "invalid_model" if name == "model" else "invalid_json"
             raise GatewayError(code, f"`{name}` must be a string", param=name)
@@ -125,7 +127,7 @@ class JsonBody:
     def _long_text(self, name: str) -> str | None:
         """A string that was decoded without its inside, or is empty."""
         _, _, start, end = dict(self.spans())[name]
-        text = json_text.string(self.raw[start:end])
+        text = string(self.raw[start:end])
         if text is None:
             json_text.members(self.raw, json_text.ShortenedText(self.raw))  # says where it is wrong
         return text

@@ -74,7 +74,7 @@ def unique_members(raw: bytes) -> tuple[Members, str] | None:
 
     Most bodies pass here, which saves an object for each key and a second dict. A member whose place
     another one took has the same key, two quotes, a colon, a comma and a value of a byte at least.
-    Where fewer bytes are left over beside the members that were found, there was none.
+    Where fewer bytes are left over beside the members that were found, or no colon is, there was none.
     """
     if len(raw) > SMALL:
         return None
@@ -87,7 +87,11 @@ def unique_members(raw: bytes) -> tuple[Members, str] | None:
     keys = "".join(found)
     # Two braces stand around the members, of which the last has no comma: one byte is always left.
     left = len(raw) - len(keys) - len(b"".join(found.values())) - 4 * len(found)
-    if left > 5 and left > 5 + len(min(found, key=len, default="")):
+    if (
+        left > 5
+        and raw.count(b":") > len(found)
+        and left > 5 + len(min(found, key=len, default=""))
+    ):
         return None
     if len(raw) > _NEVER_DEEP and (len(found) > MAX_FIELDS or is_too_deep(raw, found.values())):
         return None

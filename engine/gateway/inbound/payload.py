@@ -1,6 +1,6 @@
 """The two kinds of request body behind one interface: what routes it, and what goes upstream."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Container, Mapping, Sequence, Set
 from typing import Protocol
 
 import msgspec
@@ -14,7 +14,8 @@ from engine.gateway.inbound.head import CallerHead
 from engine.gateway.inbound.json_body import JsonBody
 from engine.gateway.inbound.json_edits import json_draft
 from engine.gateway.inbound.media import find_boundary, kind_of
-from engine.gateway.inbound.paths import MODEL
+from engine.gateway.inbound.paths import is_model
+from engine.gateway.inbound.spelling import are_folded
 from engine.gateway.inbound.text_size import MAX_ENCODED, text_size
 from engine.plan.callers import FURTHER_MODELS
 from engine.plan.plan import ROUTED_BY, BodyEdits, Endpoint
@@ -23,7 +24,7 @@ from engine.upstream import Pairs
 _BODYLESS = {"GET", "DELETE"}
 
 
-class Upload(msgspec.Struct, frozen=True):
+class Upload(msgspec.Struct, frozen=True, gc=False):
     """A body to send: bytes, or chunks of `length` bytes in all (None: not known).
 
     `dropped` are the fields that were removed since the provider does not take them.
@@ -99,7 +100,8 @@ class JsonRequestBody(JsonBody):
     def __init__(self, received: bytes, routing_fields: frozenset[str]) -> None:
         JsonBody.__init__(self, received or b"{}")  # `super` costs a twentieth of it
         self._received = received
-        self.refuse_ambiguous(routing_fields)
+        if not (self._is_clear and are_folded(routing_fields)):
+            self.refuse_ambiguous(routing_fields)
 
     def upload(
         self,
@@ -256,8 +258,10 @@ def body_kind(endpoint: Endpoint, headers: Pairs) -> str:
     return kind
 
 
-def model_of(body: RequestBody, head: CallerHead) -> str:
+def model_of(body: RequestBody, head: CallerHead, known: Container[tuple[str | int, ...]]) -> str:
     """The model that routes a request: that of its path, of its body, or the endpoint's default.
+
+    `known`: endpoints and models that have a target, which saves checking the name.
 
     Raises:
         GatewayError: `model_required`, `invalid_model` or `duplicate_field`.
@@ -265,12 +269,14 @@ def model_of(body: RequestBody, head: CallerHead) -> str:
     model = body.text("model")
     if head.model is not None:
         return head.model
+    endpoint = head.endpoint
     if model is None:
-        if head.endpoint.default_model is None:
+        if endpoint.default_model is None:
             words = "the request names no `model`"
             raise GatewayError("model_required", words, param="model")
-        return head.endpoint.default_model
-    if not MODEL.fullmatch(model) and model not in head.endpoint.odd_models:
+        return endpoint.default_model
+    is_known = (endpoint.name, model) in known
+    if not is_known and not is_model(model) and model not in endpoint.odd_models:
         words = "`model` must be 1 to 256 visible ASCII characters without spaces"
         raise GatewayError("invalid_model", words, param="model")
     return model

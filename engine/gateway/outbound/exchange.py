@@ -37,7 +37,7 @@ FIRST_BYTE, IDLE, TOTAL, OVERLOADED, SIGN_IN_FAILED = (
 )
 
 
-class Exchange(msgspec.Struct, eq=False):
+class Exchange(msgspec.Struct, eq=False, gc=False):
     """A response whose head has arrived. Must be closed; it holds a slot of the provider until then."""
 
     response: UpstreamResponse
@@ -56,13 +56,15 @@ class Exchange(msgspec.Struct, eq=False):
         if not self._is_open:
             return None
         self._is_open = False
-        closing = None
         try:
             closing = self.response.close()
-        finally:
-            if closing is None:
-                self._limiter.release()
-        return None if closing is None else self._release_after(closing)
+        except BaseException:
+            self._limiter.release()
+            raise
+        if closing is not None:
+            return self._release_after(closing)
+        self._limiter.release()
+        return None
 
     async def _release_after(self, closing: Awaitable[None]) -> None:
         try:
@@ -101,8 +103,9 @@ async def open_exchange(
                 attempt = await runtime.signers.sign(request.sign, attempt)
         if not isinstance(attempt.body, bytes) or len(attempt.body) > CHUNK_BYTES:
             attempt.body = _paced(attempt.body, deadline, timeouts.idle)
-        # All attempts, and the response.
-        deadline.limit(record.note_call() + timeouts.total, TOTAL)
+        if record.called_at is None:
+            record.called_at = monotonic()
+        deadline.limit(record.called_at + timeouts.total, TOTAL)  # all attempts, and the response
         response = await runtime.clients[provider.client].send(attempt)
     except BaseException as error:
         limiter.release()

@@ -45,7 +45,7 @@ _NO_NAMES: frozenset[str] = frozenset()
 _QUERY = re.compile(rb"[\x21\x22\x24-\x7e]*")
 
 
-class PreparedRequest(msgspec.Struct, frozen=True):
+class PreparedRequest(msgspec.Struct, frozen=True, gc=False):
     """One request to `provider`, complete but for its signature.
 
     `sign` is how it is still to be signed, if it is. `include` is how usage was asked for, where the

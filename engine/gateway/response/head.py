@@ -33,7 +33,7 @@ def response_head(  # noqa: PLR0913, PLR0917 called for each request
     that the body must have, and whether it is an event stream that an event of ours can follow.
     """
     headers = response_headers(received, fields, names)
-    if b"location" in fields and 300 <= status < 400:
+    if 300 <= status < 400 and b"location" in fields:
         headers = without_redirect(headers)
     own_id = request_id.encode("ascii")
     headers.append((b"x-engine-request-id", own_id))
@@ -47,10 +47,7 @@ def response_head(  # noqa: PLR0913, PLR0917 called for each request
         headers.append((b"x-accel-buffering", b"no"))
         headers.append(_CHUNKED)  # also of a declared length: an error event may have to follow
         return headers, None, fields.get(b"content-encoding", b"identity").lower() == b"identity"
-    if length is not None:
-        headers.append((b"content-length", b"%d" % length))
-    else:
-        headers.append(_CHUNKED)
+    headers.append(_CHUNKED if length is None else (b"content-length", b"%d" % length))
     return headers, length, False
 
 

@@ -50,16 +50,15 @@ class Connection(ResponseReader, asyncio.Protocol):
         self.opened = self.idle_since = monotonic()
         self.left = next(pool.lifetimes) - 1 if pool.capacity else 0  # exchanges after this one
         self._transport: asyncio.Transport
-        self._writing_paused = False
+        self._reading_paused = self._writing_paused = False
+        self._reader: asyncio.Future[None] | None = None
+        self._write: Write | None = None
+        self._writer: asyncio.Future[None] | None = None
 
     def _reset(self) -> None:
         ResponseReader._reset(self)
         self._is_sent = False
-        self._reading_paused = False
-        self._reader: asyncio.Future[None] | None = None
-        self._write: Write | None = None
         self._blocked: Awaitable[None] | None = None
-        self._writer: asyncio.Future[None] | None = None
 
     # -- what the transport calls ----------------------------------------------------------------
 
@@ -72,27 +71,31 @@ class Connection(ResponseReader, asyncio.Protocol):
         """Take what has arrived; wake the task unless `on_body` has written all of it on."""
         if self.state is _BODY:  # as `feed` begins; its call costs 1 % of an event
             self._parse(data)
+            if self._write is not None and self.state is _BODY:
+                return
         else:
             self.feed(data)
-        if self._write is not None and self.state is _BODY:
-            return
-        if self.state is _MUST_CLOSE:
+        if self.state is _BODY:
+            # Never behind a complete response: TLS would hide from the kernel what follows it.
+            if self.buffered > READ_AHEAD and not self._reading_paused:
+                self._reading_paused = True
+                self._transport.pause_reading()
+        elif self.state is _MUST_CLOSE:
             self._transport.abort()
             if self.failure is None:
                 self._pool.got_unasked(data)
-        elif self.state is _BODY and self.buffered > READ_AHEAD and not self._reading_paused:
-            # Never behind a complete response: TLS would hide from the kernel what follows it.
-            self._reading_paused = True
-            self._transport.pause_reading()
         self._wake()
 
     def on_body(self, data: bytes) -> None:
         """Write a chunk of the body on at once while `forward` waits for it, or keep it."""
+        if self.state is not _BODY:
+            return
         write = self._write
+        self._swallowed = 0
         if write is None:
-            ResponseReader.on_body(self, data)
-        elif self.state is _BODY:
-            self._swallowed = 0
+            self.chunks.append(data)
+            self.buffered += len(data)
+        else:
             try:
                 blocked = write(data)
                 if blocked is not None:
@@ -191,13 +194,11 @@ class Connection(ResponseReader, asyncio.Protocol):
     def close(self) -> None:
         """End the exchange: back to the pool if it can carry another one, else drop it."""
         transport = self._transport
-        is_sent = self._is_sent and not self._writing_paused
-        is_kept = is_sent and not transport.get_write_buffer_size() and self.release()
-        if not is_kept or transport.is_closing():
+        is_sent = self._is_sent and not transport.get_write_buffer_size()
+        if not is_sent or self._writing_paused or transport.is_closing() or not self.release():
             self.abort()
-            return
-        self.idle_since = monotonic()
-        if self.left > 0:
+        elif self.left > 0:
+            self.idle_since = monotonic()
             self._pool.add(self)
         else:  # the response does not say that it is the last one: it may be that to an earlier request
             self._pool.watch(self, self._loop.call_later(LEAVE_SECONDS, self.abort))

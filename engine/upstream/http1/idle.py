@@ -15,6 +15,7 @@ import select
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import chain, repeat
 from time import monotonic
 from typing import Protocol, TypeVar
@@ -132,4 +133,4 @@ def arrivals(descriptor: int) -> Callable[[], int]:
     if _LIBC is None:
         return lambda: 0  # no poll(2): the loop sees them a moment later
     poll, watched = _LIBC.poll, ctypes.byref(_Watched(descriptor, select.POLLIN))
-    return lambda: poll(watched, 1, 0)
+    return partial(poll, watched, 1, 0)

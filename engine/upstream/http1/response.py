@@ -101,21 +101,20 @@ class ResponseReader:
         self.state = _IDLE
         self._names = names
         self.chunks: deque[bytes] = deque()
+        self.buffered = 0
+        self.failure: Failure | None = None
+        self._pairs: Pairs | deque[tuple[bytes, bytes]] = _DROPPED  # what takes the next header
         self._parser: Any = httptools.HttpResponseParser(self)
         self._reset()
 
     def _reset(self) -> None:
-        """As before the first exchange."""
+        """As before the first exchange; all else is so whenever an exchange has ended well."""
         self.status = 0
         self.headers: Pairs = []
         self.fields: Mapping[bytes, bytes] = _NO_FIELDS
         self.length: int | None = None
-        self.is_complete = False
-        self.failure: Failure | None = None
-        self.buffered = 0
+        self.is_complete = self._keep_alive = False
         self._swallowed = self._of_heads = 0
-        self._pairs: Pairs | deque[tuple[bytes, bytes]] = _DROPPED  # what takes the next header
-        self._keep_alive = False
 
     def send_request(self) -> None:
         """A request is about to be sent."""
@@ -179,12 +178,12 @@ class ResponseReader:
 
     def release(self) -> bool:
         """End the exchange: whether the connection can carry another one."""
-        if self.state is not _DONE or self.chunks or not self._keep_alive:
-            self.state = _MUST_CLOSE
-            return False
-        self.state = _IDLE
-        self._reset()
-        return True
+        if self.state is _DONE and self._keep_alive and not self.chunks:
+            self.state = _IDLE
+            self._reset()
+            return True
+        self.state = _MUST_CLOSE
+        return False
 
     def _fail(self, event: Event) -> None:
         was, self.state = self.state, _MUST_CLOSE
@@ -209,12 +208,12 @@ class ResponseReader:
         if self.state is not _HEAD:
             return
         status: int = self._parser.get_status_code()
-        if 100 <= status <= 199 and status != 101:
-            self._swallowed = 0
-        elif 200 <= status <= 599 and self._settle_framing(status):
+        if 200 <= status <= 599 and self._settle_framing(status):
             self.status = status
             self.state = _BODY
             self._pairs = _DROPPED
+        elif 100 <= status <= 199 and status != 101:
+            self._swallowed = 0
         else:
             self._fail(Event.PROTOCOL_ERROR)
 
@@ -237,15 +236,14 @@ class ResponseReader:
         if len(self.headers) > MAX_FIELDS:
             return False
         fields = self.fields = dict(self.headers)
-        coding, length = fields.get(b"transfer-encoding"), fields.get(b"content-length")
-        if coding is not None and any(
-            value.strip().lower() != b"chunked"
-            for name, value in self.headers
-            if name == b"transfer-encoding"
-        ):
-            return False
-        is_empty = status in (204, 304)
-        if length and not coding and not is_empty:
+        if b"transfer-encoding" in fields:
+            return all(
+                value.strip().lower() == b"chunked"
+                for name, value in self.headers
+                if name == b"transfer-encoding"
+            )
+        length = fields.get(b"content-length")
+        if length and status not in (204, 304):
             self.length = int(length)
         return True
 

@@ -4,7 +4,6 @@ A signer is a module that is imported when it is first used, since its package i
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from importlib import import_module
 
 from engine.plan.plan import Sign
@@ -35,7 +34,7 @@ class Signers:
         head, names = attempt.head, dict(added)
         kept = [pair for pair in head.headers if pair[0] not in names]
         signed = RequestHead(head.method, head.origin, head.target, [*kept, *added])
-        return replace(attempt, head=signed)
+        return attempt.with_head(signed)
 
     def _signer(self, name: str) -> Signer:
         if name not in self._signers:
