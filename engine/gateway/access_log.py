@@ -60,7 +60,8 @@ class AccessLog:
         """Add the lines of finished requests; those are lost for which MAX_WAITING lines leave no room."""
         kept = records[: max(0, MAX_WAITING - self._waiting)]
         self.dropped += len(records) - len(kept)
-        self._add(lines(kept), len(kept))
+        if kept:  # else nothing would bound the empty texts
+            self._add(lines(kept), len(kept))
 
     def write_message(self, message: str, level: str = "warning") -> None:
         """Add a message of the worker to the operator, between the records; lost as they are."""
