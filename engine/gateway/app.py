@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
@@ -137,7 +137,7 @@ class Gateway:
         if request.takers:
             record = builder.freeze()
             for take in request.takers:
-                self._call_hook(take, record, record)
+                self._call_hook(take, record, [record])
         finished = self._finished
         finished.append(builder)
         if len(finished) >= MOST_FINISHED:
@@ -152,14 +152,15 @@ class Gateway:
         finished, self._finished = self._finished, []
         records = [builder.freeze() for builder in finished]
         for take in self._takers if records else ():
-            self._call_hook(take, records, records[-1])
+            self._call_hook(take, records, records)
 
-    def _call_hook(self, take: Callable[[T], None], given: T, last: Record) -> None:
+    def _call_hook(self, take: Callable[[T], None], given: T, records: Sequence[Record]) -> None:
         """One hook that fails does not stop the others."""
         try:
             take(given)
         except Exception as error:  # noqa: BLE001 a bug of a hook, which the request survives
-            message = f"a hook failed at the end of {last.request_id}: {location_of(error)}"
+            last, count = records[-1].request_id, len(records)
+            message = f"a hook failed at the end of {last}, records it may lack: {count}: {location_of(error)}"
             self._log.write_message(message, "error")
 
     def forget_callers(self) -> None:

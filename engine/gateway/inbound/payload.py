@@ -15,7 +15,6 @@ from engine.gateway.inbound.json_body import JsonBody
 from engine.gateway.inbound.json_edits import json_draft
 from engine.gateway.inbound.media import find_boundary, kind_of
 from engine.gateway.inbound.paths import is_model
-from engine.gateway.inbound.spelling import are_folded
 from engine.gateway.inbound.text_size import MAX_ENCODED, text_size
 from engine.plan.callers import FURTHER_MODELS
 from engine.plan.plan import ROUTED_BY, BodyEdits, Endpoint
@@ -100,8 +99,7 @@ class JsonRequestBody(JsonBody):
     def __init__(self, received: bytes, routing_fields: frozenset[str]) -> None:
         JsonBody.__init__(self, received or b"{}")  # `super` costs a twentieth of it
         self._received = received
-        if not (self._is_clear and are_folded(routing_fields)):
-            self.refuse_ambiguous(routing_fields)
+        self.refuse_ambiguous(routing_fields)
 
     def upload(
         self,

@@ -123,6 +123,19 @@ def test_tokens_and_money_count_for_each_credential_and_free_requests_do_not(
         run(plan_of(tmp_path, upstream.port, limits), tmp_path, scenario)
 
 
+def test_a_request_is_settled_with_its_caller_and_with_its_credential(tmp_path: Path) -> None:
+    with recording(as_json(USAGE)) as upstream:
+
+        async def scenario(stand: Stand) -> None:
+            costs = [(await stand.cost("/talk", {"model": "one-1"}))[1] for _ in range(2)]
+            assert costs == [42, 42]
+            statuses = [(await ask(stand)).status for _ in range(2)]
+            assert statuses == [200, 429], "of 100 tokens it has room for a third one"
+
+        plan = plan_of(tmp_path, upstream.port, "credential_limits: {tokens: 100/h}")
+        run(plan, tmp_path, scenario)
+
+
 @pytest.mark.parametrize(("limit", "status"), [("tokens: 10k/h", 403), ("concurrent: 9", 200)])
 def test_where_tokens_of_a_credential_count_work_may_not_go_on_after_the_response(
     tmp_path: Path, limit: str, status: int
