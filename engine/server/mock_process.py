@@ -25,9 +25,12 @@ def serve_mock(host: str, port: int, fault: str | None, *, record: bool = True) 
     if fault is not None and not parse_faults(f"mock-{fault}"):
         if fault not in FAULTS:
             raise ServeError(f"there is no fault `{fault}`; there are: {', '.join(sorted(FAULTS))}")
-        claim_port(host, port).close()
+        # No claim: it listens for a moment, and who connects in that moment is reset.
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(serve_fault(host, port, fault))
+            try:
+                asyncio.run(serve_fault(host, port, fault))
+            except OSError as error:
+                raise ServeError(f"cannot listen on {host}:{port}: {error.strerror}") from None
         return
     with claim_port(host, port):
         serve_alone(create_app(fault, record=record), Listen(host, port))

@@ -135,20 +135,24 @@ def test_a_limit_on_files_is_survived(tmp_path: Path, mock: Server) -> None:
         assert statuses[-3:] == [200] * 3
 
 
-def test_a_fault_can_be_played_by_the_mock(tmp_path: Path) -> None:
+def test_the_first_connection_to_a_mock_with_a_fault_is_served(tmp_path: Path) -> None:
     """`engine mock --fault NAME` is the fault server of these tests."""
     port = free_port()
     words = ("engine", "mock", "--port", str(port), "--fault", "two-lengths")
     process = Process(Command(words, tmp_path / "log", tmp_path / "log", {}))
     try:
         end = time.monotonic() + WAIT
-        while time.monotonic() < end:
+        while time.monotonic() < end:  # without a pause: no moment at which it accepts and resets
             with contextlib.suppress(ConnectionRefusedError):
-                socket.create_connection(("127.0.0.1", port)).close()
+                connection = socket.create_connection(("127.0.0.1", port))
                 break
-            time.sleep(0.02)
-        with pytest.raises(httpx2.RemoteProtocolError):
-            loopback.post(f"http://127.0.0.1:{port}/v1/x", json={"model": "m"}, timeout=WAIT)
+        with connection:
+            connection.sendall(b'POST /v1/x HTTP/1.1\r\ncontent-length: 13\r\n\r\n{"model":"m"}')
+            connection.settimeout(WAIT)
+            assert b"content-length: 2\r\ncontent-length: 3\r\n" in connection.recv(1000)
+        second = run_engine(*words[1:])
+        assert second.returncode == 2
+        assert f"cannot listen on 127.0.0.1:{port}: " in second.stderr
     finally:
         process.terminate()
         process.wait(60)
