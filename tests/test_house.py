@@ -282,7 +282,7 @@ def test_only_dates_are_read_off_the_wall_clock() -> None:
     users = {m for m in MODULES if m.startswith(("gateway/", "upstream/")) and wall & named(m)}
     assert users <= {
         "gateway/admit",
-        "gateway/request",
+        "gateway/inbound/head",
         "gateway/record",
         "gateway/response/error_events",
         "gateway/outbound/exchange",

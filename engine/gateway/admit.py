@@ -104,13 +104,11 @@ class HeadCheck:
 
 
 def check_models(caller: Caller, model: str, body: RequestBody) -> None:
-    """Refuse a model that the key may not use, and further ones beside it.
+    """Refuse a model that a key limited to some may not use, and further ones beside it.
 
     Raises:
         GatewayError: `not_allowed` or `duplicate_field`.
     """
-    if caller.models is None:
-        return
     if not caller.may_use_model(model):
         raise GatewayError("not_allowed", "this API key may not use this model", param="model")
     for name in sorted(FURTHER_MODELS):  # those of a form are refused as it is read

@@ -78,11 +78,10 @@ class Gateway:
         self.requests: dict[Request, Scope] = {}
         self._most_requests = 0
         self._lingering = Lingering()
-        self._timestamps = Timestamps()
         self._emptied = asyncio.Event()
         self._retiring = False
         self._log = log
-        self._finished: list[RecordBuilder] = []
+        self._finished: list[RecordBuilder | Record] = []
         self._takers = (log.write, *(sink.write for sink in hooks.sinks))
         self._is_closing = is_closing
         self._probes = {b"/": _about, b"/healthz": self._health, b"/readyz": self._readiness}
@@ -107,7 +106,10 @@ class Gateway:
             await request.run()
         finally:
             del self.requests[request]
-            self._hand_out(request)
+            request.record.state.ended_at = monotonic()
+            self._finished.append(self._taken(request) if request.takers else request.record)
+            if len(self._finished) >= MOST_FINISHED:
+                self.flush()
             if self._retiring and not self.requests:
                 self._emptied.set()
         if request.is_unread():
@@ -130,18 +132,12 @@ class Gateway:
         status, reported = probe()
         return status, [(b"content-type", b"application/json")], json.dumps(reported).encode()
 
-    def _hand_out(self, request: Request) -> None:
-        """Give the record of a request that is over to those who take it at once, and soon to all others."""
-        builder = request.record
-        builder.finish(self._timestamps.now())
-        if request.takers:
-            record = builder.freeze()
-            for take in request.takers:
-                self._call_hook(take, record, [record])
-        finished = self._finished
-        finished.append(builder)
-        if len(finished) >= MOST_FINISHED:
-            self.flush()
+    def _taken(self, request: Request) -> Record:
+        """The record of a request that is over, given to those who take it at once."""
+        record = request.record.freeze(Timestamps())
+        for take in request.takers:
+            self._call_hook(take, record, [record])
+        return record
 
     def flush(self) -> None:
         """Give the records that wait to the log and to all sinks.
@@ -150,7 +146,8 @@ class Gateway:
         is in its cache then. Too many of them do not stay there themselves.
         """
         finished, self._finished = self._finished, []
-        records = [builder.freeze() for builder in finished]
+        timestamps = Timestamps()
+        records = [r.freeze(timestamps) if isinstance(r, RecordBuilder) else r for r in finished]
         for take in self._takers if records else ():
             self._call_hook(take, records, records)
 

@@ -10,7 +10,8 @@ import traceback
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from math import inf
-from time import monotonic, time_ns
+from time import monotonic, time
+from typing import cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -73,7 +74,9 @@ class _Fields(msgspec.Struct, gc=False):
 
 
 class Record(_Fields, frozen=True):  # type: ignore[misc] # a struct may, other than a dataclass
-    """One finished request."""
+    """One finished request. `state` is never set; a RecordBuilder has it there."""
+
+    state: UnsetType = UNSET
 
     @property
     def cost_nano_usd(self) -> int | None:
@@ -107,8 +110,8 @@ class RequestUsage(msgspec.Struct, frozen=True, gc=False):
         return self if tier is None else msgspec.structs.replace(self, tier=tier)
 
 
-class RecordBuilder(_Fields, kw_only=True):
-    """The record of a request in flight; only the request has it.
+class RequestState(msgspec.Struct, gc=False):
+    """What is known of a request in flight alone.
 
     `started_at`, `called_at` (the first attempt), `head_at` (of the response that is relayed) and `ended_at` are monotonic
     seconds; `waited` are the seconds between the first two that went to the caller's upload and to the queue of a provider.
@@ -123,6 +126,12 @@ class RecordBuilder(_Fields, kw_only=True):
     price: Price | None = None
     trace: Trace | None = None
 
+
+class RecordBuilder(_Fields, kw_only=True):
+    """The record of a request in flight; only the request has it."""
+
+    state: RequestState = msgspec.field(default_factory=RequestState)
+
     def note_caller(self, caller: Caller, endpoint: str | None) -> None:
         """Note who calls which endpoint."""
         self.key, self.endpoint = caller.name, endpoint
@@ -131,14 +140,14 @@ class RecordBuilder(_Fields, kw_only=True):
 
     def note_first_event(self, at: float) -> None:
         """Note when the first event of a stream was whole, monotonic seconds."""
-        self.ttft_ms = milliseconds(at - self.started_at)
+        self.ttft_ms = milliseconds(at - self.state.started_at)
 
     def note_target(self, target: Target) -> None:
         """Note where the request goes, and the rule that sends it there."""
         self.sent_model = target.sent_model
         self.provider = target.provider.name
         self.rule = target.rule.where
-        self.price = target.price
+        self.state.price = target.price
 
     def note_attempt(self, credential: str | None, dropped: Sequence[str] = ()) -> None:
         """Note one more attempt, whose credential it uses (`caller`, `account`, or None), and what it drops."""
@@ -150,12 +159,8 @@ class RecordBuilder(_Fields, kw_only=True):
 
     def total_end(self, total: float | None) -> float:
         """When `total` seconds for all attempts pass, monotonic; inf before the first of them, and for None."""
-        return inf if self.called_at is None or total is None else self.called_at + total
-
-    def note_head(self, status: int) -> None:
-        """Note the head of the response that is relayed."""
-        self.status = status
-        self.head_at = monotonic()
+        called_at = self.state.called_at
+        return inf if called_at is None or total is None else called_at + total
 
     def note_silence(self, seconds: float) -> None:
         """Note how long no event has come of a stream that broke off."""
@@ -173,30 +178,32 @@ class RecordBuilder(_Fields, kw_only=True):
     def note_tried(self, result: str) -> None:
         """Note how the latest attempt ended, as another one follows."""
         self.tried = (*(self.tried or ()), f"{self.provider} {result}")
-        if self.trace is not None:
-            self.trace.end_attempt()
+        if self.state.trace is not None:
+            self.state.trace.end_attempt()
 
     def note_bug(self) -> None:
         """Note where a bug is, without the exception's text, which may quote a secret."""
         self.exception = location_of(sys.exc_info()[1] or Exception())
 
-    def finish(self, time: str) -> "RecordBuilder":
-        """The same, as the request has ended at `time`."""
-        self.time = time
-        self.ended_at = monotonic()
-        return self
+    def freeze(self, timestamps: "Timestamps") -> Record:
+        """The record of a request that has ended.
 
-    def freeze(self) -> Record:
-        """The record of a request that has ended."""
-        started = self.started_at
-        self.ms_total = milliseconds(self.ended_at - started)
-        if self.head_at is not None:
-            self.ms_first_byte = milliseconds(self.head_at - started)
-        if self.called_at is not None:
-            self.ms_engine = milliseconds(self.called_at - started - self.waited)
-        if self.metered is not None:
-            self._note_metered(self.metered)
-        return Record(*msgspec.structs.astuple(self)[:_COUNT])
+        It is this object, which nobody can change from then on: a copy takes 0.7 us.
+        """
+        state, self.state = self.state, UNSET  # type: ignore[assignment] # as in a Record
+        self.time = timestamps.at(state.ended_at)
+        # As `milliseconds` does it: three calls would be a third of this.
+        started = state.started_at
+        self.ms_total = int((state.ended_at - started) * 100_000 + 0.5) / 100
+        if state.head_at is not None:
+            self.ms_first_byte = int((state.head_at - started) * 100_000 + 0.5) / 100
+        if state.called_at is not None:
+            engine = state.called_at - started - state.waited
+            self.ms_engine = int(engine * 100_000 + 0.5) / 100
+        if state.metered is not None:
+            self._note_metered(state.metered)
+        self.__class__ = Record  # type: ignore[assignment] # its fields are the same
+        return cast("Record", self)
 
     def _note_metered(self, metered: RequestUsage) -> None:
         self.usage = metered.usage
@@ -210,7 +217,6 @@ class RecordBuilder(_Fields, kw_only=True):
 
 
 _TOKENS = frozenset({"input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens"})
-_COUNT = len(Record.__struct_fields__)
 
 
 class RequestIds:
@@ -228,14 +234,18 @@ class RequestIds:
 
 
 class Timestamps:
-    """The time of day as text (RFC 3339, milliseconds, UTC), formatted once for all that end in one."""
+    """The time of day as text (RFC 3339, milliseconds, UTC), formatted once for all that end in one.
+
+    `moment` is monotonic seconds, of just now: the time of day is compared with them when this is made.
+    """
 
     def __init__(self) -> None:
+        self._offset = time() - monotonic()
         self._millisecond = 0
         self._text = ""
 
-    def now(self) -> str:
-        millisecond = time_ns() // 1_000_000
+    def at(self, moment: float) -> str:
+        millisecond = int((moment + self._offset) * 1000)
         if millisecond != self._millisecond:
             self._millisecond = millisecond
             second, rest = divmod(millisecond, 1000)

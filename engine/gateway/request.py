@@ -4,17 +4,17 @@ Whatever ends a request passes through `Request.run`; `cancellation` says who ma
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from time import monotonic, time
-from types import CoroutineType, MappingProxyType
+from time import monotonic
+from types import CoroutineType
 from typing import Any
 
 from engine.gateway.admit import HeadCheck, check_models
 from engine.gateway.callers import CallerTable, search_key
 from engine.gateway.cancellation import Cancellation, Cause, Deadline, Task
 from engine.gateway.errors import GatewayError
-from engine.gateway.hooks import in_time
+from engine.gateway.hooks import Permit, in_time
 from engine.gateway.inbound.body import CallerGone, Receive, RequestBodyReader, Send
 from engine.gateway.inbound.head import CallerHead, Scope
 from engine.gateway.inbound.lingering import CLOSE, has_body
@@ -29,17 +29,15 @@ from engine.gateway.outbound.credential_permits import CredentialPermits, is_lim
 from engine.gateway.outbound.driver import run_attempts
 from engine.gateway.outbound.exchange import Exchange, open_exchange, open_traced
 from engine.gateway.outbound.prepare import prepare
-from engine.gateway.record import Record, RecordBuilder
+from engine.gateway.record import Record, RecordBuilder, RequestState
 from engine.gateway.response.head import id_headers
 from engine.gateway.response.relay import ResponseRelay
-from engine.gateway.routing.candidates import candidate_targets, find_credentials
+from engine.gateway.routing.candidates import NONE, Credentials, candidate_targets, find_credentials
 from engine.gateway.routing.match import Target
 from engine.gateway.runtime import Runtime
-from engine.plan.plan import CredentialSet, Provider
-from engine.upstream import Failure, Pairs, UpstreamError
+from engine.plan.plan import Provider
+from engine.upstream import Failure, UpstreamError
 
-_NONE: Mapping[str, CredentialSet] = MappingProxyType({})
-_JSON = (b"content-type", b"application/json")
 WATCH_AFTER_SECONDS = 0.05  # seconds; a request that takes longer is watched for its caller leaving
 
 
@@ -63,17 +61,18 @@ class Request:
         self._deadline = Deadline(task)
         self._body_reader: RequestBodyReader | None = None
         self._cancellation: Cancellation | None = None  # made when somebody may end it
-        self.record = RecordBuilder(request_id=runtime.ids.next(), started_at=monotonic())
+        self.record = RecordBuilder(request_id=runtime.ids.next(), state=RequestState(monotonic()))
         tracer = runtime.hooks.tracer
         if tracer is not None and (trace := tracer.start(scope)) is not None:
-            self.record.trace, self.record.trace_id = trace, trace.trace_id
+            self.record.state.trace, self.record.trace_id = trace, trace.trace_id
             self.takers = (partial(tracer.end, trace),)
         self._response = ResponseRelay(
             send, self.record, self._deadline, runtime.relayed_names, runtime.plan.caller_idle
         )
 
-    async def run(self) -> None:
+    async def run(self) -> None:  # noqa: C901, PLR0912 the whole way of a request: a call would cost 0.1 us
         """Serve the request; whatever happens becomes a response and an outcome."""
+        runtime, record, deadline = self._runtime, self.record, self._deadline
         body: RequestBody | None = None
         try:
             if self._scope["method"] in ("GET", "HEAD") and await self._respond_listing():
@@ -82,18 +81,39 @@ class Request:
                 head = self._admit()
             except GatewayError as refused:
                 head = self._admit(await self._search_key(refused.code))
-            body = await self._receive_body(head)
-            await self._serve(head, body)
-        except GatewayError as error:
-            await self._fail(error)
-        except CallerGone:
-            # It left, or its framing cannot be parsed: a caller that still listens gets a response.
-            self.record.outcome = "client_cancelled"
-            await self._fail(GatewayError("invalid_request", "the body broke off before its end"))
-        except asyncio.CancelledError:
-            await self._end_cancelled()
-        except Exception:  # noqa: BLE001 the outermost frame: a bug becomes a 500 with an id
-            await self._response.fail_by_bug(self._closing())
+            endpoint = head.endpoint
+            reader = RequestBodyReader(self._receive, endpoint, deadline, self._declared)
+            self._body_reader = reader
+            if head.kind == "json":
+                body = json_request_body(await reader.read_all(), endpoint)
+            else:
+                with deadline:
+                    body = await form_request_body(head, reader, runtime.plan.caller_fields)
+            record.state.waited = monotonic() - reader.started_at
+            model = record.model = model_of(body, head, runtime.targets)
+            if head.caller.models is not None:
+                check_models(head.caller, model, body)
+            if (admission := runtime.hooks.admission) is not None:
+                permit: Any = admission.admit(head.caller, endpoint, model, body, reader.size)
+                if type(permit) is CoroutineType:  # `isinstance` takes longer to say no
+                    permit = await in_time(deadline, permit, "the admission of the request")
+                self._keep(permit)
+            target = runtime.target(head, model, body)
+            source, plan = runtime.hooks.credentials, runtime.plan
+            found = find_credentials(source, plan, head, target, body) if source else NONE
+            if target.has_one_attempt:
+                # The same as `run_attempts` for one attempt. Its generator would cost 7 us of 28.
+                why: NoResponse | None
+                try:
+                    why = await self._relay(head, await self._send_to(target, head, body, found))
+                except UpstreamError as error:
+                    why = error.failure
+            else:
+                why = await self._attempt(target, head, body, found)
+            if why is not None:
+                raise self._no_response(why)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 the outermost frame
+            await self._end_early(error)
         finally:
             self._note_end()
             if body is not None:
@@ -121,7 +141,7 @@ class Request:
         self._response.tick(now)
         reader = self._body_reader
         is_received = self._response.is_started or (reader and reader.complete)
-        if now - self.record.started_at > WATCH_AFTER_SECONDS and is_received:
+        if now - self.record.state.started_at > WATCH_AFTER_SECONDS and is_received:
             self._ending().watch_caller()  # nothing of the request reads from it any more
 
     def abort(self) -> None:
@@ -145,7 +165,11 @@ class Request:
         if body is None:
             return False
         self.record.status, self.record.outcome, self.record.bytes_out = 200, "ok", len(body)
-        headers = [_JSON, *id_headers(self.record.request_id), *self._closing()]
+        headers = [
+            (b"content-type", b"application/json"),
+            *id_headers(self.record.request_id),
+            *self._closing(),
+        ]
         await self._response.respond(200, headers, body)
         return True
 
@@ -160,92 +184,53 @@ class Request:
         """Path, key, permissions and kind of body, before any of the body is read."""
         heads = self._runtime.heads
         fields = dict(self._scope["headers"])
-        self._declared = fields.get(b"content-length")
-        head = heads.known(key := heads.key(self._scope, fields), time())
+        length = fields.get(b"content-length")
+        self._declared = None if length is None else int(length)
+        head = heads.known(key := heads.key(self._scope, fields))
         if head is None:
             epoch = heads.epoch
-            head = self._resolve_head(list(key[3:]), callers or self._runtime.callers)
+            known = callers or self._runtime.callers
+            check = HeadCheck(self._runtime.plan, self._scope, self.record, known)
+            try:
+                head = check.head(list(key[3:]))
+            finally:
+                self._response.dialect = check.dialect
             heads.keep(key, head, epoch)
         endpoint, response = head.endpoint, self._response
         response.dialect, response.caller_idle = endpoint.dialect, endpoint.caller_idle
         self.record.note_caller(head.caller, endpoint.name)
         return head
 
-    def _resolve_head(self, headers: Pairs, callers: CallerTable) -> CallerHead:
-        check = HeadCheck(self._runtime.plan, self._scope, self.record, callers)
-        try:
-            return check.head(headers)
-        finally:
-            self._response.dialect = check.dialect
-
-    async def _receive_body(self, head: CallerHead) -> RequestBody:
-        """The body, as far as routing needs it."""
-        length = None if self._declared is None else int(self._declared)
-        reader = RequestBodyReader(self._receive, head.endpoint, self._deadline, length)
-        self._body_reader = reader
-        body: RequestBody
-        try:
-            if head.kind == "json":
-                body = json_request_body(await reader.read_all(), head.endpoint)
-            else:
-                body = await form_request_body(head, reader, self._runtime.plan.caller_fields)
-        except BaseException as error:
-            self._deadline.end(error)
-            raise
-        self._deadline.end()
-        self.record.waited = monotonic() - reader.started_at
-        return body
-
     # -- route, attempt, relay ---------------------------------------------------------------------
 
-    async def _serve(self, head: CallerHead, body: RequestBody) -> None:
-        """Find the targets of the model, and relay the response of one of them.
+    def _keep(self, permit: Permit | None) -> None:
+        self._response.permit = permit
+        if permit is not None and permit.settle is not None:
+            self.takers += (permit.settle,)
 
-        Raises:
-            GatewayError: there is none, or it broke off.
-        """
+    async def _attempt(
+        self, target: Target, head: CallerHead, body: RequestBody, found: Credentials
+    ) -> NoResponse | None:
+        """Attempt the request as often as retries and further targets allow."""
         runtime, record = self._runtime, self.record
-        model = record.model = model_of(body, head, runtime.targets)
-        check_models(head.caller, model, body)
-        admission, source = runtime.hooks.admission, runtime.hooks.credentials
-        if admission is not None:
-            size = self._body_reader.size if self._body_reader else 0
-            permit: Any = admission.admit(head.caller, head.endpoint, model, body, size)
-            if permit is not None:
-                if type(permit) is CoroutineType:  # `isinstance` takes longer to say no
-                    permit = await in_time(self._deadline, permit, "the admission of the request")
-                self._response.permit = permit
-                if permit is not None and permit.settle is not None:
-                    self.takers += (permit.settle,)
-        target = runtime.target(head, model, body)
-        found = find_credentials(source, runtime.plan, head, target, body) if source else _NONE
-        why: NoResponse | None
-        if target.has_one_attempt:
-            # The same as `run_attempts` for one attempt. Its generator would cost 7 us of 28.
-            try:
-                why = await self._relay(head, await self._send_to(target, head, body, found))
-            except UpstreamError as error:
-                why = error.failure
-        else:
-            record.note_target(target)
-            targets = candidate_targets(runtime.plan, head, target, body, found, runtime.in_flight)
-            total_end: TotalEnd = lambda target: record.total_end(target.total)  # noqa: E731 of this request
-            steps = attempts(
-                targets, runtime.health, monotonic, total_end, resendable=body.resendable
-            )
-            send = partial(self._send_to, head=head, body=body, found=found)
-            why = await run_attempts(steps, send, partial(self._relay, head), record)
-        if why is not None:
-            record.outcome = why.outcome
-            use = self.credential_permits if why is Failure.LIMITED else None
-            raise (use and use.refusal) or error_of(why, record.provider or "")
+        record.note_target(target)
+        targets = candidate_targets(runtime.plan, head, target, body, found, runtime.in_flight)
+        ends: TotalEnd = lambda target: record.total_end(target.total)  # noqa: E731 of this request
+        steps = attempts(targets, runtime.health, monotonic, ends, resendable=body.resendable)
+        send = partial(self._send_to, head=head, body=body, found=found)
+        return await run_attempts(steps, send, partial(self._relay, head), record)
+
+    def _no_response(self, why: NoResponse) -> GatewayError:
+        self.record.outcome = why.outcome
+        use = self.credential_permits if why is Failure.LIMITED else None
+        return (use and use.refusal) or error_of(why, self.record.provider or "")
 
     def _send_to(
         self,
         target: Target,
         head: CallerHead,
         body: RequestBody,
-        found: Mapping[str, CredentialSet],
+        found: Credentials,
         chosen: Provider | None = None,
     ) -> Awaitable[Exchange]:
         """Send the request to `target`, up to the head of its response; by the variant `chosen` of its provider."""
@@ -258,7 +243,7 @@ class Request:
                 return self._permits().send(provider, target, head, body, send)
         request = prepare(head, target, provider, body)
         self.record.note_attempt(request.credential, request.upload.dropped)
-        if self.record.trace is not None:
+        if self.record.state.trace is not None:
             stream = body.flag("stream")
             return open_traced(request, self._runtime, self._deadline, self.record, stream=stream)
         return open_exchange(request, self._runtime, self._deadline, self.record)
@@ -282,10 +267,23 @@ class Request:
 
     def _closing(self) -> Sequence[tuple[bytes, bytes]]:
         """Headers that end the connection: the request is not read whole, or the worker stops."""
-        return CLOSE if self.is_unread() or self._runtime.is_closing() else ()
+        is_closing = self._runtime.is_closing
+        return CLOSE if self.is_unread() or is_closing() else ()
 
     def _fail(self, error: GatewayError) -> Awaitable[None]:
         return self._response.fail(error, self._closing())
+
+    async def _end_early(self, error: Exception | asyncio.CancelledError) -> None:
+        if isinstance(error, GatewayError):
+            await self._fail(error)
+        elif isinstance(error, CallerGone):
+            # It left, or its framing cannot be parsed: a caller that still listens gets a response.
+            self.record.outcome = "client_cancelled"
+            await self._fail(GatewayError("invalid_request", "the body broke off before its end"))
+        elif isinstance(error, asyncio.CancelledError):
+            await self._end_cancelled()
+        else:  # a bug becomes a 500 with an id
+            await self._response.fail_by_bug(self._closing())
 
     async def _end_cancelled(self) -> None:
         """End the request as the table in `cancellation` says for the one who cancelled it."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from msgspec import structs
 
@@ -184,9 +184,10 @@ def _columns(names: Sequence[str], values: Callable[[Row], Row], rows: Iterable[
     return dict(zip(names, zip(*map(values, rows), strict=True), strict=True))
 
 
-def add_times(part: Part, at: int, bounds: Sequence[float], column: Iterable[float | None]) -> None:
+def add_times(part: Part, at: int, bounds: Sequence[float], column: Sequence[float | None]) -> None:
     """Add milliseconds to the histogram at `at`."""
-    times = [ms for ms in column if ms is not None]
+    known = (ms for ms in column if ms is not None)
+    times = tuple(known) if None in column else cast("Sequence[float]", column)
     for place, count in Counter(map(partial(bisect_left, bounds), times)).items():
         part.add(at + place, count)
     part.add(at + len(bounds) + 1, round(sum(times) * 1000))

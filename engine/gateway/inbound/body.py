@@ -91,13 +91,19 @@ class RequestBodyReader:
         self._deadline.limit(
             self.started_at + endpoint.total, self._too_long, endpoint.caller_idle, self._too_slow
         )
-        first = self._taken(await self._receive())
-        if self.complete:  # mostly
-            return first
-        chunks = [first]
-        while chunk := await self.chunk():
-            chunks.append(chunk)
-        return b"".join(chunks)
+        try:
+            receive = self._receive  # called from a slot, it is looked up without a cache: 0.1 us
+            body = self._taken(await receive())
+            if not self.complete:  # seldom
+                chunks = [body]
+                while chunk := await self.chunk():
+                    chunks.append(chunk)
+                body = b"".join(chunks)
+        except BaseException as error:
+            self._deadline.end(error)
+            raise
+        self._deadline.end()
+        return body
 
     def _taken(self, message: Message) -> bytes:
         if message["type"] != "http.request":

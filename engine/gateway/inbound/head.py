@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import compress
+from time import time
 from typing import Any, TypeAlias
 
 import msgspec
@@ -137,16 +138,16 @@ class Heads:
             pairs = compress(headers, map(self._decides, fields))
         return scope["method"], scope["raw_path"], scope["query_string"], *pairs
 
-    def known(self, key: Key, now: float) -> CallerHead | None:
+    def known(self, key: Key) -> CallerHead | None:
         """The head with this key, if it has passed before and still would."""
         head = self._known.get(key)
-        if head is not None and head.caller.expires is not None and not self._stands(head, now):
+        if head is not None and head.caller.expires is not None and not self._stands(head):
             return None
         return head
 
-    def _stands(self, head: CallerHead, now: float) -> bool:
+    def _stands(self, head: CallerHead) -> bool:
         caller = head.caller
-        is_expired = caller.expires is not None and caller.expires <= now
+        is_expired = caller.expires is not None and caller.expires <= time()
         return not is_expired and (caller.account is None or self._is_current(caller))
 
     def keep(self, key: Key, head: CallerHead, epoch: int) -> None:

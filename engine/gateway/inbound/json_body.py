@@ -11,7 +11,7 @@ from itertools import accumulate
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound import json_text
 from engine.gateway.inbound.json_text import Members, Span, string, unique_members
-from engine.gateway.inbound.spelling import are_folded, is_clear, refuse_ambiguous
+from engine.gateway.inbound.spelling import are_folded, refuse_ambiguous
 
 _NO_CUTS: Sequence[tuple[int, int]] = ()
 
@@ -38,18 +38,19 @@ class JsonBody:
             fields, names = unique
             self._fields = self._members = fields
             self._text, self._cuts = raw, _NO_CUTS
-            self._is_clear = is_clear(names)
-            return
-        if whole or len(raw) < json_text.MUCH:
-            members, text = json_text.members(raw, json_text.ShortenedText(raw))
         else:
-            members, text = json_text.members(raw, json_text.without_long_strings(raw))
+            text = json_text.ShortenedText(raw)
+            if not whole and len(raw) >= json_text.MUCH:
+                text = json_text.without_long_strings(raw)
+            members, text = json_text.members(raw, text)
             if text.cuts and "" in map(str, members):  # a key that was not read
                 members, text = json_text.members(raw, json_text.ShortenedText(raw))
-        fields = dict(zip(map(str, members), members.values()))  # noqa: B905 of one dict
-        self._fields, self._members = fields, members
-        self._text, self._cuts = text.text, text.cuts
-        self._is_clear = len(fields) == len(members) and is_clear("".join(fields))
+            fields = dict(zip(map(str, members), members.values()))  # noqa: B905 of one dict
+            self._fields, self._members = fields, members
+            self._text, self._cuts = text.text, text.cuts
+            names = "".join(fields) if len(fields) == len(members) else ""
+        # Whether all names are certain to fold to themselves; a fast check.
+        self._is_clear = names.isascii() and names.isidentifier() and names.islower()
 
     def text(self, name: str) -> str | None:
         """The string in the top-level field `name`; None when there is no such field.

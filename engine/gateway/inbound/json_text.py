@@ -85,14 +85,11 @@ def unique_members(raw: bytes) -> tuple[Members, str] | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None  # for `members` to say why
     keys = "".join(found)
-    # Two braces stand around the members, of which the last has no comma: one byte is always left.
-    left = len(raw) - len(keys) - len(b"".join(found.values())) - 4 * len(found)
-    if (
-        left > 5
-        and raw.count(b":") > len(found)
-        and left > 5 + len(min(found, key=len, default=""))
-    ):
-        return None
+    if raw.count(b":") > len(found):
+        # Two braces stand around the members, of which the last has no comma: one byte is always left.
+        left = len(raw) - len(keys) - len(b"".join(found.values())) - 4 * len(found)
+        if left > 5 and left > 5 + len(min(found, key=len, default="")):
+            return None
     if len(raw) > _NEVER_DEEP and (len(found) > MAX_FIELDS or is_too_deep(raw, found.values())):
         return None
     return found, keys

@@ -64,11 +64,6 @@ def refuse_ambiguous(keys: Iterable[str], names: frozenset[str]) -> None:
         seen.add(name)
 
 
-def is_clear(text: str) -> bool:
-    """Whether names that make up `text` are certain to fold to themselves; a fast check."""
-    return text.isascii() and text.isidentifier() and text == text.lower()
-
-
 def other_spelling(key: str, name: str) -> GatewayError:
     """The refusal of a field that is not written as it must be."""
     shown = key[:LONGEST].encode("ascii", "backslashreplace").decode()

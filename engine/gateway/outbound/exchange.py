@@ -92,7 +92,7 @@ async def open_exchange(
         with deadline:
             deadline.limit(record.total_end(timeouts.total), OVERLOADED)
             await limiter.acquire()
-        record.waited += monotonic() - queued_at
+        record.state.waited += monotonic() - queued_at
     try:
         sent = partial(deadline.allow, timeouts.first_byte, FIRST_BYTE)
         upload = request.upload
@@ -103,9 +103,10 @@ async def open_exchange(
                 attempt = await runtime.signers.sign(request.sign, attempt)
         if not isinstance(attempt.body, bytes) or len(attempt.body) > CHUNK_BYTES:
             attempt.body = _paced(attempt.body, deadline, timeouts.idle)
-        if record.called_at is None:
-            record.called_at = monotonic()
-        deadline.limit(record.called_at + timeouts.total, TOTAL)  # all attempts, and the response
+        called_at = record.state.called_at
+        if called_at is None:
+            called_at = record.state.called_at = monotonic()
+        deadline.limit(called_at + timeouts.total, TOTAL)  # all attempts, and the response
         response = await runtime.clients[provider.client].send(attempt)
     except BaseException as error:
         limiter.release()
@@ -128,7 +129,7 @@ async def open_traced(
     The attempt begins before it waits for a slot. Where its provider is to know the trace, it gets
     that in place of what the caller sent.
     """
-    trace = record.trace
+    trace = record.state.trace
     if trace is None:
         return await open_exchange(request, runtime, deadline, record)
     head, model = request.head, record.sent_model or ""

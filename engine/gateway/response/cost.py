@@ -26,11 +26,11 @@ def cost_of(record: RecordBuilder, prices: Prices) -> int | None:
 
     Nothing is what was not sent costs, and what the provider refused.
     """
-    metered = record.metered
+    metered = record.state.metered
     counts = _NOTHING if metered is None else metered.counts
     if not counts and (not was_sent(record) or was_refused(record)):
         return 0
-    price = record.price
+    price = record.state.price
     if metered is not None and metered.tier is not None:
         price = prices.find(record.provider or "", record.sent_model or "", metered.tier)
     return None if price is None else price.cost(counts)

@@ -131,10 +131,10 @@ class UsageMeter:
         `is_priced`: the service tier counts, too, since the cost depends on it.
         """
         try:
-            record.metered = self.metered(record)
+            record.state.metered = self.metered(record)
             record.note_silence(self.silent)
             if is_priced and self._reader.tier is not None:
-                record.metered = record.metered.in_tier(self._tier(self._reader.tier))
+                record.state.metered = record.state.metered.in_tier(self._tier(self._reader.tier))
         except Exception:  # noqa: BLE001 the caller has the response
             record.note_bug()
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence, Set
+from types import MappingProxyType
 
 from engine.gateway.hooks import CredentialSource
 from engine.gateway.inbound.head import CallerHead
@@ -10,7 +11,9 @@ from engine.gateway.routing.match import Target, find_targets
 from engine.gateway.routing.variants import sample_variant
 from engine.plan.plan import CredentialSet, Origin, Plan, Provider, Rule
 
+Credentials = Mapping[str, CredentialSet]  # by provider
 _Taken = tuple[Origin, Set[bytes | str]]
+NONE: Credentials = MappingProxyType({})
 
 
 def candidate_targets(  # noqa: PLR0913, PLR0917 called once a request
@@ -68,14 +71,14 @@ def _owners(rule: Rule, taken: Mapping[str, _Taken]) -> Set[str]:
 
 def find_credentials(
     source: CredentialSource, plan: Plan, head: CallerHead, first: Target, body: RequestBody
-) -> Mapping[str, CredentialSet]:
+) -> Credentials:
     """What `source` has for this caller, by provider; nothing for who sends own credentials.
 
     Raises:
         GatewayError: as `find` of the source.
     """
     if has_credentials(head, body, first.provider):
-        return {}
+        return NONE
     if not first.rule.targets:
         one = source.find(head.caller, first.provider)
         return {} if one is None else {first.provider.name: one}

@@ -16,9 +16,12 @@ from typing import cast
 from engine.upstream import Attempt, Failure, UpstreamError, Write
 from engine.upstream.http1.idle import Pool, arrivals
 from engine.upstream.http1.request import request_head
-from engine.upstream.http1.response import HeaderNames, ResponseReader, State
+from engine.upstream.http1.response import STEP, HeaderNames, ResponseReader, State
 
 READ_AHEAD = 64 * 1024
+COPIED = (
+    16 * 1024
+)  # bytes of a body that is copied behind its head, which is faster than two buffers
 KEEPALIVE_SECONDS = 30.0
 RETIRE_SECONDS = 0.1
 LEAVE_SECONDS = 10.0
@@ -54,9 +57,6 @@ class Connection(ResponseReader, asyncio.Protocol):
         self._reader: asyncio.Future[None] | None = None
         self._write: Write | None = None
         self._writer: asyncio.Future[None] | None = None
-
-    def _reset(self) -> None:
-        ResponseReader._reset(self)
         self._is_sent = False
         self._blocked: Awaitable[None] | None = None
 
@@ -73,6 +73,8 @@ class Connection(ResponseReader, asyncio.Protocol):
             self._parse(data)
             if self._write is not None and self.state is _BODY:
                 return
+        elif self.state is _HEAD and len(data) <= STEP:  # as `feed` too: mostly the whole response
+            self._parse_head(data)
         else:
             self.feed(data)
         if self.state is _BODY:
@@ -137,14 +139,16 @@ class Connection(ResponseReader, asyncio.Protocol):
             self.send_request()
             head, body = request_head(attempt, is_last=self.left < 1), attempt.body
             if isinstance(body, bytes):
-                # What the socket does not take at once is kept by reference, not copied. No empty
-                # chunk: asyncio's own transport would wait for it to leave, and never close.
-                self._transport.writelines((head, body) if body else (head,))
+                if len(body) < COPIED:
+                    self._transport.write(head + body)
+                else:  # what the socket does not take at once is kept by reference
+                    self._transport.writelines((head, body))
                 self._is_sent = True
             else:
                 self._transport.write(head)
                 await self._upload(body, is_chunked=attempt.length is None)
-            attempt.sent()
+            sent = attempt.sent  # called from a slot, it is looked up without a cache: 0.1 us
+            sent()
             while self.state is _HEAD:
                 await self._wait()
             if not self.status:
@@ -197,7 +201,9 @@ class Connection(ResponseReader, asyncio.Protocol):
         is_sent = self._is_sent and not transport.get_write_buffer_size()
         if not is_sent or self._writing_paused or transport.is_closing() or not self.release():
             self.abort()
-        elif self.left > 0:
+            return
+        self._is_sent, self._blocked = False, None
+        if self.left > 0:
             self.idle_since = monotonic()
             self._pool.add(self)
         else:  # the response does not say that it is the last one: it may be that to an earlier request
@@ -214,11 +220,12 @@ class Connection(ResponseReader, asyncio.Protocol):
 
     def is_stale(self, now: float) -> bool:
         """Whether an idle connection cannot be used: it has rested too long, or anything but silence came from the upstream."""
+        has_arrivals = self._has_arrivals
         return (
             now - self.idle_since > KEEPALIVE_SECONDS
             or self.state is not _IDLE
             or self._transport.is_closing()
-            or self._has_arrivals() != 0
+            or has_arrivals() != 0
         )
 
     async def _upload(self, chunks: AsyncIterator[bytes | memoryview], *, is_chunked: bool) -> None:

@@ -208,7 +208,15 @@ class ResponseReader:
         if self.state is not _HEAD:
             return
         status: int = self._parser.get_status_code()
-        if 200 <= status <= 599 and self._settle_framing(status):
+        if 200 <= status <= 599 and len(self.headers) <= MAX_FIELDS:
+            # The length of the body by RFC 9112, 6.3.
+            fields = self.fields = dict(self.headers)
+            if b"transfer-encoding" in fields:
+                if not self._is_chunked():
+                    self._fail(Event.PROTOCOL_ERROR)
+                    return
+            elif (length := fields.get(b"content-length")) and status not in (204, 304):
+                self.length = int(length)
             self.status = status
             self.state = _BODY
             self._pairs = _DROPPED
@@ -231,21 +239,10 @@ class ResponseReader:
             self.is_complete = True
             self._keep_alive = self._parser.should_keep_alive()  # it forgets that after this
 
-    def _settle_framing(self, status: int) -> bool:
-        """Length of the body by RFC 9112, 6.3; False for codings other than `chunked`."""
-        if len(self.headers) > MAX_FIELDS:
-            return False
-        fields = self.fields = dict(self.headers)
-        if b"transfer-encoding" in fields:
-            return all(
-                value.strip().lower() == b"chunked"
-                for name, value in self.headers
-                if name == b"transfer-encoding"
-            )
-        length = fields.get(b"content-length")
-        if length and status not in (204, 304):
-            self.length = int(length)
-        return True
+    def _is_chunked(self) -> bool:
+        """Whether the body has no other coding than `chunked`."""
+        codings = (value for name, value in self.headers if name == b"transfer-encoding")
+        return all(coding.strip().lower() == b"chunked" for coding in codings)
 
     def _ends_by_close(self) -> bool:
         """Whether the end of input is that of the body (RFC 9112, 6.3)."""

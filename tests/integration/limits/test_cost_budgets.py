@@ -13,7 +13,7 @@ from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.form_body import FormBody
 from engine.gateway.inbound.payload import FormRequestBody, RequestBody, json_request_body
 from engine.gateway.inbound.text_size import MAX_ENCODED
-from engine.gateway.record import RecordBuilder, RequestUsage
+from engine.gateway.record import RecordBuilder, RequestUsage, Timestamps
 from engine.gateway.response.cost import note_cost
 from engine.gateway.response.usage import estimated_input
 from engine.gateway.routing.match import find_target
@@ -122,10 +122,10 @@ class Desk:
         assert self.plan.prices is not None
         record = RecordBuilder(request_id="req_1", **fields)
         record.provider, record.sent_model = "openai", model
-        record.price = self.plan.prices.find("openai", model)
-        record.metered = RequestUsage(counts, tier=tier)
+        record.state.price = self.plan.prices.find("openai", model)
+        record.state.metered = RequestUsage(counts, tier=tier)
         note_cost(record, self.plan.prices)
-        permit.settle(record.finish("").freeze())
+        permit.settle(record.freeze(Timestamps()))
 
     def left(self) -> int:
         limits = self.caller.limits
@@ -264,8 +264,8 @@ def test_a_part_that_is_not_reported_counts_as_it_was_reserved(plan: Plan) -> No
     assert cost == permit.grant.held[2]
     for counts, used in (({"output_tokens": 3}, (65_537, 3)), ({"input_tokens": 7}, (7, 100))):
         record = RecordBuilder(request_id="req_1", **SENT, bytes_in=900_000, bytes_out=400)
-        record.metered = RequestUsage(counts)
-        assert used_tokens(record.finish("").freeze(), (65_537, 4096)) == used
+        record.state.metered = RequestUsage(counts)
+        assert used_tokens(record.freeze(Timestamps()), (65_537, 4096)) == used
 
 
 @pytest.mark.parametrize("model", ["gpt-unknown", "half", "nobody"])
@@ -330,7 +330,7 @@ def test_a_bug_in_what_was_used_charges_what_was_reserved_and_holds_nothing(plan
     record = RecordBuilder(request_id="req_1", **SENT)
     record.bytes_out = None  # type: ignore[assignment] # what no record has
     with pytest.raises(TypeError):
-        permit.settle(record.finish("").freeze())
+        permit.settle(record.freeze(Timestamps()))
     assert before - desk.left() == permit.estimate[2] > 0
     assert desk.admit("gpt-cheap").grant.held == permit.grant.held
 
@@ -396,7 +396,9 @@ def test_a_free_endpoint_needs_no_price_and_no_budget(plan: Plan) -> None:
     for _ in range(2):
         permit = hooks.admit(caller, endpoint, "gpt-unknown", body, 400_000)
         assert isinstance(permit, LimitPermit)
-        permit.settle(RecordBuilder(request_id="req_1", **SENT, bytes_out=9000).finish("").freeze())
+        permit.settle(
+            RecordBuilder(request_id="req_1", **SENT, bytes_out=9000).freeze(Timestamps())
+        )
     priced = plan.endpoint("chat_completions")
     assert priced is not None
     assert hooks.admit(caller, priced, "gpt-cheap", body, 40) is not None  # neither budget was used

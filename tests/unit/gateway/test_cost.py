@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from engine.gateway.record import RecordBuilder, RequestUsage
+from engine.gateway.record import RecordBuilder, RequestState, RequestUsage, Timestamps
 from engine.gateway.response.cost import note_cost
 from engine.plan.prices import ModelPrices, Price, Prices, PriceTable
 from tests.tables import each
@@ -29,10 +29,10 @@ CASES: dict[str, tuple[dict[str, Any], Price | None, dict[str, int], float | Non
 @each("name", CASES)
 def test_a_request(name: str) -> None:
     fields, price, counts, cost = CASES[name]
-    record = RecordBuilder(request_id="req_1", price=price, **fields)
-    record.metered = RequestUsage(counts)
+    record = RecordBuilder(request_id="req_1", state=RequestState(price=price), **fields)
+    record.state.metered = RequestUsage(counts)
     note_cost(record, PRICES)
-    made = record.finish("").freeze()
+    made = record.freeze(Timestamps())
     line = json.loads(made.line())
     assert "exception" not in line
     assert (line["cost_usd"], line["price_version"]) == (cost, PRICES.version)
@@ -40,12 +40,14 @@ def test_a_request(name: str) -> None:
 
 
 def test_without_prices_there_is_no_cost() -> None:
-    line = json.loads(RecordBuilder(request_id="req_1").finish("").freeze().line())
+    line = json.loads(RecordBuilder(request_id="req_1").freeze(Timestamps()).line())
     assert not {"cost_usd", "price_version"} & line.keys()
 
 
 @each("nano_usd", [0, 1, 123_456_789, 2**50 + 1])
 def test_the_integer_comes_back_exactly(nano_usd: int) -> None:
-    record = RecordBuilder(request_id="req_1", price=Price({}, nano_usd), attempts=1, status=200)
+    record = RecordBuilder(
+        request_id="req_1", state=RequestState(price=Price({}, nano_usd)), attempts=1, status=200
+    )
     note_cost(record, PRICES)
-    assert record.finish("").freeze().cost_nano_usd == nano_usd
+    assert record.freeze(Timestamps()).cost_nano_usd == nano_usd

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.gateway.record import RecordBuilder
+from engine.gateway.record import RecordBuilder, Timestamps
 from engine.gateway.response.cost import note_cost
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.usage import MAX_WHOLE, UsageMeter
@@ -51,7 +51,7 @@ def metered(endpoint: str, texts: list[bytes], kind: bytes, *, is_priced: bool =
     for text in texts:
         stream.feed(text) if meter.is_events else meter.add(text)
     meter.finish(record, is_priced=is_priced)
-    return json.loads(record.finish("").freeze().line())
+    return json.loads(record.freeze(Timestamps()).line())
 
 
 @each(("endpoint", "body", "tier"), WHOLE)
@@ -90,7 +90,7 @@ def table(nano_usd: int) -> PriceTable:
 def test_a_tier_costs_its_own_price_or_is_unpriced(tier: str, cost: float | None) -> None:
     prices = Prices("2026-11-20-0123abcd", "a list", table(10**9), {"flex": table(500_000)})
     record = RecordBuilder(request_id="req_1", attempts=1, status=200, outcome="ok")
-    record.provider, record.sent_model, record.price = "p", "m", prices.find("p", "m")
+    record.provider, record.sent_model, record.state.price = "p", "m", prices.find("p", "m")
     meter = UsageMeter(READERS[CHAT])
     assert meter.begin(200, {b"content-type": b"application/json"})
     meter.add(json.dumps({"usage": COUNTED, "service_tier": tier}).encode())
