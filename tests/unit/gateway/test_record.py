@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
-from engine.gateway.record import RecordBuilder, RequestState, Timestamps
+import pytest
+
+from engine.gateway.record import Record, RecordBuilder, RequestState, Timestamps
 
 
 def test_what_a_request_has_waited_is_no_time_of_the_engine() -> None:
@@ -13,7 +15,27 @@ def test_what_a_request_has_waited_is_no_time_of_the_engine() -> None:
 
 
 def test_a_record_says_when_its_request_ended_not_when_it_was_handed_out() -> None:
-    record = RecordBuilder(state=RequestState(started_at=100.0, ended_at=105.0))
-    assert record.freeze(Timestamps()).ms_total == 5000.0
-    age = datetime.now(UTC) - datetime.fromisoformat(Timestamps().at(monotonic() - 1000))
+    ended = monotonic() - 1000
+    state = RequestState(started_at=ended - 5, ended_at=ended)
+    record = RecordBuilder(state=state).freeze(Timestamps())
+    assert record.ms_total == 5000.0
+    age = datetime.now(UTC) - datetime.fromisoformat(record.time)
     assert timedelta(seconds=990) < age < timedelta(seconds=1010)
+
+
+def test_a_record_that_was_handed_out_cannot_be_changed() -> None:
+    builder = RecordBuilder(request_id="req_1", state=RequestState(100.0))
+    record = builder.freeze(Timestamps())
+    assert type(record) is Record
+    with pytest.raises(AttributeError):
+        builder.status = 200
+    assert b'"state"' not in record.line()
+
+
+def test_each_of_the_records_that_are_handed_out_together_has_its_own_time() -> None:
+    ended, timestamps = monotonic(), Timestamps()
+    first, second, third = (
+        RecordBuilder(state=RequestState(ended_at=at)).freeze(timestamps).time
+        for at in (ended - 60, ended, ended)
+    )
+    assert first < second == third

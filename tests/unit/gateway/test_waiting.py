@@ -92,7 +92,11 @@ class Caller:
         self.stalled, self.reads, self.left = asyncio.Event(), asyncio.Event(), asyncio.Event()
         body = json.dumps({"model": changes.pop("model", "gpt-a"), "messages": []}).encode()
         headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-        self._body = [{"type": "http.request", "body": body, "more_body": False}]
+        self._upload_seconds = changes.pop("upload_seconds", 0)
+        begun: bytes | None = changes.pop("begun", None)  # of a body that stops there
+        self._body = [
+            {"type": "http.request", "body": begun or body, "more_body": begun is not None}
+        ]
         scope = {
             "http_version": "1.1",
             "method": "POST",
@@ -105,6 +109,7 @@ class Caller:
 
     async def _receive(self) -> Message:
         if self._body:
+            await asyncio.sleep(self._upload_seconds)
             return self._body.pop()
         await self.left.wait()
         return {"type": "http.disconnect"}
@@ -297,6 +302,35 @@ def test_a_stream_whose_last_event_was_taken_late_ends_as_soon_as_any_other() ->
     assert play(scenario, lambda _: reply)["outcome"] == "ok"
 
 
+# -- a caller who does not go on -------------------------------------------------------------------
+
+FORM = b'--b\r\ncontent-disposition: form-data; name="prompt"\r\n\r\nhi'
+
+
+@each(
+    ("path", "content_type", "begun"),
+    [
+        (b"/v1/chat/completions", b"application/json", b'{"model": '),
+        (b"/v1/audio/transcriptions", b"multipart/form-data; boundary=b", FORM),
+    ],
+)
+def test_a_body_that_stops_is_given_up_after_caller_idle(
+    path: bytes, content_type: bytes, begun: bytes
+) -> None:
+    async def scenario(gateway: Gateway) -> None:
+        headers = [(b"host", b"localhost"), (b"content-type", content_type)]
+        caller = Caller(gateway, lambda _: False, raw_path=path, headers=headers, begun=begun)
+        await asyncio.sleep(0.01)
+        assert not await caller.pass_time(CALLER_IDLE - 5)
+        await caller.pass_time(CALLER_IDLE + 1)
+        assert [message.get("status") for message in caller.messages] == [408, None]
+        caller.left.set()  # what it still sends is dropped until then
+        await caller.task
+
+    record = play(scenario)
+    assert (record["outcome"], record["error"]) == ("refused", "request_timeout")
+
+
 # -- what `total` leaves time for ------------------------------------------------------------------
 
 ROUTES = """
@@ -394,3 +428,21 @@ def test_a_place_in_a_queue_is_not_waited_for_longer_than_total(plan: Plan) -> N
             await first.task
 
     play(scenario, busy, plan)
+
+
+def test_neither_an_upload_nor_a_queue_is_time_of_the_engine(plan: Plan) -> None:
+    async def scenario(gateway: Gateway) -> None:
+        first = Caller(gateway, lambda _: False, model="full-1")
+        second = Caller(gateway, lambda _: False, model="full-1", upload_seconds=0.2)
+        (limiter,) = {s.limiter for s in gateway.provider_states() if s.name == "full"}
+        while not limiter.queued:  # noqa: ASYNC110 no event says so
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        first.task.cancel()
+        await second.task
+
+    whole = ScriptedReply(200, [(b"content-length", b"0")], length=0, is_complete=True)
+    replies = iter([None, whole])
+    record = play(scenario, lambda _: next(replies), plan)
+    assert record["outcome"] == "ok"
+    assert record["ms_total"] - record["ms_engine"] > 390
