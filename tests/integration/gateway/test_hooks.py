@@ -511,6 +511,9 @@ def test_a_permit_and_a_tracer_get_the_record_at_once(tmp_path: Path) -> None:
 
     run(Hooks(admission=limit, tracer=tracer, sinks=(sink,)), tmp_path, scenario)
     assert limit.settled == tracer.ended == sink.records
+    (record,) = sink.records
+    assert record.ms_total is not None
+    assert record.ms_total > 0, "handed out before its end was noted"
 
 
 def test_a_sink_that_fails_keeps_no_other_and_no_permit_from_the_record(tmp_path: Path) -> None:
