@@ -85,6 +85,8 @@ class Stand:
         model: str = "m-1",
         who: Caller = ALICE,
         leave: asyncio.Event | None = None,
+        *,
+        is_declared: bool = True,
         **own: str,
     ) -> int:
         """The status of the response; a caller leaves when `leave` is set."""
@@ -93,7 +95,7 @@ class Stand:
             (b"host", b"gateway"),
             (b"content-type", b"application/json"),
             (b"authorization", b"Bearer " + who.name.encode()),
-            (b"content-length", b"%d" % len(body)),
+            *([(b"content-length", b"%d" % len(body))] if is_declared else ()),
             *((name.replace("_", "-").encode(), value.encode()) for name, value in own.items()),
         ]
         scope = {
@@ -204,6 +206,18 @@ def test_a_request_is_admitted_before_it_is_sent_and_settled_after(tmp_path: Pat
 
     run(Hooks(admission=limit), tmp_path, scenario)
     assert [(r.outcome, r.status, r.model) for r in limit.settled] == [("ok", 200, "m-1")]
+
+
+def test_the_size_of_a_body_that_was_read_is_known_though_nobody_declared_it(
+    tmp_path: Path,
+) -> None:
+    limit = Counting()
+
+    async def scenario(stand: Stand) -> None:
+        assert await stand.ask(is_declared=False) == 200
+
+    run(Hooks(admission=limit), tmp_path, scenario)
+    assert limit.asked == [("alice", "talk", "m-1", len('{"model": "m-1"}'))]
 
 
 def test_a_bug_of_the_admission_lets_nothing_through(tmp_path: Path) -> None:

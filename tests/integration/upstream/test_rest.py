@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise, repeat
 from typing import Any
 
@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from engine.plan.plan import Origin
 from engine.upstream import Attempt, RequestHead, UpstreamError
-from engine.upstream.http1.connection import READ_AHEAD, Connection
+from engine.upstream.http1.connection import COPIED, READ_AHEAD, Connection
 from engine.upstream.http1.idle import ATTRIBUTES, MAX_EXCHANGES, Pool
 from engine.upstream.http1.pool import Http1Client
-from engine.upstream.http1.response import MAX_HEADS, ResponseReader
+from engine.upstream.http1.response import MAX_FIELDS, MAX_HEADS, STEP, ResponseReader
 from tests.integration.upstream import bursts
 from tests.integration.upstream.bursts import EVENT, chunked, sized
 
@@ -356,3 +356,100 @@ def test_an_upstream_that_closes_without_a_word_is_heard(size: int) -> None:
 def test_bursts_over_real_sockets(kind: str, *, tls: bool, fast: bool) -> None:
     """A few of `make bursts`."""
     bursts.run(12, 7, kind, tls=tls, fast=fast)
+
+
+class Taking(Wire):
+    """Keeps what is sent."""
+
+    sent = b""
+
+    def write(self, data: Any) -> None:
+        self.sent += data
+
+    def writelines(self, list_of_data: Any) -> None:
+        self.sent += b"".join(list_of_data)
+
+
+@contextmanager
+def taking(pool: Pool[Connection]) -> Iterator[tuple[Taking, Connection]]:
+    here, there = socket.socketpair()
+    with here, there:
+        wire = Taking(here)
+        connection = wire.protocol = Connection(asyncio.get_running_loop(), pool)
+        connection.connection_made(wire)
+        yield wire, connection
+
+
+@pytest.mark.parametrize("size", [0, 1, COPIED - 1, COPIED, COPIED + 1])
+def test_a_body_is_sent_whole_behind_its_head_whatever_its_size(size: int) -> None:
+    async def run() -> None:
+        with taking(a_pool()) as (wire, connection):
+            head = RequestHead("POST", ORIGIN, b"/", [])
+            body = b"x" * (size - 1) + b"y" * bool(size)
+            sending = asyncio.ensure_future(connection.exchange(Attempt(head, body, size, 5.0)))
+            await asyncio.sleep(0)
+            assert wire.sent.partition(b"\r\n\r\n")[2] == body
+            wire.say([NEXT])
+            await sending
+            connection.abort()
+
+    asyncio.run(run())
+
+
+def test_a_caller_who_did_not_read_its_end_holds_up_no_later_response() -> None:
+    async def run() -> None:
+        pool = a_pool()
+        with taking(pool) as (wire, connection):
+            sending = asyncio.ensure_future(connection.exchange(attempt()))
+            await asyncio.sleep(0)
+            begin, end = NEXT[:-1], NEXT[-1:]
+            wire.say([begin])
+            await sending
+            connection.arrived()
+            never = asyncio.get_running_loop().create_future()
+            forwarding = asyncio.ensure_future(connection.forward(lambda _: never))
+            await asyncio.sleep(0)
+            wire.say([end])
+            forwarding.cancel()
+            with suppress(asyncio.CancelledError):
+                await forwarding
+            connection.close()
+            assert pool.pop() is connection
+            async with asyncio.timeout(5):
+                await read(connection, [NEXT], wire)
+            connection.abort()
+
+    asyncio.run(run())
+
+
+def test_a_blank_line_that_nobody_asked_for_ends_a_connection_at_rest() -> None:
+    async def run() -> None:
+        pool = a_pool()
+        with taking(pool) as (wire, connection):
+            await read(connection, [NEXT], wire)
+            connection.close()
+            wire.say([b"\r\n"])
+            assert wire.closing
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("more", [b"x:\r\n", b"HTTP/1.1 102 Processing\r\n\r\n"])
+@pytest.mark.parametrize("size", [1000, 256 * 1024])
+def test_heads_are_bounded_in_what_the_loop_reads(more: bytes, size: int) -> None:
+    async def run() -> None:
+        with taking(a_pool()) as (wire, connection):
+            sending = asyncio.ensure_future(connection.exchange(attempt()))
+            await asyncio.sleep(0)
+            if not more.startswith(b"HTTP"):
+                wire.say([b"HTTP/1.1 200 OK\r\n"])
+            block = more * (size // len(more))
+            for _ in range(MAX_HEADS // len(block) + 2):
+                if not wire.closing:
+                    wire.say([block])
+            assert wire.closing
+            assert len(connection.headers) <= MAX_FIELDS + STEP // 4
+            with pytest.raises(UpstreamError):
+                await sending
+
+    asyncio.run(run())

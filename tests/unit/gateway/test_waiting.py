@@ -134,13 +134,16 @@ def play(
     scenario: Callable[[Gateway], Any],
     reply: Callable[[Attempt], UpstreamResponse | None] = lambda _: None,
     plan: Plan | None = None,
+    is_closing: Callable[[], bool] = bool,
 ) -> dict[str, Any]:
     """Play `scenario` with a gateway, and give the last access record, if there is one."""
 
     async def main(stream: TextIO) -> None:
         log, used = AccessLog(stream), plan or shipped_plan()
         client = ScriptedClient(reply)
-        gateway = Gateway(used, {p.client: client for p in used.providers.values()}, log, bool)
+        gateway = Gateway(
+            used, {p.client: client for p in used.providers.values()}, log, is_closing
+        )
         try:
             async with asyncio.timeout(20):
                 await scenario(gateway)
@@ -446,3 +449,31 @@ def test_neither_an_upload_nor_a_queue_is_time_of_the_engine(plan: Plan) -> None
     record = play(scenario, lambda _: next(replies), plan)
     assert record["outcome"] == "ok"
     assert record["ms_total"] - record["ms_engine"] > 390
+
+
+def test_all_attempts_have_the_time_that_began_with_the_first(plan: Plan) -> None:
+    began: list[float | None] = []
+    gateways: list[Gateway] = []
+
+    async def scenario(gateway: Gateway) -> None:
+        gateways.append(gateway)
+        await Caller(gateway, lambda _: False).task
+
+    def reply(_: Attempt) -> UpstreamResponse:
+        began.extend(request.record.state.called_at for request in gateways[0].requests)
+        return ScriptedReply(503, [(b"content-length", b"0")], length=0, is_complete=True)
+
+    assert play(scenario, reply, plan)["attempts"] == 2
+    first, second = began
+    assert first == second
+
+
+@each("is_closing", [True, False])
+def test_what_is_relayed_closes_the_connection_if_the_worker_ends(*, is_closing: bool) -> None:
+    async def scenario(gateway: Gateway) -> None:
+        caller = Caller(gateway, lambda _: False)
+        await caller.task
+        assert ((b"connection", b"close") in caller.messages[0]["headers"]) is is_closing
+
+    whole = ScriptedReply(200, [(b"content-length", b"0")], length=0, is_complete=True)
+    play(scenario, lambda _: whole, is_closing=lambda: is_closing)

@@ -170,6 +170,7 @@ def test_bytes_for_nobody_end_the_connection() -> None:
         b"HTTP/1.1 101 Switching\r\nupgrade: x\r\n\r\n",
         HEAD + b"content-length: 2\r\ncontent-length: 3\r\n\r\n",
         HEAD + b"transfer-encoding: gzip\r\n\r\n",
+        HEAD + b"transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n",
         HEAD + b"x: 1\r\n" * MAX_FIELDS + b"content-length: 0\r\n\r\n",
         HEAD + b"x: " + b"y" * 200_000,
     ],
