@@ -208,6 +208,18 @@ def test_a_request_is_admitted_before_it_is_sent_and_settled_after(tmp_path: Pat
     assert [(r.outcome, r.status, r.model) for r in limit.settled] == [("ok", 200, "m-1")]
 
 
+def test_a_model_that_a_key_may_not_use_is_recorded_and_not_admitted(tmp_path: Path) -> None:
+    sink, limit = Recording(), Counting()
+
+    async def scenario(stand: Stand) -> None:
+        stand.callers[sha256(b"bob").digest()] = replace(BOB, models=frozenset({"m-2"}))
+        assert await stand.ask(who=BOB) == 403
+
+    run(Hooks(admission=limit, sinks=(sink,)), tmp_path, scenario)
+    assert limit.asked == []
+    assert [(r.error, r.model) for r in sink.records] == [("not_allowed", "m-1")]
+
+
 def test_the_size_of_a_body_that_was_read_is_known_though_nobody_declared_it(
     tmp_path: Path,
 ) -> None:

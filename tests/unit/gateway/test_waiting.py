@@ -477,3 +477,14 @@ def test_what_is_relayed_closes_the_connection_if_the_worker_ends(*, is_closing:
 
     whole = ScriptedReply(200, [(b"content-length", b"0")], length=0, is_complete=True)
     play(scenario, lambda _: whole, is_closing=lambda: is_closing)
+
+
+def test_a_head_that_is_known_keeps_the_dialect_of_its_errors() -> None:
+    async def scenario(gateway: Gateway) -> None:
+        for _ in range(2):
+            caller = Caller(gateway, lambda _: False, raw_path=b"/v1/messages", model="claude-a")
+            await caller.task
+            assert json.loads(caller.messages[1]["body"])["type"] == "error"
+
+    record = play(scenario, raising(UpstreamError(Failure.CONNECT_FAILED)))
+    assert record["error"] == "upstream_connect_failed"
