@@ -20,6 +20,7 @@ from engine.server.connections import (
     Connections,
     IdleConnection,
     Peer,
+    _open_files,
     to_close,
 )
 from engine.server.http import Listen, idle_limit
@@ -175,6 +176,13 @@ def test_a_look_that_fails_is_told_once_and_tried_again(pairs: Pairs) -> None:
     asyncio.run(watch())
     assert pairs.open() == [False]
     assert [type(error) for error in told] == [RuntimeError]
+
+
+def test_each_connection_is_one_more_open_file(pairs: Pairs) -> None:
+    before = _open_files()
+    for _ in range(10):
+        pairs.add()
+    assert _open_files() == before + 10 * 2  # both ends are here
 
 
 def test_surplus_takes_heads_first_then_crowds_then_the_oldest() -> None:
