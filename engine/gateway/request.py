@@ -185,7 +185,7 @@ class Request:
         heads = self._runtime.heads
         fields = dict(self._scope["headers"])
         length = fields.get(b"content-length")
-        self._declared = None if length is None else int(length)
+        self._declared = int(length) if length else None  # empty in HTTP/2: not declared
         head = heads.known(key := heads.key(self._scope, fields))
         if head is None:
             epoch = heads.epoch

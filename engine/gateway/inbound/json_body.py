@@ -31,7 +31,7 @@ class JsonBody:
     _fields: Members
     _members: Members
 
-    def __init__(self, raw: bytes, *, whole: bool = False) -> None:
+    def __init__(self, raw: bytes) -> None:
         self.raw = raw
         unique = unique_members(raw)
         if unique is not None:  # mostly
@@ -40,7 +40,7 @@ class JsonBody:
             self._text, self._cuts = raw, _NO_CUTS
         else:
             text = json_text.ShortenedText(raw)
-            if not whole and len(raw) >= json_text.MUCH:
+            if len(raw) >= json_text.MUCH:
                 text = json_text.without_long_strings(raw)
             members, text = json_text.members(raw, text)
             if text.cuts and "" in map(str, members):  # a key that was not read

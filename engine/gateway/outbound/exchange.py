@@ -89,10 +89,13 @@ async def open_exchange(
     limiter = runtime.limiters[provider.name]
     if not limiter.take():
         queued_at = monotonic()
-        with deadline:
-            deadline.limit(record.total_end(timeouts.total), OVERLOADED)
-            await limiter.acquire()
-        record.state.waited += monotonic() - queued_at
+        try:
+            with deadline:
+                deadline.limit(record.total_end(timeouts.total), OVERLOADED)
+                await limiter.acquire()
+        finally:
+            if record.state.called_at is None:  # `ms_engine` ends there
+                record.state.waited += monotonic() - queued_at
     try:
         sent = partial(deadline.allow, timeouts.first_byte, FIRST_BYTE)
         upload = request.upload

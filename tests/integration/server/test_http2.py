@@ -82,6 +82,19 @@ def test_what_is_well_formed_is_served(server: Server, fields: list[tuple[bytes,
     assert status_of(server, *fields) == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "fields", "status"),
+    [(CHAT, FIELDS, 400), (CHAT, FIELDS[1:], 401), ("/nope", FIELDS, 404)],
+)
+def test_an_empty_length_is_none(
+    server: Server, path: str, fields: list[tuple[bytes, bytes]], status: int
+) -> None:
+    """HTTP/1.1 has such a request refused by the server itself."""
+    with Http2(server.port) as caller:
+        stream = caller.ask([*head_of("POST", path, fields), (b"content-length", b"")])
+        assert caller.head(stream)[0] == status
+
+
 def test_the_bytes_of_a_head_are_bounded_as_hpack_saves_them(server: Server) -> None:
     """Each of these fields is one byte on the wire."""
     assert status_of(server, *[(b"x", b"y")] * 4500, body=b"") == 431

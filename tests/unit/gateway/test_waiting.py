@@ -451,6 +451,32 @@ def test_neither_an_upload_nor_a_queue_is_time_of_the_engine(plan: Plan) -> None
     assert record["ms_total"] - record["ms_engine"] > 390
 
 
+def test_the_queue_of_a_later_attempt_is_not_taken_from_the_time_of_the_engine(plan: Plan) -> None:
+    async def scenario(gateway: Gateway) -> None:
+        first = Caller(gateway, lambda _: False, model="full-1")
+        second = Caller(gateway, lambda _: False, model="two-1")
+        (limiter,) = {s.limiter for s in gateway.provider_states() if s.name == "full"}
+        while not limiter.queued:  # noqa: ASYNC110 no event says so
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        first.task.cancel()
+        await second.task
+
+    def reply(attempt: Attempt) -> UpstreamResponse | None:
+        is_full = b"full" in attempt.head.origin.host.encode()
+        if is_full and not holders:
+            holders.append(attempt)
+            return None
+        return ScriptedReply(
+            200 if is_full else 503, [(b"content-length", b"0")], length=0, is_complete=True
+        )
+
+    holders: list[Attempt] = []
+    record = play(scenario, reply, plan)
+    assert (record["outcome"], record["provider"], record["attempts"]) == ("ok", "full", 3)
+    assert record["ms_engine"] >= 0
+
+
 def test_all_attempts_have_the_time_that_began_with_the_first(plan: Plan) -> None:
     began: list[float | None] = []
     gateways: list[Gateway] = []
