@@ -91,12 +91,15 @@ def tabs(index: int, lines: list[str]) -> Iterator[Repair]:
 
 
 def signs(index: int, line: str) -> Iterator[Repair]:
-    """A line that begins as an entry does in a text, or as a comment does in another language."""
+    """A line that begins as an entry does in a text, as a comment does in another language, or as the end of a document."""
     if span := bullet(line):
         words = "a list entry begins with `-`; this is another character"
         yield Repair(index, *span, "-", words, span)
     if span := foreign_comment(line):
         yield Repair(index, *span, "#", "a comment begins with `#`", span)
+    if line.rstrip() == "...":
+        words = "`...` ends the document, so nothing may follow it"
+        yield Repair(index, 0, len(line), "", words, (0, 3), "remove it")
 
 
 def typeset(index: int, line: str) -> Iterator[Repair]:

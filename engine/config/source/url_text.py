@@ -4,6 +4,7 @@ import re
 from urllib.parse import urlsplit
 
 # The first pattern that matches the start of a URL says what is wrong with it.
+_SHELL = "has a variable of a shell, which is not filled in"
 _PROBLEMS = tuple(
     (re.compile(pattern, re.DOTALL), problem)
     for pattern, problem in (
@@ -14,6 +15,7 @@ _PROBLEMS = tuple(
         (r"[^/]*//[^/?#]*@", "has a user or a password"),
         (r".*[?#]", "has a query or a fragment"),
         (r".*\s", "has a space"),
+        (r"[^/]*//[^/]*\$|.*\$\{", _SHELL),
     )
 )
 HOST = re.compile(
@@ -43,4 +45,6 @@ def url_advice(problem: str) -> str:
     """What to write instead of the URL of a provider that has this problem."""
     if "query" in problem:
         return "write a query under `query:` of each endpoint"
+    if problem == _SHELL:
+        return "write `{{ variables.host }}` there, and `variables: {host: {env: NAME}}` beside it"
     return "write a URL such as https://api.example.com/v1"
