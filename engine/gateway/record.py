@@ -83,10 +83,6 @@ class Record(_Fields, frozen=True):  # type: ignore[misc] # a struct may, other 
         """The cost in billionths of a dollar: exact up to some million dollars, as it was made of that."""
         return round(self.cost_usd * NANO) if isinstance(self.cost_usd, float) else None
 
-    def line(self) -> bytes:
-        """The record as one line of JSON."""
-        return lines((self,))
-
 
 def lines(records: Sequence[Record]) -> bytes:
     """Each record as one line of JSON."""

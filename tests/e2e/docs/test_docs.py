@@ -20,7 +20,7 @@ from engine.config.load import load
 from engine.config.model import DEFAULT_LIMITS, DEFAULT_TIMEOUTS
 from engine.config.units import parse_duration
 from engine.gateway.errors import CATALOGUE, GatewayError, error_body
-from engine.gateway.record import Record, RecordBuilder, Timestamps
+from engine.gateway.record import Record, RecordBuilder, Timestamps, lines
 from engine.gateway.response.cost import note_cost
 from engine.gateway.response.error_events import error_event
 from engine.gateway.response.event_stream import EventStream
@@ -154,24 +154,23 @@ def test_the_event_that_ends_a_broken_stream_is_that_of_the_page() -> None:
 
 
 def test_the_page_has_every_field_of_an_access_record() -> None:
-    plain = json.loads(RecordBuilder(request_id="req_x").freeze(Timestamps()).line())
+    plain = json.loads(lines([RecordBuilder(request_id="req_x").freeze(Timestamps())]))
     record = RecordBuilder(request_id="req_x")
     record.note_tried("429")
     record.exception = "ValueError at app.py:1"
     record.note_attempt("caller")
     note_cost(record, Prices("2026-11-20-0123abcd", "a list", PriceTable(ModelPrices({}), {})))
-    with_bug = json.loads(record.freeze(Timestamps()).line())
-    with_units = json.loads(
-        Record(
-            **with_bug,
-            cache_write_tokens=1,
-            units={"pages": 1},
-            dropped=("user",),
-            may_be_paid_twice=True,
-            service_tier="flex",
-            ms_silent=1200.0,
-        ).line()
+    with_bug = json.loads(lines([record.freeze(Timestamps())]))
+    whole = Record(
+        **with_bug,
+        cache_write_tokens=1,
+        units={"pages": 1},
+        dropped=("user",),
+        may_be_paid_twice=True,
+        service_tier="flex",
+        ms_silent=1200.0,
     )
+    with_units = json.loads(lines([whole]))
     assert [row[0] for row in rows(OBSERVABILITY, "field")] == list(with_units)
     assert list(json.loads(marked(DOCS / "observability.md", "record").text)) == list(plain)
 

@@ -25,6 +25,7 @@ from engine.gateway.inbound.head import Scope
 from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.outbound.account_keys import with_credentials
 from engine.gateway.record import Record
+from engine.gateway.record import lines as record_lines
 from engine.plan.plan import Account, Caller, CredentialSet, Endpoint, Header, Plan, Provider
 from engine.upstream import Pairs
 from engine.upstream.http1.pool import Http1Client
@@ -477,7 +478,7 @@ def test_a_sink_gets_each_record_as_the_log_has_it_and_cannot_change_it(tmp_path
         assert await stand.ask("nobody-serves-this") == 404
 
     lines = run(Hooks(sinks=(sink,)), tmp_path, scenario)
-    assert lines == [record.line().decode().rstrip() for record in sink.records]
+    assert lines == record_lines(sink.records).decode().splitlines()
     assert [record.status for record in sink.records] == [200, 404]
     with pytest.raises(AttributeError):
         sink.records[0].status = 500  # type: ignore[misc] # it is frozen

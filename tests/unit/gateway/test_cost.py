@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from engine.gateway.record import RecordBuilder, RequestState, RequestUsage, Timestamps
+from engine.gateway.record import RecordBuilder, RequestState, RequestUsage, Timestamps, lines
 from engine.gateway.response.cost import note_cost
 from engine.plan.prices import ModelPrices, Price, Prices, PriceTable
 from tests.tables import each
@@ -33,14 +33,14 @@ def test_a_request(name: str) -> None:
     record.state.metered = RequestUsage(counts)
     note_cost(record, PRICES)
     made = record.freeze(Timestamps())
-    line = json.loads(made.line())
+    line = json.loads(lines([made]))
     assert "exception" not in line
     assert (line["cost_usd"], line["price_version"]) == (cost, PRICES.version)
     assert made.cost_nano_usd == (None if cost is None else round(cost * 10**9))
 
 
 def test_without_prices_there_is_no_cost() -> None:
-    line = json.loads(RecordBuilder(request_id="req_1").freeze(Timestamps()).line())
+    line = json.loads(lines([RecordBuilder(request_id="req_1").freeze(Timestamps())]))
     assert not {"cost_usd", "price_version"} & line.keys()
 
 

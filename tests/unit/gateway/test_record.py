@@ -5,7 +5,7 @@ from time import monotonic
 
 import pytest
 
-from engine.gateway.record import Record, RecordBuilder, RequestState, Timestamps
+from engine.gateway.record import Record, RecordBuilder, RequestState, Timestamps, lines
 
 
 def test_what_a_request_has_waited_is_no_time_of_the_engine() -> None:
@@ -29,7 +29,7 @@ def test_a_record_that_was_handed_out_cannot_be_changed() -> None:
     assert type(record) is Record
     with pytest.raises(AttributeError):
         builder.status = 200
-    assert b'"state"' not in record.line()
+    assert b'"state"' not in lines([record])
 
 
 def test_each_of_the_records_that_are_handed_out_together_has_its_own_time() -> None:

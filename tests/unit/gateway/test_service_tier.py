@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.gateway.record import RecordBuilder, Timestamps
+from engine.gateway.record import RecordBuilder, Timestamps, lines
 from engine.gateway.response.cost import note_cost
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.usage import MAX_WHOLE, UsageMeter
@@ -51,7 +51,7 @@ def metered(endpoint: str, texts: list[bytes], kind: bytes, *, is_priced: bool =
     for text in texts:
         stream.feed(text) if meter.is_events else meter.add(text)
     meter.finish(record, is_priced=is_priced)
-    return json.loads(record.freeze(Timestamps()).line())
+    return json.loads(lines([record.freeze(Timestamps())]))
 
 
 @each(("endpoint", "body", "tier"), WHOLE)

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.gateway.inbound.payload import Upload, json_request_body
-from engine.gateway.record import RecordBuilder, Timestamps
+from engine.gateway.record import RecordBuilder, Timestamps, lines
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.usage import MAX_ESTIMATED, MAX_UNPACKED, MAX_WHOLE, UsageMeter
 from engine.gateway.response.usage_reader import usage_readers
@@ -45,7 +45,7 @@ def metered(endpoint: str, texts: list[bytes], headers: Any, outcome: str = "ok"
         else:
             meter.add(text)
     meter.finish(record, is_priced=False)
-    line: dict[str, Any] = json.loads(record.freeze(Timestamps()).line())
+    line: dict[str, Any] = json.loads(lines([record.freeze(Timestamps())]))
     assert "exception" not in line
     return line
 
@@ -114,7 +114,7 @@ def test_the_time_in_which_a_stream_that_broke_off_stood_still_is_noted(
         meter.tick(at, is_read=is_read)
     record = RecordBuilder(request_id="req_1", outcome=outcome)
     meter.finish(record, is_priced=False)
-    assert json.loads(record.freeze(Timestamps()).line()).get("ms_silent") == silent
+    assert json.loads(lines([record.freeze(Timestamps())])).get("ms_silent") == silent
 
 
 @each("endpoint", CONTENTS)
@@ -483,7 +483,7 @@ def test_units_that_a_response_does_not_say_are_estimated_by_the_size_of_the_req
     assert sum(map(len, meter._chunks)) < 1000, "audio is not kept"
     if reads:
         meter.finish(record, is_priced=False)
-    line = json.loads(record.freeze(Timestamps()).line())
+    line = json.loads(lines([record.freeze(Timestamps())]))
     assert line.get("units") == units
     is_estimated = units is not None and min(units.values()) > 99
     whole = "estimated" if is_estimated else "reported" if reads else None

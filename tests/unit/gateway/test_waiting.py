@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, TextIO
@@ -433,35 +434,28 @@ def test_a_place_in_a_queue_is_not_waited_for_longer_than_total(plan: Plan) -> N
     play(scenario, busy, plan)
 
 
-def test_neither_an_upload_nor_a_queue_is_time_of_the_engine(plan: Plan) -> None:
-    async def scenario(gateway: Gateway) -> None:
-        first = Caller(gateway, lambda _: False, model="full-1")
-        second = Caller(gateway, lambda _: False, model="full-1", upload_seconds=0.2)
-        (limiter,) = {s.limiter for s in gateway.provider_states() if s.name == "full"}
-        while not limiter.queued:  # noqa: ASYNC110 no event says so
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.2)
-        first.task.cancel()
-        await second.task
+async def queue_behind(gateway: Gateway, **changes: Any) -> None:
+    """A request that waits 0.2 s for the slot of another one."""
+    first = Caller(gateway, lambda _: False, model="full-1")
+    second = Caller(gateway, lambda _: False, **changes)
+    (limiter,) = {s.limiter for s in gateway.provider_states() if s.name == "full"}
+    while not limiter.queued:  # noqa: ASYNC110 no event says so
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    first.task.cancel()
+    await second.task
 
+
+def test_neither_an_upload_nor_a_queue_is_time_of_the_engine(plan: Plan) -> None:
     whole = ScriptedReply(200, [(b"content-length", b"0")], length=0, is_complete=True)
     replies = iter([None, whole])
-    record = play(scenario, lambda _: next(replies), plan)
+    waiting = partial(queue_behind, model="full-1", upload_seconds=0.2)
+    record = play(waiting, lambda _: next(replies), plan)
     assert record["outcome"] == "ok"
     assert record["ms_total"] - record["ms_engine"] > 390
 
 
 def test_the_queue_of_a_later_attempt_is_not_taken_from_the_time_of_the_engine(plan: Plan) -> None:
-    async def scenario(gateway: Gateway) -> None:
-        first = Caller(gateway, lambda _: False, model="full-1")
-        second = Caller(gateway, lambda _: False, model="two-1")
-        (limiter,) = {s.limiter for s in gateway.provider_states() if s.name == "full"}
-        while not limiter.queued:  # noqa: ASYNC110 no event says so
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.2)
-        first.task.cancel()
-        await second.task
-
     def reply(attempt: Attempt) -> UpstreamResponse | None:
         is_full = b"full" in attempt.head.origin.host.encode()
         if is_full and not holders:
@@ -472,7 +466,7 @@ def test_the_queue_of_a_later_attempt_is_not_taken_from_the_time_of_the_engine(p
         )
 
     holders: list[Attempt] = []
-    record = play(scenario, reply, plan)
+    record = play(partial(queue_behind, model="two-1"), reply, plan)
     assert (record["outcome"], record["provider"], record["attempts"]) == ("ok", "full", 3)
     assert record["ms_engine"] >= 0
 
