@@ -74,7 +74,7 @@ ARROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("server/*", ("config/*", "mock/*", "plan/*")),
     ("cli/init", ("cli/*", "importers/*", "config/*", "plan/*")),
     ("cli/imports", ("cli/*", "importers/*", "report/*", "config/*")),
-    ("cli/*", ("server/__init__", "server/mock_process", "server/run", "server/reload", "server/store", "server/ports", "server/ping", "server/log", "report/*", "telemetry/readings", "lsp/*", "config/*", "accounts/*", "admin/address", "plan/*")),
+    ("cli/*", ("server/__init__", "server/mock_process", "server/run", "server/reload", "server/store", "server/trial", "server/ports", "server/ping", "server/log", "report/*", "telemetry/readings", "lsp/*", "config/*", "accounts/*", "admin/address", "plan/*")),
 )  # fmt: skip
 WITHOUT_SQL = {f"accounts/{name}" for name in ("__init__", "errors", "key_limits", "passwords", "tokens", "values", "vault", "follower", "key_table", "usage_writer")}  # fmt: skip
 OWNERS = {

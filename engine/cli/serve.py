@@ -6,7 +6,6 @@ import re
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -20,7 +19,7 @@ from engine.config.new_key import new_key, one_off
 from engine.config.server import accounts_of
 from engine.config.units import parse_size
 from engine.plan.accounts import AccountsSettings
-from engine.plan.settings import NO_SETTINGS, Metrics
+from engine.plan.settings import NO_SETTINGS
 from engine.report.calls import example_calls
 from engine.server.log import LogOptions, open_streams, set_up, to_log_file
 from engine.server.log import log as write_log
@@ -129,6 +128,7 @@ def _serve(  # noqa: PLR0913 one parameter an option
     from engine.server import run as server  # noqa: PLC0415 other commands start without the server
     from engine.server.mock_process import mock_process  # noqa: PLC0415 as above
     from engine.server.reload import read_folder  # noqa: PLC0415 as above
+    from engine.server.trial import trial_metrics  # noqa: PLC0415 as above
 
     snapshot = read_folder(directory)
     environ = None if mock else os.environ
@@ -155,7 +155,9 @@ def _serve(  # noqa: PLR0913 one parameter an option
             settings = loaded.server or NO_SETTINGS
             if mock:
                 store = _trial(stack, loaded, port, is_open=no_auth)
-                settings = replace(settings, store=store, metrics=_trial_metrics(loaded))
+                declared = loaded.config.server.metrics if loaded.config.server else None
+                metrics = trial_metrics(stack, declared, port)
+                settings = replace(settings, store=store, metrics=metrics)
             options = server.Options(
                 directory=directory.absolute(),
                 host=host,
@@ -189,8 +191,9 @@ def _refuse_incomplete(loaded: Loaded) -> None:
 def _trial(
     stack: ExitStack, loaded: Loaded, port: int, *, is_open: bool
 ) -> AccountsSettings | None:
-    """A store and a dashboard for this run only; None where callers need no key, or without packages."""
-    from engine.server.store import is_installed, trial_settings  # noqa: PLC0415 as above
+    """Accounts and a dashboard for this run only; None where callers need no key, or without packages."""
+    from engine.server.store import is_installed  # noqa: PLC0415 as above
+    from engine.server.trial import trial_accounts  # noqa: PLC0415 as above
 
     if is_open:
         return None
@@ -201,24 +204,11 @@ def _trial(
     if declared is not None:
         words = "accounts are for this run only: the database and vault keys of server.yaml are not used"
         _note(words)
-    folder = Path(stack.enter_context(TemporaryDirectory(prefix="orqen-")))
-    return trial_settings(folder, declared, port + 1)
+    return trial_accounts(stack, declared, port)
 
 
 def _note(words: str) -> None:
     write_log(words, "info", f"note: {words}")
-
-
-def _trial_metrics(loaded: Loaded) -> Metrics:
-    """The listener of the metrics: that of server.yaml, or at a port of this host that is free."""
-    from engine.server.ports import free_port, is_free  # noqa: PLC0415 as above
-
-    declared = loaded.config.server.metrics if loaded.config.server else None
-    if declared is not None:  # whose token a trial does not have
-        host = Metrics().host if declared.token else declared.host
-        return Metrics(host, declared.port, declared.otlp)
-    usual = Metrics()
-    return usual if is_free(usual.port) else Metrics(port=free_port())
 
 
 def _warn(loaded: Loaded, log: LogOptions, *, mock: bool) -> None:

@@ -7,6 +7,9 @@ import sys
 import time
 from typing import Protocol
 
+MAX_PORT = 65535
+FOR_METRICS = " for `metrics` of server.yaml"  # what a message says that a port is for
+
 
 class ServeError(Exception):
     """The server could not run; the text is for the operator. `has_run`: it had started before."""
@@ -47,6 +50,19 @@ def claim_port(host: str, port: int, purpose: str = "") -> socket.socket:
     return claim
 
 
+def claim_free_port(usual: int) -> tuple[int, socket.socket]:
+    """Take `usual` of the loopback interface as `claim_port` does, or another port if somebody has that.
+
+    Raises:
+        ServeError: no port is free.
+    """
+    for tried in range(4):
+        port = free_port() if tried or usual > MAX_PORT else usual
+        with contextlib.suppress(ServeError):
+            return port, claim_port("127.0.0.1", port)
+    raise ServeError("no port of 127.0.0.1 is free")
+
+
 def free_port() -> int:
     """A port that nothing listens on at this moment."""
     with socket.socket() as probe:
@@ -75,18 +91,6 @@ def wait_until_ready(process: Pollable, port: int, path: str, seconds: float = 6
                 return True
         time.sleep(0.02)
     return False
-
-
-def is_free(port: int) -> bool:
-    """Whether nothing listens on `port` of the loopback interface at this moment."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-            probe.listen()
-        except (OSError, OverflowError):
-            return False
-        return True
 
 
 def url_of(host: str, port: int, scheme: str = "http") -> str:

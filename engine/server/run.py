@@ -30,7 +30,7 @@ from engine.server.http import IDLE_SECONDS, Listen
 from engine.server.log import LogOptions, set_up
 from engine.server.memory import MIB, memory_of
 from engine.server.metrics_process import run_metrics
-from engine.server.ports import EndedError, ServeError, claim_port, url_of
+from engine.server.ports import FOR_METRICS, EndedError, ServeError, claim_port, url_of
 from engine.server.reload import ConfigReloader, Problem, Snapshot, State, files_of, now_text
 from engine.server.renewal import TlsRenewal
 from engine.server.shared import Shared, shared_memory
@@ -172,13 +172,13 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: st
 
 
 def _open_dashboard(options: Options, stack: ExitStack) -> str:
-    """Claim the ports and prepare the store; what to say of the dashboard, if there is one."""
+    """Claim the ports, those of a trial apart, and prepare the store; what to say of the dashboard, if there is one."""
     stack.enter_context(claim_port(options.host, options.port))
     store = options.settings.store
     if store is None:
         return ""
     admin = store.admin
-    if admin is not None:
+    if admin is not None and not options.stand_ins:
         stack.enter_context(claim_port(admin.host, admin.port, " for `admin` of server.yaml"))
     token = prepare_store(store.accounts)
     if admin is None:
@@ -190,11 +190,12 @@ def _open_dashboard(options: Options, stack: ExitStack) -> str:
 
 
 def _open_metrics(options: Options, stack: ExitStack) -> str:
-    """Claim the port of the metrics; what to say of them."""
+    """Claim the port of the metrics, except in a trial; what to say of them."""
     listen = options.settings.metrics
     if listen is None:
         return ""
-    stack.enter_context(claim_port(listen.host, listen.port, " for `metrics` of server.yaml"))
+    if not options.stand_ins:
+        stack.enter_context(claim_port(listen.host, listen.port, FOR_METRICS))
     return f"metrics: {url_of(listen.host, listen.port)}/metrics\n"
 
 

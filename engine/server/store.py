@@ -1,35 +1,15 @@
-"""The store of accounts at the start of a server, and the settings of a trial."""
+"""The store of accounts at the start of a server."""
 
-import secrets
 from importlib.util import find_spec
-from pathlib import Path
 
 from engine.config.compile.server import NEEDED
-from engine.config.server import AccountsEntry
-from engine.plan.accounts import (
-    Accounts,
-    AccountsSettings,
-    Admin,
-    ProviderKeyPolicy,
-    parse_vault_key,
-)
-from engine.server.ports import ServeError, free_port, is_free
+from engine.plan.accounts import Accounts
+from engine.server.ports import ServeError
 
 
 def is_installed() -> bool:
     """Whether the packages of the extra `accounts` are there."""
     return all(find_spec(package) is not None for package in NEEDED)
-
-
-def trial_settings(folder: Path, declared: AccountsEntry | None, port: int) -> AccountsSettings:
-    """A store in `folder` with a new vault key, and a dashboard on this host, at `port` if it is free.
-
-    Of server.yaml, if there is one, it has the policy.
-    """
-    policy = ProviderKeyPolicy.ACCOUNT_THEN_OPERATOR if declared is None else declared.provider_keys
-    key = parse_vault_key(secrets.token_hex(32))
-    accounts = Accounts(f"sqlite:///{folder / 'orqen.db'}", (key,), policy)
-    return AccountsSettings(accounts, Admin(port=port if is_free(port) else free_port()))
 
 
 def prepare_store(settings: Accounts) -> str | None:

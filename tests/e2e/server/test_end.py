@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from engine.server.ports import ServeError, claim_port
+from engine.server.trial import trial_accounts, trial_metrics
 from tests import loopback
 from tests.e2e.server.small import write_small
 from tests.processes import Command, Process, run_engine
@@ -256,6 +257,22 @@ def test_one_of_many_who_want_a_port_at_the_same_moment_gets_it() -> None:
                 claim_port("0.0.0.0", port)
             winner.close()
             claim_port("127.0.0.1", port).close()
+
+
+def test_trials_that_start_together_take_different_ports() -> None:
+    """The port of the metrics was found free before it was taken, a second later."""
+    with contextlib.ExitStack() as both:
+        taken = [trial_metrics(both, None, 1).port for _ in range(2)]
+        port = free_port()
+        for _ in range(2):
+            admin = trial_accounts(both, None, port).admin
+            assert admin is not None
+            taken.append(admin.port)
+        assert len(set(taken)) == 4
+    with contextlib.ExitStack() as again:
+        assert trial_metrics(again, None, taken[0]).port != taken[0]  # the gateway's own
+        admin = trial_accounts(again, None, 65535).admin
+        assert admin is not None and admin.port < 65535
 
 
 @pytest.mark.parametrize("text", ["version: 1\nendpoint: {}\n", None])
