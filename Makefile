@@ -14,11 +14,13 @@ MINUTES = 10
 CASES = 1000000
 SECONDS = 20
 SUITE = bookworm
+BASE = HEAD~1
 MUTANTS = 60
 SEED = 1
 BURSTS = 10000
 CALLERS = 100000
 BENCH =
+COMPARE =
 ONLY =
 MEMORY =
 
@@ -41,7 +43,7 @@ RUNTIME := $(VENV)/.stamp-runtime
 PACKAGE := $(VENV)/.stamp-package
 DEV := $(VENV)/.stamp-dev
 
-.PHONY: help install editors serve check test test-unit test-tools test-postgres test-prometheus test-http2 test-chart test-compose test-scale image test-browser test-api fresh bare conformance clients mutants typos soak stress races bursts fuzz differential guided lint format docs hooks bench scale memory lock wheel sbom site clean
+.PHONY: help install editors serve check test test-unit test-tools test-postgres test-prometheus test-http2 test-chart test-compose test-scale image test-browser test-api fresh bare conformance clients mutants typos soak stress races bursts fuzz differential guided lint format docs hooks bench compare scale memory lock wheel sbom site clean
 .DEFAULT_GOAL := help
 
 help:
@@ -79,6 +81,7 @@ help:
 	@echo "make hooks    prove the hook for pre-commit with the real one"
 	@echo "make editors  show the schemas to the real yaml-language-server (needs npm)"
 	@echo "make bench    measure the gateway beside other proxies (docs/performance.md)"
+	@echo "make compare  measure the gateway beside itself at BASE=$(BASE)"
 	@echo "make scale    three gateways with PostgreSQL, Redis and HAProxy, of which each part is stopped (docs/scaling.md)"
 	@echo "make memory   memory of a worker over half an hour of mixed load"
 	@echo "make lock     resolve both lock files again (needs uv)"
@@ -308,6 +311,9 @@ hooks:
 
 bench: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m bench $(BENCH)
+
+compare: $(DEV) $(PACKAGE)
+	@$(BIN)/python -m bench.compare $(COMPARE) $(BASE)
 
 memory: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m bench.memory $(MEMORY)

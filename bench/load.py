@@ -85,17 +85,31 @@ def latencies(
     Raises:
         LoadError: some answer was no 200.
     """
+    options = [f"-c{clients}", f"-D{seconds}", *([f"--rps={rate / clients:g}"] if rate else [])]
+    return read_h2load(_h2load(url, body, headers, options))
+
+
+def send(url: str, body: bytes, headers: Mapping[str, str], clients: int, count: int) -> None:
+    """Send `body` so many times in all over `clients` connections.
+
+    Raises:
+        LoadError: some answer was no 200.
+    """
+    seen = read_h2load(_h2load(url, body, headers, [f"-c{clients}", f"-n{count}"]))
+    if len(seen) != count:
+        raise LoadError(f"{len(seen)} answers to {count} requests")
+
+
+def _h2load(url: str, body: bytes, headers: Mapping[str, str], options: Sequence[str]) -> str:
+    """The log of h2load, one line for each answer; empty if it could not run."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "body").write_bytes(body)
-        command = ["h2load", "--h1", f"-c{clients}", "-t1", f"-D{seconds}", "-d", f"{folder}/body"]
-        command += [f"--log-file={folder}/log", "-H", "content-type: application/json"]
-        for name, value in headers.items():
-            command += ["-H", f"{name}: {value}"]
-        if rate:
-            command += [f"--rps={rate / clients:g}"]
-        subprocess.run(pinned(LOAD, [*command, url]), capture_output=True, check=False)
         log = Path(folder) / "log"
-        return read_h2load(log.read_text() if log.exists() else "")
+        command = ["h2load", "--h1", "-t1", *options, "-d", f"{folder}/body", f"--log-file={log}"]
+        for name, value in {"content-type": "application/json", **headers}.items():
+            command += ["-H", f"{name}: {value}"]
+        subprocess.run(pinned(LOAD, [*command, url]), capture_output=True, check=False)
+        return log.read_text() if log.exists() else ""
 
 
 def read_h2load(log: str) -> list[int]:

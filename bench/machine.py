@@ -33,6 +33,12 @@ def cpu_of_stat(stat: str) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+def cpu_nanoseconds(pid: int) -> int:
+    """CPU time of the threads of a process and its descendants, without those that ended."""
+    files = (f for p in tree(pid) for f in Path(f"/proc/{p}/task").glob("*/schedstat"))
+    return sum(int(file.read_text().split()[0]) for file in files)
+
+
 def rss_kib(pid: int) -> int:
     """Resident memory of a process and its descendants that is not shared between them.
 

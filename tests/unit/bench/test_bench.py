@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench import machine
+from bench.compare import summary
 from bench.load import LoadError, percentile, read_h2load, read_wrk
 from bench.peers import PEERS
 from bench.report import TARGETS, number, render, replaced, table, targets_table
@@ -107,3 +108,10 @@ def test_the_page_is_that_of_the_figures() -> None:
     page = (ROOT / "docs/performance.md").read_text("utf-8")
     result = json.loads(Path(ROOT / "docs/performance.json").read_text("utf-8"))
     assert page == replaced(page, render(result))
+
+
+def test_starts_of_a_comparison_are_summed_up() -> None:
+    assert summary("small", [1.02, 1.0, 1.01]) == (
+        "small: +1.0 % CPU, standard error 0.6 % (+2.0 +0.0 +1.0)\n"
+    )
+    assert "standard error nan %" in summary("small", [0.98])
