@@ -115,6 +115,19 @@ def typeset(index: int, line: str) -> Iterator[Repair]:
     yield Repair(index, at, end, text, words, (at, at + 1), f"write `{sign}` instead")
 
 
+def odd_blanks(index: int, line: str) -> Iterator[Repair]:
+    """A line with blanks behind its indentation that only look like spaces, such as no-break spaces."""
+    code = line[: _scan(line).end]
+    rest = line[len(code) :]
+    end = len(code) + len(rest) - len(rest.lstrip())
+    hit = re.search(r"(?<=\S)[^\S \t]", line[:end])
+    if hit is None:
+        return
+    text = re.sub(r"[^\S \t]", " ", line[hit.start() : end])
+    words = "a character that only looks like a space is here; YAML requires spaces"
+    yield Repair(index, hit.start(), end, text if line[end:] else text.rstrip(), words, hit.span())
+
+
 def quotes(index: int, line: str) -> Iterator[Repair]:
     """A line that leaves a quote open: close it, or make its two quotes the same."""
     scan = _scan(line)

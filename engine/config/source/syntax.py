@@ -17,6 +17,7 @@ from engine.config.source.repairs import (
     dashes,
     has_tab,
     indents,
+    odd_blanks,
     quotes,
     signs,
     tabs,
@@ -69,6 +70,7 @@ def _repairs(lines: list[str], stopped: int, opened: int) -> Iterator[Repair]:
     for index in near:
         yield from signs(index, lines[index])
         yield from typeset(index, lines[index])
+        yield from odd_blanks(index, lines[index])
     for index in [i for i in code if i >= min(opened, stopped - BACK)]:
         yield from quotes(index, lines[index])
     for index in dict.fromkeys([*([opened] if opened in code else []), *near]):
