@@ -37,10 +37,8 @@ from bench.ready import ready, upstreams
 from bench.scenarios import STREAMS, result_of, streams_command
 
 SLICE, CONNECTIONS = 2000, 64
-INSTALLED = (
-    ".venv/.stamp-dev",
-    ".venv/.stamp-package",
-)  # what `make install` makes, under names that older code has too
+# What `make install` makes, under names that older code has too.
+INSTALLED = (".venv/.stamp-dev", ".venv/.stamp-package")
 
 
 def small(found: Running) -> int:
@@ -66,6 +64,10 @@ SLICES: dict[str, tuple[Callable[[Running], int], int]] = {
 def tree_of(commit: str) -> Iterator[Path]:
     """The files of `commit` below FOLDER, with the libraries it asks for."""
     tree = FOLDER / "base"
+    try:
+        run("git", "-C", str(ROOT), "rev-parse", "--verify", f"{commit}^{{commit}}")
+    except UnavailableError:
+        raise UnavailableError(f"there is no commit `{commit}`") from None
     run("git", "-C", str(ROOT), "worktree", "add", "--force", "--detach", str(tree), commit)
     try:
         run("make", "-C", str(tree), f"PYTHON={sys.executable}", *INSTALLED)
@@ -130,8 +132,11 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for program in ("h2load", "nginx", "taskset"):
         system(program)
+    names = options.only.split(",")
+    if unknown := set(names) - set(SLICES):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(SLICES)}")
     with tree_of(options.commit) as base:
-        for name in options.only.split(","):
+        for name in names:
             pairs = [ratios(base, name, is_first=start % 2 == 0) for start in range(options.starts)]
             starts = [statistics.median(each) for each in pairs]
             sys.stdout.write(summary(name, starts))
