@@ -134,7 +134,7 @@ class AccessLog:
         To the file descriptor, since the text layer has a lock that others may hold.
         A disk that is full may have taken part of a line, which is ended before the next one.
         """
-        count = chunk.count(b"\n")
+        given = chunk  # its lines are counted on failure alone: that takes 0.5 us for each
         chunk = b"\n" + chunk if self._is_torn and chunk else chunk
         try:
             fd = self._stream.fileno()
@@ -143,7 +143,7 @@ class AccessLog:
                 self._is_torn = size > 0 and chunk[size - 1] != _LINE_END
                 chunk = chunk[size:]
         except (OSError, ValueError):
-            return min(chunk.count(b"\n"), count)
+            return min(chunk.count(b"\n"), given.count(b"\n"))
         return 0
 
 

@@ -41,7 +41,7 @@ class ProviderState(NamedTuple):
 
 
 TICK_SECONDS = 0.05  # from one check of the deadlines to the next
-MOST_FINISHED = 64  # requests whose records wait
+MOST_FINISHED = 128  # requests whose records wait
 
 
 class Gateway:

@@ -1,12 +1,11 @@
 """Counts the requests that a worker has served: a Sink for those of one Plan."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from itertools import chain
 from operator import itemgetter
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from msgspec import structs
 
@@ -186,15 +185,20 @@ def _columns(names: Sequence[str], values: Callable[[Row], Row], rows: Iterable[
 
 def add_times(part: Part, at: int, bounds: Sequence[float], column: Sequence[float | None]) -> None:
     """Add milliseconds to the histogram at `at`."""
-    known = (ms for ms in column if ms is not None)
-    times = tuple(known) if None in column else cast("Sequence[float]", column)
-    for place, count in Counter(map(partial(bisect_left, bounds), times)).items():
-        part.add(at + place, count)
+    times = sorted([ms for ms in column if ms is not None])
+    counted = 0  # in order, since those of a batch fall into few buckets
+    while counted < len(times):
+        place = bisect_left(bounds, times[counted])
+        end = bisect_right(times, bounds[place]) if place < len(bounds) else len(times)
+        part.add(at + place, end - counted)
+        counted = end
     part.add(at + len(bounds) + 1, round(sum(times) * 1000))
 
 
 def _sum(column: Iterable[int | None]) -> int:
-    return sum(min(number, MOST) for number in filter(None, column))
+    numbers = [number for number in column if number]
+    total = sum(numbers)
+    return total if total <= MOST else sum(min(number, MOST) for number in numbers)
 
 
 def _cost(column: Iterable[float | None]) -> int:

@@ -12,6 +12,7 @@ from engine.plan.plan import Caller
 from engine.server.request_counter import MOST, RequestCounter
 from engine.telemetry.families import (
     COUNTER,
+    DURATIONS,
     ENDPOINTS,
     ERRORS,
     GROUPS,
@@ -129,23 +130,24 @@ def test_cost_is_added_up_exactly_and_what_is_not_known_is_counted(stand: Stand)
     assert stand.values(KEYS, "k")["key_cost_usd_total"] == 300_000_001
 
 
-def test_a_provider_cannot_make_a_counter_overflow(stand: Stand) -> None:
+@pytest.mark.parametrize(("tokens", "count"), [(2**53, 2_000), (MOST + 1, 2)])
+def test_a_provider_cannot_make_a_counter_overflow(stand: Stand, tokens: int, count: int) -> None:
     record = Record(
         endpoint="e",
         key="k",
-        input_tokens=2**53,
-        output_tokens=2**53,
-        cached_tokens=2**53,
-        cache_write_tokens=2**53,
+        input_tokens=tokens,
+        output_tokens=tokens,
+        cached_tokens=tokens,
+        cache_write_tokens=tokens,
         usage="reported",
         cost_usd=1e15,
     )
-    stand.counter.write([record] * 2_000)
-    assert stand.values(REQUESTS, "e", "", "", "", "refused") == {"requests_total": 2_000}
-    assert stand.values(KEYS, "k")["key_output_tokens_total"] == 2_000 * MOST
+    stand.counter.write([record] * count)
+    assert stand.values(REQUESTS, "e", "", "", "", "refused") == {"requests_total": count}
+    assert stand.values(KEYS, "k")["key_output_tokens_total"] == count * MOST
     traffic = stand.values(TRAFFIC, "e", "", "")
     for name in ("input", "output", "cached_input", "cache_write_input"):
-        assert traffic[f"{name}_tokens_total"] == 2_000 * MOST
+        assert traffic[f"{name}_tokens_total"] == count * MOST
 
 
 def test_errors_and_retries_are_counted(stand: Stand) -> None:
@@ -213,6 +215,7 @@ def test_keys_of_accounts_take_no_series_of_the_keys_in_the_file() -> None:
     assert sum(words[requests] for words in series.values()) == 3 * KEYS_OF_ACCOUNTS + 3
 
 
+_BOUNDS = st.sampled_from([bound * 1000 for bound in DURATIONS])  # a time there is in its bucket
 _RECORDS = st.builds(
     Record,
     key=st.sampled_from((None, "k", "l")),
@@ -223,7 +226,7 @@ _RECORDS = st.builds(
     outcome=st.sampled_from(("ok", "refused")),
     error=st.sampled_from((None, "overloaded", "invalid_key")),
     bytes_in=st.integers(0, 2**40),
-    ms_total=st.floats(0, 1e6),
+    ms_total=st.floats(0, 1e6) | _BOUNDS,
     ms_first_byte=st.none() | st.floats(0, 1e6),
     ms_engine=st.none() | st.floats(0, 10),
     input_tokens=st.none() | st.integers(0, 2**53),

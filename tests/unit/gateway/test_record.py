@@ -1,9 +1,11 @@
 """The times of an access record."""
 
 from datetime import UTC, datetime, timedelta
-from time import monotonic
+from time import monotonic, time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.gateway.record import Record, RecordBuilder, RequestState, Timestamps, lines
 
@@ -39,3 +41,16 @@ def test_each_of_the_records_that_are_handed_out_together_has_its_own_time() -> 
         for at in (ended - 60, ended, ended)
     )
     assert first < second == third
+
+
+@given(st.lists(st.integers(0, 200), min_size=1))
+def test_the_time_of_a_record_is_the_millisecond_in_which_its_request_ended(
+    steps: list[int],
+) -> None:
+    """Of those handed out together too, in any order; `steps` are tenths of a millisecond."""
+    now, now_monotonic, timestamps = time(), monotonic(), Timestamps()
+    for ended in (step / 10_000 for step in steps):
+        state = RequestState(ended_at=now_monotonic - ended)
+        found = datetime.fromisoformat(RecordBuilder(state=state).freeze(timestamps).time)
+        after = now - ended - found.timestamp()
+        assert -0.000_2 < after < 0.001_2
