@@ -33,8 +33,10 @@ def test_a_process_that_does_not_end_is_a_hang_of_the_last_of_the_chosen_tests(
     order.write_text("".join(f"3000 {test}\n" for test in CHOSEN))
     environ = {name: value for name, value in os.environ.items() if name != "MUTANTS_SEEN"}
     environ |= {"MUTANTS_LOG": str(log), "MUTANTS_ORDER": str(order)}
-    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(tmp_path)]
-    command += ["-p", "no:cacheprovider", "-p", "no:syrupy", "-p", "no:hypothesispytest"]
+    # Unbuffered: the process may be ended before it writes out what it has printed.
+    command = [sys.executable, "-u", "-m", "pytest", "-q", "-c", os.devnull]
+    command += ["--rootdir", str(tmp_path), "-p", "no:cacheprovider", "-p", "no:syrupy"]
+    command += ["-p", "no:hypothesispytest"]
     done = subprocess.run(
         [*command, str(tmp_path)],
         cwd=ROOT,
