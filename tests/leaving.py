@@ -20,12 +20,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from engine.gateway.access_log import FLUSH_SECONDS
 from engine.gateway.record import Record
 from engine.gateway.response.usage import estimated_input
 from engine.plan.prices import NANO
@@ -58,6 +57,7 @@ class Field:
     server: Server
     upstream: Upstream
     keys: Callable[[int, int], None]  # writes the budgets of the key
+    answered: set[str] = field(default_factory=set)  # ids of the requests that were asked whole
 
     async def leave(self, stage: str, drawn: random.Random) -> None:
         """Leave one request at this stage."""
@@ -100,11 +100,18 @@ class Field:
         writer.write(head + body)
         got = await reader.read()
         writer.close()
-        code = got.partition(b"x-engine-error: ")[2].partition(b"\r\n")[0]
-        return int(got[9:12]), code.decode()
+        self.answered.add(_header(got, b"x-engine-request-id"))
+        return int(got[9:12]), _header(got, b"x-engine-error")
 
-    def used(self) -> tuple[int, int]:
-        """Tokens and billionths of a dollar that the access log accounts for."""
+    async def used(self) -> tuple[int, int]:
+        """Tokens and billionths of a dollar that the access log accounts for.
+
+        The log is in the order in which requests end, so it is whole when all that were answered are in it.
+        """
+        end = time.monotonic() + PATIENT
+        while self.answered - {r["request_id"] for r in self.server.records}:
+            assert time.monotonic() < end, "responses without a record"
+            await asyncio.sleep(0.05)
         tokens = cost = 0
         for fields in self.server.records:
             record = msgspec.convert(fields, Record)
@@ -112,6 +119,10 @@ class Field:
             tokens += sum(used_tokens(record, estimate))
             cost += used_cost(record, sum(estimate) * PRICE)
         return tokens, cost
+
+
+def _header(response: bytes, name: bytes) -> str:
+    return response.partition(name + b": ")[2].partition(b"\r\n")[0].decode()
 
 
 @dataclass(frozen=True)
@@ -143,6 +154,7 @@ async def leave_all(found: Field, count: int, seed: int) -> Found:
     at_once = await _at_once(found)
     by_tokens = await _by_budget(found, is_usd=False)
     by_usd = await _by_budget(found, is_usd=True)
+    await found.used()
     ends = Counter(f"{r['outcome']}, {r['attempts']} attempts" for r in found.server.records)
     return Found(at_once, by_tokens, by_usd, seconds, dict(ends))
 
@@ -168,7 +180,7 @@ async def _at_once(found: Field) -> int:
 
 async def _by_budget(found: Field, *, is_usd: bool) -> int:
     """How many whole responses a budget has room for that is MORE of them larger than what was used."""
-    tokens, cost = await _used(found)
+    tokens, cost = await found.used()
     if is_usd:
         found.keys(NANO, cost + MORE * TOKENS * PRICE)
     else:
@@ -181,15 +193,6 @@ async def _by_budget(found: Field, *, is_usd: bool) -> int:
         if code == "budget_exceeded" or admitted > MORE:
             break
     return admitted
-
-
-async def _used(found: Field) -> tuple[int, int]:
-    """What the access log accounts for, when it is written."""
-    before = -1, -1
-    while (used := found.used()) != before:
-        before = used
-        await asyncio.sleep(4 * FLUSH_SECONDS)
-    return used
 
 
 def _reload(server: Server) -> None:
