@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from engine.limits.mutex import Mutex
+from tests.processes import in_a_small_process
 
 ROUNDS = 5000
 PROCESSES = 4
@@ -65,6 +66,10 @@ def holder(mutex: Mutex, until: int) -> int:
 
 
 def test_it_outlives_each_owner_that_dies() -> None:
+    in_a_small_process(_kill_owners)
+
+
+def _kill_owners() -> None:
     mutex, (reading, writing) = Mutex(), os.pipe()
 
     def kill(victim: int) -> None:

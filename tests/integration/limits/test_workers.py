@@ -17,6 +17,7 @@ from engine.limits.ledger import Ledger
 from engine.limits.store import Grant
 from engine.limits.table import SharedMemory, Table
 from engine.plan.limits import Budget, CallerLimits, Period, Rate
+from tests.processes import in_a_small_process
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 PACKAGE = Path(Table.lock.__code__.co_filename).parent
@@ -163,20 +164,13 @@ def killed_at(line: int) -> Callable[[FrameType, str, Any], Any]:
     return trace
 
 
-@pytest.mark.parametrize(
-    "limits",
-    [
-        CallerLimits(requests=Rate(50, 3600), concurrent=9, budgets=(Budget(99, Period.DAY),)),
-        CallerLimits(requests=Rate(50, 3600)),
-    ],
-    ids=["held", "counted"],
-)
-def test_a_worker_killed_at_any_line_leaves_a_whole_write_or_none(limits: CallerLimits) -> None:
+def killed_at_each_line(limits: CallerLimits) -> list[tuple[int, list[int], list[int]]]:
+    """What two scopes hold after a worker was killed at a line: the line, and one and the other."""
     scopes = [("key", limits), ("account", limits)]
-    line = 0
+    found: list[tuple[int, list[int], list[int]]] = []
     code = 1
     while code:
-        line += 7  # for the time that it takes
+        line = 7 * len(found) + 7  # not each, for the time that it takes
         memory = SharedMemory(workers=2, records=64, leases=8)
 
         def work(memory: SharedMemory = memory, line: int = line) -> None:
@@ -196,10 +190,25 @@ def test_a_worker_killed_at_any_line_leaves_a_whole_write_or_none(limits: Caller
             states = (table.find(name, 0, 0.0)[1].tolist() for name, _ in scopes)
             one, other = (state[:RATES] for state in states)
         memory.close()
+        found.append((line, one, other))
+    return found
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        CallerLimits(requests=Rate(50, 3600), concurrent=9, budgets=(Budget(99, Period.DAY),)),
+        CallerLimits(requests=Rate(50, 3600)),
+    ],
+    ids=["held", "counted"],
+)
+def test_a_worker_killed_at_any_line_leaves_a_whole_write_or_none(limits: CallerLimits) -> None:
+    found = in_a_small_process(killed_at_each_line, limits)
+    for line, one, other in found:
         assert one == other, f"killed at line {line}"
         assert one[4:8] == [0, 0, 0, 0], f"killed at line {line}"
         assert one[BUDGETS + 1] in (0, 7), f"killed at line {line}"
-    assert line > 40
+    assert len(found) > 6
 
 
 def test_two_servers_do_not_share_a_file(tmp_path: Path) -> None:
