@@ -126,9 +126,9 @@ def _refuse_spelling(plan: Plan, path: bytes) -> None:
 
 
 def _plain(path: bytes) -> str:
-    """`path` as it is usually written: decoded, in lower case, single slashes and none at the end."""
+    """`path` as it is usually written: decoded, in lower case, single slashes, one in front and none at the end."""
     text = unquote_to_bytes(path[:_LONGEST_HINTED]).decode("latin-1").lower()
-    return re.sub(r"[/\\]+", "/", text.partition(";")[0]).rstrip("/")
+    return re.sub(r"[/\\]+", "/", "/" + text.partition(";")[0]).rstrip("/")
 
 
 def _near(plan: Plan, path: bytes) -> str | None:

@@ -190,6 +190,8 @@ HINTS = {
     b"/v1/embedding": "did you mean /v1/embeddings",
     b"/v1/models/": "write it as /v1/models",
     b"/v1/v1/models": "did you mean /v1/models?",
+    b"v1/chat/completions": "write it as /v1/chat/completions",
+    b"v1/embedding": "did you mean /v1/embeddings",
 }
 
 
