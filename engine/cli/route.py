@@ -42,7 +42,7 @@ class _Header(click.ParamType[tuple[bytes, bytes]]):
 @click.command()
 @click.argument("method")
 @click.argument("path")
-@click.option("--model", help="The model, unless the path has it.")
+@click.option("--model", help="The model, unless the path has it or is refused.")
 @click.option("--key", metavar="NAME", help="Also say whether this key of keys.yaml may do that.")
 @click.option("--account", metavar="ID", help="The account of the key, for rules with conditions.")
 @click.option(
@@ -77,7 +77,7 @@ def route(  # noqa: PLR0913, PLR0917 one parameter an option
     loaded = load(directory, os.environ, now)
     plan = refuse_errors(loaded)
     caller = _caller(plan, key) if key is not None else None
-    if model is None and not report.names_model(plan, method.upper(), path):
+    if model is None and report.needs_model(plan, method.upper(), path):
         raise click.UsageError("Missing option '--model'.")
     raw = None if body is None else body.encode()
     question = report.Question(method.upper(), path, model, caller, now, account, headers, raw)

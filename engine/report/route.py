@@ -88,10 +88,10 @@ def view_route(plan: Plan, documents: Mapping[str, Document], question: Question
     return view
 
 
-def names_model(plan: Plan, method: str, path: str) -> bool:
-    """Whether `path` is a path of an endpoint with the model in it."""
+def needs_model(plan: Plan, method: str, path: str) -> bool:
+    """Whether an endpoint is at `path`, and the path does not have the model in it."""
     place, _ = _place(plan, method, path)
-    return place is not None and place.model is not None
+    return place is not None and place.model is None
 
 
 def render_json(view: View) -> str:

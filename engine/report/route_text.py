@@ -14,7 +14,8 @@ View = dict[str, Any]
 def render_text(view: View) -> str:
     """The view for a person."""
     request, error, target = view["request"], view["error"], view["target"]
-    lines = [f"{request['method']} {request['path']}  model {request['model']}"]
+    model = f"  model {request['model']}" if request["model"] else ""
+    lines = [f"{request['method']} {request['path']}{model}"]
     if error:
         lines.append(f"refused: {error['status']} {error['code']}: {error['message']}")
     else:

@@ -354,6 +354,26 @@ def test_route(
     assert result.stdout == snapshot(extension_class=TextSnapshot)
 
 
+@pytest.mark.parametrize(
+    ("path", "refused"),
+    [("/v1/files", "404 not_exposed"), ("/v1/nothing", "404 unknown_path"), ("/v1/images", "405 method_not_allowed")],
+)  # fmt: skip
+def test_route_needs_no_model_for_a_path_that_takes_none(
+    path: str, refused: str, routed: Path
+) -> None:
+    result = engine("route", "POST", path, "-C", routed)
+    assert result.exit_code == 1, result.output
+    first, second = result.stdout.splitlines()[:2]
+    assert first == f"POST {path}"
+    assert second.startswith(f"refused: {refused}")
+
+
+def test_route_asks_for_the_model_of_an_endpoint(routed: Path) -> None:
+    result = engine("route", "POST", "/v1/embeddings", "-C", routed)
+    assert result.exit_code == 2
+    assert "Missing option '--model'" in result.stderr
+
+
 def test_route_masks_every_header_that_holds_a_secret(routed: Path) -> None:
     result = engine("route", "POST", "/v1/chat/completions", "--model", "gpt-4o", "-C", routed)
     assert "authorization: ***" in result.stdout
