@@ -13,7 +13,7 @@ import click
 from engine.cli.common import number, unconfigured
 from engine.cli.console import COLOUR, wants_colour, width_of
 from engine.cli.exits import FINDINGS, FINE, stop
-from engine.cli.fix import fix_folder, fix_options
+from engine.cli.fix import fix_folder, fix_offer, fix_options
 from engine.config.diagnostics.catalogue import UnknownRuleError, find_rules
 from engine.config.diagnostics.codes import RULES
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity
@@ -49,6 +49,7 @@ class _Report:
     folder: str
     colour: str
     verbose: bool
+    offers_fixes: bool
 
 
 def _codes(_context: Any, parameter: click.Parameter, words: tuple[str, ...]) -> frozenset[str]:
@@ -113,6 +114,8 @@ def check(  # noqa: PLR0913, PLR0917 one parameter an option
     """
     directory, overrides = _source(directory, folder, stdin_filename)
     reported = (select or set(RULES)) - ignore
+    if unsafe_fixes and not (fix or diff):
+        raise click.UsageError("--unsafe-fixes needs --fix or --diff")
     if fix or diff:
         if overrides:
             raise click.UsageError("--fix and --diff need a folder, not -")
@@ -126,7 +129,8 @@ def check(  # noqa: PLR0913, PLR0917 one parameter an option
         and (verbose or form == "json" or d.code in select or not _is_local(d))
     )
     ignored = tuple(d for d in loaded.diagnostics if d.code not in reported)
-    report = _Report(loaded, chosen, ignored, _shown(directory, form), colour, verbose)
+    offers = not (fix or diff or overrides)
+    report = _Report(loaded, chosen, ignored, _shown(directory, form), colour, verbose, offers)
     _WRITERS.get(form, _write_data)(report, form)
     failing = _ORDER[: _ORDER.index(Severity(fail_on)) + 1]
     found = [d for d in loaded.diagnostics if d.code in reported and d.severity in failing]
@@ -214,6 +218,8 @@ def _close(report: _Report) -> None:
     if chosen:
         click.echo(summary(chosen, len(loaded.documents), hidden))
         click.echo(f"for more about a code: engine explain {chosen[0].code}")
+        if report.offers_fixes and (offer := fix_offer(chosen)):
+            click.echo(offer)
     else:
         config = loaded.config
         click.echo(

@@ -1,7 +1,8 @@
 """`check --fix`: reads the files, applies fixes, and writes or shows the change."""
 
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,15 @@ def fix_folder(
     )
     if unsure and not unsafe:
         click.echo(f"{unsure} more with --unsafe-fixes, which are likely but not certain", err=True)
+
+
+def fix_offer(found: Iterable[Diagnostic]) -> str:
+    """How many of the findings can be fixed, and how; "" if none can be."""
+    fixes = Counter(d.fix.applicability for d in found if d.fix and d.fix.span.file in FILES)
+    sure, unsure = fixes[Applicability.SAFE], fixes[Applicability.UNSAFE]
+    ways = [(sure, "--fix"), (unsure, "--fix --unsafe-fixes")]
+    offers = [f"{count} with {options}" for count, options in ways if count]
+    return f"fixable: {', '.join(offers)}" if offers else ""
 
 
 def _texts(directory: Path) -> dict[str, str]:

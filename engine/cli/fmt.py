@@ -29,7 +29,7 @@ STDIN = "-"
 def fmt(paths: tuple[Path, ...], only_check: bool, only_diff: bool) -> None:  # noqa: FBT001 click's
     """Format configuration files; only spaces and empty lines change.
 
-    PATHS are files, or folders with the usual three; the current folder by default. With - the text
+    PATHS are files, or folders with a configuration; the current folder by default. With - the text
     comes from stdin and goes to stdout.
     """
     if [str(path) for path in paths] == [STDIN]:

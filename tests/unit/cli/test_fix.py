@@ -21,6 +21,20 @@ def test_guesses_are_made_only_when_asked_for(tmp_path: Path) -> None:
     assert (folder / "routes.yaml").read_bytes() == WRONG.encode()
 
 
+def test_guesses_without_a_fix_are_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path, routes=WRONG.encode())
+    result = engine("check", folder, "--unsafe-fixes")
+    assert result.exit_code == 2
+    assert "--unsafe-fixes needs --fix or --diff" in result.stderr
+
+
+def test_what_can_be_repaired_is_said_at_the_end(tmp_path: Path) -> None:
+    folder = write(tmp_path, routes=(WRONG + "defaults: {timeouts: {connect: 5sec}}\n").encode())
+    result = engine("check", folder)
+    assert "fixable: 1 with --fix, 2 with --fix --unsafe-fixes\n" in result.stdout
+    assert "fixable" not in engine("check", folder, "--fix").stdout
+
+
 def test_what_is_repaired_is_told_and_nothing_else_changes(tmp_path: Path) -> None:
     folder = write(tmp_path, routes=WRONG.encode())
     file = folder / "routes.yaml"
