@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from engine.config.checks.references import unknown_endpoint
 from engine.config.checks.registry import PROVIDERS, ROUTES, CheckContext, PlanContext, Stage, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Place, Severity
+from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related, Severity
 from engine.config.rules import RoutingTest
 from engine.config.schema.build import build_config
 from engine.config.schema.validation import check_schema
@@ -100,12 +100,33 @@ def failing_tests(context: PlanContext) -> Iterator[Diagnostic]:
         found, test = first.differences[0], first.test
         yield context.at(
             "X209",
-            f"{test.label} expects {found.name} `{found.expected}`, but it is `{found.actual}`",
+            f"{test.label} expects {found.name} `{found.expected}`, but {_actually(found.actual)}",
             ROUTES,
             (*test.at, "expect", found.name),
             Place.VALUE,
-            help="; ".join(filter(None, (_failing_alike(others), _environment(first)))),
+            related=() if found.name == "url" else tuple(_deciding(context, first.decision)),
+            help="; ".join(filter(None, (_failing_alike(others), _environment(found)))),
         )
+
+
+def _actually(actual: str) -> str:
+    for verb in ("refused with ", "served by "):
+        if actual.startswith(verb):
+            return f"the request is {verb}`{actual.removeprefix(verb)}`"
+    return f"it is `{actual}`"
+
+
+def _deciding(context: PlanContext, decision: Decision) -> Iterator[Related]:
+    """The model rule that won, if one did: the mistake is there as often as in the test."""
+    won = decision.rule
+    if won is None:
+        return
+    for rule in context.config.rules:
+        span = context.span(ROUTES, rule.at)
+        is_same = (rule.pattern, rule.is_prefix) == (won.pattern, won.is_prefix)
+        if is_same and won.where == f"{span.file}:{span.start.line}":
+            yield Related(span, "this rule decides")
+            return
 
 
 def _failing_alike(others: Sequence[Outcome]) -> str:
@@ -114,10 +135,9 @@ def _failing_alike(others: Sequence[Outcome]) -> str:
     return f"failing the same way: {names}{more}" if others else ""
 
 
-def _environment(outcome: Outcome) -> str:
+def _environment(found: Difference) -> str:
     """Why a URL is not the one that a request in this environment would go to."""
-    named = {d.name: d.actual for d in outcome.differences}.get("url", "")
-    if "placeholder" not in named and not named.startswith("unknown"):
+    if found.name != "url" or not ("placeholder" in found.actual or found.actual.startswith("unknown")):  # fmt: skip
         return ""
     return "tests use the files alone, not the environment: give the variable a `default` or expect no `url`"
 
