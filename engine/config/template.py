@@ -258,5 +258,24 @@ def _hyphened(node: nodes.Node) -> str:
     return ".".join(_dotted(node) or ())
 
 
+# What Jinja says, and what that means in a template that only inserts values.
+_NO_STATEMENT = "a template only inserts names, with filters; it has no `{% %}`"
+_MESSAGES = (
+    (r"unexpected end of template, expected 'end of print statement'", "`{{` is never closed with `}}`"),
+    (r"unexpected '\}'", "a value ends with `}}`, and here is one `}`"),
+    (r"unexpected '(.+)', expected '(.+)'", r"`\2` is missing before `\1`"),
+    (r"expected name or number", "a name is missing after `.`"),
+    (r"[Ee]xpected (?:an expression|token 'name'), got 'end of print statement'", "a name is missing before `}}`"),
+    (r"expected token 'end of print statement', got '(.+)'", r"before `\1` there must be `|`, for a filter, or `}}`"),
+    (r"unexpected char ['\"](.+)['\"] at \d+", r"no template can have `\1` there"),
+    (r"Encountered unknown tag .*|Unexpected end of template\. Jinja .*", _NO_STATEMENT),
+    (r"Missing end of comment tag", "`{#` is never closed with `#}`"),
+)  # fmt: skip
+
+
 def _plain(message: str | None) -> str:
-    return (message or "syntax error").rstrip(".").replace("'", "`")
+    text = (message or "syntax error").rstrip(".")
+    for pattern, words in _MESSAGES:
+        if (hit := re.fullmatch(pattern, text)) is not None:
+            return hit.expand(words)
+    return text.replace("'", "`")

@@ -40,6 +40,30 @@ def refusals(source: str) -> list[str]:
     return [problem.code for problem in problems]
 
 
+UNREADABLE = {
+    "{{ a.b }": "a value ends with `}}`, and here is one `}`",
+    "{{ a.b": "`{{` is never closed with `}}`",
+    "{{ a | upper": "`{{` is never closed with `}}`",
+    "{{ }}": "a name is missing before `}}`",
+    "{{ a | }}": "a name is missing before `}}`",
+    "{{ a. }}": "a name is missing after `.`",
+    "{{ a b }}": "before `b` there must be `|`, for a filter, or `}}`",
+    "{{ a['b' }}": "`]` is missing before `}`",
+    "{{ $a }}": "no template can have `$` there",
+    "{{ 'a }}": "no template can have `'` there",
+    "{% if a %}": "a template only inserts names, with filters; it has no `{% %}`",
+    "{% x %}": "a template only inserts names, with filters; it has no `{% %}`",
+    "{# a": "`{#` is never closed with `#}`",
+}
+
+
+@each(("source", "words"), UNREADABLE.items())
+def test_what_cannot_be_read_is_said_in_the_words_of_templates(source: str, words: str) -> None:
+    """And not in those of Jinja: a `print statement`, a token, a tag."""
+    _, [problem] = compile_template(source)
+    assert problem.message == f"the template cannot be read: {words}"
+
+
 @each(
     ("source", "text"),
     [
