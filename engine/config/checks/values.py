@@ -11,7 +11,7 @@ from engine.config.source.url_text import HOST, url_text_problem
 
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019\xab\xbb"
 UNEXPANDED = re.compile(
-    r"\$[A-Za-z_]\w*|\$\{[^{}]*\}|\$\([^()]*\)|(?<!\{)\{\s*[A-Za-z_][\w.:-]*\s*\}(?!\})|%[A-Za-z_]\w{3,}%"
+    r"\$[A-Za-z_]\w*|\$\{[^{}]*\}|\$\([^()]*\)|(?<!\{)\{\s*[A-Za-z_][\w.:-]*\s*\}|%[A-Za-z_]\w{3,}%"
     r"|<[A-Za-z][\w .-]*>|\b(?:env|secret|vault|file):(?!//)[A-Za-z_/][\w/.-]*|\bop://\S+"
     r"|\bos\.environ\b|\bprocess\.env\b|\bENC\["
 )
