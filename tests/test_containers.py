@@ -140,7 +140,7 @@ LISTED = {
     "gateway/app:Gateway._finished": ("nothing", "MOST_FINISHED", "each tick"),
     "gateway/app:Gateway.requests": ("request under way", "connections, 4096 for each worker", "when it ends"),
     "gateway/inbound/head:CallerHead.requests": ("provider", "MAX_REQUESTS_BYTES, which count as the head's", "all, when full"),
-    "gateway/inbound/head:Heads._known": ("head of a request, MAX_BYTES", "MAX_KNOWN_BYTES with its requests", "all, when full and in a new epoch"),
+    "gateway/inbound/head:Heads._known": ("head of a request, MAX_BYTES", "MAX_KNOWN_BYTES with its requests", "all, when full"),
     "gateway/runtime:Runtime.relayed_names": ("name, MAX_NAME bytes", "MAX_NAMES_BYTES", "all, when full"),
     "gateway/outbound/health:Health._recent": ("outcome", "`requests` of the breaker", "the oldest goes"),
     "gateway/inbound/lingering:Lingering._limits": ("connection that is being closed", "`places`", "within seconds"),

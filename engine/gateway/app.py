@@ -160,10 +160,6 @@ class Gateway:
             message = f"a hook failed at the end of {last}, records it may lack: {count}: {location_of(error)}"
             self._log.write_message(message, "error")
 
-    def forget_callers(self) -> None:
-        """Authenticate every caller anew: a key may have been revoked or changed."""
-        self._runtime.heads.start_epoch()
-
     async def _respond(
         self, found: OwnResponse, scope: Scope, receive: Receive, send: Send
     ) -> None:

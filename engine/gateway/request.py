@@ -188,14 +188,13 @@ class Request:
         self._declared = int(length) if length else None  # empty in HTTP/2: not declared
         head = heads.known(key := heads.key(self._scope, fields))
         if head is None:
-            epoch = heads.epoch
             known = callers or self._runtime.callers
             check = HeadCheck(self._runtime.plan, self._scope, self.record, known)
             try:
                 head = check.head(list(key[3:]))
             finally:
                 self._response.dialect = check.dialect
-            heads.keep(key, head, epoch)
+            heads.keep(key, head)
         endpoint, response = head.endpoint, self._response
         response.dialect, response.caller_idle = endpoint.dialect, endpoint.caller_idle
         self.record.note_caller(head.caller, endpoint.name)

@@ -93,7 +93,7 @@ class Heads:
 
     Key: method, path, query, and each header that decides something. Bound: MAX_KNOWN_BYTES.
     Invalidation: a caller's key has expired, or is not current any more where it belongs to an
-    account, or a new epoch begins; besides that, a head stands as long as its Plan.
+    account; besides that, a head is kept as long as its Plan.
     """
 
     def __init__(
@@ -116,12 +116,6 @@ class Heads:
             MAX_KNOWN_BYTES, MAX_BYTES + HEAD_BYTES + MAX_REQUESTS_BYTES
         )
         self._is_current = is_current
-        self.epoch = 0
-
-    def start_epoch(self) -> None:
-        """Forget all heads: what was known of callers no longer holds."""
-        self.epoch += 1
-        self._known.clear()
 
     def key(self, scope: Scope, fields: Mapping[bytes, bytes]) -> Key:
         """Method, path and query, and then each header that decides something; `fields` are these by name."""
@@ -150,14 +144,14 @@ class Heads:
         is_expired = caller.expires is not None and caller.expires <= time()
         return not is_expired and (caller.account is None or self._is_current(caller))
 
-    def keep(self, key: Key, head: CallerHead, epoch: int) -> None:
-        """Keep a head that passed, unless an epoch began after `epoch`, when it was resolved.
+    def keep(self, key: Key, head: CallerHead) -> None:
+        """Keep a head that passed.
 
         The head of a form is never repeated, since each form has its own boundary. A head without
         `host` is allowed only in HTTP/1.0.
         """
         size = _size(key)
-        if epoch != self.epoch or head.kind == "form" or not head.fields.get(b"host"):
+        if head.kind == "form" or not head.fields.get(b"host"):
             return
         if size <= MAX_BYTES:
             self._known.keep(key, head, size + HEAD_BYTES + head.requests.used)

@@ -20,7 +20,7 @@ from engine.gateway import app
 from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
 from engine.gateway.errors import GatewayError
-from engine.gateway.hooks import HOOK_SECONDS, NO_HOOKS, Hooks
+from engine.gateway.hooks import HOOK_SECONDS, Hooks
 from engine.gateway.inbound.head import Scope
 from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.outbound.account_keys import with_credentials
@@ -648,20 +648,3 @@ def test_a_key_of_the_configuration_beside_an_unknown_one_starts_no_search(tmp_p
         assert store.searched == []
 
     run(Hooks(keys=store), tmp_path, scenario)
-
-
-# -- callers ---------------------------------------------------------------------------------------
-
-
-def test_a_key_that_is_revoked_while_the_gateway_runs_is_refused_from_the_next_request_on(
-    tmp_path: Path,
-) -> None:
-    async def scenario(stand: Stand) -> None:
-        assert await stand.ask() == 200
-        assert await stand.ask(who=BOB) == 200
-        del stand.callers[sha256(b"alice").digest()]
-        stand.gateway.forget_callers()
-        assert await stand.ask() == 401
-        assert await stand.ask(who=BOB) == 200
-
-    run(NO_HOOKS, tmp_path, scenario)

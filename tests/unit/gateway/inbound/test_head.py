@@ -123,7 +123,7 @@ def head(caller: Caller, kind: str = "json", endpoint: Endpoint = ENDPOINT) -> C
 
 def test_an_expired_key_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
     heads = Heads(PROVIDERS)
-    heads.keep(("a",), head(replace(ALICE, expires=100.0)), heads.epoch)
+    heads.keep(("a",), head(replace(ALICE, expires=100.0)))
     for now, is_known in ((99.0, True), (100.0, False)):
         monkeypatch.setattr("engine.gateway.inbound.head.time", lambda now=now: now)
         assert (heads.known(("a",)) is not None) == is_known
@@ -132,28 +132,15 @@ def test_an_expired_key_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> N
 @each(("kind", "is_kept"), [("json", True), ("form", False)])
 def test_forms_are_not_kept(kind: str, *, is_kept: bool) -> None:
     heads = Heads(PROVIDERS)
-    heads.keep(("a",), head(ALICE, kind), heads.epoch)
+    heads.keep(("a",), head(ALICE, kind))
     assert (heads.known(("a",)) is not None) == is_kept
 
 
 def test_a_head_without_a_host_is_looked_at_again() -> None:
     """It passes in HTTP/1.0, and the version is no part of the key."""
     heads = Heads(PROVIDERS)
-    heads.keep(("a",), CallerHead(ENDPOINT, ALICE, "json", [], b""), heads.epoch)
+    heads.keep(("a",), CallerHead(ENDPOINT, ALICE, "json", [], b""))
     assert heads.known(("a",)) is None
-
-
-def test_a_new_epoch_forgets_every_head_and_takes_none_of_an_older_one() -> None:
-    """A key that is revoked while a head is being resolved does not come back with that head."""
-    heads = Heads(PROVIDERS)
-    heads.keep(("a",), head(ALICE), heads.epoch)
-    before = heads.epoch
-    heads.start_epoch()
-    assert heads.known(("a",)) is None
-    heads.keep(("a",), head(ALICE), before)
-    assert heads.known(("a",)) is None
-    heads.keep(("a",), head(ALICE), heads.epoch)
-    assert heads.known(("a",)) is not None
 
 
 def test_what_is_kept_is_bounded_in_bytes() -> None:
@@ -163,7 +150,7 @@ def test_what_is_kept_is_bounded_in_bytes() -> None:
         for n in range(count):
             pairs = [(b"host", b"a"), (b"user-agent", b"%d-" % n + b"x" * (size - 400))]
             asked = key(heads, pairs)
-            heads.keep(asked, CallerHead(ENDPOINT, ALICE, "json", pairs, b""), heads.epoch)
+            heads.keep(asked, CallerHead(ENDPOINT, ALICE, "json", pairs, b""))
         return len(vars(heads)["_known"])
 
     assert kept(400_000, 10) == 0, "large ones are not kept"
@@ -173,7 +160,7 @@ def test_what_is_kept_is_bounded_in_bytes() -> None:
     assert 0 < kept(450, MAX_KNOWN_BYTES // 200) <= MAX_KNOWN_BYTES // 450
     pairs = [(b"host", b"a")]
     long = key(heads, pairs, query_string=b"x" * MAX_BYTES)
-    heads.keep(long, CallerHead(ENDPOINT, ALICE, "json", pairs, b""), heads.epoch)
+    heads.keep(long, CallerHead(ENDPOINT, ALICE, "json", pairs, b""))
     assert heads.known(long) is None
 
 
@@ -184,7 +171,7 @@ def test_a_head_is_kept_up_to_a_number_of_bytes(spare: int, *, is_kept: bool) ->
     asked = len("POST/v1/chat/completions") + len("hostaacceptbuser-agentc")
     query = b"x" * (MAX_BYTES - asked - 3 * PAIR_BYTES - spare)
     known = key(heads, pairs, query_string=query)
-    heads.keep(known, CallerHead(ENDPOINT, ALICE, "json", pairs, query), heads.epoch)
+    heads.keep(known, CallerHead(ENDPOINT, ALICE, "json", pairs, query))
     assert (heads.known(known) is not None) == is_kept
 
 
@@ -225,7 +212,7 @@ def test_all_heads_and_their_requests_take_no_more_memory_than_stated(
         most = len(vars(heads)["_known"])
         pairs = [(b"host", b"a"), (b"user-agent", b"%d-" % most + bytes(size))]
         one = CallerHead(ENDPOINT, ALICE, "json", pairs, b"")
-        heads.keep(key(heads, pairs), one, heads.epoch)
+        heads.keep(key(heads, pairs), one)
         for n in range(count):
             one.keep(f"p{n}", request(size))
         taken = max(taken, tracemalloc.get_traced_memory()[0])
@@ -236,10 +223,10 @@ def test_all_heads_and_their_requests_take_no_more_memory_than_stated(
 def test_a_head_that_was_forgotten_does_not_come_back_with_a_request() -> None:
     heads = Heads(PROVIDERS)
     old, new = head(ALICE), head(ALICE)
-    heads.keep(("a",), old, heads.epoch)
-    heads.start_epoch()
+    heads.keep(("a",), old)
+    vars(heads)["_known"].clear()
     old.keep("p", request(100))
     assert heads.known(("a",)) is None
-    heads.keep(("a",), new, heads.epoch)
+    heads.keep(("a",), new)
     old.keep("q", request(100))
     assert heads.known(("a",)) is new
