@@ -100,16 +100,6 @@ def find_operator(connection: Connection) -> Person | None:
     return None if row is None else _person(row)
 
 
-def list_people(
-    connection: Connection, *, limit: int = 100, after: str | None = None
-) -> list[Person]:
-    """All people, newest first; `after` is the id of the last one seen. For operators alone."""
-    wanted = select(people).order_by(_PEOPLE.id.desc()).limit(limit)
-    if after is not None:
-        wanted = wanted.where(_PEOPLE.id < after)
-    return [_person(row) for row in connection.execute(wanted)]
-
-
 def count_people(connection: Connection) -> int:
     return int(connection.execute(select(func.count()).select_from(people)).scalar_one())
 

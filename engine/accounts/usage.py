@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.accounts.tables import LATENCY_BOUNDS, LATENCY_COLUMNS, usage_daily, usage_hourly
+from engine.accounts.tables import LATENCY_COLUMNS, usage_daily, usage_hourly
 
 HOUR, DAY = 3600, 86400
 By = Literal["hour", "day", "key", "model", "provider"]
@@ -71,11 +71,6 @@ class Usage:
     latency: tuple[int, ...]
     cost_nano_usd: int | None
     unpriced: int
-
-
-def bucket(milliseconds: float) -> int:
-    """The place of a latency in `UsageRow.latency`."""
-    return sum(milliseconds > bound for bound in LATENCY_BOUNDS)
 
 
 def add_usage(connection: Connection, rows: Sequence[UsageRow]) -> None:

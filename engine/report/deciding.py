@@ -10,13 +10,18 @@ from dataclasses import replace
 from typing import Any
 
 from engine.config.effective import DEFAULT, Effective, Setting, settings_at
-from engine.config.source.document import Path
+from engine.config.source.document import Document, Path
 from engine.plan.plan import Names, Provider
 from engine.report.mask import masked
 
 View = dict[str, Any]
 MOST_VALUES = 5
 SECTIONS = ("retry", "breaker", "sign", "tls", "proxy", "caller_credentials")
+
+
+def line_of(document: Document, path: Path) -> str:
+    """The file and the line of an entry, as `routes.yaml:41`."""
+    return f"{document.file}:{document.entry(path).head.start.line}"
 
 
 def sections(files: Effective, provider: str) -> dict[str, list[View]]:

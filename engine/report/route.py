@@ -25,7 +25,7 @@ from engine.plan.plan import (
     RuleTarget,
     UnusableValueError,
 )
-from engine.report.deciding import accounts, choices, overlaid, section, sections, shown
+from engine.report.deciding import accounts, choices, line_of, overlaid, section, sections, shown
 from engine.report.mask import masked, masked_url
 from engine.report.route_rules import view_rule
 from engine.report.rule_settings import RuleSettings
@@ -74,7 +74,7 @@ def view_route(plan: Plan, documents: Mapping[str, Document], question: Question
         "ok": error is None,
         "error": _error(error) if error else None,
         "endpoint": endpoint.name if endpoint else None,
-        "endpoint_where": _line(documents[_ROUTES], ("endpoints", endpoint.name))
+        "endpoint_where": line_of(documents[_ROUTES], ("endpoints", endpoint.name))
         if endpoint
         else None,
         "key": {"name": caller.name, "allowed": refused is None} if caller else None,
@@ -231,7 +231,7 @@ def _target(
     body = section([*said, *served], "body")
     return {
         "provider": provider.name,
-        "where": _line(documents[_PROVIDERS], at),
+        "where": line_of(documents[_PROVIDERS], at),
         "sent_model": target.sent_model,
         "url": _url(chosen, endpoint),
         "url_where": _path_line(documents[_PROVIDERS], (*at, "endpoints", endpoint.name)),
@@ -278,14 +278,10 @@ def _url(ranked: _RankedTarget, endpoint: Endpoint) -> str | None:
         return None
 
 
-def _line(document: Document, path: Path) -> str:
-    return f"{document.file}:{document.entry(path).head.start.line}"
-
-
 def _path_line(document: Document, at: Path) -> str:
     """The line of an endpoint; that of its path where this is taken over from another provider."""
     path = (*at, "path")
-    return _line(document, path if path in document.inherited else at)
+    return line_of(document, path if path in document.inherited else at)
 
 
 def _header(header: Header, files: Effective, at: Path) -> View:

@@ -8,10 +8,10 @@ from typing import Any
 
 from engine.config.effective import fill_in
 from engine.config.model import Config
-from engine.config.source.document import Document, Path
+from engine.config.source.document import Document
 from engine.plan.conditions import described
 from engine.plan.plan import Plan, Rule, RuleTarget
-from engine.report.deciding import written
+from engine.report.deciding import line_of, written
 
 FORMAT_VERSION = "1.2"
 _ACROSS = 15  # endpoints beside each other in a table
@@ -40,7 +40,7 @@ def view_routes(
                 "name": e.name,
                 "method": e.method,
                 "path": e.path.decode(),
-                "where": _line(routes, ("endpoints", e.name)),
+                "where": line_of(routes, ("endpoints", e.name)),
             }
             for e in endpoints
         ],
@@ -49,7 +49,7 @@ def view_routes(
                 "name": p.name,
                 "endpoints": [name for name in p.upstreams if name in names],
                 "unset": [n for n, upstream in p.upstreams.items() if n in names and not upstream],
-                "where": _line(documents["providers.yaml"], ("providers", p.name)),
+                "where": line_of(documents["providers.yaml"], ("providers", p.name)),
                 "settings": written(files, p, names),
             }
             for p in providers
@@ -78,10 +78,6 @@ def view_routes(
             and not (rule.endpoints and names.isdisjoint(rule.endpoints))
         ],
     }
-
-
-def _line(document: Document, path: Path) -> str:
-    return f"{document.file}:{document.entry(path).head.start.line}"
 
 
 def view_catalogue(config: Config) -> View:

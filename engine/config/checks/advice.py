@@ -1,12 +1,12 @@
 """Advice: what is allowed and better done differently. Reported with `--audit` only."""
 
-import ipaddress
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from engine.config.checks.registry import KEYS, PROVIDERS, ROUTES, CheckContext, Stage, check
 from engine.config.checks.rules import fallback_at
 from engine.config.checks.urls import url_problem
+from engine.config.checks.values import is_loopback
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.template import render_now
 
@@ -41,17 +41,10 @@ def plain_http(context: CheckContext) -> Iterator[Diagnostic]:
         if template is None or url_problem(template, variables):
             continue  # reported as an error
         parts = urlsplit(render_now(template, {"variables": variables, "model": "m"}) or "")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             message = f"provider `{provider.name}` is called without TLS inside the network"
             help_text = "write https:// if it supports that"
             yield context.at("A504", message, PROVIDERS, path, Place.VALUE, help=help_text)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 @check("A505", stage=Stage.AUDIT)

@@ -1,10 +1,10 @@
 """The other listeners of server.yaml: what must not cross a network in the clear, or be read by anybody."""
 
-import ipaddress
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from engine.config.checks.registry import SERVER, CheckContext, check
+from engine.config.checks.values import is_loopback
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 
 
@@ -35,10 +35,3 @@ def metrics_without_token(context: CheckContext) -> Iterator[Diagnostic]:
         help_text = "set `token`, or listen on a loopback address"
         at = ("metrics", "host")
         yield context.at("X299", message, SERVER, at, Place.VALUE, help=help_text)
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -5,6 +5,7 @@ text never contains the value.
 """
 
 import re
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from engine.config.source.url_text import HOST, url_text_problem
@@ -125,6 +126,14 @@ def part_problem(kind: str, value: str, follows: str) -> str:  # noqa: PLR0911 o
 def is_unfilled(value: str) -> bool:
     """Whether a part of a URL or a header is a placeholder copied from an example."""
     return any(_UNFILLED.fullmatch(part) for part in re.split(r"[\s./:]+", value))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent to `host` stays on this host, as far as its name says."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def endpoint_twice(value: str, follows: str, path: str) -> str:

@@ -10,7 +10,6 @@ from engine.accounts import usage
 from engine.accounts.database import Database
 from engine.accounts.tables import LATENCY_BOUNDS
 from engine.accounts.usage import UsageRow, add_usage, read_all_usage, read_usage
-from tests.tables import each
 
 DAY = 1_800_057_600  # midnight, UTC
 HOUR = usage.HOUR
@@ -89,11 +88,6 @@ def test_workers_that_add_at_the_same_time_lose_nothing(database: Database) -> N
     with database.read() as connection:
         found = read_usage(connection, "a", DAY, DAY + 1, "key")
     assert [u.requests for u in found] == [40] * 10
-
-
-@each(("ms", "place"), [(0, 0), (50, 0), (50.1, 1), (120_000, 10), (120_001, 11)])  # fmt: skip
-def test_a_latency_belongs_to_one_bucket(ms: float, place: int) -> None:
-    assert usage.bucket(ms) == place
 
 
 def test_a_row_without_all_buckets_is_a_bug(store: Connection) -> None:
