@@ -34,7 +34,8 @@ def explain(code: str | None, is_list: bool, form: str) -> None:  # noqa: FBT001
     try:
         rule = find_rule(code)
     except UnknownRuleError as error:
-        raise click.BadArgumentUsage(str(error)) from error
+        words = report.of_a_request(code) or str(error)
+        raise click.BadArgumentUsage(words) from error
     view = report.view_explained(rule, shown_example(rule.code))
     width = min(width_of(sys.stdout) or 100, 100)
     text = report.render_json([view]) if form == "json" else report.render_text(view, width)

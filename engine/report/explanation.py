@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.config.diagnostics.codes import RULES, Rule
 from engine.config.examples import example
+from engine.gateway.errors import CATALOGUE
 
 FORMAT_VERSION = "1.0"
 View = dict[str, Any]
@@ -38,6 +39,12 @@ def view_explained(rule: Rule, reported: str) -> View:
             "told": reported,
         },
     }
+
+
+def of_a_request(code: str) -> str:
+    """What to say of a code that responses have, which is no finding; "" for any other."""
+    known = code in CATALOGUE
+    return f"`{code}` is no finding but an error of a request: docs/errors.md" if known else ""
 
 
 def render_json(views: Iterable[View]) -> str:

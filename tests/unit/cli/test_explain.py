@@ -42,6 +42,8 @@ def test_a_finding_is_known_by_code_and_name_in_any_case(word: str) -> None:
     [
         ("X2O1", "did you mean `X201`?"),
         ("unknown-providr", "did you mean `unknown-provider`?"),
+        ("model_not_found", "an error of a request: docs/errors.md"),
+        ("rate_limited", "an error of a request: docs/errors.md"),
         ("nothing-like-it", "`engine explain --list` has all of them"),
         *((code, "a code is never used again") for code in sorted(RETIRED)),
     ],
