@@ -12,13 +12,13 @@ from engine.gateway.routing.match import Target
 from engine.upstream import Failure, UpstreamError
 
 # Sends the request to a target, up to the head of the response; raises UpstreamError.
-Send: TypeAlias = Callable[[Target], Awaitable[Exchange]]
+SendAttempt: TypeAlias = Callable[[Target], Awaitable[Exchange]]
 # Relays the response, closes the exchange, and returns what broke the response off, if anything.
-Relay: TypeAlias = Callable[[Exchange], Awaitable[Failure | None]]
+RelayResponse: TypeAlias = Callable[[Exchange], Awaitable[Failure | None]]
 
 
 async def run_attempts(
-    steps: AttemptGenerator, send: Send, relay: Relay, record: RecordBuilder
+    steps: AttemptGenerator, send: SendAttempt, relay: RelayResponse, record: RecordBuilder
 ) -> NoResponse | None:
     """Make attempts until a response is relayed. Returns why there is none, or what broke it off."""
     exchange: Exchange | None = None
