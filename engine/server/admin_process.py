@@ -12,7 +12,7 @@ from pathlib import Path
 
 from engine.config.load import Loaded
 from engine.plan.accounts import AccountsSettings
-from engine.server.http import Listen, name_process, new_loop, serve_beside
+from engine.server.http import Listen, name_process, new_loop, serve_side_process
 
 IDLE_SECONDS = 75
 PROCESS_NAME = "orqen-admin"
@@ -50,5 +50,5 @@ def run_admin(start: AdminStart, pipe: Connection) -> None:
     )
     with asyncio.Runner(loop_factory=new_loop) as runner:
         listen = Listen(admin.host, admin.port, IDLE_SECONDS)
-        runner.run(serve_beside(create_app(context), listen, pipe))
+        runner.run(serve_side_process(create_app(context), listen, pipe))
     database.close()

@@ -116,7 +116,7 @@ def name_process(name: str) -> None:
         Path("/proc/self/comm").write_text(name, "ascii")
 
 
-async def serve_beside(app: Any, listen: Listen, pipe: Connection) -> None:
+async def serve_side_process(app: Any, listen: Listen, pipe: Connection) -> None:
     """Serve `app` until something comes by `pipe`, or its other end is gone."""
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_reader(pipe.fileno(), stopped.set)

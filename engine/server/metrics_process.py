@@ -9,7 +9,7 @@ from time import time
 from typing import Any
 
 from engine.plan.settings import Metrics, OtlpMetrics
-from engine.server.http import Listen, name_process, new_loop, serve_beside
+from engine.server.http import Listen, name_process, new_loop, serve_side_process
 from engine.server.memory import settle_garbage
 from engine.telemetry.exposition import OPEN_METRICS, PLAIN, Exposition
 from engine.telemetry.memory import CounterMemory
@@ -36,7 +36,7 @@ def run_metrics(
     export = _start_export(memory, listen.otlp, version, instance)
     with asyncio.Runner(loop_factory=new_loop) as runner:
         app = MetricsApp(memory, version, export, listen.token)
-        runner.run(serve_beside(app, Listen(listen.host, listen.port, IDLE_SECONDS), pipe))
+        runner.run(serve_side_process(app, Listen(listen.host, listen.port, IDLE_SECONDS), pipe))
     if export is not None:
         export.stop()
 

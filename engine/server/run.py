@@ -25,7 +25,6 @@ from engine.plan.plan import Origin, Plan
 from engine.plan.settings import NO_SETTINGS, ServerSettings
 from engine.plan.tls import ListenerTls
 from engine.server.admin_process import AdminStart, run_admin
-from engine.server.beside import NOTHING_BESIDE, AllBeside, Beside
 from engine.server.http import IDLE_SECONDS, Listen
 from engine.server.log import LogOptions, set_up
 from engine.server.memory import MIB, memory_of
@@ -34,6 +33,7 @@ from engine.server.ports import FOR_METRICS, EndedError, ServeError, claim_port,
 from engine.server.reload import ConfigReloader, Problem, Snapshot, State, files_of, now_text
 from engine.server.renewal import TlsRenewal
 from engine.server.shared import Shared, shared_memory
+from engine.server.side_process import NO_SIDE_PROCESS, SideProcess, SideProcesses
 from engine.server.store import prepare_store
 from engine.server.supervisor import CrashLoopError, Supervisor
 from engine.server.worker import Parent, run_worker
@@ -161,7 +161,7 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: st
                 ready_banner=banner,
                 drain=(options.drain_delay, options.drain_timeout),
                 worker_memory=options.worker_memory,
-                beside=AllBeside(_dashboard(options), _metrics(options, shared)),
+                side_processes=SideProcesses(_dashboard(options), _metrics(options, shared)),
                 tls=TlsRenewal(options.settings.tls, reloader.counts),
             )
             supervisor.run()
@@ -199,27 +199,27 @@ def _open_metrics(options: Options, stack: ExitStack) -> str:
     return f"metrics: {url_of(listen.host, listen.port)}/metrics\n"
 
 
-def _metrics(options: Options, shared: Shared) -> Beside:
+def _metrics(options: Options, shared: Shared) -> SideProcess:
     """The process that serves the metrics, if there is to be one."""
     listen = options.settings.metrics
     if listen is None or shared.counters is None:
-        return NOTHING_BESIDE
+        return NO_SIDE_PROCESS
     run = partial(run_metrics, shared.counters, listen, __version__, str(uuid4()))
-    return Beside("metrics", run)
+    return SideProcess("metrics", run)
 
 
-def _dashboard(options: Options) -> Beside:
+def _dashboard(options: Options) -> SideProcess:
     """The process of the dashboard, if there is to be one."""
     store = options.settings.store
     if store is None or store.admin is None:
-        return NOTHING_BESIDE
+        return NO_SIDE_PROCESS
     start = AdminStart(
         store,
         options.directory,
         partial(_load_now, options),
         options.url,
     )
-    return Beside("dashboard", partial(run_admin, start))
+    return SideProcess("dashboard", partial(run_admin, start))
 
 
 def _load_now(options: Options) -> Loaded:

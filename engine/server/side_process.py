@@ -21,7 +21,7 @@ def _run(target: Callable[[Connection], None], pipe: Connection, of_parent: Conn
     target(pipe)
 
 
-class Beside:
+class SideProcess:
     """Runs `target` in a process, with a pipe by which it is stopped, and again when it has died."""
 
     def __init__(self, name: str, target: Callable[[Connection], None] | None) -> None:
@@ -71,10 +71,10 @@ class Beside:
         return code
 
 
-class AllBeside(Beside):
-    """Several of them."""
+class SideProcesses(SideProcess):
+    """Several side processes, started and stopped together."""
 
-    def __init__(self, *every: Beside) -> None:
+    def __init__(self, *every: SideProcess) -> None:
         super().__init__("", None)
         self._every = every
 
@@ -89,4 +89,4 @@ class AllBeside(Beside):
             one.stop()
 
 
-NOTHING_BESIDE = Beside("", None)
+NO_SIDE_PROCESS = SideProcess("", None)

@@ -27,13 +27,13 @@ from typing import Any
 
 from engine.plan.plan import Plan
 from engine.plan.tls import ListenerTls
-from engine.server.beside import NOTHING_BESIDE, Beside
 from engine.server.channel import WorkerChannel
 from engine.server.log import announce, log
 from engine.server.memory import MemoryLimit
 from engine.server.notify import notify, notify_reloading
 from engine.server.reload import ConfigReloader, Snapshot, State
 from engine.server.renewal import TlsRenewal
+from engine.server.side_process import NO_SIDE_PROCESS, SideProcess
 from engine.server.signals import held_signals, signal_socket
 from engine.server.watch import POLL_SECONDS, FolderWatch
 from engine.server.worker_process import WorkerProcess
@@ -72,7 +72,7 @@ class Supervisor:
         drain: tuple[float, float],
         tls: TlsRenewal,
         worker_memory: int | None = None,
-        beside: Beside = NOTHING_BESIDE,
+        side_processes: SideProcess = NO_SIDE_PROCESS,
     ) -> None:
         # Later Pythons would not fork by default; elsewhere forking is not safe.
         method = "fork" if sys.platform == "linux" else "spawn"
@@ -84,7 +84,7 @@ class Supervisor:
         self._ready_banner = ready_banner
         self._drain_delay, self._drain_timeout = drain
         self._memory = MemoryLimit(worker_memory)
-        self._beside = beside
+        self._side_processes = side_processes
         self._tls = tls
         self._workers: list[WorkerProcess] = []
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -111,7 +111,7 @@ class Supervisor:
                 self._kill()
                 for worker in self._workers:
                     worker.process.join()
-                self._beside.stop()
+                self._side_processes.stop()
 
     # -- the loop --------------------------------------------------------------------------------
 
@@ -250,7 +250,7 @@ class Supervisor:
 
     def _check_files(self) -> None:
         self._after(POLL_SECONDS, self._check_files)
-        self._beside.keep_alive(self._processes)
+        self._side_processes.keep_alive(self._processes)
         self._check_tls()
         if not self._is_stopping and self._watch.has_changed():
             self._reload()
