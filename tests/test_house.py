@@ -276,6 +276,13 @@ def test_a_module_says_what_it_is_for() -> None:
     assert [module for module in MODULES if not ast.get_docstring(tree(module))] == []
 
 
+def test_a_package_says_what_it_never_does() -> None:
+    packages = [m for m in MODULES if m.endswith("/__init__")]
+    limits = re.compile(r"(?i)\b(?:never|nothing|not|no)\b")
+    assert len(packages) > 20
+    assert [m for m in packages if not limits.search(ast.get_docstring(tree(m)) or "")] == []
+
+
 def test_only_dates_are_read_off_the_wall_clock() -> None:
     """Keys expire, records are dated, `retry-after` may be a date; all else goes by `monotonic`."""
     wall = {"time.time", "time.time_ns", "datetime.now", "time.localtime"}

@@ -1,4 +1,4 @@
-"""Diagnostics as text or JSON; one renderer a file, each a pure function of its input.
+"""What commands print, as text or data: findings, routes, differences, results of tests, prices.
 
-It prints nothing and reads no file.
+One renderer a file, each a pure function of its input. It prints nothing and reads no file of an operator.
 """

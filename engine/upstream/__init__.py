@@ -1,7 +1,7 @@
 """The interface between the gateway and a provider: one attempt over the network.
 
 An Attempt goes in; an UpstreamResponse, or one of a closed set of Failures, comes out. Exceptions of the HTTP
-client in use end here.
+client in use end here. It never chooses a target, and makes no second attempt.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
