@@ -137,7 +137,7 @@ LISTED = {
     "gateway/routing/variants:ProviderVariants._positions": ("set of credentials", "MAX_POSITIONS_BYTES", "all, when full"),
     "gateway/app:Gateway._probes": ("path", "2", "with its Plan"),
     "gateway/app:Gateway.about": ("name", "a few", "with its Plan"),
-    "gateway/app:Gateway._finished": ("nothing", "MOST_FINISHED", "each tick"),
+    "gateway/app:Gateway._finished": ("nothing", "MAX_FINISHED", "each tick"),
     "gateway/app:Gateway.requests": ("request under way", "connections, 4096 for each worker", "when it ends"),
     "gateway/inbound/head:CallerHead.requests": ("provider", "MAX_REQUESTS_BYTES, which count as the head's", "all, when full"),
     "gateway/inbound/head:Heads._known": ("head of a request, MAX_BYTES", "MAX_KNOWN_BYTES with its requests", "all, when full"),

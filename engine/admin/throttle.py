@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 WINDOW_SECONDS = 900
 PERSON_FAILURES = 10
 ADDRESS_FAILURES = 50
-MOST_NAMES = 10_000
+MAX_NAMES = 10_000
 LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -48,7 +48,7 @@ class Throttle:
             if self.clock() - since >= WINDOW_SECONDS:
                 since, count = self.clock(), 0
             self._failures[name] = (since, count + 1)
-        while len(self._failures) > MOST_NAMES:
+        while len(self._failures) > MAX_NAMES:
             self._failures.popitem(last=False)
 
     def _left(self, name: str, most: int) -> int:

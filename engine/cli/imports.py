@@ -24,7 +24,7 @@ from engine.importers.others import FINDERS, import_other
 from engine.importers.outcome import Outcome
 from engine.report.imported import text_of_import, view_import
 
-MOST_FILES = 32
+MAX_FILES = 32
 Importer = Callable[[Sequence[ForeignDocument], Surroundings], Outcome]
 IMPORTERS: dict[str, Importer] = {
     "litellm": import_litellm,
@@ -85,7 +85,7 @@ def _read_all(file: Path) -> list[ForeignDocument]:
     documents = [_read(file, file.name)]
     data = documents[0].data
     names = data.get("include") if isinstance(data, dict) else None
-    for name in names[:MOST_FILES] if isinstance(names, list) else ():
+    for name in names[:MAX_FILES] if isinstance(names, list) else ():
         path = file.parent / str(name)
         if path.is_file():
             documents.append(_read(path, str(name)))

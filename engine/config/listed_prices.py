@@ -16,7 +16,7 @@ from engine.config.prices import THOUSAND
 from engine.plan.prices import MILLION
 
 Usd = Mapping[str, Decimal]
-_MOST_INPUT = 999_999 * THOUSAND  # tokens, as the schema has it
+_MAX_INPUT = 999_999 * THOUSAND  # tokens, as the schema has it
 _EXACT = Decimal("0.000000001")  # prices are rounded to this
 _TEXT = tuple(f"{kind}_usd_per_million" for kind in ("input", "cached_input", "cache_write", "output"))  # fmt: skip
 _PER_TOKEN = dict(zip(
@@ -148,7 +148,7 @@ def _flat(entry: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for each in ranges if isinstance(ranges, list) else ():
         if isinstance(each, dict) and isinstance(each.get("range"), list) and each["range"]:
             least = _number(each["range"][0])
-            if least is None or 0 < least < THOUSAND or least > _MOST_INPUT:
+            if least is None or 0 < least < THOUSAND or least > _MAX_INPUT:
                 continue
             suffix = f"_above_{int(least) // THOUSAND}k_tokens" if least else ""
             yield from ((f"{key}{suffix}", each[key]) for key in _PER_TOKEN if key in each)
@@ -228,7 +228,7 @@ class _Found:
     def add(self, tier: str, least: int, key: str, value: Any, factor: int) -> None:
         """Take a price. A later one wins."""
         number = self.number(value, factor)
-        if least > _MOST_INPUT:
+        if least > _MAX_INPUT:
             return
         if number or (number is not None and not tier and not least):  # other zeros mean unknown
             self._usd.setdefault((tier, least), {})[key] = number

@@ -41,7 +41,7 @@ class ProviderState(NamedTuple):
 
 
 TICK_SECONDS = 0.05  # from one check of the deadlines to the next
-MOST_FINISHED = 128  # requests whose records wait
+MAX_FINISHED = 128  # requests whose records wait
 
 
 class Gateway:
@@ -108,7 +108,7 @@ class Gateway:
             del self.requests[request]
             request.record.state.ended_at = monotonic()
             self._finished.append(self._taken(request) if request.takers else request.record)
-            if len(self._finished) >= MOST_FINISHED:
+            if len(self._finished) >= MAX_FINISHED:
                 self.flush()
             if self._retiring and not self.requests:
                 self._emptied.set()
@@ -122,7 +122,7 @@ class Gateway:
         return send if self.plan.cors is None else with_cors_headers(self.plan.cors, scope, send)
 
     def _own_response(self, scope: Scope) -> OwnResponse | None:
-        """The response to a preflight or a probe; None of anything else."""
+        """The response to a preflight or a probe; None for any other request."""
         headers = None if self.plan.cors is None else preflight(self.plan.cors, scope)
         if headers is not None:
             return 204, headers, b""
@@ -142,8 +142,8 @@ class Gateway:
     def flush(self) -> None:
         """Give the records that wait to the log and to all sinks.
 
-        They wait for each other since a processor takes half the time for each of many: their code
-        is in its cache then. Too many of them do not stay there themselves.
+        Many at a time take half the CPU time each, since the code stays in the processor's cache;
+        of more than MAX_FINISHED the records themselves would not.
         """
         finished, self._finished = self._finished, []
         timestamps = Timestamps()

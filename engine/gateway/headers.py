@@ -216,7 +216,7 @@ def response_headers(
 ) -> Pairs:
     """The provider's headers as the caller gets them; names are in lower case on both sides.
 
-    `fields` has them by name; of several, the last. `names` is a RelayedNames.
+    `fields` has them by name; the last one wins. `names` is a RelayedNames.
     """
     passed = (
         [*compress(received, map(names.__getitem__, fields))]

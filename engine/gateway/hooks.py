@@ -40,7 +40,7 @@ class Permit(Protocol):
 
     @property
     def settle(self) -> Callable[[Record], None] | None:
-        """Called exactly once when the request is over, however it ended, cancelled included. None: nothing is.
+        """Called exactly once when the request is over, however it ended, cancelled included. None: it needs no call.
 
         Not a coroutine, since a cancellation could interrupt one.
         """

@@ -38,7 +38,7 @@ from engine.gateway.runtime import Runtime
 from engine.plan.plan import Provider
 from engine.upstream import Failure, UpstreamError
 
-WATCH_AFTER_SECONDS = 0.05  # seconds; a request that takes longer is watched for its caller leaving
+WATCH_AFTER_SECONDS = 0.05  # a request that takes longer is watched, in case its caller leaves
 
 
 class Request:

@@ -9,7 +9,7 @@ from engine.importers.draft import Deployment, Draft, Reference, Settings
 from engine.importers.ledger import Ledger, Treatment
 from engine.importers.providers import Providers, served
 from engine.importers.tables import Kind, compatible, table
-from engine.importers.targets import MOST_TARGETS, Target, distinct, kept, placed
+from engine.importers.targets import MAX_TARGETS, Target, distinct, kept, placed
 from engine.importers.values import holds_credential
 from engine.importers.wildcards import covered_names
 
@@ -42,7 +42,7 @@ class Rules:
                     at = (*d.at, "litellm_params", field_name)
                     words = "taken out by drop_params, as LiteLLM does it"
                     self.ledger.rewrite(d.file, at, Treatment.OTHERWISE, words)
-            room = MOST_TARGETS - bool(self._links(name))
+            room = MAX_TARGETS - bool(self._links(name))
             self.targets[name] = [self._target(d) for d in folded(usable, room)]
         self._add_covered()
         callers = {link.name for link in self.draft.fallbacks}
@@ -62,7 +62,7 @@ class Rules:
             usable = [d for d in group if not self._reason(name, d)]
             for d in usable:
                 _apply(self.draft.settings, d)
-            room = MOST_TARGETS - bool(self._links(name))
+            room = MAX_TARGETS - bool(self._links(name))
             self.targets[name] = [self._target(d) for d in folded(usable, room)]
 
     def _is_usable(self, name: str, d: Deployment) -> bool:
@@ -147,7 +147,7 @@ class Rules:
         reached = {id(t) for t in self.reached[name]}
         for t in targets:
             if id(t) not in reached:
-                words = f"a rule has at most {MOST_TARGETS} targets: leave out those that matter least, or give some of them a name of their own"
+                words = f"a rule has at most {MAX_TARGETS} targets: leave out those that matter least, or give some of them a name of their own"
                 for d in (t.deployment, *t.deployment.behind):
                     self.ledger.rewrite(d.file, d.named_at or d.at, Treatment.ASKS, words)
 
@@ -189,7 +189,7 @@ class Rules:
         elif not self._group(link.to, link.name or "x"):
             words = "no such model was imported to fall back to"
         elif not self._is_reached(link):
-            words = f"no rule has a place for it: a rule has at most {MOST_TARGETS} targets"
+            words = f"no rule has a place for it: a rule has at most {MAX_TARGETS} targets"
         else:
             treatment = Treatment.OTHERWISE
             words = "a later target: by `fallback_on` also after a timeout, a cut connection or a 5xx, when it may be paid twice"

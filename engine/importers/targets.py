@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 from engine.importers.draft import Deployment
 
-MOST_TARGETS = 8
-MOST_WEIGHT = 1000
-MOST_TIERS = 8
+MAX_TARGETS = 8
+MAX_WEIGHT = 1000
+MAX_TIERS = 8
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ def distinct(name: str, targets: Iterable[Placed]) -> list[Entry]:
             found[key] = Entry(written, tier, is_fallback, [])
         elif weight and found[key].tier == tier and "weight" in found[key].written:
             summed = found[key].written["weight"] + weight
-            found[key].written["weight"] = min(summed, MOST_WEIGHT)
+            found[key].written["weight"] = min(summed, MAX_WEIGHT)
         found[key].targets.append(target)
     return list(found.values())
 
@@ -61,7 +61,7 @@ def kept(entries: list[Entry]) -> list[Entry]:
     """As many as a rule may have. One place is for the first fallback, however many come before it."""
     own = [entry for entry in entries if not entry.is_fallback]
     after = entries[len(own) :]
-    return [*own[: MOST_TARGETS - bool(after)], *after][:MOST_TARGETS]
+    return [*own[: MAX_TARGETS - bool(after)], *after][:MAX_TARGETS]
 
 
 def placed(
@@ -72,7 +72,7 @@ def placed(
     Without an `order` and a balance all are of tier 1, where targets without a weight come after the others.
     """
     orders = sorted({t.deployment.order for t in targets})
-    most = max(1, MOST_TIERS - sum(map(bool, after)))
+    most = max(1, MAX_TIERS - sum(map(bool, after)))
     for number, order in enumerate(orders, 1):
         group = [t for t in targets if t.deployment.order == order]
         sharing = [t for t in group if t.deployment.weight != 0]
@@ -84,7 +84,7 @@ def placed(
     tier = min(len(orders), most)
     is_tiered = balance is not None or len(orders) > 1
     for group in filter(None, after):
-        tier = min(tier + 1, MOST_TIERS) if is_tiered else 1
+        tier = min(tier + 1, MAX_TIERS) if is_tiered else 1
         yield from ((t, None, tier, True) for t in group)
 
 
@@ -99,7 +99,7 @@ def _shares(deployments: list[Deployment]) -> list[int | None]:
         shares = [d.share or max(usual, 1) for d in deployments]
     divisor = math.gcd(*shares)
     shares = [share // divisor for share in shares]
-    scale = max(shares) / MOST_WEIGHT
+    scale = max(shares) / MAX_WEIGHT
     return [max(1, round(share / scale)) for share in shares] if scale > 1 else list(shares)
 
 

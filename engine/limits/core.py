@@ -42,9 +42,8 @@ Scope = tuple[str, CallerLimits]  # its name, unique among keys, accounts and mo
 # One limit at one moment: what it counts, its number, the units that are free, the nanoseconds until those that
 # are used are back, what requests under way hold of it, and itself; None is one of requests at once.
 Reading = tuple[str, int, int, int, int, Rate | Budget | None]
-Left = tuple[
-    int, int, float
-]  # of a limit: that, what remains, and the seconds until it is whole again
+# A limit, what is left of it, and the seconds until all of it is back.
+Left = tuple[int, int, float]
 NOTHING_LEFT: Mapping[str, Left] = {}
 
 

@@ -15,7 +15,7 @@ from engine.plan.plan import Names, Provider
 from engine.report.mask import masked
 
 View = dict[str, Any]
-MOST_VALUES = 5
+MAX_VALUES = 5
 SECTIONS = ("retry", "breaker", "sign", "tls", "proxy", "caller_credentials")
 
 
@@ -149,8 +149,8 @@ def _choices(files: Effective, provider: Provider) -> Iterator[View]:
 
 def some(values: list[str]) -> str:
     """A few values of a list that may be long."""
-    more = len(values) - MOST_VALUES
-    return ", ".join(values[:MOST_VALUES]) + (f" and {more} more" if more > 0 else "")
+    more = len(values) - MAX_VALUES
+    return ", ".join(values[:MAX_VALUES]) + (f" and {more} more" if more > 0 else "")
 
 
 def spelled(value: Any) -> str:

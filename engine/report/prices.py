@@ -9,7 +9,7 @@ from engine.config.listed_prices import Cost
 from engine.config.price_lists import NO_PROVIDER, Imported
 from engine.config.prices import ABOVE, UNITS, plain, thousands
 
-MOST_NAMES = 8
+MAX_NAMES = 8
 _BARE = re.compile(r"[A-Za-z][A-Za-z0-9._/-]*(?::[A-Za-z0-9._-]+)*")
 _WORDS = {
     "true",
@@ -79,5 +79,5 @@ def _models(names: list[str]) -> str:
 
 
 def _few(names: list[str]) -> str:
-    more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -44,7 +44,7 @@ Peer: TypeAlias = tuple[str, str]  # host and port, as in an ASGI scope
 
 
 def most_connections() -> int:
-    """How many connections a worker keeps; as many again may come before it sees to that."""
+    """How many connections a worker keeps; as many again may come before it closes the excess."""
     if sys.platform == "win32":
         return MAX_CONNECTIONS
     import resource  # noqa: PLC0415 there is none on Windows
@@ -77,7 +77,7 @@ class IdleConnection:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Seconds that a connection may take; see the table above. `idle` None: the server sees to it."""
+    """Seconds that a connection may take; see the table above. `idle` None: the server closes idle ones."""
 
     head: float = HEAD_SECONDS
     stall: float = STALL_SECONDS

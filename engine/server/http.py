@@ -52,7 +52,8 @@ def create_server(app: Any, listen: Listen) -> Server:
         http=_http_mode(tls),
         websockets=False,
         backlog=BACKLOG,
-        backpressure=2 * most_connections(),  # `connections` sees to the rest
+        backpressure=2
+        * most_connections(),  # `connections` closes what is above its own, lower bound
         http1_settings=HTTP1Settings(
             header_read_timeout=listen.idle_seconds * 1000, max_buffer_size=BUFFER_BYTES
         ),
@@ -74,7 +75,7 @@ def _tls_options(tls: ListenerTls) -> dict[str, Any]:
 
 
 def _http_mode(tls: ListenerTls | None) -> HTTPModes:
-    """HTTP/2 by ALPN alone: in the clear, `auto` waits for ever on a silent connection."""
+    """HTTP/2 by ALPN alone: in the clear, `auto` waits forever on a silent connection."""
     return HTTPModes.auto if tls and tls.http2 else HTTPModes.http1
 
 

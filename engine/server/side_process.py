@@ -16,7 +16,7 @@ STOP_SECONDS = 2.0
 
 
 def _run(target: Callable[[Connection], None], pipe: Connection, of_parent: Connection) -> None:
-    """What the process does. Its copy of the parent's end would keep the pipe open for ever."""
+    """What the process does. Its copy of the parent's end would keep the pipe open forever."""
     of_parent.close()
     target(pipe)
 

@@ -112,7 +112,7 @@ async def in_chunks(body: bytes) -> AsyncIterator[memoryview]:
 class UpstreamResponse(Protocol):
     """A response whose head has arrived. Must be closed, whatever becomes of it.
 
-    Names in `headers` are in lower case; `fields` has them by name, of several the last. `length` is the declared size of the body, None when it
+    Names in `headers` are in lower case; `fields` has them by name; the last one wins. `length` is the declared size of the body, None when it
     is not declared or there is none.
     """
 

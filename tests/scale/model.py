@@ -16,7 +16,7 @@ PEAK = 10  # the busiest second to the average one
 WORKERS = 2  # of a replica
 KEY_BYTES = 600  # of a known key in the table of a worker, as `bench.accounts million` measures
 USE = 0.6  # of a core may be used at the peak
-MOST_CONNECTIONS = 500  # a PostgreSQL without a pooler in front
+MAX_CONNECTIONS = 500  # a PostgreSQL without a pooler in front
 DAY = 86_400
 GATEWAYS = "cores of gateways"
 LIMIT, TRIES = 300, 1500  # requests that a key may send in an hour, and that are sent at once
@@ -54,7 +54,7 @@ def needs(size: Size, figures: dict[str, Any]) -> Iterator[tuple[str, float, str
         "connections of PostgreSQL",
         costs["database connections of a replica"] * size.replicas,
         "connections",
-        MOST_CONNECTIONS,
+        MAX_CONNECTIONS,
     )
     database = (workers * idle_us + busy * max(0, busy_us - idle_us)) / 1e6
     yield "CPU of PostgreSQL", database, "cores", 16 * USE

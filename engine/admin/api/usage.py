@@ -9,7 +9,7 @@ from engine.admin.api.operation import ApiRequest, Operation
 from engine.admin.api.schema import JSON, Schema
 from engine.admin.formats import iso
 
-DEFAULT_DAYS, MOST_DAYS, MOST_ROWS = 7, 400, 1000
+DEFAULT_DAYS, MAX_DAYS, MAX_ROWS = 7, 400, 1000
 
 _COUNT: Schema = {"type": "integer"}
 _KNOWN: Schema = {"type": ["integer", "null"], "description": "null where nobody knows it."}
@@ -42,7 +42,7 @@ USAGE: Schema = {
 }
 _QUERY: dict[str, Schema] = {
     "by": {"type": "string", "enum": list(get_args(By)), "default": "model"},
-    "days": {"type": "integer", "minimum": 1, "maximum": MOST_DAYS, "default": DEFAULT_DAYS},
+    "days": {"type": "integer", "minimum": 1, "maximum": MAX_DAYS, "default": DEFAULT_DAYS},
 }
 
 
@@ -51,7 +51,7 @@ def get_usage(request: ApiRequest) -> JSON:
     until = int(time.time()) // DAY * DAY + DAY
     since = until - int(request.query.get("days", DEFAULT_DAYS)) * DAY
     with request.server.context.database.read() as connection:
-        rows = usage.read_usage(connection, request.account_id, since, until, by, limit=MOST_ROWS)
+        rows = usage.read_usage(connection, request.account_id, since, until, by, limit=MAX_ROWS)
     return {"data": [_row(row, by) for row in rows]}
 
 

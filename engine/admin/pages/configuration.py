@@ -18,7 +18,7 @@ from engine.report.text import render_finding
 from engine.report.view import Findings, count, finding
 
 READY_SECONDS = 2.0
-MOST_FINDINGS = 50
+MAX_FINDINGS = 50
 _KINDS = {Severity.ERROR: "bad", Severity.WARNING: "warn", Severity.NOTE: ""}
 _ORDER = {severity: place for place, severity in enumerate(Severity)}
 _HOLDS = {
@@ -36,7 +36,7 @@ def configuration_page(request: PageRequest) -> Response:
     findings = Findings(found, loaded.documents)
     serious = [d for d in found if d.severity is not Severity.NOTE]
     notes = [d for d in found if d.severity is Severity.NOTE]
-    left = max(0, len(serious) - MOST_FINDINGS)
+    left = max(0, len(serious) - MAX_FINDINGS)
     return page(
         request,
         "configuration.html",
@@ -45,8 +45,8 @@ def configuration_page(request: PageRequest) -> Response:
         disk=_disk(loaded, str(request.context.folder)),
         refused=_refused(running["refused"]) if running and running["refused"] else None,
         counts=_counts(loaded),
-        findings=[_finding(finding(d, findings)) for d in serious[:MOST_FINDINGS]],
-        notes=[_finding(finding(d, findings)) for d in notes[:MOST_FINDINGS]],
+        findings=[_finding(finding(d, findings)) for d in serious[:MAX_FINDINGS]],
+        notes=[_finding(finding(d, findings)) for d in notes[:MAX_FINDINGS]],
         more_findings=f"{left} more: run engine check" if left else "",
         files=[
             {"name": name, "holds": _HOLDS.get(name, ""), "lines": len(document.lines)}

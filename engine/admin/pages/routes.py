@@ -16,7 +16,7 @@ from engine.plan.accounts import ProviderKeyPolicy
 from engine.plan.plan import Endpoint, Plan
 from engine.report.route import Question, view_route
 
-MOST_MODELS = 2000  # that the field of the form offers
+MAX_MODELS = 2000  # that the field of the form offers
 _ORDER = {
     None: "",
     "file": "In the order of the file: the next one when one fails.",
@@ -35,7 +35,7 @@ def routes_page(request: PageRequest) -> Response:
         request,
         "routes.html",
         asked=asked,
-        models=[name for name, _ in plan.listed[:MOST_MODELS]] if plan else [],
+        models=[name for name, _ in plan.listed[:MAX_MODELS]] if plan else [],
         endpoints=_endpoints(plan) if plan else [],
         found=found,
         is_broken=plan is None,

@@ -34,7 +34,7 @@ from engine.admin.usage_view import (
 
 DEFAULT = "7d"
 TOP = 5
-MOST_ROWS = 200
+MAX_ROWS = 200
 COLUMNS: Mapping[str, str] = {"model": "Model", "key": "Key", "provider": "Provider", "day": "Day"}
 CSV_HEADER = (
     "requests", "errors", "input_tokens", "output_tokens", "milliseconds_total", "cost_usd", "unpriced_requests",
@@ -193,7 +193,7 @@ def _href(query: _Query, label: str, names: Mapping[str, str]) -> str:
 def usage_page(request: PageRequest) -> Response:
     query = _Query.read(request, request.query.text("by", "model"))
     by_step, whole = _by_step(request, query)
-    rows = _read(request, query, MOST_ROWS)
+    rows = _read(request, query, MAX_ROWS)
     table = _table(request, query, rows[::-1] if query.by == "day" else rows, whole)
     kept = {"by": query.by, **query.kept}
     del kept["range"]
@@ -208,7 +208,7 @@ def usage_page(request: PageRequest) -> Response:
         by=query.by,
         column=COLUMNS[query.by],
         rows=table,
-        total=table_row("Total", "", whole, whole) if len(rows) < MOST_ROWS else None,
+        total=table_row("Total", "", whole, whole) if len(rows) < MAX_ROWS else None,
         has_tokens=whole.input_tokens is not None or whole.output_tokens is not None,
         has_cost=whole.cost_nano_usd is not None or whole.unpriced > 0,
         footnote=_footnote(whole, len(rows)),
@@ -224,8 +224,8 @@ def _only(request: PageRequest, query: _Query) -> dict[str, str] | None:
 
 def _footnote(whole: Counts, rows: int) -> str:
     notes = []
-    if rows >= MOST_ROWS:
-        notes.append(f"The {MOST_ROWS} with the most requests; the CSV has all.")
+    if rows >= MAX_ROWS:
+        notes.append(f"The {MAX_ROWS} with the most requests; the CSV has all.")
     if whole.requests and whole.input_tokens is None and whole.output_tokens is None:
         notes.append("No response in this time reported tokens.")
     if whole.unpriced:

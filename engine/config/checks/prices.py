@@ -11,7 +11,7 @@ from engine.plan.suggest import nearest
 from engine.plan.usage import UNITS as BILLED_UNITS
 from engine.plan.usage import UsagePlaces
 
-MOST_NAMES = 5  # of models, in one message
+MAX_NAMES = 5  # of models, in one message
 _TIERS = (
     "write them without the tier, or remove it from `standard` in `service_tier` of an endpoint"
 )
@@ -120,8 +120,8 @@ def model_without_price(context: CheckContext) -> Iterator[Diagnostic]:
 def _listed(sent: Sequence["SentNames"]) -> str:
     """The names of models, of many the first few."""
     names = list(dict.fromkeys(each.shown for each in sent))
-    more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - MAX_NAMES
+    return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)

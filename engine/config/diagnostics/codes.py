@@ -775,7 +775,7 @@ _CATALOGUE = (
         "key-without-expiry",
         _NOTE,
         "a gateway key never expires",
-        "A key that leaks and is not noticed works for ever. With `expires` its holder has to renew it.",
+        "A key that leaks and is not noticed works forever. With `expires` its holder has to renew it.",
     ),
     Rule(
         "A502",

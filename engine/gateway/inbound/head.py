@@ -77,7 +77,7 @@ class CallerHead:
     count: Callable[["CallerHead"], None] | None = None
 
     def __post_init__(self) -> None:
-        """Write the content type anew, and index the headers by name; of several, the last."""
+        """Write the content type anew, and index the headers by name; the last one wins."""
         self.headers = [(n, normalized(v) if n == b"content-type" else v) for n, v in self.headers]
         self.fields = dict(self.headers)
 

@@ -11,7 +11,7 @@ from itertools import accumulate
 import msgspec
 
 MAX_DEPTH = 512
-_MOST_COMMAS = 200_000  # of a list that is taken apart, which bounds what its parts may cost
+_MAX_COMMAS = 200_000  # of a list that is taken apart, which bounds what its parts may cost
 # Brackets, and a letter for a quote: the letters of all escapes are such that Python's own decoder
 # takes each escape for one other character.
 _MARKS = bytes(
@@ -45,7 +45,7 @@ def _is_deeper(raw: bytes, levels: int) -> bool:
     """Most lists hold many parts, as of a conversation, none of which has many brackets itself."""
     if not _may_be_deeper(raw, levels):
         return False
-    most = min(len(raw) // 16, _MOST_COMMAS)
+    most = min(len(raw) // 16, _MAX_COMMAS)
     if raw.startswith(b"[") and b"," not in raw.replace(b",", b" ", most):
         parts = map(bytes, _PARTS.decode(raw))
         return any(_may_be_deeper(part, levels - 1) and _rises(part, levels - 1) for part in parts)

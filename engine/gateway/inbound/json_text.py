@@ -143,7 +143,7 @@ def _counted(raw: bytes) -> Members:
 
 
 def items(value: bytes) -> Sequence[msgspec.Raw] | None:
-    """The items of a list; None of anything else, and of a list that is too long to look at each."""
+    """The items of a list; None for any other value, and for a list that is too long to read each."""
     if len(value) > MAX_LIST:
         return None
     try:

@@ -52,7 +52,7 @@ class Exchange(msgspec.Struct, eq=False, gc=False):
         return ResponseHead(self.response.status, wait, is_repeatable)
 
     def close(self) -> Awaitable[None] | None:
-        """Give the connection and the slot back; what of that has to be awaited. The second time does nothing."""
+        """Give the connection and the slot back. Returns what is still to be awaited, if anything; a second call does nothing."""
         if not self._is_open:
             return None
         self._is_open = False

@@ -85,7 +85,7 @@ def _has_final_head(data: bytes) -> bool:
 class ResponseReader:
     """What has arrived of the response to one request.
 
-    `status`, `headers` (names in lower case), `fields` (by name, of several the last) and `length`
+    `status`, `headers` (names in lower case), `fields` (by name; the last one wins) and `length`
     (None: not declared, or no body) hold from BODY on, `chunks` what has not been taken of the body. `failure` says why the response will
     never be complete.
     """

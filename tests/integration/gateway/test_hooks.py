@@ -495,7 +495,7 @@ def test_records_are_handed_out_soon_or_when_there_are_many(
         while not sink.records:  # noqa: ASYNC110 there is no event for it
             await asyncio.sleep(0.001)
         monkeypatch.setattr(app, "TICK_SECONDS", 3600.0)
-        monkeypatch.setattr(app, "MOST_FINISHED", 3)
+        monkeypatch.setattr(app, "MAX_FINISHED", 3)
         assert await stand.ask() == 200  # the last tick before an hour is during it, or was before
         before = len(sink.records)
         while len(sink.records) == before:

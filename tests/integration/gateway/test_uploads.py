@@ -26,7 +26,7 @@ from tests.unit.gateway.inbound.forms import FORM, cut, file, form, part
 
 AUDIO = "/v1/audio/transcriptions"
 SOUND = file(bytes(range(256)) * (25 * 1024 * 4))  # 25 MiB
-MOST_GROWTH_KIB = 8 * 1024
+MAX_GROWTH_KIB = 8 * 1024
 BLOCK = 256 * 1024
 
 ROUTES = """
@@ -146,7 +146,7 @@ def test_a_model_behind_25_mb(uploads: Uploads) -> None:
     before = uploads.server.rss_kib()
     answer = upload(uploads, body)
     assert (answer.status, answer.header("x-mock-sha256")) == (200, sha256(body))
-    assert uploads.server.rss_kib() - before <= MOST_GROWTH_KIB
+    assert uploads.server.rss_kib() - before <= MAX_GROWTH_KIB
     assert uploads.becomes_clean()
 
 
@@ -163,7 +163,7 @@ def test_an_alias_behind_25_mb_changes_only_the_model(uploads: Uploads) -> None:
     answer = upload(uploads, form(SOUND, part("model", b"loud"), part("x", b"y")))
     renamed = form(SOUND, part("model", b"a-much-longer-name"), part("x", b"y"))
     assert (answer.status, answer.header("x-mock-sha256")) == (200, sha256(renamed))
-    assert uploads.server.rss_kib() - before <= MOST_GROWTH_KIB
+    assert uploads.server.rss_kib() - before <= MAX_GROWTH_KIB
     assert uploads.becomes_clean()
 
 
@@ -207,7 +207,7 @@ def test_a_model_in_front_lets_the_file_stream(uploads: Uploads) -> None:
         caller.send(sent[BLOCK:])
         assert caller.answer().status == 200
     assert uploads.listener.read == len(body)
-    assert uploads.server.rss_kib() - before <= MOST_GROWTH_KIB
+    assert uploads.server.rss_kib() - before <= MAX_GROWTH_KIB
 
 
 def test_a_credential_behind_the_file_is_refused(uploads: Uploads) -> None:
@@ -275,5 +275,5 @@ def test_uploads_side_by_side(uploads: Uploads) -> None:
         thread.join(20)
     hashes = [answers[number].header("x-mock-sha256") for number in range(4)]
     assert hashes == [sha256(body) for body in wanted]
-    assert uploads.server.rss_kib() - before <= 4 * MOST_GROWTH_KIB
+    assert uploads.server.rss_kib() - before <= 4 * MAX_GROWTH_KIB
     assert uploads.becomes_clean()

@@ -10,7 +10,7 @@ from engine.accounts.audit import SYSTEM, list_all_audit
 from engine.admin.request import PageError, PageRequest, Values
 from engine.admin.server import SIGN_INS_AT_ONCE, create_server
 from engine.admin.sign_in import SIGN_IN_PAGES, sign_in_by_password
-from engine.admin.throttle import MOST_NAMES, Throttle
+from engine.admin.throttle import MAX_NAMES, Throttle
 from tests.integration.admin.in_process.conftest import PASSWORD, House
 
 
@@ -85,9 +85,9 @@ def test_tries_are_bounded_for_a_person_and_for_an_address() -> None:
 
 def test_the_throttle_forgets_the_oldest_names() -> None:
     throttle = Throttle()
-    for number in range(MOST_NAMES + 5):
+    for number in range(MAX_NAMES + 5):
         throttle.attempt(f"{number}@example.com", "127.0.0.1")
-    assert len(throttle._failures) == MOST_NAMES
+    assert len(throttle._failures) == MAX_NAMES
 
 
 def test_a_person_who_is_tried_too_often_has_to_wait(house: House) -> None:
