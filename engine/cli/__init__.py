@@ -66,7 +66,7 @@ class OnDemand(Mapping[str, click.Command]):
 @click.version_option(__version__, prog_name="engine")
 @click.option("--debug", is_flag=True, envvar="ENGINE_DEBUG", help="Show the traceback of a bug.")
 def main(debug: bool) -> None:  # noqa: FBT001 click's; `Commands` reads it
-    """A gateway for LLM APIs, driven by two YAML files.
+    """A gateway for LLM APIs, driven by YAML files.
 
     \b
     routes.yaml      the endpoints it serves, and where each model goes

@@ -52,8 +52,8 @@ def create_server(app: Any, listen: Listen) -> Server:
         http=_http_mode(tls),
         websockets=False,
         backlog=BACKLOG,
-        backpressure=2
-        * most_connections(),  # `connections` closes what is above its own, lower bound
+        # `connections` closes what is above its own, lower bound.
+        backpressure=2 * most_connections(),
         http1_settings=HTTP1Settings(
             header_read_timeout=listen.idle_seconds * 1000, max_buffer_size=BUFFER_BYTES
         ),

@@ -359,7 +359,7 @@ _CATALOGUE = (
     ),
     Rule(
         "X234",
-        "authority-without-tls",
+        "ca-without-tls",
         _WARNING,
         "a provider names CA certificates and is never called with TLS",
         "`tls` sets the trusted CA certificates. Over plain http there are none to check: write https, or leave `tls` out.",
@@ -737,14 +737,14 @@ _CATALOGUE = (
     ),
     Rule(
         "E406",
-        "authority-file",
+        "ca-file",
         _WARNING,
         "a file of CA certificates that a provider names cannot be used",
         "It must hold certificates in PEM; its path is relative to this folder. `engine serve` does not start without it, and a reload is refused, since no other certificates may be trusted for the provider.",
     ),
     Rule(
         "E407",
-        "authority-expired",
+        "ca-expired",
         _WARNING,
         "all CA certificates of a provider have expired",
         "The gateway runs, and calls to the provider return `upstream_tls_failed` until the file is renewed.",
