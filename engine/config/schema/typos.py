@@ -52,7 +52,8 @@ def with_fix(document: Document, d: Diagnostic) -> Diagnostic:
     for repairer in _REPAIRERS.get(d.code, ()):
         made = repairer(document, d, value)
         if made is not None:
-            return replace(d, fix=Fix(*made))
+            fix = Fix(*made)
+            return replace(d, fix=fix, help=d.help or (f"write `{fix.text}`" if fix.text else ""))
     return d
 
 
