@@ -1,9 +1,12 @@
-"""Which workers the parent replaces when TLS files are renewed: real processes that only say they listen."""
+"""Which workers the parent starts, replaces and ends: real processes that only say they listen."""
 
 import multiprocessing
 import os
 import signal
 import sys
+import time
+from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,15 @@ import pytest
 from engine.server import supervisor
 from engine.server.channel import WorkerChannel
 from engine.server.reload import ConfigReloader, Snapshot, State
+from engine.server.renewal import TlsRenewal
 from engine.server.supervisor import Supervisor
 from engine.server.worker_process import WorkerProcess
+from engine.telemetry.server_counts import ServerCounts
 
-WORKERS, FAILS, LAST = 2, 2, 3
+forked = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+WORKERS, FAILS, HANGS, LAST = 2, 2, 3, 4
 QUIET_TICKS = 8
+CRASH_SECONDS = 0.05
 
 
 class Renewals:
@@ -30,7 +37,7 @@ class Renewals:
 
     def tick(self, now: float) -> bool:
         self._ticks += 1
-        begun = len(self._file.read_text().splitlines())
+        begun = self._file.read_text().count("+")
         if begun < WORKERS * (self.count + 1):
             self._ticks = 0
         if self._ticks < QUIET_TICKS:
@@ -40,38 +47,86 @@ class Renewals:
             return False
         self._ticks, self.count = 0, self.count + 1
         self.accepted = str(self.count)
+        vars(supervisor).update(LISTENING_SECONDS=0.01 if self.count == HANGS else 60.0)
         return True
 
 
 def worker(file: Path, *inherited: Any) -> None:
-    """A worker that notes which TLS files it got; it cannot start with those of one renewal."""
+    """A worker that notes which TLS files it got and what it is to do; it cannot start with those of two renewals."""
     *_, tls, pipe, _ = inherited
-    with file.open("a") as starts:
-        starts.write(f"{tls}\n")
+    note(file, f" +{tls}")
     if tls == str(FAILS):
         sys.exit(1)
-    pipe.send((0, "listening"))
-    follow(pipe)
+    if tls != str(HANGS):
+        pipe.send((0, "listening"))
+    follow(file, pipe)
 
 
-def follow(pipe: Connection) -> None:
+def note(file: Path, text: str) -> None:
+    with file.open("a") as noted:
+        noted.write(text)
+
+
+def follow(file: Path, pipe: Connection) -> None:
     while (message := pipe.recv())[0] != "stop":
         if message[0] == "steer":
+            note(file, f" to {message[2]}")
             pipe.send((message[1], "steered"))
+    note(file, " -")
     pipe.send((0, "stopped listening"))
 
 
-def supervise(folder: Path, file: Path) -> None:
-    vars(supervisor).update(POLL_SECONDS=0.02, QUEUE_SECONDS=0.02)
+def successor(file: Path, *inherited: Any) -> None:
+    """A worker that dies when it is to drain; the one in its place ends the drain at once."""
+    *_, pipe, _ = inherited
+    is_first = not file.read_text()
+    note(file, " +")
+    if is_first:
+        os.kill(os.getppid(), signal.SIGTERM)
+    while (message := pipe.recv())[0] != "stop":
+        note(file, f" {message[0]}")
+        if is_first:
+            sys.exit(1)
+        os.kill(os.getppid(), signal.SIGTERM)
+
+
+def mortal(file: Path, *inherited: Any) -> None:
+    """A worker that dies: the first one at once, the one in its place after CRASH_SECONDS; the third ends the server."""
+    *_, pipe, _ = inherited
+    note(file, " +")
+    match file.read_text().count("+"):
+        case 1:
+            sys.exit(1)
+        case 2:
+            time.sleep(10 * CRASH_SECONDS)
+            sys.exit(1)
+    os.kill(os.getppid(), signal.SIGTERM)
+    follow(file, pipe)
+
+
+def supervise(
+    folder: Path, file: Path, start: Callable[..., None], tls: Any, workers: int, delay: float
+) -> None:
+    vars(supervisor).update(POLL_SECONDS=0.02, QUEUE_SECONDS=0.02, CRASH_SECONDS=CRASH_SECONDS)
     reloader = ConfigReloader(folder, lambda _: (None, []), Snapshot({}, 0.0), None, State(""))
-    Supervisor(
-        lambda *inherited: worker(file, *inherited),
-        reloader,
-        workers=WORKERS,
-        ready_banner="",
-        drain=(0.0, 5.0),
-        tls=Renewals(file),  # type: ignore[arg-type]  # in its place
-    ).run()
+    begin = partial(start, file)
+    drain = delay, 5.0
+    Supervisor(begin, reloader, workers=workers, ready_banner="", drain=drain, tls=tls).run()
+
+
+def supervised(folder: Path, start: Callable[..., None], *, workers: int, delay: float) -> str:
+    """What workers note that `start` runs; the parent has ended well."""
+    file = folder / "noted"
+    file.touch()
+    tls = Renewals(file) if start is worker else TlsRenewal(None, ServerCounts())
+    process = multiprocessing.get_context("fork").Process(
+        target=supervise, args=(folder, file, start, tls, workers, delay)
+    )
+    process.start()
+    process.join(60)
+    process.kill()  # where it goes on, which it must not; its workers end with their pipes
+    assert process.exitcode == 0, file.read_text()
+    return file.read_text()
 
 
 def test_a_successor_that_failed_is_tried_again_in_a_minute_or_with_the_next_files() -> None:
@@ -85,13 +140,22 @@ def test_a_successor_that_failed_is_tried_again_in_a_minute_or_with_the_next_fil
     assert not one.is_behind(2, 1000.0)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+@forked
 def test_each_worker_is_replaced_once_for_a_renewal_also_where_that_fails(tmp_path: Path) -> None:
-    file = tmp_path / "starts"
-    file.touch()
-    process = multiprocessing.get_context("fork").Process(target=supervise, args=(tmp_path, file))
-    process.start()
-    process.join(60)
-    process.kill()  # where it goes on, which it must not; its workers end with their pipes
-    assert process.exitcode == 0
-    assert file.read_text().split() == [str(n) for n in range(LAST + 1) for _ in range(WORKERS)]
+    """One after another, so that no more than one works twice; and the successor was the last to listen."""
+    replaced, failed = f" +{{0}} to {WORKERS} -" * WORKERS, " +{0}" * WORKERS
+    steps = [failed, replaced, failed, failed, replaced]
+    told = "".join(step.format(renewal) for renewal, step in enumerate(steps))
+    assert supervised(tmp_path, worker, workers=WORKERS, delay=0.0) == told + " -" * WORKERS
+
+
+@forked
+def test_a_worker_that_is_started_while_the_others_drain_does_so_too(tmp_path: Path) -> None:
+    """Else it would say that it is ready until the port closes."""
+    noted = supervised(tmp_path, successor, workers=1, delay=60.0)
+    assert noted.removesuffix(" drain") == " + drain + drain"  # the second signal says it again
+
+
+@forked
+def test_workers_that_die_now_and_then_are_no_crash_loop(tmp_path: Path) -> None:
+    assert supervised(tmp_path, mortal, workers=1, delay=0.0) == " + + + -"

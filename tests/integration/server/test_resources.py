@@ -12,6 +12,7 @@ from typing import BinaryIO
 import httpx2
 import pytest
 
+from engine.server.memory import CHECKS, MemoryLimit
 from engine.server.ports import wait_until_ready
 from tests import loopback
 from tests.e2e.server.small import write_small
@@ -199,3 +200,14 @@ def test_a_request_leaves_nothing_to_the_garbage_collector(
         for _ in range(count):
             client.post(path, json=body)
     assert watched.rest().collected < count
+
+
+def test_a_process_takes_too_much_only_if_it_does_so_several_times_in_a_row() -> None:
+    """One that has been looked for in vain, or was found, begins anew."""
+    limit, own = MemoryLimit(1), [os.getpid()]
+    almost: list[list[int]] = [[]] * (CHECKS - 1)
+    for _ in range(2):
+        assert [limit.exceeded_by(own) for _ in almost] == almost
+        assert limit.exceeded_by([]) == []
+        assert [limit.exceeded_by(own) for _ in range(CHECKS)] == [*almost, own]
+    assert MemoryLimit(None).exceeded_by(own) == []
