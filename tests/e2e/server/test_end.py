@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from engine.server.ports import ServeError, claim_port
 from engine.server.trial import trial_accounts, trial_metrics
 from tests import loopback
-from tests.e2e.server.small import write_small
+from tests.e2e.server.small import eventually, write_small
 from tests.processes import Command, Process, run_engine
 from tests.servers import KEY, Server, free_port, gateway, write_keys
 
@@ -108,6 +109,13 @@ def test_streams_that_do_not_make_it_are_told(server: Server) -> None:
     assert seconds < 30
 
 
+async def drained(server: Server) -> None:
+    """Wait until the server says that it is to end."""
+    url = server.url + "/readyz"
+    check = partial(eventually, lambda: loopback.get(url).status_code == 503)
+    assert await asyncio.to_thread(check)
+
+
 @pytest.mark.parametrize(
     ("signals", "send"),
     [([signal.SIGINT], os.killpg), ([signal.SIGTERM, signal.SIGTERM], os.kill)],
@@ -119,14 +127,15 @@ def test_a_second_signal_ends_it_at_once(
     signals: list[signal.Signals],
     send: Callable[[int, int], None],
 ) -> None:
-    arguments = ("--drain-timeout", "60", "--mock-port", str(mock.port))
+    arguments = ("--drain-delay", "60", "--drain-timeout", "60", "--mock-port", str(mock.port))
     with gateway(write_small(tmp_path), tmp_path / "log", *arguments) as server:
 
         async def run() -> bytes:
             stream = await begin(server.port, "gpt-mock-events-999-400")
-            for number in signals:
+            for number in signals[:-1]:  # two of a kind that come before the parent looks are one
                 send(server.process.pid, number)
-                await asyncio.sleep(0.1)
+                await drained(server)
+            send(server.process.pid, signals[-1])
             return await stream
 
         assert b"server_shutting_down" in asyncio.run(run())
@@ -135,21 +144,35 @@ def test_a_second_signal_ends_it_at_once(
 
 def test_a_signal_to_every_process_is_one_to_the_parent(tmp_path: Path, mock: Server) -> None:
     """As systemd sends it: the workers go on until the parent has them stop."""
-    arguments = ("--workers", "2", "--drain-delay", "3", "--mock-port", str(mock.port))
+    arguments = ("--workers", "2", "--drain-delay", "60", "--mock-port", str(mock.port))
     with gateway(write_small(tmp_path), tmp_path / "log", *arguments) as server:
 
         async def run() -> bytes:
-            async with loopback.AsyncClient() as client:
-                stream = await begin(server.port, "gpt-mock-events-15-100")
-                os.killpg(server.process.pid, signal.SIGTERM)
-                for _ in range(5):
-                    await asyncio.sleep(0.1)
-                    assert (await client.get(server.url + "/readyz")).status_code == 503
+            stream = await begin(server.port, "gpt-mock-events-15-100")
+            os.killpg(server.process.pid, signal.SIGTERM)
+            await drained(server)
             return await stream
 
         assert b"[DONE]" in asyncio.run(run())
+        assert loopback.get(server.url + "/readyz").status_code == 503
+        server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=60) == 0
         assert "nexpected" not in server.text
+
+
+def test_a_worker_whose_parent_is_killed_finishes_its_requests(
+    tmp_path: Path, mock: Server
+) -> None:
+    """It sees that within a second."""
+    arguments = ("--drain-timeout", "30", "--mock-port", str(mock.port))
+    with gateway(write_small(tmp_path), tmp_path / "log", *arguments) as server:
+
+        async def run() -> bytes:
+            stream = await begin(server.port, "gpt-mock-events-18-100")
+            server.process.kill()
+            return await stream
+
+        assert b"[DONE]" in asyncio.run(run())
 
 
 def test_a_worker_stops_for_its_parent_alone(server: Server) -> None:

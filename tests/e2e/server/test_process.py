@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from engine.server.ports import wait_until_ready
 from tests import loopback
-from tests.e2e.server.small import write_small
+from tests.e2e.server.small import eventually, write_small
 from tests.ports import free_port
 from tests.servers import KEY, Server, gateway, ship
 
@@ -62,12 +62,12 @@ def test_probes_need_no_key(served: Server) -> None:
 
 
 def test_sigterm_turns_readiness_off_before_the_port_closes(tmp_path: Path, mock: Server) -> None:
-    arguments = ("--drain-delay", "1", "--mock-port", str(mock.port))
+    arguments = ("--drain-delay", "60", "--mock-port", str(mock.port))
     with gateway(write_small(tmp_path), tmp_path / "log", *arguments) as server:
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
-        assert loopback.get(server.url + "/readyz").status_code == 503
+        assert eventually(lambda: loopback.get(server.url + "/readyz").status_code == 503)
         assert loopback.get(server.url + "/healthz").status_code == 200
+        server.process.send_signal(signal.SIGTERM)  # at once
         assert server.process.wait(timeout=60) == 0
 
 
@@ -75,7 +75,7 @@ def test_answers_ask_for_a_new_connection_once_the_server_is_about_to_stop(
     tmp_path: Path, mock: Server
 ) -> None:
     """So that no request is on its way on a kept connection when the port closes."""
-    arguments = ("--drain-delay", "2", "--mock-port", str(mock.port))
+    arguments = ("--drain-delay", "60", "--mock-port", str(mock.port))
     with gateway(write_small(tmp_path), tmp_path / "log", *arguments) as server:
         headers = {"authorization": f"Bearer {KEY}"}
         with loopback.Client(base_url=server.url, headers=headers) as client:
@@ -86,8 +86,10 @@ def test_answers_ask_for_a_new_connection_once_the_server_is_about_to_stop(
 
             assert [asked("gpt-m"), asked("unknown")] == [(200, None), (404, None)]
             server.process.send_signal(signal.SIGTERM)
-            time.sleep(0.3)
+            assert eventually(lambda: loopback.get(server.url + "/readyz").status_code == 503)
             assert [asked("gpt-m"), asked("unknown")] == [(200, "close"), (404, "close")]
+        server.process.send_signal(signal.SIGTERM)  # at once
+        assert server.process.wait(timeout=60) == 0
 
 
 def test_a_stream_under_way_is_finished_before_the_server_ends(
