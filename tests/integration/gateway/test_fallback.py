@@ -20,6 +20,7 @@ RULES = """
   - {model: own, fallback_on: [closed], targets: [{provider: own}, {provider: good}, {provider: theirs}]}
   - {model: all, fallback_on: [closed, 5xx], targets: [{provider: closed}, {provider: error, fallback_on: []}, {provider: good}]}
   - {model: mixed, fallback_on: [5xx], targets: [{provider: error}, {provider: busy}]}
+  - {model: wrong, fallback_on: [5xx], targets: [{provider: error}, {provider: picky}]}
   - {model: broken, fallback_on: [closed], targets: [{provider: closed}, {provider: error}]}
   - {model: busy, provider: busy}
   - {model: rule, provider: slow, timeouts: {first_byte: 100ms}}
@@ -45,6 +46,7 @@ PROVIDERS = {
     "theirs": f"200, {OWN}",
     "lean": f"200, {TAKES}",
     "busy": "429",
+    "picky": "400",
     "down": f"503, {TAKES}",
 }
 
@@ -80,7 +82,7 @@ def test_without_that_it_is_sent_once(stand: Stand) -> None:
     assert "may_be_paid_twice" not in stand.record()
 
 
-@pytest.mark.parametrize(("model", "status"), [("mixed", 429), ("broken", 500)])
+@pytest.mark.parametrize(("model", "status"), [("mixed", 429), ("broken", 500), ("wrong", 400)])
 def test_an_error_that_is_relayed_after_what_may_have_been_paid_asks_not_to_try_again(
     stand: Stand, model: str, status: int
 ) -> None:

@@ -87,6 +87,18 @@ def test_what_was_aborted_and_gets_ready_late_is_not_committed(tmp_path: Path) -
         while pipe.poll():  # noqa: ASYNC110 there is no event for it
             await asyncio.sleep(0.001)
         assert await fingerprint(worker) == folder.plan(newer).fingerprint
+
+        folder.is_loading.clear()
+        folder.may_load.clear()
+        slow = folder.change("slow")
+        ours.send(("prepare", 3, slow.digest, tuple(slow.texts), slow.read_at))
+        assert await asyncio.to_thread(folder.is_loading.wait, 10)
+        ours.send(("abort", State("")))
+        while pipe.poll():  # noqa: ASYNC110 there is no event for it
+            await asyncio.sleep(0.001)
+        folder.may_load.set()
+        await asyncio.gather(*vars(worker)["_tasks"])
+        assert not ours.poll(), "nobody waits for the reply to what was aborted"
         loop.remove_reader(pipe.fileno())
         ours.close()
         pipe.close()

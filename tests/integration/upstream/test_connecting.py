@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from engine.plan.plan import Origin
 from engine.upstream import Attempt, Client, Failure, RequestHead, UpstreamError
-from engine.upstream.http1.connecting import DELAY, Address, interleaved, open_connection
+from engine.upstream.http1.connecting import DELAY, Address, _drop, interleaved, open_connection
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.httpx_client import HttpxClient
 from tests.integration.upstream.ending import end
@@ -181,3 +181,16 @@ def test_each_client_comes_through(
     loop = Loop()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.run(run(loop))
+
+
+def test_one_that_has_connected_too_late_is_closed() -> None:
+    """It may have done so at the moment in which another one was taken."""
+
+    async def run() -> None:
+        with socket.socket() as late:
+            connected = asyncio.ensure_future(asyncio.sleep(0, late))
+            await connected
+            await _drop([connected])
+            assert late.fileno() == -1
+
+    asyncio.run(run())

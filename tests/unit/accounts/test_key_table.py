@@ -95,3 +95,13 @@ def test_its_memory_is_what_it_counts() -> None:
     taken = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert MIB / 4 < taken < MIB
+
+
+def test_a_key_that_was_read_anew_is_gone_once_it_is_revoked() -> None:
+    """Whatever the table had of it before."""
+    table = KeyTable(2 * (ACCOUNT_BYTES + 2 * KEY_BYTES))
+    kept = caller(0, account())
+    table.put([kept, caller(1, account()), caller(2, account())])
+    table.put([kept])
+    table.put_known(kept.digest, None)
+    assert table.get(kept.digest) is None

@@ -72,10 +72,23 @@ def test_all_keys_come_in_pages_of_which_none_repeats(store: Connection, ours: A
     assert seen == sorted(seen, reverse=True)
 
 
-def test_more_digests_than_one_statement_takes(store: Connection, ours: AccountInfo) -> None:
+@each("at", [0, lookup.BATCH - 1, lookup.BATCH, 2 * lookup.BATCH])
+def test_more_digests_than_one_statement_takes(
+    store: Connection, ours: AccountInfo, at: int
+) -> None:
     _, key = keys.create_key(store, ours.id, name="a", actor=CLI)
-    unknown = [n.to_bytes(32) for n in range(2 * lookup.BATCH)]
-    assert list(lookup.find_keys(store, [*unknown, digest(key)])) == [digest(key)]
+    wanted = [n.to_bytes(32) for n in range(2 * lookup.BATCH)]
+    wanted.insert(at, digest(key))
+    assert list(lookup.find_keys(store, wanted)) == [digest(key)]
+
+
+def test_names_are_those_of_the_keys_of_one_account(
+    store: Connection, ours: AccountInfo, theirs: AccountInfo
+) -> None:
+    mine, other = (
+        keys.create_key(store, a.id, name=a.name, actor=CLI)[0].id for a in (ours, theirs)
+    )
+    assert lookup.key_names(store, ours.id, [mine, other, "unknown"]) == {mine: ours.name}
 
 
 def test_a_rotated_key_goes_on_for_its_grace_and_not_longer(

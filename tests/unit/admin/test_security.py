@@ -1,6 +1,7 @@
 """The guard: bodies that come badly, and the addresses by which browsers come."""
 
 import asyncio
+from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -9,14 +10,14 @@ from engine.admin.security import MAX_BODY, Guard
 from engine.plan.accounts import Admin
 from tests.tables import each
 
-SCOPE = {
+SCOPE: dict[str, Any] = {
     "type": "http", "method": "POST", "path": "/v1/keys", "raw_path": b"/v1/keys", "query_string": b"",
     "headers": [(b"host", b"127.0.0.1:8081")],
 }  # fmt: skip
 
 
-async def statuses(receive: Receive) -> list[int]:
-    """The responses to a body that comes by `receive`, at most 50 ms long."""
+async def statuses(receive: Receive, *headers: tuple[bytes, bytes]) -> list[int]:
+    """The responses to a body that comes by `receive`, at most 50 ms long; what is not read ends the connection."""
     sent: list[Message] = []
 
     async def keep(message: Message) -> None:
@@ -26,8 +27,11 @@ async def statuses(receive: Receive) -> list[int]:
         raise AssertionError("the application got the request")
 
     guard = Guard(unreached, address_of(Admin()), 0.05)
-    await guard(dict(SCOPE), receive, keep)
-    return [message["status"] for message in sent if message["type"] == "http.response.start"]
+    await guard({**SCOPE, "headers": [*SCOPE["headers"], *headers]}, receive, keep)
+    starts = [message for message in sent if message["type"] == "http.response.start"]
+    for start in starts:
+        assert ((b"connection", b"close") in start["headers"]) is (start["status"] in (408, 413))
+    return [start["status"] for start in starts]
 
 
 def test_a_body_that_takes_too_long_is_not_waited_for() -> None:
@@ -48,6 +52,14 @@ def test_a_body_without_end_is_not_kept() -> None:
 
     assert asyncio.run(statuses(pour)) == [413]
     assert read <= MAX_BODY + 4096
+
+
+@each("declared", [b"%d" % (MAX_BODY + 1), b"9" * 5000, b"-1", b"1_0", b"\xb2"])
+def test_a_declared_length_is_refused_before_any_of_the_body_is_read(declared: bytes) -> None:
+    async def unread() -> Message:
+        raise AssertionError("the body was read")
+
+    assert asyncio.run(statuses(unread, (b"content-length", declared))) == [413]
 
 
 def test_a_body_that_ends_early_is_refused() -> None:

@@ -617,7 +617,7 @@ def test_write_keeps_every_other_byte(old: str, folder: Path) -> None:
     assert engine("check", folder).exit_code == 0
 
 
-@pytest.mark.parametrize("style", ["version: 1\nkeys:\n- name: first\n  sha256: {digest}\n", "version: 1\nkeys:\n    - name: first\n      sha256: {digest}\n", "version: 1\nkeys: []\n", "version: 1\nkeys:\n"])  # fmt: skip
+@pytest.mark.parametrize("style", ["version: 1\nkeys:\n- name: first\n  sha256: {digest}\n", "version: 1\nkeys:\n    - name: first\n      sha256: {digest}\n", "version: 1\nkeys: []\n", "version: 1\nkeys:\n", "version: 1\nkeys: &x\n- {{name: first, sha256: {digest}}}\n"])  # fmt: skip
 def test_write_adds_to_a_list_in_any_style_or_leaves_it_alone(style: str, folder: Path) -> None:
     file = folder / "keys.yaml"
     old = style.format(digest="a" * 64)

@@ -218,6 +218,33 @@ def test_keys_are_asked_for_or_not(tmp_path: Path) -> None:
     assert "callers need no key" in engine("diff", with_keys, open_to_all).stdout
 
 
+def test_the_only_provider_is_named(tmp_path: Path) -> None:
+    """`every provider` is said of several."""
+    folders = []
+    for side, limit in (("old", 5), ("new", 6)):
+        (tmp_path / side).mkdir()
+        limits = f"{{limits: {{in_flight: {limit}}}, base_url: https://one.example, endpoints: {{chat: /chat}}}}"
+        (tmp_path / side / "routes.yaml").write_text(
+            "version: 1\nendpoints: {chat: {path: /v1/chat}}\nmodels: [{prefix: a, provider: one}]\n"
+        )
+        (tmp_path / side / "providers.yaml").write_text(
+            f"version: 1\nproviders: {{one: {limits}}}\n"
+        )
+        folders.append(tmp_path / side)
+    assert engine("diff", *folders).stdout == "providers\n  one: limits.in_flight  5 -> 6\n"
+
+
+def test_of_many_names_the_first_are_told_and_how_many_more(tmp_path: Path) -> None:
+    for count, more in ((8, ": "), (9, " and 1 more: ")):
+        folders = [small(tmp_path / f"{side}{count}") for side in ("old", "new")]
+        for folder, model in zip(folders, ("a", "b"), strict=True):
+            entries = "".join(
+                f'  - {{name: k{n}, sha256: "{n:064}", models: [{model}]}}\n' for n in range(count)
+            )
+            (folder / "keys.yaml").write_text("version: 1\nkeys:\n" + entries)
+        assert f"k6, k7{more}models" in engine("diff", *folders).stdout
+
+
 def test_no_secret_is_shown(tmp_path: Path) -> None:
     literal = "sk-" + "a1b2c3d4" * 4
     header = 'authorization: "Bearer {{ credentials.api_key }}"}'

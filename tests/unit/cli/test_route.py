@@ -10,6 +10,7 @@ from engine.config.effective import fill_in, timeouts_of
 from engine.config.load import load
 from engine.config.units import parse_duration
 from engine.gateway.routing.match import find_target, find_targets
+from engine.report.route import Question, view_route
 from tests.servers import ROOT
 from tests.tables import each
 from tests.unit.cli.outputs import view_of
@@ -269,18 +270,39 @@ def test_the_heaviest_target_is_told_first_where_a_draw_decides(decided: Path) -
 
 
 def test_a_key_keeps_to_one_target_of_a_sticky_rule(decided: Path) -> None:
-    """The one that the gateway sends it to, for both of two keys."""
+    """The one that the gateway sends it to, which is not the same for all keys."""
     plan = load(decided, {"OPENAI_API_KEY": SECRET}, NOW).plan
     assert plan is not None
     endpoint = plan.endpoint("chat_completions")
     assert endpoint is not None
     first = find_target(plan, endpoint, "s-1")
-    for key in ("all", "narrow"):
+    found = set()
+    for key in ("all", "narrow", "old"):
         sent = find_targets(plan, endpoint, first, key, lambda: 0.0)
+        found.add(sent[0].provider.name)
         reported = target_of(decided, "s-1", "--key", key)["targets"]
         assert [t["provider"] for t in reported] == [t.provider.name for t in sent]
+    assert found == {"full", "last"}
     assert "--key NAME shows" in engine(*CHAT, "--model", "s-1", "-C", decided).stdout
     assert [t["provider"] for t in target_of(decided, "s-1")["targets"]] == ["full", "last"]
+
+
+def test_of_targets_that_all_lack_a_credential_the_first_of_the_file_is_told(decided: Path) -> None:
+    """A request is refused for that one, whatever the weights are."""
+    rule = "  - {prefix: n-, targets: [{provider: bare, weight: 1}, {provider: bare, as: heavy, weight: 9}]}\n"
+    write(decided, routes=TARGETS + rule)
+    assert [t["sent_model"] for t in target_of(decided, "n-1")["targets"]] == ["n-1", "heavy"]
+
+
+def test_a_key_ends_at_the_second_at_which_the_gateway_refuses_it(routed: Path) -> None:
+    loaded = load(routed, {}, NOW)
+    assert loaded.plan is not None and loaded.plan.callers is not None
+    old = next(c for c in loaded.plan.callers.values() if c.name == "old")
+    assert old.expires is not None
+    words = "POST", "/v1/embeddings", "gpt-4o", old
+    asked = [Question(*words, old.expires + more) for more in (-1, 0)]
+    views = [view_route(loaded.plan, loaded.documents, each) for each in asked]
+    assert [(view["error"] or {}).get("code") for view in views] == [None, "expired_api_key"]
 
 
 @pytest.mark.parametrize(

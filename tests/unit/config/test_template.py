@@ -146,11 +146,9 @@ def test_arguments_that_a_filter_cannot_take_are_refused_at_load(source: str) ->
 def test_no_attribute_of_python_can_be_reached(source: str) -> None:
     """A name that is in no mapping is absent, whatever Python has under it."""
     template, problems = compile_template(source)
-    if template is None:
-        assert problems
-    else:
-        with pytest.raises(UndefinedError):
-            template.render(CONTEXT)
+    assert template is not None, problems
+    with pytest.raises(UndefinedError):
+        template.render(CONTEXT)
 
 
 @each(

@@ -1,11 +1,14 @@
 """Which bodies a key may send that is for some models alone."""
 
 from contextlib import nullcontext
+from typing import cast
 
 import pytest
 
 from engine.gateway.admit import check_models
+from engine.gateway.callers import Callers
 from engine.gateway.errors import GatewayError
+from engine.gateway.hooks import KeySource
 from engine.gateway.inbound.payload import JsonRequestBody
 from engine.plan.callers import Caller
 from tests.tables import each
@@ -36,3 +39,14 @@ def test_a_tool_names_no_other_model_and_every_tool_is_read(
     refusal = pytest.raises(GatewayError, match="`tools`")
     with refusal if is_refused else nullcontext():
         check_models(CALLER, "a", body)
+
+
+def test_a_key_of_keys_yaml_goes_before_a_stored_one() -> None:
+    """Who can write to the store takes no name and no limit from it."""
+
+    class Stored:
+        def known(self, digest: bytes) -> Caller:
+            return Caller("stored", None, None, (), None)
+
+    callers = Callers({b"1": CALLER}, cast(KeySource, Stored()))
+    assert [callers[digest].name for digest in (b"1", b"2")] == ["key", "stored"]

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from engine.gateway.cancellation import Deadline
+from engine.gateway.cancellation import Cancellation, Cause, Deadline
 
 SLOW, LATE = partial(Exception, "slow"), partial(Exception, "late")
 
@@ -103,3 +103,20 @@ def test_a_phase_that_failed_when_it_was_late_has_failed(
     assert task.count == 0
     deadline.end(asyncio.CancelledError())
     assert task.count == 0, "which somebody else has cancelled"
+
+
+def test_a_server_that_stops_does_not_cancel_for_a_caller_who_has_left(task: Cancelled) -> None:
+    async def leave() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def run() -> None:
+        cancellation = Cancellation(cast("asyncio.Task[Any]", task), leave)
+        cancellation.watch_caller()
+        while not task.count:  # noqa: ASYNC110 there is no event for it
+            await asyncio.sleep(0)
+        cancellation.abort()
+        assert task.count == 1
+        assert cancellation.cause() is Cause.CALLER_LEFT
+        assert task.count == 0
+
+    asyncio.run(run())

@@ -77,7 +77,10 @@ def test_tries_are_bounded_for_a_person_and_for_an_address() -> None:
     assert throttle.attempt("a@example.com", "192.0.2.1") == 1
     now[0] = 900.0
     assert throttle.attempt("a@example.com", "192.0.2.1") == 0
+    tries = [throttle.attempt("a@example.com", "127.0.0.1") for _ in range(10)]
+    assert tries == [0] * 9 + [900 + 1], "as many as before in the next window"
     throttle.succeeded("a@example.com")
+    assert throttle.attempt("a@example.com", "127.0.0.1") == 0
     tries = [throttle.attempt(f"{n}@example.com", "192.0.2.7") for n in range(51)]
     assert [seconds > 0 for seconds in tries] == [False] * 50 + [True]
     assert throttle.attempt("c@example.com", "127.0.0.1") == 0

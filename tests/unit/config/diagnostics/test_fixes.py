@@ -57,10 +57,12 @@ def test_of_two_that_meet_the_first_is_made() -> None:
         finding(1, 1, 4, "A"),
         finding(1, 6, 8, "C"),
         finding(1, 6, 8, "D"),
+        finding(1, 8, 8, "E"),
+        finding(1, 8, 8, "F"),
     ]
     chosen = choose(fixes, {"x": "12345678"}, unsafe=False)
-    assert [d.fix.text for d in chosen if d.fix] == ["A", "C"]
-    assert apply_fixes({"x": "12345678"}, chosen)["x"] == "A45C8"
+    assert [d.fix.text for d in chosen if d.fix] == ["A", "C", "E"]
+    assert apply_fixes({"x": "12345678"}, chosen)["x"] == "A45CE8"
 
 
 def test_a_guess_is_made_only_when_asked_for() -> None:

@@ -31,6 +31,7 @@ def spare(before: str = "", beside: str = "") -> str:
         spare(before=f"  {GOOD}\n"),
         spare(before=f"{GOOD}\n"),
         spare(before=f"  {GOOD}\n  # more about it\n"),
+        spare(before=f"  {GOOD}\n  # more about it\n  # and more\n"),
         spare(beside="  # engine:ignore[X206,X205]  both").replace("X206,", ""),
         spare(beside=f"  # spare  {GOOD}"),
         spare(beside=f"  {GOOD}").replace("\n", "\r\n"),

@@ -10,7 +10,7 @@ import pytest
 
 from engine.gateway.cancellation import Deadline
 from engine.gateway.errors import GatewayError
-from engine.gateway.inbound.body import CallerGone, Message, RequestBodyReader
+from engine.gateway.inbound.body import FREE_CHUNKS, CallerGone, Message, RequestBodyReader
 from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan
 
@@ -112,3 +112,11 @@ def test_what_has_come_in_advance_is_used_up_at_the_least_rate() -> None:
 def test_a_body_that_comes_fast_enough_for_ever_ends_with_the_total_time() -> None:
     taken = asyncio.run(watched(dripping(0.05, b"x" * 1000), idle=5, total=0.5))
     assert 0.5 <= taken < 4
+
+
+@each("more", [0, 1])
+def test_tiny_chunks_are_free_up_to_their_number(more: int) -> None:
+    tiny = [said(b"") for _ in range(FREE_CHUNKS - 1 + more)]
+    refusal = pytest.raises(GatewayError, match="tiny chunks") if more else contextlib.nullcontext()
+    with refusal:
+        assert received([*tiny, said(b"x", more=False)], None) == (b"x", 0)

@@ -262,7 +262,7 @@ def test_the_bounds_are_where_they_are_said_to_be(more: int) -> None:
     extension = b"\r\n1;"
     behind = fed(CHUNKED, b"1\r\nb", extension + b"y" * (MAX_HEAD - len(extension) + more))
     assert (behind.state is State.BODY) is not bool(more)
-    assert (MAX_HEAD, MAX_FIELDS) == (128 * 1024, 1000)
+    assert (MAX_HEAD, MAX_HEADS, MAX_FIELDS) == (128 * 1024, 4 * 1024 * 1024, 1000)
 
 
 def test_twenty_thousand_interim_answers_are_nothing_odd() -> None:
