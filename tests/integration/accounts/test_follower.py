@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from engine.accounts import accounts as stored
+from engine.accounts import reader
 from engine.accounts.accounts import limit_account
 from engine.accounts.audit import CLI
 from engine.accounts.database import Database, open_database
@@ -115,6 +116,22 @@ def test_keys_of_the_start_are_read_ahead_and_new_ones_are_found_at_once(
 
     run(following, scenario)
     assert following.reports == []
+
+
+def test_keys_are_read_ahead_anew_when_nothing_known_holds(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each of them would be searched for at its next use."""
+    _, old = following.new_key()
+
+    async def scenario(f: Following) -> None:
+        table = f.follower.table
+        await until(lambda: table.get(old) is not None)
+        monkeypatch.setattr(reader, "MANY", 0)
+        _, new = f.new_key()
+        await until(lambda: None not in (table.get(old), table.get(new)))
+
+    run(following, scenario)
 
 
 def test_every_change_of_a_known_key_arrives(following: Following) -> None:

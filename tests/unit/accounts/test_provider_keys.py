@@ -11,7 +11,8 @@ from engine.accounts.audit import CLI, list_all_audit, list_audit
 from engine.accounts.changes import Change, read_changes, read_position
 from engine.accounts.errors import InvalidValueError, NotFoundError, VaultError
 from engine.accounts.tables import metadata
-from engine.accounts.vault import Bound, Vault
+from engine.accounts.vault import Bound, Vault, preview
+from tests.tables import each
 from tests.unit.accounts.vault_keys import vault_key
 
 SECRET = "a-secret-of-a-provider-1234"
@@ -24,6 +25,11 @@ def save(store: Connection, vault: Vault, account: AccountInfo, **values: str) -
 def read(store: Connection, vault: Vault, *accounts: AccountInfo) -> dict[str, dict[str, str]]:
     found = saved.read_provider_keys(store, vault, [account.id for account in accounts])
     return {account.name: found.get(account.id, {}).get("acme", {}) for account in accounts}
+
+
+@each(("length", "shown"), [(11, ""), (12, "xxxx")])
+def test_a_preview_is_a_third_of_a_secret_at_most(length: int, shown: str) -> None:
+    assert preview("x" * length) == shown
 
 
 def test_what_is_saved_is_read_by_its_account_alone(

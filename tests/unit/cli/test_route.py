@@ -254,6 +254,21 @@ def test_every_line_it_names_is_the_one(decided: Path) -> None:
     ]
 
 
+def test_a_path_that_is_taken_over_is_where_it_was_written(tmp_path: Path) -> None:
+    extending = """version: 1
+providers:
+  base:
+    base_url: https://base.example
+    endpoints: {chat_completions: {path: /chat}}
+  eu:
+    extends: base
+    endpoints: {chat_completions: {grade: sdk}}
+"""
+    rule = "models: [{prefix: e-, provider: eu}, {prefix: b-, provider: base}]"
+    write(tmp_path, routes=TARGETS.partition("models:")[0] + rule, providers=extending)
+    assert target_of(tmp_path, "e-1")["url_where"] == "providers.yaml:5"
+
+
 def test_a_target_without_its_credential_is_passed_over(decided: Path) -> None:
     turns = target_of(decided, "m-1")["targets"]
     assert [(t["provider"], t["missing"]) for t in turns] == [

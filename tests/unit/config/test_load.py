@@ -98,7 +98,14 @@ def test_the_fingerprint_follows_every_byte(tmp_path: Path) -> None:
     first = plan_of(read(write(tmp_path))).fingerprint
     second = plan_of(read(write(tmp_path, routes=minimal("routes") + "# a note\n"))).fingerprint
     third = plan_of(read(write(tmp_path, keys=KEYS))).fingerprint
-    assert len({first, second, third}) == 3
+    own = minimal("providers").replace("base_url:", "tls: {ca: ca.pem}\n    base_url:", 1)
+    later = []
+    for name in ("cert.pem", "other-ca.pem"):
+        (tmp_path / "ca.pem").write_bytes(
+            (ROOT / "tests/integration/upstream/tls" / name).read_bytes()
+        )
+        later.append(plan_of(read(write(tmp_path, providers=own))).fingerprint)
+    assert len({first, second, third, *later}) == 5
 
 
 # -- keys ----------------------------------------------------------------------------------------

@@ -415,6 +415,41 @@ def test_an_attempt_that_failed_gives_its_place_back(plan: Plan) -> None:
     assert record["error"] == "upstream_connect_failed"
 
 
+def test_a_response_that_cannot_be_closed_gives_its_place_back(plan: Plan) -> None:
+    class Odd(ScriptedReply):
+        def close(self) -> Any:
+            raise RuntimeError
+
+    async def scenario(gateway: Gateway) -> None:
+        await Caller(gateway, lambda _: False, model="full-1").task
+        (limiter,) = {s.limiter for s in gateway.provider_states() if s.name == "full"}
+        assert limiter.in_flight == 0
+
+    odd = Odd(200, [(b"content-length", b"0")], length=0, is_complete=True)
+    assert play(scenario, lambda _: odd, plan)["outcome"] == "internal_error"
+
+
+def test_total_is_of_all_attempts(plan: Plan) -> None:
+    """The second one begins a quarter of its second after the first."""
+
+    async def scenario(gateway: Gateway) -> None:
+        caller = Caller(gateway, lambda _: False)
+        await again.wait()
+        assert await caller.pass_time(0.9)
+
+    def reply(attempt: Attempt) -> UpstreamResponse | None:
+        attempt.sent()
+        if first.is_set():
+            again.set()
+            return None
+        first.set()
+        return ScriptedReply(503, [(b"content-length", b"0")], length=0, is_complete=True)
+
+    first, again = asyncio.Event(), asyncio.Event()
+    record = play(scenario, reply, plan)
+    assert (record["outcome"], record["attempts"]) == ("timeout_total", 2)
+
+
 def test_a_place_in_a_queue_is_not_waited_for_longer_than_total(plan: Plan) -> None:
     async def scenario(gateway: Gateway) -> None:
         first = Caller(gateway, lambda _: False, model="full-1")

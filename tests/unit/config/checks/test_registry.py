@@ -1,13 +1,18 @@
 """Every code of the catalogue has functions that are registered for it, and reports no other."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, get_type_hints
 
+import pytest
+
 from engine.config import load as _load  # noqa: F401 registers the steps
+from engine.config.checks import registry
 from engine.config.checks.registry import REGISTRY, Check, Stage
 from engine.config.diagnostics.codes import RULES
 from tests.tables import each
+from tests.unit.config.folders import codes, minimal, read, write
 
 # A step calls other registered functions; their codes are theirs.
 FUNCTIONS = {registered.function for registered in REGISTRY}
@@ -79,3 +84,11 @@ def test_checks_are_in_their_room() -> None:
     for registered in REGISTRY:
         if registered.stage is not Stage.STEP:
             assert registered.function.__module__.startswith("engine.config.checks.")
+
+
+def test_a_check_reports_no_more_than_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "MAX_FOUND", 2)
+    spare = "".join(f"  spare{n}: {{base_url: https://{n}.example, endpoints: {{embeddings: /}}}}\n" for n in range(3))  # fmt: skip
+    assert codes(read(write(tmp_path, providers=minimal("providers") + spare))) == ["X205"] * 2
