@@ -112,6 +112,17 @@ async def up(store: RedisStore) -> None:
         await asyncio.sleep(0.01)
 
 
+async def counted_there(stand: Stand) -> Grant:
+    """A request that the store has counted, which on a busy machine may not reply to the first in time."""
+    async with asyncio.timeout(20):
+        while True:
+            made = await stand.reserve()
+            assert isinstance(made, Grant)
+            if isinstance(made.lease, str):
+                return made
+            await up(stand.store)
+
+
 def test_a_slow_store_costs_some_requests_little_and_the_others_nothing() -> None:
     async def run() -> None:
         async with fake(SLOW) as slow:
@@ -156,11 +167,9 @@ def test_a_settlement_waits_for_no_reply_nor_does_a_stop_for_long() -> None:
         async with fake(reply=bulk(b"ok ", NOW, 1, 1, 0, 0)) as odd:
             stand = Stand(odd.port)
             await stand.store.start()
-            grants = [await stand.reserve() for _ in range(3)]
+            grants = [await counted_there(stand) for _ in range(3)]
             odd.seconds = SLOW
             for grant in grants:
-                assert isinstance(grant, Grant)
-                assert isinstance(grant.lease, str)
                 stand.store.settle(grant, (1, 1))
             async with asyncio.timeout(SLOW / 2):
                 await stand.store.close()

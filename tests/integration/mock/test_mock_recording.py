@@ -3,10 +3,13 @@
 import hashlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
+
+from tests.servers import WAIT
 
 FORM = "/v1/audio/transcriptions?x=%2e"
 HEAD = b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
@@ -80,10 +83,19 @@ def test_client_that_leaves_in_its_upload(mock_url: str, mock_http: httpx2.Clien
     address = urlsplit(mock_url)
     with socket.create_connection((address.hostname, address.port)) as line:
         line.sendall(b"POST /v1/ocr HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n{")
-        time.sleep(0.1)
-    time.sleep(0.1)
-    [record] = mock_http.get("/__mock/requests").json()["requests"]
-    assert record["body_bytes"] == 1
-    assert record["status"] is None
-    assert record["disconnected_at"] is not None
+        recorded(mock_http, lambda record: record["body_bytes"] == 1)
+    record = recorded(mock_http, lambda record: record["disconnected_at"] is not None)
+    assert (record["body_bytes"], record["status"]) == (1, None)
     assert mock_http.get("/__mock/status").json() == {"open": 0}
+
+
+def recorded(mock_http: httpx2.Client, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The record of the only request, once that is so."""
+    end = time.monotonic() + WAIT
+    while time.monotonic() < end:
+        requests = mock_http.get("/__mock/requests").json()["requests"]
+        if requests and holds(requests[0]):
+            (record,) = requests
+            return dict(record)
+        time.sleep(0.005)
+    raise AssertionError(f"it did not become so: {requests}")

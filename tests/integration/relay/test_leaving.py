@@ -93,8 +93,12 @@ def test_a_caller_who_leaves_while_uploading_reaches_no_provider(
 ) -> None:
     model = "gpt-upload-left"
     whole = request(model, stream=False)
+    known = len(served.records)
     with calling(served.port) as caller:
         caller.send(whole[:-5])
         time.sleep(0.05)
-    time.sleep(0.2)
+    end = time.monotonic() + WAIT
+    while len(served.records) == known and time.monotonic() < end:
+        time.sleep(0.01)
+    assert served.records[known]["outcome"] == "client_cancelled"
     assert seen(mock, model) is None
