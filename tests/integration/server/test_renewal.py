@@ -1,5 +1,6 @@
 """The TLS files that workers get."""
 
+import os
 import sys
 from pathlib import Path
 from time import time
@@ -73,3 +74,18 @@ def test_what_was_accepted_stays_whatever_becomes_of_the_files(tmp_path: Path) -
     assert renewal.accepted is not None
     held = [path.resolve().read_bytes() for path in renewal.accepted.files()]
     assert (held, renewal.count) == ([issued.certificate, issued.key, trusted.certificate], 0)
+    before = held_files()
+    (tmp_path / "ca.pem").write_bytes(trusted.certificate)
+    for number in (3, 4):
+        issue(number).write(tls.certificate, tls.key)
+        assert settle(renewal, NOW)
+    assert (renewal.count, held_files()) == (2, before), "those of before are given back"
+
+
+def held_files() -> int:
+    """How many files in memory this process has open."""
+    return sum(
+        "memfd:" in os.readlink(link)
+        for link in Path("/proc/self/fd").iterdir()
+        if link.is_symlink()
+    )
