@@ -53,13 +53,22 @@ class Renewals:
 
 def worker(file: Path, *inherited: Any) -> None:
     """A worker that notes which TLS files it got and what it is to do; it cannot start with those of two renewals."""
-    *_, tls, pipe, _ = inherited
+    tls, pipe = inherited[-3], pipe_of(inherited)
     note(file, f" +{tls}")
     if tls == str(FAILS):
         sys.exit(1)
     if tls != str(HANGS):
         pipe.send((0, "listening"))
     follow(file, pipe)
+
+
+def pipe_of(inherited: tuple[Any, ...]) -> Connection:
+    """The worker's end of its pipe, without a copy of the other, so that the worker ends with the parent."""
+    *_, pipe, others = inherited
+    for other in others:
+        other.close()
+    found: Connection = pipe
+    return found
 
 
 def note(file: Path, text: str) -> None:
@@ -78,7 +87,7 @@ def follow(file: Path, pipe: Connection) -> None:
 
 def successor(file: Path, *inherited: Any) -> None:
     """A worker that dies when it is to drain; the one in its place ends the drain at once."""
-    *_, pipe, _ = inherited
+    pipe = pipe_of(inherited)
     is_first = not file.read_text()
     note(file, " +")
     if is_first:
@@ -92,7 +101,7 @@ def successor(file: Path, *inherited: Any) -> None:
 
 def mortal(file: Path, *inherited: Any) -> None:
     """A worker that dies: the first one at once, the one in its place after CRASH_SECONDS; the third ends the server."""
-    *_, pipe, _ = inherited
+    pipe = pipe_of(inherited)
     note(file, " +")
     match file.read_text().count("+"):
         case 1:
@@ -104,10 +113,22 @@ def mortal(file: Path, *inherited: Any) -> None:
     follow(file, pipe)
 
 
+def deaf(file: Path, *inherited: Any) -> None:
+    """A worker that never ends, whatever it is to do."""
+    pipe = pipe_of(inherited)
+    note(file, " +")
+    for _ in range(2):
+        os.kill(os.getppid(), signal.SIGTERM)
+        pipe.recv()
+    while pipe.recv():
+        pass
+
+
 def supervise(
     folder: Path, file: Path, start: Callable[..., None], tls: Any, workers: int, delay: float
 ) -> None:
-    vars(supervisor).update(POLL_SECONDS=0.02, QUEUE_SECONDS=0.02, CRASH_SECONDS=CRASH_SECONDS)
+    shorter = dict.fromkeys(("POLL_SECONDS", "QUEUE_SECONDS", "FLUSH_SECONDS"), 0.02)
+    vars(supervisor).update(shorter, CRASH_SECONDS=CRASH_SECONDS)
     reloader = ConfigReloader(folder, lambda _: (None, []), Snapshot({}, 0.0), None, State(""))
     begin = partial(start, file)
     drain = delay, 5.0
@@ -159,3 +180,8 @@ def test_a_worker_that_is_started_while_the_others_drain_does_so_too(tmp_path: P
 @forked
 def test_workers_that_die_now_and_then_are_no_crash_loop(tmp_path: Path) -> None:
     assert supervised(tmp_path, mortal, workers=1, delay=0.0) == " + + + -"
+
+
+@forked
+def test_a_worker_that_does_not_end_is_killed(tmp_path: Path) -> None:
+    assert supervised(tmp_path, deaf, workers=1, delay=60.0) == " +"
