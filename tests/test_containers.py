@@ -192,6 +192,7 @@ LISTED = {
     "gateway/headers:RelayedNames._without": ("beginnings of names", "2, MAX_NAMES_BYTES each", "never"),
     "server/limit_responses:_long": ("seconds", "1024", "the oldest goes"),
     "server/channel:WorkerChannel._unasked": ("event of a worker", "2", "when read"),
+    "server/signals:SignalQueue._waiting": ("signal", "2 of each kind", "when handled"),
     "server/memory:MemoryLimit._counts": ("worker", "workers, and their successors", "at each check"),
     "server/supervisor:Supervisor._timers": ("timer", "a few, and one a replacement", "when due"),
     "server/supervisor:Supervisor._workers": ("worker", "workers, and their successors", "when it has ended"),

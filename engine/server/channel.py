@@ -9,6 +9,8 @@ worker -> parent    (number, reply) to a message that has a number, and one of t
 """
 
 import contextlib
+import os
+import sys
 import time
 from collections import deque
 from multiprocessing.connection import Connection, wait
@@ -22,11 +24,17 @@ class WorkerChannel:
 
     def __init__(self, pipe: Connection, sentinel: int) -> None:
         self.pipe = pipe
+        if sys.platform != "win32":
+            os.set_blocking(pipe.fileno(), False)
         self.sentinel = sentinel
         self._unasked: deque[str] = deque()
 
     def send(self, *message: Any) -> None:
-        """Send a small message; to a worker that has ended it is dropped."""
+        """Send a small message; to a worker that has ended it is dropped.
+
+        So it is to one that has left some hundred unread, such as a stopped one: this process must
+        not wait for it, or it would hear no signal any more. In the end such a worker is killed.
+        """
         with contextlib.suppress(OSError):
             self.pipe.send(message)
 

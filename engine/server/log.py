@@ -6,14 +6,18 @@ How they are written is set once, before the first process is forked, and again 
 import contextlib
 import json
 import os
+import select
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 LEVELS = ("info", "warning", "error")
 FORMATS = ("text", "json")
+PIPE_BYTES = 4096  # what a pipe that has room takes at once (POSIX, PIPE_BUF)
+WRITE_SECONDS = 0.5  # for a pipe to have room
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +86,28 @@ def message_line(message: str, level: str, text: str | None = None) -> str:
 
 def log(message: str, level: str = "info", text: str | None = None) -> None:
     """Write a message of this process."""
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(message_line(message, level, text))
-        sys.stderr.flush()
+    _write(sys.stderr, message_line(message, level, text))
 
 
 def announce(text: str) -> None:
-    """Write `text` to stdout, whose reader may be gone; past its buffer, which would be written again at the end."""
+    """Write `text` to stdout, whose reader may be gone."""
+    _write(sys.stdout, text)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write `text` past the buffer of `stream`, which would be written again at the end.
+
+    What a full pipe does not take in WRITE_SECONDS is lost: whoever waited for a reader that has
+    stopped would neither see a worker die nor hear SIGTERM.
+    """
+    rest = text.encode(errors="backslashreplace")
     with contextlib.suppress(OSError, ValueError):
-        os.write(sys.stdout.fileno(), text.encode())
+        file = stream.fileno()
+        while rest and _has_room(file):
+            rest = rest[os.write(file, rest[:PIPE_BYTES]) :]
+
+
+def _has_room(file: int) -> bool:
+    if sys.platform == "win32":  # it can wait for sockets alone
+        return True
+    return bool(select.select([], [file], [], WRITE_SECONDS)[1])

@@ -167,6 +167,7 @@ class ConfigReloader:
             self._refuse(workers, [Problem(words, words)])
             return False
         before, self.accepted = self.accepted, snapshot
+        self._logged = ("", 0.0)  # the same mistake made again is a new one
         is_waiting = snapshot.texts.get(SERVER) != self._server
         self.plan = loaded.plan
         waiting = (SERVER,) if is_waiting else ()

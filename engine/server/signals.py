@@ -1,4 +1,4 @@
-"""Signals as bytes on a socket, so that one loop can wait for them beside everything else."""
+"""Signals as something that one loop can wait for beside everything else."""
 
 import contextlib
 import signal
@@ -7,20 +7,52 @@ import sys
 from collections.abc import Iterator
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+MOST_WAITING = 2  # of one kind: a second SIGTERM has a meaning of its own
+WAKE_BYTES = 4096
+
+
+class SignalQueue:
+    """The signals that have come and were not handled yet; ready to read once there is one."""
+
+    def __init__(self, receiver: socket.socket) -> None:
+        self._receiver = receiver
+        self._waiting: list[int] = []
+
+    def fileno(self) -> int:
+        """The file to wait for."""
+        return self._receiver.fileno()
+
+    def note(self, number: int, _frame: object) -> None:
+        """Keep a signal; a third of its kind says nothing that two do not."""
+        if self._waiting.count(number) < MOST_WAITING:
+            self._waiting.append(number)
+
+    def take(self) -> list[int]:
+        """The numbers of those that have come, in their order."""
+        with contextlib.suppress(BlockingIOError):
+            self._receiver.recv(WAKE_BYTES)
+        taken = list(self._waiting)
+        del self._waiting[: len(taken)]
+        return taken
 
 
 @contextlib.contextmanager
-def signal_socket() -> Iterator[socket.socket]:
-    """A socket that holds the number of each signal that has come, as one byte."""
+def signal_queue() -> Iterator[SignalQueue]:
+    """What comes to this process meanwhile.
+
+    The bytes on the socket only wake: there is room for few of them, and a storm of SIGHUP must
+    neither crowd out a SIGTERM nor be answered with as many reloads before it.
+    """
     receiver, sender = socket.socketpair()
     sender.settimeout(0)
     receiver.settimeout(0)
+    queue = SignalQueue(receiver)
     before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-    handlers = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+    handlers = {number: signal.signal(number, queue.note) for number in SIGNALS}
     if sys.platform == "linux":
         signal.signal(signal.SIGIO, signal.SIG_IGN)  # see `watch`: somebody opens a file to write
     try:
-        yield receiver
+        yield queue
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

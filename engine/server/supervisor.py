@@ -18,7 +18,6 @@ import heapq
 import itertools
 import multiprocessing
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -34,7 +33,7 @@ from engine.server.notify import notify, notify_reloading
 from engine.server.reload import ConfigReloader, Snapshot, State
 from engine.server.renewal import TlsRenewal
 from engine.server.side_process import NO_SIDE_PROCESS, SideProcess
-from engine.server.signals import held_signals, signal_socket
+from engine.server.signals import SignalQueue, held_signals, signal_queue
 from engine.server.watch import POLL_SECONDS, FolderWatch
 from engine.server.worker_process import WorkerProcess
 
@@ -89,7 +88,7 @@ class Supervisor:
         self._workers: list[WorkerProcess] = []
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()  # of timers that are due at the same moment
-        self._signals: socket.socket
+        self._signals: SignalQueue
         self._is_draining = False
         self._is_stopping = False
 
@@ -99,7 +98,7 @@ class Supervisor:
         Raises:
             CrashLoopError: a worker could not be kept running.
         """
-        with signal_socket() as self._signals:
+        with signal_queue() as self._signals:
             for number in range(1, self._count + 1):
                 self._start(number)
             self._check_files()
@@ -120,10 +119,9 @@ class Supervisor:
         timeout = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
         pipes = [worker.channel.pipe for worker in self._workers]
         deaths = [worker.process.sentinel for worker in self._workers]
-        ready = wait([self._signals, *pipes, *deaths], timeout)
-        if self._signals in ready:
-            for number in self._signals.recv(64):
-                self._on_signal(number)
+        ready = wait([self._signals.fileno(), *pipes, *deaths], timeout)
+        for number in self._signals.take():
+            self._on_signal(number)
         for worker in list(self._workers):
             if worker.channel.pipe in ready:
                 for event in worker.channel.events():

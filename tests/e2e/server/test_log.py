@@ -1,5 +1,6 @@
 """The log: a file, JSON messages beside the records, levels."""
 
+import contextlib
 import json
 import os
 import signal
@@ -93,6 +94,31 @@ def test_a_server_whose_streams_are_closed_runs_and_reloads(tmp_path: Path) -> N
     finally:
         process.terminate()
     assert process.wait(WAIT) == 0
+
+
+def test_a_log_that_nobody_reads_stops_neither_the_parent_nor_its_end(tmp_path: Path) -> None:
+    folder, port = write_small(tmp_path), free_port()
+    words = ["serve", str(folder), "--port", str(port), "--mock-port", "1", "--drain-delay", "0"]
+    reader, writer = os.pipe()
+    process = subprocess.Popen([sys.executable, "-m", "engine", *words], stderr=writer)
+    url = f"http://127.0.0.1:{port}/readyz"
+    try:
+        assert eventually(lambda: loopback.get(url).status_code == 200)
+        before = loopback.get(url).json()["config"]
+        os.set_blocking(writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, b"\n")
+        os.set_blocking(writer, True)
+        (folder / "routes.yaml").write_text((folder / "routes.yaml").read_text() + "# changed\n")
+        process.send_signal(signal.SIGHUP)  # which writes a message
+        assert eventually(lambda: loopback.get(url).json()["config"] != before)
+        process.terminate()
+        assert process.wait(WAIT) == 0
+    finally:
+        process.kill()
+        os.close(reader)
+        os.close(writer)
 
 
 def test_a_file_that_cannot_be_written_is_reported_before_the_start(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tests.servers import ROOT, write_keys
 from tests.unit.config.folders import fill
 
 AUTHORITY = ROOT / "tests/integration/upstream/tls/cert.pem"
+UNREAD = 10_000
 
 
 def told(worker: Connection) -> list[str]:
@@ -130,11 +131,37 @@ def test_what_is_refused_again_is_said_again_after_a_while(
     repeat: float,
     times: int,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(reload, "REPEAT_SECONDS", repeat)
     reloader = first_of(folder)
     (folder.path / "routes.yaml").write_text("version: 1\n")
     for _ in range(2):
         assert reloader.reload([]) is False
-    assert capsys.readouterr().err.count("reload refused") == times
+    assert capfd.readouterr().err.count("reload refused") == times
+
+
+def test_a_worker_that_reads_nothing_does_not_stop_the_parent() -> None:
+    """It hears no signal while it waits; what was sent before arrives whole."""
+    ours, theirs = Pipe()
+    with ours, theirs:
+        channel = WorkerChannel(ours, -1)
+        for _ in range(UNREAD):
+            channel.send("note", State("then"))
+        received = told(theirs)
+        assert 0 < len(received) < UNREAD
+        assert set(received) == {"note"}
+        channel.send("stop")
+        assert told(theirs) == ["stop"]
+
+
+def test_a_mistake_that_is_made_again_is_reported_again(
+    folder: Folder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reloader = first_of(folder)
+    for _ in range(2):
+        (folder.path / "providers.yaml").write_text("version: 9\n")
+        reloader.reload([])
+        folder.change("second")
+        reloader.reload([])
+    assert capfd.readouterr().err.count("reload refused") == 2
