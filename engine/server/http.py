@@ -7,6 +7,7 @@ on. It closes its port when it is asked to stop and returns once the requests un
 import asyncio
 import contextlib
 import signal
+import socket
 import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -46,7 +47,7 @@ def create_server(app: Any, listen: Listen) -> Server:
     tls = listen.tls
     return Server(
         app,
-        address=listen.host,
+        address=socket.gethostbyname(listen.host) if ":" not in listen.host else listen.host,
         port=listen.port,
         interface=Interfaces.ASGINL,
         http=_http_mode(tls),

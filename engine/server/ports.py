@@ -33,6 +33,8 @@ def claim_port(host: str, port: int, purpose: str = "") -> socket.socket:
     Raises:
         ServeError: it is taken.
     """
+    if not host:  # the socket would take it for every address
+        raise ServeError(f"cannot listen on an empty address{purpose}")
     claim = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     claim.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # despite connections that linger
     try:

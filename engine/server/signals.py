@@ -41,7 +41,7 @@ def signal_queue() -> Iterator[SignalQueue]:
     """What comes to this process meanwhile.
 
     The bytes on the socket only wake: there is room for few of them, and a storm of SIGHUP must
-    neither crowd out a SIGTERM nor be answered with as many reloads before it.
+    neither crowd out a SIGTERM nor cause as many reloads before it.
     """
     receiver, sender = socket.socketpair()
     sender.settimeout(0)

@@ -90,3 +90,13 @@ def test_repairs_of_standard_output_formats_keep_it_clean(tmp_path: Path) -> Non
     folder = write(tmp_path, routes=WRONG.encode())
     result = engine("check", folder, "--fix", "--unsafe-fixes", "--format", "json")
     assert result.stdout.startswith("{")
+
+
+def test_a_url_that_lacks_its_host_keeps_its_slashes(tmp_path: Path) -> None:
+    """The slash at its end is not what is wrong with it."""
+    text = minimal("providers").replace("https://api.openai.com/v1", "http://")
+    assert "http://" in text
+    folder = write(tmp_path, providers=text)
+    result = engine("check", folder, "--fix")
+    assert "fixed" not in result.stderr
+    assert (folder / "providers.yaml").read_text() == text
