@@ -162,7 +162,7 @@ def test_what_was_counted_since_the_last_export_is_sent_when_the_server_ends(
         assert sum(exported(collector, "orqen_requests").values()) == 1
 
 
-def test_nothing_that_goes_wrong_ends_the_export(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_that_goes_wrong_ends_the_export(capfd: pytest.CaptureFixture[str]) -> None:
     set_up(LogOptions())  # another test of this process may have changed it
     turns = iter([ValueError("a secret"), ValueError("another"), None])
 
@@ -181,7 +181,7 @@ def test_nothing_that_goes_wrong_ends_the_export(capsys: pytest.CaptureFixture[s
         found = values(collector.metrics[-1].resource)
     assert found["service.instance.id"] == "i", "that of the server, whichever process exports"
     assert export.failed == 2
-    said = capsys.readouterr().err
+    said = capfd.readouterr().err
     assert said == "engine: the metrics were not exported; of the collector: ValueError\n", (
         "once a minute, and without the text of the exception"
     )
