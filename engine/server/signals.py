@@ -6,7 +6,8 @@ import socket
 import sys
 from collections.abc import Iterator
 
-SIGNALS = [signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+RELOADS = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
+SIGNALS = [signal.SIGTERM, signal.SIGINT, *RELOADS]
 MOST_WAITING = 2  # of one kind: a second SIGTERM has a meaning of its own
 WAKE_BYTES = 4096
 
@@ -28,12 +29,12 @@ class SignalQueue:
             self._waiting.append(number)
 
     def take(self) -> list[int]:
-        """The numbers of those that have come, in their order."""
+        """The numbers of those that have come, in their order, but a reload after an end."""
         with contextlib.suppress(BlockingIOError):
             self._receiver.recv(WAKE_BYTES)
         taken = list(self._waiting)
         del self._waiting[: len(taken)]
-        return taken
+        return sorted(taken, key=RELOADS.__contains__)
 
 
 @contextlib.contextmanager

@@ -254,7 +254,7 @@ class Supervisor:
             self._reload()
 
     def _reload(self) -> None:
-        if self._is_stopping:
+        if self._is_draining:  # a worker that is stuck would hold up the end
             return
         notify_reloading()
         following = [worker.channel for worker in self._workers if not worker.is_stopping]

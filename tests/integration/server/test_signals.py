@@ -20,7 +20,7 @@ def test_a_storm_of_sighup_neither_crowds_out_a_sigterm_nor_comes_before_it_as_o
         for number in (signal.SIGTERM, signal.SIGTERM):
             os.kill(os.getpid(), number)
         taken = signals.take()
-        assert taken == [signal.SIGHUP] * 2 + [signal.SIGTERM] * 2
+        assert taken == [signal.SIGTERM] * 2 + [signal.SIGHUP] * 2
         assert signals.take() == []
         os.kill(os.getpid(), signal.SIGHUP)
         assert signals.take() == [signal.SIGHUP]
