@@ -62,10 +62,6 @@ class Request:
         self._body_reader: RequestBodyReader | None = None
         self._cancellation: Cancellation | None = None  # made when somebody may end it
         self.record = RecordBuilder(request_id=runtime.ids.next(), state=RequestState(monotonic()))
-        tracer = runtime.hooks.tracer
-        if tracer is not None and (trace := tracer.start(scope)) is not None:
-            self.record.state.trace, self.record.trace_id = trace, trace.trace_id
-            self.takers = (partial(tracer.end, trace),)
         self._response = ResponseRelay(
             send, self.record, self._deadline, runtime.relayed_names, runtime.plan.caller_idle
         )
@@ -75,6 +71,10 @@ class Request:
         runtime, record, deadline = self._runtime, self.record, self._deadline
         body: RequestBody | None = None
         try:
+            tracer = runtime.hooks.tracer
+            if tracer is not None and (trace := tracer.start(self._scope)) is not None:
+                record.state.trace, record.trace_id = trace, trace.trace_id
+                self.takers = (partial(tracer.end, trace),)
             if self._scope["method"] in ("GET", "HEAD") and await self._respond_listing():
                 return
             try:

@@ -9,12 +9,12 @@ worker -> parent    (number, reply) to a message that has a number, and one of t
 """
 
 import contextlib
-import os
-import sys
 import time
 from collections import deque
 from multiprocessing.connection import Connection, wait
 from typing import Any
+
+from engine.server.log import has_room
 
 UNASKED = 0
 
@@ -24,8 +24,6 @@ class WorkerChannel:
 
     def __init__(self, pipe: Connection, sentinel: int) -> None:
         self.pipe = pipe
-        if sys.platform != "win32":
-            os.set_blocking(pipe.fileno(), False)
         self.sentinel = sentinel
         self._unasked: deque[str] = deque()
 
@@ -34,9 +32,11 @@ class WorkerChannel:
 
         So it is to one that has left some hundred unread, such as a stopped one: this process must
         not wait for it, or it would hear no signal any more. In the end such a worker is killed.
+        A pipe that has room takes a small message whole.
         """
         with contextlib.suppress(OSError):
-            self.pipe.send(message)
+            if has_room(self.pipe.fileno(), 0.0):
+                self.pipe.send(message)
 
     def events(self) -> list[str]:
         """What the worker has reported by now without being asked."""

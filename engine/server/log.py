@@ -103,11 +103,12 @@ def _write(stream: TextIO, text: str) -> None:
     rest = text.encode(errors="backslashreplace")
     with contextlib.suppress(OSError, ValueError):
         file = stream.fileno()
-        while rest and _has_room(file):
+        while rest and has_room(file, WRITE_SECONDS):
             rest = rest[os.write(file, rest[:PIPE_BYTES]) :]
 
 
-def _has_room(file: int) -> bool:
+def has_room(file: int, seconds: float) -> bool:
+    """Whether a pipe or a socket takes some bytes within `seconds`."""
     if sys.platform == "win32":  # it can wait for sockets alone
         return True
-    return bool(select.select([], [file], [], WRITE_SECONDS)[1])
+    return bool(select.select([], [file], [], seconds)[1])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 RELOADS = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
 SIGNALS = [signal.SIGTERM, signal.SIGINT, *RELOADS]
-MOST_WAITING = 2  # of one kind: a second SIGTERM has a meaning of its own
+MAX_WAITING = 2  # of one kind: a second SIGTERM has a meaning of its own
 WAKE_BYTES = 4096
 
 
@@ -25,7 +25,7 @@ class SignalQueue:
 
     def note(self, number: int, _frame: object) -> None:
         """Keep a signal; a third of its kind says nothing that two do not."""
-        if self._waiting.count(number) < MOST_WAITING:
+        if self._waiting.count(number) < MAX_WAITING:
             self._waiting.append(number)
 
     def take(self) -> list[int]:

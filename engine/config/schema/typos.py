@@ -104,10 +104,8 @@ def _slash(document: Document, d: Diagnostic, value: Data) -> Made | None:
     span = _value(document, d.path)
     if d.path[-1] != "base_url" or not isinstance(value, str) or not value.endswith("/"):
         return None
-    if not d.message.endswith(
-        "ends with a slash"
-    ):  # there is more wrong with it, as with `http://`
-        return None
+    if not d.message.endswith("ends with a slash"):
+        return None  # there is more wrong with it, as with `http://`
     line = document.lines[span.start.line - 1][: span.end.column - 1]
     end = len(line.rstrip("\"'"))
     start = len(line[:end].rstrip("/"))

@@ -543,6 +543,20 @@ def test_a_permit_and_a_tracer_get_the_record_at_once(tmp_path: Path) -> None:
     assert record.ms_total > 0, "handed out before its end was noted"
 
 
+def test_a_tracer_that_fails_ends_the_request_with_500_and_a_record(tmp_path: Path) -> None:
+    class Failing(Tracing):
+        def start(self, scope: Scope) -> Any:
+            raise LookupError
+
+    sink = Recording()
+
+    async def scenario(stand: Stand) -> None:
+        assert await stand.ask() == 500
+
+    run(Hooks(tracer=Failing(), sinks=(sink,)), tmp_path, scenario)
+    assert [record.error for record in sink.records] == ["internal_error"]
+
+
 def test_a_sink_that_fails_keeps_no_other_and_no_permit_from_the_record(tmp_path: Path) -> None:
     sink, limit = Recording(), Counting()
 

@@ -15,7 +15,7 @@ def test_one_that_dies_soon_after_its_start_is_started_again_later(
     soon: float,
     pause: float,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(side_process, "SOON_SECONDS", soon)
     context = multiprocessing.get_context("fork")
@@ -24,7 +24,7 @@ def test_one_that_dies_soon_after_its_start_is_started_again_later(
     process = vars(one)["_process"]
     process.join(60)
     one.keep_alive(context)
-    said = capsys.readouterr().err
+    said = capfd.readouterr().err
     assert f"the dashboard died (exit code 3); it starts again in {pause:g} s" in said
     assert vars(one)["_process"] is None, "not at once"
     one.stop()
