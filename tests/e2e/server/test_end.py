@@ -256,7 +256,7 @@ def test_a_second_instance_is_refused(tmp_path: Path, mock: Server) -> None:
 def test_a_name_is_an_address_to_listen_on_and_nothing_is_none(tmp_path: Path) -> None:
     folder = write_small(tmp_path)
     with gateway(folder, tmp_path / "log", "--mock-port", "1", "--host", "localhost") as server:
-        assert f"listening on http://localhost:{server.port}" in server.text
+        assert eventually(lambda: f"listening on http://localhost:{server.port}" in server.text)
     done = run_engine("serve", str(folder), "--mock-port", "1", "--host", "")
     assert done.returncode == 2
     assert done.stderr == "engine: not started: cannot listen on an empty address\n"
