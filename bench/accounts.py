@@ -41,7 +41,7 @@ from engine.gateway.app import Gateway
 from engine.gateway.hooks import NO_HOOKS
 from engine.plan.accounts import Accounts, parse_vault_key
 from engine.plan.gateway_key import digest, new_key
-from engine.server.account_hooks import AccountHooks
+from engine.server.hooks.accounts import AccountHooks
 from engine.server.ports import free_port, wait_until_ready
 from engine.upstream import Attempt
 

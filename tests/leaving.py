@@ -28,8 +28,8 @@ import msgspec
 from engine.gateway.record import Record
 from engine.gateway.response.usage import estimated_input
 from engine.plan.prices import NANO
-from engine.server.cost_limits import used_cost
-from engine.server.limit_permits import used_tokens
+from engine.server.hooks.cost_limits import used_cost
+from engine.server.hooks.limit_permits import used_tokens
 from tests.leaving_site import CONCURRENT, OUTPUT, USAGE, Upstream, request, site, slow_store
 from tests.servers import Server
 

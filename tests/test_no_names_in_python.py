@@ -23,7 +23,7 @@ DIALECTS = {"openai", "anthropic", "responses"}
 DIALECT_HOMES = {
     "engine/plan/plan.py",
     "engine/gateway/errors.py",
-    "engine/server/limit_responses.py",
+    "engine/server/hooks/limit_responses.py",
 }
 DIALECT_MEMBER = re.compile(r"\bDialect\.(OPENAI|ANTHROPIC|RESPONSES)\b")
 # What public lists of prices call kinds of models; some of our endpoints have the same names.

@@ -27,6 +27,7 @@ from engine.plan.limit_store import NO_STORE, LimitSettings
 from engine.plan.plan import Plan
 from engine.server.channel import UNASKED
 from engine.server.connections import ConnectionLimits, Connections, Peer, most_connections
+from engine.server.hooks.worker import WorkerHooks
 from engine.server.http import Listen, create_server, idle_limit, new_loop
 from engine.server.listener import (
     drop_new_connections,
@@ -39,7 +40,6 @@ from engine.server.log import message_line
 from engine.server.memory import keep_freed_memory, settle_garbage, settle_garbage_again
 from engine.server.reload import Prepare, Snapshot, State, read_folder
 from engine.server.scheduling import ThreadScheduler
-from engine.server.worker_hooks import WorkerHooks
 from engine.telemetry.memory import CounterMemory
 from engine.upstream.clients import new_clients
 

@@ -27,7 +27,7 @@ from engine.accounts.reader import News, StoreReader
 from engine.accounts.vault import Vault
 from engine.plan.limits import CallerLimits, Rate
 from engine.plan.plan import Names
-from engine.server.limit_hooks import scopes_of
+from engine.server.hooks.limits import scopes_of
 from tests.unit.accounts.vault_keys import vault_key
 
 MIB = 1024 * 1024

@@ -19,7 +19,7 @@ from engine.limits.core import Refused
 from engine.limits.store import Grant
 from engine.plan.limits import Budget, CallerLimits, Period, Rate
 from engine.plan.plan import Caller, Plan
-from engine.server.limit_hooks import LimitHooks
+from engine.server.hooks.limits import LimitHooks
 from engine.server.reload import read_folder
 from engine.server.run import Options, prepare
 from engine.upstream.http1.pool import Http1Client

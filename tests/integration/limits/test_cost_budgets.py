@@ -22,8 +22,8 @@ from engine.limits.specs import numbers_of
 from engine.limits.windows import Windows
 from engine.plan.limits import Budget, CallerLimits, Period, Rate
 from engine.plan.plan import Account, Caller, Endpoint, Plan
-from engine.server.limit_hooks import LimitHooks
-from engine.server.limit_permits import OUTPUT_TOKENS, LimitPermit, used_tokens
+from engine.server.hooks.limit_permits import OUTPUT_TOKENS, LimitPermit, used_tokens
+from engine.server.hooks.limits import LimitHooks
 from tests.unit.config.folders import NOW, write
 from tests.unit.gateway.inbound.forms import (
     BOUNDARY,

@@ -7,7 +7,7 @@ import pytest
 
 from engine.config.load import load
 from engine.limits.redis_store import SCRIPT
-from engine.server.limit_hooks import LimitHooks
+from engine.server.hooks.limits import LimitHooks
 from tests.servers import ship
 
 DELAY = 0.06  # seconds until the store replies

@@ -9,7 +9,7 @@ from msgspec import UNSET, structs
 
 from engine.gateway.record import Record
 from engine.plan.plan import Caller
-from engine.server.request_counter import MOST, RequestCounter
+from engine.server.hooks.request_counter import MOST, RequestCounter
 from engine.telemetry.families import (
     COUNTER,
     DURATIONS,

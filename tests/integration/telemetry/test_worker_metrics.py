@@ -16,9 +16,9 @@ from engine.gateway.record import Record
 from engine.plan.limit_store import NO_STORE
 from engine.plan.limits import CallerLimits, Rate
 from engine.plan.plan import Breaker, Caller, Dialect, Limits, Retry
-from engine.server.limit_hooks import LimitHooks
-from engine.server.metric_hooks import WorkerMetrics
-from engine.server.worker_hooks import WorkerHooks
+from engine.server.hooks.limits import LimitHooks
+from engine.server.hooks.metrics import WorkerMetrics
+from engine.server.hooks.worker import WorkerHooks
 from engine.telemetry.families import GROUPS, KEYS, LIMITS, PROVIDERS, WORKERS, Group
 from engine.telemetry.memory import CounterMemory
 from engine.telemetry.totals import TotalsReader

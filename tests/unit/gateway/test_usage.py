@@ -17,7 +17,7 @@ from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.usage import MAX_ESTIMATED, MAX_UNPACKED, MAX_WHOLE, UsageMeter
 from engine.gateway.response.usage_reader import usage_readers
 from engine.plan.usage import COUNTS, TOTAL
-from engine.server.limit_hooks import estimate_of
+from engine.server.hooks.limits import estimate_of
 from tests.servers import read_yaml
 from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan

@@ -9,9 +9,9 @@ from engine.limits.core import Refused, left_at
 from engine.plan.limits import NANOSECONDS, CallerLimits, Rate
 from engine.plan.plan import Dialect
 from engine.plan.prices import NANO
-from engine.server.cost_limits import used_cost
-from engine.server.limit_permits import used_tokens
-from engine.server.limit_responses import (
+from engine.server.hooks.cost_limits import used_cost
+from engine.server.hooks.limit_permits import used_tokens
+from engine.server.hooks.limit_responses import (
     credential_refusal,
     limit_headers,
     rate_headers,

@@ -12,8 +12,8 @@ from engine.limits.store import Grant
 from engine.limits.table import SharedMemory, Table
 from engine.plan.limits import CallerLimits, Rate
 from engine.plan.plan import Caller
-from engine.server.limit_hooks import scopes_of
-from engine.server.model_names import ModelNames
+from engine.server.hooks.limits import scopes_of
+from engine.server.hooks.model_names import ModelNames
 from tests.tables import each
 from tests.unit.config.folders import NOW, write
 

@@ -14,7 +14,7 @@ from engine.limits.table import SharedMemory, Table
 from engine.plan.limit_store import LimitSettings, StoreServer
 from engine.plan.limits import NANOSECONDS, CallerLimits, Rate, StorePolicy
 from engine.plan.plan import Account, Caller, Dialect
-from engine.server.limit_hooks import LimitHooks
+from engine.server.hooks.limits import LimitHooks
 
 ENDPOINT: Any = SimpleNamespace(name="chat", dialect=Dialect.OPENAI, is_free=False, usage=None)
 MANY = CallerLimits(requests=Rate(1000, 60))

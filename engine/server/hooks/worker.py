@@ -11,8 +11,8 @@ from engine.limits.table import SharedMemory
 from engine.plan.accounts import Accounts
 from engine.plan.limit_store import LimitSettings
 from engine.plan.plan import Plan
-from engine.server.limit_hooks import LimitHooks
-from engine.server.metric_hooks import WorkerMetrics
+from engine.server.hooks.limits import LimitHooks
+from engine.server.hooks.metrics import WorkerMetrics
 from engine.telemetry.memory import CounterMemory
 
 
@@ -101,12 +101,12 @@ class WorkerHooks:
     def _open_accounts(self, settings: Accounts | None, changed: Callable[[], None]) -> Any:
         if settings is None:
             return None
-        from engine.server.account_hooks import AccountHooks  # noqa: PLC0415 as above
+        from engine.server.hooks.accounts import AccountHooks  # noqa: PLC0415 as above
 
         return AccountHooks(settings, self._log.write_message, changed)
 
     def _open_traces(self) -> Any:
-        from engine.server.trace_hooks import TraceHooks  # noqa: PLC0415 as above
+        from engine.server.hooks.traces import TraceHooks  # noqa: PLC0415 as above
 
         traces = TraceHooks(self._log.write_message)
         if self._is_started:

@@ -6,7 +6,7 @@ from time import monotonic
 from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
 from engine.plan.plan import Plan
-from engine.server.request_counter import SHORT, RequestCounter, add_times
+from engine.server.hooks.request_counter import SHORT, RequestCounter, add_times
 from engine.telemetry.families import LIMIT_RESULTS, LIMITS, PROVIDERS, WORKERS
 from engine.telemetry.memory import CounterMemory, Part
 

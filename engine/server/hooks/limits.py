@@ -16,9 +16,9 @@ from engine.limits.table import SharedMemory, Table
 from engine.plan.limit_store import NO_STORE, LimitSettings
 from engine.plan.limits import Budget
 from engine.plan.plan import Caller, Dialect, Endpoint, Plan, Provider
-from engine.server.cost_limits import CostReserve, LateTimes, late_times
-from engine.server.limit_permits import NO_TOKENS, OUTPUT_TOKENS, LimitPermit, RatePermit
-from engine.server.limit_responses import (
+from engine.server.hooks.cost_limits import CostReserve, LateTimes, late_times
+from engine.server.hooks.limit_permits import NO_TOKENS, OUTPUT_TOKENS, LimitPermit, RatePermit
+from engine.server.hooks.limit_responses import (
     credential_refusal,
     described,
     limit_headers,
@@ -27,7 +27,7 @@ from engine.server.limit_responses import (
     uncounted,
     unpriced,
 )
-from engine.server.model_names import ModelNames
+from engine.server.hooks.model_names import ModelNames
 
 
 class LimitHooks:

@@ -10,8 +10,8 @@ from engine.gateway.response.cost import was_refused, was_sent
 from engine.gateway.response.usage import BYTES_A_TOKEN, estimated_input
 from engine.limits.core import Amounts
 from engine.limits.store import Grant, Store
-from engine.server.cost_limits import LateTimes, hidden_output, used_cost
-from engine.server.limit_responses import PROVIDER_LIMITS
+from engine.server.hooks.cost_limits import LateTimes, hidden_output, used_cost
+from engine.server.hooks.limit_responses import PROVIDER_LIMITS
 from engine.upstream import Pairs
 
 OUTPUT_TOKENS = 1000  # held for a response where the endpoint does not say
