@@ -103,11 +103,14 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=60)
 
-    def worker_pids(self) -> list[int]:
-        """The worker processes, by the kernel's own account."""
+    def child_pids(self) -> list[int]:
+        """The processes that it has started, by the kernel's own account."""
         pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [int(child) for child in children if _is_worker(int(child))]
+        return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def worker_pids(self) -> list[int]:
+        """The worker processes among them."""
+        return [child for child in self.child_pids() if _is_worker(child)]
 
     def rest(self) -> "Rest":
         """What the first worker, started by `watched`, holds now."""
@@ -151,7 +154,7 @@ def _is_worker(pid: int) -> bool:
             return False
     except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
         return False
-    return b"resource_tracker" not in words and b"mock" not in words.split(b"\0")
+    return b"resource_tracker" not in words
 
 
 def rss_kib(pid: int) -> int:

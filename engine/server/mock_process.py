@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-import subprocess
-import sys
 from collections.abc import Iterator
+from functools import partial
+from multiprocessing.connection import Connection
 
-from engine.server.http import Listen, serve_alone
-from engine.server.ports import ServeError, claim_port, free_port, wait_until_ready
+from engine.server.http import Listen, name_process, new_loop, serve_alone, serve_side_process
+from engine.server.ports import ServeError, claim_free_port, claim_port, wait_until_ready
+from engine.server.side_process import SideProcess, new_processes
 
 
 def serve_mock(host: str, port: int, fault: str | None, *, record: bool = True) -> None:
@@ -38,14 +39,26 @@ def serve_mock(host: str, port: int, fault: str | None, *, record: bool = True) 
 
 @contextlib.contextmanager
 def mock_process() -> Iterator[int]:
-    """A mock upstream beside this process; yields its port on the loopback interface."""
-    port = free_port()
-    command = [sys.executable, "-m", "engine", "mock", "--port", str(port), "--no-record"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 our own module
-    try:
-        if not wait_until_ready(process, port, "/__mock/status"):
-            raise ServeError("the mock upstream did not start")
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
+    """A mock upstream beside this process, which ends with it; yields its port on the loopback interface.
+
+    Raises:
+        ServeError: it did not start.
+    """
+    port, claim = claim_free_port()
+    mock = SideProcess("mock upstream", partial(_serve_beside, port))
+    with claim:
+        mock.keep_alive(new_processes())
+        try:
+            if not wait_until_ready(mock, port, "/__mock/status"):
+                raise ServeError("the mock upstream did not start")
+            yield port
+        finally:
+            mock.stop()
+
+
+def _serve_beside(port: int, pipe: Connection) -> None:
+    from engine.mock.app import create_app  # noqa: PLC0415 only a mock process pays for it
+
+    name_process("orqen-mock")
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(serve_side_process(create_app(record=False), Listen("127.0.0.1", port), pipe))

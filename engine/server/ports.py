@@ -52,14 +52,14 @@ def claim_port(host: str, port: int, purpose: str = "") -> socket.socket:
     return claim
 
 
-def claim_free_port(usual: int) -> tuple[int, socket.socket]:
-    """Take `usual` of the loopback interface as `claim_port` does, or another port if somebody has that.
+def claim_free_port(usual: int = 0) -> tuple[int, socket.socket]:
+    """Take `usual` of the loopback interface as `claim_port` does, or another port if it is 0 or taken.
 
     Raises:
         ServeError: no port is free.
     """
     for tried in range(4):
-        port = free_port() if tried or usual > MAX_PORT else usual
+        port = usual if not tried and 0 < usual <= MAX_PORT else free_port()
         with contextlib.suppress(ServeError):
             return port, claim_port("127.0.0.1", port)
     raise ServeError("no port of 127.0.0.1 is free")

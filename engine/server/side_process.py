@@ -1,6 +1,8 @@
 """A process beside the workers, such as that of the dashboard: it may die and never ends the server."""
 
 import contextlib
+import multiprocessing
+import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -19,6 +21,11 @@ def _run(target: Callable[[Connection], None], pipe: Connection, of_parent: Conn
     """What the process does. Its copy of the parent's end would keep the pipe open forever."""
     of_parent.close()
     target(pipe)
+
+
+def new_processes() -> Any:
+    """What starts processes. Later Pythons would not fork by default; elsewhere forking is not safe."""
+    return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
 
 class SideProcess:
@@ -43,6 +50,11 @@ class SideProcess:
         with held_signals():  # it is ended by the pipe alone
             self._process.start()
         theirs.close()
+
+    def poll(self) -> int | None:
+        """The exit code of one that has ended."""
+        code: int | None = None if self._process is None else self._process.exitcode
+        return code
 
     def _on_death(self) -> None:
         code, now = self._end(), time.monotonic()

@@ -16,9 +16,7 @@ process (a service manager, or Ctrl-C, signals every process) and do what it say
 
 import heapq
 import itertools
-import multiprocessing
 import signal
-import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
@@ -32,7 +30,7 @@ from engine.server.memory import MemoryLimit
 from engine.server.notify import notify, notify_reloading
 from engine.server.reload import ConfigReloader, Snapshot, State
 from engine.server.renewal import TlsRenewal
-from engine.server.side_process import NO_SIDE_PROCESS, SideProcess
+from engine.server.side_process import NO_SIDE_PROCESS, SideProcess, new_processes
 from engine.server.signals import SignalQueue, held_signals, signal_queue
 from engine.server.watch import POLL_SECONDS, FolderWatch
 from engine.server.worker_process import WorkerProcess
@@ -73,9 +71,7 @@ class Supervisor:
         worker_memory: int | None = None,
         side_processes: SideProcess = NO_SIDE_PROCESS,
     ) -> None:
-        # Later Pythons would not fork by default; elsewhere forking is not safe.
-        method = "fork" if sys.platform == "linux" else "spawn"
-        self._processes: Any = multiprocessing.get_context(method)
+        self._processes: Any = new_processes()
         self._start_worker = start_worker
         self._reloader = reloader
         self._watch = FolderWatch(reloader.paths)

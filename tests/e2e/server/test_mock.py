@@ -75,14 +75,18 @@ def served(folder: Path) -> Iterator[Server]:
         yield server
 
 
+LISTENS = "0A"  # in /proc/net/tcp
+
+
 def mock_of(server: Server) -> str:
-    """The address of the mock beside a gateway, by the arguments of its process."""
-    pid = server.process.pid
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-        if b"mock" in words:
-            return f"http://127.0.0.1:{words[words.index(b'--port') + 1].decode()}"
-    raise AssertionError("there is no mock")
+    """The address of the mock beside a gateway: where its process listens."""
+    (mock,) = [
+        c for c in server.child_pids() if Path(f"/proc/{c}/comm").read_text() == "orqen-mock\n"
+    ]
+    files = {os.readlink(file) for file in Path(f"/proc/{mock}/fd").iterdir()}
+    sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    (port,) = {s[1].partition(":")[2] for s in sockets if s[3] == LISTENS and f"socket:[{s[9]}]" in files}  # fmt: skip
+    return f"http://127.0.0.1:{int(port, 16)}"
 
 
 @pytest.mark.parametrize("model", ["env/m", "file/m", "signed/m"])
