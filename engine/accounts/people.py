@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from engine.accounts.audit import Actor, ActorKind, note
 from engine.accounts.errors import ConflictError, InvalidValueError, NotFoundError
-from engine.accounts.passwords import checked_password, hash_password, matches, needs_rehash
+from engine.accounts.passwords import checked_password, hash_password
 from engine.accounts.tables import identities, people
 from engine.accounts.values import checked_text, new_id, second
 
@@ -91,6 +91,12 @@ def find_person_by_email(connection: Connection, email: str) -> Person | None:
     return None if found is None else _person(found)
 
 
+def list_emails(connection: Connection, limit: int) -> list[str]:
+    """The addresses of people, in their order. For operators alone."""
+    wanted = select(_PEOPLE.email).where(_PEOPLE.email.is_not(None)).order_by(_PEOPLE.email)
+    return [str(email) for email in connection.execute(wanted.limit(limit)).scalars()]
+
+
 def find_operator(connection: Connection) -> Person | None:
     """The first person who is an operator and may sign in."""
     where = (_PEOPLE.is_operator.is_(True), _PEOPLE.is_disabled.is_(False))
@@ -126,8 +132,14 @@ def set_person_disabled(
     """Keep a person from signing in, or let them in again. Their sessions are not valid meanwhile.
 
     Raises:
+        ConflictError: no operator could sign in.
         NotFoundError: there is no such person.
     """
+    if is_disabled:
+        operators = (_PEOPLE.is_operator.is_(True), _PEOPLE.is_disabled.is_(False))
+        wanted = select(_PEOPLE.id).where(*operators).order_by(_PEOPLE.id).with_for_update()
+        if connection.execute(wanted).scalars().all() == [person_id]:
+            raise ConflictError("no other operator may sign in")
     _update(connection, person_id, {"is_disabled": is_disabled})
     person = get_person(connection, person_id)
     action = "person.disable" if is_disabled else "person.enable"
@@ -159,14 +171,10 @@ def read_password_hash(connection: Connection, email: str) -> tuple[str | None, 
     return (None, None) if row is None else (row.id, row.password_hash)
 
 
-def verify_password(connection: Connection, email: str, password: str) -> Person | None:
-    """The person with this address and password; takes as long for unknown people."""
-    person_id, known = read_password_hash(connection, email)
-    if not matches(known, password) or person_id is None or known is None:
-        return None
-    if needs_rehash(known):
-        _update(connection, person_id, {"password_hash": hash_password(password)})
-    return get_person(connection, person_id)
+def renew_password_hash(connection: Connection, person_id: str, old: str, new: str) -> None:
+    """Replace the hash of a password by a stronger one of the same password, unless it was changed meanwhile."""
+    where = (_PEOPLE.id == person_id, _PEOPLE.password_hash == old)
+    connection.execute(update(people).where(*where).values(password_hash=new))
 
 
 def note_sign_in(

@@ -80,6 +80,40 @@ def accounts_enable(name: str, directory: Path) -> None:
     _set_disabled(directory, name, is_disabled=False)
 
 
+@accounts.command("rename")
+@click.argument("name")
+@click.argument("new")
+@IN_DIRECTORY
+def accounts_rename(name: str, new: str, directory: Path) -> None:
+    """Call the account NAME from now on NEW; its id and its keys stay."""
+    with opened(settings_of(directory)) as database:
+        from engine.accounts.accounts import rename_account  # noqa: PLC0415 optional packages
+        from engine.accounts.audit import CLI  # noqa: PLC0415
+
+        with database.write() as connection:
+            account = rename_account(connection, account_named(connection, name).id, new, CLI)
+    click.echo(f"renamed `{name}` to `{account.name}`", err=True)
+
+
+@accounts.command("disable-person")
+@click.argument("email")
+@IN_DIRECTORY
+def accounts_disable_person(email: str, directory: Path) -> None:
+    """Refuse sign-in and end the sessions of the person with the address EMAIL.
+
+    Gateway keys are of accounts, and go on. The last operator is not disabled.
+    """
+    _set_person_disabled(directory, email, is_disabled=True)
+
+
+@accounts.command("enable-person")
+@click.argument("email")
+@IN_DIRECTORY
+def accounts_enable_person(email: str, directory: Path) -> None:
+    """Let the person with the address EMAIL sign in again."""
+    _set_person_disabled(directory, email, is_disabled=False)
+
+
 @accounts.command("limit")
 @click.argument("name")
 @limit_options
@@ -170,3 +204,20 @@ def _set_disabled(directory: Path, name: str, *, is_disabled: bool) -> None:
             account = account_named(connection, name)
             set_account_disabled(connection, account.id, CLI, is_disabled=is_disabled)
     click.echo(f"{'disabled' if is_disabled else 'enabled'} `{name}`", err=True)
+
+
+def _set_person_disabled(directory: Path, email: str, *, is_disabled: bool) -> None:
+    with opened(settings_of(directory)) as database:
+        from engine.accounts.audit import CLI  # noqa: PLC0415 optional packages
+        from engine.accounts.people import find_person_by_email, list_emails, set_person_disabled  # noqa: PLC0415
+        from engine.accounts.sessions import revoke_sessions  # noqa: PLC0415
+
+        with database.write() as connection:
+            person = find_person_by_email(connection, email)
+            if person is None:
+                hint = nearest(email.lower(), list_emails(connection, MOST))
+                stop(f"there is no person `{email}`" + (f"; did you mean `{hint}`?" if hint else ""))  # fmt: skip
+            set_person_disabled(connection, person.id, CLI, is_disabled=is_disabled)
+            if is_disabled:
+                revoke_sessions(connection, person.id)
+    click.echo(f"{'disabled' if is_disabled else 'enabled'} `{person.email}`", err=True)

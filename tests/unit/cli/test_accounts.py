@@ -456,3 +456,35 @@ def test_budgets_in_dollars_are_exact_and_need_prices(ready: Path, database: Dat
         assert team.limits == limits
         assert [key.limits for key in stored.list_keys(connection, team.id)] == [limits]
     assert engine("keys", "new", "app", "--rpm", "7", "-C", ready).exit_code == 2
+
+
+# -- people ----------------------------------------------------------------------------------------
+
+
+def test_a_person_is_disabled_and_enabled_but_not_the_last_operator(
+    ready: Path, database: Database
+) -> None:
+    with database.write() as c:
+        ann = create_person(c, name="Ann", email="ann@example.com", actor=CLI)
+        create_person(c, name="Op", email="op@example.com", actor=CLI, is_operator=True)
+        sessions.create_session(c, ann.id)
+    done = engine("accounts", "disable-person", "Ann@example.com", "-C", ready)
+    assert (done.exit_code, done.stderr) == (0, "disabled `ann@example.com`\n")
+    with database.read() as c:
+        assert get_person(c, ann.id).is_disabled
+    engine("accounts", "enable-person", "ann@example.com", "-C", ready)
+    with database.read() as c:
+        assert not get_person(c, ann.id).is_disabled
+        assert sessions.list_sessions(c, ann.id) == []
+    typo = engine("accounts", "disable-person", "anm@example.com", "-C", ready)
+    assert "no person `anm@example.com`; did you mean `ann@example.com`?" in typo.stderr
+    last = engine("accounts", "disable-person", "op@example.com", "-C", ready)
+    assert (last.exit_code, "no other operator may sign in" in last.stderr) == (2, True)
+
+
+def test_an_account_is_renamed(ready: Path, database: Database) -> None:
+    done = engine("accounts", "rename", "team", "crew", "-C", ready)
+    assert (done.exit_code, done.stderr) == (0, "renamed `team` to `crew`\n")
+    with database.read() as connection:
+        assert find_account(connection, "team") is None
+        assert find_account(connection, "crew") is not None

@@ -67,6 +67,51 @@ def test_a_wrong_password_and_an_unknown_person_look_the_same(
     assert known == unknown
 
 
+def test_a_weak_hash_is_renewed_when_its_person_signs_in(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    email = "ours-owner@example.com"
+    fields = {"email": email, "password": PASSWORD}
+    other = house.browser()
+    assert other.post("/signin", fields).status == 303
+    with house.database.read() as c:
+        weak = people.read_password_hash(c, email)[1]
+    monkeypatch.setattr(passwords, "_HASHER", PasswordHasher(2, 16, 1))
+    assert house.browser().post("/signin", fields | {"password": "wrong" * 4}).status == 403
+    with house.database.read() as c:
+        assert people.read_password_hash(c, email)[1] == weak
+    assert house.browser().post("/signin", fields).status == 303
+    with house.database.read() as c:
+        renewed = people.read_password_hash(c, email)[1]
+    assert renewed is not None
+    assert extract_parameters(renewed).time_cost == 2
+    assert house.browser().post("/signin", fields).status == 303
+    with house.database.read() as c:
+        assert people.read_password_hash(c, email)[1] == renewed
+    assert other.get("/signin").status == 303  # the sessions of before are valid
+
+
+def test_a_hash_that_was_changed_meanwhile_is_not_renewed(house: House) -> None:
+    email = "ours-owner@example.com"
+    with house.database.write() as c:
+        before = people.read_password_hash(c, email)
+        people.renew_password_hash(c, house.ids["ours-owner"], "an older one", "new")
+        assert people.read_password_hash(c, email) == before
+
+
+def test_a_disabled_person_is_refused_at_the_next_request(house: House) -> None:
+    fields = {"email": "ours-owner@example.com", "password": PASSWORD}
+    browser, person_id = house.browser(), house.ids["ours-owner"]
+    assert browser.post("/signin", fields).status == 303
+    assert browser.get("/signin").status == 303
+    with house.database.write() as c:
+        token = sessions.create_sign_in_link(c, person_id, SYSTEM)
+        people.set_person_disabled(c, person_id, SYSTEM, is_disabled=True)
+    assert browser.get("/signin").status == 200
+    assert house.browser().post("/signin", fields).status == 403
+    assert house.browser().post("/signin/link", {"token": token}).status == 403
+
+
 def test_tries_are_bounded_for_a_person_and_for_an_address() -> None:
     now = [0.0]
     throttle = Throttle(clock=lambda: now[0])
