@@ -17,12 +17,15 @@ from sqlalchemy import (
     literal,
     select,
     true,
+    tuple_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from engine.accounts.database import Database
 from engine.accounts.tables import LATENCY_COLUMNS, usage_daily, usage_hourly
 
 HOUR, DAY = 3600, 86400
+PIECE = 2000  # rows that one transaction removes
 By = Literal["hour", "day", "key", "model", "provider"]
 _USAGE = usage_hourly.c
 _DAYS = usage_daily.c
@@ -165,20 +168,37 @@ def read_all_usage(connection: Connection, since: int, until: int, by: By) -> li
     return _read(connection, true(), since, until, by)
 
 
-def last_use(connection: Connection, account_id: str) -> dict[str, int]:
-    """The last hour in which each key of an account was used, by the key's id."""
-    wanted = (
-        select(_USAGE.key_id, func.max(_USAGE.hour))
-        .where(_USAGE.account_id == account_id)
-        .group_by(_USAGE.key_id)
-    )
-    return {key_id: int(hour) for key_id, hour in connection.execute(wanted)}
+def delete_usage(database: Database, before: int, piece: int = PIECE) -> int:
+    """Remove all usage before a midnight in UTC; the number of hourly rows.
+
+    `piece`: the most rows in a transaction, between which workers write.
+    """
+    with database.read() as connection:  # each hour has its sums, and they go last
+        found = connection.execute(select(_DAYS.account_id).distinct()).scalars().all()
+    removed = 0
+    for account_id in found:
+        old = (_USAGE.account_id == account_id, _USAGE.hour < before)
+        removed += _delete(database, usage_hourly, _HOURLY, old, piece)
+        _delete(database, usage_daily, _DAILY, (_DAYS.account_id == account_id, _DAYS.day < before), piece)  # fmt: skip
+    return removed
 
 
-def delete_usage(connection: Connection, before: int) -> int:
-    """Remove all usage before a time, of whole days only by the sums; the number of hourly rows."""
-    connection.execute(delete(usage_daily).where(_DAYS.day < before - before % DAY))
-    return connection.execute(delete(usage_hourly).where(_USAGE.hour < before)).rowcount
+def _delete(
+    database: Database,
+    table: Table,
+    primary: Sequence[str],
+    where: Sequence[ColumnElement[bool]],
+    piece: int,
+) -> int:
+    key = [table.c[name] for name in primary]
+    some = delete(table).where(tuple_(*key).in_(select(*key).where(*where).limit(piece)))
+    removed = 0
+    while True:
+        with database.write() as connection:
+            count = connection.execute(some).rowcount
+        removed += count
+        if count < piece:
+            return removed
 
 
 def _values(row: UsageRow) -> dict[str, Any]:

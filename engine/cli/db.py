@@ -1,14 +1,15 @@
-"""`db`: makes and upgrades the tables of the store."""
+"""`db`: makes and upgrades the tables of the store, and removes old usage."""
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
 from engine.cli.common import IN_DIRECTORY
-from engine.cli.exits import FINDINGS, FINE
-from engine.cli.store import handled, settings_of
+from engine.cli.exits import FINDINGS, FINE, stop
+from engine.cli.store import handled, opened, settings_of
 
 
 @click.group()
@@ -63,6 +64,25 @@ def db_status(directory: Path) -> None:
     click.echo(f"tables    {known}, those of this version")
     click.echo("holds     " + ", ".join(f"{count} {word}" for word, count in counts.items()))
     sys.exit(FINE)
+
+
+@db.command("delete-usage")
+@click.option(
+    "--before", required=True, type=click.DateTime(["%Y-%m-%d"]), help="The first day to keep, in UTC."
+)  # fmt: skip
+@IN_DIRECTORY
+def db_delete_usage(before: datetime, directory: Path) -> None:
+    """Remove the usage of the days before a date, and print how many hourly rows it had.
+
+    Usage of the current month stays. Workers go on writing meanwhile, and no limit changes.
+    """
+    before = before.replace(tzinfo=UTC)
+    if before > datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0):
+        stop("`--before` is after the first of this month: usage of the current month stays")
+    with opened(settings_of(directory)) as database:
+        from engine.accounts.usage import delete_usage  # noqa: PLC0415 optional packages
+
+        click.echo(f"removed {delete_usage(database, int(before.timestamp()))} hourly rows")
 
 
 def _place(url: str) -> str:

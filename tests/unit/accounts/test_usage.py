@@ -59,12 +59,16 @@ def test_the_most_used_comes_first(store: Connection) -> None:
     assert [u.label for u in read_usage(store, "a", DAY, DAY + 1, "model")] == ["c", "a", "b"]
 
 
-def test_old_usage_is_removed_and_the_last_use_of_a_key_known(store: Connection) -> None:
-    add_usage(store, [row(DAY + n * HOUR, key=k) for n in range(3) for k in "xy"])
-    add_usage(store, [row(DAY + 9 * HOUR, account="b", key="x")])
-    assert usage.last_use(store, "a") == {"x": DAY + 2 * HOUR, "y": DAY + 2 * HOUR}
-    assert usage.delete_usage(store, DAY + HOUR) == 2
-    assert len(read_usage(store, "a", DAY, DAY + 10 * HOUR, "hour")) == 2
+@pytest.mark.parametrize("piece", [1, 3, 100])
+def test_old_usage_is_removed_in_pieces(database: Database, piece: int) -> None:
+    with database.write() as connection:
+        add_usage(connection, [row(DAY - n * HOUR, a, k) for n in range(3) for k in "xy" for a in ("a", "")])  # fmt: skip
+    assert usage.delete_usage(database, DAY, piece) == 8
+    assert usage.delete_usage(database, DAY, piece) == 0
+    with database.read() as connection:
+        left = read_all_usage(connection, 0, DAY + HOUR, "hour")
+        assert [(u.label, u.requests) for u in left] == [(str(DAY), 4)]
+        assert [u.label for u in read_usage(connection, "a", 0, 2 * DAY, "day")] == [str(DAY)]
 
 
 def test_more_rows_than_one_statement_takes_and_a_name_that_is_too_long(store: Connection) -> None:

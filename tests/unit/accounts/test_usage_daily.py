@@ -73,7 +73,8 @@ def test_another_account_has_used_nothing(database: Database) -> None:
 def test_what_is_removed_is_removed_from_the_sums(database: Database) -> None:
     with database.write() as connection:
         add_usage(connection, ROWS)
-        assert usage.delete_usage(connection, START + DAY) == 2
+    assert usage.delete_usage(database, START + DAY) == 2
+    with database.read() as connection:
         assert days(connection, "key") == {"k2": 7}
 
 

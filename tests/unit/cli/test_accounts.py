@@ -22,6 +22,7 @@ from engine.accounts.key_limits import KeyLimits
 from engine.accounts.migrations import newest
 from engine.accounts.people import create_person, get_person
 from engine.accounts.provider_keys import save_provider_key
+from engine.accounts.tables import LATENCY_COLUMNS
 from engine.accounts.usage import UsageRow, add_usage
 from engine.accounts.vault import Vault
 from engine.config.new_key import digest
@@ -488,3 +489,18 @@ def test_an_account_is_renamed(ready: Path, database: Database) -> None:
     with database.read() as connection:
         assert find_account(connection, "team") is None
         assert find_account(connection, "crew") is not None
+
+
+def test_usage_before_this_month_is_removed_and_no_other(ready: Path, database: Database) -> None:
+    hours = [int(time.time()) // 3600 * 3600, 1_700_000_000 // 3600 * 3600]
+    with database.write() as connection:
+        width = len(LATENCY_COLUMNS)
+        latency = (1,) + (0,) * (width - 1)
+        add_usage(connection, [UsageRow(h, "", "", "m", "p", 1, 0, 1, latency) for h in hours])
+    for day in ("2999-01-01", time.strftime("%Y-%m-02", time.gmtime())):
+        refused = engine("db", "delete-usage", "--before", day, "-C", ready)
+        assert (refused.exit_code, "the current month stays" in refused.stderr) == (2, True)
+    first = time.strftime("%Y-%m-01", time.gmtime())
+    for count in (1, 0):
+        done = engine("db", "delete-usage", "--before", first, "-C", ready)
+        assert only_line(done) == f"removed {count} hourly rows"
