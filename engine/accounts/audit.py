@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, insert, select, true
+from sqlalchemy import Connection, insert, select
 
 from engine.accounts.tables import audit
 from engine.accounts.values import new_id, second
@@ -76,31 +76,21 @@ def list_audit(
     connection: Connection, account_id: str, limit: int = 100, before: str | None = None
 ) -> list[AuditEntry]:
     """The newest rows of an account, newest first; `before` is the id of the last one seen."""
-    return _list(connection, audit.c.account_id == account_id, limit, before)
-
-
-def list_all_audit(
-    connection: Connection, limit: int = 100, before: str | None = None
-) -> list[AuditEntry]:
-    """The same of all accounts and of what concerns none; for operators alone."""
-    return _list(connection, true(), limit, before)
-
-
-def _list(
-    connection: Connection, whose: ColumnElement[bool], limit: int, before: str | None
-) -> list[AuditEntry]:
+    whose = audit.c.account_id == account_id
     wanted = select(audit).where(whose).order_by(audit.c.id.desc()).limit(limit)
     if before is not None:
         wanted = wanted.where(audit.c.id < before)
-    return [
-        AuditEntry(
-            row.id,
-            row.at,
-            row.account_id,
-            Actor(ActorKind(row.actor_kind), row.actor_id, row.actor_name),
-            row.action,
-            row.target,
-            json.loads(row.detail),
-        )
-        for row in connection.execute(wanted)
-    ]
+    return [entry_of(row) for row in connection.execute(wanted)]
+
+
+def entry_of(row: Any) -> AuditEntry:
+    """The entry in a row that has all columns of the table."""
+    return AuditEntry(
+        row.id,
+        row.at,
+        row.account_id,
+        Actor(ActorKind(row.actor_kind), row.actor_id, row.actor_name),
+        row.action,
+        row.target,
+        json.loads(row.detail),
+    )

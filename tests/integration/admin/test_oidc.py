@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from engine.accounts import people
-from engine.accounts.audit import SYSTEM, list_all_audit
+from engine.accounts.audit import SYSTEM
 from engine.accounts.members import Role, create_invite, role_of
 from engine.config.load import Loaded
 from engine.plan.accounts import Admin, Oidc
@@ -18,6 +18,7 @@ from tests.integration.admin.in_process.listener import Browser, Reply
 from tests.integration.admin.provider import CLIENT_ID, CLIENT_SECRET, SUBJECT
 from tests.ports import free_port
 from tests.processes import Command, Process
+from tests.unit.accounts.all_audit import list_all_audit
 
 COOKIE = "orqen_session"
 REFUSED = (

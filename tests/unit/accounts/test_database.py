@@ -13,12 +13,13 @@ from sqlalchemy import Connection, text
 
 from engine.accounts import changes, migrations
 from engine.accounts.accounts import create_account, find_account
-from engine.accounts.audit import CLI, list_all_audit, note
+from engine.accounts.audit import CLI, note
 from engine.accounts.changes import note_change, read_changes, read_position
 from engine.accounts.database import Database, StoreUnavailableError, open_database
 from engine.accounts.errors import InvalidValueError, StoreVersionError
 from engine.accounts.tables import metadata
 from tests.tables import each
+from tests.unit.accounts.all_audit import list_all_audit
 from tests.unit.accounts.conftest import ELSEWHERE
 
 only_sqlite = pytest.mark.skipif(bool(ELSEWHERE), reason="about files of SQLite")

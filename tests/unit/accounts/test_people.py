@@ -14,13 +14,14 @@ from engine.accounts.accounts import (
     list_accounts,
     rename_account,
 )
-from engine.accounts.audit import CLI, SYSTEM, list_all_audit, list_audit, note
+from engine.accounts.audit import CLI, SYSTEM, list_audit, note
 from engine.accounts.database import Database
 from engine.accounts.errors import ConflictError, InvalidValueError, NotFoundError
 from engine.accounts.members import Role
 from engine.accounts.passwords import matches, needs_rehash
 from engine.accounts.people import Person
 from engine.accounts.start import FIRST_ACCOUNT, first_sign_in
+from tests.unit.accounts.all_audit import list_all_audit
 from tests.unit.accounts.quick_passwords import OF_TODAY, QUICK
 
 NOW = 1_800_000_000

@@ -16,7 +16,7 @@ from click.testing import Result
 from engine.accounts import keys as stored
 from engine.accounts import lookup, sessions
 from engine.accounts.accounts import find_account
-from engine.accounts.audit import CLI, list_all_audit
+from engine.accounts.audit import CLI
 from engine.accounts.database import Database, open_database
 from engine.accounts.key_limits import KeyLimits
 from engine.accounts.migrations import newest
@@ -28,6 +28,7 @@ from engine.accounts.vault import Vault
 from engine.config.new_key import digest
 from engine.plan.accounts import parse_vault_key
 from tests.unit.accounts import quick_statements
+from tests.unit.accounts.all_audit import list_all_audit
 from tests.unit.cli.running import engine, plain
 from tests.unit.config.folders import write
 

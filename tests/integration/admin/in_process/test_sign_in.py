@@ -6,12 +6,13 @@ import pytest
 from argon2 import Parameters, PasswordHasher, extract_parameters
 
 from engine.accounts import passwords, people, sessions
-from engine.accounts.audit import SYSTEM, list_all_audit
+from engine.accounts.audit import SYSTEM
 from engine.admin.request import PageError, PageRequest, Values
 from engine.admin.server import SIGN_INS_AT_ONCE, create_server
 from engine.admin.sign_in import SIGN_IN_PAGES, sign_in_by_password
 from engine.admin.throttle import MAX_NAMES, Throttle
 from tests.integration.admin.in_process.conftest import PASSWORD, House
+from tests.unit.accounts.all_audit import list_all_audit
 
 
 def test_a_person_signs_in_with_a_password_and_out(house: House) -> None:
