@@ -25,7 +25,7 @@ from engine.accounts.database import Database
 from engine.accounts.tables import LATENCY_COLUMNS, usage_daily, usage_hourly
 
 HOUR, DAY = 3600, 86400
-PIECE = 2000  # rows that one transaction removes
+MAX_DELETED = 2000  # rows that one transaction removes
 By = Literal["hour", "day", "key", "model", "provider"]
 _USAGE = usage_hourly.c
 _DAYS = usage_daily.c
@@ -168,18 +168,18 @@ def read_all_usage(connection: Connection, since: int, until: int, by: By) -> li
     return _read(connection, true(), since, until, by)
 
 
-def delete_usage(database: Database, before: int, piece: int = PIECE) -> int:
+def delete_usage(database: Database, before: int, most: int = MAX_DELETED) -> int:
     """Remove all usage before a midnight in UTC; the number of hourly rows.
 
-    `piece`: the most rows in a transaction, between which workers write.
+    `most`: how many rows at most in a transaction, between which workers write.
     """
     with database.read() as connection:  # each hour has its sums, and they go last
         found = connection.execute(select(_DAYS.account_id).distinct()).scalars().all()
     removed = 0
     for account_id in found:
         old = (_USAGE.account_id == account_id, _USAGE.hour < before)
-        removed += _delete(database, usage_hourly, _HOURLY, old, piece)
-        _delete(database, usage_daily, _DAILY, (_DAYS.account_id == account_id, _DAYS.day < before), piece)  # fmt: skip
+        removed += _delete(database, usage_hourly, _HOURLY, old, most)
+        _delete(database, usage_daily, _DAILY, (_DAYS.account_id == account_id, _DAYS.day < before), most)  # fmt: skip
     return removed
 
 
@@ -188,16 +188,16 @@ def _delete(
     table: Table,
     primary: Sequence[str],
     where: Sequence[ColumnElement[bool]],
-    piece: int,
+    most: int,
 ) -> int:
     key = [table.c[name] for name in primary]
-    some = delete(table).where(tuple_(*key).in_(select(*key).where(*where).limit(piece)))
+    some = delete(table).where(tuple_(*key).in_(select(*key).where(*where).limit(most)))
     removed = 0
     while True:
         with database.write() as connection:
             count = connection.execute(some).rowcount
         removed += count
-        if count < piece:
+        if count < most:
             return removed
 
 

@@ -59,12 +59,12 @@ def test_the_most_used_comes_first(store: Connection) -> None:
     assert [u.label for u in read_usage(store, "a", DAY, DAY + 1, "model")] == ["c", "a", "b"]
 
 
-@pytest.mark.parametrize("piece", [1, 3, 100])
-def test_old_usage_is_removed_in_pieces(database: Database, piece: int) -> None:
+@pytest.mark.parametrize("most", [1, 3, 100])
+def test_old_usage_is_removed_in_several_transactions(database: Database, most: int) -> None:
     with database.write() as connection:
         add_usage(connection, [row(DAY - n * HOUR, a, k) for n in range(3) for k in "xy" for a in ("a", "")])  # fmt: skip
-    assert usage.delete_usage(database, DAY, piece) == 8
-    assert usage.delete_usage(database, DAY, piece) == 0
+    assert usage.delete_usage(database, DAY, most) == 8
+    assert usage.delete_usage(database, DAY, most) == 0
     with database.read() as connection:
         left = read_all_usage(connection, 0, DAY + HOUR, "hour")
         assert [(u.label, u.requests) for u in left] == [(str(DAY), 4)]
