@@ -116,7 +116,8 @@ def revoke_session(connection: Connection, person_id: str, session_id: str) -> N
 
 
 def revoke_sessions(connection: Connection, person_id: str, *, but: str | None = None) -> int:
-    """End all sessions of a person, but for the one with the id `but`; how many."""
+    """End all sessions of a person, but for the one with the id `but`, and unused links to sign in; how many sessions."""
+    connection.execute(delete(sign_in_links).where(_LINKS.person_id == person_id))
     where = [_SESSIONS.person_id == person_id]
     if but is not None:
         where.append(_SESSIONS.id != but)

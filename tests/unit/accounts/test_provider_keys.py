@@ -11,13 +11,9 @@ from engine.accounts.audit import CLI, list_audit
 from engine.accounts.changes import Change, read_changes, read_position
 from engine.accounts.errors import InvalidValueError, NotFoundError, VaultError
 from engine.accounts.tables import metadata
-<<<<<<< HEAD
 from engine.accounts.vault import Bound, Vault, preview
 from tests.tables import each
-=======
-from engine.accounts.vault import Bound, Vault
 from tests.unit.accounts.all_audit import list_all_audit
->>>>>>> a7df2a9e (Move list_all_audit to the tests: nothing else read the audit log of all accounts)
 from tests.unit.accounts.vault_keys import vault_key
 
 SECRET = "a-secret-of-a-provider-1234"
