@@ -1,9 +1,8 @@
 """From a request to its page: session, access, form, and what a refusal looks like."""
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -21,7 +20,7 @@ from engine.accounts.members import Role
 from engine.admin.rendering import page as render
 from engine.admin.request import Access, Page, PageError, PageRequest, Values, read_values
 from engine.admin.security import BODY
-from engine.admin.server import AdminServer
+from engine.admin.server import AdminServer, route
 from engine.admin.session import Session, is_csrf, read_cookies
 from engine.admin.sessions import load_session
 
@@ -44,15 +43,7 @@ class PageServer:
         for page in pages:
             by_path.setdefault(page.path, {})[page.method] = page
         paths = sorted(by_path, key=lambda path: "{" in path)
-        return [_route(path, self._endpoint(by_path[path])) for path in paths]
-
-    def _endpoint(
-        self, methods: Mapping[str, Page]
-    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        async def endpoint(request: Request) -> Response:
-            return await run_in_threadpool(self._respond, request, methods)
-
-        return endpoint
+        return [route(path, self._respond, by_path[path]) for path in paths]
 
     async def not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The page for a path that nothing serves."""
@@ -100,12 +91,6 @@ class PageServer:
             asked.form = _form(request)
             _check_csrf(asked)
         return asked.page.view(asked)
-
-
-def _route(path: str, endpoint: Callable[[Request], Coroutine[Any, Any, Response]]) -> Route:
-    route = Route(path, endpoint)
-    route.methods = None  # each path says itself which methods it serves
-    return route
 
 
 def _form(request: Request) -> Values:

@@ -1,7 +1,14 @@
 """What all requests of the listener share."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from engine.admin.address import Address, address_of
 from engine.admin.catalogue import Catalogue, CatalogueCache
@@ -9,6 +16,7 @@ from engine.admin.context import AdminContext
 from engine.admin.oidc import CALLBACK, OidcClient
 from engine.admin.throttle import Throttle
 
+Methods = TypeVar("Methods")
 SIGN_INS_AT_ONCE = 8  # more are refused, so that a flood of them leaves threads for the rest
 
 
@@ -35,3 +43,17 @@ def create_server(context: AdminContext) -> AdminServer:
     address, oidc = address_of(context.admin), context.admin.oidc
     client = OidcClient(oidc, address.url + CALLBACK) if oidc else None
     return AdminServer(context, address, Throttle(), CatalogueCache(context), client)
+
+
+def route(path: str, respond: Callable[[Request, Methods], Response], methods: Methods) -> Route:
+    """A path whose requests `respond` serves in a thread, so it may use the database.
+
+    It says itself which `methods` the path has.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        return await run_in_threadpool(respond, request, methods)
+
+    made = Route(path, endpoint)
+    made.methods = None
+    return made

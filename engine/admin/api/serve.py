@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -23,7 +22,7 @@ from engine.admin.api.openapi import openapi_document
 from engine.admin.api.operation import ApiError, ApiRequest, Operation
 from engine.admin.api.schema import JSON, BodyError, Schema, read_object, validate
 from engine.admin.security import BODY, error_type
-from engine.admin.server import AdminServer
+from engine.admin.server import AdminServer, route
 from engine.plan import gateway_key
 
 DOCUMENT = "/openapi.json"
@@ -45,7 +44,7 @@ class ApiServer:
             for path in operation.paths:
                 by_path.setdefault(path, {})[operation.method] = operation
         paths = sorted(by_path, key=lambda path: (":path" in path, "{" in path))
-        routes = [_route(path, self._endpoint(by_path[path])) for path in paths]
+        routes = [route(path, self._respond, by_path[path]) for path in paths]
         return [*routes, Route(DOCUMENT, self._document())]
 
     def _document(self) -> _Endpoint:
@@ -54,12 +53,6 @@ class ApiServer:
 
         async def endpoint(_: Request) -> Response:
             return Response(body, media_type="application/json")
-
-        return endpoint
-
-    def _endpoint(self, methods: Mapping[str, Operation]) -> _Endpoint:
-        async def endpoint(request: Request) -> Response:
-            return await run_in_threadpool(self._respond, request, methods)
 
         return endpoint
 
@@ -109,12 +102,6 @@ class ApiServer:
         query = _query(request, operation.query)
         body = _body(request, operation.body)
         return ApiRequest(self.server, key, request.path_params, query, body)
-
-
-def _route(path: str, endpoint: _Endpoint) -> Route:
-    route = Route(path, endpoint)
-    route.methods = None  # each path says itself which methods it serves
-    return route
 
 
 def _chosen(request: Request, methods: Mapping[str, Operation]) -> Operation:

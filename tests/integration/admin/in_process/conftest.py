@@ -17,8 +17,7 @@ from engine.accounts.keys import create_key
 from engine.accounts.members import Role, add_member
 from engine.accounts.provider_keys import save_provider_key
 from engine.accounts.vault import Vault
-from engine.admin import dispatch
-from engine.admin.api import serve
+from engine.admin import dispatch, server
 from engine.admin.app import create_app
 from engine.admin.context import AdminContext
 from engine.config.load import Loaded
@@ -70,7 +69,7 @@ def in_this_thread() -> Iterator[None]:
         return respond(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (dispatch, serve):
+        for module in (dispatch, server):
             patch.setattr(module, "run_in_threadpool", at_once)
         yield
 
