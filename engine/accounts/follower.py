@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from engine.accounts.errors import StoreError, StoreUnavailableError
 from engine.accounts.key_table import KeyTable, account_size, key_size
-from engine.accounts.provider_keys import Damage
-from engine.accounts.reader import News, StoreReader
+from engine.accounts.provider_keys import DamagedSecret
+from engine.accounts.reader import StoreChanges, StoreReader
 from engine.plan.plan import Caller
 
 POLL_SECONDS = 0.25
@@ -43,7 +43,7 @@ class KeyFollower:
         reader: StoreReader,
         max_bytes: int,
         report: Callable[[str | None], None],
-        damaged: Callable[[Damage], None] = lambda _: None,
+        damaged: Callable[[DamagedSecret], None] = lambda _: None,
     ) -> None:
         self.table = KeyTable(max_bytes)
         self._reader = reader
@@ -127,7 +127,7 @@ class KeyFollower:
         if future.done() and not future.cancelled():
             future.exception()  # it was seen
 
-    def _apply(self, news: News, asked: Sequence[bytes]) -> None:
+    def _apply(self, news: StoreChanges, asked: Sequence[bytes]) -> None:
         table = self.table
         if news.forget:
             table.clear()
@@ -209,7 +209,7 @@ class KeyFollower:
         size = sum(map(key_size, page.values())) + sum(map(account_size, accounts))
         self._ahead = self._ahead - size if page else 0
         if self._ahead > 0:
-            self._call(self._apply, News(found=page), ())
+            self._call(self._apply, StoreChanges(found=page), ())
         return self._ahead > 0
 
     def _call(self, call: Callable[..., None], *arguments: object) -> None:

@@ -15,7 +15,7 @@ from engine.accounts.changes import note_change
 from engine.accounts.errors import InvalidValueError, NotFoundError, VaultError
 from engine.accounts.tables import provider_keys
 from engine.accounts.values import checked_text, second
-from engine.accounts.vault import Bound, Sealed, Vault, preview
+from engine.accounts.vault import Sealed, SecretPlace, Vault, preview
 
 MAX_VALUE = 64 * 1024  # characters; a service account of a cloud is a few KiB of JSON
 MAX_FIELDS = 32
@@ -43,7 +43,7 @@ class ProviderKeyInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
+class DamagedSecret:
     """A row that the vault cannot open, and why."""
 
     account_id: str
@@ -77,7 +77,7 @@ def save_provider_key(  # noqa: PLR0913, PLR0917 the interface that others call
     created_at = min((row.created_at for row in known), default=at)
     connection.execute(delete(provider_keys).where(*where))
     rows = [
-        _encrypted(vault, Bound(account_id, provider, name, version), value)
+        _encrypted(vault, SecretPlace(account_id, provider, name, version), value)
         | {"created_at": created_at, "updated_at": at}
         for name, value in checked.items()
     ]
@@ -125,7 +125,7 @@ def read_provider_keys(
     connection: Connection,
     vault: Vault,
     account_ids: Collection[str],
-    damaged: Callable[[Damage], None] = lambda _: None,
+    damaged: Callable[[DamagedSecret], None] = lambda _: None,
 ) -> dict[str, dict[str, dict[str, str]]]:
     """The values by account, provider and name, decrypted; accounts that have none are not in it.
 
@@ -140,7 +140,7 @@ def read_provider_keys(
             of_provider[row.field] = vault.open(*_read(row))
         except VaultError as error:
             broken.add((row.account_id, row.provider))
-            damaged(Damage(row.account_id, row.provider, row.field, str(error)))
+            damaged(DamagedSecret(row.account_id, row.provider, row.field, str(error)))
     for account_id, provider in broken:
         found[account_id][provider] = {}
     return found
@@ -165,14 +165,14 @@ def rotate_vault_key(connection: Connection, vault: Vault, actor: Actor) -> int:
     return len(rows)
 
 
-def find_damage(connection: Connection, vault: Vault) -> list[Damage]:
+def find_damage(connection: Connection, vault: Vault) -> list[DamagedSecret]:
     """Every value that the vault cannot open. Reads and decrypts all of them."""
     found = []
     for row in connection.execute(select(provider_keys)).yield_per(BATCH):
         try:
             vault.open(*_read(row))
         except VaultError as error:
-            found.append(Damage(row.account_id, row.provider, row.field, str(error)))
+            found.append(DamagedSecret(row.account_id, row.provider, row.field, str(error)))
     return found
 
 
@@ -210,7 +210,7 @@ def _checked_value(name: str, value: str) -> str:
     return value
 
 
-def _encrypted(vault: Vault, bound: Bound, value: str) -> dict[str, Any]:
+def _encrypted(vault: Vault, bound: SecretPlace, value: str) -> dict[str, Any]:
     return {
         "account_id": bound.account_id,
         "provider": bound.provider,
@@ -226,12 +226,12 @@ def _columns(sealed: Sealed) -> dict[str, Any]:
     return {name: getattr(sealed, name) for name in _SEALED}
 
 
-def _read(row: Row[Any]) -> tuple[Sealed, Bound]:
+def _read(row: Row[Any]) -> tuple[Sealed, SecretPlace]:
     sealed = Sealed(*(getattr(row, name) for name in _SEALED))
-    return sealed, Bound(row.account_id, row.provider, row.field, row.version)
+    return sealed, SecretPlace(row.account_id, row.provider, row.field, row.version)
 
 
-def _at(bound: Bound) -> tuple[Any, ...]:
+def _at(bound: SecretPlace) -> tuple[Any, ...]:
     return (
         _ROWS.account_id == bound.account_id,
         _ROWS.provider == bound.provider,

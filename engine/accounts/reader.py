@@ -11,7 +11,7 @@ from engine.accounts.changes import Changes, Position, read_changes
 from engine.accounts.database import Database
 from engine.accounts.key_limits import NO_LIMITS, KeyLimits
 from engine.accounts.lookup import KeyEntry, all_keys, find_keys
-from engine.accounts.provider_keys import Damage, read_provider_keys
+from engine.accounts.provider_keys import DamagedSecret, read_provider_keys
 from engine.accounts.tables import accounts
 from engine.accounts.vault import Vault
 from engine.plan.plan import Account, Caller
@@ -24,7 +24,7 @@ _NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class StoreChanges:
     """What a reading found, to be applied in its order.
 
     `keys` has what became of keys that have changed, `accounts` the same of accounts; None is gone.
@@ -47,12 +47,12 @@ class StoreReader:
         self._defaults = KeyLimits(default_rpm)
         self._database = database
         self._vault = vault
-        self._damaged: set[Damage] = set()  # what was reported, MAX_DAMAGED at most
-        self._new_damage: list[Damage] = []
+        self._damaged: set[DamagedSecret] = set()  # what was reported, MAX_DAMAGED at most
+        self._new_damage: list[DamagedSecret] = []
         self._position: Position | None = None
         self._after: str | None = None
 
-    def read(self, digests: Collection[bytes]) -> News:
+    def read(self, digests: Collection[bytes]) -> StoreChanges:
         """What has changed since the last call, and the keys with these digests.
 
         Raises:
@@ -64,7 +64,7 @@ class StoreReader:
             news = self._changed(connection, changes, is_first=is_first)
             found = {**news.found, **self._callers(connection, find_keys(connection, digests))}
         self._position = changes.position
-        return News(news.forget, news.keys, news.accounts, found)
+        return StoreChanges(news.forget, news.keys, news.accounts, found)
 
     def read_ahead(self) -> Mapping[bytes, Caller]:
         """The next PAGE of valid keys, the newest first; nothing after the last.
@@ -83,12 +83,12 @@ class StoreReader:
         """Let `read_ahead` begin anew."""
         self._after = None
 
-    def take_damage(self) -> list[Damage]:
+    def take_damage(self) -> list[DamagedSecret]:
         """The values that could not be decrypted, each of them once."""
         found, self._new_damage = self._new_damage, []
         return found
 
-    def _note_damage(self, damage: Damage) -> None:
+    def _note_damage(self, damage: DamagedSecret) -> None:
         if damage not in self._damaged and len(self._damaged) < MAX_DAMAGED:
             self._damaged.add(damage)
             self._new_damage.append(damage)
@@ -96,18 +96,18 @@ class StoreReader:
     def _values(self, connection: Connection, ids: Collection[str]) -> Values:
         return read_provider_keys(connection, self._vault, ids, self._note_damage)
 
-    def _changed(self, connection: Connection, changes: Changes, *, is_first: bool) -> News:
+    def _changed(self, connection: Connection, changes: Changes, *, is_first: bool) -> StoreChanges:
         if changes.entries is None or len(changes.entries) > MANY:
-            return News(forget=not is_first)
+            return StoreChanges(forget=not is_first)
         if any(change.account_id is None for change in changes.entries):
-            return News(forget=True)
+            return StoreChanges(forget=True)
         digests = {c.key_digest for c in changes.entries if c.key_digest is not None}
         ids = {c.account_id for c in changes.entries if c.key_digest is None and c.account_id}
         if not digests and not ids:
-            return News()
+            return StoreChanges()
         found = self._callers(connection, find_keys(connection, digests))
         states = self._accounts(connection, ids)
-        return News(
+        return StoreChanges(
             keys={d: found.get(d) for d in digests}, accounts={i: states.get(i) for i in ids}
         )
 

@@ -27,7 +27,7 @@ SHOWN, SHOWN_FROM = 4, 12  # characters of a preview; and how long a secret must
 
 
 @dataclass(frozen=True, slots=True)
-class Bound:
+class SecretPlace:
     """The place that a secret belongs to."""
 
     account_id: str
@@ -71,13 +71,13 @@ class Vault:
     def primary_key_id(self) -> str:
         return self._primary
 
-    def seal(self, secret: str, bound: Bound) -> Sealed:
+    def seal(self, secret: str, bound: SecretPlace) -> Sealed:
         """Encrypt `secret` for its place."""
         data_key, nonce = AESGCM.generate_key(256), os.urandom(NONCE_BYTES)
         ciphertext = AESGCM(data_key).encrypt(nonce, secret.encode(), bound.data(b"secret"))
         return self._wrapped(data_key, nonce, ciphertext, bound)
 
-    def open(self, sealed: Sealed, bound: Bound) -> str:
+    def open(self, sealed: Sealed, bound: SecretPlace) -> str:
         """The secret in `sealed`.
 
         Raises:
@@ -90,7 +90,7 @@ class Vault:
             raise VaultError("a provider key was changed or moved in the database") from None
         return data.decode()
 
-    def rewrap(self, sealed: Sealed, bound: Bound) -> Sealed:
+    def rewrap(self, sealed: Sealed, bound: SecretPlace) -> Sealed:
         """The same secret under the first vault key.
 
         Raises:
@@ -102,13 +102,15 @@ class Vault:
         """16 hex digits by which equal secrets are recognized; useless without the first vault key."""
         return hmac.digest(self._fingerprint_key, secret.encode(), hashlib.sha256).hex()[:16]
 
-    def _wrapped(self, data_key: bytes, nonce: bytes, ciphertext: bytes, bound: Bound) -> Sealed:
+    def _wrapped(
+        self, data_key: bytes, nonce: bytes, ciphertext: bytes, bound: SecretPlace
+    ) -> Sealed:
         wrap_nonce = os.urandom(NONCE_BYTES)
         cipher = self._wrapping[self._primary]
         wrapped = cipher.encrypt(wrap_nonce, data_key, bound.data(b"key"))
         return Sealed(self._primary, wrap_nonce, wrapped, nonce, ciphertext)
 
-    def _unwrapped(self, sealed: Sealed, bound: Bound) -> bytes:
+    def _unwrapped(self, sealed: Sealed, bound: SecretPlace) -> bytes:
         cipher = self._wrapping.get(sealed.vault_key_id)
         if cipher is None:
             raise VaultError(f"the vault key `{sealed.vault_key_id}` is missing in server.yaml")

@@ -41,7 +41,7 @@ NOTICES: dict[str, Notice] = {
 }
 
 
-class Shell(NamedTuple):
+class PageFrame(NamedTuple):
     """What the frame of a page shows: navigation, account and person.
 
     `can_write`: the person may change keys and provider keys; `is_owner`: people too.
@@ -71,13 +71,13 @@ def see_other(path: str, notice: str = "") -> RedirectResponse:
     return RedirectResponse(f"{path}?notice={notice}" if notice else path, 303)
 
 
-def _shell(request: PageRequest) -> Shell | None:
+def _shell(request: PageRequest) -> PageFrame | None:
     session = request.session
     if session is None:
         return None
     name = request.page.name
     role = session.account.role if session.account else ""
-    return Shell(
+    return PageFrame(
         name,
         session.person,
         session.account,

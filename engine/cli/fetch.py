@@ -18,14 +18,14 @@ _OF_OWN = {
 }
 
 
-class Own(NamedTuple):
+class ClientCertificate(NamedTuple):
     """The certificate of this client, for a server that wants one (`client_ca`), and its key."""
 
     certificate: Path | None = None
     key: Path | None = None
 
 
-NOTHING = Own()
+NOTHING = ClientCertificate()
 CERT = click.option(
     "--cert",
     envvar="ORQEN_CLIENT_CERT",
@@ -44,7 +44,7 @@ class FetchError(Exception):
     """There is no response; the message says why."""
 
 
-def fetch(url: str, path: str, what: str, own: Own = NOTHING) -> bytes:
+def fetch(url: str, path: str, what: str, own: ClientCertificate = NOTHING) -> bytes:
     """The body of the response to a GET of `path` at `url`; a URL without a scheme is one of http.
 
     Raises:
@@ -57,7 +57,7 @@ def get(  # noqa: PLR0913 what a request is made of
     url: str,
     path: str,
     what: str,
-    own: Own = NOTHING,
+    own: ClientCertificate = NOTHING,
     *,
     verify: bool = True,
     token: str | None = None,
@@ -95,7 +95,7 @@ def get(  # noqa: PLR0913 what a request is made of
     return status, body
 
 
-def _connection(parts: SplitResult, own: Own, *, verify: bool) -> "HTTPConnection":
+def _connection(parts: SplitResult, own: ClientCertificate, *, verify: bool) -> "HTTPConnection":
     import http.client  # noqa: PLC0415 as above
     import ssl  # noqa: PLC0415 as above
 

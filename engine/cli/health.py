@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from engine.cli.exits import FINDINGS, FINE, stop
-from engine.cli.fetch import CERT, CERT_KEY, FetchError, Own, get
+from engine.cli.fetch import CERT, CERT_KEY, ClientCertificate, FetchError, get
 
 READY = 200
 
@@ -27,12 +27,12 @@ def health(url: str, cert: Path | None, key: Path | None, *, live: bool) -> None
     Exits with 0 when it is, 1 when it says that it is not, 2 when it does not respond. The certificate
     of an https URL is not verified: no secret is sent.
     """
-    status = _status(url, "/healthz" if live else "/readyz", Own(cert, key))
+    status = _status(url, "/healthz" if live else "/readyz", ClientCertificate(cert, key))
     click.echo("healthy" if status == READY else f"unhealthy: status {status}")
     sys.exit(FINE if status == READY else FINDINGS)
 
 
-def _status(url: str, path: str, own: Own) -> int:
+def _status(url: str, path: str, own: ClientCertificate) -> int:
     """What the server says; the run ends with the last reason where it says nothing."""
     why = ""
     for scheme in ("",) if "://" in url else ("", "https://"):

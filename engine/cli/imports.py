@@ -18,14 +18,14 @@ from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import load
 from engine.config.source.any_yaml import ForeignDocument, UnreadableError, read_foreign
 from engine.config.source.files import read_file, why_not
-from engine.importers.draft import Surroundings
+from engine.importers.draft import ImportContext
 from engine.importers.litellm import import_litellm
 from engine.importers.others import FINDERS, import_other
 from engine.importers.outcome import Outcome
 from engine.report.imported import text_of_import, view_import
 
 MAX_FILES = 32
-Importer = Callable[[Sequence[ForeignDocument], Surroundings], Outcome]
+Importer = Callable[[Sequence[ForeignDocument], ImportContext], Outcome]
 IMPORTERS: dict[str, Importer] = {
     "litellm": import_litellm,
     **{program: partial(import_other, program) for program in FINDERS},
@@ -61,7 +61,7 @@ def import_(  # noqa: PLR0913, PLR0917 one parameter an option
     Exits with 1 when a setting asks something of you or was not carried.
     """
     today = datetime.now(UTC).date().isoformat()
-    around = Surroundings(os.environ, today, _read(keys, keys.name) if keys else None)
+    around = ImportContext(os.environ, today, _read(keys, keys.name) if keys else None)
     outcome = IMPORTERS[program](_read_all(file), around)
     if not dry_run:
         _write(outcome, directory)

@@ -80,7 +80,9 @@ def route(  # noqa: PLR0913, PLR0917 one parameter an option
     if model is None and report.needs_model(plan, method.upper(), path):
         raise click.UsageError("Missing option '--model'.")
     raw = None if body is None else body.encode()
-    question = report.Question(method.upper(), path, model, caller, now, account, headers, raw)
+    question = report.ExplainedRequest(
+        method.upper(), path, model, caller, now, account, headers, raw
+    )
     view = report.view_route(plan, loaded.documents, question)
     click.echo(report.render_json(view) if form == "json" else render_text(view) + "\n", nl=False)
     sys.exit(FINE if view["ok"] else FINDINGS)

@@ -11,7 +11,7 @@ import click
 
 from engine.cli.common import DIRECTORY, render
 from engine.cli.exits import FINDINGS, FINE, stop
-from engine.cli.fetch import CERT, CERT_KEY, FetchError, Own, fetch, other
+from engine.cli.fetch import CERT, CERT_KEY, ClientCertificate, FetchError, fetch, other
 from engine.cli.top import read_metrics
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import Loaded, load
@@ -37,7 +37,7 @@ def status(directory: Path, url: str, form: str, cert: Path | None, key: Path | 
     Exits with 0 when it is and the server is ready, 1 when not, 2 when the server does not respond.
     """
     try:
-        reported = _readiness(url, Own(cert, key))
+        reported = _readiness(url, ClientCertificate(cert, key))
     except FetchError as error:
         stop(str(error))
     loaded = load(directory, os.environ, time.time())
@@ -128,7 +128,7 @@ def _metrics(loaded: Loaded) -> tuple[Readings | None, str]:
         return None, str(error)
 
 
-def _readiness(url: str, own: Own) -> dict[str, Any]:
+def _readiness(url: str, own: ClientCertificate) -> dict[str, Any]:
     """What `/readyz` of the server at `url` returns.
 
     Raises:

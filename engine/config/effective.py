@@ -31,7 +31,7 @@ class Effective:
 
 
 @dataclass(frozen=True, slots=True)
-class Sourced:
+class LocatedValue:
     """A scalar and the place it came from."""
 
     value: str | int | float | bool | None

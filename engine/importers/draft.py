@@ -50,7 +50,7 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ImportContext:
     """What an import knows beside its documents.
 
     `environ` is asked for a master key alone, of which only the SHA-256 is kept. `today` is the date of imported prices. `keys` is a list

@@ -13,7 +13,7 @@ from engine.config.checks.urls import is_near
 from engine.config.source.secret_shapes import holds_key
 from engine.config.source.url_text import url_text_problem
 from engine.importers.draft import Deployment
-from engine.importers.ledger import Treatment
+from engine.importers.ledger import SettingStatus
 from engine.importers.values import (
     attempts_note,
     duration,
@@ -25,8 +25,8 @@ from engine.importers.values import (
 )
 from engine.importers.variables import Variables, is_placeholder
 
-CARRIED, OTHERWISE, ASKS, DROPPED = Treatment
-Result = tuple[Treatment, str]
+CARRIED, OTHERWISE, ASKS, DROPPED = SettingStatus
+Result = tuple[SettingStatus, str]
 _URL = re.compile(r"https?://[^\s?#@{}\\/][^\s?#@{}\\]*")
 _KEYS = re.compile(r"\s*\S+(?:[ \t]*[\r\n]+[ \t]*\S+)+\s*")  # one a line
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -296,5 +296,5 @@ def apply(field: Field) -> Result:
     """Carry one field as its row of the table says."""
     if "as" in field.row:
         is_off = field.row["as"] == DROPPED and is_unset(field.value)
-        return (CARRIED, "off") if is_off else (Treatment(field.row["as"]), field.row["note"])
+        return (CARRIED, "off") if is_off else (SettingStatus(field.row["as"]), field.row["note"])
     return VERBS[field.row["to"]](field)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from engine.config.source.any_yaml import ForeignDocument, Path
 
 
-class Treatment(StrEnum):
+class SettingStatus(StrEnum):
     """What became of a setting."""
 
     CARRIED = "carried"
@@ -23,7 +23,7 @@ class Row:
     file: str
     line: int
     path: Path
-    treatment: Treatment
+    treatment: SettingStatus
     note: str
 
 
@@ -35,12 +35,12 @@ class Ledger:
         self._rows: dict[tuple[str, Path], Row] = {}
         self._below = {file: _below(d.lines) for file, d in self._documents.items()}
 
-    def note(self, file: str, path: Path, treatment: Treatment, words: str = "") -> None:
+    def note(self, file: str, path: Path, treatment: SettingStatus, words: str = "") -> None:
         """Say what became of the setting at `path`, and of all below it that has no row yet."""
         for leaf, line in self._leaves(file, path):
             self._rows.setdefault((file, leaf), Row(file, line, leaf, treatment, words))
 
-    def rewrite(self, file: str, path: Path, treatment: Treatment, words: str) -> None:
+    def rewrite(self, file: str, path: Path, treatment: SettingStatus, words: str) -> None:
         """The same, in place of what was said before."""
         for leaf, line in self._leaves(file, path):
             self._rows[file, leaf] = Row(file, line, leaf, treatment, words)
@@ -54,10 +54,10 @@ class Ledger:
     def rows(self) -> tuple[Row, ...]:
         """All rows, in the order of the source."""
         for file, document in self._documents.items():
-            self.note(file, (), Treatment.DROPPED, "this importer does not know the setting")
+            self.note(file, (), SettingStatus.DROPPED, "this importer does not know the setting")
             for path, line in document.repeated:
                 words = "written again below: the later one counts, for the other program too"
-                row = Row(file, line, path, Treatment.OTHERWISE, words)
+                row = Row(file, line, path, SettingStatus.OTHERWISE, words)
                 self._rows[file, (*path, f"line {line}")] = row
         order = {
             (document.file, path): number

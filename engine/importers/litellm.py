@@ -7,7 +7,7 @@ from typing import Any
 from engine.config.source.any_yaml import ForeignDocument, Path
 from engine.config.source.secret_shapes import holds_key, holds_random
 from engine.importers import fields
-from engine.importers.draft import Deployment, Surroundings
+from engine.importers.draft import Deployment, ImportContext
 from engine.importers.fields import ASKS, CARRIED, OTHERWISE
 from engine.importers.ledger import Ledger
 from engine.importers.litellm_keys import carry_keys
@@ -17,7 +17,7 @@ from engine.importers.outcome import Outcome, write_all
 from engine.importers.tables import compatible, is_kind, kind_of, kind_of_model, listed, table
 
 
-def import_litellm(documents: Sequence[ForeignDocument], around: Surroundings) -> Outcome:
+def import_litellm(documents: Sequence[ForeignDocument], around: ImportContext) -> Outcome:
     """Files and report for the configuration in `documents`: the file itself, and those that it includes."""
     run = Import(documents, Ledger([*documents, *([around.keys] if around.keys else [])]), around)
     for document in documents:

@@ -11,7 +11,7 @@ from engine.config.source.any_yaml import ForeignDocument, Path
 from engine.config.units import parse_expiry
 from engine.importers.draft import Draft
 from engine.importers.fields import ASKS, CARRIED, OTHERWISE
-from engine.importers.ledger import Ledger, Treatment
+from engine.importers.ledger import Ledger, SettingStatus
 from engine.importers.tables import table
 from engine.importers.values import number_of
 
@@ -62,7 +62,7 @@ def _name(entry: Mapping[str, Any], digest: str, draft: Draft) -> str:
 
 def _field(
     field: str, value: Any, key: dict[str, Any], limits: dict[str, Any]
-) -> tuple[Treatment, str]:
+) -> tuple[SettingStatus, str]:
     if value in (None, [], {}, ""):
         return CARRIED, "not set"
     if field in ("rpm_limit", "tpm_limit", "max_parallel_requests"):
@@ -72,10 +72,10 @@ def _field(
     if field == "expires":
         return _expires(value, key)
     known = table("litellm")["key_fields"].get(field)
-    return (Treatment(known["as"]), known["note"]) if known else (Treatment.DROPPED, "this importer does not know the setting")  # fmt: skip
+    return (SettingStatus(known["as"]), known["note"]) if known else (SettingStatus.DROPPED, "this importer does not know the setting")  # fmt: skip
 
 
-def _limit(field: str, value: Any, limits: dict[str, Any]) -> tuple[Treatment, str]:
+def _limit(field: str, value: Any, limits: dict[str, Any]) -> tuple[SettingStatus, str]:
     number = number_of(value)
     if not number or number >= 10**8:
         return ASKS, "no number that `limits` takes"
@@ -84,7 +84,7 @@ def _limit(field: str, value: Any, limits: dict[str, Any]) -> tuple[Treatment, s
     return CARRIED, f"limits: {name}"
 
 
-def _models(value: Any, key: dict[str, Any]) -> tuple[Treatment, str]:
+def _models(value: Any, key: dict[str, Any]) -> tuple[SettingStatus, str]:
     names = value if isinstance(value, list) else [value]
     if "all-proxy-models" in names:
         return CARRIED, "every model"
@@ -101,7 +101,7 @@ def _models(value: Any, key: dict[str, Any]) -> tuple[Treatment, str]:
     return CARRIED, ""
 
 
-def _expires(value: Any, key: dict[str, Any]) -> tuple[Treatment, str]:
+def _expires(value: Any, key: dict[str, Any]) -> tuple[SettingStatus, str]:
     found = _DATE.match(str(value))
     text = found[0].replace(" ", "T") if found else ""
     zone = re.search(r"(?:Z|[+-]\d\d:\d\d)$", str(value))

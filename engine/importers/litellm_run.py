@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.config.source.any_yaml import ForeignDocument, Path
-from engine.importers.draft import Deployment, Draft, Surroundings
+from engine.importers.draft import Deployment, Draft, ImportContext
 from engine.importers.fields import Context, Result
 from engine.importers.ledger import Ledger
 from engine.importers.variables import Variables
@@ -20,7 +20,7 @@ class Import:
 
     documents: Sequence[ForeignDocument]
     ledger: Ledger
-    around: Surroundings
+    around: ImportContext
     draft: Draft = field(default_factory=Draft)
     variables: Variables = field(default_factory=Variables)
     pending: list[tuple[Deployment, Path, str, Any, Result]] = field(default_factory=list)

@@ -8,7 +8,7 @@ from engine.config.source.any_yaml import ForeignDocument, Path
 from engine.importers import fields
 from engine.importers.draft import Deployment, Reference
 from engine.importers.fields import ASKS, CARRIED, DROPPED, OTHERWISE, Result
-from engine.importers.ledger import Treatment
+from engine.importers.ledger import SettingStatus
 from engine.importers.litellm_run import Import, Setting, value_at
 from engine.importers.tables import listed, table, treatment_of
 from engine.importers.values import (
@@ -35,7 +35,7 @@ def carry_setting(run: Import, document: ForeignDocument, path: Path) -> None:
         run.ledger.note(document.file, path, CARRIED, "off" if value is False else "not set")
         return
     if "as" in row:
-        run.ledger.note(document.file, path, Treatment(row["as"]), row["note"])
+        run.ledger.note(document.file, path, SettingStatus(row["as"]), row["note"])
         return
     result = SETTINGS[row["to"]](Setting(run, document.file, path, value, row))
     run.ledger.note(document.file, path, *result)
@@ -46,7 +46,7 @@ def _strategy(s: Setting) -> Result:
     if not found:
         return DROPPED, "targets are chosen by weight"
     s.run.draft.settings.balance = found.get("balance")
-    return Treatment(found["as"]), found["note"]
+    return SettingStatus(found["as"]), found["note"]
 
 
 def _attempts(s: Setting) -> Result:
@@ -144,7 +144,7 @@ def _callbacks(s: Setting) -> Result:
     found = known["callbacks"].get(str(s.value)) or known["no_callback"]
     s.run.draft.settings.metrics |= found.get("metrics", False)
     s.run.draft.settings.tracing |= found.get("tracing", False)
-    return Treatment(found["as"]), found["note"]
+    return SettingStatus(found["as"]), found["note"]
 
 
 def _ssl_verify(s: Setting) -> Result:

@@ -9,9 +9,9 @@ from typing import Any
 
 from engine.config.source.any_yaml import ForeignDocument, Path
 from engine.importers import fields
-from engine.importers.draft import Deployment, Draft, Surroundings
+from engine.importers.draft import Deployment, Draft, ImportContext
 from engine.importers.fields import ASKS, CARRIED, DROPPED, OTHERWISE, Context
-from engine.importers.ledger import Ledger, Treatment
+from engine.importers.ledger import Ledger, SettingStatus
 from engine.importers.outcome import Outcome, write_all
 from engine.importers.tables import Kind, is_kind, kind_of, table, treatment_of
 from engine.importers.values import number_of
@@ -35,7 +35,7 @@ class Found:
 
 
 def import_other(
-    program: str, documents: Sequence[ForeignDocument], around: Surroundings
+    program: str, documents: Sequence[ForeignDocument], around: ImportContext
 ) -> Outcome:
     """Files and report for the configuration of `program` in the first of `documents`."""
     document, rows = documents[0], table("others")[program]
@@ -62,7 +62,7 @@ def import_other(
     for path in document.lines:
         row = treatment_of(rows["settings"], path)
         if row and "as" in row:
-            ledger.note(document.file, path, Treatment(row["as"]), row["note"])
+            ledger.note(document.file, path, SettingStatus(row["as"]), row["note"])
     return write_all(
         program,
         draft,
@@ -104,7 +104,7 @@ def _name(ledger: Ledger, context: Context, pending: list[Pending]) -> None:
 
 # -- what each program has -----------------------------------------------------------------------
 
-Note = Callable[[Path, Treatment, str], None]
+Note = Callable[[Path, SettingStatus, str], None]
 
 
 def _dicts(value: Any) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -165,7 +165,7 @@ def _portkey(data: Any, note: Note) -> Iterator[Found]:
         )
 
 
-_MODES: Mapping[str, tuple[Treatment, str]] = {
+_MODES: Mapping[str, tuple[SettingStatus, str]] = {
     "single": (CARRIED, "one target"),
     "loadbalance": (CARRIED, "weights of targets"),
     "fallback": (

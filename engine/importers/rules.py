@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.importers.accounts import folded
 from engine.importers.draft import Deployment, Draft, Reference, Settings
-from engine.importers.ledger import Ledger, Treatment
+from engine.importers.ledger import Ledger, SettingStatus
 from engine.importers.providers import Providers, served
 from engine.importers.tables import Kind, compatible, table
 from engine.importers.targets import MAX_TARGETS, Target, distinct, kept, placed
@@ -41,7 +41,7 @@ class Rules:
                 for field_name in _apply(self.draft.settings, d):
                     at = (*d.at, "litellm_params", field_name)
                     words = "taken out by drop_params, as LiteLLM does it"
-                    self.ledger.rewrite(d.file, at, Treatment.OTHERWISE, words)
+                    self.ledger.rewrite(d.file, at, SettingStatus.OTHERWISE, words)
             room = MAX_TARGETS - bool(self._links(name))
             self.targets[name] = [self._target(d) for d in folded(usable, room)]
         self._add_covered()
@@ -86,7 +86,7 @@ class Rules:
         for other in d.behind:
             if other.key_at is not None:
                 words = "one of the `accounts` of its provider, which are used in turn"
-                self.ledger.rewrite(other.file, other.key_at, Treatment.OTHERWISE, words)
+                self.ledger.rewrite(other.file, other.key_at, SettingStatus.OTHERWISE, words)
         provider = self.providers.add(d, kind, endpoints)
         if d.prices and not d.model.endswith("*"):
             prices = self.prices.setdefault(provider, {})
@@ -99,10 +99,10 @@ class Rules:
     def _refuse(self, d: Deployment, reason: str) -> None:
         """Report a deployment that is left out; of an entry with several models, the name of this one."""
         if d.named_at is None or d.kind is None or d.kind.refuse:
-            self.ledger.rewrite(d.file, d.at, Treatment.DROPPED, reason)
+            self.ledger.rewrite(d.file, d.at, SettingStatus.DROPPED, reason)
         else:
             words = f"a model of it is left out: {reason}"
-            self.ledger.rewrite(d.file, d.named_at, Treatment.ASKS, words)
+            self.ledger.rewrite(d.file, d.named_at, SettingStatus.ASKS, words)
 
     def _refusal(self, name: str, d: Deployment) -> str:
         if d.kind is None or d.kind.refuse:
@@ -149,7 +149,7 @@ class Rules:
             if id(t) not in reached:
                 words = f"a rule has at most {MAX_TARGETS} targets: leave out those that matter least, or give some of them a name of their own"
                 for d in (t.deployment, *t.deployment.behind):
-                    self.ledger.rewrite(d.file, d.named_at or d.at, Treatment.ASKS, words)
+                    self.ledger.rewrite(d.file, d.named_at or d.at, SettingStatus.ASKS, words)
 
     def _links(self, name: str) -> list[Reference]:
         own = [link for link in self.draft.fallbacks if link.name == name]
@@ -166,7 +166,7 @@ class Rules:
         if not targets:
             words = "no such model was imported"
         elif self.aliases.get(link.name) == link.to:
-            self.ledger.rewrite(link.file, link.at, Treatment.CARRIED, "the same again")
+            self.ledger.rewrite(link.file, link.at, SettingStatus.CARRIED, "the same again")
             return
         elif (
             {link.name} & {*self.targets, *self.aliases}
@@ -176,14 +176,14 @@ class Rules:
         ):
             words = "the name is taken, or cannot be a rule"
         if words or targets is None:
-            self.ledger.rewrite(link.file, link.at, Treatment.ASKS, words)
+            self.ledger.rewrite(link.file, link.at, SettingStatus.ASKS, words)
             return
         self.aliases[link.name] = link.to
         self._add(link.name, link.to, targets)
-        self.ledger.rewrite(link.file, link.at, Treatment.CARRIED, "")
+        self.ledger.rewrite(link.file, link.at, SettingStatus.CARRIED, "")
 
     def _note_fallback(self, link: Reference) -> None:
-        treatment = Treatment.ASKS
+        treatment = SettingStatus.ASKS
         if link.name and not self.targets.get(link.name):
             words = "no such model was imported to fall back from"
         elif not self._group(link.to, link.name or "x"):
@@ -191,7 +191,7 @@ class Rules:
         elif not self._is_reached(link):
             words = f"no rule has a place for it: a rule has at most {MAX_TARGETS} targets"
         else:
-            treatment = Treatment.OTHERWISE
+            treatment = SettingStatus.OTHERWISE
             words = "a later target: by `fallback_on` also after a timeout, a cut connection or a 5xx, when it may be paid twice"
         self.ledger.rewrite(link.file, link.at, treatment, words)
 

@@ -9,7 +9,7 @@ from engine.config.template import FILTER_NAMES
 from engine.lsp import grammar
 from engine.lsp.cursor import Cursor, locate
 from engine.lsp.grammar import Schema
-from engine.lsp.names import Mention, defined
+from engine.lsp.names import Occurrence, defined
 from engine.lsp.text import Text
 
 _WORD = re.compile(r"[\w./*-]*$")
@@ -29,7 +29,7 @@ class Item:
     required: bool = False
 
 
-def complete(file: str, text: Text, offset: int, known: Iterable[Mention]) -> list[Item]:
+def complete(file: str, text: Text, offset: int, known: Iterable[Occurrence]) -> list[Item]:
     """Everything that fits at the cursor, required keys first; nothing where nothing is known."""
     cursor = locate(text, offset)
     if cursor is None:
@@ -54,14 +54,14 @@ def complete(file: str, text: Text, offset: int, known: Iterable[Mention]) -> li
 Offer = tuple[str, str, str] | tuple[str, str, str, str] | tuple[str, str, str, str, bool]
 
 
-def _keys(file: str, cursor: Cursor, known: Iterable[Mention], after: str) -> Iterator[Offer]:
+def _keys(file: str, cursor: Cursor, known: Iterable[Occurrence], after: str) -> Iterator[Offer]:
     parent = grammar.at(file, cursor.path[:-1])
     colon = "" if re.match(r"[\w-]*\s*:", after) else ": "
     yield from _keys_of(file, parent, cursor, known, colon)
 
 
 def _keys_of(
-    file: str, parent: Schema, cursor: Cursor, known: Iterable[Mention], colon: str
+    file: str, parent: Schema, cursor: Cursor, known: Iterable[Occurrence], colon: str
 ) -> Iterator[Offer]:
     needed = parent.get("required", parent.get("else", {}).get("required", ()))
     for key in parent.get("properties", ()):
@@ -74,7 +74,9 @@ def _keys_of(
             yield name, names["x-refers"], name + colon
 
 
-def _values(file: str, schema: Schema, cursor: Cursor, known: Iterable[Mention]) -> Iterator[Offer]:
+def _values(
+    file: str, schema: Schema, cursor: Cursor, known: Iterable[Occurrence]
+) -> Iterator[Offer]:
     if cursor.starts and _takes(schema, "object"):
         yield from _keys_of(file, schema, cursor, known, ": ")
     for name in _names(schema, cursor, known):
@@ -103,13 +105,13 @@ def _written(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _names(schema: Schema, cursor: Cursor, known: Iterable[Mention]) -> list[str]:
+def _names(schema: Schema, cursor: Cursor, known: Iterable[Occurrence]) -> list[str]:
     kind = schema.get("x-refers")
     scope = str(cursor.path[1]) if kind in ("credential", "variable") else ""
     return defined(known, kind, scope) if kind else []
 
 
-def _in_template(schema: Schema, cursor: Cursor, known: Iterable[Mention]) -> Iterator[Offer]:
+def _in_template(schema: Schema, cursor: Cursor, known: Iterable[Occurrence]) -> Iterator[Offer]:
     """Names and filters between `{{` and `}}`."""
     roots = schema.get("x-template", ())
     expression = cursor.before.rpartition("{{")[2]

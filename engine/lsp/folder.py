@@ -9,7 +9,7 @@ from engine.config.files import FILES, OPTIONAL
 from engine.config.load import Loaded, load
 from engine.config.source.document import Document
 from engine.config.source.files import read_file
-from engine.lsp.names import Mention, mentions
+from engine.lsp.names import Occurrence, mentions
 from engine.lsp.text import Text
 from engine.plan.plan import Plan
 
@@ -31,7 +31,7 @@ class Folder:
         self._environ = environ
         self._encoding = encoding
         self._loaded: tuple[int, Loaded] | None = None
-        self._mentions: tuple[int, tuple[Mention, ...]] | None = None
+        self._mentions: tuple[int, tuple[Occurrence, ...]] | None = None
 
     def is_configuration(self) -> bool:
         """Whether it has all the files that a gateway needs; a lone routes.yaml may be anyone's."""
@@ -79,7 +79,7 @@ class Folder:
         if self._loaded is None:
             self.loaded()
 
-    def mentions(self) -> tuple[Mention, ...]:
+    def mentions(self) -> tuple[Occurrence, ...]:
         """All names in the last readable documents."""
         self.latest()
         generation = self._loaded[0] if self._loaded else 0

@@ -53,7 +53,7 @@ def at(file: str, path: Path) -> Schema:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class DocumentNode:
     """A key or value of a document with what the schema says about it."""
 
     path: Path
@@ -61,20 +61,20 @@ class Site:
     schema: Schema
 
 
-def sites(file: str, data: Data) -> Iterator[Site]:
+def sites(file: str, data: Data) -> Iterator[DocumentNode]:
     """Every key and scalar of `data`, in order."""
     yield from _sites(file, resolve(file, schema_of(file)), data, ())
 
 
-def _sites(file: str, schema: Schema, data: Data, path: Path) -> Iterator[Site]:
+def _sites(file: str, schema: Schema, data: Data, path: Path) -> Iterator[DocumentNode]:
     match data:
         case dict():
             keys = resolve(file, schema.get("propertyNames"))
             for key, value in data.items():
-                yield Site((*path, key), is_key=True, schema=keys)
+                yield DocumentNode((*path, key), is_key=True, schema=keys)
                 yield from _sites(file, child(file, schema, key), value, (*path, key))
         case list():
             for index, value in enumerate(data):
                 yield from _sites(file, child(file, schema, index), value, (*path, index))
         case _:
-            yield Site(path, is_key=False, schema=schema)
+            yield DocumentNode(path, is_key=False, schema=schema)

@@ -6,7 +6,7 @@ from typing import Any
 from engine.config.source.document import Path
 from engine.lsp import grammar
 from engine.lsp.folder import Folder
-from engine.lsp.names import Mention, Name
+from engine.lsp.names import Name, Occurrence
 from engine.plan.plan import Plan, Provider, Rule, RuleTarget, UnusableValueError
 
 ANY = "NAME"
@@ -188,7 +188,7 @@ def _endpoint(folder: Folder, name: str) -> Iterator[str]:
     yield "served by " + ", ".join(f"`{p}`" for p in by) if by else "no provider serves it"
 
 
-def _serving(folder: Folder, name: str) -> Iterator[Mention]:
+def _serving(folder: Folder, name: str) -> Iterator[Occurrence]:
     for mention in folder.mentions():
         if mention.name == Name("endpoint", name) and mention.path[:1] == ("providers",):
             yield mention

@@ -11,7 +11,7 @@ from engine.config.source.document import Document, Path
 from engine.lsp.cursor import locate
 from engine.lsp.folder import Folder
 from engine.lsp.hover import describe_key, describe_name, describe_rule
-from engine.lsp.names import Mention
+from engine.lsp.names import Occurrence
 
 _WORD = re.compile(r"\w+")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -32,7 +32,7 @@ class Symbol:
     children: tuple["Symbol", ...]
 
 
-def mention_at(folder: Folder, file: str, offset: int) -> Mention | None:
+def mention_at(folder: Folder, file: str, offset: int) -> Occurrence | None:
     """The name under the cursor. In a text that is not valid YAML, any name with the same letters."""
     document = folder.readable().get(file)
     if document is not None:

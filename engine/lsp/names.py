@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from engine.config.diagnostics.diagnostic import Position, Span
 from engine.config.source.document import Document, Path
-from engine.lsp.grammar import Site, sites
+from engine.lsp.grammar import DocumentNode, sites
 
 _INSERTED = re.compile(r"\{\{.*?(?:\}\}|$)")
 _DOTTED = re.compile(r"\b(credential|variable)s(?:\.|\[\s*['\"])([A-Za-z_]\w*)")
@@ -22,7 +22,7 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Mention:
+class Occurrence:
     """One place of a name, without quotes around it; `defines` where it is defined."""
 
     name: Name
@@ -35,7 +35,7 @@ class Mention:
         return self.span.file == file and self.span.start <= position <= self.span.end
 
 
-def mentions(documents: Mapping[str, Document]) -> tuple[Mention, ...]:
+def mentions(documents: Mapping[str, Document]) -> tuple[Occurrence, ...]:
     """Every mention of every name, definitions and uses."""
     return tuple(
         mention
@@ -46,7 +46,7 @@ def mentions(documents: Mapping[str, Document]) -> tuple[Mention, ...]:
     )
 
 
-def _mentioned(document: Document, site: Site) -> Iterator[Mention]:
+def _mentioned(document: Document, site: DocumentNode) -> Iterator[Occurrence]:
     entry = document.entries[site.path]
     span = entry.key if site.is_key and entry.key else entry.value
     if "x-template" in site.schema:
@@ -56,17 +56,17 @@ def _mentioned(document: Document, site: Site) -> Iterator[Mention]:
         kind = site.schema.get(word)
         if kind and isinstance(text, str) and text:
             name = Name(kind, text, _scope(document, kind, text, site.path))
-            yield Mention(name, _bare(document, span), site.path, word == "x-defines")
+            yield Occurrence(name, _bare(document, span), site.path, word == "x-defines")
 
 
-def _inserted(document: Document, path: Path, span: Span) -> Iterator[Mention]:
+def _inserted(document: Document, path: Path, span: Span) -> Iterator[Occurrence]:
     """The credentials and variables that a template of one line inserts."""
     line = document.lines[span.start.line - 1]
     for template in _INSERTED.finditer(line, span.start.column - 1, span.end.column - 1):
         for found in _DOTTED.finditer(line, template.start(), template.end()):
             start, end = (Position(span.start.line, column + 1) for column in found.span(2))
             name = Name(found[1], found[2], _scope(document, found[1], found[2], path))
-            yield Mention(name, Span(span.file, start, end), path, defines=False)
+            yield Occurrence(name, Span(span.file, start, end), path, defines=False)
 
 
 def _scope(document: Document, kind: str, text: str, path: Path) -> str:
@@ -93,7 +93,7 @@ def _bare(document: Document, span: Span) -> Span:
     return Span(span.file, start, max(start, Position(span.end.line, span.end.column - 1)))
 
 
-def defined(known: Iterable[Mention], kind: str, scope: str = "") -> list[str]:
+def defined(known: Iterable[Occurrence], kind: str, scope: str = "") -> list[str]:
     """The names of a kind, in the order of their definitions; those of a provider and all that it extends."""
     known = tuple(known)
     extended = {str(m.path[1]): m.name.text for m in known if m.path[2:3] == ("extends",)}

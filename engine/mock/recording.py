@@ -94,7 +94,7 @@ class Ledger:
         return next((record for record in self.records if str(record.id) == number), None)
 
 
-class JsonKeeper:
+class JsonBuffer:
     """Keeps a body to read it as a JSON object once it is whole."""
 
     def __init__(self) -> None:
@@ -160,7 +160,7 @@ class FormScanner:
 async def read_body(receive: Receive, record: Record) -> Fields | None:
     """Read a body to its end, or until the client leaves; None if it cannot be understood."""
     boundary = _BOUNDARY.search(record.header("content-type"))
-    sink = FormScanner(boundary[1]) if boundary else JsonKeeper()
+    sink = FormScanner(boundary[1]) if boundary else JsonBuffer()
     digest = hashlib.sha256()
     async for chunk in _chunks(receive, record):
         record.count(chunk)

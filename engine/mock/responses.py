@@ -51,7 +51,7 @@ def parse_faults(name: object) -> Faults:
     return {each[1]: [int(number) for number in each[2].split("-")[1:]] for each in found}
 
 
-class Book:
+class ResponseTable:
     """The responses of one mock: rules are tried in the order of the file, the first match wins."""
 
     def __init__(self, data: dict[str, Any], fault: str | None, *, auth: bool) -> None:
@@ -114,10 +114,10 @@ class Book:
         return {name: str(render(text, values)) for name, text in templates.items()}
 
 
-def load_book(fault: str | None, *, auth: bool) -> Book:
+def load_book(fault: str | None, *, auth: bool) -> ResponseTable:
     """Read the responses beside this module."""
     text = Path(__file__).with_name("responses.json").read_text(encoding="utf-8")
-    return Book(json.loads(text), fault, auth=auth)
+    return ResponseTable(json.loads(text), fault, auth=auth)
 
 
 def compile_path(pattern: str) -> re.Pattern[str]:

@@ -18,7 +18,7 @@ from engine.config.template import compile_template, render_now
 from engine.config.units import parse_duration, parse_size
 from engine.plan.plan import Plan, Rule
 from engine.report.deciding import spelled
-from engine.report.meetings import Meeting
+from engine.report.meetings import MatchingRequests
 from engine.report.rule_settings import RuleSettings
 
 Facets = Mapping[str, str]
@@ -96,7 +96,9 @@ def probes(*configs: Config) -> tuple[str, ...]:
     return tuple(sorted(names | {rule.pattern + REST for rule in rules if rule.is_prefix} | {REST}))
 
 
-def effects(loaded: Loaded, models: Iterable[str], asked: Sequence[Meeting] = ()) -> Effects:
+def effects(
+    loaded: Loaded, models: Iterable[str], asked: Sequence[MatchingRequests] = ()
+) -> Effects:
     """The effects of a configuration that has a Plan, on `models`, and on requests for them that meet conditions."""
     plan = loaded.plan_before_tests
     if plan is None:

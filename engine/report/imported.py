@@ -6,14 +6,14 @@ from typing import Any
 
 from engine.config.source.any_yaml import Path
 from engine.config.source.secret_shapes import SECRET
-from engine.importers.ledger import Row, Treatment
+from engine.importers.ledger import Row, SettingStatus
 from engine.importers.outcome import Outcome
 
 _TITLES = {
-    Treatment.CARRIED: "carried",
-    Treatment.OTHERWISE: "carried otherwise",
-    Treatment.ASKS: "asks you",
-    Treatment.DROPPED: "not carried",
+    SettingStatus.CARRIED: "carried",
+    SettingStatus.OTHERWISE: "carried otherwise",
+    SettingStatus.ASKS: "asks you",
+    SettingStatus.DROPPED: "not carried",
 }
 
 
@@ -40,13 +40,13 @@ def view_import(outcome: Outcome) -> dict[str, Any]:
 def counts(outcome: Outcome) -> dict[str, int]:
     """How many settings had each treatment."""
     found = Counter(row.treatment for row in outcome.rows)
-    return {treatment.value: found[treatment] for treatment in Treatment}
+    return {treatment.value: found[treatment] for treatment in SettingStatus}
 
 
 def text_of_import(outcome: Outcome) -> str:
     """A line for each setting, what needs attention last, and the counts."""
     lines: list[str] = []
-    for treatment in Treatment:
+    for treatment in SettingStatus:
         rows = [row for row in outcome.rows if row.treatment is treatment]
         if rows:
             lines += [f"{_TITLES[treatment]}:", *(f"  {_line(row)}" for row in rows), ""]

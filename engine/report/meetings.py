@@ -9,7 +9,7 @@ from engine.plan.conditions import Dimension, combinations_of, described, signat
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class MatchingRequests:
     """Requests that meet the conditions of a rule: `values` is one combination that these allow."""
 
     rule: ModelRule
@@ -25,14 +25,14 @@ class Meeting:
         return described({dimension: frozenset({v}) for dimension, v in self.values.items()})
 
 
-def meetings(*configs: Config) -> tuple[Meeting, ...]:
+def meetings(*configs: Config) -> tuple[MatchingRequests, ...]:
     """Every combination of values that a rule of `configs` asks for.
 
     Others are treated like these, since a request that meets the conditions of several rules gets
     the one that has them all.
     """
     return tuple(
-        Meeting(rule, dict(zip(signature(rule.when), values, strict=True)))
+        MatchingRequests(rule, dict(zip(signature(rule.when), values, strict=True)))
         for config in configs
         for rule in config.rules
         for values in (combinations_of(rule.when) if rule.when else ())

@@ -37,7 +37,7 @@ View = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ExplainedRequest:
     """A request to explain. `caller` has the key of the request; `now` is POSIX time.
 
     `account` is the id of the account that the key belongs to. `headers` (names in lower case) and
@@ -56,7 +56,7 @@ class Question:
     body: bytes | None = None
 
 
-def view_route(plan: Plan, documents: Mapping[str, Document], question: Question) -> View:
+def view_route(plan: Plan, documents: Mapping[str, Document], question: ExplainedRequest) -> View:
     """Where a request goes, as plain data of `schemas/output/route.schema.json`."""
     method, path, caller = question.method, question.path, question.caller
     place, error = _place(plan, method, path)
@@ -105,7 +105,9 @@ def _place(plan: Plan, method: str, path: str) -> tuple[EndpointMatch | None, Ga
         return None, error
 
 
-def _facts(endpoint: Endpoint, question: Question) -> tuple[Read | None, GatewayError | None]:
+def _facts(
+    endpoint: Endpoint, question: ExplainedRequest
+) -> tuple[Read | None, GatewayError | None]:
     """How conditions read the request; or why its body is refused."""
     caller = question.caller or ANONYMOUS
     if question.account is not None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from engine.config.effective import Effective, Sourced
+from engine.config.effective import Effective, LocatedValue
 from engine.report.mask import MASK, masked, masked_url
 from engine.report.yaml import render_yaml
 
@@ -14,7 +14,7 @@ _NAMED = {"headers", "variables", "query"}
 
 
 def view_files(files: Mapping[str, Effective]) -> dict[str, Data]:
-    """The data of each file with Sourced values, secrets masked."""
+    """The data of each file with located values, secrets masked."""
     return {name: _sourced(effective, effective.data, (), "") for name, effective in files.items()}
 
 
@@ -28,7 +28,7 @@ def _sourced(effective: Effective, value: Any, path: tuple[str | int, ...], name
         return [_sourced(effective, v, (*path, i), name) for i, v in enumerate(value)]
     if isinstance(value, str) and path[-1] != "env":
         value = masked(name, value) if name else masked_url(value)
-    return Sourced(value, effective.origin(path))
+    return LocatedValue(value, effective.origin(path))
 
 
 def narrow(files: dict[str, Data], endpoint: str | None, provider: str | None) -> dict[str, Data]:
@@ -77,7 +77,7 @@ def _several(value: Any, default: str) -> list[Any]:
 def count_masked(value: Any) -> int:
     """How many values are not shown."""
     match value:
-        case Sourced():
+        case LocatedValue():
             return MASK in str(value.value)
         case dict() | list():
             inner = value.values() if isinstance(value, dict) else value
@@ -102,7 +102,7 @@ def render_json(files: Mapping[str, Data], *, bare: bool) -> str:
 
 def _plain(value: Any) -> Any:
     match value:
-        case Sourced():
+        case LocatedValue():
             return value.value
         case dict():
             return {key: _plain(inner) for key, inner in value.items()}
@@ -114,7 +114,7 @@ def _plain(value: Any) -> Any:
 
 def _objects(value: Any) -> Any:
     match value:
-        case Sourced():
+        case LocatedValue():
             return {"value": value.value, "where": value.where}
         case dict():
             return {key: _objects(inner) for key, inner in value.items()}

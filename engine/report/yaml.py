@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from engine.config.effective import Sourced
+from engine.config.effective import LocatedValue
 
 # Text that needs no quotes for any YAML reader, of 1.1 or 1.2; in flow style as well.
 _PLAIN = re.compile(r"(?!.*: )[A-Za-z/][A-Za-z0-9_./+ :;()-]*(?<![: ])|[0-9]+(ms|s|m|h|[KMG]iB)")
@@ -15,7 +15,7 @@ _CONTROL = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 def render_yaml(data: dict[str, Any]) -> str:
-    """`data` in block style; the origin of a Sourced value becomes its comment.
+    """`data` in block style; the origin of a LocatedValue becomes its comment.
 
     A mapping or list whose values all have one origin is put on one line, if that is short.
     """
@@ -60,7 +60,7 @@ def _origins(value: Any) -> Iterator[str | None]:
         for inner in value.values() if isinstance(value, dict) else value:
             yield from _origins(inner)
     else:
-        yield value.where if isinstance(value, Sourced) else None
+        yield value.where if isinstance(value, LocatedValue) else None
 
 
 def _leaf(value: Any) -> str:
@@ -68,7 +68,7 @@ def _leaf(value: Any) -> str:
         return f"[{', '.join(_leaf(item) for item in value)}]"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{_scalar(key)}: {_leaf(inner)}' for key, inner in value.items())}}}"
-    return _scalar(value.value if isinstance(value, Sourced) else value)
+    return _scalar(value.value if isinstance(value, LocatedValue) else value)
 
 
 def _comment(value: Any) -> str:

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.limits.kept import ForeignError, InUseError, Kept, keep_in
+from engine.limits.memory_file import ForeignError, InUseError, MemoryFile, keep_in
 from engine.limits.table import SharedMemory
 from engine.server.ports import ServeError
 from engine.telemetry.memory import CounterMemory, Part
@@ -44,7 +44,7 @@ def shared_memory(workers: int, file: Path | None) -> tuple[Shared, str]:
     return Shared(kept.memory, counters), said
 
 
-def _kept(file: Path, workers: int) -> Kept:
+def _kept(file: Path, workers: int) -> MemoryFile:
     try:
         return keep_in(file, workers)
     except InUseError:

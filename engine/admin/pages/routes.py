@@ -14,7 +14,7 @@ from engine.admin.rendering import page
 from engine.admin.request import Access, Page, PageRequest
 from engine.plan.accounts import ProviderKeyPolicy
 from engine.plan.plan import Endpoint, Plan
-from engine.report.route import Question, view_route
+from engine.report.route import ExplainedRequest, view_route
 
 MAX_MODELS = 2000  # that the field of the form offers
 _ORDER = {
@@ -51,7 +51,9 @@ def _find(
     request: PageRequest, catalogue: Catalogue, plan: Plan, asked: Mapping[str, str]
 ) -> dict[str, Any]:
     endpoint = plan.endpoint(asked["endpoint"]) or _first(plan)
-    question = Question(endpoint.method, endpoint.path.decode(), asked["model"], None, time.time())
+    question = ExplainedRequest(
+        endpoint.method, endpoint.path.decode(), asked["model"], None, time.time()
+    )
     view = view_route(plan, catalogue.loaded.documents, question)
     is_operator = request.signed_in.person.is_operator
     target = view["target"]

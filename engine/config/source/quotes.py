@@ -9,7 +9,7 @@ _LONE = re.compile("[^\"]+\"|[^']*[^'A-Za-z]'|[^' ]+'")
 
 
 @dataclass(frozen=True, slots=True)
-class OddQuote:
+class StrayQuote:
     """A quote of a plain value that YAML reads as text; `missing` is what would open it."""
 
     code: str
@@ -18,14 +18,14 @@ class OddQuote:
     missing: str = ""
 
 
-def odd_quote(text: str) -> OddQuote | None:
+def odd_quote(text: str) -> StrayQuote | None:
     """What is odd about the quotes of a plain value, if anything is."""
     if text[:1] in CURLY:
         words = "the quotes around this are typographic ones, which are part of the text"
-        return OddQuote("Y009", words, "write \" or ' instead")
+        return StrayQuote("Y009", words, "write \" or ' instead")
     if text[-1:] in ("'", '"') and _LONE.fullmatch(text):
         words = (
             f"this ends with a {text[-1]} and does not begin with one, so it is part of the text"
         )
-        return OddQuote("Y010", words, "add the first quote, or remove the last", text[-1])
+        return StrayQuote("Y010", words, "add the first quote, or remove the last", text[-1])
     return None

@@ -141,7 +141,7 @@ def foreign_comment(text: str) -> tuple[int, int] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Untabbed:
+class LinesWithoutTabs:
     """Lines from `first` (from 0) on with spaces for tabs; `is_sure`: whatever a tab's width is."""
 
     first: int
@@ -149,7 +149,7 @@ class Untabbed:
     is_sure: bool
 
 
-def without_tabs(lines: Sequence[str]) -> Untabbed | None:
+def without_tabs(lines: Sequence[str]) -> LinesWithoutTabs | None:
     """The lines from the first to the last one indented by tabs, with two spaces for each.
 
     Nothing depends on the width of a tab where no line is indented by spaces.
@@ -160,7 +160,7 @@ def without_tabs(lines: Sequence[str]) -> Untabbed | None:
     first, last = tabbed[0], tabbed[-1]
     made = [re.sub(r"^[ -]*\t[\t -]*", _spaces, line) for line in lines[first : last + 1]]
     spaced = [line for line in lines if line[:1] == " " and line.lstrip()[:1] not in ("", "#")]
-    return Untabbed(first, tuple(made), not spaced)
+    return LinesWithoutTabs(first, tuple(made), not spaced)
 
 
 def _spaces(hit: re.Match[str]) -> str:

@@ -10,7 +10,7 @@ from engine.accounts.database import Database, open_database
 from engine.accounts.errors import StoreUnavailableError
 from engine.accounts.follower import KeyFollower
 from engine.accounts.key_table import account_size
-from engine.accounts.provider_keys import Damage
+from engine.accounts.provider_keys import DamagedSecret
 from engine.accounts.reader import StoreReader
 from engine.accounts.usage_writer import UsageWriter
 from engine.accounts.vault import Vault
@@ -104,7 +104,7 @@ class AccountHooks:
                 known = record.input_tokens, record.output_tokens, record.cost_nano_usd
                 self._usage.add(group, is_error, record.ms_total or 0.0, *known)
 
-    def _report_damage(self, damage: Damage) -> None:
+    def _report_damage(self, damage: DamagedSecret) -> None:
         place = f"the key of account {damage.account_id} for provider `{damage.provider}`"
         self._log(f"{place} is not used, since it cannot be decrypted: {damage.reason}")
 

@@ -22,8 +22,8 @@ from engine.accounts.errors import StoreUnavailableError
 from engine.accounts.follower import MAX_WAITING, KeyFollower
 from engine.accounts.key_limits import KeyLimits
 from engine.accounts.keys import create_key, revoke_key, rotate_key, update_key
-from engine.accounts.provider_keys import Damage, delete_provider_key, save_provider_key
-from engine.accounts.reader import News, StoreReader
+from engine.accounts.provider_keys import DamagedSecret, delete_provider_key, save_provider_key
+from engine.accounts.reader import StoreChanges, StoreReader
 from engine.accounts.vault import Vault
 from engine.plan.limits import CallerLimits, Rate
 from engine.plan.plan import Names
@@ -43,7 +43,7 @@ class CountingReader(StoreReader):
         self.may_read = threading.Event()
         self.may_read.set()
 
-    def read(self, digests: Collection[bytes]) -> News:
+    def read(self, digests: Collection[bytes]) -> StoreChanges:
         self.asked.append(len(digests))
         self.may_read.wait()
         return super().read(digests)
@@ -56,7 +56,7 @@ class Following:
         self.database, self.vault = database, vault
         self.reports: list[str | None] = []
         self.reader = CountingReader(database, vault)
-        self.damage: list[Damage] = []
+        self.damage: list[DamagedSecret] = []
         self.follower = KeyFollower(self.reader, MIB, self.reports.append, self.damage.append)
         with database.write() as connection:
             self.account_id = stored.create_account(connection, "ours", CLI).id

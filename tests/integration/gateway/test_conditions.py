@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine.config.load import Loaded, load
 from engine.gateway.routing.listing import render_listing
 from engine.plan.plan import Dialect
-from engine.report.route import Question, view_route
+from engine.report.route import ExplainedRequest, view_route
 from tests.integration.gateway.stand import Stand, standing
 
 RULES = """
@@ -174,7 +174,7 @@ def explained(loaded: Loaded, path: str, key: str, model: str, header: bytes, ra
     assert loaded.plan is not None
     callers = {caller.name: caller for caller in (loaded.plan.callers or {}).values()}
     headers = [(b"x-t", header.strip())] if header else []
-    asked = Question("POST", path, model, callers[key], time(), headers=headers, body=raw)
+    asked = ExplainedRequest("POST", path, model, callers[key], time(), headers=headers, body=raw)
     view = view_route(loaded.plan, loaded.documents, asked)
     won = [(rule["provider"], rule["where"]) for rule in view["rules"] if rule["won"]]
     reasons = sorted((rule["provider"], rule["reason"] or "") for rule in view["rules"])

@@ -17,7 +17,7 @@ from engine.config.new_key import digest
 from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
 from engine.plan.plan import Plan
-from engine.report.route import Question, view_route
+from engine.report.route import ExplainedRequest, view_route
 from engine.report.route_text import render_text
 from engine.upstream.http1.pool import Http1Client
 from tests.servers import WAIT, free_port
@@ -97,7 +97,7 @@ class Stand:
     def route(self, targets: tuple[str, ...], who: str | None) -> dict[str, Any]:
         """What `engine route` says."""
         caller = self.plan.callers[bytes.fromhex(digest(key(who)))] if self.plan.callers and who else None  # fmt: skip
-        question = Question("POST", "/talk", "-".join(targets), caller, time())
+        question = ExplainedRequest("POST", "/talk", "-".join(targets), caller, time())
         return view_route(self.plan, self.loaded.documents, question)
 
     def record(self) -> dict[str, Any]:

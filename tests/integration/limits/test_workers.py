@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from engine.limits.core import BUDGETS, RATES, Refused
-from engine.limits.kept import InUseError, keep_in
 from engine.limits.ledger import Ledger
+from engine.limits.memory_file import InUseError, keep_in
 from engine.limits.store import Grant
 from engine.limits.table import SharedMemory, Table
 from engine.plan.limits import Budget, CallerLimits, Period, Rate

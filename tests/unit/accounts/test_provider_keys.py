@@ -11,7 +11,7 @@ from engine.accounts.audit import CLI, list_audit
 from engine.accounts.changes import Change, read_changes, read_position
 from engine.accounts.errors import InvalidValueError, NotFoundError, VaultError
 from engine.accounts.tables import metadata
-from engine.accounts.vault import Bound, Vault, preview
+from engine.accounts.vault import SecretPlace, Vault, preview
 from tests.tables import each
 from tests.unit.accounts.all_audit import list_all_audit
 from tests.unit.accounts.vault_keys import vault_key
@@ -197,7 +197,7 @@ def test_rotating_without_the_older_key_changes_nothing(
 
 
 def test_equal_secrets_are_encrypted_differently_and_recognized(vault: Vault) -> None:
-    bound = Bound("a", "p", "f", 1)
+    bound = SecretPlace("a", "p", "f", 1)
     first, second = vault.seal(SECRET, bound), vault.seal(SECRET, bound)
     assert first.ciphertext != second.ciphertext
     assert first.wrapped_key != second.wrapped_key
@@ -207,10 +207,10 @@ def test_equal_secrets_are_encrypted_differently_and_recognized(vault: Vault) ->
 
 @pytest.mark.parametrize(
     "other",
-    [Bound("a", "p", "fx", 1), Bound("ap", "", "fx", 1), Bound("a", "pf", "x", 1), Bound("a", "p", "f", 11)],
+    [SecretPlace("a", "p", "fx", 1), SecretPlace("ap", "", "fx", 1), SecretPlace("a", "pf", "x", 1), SecretPlace("a", "p", "f", 11)],
 )  # fmt: skip
-def test_places_whose_parts_run_together_are_different(vault: Vault, other: Bound) -> None:
-    sealed = vault.seal(SECRET, Bound("a", "pfx", "", 1))
+def test_places_whose_parts_run_together_are_different(vault: Vault, other: SecretPlace) -> None:
+    sealed = vault.seal(SECRET, SecretPlace("a", "pfx", "", 1))
     with pytest.raises(VaultError):
         vault.open(sealed, other)
     with pytest.raises(VaultError):
@@ -222,7 +222,7 @@ def test_a_vault_needs_a_key_and_shows_none() -> None:
         Vault([])
     key = vault_key()
     vault = Vault([key])
-    sealed = vault.seal(SECRET, Bound("a", "p", "f", 1))
+    sealed = vault.seal(SECRET, SecretPlace("a", "p", "f", 1))
     assert key.secret.hex() not in repr((key, vault, sealed, vars(vault)))
     assert SECRET not in repr(sealed)
     assert repr(sealed.ciphertext) not in repr(sealed)

@@ -10,7 +10,7 @@ from engine.config.effective import fill_in, timeouts_of
 from engine.config.load import load
 from engine.config.units import parse_duration
 from engine.gateway.routing.match import find_target, find_targets
-from engine.report.route import Question, view_route
+from engine.report.route import ExplainedRequest, view_route
 from tests.servers import ROOT
 from tests.tables import each
 from tests.unit.cli.outputs import view_of
@@ -315,7 +315,7 @@ def test_a_key_ends_at_the_second_at_which_the_gateway_refuses_it(routed: Path) 
     old = next(c for c in loaded.plan.callers.values() if c.name == "old")
     assert old.expires is not None
     words = "POST", "/v1/embeddings", "gpt-4o", old
-    asked = [Question(*words, old.expires + more) for more in (-1, 0)]
+    asked = [ExplainedRequest(*words, old.expires + more) for more in (-1, 0)]
     views = [view_route(loaded.plan, loaded.documents, each) for each in asked]
     assert [(view["error"] or {}).get("code") for view in views] == [None, "expired_api_key"]
 

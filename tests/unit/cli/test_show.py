@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
-from engine.config.effective import Sourced
+from engine.config.effective import LocatedValue
 from engine.config.load import Loaded, load
 from engine.config.source.document import parse_document
 from engine.report.yaml import render_yaml
@@ -138,7 +138,7 @@ def sourced(value: Any) -> Any:
         return {key: sourced(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [sourced(inner) for inner in value]
-    return Sourced(value, "x.yaml:1")
+    return LocatedValue(value, "x.yaml:1")
 
 
 SERVER = """version: 1

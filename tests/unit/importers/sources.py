@@ -12,8 +12,8 @@ import yaml
 from engine.cli.imports import IMPORTERS
 from engine.config.load import Loaded, load
 from engine.config.source.any_yaml import ForeignDocument, read_foreign
-from engine.importers.draft import Surroundings
-from engine.importers.ledger import Treatment
+from engine.importers.draft import ImportContext
+from engine.importers.ledger import SettingStatus
 from engine.importers.outcome import Outcome
 from tests.servers import parse_yaml
 
@@ -31,7 +31,7 @@ def imported(path: Path) -> Outcome:
 def import_text(
     program: str, name: str, raw: bytes, environ: Mapping[str, str] = NO_VARIABLES
 ) -> Outcome:
-    return IMPORTERS[program]([read_foreign(name, raw)], Surroundings(environ, "2026-11-27"))
+    return IMPORTERS[program]([read_foreign(name, raw)], ImportContext(environ, "2026-11-27"))
 
 
 def loaded(outcome: Outcome, folder: Path) -> Loaded:
@@ -44,7 +44,9 @@ def loaded(outcome: Outcome, folder: Path) -> Loaded:
 
 def share(outcome: Outcome) -> float:
     """The share of its settings that an import carries."""
-    kept = [r for r in outcome.rows if r.treatment in (Treatment.CARRIED, Treatment.OTHERWISE)]
+    kept = [
+        r for r in outcome.rows if r.treatment in (SettingStatus.CARRIED, SettingStatus.OTHERWISE)
+    ]
     return len(kept) / len(outcome.rows)
 
 

@@ -5,8 +5,8 @@ import json
 from typing import Any
 
 from engine.config.source.any_yaml import read_foreign
-from engine.importers.draft import Surroundings
-from engine.importers.ledger import Treatment
+from engine.importers.draft import ImportContext
+from engine.importers.ledger import SettingStatus
 from engine.importers.litellm import import_litellm
 from engine.importers.outcome import Outcome
 from tests.servers import parse_yaml
@@ -19,7 +19,7 @@ DIGEST = hashlib.sha256(b"sk-of-a-caller").hexdigest()  # as LiteLLM's hash_toke
 
 def with_keys(*entries: dict[str, Any]) -> Outcome:
     keys = read_foreign("keys.json", json.dumps({"keys": entries}).encode())
-    return import_litellm([MODELS], Surroundings({}, "2026-11-27", keys))
+    return import_litellm([MODELS], ImportContext({}, "2026-11-27", keys))
 
 
 def written(outcome: Outcome) -> list[dict[str, Any]]:
@@ -64,7 +64,7 @@ def test_what_is_not_understood_never_gives_more_rights(
         row.treatment
         for row in outcome.rows
         if row.path[-1] == next(iter(field)) or next(iter(field)) in row.path
-    ] == [Treatment.ASKS]
+    ] == [SettingStatus.ASKS]
 
 
 def test_names_are_unique_and_every_field_has_a_row() -> None:

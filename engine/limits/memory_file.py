@@ -50,14 +50,16 @@ class Clocks:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class MemoryFile:
     """Memory in a file. `problem` says why counters of it began anew, if any did."""
 
     memory: SharedMemory
     problem: str | None
 
 
-def keep_in(path: Path, workers: int, records: int = RECORDS, clocks: Clocks | None = None) -> Kept:
+def keep_in(
+    path: Path, workers: int, records: int = RECORDS, clocks: Clocks | None = None
+) -> MemoryFile:
     """Memory with the counters in the file at `path`, which is made if there is none.
 
     A file of another version begins anew. Any other content stays as it is.
@@ -87,7 +89,7 @@ def keep_in(path: Path, workers: int, records: int = RECORDS, clocks: Clocks | N
         damaged = _revive(memory, clocks, found)
         problem = f"{damaged} of its counters were damaged" if damaged else None
     _sign(memory, clocks)
-    return Kept(memory, problem)
+    return MemoryFile(memory, problem)
 
 
 def _lock(descriptor: int) -> None:

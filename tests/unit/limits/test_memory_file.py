@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.limits.core import ACTIVE, HELD_INPUT, Refused
-from engine.limits.kept import MAGIC, Clocks, ForeignError, _claim, keep_in
 from engine.limits.ledger import Ledger
+from engine.limits.memory_file import MAGIC, Clocks, ForeignError, _claim, keep_in
 from engine.limits.store import Grant
 from engine.limits.table import BLOCK, IDENTITY, OF_LEASE, Table
 from engine.plan.limits import NANOSECONDS, Budget, CallerLimits, Period, Rate
