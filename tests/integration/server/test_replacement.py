@@ -47,7 +47,7 @@ class Renewals:
             return False
         self._ticks, self.count = 0, self.count + 1
         self.accepted = str(self.count)
-        vars(supervisor).update(LISTENING_SECONDS=0.01 if self.count == HANGS else 60.0)
+        vars(supervisor).update(LISTENING_SECONDS=1.0 if self.count == HANGS else 60.0)
         return True
 
 
