@@ -111,4 +111,6 @@ def has_room(file: int, seconds: float) -> bool:
     """Whether a pipe or a socket takes some bytes within `seconds`."""
     if sys.platform == "win32":  # it can wait for sockets alone
         return True
-    return bool(select.select([], [file], [], seconds)[1])
+    polled = select.poll()  # `select` takes no file above 1023
+    polled.register(file, select.POLLOUT)
+    return bool(polled.poll(seconds * 1000))

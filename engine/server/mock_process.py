@@ -45,7 +45,7 @@ def mock_process() -> Iterator[int]:
         ServeError: it did not start.
     """
     port, claim = claim_free_port()
-    mock = SideProcess("mock upstream", partial(_serve_beside, port))
+    mock = SideProcess("mock upstream", partial(_run_mock, port))
     with claim:
         mock.keep_alive(new_processes())
         try:
@@ -56,7 +56,7 @@ def mock_process() -> Iterator[int]:
             mock.stop()
 
 
-def _serve_beside(port: int, pipe: Connection) -> None:
+def _run_mock(port: int, pipe: Connection) -> None:
     from engine.mock.app import create_app  # noqa: PLC0415 only a mock process pays for it
 
     name_process("orqen-mock")

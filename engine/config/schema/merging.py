@@ -24,7 +24,7 @@ def _is_bare_template(document: Document, found: Diagnostic) -> bool:
 
 def _without_misspelt(found: list[Diagnostic]) -> list[Diagnostic]:
     """Drop a missing key whose misspelling is reported beside it."""
-    typos = {(d.path[:-1], d.fix.text.strip() or str(d.path[-1]).partition(":")[0]) for d in found if d.code == "S102" and d.fix}  # fmt: skip
+    typos = {(d.path[:-1], d.fix.text.strip(" :") or re.split("[:=]", str(d.path[-1]))[0]) for d in found if d.code == "S102" and d.fix}  # fmt: skip
     return [d for d in found if d.code != "S101" or not _stands_for(d, typos)]
 
 
@@ -73,7 +73,8 @@ def _without_torn(document: Document, found: list[Diagnostic]) -> list[Diagnosti
                     fix=Fix(comma, ": "),
                     help=f"write `{key.path[-1]}: {value.path[-1]}`",
                 )
-                return [whole if d is key else d for d in found if d is not value]
+                found = [whole if d is key else d for d in found if d is not value]
+                break
     return found
 
 

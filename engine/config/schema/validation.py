@@ -128,19 +128,22 @@ def _unknown_keys(document: Document, error: Any, path: Path, where: str) -> Ite
 
 
 def _joined(document: Document, place: Path) -> str:
-    """The key in `key:value`, which lacks its space and so is all one key; "" for any other."""
-    first, colon, rest = str(place[-1]).partition(":")
-    is_alone = colon and rest and document.value(place) is None
-    return first if is_alone and re.fullmatch(r"[a-z][a-z0-9_]{0,40}", first) else ""
+    """The key in `key:value` or `key=value`, which is all one key; "" for any other."""
+    found = re.match(r"([a-z][a-z0-9_]{0,40})[:=].", str(place[-1]))
+    return found[1] if found and document.value(place) is None else ""
 
 
 def _at_joined(document: Document, code: str, place: Path, key: str, where: str) -> Diagnostic:
-    """A finding for `key:value`, which does not quote the value: it may be a secret."""
-    start = document.entry(place).head
-    at = Position(start.start.line, start.start.column + len(key) + 1)
-    span = Span(start.file, start.start, at)
+    """A finding for `key:value` or `key=value`, which does not quote the value: it may be a secret."""
+    head = document.entry(place).head
+    line, column = head.start.line, head.start.column + len(key)
+    sign, end = Position(line, column), Position(line, column + 1)
+    span = Span(head.file, head.start, end)
+    if str(place[-1])[len(key)] == "=":
+        words = f"between `{key}` and its value in {where} there is `=`, not a `:` and a space"
+        return Diagnostic(code, words, span, path=place, fix=Fix(Span(head.file, sign, end), ": "))
     words = f"a space is missing after the `:` of `{key}` in {where}"
-    return Diagnostic(code, words, span, path=place, fix=Fix(Span(start.file, at, at), " "))
+    return Diagnostic(code, words, span, path=place, fix=Fix(Span(head.file, end, end), " "))
 
 
 def _missing_keys(document: Document, error: Any, path: Path, where: str) -> Iterator[Diagnostic]:

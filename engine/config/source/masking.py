@@ -61,9 +61,10 @@ def _shown(line: str) -> str:
         text = found[0]
         is_key = found.start() == first or line[found.end() : found.end() + 1] == ":"
         kept = _HARMLESS if found.start() < limit else _INNOCENT
-        is_name = found.start() < limit and _NAME.fullmatch(text)
+        core = text.rstrip(";")  # written for a comma
+        is_name = found.start() < limit and _NAME.fullmatch(core)
         names = is_key and len(text) <= MAX_KEY and not holds_key(text)
-        is_shown = kept.fullmatch(text) or is_name or names
+        is_shown = kept.fullmatch(core) or is_name or names
         return text if is_shown else "*" * len(text)
 
     return _WORD.sub(word, line)

@@ -57,6 +57,7 @@ def explain_syntax(lines: Sequence[str], line: int, column: int, problem: str) -
         or ("document start" not in problem and _begins(text, line, column))
         or _behind_a_quote(text, line, column, problem)
         or _template(text, line, column)
+        or ("mapping values" in problem and _without_braces(text, line))
     )
     if isinstance(found, SyntaxFinding):
         return found
@@ -95,6 +96,20 @@ def _template(text: str, line: int, column: int) -> SyntaxFinding | None:
         start = hit.start(1)
         return SyntaxFinding(TEMPLATE, line, (start, start + 2), QUOTE)
     return None
+
+
+def _without_braces(text: str, line: int) -> SyntaxFinding | None:
+    """`- a: b, c: d`, an entry of a list on one line."""
+    hit = re.match(r" *- ([a-z_]+: *[^,{}\"'#]*(?:, *[a-z_]+: [^,{}\"'#]*)+)", text)
+    if hit is None:
+        return None
+    span = hit.start(1), hit.start(1) + len(hit[1].rstrip())
+    return SyntaxFinding(
+        "an entry with `,` between its keys must be in braces",
+        line,
+        span,
+        "write { before it and } behind it",
+    )
 
 
 def _begins(text: str, line: int, column: int) -> SyntaxFinding | None:
