@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.cli.explain import shown_example
-from engine.config.diagnostics.codes import RULES, Rule
+from engine.config.diagnostics.codes import RULES, FindingKind
 from engine.config.examples import example
 from engine.config.load import load
 from engine.config.schema.schemas import read_schema
@@ -107,7 +107,7 @@ def _provider_cell(provider: Schema, endpoint: str) -> str:
     return provider["grades"].get(endpoint) or ""
 
 
-def _finding(rule: Rule) -> str:
+def _finding(rule: FindingKind) -> str:
     shown = example(rule.code)
     silenced = "a comment silences it" if rule.ignorable else "no comment silences it"
     lines = [f"### {rule.code} {rule.name}", ""]

@@ -30,7 +30,7 @@ from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
 from engine.plan.plan import Dialect, UnusableValueError
 from engine.upstream import Failure
-from engine.upstream.http1.response import HeaderNames, ResponseReader, State
+from engine.upstream.http1.response import ExchangeState, HeaderNames, ResponseReader
 from tests.servers import ROOT
 from tests.unit.gateway.inbound.forms import cut, file, form, form_of, part
 from tests.unit.gateway.plans import shipped_plan
@@ -173,7 +173,7 @@ async def answers(chance: Chance) -> None:
     answer.send_request()
     for piece in pieces(chance, raw):
         answer.feed(piece)
-    if answer.state in (State.BODY, State.DONE):
+    if answer.state in (ExchangeState.BODY, ExchangeState.DONE):
         assert 200 <= answer.status <= 599
     answer.closed(cleanly=bool(chance.getrandbits(1)))
     assert answer.is_complete or isinstance(answer.failure, Failure)

@@ -183,7 +183,7 @@ LISTED = {
     "telemetry/families:places": ("metric", "metrics of a group", "never"),
     "telemetry/families:width": ("nothing", "1 a group", "never"),
     "telemetry/totals:TotalsReader._blocks": ("part, group, labels", "`most` and one of each group in a part", "never"),
-    "telemetry/memory:Part._blocks": ("group, labels", "`most` and one of each group", "never"),
+    "telemetry/memory:ProcessCounters._blocks": ("group, labels", "`most` and one of each group", "never"),
     "server/hooks/model_names:ModelNames._known": ("endpoint, model", "MAX_KNOWN", "all, when full; with its Plan"),
     "server/hooks/model_names:ModelNames._aliases": ("model", "models of the rules", "with its Plan"),
     "server/hooks/model_names:ModelNames._stripped": ("nothing", "rules", "with its Plan"),
@@ -216,7 +216,7 @@ LISTED = {
     "telemetry/otlp:OtlpQueue._waiting": ("request whose spans wait", "MAX_WAITING", "when exported"),
     "server/metrics_export:MetricsExport._headers": ("name of a header", "what the environment holds", "never"),
     "telemetry/otlp:OtlpQueue._headers": ("name of a header", "what the environment holds", "never"),
-    "telemetry/tracer:Tracer._routes": ("endpoint", CONFIGURATION, "with its Plan"),
+    "telemetry/tracer:PlanTracer._routes": ("endpoint", CONFIGURATION, "with its Plan"),
     "upstream/limiter:Limiter._waiting": ("request that waits", "`queue` of the provider", "when it has waited"),
     "upstream/signers/signing:Signers._signers": ("signer", "2", "with its Plan"),
 }  # fmt: skip
@@ -236,7 +236,7 @@ OF_A_REQUEST = {
     "gateway/inbound/head:CallerHead.headers",
     "gateway/inbound/head:CallerHead.fields",  # or with the head that is kept, whose pairs they are
     *(
-        f"gateway/inbound/json_edits:Draft.{name}"
+        f"gateway/inbound/json_edits:EditedFields.{name}"
         for name in ("_spans", "_fields", "_places", "_removed", "_names", "_values", "_added")
     ),
     "telemetry/tracer:TraceNotes.attempts",  # and then in OtlpQueue._waiting

@@ -29,7 +29,7 @@ ARROWS = (
     ("telemetry/*", "gateway/record plan/*"),
     ("config/* lsp/*", "config/* plan/*"),
     ("importers/*", "config/* report/yaml plan/*"),
-    ("report/*", "config/* importers/ledger importers/outcome telemetry/readings gateway/errors gateway/routing/* gateway/inbound/auth gateway/inbound/paths plan/*"),
+    ("report/*", "config/* importers/notes importers/result telemetry/readings gateway/errors gateway/routing/* gateway/inbound/auth gateway/inbound/paths plan/*"),
     ("admin/*", "accounts/* config/* report/* plan/*"),
     ("server/hooks/* server/worker server/ping", "__init__ accounts/* limits/* telemetry/* gateway/* upstream/* plan/*"),
     ("server/*", "__init__ admin/* accounts/* config/* limits/* telemetry/* mock/* plan/*"),

@@ -18,7 +18,7 @@ KEPT = 10_000  # numbers that a reader may be behind
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class ReadPosition:
     """How far a reader has read."""
 
     seq: int
@@ -37,7 +37,7 @@ class Change:
 class Changes:
     """What is new up to `position`. `entries` None: nothing that was read before can be relied on."""
 
-    position: Position
+    position: ReadPosition
     entries: tuple[Change, ...] | None
 
 
@@ -65,13 +65,13 @@ def take_turn(connection: Connection) -> None:
     connection.execute(select(change_counter.c.seq).with_for_update()).one()
 
 
-def read_position(connection: Connection) -> Position:
+def read_position(connection: Connection) -> ReadPosition:
     """The newest change; cheap enough to ask four times a second."""
     row = connection.execute(select(change_counter.c.seq, change_counter.c.mark)).one()
-    return Position(row.seq, row.mark)
+    return ReadPosition(row.seq, row.mark)
 
 
-def read_changes(connection: Connection, known: Position | None) -> Changes:
+def read_changes(connection: Connection, known: ReadPosition | None) -> Changes:
     """What changed after `known`; None for a reader that knows nothing yet."""
     newest = read_position(connection)
     if newest == known:

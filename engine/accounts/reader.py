@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from engine.accounts.changes import Changes, Position, read_changes
+from engine.accounts.changes import Changes, ReadPosition, read_changes
 from engine.accounts.database import Database
 from engine.accounts.key_limits import NO_LIMITS, KeyLimits
 from engine.accounts.lookup import KeyEntry, all_keys, find_keys
@@ -49,7 +49,7 @@ class StoreReader:
         self._vault = vault
         self._damaged: set[DamagedSecret] = set()  # what was reported, MAX_DAMAGED at most
         self._new_damage: list[DamagedSecret] = []
-        self._position: Position | None = None
+        self._position: ReadPosition | None = None
         self._after: str | None = None
 
     def read(self, digests: Collection[bytes]) -> StoreChanges:

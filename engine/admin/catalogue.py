@@ -20,7 +20,7 @@ _KEY = re.compile(r"[\x21-\x7e]+")  # what can be sent in a header
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class CredentialField:
     """A value that a provider needs. `choices` are the only ones allowed, where there are any."""
 
     name: str
@@ -38,7 +38,7 @@ class ProviderEntry:
 
     name: str
     description: str
-    fields: tuple[Field, ...]
+    fields: tuple[CredentialField, ...]
     endpoints: tuple[str, ...]
     sets: tuple[frozenset[str], ...] = ()  # of fields, of which one must be whole
 
@@ -103,10 +103,12 @@ def catalogue_of(loaded: Loaded) -> Catalogue:
 
 def _entry(provider: Provider, plan: Plan | None) -> ProviderEntry:
     """What can be saved: credentials, and the variables that callers may choose, by their choices alone."""
-    secrets = [Field(c.name, not c.optional) for c in provider.credentials]
+    secrets = [CredentialField(c.name, not c.optional) for c in provider.credentials]
     compiled = plan.providers.get(provider.name) if plan else None
     allowed = compiled.choices.allowed if compiled and compiled.choices and secrets else {}
-    chosen = [Field(name, is_required=False, choices=values) for name, values in allowed.items()]
+    chosen = [
+        CredentialField(name, is_required=False, choices=values) for name, values in allowed.items()
+    ]
     endpoints = tuple(endpoint.name for endpoint in provider.endpoints)
     sets = _sets(compiled) if compiled else ()
     return ProviderEntry(provider.name, provider.description, (*secrets, *chosen), endpoints, sets)
@@ -154,7 +156,7 @@ def check_values(entry: ProviderEntry, values: Mapping[str, str]) -> dict[str, s
     return given
 
 
-def _check_value(field_: Field, value: str) -> None:
+def _check_value(field_: CredentialField, value: str) -> None:
     if field_.choices and value not in field_.choices:
         raise ValuesError(field_.name, f"{field_.name} is not one of the allowed values.")
     if len(value) > MAX_SECRET:

@@ -18,10 +18,10 @@ from engine.accounts.errors import (
 )
 from engine.accounts.members import Role
 from engine.admin.rendering import page as render
-from engine.admin.request import Access, Page, PageError, PageRequest, Values, read_values
+from engine.admin.request import Access, FormValues, Page, PageError, PageRequest, read_values
 from engine.admin.security import BODY
 from engine.admin.server import AdminServer, route
-from engine.admin.session import Session, is_csrf, read_cookies
+from engine.admin.session import BrowserSession, is_csrf, read_cookies
 from engine.admin.sessions import load_session
 
 FORM = "application/x-www-form-urlencoded"
@@ -93,7 +93,7 @@ class PageServer:
         return asked.page.view(asked)
 
 
-def _form(request: Request) -> Values:
+def _form(request: Request) -> FormValues:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body: bytes = request.scope.get(BODY, b"")
     if body and kind != FORM:
@@ -108,7 +108,9 @@ def _check_csrf(asked: PageRequest) -> None:
         raise PageError(403, text)
 
 
-def _access_refused(request: Request, page: Page, session: Session | None) -> Response | None:
+def _access_refused(
+    request: Request, page: Page, session: BrowserSession | None
+) -> Response | None:
     """Where to sign in, if nobody is; None if the page may be opened.
 
     Raises:
@@ -125,7 +127,7 @@ def _access_refused(request: Request, page: Page, session: Session | None) -> Re
     return None
 
 
-def may_open(session: Session, access: Access) -> bool:
+def may_open(session: BrowserSession, access: Access) -> bool:
     """Whether the person of `session` may open a page of `access`, in the account of the session."""
     if access is Access.OPERATOR:
         return session.person.is_operator
@@ -134,7 +136,7 @@ def may_open(session: Session, access: Access) -> bool:
     return session.account is not None and _ROLES[session.account.role] >= access
 
 
-def _why_not(session: Session, access: Access) -> str:
+def _why_not(session: BrowserSession, access: Access) -> str:
     if access is Access.OPERATOR:
         return "This page is for those who run the gateway."
     if session.account is None:

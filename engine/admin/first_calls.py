@@ -36,7 +36,7 @@ class FirstCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class ExampleCall:
     """A call with the model that it names."""
 
     call: FirstCall
@@ -58,7 +58,9 @@ def models_of(plan: Plan, provider: Provider) -> tuple[str, ...]:
     return tuple(sorted(public, key=_cost))
 
 
-def find_example(plan: Plan, saved: Iterable[str], allowed: Iterable[str] | None) -> Example | None:
+def find_example(
+    plan: Plan, saved: Iterable[str], allowed: Iterable[str] | None
+) -> ExampleCall | None:
     """A call that is likely to succeed: at a provider of `saved`, or at any, with a model of `allowed`."""
     named = [name for name in allowed or () if not name.endswith("*")]
     for name in (*saved, *plan.providers):
@@ -68,11 +70,11 @@ def find_example(plan: Plan, saved: Iterable[str], allowed: Iterable[str] | None
             continue
         models = [m for m in models_of(plan, provider) if allowed is None or _fits(m, allowed)]
         if models or named:
-            return Example(call, (models or named)[0])
+            return ExampleCall(call, (models or named)[0])
     return None
 
 
-def curl(example: Example, gateway_url: str, key: str) -> str:
+def curl(example: ExampleCall, gateway_url: str, key: str) -> str:
     """The call as a command for a shell."""
     return (
         f"curl {shlex.quote(gateway_url + example.call.path)} \\\n"

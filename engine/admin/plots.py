@@ -83,7 +83,7 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class PlotTexts:
     """What a plot says in words: its title, its figure in one line, and what it says when empty."""
 
     title: str
@@ -91,7 +91,7 @@ class Texts:
     empty: str
 
 
-def stacked_bars(texts: Texts, axis: Axis, series: Sequence[Series], show: Format) -> Plot:
+def stacked_bars(texts: PlotTexts, axis: Axis, series: Sequence[Series], show: Format) -> Plot:
     """Bars whose parts are `series`, the first at the bottom."""
     sums = [sum(value or 0 for value in values) for values in _by_column(series)]
     top = nice_top(max(sums, default=0))
@@ -103,7 +103,7 @@ def stacked_bars(texts: Texts, axis: Axis, series: Sequence[Series], show: Forma
     return _plot(texts, axis, series, show, top, rects, [])
 
 
-def lines(texts: Texts, axis: Axis, series: Sequence[Series], show: Format) -> Plot:
+def lines(texts: PlotTexts, axis: Axis, series: Sequence[Series], show: Format) -> Plot:
     """One line for each of `series`, broken where a value is missing."""
     known = [value for each in series for value in each.values if value is not None]
     top = nice_top(max(known, default=0))
@@ -120,7 +120,7 @@ def nice_top(largest: float) -> float:
 
 
 def _plot(  # noqa: PLR0913, PLR0917 what both kinds of plot share
-    texts: Texts,
+    texts: PlotTexts,
     axis: Axis,
     series: Sequence[Series],
     show: Format,

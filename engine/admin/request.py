@@ -13,7 +13,7 @@ from starlette.responses import Response
 from engine.admin.address import Address
 from engine.admin.context import AdminContext
 from engine.admin.server import AdminServer
-from engine.admin.session import Session
+from engine.admin.session import BrowserSession
 
 MAX_FIELDS = 1000
 
@@ -42,7 +42,7 @@ class PageError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Values:
+class FormValues:
     """The fields of a form or of a query, in the order in which they were sent."""
 
     pairs: Sequence[tuple[str, str]] = ()
@@ -71,7 +71,7 @@ class Values:
         return {k.removeprefix(prefix): v for k, v in self.pairs if k.startswith(prefix)}
 
 
-def read_values(text: bytes | str) -> Values:
+def read_values(text: bytes | str) -> FormValues:
     """Parse `application/x-www-form-urlencoded`.
 
     Raises:
@@ -82,7 +82,7 @@ def read_values(text: bytes | str) -> Values:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except ValueError:
         raise PageError(400, "The form cannot be read.") from None
-    return Values(tuple(pairs))
+    return FormValues(tuple(pairs))
 
 
 @dataclass(slots=True)
@@ -100,9 +100,9 @@ class PageRequest:
     client: str = ""
     agent: str = ""
     cookies: Mapping[str, str] = field(default_factory=dict, repr=False)
-    query: Values = Values()
-    session: Session | None = None
-    form: Values = Values()
+    query: FormValues = FormValues()
+    session: BrowserSession | None = None
+    form: FormValues = FormValues()
 
     @property
     def context(self) -> AdminContext:
@@ -113,7 +113,7 @@ class PageRequest:
         return self.server.address
 
     @property
-    def signed_in(self) -> Session:
+    def signed_in(self) -> BrowserSession:
         """The session.
 
         Raises:

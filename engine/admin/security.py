@@ -53,7 +53,7 @@ _NO_STORE = (b"cache-control", b"no-store")
 _HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
 
 
-class Refusal(NamedTuple):
+class RefusedCall(NamedTuple):
     """Why a request is not served: the status, and the code and text for an error body."""
 
     status: int
@@ -89,11 +89,13 @@ class Guard:
             await self.app(scope, receive, send)
         except Exception as error:  # noqa: BLE001 the outermost frame of this listener
             _log.error("the admin listener failed: %s", _origin_of(error))
-            refusal = Refusal(500, "internal_error", "Something went wrong here. Please try again.")
+            refusal = RefusedCall(
+                500, "internal_error", "Something went wrong here. Please try again."
+            )
             await send_refusal(send, scope, refusal)
 
 
-def refuse(scope: Scope, address: Address) -> Refusal | None:
+def refuse(scope: Scope, address: Address) -> RefusedCall | None:
     """Why the head of a request is refused, or None."""
     headers = _Headers(scope["headers"])
     rules = (
@@ -121,21 +123,21 @@ class _Headers:
         return None if not values else values[0] if len(values) == 1 else ""
 
 
-def _host(scope: Scope, headers: _Headers, address: Address) -> Refusal | None:
+def _host(scope: Scope, headers: _Headers, address: Address) -> RefusedCall | None:
     if scope["path"] == OPEN_TO_ALL or (headers.one(b"host") or "").lower() in address.hosts:
         return None
     text = "This host is not served here. Set `admin.public_url` in server.yaml to the one you use."
-    return Refusal(421, "unknown_host", text)
+    return RefusedCall(421, "unknown_host", text)
 
 
-def _length(scope: Scope) -> Refusal | None:
+def _length(scope: Scope) -> RefusedCall | None:
     path = scope.get("raw_path") or scope["path"].encode()
     if len(path) <= MAX_PATH and len(scope["query_string"]) <= MAX_QUERY:
         return None
-    return Refusal(414, "request_too_large", "The address is too long.")
+    return RefusedCall(414, "request_too_large", "The address is too long.")
 
 
-def _site(scope: Scope, headers: _Headers, address: Address) -> Refusal | None:
+def _site(scope: Scope, headers: _Headers, address: Address) -> RefusedCall | None:
     """Fetch Metadata where the browser sends it, Origin else; a change needs one of them."""
     site, origin = headers.one(b"sec-fetch-site"), headers.one(b"origin")
     if scope["method"] in SAFE:
@@ -143,22 +145,22 @@ def _site(scope: Scope, headers: _Headers, address: Address) -> Refusal | None:
     trusted = site in ("same-origin", "none") or (site is None and origin is not None)
     if trusted and (origin is None or origin in address.origins):
         return None
-    return Refusal(403, "cross_site", "This form was not sent by a page of this dashboard.")
+    return RefusedCall(403, "cross_site", "This form was not sent by a page of this dashboard.")
 
 
-def _embedding(headers: _Headers, site: str | None) -> Refusal | None:
+def _embedding(headers: _Headers, site: str | None) -> RefusedCall | None:
     """Other sites may link here; they may not load, frame or read a page."""
     if site in (None, "same-origin", "none"):
         return None
     mode, target = headers.one(b"sec-fetch-mode"), headers.one(b"sec-fetch-dest")
     if mode == "navigate" and target in (None, "document", "empty"):
         return None
-    return Refusal(403, "cross_site", "Another site may link to this page and no more.")
+    return RefusedCall(403, "cross_site", "Another site may link to this page and no more.")
 
 
-async def _read_body(scope: Scope, receive: Receive, seconds: float) -> Refusal | None:
+async def _read_body(scope: Scope, receive: Receive, seconds: float) -> RefusedCall | None:
     """Put the whole body into the scope, unless it is too long or too slow."""
-    large = Refusal(413, "request_too_large", f"The body is longer than {MAX_BODY} bytes.")
+    large = RefusedCall(413, "request_too_large", f"The body is longer than {MAX_BODY} bytes.")
     declared = _Headers(scope["headers"]).one(b"content-length") or "0"
     if not declared.isascii() or not declared.isdigit() or int(declared[:12]) > MAX_BODY:
         return large
@@ -168,13 +170,13 @@ async def _read_body(scope: Scope, receive: Receive, seconds: float) -> Refusal 
             while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    return Refusal(400, "invalid_request", "The body ended early.")
+                    return RefusedCall(400, "invalid_request", "The body ended early.")
                 body += message.get("body", b"")
                 more = message.get("more_body", False)
                 if len(body) > MAX_BODY:
                     return large
     except TimeoutError:
-        return Refusal(408, "request_timeout", "The body took too long.")
+        return RefusedCall(408, "request_timeout", "The body took too long.")
     scope[BODY] = bytes(body)
     return None
 
@@ -199,7 +201,7 @@ def _completed(headers: Iterable[tuple[bytes, bytes]], *, https: bool) -> list[t
     return [*present, *(header for header in wanted if header[0] not in names)]
 
 
-async def send_refusal(send: Send, scope: MutableMapping[str, Any], refusal: Refusal) -> None:
+async def send_refusal(send: Send, scope: MutableMapping[str, Any], refusal: RefusedCall) -> None:
     """Send `refusal`: JSON to callers of the API, a line of text to people."""
     if scope["path"].startswith(API):
         inner = {"message": refusal.text, "type": error_type(refusal.status), "param": None}

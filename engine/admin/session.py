@@ -23,7 +23,7 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class BrowserSession:
     """A signed-in browser. `account` is the one that pages show; None for a person without any.
 
     `csrf` goes into every form. It belongs to the token and to the account, so that a form of an
@@ -68,7 +68,7 @@ def csrf_token(token: str, account_id: str | None) -> str:
     return hmac.new(token.encode("utf-8", "surrogatepass"), text, "sha256").hexdigest()
 
 
-def is_csrf(session: Session, sent: str) -> bool:
+def is_csrf(session: BrowserSession, sent: str) -> bool:
     return hmac.compare_digest(session.csrf.encode(), sent.encode("utf-8", "surrogatepass"))
 
 

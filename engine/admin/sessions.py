@@ -16,8 +16,8 @@ from engine.admin.rendering import see_other
 from engine.admin.request import PageRequest
 from engine.admin.server import AdminServer
 from engine.admin.session import (
+    BrowserSession,
     Membership,
-    Session,
     cookie_name,
     csrf_token,
     set_session_cookie,
@@ -26,7 +26,7 @@ from engine.admin.session import (
 TOUCH_SECONDS = 60  # how old `seen_at` may become
 
 
-def load_session(server: AdminServer, cookies: Mapping[str, str]) -> Session | None:
+def load_session(server: AdminServer, cookies: Mapping[str, str]) -> BrowserSession | None:
     """The session of these cookies, if it is valid."""
     token = cookies.get(cookie_name(server.address))
     if not token:
@@ -41,7 +41,7 @@ def load_session(server: AdminServer, cookies: Mapping[str, str]) -> Session | N
     return session
 
 
-def _session(connection: Connection, found: sessions.Session, token: str) -> Session:
+def _session(connection: Connection, found: sessions.Session, token: str) -> BrowserSession:
     person = get_person(connection, found.person_id)
     accounts = tuple(
         Membership(account.id, account.name, role)
@@ -49,7 +49,7 @@ def _session(connection: Connection, found: sessions.Session, token: str) -> Ses
     )
     account = _shown(connection, person, accounts, found.account_id)
     csrf = csrf_token(token, account.id if account else None)
-    return Session(found.id, person, account, accounts, csrf)
+    return BrowserSession(found.id, person, account, accounts, csrf)
 
 
 def _shown(

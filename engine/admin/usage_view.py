@@ -11,7 +11,7 @@ from typing import Any
 from engine.accounts.tables import LATENCY_BOUNDS
 from engine.accounts.usage import Usage
 from engine.admin import formats
-from engine.admin.plots import Axis, Plot, Series, Texts, lines, stacked_bars
+from engine.admin.plots import Axis, Plot, PlotTexts, Series, lines, stacked_bars
 
 HOUR, DAY = 3600, 86400
 NOT_MEASURED = "not measured yet"
@@ -20,7 +20,7 @@ NOTHING = "Nothing was called in this time."
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class UsagePeriod:
     """A stretch of time up to now, in steps of an hour or a day that begin in UTC."""
 
     key: str
@@ -38,10 +38,10 @@ class Period:
 PERIODS = {
     period.key: period
     for period in (
-        Period("24h", "Last 24 hours", "24 h", HOUR, 24),
-        Period("7d", "Last 7 days", "7 days", DAY, 7),
-        Period("30d", "Last 30 days", "30 days", DAY, 30),
-        Period("90d", "Last 90 days", "90 days", DAY, 90),
+        UsagePeriod("24h", "Last 24 hours", "24 h", HOUR, 24),
+        UsagePeriod("7d", "Last 7 days", "7 days", DAY, 7),
+        UsagePeriod("30d", "Last 30 days", "30 days", DAY, 30),
+        UsagePeriod("90d", "Last 90 days", "90 days", DAY, 90),
     )
 }
 
@@ -157,7 +157,7 @@ def tiles(counts: Counts) -> list[dict[str, Any]]:
     ]
 
 
-def axis_of(period: Period, now: float) -> Axis:
+def axis_of(period: UsagePeriod, now: float) -> Axis:
     starts = period.starts(now)
     if period.step == HOUR:
         return Axis("Hour", [formats.hour(s) for s in starts], [f"{s // HOUR % 24:02}:00" for s in starts])  # fmt: skip
@@ -165,11 +165,11 @@ def axis_of(period: Period, now: float) -> Axis:
     return Axis("Day", names, names)
 
 
-def requests_plot(period: Period, by_step: Mapping[int, Counts], now: float) -> Plot:
+def requests_plot(period: UsagePeriod, by_step: Mapping[int, Counts], now: float) -> Plot:
     columns = [by_step.get(start, Counts()) for start in period.starts(now)]
     whole = total(columns)
     return stacked_bars(
-        Texts("Requests", _requests_text(whole), NOTHING),
+        PlotTexts("Requests", _requests_text(whole), NOTHING),
         axis_of(period, now),
         [
             Series("succeeded", "fill-1", [c.requests - c.errors for c in columns]),
@@ -184,7 +184,7 @@ def _requests_text(counts: Counts) -> str:
     return f"{formats.count(counts.requests)}, {errors}"
 
 
-def latency_plot(period: Period, by_step: Mapping[int, Counts], now: float) -> Plot:
+def latency_plot(period: UsagePeriod, by_step: Mapping[int, Counts], now: float) -> Plot:
     columns = [by_step.get(start, Counts()) for start in period.starts(now)]
     whole = total(columns)
     shares = (("p50", "stroke-1", 0.5), ("p95", "stroke-2", 0.95))
@@ -193,7 +193,9 @@ def latency_plot(period: Period, by_step: Mapping[int, Counts], now: float) -> P
         Series(name, kind, [quantile(c.latencies, share) for c in columns], DASH)
         for name, kind, share in shares
     ]
-    return lines(Texts("Latency", text, NOTHING), axis_of(period, now), series, formats.duration)
+    return lines(
+        PlotTexts("Latency", text, NOTHING), axis_of(period, now), series, formats.duration
+    )
 
 
 def table_row(name: str, href: str, counts: Counts, whole: Counts) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """`keys` with `--account`: the gateway keys of an account in the store, in place of those of keys.yaml."""
 
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -14,8 +13,9 @@ from engine.accounts import keys as stored
 from engine.accounts.audit import CLI
 from engine.accounts.errors import ConflictError, InvalidValueError
 from engine.cli.accounts import account_named, limits_of
+from engine.cli.console import json_text
 from engine.cli.exits import FINDINGS, FINE, stop
-from engine.cli.key_options import Limits
+from engine.cli.key_options import LimitOptions
 from engine.cli.store import date, opened, settings_of, table
 from engine.config.model import Key
 
@@ -35,7 +35,7 @@ def new(  # noqa: PLR0913 what the options say
     models: Sequence[str] | None,
     endpoints: Sequence[str] | None,
     expires_at: int | None,
-    limits: Limits,
+    limits: LimitOptions,
 ) -> None:
     """Make a key and print it."""
     checked = limits_of(limits, directory)
@@ -60,7 +60,7 @@ def list_all(directory: Path, account: str, form: str) -> None:
         owner = account_named(connection, account)
         found = stored.list_keys(connection, owner.id, limit=MOST)
     if form == "json":
-        click.echo(json.dumps([dataclasses.asdict(key) for key in found], indent=2))
+        click.echo(json_text([dataclasses.asdict(key) for key in found]), nl=False)
         return
     now = time.time()
     rows = [_row(key, now) for key in found]

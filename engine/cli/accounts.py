@@ -1,7 +1,6 @@
 """`accounts`: lists, makes and disables accounts, and lets people in who have no password."""
 
 import dataclasses
-import json
 import os
 import re
 import time
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from engine.cli.common import IN_DIRECTORY
+from engine.cli.console import json_text
 from engine.cli.exits import stop
-from engine.cli.key_options import Limits, limit_options
+from engine.cli.key_options import LimitOptions, limit_options
 from engine.cli.store import date, opened, settings_of, table
 from engine.config.load import load
 from engine.plan.suggest import nearest
@@ -44,7 +44,7 @@ def accounts_list(form: str, directory: Path) -> None:
         with database.read() as connection:
             found = list_accounts(connection, limit=MOST)
     if form == "json":
-        click.echo(json.dumps([dataclasses.asdict(account) for account in found], indent=2))
+        click.echo(json_text([dataclasses.asdict(account) for account in found]), nl=False)
         return
     rows = [(a.name, a.id, date(a.created_at), "disabled" * a.is_disabled) for a in found]
     click.echo(table(("name", "id", "created (UTC)", ""), rows) if rows else "no accounts")
@@ -119,7 +119,12 @@ def accounts_enable_person(email: str, directory: Path) -> None:
 @limit_options
 @click.option("--unlimited", is_flag=True, help="Remove the limits that are not given.")
 @IN_DIRECTORY
-def accounts_limit(name: str, unlimited: bool, directory: Path, **given: Unpack[Limits]) -> None:  # noqa: FBT001 of click
+def accounts_limit(
+    name: str,
+    unlimited: bool,  # noqa: FBT001 of click
+    directory: Path,
+    **given: Unpack[LimitOptions],
+) -> None:
     """Limit what all keys of the account NAME use together; print its limits.
 
     Limits that are not given stay as they are.
@@ -171,7 +176,7 @@ def accounts_sign_in_link(email: str | None, directory: Path) -> None:
     click.echo(f"{address_of(settings.admin).url}/signin/link?token={token}")
 
 
-def limits_of(given: Limits, directory: Path) -> "KeyLimits":
+def limits_of(given: LimitOptions, directory: Path) -> "KeyLimits":
     """The limits that options give; ends the run when one is unusable, or needs prices that are not there."""
     from engine.accounts.key_limits import USD_PATTERN, USD_WANTED, KeyLimits, nano_usd  # noqa: PLC0415 optional packages
 

@@ -1,5 +1,6 @@
-"""What a command writes to: whether it takes colour, and how wide it is."""
+"""What a command writes to: whether it takes colour, and how wide it is; and JSON for programs."""
 
+import json
 import os
 import shutil
 from typing import IO, Any
@@ -28,3 +29,8 @@ def wants_colour(stream: IO[Any], choice: str = "auto") -> bool:
 def width_of(stream: IO[Any]) -> int | None:
     """The columns of the terminal behind `stream`; None for a pipe or a file."""
     return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def json_text(value: object) -> str:
+    """`value` as all commands print it for programs; a newline ends it."""
+    return json.dumps(value, indent=2) + "\n"

@@ -13,10 +13,11 @@ from pathlib import Path
 import click
 
 from engine.cli.common import refuse_errors
+from engine.cli.console import json_text
 from engine.cli.exits import FINDINGS, FINE, stop
 from engine.config.files import FILES, OPTIONAL
 from engine.config.load import Loaded, load
-from engine.report.diff import render_json, render_text, view_diff
+from engine.report.diff import render_text, view_diff
 from engine.report.effects import effects, probes
 from engine.report.meetings import meetings
 
@@ -37,7 +38,7 @@ def diff(old: str, new: str, exit_code: bool, form: str) -> None:  # noqa: FBT00
     configs = [side.config for side in sides]
     models, asked = probes(*configs), meetings(*configs)
     view = view_diff(*(effects(side, models, asked) for side in sides))
-    click.echo(render_json(view) if form == "json" else render_text(view), nl=False)
+    click.echo(json_text(view) if form == "json" else render_text(view), nl=False)
     sys.exit(FINDINGS if exit_code and not view["same"] else FINE)
 
 

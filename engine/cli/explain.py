@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from engine.cli.console import width_of
+from engine.cli.console import json_text, width_of
 from engine.config.diagnostics.catalogue import UnknownRuleError, find_rule
 from engine.config.diagnostics.codes import RULES
 
@@ -28,7 +28,7 @@ def explain(code: str | None, is_list: bool, form: str) -> None:  # noqa: FBT001
         raise click.UsageError("give a code, or --list")
     if code is None:
         views = map(report.view_rule, RULES.values())
-        text = report.render_json(views) if form == "json" else report.render_list()
+        text = json_text(report.view_rules(views)) if form == "json" else report.render_list()
         click.echo(text, nl=False)
         return
     try:
@@ -38,7 +38,9 @@ def explain(code: str | None, is_list: bool, form: str) -> None:  # noqa: FBT001
         raise click.BadArgumentUsage(words) from error
     view = report.view_explained(rule, shown_example(rule.code))
     width = min(width_of(sys.stdout) or 100, 100)
-    text = report.render_json([view]) if form == "json" else report.render_text(view, width)
+    text = (
+        json_text(report.view_rules([view])) if form == "json" else report.render_text(view, width)
+    )
     click.echo(text, nl=False)
 
 

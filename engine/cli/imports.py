@@ -1,6 +1,5 @@
 """`import`: the configuration of another gateway -> files of this one, and a report on every setting."""
 
-import json
 import os
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import click
 
 from engine.cli.common import render
+from engine.cli.console import json_text
 from engine.cli.exits import FINDINGS, FINE, stop
 from engine.cli.files import replace_file
 from engine.config.diagnostics.diagnostic import Severity
@@ -21,11 +21,11 @@ from engine.config.source.files import read_file, why_not
 from engine.importers.draft import ImportContext
 from engine.importers.litellm import import_litellm
 from engine.importers.others import FINDERS, import_other
-from engine.importers.outcome import Outcome
+from engine.importers.result import ImportResult
 from engine.report.imported import text_of_import, view_import
 
 MAX_FILES = 32
-Importer = Callable[[Sequence[ForeignDocument], ImportContext], Outcome]
+Importer = Callable[[Sequence[ForeignDocument], ImportContext], ImportResult]
 IMPORTERS: dict[str, Importer] = {
     "litellm": import_litellm,
     **{program: partial(import_other, program) for program in FINDERS},
@@ -62,22 +62,20 @@ def import_(  # noqa: PLR0913, PLR0917 one parameter an option
     """
     today = datetime.now(UTC).date().isoformat()
     around = ImportContext(os.environ, today, _read(keys, keys.name) if keys else None)
-    outcome = IMPORTERS[program](_read_all(file), around)
+    result = IMPORTERS[program](_read_all(file), around)
     if not dry_run:
-        _write(outcome, directory)
-    click.echo(
-        json.dumps(view_import(outcome), indent=2) if form == "json" else text_of_import(outcome),
-        nl=form == "json",
-    )
-    if not outcome.files:
+        _write(result, directory)
+    text = json_text(view_import(result)) if form == "json" else text_of_import(result)
+    click.echo(text, nl=False)
+    if not result.files:
         click.echo("engine: nothing could be imported, and nothing was written", err=True)
     elif not dry_run:
         _check(directory)
         click.echo(
             f"next: set what {directory / '.env.example'} names; engine check {directory}", err=True
         )
-    is_carried = all(row.treatment.value.startswith("carried") for row in outcome.rows)
-    sys.exit(FINE if outcome.files and is_carried else FINDINGS)
+    is_carried = all(row.treatment.value.startswith("carried") for row in result.rows)
+    sys.exit(FINE if result.files and is_carried else FINDINGS)
 
 
 def _read_all(file: Path) -> list[ForeignDocument]:
@@ -101,12 +99,12 @@ def _read(file: Path, name: str) -> ForeignDocument:
         stop(str(error))
 
 
-def _write(outcome: Outcome, directory: Path) -> None:
-    taken = [name for name in outcome.files if os.path.lexists(directory / name)]
+def _write(result: ImportResult, directory: Path) -> None:
+    taken = [name for name in result.files if os.path.lexists(directory / name)]
     if taken:
         stop(f"{directory} already has {', '.join(taken)}; choose another folder")
     try:
-        for name, text in outcome.files.items():
+        for name, text in result.files.items():
             directory.mkdir(parents=True, exist_ok=True)
             replace_file(directory / name, text.encode())
     except OSError as error:

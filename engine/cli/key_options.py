@@ -29,7 +29,7 @@ def limit_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-class Limits(TypedDict):
+class LimitOptions(TypedDict):
     """What limits of an account or of its keys were given."""
 
     rpm: int | None

@@ -1,6 +1,5 @@
 """`keys`: creates, lists and revokes the gateway keys of keys.yaml."""
 
-import json
 import os
 import re
 import sys
@@ -14,12 +13,13 @@ from typing import NoReturn, Unpack
 import click
 
 from engine.cli.common import IN_DIRECTORY, refuse_unknown_name, render, report_and_stop
+from engine.cli.console import json_text
 from engine.cli.exits import FINDINGS, FINE, stop
 from engine.cli.files import only_writer, replace_file
 from engine.cli.key_options import (
     ACCOUNT,
     OF_ACCOUNT,
-    Limits,
+    LimitOptions,
     expiry_of,
     limit_options,
     names_of,
@@ -72,7 +72,7 @@ def keys_new(  # noqa: PLR0913, PLR0917 one parameter an option
     account: str | None,
     scopes: tuple[str, ...],
     directory: Path,
-    **limits: Unpack[Limits],
+    **limits: Unpack[LimitOptions],
 ) -> None:
     """Make a key for NAME. The key is shown once; only its SHA-256 is stored.
 
@@ -130,7 +130,7 @@ def keys_list(form: str, account: str | None, directory: Path) -> None:
     if errors:
         click.echo(render(errors, loaded.documents), err=True)
     view = view_keys(loaded.config.keys, now)
-    click.echo(json.dumps(view, indent=2) if form == "json" else text_of(view))
+    click.echo(json_text(view) if form == "json" else text_of(view) + "\n", nl=False)
     sys.exit(FINDINGS if errors else FINE)
 
 
@@ -199,7 +199,7 @@ def _new_of_account(  # noqa: PLR0913, PLR0917 what the options say
     models: tuple[str, ...],
     endpoints: tuple[str, ...],
     expires: str | None,
-    limits: Limits,
+    limits: LimitOptions,
 ) -> None:
     expires_at = None if expires is None else parse_expiry(expiry_of(expires, time.time()))
     _refuse_unknown_endpoints(directory, names_of(endpoints) or ())

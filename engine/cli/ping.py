@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from engine.cli.common import IN_DIRECTORY, refuse_errors, refuse_unknown_name
+from engine.cli.console import json_text
 from engine.cli.exits import FINDINGS, FINE
 from engine.config.load import load
 from engine.plan.plan import Plan
 from engine.report import pings as report
 
 if TYPE_CHECKING:
-    from engine.server.ping import Ping
+    from engine.server.ping import PingRequest
 
 SECONDS = 10.0
 Row = report.CredentialRow
@@ -54,7 +55,7 @@ def ping(
     rows = report.credential_rows(loaded, plan, providers, os.environ)
     views = _views(plan, rows, seconds, dry_run=dry_run)
     view = report.view_pings(views, named=bool(providers), dry_run=dry_run)
-    text = report.render_json(view) if form == "json" else report.render_text(view)
+    text = json_text(view) if form == "json" else report.render_text(view)
     click.echo(text, nl=False)
     sys.exit(FINE if view["ok"] else FINDINGS)
 
@@ -76,13 +77,13 @@ def _views(plan: Plan, rows: list[Row], seconds: float, *, dry_run: bool) -> lis
     return views
 
 
-def _ping(plan: Plan, row: Row) -> "Ping | None":
+def _ping(plan: Plan, row: Row) -> "PingRequest | None":
     from engine.server.ping import prepare_ping  # noqa: PLC0415 as above
 
     return None if row.missing else prepare_ping(plan, row.provider, row.secrets)
 
 
-def _planned(row: Row, ping: "Ping | None") -> report.View:
+def _planned(row: Row, ping: "PingRequest | None") -> report.View:
     if ping is not None:
         return report.view_row(row, report.PLANNED, ping.method, ping.url)
     outcome = report.MISSING if row.missing else report.NOT_DECLARED

@@ -17,7 +17,7 @@ from engine.cli.common import (
     refuse_unknown,
     refuse_unknown_name,
 )
-from engine.cli.console import width_of
+from engine.cli.console import json_text, width_of
 from engine.cli.exits import FINDINGS, FINE
 from engine.config.load import load
 from engine.plan.plan import Caller, Plan
@@ -84,7 +84,7 @@ def route(  # noqa: PLR0913, PLR0917 one parameter an option
         method.upper(), path, model, caller, now, account, headers, raw
     )
     view = report.view_route(plan, loaded.documents, question)
-    click.echo(report.render_json(view) if form == "json" else render_text(view) + "\n", nl=False)
+    click.echo(json_text(view) if form == "json" else render_text(view) + "\n", nl=False)
     sys.exit(FINE if view["ok"] else FINDINGS)
 
 
@@ -119,7 +119,7 @@ def routes(  # noqa: PLR0913, PLR0917 one parameter an option
     plan = refuse_errors(loaded)
     if providers:
         catalogue = report.view_catalogue(loaded.config)
-        text = report.render_json(catalogue) if form == "json" else report.text_catalogue(catalogue)
+        text = json_text(catalogue) if form == "json" else report.text_catalogue(catalogue)
         click.echo(text, nl=False)
         return
     refuse_unknown(plan, endpoint, provider)
@@ -127,5 +127,5 @@ def routes(  # noqa: PLR0913, PLR0917 one parameter an option
     if configured:
         view = report.configured_only(view, not_configured(loaded))
     width = width_of(sys.stdout)
-    text = report.render_json(view) if form == "json" else report.render_text(view, width) + "\n"
+    text = json_text(view) if form == "json" else report.render_text(view, width) + "\n"
     click.echo(text, nl=False)

@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from engine.cli.common import DIRECTORY, ENDPOINT, PROVIDER, refuse_errors, refuse_unknown
+from engine.cli.console import json_text
 from engine.config.effective import fill_in
 from engine.config.files import FILES
 from engine.config.load import load
-from engine.report.show import count_masked, narrow, render_json, render_text, view_files
+from engine.report.show import count_masked, narrow, render_text, view_files, view_shown
 
 
 @click.command()
@@ -41,8 +42,9 @@ def show(  # noqa: PLR0913, PLR0917 one parameter an option
     if endpoint is not None or provider is not None:
         files = narrow(files, endpoint, provider)
     shown = {name: data for name, data in files.items() if only in (None, name)}
-    render = render_json if form == "json" else render_text
-    click.echo(render(shown, bare=bare), nl=False)
+    is_json = form == "json"
+    text = json_text(view_shown(shown, bare=bare)) if is_json else render_text(shown, bare=bare)
+    click.echo(text, nl=False)
     hidden = count_masked(shown)
     if bare and hidden:
         click.echo(f"note: {hidden} values may be secrets and are shown as ***", err=True)

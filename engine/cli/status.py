@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from engine.cli.common import DIRECTORY, render
+from engine.cli.console import json_text
 from engine.cli.exits import FINDINGS, FINE, stop
 from engine.cli.fetch import CERT, CERT_KEY, ClientCertificate, FetchError, fetch, other
 from engine.cli.top import read_metrics
@@ -59,7 +60,7 @@ def _print_json(
     """All of it for programs; `server` is null without metrics."""
     disk = {"config": loaded.plan.fingerprint if loaded.plan else None, "is_same": is_same}
     server = None if metrics is None else server_values(metrics)
-    click.echo(json.dumps({"running": reported, "disk": disk, "server": server}, indent=2))
+    click.echo(json_text({"running": reported, "disk": disk, "server": server}), nl=False)
 
 
 def _print_running(reported: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from engine.cli.common import refuse_errors, render
+from engine.cli.console import json_text
 from engine.cli.exits import FINDINGS, FINE, stop
 from engine.config.checks.registry import CheckContext
 from engine.config.checks.tests import read_tests, run_test
@@ -17,7 +18,7 @@ from engine.config.load import Loaded, load
 from engine.config.rules import RoutingTest
 from engine.config.source.document import Document
 from engine.config.source.files import read_file, why_not
-from engine.report.tests import render_json, render_junit, render_text, view_tests
+from engine.report.tests import render_junit, render_text, view_tests
 
 Placed = tuple[Document, RoutingTest]
 
@@ -66,7 +67,7 @@ def test(
     view = view_tests([(d, run_test(plan, t)) for d, t in chosen], len(every) - len(chosen))
     match form:
         case "json":
-            text = render_json(view)
+            text = json_text(view)
         case "junit":
             text = render_junit(view)
         case _:

@@ -1,7 +1,6 @@
 """`usage`: what the store has counted, by model, key, provider or time."""
 
 import dataclasses
-import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from engine.cli.common import IN_DIRECTORY
+from engine.cli.console import json_text
 from engine.cli.exits import stop
 from engine.cli.store import opened, settings_of, table
 from engine.plan.prices import NANO
@@ -48,7 +48,7 @@ def usage(account: str | None, by: "By", days: int, form: str, directory: Path) 
         names = _names(connection, rows) if by == "key" else {}
     if form == "json":
         found = [dataclasses.asdict(row) for row in rows]
-        click.echo(json.dumps([{k: r[k] for k in r if k != "latency"} for r in found], indent=2))
+        click.echo(json_text([{k: r[k] for k in r if k != "latency"} for r in found]), nl=False)
         return
     texts = [(names.get(row.label) or _label(row.label, by), *_numbers(row)) for row in rows]
     click.echo(table((by, *HEADER), texts) if texts else "nothing was called")

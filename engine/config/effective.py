@@ -119,7 +119,7 @@ class _Fill:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class EffectiveSetting:
     """A value in force and where it was set: `first_byte`, `10m`, `routes.yaml:9`."""
 
     name: str
@@ -127,7 +127,7 @@ class Setting:
     where: str
 
 
-def settings_at(effective: Effective, path: Path) -> Iterator[Setting]:
+def settings_at(effective: Effective, path: Path) -> Iterator[EffectiveSetting]:
     """Every value in force below `path`, named by the keys between; a list is one value."""
     data: Any = effective.data
     for step in path:
@@ -139,20 +139,20 @@ def settings_at(effective: Effective, path: Path) -> Iterator[Setting]:
         yield from _settings(effective, data, path, "")
 
 
-def _settings(effective: Effective, data: Any, path: Path, name: str) -> Iterator[Setting]:
+def _settings(effective: Effective, data: Any, path: Path, name: str) -> Iterator[EffectiveSetting]:
     if isinstance(data, dict):
         for key, inner in data.items():
             yield from _settings(effective, inner, (*path, key), f"{name}.{key}" if name else key)
     elif isinstance(data, list):
         words = ", ".join(item if isinstance(item, str) else json.dumps(item) for item in data)
-        yield Setting(name, words, effective.origin((*path, 0)))
+        yield EffectiveSetting(name, words, effective.origin((*path, 0)))
     else:
-        yield Setting(name or str(path[-1]), data, effective.origin(path))
+        yield EffectiveSetting(name or str(path[-1]), data, effective.origin(path))
 
 
 def timeouts_of(
     routes: Effective, providers: Effective, endpoint: str, provider: str
-) -> list[Setting]:
+) -> list[EffectiveSetting]:
     """The time limits of requests to `endpoint` at `provider`; the provider's own win."""
     own = providers.data["providers"][provider].get("timeouts", {})
     settings = []
@@ -162,18 +162,25 @@ def timeouts_of(
             if name not in own
             else (providers, ("providers", provider))
         )
-        settings.append(Setting(name, own.get(name, value), source.origin((*at, "timeouts", name))))
+        settings.append(
+            EffectiveSetting(name, own.get(name, value), source.origin((*at, "timeouts", name)))
+        )
     return settings
 
 
 def limits_of(
     routes: Effective, providers: Effective, endpoint: str, provider: str
-) -> list[Setting]:
+) -> list[EffectiveSetting]:
     """The bounds on a request body and on requests under way to `provider`."""
     at = ("providers", provider, "limits")
     limits = providers.data["providers"][provider]["limits"]
     size = ("endpoints", endpoint, "max_body")
     return [
-        Setting("max_body", routes.data["endpoints"][endpoint]["max_body"], routes.origin(size)),
-        *(Setting(name, value, providers.origin((*at, name))) for name, value in limits.items()),
+        EffectiveSetting(
+            "max_body", routes.data["endpoints"][endpoint]["max_body"], routes.origin(size)
+        ),
+        *(
+            EffectiveSetting(name, value, providers.origin((*at, name)))
+            for name, value in limits.items()
+        ),
     ]

@@ -37,7 +37,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class ExampleFolder:
     """A configuration that `load` can read as overrides, and its environment variables."""
 
     texts: Mapping[str, bytes | None]
@@ -64,7 +64,7 @@ def example(code: str) -> Example:
     )
 
 
-def folder(code: str, *, good: bool = False) -> Folder:
+def folder(code: str, *, good: bool = False) -> ExampleFolder:
     """The whole configuration that an example stands for, made complete by a minimal one."""
     entry, minimal = _data()["examples"][code], _data()["minimal"]
     texts: dict[str, bytes | None] = dict.fromkeys(OPTIONAL)
@@ -73,7 +73,7 @@ def folder(code: str, *, good: bool = False) -> Folder:
     file, text = entry["file"], entry["good"] if good else entry.get("bad")
     if text is None:
         texts[file] = None
-        return Folder(texts, _environ(entry))
+        return ExampleFolder(texts, _environ(entry))
     whole = text if entry.get("whole") else _laid_over(minimal.get(file, ""), text)
     if entry.get("repeat") and not good:
         last = text.splitlines(keepends=True)[-1]
@@ -84,7 +84,7 @@ def folder(code: str, *, good: bool = False) -> Folder:
     if entry.get("pad") and not good:
         raw = raw.ljust(entry["pad"] - 1, b"#") + b"\n"
     texts[file] = raw
-    return Folder(texts, _environ(entry))
+    return ExampleFolder(texts, _environ(entry))
 
 
 def load_example(code: str, now: float, *, good: bool = False) -> Loaded:

@@ -129,7 +129,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class FileTexts:
     """The bytes of each file that could be read, by its name."""
 
     source: Source
@@ -181,13 +181,13 @@ class Checked:
 
 
 @check("F001", stage=Stage.STEP)
-def read(source: Source) -> Texts:
+def read(source: Source) -> FileTexts:
     """The files of the folder."""
     needed = {file: file not in OPTIONAL for file in FILES}
-    return Texts(source, *read_texts(source.directory, needed, source.overrides))
+    return FileTexts(source, *read_texts(source.directory, needed, source.overrides))
 
 
-def parse(texts: Texts) -> Parsed:
+def parse(texts: FileTexts) -> Parsed:
     files = [parse_file(name, text) for name, text in texts.texts.items()]
     return Parsed(texts.source, files, texts.found)
 

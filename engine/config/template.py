@@ -26,7 +26,7 @@ Name = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class TemplateProblem:
     """What is wrong in a template: a code of the catalogue, a message, and the text to underline.
 
     `hint` is a known word to offer instead of that text.
@@ -128,14 +128,16 @@ _ENVIRONMENT.globals.clear()
 
 
 @lru_cache(maxsize=4096)  # most providers share theirs
-def compile_template(source: str) -> tuple[Template | None, list[Problem]]:
+def compile_template(source: str) -> tuple[Template | None, list[TemplateProblem]]:
     """Compile one template, or return all that is wrong with it."""
     if "{" not in source:
         return _constant(source)
     try:
         tree = _ENVIRONMENT.parse(source)
     except TemplateSyntaxError as error:
-        return None, [Problem("T301", f"the template cannot be read: {_plain(error.message)}")]
+        return None, [
+            TemplateProblem("T301", f"the template cannot be read: {_plain(error.message)}")
+        ]
     survey = _Survey()
     survey.visit(tree)
     if survey.problems:
@@ -152,11 +154,11 @@ def compile_template(source: str) -> tuple[Template | None, list[Problem]]:
     return Template(source, names, optional, frozenset(survey.segments), render), []
 
 
-def _constant(source: str) -> tuple[Template | None, list[Problem]]:
+def _constant(source: str) -> tuple[Template | None, list[TemplateProblem]]:
     try:
         checked_output(source)
     except UnusableValueError as error:
-        return None, [Problem("T305", str(error))]
+        return None, [TemplateProblem("T305", str(error))]
     nothing: frozenset[Name] = frozenset()
     return Template(source, nothing, nothing, nothing, lambda _context: source), []
 
@@ -187,7 +189,7 @@ class _Survey:
         self.names: set[Name] = set()
         self.optional: set[Name] = set()
         self.segments: set[Name] = set()
-        self.problems: list[Problem] = []
+        self.problems: list[TemplateProblem] = []
 
     def visit(self, node: nodes.Node, filters: frozenset[str] = frozenset()) -> None:
         match node:
@@ -202,23 +204,25 @@ class _Survey:
                 pass
             case nodes.Sub() if hyphened := _hyphened(node):
                 words = f"`{hyphened}` is a subtraction: a name has letters, digits and underscores"
-                self.problems.append(Problem("T304", words, hyphened))
+                self.problems.append(TemplateProblem("T304", words, hyphened))
             case _:
                 words = "a template only inserts names, with filters"
-                self.problems.append(Problem("T304", words))
+                self.problems.append(TemplateProblem("T304", words))
 
     def _visit_filter(self, node: nodes.Filter, outer: frozenset[str]) -> None:
         inner, name, args = node.node, node.name, node.args
         if name not in _FILTERS or inner is None:
             known = ", ".join(f"`{known}`" for known in _FILTERS)
             self.problems.append(
-                Problem(
+                TemplateProblem(
                     "T303", f"no filter `{name}`; there are {known}", name, nearest(name, _FILTERS)
                 )
             )
             return
         if len(args) > (2 if name == "default" else 0):
-            self.problems.append(Problem("T304", f"filter `{name}` takes no such argument", name))
+            self.problems.append(
+                TemplateProblem("T304", f"filter `{name}` takes no such argument", name)
+            )
         for arg in args:
             self.visit(arg)
         self.visit(inner, outer | {name})
@@ -227,7 +231,7 @@ class _Survey:
         name = _dotted(node)
         if name is None:
             self.problems.append(
-                Problem("T304", "a name is followed by something else than a name")
+                TemplateProblem("T304", "a name is followed by something else than a name")
             )
             return
         self.names.add(name)

@@ -13,7 +13,7 @@ from engine.config.checks.urls import is_near
 from engine.config.source.secret_shapes import holds_key
 from engine.config.source.url_text import url_text_problem
 from engine.importers.draft import Deployment
-from engine.importers.ledger import SettingStatus
+from engine.importers.notes import SettingStatus
 from engine.importers.values import (
     attempts_note,
     duration,
@@ -47,7 +47,7 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class ImportedField:
     """A field of a deployment: its value, the row of its table, and what verbs share."""
 
     deployment: Deployment
@@ -56,14 +56,14 @@ class Field:
     context: Context
 
 
-Verb = Callable[[Field], Result]
+Verb = Callable[[ImportedField], Result]
 
 
-def _done(_: Field) -> Result:
+def _done(_: ImportedField) -> Result:
     return CARRIED, ""
 
 
-def _secret(f: Field) -> Result:
+def _secret(f: ImportedField) -> Result:
     name = f.row["name"]
     if variable := f.context.env_name(f.value):
         written, renamed = f.context.variables.use(variable)
@@ -85,7 +85,7 @@ def _secret(f: Field) -> Result:
     return OTHERWISE, words
 
 
-def _base(f: Field) -> Result:
+def _base(f: ImportedField) -> Result:
     if variable := f.context.env_name(f.value):
         written, renamed = f.context.variables.use(variable)
         f.deployment.base = {"env": written}
@@ -107,7 +107,7 @@ def _base(f: Field) -> Result:
     return ASKS, "no plain http or https address: set {variable} to it"
 
 
-def _variable(f: Field) -> Result:
+def _variable(f: ImportedField) -> Result:
     if variable := f.context.env_name(f.value):
         written, renamed = f.context.variables.use(variable)
         f.deployment.variables[f.row["name"]] = {"env": written}
@@ -121,7 +121,7 @@ def _variable(f: Field) -> Result:
     return CARRIED, ""
 
 
-def _timeout(f: Field) -> Result:
+def _timeout(f: ImportedField) -> Result:
     number = number_of(f.value) if "times" in f.row else None
     length = duration(f.value if number is None else number * f.row["times"])
     if length is None:
@@ -132,7 +132,7 @@ def _timeout(f: Field) -> Result:
     return (OTHERWISE, note) if note else (CARRIED, "timeouts of the target")
 
 
-def _attempts(f: Field) -> Result:
+def _attempts(f: ImportedField) -> Result:
     number = number_of(f.value.get("attempts") if isinstance(f.value, dict) else f.value)
     if number is None:
         return ASKS, "no whole number"
@@ -140,7 +140,7 @@ def _attempts(f: Field) -> Result:
     return OTHERWISE, attempts_note(number)
 
 
-def _weight(f: Field) -> Result:
+def _weight(f: ImportedField) -> Result:
     """Weights may be fractions, such as 0.7 and 0.3."""
     try:
         number = round(float(f.value) * 1000)
@@ -152,14 +152,14 @@ def _weight(f: Field) -> Result:
     return (CARRIED, "") if number else (OTHERWISE, "weight 0: after all others")
 
 
-def _share(f: Field) -> Result:
+def _share(f: ImportedField) -> Result:
     number = number_of(f.value)
     if number and f.deployment.share is None:
         f.deployment.share = number
     return OTHERWISE, f.row.get("note", "its share of the requests beside the other deployments")
 
 
-def _order(f: Field) -> Result:
+def _order(f: ImportedField) -> Result:
     number = number_of(f.value)
     if number is None:
         return ASKS, "no whole number"
@@ -167,32 +167,32 @@ def _order(f: Field) -> Result:
     return CARRIED, "tier of the target"
 
 
-def _in_flight(f: Field) -> Result:
+def _in_flight(f: ImportedField) -> Result:
     if not (number := number_of(f.value)):
         return ASKS, "no whole number"
     f.deployment.in_flight = number
     return OTHERWISE, "the limit holds for each worker; more of them wait in the queue"
 
 
-def _cooldown(f: Field) -> Result:
+def _cooldown(f: ImportedField) -> Result:
     if f.value in (0, None):
         return CARRIED, "no breaker"
     f.deployment.open = duration(f.value)
     return (CARRIED, "breaker: open") if f.deployment.open else (ASKS, "no number of seconds")
 
 
-def _default(f: Field) -> Result:
+def _default(f: ImportedField) -> Result:
     return _set_default(f, f.row["name"], f.value)
 
 
-def _set_default(f: Field, name: str, value: Any) -> Result:
+def _set_default(f: ImportedField, name: str, value: Any) -> Result:
     if not _FIELD.fullmatch(name) or f.context.env_name(value) or is_secret(name, value):
         return ASKS, "not a field that may stand in the file"
     f.deployment.defaults[name] = value
     return CARRIED, ""
 
 
-def _defaults(f: Field) -> Result:
+def _defaults(f: ImportedField) -> Result:
     if not isinstance(f.value, dict):
         return ASKS, "no mapping of fields"
     results = [_set_default(f, name, inner) for name, inner in f.value.items()]
@@ -202,7 +202,7 @@ def _defaults(f: Field) -> Result:
 DROP_PARAMS = "what LiteLLM takes out for a provider or a model is under `body: {drop: [...]}` of its chat completions, or of the target"
 
 
-def _drop_params(f: Field) -> Result:
+def _drop_params(f: ImportedField) -> Result:
     f.deployment.drop_params = is_on(f.value)
     return (
         (OTHERWISE, DROP_PARAMS)
@@ -211,7 +211,7 @@ def _drop_params(f: Field) -> Result:
     )
 
 
-def _drop(f: Field) -> Result:
+def _drop(f: ImportedField) -> Result:
     names = f.value if isinstance(f.value, list) else [f.value]
     texts = [name for name in names if isinstance(name, str) and not holds_credential(name)]
     known = [name for name in texts if _FIELD.fullmatch(name)]
@@ -221,7 +221,7 @@ def _drop(f: Field) -> Result:
     return CARRIED, ""
 
 
-def _headers(f: Field) -> Result:
+def _headers(f: ImportedField) -> Result:
     if not isinstance(f.value, dict):
         return ASKS, "no mapping of headers"
     treatment, note = CARRIED, ""
@@ -246,12 +246,12 @@ def _headers(f: Field) -> Result:
     return treatment, note
 
 
-def _mode(f: Field) -> Result:
+def _mode(f: ImportedField) -> Result:
     f.deployment.mode = str(f.value)
     return CARRIED, ""
 
 
-def _price(f: Field) -> Result:
+def _price(f: ImportedField) -> Result:
     """A price for one token or thing, as the price in the unit of prices.yaml."""
     try:
         price = float(f.value) * f.row.get("times", 1)
@@ -263,7 +263,7 @@ def _price(f: Field) -> Result:
     return OTHERWISE, f"prices.yaml: {f.row['name']}"
 
 
-def _ssl_verify(f: Field) -> Result:
+def _ssl_verify(f: ImportedField) -> Result:
     if f.value is True:
         return CARRIED, ""
     return ASKS, "the check cannot be switched off: name the CA certificates under `tls: {ca: ...}`"
@@ -292,7 +292,7 @@ VERBS: Mapping[str, Verb] = {
 }
 
 
-def apply(field: Field) -> Result:
+def apply(field: ImportedField) -> Result:
     """Carry one field as its row of the table says."""
     if "as" in field.row:
         is_off = field.row["as"] == DROPPED and is_unset(field.value)

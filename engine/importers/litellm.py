@@ -9,17 +9,19 @@ from engine.config.source.secret_shapes import holds_key, holds_random
 from engine.importers import fields
 from engine.importers.draft import Deployment, ImportContext
 from engine.importers.fields import ASKS, CARRIED, OTHERWISE
-from engine.importers.ledger import Ledger
 from engine.importers.litellm_keys import carry_keys
 from engine.importers.litellm_run import Import, value_at
 from engine.importers.litellm_settings import carry_setting
-from engine.importers.outcome import Outcome, write_all
+from engine.importers.notes import ImportNotes
+from engine.importers.result import ImportResult, write_all
 from engine.importers.tables import compatible, is_kind, kind_of, kind_of_model, listed, table
 
 
-def import_litellm(documents: Sequence[ForeignDocument], around: ImportContext) -> Outcome:
+def import_litellm(documents: Sequence[ForeignDocument], around: ImportContext) -> ImportResult:
     """Files and report for the configuration in `documents`: the file itself, and those that it includes."""
-    run = Import(documents, Ledger([*documents, *([around.keys] if around.keys else [])]), around)
+    run = Import(
+        documents, ImportNotes([*documents, *([around.keys] if around.keys else [])]), around
+    )
     for document in documents:
         _reserve(run, document)
     for document in documents:
@@ -30,9 +32,9 @@ def import_litellm(documents: Sequence[ForeignDocument], around: ImportContext) 
         for path in document.lines:
             carry_setting(run, document, path)
     if around.keys:
-        carry_keys(around.keys, run.draft, run.ledger)
+        carry_keys(around.keys, run.draft, run.notes)
     return write_all(
-        "litellm", run.draft, run.ledger, run.variables, around.today, lambda: _finish(run)
+        "litellm", run.draft, run.notes, run.variables, around.today, lambda: _finish(run)
     )
 
 
@@ -77,7 +79,7 @@ def _deployment(run: Import, file: str, at: Path, entry: Any) -> None:
     params = entry.get("litellm_params") if isinstance(entry, dict) else None
     name = entry.get("model_name") if isinstance(entry, dict) else None
     if not isinstance(params, dict) or not isinstance(name, str):
-        run.ledger.note(file, at, ASKS, "an entry needs model_name and litellm_params")
+        run.notes.note(file, at, ASKS, "an entry needs model_name and litellm_params")
         return
     kind, model = _provider(params)
     d = Deployment(file, at, name, kind, model)
@@ -94,8 +96,8 @@ def _deployment(run: Import, file: str, at: Path, entry: Any) -> None:
     if isinstance(info, dict):
         d.comment = _comment(info.get("description"))
     treatment, words = (OTHERWISE, kind.note) if kind and kind.note else (CARRIED, "")
-    run.ledger.note(file, (*at, "model_name"), CARRIED)
-    run.ledger.rewrite(
+    run.notes.note(file, (*at, "model_name"), CARRIED)
+    run.notes.rewrite(
         file, (*at, "litellm_params", "model"), treatment, words
     ) if "model" in params else None
 
@@ -141,12 +143,12 @@ def _comment(text: Any) -> str:
 
 
 def _field(run: Import, d: Deployment, path: Path, row: Mapping[str, Any], value: Any) -> None:
-    result = fields.apply(fields.Field(d, value, row, run.context))
+    result = fields.apply(fields.ImportedField(d, value, row, run.context))
     if row.get("to") == "secret" and row["name"] == "api_key":
         d.key_at = path
     if "{variable}" in result[1]:
         run.pending.append((d, path, row.get("name", ""), value, result))
-    run.ledger.note(d.file, path, *result)
+    run.notes.note(d.file, path, *result)
 
 
 def _finish(run: Import) -> None:
@@ -157,4 +159,4 @@ def _finish(run: Import) -> None:
         kind = d.kind.name if d.kind else ""
         name = names.get(secret) if "secret" in words else f"{kind.upper()}_BASE_URL"
         if name and not (d.kind is None or d.kind.refuse):
-            run.ledger.rewrite(d.file, path, treatment, words.replace("{variable}", name))
+            run.notes.rewrite(d.file, path, treatment, words.replace("{variable}", name))

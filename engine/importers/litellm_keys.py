@@ -11,7 +11,7 @@ from engine.config.source.any_yaml import ForeignDocument, Path
 from engine.config.units import parse_expiry
 from engine.importers.draft import Draft
 from engine.importers.fields import ASKS, CARRIED, OTHERWISE
-from engine.importers.ledger import Ledger, SettingStatus
+from engine.importers.notes import ImportNotes, SettingStatus
 from engine.importers.tables import table
 from engine.importers.values import number_of
 
@@ -22,30 +22,30 @@ _PAST = "2000-01-01"
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:\.\d+)?)?")
 
 
-def carry_keys(document: ForeignDocument, draft: Draft, ledger: Ledger) -> None:
+def carry_keys(document: ForeignDocument, draft: Draft, notes: ImportNotes) -> None:
     """Add the keys of `document` to the draft: a list of them, or an object with `keys`."""
     data = document.data
     at: Path = ("keys",) if isinstance(data, dict) and "keys" in data else ()
     entries = data["keys"] if at else data
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
         if isinstance(entry, dict):
-            _carry(document.file, (*at, index), entry, draft, ledger)
+            _carry(document.file, (*at, index), entry, draft, notes)
 
 
-def _carry(file: str, at: Path, entry: Mapping[str, Any], draft: Draft, ledger: Ledger) -> None:
+def _carry(file: str, at: Path, entry: Mapping[str, Any], draft: Draft, notes: ImportNotes) -> None:
     digest = entry.get("token")
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         words = "without the SHA-256 of the key: ask for /key/list?return_full_object=true"
-        ledger.note(file, at, ASKS, words)
+        notes.note(file, at, ASKS, words)
         return
     if entry.get("blocked") is True:
-        ledger.note(file, at, OTHERWISE, "blocked: left out, so that it is refused")
+        notes.note(file, at, OTHERWISE, "blocked: left out, so that it is refused")
         return
     key: dict[str, Any] = {"name": _name(entry, digest, draft), "sha256": digest}
     limits: dict[str, Any] = {}
     for field, value in entry.items():
         treatment, words = _field(field, value, key, limits)
-        ledger.note(file, (*at, field), treatment, words)
+        notes.note(file, (*at, field), treatment, words)
     if key.pop("unsure", False):
         key["expires"] = _PAST
     draft.keys.append({**key, **({"limits": limits} if limits else {})})

@@ -8,7 +8,7 @@ from typing import Any
 from engine.config.source.any_yaml import ForeignDocument, Path
 from engine.importers.draft import Deployment, Draft, ImportContext
 from engine.importers.fields import Context, Result
-from engine.importers.ledger import Ledger
+from engine.importers.notes import ImportNotes
 from engine.importers.variables import Variables
 
 _ENV = re.compile(r"os\.environ/(\w+)|os\.environ\[[\"'](\w+)[\"']\]|\$\{(\w+)\}")
@@ -19,7 +19,7 @@ class Import:
     """One import under way: what the verbs of the table `settings` share."""
 
     documents: Sequence[ForeignDocument]
-    ledger: Ledger
+    notes: ImportNotes
     around: ImportContext
     draft: Draft = field(default_factory=Draft)
     variables: Variables = field(default_factory=Variables)

@@ -8,8 +8,8 @@ from engine.config.source.any_yaml import ForeignDocument, Path
 from engine.importers import fields
 from engine.importers.draft import Deployment, Reference
 from engine.importers.fields import ASKS, CARRIED, DROPPED, OTHERWISE, Result
-from engine.importers.ledger import SettingStatus
 from engine.importers.litellm_run import Import, Setting, value_at
+from engine.importers.notes import SettingStatus
 from engine.importers.tables import listed, table, treatment_of
 from engine.importers.values import (
     attempts_note,
@@ -32,13 +32,13 @@ def carry_setting(run: Import, document: ForeignDocument, path: Path) -> None:
     value = value_at(document.data, path)
     is_off = row.get("as") == DROPPED and not str(path[-1]).startswith("disable")
     if is_unset(value) and row.get("to") != "master_key" and (is_off or value is not False):
-        run.ledger.note(document.file, path, CARRIED, "off" if value is False else "not set")
+        run.notes.note(document.file, path, CARRIED, "off" if value is False else "not set")
         return
     if "as" in row:
-        run.ledger.note(document.file, path, SettingStatus(row["as"]), row["note"])
+        run.notes.note(document.file, path, SettingStatus(row["as"]), row["note"])
         return
     result = SETTINGS[row["to"]](Setting(run, document.file, path, value, row))
-    run.ledger.note(document.file, path, *result)
+    run.notes.note(document.file, path, *result)
 
 
 def _strategy(s: Setting) -> Result:
@@ -179,7 +179,8 @@ def _drop_params(s: Setting) -> Result:
 def _variable(s: Setting) -> Result:
     """A variable of every deployment that has none of its own."""
     d = Deployment(s.file, s.path)
-    result = fields.apply(fields.Field(d, s.value, {**s.row, "to": "variable"}, s.run.context))
+    row = {**s.row, "to": "variable"}
+    result = fields.apply(fields.ImportedField(d, s.value, row, s.run.context))
     s.run.draft.settings.variables |= d.variables
     return result
 

@@ -11,8 +11,8 @@ from engine.config.source.any_yaml import ForeignDocument, Path
 from engine.importers import fields
 from engine.importers.draft import Deployment, Draft, ImportContext
 from engine.importers.fields import ASKS, CARRIED, DROPPED, OTHERWISE, Context
-from engine.importers.ledger import Ledger, SettingStatus
-from engine.importers.outcome import Outcome, write_all
+from engine.importers.notes import ImportNotes, SettingStatus
+from engine.importers.result import ImportResult, write_all
 from engine.importers.tables import Kind, is_kind, kind_of, table, treatment_of
 from engine.importers.values import number_of
 from engine.importers.variables import Variables
@@ -36,13 +36,13 @@ class Found:
 
 def import_other(
     program: str, documents: Sequence[ForeignDocument], around: ImportContext
-) -> Outcome:
+) -> ImportResult:
     """Files and report for the configuration of `program` in the first of `documents`."""
     document, rows = documents[0], table("others")[program]
-    ledger, draft = Ledger([*documents, *([around.keys] if around.keys else [])]), Draft()
+    notes, draft = ImportNotes([*documents, *([around.keys] if around.keys else [])]), Draft()
     context = Context(re.compile(rows["env"]), Variables())
     pending: list[Pending] = []
-    for found in FINDERS[program](document.data, partial(ledger.note, document.file)):
+    for found in FINDERS[program](document.data, partial(notes.note, document.file)):
         kind = _kind(rows["names"], found.provider, found.model)
         d = Deployment(
             document.file,
@@ -56,20 +56,20 @@ def import_other(
         )
         draft.groups.setdefault(found.name, []).append(d)
         for path, value in found.fields.items():
-            pending += _carry(d, path, value, rows["fields"], context, ledger)
+            pending += _carry(d, path, value, rows["fields"], context, notes)
         if d.base is not None and not d.credentials:
             d.without.add("api_key")  # a key of the provider is not for another address
     for path in document.lines:
         row = treatment_of(rows["settings"], path)
         if row and "as" in row:
-            ledger.note(document.file, path, SettingStatus(row["as"]), row["note"])
+            notes.note(document.file, path, SettingStatus(row["as"]), row["note"])
     return write_all(
         program,
         draft,
-        ledger,
+        notes,
         context.variables,
         around.today,
-        lambda: _name(ledger, context, pending),
+        lambda: _name(notes, context, pending),
     )
 
 
@@ -79,19 +79,24 @@ def _kind(names: Mapping[str, str], provider: str, model: str) -> Kind | None:
 
 
 def _carry(  # noqa: PLR0913, PLR0917 what a field needs
-    d: Deployment, path: Path, value: Any, rows: Mapping[str, Any], context: Context, ledger: Ledger
+    d: Deployment,
+    path: Path,
+    value: Any,
+    rows: Mapping[str, Any],
+    context: Context,
+    notes: ImportNotes,
 ) -> list[Pending]:
     """Carry one field of a deployment; what waits for the name of a variable is returned."""
     row = rows.get(".".join(map(str, path[-2:]))) or rows.get(str(path[-1]))
     if row is None:
-        ledger.note(d.file, path, DROPPED, "this importer does not know the setting")
+        notes.note(d.file, path, DROPPED, "this importer does not know the setting")
         return []
-    treatment, words = fields.apply(fields.Field(d, value, row, context))
-    ledger.note(d.file, path, treatment, words)
+    treatment, words = fields.apply(fields.ImportedField(d, value, row, context))
+    notes.note(d.file, path, treatment, words)
     return [(d, path, value, words)] if "{variable}" in words else []
 
 
-def _name(ledger: Ledger, context: Context, pending: list[Pending]) -> None:
+def _name(notes: ImportNotes, context: Context, pending: list[Pending]) -> None:
     for d, path, value, words in pending:
         kind = d.kind.name.upper() if d.kind else ""
         name = (
@@ -99,7 +104,7 @@ def _name(ledger: Ledger, context: Context, pending: list[Pending]) -> None:
         )
         if name and kind:
             treatment = OTHERWISE if "secret" in words else ASKS
-            ledger.rewrite(d.file, path, treatment, words.replace("{variable}", name))
+            notes.rewrite(d.file, path, treatment, words.replace("{variable}", name))
 
 
 # -- what each program has -----------------------------------------------------------------------

@@ -6,10 +6,10 @@ from typing import Any
 
 from engine.importers.accounts import folded
 from engine.importers.draft import Deployment, Draft, Reference, Settings
-from engine.importers.ledger import Ledger, SettingStatus
+from engine.importers.notes import ImportNotes, SettingStatus
 from engine.importers.providers import Providers, served
 from engine.importers.tables import Kind, compatible, table
-from engine.importers.targets import MAX_TARGETS, Target, distinct, kept, placed
+from engine.importers.targets import MAX_TARGETS, ImportedTarget, distinct, kept, placed
 from engine.importers.values import holds_credential
 from engine.importers.wildcards import covered_names
 
@@ -23,14 +23,14 @@ class Rules:
     """The rules so far, the endpoints they need, and the report."""
 
     draft: Draft
-    ledger: Ledger
+    notes: ImportNotes
     providers: Providers
     rules: list[dict[str, Any]] = field(default_factory=list)
     comments: dict[int, str] = field(default_factory=dict)
     endpoints: list[str] = field(default_factory=list)
-    targets: dict[str, list[Target]] = field(default_factory=dict)
+    targets: dict[str, list[ImportedTarget]] = field(default_factory=dict)
     prices: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
-    reached: dict[str, list[Target]] = field(default_factory=dict)
+    reached: dict[str, list[ImportedTarget]] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
 
     def build(self) -> None:
@@ -41,7 +41,7 @@ class Rules:
                 for field_name in _apply(self.draft.settings, d):
                     at = (*d.at, "litellm_params", field_name)
                     words = "taken out by drop_params, as LiteLLM does it"
-                    self.ledger.rewrite(d.file, at, SettingStatus.OTHERWISE, words)
+                    self.notes.rewrite(d.file, at, SettingStatus.OTHERWISE, words)
             room = MAX_TARGETS - bool(self._links(name))
             self.targets[name] = [self._target(d) for d in folded(usable, room)]
         self._add_covered()
@@ -79,14 +79,14 @@ class Rules:
             reason = f"the provider `{d.kind.name}` does not serve what the model is for in the shape that callers send"  # fmt: skip
         return reason
 
-    def _target(self, d: Deployment) -> Target:
+    def _target(self, d: Deployment) -> ImportedTarget:
         """The target of a deployment that is usable, whose provider has an entry from now on."""
         kind = d.kind or compatible()
         endpoints = endpoints_of(d, kind)
         for other in d.behind:
             if other.key_at is not None:
                 words = "one of the `accounts` of its provider, which are used in turn"
-                self.ledger.rewrite(other.file, other.key_at, SettingStatus.OTHERWISE, words)
+                self.notes.rewrite(other.file, other.key_at, SettingStatus.OTHERWISE, words)
         provider = self.providers.add(d, kind, endpoints)
         if d.prices and not d.model.endswith("*"):
             prices = self.prices.setdefault(provider, {})
@@ -94,15 +94,15 @@ class Rules:
         for endpoint in endpoints:
             if endpoint not in self.endpoints:
                 self.endpoints.append(endpoint)
-        return Target(provider, kind.model.replace("{model}", d.model), d, tuple(endpoints))
+        return ImportedTarget(provider, kind.model.replace("{model}", d.model), d, tuple(endpoints))
 
     def _refuse(self, d: Deployment, reason: str) -> None:
         """Report a deployment that is left out; of an entry with several models, the name of this one."""
         if d.named_at is None or d.kind is None or d.kind.refuse:
-            self.ledger.rewrite(d.file, d.at, SettingStatus.DROPPED, reason)
+            self.notes.rewrite(d.file, d.at, SettingStatus.DROPPED, reason)
         else:
             words = f"a model of it is left out: {reason}"
-            self.ledger.rewrite(d.file, d.named_at, SettingStatus.ASKS, words)
+            self.notes.rewrite(d.file, d.named_at, SettingStatus.ASKS, words)
 
     def _refusal(self, name: str, d: Deployment) -> str:
         if d.kind is None or d.kind.refuse:
@@ -117,7 +117,7 @@ class Rules:
             return "the model has a `*`, and the name that callers use has none"
         return ""
 
-    def _add(self, name: str, like: str, targets: list[Target]) -> None:
+    def _add(self, name: str, like: str, targets: list[ImportedTarget]) -> None:
         """The rule for `name`, with the targets of the group `like` and of those that come after it."""
         after = [self._group(link.to, name) for link in self._links(like)]
         every = [*targets, *(t for group in after for t in group)]
@@ -142,20 +142,20 @@ class Rules:
         if comment and name == like:
             self.comments[len(self.rules) - 1] = comment
 
-    def _note_surplus(self, name: str, targets: list[Target]) -> None:
+    def _note_surplus(self, name: str, targets: list[ImportedTarget]) -> None:
         """Report the deployments for which a rule has no place."""
         reached = {id(t) for t in self.reached[name]}
         for t in targets:
             if id(t) not in reached:
                 words = f"a rule has at most {MAX_TARGETS} targets: leave out those that matter least, or give some of them a name of their own"
                 for d in (t.deployment, *t.deployment.behind):
-                    self.ledger.rewrite(d.file, d.named_at or d.at, SettingStatus.ASKS, words)
+                    self.notes.rewrite(d.file, d.named_at or d.at, SettingStatus.ASKS, words)
 
     def _links(self, name: str) -> list[Reference]:
         own = [link for link in self.draft.fallbacks if link.name == name]
         return own or [link for link in self.draft.fallbacks if not link.name and link.to != name]
 
-    def _group(self, name: str, behind: str) -> list[Target]:
+    def _group(self, name: str, behind: str) -> list[ImportedTarget]:
         """The targets of a group that may stand behind another rule: not those of a wildcard."""
         prefix = behind.endswith("*")
         return [t for t in self.targets.get(name, ()) if prefix or not t.sent.endswith("*")]
@@ -166,7 +166,7 @@ class Rules:
         if not targets:
             words = "no such model was imported"
         elif self.aliases.get(link.name) == link.to:
-            self.ledger.rewrite(link.file, link.at, SettingStatus.CARRIED, "the same again")
+            self.notes.rewrite(link.file, link.at, SettingStatus.CARRIED, "the same again")
             return
         elif (
             {link.name} & {*self.targets, *self.aliases}
@@ -176,11 +176,11 @@ class Rules:
         ):
             words = "the name is taken, or cannot be a rule"
         if words or targets is None:
-            self.ledger.rewrite(link.file, link.at, SettingStatus.ASKS, words)
+            self.notes.rewrite(link.file, link.at, SettingStatus.ASKS, words)
             return
         self.aliases[link.name] = link.to
         self._add(link.name, link.to, targets)
-        self.ledger.rewrite(link.file, link.at, SettingStatus.CARRIED, "")
+        self.notes.rewrite(link.file, link.at, SettingStatus.CARRIED, "")
 
     def _note_fallback(self, link: Reference) -> None:
         treatment = SettingStatus.ASKS
@@ -193,7 +193,7 @@ class Rules:
         else:
             treatment = SettingStatus.OTHERWISE
             words = "a later target: by `fallback_on` also after a timeout, a cut connection or a 5xx, when it may be paid twice"
-        self.ledger.rewrite(link.file, link.at, treatment, words)
+        self.notes.rewrite(link.file, link.at, treatment, words)
 
     def _is_reached(self, link: Reference) -> bool:
         """Whether every rule that falls back by `link` has a target of the group that it names."""
@@ -237,7 +237,7 @@ def endpoints_of(d: Deployment, kind: Kind) -> list[str]:
     return found or [name for name in wanted if name in kind.entry["endpoints"]]
 
 
-def _endpoints(targets: list[Target]) -> dict[str, Any]:
+def _endpoints(targets: list[ImportedTarget]) -> dict[str, Any]:
     """To what a rule is narrowed: fields of one endpoint of a chat model may mean nothing to the others."""
     all_names = [name for t in targets for name in t.endpoints]
     names = [n for n in dict.fromkeys(all_names) if all(_takes(t, n) for t in targets)]
@@ -246,7 +246,7 @@ def _endpoints(targets: list[Target]) -> dict[str, Any]:
     return {"endpoint": names[0] if len(names) == 1 else names}
 
 
-def _takes(target: Target, endpoint: str) -> bool:
+def _takes(target: ImportedTarget, endpoint: str) -> bool:
     """Whether every field that a target sets means the same at this endpoint."""
     kinds = table("kinds")
     fields = {*target.deployment.defaults}

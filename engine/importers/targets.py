@@ -14,7 +14,7 @@ MAX_TIERS = 8
 
 
 @dataclass(slots=True)
-class Target:
+class ImportedTarget:
     """A target of a rule, and the deployment it comes from."""
 
     provider: str
@@ -24,22 +24,22 @@ class Target:
 
 
 @dataclass(slots=True)
-class Entry:
+class ImportedEntry:
     """A target as a rule has it, its tier, and the targets of the source that it stands for."""
 
     written: dict[str, Any]
     tier: int
     is_fallback: bool
-    targets: list[Target]
+    targets: list[ImportedTarget]
 
 
 # A target, its weight, if any, its tier, and whether it is a fallback.
-Placed: TypeAlias = tuple[Target, int | None, int, bool]
+Placed: TypeAlias = tuple[ImportedTarget, int | None, int, bool]
 
 
-def distinct(name: str, targets: Iterable[Placed]) -> list[Entry]:
+def distinct(name: str, targets: Iterable[Placed]) -> list[ImportedEntry]:
     """The targets as a rule has them; of equal ones the first, with the weights of all of its tier."""
-    found: dict[str, Entry] = {}
+    found: dict[str, ImportedEntry] = {}
     for target, weight, tier, is_fallback in targets:
         more = _body(target.deployment)
         if target.deployment.timeouts:
@@ -49,7 +49,7 @@ def distinct(name: str, targets: Iterable[Placed]) -> list[Entry]:
             written = {"provider": target.provider, **_sent(name, target), **more}
             written |= {"weight": weight} if weight else {}
             written |= {"tier": tier} if tier > 1 else {}
-            found[key] = Entry(written, tier, is_fallback, [])
+            found[key] = ImportedEntry(written, tier, is_fallback, [])
         elif weight and found[key].tier == tier and "weight" in found[key].written:
             summed = found[key].written["weight"] + weight
             found[key].written["weight"] = min(summed, MAX_WEIGHT)
@@ -57,7 +57,7 @@ def distinct(name: str, targets: Iterable[Placed]) -> list[Entry]:
     return list(found.values())
 
 
-def kept(entries: list[Entry]) -> list[Entry]:
+def kept(entries: list[ImportedEntry]) -> list[ImportedEntry]:
     """As many as a rule may have. One place is for the first fallback, however many come before it."""
     own = [entry for entry in entries if not entry.is_fallback]
     after = entries[len(own) :]
@@ -65,7 +65,7 @@ def kept(entries: list[Entry]) -> list[Entry]:
 
 
 def placed(
-    targets: list[Target], after: list[list[Target]], balance: str | None
+    targets: list[ImportedTarget], after: list[list[ImportedTarget]], balance: str | None
 ) -> Iterable[Placed]:
     """The targets with weights and tiers: those of one `order` share a tier, each group of `after` has a later one.
 
@@ -103,7 +103,7 @@ def _shares(deployments: list[Deployment]) -> list[int | None]:
     return [max(1, round(share / scale)) for share in shares] if scale > 1 else list(shares)
 
 
-def _sent(name: str, target: Target) -> Mapping[str, Any]:
+def _sent(name: str, target: ImportedTarget) -> Mapping[str, Any]:
     """What a target says of the model's name."""
     if name.endswith("*") and target.sent == "*" != name:
         return {"strip": True}

@@ -18,7 +18,7 @@ from typing import Any
 
 from engine.limits.core import NOTHING_LEFT, Amounts, Refused, Scope
 from engine.limits.ledger import at_most
-from engine.limits.resp import StoreError, command, encode
+from engine.limits.resp import LimitStoreError, command, encode
 from engine.limits.specs import MAX_SPECS, Spec, made_of, member_of, spec_of, three
 from engine.limits.store import Grant, Store, UnavailableError
 from engine.limits.store_client import StoreClient
@@ -124,7 +124,7 @@ class RedisStore:
                 command = self._command(spec, rest, script)
                 try:
                     word, numbers = await self._client.call(command, self._read, (spec, lease))
-                except StoreError as error:
+                except LimitStoreError as error:
                     if script is not None or str(error) != "NOSCRIPT":
                         raise
                     script = self._whole
@@ -134,7 +134,7 @@ class RedisStore:
                     self._client.note_success()
                     return made
             self._client.note_failure("stale")
-        except StoreError as error:
+        except LimitStoreError as error:
             if str(error) == "NOSCRIPT":  # in reply to the script itself
                 self._client.note_failure("the script is refused")
         except (ValueError, IndexError):
@@ -171,7 +171,7 @@ class RedisStore:
         except (struct.error, ValueError):
             now = -1
         if not 0 <= now < MAX_TIME:
-            raise StoreError("a reply that the script does not give")
+            raise LimitStoreError("a reply that the script does not give")
         self._offset = now / 1e6 - self._wall()
         return word, numbers
 
@@ -207,7 +207,7 @@ class RedisStore:
                         made.scopes, made.held, member_of(spec, lease, made.held), made.left
                     )
                     self._settle(late, (0, 0))
-        except (StoreError, ValueError, IndexError):
+        except (LimitStoreError, ValueError, IndexError):
             self._client.note_failure("a reply that the script does not give")
 
     # -- settle, renew -----------------------------------------------------------------------------
@@ -218,7 +218,7 @@ class RedisStore:
         rest = _ARGUMENTS % (6, b"settle", len(member), member, len(numbers), numbers)
         try:
             future = self._client.send(self._command(spec, rest, script))
-        except StoreError:
+        except LimitStoreError:
             self._keep(grant, used)
         else:
             future.add_done_callback(partial(self._settled, grant, used, script))
@@ -233,7 +233,7 @@ class RedisStore:
                     name, limits = grant.scopes[scope - 1]
                     self.warn(name, limits.budgets[place - 1])
                 return
-        except StoreError as error:
+        except LimitStoreError as error:
             if str(error) == "NOSCRIPT" and script is None:
                 self._settle(grant, used, self._whole)
                 return
@@ -271,7 +271,7 @@ class RedisStore:
 
         parts = [b"1", f"{home}leases".encode(), *rest]
         head = script or encode([b"EVALSHA", self._client.sha])
-        with suppress(StoreError):
+        with suppress(LimitStoreError):
             future = self._client.send(command(2 + len(parts), head + encode(parts)))
             future.add_done_callback(sent)
 

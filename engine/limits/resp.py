@@ -16,7 +16,7 @@ MAX_REPLY = 1024 * 1024  # bytes that are read before a reply is whole
 _TYPES, _ERROR, _STRING = b"+-:$", 0x2D, 0x24
 
 
-class StoreError(Exception):
+class LimitStoreError(Exception):
     """The server did not do what it was asked: a word says why, without a host or a password."""
 
 
@@ -116,7 +116,7 @@ def _ignore(_about: object, _reply: bytes) -> None:
 
 def _fail(future: asyncio.Future[bytes], why: str) -> None:
     if not future.done():
-        future.set_exception(StoreError(why))
+        future.set_exception(LimitStoreError(why))
         future.exception()  # whoever does not await it need not know
 
 

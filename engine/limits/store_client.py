@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from engine.limits.resp import RedisConnection, StoreError, command, connect, encode
+from engine.limits.resp import LimitStoreError, RedisConnection, command, connect, encode
 from engine.plan.limit_store import StoreServer
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class StoreClient:
                 self.sha = await made.send(self._probe)
             async with asyncio.timeout(self._timeout):
                 await made.send(_WRITE)
-        except (OSError, StoreError, ValueError) as error:  # a TimeoutError is an OSError
+        except (OSError, LimitStoreError, ValueError) as error:  # a TimeoutError is an OSError
             if made is not None:
                 made.abort()
             self._down(_reason(error))
@@ -78,7 +78,7 @@ class StoreClient:
                 await self._connecting
         connection = self._connection
         if connection is not None:
-            with suppress(StoreError, TimeoutError):
+            with suppress(LimitStoreError, TimeoutError):
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await connection.send(command(1, encode([b"PING"])))
             connection.abort()
@@ -90,7 +90,7 @@ class StoreClient:
             StoreError: it was not sent.
         """
         if self._connection is None or not self.is_up:
-            raise StoreError(self._why or "not connected")
+            raise LimitStoreError(self._why or "not connected")
         return self._connection.send(sent, about)
 
     async def call(self, sent: bytes, read: Callable[[bytes], T], about: object = None) -> T:
@@ -104,7 +104,7 @@ class StoreClient:
         timer = loop.call_later(self._timeout, _expire_soon, loop, future)
         try:
             found = read(await future)
-        except StoreError as error:
+        except LimitStoreError as error:
             self.note_failure(str(error))
             raise
         except asyncio.CancelledError:
@@ -154,10 +154,10 @@ def _expire_soon(loop: asyncio.AbstractEventLoop, future: asyncio.Future[bytes])
 
 def _expire(future: asyncio.Future[bytes]) -> None:
     if not future.done():
-        future.set_exception(StoreError("timeout"))
+        future.set_exception(LimitStoreError("timeout"))
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, StoreError):
+    if isinstance(error, LimitStoreError):
         return str(error)
     return "timeout" if isinstance(error, TimeoutError) else type(error).__name__

@@ -9,13 +9,13 @@ from engine.lsp import lookups
 from engine.lsp.complete import complete
 from engine.lsp.folder import Folder
 from engine.lsp.protocol import completion
-from engine.lsp.session import Session
+from engine.lsp.session import EditorSession
 
 
 class Requests:
     """Handlers of the requests of LSP 3.17, for one session."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: EditorSession) -> None:
         self._session = session
 
     def hover(self, params: types.HoverParams) -> types.Hover | None:

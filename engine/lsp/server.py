@@ -16,13 +16,13 @@ from pygls.protocol import LanguageServerProtocol, lsp_method
 from engine import __version__
 from engine.lsp.protocol import SOURCE
 from engine.lsp.requests import Requests
-from engine.lsp.session import Session
+from engine.lsp.session import EditorSession
 
 
 def run(environ: Mapping[str, str]) -> int:
     """Serve the editor until it ends the session. Returns the exit code (LSP 3.17, exit notification)."""
     logging.getLogger("pygls").setLevel(logging.CRITICAL)  # it would log texts, which hold secrets
-    session = Session(LanguageServer(SOURCE, __version__, protocol_cls=Protocol), environ)
+    session = EditorSession(LanguageServer(SOURCE, __version__, protocol_cls=Protocol), environ)
     for method, (handler, options) in _features(session, Requests(session)).items():
         # pygls writes on what it registers, which a method does not allow
         session.server.feature(method, options)(partial(handler))
@@ -45,7 +45,9 @@ class Protocol(LanguageServerProtocol):
         yield self.fm.features[types.TEXT_DOCUMENT_DID_CHANGE], (params,), None
 
 
-def _features(session: Session, requests: Requests) -> dict[str, tuple[Callable[..., Any], Any]]:
+def _features(
+    session: EditorSession, requests: Requests
+) -> dict[str, tuple[Callable[..., Any], Any]]:
     """Each method of the protocol that is served, with what the editor has to know about it."""
     trigger = ["{", " ", ".", "|", "[", "'", '"', "-"]
     kinds = [types.CodeActionKind.QuickFix, types.CodeActionKind.SourceFixAll]

@@ -19,7 +19,7 @@ PAUSE = 0.15
 """Seconds without an edit before a folder is checked again."""
 
 
-class Session:
+class EditorSession:
     """What the server knows of one editor: its folders, and the names it has for its files."""
 
     def __init__(self, server: LanguageServer, environ: Mapping[str, str]) -> None:

@@ -13,7 +13,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TypeAlias
 
-from engine.mock.recording import Ledger, Receive, Record, Scope, Send, read_body
+from engine.mock.recording import (
+    Receive,
+    RecordedExchange,
+    RecordedExchanges,
+    Scope,
+    Send,
+    read_body,
+)
 from engine.mock.responses import MockResponse, load_book
 
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -34,7 +41,7 @@ def create_app(
     Without ``record`` nothing that came in is kept after the response.
     """
     book = load_book(fault, auth=require_auth)
-    ledger = Ledger(1000 if record else 0)
+    ledger = RecordedExchanges(1000 if record else 0)
 
     async def exchange(scope: Scope, receive: Receive, send: Send) -> None:
         with ledger.record(scope) as entry:
@@ -61,14 +68,14 @@ async def _live(receive: Receive, send: Send) -> None:
         await send({"type": f"{kind}.complete"})
 
 
-async def _inspect(ledger: Ledger, scope: Scope, send: Send) -> None:
+async def _inspect(ledger: RecordedExchanges, scope: Scope, send: Send) -> None:
     status, value = _inspected(ledger, scope["method"], scope["path"].removeprefix(_INSPECT))
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps(value).encode()})
 
 
-def _inspected(ledger: Ledger, method: str, path: str) -> tuple[int, object]:
+def _inspected(ledger: RecordedExchanges, method: str, path: str) -> tuple[int, object]:
     match method, path.split("/"):
         case "GET", ["status"]:
             return 200, {"open": ledger.open}
@@ -85,7 +92,9 @@ def _inspected(ledger: Ledger, method: str, path: str) -> tuple[int, object]:
 class _Sender:
     """Sends one response at its pace, and stops where it ends or where the client leaves."""
 
-    def __init__(self, response: MockResponse, record: Record, send: Send, gap: float) -> None:
+    def __init__(
+        self, response: MockResponse, record: RecordedExchange, send: Send, gap: float
+    ) -> None:
         self._respond, self._record, self._send = response, record, send
         self._gap = gap if response.gap is None else response.gap
 

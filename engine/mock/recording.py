@@ -34,7 +34,7 @@ def _text(raw: bytes) -> str:
 
 
 @dataclass(slots=True)
-class Record:
+class RecordedExchange:
     """One exchange as seen from the upstream side; ``_at`` is wall clock time."""
 
     id: int
@@ -67,21 +67,21 @@ class Record:
             self.disconnected_at, self.disconnected_monotonic = time(), monotonic()
 
 
-class Ledger:
+class RecordedExchanges:
     """The last records, and how many exchanges are still open."""
 
     def __init__(self, most: int = 1000) -> None:
-        self.records: deque[Record] = deque(maxlen=most)
+        self.records: deque[RecordedExchange] = deque(maxlen=most)
         self.open = 0
         self._ids = count(1)
 
     @contextmanager
-    def record(self, scope: Scope) -> Iterator[Record]:
+    def record(self, scope: Scope) -> Iterator[RecordedExchange]:
         """Keep a record of an exchange, open as long as the block runs."""
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
         target = _text((scope.get("raw_path") or scope["path"].encode()) + query)
         headers = [(_text(name), _text(value)) for name, value in scope["headers"]]
-        entry = Record(next(self._ids), scope["method"], target, headers)
+        entry = RecordedExchange(next(self._ids), scope["method"], target, headers)
         self.records.append(entry)
         self.open += 1
         try:
@@ -89,7 +89,7 @@ class Ledger:
         finally:
             self.open -= 1
 
-    def find(self, number: str) -> Record | None:
+    def find(self, number: str) -> RecordedExchange | None:
         """Give the record of that id, if it is still kept."""
         return next((record for record in self.records if str(record.id) == number), None)
 
@@ -157,7 +157,7 @@ class FormScanner:
         return True
 
 
-async def read_body(receive: Receive, record: Record) -> Fields | None:
+async def read_body(receive: Receive, record: RecordedExchange) -> Fields | None:
     """Read a body to its end, or until the client leaves; None if it cannot be understood."""
     boundary = _BOUNDARY.search(record.header("content-type"))
     sink = FormScanner(boundary[1]) if boundary else JsonBuffer()
@@ -170,7 +170,7 @@ async def read_body(receive: Receive, record: Record) -> Fields | None:
     return sink.fields()
 
 
-async def _chunks(receive: Receive, record: Record) -> AsyncIterator[bytes]:
+async def _chunks(receive: Receive, record: RecordedExchange) -> AsyncIterator[bytes]:
     more = True
     while more:
         message = await receive()

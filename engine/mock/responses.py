@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote
 
-from engine.mock.recording import Fields, Record
+from engine.mock.recording import Fields, RecordedExchange
 from engine.mock.template import Values, look_up, render, scopes
 
 Faults: TypeAlias = dict[str, list[int]]
@@ -62,7 +62,7 @@ class ResponseTable:
         self._rules = [(compile_path(rule["path"]), rule) for rule in data["rules"]]
         self._families = [(compile_path(each["path"]), each) for each in data["families"]]
 
-    def response(self, record: Record, fields: Fields | None) -> MockResponse:
+    def response(self, record: RecordedExchange, fields: Fields | None) -> MockResponse:
         """The response to one request; ``fields`` is None when its body could not be understood."""
         path = record.target.partition("?")[0]
         rule, caught = self._match(path, record.method)
@@ -88,7 +88,7 @@ class ResponseTable:
         return None, {}
 
     def _refusal(
-        self, record: Record, rule: object, fields: Fields | None, faults: Faults
+        self, record: RecordedExchange, rule: object, fields: Fields | None, faults: Faults
     ) -> tuple[int, str]:
         if rule is None:
             return 404, f"Unknown request URL: {record.method} {record.target}"
@@ -131,7 +131,7 @@ def _token(found: re.Match[str]) -> str:
     return f"(?P<{found[1]}>[^/]+)" if found[1] else re.escape(found[0])
 
 
-def _values(record: Record, body: Fields, faults: Faults) -> dict[str, object]:
+def _values(record: RecordedExchange, body: Fields, faults: Faults) -> dict[str, object]:
     now = time.time()
     return {
         "id": secrets.token_hex(12),

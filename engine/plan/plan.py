@@ -67,7 +67,7 @@ __all__ = [
     "Ping",
     "Plan",
     "Provider",
-    "Refusal",
+    "RefusedPath",
     "Render",
     "Retry",
     "Rule",
@@ -122,7 +122,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedPath:
     """A known path that is refused with a reason. A `path` that ends in `/` is from `/x/*`."""
 
     path: bytes
@@ -168,7 +168,7 @@ class Plan:
     """
 
     endpoints: Mapping[bytes, Mapping[str, Endpoint]]
-    refusals: tuple[Refusal, ...]
+    refusals: tuple[RefusedPath, ...]
     models: ModelTable
     rules: tuple[Rule, ...]
     providers: Mapping[str, Provider]

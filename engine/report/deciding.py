@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 from typing import Any
 
-from engine.config.effective import DEFAULT, Effective, Setting, settings_at
+from engine.config.effective import DEFAULT, Effective, EffectiveSetting, settings_at
 from engine.config.source.document import Document, Path
 from engine.plan.plan import Names, Provider
 from engine.report.mask import masked
@@ -30,19 +30,21 @@ def sections(files: Effective, provider: str) -> dict[str, list[View]]:
     return {name: shown(settings_at(files, (*at, name))) for name in SECTIONS}
 
 
-def section(settings: Iterable[Setting], name: str) -> list[View]:
+def section(settings: Iterable[EffectiveSetting], name: str) -> list[View]:
     """Those of `settings` that are below the key `name`, named by the keys that follow."""
     below = (replace(s, name=s.name.removeprefix(f"{name}.")) for s in settings if s.name.startswith(f"{name}."))  # fmt: skip
     return shown(below)
 
 
-def overlaid(said: Iterable[Setting], name: str, settings: Iterable[Setting]) -> list[View]:
+def overlaid(
+    said: Iterable[EffectiveSetting], name: str, settings: Iterable[EffectiveSetting]
+) -> list[View]:
     """`settings`, with those of a rule below the key `name` in place of theirs."""
     own = {each["name"]: each for each in section(said, name)}
     return [own.get(each["name"], each) for each in shown(settings)]
 
 
-def shown(settings: Iterable[Setting]) -> list[View]:
+def shown(settings: Iterable[EffectiveSetting]) -> list[View]:
     """Settings as data, without what may be a secret."""
     return [
         {

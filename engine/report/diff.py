@@ -1,12 +1,11 @@
 """What changes between two configurations, in terms of what they do to requests."""
 
-import json
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from engine.report.diff_targets import target_lines
-from engine.report.effects import REST, Effects, Facets, Route
+from engine.report.effects import REST, Effects, Facets, ModelRoute
 from engine.report.mask import MASK, masked, masked_text, masked_url
 
 FORMAT_VERSION = "1.1"
@@ -32,10 +31,6 @@ def view_diff(old: Effects, new: Effects) -> View:
     listed = [view["routing"], view["upstreams"], *(v for part in parts for v in part.values())]
     same = not any(listed) and view["keys_required"] is None
     return {"format_version": FORMAT_VERSION, "same": same, **view}
-
-
-def render_json(view: View) -> str:
-    return json.dumps(view, indent=2) + "\n"
 
 
 # -- the view ------------------------------------------------------------------------------------
@@ -121,13 +116,13 @@ def _asked(model: str, when: str) -> str:
     return f"{model} when {when}" if when else model
 
 
-def _named(route: Route, model: str) -> Route:
+def _named(route: ModelRoute, model: str) -> ModelRoute:
     """The route without the model it is sent with, where that is what was asked for."""
     targets = (replace(t, sent_model="") if t.sent_model == model else t for t in route.targets)
     return replace(route, targets=tuple(targets))
 
 
-def _route(route: Route) -> View:
+def _route(route: ModelRoute) -> View:
     return {
         "targets": [
             {

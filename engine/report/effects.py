@@ -41,7 +41,7 @@ CORS = "cors"
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ShownTarget:
     """One place a request may go to; `weight` only where there is a choice.
 
     `settings` is the rest that the rule says of it: `body.set.temperature 0.2`.
@@ -54,10 +54,10 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class ModelRoute:
     """Where one model goes at one endpoint, in turn; `refusal` is a code when it goes nowhere."""
 
-    targets: tuple[Target, ...]
+    targets: tuple[ShownTarget, ...]
     refusal: str | None
     is_sticky: bool = False
 
@@ -78,9 +78,9 @@ class Effects:
     providers: frozenset[str]
     keys: Mapping[str, Facets] | None
     refused: Mapping[str, str]
-    routes: Mapping[tuple[str, str], Route]
+    routes: Mapping[tuple[str, str], ModelRoute]
     upstreams: Mapping[tuple[str, str], Facets]
-    conditional: Mapping[tuple[str, str, str], Route] = field(default_factory=dict)
+    conditional: Mapping[tuple[str, str, str], ModelRoute] = field(default_factory=dict)
 
 
 def probes(*configs: Config) -> tuple[str, ...]:
@@ -133,16 +133,16 @@ def effects(
     )
 
 
-def _route(plan: Plan, endpoint: str, model: str, said: RuleSettings) -> Route:
+def _route(plan: Plan, endpoint: str, model: str, said: RuleSettings) -> ModelRoute:
     return _route_by(plan, plan.models.find(endpoint, model), endpoint, model, said)
 
 
 def _route_by(
     plan: Plan, rule: Rule | None, endpoint: str, model: str, said: RuleSettings
-) -> Route:
+) -> ModelRoute:
     decision = plan.decide_by(rule, endpoint, model)
     if decision.refusal or rule is None:
-        return Route((), decision.refusal)
+        return ModelRoute((), decision.refusal)
     leads = rule.targets or (None,)
     targets = []
     for rule_target in leads:
@@ -150,11 +150,11 @@ def _route_by(
         if at.provider is not None and not at.refusal:
             weight = rule_target.weight if rule_target else None
             settings = [f"{s.name} {spelled(s.value)}" for s in said.of(rule, rule_target)]
-            targets.append(Target(at.provider.name, at.sent_model, weight, tuple(settings)))
+            targets.append(ShownTarget(at.provider.name, at.sent_model, weight, tuple(settings)))
     is_choice = len(targets) > 1
     if not is_choice:
         targets = [replace(target, weight=None) for target in targets]
-    return Route(tuple(targets), None, is_sticky=is_choice and rule.is_sticky)
+    return ModelRoute(tuple(targets), None, is_sticky=is_choice and rule.is_sticky)
 
 
 def _endpoint(entry: dict[str, Any]) -> Facets:

@@ -1,11 +1,10 @@
 """What a finding means, for people and as data: schemas/output/explain.schema.json."""
 
-import json
 import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-from engine.config.diagnostics.codes import RULES, Rule
+from engine.config.diagnostics.codes import RULES, FindingKind
 from engine.config.examples import example
 from engine.gateway.errors import CATALOGUE
 
@@ -13,7 +12,7 @@ FORMAT_VERSION = "1.0"
 View = dict[str, Any]
 
 
-def view_rule(rule: Rule) -> View:
+def view_rule(rule: FindingKind) -> View:
     """One entry of the catalogue."""
     return {
         "code": rule.code,
@@ -26,7 +25,7 @@ def view_rule(rule: Rule) -> View:
     }
 
 
-def view_explained(rule: Rule, reported: str) -> View:
+def view_explained(rule: FindingKind, reported: str) -> View:
     """One entry with its example; `reported` is how `engine check` reports the bad one."""
     shown = example(rule.code)
     return {
@@ -47,12 +46,12 @@ def of_a_request(code: str) -> str:
     return f"`{code}` is no finding but an error of a request: docs/errors.md" if known else ""
 
 
-def render_json(views: Iterable[View]) -> str:
-    """Entries as one JSON document."""
-    return json.dumps({"format_version": FORMAT_VERSION, "rules": list(views)}, indent=2) + "\n"
+def view_rules(rules: Iterable[View]) -> View:
+    """Entries as one document."""
+    return {"format_version": FORMAT_VERSION, "rules": list(rules)}
 
 
-def render_list(rules: Iterable[Rule] = tuple(RULES.values())) -> str:
+def render_list(rules: Iterable[FindingKind] = tuple(RULES.values())) -> str:
     """The catalogue as a table."""
     rows = [("code", "name", "severity", "silenced by a comment", "what it reports")]
     rows += [

@@ -6,8 +6,8 @@ from typing import Any
 
 from engine.config.source.any_yaml import Path
 from engine.config.source.secret_shapes import SECRET
-from engine.importers.ledger import Row, SettingStatus
-from engine.importers.outcome import Outcome
+from engine.importers.notes import ImportRow, SettingStatus
+from engine.importers.result import ImportResult
 
 _TITLES = {
     SettingStatus.CARRIED: "carried",
@@ -17,13 +17,13 @@ _TITLES = {
 }
 
 
-def view_import(outcome: Outcome) -> dict[str, Any]:
+def view_import(result: ImportResult) -> dict[str, Any]:
     """What `schemas/output/import.schema.json` describes."""
     return {
         "format_version": "1.0",
-        "program": outcome.program,
-        "files": sorted(outcome.files),
-        "counts": counts(outcome),
+        "program": result.program,
+        "files": sorted(result.files),
+        "counts": counts(result),
         "settings": [
             {
                 "file": row.file,
@@ -32,35 +32,35 @@ def view_import(outcome: Outcome) -> dict[str, Any]:
                 "treatment": row.treatment.value,
                 "note": row.note,
             }
-            for row in outcome.rows
+            for row in result.rows
         ],
     }
 
 
-def counts(outcome: Outcome) -> dict[str, int]:
+def counts(result: ImportResult) -> dict[str, int]:
     """How many settings had each treatment."""
-    found = Counter(row.treatment for row in outcome.rows)
+    found = Counter(row.treatment for row in result.rows)
     return {treatment.value: found[treatment] for treatment in SettingStatus}
 
 
-def text_of_import(outcome: Outcome) -> str:
+def text_of_import(result: ImportResult) -> str:
     """A line for each setting, what needs attention last, and the counts."""
     lines: list[str] = []
     for treatment in SettingStatus:
-        rows = [row for row in outcome.rows if row.treatment is treatment]
+        rows = [row for row in result.rows if row.treatment is treatment]
         if rows:
             lines += [f"{_TITLES[treatment]}:", *(f"  {_line(row)}" for row in rows), ""]
-    return "\n".join([*lines, summary(outcome)]) + "\n"
+    return "\n".join([*lines, summary(result)]) + "\n"
 
 
-def summary(outcome: Outcome) -> str:
+def summary(result: ImportResult) -> str:
     """The counts in one line."""
-    found = counts(outcome)
+    found = counts(result)
     parts = ", ".join(f"{found[treatment.value]} {title}" for treatment, title in _TITLES.items())
-    return f"{len(outcome.rows)} setting{'s' * (len(outcome.rows) != 1)}: {parts}"
+    return f"{len(result.rows)} setting{'s' * (len(result.rows) != 1)}: {parts}"
 
 
-def _line(row: Row) -> str:
+def _line(row: ImportRow) -> str:
     return f"{row.file}:{row.line}: {place(row.path)}" + (f" - {row.note}" if row.note else "")
 
 

@@ -1,6 +1,5 @@
 """The credential sets of providers, and what became of the ping of each: for people and for programs."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -133,10 +132,6 @@ def view_pings(rows: Sequence[View], *, named: bool, dry_run: bool) -> View:
         "ok": dry_run or (outcomes[OK] > 0 and not any(outcomes[o] for o in failing)),
         "pings": list(rows),
     }
-
-
-def render_json(view: View) -> str:
-    return json.dumps(view, indent=2) + "\n"
 
 
 def render_text(view: View) -> str:

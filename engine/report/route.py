@@ -1,6 +1,5 @@
 """Where one request goes, why, and what would be tried next, as plain data."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -92,10 +91,6 @@ def needs_model(plan: Plan, method: str, path: str) -> bool:
     """Whether an endpoint is at `path`, and the path does not have the model in it."""
     place, _ = _place(plan, method, path)
     return place is not None and place.model is None
-
-
-def render_json(view: View) -> str:
-    return json.dumps(view, indent=2) + "\n"
 
 
 def _place(plan: Plan, method: str, path: str) -> tuple[EndpointMatch | None, GatewayError | None]:

@@ -1,6 +1,5 @@
 """The whole of routing: which provider serves which endpoint, and all model rules."""
 
-import json
 import textwrap
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -138,10 +137,6 @@ def _rule_targets(rule: Rule) -> tuple[RuleTarget, ...]:
     return rule.targets or (
         RuleTarget(rule.provider, rule.rename, rule.strip, None, rule.where, stem=rule.stem),
     )
-
-
-def render_json(view: View) -> str:
-    return json.dumps(view, indent=2) + "\n"
 
 
 def render_text(view: View, width: int | None = None) -> str:

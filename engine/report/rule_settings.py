@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from engine.config.effective import DEFAULT, Effective, Setting, settings_at
+from engine.config.effective import DEFAULT, Effective, EffectiveSetting, settings_at
 from engine.config.source.document import Path
 from engine.plan.plan import Plan, Rule, RuleTarget
 
@@ -22,14 +22,14 @@ class RuleSettings:
     def __post_init__(self) -> None:
         self._places = {id(rule): place for place, rule in enumerate(self.plan.rules)}
 
-    def of(self, rule: Rule, rule_target: RuleTarget | None) -> Iterator[Setting]:
+    def of(self, rule: Rule, rule_target: RuleTarget | None) -> Iterator[EffectiveSetting]:
         """The settings of `rule`, then those of one of its targets, each named by its keys."""
         at: Path = ("models", self._places[id(rule)])
         yield from self._settings(at)
         if rule_target is not None:
             yield from self._settings((*at, "targets", rule_target.place))
 
-    def _settings(self, at: Path) -> Iterator[Setting]:
+    def _settings(self, at: Path) -> Iterator[EffectiveSetting]:
         for setting in settings_at(self.routes, at):
             if setting.name.split(".")[0] not in _PLACEMENT and setting.where != DEFAULT:
                 yield setting

@@ -1,6 +1,5 @@
 """The effective configuration: every default filled in, and the place each value came from."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -94,10 +93,10 @@ def render_text(files: Mapping[str, Data], *, bare: bool) -> str:
     return parts[0].partition("\n")[2] if bare and len(parts) == 1 else "\n".join(parts)
 
 
-def render_json(files: Mapping[str, Data], *, bare: bool) -> str:
+def view_shown(files: Mapping[str, Data], *, bare: bool) -> dict[str, Any]:
     """The same for programs: each value as `{"value": ..., "where": ...}` unless `bare`."""
     shown = {name: _plain(data) if bare else _objects(data) for name, data in files.items()}
-    return json.dumps({"format_version": FORMAT_VERSION, "files": shown}, indent=2) + "\n"
+    return {"format_version": FORMAT_VERSION, "files": shown}
 
 
 def _plain(value: Any) -> Any:

@@ -1,12 +1,11 @@
 """Outcomes of routing tests: a view for programs, and text and JUnit XML made from it."""
 
 import html
-import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from engine.config.checks.tests import Outcome
+from engine.config.checks.tests import RoutingTestResult
 from engine.config.source.document import Document
 
 FORMAT_VERSION = "1.1"
@@ -14,9 +13,9 @@ View = dict[str, Any]
 _NOT_XML = re.compile("[^\t\n\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def view_tests(outcomes: Sequence[tuple[Document, Outcome]], left_out: int) -> View:
+def view_tests(results: Sequence[tuple[Document, RoutingTestResult]], left_out: int) -> View:
     """Outcomes with the document of each test; `left_out` tests were not selected."""
-    tests = [_test(document, outcome) for document, outcome in outcomes]
+    tests = [_test(document, result) for document, result in results]
     failed = sum(not test["ok"] for test in tests)
     return {
         "format_version": FORMAT_VERSION,
@@ -26,18 +25,17 @@ def view_tests(outcomes: Sequence[tuple[Document, Outcome]], left_out: int) -> V
     }
 
 
-def _test(document: Document, outcome: Outcome) -> View:
-    test, decision = outcome.test, outcome.decision
+def _test(document: Document, result: RoutingTestResult) -> View:
+    test, decision = result.test, result.decision
     rule = decision.rule
     return {
         "where": f"{document.file}:{document.entry(test.at).value.start.line}",
         "endpoint": test.endpoint,
         "model": test.model,
-        "ok": not outcome.differences,
+        "ok": not result.differences,
         "provider": decision.provider.name if decision.provider and not decision.refusal else None,
         "differences": [
-            {"name": d.name, "expected": d.expected, "actual": d.actual}
-            for d in outcome.differences
+            {"name": d.name, "expected": d.expected, "actual": d.actual} for d in result.differences
         ],
         "rule": {
             "where": rule.where,
@@ -48,10 +46,6 @@ def _test(document: Document, outcome: Outcome) -> View:
         if rule
         else None,
     }
-
-
-def render_json(view: View) -> str:
-    return json.dumps(view, indent=2) + "\n"
 
 
 def render_text(view: View, *, verbose: bool) -> str:

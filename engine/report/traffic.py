@@ -13,7 +13,7 @@ CLIENT_ERROR = 400
 
 
 @dataclass(slots=True)
-class Row:
+class TrafficRow:
     """One line: numbers since the start or in an interval; times in seconds."""
 
     name: str
@@ -36,12 +36,12 @@ class Row:
         ]
 
 
-def traffic_rows(readings: Readings, by: str) -> list[Row]:
+def traffic_rows(readings: Readings, by: str) -> list[TrafficRow]:
     """The traffic by a label, the busiest first. A provider has a line for attempts that were followed by another too."""
-    rows: dict[str, Row] = {}
+    rows: dict[str, TrafficRow] = {}
     for name, attribute in _sources(by):
         for labels, value in readings.of(name):
-            row = rows.setdefault(labels[by], Row(labels[by] or NOBODY))
+            row = rows.setdefault(labels[by], TrafficRow(labels[by] or NOBODY))
             setattr(row, attribute, getattr(row, attribute) + value)
             if name == "orqen_requests_total" and _is_error(labels["status"], labels["outcome"]):
                 row.errors += value
@@ -64,13 +64,15 @@ def _is_error(status: str, outcome: str) -> bool:
     return outcome != "ok" or int(status or CLIENT_ERROR) >= CLIENT_ERROR
 
 
-def _add_buckets(rows: dict[str, Row], readings: Readings, by: str) -> None:
+def _add_buckets(rows: dict[str, TrafficRow], readings: Readings, by: str) -> None:
     for name, attribute in (
         ("orqen_request_duration_seconds_bucket", "durations"),
         ("orqen_first_event_seconds_bucket", "first_events"),
     ):
         for labels, value in readings.of(name):
-            buckets = getattr(rows.setdefault(labels[by], Row(labels[by] or NOBODY)), attribute)
+            buckets = getattr(
+                rows.setdefault(labels[by], TrafficRow(labels[by] or NOBODY)), attribute
+            )
             bound = float(labels["le"])
             buckets[bound] = buckets.get(bound, 0.0) + value
 
@@ -146,7 +148,7 @@ def _number(count: int, what: str) -> str:
     return " ".join([f"{count:,} {first}{'' if count == 1 else 's'}", *more])
 
 
-def render_traffic(rows: list[Row], by: str, seconds: float | None) -> str:
+def render_traffic(rows: list[TrafficRow], by: str, seconds: float | None) -> str:
     """The table; numbers a second if they are those of an interval of `seconds`."""
     unit = "" if seconds is None else "/s"
     head = [by, f"requests{unit}", "errors", f"tokens in{unit}", f"out{unit}", "usd"]
@@ -162,7 +164,7 @@ def render_traffic(rows: list[Row], by: str, seconds: float | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cells(row: Row, seconds: float | None) -> list[str]:
+def _cells(row: TrafficRow, seconds: float | None) -> list[str]:
     amounts = (row.requests, row.input_tokens, row.output_tokens, row.retries)
     requests, tokens_in, tokens_out, retries = (
         f"{amount:,.0f}" if seconds is None else f"{amount / seconds:,.1f}" for amount in amounts
@@ -179,7 +181,7 @@ def _cells(row: Row, seconds: float | None) -> list[str]:
     ]
 
 
-def _dollars(row: Row) -> str:
+def _dollars(row: TrafficRow) -> str:
     """With four decimals below a dollar, as a request costs a fraction of a cent; `>` if that of some is not known."""
     if not row.cost_usd:
         return "unknown" if row.unpriced_requests else NOBODY

@@ -39,7 +39,7 @@ _WORD = re.compile(r"[A-Za-z0-9_./+=~-]{6,}")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Ping:
+class PingRequest:
     """A request that is ready to be sent; `secrets` must not be shown in what comes back."""
 
     request: PreparedRequest
@@ -68,7 +68,7 @@ class PingResult:
         return self.status is not None and 200 <= self.status < 300
 
 
-def prepare_ping(plan: Plan, provider: Provider, secrets: frozenset[str]) -> Ping | None:
+def prepare_ping(plan: Plan, provider: Provider, secrets: frozenset[str]) -> PingRequest | None:
     """The ping of `provider`, which is one of the variants of it; None where none can be sent.
 
     `secrets` are the values of its credentials; what is in its headers is added.
@@ -90,7 +90,7 @@ def prepare_ping(plan: Plan, provider: Provider, secrets: frozenset[str]) -> Pin
         request = prepare(head, _target(provider, ping.model), provider, body)
     except GatewayError:
         return None
-    return Ping(request, secrets | _sent_secrets(provider, request))
+    return PingRequest(request, secrets | _sent_secrets(provider, request))
 
 
 def _get(name: str) -> Endpoint:
@@ -111,15 +111,15 @@ def _sent_secrets(provider: Provider, request: PreparedRequest) -> frozenset[str
     return frozenset(found.union(provider.sign.credentials.values() if provider.sign else ()))
 
 
-def send_pings(pings: Sequence[Ping], seconds: float) -> list[PingResult]:
+def send_pings(pings: Sequence[PingRequest], seconds: float) -> list[PingResult]:
     """The result of each, in their order; `seconds` is the longest time for one of them."""
     return asyncio.run(_send_all(pings, seconds))
 
 
-async def _send_all(pings: Sequence[Ping], seconds: float) -> list[PingResult]:
+async def _send_all(pings: Sequence[PingRequest], seconds: float) -> list[PingResult]:
     clients, signers, slots = new_clients(), Signers(), asyncio.Semaphore(AT_ONCE)
 
-    async def with_slot(ping: Ping) -> PingResult:
+    async def with_slot(ping: PingRequest) -> PingResult:
         async with slots:
             return await _send(ping, clients, signers, seconds)
 
@@ -131,7 +131,7 @@ async def _send_all(pings: Sequence[Ping], seconds: float) -> list[PingResult]:
 
 
 async def _send(
-    ping: Ping, clients: dict[str, Client], signers: Signers, seconds: float
+    ping: PingRequest, clients: dict[str, Client], signers: Signers, seconds: float
 ) -> PingResult:
     start = monotonic()
     status, message = None, ""
@@ -146,7 +146,7 @@ async def _send(
 
 
 async def _exchange(
-    ping: Ping, clients: dict[str, Client], signers: Signers, seconds: float
+    ping: PingRequest, clients: dict[str, Client], signers: Signers, seconds: float
 ) -> tuple[int, str]:
     """The status, and what a response that is no success says."""
     request = ping.request

@@ -77,7 +77,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedReload:
     """When what is on disk was refused, and the places and codes of what is wrong with it."""
 
     at: str
@@ -89,7 +89,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ReloadState:
     """What `/readyz` reports beside readiness. `refused` is None while the disk is what runs.
 
     `restart` are the files of what runs that take effect at the next start alone, `tls` is there while
@@ -97,9 +97,9 @@ class State:
     """
 
     loaded: str
-    refused: Refusal | None = None
+    refused: RefusedReload | None = None
     restart: tuple[str, ...] = ()
-    tls: Refusal | None = None
+    tls: RefusedReload | None = None
 
     def entries(self) -> dict[str, Any]:
         """As JSON values."""
@@ -133,7 +133,7 @@ class ConfigReloader:
     prepare: Prepare
     accepted: Snapshot
     plan: Plan | None
-    state: State
+    state: ReloadState
     other_files: tuple[str, ...] = ()
     counts: ServerCounts = field(default_factory=ServerCounts)
     _number: int = 0
@@ -182,7 +182,7 @@ class ConfigReloader:
             )
         return False
 
-    def note_tls(self, refused: Refusal | None) -> State:
+    def note_tls(self, refused: RefusedReload | None) -> ReloadState:
         """The state from now on, in which TLS files are refused or not."""
         self.state = replace(self.state, tls=refused)
         return self.state
@@ -202,7 +202,7 @@ class ConfigReloader:
 
     def _refuse(self, workers: Sequence[WorkerChannel], problems: list[Problem]) -> None:
         shown, more = problems[:SHOWN], len(problems) - SHOWN
-        refusal = Refusal(now_text(), tuple(problem.place for problem in shown))
+        refusal = RefusedReload(now_text(), tuple(problem.place for problem in shown))
         self.state = replace(self.state, refused=refusal)
         words = [problem.words for problem in shown] + ([f"and {more} more"] if more > 0 else [])
         text = "\n  ".join(["reload refused; the previous configuration stays active", *words])
@@ -214,7 +214,7 @@ class ConfigReloader:
         _send_all(workers, "note", self.state)  # what /readyz says, the log has said
 
 
-def _send_all(workers: Sequence[WorkerChannel], word: str, state: State) -> None:
+def _send_all(workers: Sequence[WorkerChannel], word: str, state: ReloadState) -> None:
     for worker in workers:
         worker.send(word, state)
 

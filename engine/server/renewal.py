@@ -21,7 +21,7 @@ from engine.config.compile.listener_tls import (
 from engine.config.compile.x509 import Certificate
 from engine.plan.tls import ListenerTls
 from engine.server.log import log
-from engine.server.reload import Refusal, now_text
+from engine.server.reload import RefusedReload, now_text
 from engine.server.watch import FolderWatch
 from engine.telemetry.server_counts import ServerCounts
 
@@ -48,7 +48,7 @@ class TlsRenewal:
         self._watch = FolderWatch(lambda: tls.files() if tls else ())
         self._handles = ExitStack()
         self._due = inf  # when a certificate that was refused becomes valid
-        self.refused: Refusal | None = None
+        self.refused: RefusedReload | None = None
         self.accepted = None if tls is None else self._accept(tls)
         self.count = 0
 
@@ -61,7 +61,7 @@ class TlsRenewal:
         try:
             self.accepted = self._accept(self._tls, now)
         except TlsFileError as error:
-            self.refused = Refusal(now_text(), (f"{SERVER} tls.{error.name}",))
+            self.refused = RefusedReload(now_text(), (f"{SERVER} tls.{error.name}",))
             self._counts.note_tls_refusal()
             log(f"TLS files have changed and are not used: the `{error.name}` {error}", "error")
             return True

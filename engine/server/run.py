@@ -30,7 +30,7 @@ from engine.server.log import LogOptions, set_up
 from engine.server.memory import MIB, memory_of
 from engine.server.metrics_process import run_metrics
 from engine.server.ports import FOR_METRICS, EndedError, ServeError, claim_port, url_of
-from engine.server.reload import ConfigReloader, Problem, Snapshot, State, files_of, now_text
+from engine.server.reload import ConfigReloader, Problem, ReloadState, Snapshot, files_of, now_text
 from engine.server.renewal import TlsRenewal
 from engine.server.shared import Shared, shared_memory
 from engine.server.side_process import NO_SIDE_PROCESS, SideProcess, SideProcesses
@@ -141,7 +141,7 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: st
         partial(prepare, options),
         accepted,
         served.plan,
-        state=State(now_text()),
+        state=ReloadState(now_text()),
         other_files=files_of(loaded),
         counts=shared.server_counts(),
     )
@@ -233,7 +233,7 @@ def start_worker(  # noqa: PLR0913, PLR0917 what a worker inherits
     shared: Shared,
     accepted: Snapshot,
     plan: Plan | None,
-    state: State,
+    state: ReloadState,
     tls: ListenerTls | None,
     pipe: Connection,
     others: list[Connection],

@@ -7,7 +7,7 @@ from pathlib import Path
 from engine.limits.memory_file import ForeignError, InUseError, MemoryFile, keep_in
 from engine.limits.table import SharedMemory
 from engine.server.ports import ServeError
-from engine.telemetry.memory import CounterMemory, Part
+from engine.telemetry.memory import CounterMemory, ProcessCounters
 from engine.telemetry.server_counts import ServerCounts
 
 
@@ -20,7 +20,9 @@ class Shared:
 
     def server_counts(self) -> ServerCounts:
         """The counters of this process, the parent."""
-        counts = ServerCounts(Part(self.counters, 0) if self.counters is not None else None)
+        counts = ServerCounts(
+            ProcessCounters(self.counters, 0) if self.counters is not None else None
+        )
         counts.start()
         return counts
 

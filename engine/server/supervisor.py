@@ -28,7 +28,7 @@ from engine.server.channel import WorkerChannel
 from engine.server.log import announce, log
 from engine.server.memory import MemoryLimit
 from engine.server.notify import notify, notify_reloading
-from engine.server.reload import ConfigReloader, Snapshot, State
+from engine.server.reload import ConfigReloader, ReloadState, Snapshot
 from engine.server.renewal import TlsRenewal
 from engine.server.side_process import NO_SIDE_PROCESS, SideProcess, new_processes
 from engine.server.signals import SignalQueue, held_signals, signal_queue
@@ -44,7 +44,7 @@ TOO_MUCH_MEMORY = "takes too much memory"
 STEERED = -1  # the number of a message to steer; those of `reload` are above zero
 
 StartWorker = Callable[
-    [Snapshot, Plan | None, State, ListenerTls | None, Connection, list[Connection]], None
+    [Snapshot, Plan | None, ReloadState, ListenerTls | None, Connection, list[Connection]], None
 ]
 
 

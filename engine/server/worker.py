@@ -38,7 +38,7 @@ from engine.server.listener import (
 )
 from engine.server.log import message_line
 from engine.server.memory import keep_freed_memory, settle_garbage, settle_garbage_again
-from engine.server.reload import Prepare, Snapshot, State, read_folder
+from engine.server.reload import Prepare, ReloadState, Snapshot, read_folder
 from engine.server.scheduling import ThreadScheduler
 from engine.telemetry.memory import CounterMemory
 from engine.upstream.clients import new_clients
@@ -68,7 +68,7 @@ class Parent:
     limit_settings: LimitSettings = NO_STORE
 
 
-def run_worker(plan: Plan, state: State, parent: Parent, listen: Listen) -> None:
+def run_worker(plan: Plan, state: ReloadState, parent: Parent, listen: Listen) -> None:
     """Serve `plan`, and what the parent has this worker change to, until the parent says stop."""
     keep_freed_memory()
     with asyncio.Runner(loop_factory=new_loop) as runner:
@@ -78,7 +78,7 @@ def run_worker(plan: Plan, state: State, parent: Parent, listen: Listen) -> None
 class Worker:
     """What one process serves: the gateway of the newest Plan, and older ones that still finish."""
 
-    def __init__(self, plan: Plan, state: State, parent: Parent, listen: Listen) -> None:
+    def __init__(self, plan: Plan, state: ReloadState, parent: Parent, listen: Listen) -> None:
         self._parent = parent
         self._pipe = parent.pipe
         self._listen = listen
@@ -216,12 +216,12 @@ class Worker:
                 word = "ready"
         self._send(number, word)
 
-    def _on_commit(self, state: State) -> None:
+    def _on_commit(self, state: ReloadState) -> None:
         if self._next is not None:
             self._swap(self._next)
         self._on_note(state)
 
-    def _on_note(self, state: State) -> None:
+    def _on_note(self, state: ReloadState) -> None:
         self._next, self._preparing = None, UNASKED
         self._state = state
         self._show_state()

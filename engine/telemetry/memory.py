@@ -77,7 +77,7 @@ class CounterMemory:
         return memoryview(self.map[start : start + 8 * count]).cast("q")
 
 
-class Part:
+class ProcessCounters:
     """The part of this process. `words` are its counters, and `block` says which of them to use."""
 
     def __init__(self, memory: CounterMemory, number: int | None = None) -> None:

@@ -4,13 +4,13 @@ from collections.abc import MutableSequence
 from time import time
 
 from engine.telemetry.families import MICROSECONDS, SERVER
-from engine.telemetry.memory import Part
+from engine.telemetry.memory import ProcessCounters
 
 
 class ServerCounts:
     """The counters of the parent. Without a `part`, they are exposed nowhere."""
 
-    def __init__(self, part: Part | None = None) -> None:
+    def __init__(self, part: ProcessCounters | None = None) -> None:
         self._words: MutableSequence[int] | memoryview = [0] * SERVER.width
         self._at = 0
         if part is not None:

@@ -14,7 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 
 from engine.gateway.record import Record
 from engine.telemetry.attributes import Value, attributes
-from engine.telemetry.tracer import AttemptNotes, Route, TraceNotes
+from engine.telemetry.tracer import AttemptNotes, SpanNames, TraceNotes
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 METHODS = frozenset(
@@ -55,7 +55,7 @@ def spans_of(notes: TraceNotes, record: Record) -> Iterator[Span]:
         yield _client_span(notes, attempt, number, record if is_last else None, route)
 
 
-def _server_span(notes: TraceNotes, record: Record, route: Route | None) -> Span:
+def _server_span(notes: TraceNotes, record: Record, route: SpanNames | None) -> Span:
     method = notes.method if notes.method in METHODS else "_OTHER"
     name = "HTTP" if method == "_OTHER" else method
     error = _server_error(record)
@@ -118,7 +118,7 @@ def _client_span(
     attempt: AttemptNotes,
     number: int,
     record: Record | None,
-    route: Route | None,
+    route: SpanNames | None,
 ) -> Span:
     """An attempt; `record` is that of the request if this is the last one."""
     operation = route.operation if route else "unknown"

@@ -17,7 +17,7 @@ from engine.telemetry.trace_context import TraceContext, context_headers, parse_
 _NO_HEADERS: list[tuple[bytes, bytes]] = []
 
 
-class Route(NamedTuple):
+class SpanNames(NamedTuple):
     """What the spans of an endpoint are called: its path, and its operation."""
 
     path: str
@@ -101,7 +101,7 @@ class TraceNotes:
 
     __slots__ = ("attempts", "clock", "context", "ended", "is_asked", "is_sampled", "method", "parent", "routes", "scheme", "started", "trace_id")  # fmt: skip
 
-    def __init__(self, scope: Mapping[str, Any], context: TraceContext, parent: TraceContext | None, routes: Mapping[str, Route]) -> None:  # fmt: skip
+    def __init__(self, scope: Mapping[str, Any], context: TraceContext, parent: TraceContext | None, routes: Mapping[str, SpanNames]) -> None:  # fmt: skip
         self.clock = time_ns()
         self.started = monotonic_ns()
         self.ended = self.started
@@ -133,7 +133,7 @@ class TraceNotes:
             self.attempts[-1].ended = monotonic_ns()
 
 
-class Tracer:
+class PlanTracer:
     """Decides for the requests of one Plan. `put` takes the notes and the record of a sampled one."""
 
     def __init__(
@@ -145,7 +145,7 @@ class Tracer:
         self._put = put
         self._propagates = any(provider.trace for provider in plan.providers.values())
         self._routes = {
-            e.name: Route(e.path.decode("ascii"), e.operation or e.name)
+            e.name: SpanNames(e.path.decode("ascii"), e.operation or e.name)
             for e in plan.every_endpoint()
         }
 

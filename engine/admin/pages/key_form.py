@@ -16,7 +16,7 @@ from engine.accounts.key_limits import (
     nano_usd,
 )
 from engine.admin.formats import day
-from engine.admin.request import PageError, PageRequest, Values
+from engine.admin.request import FormValues, PageError, PageRequest
 
 DAY = 86400
 MAX_DIGITS = 18
@@ -51,7 +51,7 @@ class KeyForm:
         )
 
     @classmethod
-    def read(cls, form: Values, expiries: Sequence[tuple[str, str]] = EXPIRIES) -> "KeyForm":
+    def read(cls, form: FormValues, expiries: Sequence[tuple[str, str]] = EXPIRIES) -> "KeyForm":
         """The form as it was sent.
 
         Raises:
@@ -83,7 +83,7 @@ class KeyForm:
         return int(now) + int(self.expires) * DAY if self.expires else None
 
 
-def limits_of(form: Values) -> dict[str, str]:
+def limits_of(form: FormValues) -> dict[str, str]:
     """The limits of use in a form, as they were typed."""
     return {name: form.text(name).strip() for name in SHOWN}
 

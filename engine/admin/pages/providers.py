@@ -8,7 +8,13 @@ from starlette.responses import Response
 from engine.accounts import provider_keys
 from engine.accounts.errors import NotFoundError
 from engine.accounts.provider_keys import ProviderKeyInfo
-from engine.admin.catalogue import Catalogue, Field, ProviderEntry, ValuesError, check_values
+from engine.admin.catalogue import (
+    Catalogue,
+    CredentialField,
+    ProviderEntry,
+    ValuesError,
+    check_values,
+)
 from engine.admin.first_calls import find_call, models_of
 from engine.admin.pages.common import NO_SUCH, account_of, actor_of
 from engine.admin.pages.provider_test import TestResult, run_test
@@ -163,7 +169,7 @@ def _saved_fields(info: ProviderKeyInfo | None) -> list[dict[str, str]]:
     ]
 
 
-def _field(field: Field) -> dict[str, Any]:
+def _field(field: CredentialField) -> dict[str, Any]:
     return {
         "name": field.name,
         "key": PREFIX + field.name,

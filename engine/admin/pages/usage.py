@@ -23,7 +23,7 @@ from engine.admin.usage_view import (
     HOUR,
     PERIODS,
     Counts,
-    Period,
+    UsagePeriod,
     latency_plot,
     requests_plot,
     table_row,
@@ -88,7 +88,7 @@ def _simple_providers(request: PageRequest) -> list[dict[str, str]]:
 class _Query:
     """What a page shows: a period, by what its requests are grouped, and whether only those of one key."""
 
-    period: Period
+    period: UsagePeriod
     now: float
     by: By = "day"
     key_id: str | None = None
@@ -132,7 +132,7 @@ def _dashboard(request: PageRequest) -> Response:
     )
 
 
-def _range(period: Period, path: str, kept: Mapping[str, str]) -> dict[str, Any]:
+def _range(period: UsagePeriod, path: str, kept: Mapping[str, str]) -> dict[str, Any]:
     tabs = [(p.key, p.tab, link(path, range=p.key, **kept)) for p in PERIODS.values()]
     return {"key": period.key, "text": period.text, "tabs": tabs}
 

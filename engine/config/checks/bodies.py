@@ -11,7 +11,7 @@ from engine.config.source.document import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class BodyChanges:
     """The changes at `at` in `file`, and the endpoints whose bodies they are made to."""
 
     file: str
@@ -20,7 +20,7 @@ class Changes:
     endpoints: frozenset[str]
 
 
-def every_change(context: CheckContext) -> Iterator[Changes]:
+def every_change(context: CheckContext) -> Iterator[BodyChanges]:
     """All changes of bodies: those of providers, then those of rules and their targets."""
     for provider in context.config.providers:
         for served in provider.endpoints:
@@ -30,17 +30,17 @@ def every_change(context: CheckContext) -> Iterator[Changes]:
         yield from _of_rule(rule, serves)
 
 
-def _of_provider(served: ProviderEndpoint) -> Iterator[Changes]:
+def _of_provider(served: ProviderEndpoint) -> Iterator[BodyChanges]:
     if served.body is not None:
-        yield Changes(PROVIDERS, (*served.at, "body"), served.body, frozenset({served.name}))
+        yield BodyChanges(PROVIDERS, (*served.at, "body"), served.body, frozenset({served.name}))
 
 
-def _of_rule(rule: ModelRule, serves: dict[str, set[str]]) -> Iterator[Changes]:
+def _of_rule(rule: ModelRule, serves: dict[str, set[str]]) -> Iterator[BodyChanges]:
     for at, edits in rule.bodies():
         named = {name for path, name in rule.providers().items() if path[: len(at) - 1] == at[:-1]}
         reached = frozenset[str]().union(*(serves.get(name, set()) for name in named))
         endpoints = reached if rule.endpoints is None else reached & set(rule.endpoints)
-        yield Changes(ROUTES, at, edits, endpoints)
+        yield BodyChanges(ROUTES, at, edits, endpoints)
 
 
 def _providers(rule: ModelRule, at: Path) -> set[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from engine.config.checks.bodies import Changes, every_change
+from engine.config.checks.bodies import BodyChanges, every_change
 from engine.config.checks.registry import ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Related
 from engine.config.rules import steps
@@ -70,7 +70,7 @@ def _of_callers(context: CheckContext) -> dict[tuple[str, Field], _Use]:
     }
 
 
-def _named(changes: Changes) -> Iterator[tuple[Path, Field]]:
+def _named(changes: BodyChanges) -> Iterator[tuple[Path, Field]]:
     """Every field that an entry of the changes names, and where."""
     edits = changes.edits
     yield from (((*changes.at, "drop", i), steps(name)) for i, name in enumerate(edits.drop))

@@ -8,7 +8,7 @@ from engine.config.checks.registry import PROVIDERS, Stage, check
 from engine.config.diagnostics.diagnostic import Diagnostic, Fix, Position, Span
 from engine.config.model import Config, Provider
 from engine.config.source.document import Document, Path
-from engine.config.template import Problem, Template, compile_template, render_now
+from engine.config.template import Template, TemplateProblem, compile_template, render_now
 from engine.plan.plan import UnusableValueError
 from engine.plan.suggest import nearest
 
@@ -37,7 +37,7 @@ def compile_templates(
     return templates, found
 
 
-def _with_name(provider: Provider, problem: Problem) -> Problem:
+def _with_name(provider: Provider, problem: TemplateProblem) -> TemplateProblem:
     """For a name with hyphens: `problem` with the intended name as hint."""
     if "-" not in problem.text:
         return problem
@@ -48,7 +48,7 @@ def _with_name(provider: Provider, problem: Problem) -> Problem:
     return replace(problem, hint=hint)
 
 
-def _unrenderable(provider: Provider, template: Template) -> Iterator[Problem]:
+def _unrenderable(provider: Provider, template: Template) -> Iterator[TemplateProblem]:
     """Values in the files that make a template render to text which no header or URL can hold."""
     context = {"variables": provider.sample_variables(), "model": "m", "endpoint": "e"}
     every = {credential.name: "placeholder" for credential in provider.credentials}
@@ -59,7 +59,7 @@ def _unrenderable(provider: Provider, template: Template) -> Iterator[Problem]:
                 template, {**context, "credentials": credentials, "request": {"headers": {}}}
             )
         except UnusableValueError as error:
-            yield Problem("T305", str(error))
+            yield TemplateProblem("T305", str(error))
             return
 
 
@@ -91,7 +91,7 @@ def _host(source: str) -> str:
 
 def _misused_names(
     provider: Provider, template: Template, roots: tuple[str, ...]
-) -> Iterator[Problem]:
+) -> Iterator[TemplateProblem]:
     known = {
         "credentials": {credential.name for credential in provider.credentials},
         "variables": {variable.name for variable in provider.variables},
@@ -99,26 +99,26 @@ def _misused_names(
     for name in sorted(template.names):
         if name[0] in _PER_REQUEST and re.search(rf"\b{name[0]}\b", _host(template.source)):
             words = "a host may use `variables` only: no caller may choose where a key is sent"
-            yield Problem("T307", words, name[0])
+            yield TemplateProblem("T307", words, name[0])
         elif name[0] not in roots:
             words = f"the name `{name[0]}` is not known here; available: " + ", ".join(
                 f"`{root}`" for root in roots
             )
-            yield Problem("T302", words, name[0], nearest(name[0], roots))
+            yield TemplateProblem("T302", words, name[0], nearest(name[0], roots))
         elif name[0] in known and (len(name) != 2 or name[1] not in known[name[0]]):
             words = f"provider `{provider.name}` has no `{'.'.join(name)}`"
-            yield Problem("T302", words, name[-1], nearest(name[-1], known[name[0]]))
+            yield TemplateProblem("T302", words, name[-1], nearest(name[-1], known[name[0]]))
         elif name[0] == "request" and (len(name) != 3 or name[1] != "headers"):
-            yield Problem(
+            yield TemplateProblem(
                 "T302", "of a request only `request.headers['name']` is available", name[0]
             )
         elif name[0] in ("model", "endpoint") and len(name) != 1:
-            yield Problem("T302", f"`{name[0]}` is text and has no attributes", name[0])
+            yield TemplateProblem("T302", f"`{name[0]}` is text and has no attributes", name[0])
         elif name == ("model",) and "request" not in roots and name not in template.segments:
-            yield Problem("T306", "write `{{ model | segment }}` in a path", "model")
+            yield TemplateProblem("T306", "write `{{ model | segment }}` in a path", "model")
 
 
-def _in_template(document: Document, path: Path, problem: Problem) -> Diagnostic:
+def _in_template(document: Document, path: Path, problem: TemplateProblem) -> Diagnostic:
     """The finding, at the text to underline where that is on the line of the value."""
     span = document.entry(path).value
     line = document.lines[span.start.line - 1]

@@ -26,7 +26,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RoutingTestResult:
     """What became of one test, and what the Plan decided."""
 
     test: RoutingTest
@@ -34,7 +34,7 @@ class Outcome:
     differences: tuple[Difference, ...]
 
 
-def run_test(plan: Plan, test: RoutingTest) -> Outcome:
+def run_test(plan: Plan, test: RoutingTest) -> RoutingTestResult:
     """Ask the Plan, and compare with what the test expects."""
     read = given(test.key, test.account, test.headers, test.body)
     try:
@@ -46,7 +46,7 @@ def run_test(plan: Plan, test: RoutingTest) -> Outcome:
         "then": None if test.then is None else _listed(test.then),
     }  # fmt: skip
     actual = {**_actual(decision), "then": _listed(_then(plan, decision, test.endpoint))}
-    return Outcome(
+    return RoutingTestResult(
         test,
         decision,
         tuple(
@@ -91,11 +91,11 @@ def _listed(names: tuple[str, ...]) -> str:
 @check("X209", stage=Stage.PLAN)
 def failing_tests(context: PlanContext) -> Iterator[Diagnostic]:
     """A finding for each cause for which entries of `tests:` fail: one mistake may fail many of them."""
-    alike: dict[object, list[Outcome]] = {}
+    alike: dict[object, list[RoutingTestResult]] = {}
     for test in context.config.tests:
-        outcome = run_test(context.declared(), test)
-        if outcome.differences:
-            alike.setdefault(_kind(outcome), []).append(outcome)
+        result = run_test(context.declared(), test)
+        if result.differences:
+            alike.setdefault(_kind(result), []).append(result)
     for first, *others in alike.values():
         found, test = first.differences[0], first.test
         yield context.at(
@@ -129,7 +129,7 @@ def _deciding(context: PlanContext, decision: Decision) -> Iterator[Related]:
             return
 
 
-def _failing_alike(others: Sequence[Outcome]) -> str:
+def _failing_alike(others: Sequence[RoutingTestResult]) -> str:
     names = ", ".join(other.test.label for other in others[:SHOWN])
     more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
     return f"failing the same way: {names}{more}" if others else ""
@@ -142,10 +142,10 @@ def _environment(found: Difference) -> str:
     return "tests use the files alone, not the environment: give the variable a `default` or expect no `url`"
 
 
-def _kind(outcome: Outcome) -> object:
-    """What outcomes with one cause have in common: what they expect, and what came instead."""
-    provider, found = outcome.decision.provider, outcome.differences[0]
-    return found.name, outcome.test.provider, provider and provider.name, outcome.decision.refusal
+def _kind(result: RoutingTestResult) -> object:
+    """What results with one cause have in common: what they expect, and what came instead."""
+    provider, found = result.decision.provider, result.differences[0]
+    return found.name, result.test.provider, provider and provider.name, result.decision.refusal
 
 
 @check("X233", stage=Stage.PLAN)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.config import model
-from engine.config.compile.values import Values
+from engine.config.compile.values import ProviderValues
 from engine.config.source.document import Path
 from engine.config.template import Template, render_now
 from engine.plan import plan
@@ -22,7 +22,7 @@ class Binding:
 
     config: model.Config
     templates: Templates
-    values: Values
+    values: ProviderValues
     caller_inputs: plan.CallerInputs
 
     def bind(self, template: Template, credentials: Mapping[str, str] | None) -> plan.Render:

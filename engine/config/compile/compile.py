@@ -14,7 +14,7 @@ from engine.config.compile.body import edited_names
 from engine.config.compile.prices import compile_prices
 from engine.config.compile.provider import caller_inputs, compile_provider
 from engine.config.compile.rules import compile_rule
-from engine.config.compile.values import Values
+from engine.config.compile.values import ProviderValues
 from engine.config.compile.variants import compile_variants
 from engine.config.server import accounts_of
 from engine.config.source.document import Path
@@ -25,7 +25,7 @@ from engine.plan.conditions import conditions_of
 def compile_plan(
     config: model.Config,
     templates: Templates,
-    values: Mapping[str, Values],
+    values: Mapping[str, ProviderValues],
     lines: Mapping[Path, str],
     fingerprint: str,
 ) -> plan.Plan:
@@ -60,8 +60,8 @@ def for_tests(
     made: plan.Plan,
     config: model.Config,
     templates: Templates,
-    values: Mapping[str, Values],
-    declared: Mapping[str, Values],
+    values: Mapping[str, ProviderValues],
+    declared: Mapping[str, ProviderValues],
 ) -> plan.Plan:
     """`made`, the Plan of `config` with `values`, as tests of routing see it: with the URLs that `declared` gives.
 
@@ -79,7 +79,7 @@ def for_tests(
 def _providers(
     config: model.Config,
     templates: Templates,
-    values: Mapping[str, Values],
+    values: Mapping[str, ProviderValues],
     lines: Mapping[Path, str],
 ) -> Mapping[str, plan.Provider]:
     inputs = caller_inputs(config)
@@ -138,10 +138,10 @@ def _model_depths(paths: Iterable[bytes]) -> tuple[int, ...]:
     return tuple(sorted({parts.index(b"{model}") for parts in split}))
 
 
-def _refusals(config: model.Config) -> Sequence[plan.Refusal]:
+def _refusals(config: model.Config) -> Sequence[plan.RefusedPath]:
     """Longest path first, so that the most specific reason is given."""
     refusals = [
-        plan.Refusal(
+        plan.RefusedPath(
             path=path.removesuffix("*").encode("ascii"),
             is_prefix=path.endswith("/*"),
             methods=entry.methods,

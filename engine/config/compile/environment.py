@@ -14,7 +14,7 @@ from engine.config.checks.urls import is_url, url_problem
 from engine.config.compile.binding import Templates
 from engine.config.compile.certificates import ca_certificates, certificate_files
 from engine.config.compile.credentials import read_credentials
-from engine.config.compile.values import Resolving, Values
+from engine.config.compile.values import ProviderValues, Resolving
 from engine.config.compile.variables import drop_bad_urls, read_variables, report_repeated
 from engine.config.diagnostics.diagnostic import Diagnostic, Place
 from engine.config.extras import installing
@@ -30,7 +30,7 @@ from engine.plan.signers import SIGNERS
 class Environment:
     """The values of each provider, by its name, and the certificate files by the names they are given."""
 
-    values: Mapping[str, Values]
+    values: Mapping[str, ProviderValues]
     files: Mapping[str, bytes]
     found: tuple[Diagnostic, ...]
 
@@ -47,7 +47,7 @@ def resolve(
     """
     files = certificate_files(context.config, directory, overrides)
     pems, found = ca_certificates(context, files)
-    values: dict[str, Values] = {}
+    values: dict[str, ProviderValues] = {}
     templates = by_provider(context.templates)
     for provider in context.config.providers:
         variants = [provider, *(provider.with_credential_set(s) for s in provider.accounts)]
@@ -65,7 +65,7 @@ def resolve(
     return Environment(values, read, tuple(once.values()))
 
 
-def declared_values(context: CheckContext) -> dict[str, Values]:
+def declared_values(context: CheckContext) -> dict[str, ProviderValues]:
     """What the files alone give every provider: `placeholder` for what only the environment knows.
 
     Tests of routing run with these, so that their outcome does not depend on the environment.
@@ -82,24 +82,24 @@ def by_provider(templates: Templates) -> Mapping[DataPath, Templates]:
     return grouped
 
 
-def _declared(templates: Templates, provider: Provider) -> Values:
+def _declared(templates: Templates, provider: Provider) -> ProviderValues:
     variables = provider.sample_variables()
     for path, template in templates.items():
         is_open = is_url(path) and template.source.startswith("{{")
         if is_open and url_problem(template, variables):  # all of this URL is in the environment
             variables = {n: v for n, v in variables.items() if n not in template.uses("variables")}
     secrets = {credential.name: "placeholder" for credential in provider.credentials}
-    return Values(secrets, variables, ())
+    return ProviderValues(secrets, variables, ())
 
 
-def _values(resolving: Resolving, directory: Path) -> Values:
+def _values(resolving: Resolving, directory: Path) -> ProviderValues:
     credentials = read_credentials(resolving, directory)
     variables = read_variables(resolving)
     check_signer(resolving, credentials)
     drop_bad_urls(resolving, variables)
     report_repeated(resolving, variables)
     report_unrenderable(resolving, credentials, variables)
-    return Values(credentials, variables, tuple(resolving.missing))
+    return ProviderValues(credentials, variables, tuple(resolving.missing))
 
 
 @check("E401", "E404", stage=Stage.STEP)

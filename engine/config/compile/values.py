@@ -13,7 +13,7 @@ from engine.plan.plan import UnusableValueError
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Values:
+class ProviderValues:
     """The secrets and variables of one provider, names of what is missing, and its CA certificates.
 
     `accounts` are the same for each of its accounts. `ca` is PEM: empty when the file that the
@@ -23,7 +23,7 @@ class Values:
     credentials: Mapping[str, str]
     variables: Mapping[str, str]
     missing: tuple[str, ...]
-    accounts: tuple["Values", ...] = ()
+    accounts: tuple["ProviderValues", ...] = ()
     ca: str | None = None
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from engine.config.diagnostics.codes import RETIRED, RULES, Rule
+from engine.config.diagnostics.codes import RETIRED, RULES, FindingKind
 from engine.plan.suggest import nearest
 
 _PREFIX = re.compile("[A-Z][0-9]{0,2}")
@@ -12,7 +12,7 @@ class UnknownRuleError(Exception):
     """A word names no entry; the message offers the nearest."""
 
 
-def find_rule(word: str) -> Rule:
+def find_rule(word: str) -> FindingKind:
     """The entry whose code or name is `word`, in any case. Raises `UnknownRuleError`."""
     rule = RULES.get(word.upper()) or _by_name().get(word.lower())
     if rule is not None:
@@ -24,7 +24,7 @@ def find_rule(word: str) -> Rule:
     raise UnknownRuleError(f"there is no finding `{word}`; {offer}")
 
 
-def find_rules(word: str) -> list[Rule]:
+def find_rules(word: str) -> list[FindingKind]:
     """The entry called `word`, or all whose code starts with it (`X2`). Raises `UnknownRuleError`."""
     start = word.upper()
     if _PREFIX.fullmatch(start):
@@ -34,5 +34,5 @@ def find_rules(word: str) -> list[Rule]:
     return [find_rule(word)]
 
 
-def _by_name() -> dict[str, Rule]:
+def _by_name() -> dict[str, FindingKind]:
     return {rule.name: rule for rule in RULES.values()}

@@ -28,20 +28,20 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 Made = tuple[Span, str, Applicability]
 
 
-class Variable(NamedTuple):
+class VariableReference(NamedTuple):
     """A reference to an environment variable: its name, and what is written `around` it."""
 
     name: str
     around: str
 
 
-def find_variable(value: Data) -> Variable | None:
+def find_variable(value: Data) -> VariableReference | None:
     """The variable of `$NAME`, `${NAME}` or `os.environ/NAME`; None for anything else."""
     found = _VARIABLE.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         return None
     name = found[1] or found[2] or found[3]
-    return Variable(name, found[0].replace(name, ""))
+    return VariableReference(name, found[0].replace(name, ""))
 
 
 def with_fix(document: Document, d: Diagnostic) -> Diagnostic:

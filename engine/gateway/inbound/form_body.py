@@ -14,7 +14,7 @@ from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.body import RequestBodyReader
 from engine.gateway.inbound.edits import Edit
 from engine.gateway.inbound.form_parser import FormParser, PartHead, invalid
-from engine.gateway.inbound.form_part import Part, read_part
+from engine.gateway.inbound.form_part import FormPart, read_part
 from engine.gateway.inbound.json_text import number
 from engine.gateway.inbound.spelling import fold_in_form, folded, other_spelling
 from engine.plan.spelling import fold
@@ -27,7 +27,7 @@ _CHARSET = "_charset_"
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class FormField:
     """A watched text field: its value and which part it is, counted from 0.
 
     `is_late`: a file stands before it.
@@ -70,7 +70,7 @@ class FormBody:
         self._value = bytearray()
         self._file_seen = False
         self._forbidden: frozenset[str] = frozenset()
-        self.fields: dict[str, Field] = {}
+        self.fields: dict[str, FormField] = {}
         self.numbers: dict[str, int] = {}
         self.parts: dict[str, list[int]] = {}
         self.names_at: dict[int, tuple[int, int]] = {}  # of the noted parts
@@ -185,7 +185,7 @@ class FormBody:
         if not self._parser.is_over:
             raise invalid("the form ends before its closing boundary")
 
-    def _open_part(self, part: Part) -> None:
+    def _open_part(self, part: FormPart) -> None:
         self._part += 1
         self._size, self._declared = 0, part.length
         self._file_seen = self._file_seen or part.is_file
@@ -213,7 +213,7 @@ class FormBody:
             raise invalid(f"`{_CHARSET}` may change how other fields are read; a form is UTF-8")
         return read_as
 
-    def _watch(self, part: Part) -> str:
+    def _watch(self, part: FormPart) -> str:
         name = part.name
         if name in self.fields:
             words = f"the form has more than one field `{name}`"
@@ -245,7 +245,7 @@ class FormBody:
             text = self._value.decode("utf-8")
         except UnicodeDecodeError:
             raise invalid(f"`{self._name}` is not UTF-8 text") from None
-        self.fields[self._name] = Field(text, self._part, self._file_seen)
+        self.fields[self._name] = FormField(text, self._part, self._file_seen)
         self._name = None
 
 

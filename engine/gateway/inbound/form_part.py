@@ -24,7 +24,7 @@ _KNOWN = {b"disposition", b"type", b"transfer-encoding", b"length"}
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FormPart:
     """What the header of a part says; `start` and `end` are where its name stands, quotes included.
 
     `length` is the one it declares, if it does.
@@ -53,7 +53,7 @@ class Part:
             raise invalid(f"the header of `{self.name}` has a backslash")
 
 
-def read_part(head: bytes) -> Part:
+def read_part(head: bytes) -> FormPart:
     """The part with these header lines.
 
     Raises:
@@ -80,7 +80,7 @@ def read_part(head: bytes) -> Part:
         raise invalid("the length of a part is not a number")
     name_of, start, end, is_file = _named(headers.get(b"content-disposition", b""))
     place = (disposition_at + start, disposition_at + end)
-    return Part(name_of, *place, is_file, None if length is None else int(length), headers)
+    return FormPart(name_of, *place, is_file, None if length is None else int(length), headers)
 
 
 def _named(disposition: bytes) -> tuple[str, int, int, bool]:

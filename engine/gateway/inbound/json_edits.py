@@ -17,14 +17,14 @@ from engine.plan.plan import BodyEdits
 
 def json_draft(
     body: JsonBody, changes: Mapping[str, str | None], edits: Sequence[BodyEdits]
-) -> "Draft":
+) -> "EditedFields":
     """`body` with its changes: `changes` have a field's new string, or None to remove it.
 
     Raises:
         GatewayError: `duplicate_field` when a field is there twice, in another spelling, or under
             its old and its new name.
     """
-    draft = Draft(body)
+    draft = EditedFields(body)
     for name, text in changes.items():
         if text is None:
             draft.drop(name)
@@ -56,7 +56,7 @@ def _edited_inside(value: bytes | None, edits: BodyEdits) -> bytes | None:
     return apply_edits(value, json_edits(JsonBody(value), {}, (edits,)))
 
 
-class Draft:
+class EditedFields:
     """What becomes of the fields of a body."""
 
     def __init__(self, body: JsonBody) -> None:

@@ -41,7 +41,7 @@ _TROUBLES = (
 )
 
 
-class Key(str):
+class ObjectKey(str):
     """A key of an object, equal to itself alone."""
 
     __slots__ = ()
@@ -57,7 +57,7 @@ _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _NUMBER = msgspec.json.Decoder(float)
 _TEXT = msgspec.json.Decoder(str)
 _MEMBERS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
-    dict[Key, msgspec.Raw], dec_hook=str.__new__
+    dict[ObjectKey, msgspec.Raw], dec_hook=str.__new__
 )
 _UNIQUE = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -137,7 +137,9 @@ def _counted(raw: bytes) -> Members:
             raise _too_many()
         return str.__new__(kind, text)
 
-    counted: msgspec.json.Decoder[Any] = msgspec.json.Decoder(dict[Key, msgspec.Raw], dec_hook=key)
+    counted: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+        dict[ObjectKey, msgspec.Raw], dec_hook=key
+    )
     found: Members = counted.decode(raw)
     return found
 

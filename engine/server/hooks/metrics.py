@@ -8,7 +8,7 @@ from engine.gateway.app import Gateway
 from engine.plan.plan import Plan
 from engine.server.hooks.request_counter import SHORT, RequestCounter, add_times
 from engine.telemetry.families import LIMIT_RESULTS, LIMITS, PROVIDERS, WORKERS
-from engine.telemetry.memory import CounterMemory, Part
+from engine.telemetry.memory import CounterMemory, ProcessCounters
 
 _QUEUED = PROVIDERS.places["orqen_provider_queued_requests"]
 _OPEN = PROVIDERS.places["orqen_breaker_open"]
@@ -23,7 +23,7 @@ class WorkerMetrics:
     """What a worker counts. Without `memory`, it counts for itself alone."""
 
     def __init__(self, memory: CounterMemory | None) -> None:
-        self._part = Part(memory or CounterMemory(2))
+        self._part = ProcessCounters(memory or CounterMemory(2))
         self._limit_counts = [(self._part.block(LIMITS, of), [0]) for of in LIMIT_RESULTS]
         self._words = self._part.words
         self._worker = self._part.block(WORKERS)

@@ -24,7 +24,7 @@ from engine.telemetry.families import (
     SHORT_DURATIONS,
     TRAFFIC,
 )
-from engine.telemetry.memory import MAX_LABEL, Part
+from engine.telemetry.memory import MAX_LABEL, ProcessCounters
 
 MAX_KNOWN = (
     20_000  # combinations whose blocks a worker remembers; of further ones they are looked up
@@ -81,7 +81,7 @@ _key, _key_result = _getter("key"), _getter("key", "status", "outcome")
 class RequestCounter:
     """A Sink for the requests of one Plan. The label `model` is the pattern of the rule that matched."""
 
-    def __init__(self, part: Part, plan: Plan) -> None:
+    def __init__(self, part: ProcessCounters, plan: Plan) -> None:
         self._part = part
         self._patterns: dict[str | None, str] = {
             rule.where: _pattern(rule.pattern, rule.is_prefix) for rule in plan.rules
@@ -183,7 +183,9 @@ def _columns(names: Sequence[str], values: Callable[[Row], Row], rows: Iterable[
     return dict(zip(names, zip(*map(values, rows), strict=True), strict=True))
 
 
-def add_times(part: Part, at: int, bounds: Sequence[float], column: Sequence[float | None]) -> None:
+def add_times(
+    part: ProcessCounters, at: int, bounds: Sequence[float], column: Sequence[float | None]
+) -> None:
     """Add milliseconds to the histogram at `at`."""
     times = sorted([ms for ms in column if ms is not None])
     counted = 0  # in order, since those of a batch fall into few buckets

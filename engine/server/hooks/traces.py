@@ -25,7 +25,7 @@ from engine.telemetry.otel_environment import (
 )
 from engine.telemetry.otlp import FLUSH_SECONDS, OtlpQueue
 from engine.telemetry.spans import Finished, export_request
-from engine.telemetry.tracer import TraceNotes, Tracer
+from engine.telemetry.tracer import PlanTracer, TraceNotes
 
 
 class TraceHooks:
@@ -40,9 +40,9 @@ class TraceHooks:
             self._encode, rejected_spans, headers, self._report, delay_of(os.environ, FLUSH_SECONDS)
         )
 
-    def tracer(self, plan: Plan) -> Tracer | None:
+    def tracer(self, plan: Plan) -> PlanTracer | None:
         """What traces the requests of `plan`."""
-        return None if plan.tracing is None else Tracer(plan, plan.tracing, self._put)
+        return None if plan.tracing is None else PlanTracer(plan, plan.tracing, self._put)
 
     def follow(self, plan: Plan) -> None:
         """Export to the collector of `plan`, if it has one."""

@@ -16,7 +16,7 @@ from typing import cast
 from engine.upstream import Attempt, Failure, UpstreamError, Write
 from engine.upstream.http1.idle import Pool, arrivals
 from engine.upstream.http1.request import request_head
-from engine.upstream.http1.response import STEP, HeaderNames, ResponseReader, State
+from engine.upstream.http1.response import STEP, ExchangeState, HeaderNames, ResponseReader
 
 READ_AHEAD = 64 * 1024
 COPIED = (
@@ -26,7 +26,12 @@ KEEPALIVE_SECONDS = 30.0
 RETIRE_SECONDS = 0.1
 LEAVE_SECONDS = 10.0
 
-_IDLE, _HEAD, _BODY, _MUST_CLOSE = State.IDLE, State.HEAD, State.BODY, State.MUST_CLOSE
+_IDLE, _HEAD, _BODY, _MUST_CLOSE = (
+    ExchangeState.IDLE,
+    ExchangeState.HEAD,
+    ExchangeState.BODY,
+    ExchangeState.MUST_CLOSE,
+)
 
 
 class Connection(ResponseReader, asyncio.Protocol):

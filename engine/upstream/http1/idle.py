@@ -20,7 +20,7 @@ from itertools import chain, repeat
 from time import monotonic
 from typing import Protocol, TypeVar
 
-from engine.upstream.http1.response import State
+from engine.upstream.http1.response import ExchangeState
 
 MAX_IDLE = 256  # connections
 DISTRUST_SECONDS = 300.0
@@ -38,7 +38,7 @@ _LIBC: ctypes.PyDLL | None = None if sys.platform == "win32" else ctypes.PyDLL(N
 
 # Every attribute of a connection that an exchange changes, as it is between two of them.
 ATTRIBUTES: Mapping[str, object] = {
-    "state": State.IDLE,
+    "state": ExchangeState.IDLE,
     "status": 0,
     "headers": [],
     "fields": {},

@@ -31,7 +31,7 @@ STEP = 16 * 1024  # bytes of a head from one check of these bounds to the next
 _HEAD_END = b"\r\n\r\n"
 
 
-class State(IntEnum):
+class ExchangeState(IntEnum):
     """Where a connection stands in its exchange. MUST_CLOSE: it cannot carry another one."""
 
     IDLE = 0
@@ -41,7 +41,7 @@ class State(IntEnum):
     MUST_CLOSE = 4
 
 
-class Event(IntEnum):
+class EarlyEnd(IntEnum):
     """What ends an exchange before its time."""
 
     UNEXPECTED_DATA = 0
@@ -50,15 +50,15 @@ class Event(IntEnum):
 
 
 # Why a response that does not come to its end is missing; RFC 9112, 8 for the last.
-FAILURES: dict[tuple[State, Event], Failure] = {
-    (State.HEAD, Event.PROTOCOL_ERROR): Failure.BAD_RESPONSE,
-    (State.HEAD, Event.CLOSE): Failure.CLOSED,
-    (State.BODY, Event.PROTOCOL_ERROR): Failure.TRUNCATED,
-    (State.BODY, Event.CLOSE): Failure.TRUNCATED,
+FAILURES: dict[tuple[ExchangeState, EarlyEnd], Failure] = {
+    (ExchangeState.HEAD, EarlyEnd.PROTOCOL_ERROR): Failure.BAD_RESPONSE,
+    (ExchangeState.HEAD, EarlyEnd.CLOSE): Failure.CLOSED,
+    (ExchangeState.BODY, EarlyEnd.PROTOCOL_ERROR): Failure.TRUNCATED,
+    (ExchangeState.BODY, EarlyEnd.CLOSE): Failure.TRUNCATED,
 }
 
 # Looking a member up in its class costs more than all else that a header does here.
-_IDLE, _HEAD, _BODY, _DONE, _MUST_CLOSE = State
+_IDLE, _HEAD, _BODY, _DONE, _MUST_CLOSE = ExchangeState
 _DROPPED = deque[tuple[bytes, bytes]](maxlen=0)  # keeps nothing
 _NO_FIELDS: Mapping[bytes, bytes] = {}
 MAX_NAMES_BYTES = 512 * 1024  # of the cache of header names
@@ -125,7 +125,7 @@ class ResponseReader:
         if self.state is _BODY:
             self._parse(data)
         elif self.state is not _HEAD:
-            self._fail(Event.UNEXPECTED_DATA)
+            self._fail(EarlyEnd.UNEXPECTED_DATA)
         elif len(data) <= STEP or (not self._of_heads and _has_final_head(data)):
             self._parse_head(data)
         else:
@@ -142,29 +142,29 @@ class ResponseReader:
         elif self.state is _BODY:
             self._parse(rest)
         else:
-            self._fail(Event.UNEXPECTED_DATA)
+            self._fail(EarlyEnd.UNEXPECTED_DATA)
 
     def _parse_head(self, data: bytes | memoryview) -> None:
         self._of_heads += len(data)
         self._parse(data)
         if self.state is _HEAD and (self._of_heads > MAX_HEADS or len(self.headers) > MAX_FIELDS):
-            self._fail(Event.PROTOCOL_ERROR)
+            self._fail(EarlyEnd.PROTOCOL_ERROR)
 
     def _parse(self, data: bytes | memoryview) -> None:
         self._swallowed += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._fail(Event.PROTOCOL_ERROR)
+            self._fail(EarlyEnd.PROTOCOL_ERROR)
         if self._swallowed > MAX_HEAD and self.state is not _DONE:
-            self._fail(Event.PROTOCOL_ERROR)
+            self._fail(EarlyEnd.PROTOCOL_ERROR)
 
     def closed(self, *, cleanly: bool) -> None:
         """The upstream has closed the connection, or it broke."""
         if self.state is _BODY and cleanly and self._ends_by_close():
             self.state = _DONE
             self.is_complete = True
-        self._fail(Event.CLOSE)
+        self._fail(EarlyEnd.CLOSE)
 
     def pop_chunks(self) -> bytes:
         """All that has arrived of the body and was not taken yet."""
@@ -185,7 +185,7 @@ class ResponseReader:
         self.state = _MUST_CLOSE
         return False
 
-    def _fail(self, event: Event) -> None:
+    def _fail(self, event: EarlyEnd) -> None:
         was, self.state = self.state, _MUST_CLOSE
         if self.failure is None:
             self.failure = FAILURES.get((was, event))
@@ -197,7 +197,7 @@ class ResponseReader:
         if self.state is _HEAD:
             self.headers = self._pairs = []
         else:
-            self._fail(Event.UNEXPECTED_DATA)
+            self._fail(EarlyEnd.UNEXPECTED_DATA)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header, or one trailer, which is dropped."""
@@ -213,7 +213,7 @@ class ResponseReader:
             fields = self.fields = dict(self.headers)
             if b"transfer-encoding" in fields:
                 if not self._is_chunked():
-                    self._fail(Event.PROTOCOL_ERROR)
+                    self._fail(EarlyEnd.PROTOCOL_ERROR)
                     return
             elif (length := fields.get(b"content-length")) and status not in (204, 304):
                 self.length = int(length)
@@ -223,7 +223,7 @@ class ResponseReader:
         elif 100 <= status <= 199 and status != 101:
             self._swallowed = 0
         else:
-            self._fail(Event.PROTOCOL_ERROR)
+            self._fail(EarlyEnd.PROTOCOL_ERROR)
 
     def on_body(self, data: bytes) -> None:
         """A chunk of the body, as it came."""

@@ -16,7 +16,7 @@ from hypothesis.stateful import initialize, rule
 from engine.limits import redis_store
 from engine.limits.core import Refused
 from engine.limits.redis_store import LEASE_SECONDS, RENEW_SECONDS, RedisStore
-from engine.limits.resp import RedisConnection, StoreError, command, connect, encode
+from engine.limits.resp import LimitStoreError, RedisConnection, command, connect, encode
 from engine.limits.store import Grant
 from engine.limits.table import SharedMemory
 from engine.plan.limit_store import StoreServer
@@ -307,7 +307,7 @@ class SharedHistory(History):
     def has_script(self) -> bool:
         try:
             self.ask(b"EVALSHA", self.stores[0]._client.sha, b"0")
-        except StoreError as error:  # of any other kind: it has no arguments
+        except LimitStoreError as error:  # of any other kind: it has no arguments
             return str(error) != "NOSCRIPT"
         raise AssertionError
 

@@ -11,7 +11,7 @@ from typing import Any
 from engine.config.load import Loaded
 from engine.plan.plan import Plan
 from engine.server.http import Listen
-from engine.server.reload import Problem, Snapshot, State, read_folder
+from engine.server.reload import Problem, ReloadState, Snapshot, read_folder
 from engine.server.run import Options, prepare
 from engine.server.worker import Parent, Worker
 from tests.ports import free_port
@@ -69,21 +69,21 @@ def test_what_was_aborted_and_gets_ready_late_is_not_committed(tmp_path: Path) -
         ours, pipe = Pipe()
         plan = folder.plan(folder.change("first"))
         parent = Parent(pipe, tmp_path, folder.prepare, drain_timeout=1.0)
-        worker = Worker(plan, State(""), parent, Listen("127.0.0.1", free_port()))
+        worker = Worker(plan, ReloadState(""), parent, Listen("127.0.0.1", free_port()))
         loop = asyncio.get_running_loop()
         loop.add_reader(pipe.fileno(), vars(Worker)["_read_message"], worker)
 
         slow = folder.change("slow")
         ours.send(("prepare", 1, slow.digest, tuple(slow.texts), slow.read_at))
         assert await asyncio.to_thread(folder.is_loading.wait, 10)
-        ours.send(("abort", State("")))
+        ours.send(("abort", ReloadState("")))
         newer = folder.change("newer")
         ours.send(("prepare", 2, newer.digest, tuple(newer.texts), newer.read_at))
         assert await asyncio.to_thread(ours.poll, 10)
         assert ours.recv() == (2, "ready")
         folder.may_load.set()
         await asyncio.gather(*vars(worker)["_tasks"])
-        ours.send(("commit", State("")))
+        ours.send(("commit", ReloadState("")))
         while pipe.poll():  # noqa: ASYNC110 there is no event for it
             await asyncio.sleep(0.001)
         assert await fingerprint(worker) == folder.plan(newer).fingerprint
@@ -93,7 +93,7 @@ def test_what_was_aborted_and_gets_ready_late_is_not_committed(tmp_path: Path) -
         slow = folder.change("slow")
         ours.send(("prepare", 3, slow.digest, tuple(slow.texts), slow.read_at))
         assert await asyncio.to_thread(folder.is_loading.wait, 10)
-        ours.send(("abort", State("")))
+        ours.send(("abort", ReloadState("")))
         while pipe.poll():  # noqa: ASYNC110 there is no event for it
             await asyncio.sleep(0.001)
         folder.may_load.set()

@@ -12,7 +12,7 @@ import pytest
 from engine.config.load import Loaded
 from engine.server import reload
 from engine.server.channel import WorkerChannel
-from engine.server.reload import ConfigReloader, Problem, Snapshot, State
+from engine.server.reload import ConfigReloader, Problem, ReloadState, Snapshot
 from tests.integration.server.test_prepare import Folder
 from tests.servers import ROOT, write_keys
 from tests.unit.config.folders import fill
@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Folder:
 def first_of(folder: Folder) -> ConfigReloader:
     """A server that runs what is in `folder` first."""
     first = folder.change("first")
-    return ConfigReloader(folder.path, folder.prepare, first, folder.plan(first), State(""))
+    return ConfigReloader(folder.path, folder.prepare, first, folder.plan(first), ReloadState(""))
 
 
 def test_files_that_change_before_every_worker_has_read_them_are_read_again(folder: Folder) -> None:
@@ -147,7 +147,7 @@ def test_a_worker_that_reads_nothing_does_not_stop_the_parent() -> None:
     with ours, theirs:
         channel = WorkerChannel(ours, -1)
         for _ in range(UNREAD):
-            channel.send("note", State("then"))
+            channel.send("note", ReloadState("then"))
         received = told(theirs)
         assert 0 < len(received) < UNREAD
         assert set(received) == {"note"}

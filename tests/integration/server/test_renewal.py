@@ -10,7 +10,7 @@ import pytest
 from engine.plan.tls import ListenerTls
 from engine.server.renewal import TlsRenewal
 from engine.telemetry.families import SERVER
-from engine.telemetry.memory import CounterMemory, Part
+from engine.telemetry.memory import CounterMemory, ProcessCounters
 from engine.telemetry.server_counts import ServerCounts
 from engine.telemetry.totals import TotalsReader
 from tests.certificates import issue
@@ -48,7 +48,7 @@ def test_what_becomes_of_renewed_files_is_counted(tmp_path: Path) -> None:
     tls = ListenerTls(tmp_path / "cert.pem", tmp_path / "key.pem")
     issue(days=(-3, -2)).write(tls.certificate, tls.key)  # it expired, and there is no other
     memory = CounterMemory(1)
-    renewal = TlsRenewal(tls, ServerCounts(Part(memory, 0)))
+    renewal = TlsRenewal(tls, ServerCounts(ProcessCounters(memory, 0)))
     found = []
     for issued in (None, issue(days=(-2, -1)), issue(days=(-2, 9))):
         if issued is not None:

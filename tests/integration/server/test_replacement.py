@@ -15,7 +15,7 @@ import pytest
 
 from engine.server import supervisor
 from engine.server.channel import WorkerChannel
-from engine.server.reload import ConfigReloader, Snapshot, State
+from engine.server.reload import ConfigReloader, ReloadState, Snapshot
 from engine.server.renewal import TlsRenewal
 from engine.server.supervisor import Supervisor
 from engine.server.worker_process import WorkerProcess
@@ -129,7 +129,9 @@ def supervise(
 ) -> None:
     shorter = dict.fromkeys(("POLL_SECONDS", "QUEUE_SECONDS", "FLUSH_SECONDS"), 0.02)
     vars(supervisor).update(shorter, CRASH_SECONDS=CRASH_SECONDS)
-    reloader = ConfigReloader(folder, lambda _: (None, []), Snapshot({}, 0.0), None, State(""))
+    reloader = ConfigReloader(
+        folder, lambda _: (None, []), Snapshot({}, 0.0), None, ReloadState("")
+    )
     begin = partial(start, file)
     drain = delay, 5.0
     Supervisor(begin, reloader, workers=workers, ready_banner="", drain=drain, tls=tls).run()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from engine.telemetry.families import KEYS, WORKERS
-from engine.telemetry.memory import CounterMemory, NoPartError, Part
+from engine.telemetry.memory import CounterMemory, NoPartError, ProcessCounters
 from engine.telemetry.totals import TotalsReader
 from tests.unit.telemetry.test_metrics import total
 
@@ -25,7 +25,7 @@ def test_a_killed_process_leaves_its_counts_and_its_part(memory: CounterMemory) 
     readers, writers = zip(os.pipe(), os.pipe(), strict=True)
 
     def work(written: int) -> None:
-        part = Part(memory)
+        part = ProcessCounters(memory)
         part.words[part.block(KEYS, "k")] += 1
         part.words[part.block(WORKERS)] = 1
         os.write(written, bytes([part.number]))
@@ -45,7 +45,7 @@ def test_a_killed_process_leaves_its_counts_and_its_part(memory: CounterMemory) 
         taken = [os.read(readers[0], 1)[0] for _ in children]
         assert sorted(taken) == [1, 2, 3]
         with pytest.raises(NoPartError):
-            Part(memory)
+            ProcessCounters(memory)
         assert total(TotalsReader(memory).read(), WORKERS)[0] == 3
         os.kill(children[0], signal.SIGKILL)
         os.waitpid(children.pop(0), 0)

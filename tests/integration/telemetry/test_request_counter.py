@@ -23,7 +23,7 @@ from engine.telemetry.families import (
     TRAFFIC,
     Group,
 )
-from engine.telemetry.memory import CounterMemory, Part
+from engine.telemetry.memory import CounterMemory, ProcessCounters
 from engine.telemetry.totals import TotalsReader
 from tests.unit.gateway.plans import shipped_plan
 
@@ -55,7 +55,7 @@ USUAL = Record(
 class Stand:
     def __init__(self) -> None:
         memory = CounterMemory(2)
-        part = self.part = Part(memory, 1)
+        part = self.part = ProcessCounters(memory, 1)
         self.counter = RequestCounter(part, PLAN)
         self.reader = TotalsReader(memory)
 
@@ -201,7 +201,7 @@ def test_what_has_no_room_is_counted_as_other(stand: Stand) -> None:
 def test_keys_of_accounts_take_no_series_of_the_keys_in_the_file() -> None:
     plan = replace(PLAN, callers={b"x": Caller("my-app", None, None, (), None)})
     memory = CounterMemory(2)
-    part = Part(memory, 1)
+    part = ProcessCounters(memory, 1)
     for turn in range(3):  # a reload gives accounts no further room
         counter = RequestCounter(part, plan)
         made = [f"made-{turn}-{number}" for number in range(KEYS_OF_ACCOUNTS)]

@@ -25,7 +25,7 @@ from engine.upstream.http1.idle import (
 )
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.http1.request import request_head
-from engine.upstream.http1.response import State
+from engine.upstream.http1.response import ExchangeState
 from tests.integration.upstream.bursts import chunked, sized
 from tests.integration.upstream.test_rest import Wire, a_pool, attempt, wired
 
@@ -83,11 +83,11 @@ def test_a_connection_is_stale_by_rest_and_by_what_the_kernel_knows(
 
 def test_a_connection_that_is_closing_or_in_use_is_stale() -> None:
     async def scenario() -> None:
-        for state in State:
+        for state in ExchangeState:
             with wired(a_pool()) as (_, connection, _):
                 connection.idle_since = NOW
                 connection.state = state
-                assert connection.is_stale(NOW) is (state is not State.IDLE)
+                assert connection.is_stale(NOW) is (state is not ExchangeState.IDLE)
         with wired(a_pool()) as (wire, connection, _):
             connection.idle_since = NOW
             wire.closing = True

@@ -1,10 +1,10 @@
 """The geometry of plots: what is drawn where, and that the table says the same."""
 
 from engine.admin import formats
-from engine.admin.plots import Axis, Series, Texts, lines, nice_top, stacked_bars
+from engine.admin.plots import Axis, PlotTexts, Series, lines, nice_top, stacked_bars
 from tests.tables import each
 
-TEXTS = Texts("Requests", "7 requests", "Nothing was called.")
+TEXTS = PlotTexts("Requests", "7 requests", "Nothing was called.")
 AXIS = Axis("Day", ("1 Nov", "2 Nov"), ("1 Nov", "2 Nov"))
 
 

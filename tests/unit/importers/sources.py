@@ -13,8 +13,8 @@ from engine.cli.imports import IMPORTERS
 from engine.config.load import Loaded, load
 from engine.config.source.any_yaml import ForeignDocument, read_foreign
 from engine.importers.draft import ImportContext
-from engine.importers.ledger import SettingStatus
-from engine.importers.outcome import Outcome
+from engine.importers.notes import SettingStatus
+from engine.importers.result import ImportResult
 from tests.servers import parse_yaml
 
 HERE = Path(__file__).parent
@@ -24,17 +24,17 @@ NAMES = [f"{path.parent.name}-{path.stem}" for path in SOURCES]
 
 
 @cache
-def imported(path: Path) -> Outcome:
+def imported(path: Path) -> ImportResult:
     return import_text(path.parent.name, path.name, path.read_bytes())
 
 
 def import_text(
     program: str, name: str, raw: bytes, environ: Mapping[str, str] = NO_VARIABLES
-) -> Outcome:
+) -> ImportResult:
     return IMPORTERS[program]([read_foreign(name, raw)], ImportContext(environ, "2026-11-27"))
 
 
-def loaded(outcome: Outcome, folder: Path) -> Loaded:
+def loaded(outcome: ImportResult, folder: Path) -> Loaded:
     """The files of an import as `engine check` reads them, with no variable set."""
     overrides = {
         name: text.encode() for name, text in outcome.files.items() if name.endswith(".yaml")
@@ -42,7 +42,7 @@ def loaded(outcome: Outcome, folder: Path) -> Loaded:
     return load(folder, {}, time.time(), overrides=overrides)
 
 
-def share(outcome: Outcome) -> float:
+def share(outcome: ImportResult) -> float:
     """The share of its settings that an import carries."""
     kept = [
         r for r in outcome.rows if r.treatment in (SettingStatus.CARRIED, SettingStatus.OTHERWISE)

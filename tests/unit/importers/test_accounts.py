@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from engine.importers.outcome import Outcome
+from engine.importers.result import ImportResult
 from tests.servers import dump_yaml, parse_yaml
 from tests.unit.importers.sources import import_text, loaded
 
 
-def _imported(deployments: list[dict[str, Any]], **settings: Any) -> Outcome:
+def _imported(deployments: list[dict[str, Any]], **settings: Any) -> ImportResult:
     models = [{"model_name": "m", "litellm_params": params} for params in deployments]
     text = dump_yaml({"model_list": models, **settings})
     return import_text("litellm", "config.yaml", text.encode())
@@ -20,12 +20,12 @@ def _keys(number: int, **more: Any) -> list[dict[str, Any]]:
     ]
 
 
-def _targets(outcome: Outcome) -> list[dict[str, Any]]:
+def _targets(outcome: ImportResult) -> list[dict[str, Any]]:
     rule = parse_yaml(outcome.files["routes.yaml"])["models"][0]
     return list(rule.get("targets", [rule]))
 
 
-def _variables(outcome: Outcome) -> dict[str, list[str]]:
+def _variables(outcome: ImportResult) -> dict[str, list[str]]:
     """The variables of each provider's credential sets."""
     providers = parse_yaml(outcome.files["providers.yaml"])["providers"]
     return {
@@ -36,7 +36,7 @@ def _variables(outcome: Outcome) -> dict[str, list[str]]:
     }
 
 
-def _asked(outcome: Outcome) -> list[Any]:
+def _asked(outcome: ImportResult) -> list[Any]:
     return [row.path for row in outcome.rows if row.treatment == "asks_you"]
 
 

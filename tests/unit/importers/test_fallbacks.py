@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine.importers.outcome import Outcome
+from engine.importers.result import ImportResult
 from tests.servers import dump_yaml, parse_yaml
 from tests.tables import each
 from tests.unit.importers.sources import import_text
@@ -12,18 +12,18 @@ def _model(name: str, sent: str, **params: Any) -> dict[str, Any]:
     return {"model_name": name, "litellm_params": {"model": sent, **params}}
 
 
-def _imported(models: list[dict[str, Any]], router: dict[str, Any]) -> Outcome:
+def _imported(models: list[dict[str, Any]], router: dict[str, Any]) -> ImportResult:
     text = dump_yaml({"model_list": models, "router_settings": router})
     return import_text("litellm", "config.yaml", text.encode())
 
 
-def _targets(outcome: Outcome, model: str) -> list[dict[str, Any]]:
+def _targets(outcome: ImportResult, model: str) -> list[dict[str, Any]]:
     rules = parse_yaml(outcome.files["routes.yaml"])["models"]
     rule = next(r for r in rules if r.get("model") == model)
     return list(rule.get("targets", [rule]))
 
 
-def _row(outcome: Outcome, *path: str | int) -> tuple[str, str]:
+def _row(outcome: ImportResult, *path: str | int) -> tuple[str, str]:
     row = next(r for r in outcome.rows if r.path == path)
     return row.treatment, row.note
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from engine.config.source.any_yaml import read_foreign
 from engine.importers.draft import ImportContext
-from engine.importers.ledger import SettingStatus
 from engine.importers.litellm import import_litellm
-from engine.importers.outcome import Outcome
+from engine.importers.notes import SettingStatus
+from engine.importers.result import ImportResult
 from tests.servers import parse_yaml
 from tests.tables import each
 from tests.unit.importers.sources import document, leaves, loaded
@@ -17,12 +17,12 @@ MODELS = document("model_list:\n  - {model_name: a, litellm_params: {model: open
 DIGEST = hashlib.sha256(b"sk-of-a-caller").hexdigest()  # as LiteLLM's hash_token has it
 
 
-def with_keys(*entries: dict[str, Any]) -> Outcome:
+def with_keys(*entries: dict[str, Any]) -> ImportResult:
     keys = read_foreign("keys.json", json.dumps({"keys": entries}).encode())
     return import_litellm([MODELS], ImportContext({}, "2026-11-27", keys))
 
 
-def written(outcome: Outcome) -> list[dict[str, Any]]:
+def written(outcome: ImportResult) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = parse_yaml(outcome.files["keys.yaml"])["keys"]
     return found
 

@@ -4,30 +4,30 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from engine.importers.outcome import Outcome
+from engine.importers.result import ImportResult
 from engine.report.imported import text_of_import
 from tests.servers import dump_yaml, parse_yaml
 from tests.tables import each
 from tests.unit.importers.sources import import_text, loaded
 
 
-def _imported(*models: tuple[str, dict[str, Any]], **sections: Any) -> Outcome:
+def _imported(*models: tuple[str, dict[str, Any]], **sections: Any) -> ImportResult:
     entries = [{"model_name": name, "litellm_params": params} for name, params in models]
     return import_text(
         "litellm", "config.yaml", dump_yaml({"model_list": entries, **sections}).encode()
     )
 
 
-def _rules(outcome: Outcome) -> list[dict[str, Any]]:
+def _rules(outcome: ImportResult) -> list[dict[str, Any]]:
     return list(parse_yaml(outcome.files["routes.yaml"])["models"])
 
 
-def _chat(outcome: Outcome, provider: str) -> Any:
+def _chat(outcome: ImportResult, provider: str) -> Any:
     providers = parse_yaml(outcome.files["providers.yaml"])["providers"]
     return providers[provider]["endpoints"]["chat_completions"]
 
 
-def _row(outcome: Outcome, *path: str | int) -> tuple[str, str]:
+def _row(outcome: ImportResult, *path: str | int) -> tuple[str, str]:
     row = next(r for r in outcome.rows if r.path == path)
     return row.treatment, row.note
 

@@ -3,23 +3,23 @@
 import json
 from typing import Any
 
-from engine.importers.outcome import Outcome
+from engine.importers.result import ImportResult
 from tests.servers import parse_yaml
 from tests.tables import each
 from tests.unit.importers.sources import import_text
 
 
-def _imported(program: str, data: Any) -> Outcome:
+def _imported(program: str, data: Any) -> ImportResult:
     return import_text(program, "config.json", json.dumps(data).encode())
 
 
-def _rules(outcome: Outcome) -> list[dict[str, Any]]:
+def _rules(outcome: ImportResult) -> list[dict[str, Any]]:
     if "routes.yaml" not in outcome.files:
         return []
     return list(parse_yaml(outcome.files["routes.yaml"])["models"])
 
 
-def _treatments(outcome: Outcome) -> dict[str, str]:
+def _treatments(outcome: ImportResult) -> dict[str, str]:
     return {".".join(map(str, r.path)): r.treatment for r in outcome.rows}
 
 

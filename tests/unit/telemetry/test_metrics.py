@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from engine.telemetry.exposition import Exposition
 from engine.telemetry.families import GROUPS, KEYS, OTHER, REQUESTS, TRAFFIC, WORKERS, Group
-from engine.telemetry.memory import MAX_LABEL, CounterMemory, Part
+from engine.telemetry.memory import MAX_LABEL, CounterMemory, ProcessCounters
 from engine.telemetry.processes import process_values
 from engine.telemetry.server_counts import ServerCounts
 from engine.telemetry.totals import Totals, TotalsReader
@@ -38,7 +38,7 @@ def exposed(memory: CounterMemory) -> dict[str, Metric]:
 def test_parts_are_added_up(memory: CounterMemory) -> None:
     reader = TotalsReader(memory)
     for number in (1, 2):
-        part = Part(memory, number)
+        part = ProcessCounters(memory, number)
         part.words[part.block(KEYS, "k")] += number
         part.words[part.block(KEYS, f"k{number}")] += 1
     totals = reader.read()
@@ -49,10 +49,10 @@ def test_parts_are_added_up(memory: CounterMemory) -> None:
 
 
 def test_who_takes_the_part_of_a_dead_process_counts_on(memory: CounterMemory) -> None:
-    first = Part(memory, 1)
+    first = ProcessCounters(memory, 1)
     first.words[first.block(KEYS, "k")] += 5
     first.words[first.block(WORKERS)] = 9  # a gauge: what it had under way is not under way now
-    second = Part(memory, 1)
+    second = ProcessCounters(memory, 1)
     assert second.block(KEYS, "k") == first.block(KEYS, "k")
     second.words[second.block(KEYS, "k")] += 1
     second.words[second.block(KEYS, "new")] += 1
@@ -63,16 +63,16 @@ def test_who_takes_the_part_of_a_dead_process_counts_on(memory: CounterMemory) -
 
 
 def test_what_a_dead_process_has_used_of_the_room_is_not_there_again(memory: CounterMemory) -> None:
-    first = Part(memory, 1)
+    first = ProcessCounters(memory, 1)
     for number in range(KEYS.most):
         first.block(KEYS, f"{number}")
-    second = Part(memory, 1)
+    second = ProcessCounters(memory, 1)
     assert second.block(KEYS, "0") != second.other(KEYS)
     assert second.block(KEYS, "more") == second.other(KEYS)
 
 
 def test_series_are_bounded_and_the_rest_is_counted_as_other(memory: CounterMemory) -> None:
-    part = Part(memory, 1)
+    part = ProcessCounters(memory, 1)
     for number in range(KEYS.most + 500):
         part.words[part.block(KEYS, f"{number} " + "é" * 300)] += 1
     blocks = TotalsReader(memory).read()[GROUPS.index(KEYS)]
@@ -88,14 +88,14 @@ def test_series_are_bounded_and_the_rest_is_counted_as_other(memory: CounterMemo
 
 
 def test_the_text_is_what_a_parser_of_prometheus_reads(memory: CounterMemory) -> None:
-    part = Part(memory, 1)
+    part = ProcessCounters(memory, 1)
     odd = 'a"b\\c\n%d é'
     at = part.block(TRAFFIC, "chat", odd, "gpt-*")
     part.words[at + 7] += 2  # up to 1 s
     part.words[at + 17] += 1  # more than 600 s
     part.words[at + 18] += 900_250_000  # microseconds
     part.words[part.block(REQUESTS, "chat", odd, "gpt-*", "200", "ok")] += 3
-    Part(memory, 2).block(TRAFFIC, "chat", odd, "gpt-*")
+    ProcessCounters(memory, 2).block(TRAFFIC, "chat", odd, "gpt-*")
     found = exposed(memory)
     labels = {"endpoint": "chat", "provider": odd, "model": "gpt-*"}
     assert found["orqen_requests"].samples[0].labels == labels | {"status": "200", "outcome": "ok"}
@@ -109,9 +109,9 @@ def test_the_text_is_what_a_parser_of_prometheus_reads(memory: CounterMemory) ->
 
 
 def test_the_text_is_open_metrics_for_who_asks(memory: CounterMemory) -> None:
-    part = Part(memory, 1)
+    part = ProcessCounters(memory, 1)
     part.words[part.block(TRAFFIC, *OF_WORKER)] += 1
-    ServerCounts(Part(memory, 0)).note_reload()
+    ServerCounts(ProcessCounters(memory, 0)).note_reload()
     text = Exposition("1").text(TotalsReader(memory).read(), [], is_open=True).decode()
     found = {metric.name: metric for metric in open_metrics.text_string_to_metric_families(text)}  # type: ignore[no-untyped-call]  # it has no types
     assert found["orqen_config_reloads"].samples[0].value == 1

@@ -16,7 +16,7 @@ from engine.telemetry.families import (
     TRAFFIC,
     WORKERS,
 )
-from engine.telemetry.memory import CounterMemory, Part
+from engine.telemetry.memory import CounterMemory, ProcessCounters
 from engine.telemetry.readings import Readings, parse_readings, quantile
 from engine.telemetry.totals import TotalsReader
 from tests.tables import each
@@ -26,7 +26,7 @@ ODD = 'a"b\\c\nd\u2028e\x85f\rg'
 
 class Stand:
     def __init__(self, memory: CounterMemory) -> None:
-        self.part, self.reader = Part(memory, 1), TotalsReader(memory)
+        self.part, self.reader = ProcessCounters(memory, 1), TotalsReader(memory)
 
     def serve(self, provider: str, *, status: str = "200", count: int = 1) -> None:
         words, block = self.part.words, self.part.block

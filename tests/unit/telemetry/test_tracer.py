@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.gateway.record import Record
 from engine.plan.tracing import Tracing, Trust
-from engine.telemetry.tracer import TraceNotes, Tracer, Unsampled
+from engine.telemetry.tracer import PlanTracer, TraceNotes, Unsampled
 from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan
 
@@ -19,10 +19,12 @@ def scope(parent: bytes | None = None) -> dict[str, Any]:
     return {"method": "POST", "headers": [(b"host", b"x"), *headers]}
 
 
-def tracer(ratio: float, trust: Trust, *, propagates: bool = False) -> Tracer:
+def tracer(ratio: float, trust: Trust, *, propagates: bool = False) -> PlanTracer:
     plan = shipped_plan()
     providers = {n: replace(p, trace=propagates) for n, p in plan.providers.items()}
-    return Tracer(replace(plan, providers=providers), Tracing(None, ratio, trust), lambda *_: None)
+    return PlanTracer(
+        replace(plan, providers=providers), Tracing(None, ratio, trust), lambda *_: None
+    )
 
 
 @each(
@@ -66,7 +68,7 @@ def test_the_ratio_is_that_of_the_requests() -> None:
 def test_only_what_is_sampled_is_exported() -> None:
     taken: list[tuple[TraceNotes, Record]] = []
     plan = shipped_plan()
-    trusting = Tracer(plan, Tracing(None, 0.0, CALLERS), lambda *pair: taken.append(pair))
+    trusting = PlanTracer(plan, Tracing(None, 0.0, CALLERS), lambda *pair: taken.append(pair))
     for parent in (SAMPLED, NOT_SAMPLED):
         notes = trusting.start(scope(parent))
         assert notes is not None
@@ -83,7 +85,8 @@ def test_a_caller_without_a_valid_key_is_traced_by_the_ratio_alone() -> None:
         (1.0, None, None, True),
     ):
         taken: list[TraceNotes] = []
-        trusting = Tracer(plan, Tracing(None, ratio, CALLERS), lambda n, _, to=taken: to.append(n))  # type: ignore[misc]  # its list
+        settings = Tracing(None, ratio, CALLERS)
+        trusting = PlanTracer(plan, settings, lambda n, _, to=taken: to.append(n))  # type: ignore[misc]  # its list
         notes = trusting.start(scope(parent))
         assert notes is not None
         trusting.end(notes, Record(key=key))

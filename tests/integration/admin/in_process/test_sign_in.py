@@ -7,7 +7,7 @@ from argon2 import Parameters, PasswordHasher, extract_parameters
 
 from engine.accounts import passwords, people, sessions
 from engine.accounts.audit import SYSTEM
-from engine.admin.request import PageError, PageRequest, Values
+from engine.admin.request import FormValues, PageError, PageRequest
 from engine.admin.server import SIGN_INS_AT_ONCE, create_server
 from engine.admin.sign_in import SIGN_IN_PAGES, sign_in_by_password
 from engine.admin.throttle import MAX_NAMES, Throttle
@@ -171,7 +171,7 @@ def test_signing_in_leads_to_this_dashboard_alone(house: House, target: str) -> 
 
 def test_a_flood_of_passwords_leaves_threads_for_the_rest(house: House) -> None:
     server = create_server(house.context)
-    form = Values((("email", "ours-owner@example.com"), ("password", PASSWORD)))
+    form = FormValues((("email", "ours-owner@example.com"), ("password", PASSWORD)))
     request = PageRequest(server, SIGN_IN_PAGES[1], {}, form=form)
     for _ in range(SIGN_INS_AT_ONCE):
         assert server.sign_ins.acquire(blocking=False)

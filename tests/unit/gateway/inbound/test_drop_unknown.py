@@ -2,12 +2,12 @@
 
 from engine.gateway.inbound.edits import apply_edits
 from engine.gateway.inbound.json_body import JsonBody
-from engine.gateway.inbound.json_edits import Draft
+from engine.gateway.inbound.json_edits import EditedFields
 
 
 def test_a_field_that_is_set_and_then_removed_leaves_nothing() -> None:
     body = JsonBody(b'{"model":"a","user":"caller","x":1}')
-    draft = Draft(body)
+    draft = EditedFields(body)
     draft.set("user", b'"a-longer-value"')
     draft.rename("x", "y")
     assert draft.drop_all_but({"model"}) == ("user", "y")

@@ -14,9 +14,9 @@ from engine.upstream.http1.response import (
     MAX_NAME,
     MAX_NAMES_BYTES,
     STEP,
+    ExchangeState,
     HeaderNames,
     ResponseReader,
-    State,
 )
 from tests.tables import each
 
@@ -45,11 +45,11 @@ def fed(*chunks: bytes) -> ResponseReader:
 
 # From each state, where a byte leads; every other end of the use is MUST_CLOSE.
 STEPS = {
-    State.IDLE: set(),
-    State.HEAD: {State.HEAD, State.BODY, State.DONE},
-    State.BODY: {State.BODY, State.DONE},
-    State.DONE: set(),
-    State.MUST_CLOSE: set(),
+    ExchangeState.IDLE: set(),
+    ExchangeState.HEAD: {ExchangeState.HEAD, ExchangeState.BODY, ExchangeState.DONE},
+    ExchangeState.BODY: {ExchangeState.BODY, ExchangeState.DONE},
+    ExchangeState.DONE: set(),
+    ExchangeState.MUST_CLOSE: set(),
 }
 
 
@@ -61,8 +61,8 @@ def test_only_steps_of_the_table_are_taken() -> None:
         for at in range(len(first + second)):
             was = answer.state
             answer.feed((first + second)[at : at + 1])
-            assert answer.state in STEPS[was] | {State.MUST_CLOSE}
-        assert (answer.failure is None) or answer.state is State.MUST_CLOSE
+            assert answer.state in STEPS[was] | {ExchangeState.MUST_CLOSE}
+        assert (answer.failure is None) or answer.state is ExchangeState.MUST_CLOSE
 
 
 @given(
@@ -72,20 +72,20 @@ def test_only_steps_of_the_table_are_taken() -> None:
     )
 )
 def test_an_exchange_begins_and_ends_at_rest(steps: list[str]) -> None:
-    answer, model = ResponseReader(HeaderNames()), State.IDLE
+    answer, model = ResponseReader(HeaderNames()), ExchangeState.IDLE
     for step in steps:
-        was, model = model, State.MUST_CLOSE
+        was, model = model, ExchangeState.MUST_CLOSE
         if step == "send_request":
             answer.send_request()
-            model = State.HEAD if was is State.IDLE else model
+            model = ExchangeState.HEAD if was is ExchangeState.IDLE else model
         elif step == "release":
-            model = State.IDLE if was is State.DONE else model
-            assert answer.release() is (was is State.DONE)
+            model = ExchangeState.IDLE if was is ExchangeState.DONE else model
+            assert answer.release() is (was is ExchangeState.DONE)
         elif step == "close":
             answer.closed(cleanly=True)
         else:
             answer.feed(step.encode())
-            model = State.DONE if was is State.HEAD and step != "x" else model
+            model = ExchangeState.DONE if was is ExchangeState.HEAD and step != "x" else model
         assert answer.state is model
 
 
@@ -96,7 +96,7 @@ def test_an_answer_is_the_same_however_it_is_cut(name: str, data: st.DataObject)
     answer = fed(*(raw[a:b] for a, b in pairwise(places)))
     assert (answer.status, answer.is_complete, answer.pop_chunks()) == (int(raw[9:12]) if name != "interim" else 200, True, body)  # fmt: skip
     assert answer.release()
-    assert answer.state is State.IDLE
+    assert answer.state is ExchangeState.IDLE
 
 
 @each("surplus", [ANSWERS["none"][0], b"x" * STEP, b"\0"])
@@ -159,7 +159,7 @@ def test_bytes_behind_an_answer_end_the_connection_and_not_the_answer(surplus: b
 def test_bytes_for_nobody_end_the_connection() -> None:
     answer = ResponseReader(HeaderNames())
     answer.feed(ANSWERS["length"][0])
-    assert answer.state is State.MUST_CLOSE
+    assert answer.state is ExchangeState.MUST_CLOSE
 
 
 @each(
@@ -178,7 +178,7 @@ def test_bytes_for_nobody_end_the_connection() -> None:
 def test_what_is_not_http_is_refused(raw: bytes) -> None:
     answer = fed(raw)
     assert (answer.state, answer.failure, answer.status) == (
-        State.MUST_CLOSE,
+        ExchangeState.MUST_CLOSE,
         Failure.BAD_RESPONSE,
         0,
     )
@@ -242,7 +242,7 @@ def test_a_body_of_any_size_may_come_between() -> None:
     for _ in range(5):
         answer.feed(b"1;" + b"y" * (MAX_HEAD - 1000) + b"\r\na\r\n")
     answer.feed(b"%x\r\n%b\r\n" % (2 * MAX_HEAD, b"b" * 2 * MAX_HEAD))
-    assert (answer.state, len(answer.pop_chunks())) == (State.BODY, 5 + 2 * MAX_HEAD)
+    assert (answer.state, len(answer.pop_chunks())) == (ExchangeState.BODY, 5 + 2 * MAX_HEAD)
 
 
 @each("more", [0, 1])
@@ -255,13 +255,13 @@ def test_the_bounds_are_where_they_are_said_to_be(more: int) -> None:
     begin = b"HTTP/1.1 200 OK\r\nx: "
     pieces = (b"y" * min(100, n) for n in range(MAX_HEAD - len(begin) + more, 0, -100))
     long = fed(begin, *pieces)
-    assert (long.state is State.HEAD) is not bool(more)
+    assert (long.state is ExchangeState.HEAD) is not bool(more)
     interim = b"HTTP/1.1 102 Processing\r\n\r\n"
     after = fed(interim, begin + b"y" * (MAX_HEAD - len(begin) + more))
-    assert (after.state is State.HEAD) is not bool(more)
+    assert (after.state is ExchangeState.HEAD) is not bool(more)
     extension = b"\r\n1;"
     behind = fed(CHUNKED, b"1\r\nb", extension + b"y" * (MAX_HEAD - len(extension) + more))
-    assert (behind.state is State.BODY) is not bool(more)
+    assert (behind.state is ExchangeState.BODY) is not bool(more)
     assert (MAX_HEAD, MAX_HEADS, MAX_FIELDS) == (128 * 1024, 4 * 1024 * 1024, 1000)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.config.source.any_yaml import Path
 from engine.importers.draft import Draft
-from engine.importers.ledger import Ledger, Row
+from engine.importers.notes import ImportNotes, ImportRow
 from engine.importers.providers import Providers
 from engine.importers.rules import Rules
 from engine.importers.tables import shipped_file
@@ -16,12 +16,12 @@ from engine.importers.writing import render
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ImportResult:
     """The files by name, and a row for every setting of the source. No secret is in either."""
 
     program: str
     files: dict[str, str]
-    rows: tuple[Row, ...]
+    rows: tuple[ImportRow, ...]
 
 
 Notes = Callable[[], None]
@@ -30,18 +30,18 @@ Notes = Callable[[], None]
 def write_all(  # noqa: PLR0913, PLR0917 all that an import has gathered
     program: str,
     draft: Draft,
-    ledger: Ledger,
+    notes: ImportNotes,
     variables: Variables,
     today: str,
     finish: Notes,
-) -> Outcome:
+) -> ImportResult:
     """Build rules and providers and write them down. `finish` completes the report, when all names are known."""
     providers = Providers(variables, draft.settings)
-    rules = Rules(draft, ledger, providers)
+    rules = Rules(draft, notes, providers)
     rules.build()
     finish()
     if not rules.rules:
-        return Outcome(program, {}, ledger.rows())
+        return ImportResult(program, {}, notes.rows())
     head = f"Imported from {program} by `engine import {program}`."
     files = {
         "routes.yaml": _routes(draft, rules, head),
@@ -70,7 +70,7 @@ def write_all(  # noqa: PLR0913, PLR0917 all that an import has gathered
             {"version": 1, "keys": draft.keys}, 2, {}, f"{head} Only the hash of each key."
         )
     files[".env.example"] = variables.example(_needed(providers.entries))
-    return Outcome(program, files, ledger.rows())
+    return ImportResult(program, files, notes.rows())
 
 
 def _routes(draft: Draft, rules: Rules, head: str) -> str:

@@ -17,7 +17,7 @@ class SettingStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ImportRow:
     """One setting: its place, what became of it, and how or why. The note never holds a secret."""
 
     file: str
@@ -27,23 +27,23 @@ class Row:
     note: str
 
 
-class Ledger:
+class ImportNotes:
     """Rows by place. The first note on a setting stays; `rows` adds those that nothing has treated."""
 
     def __init__(self, documents: Iterable[ForeignDocument]) -> None:
         self._documents = {document.file: document for document in documents}
-        self._rows: dict[tuple[str, Path], Row] = {}
+        self._rows: dict[tuple[str, Path], ImportRow] = {}
         self._below = {file: _below(d.lines) for file, d in self._documents.items()}
 
     def note(self, file: str, path: Path, treatment: SettingStatus, words: str = "") -> None:
         """Say what became of the setting at `path`, and of all below it that has no row yet."""
         for leaf, line in self._leaves(file, path):
-            self._rows.setdefault((file, leaf), Row(file, line, leaf, treatment, words))
+            self._rows.setdefault((file, leaf), ImportRow(file, line, leaf, treatment, words))
 
     def rewrite(self, file: str, path: Path, treatment: SettingStatus, words: str) -> None:
         """The same, in place of what was said before."""
         for leaf, line in self._leaves(file, path):
-            self._rows[file, leaf] = Row(file, line, leaf, treatment, words)
+            self._rows[file, leaf] = ImportRow(file, line, leaf, treatment, words)
 
     def _leaves(self, file: str, path: Path) -> list[tuple[Path, int]]:
         lines = self._documents[file].lines
@@ -51,13 +51,13 @@ class Ledger:
             return [(path, lines[path])]
         return [(leaf, lines[leaf]) for leaf in self._below[file].get(path, ())]
 
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[ImportRow, ...]:
         """All rows, in the order of the source."""
         for file, document in self._documents.items():
             self.note(file, (), SettingStatus.DROPPED, "this importer does not know the setting")
             for path, line in document.repeated:
                 words = "written again below: the later one counts, for the other program too"
-                row = Row(file, line, path, SettingStatus.OTHERWISE, words)
+                row = ImportRow(file, line, path, SettingStatus.OTHERWISE, words)
                 self._rows[file, (*path, f"line {line}")] = row
         order = {
             (document.file, path): number
