@@ -173,32 +173,51 @@ def delete_usage(database: Database, before: int, most: int = MAX_DELETED) -> in
 
     `most`: how many rows at most in a transaction, between which workers write.
     """
-    with database.read() as connection:  # each hour has its sums, and they go last
-        found = connection.execute(select(_DAYS.account_id).distinct()).scalars().all()
     removed = 0
-    for account_id in found:
+    for account_id in _accounts(database):
         old = (_USAGE.account_id == account_id, _USAGE.hour < before)
-        removed += _delete(database, usage_hourly, _HOURLY, old, most)
-        _delete(database, usage_daily, _DAILY, (_DAYS.account_id == account_id, _DAYS.day < before), most)  # fmt: skip
+        removed += _delete(database, usage_hourly, _HOURLY[1:], old, most)
+        _delete(database, usage_daily, _DAILY[1:], (_DAYS.account_id == account_id, _DAYS.day < before), most)  # fmt: skip
     return removed
+
+
+def _accounts(database: Database) -> Iterator[str]:
+    """The accounts with usage, each found by the index; each hour has its sums, which go last."""
+    wanted = select(func.min(_DAYS.account_id))
+    found = ""  # that of keys.yaml, which may have none
+    while True:
+        yield found
+        with database.read() as connection:
+            following = connection.execute(wanted.where(_DAYS.account_id > found)).scalar_one()
+        if following is None:
+            return
+        found = following
 
 
 def _delete(
     database: Database,
     table: Table,
-    primary: Sequence[str],
+    order: Sequence[str],
     where: Sequence[ColumnElement[bool]],
     most: int,
 ) -> int:
-    key = [table.c[name] for name in primary]
-    some = delete(table).where(tuple_(*key).in_(select(*key).where(*where).limit(most)))
+    """Remove rows in the order of the primary key, so that each transaction begins where the last one ended.
+
+    The sums of a day to keep lie between those to remove, and none is to be read twice.
+    """
+    columns = [table.c[name] for name in order]
+    left: tuple[ColumnElement[bool], ...] = tuple(where)
+    last_of_some = select(*columns).order_by(*columns).offset(most - 1).limit(1)
     removed = 0
     while True:
+        with database.read() as connection:
+            last = connection.execute(last_of_some.where(*left)).one_or_none()
+        some = left if last is None else (*left, tuple_(*columns) <= tuple_(*last))
         with database.write() as connection:
-            count = connection.execute(some).rowcount
-        removed += count
-        if count < most:
+            removed += connection.execute(delete(table).where(*some)).rowcount
+        if last is None:
             return removed
+        left = (*where, tuple_(*columns) > tuple_(*last))
 
 
 def _values(row: UsageRow) -> dict[str, Any]:

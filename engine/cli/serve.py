@@ -152,6 +152,7 @@ def _serve(  # noqa: PLR0913 one parameter an option
     key = new_key() if mock and needs_keys and not no_auth else None
     try:
         with ExitStack() as stack:
+            server.refuse_few_files(more["workers"])
             settings = loaded.server or NO_SETTINGS
             if mock:
                 store = _trial(stack, loaded, port, is_open=no_auth)

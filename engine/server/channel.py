@@ -11,12 +11,14 @@ worker -> parent    (number, reply) to a message that has a number, and one of t
 import contextlib
 import time
 from collections import deque
+from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from engine.server.log import has_room
 
 UNASKED = 0
+ENDING_SECONDS = 0.1  # how often to see whether the server is to end
 
 
 class WorkerChannel:
@@ -47,10 +49,14 @@ class WorkerChannel:
         self._unasked.clear()
         return events
 
-    def reply(self, number: int, end: float) -> str:
-        """The worker's reply to message `number`: `ready`, `gone`, or why it cannot follow."""
-        while True:
-            ready = wait([self.pipe, self.sentinel], max(0.0, end - time.monotonic()))
+    def reply(self, number: int, end: float, is_ending: Callable[[], bool] = lambda: False) -> str:
+        """The worker's reply to message `number`: `ready`, `gone`, or why it cannot follow.
+
+        `ended` when the server is to end before that.
+        """
+        while not is_ending():
+            left = max(0.0, end - time.monotonic())
+            ready = wait([self.pipe, self.sentinel], min(left, ENDING_SECONDS))
             if self.pipe in ready:
                 with contextlib.suppress(OSError, EOFError):
                     replied, word = self._receive()
@@ -58,9 +64,11 @@ class WorkerChannel:
                         return word
                     continue  # unasked, or a reply that came too late for its own message
                 return "gone"
-            if not ready:
+            if ready:
+                return "gone"
+            if left == 0.0:
                 return "a worker did not get ready in time"
-            return "gone"
+        return "ended"
 
     def _receive(self) -> tuple[int, str]:
         number, word = self.pipe.recv()

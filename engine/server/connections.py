@@ -29,8 +29,12 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TypeAlias
 
+from engine.server.ports import ServeError
+
 MAX_CONNECTIONS = 4096
 OTHER_FILES = 256  # files and connections to providers, where few files may be open
+LEAST_FILES = 64  # of a worker that serves a few callers, and of the parent of one
+FILES_OF_WORKER = 4  # in the parent: its pipe and its end, and those of its successor
 HEAD_SECONDS = 30.0
 STALL_SECONDS = 60.0
 FRESH_SECONDS = 1.0  # a connection younger than this is kept, however many there are
@@ -45,20 +49,38 @@ Peer: TypeAlias = tuple[str, str]  # host and port, as in an ASGI scope
 
 def most_connections() -> int:
     """How many connections a worker keeps; as many again may come before it closes the excess."""
+    wanted = 2 * MAX_CONNECTIONS + 4 * OTHER_FILES
+    found = _file_limit(wanted)
+    return MAX_CONNECTIONS if found == wanted else max((found - OTHER_FILES) // 2, found // 4)
+
+
+def refuse_few_files(workers: int = 1) -> None:
+    """Raise the limit on open files of this process, the parent of so many workers, as far as it needs.
+
+    Raises:
+        ServeError: the system allows fewer.
+    """
+    wanted = LEAST_FILES + FILES_OF_WORKER * (workers - 1)
+    found = _file_limit(wanted)
+    if found < wanted:
+        raise ServeError(
+            f"the system allows {found} open files, and {wanted} are needed: raise that (`ulimit -n`)"
+        )
+
+
+def _file_limit(wanted: int) -> int:
+    """How many files this process may open, up to `wanted`, once the limit is raised as far as it can be."""
     if sys.platform == "win32":
-        return MAX_CONNECTIONS
+        return wanted
     import resource  # noqa: PLC0415 there is none on Windows
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * MAX_CONNECTIONS + 4 * OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     found, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if found == resource.RLIM_INFINITY or found >= wanted:
-        return MAX_CONNECTIONS
-    return max((found - OTHER_FILES) // 2, found // 4)
+    return wanted if found == resource.RLIM_INFINITY else min(found, wanted)
 
 
 @dataclass(frozen=True, slots=True)

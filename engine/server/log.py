@@ -32,6 +32,17 @@ class LogOptions:
 _current = LogOptions()
 
 
+@dataclass(slots=True)
+class _Lost:
+    """How many messages of this process were lost since the last one, and whether a line was begun."""
+
+    count: int = 0
+    is_torn: bool = False
+
+
+_lost = _Lost()
+
+
 def open_streams() -> None:
     """Open /dev/null in place of each standard stream that was closed by whoever started this process.
 
@@ -85,26 +96,39 @@ def message_line(message: str, level: str, text: str | None = None) -> str:
 
 
 def log(message: str, level: str = "info", text: str | None = None) -> None:
-    """Write a message of this process."""
-    _write(sys.stderr, message_line(message, level, text))
+    """Write a message of this process, and how many were lost before it."""
+    line = message_line(message, level, text)
+    if not line:
+        return
+    if _lost.count:
+        words = "1 message was lost" if _lost.count == 1 else f"{_lost.count} messages were lost"
+        line = "\n" * _lost.is_torn + message_line(words, "warning") + line
+    given = _encoded(line)
+    rest = _write(sys.stderr, given)
+    _lost.count = _lost.count + 1 if rest else 0
+    _lost.is_torn = bool(rest) and (_lost.is_torn or rest != given)
 
 
 def announce(text: str) -> None:
     """Write `text` to stdout, whose reader may be gone."""
-    _write(sys.stdout, text)
+    _write(sys.stdout, _encoded(text))
 
 
-def _write(stream: TextIO, text: str) -> None:
-    """Write `text` past the buffer of `stream`, which would be written again at the end.
+def _encoded(text: str) -> bytes:
+    return text.encode(errors="backslashreplace")
+
+
+def _write(stream: TextIO, rest: bytes) -> bytes:
+    """Write `rest` past the buffer of `stream`, which would be written again at the end; what is left of it.
 
     What a full pipe does not take in WRITE_SECONDS is lost: whoever waited for a reader that has
     stopped would neither see a worker die nor hear SIGTERM.
     """
-    rest = text.encode(errors="backslashreplace")
     with contextlib.suppress(OSError, ValueError):
         file = stream.fileno()
         while rest and has_room(file, WRITE_SECONDS):
             rest = rest[os.write(file, rest[:PIPE_BYTES]) :]
+    return rest
 
 
 def has_room(file: int, seconds: float) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from multiprocessing.connection import Connection
 
+from engine.server.connections import refuse_few_files
 from engine.server.http import Listen, name_process, new_loop, serve_alone, serve_side_process
 from engine.server.ports import ServeError, claim_free_port, claim_port, wait_until_ready
 from engine.server.side_process import SideProcess, new_processes
@@ -17,8 +18,9 @@ def serve_mock(host: str, port: int, fault: str | None, *, record: bool = True) 
     Without `record`, it keeps nothing of what it has received.
 
     Raises:
-        ServeError: the address is taken, or there is no such fault.
+        ServeError: the address is taken, there is no such fault, or too few files may be open.
     """
+    refuse_few_files()
     from engine.mock.app import create_app  # noqa: PLC0415 only a mock process pays for it
     from engine.mock.faults import FAULTS, serve_fault  # noqa: PLC0415 as above
     from engine.mock.responses import parse_faults  # noqa: PLC0415 as above

@@ -147,8 +147,13 @@ class ConfigReloader:
         """The files that the configuration is made of, and those it names."""
         return [self.directory / name for name in (*FILES, *self.other_files)]
 
-    def reload(self, workers: Sequence[WorkerChannel]) -> bool:
-        """Take what is on disk, in every worker or in none; whether to try again at once."""
+    def reload(
+        self, workers: Sequence[WorkerChannel], is_ending: Callable[[], bool] = lambda: False
+    ) -> bool:
+        """Take what is on disk, in every worker or in none; whether to try again at once.
+
+        Not when the server is to end before every worker is ready: one that is stuck would hold that up.
+        """
         snapshot = read_folder(self.directory)
         loaded, problems = self.prepare(snapshot)
         if loaded is not None:
@@ -160,9 +165,9 @@ class ConfigReloader:
         if len(snapshot.texts) < len(FILES):
             return True  # what could not be read could be loaded: it is being written
         snapshot = snapshot.with_files(loaded)
-        words = self._prepare_all(workers, snapshot)
-        if words == "changed":
-            return True
+        words = self._prepare_all(workers, snapshot, is_ending)
+        if words in {"changed", "ended"}:
+            return words == "changed"
         if words:
             self._refuse(workers, [Problem(words, words)])
             return False
@@ -187,18 +192,21 @@ class ConfigReloader:
         self.state = replace(self.state, tls=refused)
         return self.state
 
-    def _prepare_all(self, workers: Sequence[WorkerChannel], snapshot: Snapshot) -> str:
+    def _prepare_all(
+        self, workers: Sequence[WorkerChannel], snapshot: Snapshot, is_ending: Callable[[], bool]
+    ) -> str:
         """Let every worker prepare; "" when all are ready or gone."""
         self._number += 1
         names = tuple(snapshot.texts)
         for worker in workers:
             worker.send("prepare", self._number, snapshot.digest, names, snapshot.read_at)
         end = time.monotonic() + PREPARE_SECONDS
-        replies = {worker.reply(self._number, end) for worker in workers}
+        replies = {worker.reply(self._number, end, is_ending) for worker in workers}
         problems = sorted(replies - {"ready", "gone"})
         if problems:
             _send_all(workers, "abort", self.state)
-        return "changed" if "changed" in problems else "; ".join(problems)
+        known = (word for word in ("ended", "changed") if word in problems)
+        return next(known, "; ".join(problems))
 
     def _refuse(self, workers: Sequence[WorkerChannel], problems: list[Problem]) -> None:
         shown, more = problems[:SHOWN], len(problems) - SHOWN

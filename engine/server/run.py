@@ -25,6 +25,7 @@ from engine.plan.plan import Origin, Plan
 from engine.plan.settings import NO_SETTINGS, ServerSettings
 from engine.plan.tls import ListenerTls
 from engine.server.admin_process import AdminStart, run_admin
+from engine.server.connections import refuse_few_files
 from engine.server.http import IDLE_SECONDS, Listen
 from engine.server.log import LogOptions, set_up
 from engine.server.memory import MIB, memory_of
@@ -43,6 +44,7 @@ __all__ = [
     "Options",
     "ServeError",
     "prepare",
+    "refuse_few_files",
     "serve",
     "url_of",
 ]

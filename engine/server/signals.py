@@ -28,6 +28,10 @@ class SignalQueue:
         if self._waiting.count(number) < MAX_WAITING:
             self._waiting.append(number)
 
+    def has_end(self) -> bool:
+        """Whether one has come that ends the server."""
+        return any(number not in RELOADS for number in self._waiting)
+
     def take(self) -> list[int]:
         """The numbers of those that have come, in their order, but a reload after an end."""
         with contextlib.suppress(BlockingIOError):

@@ -254,7 +254,7 @@ class Supervisor:
             return
         notify_reloading()
         following = [worker.channel for worker in self._workers if not worker.is_stopping]
-        if self._reloader.reload(following):
+        if self._reloader.reload(following, self._signals.has_end):
             self._after(0.05, self._reload)
         notify("READY=1")
 

@@ -1,6 +1,7 @@
 """The log: a file, JSON messages beside the records, levels."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from engine.cli import main
+from engine.server import log
 from engine.server.log import LEVELS
 from tests import loopback
 from tests.e2e.server.small import eventually, write_small
@@ -135,3 +137,29 @@ def test_a_file_that_cannot_be_written_is_reported_before_the_start(tmp_path: Pa
     )
     assert result.exit_code == 2
     assert "not started: the log file cannot be written: No such file or directory" in result.output
+
+
+@pytest.mark.parametrize(
+    ("room", "said"),
+    [
+        (0, "engine: 2 messages were lost\nengine: c\n"),
+        (4096, "engine: " + "a" * 4088 + "\nengine: 2 messages were lost\nengine: c\n"),
+    ],
+    ids=["none", "for a part of a message"],
+)
+def test_messages_that_a_full_log_does_not_take_are_counted(
+    monkeypatch: pytest.MonkeyPatch, room: int, said: str
+) -> None:
+    monkeypatch.setattr(log, "WRITE_SECONDS", 0.0)
+    reader, writer = os.pipe()
+    with open(reader, "rb") as reading, open(writer, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        size = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 65536)
+        os.write(writer, b"\n" * (size - room))
+        for message in ("a" * 9000, "b"):
+            log.log(message)
+        assert reading.read(size - room) == b"\n" * (size - room)
+        for message in ("c", "d"):
+            log.log(message)
+        stream.close()
+        assert reading.read().decode() == said + "engine: d\n"

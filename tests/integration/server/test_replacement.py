@@ -13,13 +13,17 @@ from typing import Any
 
 import pytest
 
+from engine.config.load import Loaded
 from engine.server import supervisor
 from engine.server.channel import WorkerChannel
-from engine.server.reload import ConfigReloader, ReloadState, Snapshot
+from engine.server.reload import ConfigReloader, Problem, ReloadState, Snapshot
 from engine.server.renewal import TlsRenewal
 from engine.server.supervisor import Supervisor
 from engine.server.worker_process import WorkerProcess
 from engine.telemetry.server_counts import ServerCounts
+from tests.integration.server.test_prepare import Folder
+from tests.servers import write_keys
+from tests.unit.config.folders import fill
 
 forked = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 WORKERS, FAILS, HANGS, LAST = 2, 2, 3, 4
@@ -124,14 +128,37 @@ def deaf(file: Path, *inherited: Any) -> None:
         pass
 
 
+def hasty(file: Path, *inherited: Any) -> None:
+    """A worker that ends the server, and asks for a reload and then for an end at once when it is to drain."""
+    pipe = pipe_of(inherited)
+    os.kill(os.getppid(), signal.SIGTERM)
+    while pipe.recv()[0] != "stop":
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            os.kill(os.getppid(), number)
+    note(file, " -")
+
+
+def stuck(file: Path, *inherited: Any) -> None:
+    """A worker that asks for a reload, ends the server in the middle of it, and never gets ready."""
+    pipe = pipe_of(inherited)
+    os.kill(os.getppid(), signal.SIGHUP)
+    while (message := pipe.recv())[0] != "stop":
+        note(file, f" {message[0]}")
+        if message[0] == "prepare":
+            os.kill(os.getppid(), signal.SIGTERM)
+
+
 def supervise(
     folder: Path, file: Path, start: Callable[..., None], tls: Any, workers: int, delay: float
 ) -> None:
+    def load_none(_snapshot: Snapshot) -> tuple[Loaded | None, list[Problem]]:
+        note(file, " load")
+        return None, []
+
     shorter = dict.fromkeys(("POLL_SECONDS", "QUEUE_SECONDS", "FLUSH_SECONDS"), 0.02)
     vars(supervisor).update(shorter, CRASH_SECONDS=CRASH_SECONDS)
-    reloader = ConfigReloader(
-        folder, lambda _: (None, []), Snapshot({}, 0.0), None, ReloadState("")
-    )
+    load = Folder(folder).prepare if start is stuck else load_none
+    reloader = ConfigReloader(folder, load, Snapshot({}, 0.0), None, ReloadState(""))
     begin = partial(start, file)
     drain = delay, 5.0
     Supervisor(begin, reloader, workers=workers, ready_banner="", drain=drain, tls=tls).run()
@@ -187,3 +214,16 @@ def test_workers_that_die_now_and_then_are_no_crash_loop(tmp_path: Path) -> None
 @forked
 def test_a_worker_that_does_not_end_is_killed(tmp_path: Path) -> None:
     assert supervised(tmp_path, deaf, workers=1, delay=60.0) == " +"
+
+
+@forked
+def test_no_reload_begins_while_the_server_drains(tmp_path: Path) -> None:
+    """A worker that is stuck would hold up the end."""
+    assert supervised(tmp_path, hasty, workers=1, delay=60.0) == " -"
+
+
+@forked
+def test_an_end_comes_before_a_reload_under_way(tmp_path: Path) -> None:
+    """It waits for no worker that is stuck, and refuses nothing: that would be a `note`."""
+    write_keys(fill(tmp_path))
+    assert supervised(tmp_path, stuck, workers=1, delay=0.0) == " prepare abort drain"

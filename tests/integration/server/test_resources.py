@@ -114,6 +114,24 @@ def test_a_log_whose_reader_has_stopped_stops_no_request(
         reading.close()
 
 
+@pytest.mark.parametrize("descriptors", [24, 32, 40, 63])
+@pytest.mark.parametrize("command", ["serve --mock", "serve --mock-port 1", "mock"])
+def test_a_limit_on_files_that_nothing_runs_with_is_refused(
+    tmp_path: Path, command: str, descriptors: int
+) -> None:
+    """Else workers die, with a traceback each, and the last line says nothing of files."""
+    words = [*command.split(), "--port", str(free_port())]
+    words[1:1] = [str(write_small(tmp_path))] if words[0] == "serve" else []
+    log = tmp_path / "log"
+    process = Process(Command(("engine", *words), log, log, {}, descriptors=descriptors))
+    assert process.wait(timeout=60) == 2
+    *_, said = log.read_text().splitlines()
+    assert "Traceback" not in log.read_text()
+    assert said.endswith(
+        f"the system allows {descriptors} open files, and 64 are needed: raise that (`ulimit -n`)"
+    )
+
+
 def test_a_limit_on_files_is_survived(tmp_path: Path, mock: Server) -> None:
     """Case O10: more callers than there are files; once they leave, all is as before."""
     with serving(tmp_path, mock, tmp_path / "log", descriptors=64) as (process, url):
