@@ -12,20 +12,16 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
-    delete,
     func,
     literal,
     select,
     true,
-    tuple_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.accounts.database import Database
 from engine.accounts.tables import LATENCY_COLUMNS, usage_daily, usage_hourly
 
 HOUR, DAY = 3600, 86400
-MAX_DELETED = 2000  # rows that one transaction removes
 By = Literal["hour", "day", "key", "model", "provider"]
 _USAGE = usage_hourly.c
 _DAYS = usage_daily.c
@@ -166,58 +162,6 @@ def has_usage(connection: Connection, account_id: str) -> bool:
 def read_all_usage(connection: Connection, since: int, until: int, by: By) -> list[Usage]:
     """The same for all accounts and for keys of keys.yaml; for operators alone."""
     return _read(connection, true(), since, until, by)
-
-
-def delete_usage(database: Database, before: int, most: int = MAX_DELETED) -> int:
-    """Remove all usage before a midnight in UTC; the number of hourly rows.
-
-    `most`: how many rows at most in a transaction, between which workers write.
-    """
-    removed = 0
-    for account_id in _accounts(database):
-        old = (_USAGE.account_id == account_id, _USAGE.hour < before)
-        removed += _delete(database, usage_hourly, _HOURLY[1:], old, most)
-        _delete(database, usage_daily, _DAILY[1:], (_DAYS.account_id == account_id, _DAYS.day < before), most)  # fmt: skip
-    return removed
-
-
-def _accounts(database: Database) -> Iterator[str]:
-    """The accounts with usage, each found by the index; each hour has its sums, which go last."""
-    wanted = select(func.min(_DAYS.account_id))
-    found = ""  # that of keys.yaml, which may have none
-    while True:
-        yield found
-        with database.read() as connection:
-            following = connection.execute(wanted.where(_DAYS.account_id > found)).scalar_one()
-        if following is None:
-            return
-        found = following
-
-
-def _delete(
-    database: Database,
-    table: Table,
-    order: Sequence[str],
-    where: Sequence[ColumnElement[bool]],
-    most: int,
-) -> int:
-    """Remove rows in the order of the primary key, so that each transaction begins where the last one ended.
-
-    The sums of a day to keep lie between those to remove, and none is to be read twice.
-    """
-    columns = [table.c[name] for name in order]
-    left: tuple[ColumnElement[bool], ...] = tuple(where)
-    last_of_some = select(*columns).order_by(*columns).offset(most - 1).limit(1)
-    removed = 0
-    while True:
-        with database.read() as connection:
-            last = connection.execute(last_of_some.where(*left)).one_or_none()
-        some = left if last is None else (*left, tuple_(*columns) <= tuple_(*last))
-        with database.write() as connection:
-            removed += connection.execute(delete(table).where(*some)).rowcount
-        if last is None:
-            return removed
-        left = (*where, tuple_(*columns) > tuple_(*last))
 
 
 def _values(row: UsageRow) -> dict[str, Any]:

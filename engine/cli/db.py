@@ -80,7 +80,7 @@ def db_delete_usage(before: datetime, directory: Path) -> None:
     if before > datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0):
         stop("`--before` is after the first of this month: usage of the current month stays")
     with opened(settings_of(directory)) as database:
-        from engine.accounts.usage import delete_usage  # noqa: PLC0415 optional packages
+        from engine.accounts.old_usage import delete_usage  # noqa: PLC0415 optional packages
 
         click.echo(f"removed {delete_usage(database, int(before.timestamp()))} hourly rows")
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from engine.accounts import usage
 from engine.accounts.database import Database
+from engine.accounts.old_usage import delete_usage
 from engine.accounts.tables import LATENCY_BOUNDS
 from engine.accounts.usage import UsageRow, add_usage, read_all_usage, read_usage
 
@@ -63,8 +64,8 @@ def test_the_most_used_comes_first(store: Connection) -> None:
 def test_old_usage_is_removed_in_several_transactions(database: Database, most: int) -> None:
     with database.write() as connection:
         add_usage(connection, [row(DAY - n * HOUR, a, k) for n in range(3) for k in "xy" for a in ("a", "")])  # fmt: skip
-    assert usage.delete_usage(database, DAY, most) == 8
-    assert usage.delete_usage(database, DAY, most) == 0
+    assert delete_usage(database, DAY, most) == 8
+    assert delete_usage(database, DAY, most) == 0
     with database.read() as connection:
         left = read_all_usage(connection, 0, DAY + HOUR, "hour")
         assert [(u.label, u.requests) for u in left] == [(str(DAY), 4)]

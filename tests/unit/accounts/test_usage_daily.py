@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Connection, delete, text
 
-from engine.accounts import usage
 from engine.accounts.database import Database, open_database
 from engine.accounts.key_limits import MOST
+from engine.accounts.old_usage import delete_usage
 from engine.accounts.tables import LATENCY_COLUMNS, usage_daily
 from engine.accounts.usage import DAY, HOUR, By, UsageRow, add_usage, has_usage, read_usage
 
@@ -73,7 +73,7 @@ def test_another_account_has_used_nothing(database: Database) -> None:
 def test_what_is_removed_is_removed_from_the_sums(database: Database) -> None:
     with database.write() as connection:
         add_usage(connection, ROWS)
-    assert usage.delete_usage(database, START + DAY) == 2
+    assert delete_usage(database, START + DAY) == 2
     with database.read() as connection:
         assert days(connection, "key") == {"k2": 7}
 
