@@ -29,11 +29,15 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     Case and the choice between `-` and `_` do not count as differences.
     """
     folded = _fold(word)
-    limit = max(1, len(folded) // 3)
-    near = (name for name in known if abs(len(name) - len(folded)) <= limit)
-    scored = ((distance(folded, _fold(name), limit), name) for name in near)
-    best = min(scored, default=(limit + 1, ""))
-    return best[1] if best[0] <= limit else None
+    best: str | None = None
+    least = max(1, len(folded) // 3)  # what is worse than the best so far is not compared to its end
+    for name in known:
+        if abs(len(name) - len(folded)) > least:
+            continue
+        found = distance(folded, _fold(name), least)
+        if found < least or (found == least and (best is None or name < best)):
+            least, best = found, name
+    return best
 
 
 def _fold(word: str) -> str:
