@@ -30,7 +30,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """
     folded = _fold(word)
     best: str | None = None
-    least = max(1, len(folded) // 3)  # what is worse than the best so far is not compared to its end
+    least = max(1, len(folded) // 3)  # the distance beyond which a name need not be compared
     for name in known:
         if abs(len(name) - len(folded)) > least:
             continue
