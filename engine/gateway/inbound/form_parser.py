@@ -1,7 +1,7 @@
 """Parses a multipart form as it arrives, by the strictest reading there is.
 
-A boundary at the beginning of a line ends a part, or the form is refused: some readers take a lone
-CR or LF for the end of a line, some allow blanks after a boundary, and some expect one right
+A boundary ends a part, or the form is refused: some readers take a lone CR or LF for the end of a
+line, some find it in the middle of one, some allow blanks after it, and some expect one right
 behind the head of a part. So no reader finds a part here that this one does not.
 """
 
@@ -108,7 +108,10 @@ class FormParser:
         if end < 0 and len(self._buffer) > MAX_HEAD:
             raise invalid(f"the header of a part is longer than {MAX_HEAD} bytes")
         if end >= 0:
-            yield PartHead(self._buffer[:end])
+            head = self._buffer[:end]
+            if self._mark in head:
+                raise _inside()
+            yield PartHead(head)
             self._drop(end + len(_CRLF))
             self._lead = len(_CRLF)
             self._state = _State.CONTENT
@@ -116,12 +119,10 @@ class FormParser:
     def _content(self) -> Iterator[Event]:
         """A line end that might begin a delimiter stays in the buffer, as that of the head does."""
         buffer, mark = self._buffer, self._mark
-        at = buffer.find(b"\n" + mark)
-        if buffer.find(b"\r" + mark) >= 0:
+        at = buffer.find(mark)
+        end = max(0, len(buffer) - len(mark) - 1) if at < 0 else at - len(_CRLF)
+        if at >= 0 and (end < self._lead or buffer[end:at] != _CRLF):
             raise _inside()
-        if at >= 0 and (at == 0 or buffer[at - 1 : at] != b"\r" or at - 1 < self._lead):
-            raise _inside()
-        end = at - 1 if at >= 0 else max(0, len(buffer) - len(mark) - 1)
         if end > self._lead:
             yield buffer[self._lead : end]
         self._lead = max(0, self._lead - end)

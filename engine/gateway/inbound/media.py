@@ -13,7 +13,8 @@ _MEDIA = re.compile(rb"(%b/%b)[ \t]*" % (_TOKEN, _TOKEN))
 _PARAMETER = re.compile(rb';[ \t]*(?:(%b)=(?:(%b)|"([^"\\]*)"))?[ \t]*' % (_TOKEN, _TOKEN))
 _JSON = re.compile(rb"application/(?:[a-z0-9.-]+\+)?json")
 _FORM = b"multipart/form-data"
-_BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
+# Without what some readers cut it at or take for a charset: a comma, a space, a quote and `boundary=`.
+_BOUNDARY = re.compile(rb"(?i:(?!.*boundary=)[0-9a-z()+_./:=?-]{1,70})")
 UTF_8 = frozenset({b"utf-8", b"utf8"})
 
 
@@ -56,7 +57,7 @@ def kind_of(content_type: bytes) -> str | None:
 
 
 def find_boundary(content_type: bytes) -> bytes:
-    """The boundary of a form (RFC 2046, 5.1.1), given exactly once.
+    """The boundary of a form (RFC 2046, 5.1.1), given exactly once, and read alike by all.
 
     Raises:
         GatewayError: `invalid_form`.

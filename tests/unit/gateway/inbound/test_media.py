@@ -55,7 +55,7 @@ def test_what_could_be_read_in_two_ways_is_no_json(told: str) -> None:
     [
         ("Multipart/Form-Data; x=y; Boundary=abc", "multipart/form-data; boundary=abc"),
         ('multipart/form-data; boundary="abc"; charset=utf-8', "multipart/form-data; boundary=abc"),
-        ('multipart/form-data; boundary="a b:c?"', 'multipart/form-data; boundary="a b:c?"'),
+        ('multipart/form-data; boundary="a:c?"', 'multipart/form-data; boundary="a:c?"'),
         (
             'multipart/form-data; x="; boundary=no"; boundary=abc',
             "multipart/form-data; boundary=abc",
