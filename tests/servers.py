@@ -92,9 +92,13 @@ class Server:
         """The access record of one request, which is written just after its answer ends."""
         end = time.monotonic() + WAIT
         while time.monotonic() < end:
-            for record in reversed(self.records):
-                if record["request_id"] == request_id:
-                    return dict(record)
+            whole = self.text.rpartition("\n")[0]
+            # Most lines are of other tests, and need not be read.
+            for line in whole.splitlines() if request_id in whole else ():
+                if request_id in line and line.startswith("{"):
+                    record: dict[str, Any] = json.loads(line)
+                    if record["request_id"] == request_id:
+                        return record
             time.sleep(0.01)
         raise AssertionError(f"no access record for {request_id}")
 
@@ -115,14 +119,17 @@ class Server:
     def rest(self) -> "Rest":
         """What the first worker, started by `watched`, holds now."""
         pid = self.worker_pids()[0]
-        told = len(HELD.findall(self.text))
-        os.kill(pid, signal.SIGUSR2)
         end = time.monotonic() + WAIT
-        while (lines := HELD.findall(self.text)[told:]) == [] and time.monotonic() < end:
-            time.sleep(0.002)
-        assert lines != [], f"worker {pid} did not tell what it holds: {self.text}"
-        words = lines[0].split()
-        return Rest(int(words[0]), int(words[2]), self.files(), rss_kib(pid), int(words[4]))
+        with self.log.open(encoding="utf-8") as log:
+            log.seek(0, os.SEEK_END)
+            place = log.tell()
+            os.kill(pid, signal.SIGUSR2)
+            while (told := HELD.search(log.read())) is None and time.monotonic() < end:
+                time.sleep(0.002)
+                log.seek(place)
+        assert told is not None, f"worker {pid} did not tell what it holds: {self.text}"
+        words = told[1].split()
+        return Rest(int(words[0]), int(words[2]), files_of(pid), rss_kib(pid), int(words[4]))
 
     def comes_to(self, before: "Rest", seconds: float = WAIT) -> None:
         """Assert that the first worker soon holds no more than before, and no request."""
@@ -133,7 +140,7 @@ class Server:
 
     def files(self) -> int:
         """Open files and sockets of the first worker."""
-        return len(list(Path(f"/proc/{self.worker_pids()[0]}/fd").iterdir()))
+        return files_of(self.worker_pids()[0])
 
     def settled(self, files: int, seconds: float = WAIT) -> bool:
         """Whether the first worker comes back to `files` open files, give or take two."""
@@ -155,6 +162,10 @@ def _is_worker(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
         return False
     return b"resource_tracker" not in words
+
+
+def files_of(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def rss_kib(pid: int) -> int:

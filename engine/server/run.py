@@ -28,7 +28,7 @@ from engine.server.admin_process import AdminStart, run_admin
 from engine.server.connections import refuse_few_files
 from engine.server.http import IDLE_SECONDS, Listen
 from engine.server.log import LogOptions, set_up
-from engine.server.memory import MIB, memory_of
+from engine.server.memory import MIB, keep_out_of_collections, memory_of
 from engine.server.metrics_process import run_metrics
 from engine.server.ports import FOR_METRICS, EndedError, ServeError, claim_port, url_of
 from engine.server.reload import ConfigReloader, Problem, ReloadState, Snapshot, files_of, now_text
@@ -166,6 +166,7 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: st
                 side_processes=SideProcesses(_dashboard(options), _metrics(options, shared)),
                 tls=TlsRenewal(options.settings.tls, reloader.counts),
             )
+            keep_out_of_collections()
             supervisor.run()
     except TlsFileError as error:  # changed since they were checked
         raise ServeError(f"the `{error.name}` of `tls` {error}") from None

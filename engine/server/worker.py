@@ -37,7 +37,7 @@ from engine.server.listener import (
     wait_for_first_bytes,
 )
 from engine.server.log import message_line
-from engine.server.memory import keep_freed_memory, settle_garbage, settle_garbage_again
+from engine.server.memory import collect_garbage, keep_freed_memory, settle_garbage
 from engine.server.reload import Prepare, ReloadState, Snapshot, read_folder
 from engine.server.scheduling import ThreadScheduler
 from engine.telemetry.memory import CounterMemory
@@ -238,7 +238,7 @@ class Worker:
         await old.retire()
         self._gateways.discard(old)
         del old
-        settle_garbage_again()
+        collect_garbage()
 
     # -- the end ---------------------------------------------------------------------------------
 
