@@ -85,7 +85,7 @@ help:
 	@echo "make scale    three gateways with PostgreSQL, Redis and HAProxy, of which each part is stopped (docs/scaling.md)"
 	@echo "make memory   memory of a worker over half an hour of mixed load"
 	@echo "make lock     resolve both lock files again (needs uv)"
-	@echo "make wheel    build the wheel and check what is in it"
+	@echo "make wheel    build the wheel, check what is in it, and serve as the README says"
 	@echo "make sbom     write sbom.json: what an installation consists of (CycloneDX)"
 	@echo "make site     the pages as a site, in build/site (MkDocs, strict)"
 	@echo "make clean    remove .venv and caches"
@@ -197,7 +197,7 @@ guided: $(DEV) $(PACKAGE)
 
 wheel: $(DEV)
 	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
-	@$(BIN)/python -m pytest -q tests/e2e/test_wheel.py
+	@$(BIN)/python -m pytest -q tests/e2e/test_wheel.py tests/wheel/*.py
 
 sbom: $(MADE)
 	@$(PYTHON) -m venv $(VENV)/sbom

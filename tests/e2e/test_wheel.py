@@ -1,21 +1,15 @@
-"""What a wheel of this project brings along, and that it is nothing else."""
+"""What a wheel of this project brings along, and that it is nothing else; `make wheel` installs it as well."""
 
-import os
 import re
-import signal
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from engine.server.ports import wait_until_ready
-from tests.e2e.docs.examples import examples
-from tests.ports import free_port
-from tests.servers import ROOT, WAIT
+from tests.servers import ROOT
 
 ALLOWED = re.compile(
     r"engine/(?:[a-z0-9_]+/)*[a-z0-9_]+\.py"
@@ -30,15 +24,6 @@ ALLOWED = re.compile(
     r"|engine/py\.typed"
     r"|orqen-[0-9.]+\.dist-info/(?:METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE)"
 )
-
-# `python3 -m venv` and `pip` as the README calls them, without an index and without a second pip.
-OFFLINE = """
-python3() {
-    "$PYTHON" "$@" --without-pip
-    for site in env/lib/python*/site-packages; do echo "$LIBRARIES" > "$site/dependencies.pth"; done
-}
-pip() { "$PYTHON" -m pip --python env/bin/python "$@" --quiet --no-deps --no-index --no-compile; }
-"""
 
 
 @pytest.fixture(scope="module")
@@ -84,27 +69,3 @@ def test_every_requirement_of_a_lock_has_a_hash(lock: Path) -> None:
     names = [entry for entry in entries if "==" in entry]
     assert names
     assert [entry.split()[0] for entry in names if "--hash=sha256:" not in entry] == []
-
-
-def test_it_serves_as_the_readme_says(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
-    """The commands of the README after `make wheel`; the dependencies are those of this run."""
-    (example,) = [e for e in examples(ROOT / "README.md") if e.mark == "wheel"]
-    build, *commands, serve = example.text.splitlines()
-    assert build == "make wheel"
-    assert any("-m venv " in command for command in commands)  # PEP 668: others are refused
-    (tmp_path / "dist").symlink_to(Path(str(wheel.filename)).parent)
-    env = {
-        "PATH": os.environ["PATH"],
-        "PYTHON": sys.executable,
-        "LIBRARIES": sysconfig.get_path("purelib"),
-    }
-    script = "\n".join([OFFLINE, *commands])
-    subprocess.run(["sh", "-euc", script], check=True, cwd=tmp_path, env=env)
-    env["PATH"] = f"{tmp_path / 'env/bin'}:{env['PATH']}"
-    port = free_port()
-    with subprocess.Popen(
-        [*serve.split(), "--port", str(port)], cwd=tmp_path, env=env, stdout=subprocess.PIPE
-    ) as process:
-        assert wait_until_ready(process, port, "/readyz")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(WAIT) == 0

@@ -12,7 +12,7 @@ An HTML comment before a fence says how to treat it:
     test: compose       `make test-compose` starts what it starts; there is no Docker
     test: client CASES  lines with which `make clients` calls the gateway; test_agents compares them
     test: tried         somebody has run it by hand, as the page says; or nobody has: untried
-    test: wheel         tests/e2e/test_wheel.py runs it
+    test: wheel         `make wheel` runs it
     test: example       of a finding; the tests of the catalogue run it
     test: output        the last commands printed these lines
 """
