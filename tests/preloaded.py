@@ -2,10 +2,12 @@
 
 import gc
 import sys
+from importlib import import_module
 
 import engine.cli.serve
 import engine.mock.app
 import engine.server.worker
+from engine.cli import MODULES
 from engine.config.load import load
 from engine.server.store import is_installed
 from tests.processes import ROOT
@@ -17,7 +19,11 @@ if is_installed():
     import engine.accounts.start
     import engine.admin.app
     import engine.cli.store  # noqa: F401
-EXTRA = frozenset(sys.modules) - PLAIN  # what only servers with accounts import
+for command in MODULES.values():
+    import_module(f"engine.cli.{command}")
+EXTRA = (
+    frozenset(sys.modules) - PLAIN
+)  # what only servers with accounts, and other commands, import
 
 
 def forget(package: str) -> None:

@@ -145,6 +145,17 @@ def ask(caller: httpx2.Client, model: str = "m") -> dict[str, str]:
     return told
 
 
+def reloads(server: Server) -> int:
+    return server.text.count("engine: reloaded")
+
+
+def take(server: Server, change: Callable[[], Any]) -> None:
+    """Make a change, and wait for the line of its reload: to ask the workers meanwhile would cost more than all else."""
+    before = reloads(server)
+    change()
+    until(lambda: reloads(server) > before)
+
+
 def everywhere(server: Server, word: str) -> Callable[[], bool]:
     """Whether twelve requests over fresh connections all see the Plan with `word`."""
 
@@ -157,7 +168,7 @@ def everywhere(server: Server, word: str) -> Callable[[], bool]:
 
 def test_a_renamed_file_is_taken_by_every_worker(server: Server, folder: Path, port: int) -> None:
     before = {r["config"] for r in readiness(server)}
-    mark(folder, port, "renamed")
+    take(server, lambda: mark(folder, port, "renamed"))
     until(everywhere(server, "renamed"))
     after = {r["config"] for r in readiness(server)}
     assert len(before) == len(after) == 1
@@ -166,7 +177,7 @@ def test_a_renamed_file_is_taken_by_every_worker(server: Server, folder: Path, p
 
 
 def test_a_file_written_in_place_is_taken(server: Server, folder: Path, port: int) -> None:
-    mark(folder, port, "in-place", rename=False)
+    take(server, lambda: mark(folder, port, "in-place", rename=False))
     until(everywhere(server, "in-place"))
 
 
@@ -184,6 +195,7 @@ def test_a_file_that_is_still_being_written_is_not_taken(
         writer.seek(0)
         writer.truncate()
         writer.write(text.replace("MARK", "written"))
+    until(lambda: reloads(server) > before)
     until(everywhere(server, "written"))
     assert server.text.count("engine: reloaded") == before + 1
 
@@ -194,7 +206,7 @@ def test_a_running_stream_ends_on_the_plan_it_began_on(
     with caller.stream("POST", "/talk", json={"model": "stream"}) as answer:
         chunks = answer.iter_text()
         text = next(chunks)
-        mark(folder, port, "streaming")
+        take(server, lambda: mark(folder, port, "streaming"))
         until(everywhere(server, "streaming"))
         text += "".join(chunks)
     assert text == "".join(f"data: {n}\n\n" for n in range(30))
@@ -213,12 +225,12 @@ def test_a_key_that_is_revoked_under_a_stream_opens_nothing_more(
             for _ in range(12)
         }
 
-    write_keys(folder, f"{{name: leaver, sha256: {digest(revoked)}}}")
+    take(server, lambda: write_keys(folder, f"{{name: leaver, sha256: {digest(revoked)}}}"))
     until(lambda: statuses() == {200})
     with caller.stream("POST", "/talk", json={"model": "stream"}, headers=given) as answer:
         chunks = answer.iter_text()
         text = next(chunks)
-        write_keys(folder)
+        take(server, lambda: write_keys(folder))
         until(lambda: statuses() == {401})
         text += "".join(chunks)
     assert text == "".join(f"data: {n}\n\n" for n in range(30))
@@ -259,15 +271,15 @@ def test_a_broken_file_is_refused_and_nothing_changes(
         (folder / ".draft").write_text(text)
         (folder / ".draft").rename(file)
     try:
+        until(lambda: "engine: reload refused" in server.text[seen:])
         until(lambda: all(r["refused"] for r in readiness(server)))
         states = readiness(server)
         assert {r["config"] for r in states} == {running}
         assert {r["status"] for r in states} == {"ready"}
         assert all(r["refused"]["reasons"][0].startswith(place) for r in states), states[0]
-        assert "engine: reload refused" in server.text[seen:]
         assert ask(caller)
     finally:
-        file.write_bytes(good)
+        take(server, lambda: file.write_bytes(good))
         until(lambda: all(r["refused"] is None for r in readiness(server)))
     assert readiness(server)[0]["config"] == running
 
@@ -346,7 +358,7 @@ def test_a_link_that_is_swapped_is_followed(
     with gateway(config, tmp_path / "log") as linked:
         assert everywhere(linked, "one")()
         (config / "..new").symlink_to("..two")
-        (config / "..new").rename(config / "..data")
+        take(linked, lambda: (config / "..new").rename(config / "..data"))
         until(everywhere(linked, "two"))
 
 
@@ -357,7 +369,7 @@ def test_a_worker_that_is_started_again_serves_what_was_accepted(
     config = tmp_path / "config"
     shutil.copytree(folder, config)
     with gateway(config, tmp_path / "log") as running:
-        mark(config, port, "accepted")
+        take(running, lambda: mark(config, port, "accepted"))
         until(everywhere(running, "accepted"))
         (config / "routes.yaml").write_text("version: 1\nbroken")
         until(lambda: readiness(running)[0]["refused"])
@@ -387,7 +399,7 @@ def test_no_request_is_lost_while_files_change_and_break(
         while not ended.is_set():
             answer = await client.post("/talk", json={"model": "m"})
             statuses.append(answer.status_code)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.02)
 
     async def operator() -> None:
         for number in range(6):

@@ -1,10 +1,10 @@
 """TLS and HTTP/2 towards callers: both versions of HTTP, client certificates, renewal under load."""
 
-import asyncio
 import contextlib
 import json
 import os
 import signal
+import socket
 import ssl
 import sys
 import threading
@@ -266,6 +266,7 @@ class Load:
                     self._note(f"new, HTTP/2 {http2}", got.text, is_whole=got.status_code == 200)
                 except httpx2.HTTPError as error:
                     self.lost.append(repr(error))
+                self.over.wait(0.005)
 
     def _keep(self) -> None:
         """Requests on one connection, until the server says that it takes no more."""
@@ -274,6 +275,7 @@ class Load:
                 while caller.goodbye is None and not self.over.is_set():
                     body = self._body(caller, BODY)
                     self._note("kept", body, is_whole=body.endswith("}"))
+                    self.over.wait(0.005)
 
     def _read(self) -> None:
         while not self.over.is_set():
@@ -335,6 +337,7 @@ def test_a_kept_connection_to_a_worker_that_is_replaced_is_ready_and_then_closed
                 kept.request("GET", "/readyz")
                 with kept.getresponse() as response:
                     statuses[response.status] += bool(response.read())
+                time.sleep(0.005)
         assert set(statuses) == {200}
         assert serials(server.port) == {77}
 
@@ -390,15 +393,15 @@ def test_a_worker_that_dies_in_the_middle_of_a_renewal_comes_back_with_the_files
 
 def serials(port: int) -> set[int]:
     """The serial numbers of the certificates that a few connections get."""
-    return {asyncio.run(_serial(port)) for _ in range(8)}
-
-
-async def _serial(port: int) -> int:
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
-    found = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    writer.close()
-    with contextlib.suppress(ConnectionError, ssl.SSLError):
-        await writer.wait_closed()
-    return x509.load_der_x509_certificate(found).serial_number
+    return {_serial(port, context) for _ in range(8)}
+
+
+def _serial(port: int, context: ssl.SSLContext) -> int:
+    with (
+        socket.create_connection(("127.0.0.1", port), WAIT) as plain,
+        context.wrap_socket(plain) as connection,
+    ):
+        found = connection.getpeercert(binary_form=True)
+    return x509.load_der_x509_certificate(found or b"").serial_number
