@@ -6,9 +6,14 @@ import socket
 import sys
 import time
 
+SECONDS = 0.5
+
 
 def notify(state: str) -> None:
-    """Send `state`, such as `READY=1`, to the socket that the manager has named; if there is one."""
+    """Send `state`, such as `READY=1`, to the socket that the manager has named; if there is one.
+
+    A manager that does not read is waited for no longer than SECONDS: signals wait meanwhile.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if sys.platform == "win32" or address[:1] not in ("/", "@"):
         return
@@ -18,6 +23,7 @@ def notify(state: str) -> None:
         contextlib.suppress(OSError),
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager,
     ):
+        manager.settimeout(SECONDS)
         manager.connect(address)
         manager.send(state.encode("ascii"))
 

@@ -119,9 +119,8 @@ class Supervisor:
         for number in self._signals.take():
             self._on_signal(number)
         for worker in list(self._workers):
-            if worker.channel.pipe in ready:
-                for event in worker.channel.events():
-                    self._on_event(worker, event)
+            for event in worker.channel.events():  # also what came during a reload
+                self._on_event(worker, event)
             if worker.process.sentinel in ready:
                 self._on_death(worker)
         while self._timers and self._timers[0][0] <= time.monotonic():
@@ -177,6 +176,7 @@ class Supervisor:
         self._workers.remove(worker)
         worker.channel.pipe.close()
         code = worker.process.exitcode
+        successor = next((other for other in self._workers if other.replaces is worker), None)
         self._on_event(worker, "stopped listening")
         if worker.is_stopping or self._is_stopping:
             return
@@ -188,7 +188,8 @@ class Supervisor:
             raise CrashLoopError
         self._reloader.counts.note_death()
         log(f"worker {worker.number} died (exit code {code}); another takes its place", "error")
-        self._start(worker.number, is_restart=True)
+        if successor is None:
+            self._start(worker.number, is_restart=True)
 
     # -- replacement -----------------------------------------------------------------------------
 

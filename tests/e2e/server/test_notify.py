@@ -1,5 +1,6 @@
 """What a service manager is told, as sd_notify(3) says, and the probe of a container."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -31,6 +32,20 @@ def test_a_manager_that_is_gone_changes_nothing(tmp_path: Path) -> None:
         write_small(tmp_path), tmp_path / "log", environ={"NOTIFY_SOCKET": "@gone"}
     ) as server:
         assert server.stop() == 0
+
+
+def test_a_manager_that_does_not_read_holds_nothing_up(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:  # fmt: skip
+        manager.bind(str(tmp_path / "notify"))
+        other.connect(str(tmp_path / "notify"))
+        other.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                other.send(b"full")
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with gateway(write_small(tmp_path), tmp_path / "log", environ=environ) as server:
+            server.process.send_signal(signal.SIGHUP)
+            assert server.stop() == 0
 
 
 def test_a_probe_says_in_one_word_whether_the_server_is_ready(tmp_path: Path) -> None:

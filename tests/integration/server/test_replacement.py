@@ -1,5 +1,6 @@
 """Which workers the parent starts, replaces and ends: real processes that only say they listen."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -148,6 +149,53 @@ def stuck(file: Path, *inherited: Any) -> None:
             os.kill(os.getppid(), signal.SIGTERM)
 
 
+def crossed(file: Path, *inherited: Any) -> None:
+    """A worker whose successor begins to listen in the middle of a reload, and ends the server when it is steered to."""
+    pipe = pipe_of(inherited)
+    is_first = not file.read_text()
+    note(file, " +")
+    if is_first:
+        pipe.send((0, "listening"))
+    else:
+        os.kill(os.getppid(), signal.SIGHUP)
+    while (message := pipe.recv())[0] != "stop":
+        if message[0] == "prepare" and not is_first:
+            pipe.send((0, "listening"))
+        if message[0] in {"prepare", "steer"}:
+            pipe.send((message[1], "ready"))
+        if message[0] == "steer":
+            os.kill(os.getppid(), signal.SIGTERM)
+    note(file, " -")
+
+
+def heir(file: Path, *inherited: Any) -> None:
+    """A worker whose successor kills it before it listens, and then ends the server."""
+    pipe = pipe_of(inherited)
+    note(file, f" +{os.getpid()}")
+    before = file.read_text().split("+")[1:-1]
+    if len(before) == 1:
+        os.kill(int(before[0]), signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            while True:
+                os.kill(int(before[0]), 0)
+                time.sleep(CRASH_SECONDS)
+        os.kill(os.getppid(), signal.SIGTERM)
+    pipe.send((0, "listening"))
+    follow(file, pipe)
+
+
+class OneRenewal:
+    """TLS files that are renewed once, as soon as a worker has begun."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.count, self.accepted, self.refused = 0, None, None
+
+    def tick(self, now: float) -> bool:
+        self.count = int("+" in self._file.read_text())
+        return False
+
+
 def supervise(
     folder: Path, file: Path, start: Callable[..., None], tls: Any, workers: int, delay: float
 ) -> None:
@@ -157,7 +205,7 @@ def supervise(
 
     shorter = dict.fromkeys(("POLL_SECONDS", "QUEUE_SECONDS", "FLUSH_SECONDS"), 0.02)
     vars(supervisor).update(shorter, CRASH_SECONDS=CRASH_SECONDS)
-    load = Folder(folder).prepare if start is stuck else load_none
+    load = Folder(folder).prepare if start in {stuck, crossed} else load_none
     reloader = ConfigReloader(folder, load, Snapshot({}, 0.0), None, ReloadState(""))
     begin = partial(start, file)
     drain = delay, 5.0
@@ -168,7 +216,8 @@ def supervised(folder: Path, start: Callable[..., None], *, workers: int, delay:
     """What workers note that `start` runs; the parent has ended well."""
     file = folder / "noted"
     file.touch()
-    tls = Renewals(file) if start is worker else TlsRenewal(None, ServerCounts())
+    renewals: dict[Any, Any] = {worker: Renewals, heir: OneRenewal, crossed: OneRenewal}
+    tls = renewals[start](file) if start in renewals else TlsRenewal(None, ServerCounts())
     process = multiprocessing.get_context("fork").Process(
         target=supervise, args=(folder, file, start, tls, workers, delay)
     )
@@ -227,3 +276,16 @@ def test_an_end_comes_before_a_reload_under_way(tmp_path: Path) -> None:
     """It waits for no worker that is stuck, and refuses nothing: that would be a `note`."""
     write_keys(fill(tmp_path))
     assert supervised(tmp_path, stuck, workers=1, delay=0.0) == " prepare abort drain"
+
+
+@forked
+def test_a_successor_that_listens_in_the_middle_of_a_reload_is_heard(tmp_path: Path) -> None:
+    """Else it is killed after a minute although it serves; and at the start the server is never ready."""
+    write_keys(fill(tmp_path))
+    assert supervised(tmp_path, crossed, workers=1, delay=0.0) == " + + - -"
+
+
+@forked
+def test_the_successor_of_a_worker_that_dies_takes_its_place(tmp_path: Path) -> None:
+    """It is the worker with too much memory that the system kills; else there is one more for ever."""
+    assert supervised(tmp_path, heir, workers=1, delay=0.0).count("+") == 2
