@@ -78,10 +78,15 @@ class Database:
 
     def revision(self) -> str | None:
         """The revision of the tables; None when there are none yet."""
-        if self._file is not None and not self._file.exists():
+        if self.missing_file is not None:
             return None
         with self.read() as connection:
             return migrations.revision(connection)
+
+    @property
+    def missing_file(self) -> Path | None:
+        """The file of SQLite while it does not exist."""
+        return self._file if self._file is not None and not self._file.exists() else None
 
     def close(self) -> None:
         self._engine.dispose()

@@ -56,7 +56,8 @@ def db_status(directory: Path) -> None:
             click.echo(f"tables    {known}, which is newer than this version of engine knows: run the version that made them")  # fmt: skip
             sys.exit(FINDINGS)
         if known != needed:
-            click.echo(f"tables    {known or 'none'}; this version needs {needed}: `engine db upgrade`")  # fmt: skip
+            none = "none" if database.missing_file is None else "none, and no such file"
+            click.echo(f"tables    {known or none}; this version needs {needed}: `engine db upgrade`")  # fmt: skip
             sys.exit(FINDINGS)
         with database.read() as connection:
             counts = contents.count(connection)

@@ -58,6 +58,8 @@ def opened(settings: AccountsSettings) -> "Iterator[Database]":
 
         database = open_database(settings.accounts.database)
         try:
+            if (file := database.missing_file) is not None:
+                stop(f"the database {file} does not exist: run `engine db upgrade`, or `engine serve`, to make it")  # fmt: skip
             if database.revision() != newest():
                 stop("the tables of the database are not those of this version: run `engine db upgrade`")  # fmt: skip
             yield database

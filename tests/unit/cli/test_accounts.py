@@ -101,7 +101,7 @@ def test_the_tables_of_a_newer_version_need_that_version(ready: Path) -> None:
 
 def test_tables_are_made_once_and_reported(folder: Path) -> None:
     before = engine("db", "status", "-C", folder)
-    assert (before.exit_code, f"none; this version needs {newest()}" in before.stdout) == (1, True)
+    assert (before.exit_code, f"none, and no such file; this version needs {newest()}" in before.stdout) == (1, True)
     assert list(folder.glob("store.db*")) == []
     assert engine("db", "upgrade", "-C", folder).stdout.startswith("applied 0001\n")
     assert "applied" not in engine("db", "upgrade", "-C", folder).stdout
@@ -120,7 +120,12 @@ def test_tables_are_made_once_and_reported(folder: Path) -> None:
 )  # fmt: skip
 def test_a_command_says_what_it_needs_first(folder: Path, command: tuple[str, ...]) -> None:
     result = engine(*command, "-C", folder)
-    assert (result.exit_code, "run `engine db upgrade`" in result.stderr) == (2, True)
+    words = f"the database {folder / 'store.db'} does not exist: run `engine db upgrade`"
+    assert (result.exit_code, words in result.stderr) == (2, True)
+    (folder / "store.db").touch()
+    result = engine(*command, "-C", folder)
+    words = "tables of the database are not those of this version: run `engine db upgrade`"
+    assert (result.exit_code, words in result.stderr) == (2, True)
     (folder / "server.yaml").unlink()
     result = engine(*command, "-C", folder)
     assert (result.exit_code, "there is no server.yaml in" in result.stderr) == (2, True)
