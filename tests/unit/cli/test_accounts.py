@@ -101,7 +101,10 @@ def test_the_tables_of_a_newer_version_need_that_version(ready: Path) -> None:
 
 def test_tables_are_made_once_and_reported(folder: Path) -> None:
     before = engine("db", "status", "-C", folder)
-    assert (before.exit_code, f"none, and no such file; this version needs {newest()}" in before.stdout) == (1, True)
+    assert (
+        before.exit_code,
+        f"none, and no such file; this version needs {newest()}" in before.stdout,
+    ) == (1, True)
     assert list(folder.glob("store.db*")) == []
     assert engine("db", "upgrade", "-C", folder).stdout.startswith("applied 0001\n")
     assert "applied" not in engine("db", "upgrade", "-C", folder).stdout
