@@ -143,4 +143,6 @@ def invalid(message: str) -> GatewayError:
 
 
 def _inside() -> GatewayError:
-    return invalid("the boundary of the form occurs inside one of its parts")
+    return invalid(
+        "the boundary of the form occurs inside one of its parts: choose one that none of them has"
+    )

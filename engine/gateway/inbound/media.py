@@ -65,7 +65,7 @@ def find_boundary(content_type: bytes) -> bytes:
     media, parameters = _parsed(content_type) or (b"", {})
     boundary = parameters.get(b"boundary", b"")
     if media != _FORM or not _BOUNDARY.fullmatch(boundary):
-        words = "the content-type of a form needs one boundary of 1 to 70 characters"
+        words = "the content-type of a form needs one boundary, of 1 to 70 letters, digits and ()+_./:=?-"
         raise GatewayError("invalid_form", words)
     if parameters.get(b"charset", b"utf-8").lower() not in UTF_8:
         raise GatewayError("invalid_form", "the charset of a form must be UTF-8")

@@ -378,6 +378,15 @@ def test_boundary(kind: str, boundary: str | None) -> None:
         assert find_boundary(kind.encode("latin-1")) == boundary.encode()
 
 
+def test_the_refusal_of_a_boundary_says_what_one_may_be() -> None:
+    with pytest.raises(GatewayError, match=r"of 1 to 70 letters, digits and \(\)\+_\./:=\?-"):
+        find_boundary(b'multipart/form-data; boundary="a b"')
+    body = form_of([form(NAMED, file(f"x--{BOUNDARY}".encode()))])
+    with pytest.raises(GatewayError, match="choose one that none of them has"):
+        run(body.read_head())
+    body.close()
+
+
 def test_names_of_other_parts_may_be_latin_1_and_what_decides_may_not() -> None:
     other = b'Content-Disposition: form-data; name="f\xe9"\r\n\r\nx'
     with closing(form_of([form(part("model", b"whisper-1"), other)])) as body:
