@@ -49,10 +49,11 @@ def create_session(  # noqa: PLR0913 one parameter a column
     """A new session and its token, which exists nowhere else. Sessions that have ended are removed.
 
     Raises:
-        NotFoundError: there is no such person.
+        NotFoundError: there is no such person who may sign in.
     """
     at, token = second(now), new_token()
-    get_person(connection, person_id)
+    if get_person(connection, person_id).is_disabled:
+        raise NotFoundError("there is no such person who may sign in")
     connection.execute(delete(sessions).where(_SESSIONS.expires_at <= at))
     shown = "".join(char for char in user_agent[:200] if char.isprintable())
     session = Session(new_id(), person_id, account_id, shown, address[:64], at, at, at + MAX_SECONDS)  # fmt: skip

@@ -150,6 +150,8 @@ def test_a_disabled_person_has_no_session_and_no_link(store: Connection, ann: Pe
     people.set_person_disabled(store, ann.id, CLI, is_disabled=True)
     assert sessions.find_session(store, token) is None
     assert sessions.use_sign_in_link(store, link) is None
+    with pytest.raises(NotFoundError):  # their password was being compared meanwhile
+        sessions.create_session(store, ann.id)
 
 
 def test_a_link_signs_in_once_and_in_time(store: Connection, ann: Person) -> None:
