@@ -26,7 +26,6 @@ LONGEST = (
     "tests/integration/upstream/test_faults.py",
     "tests/e2e/server/test_accounts.py",
     "tests/e2e/server/test_reload.py",
-    "tests/e2e/test_wheel.py",
     APART,
     "tests/e2e/server",
     "tests/e2e",
