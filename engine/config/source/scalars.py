@@ -10,7 +10,6 @@ _WORDS = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
 }  # fmt: skip
 _NUMERIC = set("-+.0123456789")  # how a number begins
-_NUMERIC = set("-+.0123456789")  # how a number begins
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _EXACT = 2**53  # up to where floats have each whole number
@@ -28,7 +27,7 @@ def core_value(node: Any) -> str | int | float | bool | None:
         return _WORDS[text]
     if text[0] not in _NUMERIC:
         return text
-    is_short = len(text) <= 32 and text[0] in _NUMERIC
+    is_short = len(text) <= 32
     if is_short and _INT.fullmatch(text) and len(text) <= 18:
         return int(text)
     if is_short and _FLOAT.fullmatch(text):
