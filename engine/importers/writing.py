@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.config.source.any_yaml import Path
-from engine.report.yaml import plain_text
+from engine.config.yaml_text import plain_text
 
 WIDTH = 112
 Comments = Mapping[Path, str]

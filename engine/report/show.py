@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.config.effective import Effective, LocatedValue
 from engine.report.mask import MASK, masked, masked_url
-from engine.report.yaml import render_yaml
+from engine.config.yaml_text import render_yaml
 
 FORMAT_VERSION = "1.0"
 Data = dict[str, Any]

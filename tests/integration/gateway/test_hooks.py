@@ -68,7 +68,7 @@ class Upstream:
                 if b"silent" in body:
                     await reader.read()
                     break
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-left: 9\r\n\r\n{}")
         with suppress(ConnectionError):
             await writer.wait_closed()
 
@@ -80,6 +80,7 @@ class Stand:
     gateway: Gateway
     upstream: Upstream
     callers: dict[bytes, Caller]
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)  # of the last response
 
     async def ask(
         self,
@@ -119,6 +120,7 @@ class Stand:
             sent.append(message)
 
         await self.gateway(scope, receive, send)
+        self.headers = sent[0]["headers"] if sent else []
         return sent[0]["status"] if sent else 0
 
 
@@ -207,6 +209,20 @@ def test_a_request_is_admitted_before_it_is_sent_and_settled_after(tmp_path: Pat
 
     run(Hooks(admission=limit), tmp_path, scenario)
     assert [(r.outcome, r.status, r.model) for r in limit.settled] == [("ok", 200, "m-1")]
+
+
+def test_the_headers_of_a_permit_are_sent_and_replace_those_of_the_provider(tmp_path: Path) -> None:
+    limit = Counting()
+
+    async def scenario(stand: Stand) -> None:
+        await stand.ask()
+        assert {(b"x-own", b"1"), (b"x-left", b"9")} <= set(stand.headers)
+        limit.replaces = (b"x-left",)
+        await stand.ask()
+        assert (b"x-own", b"1") in stand.headers
+        assert b"x-left" not in dict(stand.headers)
+
+    run(Hooks(admission=limit), tmp_path, scenario)
 
 
 def test_a_model_that_a_key_may_not_use_is_recorded_and_not_admitted(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 from engine.config.effective import LocatedValue
 from engine.config.load import Loaded, load
 from engine.config.source.document import parse_document
-from engine.report.yaml import render_yaml
+from engine.config.yaml_text import render_yaml
 from tests.servers import ROOT
 from tests.tables import each
 from tests.unit.cli.outputs import view_of
