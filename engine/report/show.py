@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.config.effective import Effective, LocatedValue
-from engine.report.mask import MASK, masked, masked_url
 from engine.config.yaml_text import render_yaml
+from engine.report.mask import MASK, masked, masked_url
 
 FORMAT_VERSION = "1.0"
 Data = dict[str, Any]
