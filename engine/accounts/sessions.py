@@ -52,6 +52,8 @@ def create_session(  # noqa: PLR0913 one parameter a column
         NotFoundError: there is no such person who may sign in.
     """
     at, token = second(now), new_token()
+    # Whoever is being disabled now is so before they are looked at, or their session would live once they are enabled.
+    connection.execute(select(people.c.id).where(people.c.id == person_id).with_for_update())
     if get_person(connection, person_id).is_disabled:
         raise NotFoundError("there is no such person who may sign in")
     connection.execute(delete(sessions).where(_SESSIONS.expires_at <= at))

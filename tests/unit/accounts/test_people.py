@@ -253,6 +253,28 @@ def test_of_two_owners_who_leave_at_once_one_stays(database: Database) -> None:
     assert len(failed) == 1
 
 
+def test_no_session_begins_while_its_person_is_being_disabled(database: Database) -> None:
+    with database.write() as store:
+        people.create_person(store, name="operator", email=None, is_operator=True, actor=CLI)
+        person = people.create_person(store, name="x", email=None, actor=CLI)
+    refused: list[Exception] = []
+
+    def sign_in() -> None:
+        try:
+            with database.write() as store:
+                sessions.create_session(store, person.id)
+        except NotFoundError as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=sign_in)
+    with database.write() as store:
+        people.set_person_disabled(store, person.id, CLI, is_disabled=True)
+        thread.start()
+        time.sleep(0.2)  # until it waits for this transaction, or has not
+    thread.join()
+    assert len(refused) == 1
+
+
 def test_an_invite_is_for_one_address_and_one_time(
     store: Connection, ours: AccountInfo, ann: Person, bob: Person
 ) -> None:
