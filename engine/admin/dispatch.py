@@ -104,7 +104,7 @@ def _form(request: Request) -> FormValues:
 def _check_csrf(asked: PageRequest) -> None:
     """The second lock beside Fetch Metadata: every form of a session brings its token back."""
     if asked.session is not None and not is_csrf(asked.session, asked.form.text("csrf")):
-        text = "This page is of another session or account. Open it again and send the form anew."
+        text = "This page belongs to another session or account. Open it again and send the form once more."
         raise PageError(403, text)
 
 

@@ -28,7 +28,7 @@ class Throttle:
     def attempt(self, email: str, client: str) -> int:
         """Count a try, and return 0; or the seconds until one is allowed again.
 
-        Counted before the password is verified, so that many at once are no more than one after another.
+        Counted before the password is verified, so parallel attempts get no extra tries.
         """
         names = _names(email, client)
         with self._lock:

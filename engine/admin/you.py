@@ -65,7 +65,7 @@ def save(request: PageRequest) -> Response:
 
 
 def _problems(request: PageRequest, form: dict[str, str], password: str) -> dict[str, str]:
-    """What is wrong with the passwords: whoever finds a browser open must not lock its person out."""
+    """What is wrong with the passwords. An unattended session must not be able to lock out its owner."""
     person = request.signed_in.person
     if person.email is not None and form["email"].lower() != person.email:
         # Nobody has proved a new one, and an identity of OpenID Connect is linked by its address.

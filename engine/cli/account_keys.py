@@ -84,8 +84,8 @@ def rotate(directory: Path, account: str, name: str, grace_seconds: int) -> None
         old = _named(connection, owner.id, name)
         key, text = stored.rotate_key(connection, owner.id, old.id, grace_seconds, CLI)
         old = stored.get_key(connection, owner.id, old.id)
-    end = "has ended" if old.revoked_at else f"goes on until {date(old.expires_at)} UTC"
-    click.echo(f"the key before ({old.id}) {end}", err=True)
+    end = "has ended" if old.revoked_at else f"stays valid until {date(old.expires_at)} UTC"
+    click.echo(f"the old key ({old.id}) {end}", err=True)
     _show(key, text)
 
 

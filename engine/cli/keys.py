@@ -85,7 +85,9 @@ def keys_new(  # noqa: PLR0913, PLR0917 one parameter an option
         _new_of_account(directory, account, name, scopes, models, endpoints, expires, limits)
         return
     if any(value is not None for value in limits.values()):
-        stop("limits as options need `--account`: those of a key of keys.yaml are written there")
+        stop(
+            "`--rpm` and the other limit options need `--account`; set limits of a keys.yaml key in the file"
+        )
     if scopes:
         stop("`--scope` needs `--account`: a key of keys.yaml can only be used")
     key = new_key()
@@ -161,7 +163,7 @@ def keys_revoke(name: str, account: str | None, directory: Path) -> None:
     "--grace",
     default="24h",
     show_default=True,
-    help="How long the key before goes on: 0s, 30m, 24h.",
+    help="How long the old key stays valid: 0s, 30m, 24h.",
 )
 @IN_DIRECTORY
 def keys_rotate(name: str, account: str, grace: str, directory: Path) -> None:
@@ -178,7 +180,7 @@ def keys_rotate(name: str, account: str, grace: str, directory: Path) -> None:
 @OF_ACCOUNT
 @IN_DIRECTORY
 def keys_import(account: str, directory: Path) -> None:
-    """Take the keys of keys.yaml into an account, where they go on working.
+    """Import keys.yaml into an account; the keys stay valid.
 
     keys.yaml stays as it is. Exits with 1 when a key was not imported.
     """

@@ -36,7 +36,7 @@ def prices() -> None:
 @click.argument("file", type=_FILE)
 @click.option("--source", help="Where the list is from.  [default: the name of FILE]")
 @click.option("--date", "day", help="The day of the list.  [default: when FILE was changed]")
-@click.option("--all", "every", is_flag=True, help="Also models that no model rule sends.")
+@click.option("--all", "every", is_flag=True, help="Include models that no model rule uses.")
 @click.option(
     "--provider", "called", multiple=True, metavar="NAME=THEIRS",
     help="What the list calls a provider of yours. May be repeated.",
@@ -95,7 +95,7 @@ def _changed(file: Path) -> str:
 
 
 def _refuse_wrong(directory: Path, text: str) -> None:
-    """End the run when what would be written has errors, such as a date that is none."""
+    """End the run when what would be written has errors, such as an invalid date."""
     loaded = load(directory, os.environ, time.time(), overrides={PRICES: text.encode()})
     refuse_errors(loaded, "nothing is written")
 

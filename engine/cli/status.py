@@ -68,10 +68,12 @@ def _print_running(reported: dict[str, Any]) -> None:
         f"running   config {reported['config']} since {reported['loaded']}, {reported['status']}"
     )
     if reported["tls"]:
-        words = f"{_refusal(reported['tls'])}; those of before are used"
+        words = f"{_refusal(reported['tls'])}; the previous ones stay in use"
         click.echo(f"TLS       files on disk {words}")
     if reported["accounts"] != "ok":
-        click.echo("accounts  the store cannot be reached; keys in use go on, others get a 503")
+        click.echo(
+            "accounts  the store cannot be reached; keys in use stay valid, others get a 503"
+        )
 
 
 def _print_server(metrics: Readings | None, why: str) -> None:

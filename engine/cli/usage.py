@@ -51,7 +51,7 @@ def usage(account: str | None, by: "By", days: int, form: str, directory: Path) 
         click.echo(json_text([{k: r[k] for k in r if k != "latency"} for r in found]), nl=False)
         return
     texts = [(names.get(row.label) or _label(row.label, by), *_numbers(row)) for row in rows]
-    click.echo(table((by, *HEADER), texts) if texts else "nothing was called")
+    click.echo(table((by, *HEADER), texts) if texts else "no requests")
 
 
 def _read(

@@ -124,7 +124,7 @@ def _check_tools(caller: Caller, tools: bytes) -> None:
     listed = items(tools)
     if listed is None:
         words = (
-            "this API key is for some models alone, so `tools` must be a list, and not a long one"
+            "this API key allows only certain models, so `tools` must be a list, and not a long one"
         )
         raise GatewayError("not_allowed", words, param="tools")
     for tool in map(bytes, listed):

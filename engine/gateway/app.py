@@ -45,7 +45,10 @@ MAX_FINISHED = 128  # requests whose records wait
 
 
 class Gateway:
-    """The request side of one worker. `is_closing`: it ends, and every response closes its connection."""
+    """The request side of one worker.
+
+    `is_closing()`: the worker is stopping, so each response has `connection: close`.
+    """
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class Gateway:
         self._retiring = False
         self._log = log
         self._finished: list[RecordBuilder | Record] = []
-        self._takers = (log.write, *(sink.write for sink in hooks.sinks))
+        self._record_consumers = (log.write, *(sink.write for sink in hooks.sinks))
         self._is_closing = is_closing
         self._probes = {b"/": _about, b"/healthz": self._health, b"/readyz": self._readiness}
 
@@ -107,7 +110,7 @@ class Gateway:
         finally:
             del self.requests[request]
             request.record.state.ended_at = monotonic()
-            self._finished.append(self._taken(request) if request.takers else request.record)
+            self._finished.append(self._consumed(request) if request.consumers else request.record)
             if len(self._finished) >= MAX_FINISHED:
                 self.flush()
             if self._retiring and not self.requests:
@@ -132,11 +135,11 @@ class Gateway:
         status, reported = probe()
         return status, [(b"content-type", b"application/json")], json.dumps(reported).encode()
 
-    def _taken(self, request: Request) -> Record:
+    def _consumed(self, request: Request) -> Record:
         """The record of a request that is over, given to those who take it at once."""
         record = request.record.freeze(Timestamps())
-        for take in request.takers:
-            self._call_hook(take, record, [record])
+        for consume in request.consumers:
+            self._call_consumer(consume, record, [record])
         return record
 
     def flush(self) -> None:
@@ -148,13 +151,15 @@ class Gateway:
         finished, self._finished = self._finished, []
         timestamps = Timestamps()
         records = [r.freeze(timestamps) if isinstance(r, RecordBuilder) else r for r in finished]
-        for take in self._takers if records else ():
-            self._call_hook(take, records, records)
+        for consume in self._record_consumers if records else ():
+            self._call_consumer(consume, records, records)
 
-    def _call_hook(self, take: Callable[[T], None], given: T, records: Sequence[Record]) -> None:
+    def _call_consumer(
+        self, consume: Callable[[T], None], given: T, records: Sequence[Record]
+    ) -> None:
         """One hook that fails does not stop the others."""
         try:
-            take(given)
+            consume(given)
         except Exception as error:  # noqa: BLE001 a bug of a hook, which the request survives
             last, count = records[-1].request_id, len(records)
             message = f"a hook failed at the end of {last}, records it may lack: {count}: {location_of(error)}"

@@ -36,7 +36,7 @@ class Permit(Protocol):
 
     @property
     def replaces(self) -> tuple[bytes, ...]:
-        """As above; the same object for each permit."""
+        """Header-name prefixes to replace. Must be one constant tuple (it is a cache key)."""
 
     @property
     def settle(self) -> Callable[[Record], None] | None:
@@ -84,10 +84,10 @@ class KeySource(Protocol):
     """Gateway keys that are stored outside the configuration, beside those of keys.yaml."""
 
     def known(self, digest: bytes) -> Caller | None:
-        """The holder of the key with this SHA-256 digest, if that is in memory."""
+        """The holder of the key with this SHA-256 digest, if it is cached."""
 
     def is_current(self, caller: Caller) -> bool:
-        """Whether `known` would still return this very `caller`; asked of those with an account."""
+        """Whether `caller` is still valid: `known` returns the same object. Called only for account keys."""
 
     async def search(self, digests: Sequence[bytes]) -> Mapping[bytes, Caller]:
         """The holders of the keys with these digests, as the store has them now.

@@ -46,7 +46,7 @@ class Request:
 
     __slots__ = (
         "_body_reader", "_cancellation", "_deadline", "_declared", "_receive", "_response",
-        "_runtime", "_scope", "_task", "credential_permits", "record", "takers",
+        "_runtime", "_scope", "_task", "consumers", "credential_permits", "record",
     )  # fmt: skip
 
     def __init__(
@@ -56,7 +56,7 @@ class Request:
         self._task = task
         self._scope = scope
         self._receive = receive
-        self.takers: tuple[Callable[[Record], None], ...] = ()  # of its record, besides the sinks
+        self.consumers: tuple[Callable[[Record], None], ...] = ()  # of the record
         self.credential_permits: CredentialPermits | None = None  # where the provider limits that
         self._deadline = Deadline(task)
         self._body_reader: RequestBodyReader | None = None
@@ -74,7 +74,7 @@ class Request:
             tracer = runtime.hooks.tracer
             if tracer is not None and (trace := tracer.start(self._scope)) is not None:
                 record.state.trace, record.trace_id = trace, trace.trace_id
-                self.takers = (partial(tracer.end, trace),)
+                self.consumers = (partial(tracer.end, trace),)
             if self._scope["method"] in ("GET", "HEAD") and await self._respond_listing():
                 return
             try:
@@ -205,7 +205,7 @@ class Request:
     def _keep(self, permit: Permit | None) -> None:
         self._response.permit = permit
         if permit is not None and permit.settle is not None:
-            self.takers += (permit.settle,)
+            self.consumers += (permit.settle,)
 
     async def _attempt(
         self, target: Target, head: CallerHead, body: RequestBody, found: Credentials
@@ -251,7 +251,7 @@ class Request:
         found = self.credential_permits
         if found is None:
             found = CredentialPermits(self._runtime, self._deadline, self._body_reader)
-            self.credential_permits, self.takers = found, (*self.takers, found.settle)
+            self.credential_permits, self.consumers = found, (*self.consumers, found.settle)
         return found
 
     def _relay(self, head: CallerHead, exchange: Exchange) -> Awaitable[Failure | None]:

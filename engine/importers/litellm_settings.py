@@ -164,7 +164,7 @@ def _only_files(s: Setting) -> Result:
         if not s.value
         else (
             ASKS,
-            "models are in files alone: write those of LiteLLM's database into a config.yaml as well",
+            "models can only be in files: write those of LiteLLM's database into a config.yaml as well",
         )
     )
 

@@ -143,7 +143,7 @@ def _portkey(data: Any, note: Note) -> Iterator[Found]:
         return
     if mode == "single":
         for at, _ in entries[1:]:
-            note(at, DROPPED, "the first target alone is called")
+            note(at, DROPPED, "only the first target is called")
         entries = entries[:1]
     codes = strategy.get("on_status_codes") if isinstance(strategy, dict) else None
     fallback_on = _fallback_on(codes) if mode == "fallback" else ()
@@ -175,7 +175,7 @@ _MODES: Mapping[str, tuple[SettingStatus, str]] = {
     "loadbalance": (CARRIED, "weights of targets"),
     "fallback": (
         OTHERWISE,
-        "targets in their order: by `fallback_on` also after what may be paid twice, but not after a refusal such as 400 or 401",
+        "targets are tried in order; with `fallback_on` a request may be billed twice, and a refusal such as 400 or 401 does not fall back",
     ),
 }
 _UNKNOWN_MODE = (

@@ -66,7 +66,7 @@ class Rules:
             self.targets[name] = [self._target(d) for d in folded(usable, room)]
 
     def _is_usable(self, name: str, d: Deployment) -> bool:
-        """Whether the deployment can be a target; the report has the reason if not."""
+        """Whether the deployment can be a target; otherwise the reason is added to the report."""
         reason = self._reason(name, d)
         if reason:
             self._refuse(d, reason)
@@ -85,7 +85,7 @@ class Rules:
         endpoints = endpoints_of(d, kind)
         for other in d.behind:
             if other.key_at is not None:
-                words = "one of the `accounts` of its provider, which are used in turn"
+                words = "imported as a credential set (`accounts`); the sets are used in turn"
                 self.notes.rewrite(other.file, other.key_at, SettingStatus.OTHERWISE, words)
         provider = self.providers.add(d, kind, endpoints)
         if d.prices and not d.model.endswith("*"):
@@ -114,7 +114,7 @@ class Rules:
         if not (_NAME.fullmatch(d.model) or _PREFIX.fullmatch(d.model)):
             return "the model's name has spaces, is empty, or has a `*` that is not at its end"
         if d.model.endswith("*") and not name.endswith("*"):
-            return "the model has a `*`, and the name that callers use has none"
+            return "the model has a `*`, but the name that callers use does not"
         return ""
 
     def _add(self, name: str, like: str, targets: list[ImportedTarget]) -> None:

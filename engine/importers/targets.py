@@ -104,7 +104,7 @@ def _shares(deployments: list[Deployment]) -> list[int | None]:
 
 
 def _sent(name: str, target: ImportedTarget) -> Mapping[str, Any]:
-    """What a target says of the model's name."""
+    """The `as` or `strip` of a target."""
     if name.endswith("*") and target.sent == "*" != name:
         return {"strip": True}
     return {"as": target.sent} if target.sent != name else {}

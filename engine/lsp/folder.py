@@ -63,7 +63,7 @@ class Folder:
         return True
 
     def loaded(self) -> Loaded:
-        """What there is to say of the texts as they are now."""
+        """The load result for the current texts."""
         if self._loaded is None or self._loaded[0] != self.generation:
             self.take(self.generation, self.check())
         assert self._loaded is not None  # noqa: S101 `take` has just set it

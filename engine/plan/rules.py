@@ -14,7 +14,7 @@ class RuleTarget:
     `where` is its line. `edits` are the changes to bodies that the rule asks for, then its own;
     `drops_unknown`: fields that the provider does not take are removed. `fallback_on` are the
     failures of it after which the next target gets the request, though it may be paid twice.
-    `strip`: `stem` takes the place of the rule's prefix. `timeouts` are by endpoint, where the rule
+    `strip`: replace the rule's prefix by `stem`. `timeouts` are by endpoint, where the rule
     or the target sets some. Those of a lower `tier` come first; `place` is its number in the file.
     """
 
@@ -79,7 +79,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class PatternRules:
-    """The rules that share one pattern: by endpoint, and the one that is not narrowed.
+    """The rules that share one pattern: one per endpoint, plus the rule that applies to all endpoints.
 
     `conditional` are those with conditions, by endpoint, None being those that are not narrowed.
     """

@@ -31,7 +31,7 @@ def view_keys(keys: Sequence[Key], now: float) -> View:
 def text_of(view: View) -> str:
     """The keys as a table; long limits are on separate lines."""
     if not view["keys"]:
-        return "no keys: nobody is let in"
+        return "no keys: every request is refused"
     header = ("name", "sha256", "expires")
     rows = [(k["name"], k["fingerprint"], _expiry(k)) for k in view["keys"]]
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]

@@ -119,7 +119,9 @@ def render_server(readings: Readings) -> str:
     if values["is_refused"]:
         lines.append("what is on disk was refused: engine check says why")
     if values["tls_is_refused"]:
-        lines.append("TLS files on disk were refused, those of before are used: the log says why")
+        lines.append(
+            "TLS files on disk were refused, the previous ones stay in use: the log says why"
+        )
     if values["tls_expires"]:
         end = datetime.fromtimestamp(values["tls_expires"], UTC)
         lines.append(f"TLS certificate expires {end:%Y-%m-%d %H:%M} UTC")

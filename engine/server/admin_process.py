@@ -1,7 +1,7 @@
 """The process of the admin listener: the dashboard and the account API.
 
-Its packages are imported in it alone. It has nothing of the gateway but the database, the files and
-the address, so whatever happens to it, requests go on.
+Only this process imports its packages. It shares only the database, the files and the gateway's
+address with the workers, so a fault in it does not affect requests.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class AdminStart:
 
 
 def run_admin(start: AdminStart, pipe: Connection) -> None:
-    """Serve the admin listener until something comes by `pipe`, or the parent is gone."""
+    """Serve the admin listener until the parent writes to `pipe` or closes it."""
     from engine.accounts.database import open_database  # noqa: PLC0415 only this process pays for it
     from engine.accounts.vault import Vault  # noqa: PLC0415 as above
     from engine.admin.app import create_app  # noqa: PLC0415 as above

@@ -119,7 +119,7 @@ def name_process(name: str) -> None:
 
 
 async def serve_side_process(app: Any, listen: Listen, pipe: Connection) -> None:
-    """Serve `app` until something comes by `pipe`, or its other end is gone."""
+    """Serve `app` until the parent writes to `pipe` or closes it."""
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_reader(pipe.fileno(), stopped.set)
     await serve_until(create_server(app, listen), stopped)

@@ -11,7 +11,8 @@ import os
 import time
 from pathlib import Path
 
-BUSY, CALM = 0.3, 0.2  # CPU seconds a second; the same load takes less in turns, hence the gap
+# CPU seconds a second. With SCHED_BATCH the same load uses less, hence the lower threshold.
+BUSY, CALM = 0.3, 0.2
 SEVERAL = 2  # requests under way
 
 _THREADS = Path("/proc/self/task")
@@ -20,7 +21,7 @@ _THREADS = Path("/proc/self/task")
 class ThreadScheduler:
     """Measures at each tick how much of a core this process has used since the last one.
 
-    A process that an operator has given a policy keeps it.
+    A scheduling policy set by the operator is left unchanged.
     """
 
     def __init__(self) -> None:

@@ -42,7 +42,7 @@ def shared_memory(workers: int, file: Path | None) -> tuple[Shared, str]:
     if file is None:
         return Shared(SharedMemory(most), counters), ""
     kept = _kept(file, most)
-    said = f"limits: counters in {file} begin anew: {kept.problem}\n" if kept.problem else ""
+    said = f"limits: counters in {file} start at zero: {kept.problem}\n" if kept.problem else ""
     return Shared(kept.memory, counters), said
 
 

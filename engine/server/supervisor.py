@@ -205,7 +205,7 @@ class Supervisor:
         if self._tls.tick(time.time()):
             self._send_all("note", self._reloader.note_tls(self._tls.refused))
         for worker in [w for w in self._workers if w.is_behind(self._tls.count, time.monotonic())]:
-            self._replace(worker, "has the TLS files of before")
+            self._replace(worker, "has old TLS files")
 
     def _replace(self, worker: WorkerProcess, why: str) -> None:
         """Start the successor of a worker, which stops once that one listens; one at a time."""

@@ -1,6 +1,6 @@
-"""The settings of a trial, which is a server with the built-in upstream: accounts of its own, and ports that nobody has.
+"""The settings of a trial, which is a server with the built-in upstream: its own accounts, and free ports.
 
-Ports are taken where they are chosen: two trials may start at once.
+A port is bound as soon as it is chosen, because two trials may start at the same time.
 """
 
 import secrets
@@ -23,7 +23,7 @@ from engine.server.ports import FOR_METRICS, claim_free_port, claim_port
 def trial_accounts(stack: ExitStack, declared: AccountsEntry | None, port: int) -> AccountsSettings:
     """Accounts with a new vault key, and a dashboard on this host, until `stack` ends.
 
-    Of server.yaml, if there is one, they have the policy. The gateway will listen at `port`, and the
+    If server.yaml has `accounts`, its `provider_keys` policy is used. The gateway will listen at `port`, and the
     dashboard at the next one if it is free.
     """
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="orqen-")))
@@ -44,7 +44,7 @@ def trial_metrics(stack: ExitStack, declared: MetricsEntry | None, port: int) ->
     if declared is None:
         usual = Metrics().port
         return Metrics(port=_claimed(stack, usual + 1 if usual == port else usual))
-    host = Metrics().host if declared.token else declared.host  # a trial does not have the token
+    host = Metrics().host if declared.token else declared.host  # a trial ignores the token
     stack.enter_context(claim_port(host, declared.port, FOR_METRICS))
     return Metrics(host, declared.port, declared.otlp)
 

@@ -20,7 +20,7 @@ _LOCK_SECONDS = 60
 
 
 def lock(connection: Connection) -> None:
-    """Keep other processes from migrating until the transaction ends. A writer of SQLite has that already."""
+    """Keep other processes from migrating until the transaction ends. SQLite's write lock already does this."""
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"))
         connection.execute(text("SET LOCAL statement_timeout = 0"))

@@ -140,7 +140,7 @@ ROTATE: Schema = {
             "type": "integer",
             "minimum": 0,
             "maximum": keys.MAX_GRACE,
-            "description": "How long the old key goes on working; 0 by default.",
+            "description": "How long the old key stays valid; 0 by default.",
         }
     },
 }
@@ -273,5 +273,5 @@ KEY_OPERATIONS = (
     Operation("get_key", "GET", _PATH + "/{key_id}", "Show a gateway key.", get_key, response=KEY, errors=(404,), aliases=(_SHORT + "/{key_id}",)),
     Operation("change_key", "PATCH", _PATH + "/{key_id}", "Change the name, the rights or the end of a key; what is left out stays.", change_key, body=CHANGE, response=KEY, errors=(404, 409), aliases=(_SHORT + "/{key_id}",)),
     Operation("revoke_key", "DELETE", _PATH + "/{key_id}", "Revoke a key; no worker accepts it a second later.", revoke_key, status=204, errors=(404,), aliases=(_SHORT + "/{key_id}",)),
-    Operation("rotate_key", "POST", _PATH + "/{key_id}/rotate", "Replace a key by a new one; the old one goes on for the grace.", rotate_key, body=ROTATE, status=201, response=NEW_KEY, errors=(404, 409), aliases=(_SHORT + "/{key_id}/rotate",)),
+    Operation("rotate_key", "POST", _PATH + "/{key_id}/rotate", "Replace a key by a new one; the old one stays valid for the grace period.", rotate_key, body=ROTATE, status=201, response=NEW_KEY, errors=(404, 409), aliases=(_SHORT + "/{key_id}/rotate",)),
 )  # fmt: skip

@@ -94,7 +94,7 @@ def _values(entry: ProviderEntry, body: JSON) -> dict[str, str]:
     if "api_key" in body:
         if entry.single_field is None or entry.single_field in given:
             text = (
-                f"For {entry.name} send `fields` alone: {', '.join(f.name for f in entry.fields)}."
+                f"For {entry.name} send only `fields`: {', '.join(f.name for f in entry.fields)}."
             )
             raise ApiError(400, "invalid_request", text, "api_key")
         given[entry.single_field] = body["api_key"]

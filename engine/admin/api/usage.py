@@ -12,7 +12,7 @@ from engine.admin.formats import iso
 DEFAULT_DAYS, MAX_DAYS, MAX_ROWS = 7, 400, 1000
 
 _COUNT: Schema = {"type": "integer"}
-_KNOWN: Schema = {"type": ["integer", "null"], "description": "null where nobody knows it."}
+_KNOWN: Schema = {"type": ["integer", "null"], "description": "null if unknown."}
 ROW: Schema = {
     "type": "object",
     "required": ["label", "requests", "cost_nano_usd", "unpriced_requests"],

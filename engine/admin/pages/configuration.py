@@ -76,12 +76,12 @@ def _state(running: Mapping[str, Any] | None, loaded: Loaded) -> dict[str, str]:
         return _silence(loaded)
     fingerprint = loaded.plan.fingerprint if loaded.plan else None
     states = (
-        (running["refused"], "warn", "The files on disk were refused. What ran before goes on running."),
+        (running["refused"], "warn", "The files on disk were refused. The previous configuration stays active."),
         (not fingerprint, "bad", "The files on disk have errors, so a restart would fail."),
-        (fingerprint != running["config"], "warn", "What is on disk is not what runs, yet."),
-        (running["tls"], "warn", "Renewed TLS files were refused, and those of before are used. The log says why."),
+        (fingerprint != running["config"], "warn", "The files on disk have changed and are not active yet."),
+        (running["tls"], "warn", "Renewed TLS files were refused; the previous ones stay in use. The log says why."),
         (running["restart"], "warn", "server.yaml has changed: it takes effect when the server is started again."),
-        (True, "good", "What is on disk is what runs."),
+        (True, "good", "The running configuration matches the files."),
     )  # fmt: skip
     return next({"kind": kind, "text": text} for is_so, kind, text in states if is_so)
 
@@ -90,7 +90,7 @@ def _silence(loaded: Loaded) -> dict[str, str]:
     """Why nothing was read of what runs."""
     tls = loaded.server.tls if loaded.server else None
     if tls and tls.client_ca:
-        text = "The gateway wants a certificate of callers, so it cannot be asked from here."
+        text = "The gateway requires client certificates, so this page cannot query it."
         return {"kind": "warn", "text": text}
     return {"kind": "bad", "text": "The gateway does not respond."}
 

@@ -222,7 +222,7 @@ def rotate_page(request: PageRequest) -> Response:
         "confirm.html",
         confirm={
             "title": f"Rotate {key.name}?",
-            "text": "You get a new secret with the same name and limits. The old one goes on until then.",
+            "text": "You get a new secret with the same name and limits. The old one stays valid until then.",
             "action": f"/keys/{key.id}/rotate",
             "cancel": f"/keys/{key.id}",
             "button": "Rotate key",

@@ -119,7 +119,7 @@ def nothing_to_drop(context: CheckContext) -> Iterator[Diagnostic]:
                 yield context.at("X277", message, ROUTES, at, help=help_text)
     for served in (s for p in config.providers for s in p.endpoints if s.takes is not None):
         if served.name in config.known_endpoints - json:
-            message = f"`takes` is for JSON bodies, and endpoint `{served.name}` takes forms alone"
+            message = f"`takes` is for JSON bodies, and endpoint `{served.name}` accepts only forms"
             yield context.at("X277", message, PROVIDERS, (*served.at, "takes"))
 
 

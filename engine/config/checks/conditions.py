@@ -225,7 +225,7 @@ def another_model(context: CheckContext) -> Iterator[Diagnostic]:
             values: Any = context.documents[ROUTES].value(at)
             for index, value in enumerate(values):
                 if not _fits(rule, value):
-                    message = f"{rule.label} asks for `{without_keys(value)}` as the model of the body, which is none of its models"
+                    message = f"{rule.label} asks for `{without_keys(value)}` as the model of the body, which is not one of its models"
                     yield context.at("X286", message, ROUTES, (*at, index), Place.VALUE)
 
 

@@ -18,7 +18,7 @@ def limits_that_cannot_work(context: CheckContext) -> Iterator[Diagnostic]:
         for index, budget in enumerate(limits.budgets):
             here = (*at, "budgets", index)
             if (budget.per, budget.is_usd) in seen:
-                message = f"two budgets are for each {budget.per}"
+                message = f"two budgets have the period `{budget.per}`"
                 yield context.at("X294", message, file, (*here, "per"), Place.VALUE)
             seen.add((budget.per, budget.is_usd))
             if budget.is_usd and budget.unpriced is None and PRICES not in context.documents:

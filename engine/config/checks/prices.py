@@ -113,7 +113,7 @@ def model_without_price(context: CheckContext) -> Iterator[Diagnostic]:
         message = f"no price is known of {_listed(unpriced[provider])}, sent to `{provider}`"
         yield context.at("X298", message, ROUTES, unpriced[provider][0].target.at)
     if nothing := [f"`{provider}`" for provider in unpriced if provider not in known]:
-        message = f"no price is known of any model that goes to {', '.join(nothing)}"
+        message = f"no model has a known price at {', '.join(nothing)}"
         yield context.at("X298", message, PRICES, ("source",))
 
 

@@ -17,7 +17,7 @@ _USER = re.compile(r"(?<=://)[^\s/?#\"']+@")  # reported as a URL with a user
 _TEMPLATE = re.compile(r"\{\{.*?\}\}")
 _HELP = (
     "declare it under `credentials:` as {env: NAME} and use {{ credentials.… }}; "
-    "if it is none, say so: `# engine: ignore[X218] REASON` above the line"
+    "if it is no secret, add `# engine: ignore[X218] REASON` above the line"
 )
 
 

@@ -79,7 +79,7 @@ def unfilled_value(context: CheckContext) -> Iterator[Diagnostic]:
             where = within(f"provider `{provider.name}`", path[2:])
             if sign:
                 message = f"{where} has `{sign}` before `{{{{`, and it is sent as it is"
-                fix_hint = f"leave `{sign}` out: `{{{{ … }}}}` alone is filled in"
+                fix_hint = f"leave `{sign}` out: only `{{{{ … }}}}` is filled in"
                 yield context.at("X271", message, PROVIDERS, path, Place.VALUE, help=fix_hint)
                 continue
             message = (

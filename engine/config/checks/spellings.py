@@ -86,8 +86,6 @@ def _finding(context: CheckContext, use: _Use, first: _Use) -> Diagnostic:
     related: tuple[Related, ...] = ()
     if first.file:
         related = (Related(context.span(first.file, first.at), "the other spelling"),)
-    message = (
-        f"the field `{shown}` is also written `{other}`, and a body may have one of them alone"
-    )
+    message = f"the field `{shown}` is also written `{other}`, and a body may have only one of them"
     help_text = "write it alike everywhere"
     return context.at("X246", message, use.file, use.at, related=related, help=help_text)

@@ -139,7 +139,7 @@ def _environment(found: Difference) -> str:
     """Why a URL is not the one that a request in this environment would go to."""
     if found.name != "url" or not ("placeholder" in found.actual or found.actual.startswith("unknown")):  # fmt: skip
         return ""
-    return "tests use the files alone, not the environment: give the variable a `default` or expect no `url`"
+    return "tests use only the files, not the environment: give the variable a `default` or expect no `url`"
 
 
 def _kind(result: RoutingTestResult) -> object:

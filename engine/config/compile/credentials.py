@@ -79,4 +79,4 @@ def _report_doubtful(resolving: Resolving, credential: Credential, secret: str) 
     if problem:
         message = f"{resolving.source(credential)} {problem}; provider `{resolving.provider.name}` gets it as it is"
         at = (*credential.at, "env" if credential.env else "file")
-        resolving.report("X272", message, at, "set the key alone, as the provider shows it")
+        resolving.report("X272", message, at, "set only the key, as the provider shows it")

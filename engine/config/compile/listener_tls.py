@@ -51,7 +51,7 @@ def check_tls_files(tls: ListenerTls) -> Certificate:
         raise TlsFileError("certificate", "has no certificate in PEM", _PEM_HINT)
     if any(mark in key for mark in _ENCRYPTED):
         fix_hint = "`openssl pkey -in KEY` removes the passphrase; protect the file by its mode"
-        raise TlsFileError("key", "is protected by a passphrase, which nobody can type here", fix_hint)  # fmt: skip
+        raise TlsFileError("key", "has a passphrase, which cannot be entered here", fix_hint)  # fmt: skip
     private = _KEY.search(key)
     if private is None:
         raise TlsFileError("key", "has no private key in PEM")

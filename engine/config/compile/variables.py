@@ -70,7 +70,7 @@ def _problem(resolving: Resolving, variable: Variable, value: str) -> tuple[str,
             wanted = f"{WANTED[kind]}, before `{follows}`" if follows else WANTED[kind]
             return problem, f"provider `{resolving.provider.name}` needs {wanted}"
     if variable.choices and _trimmed(resolving, variable.name, value) not in variable.choices:
-        problem = written_badly(value) or "is none of the choices in the file"
+        problem = written_badly(value) or "is not one of the choices in the file"
         return problem, f"it is one of {', '.join(variable.choices)}"
     return "", ""
 

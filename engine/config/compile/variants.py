@@ -1,4 +1,4 @@
-"""The variants of a provider: one for each account, and one for each choice of a caller.
+"""The variants of a provider: one per credential set, and one per choice of a caller.
 
 Each is the same provider, compiled with other values.
 """
@@ -52,7 +52,7 @@ def _credential_set(
 
 
 def _turns(weights: Sequence[int]) -> tuple[int, ...]:
-    """Places in an order in which each comes as often as its weight says, evenly spread; none if all are even."""
+    """Indexes interleaved by weight; empty if all weights are equal."""
     if len(set(weights)) == 1:
         return ()
     shared = gcd(*weights)

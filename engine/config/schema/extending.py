@@ -216,14 +216,14 @@ class _Merge:
                     "X283", f"`/{'/'.join(map(str, outer))}` is dropped, and this with it", at
                 )
             elif isinstance(place, list):
-                words = f"this is inside a list of provider `{wish.provider}`, of which no part can be dropped"
+                words = f"this is inside a list of provider `{wish.provider}`; only a whole list can be dropped"
                 self._report("X283", words, at, help="drop the list, or write another one")
             elif place is _ABSENT:
                 words = f"provider `{wish.provider}` has nothing at this place for `{name}` to drop"
                 self._report("X283", words, at)
 
     def _report_missing(self, name: str, wish: _Wish, merged: Any, base: Any) -> None:
-        """What an entry needs and has not; where the other one has not either, that is reported."""
+        """Report required keys that the entry drops. If the base lacks one too, it is reported at the base."""
         for key in _NEEDED:
             if key not in merged:
                 self.broken.add((_SECTION, name))
@@ -276,9 +276,9 @@ def extended_by(document: Document, provider: str) -> Path | None:
 def without_repeats(
     found: Sequence[Diagnostic], documents: Mapping[str, Document]
 ) -> list[Diagnostic]:
-    """`found` without what is wrong with a value taken over, if it is reported where it is written.
+    """Drop findings about inherited values that are already reported at the base.
 
-    What is wrong with it in the extending entry alone has no fix, which would change the other one.
+    The others are kept without a fix, because the fix would edit the base.
     Findings about the environment name each provider that cannot be called.
     """
     known = {(d.code, d.span.file, d.path) for d in found if d.code[0] != "E"}

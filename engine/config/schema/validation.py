@@ -203,7 +203,7 @@ def _nearest_value(text: str, values: list[str]) -> str | None:
 def _name_alone(path: Path, value: Data) -> str:
     """What is wanted for `env: $NAME`; "" for any other value."""
     variable = find_variable(value) if "env" in path[-2:] else None
-    return f"the name of the variable alone: drop the `{variable.around}`" if variable else ""
+    return f"only the name of the variable, without the `{variable.around}`" if variable else ""
 
 
 def _url_problem(text: str) -> str:

@@ -48,7 +48,7 @@ def is_path(text: str) -> bool:
 
 
 def shown_lines(lines: tuple[str, ...]) -> tuple[str, ...]:
-    """`lines` with every word replaced by stars that is not known to be harmless."""
+    """`lines` with each word that may be secret replaced by as many stars."""
     return tuple(_shown(line) for line in lines)
 
 

@@ -69,7 +69,7 @@ def _form_problem(name: bytes, value: bytes) -> str | None:
         return None
     if name != b"authorization":
         is_bare = len(words) == 1 or words[0] != b"bearer"
-        return None if is_bare else f"the header {header} takes the key alone, without `Bearer`"
+        return None if is_bare else f"the header {header} must have only the key, without `Bearer`"
     if len(words) == 1:
         return f"the header {header} has a key without a scheme; {right}"
     if words[0] != b"bearer":

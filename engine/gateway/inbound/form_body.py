@@ -41,8 +41,8 @@ class FormField:
 class FormBody:
     """A form being received.
 
-    `watched` are the fields whose values are wanted, each once; `noted` those of which only the
-    parts are, in `parts`; `refused` those that the caller may not send.
+    `watched`: fields whose values are recorded; each may occur once. `noted`: fields whose part
+    numbers only are recorded (in `parts`). `refused`: fields that the caller may not send.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 fields by what is done with them
@@ -202,7 +202,7 @@ class FormBody:
         self._value.clear()
 
     def _refuse_variants(self, name: str) -> str:
-        """Refuse a name that others may take for one that decides something; how it may be read."""
+        """Refuse a field name that another parser could read as a routing field. Returns the name it could be read as."""
         read_as = fold_in_form(name)
         meant = folded(self._watched).get(read_as) or folded(self._noted).get(fold(name))
         if meant is not None and name != meant and name not in self._noted:
@@ -235,7 +235,7 @@ class FormBody:
 
     def _close_part(self) -> None:
         if self._declared is not None and self._declared != self._size:
-            raise invalid("a part of the form is not as long as it says")
+            raise invalid("a part's length does not match its Content-Length")
         if self._number is not None:
             found = int(number(bytes(self._value)) or 0)
             self.numbers[self._number] = max(found, self.numbers.get(self._number, 0))
@@ -250,8 +250,8 @@ class FormBody:
 
 
 def further_models(name: str) -> GatewayError:
-    """The refusal of a field that names models beside the one that is routed, with a key for some models alone."""
-    words = f"this API key is for some models alone, so `{name}` may not name further ones"
+    """The refusal of a field with models in addition to the routed one, when the key allows only certain models."""
+    words = f"this API key allows only certain models, so `{name}` cannot list additional models"
     return GatewayError("not_allowed", words, param=name)
 
 

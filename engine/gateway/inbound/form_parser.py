@@ -1,4 +1,4 @@
-"""Parses a multipart form as it arrives, by the strictest reading there is.
+"""Parses a multipart form as it arrives, with the strictest rules.
 
 A boundary ends a part, or the form is refused: some readers take a lone CR or LF for the end of a
 line, some find it in the middle of one, some allow blanks after it, and some expect one right

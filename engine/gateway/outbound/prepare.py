@@ -1,4 +1,4 @@
-"""What one attempt sends to a provider: a pure function of the request and the target."""
+"""What one attempt sends to a provider. Reads the request and the target, and caches heads in the CallerHead."""
 
 import json
 import re
@@ -73,9 +73,9 @@ def prepare(
     Raises:
         GatewayError: `provider_key_missing`, or something the caller sent cannot go upstream.
     """
-    # A head is kept in the CallerHead if it depends on nothing but the headers of the caller. A
-    # variant of a provider depends on more, so a head with its credential is never kept or reused;
-    # one of the caller's account does not: with any change of it, its CallerHeads are given up.
+    # A head is cached in the CallerHead if it depends on nothing but the caller's headers. The head
+    # of a variant depends on the choice of the variant, so it is not cached. The head with an
+    # account's credential is: when the account changes, its cached CallerHeads are discarded.
     is_shared = provider is target.provider or (
         provider.is_of_account and target.provider.choices is None
     )

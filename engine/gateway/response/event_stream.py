@@ -28,8 +28,8 @@ from engine.gateway.response.usage import UsageMeter
 MAX_HELD = 64 * 1024
 MAX_SHORT = 512  # of an event that may be known before its end
 
-# Comments and blank lines, which belong to no event, and the lines that dispatch nothing. They
-# are few: more than that leaves as it comes.
+# Comments and blank lines, which belong to no event, and the lines that dispatch nothing. At
+# most 8 of the latter are held back; further ones are sent immediately.
 _OUTSIDE = re.compile(rb"(?>(?:(?::[^\r\n]*+)?(?:\r\n?|\n))*)")
 _NAMES = re.compile(rb"(?:\xef\xbb\xbf)?(?>(?:(?:event|id|retry)(?::[^\r\n]*+)?(?:\r\n?|\n)){0,8})")
 _BLANK = (b"\n\n", b"\n\r", b"\r\r")  # two line ends meet: all pairs of their bytes but CR LF
@@ -40,10 +40,10 @@ _LONGEST_WORD = 64
 class EventStream:
     """The events of one response on their way to the caller.
 
-    `last` are the names or data of events after which the response is complete: `is_done` then.
-    `is_open`: part of an event has left. `facts` and `meter` take notice of every event, if they
-    are wanted. `first_at` is when the first event with data was whole, monotonic seconds. The event
-    that is `extra`, as in `UsageField`, does not leave.
+    `last`: names or data of final events; `is_done` becomes true after one of them. `is_open`: part
+    of an event was sent. `facts` and `meter`, if given, see every event. `first_at`: when the first
+    event with data was complete, monotonic seconds. `extra`: the event that the gateway requested
+    (`UsageField`); it is not sent to the caller.
     """
 
     __slots__ = (
@@ -170,18 +170,18 @@ class EventStream:
         return chunk[:end] + self.feed(rest) if rest else chunk
 
     def _keep(self, chunk: bytes) -> None:
-        """Remember what leaves of the open event. Its data may be all there is to come."""
+        """Remember what was sent of the open event. No more bytes may arrive after its data."""
         self._part += chunk[: MAX_EVENT - len(self._part)]
         self._edge = chunk[-1:] or self._edge
         if len(self._part) < MAX_SHORT:
             self.is_done |= any(event.data in self._last for event in events_in(bytes(self._part)))
 
     def _may_forward(self, line: bytes) -> bool:
-        """Whether an unfinished line leaves: it is too long, or all there is to come."""
+        """Whether to send an unfinished line: it is too long, or no more bytes may arrive."""
         return len(line) > MAX_HELD or (len(line) < _LONGEST_WORD and _data(line) in self._last)
 
     def _may_be_extra(self, data: bytes) -> bool:
-        """Whether the event that begins in `data` may prove to be the extra one."""
+        """Whether the event that begins in `data` may be the usage event that the gateway requested."""
         return self._meter is not None and len(data) <= MAX_HELD and self._meter.has_usage(data)
 
     def _has_last(self, text: bytes) -> bool:

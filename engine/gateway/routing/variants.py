@@ -113,6 +113,6 @@ def _picks(choices: Choices, body: RequestBody, headers: Pairs) -> Iterable[tupl
 def _allowed(choices: Choices, field: str, variable: str, value: str) -> str:
     if value not in choices.allowed[variable]:
         known = ", ".join(choices.allowed[variable])
-        message = f"`{field}` is none of the values that this gateway offers: {known}"
+        message = f"`{field}` is not one of the values that this gateway offers: {known}"
         raise GatewayError("invalid_request", message, param=field)
     return value

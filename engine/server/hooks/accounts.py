@@ -115,7 +115,7 @@ class AccountHooks:
         self._log(
             "the store of accounts can be read again"
             if problem is None
-            else f"the store of accounts cannot be read, keys in use go on: {problem}"
+            else f"the store of accounts cannot be read, keys in use stay valid: {problem}"
         )
         self._changed()
 

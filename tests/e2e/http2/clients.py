@@ -48,7 +48,7 @@ def test_a_client(tmp_path: Path, mock: Server, command: tuple[str, ...]) -> Non
             assert [client.stdout.readline().strip() for _ in EXPECTED[:-1]] == EXPECTED[:-1]
             wait_for(server, '"outcome":"client_cancelled"')
             renewed.write(tmp_path / "cert.pem", tmp_path / "key.pem")
-            wait_for(server, "has the TLS files of before: replaced")
+            wait_for(server, "has old TLS files: replaced")
             rest, _ = client.communicate("\n", timeout=WAIT)
             assert rest.strip() == EXPECTED[-1]
 

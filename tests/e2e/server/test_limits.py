@@ -217,9 +217,9 @@ def test_what_callers_have_used_outlives_a_restart_and_a_damaged_file_begins_ane
             assert remaining(first) == "19"
         with gateway(tmp_path, tmp_path / "second.log", "--workers", "2") as second:
             assert remaining(second) == "18"
-            assert "begin anew" not in second.text
+            assert "start at zero" not in second.text
         state = tmp_path / "limits.state"
         state.write_bytes(state.read_bytes()[: IDENTITY + 50])
         with gateway(tmp_path, tmp_path / "third.log") as third:
             assert remaining(third) == "19"
-            assert eventually(lambda: "limits.state begin anew: it is damaged" in third.text)
+            assert eventually(lambda: "limits.state start at zero: it is damaged" in third.text)

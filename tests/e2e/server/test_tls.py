@@ -314,7 +314,7 @@ def test_a_renewed_certificate_is_served_and_no_request_is_lost(
         assert serials(server.port) == {1}
         with Load(server.port, context) as load:
             (tmp_path / "cert.pem").write_bytes(renewed.certificate)
-            wait_for(server, "has the TLS files of before: replaced")
+            wait_for(server, "has old TLS files: replaced")
             end = time.monotonic() + WAIT
             while serials(server.port) != {77} and time.monotonic() < end:
                 time.sleep(0.05)
@@ -368,7 +368,9 @@ def test_files_that_are_refused_are_reported_until_others_are_taken(
         wait_for(server, "another takes its place")
         reported, shown = status(until=True)
         assert reported["reasons"] == ["server.yaml tls.key"]
-        assert f"files on disk refused at {reported['at']}: server.yaml tls.key; those" in shown
+        assert (
+            f"files on disk refused at {reported['at']}: server.yaml tls.key; the previous" in shown
+        )
         issued.write(tmp_path / "cert.pem", tmp_path / "key.pem")
         wait_for(server, "TLS files have changed: workers are replaced")
         assert "refused" not in status(until=False)[1]

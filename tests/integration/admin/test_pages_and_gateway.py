@@ -134,7 +134,7 @@ def test_a_gateway_that_cannot_be_asked_is_not_said_to_be_down(
     context = replace(house.context, load=lambda: replace(loaded, server=settings), gateway_url="https://127.0.0.1:1")  # fmt: skip
     wanting = House(create_app(context), context, house.ids, house.keys)
     text = wanting.browser("operator").get("/configuration").text
-    assert "The gateway wants a certificate of callers" in text
+    assert "The gateway requires client certificates" in text
 
 
 def test_a_gateway_that_is_down_is_said_to_be(house: House) -> None:

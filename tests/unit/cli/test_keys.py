@@ -232,7 +232,7 @@ def test_a_list_of_nobody_and_of_a_broken_file(tmp_path: Path) -> None:
     folder = write(tmp_path)
     assert "there is no keys.yaml" in engine("keys", "list", "-C", folder).stderr
     write(folder, keys="version: 1\nkeys: []\n")
-    assert engine("keys", "list", "-C", folder).stdout == "no keys: nobody is let in\n"
+    assert engine("keys", "list", "-C", folder).stdout == "no keys: every request is refused\n"
     assert json.loads(engine("keys", "list", "--format", "json", "-C", folder).stdout)["keys"] == []
     write(folder, keys=ONE + "  - {name: other, sha: x}\n")
     result = engine("keys", "list", "-C", folder)

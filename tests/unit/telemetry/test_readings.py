@@ -140,7 +140,7 @@ def test_what_is_wrong_with_a_server_is_said(stand: Stand) -> None:
     assert render_server(stand.readings()).splitlines() == [
         "1 worker, 1 request under way, config generation 0",
         "what is on disk was refused: engine check says why",
-        "TLS files on disk were refused, those of before are used: the log says why",
+        "TLS files on disk were refused, the previous ones stay in use: the log says why",
         "TLS certificate expires 2027-01-15 08:00 UTC",
         "lost since the start: 1,200 lines of the log, 1 trace, 2 workers that died",
     ]

@@ -33,7 +33,7 @@ BROKEN: list[tuple[str, bytes | None, str]] = [
     ("key.pem", None, "key is not there"),
     ("key.pem", ISSUED.certificate, "key has no private key in PEM"),
     ("key.pem", issue(2).key, "key is not the key of the first certificate"),
-    *(("key.pem", KEY.private_bytes(Encoding.PEM, kind, LOCKED), "key is protected by a passphrase") for kind in FORMATS),
+    *(("key.pem", KEY.private_bytes(Encoding.PEM, kind, LOCKED), "key has a passphrase") for kind in FORMATS),
     ("cert.pem", b"\xef\xbb\xbf" + ISSUED.certificate, "certificate has no certificate in PEM"),
     ("key.pem", b"\xef\xbb\xbf" + ISSUED.key, "key has no private key in PEM"),
     ("ca.pem", b"\xef\xbb\xbf" + ISSUED.certificate, "client_ca has no certificate in PEM"),
