@@ -101,7 +101,7 @@ test: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m pytest -q --processes 8 $(ARGS)
 
 test-unit: $(DEV) $(PACKAGE)
-	@$(BIN)/python -m pytest -q --processes 3 -o testpaths=tests/unit $(ARGS)
+	@$(BIN)/python -m pytest -q --processes 4 -o testpaths=tests/unit $(ARGS)
 
 # What `make test` skips where a program is missing; here that is a failure. Only files with such tests are collected.
 test-tools: $(DEV) $(PACKAGE)

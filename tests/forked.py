@@ -29,6 +29,9 @@ LONGEST = (
     APART,
     "tests/e2e/server",
     "tests/e2e",
+    "tests/unit/gateway/test_waiting.py",  # these two wait more than they work
+    "tests/unit/gateway/inbound/test_body.py",
+    "tests/unit/config/test_corpus.py",
 )
 
 _context = multiprocessing.get_context("fork")
