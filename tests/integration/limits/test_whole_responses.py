@@ -168,6 +168,6 @@ def test_neither_another_path_nor_a_key_of_the_callers_own_goes_past_the_limits(
 
 def test_the_page_names_the_endpoints_that_are_free(plan: Plan) -> None:
     text = " ".join((ROOT / "docs" / "limits.md").read_text("utf-8").split())
-    (said,) = re.findall(r"Those shipped are ([^.]*)\.", text)
+    (said,) = re.findall(r"The shipped ones are ([^.]*)\.", text)
     free = {endpoint.name for endpoint in plan.every_endpoint() if endpoint.is_free}
     assert set(re.findall(r"`(\w+)`", said)) == free
