@@ -50,7 +50,7 @@ def settle_garbage() -> None:
 
 
 def collect_garbage() -> None:
-    """Collect what the Plan and the Gateway of before have left, and not what was kept out at the start.
+    """Collect what the previous Plan and Gateway have left, and not what was kept out at the start.
 
     To look at all of that would take 60 ms, in which no request goes on. A Plan has no cycle, so
     nearly all of the first one is freed without it.

@@ -191,9 +191,10 @@ def dashes(index: int, lines: list[str]) -> Iterator[Repair]:
 
 def colons(index: int, line: str) -> Iterator[Repair]:
     """A line that would be `key: value` if the colon or the space behind it were there."""
-    if hit := re.match(_KEY + r"( *= *)(?=[^\s=])", line):
+    if hit := re.match(_KEY + r"( *= *)(?=[^\s=]|$)", line):
         words = "a key and its value are separated by `: `, not `=`"
-        yield Repair(index, *hit.span(1), ": ", words, hit.span(1))
+        text = ": " if line[hit.end() :] else ":"
+        yield Repair(index, *hit.span(1), text, words, hit.span(1))
     if hit := re.match(_KEY + r"(?=[ \t]+[^\s:#]|\s*(?:\s#.*)?$)", line):
         end = hit.end()
         start = end - len(re.sub(r"^\s*(?:- +)?", "", hit[0]))
