@@ -291,8 +291,8 @@ def test_anything_may_come_from_standard_input(raw: bytes, check: Check) -> None
     assert "error[" in result.stdout
 
 
-def test_a_line_of_a_megabyte_is_read_and_shown_in_part(check: Check) -> None:
-    text = "a: " + "x" * 1_040_000 + "\n"
+def test_a_very_long_line_is_read_and_shown_in_part(check: Check) -> None:
+    text = "a: " + "x" * 100_000 + "\n"
     result = check("-", "--stdin-filename", "routes.yaml", text=text)
     assert "S102" in result.stdout
     assert max(map(len, result.stdout.splitlines())) < 250

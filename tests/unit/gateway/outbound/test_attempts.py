@@ -492,7 +492,7 @@ def test_less_than_the_share_keeps_it_closed() -> None:
 
 # -- the money rule ------------------------------------------------------------------------------
 
-CASES = 1000
+CASES = 500
 # As for Hypothesis: the same cases each time, and others every night.
 SEED = os.urandom(4).hex() if os.environ.get("ORQEN_TEST_RANDOM") else "7"
 STATUSES = (200, 400, 429, 500, 503, 529)
