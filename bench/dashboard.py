@@ -20,7 +20,7 @@ from engine.accounts.database import Database, open_database
 from engine.accounts.keys import create_key
 from engine.accounts.members import list_members
 from engine.accounts.provider_keys import save_provider_key
-from engine.accounts.start import FIRST_ACCOUNT, first_sign_in
+from engine.accounts.start import FIRST_ACCOUNT, create_first_account
 from engine.accounts.tables import LATENCY_COLUMNS
 from engine.accounts.usage import HOUR, UsageRow, add_usage
 from engine.accounts.vault import Vault
@@ -61,7 +61,7 @@ def fill(database: Database, vault: Vault) -> tuple[str, str]:
     """A store of many keys and much usage; the id of a key, and the token of a session."""
     database.upgrade()
     with database.write() as connection:
-        first_sign_in(connection)
+        create_first_account(connection)
         account = find_account(connection, FIRST_ACCOUNT)
         assert account is not None
         made = [

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.cli.explain import shown_example
+from engine.cli.explain import render_example
 from engine.config.diagnostics.codes import RULES, FindingKind
 from engine.config.examples import example
 from engine.config.load import load
 from engine.config.schema.schemas import read_schema
 from engine.config.schema.shape import flow
-from engine.report.routing import counted, view_catalogue
+from engine.report.routing import catalogue_summary, view_catalogue
 
 HERE = Path(__file__).parent
 Schema = dict[str, Any]
@@ -98,7 +98,7 @@ def render_providers() -> str:
         for p in view["providers"]
     ]
     lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
-    return "\n".join([f"{PROVIDERS}\n{counted(view).capitalize()}.\n", *lines, ""])
+    return "\n".join([f"{PROVIDERS}\n{catalogue_summary(view).capitalize()}.\n", *lines, ""])
 
 
 def _provider_cell(provider: Schema, endpoint: str) -> str:
@@ -119,7 +119,7 @@ def _finding(rule: FindingKind) -> str:
     else:
         lines += [f"Wrong in `{shown.file}`, and what is reported:", ""]
         lines += [*_fence("example", "yaml", shown.bad), ""]
-    lines += [*_fence("example", "text", shown_example(rule.code)), "", "Right:", ""]
+    lines += [*_fence("example", "text", render_example(rule.code)), "", "Right:", ""]
     return "\n".join([*lines, *_fence("example", "yaml", shown.good), ""])
 
 

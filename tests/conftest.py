@@ -119,7 +119,7 @@ def pytest_collection() -> Iterator[Any]:
         return (yield)
     finally:
         gc.freeze()
-        crash.YOUNG_OBJECTS = YOUNG_OBJECTS  # which a command that a test runs here would set again
+        crash.GC_THRESHOLD = YOUNG_OBJECTS  # which a command that a test runs here would set again
         gc.set_threshold(YOUNG_OBJECTS)
         gc.enable()
 

@@ -10,7 +10,7 @@ from functools import cache
 
 from engine.gateway import headers
 from engine.gateway.inbound.auth import ANONYMOUS
-from engine.gateway.inbound.head import CallerHead, Heads
+from engine.gateway.inbound.head import CallerHead, HeadCache
 from engine.gateway.inbound.payload import JsonRequestBody
 from engine.gateway.record import RequestIds
 from engine.gateway.routing.variants import ProviderVariants
@@ -140,7 +140,7 @@ LISTED = {
     "gateway/app:Gateway._finished": ("nothing", "MAX_FINISHED", "each tick"),
     "gateway/app:Gateway.requests": ("request under way", "connections, 4096 for each worker", "when it ends"),
     "gateway/inbound/head:CallerHead.requests": ("provider", "MAX_REQUESTS_BYTES, which count as the head's", "all, when full"),
-    "gateway/inbound/head:Heads._known": ("head of a request, MAX_BYTES", "MAX_KNOWN_BYTES with its requests", "all, when full"),
+    "gateway/inbound/head:HeadCache._known": ("head of a request, MAX_BYTES", "MAX_KNOWN_BYTES with its requests", "all, when full"),
     "gateway/runtime:Runtime.relayed_names": ("name, MAX_NAME bytes", "MAX_NAMES_BYTES", "all, when full"),
     "gateway/outbound/health:Health._recent": ("outcome", "`requests` of the breaker", "the oldest goes"),
     "gateway/inbound/lingering:Lingering._limits": ("connection that is being closed", "`places`", "within seconds"),
@@ -266,7 +266,7 @@ def test_the_collector_sees_each_kind() -> None:
     names = all_found()
     assert names >= {
         "gateway/inbound/spelling:folded",  # a decorator
-        "gateway/inbound/head:Heads._known",  # a class of ours
+        "gateway/inbound/head:HeadCache._known",  # a class of ours
         "upstream/http1/pool:Http1Client._idle",  # of an instance, annotated
         "gateway/runtime:Runtime.targets",  # of a dataclass
     }
@@ -287,7 +287,7 @@ def test_models_are_kept_up_to_a_number_of_bytes() -> None:
     plan = shipped_plan()
     endpoint = plan.endpoints[b"/v1/chat/completions"]["POST"]
     runtime = Runtime(
-        plan, {}, {}, {}, ProviderVariants(), Signers(), Heads(()), RequestIds(), lambda: False
+        plan, {}, {}, {}, ProviderVariants(), Signers(), HeadCache(()), RequestIds(), lambda: False
     )
     head = CallerHead(endpoint, ANONYMOUS, "json", [], b"")
     body = JsonRequestBody(b"{}", endpoint.routing_fields)

@@ -43,5 +43,5 @@ def tell(*_: Any) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGUSR2, tell)
     if "BUSY" in os.environ:
-        turns.BUSY = turns.CALM = float(os.environ["BUSY"])
+        turns.BUSY = turns.NOT_BUSY = float(os.environ["BUSY"])
     main()

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from engine.accounts.audit import Actor, note
-from engine.accounts.changes import note_change
+from engine.accounts.audit import Actor, add_entry
+from engine.accounts.changes import record_change
 from engine.accounts.errors import ConflictError, NotFoundError
 from engine.accounts.key_limits import NO_LIMITS, KeyLimits
 from engine.accounts.tables import accounts
@@ -44,8 +44,8 @@ def create_account(
     account = AccountInfo(new_id(), name, is_disabled=False, created_at=second(now))
     row = {"id": account.id, "name": name, "is_disabled": False, "created_at": account.created_at}
     connection.execute(insert(accounts).values(row))
-    note(connection, account.id, actor, "account.create", name, now=now)
-    note_change(connection, account.id)
+    add_entry(connection, account.id, actor, "account.create", name, now=now)
+    record_change(connection, account.id)
     return account
 
 
@@ -89,7 +89,7 @@ def rename_account(connection: Connection, account_id: str, name: str, actor: Ac
         raise ConflictError(f"there is an account `{name}` already")
     before = get_account(connection, account_id)
     _update(connection, account_id, name=name)
-    note(connection, account_id, actor, "account.rename", name, {"from": before.name})
+    add_entry(connection, account_id, actor, "account.rename", name, {"from": before.name})
     return get_account(connection, account_id)
 
 
@@ -103,7 +103,7 @@ def set_account_disabled(
     """
     _update(connection, account_id, is_disabled=is_disabled)
     account = get_account(connection, account_id)
-    note(
+    add_entry(
         connection,
         account_id,
         actor,
@@ -126,7 +126,7 @@ def limit_account(
     _update(connection, account_id, **columns)
     account = get_account(connection, account_id)
     known = {name: value for name, value in columns.items() if value is not None}
-    note(connection, account_id, actor, "account.limit", account.name, known)
+    add_entry(connection, account_id, actor, "account.limit", account.name, known)
     return account
 
 
@@ -134,4 +134,4 @@ def _update(connection: Connection, account_id: str, **values: object) -> None:
     done = connection.execute(update(accounts).where(accounts.c.id == account_id).values(**values))
     if not done.rowcount:
         raise NotFoundError("there is no such account")
-    note_change(connection, account_id)
+    record_change(connection, account_id)

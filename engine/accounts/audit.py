@@ -48,7 +48,7 @@ class AuditEntry:
     detail: Mapping[str, Any]
 
 
-def note(  # noqa: PLR0913, PLR0917 one parameter a column
+def add_entry(  # noqa: PLR0913, PLR0917 one parameter a column
     connection: Connection,
     account_id: str | None,
     actor: Actor,

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from engine.accounts.tables import change_counter, changes
 
-KEPT = 10_000  # numbers that a reader may be behind
+MAX_CHANGES = 10_000  # numbers that a reader may be behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Changes:
     entries: tuple[Change, ...] | None
 
 
-def note_change(
+def record_change(
     connection: Connection, account_id: str | None, key_digest: bytes | None = None
 ) -> int:
     """Count a change in the transaction of `connection`; its number."""
@@ -56,11 +56,11 @@ def note_change(
         insert(changes).values(seq=seq, mark=mark, account_id=account_id, key_digest=key_digest)
     )
     if seq % 100 == 0:
-        connection.execute(delete(changes).where(changes.c.seq < seq - KEPT))
+        connection.execute(delete(changes).where(changes.c.seq < seq - MAX_CHANGES))
     return seq
 
 
-def take_turn(connection: Connection) -> None:
+def wait_for_writers(connection: Connection) -> None:
     """Wait for other writers that take their turn or change something, until they have committed."""
     connection.execute(select(change_counter.c.seq).with_for_update()).one()
 

@@ -27,7 +27,7 @@ WATCH_SECONDS = 1.0
 ABSENT_SECONDS = 1.0  # how long a key that was not found counts as unknown without a search
 MAX_WAITING = 1_000  # searches
 MAX_ABSENT = 10_000  # digests
-AHEAD_PAUSE = 0.005  # seconds between two pages that are read ahead, for the requests
+READ_AHEAD_PAUSE = 0.005  # seconds between two pages that are read ahead, for the requests
 JOIN_SECONDS = 2.0
 
 
@@ -177,7 +177,7 @@ class KeyFollower:
             self._wake.clear()
             asked = [self._asked.popleft() for _ in range(len(self._asked))]
             self._hand_over(asked)
-            pause = AHEAD_PAUSE if self._read_ahead() else POLL_SECONDS
+            pause = READ_AHEAD_PAUSE if self._read_ahead() else POLL_SECONDS
             for damage in self._reader.take_damage():
                 self._call(self._damaged, damage)
             self._wake.wait(pause)

@@ -9,7 +9,7 @@ from engine.accounts.errors import InvalidValueError
 from engine.plan.limits import Budget, CallerLimits, Period, Rate
 from engine.plan.prices import NANO
 
-MOST = {
+MAX_COUNTS = {
     "rate_limit_rpm": 1_000_000,
     "daily_token_budget": 10**15,
     "weekly_token_budget": 10**15,
@@ -35,7 +35,7 @@ class KeyLimits:
     @classmethod
     def of(cls, row: Any) -> "KeyLimits":
         """The limits in a row, or in anything with these names."""
-        return cls(*(getattr(row, name) for name in MOST))
+        return cls(*(getattr(row, name) for name in MAX_COUNTS))
 
     def columns(self) -> Mapping[str, int | None]:
         """The limits by the names of their columns.
@@ -45,8 +45,8 @@ class KeyLimits:
         """
         values: dict[str, int | None] = asdict(self)
         for name, value in values.items():
-            if value is not None and not 1 <= value <= MOST[name]:
-                raise InvalidValueError(name, f"must be 1 to {MOST[name]}")
+            if value is not None and not 1 <= value <= MAX_COUNTS[name]:
+                raise InvalidValueError(name, f"must be 1 to {MAX_COUNTS[name]}")
         return values
 
     def with_changes(self, changes: "KeyLimits") -> "KeyLimits":
@@ -55,7 +55,7 @@ class KeyLimits:
 
     def shown(self) -> dict[str, int | str | None]:
         """The limits by the names that people and the account API have for them, money as decimal text."""
-        values: dict[str, int | str | None] = {name: getattr(self, name) for name in MOST}
+        values: dict[str, int | str | None] = {name: getattr(self, name) for name in MAX_COUNTS}
         for shown, column in USD.items():
             nano = values.pop(column)
             values[shown] = None if nano is None else usd_text(int(nano))
@@ -82,7 +82,7 @@ class KeyLimits:
 
 
 NO_LIMITS = KeyLimits()
-SHOWN: Iterable[str] = tuple(NO_LIMITS.shown())
+LIMIT_NAMES: Iterable[str] = tuple(NO_LIMITS.shown())
 
 
 def nano_usd(text: str) -> int:

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from engine.accounts.audit import Actor, note
-from engine.accounts.changes import note_change
+from engine.accounts.audit import Actor, add_entry
+from engine.accounts.changes import record_change
 from engine.accounts.errors import ConflictError, InvalidValueError, NotFoundError
 from engine.accounts.gateway_key import GatewayKey, key_of, key_settings
-from engine.accounts.key_limits import MOST, NO_LIMITS, KeyLimits
+from engine.accounts.key_limits import MAX_COUNTS, NO_LIMITS, KeyLimits
 from engine.accounts.tables import accounts, gateway_keys
 from engine.accounts.values import (
     checked_expiry,
@@ -60,7 +60,7 @@ def create_key(  # noqa: PLR0913 one parameter a column
         **limits.columns(),
     }
     key = _insert(connection, account_id, values, bytes.fromhex(digest(text)), text[-4:], at)
-    note(connection, account_id, actor, "key.create", key.name, key_settings(key), now)
+    add_entry(connection, account_id, actor, "key.create", key.name, key_settings(key), now)
     return key, text
 
 
@@ -94,7 +94,7 @@ def import_key(  # noqa: PLR0913 one parameter a column
         "expires_at": expires_at,
     }
     key = _insert(connection, account_id, values, known, "", second(now))
-    note(connection, account_id, actor, "key.import", key.name, key_settings(key), now)
+    add_entry(connection, account_id, actor, "key.import", key.name, key_settings(key), now)
     return key
 
 
@@ -185,7 +185,7 @@ def update_key(  # noqa: PLR0913 one parameter a column
     }
     _change(connection, row, **values)
     key = get_key(connection, account_id, key_id)
-    note(connection, account_id, actor, "key.update", key.name, key_settings(key), now)
+    add_entry(connection, account_id, actor, "key.update", key.name, key_settings(key), now)
     return key
 
 
@@ -200,7 +200,7 @@ def revoke_key(
     row = _row(connection, account_id, key_id, locks=True)
     if row.revoked_at is None:
         _change(connection, row, revoked_at=second(now))
-        note(connection, account_id, actor, "key.revoke", row.name, {"id": key_id}, now)
+        add_entry(connection, account_id, actor, "key.revoke", row.name, {"id": key_id}, now)
     return get_key(connection, account_id, key_id)
 
 
@@ -225,7 +225,7 @@ def rotate_key(  # noqa: PLR0913, PLR0917 the interface that others call
     if not 0 <= grace_seconds <= MAX_GRACE:
         raise InvalidValueError("grace_seconds", f"must be 0 to {MAX_GRACE}")
     text = new_key()
-    kept = {name: getattr(row, name) for name in ("name", "scopes", "models", "endpoints", "expires_at", *MOST)}  # fmt: skip
+    kept = {name: getattr(row, name) for name in ("name", "scopes", "models", "endpoints", "expires_at", *MAX_COUNTS)}  # fmt: skip
     key = _insert(connection, account_id, kept, bytes.fromhex(digest(text)), text[-4:], at)
     end = at + grace_seconds
     values: dict[str, Any] = {"replaced_by": key.id}
@@ -235,7 +235,7 @@ def rotate_key(  # noqa: PLR0913, PLR0917 the interface that others call
         values["revoked_at"] = at
     _change(connection, row, **values)
     detail = {"id": key_id, "new": key.id, "grace_seconds": grace_seconds}
-    note(connection, account_id, actor, "key.rotate", key.name, detail, now)
+    add_entry(connection, account_id, actor, "key.rotate", key.name, detail, now)
     return key, text
 
 
@@ -253,7 +253,7 @@ def _insert(  # noqa: PLR0913, PLR0917 one parameter a part
     row = values | {"id": new_id(), "account_id": account_id, "digest": key_digest}
     row |= {"preview": preview, "created_at": at}
     connection.execute(insert(gateway_keys).values(row))
-    note_change(connection, account_id, key_digest)
+    record_change(connection, account_id, key_digest)
     return get_key(connection, account_id, row["id"])
 
 
@@ -277,4 +277,4 @@ def _alive(connection: Connection, account_id: str, key_id: str) -> Row[Any]:
 def _change(connection: Connection, row: Row[Any], **values: Any) -> None:
     where = (_KEYS.account_id == row.account_id, _KEYS.id == row.id)
     connection.execute(update(gateway_keys).where(*where).values(**values))
-    note_change(connection, row.account_id, row.digest)
+    record_change(connection, row.account_id, row.digest)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Select, or_, select
 
-from engine.accounts.key_limits import MOST, NO_LIMITS, KeyLimits
+from engine.accounts.key_limits import MAX_COUNTS, NO_LIMITS, KeyLimits
 from engine.accounts.tables import accounts, gateway_keys
 from engine.accounts.values import parse, second
 
@@ -69,7 +69,7 @@ def key_names(connection: Connection, account_id: str, key_ids: Sequence[str]) -
 def _valid(now: float | None) -> Select[Any]:
     columns = (
         _KEYS.digest, _KEYS.id, _KEYS.account_id, _KEYS.name, _KEYS.scopes, _KEYS.models,
-        _KEYS.endpoints, _KEYS.expires_at, *(_KEYS[name] for name in MOST),
+        _KEYS.endpoints, _KEYS.expires_at, *(_KEYS[name] for name in MAX_COUNTS),
     )  # fmt: skip
     is_current = or_(_KEYS.expires_at.is_(None), _KEYS.expires_at > second(now))
     where = (_KEYS.revoked_at.is_(None), is_current, accounts.c.is_disabled.is_(False))

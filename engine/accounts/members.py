@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from engine.accounts.accounts import AccountInfo, account_of, get_account
-from engine.accounts.audit import Actor, note
+from engine.accounts.audit import Actor, add_entry
 from engine.accounts.errors import ConflictError, InvalidValueError, NotFoundError
 from engine.accounts.people import checked_email, get_person
 from engine.accounts.tables import accounts, invites, members, people
@@ -71,7 +71,7 @@ def add_member(  # noqa: PLR0913, PLR0917 the row, and who adds it
         raise ConflictError("the person belongs to the account already")
     row = {"account_id": account_id, "person_id": person_id, "role": str(role), "created_at": second(now)}  # fmt: skip
     connection.execute(insert(members).values(row))
-    note(connection, account_id, actor, "member.add", person.name, {"role": role}, now)
+    add_entry(connection, account_id, actor, "member.add", person.name, {"role": role}, now)
 
 
 def role_of(connection: Connection, account_id: str, person_id: str) -> Role | None:
@@ -119,7 +119,7 @@ def set_role(
     where = (_MEMBERS.account_id == account_id, _MEMBERS.person_id == person_id)
     connection.execute(update(members).where(*where).values(role=str(role)))
     name = get_person(connection, person_id).name
-    note(connection, account_id, actor, "member.role", name, {"from": before, "to": role})
+    add_entry(connection, account_id, actor, "member.role", name, {"from": before, "to": role})
 
 
 def remove_member(connection: Connection, account_id: str, person_id: str, actor: Actor) -> None:
@@ -133,7 +133,7 @@ def remove_member(connection: Connection, account_id: str, person_id: str, actor
     where = (_MEMBERS.account_id == account_id, _MEMBERS.person_id == person_id)
     connection.execute(delete(members).where(*where))
     name = get_person(connection, person_id).name
-    note(connection, account_id, actor, "member.remove", name, {"role": before})
+    add_entry(connection, account_id, actor, "member.remove", name, {"role": before})
 
 
 def _changing(connection: Connection, account_id: str, person_id: str, *, is_owner: bool) -> Role:
@@ -172,7 +172,7 @@ def create_invite(  # noqa: PLR0913, PLR0917 the row, and who invites
     row = {"id": invite.id, "account_id": account_id, "email": email, "role": str(role)}
     row |= {"created_at": at, "expires_at": invite.expires_at, "token_digest": token_digest(token)}  # type: ignore[dict-item]
     connection.execute(insert(invites).values(row))
-    note(connection, account_id, actor, "invite.create", email, {"role": role}, now)
+    add_entry(connection, account_id, actor, "invite.create", email, {"role": role}, now)
     return invite, token
 
 
@@ -193,7 +193,7 @@ def withdraw_invite(connection: Connection, account_id: str, invite_id: str, act
     email = connection.execute(delete(invites).where(*where).returning(_INVITES.email)).scalar()
     if email is None:
         raise NotFoundError("the account has no such invite")
-    note(connection, account_id, actor, "invite.withdraw", email)
+    add_entry(connection, account_id, actor, "invite.withdraw", email)
 
 
 def find_invite(connection: Connection, token: str, now: float | None = None) -> Invite | None:
@@ -220,7 +220,7 @@ def accept_invite(
         raise NotFoundError("there is no such invite, or it has ended")
     if get_person(connection, person_id).email != invite.email:
         raise InvalidValueError("email", "is not the address that was invited")
-    note(connection, invite.account_id, actor, "invite.accept", invite.email, now=now)
+    add_entry(connection, invite.account_id, actor, "invite.accept", invite.email, now=now)
     if role_of(connection, invite.account_id, person_id) is None:
         add_member(connection, invite.account_id, person_id, invite.role, actor, now)
     return invite

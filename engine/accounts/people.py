@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from engine.accounts.audit import Actor, ActorKind, note
+from engine.accounts.audit import Actor, ActorKind, add_entry
 from engine.accounts.errors import ConflictError, InvalidValueError, NotFoundError
 from engine.accounts.passwords import checked_password, hash_password
 from engine.accounts.tables import identities, people
@@ -71,7 +71,7 @@ def create_person(  # noqa: PLR0913 one parameter a column
     }
     _refuse_taken(connection, values["email"], None)
     connection.execute(insert(people).values(values))
-    note(connection, None, actor, "person.create", values["name"], {"id": values["id"]}, now)
+    add_entry(connection, None, actor, "person.create", values["name"], {"id": values["id"]}, now)
     return get_person(connection, values["id"])
 
 
@@ -122,7 +122,7 @@ def update_person(
     _refuse_taken(connection, checked, person_id)
     _update(connection, person_id, {"name": checked_text(name, "name"), "email": checked})
     person = get_person(connection, person_id)
-    note(connection, None, actor, "person.update", person.name, {"id": person_id})
+    add_entry(connection, None, actor, "person.update", person.name, {"id": person_id})
     return person
 
 
@@ -143,7 +143,7 @@ def set_person_disabled(
     _update(connection, person_id, {"is_disabled": is_disabled})
     person = get_person(connection, person_id)
     action = "person.disable" if is_disabled else "person.enable"
-    note(connection, None, actor, action, person.name, {"id": person_id})
+    add_entry(connection, None, actor, action, person.name, {"id": person_id})
     return person
 
 
@@ -156,7 +156,7 @@ def set_password(connection: Connection, person_id: str, password: str, actor: A
     """
     _update(connection, person_id, {"password_hash": hash_password(checked_password(password))})
     person = get_person(connection, person_id)
-    note(connection, None, actor, "person.password", person.name, {"id": person_id})
+    add_entry(connection, None, actor, "person.password", person.name, {"id": person_id})
 
 
 def read_password_hash(connection: Connection, email: str) -> tuple[str | None, str | None]:
@@ -177,14 +177,14 @@ def renew_password_hash(connection: Connection, person_id: str, old: str, new: s
     connection.execute(update(people).where(*where).values(password_hash=new))
 
 
-def note_sign_in(
+def record_sign_in(
     connection: Connection, person_id: str, method: str, now: float | None = None
 ) -> None:
     """Record that a person has signed in, by `method` (`password`, `link`, `oidc`)."""
     _update(connection, person_id, {"signed_in_at": second(now)})
     person = get_person(connection, person_id)
     actor = Actor(ActorKind.PERSON, person_id, person.name)
-    note(connection, None, actor, "person.sign_in", person.name, {"method": method}, now)
+    add_entry(connection, None, actor, "person.sign_in", person.name, {"method": method}, now)
 
 
 def link_identity(  # noqa: PLR0913, PLR0917 the parts of an identity, and who links it
@@ -207,7 +207,7 @@ def link_identity(  # noqa: PLR0913, PLR0917 the parts of an identity, and who l
     row = {"issuer": checked_text(issuer, "issuer", 500), "subject": checked_text(subject, "subject", 255)}  # fmt: skip
     row |= {"person_id": person_id, "created_at": second(now)}  # type: ignore[dict-item]
     connection.execute(insert(identities).values(row))
-    note(connection, None, actor, "person.identity", person.name, {"issuer": issuer}, now)
+    add_entry(connection, None, actor, "person.identity", person.name, {"issuer": issuer}, now)
 
 
 def find_person_by_identity(connection: Connection, issuer: str, subject: str) -> Person | None:

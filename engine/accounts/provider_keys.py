@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from engine.accounts.accounts import get_account
-from engine.accounts.audit import Actor, note
-from engine.accounts.changes import note_change
+from engine.accounts.audit import Actor, add_entry
+from engine.accounts.changes import record_change
 from engine.accounts.errors import InvalidValueError, NotFoundError, VaultError
 from engine.accounts.tables import provider_keys
 from engine.accounts.values import checked_text, second
@@ -83,8 +83,8 @@ def save_provider_key(  # noqa: PLR0913, PLR0917 the interface that others call
     ]
     connection.execute(insert(provider_keys), rows)
     action = "provider_key.replace" if known else "provider_key.save"
-    note(connection, account_id, actor, action, provider, {"fields": sorted(checked)}, now)
-    note_change(connection, account_id)
+    add_entry(connection, account_id, actor, action, provider, {"fields": sorted(checked)}, now)
+    record_change(connection, account_id)
     return next(i for i in list_provider_keys(connection, account_id) if i.provider == provider)
 
 
@@ -117,8 +117,8 @@ def delete_provider_key(
     where = (_ROWS.account_id == account_id, _ROWS.provider == provider)
     if not connection.execute(delete(provider_keys).where(*where)).rowcount:
         raise NotFoundError("the account has no key for that provider")
-    note(connection, account_id, actor, "provider_key.delete", provider)
-    note_change(connection, account_id)
+    add_entry(connection, account_id, actor, "provider_key.delete", provider)
+    record_change(connection, account_id)
 
 
 def read_provider_keys(
@@ -161,11 +161,11 @@ def rotate_vault_key(connection: Connection, vault: Vault, actor: Actor) -> int:
         connection.execute(update(provider_keys).where(*_at(bound)).values(values))
     if rows:
         detail = {"values": len(rows), "vault_key": vault.primary_key_id}
-        note(connection, None, actor, "vault.rotate", "vault", detail)
+        add_entry(connection, None, actor, "vault.rotate", "vault", detail)
     return len(rows)
 
 
-def find_damage(connection: Connection, vault: Vault) -> list[DamagedSecret]:
+def find_damaged(connection: Connection, vault: Vault) -> list[DamagedSecret]:
     """Every value that the vault cannot open. Reads and decrypts all of them."""
     found = []
     for row in connection.execute(select(provider_keys)).yield_per(BATCH):

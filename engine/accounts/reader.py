@@ -16,7 +16,7 @@ from engine.accounts.tables import accounts
 from engine.accounts.vault import Vault
 from engine.plan.plan import Account, Caller
 
-MANY = 5_000  # changes at once, after which it is cheaper to forget everything
+MAX_CHANGES = 5_000  # changes at once, after which it is cheaper to forget everything
 PAGE = 250  # keys that are read at once at the start
 MAX_DAMAGED = 100
 Values = Mapping[str, Mapping[str, Mapping[str, str]]]  # by account, provider and name
@@ -97,7 +97,7 @@ class StoreReader:
         return read_provider_keys(connection, self._vault, ids, self._note_damage)
 
     def _changed(self, connection: Connection, changes: Changes, *, is_first: bool) -> StoreChanges:
-        if changes.entries is None or len(changes.entries) > MANY:
+        if changes.entries is None or len(changes.entries) > MAX_CHANGES:
             return StoreChanges(forget=not is_first)
         if any(change.account_id is None for change in changes.entries):
             return StoreChanges(forget=True)

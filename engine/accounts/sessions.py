@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from engine.accounts.audit import Actor, note
+from engine.accounts.audit import Actor, add_entry
 from engine.accounts.errors import NotFoundError
 from engine.accounts.people import get_person
 from engine.accounts.tables import people, sessions, sign_in_links
@@ -143,7 +143,7 @@ def create_sign_in_link(
     connection.execute(delete(sign_in_links).where(_LINKS.expires_at <= at))
     row = {"token_digest": token_digest(token), "person_id": person_id, "expires_at": at + seconds}
     connection.execute(insert(sign_in_links).values(row))
-    note(connection, None, actor, "person.sign_in_link", person.name, {"id": person_id}, now)
+    add_entry(connection, None, actor, "person.sign_in_link", person.name, {"id": person_id}, now)
     return token
 
 

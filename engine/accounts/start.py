@@ -4,7 +4,7 @@ from sqlalchemy import Connection
 
 from engine.accounts.accounts import create_account, find_account
 from engine.accounts.audit import SYSTEM
-from engine.accounts.changes import take_turn
+from engine.accounts.changes import wait_for_writers
 from engine.accounts.members import Role, add_member
 from engine.accounts.people import count_people, create_person
 from engine.accounts.sessions import create_sign_in_link
@@ -12,12 +12,12 @@ from engine.accounts.sessions import create_sign_in_link
 FIRST_ACCOUNT = "default"
 
 
-def first_sign_in(connection: Connection, now: float | None = None) -> str | None:
+def create_first_account(connection: Connection, now: float | None = None) -> str | None:
     """Make the first account and person, and the token of a sign-in link for them.
 
     None when there are people already: then `engine accounts sign-in-link` makes a link.
     """
-    take_turn(connection)
+    wait_for_writers(connection)
     if count_people(connection):
         return None
     account = find_account(connection, FIRST_ACCOUNT)

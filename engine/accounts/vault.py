@@ -23,7 +23,10 @@ from engine.accounts.errors import VaultError
 from engine.plan.accounts import VaultKey
 
 NONCE_BYTES = 12
-SHOWN, SHOWN_FROM = 4, 12  # characters of a preview; and how long a secret must be to have one
+PREVIEW_LENGTH, PREVIEW_MIN = (
+    4,
+    12,
+)  # characters of a preview; and how long a secret must be to have one
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ class Vault:
 
 def preview(secret: str) -> str:
     """The last characters of a secret; none of a short one, of which they would be too large a part."""
-    return secret[-SHOWN:] if len(secret) >= SHOWN_FROM else ""
+    return secret[-PREVIEW_LENGTH:] if len(secret) >= PREVIEW_MIN else ""
 
 
 def _derived(key: VaultKey, purpose: bytes) -> bytes:

@@ -15,8 +15,10 @@ from engine.admin.request import Access, Page, PageError, PageRequest
 from engine.admin.sessions import start_session
 
 ENDED = "This invitation was accepted or withdrawn, or it has expired. Ask for a new one."
-ELSE = "This invitation is for another address than yours. Sign out to accept it."
-KNOWN = "There is a person with this address already: sign in, and open the invitation again."
+OTHER_ADDRESS = "This invitation is for another address than yours. Sign out to accept it."
+PERSON_EXISTS = (
+    "There is a person with this address already: sign in, and open the invitation again."
+)
 
 
 def invite_form(request: PageRequest) -> Response:
@@ -67,14 +69,14 @@ def accept(request: PageRequest) -> Response:
         with request.context.database.write() as connection:
             invite = _found(connection, token)
             if people.find_person_by_email(connection, invite.email) is not None:
-                raise PageError(409, KNOWN)
-            person = join(connection, invite, token, name, password)
+                raise PageError(409, PERSON_EXISTS)
+            person = create_invited_person(connection, invite, token, name, password)
             return start_session(connection, request, person.id, "invite", "/")
     except InvalidValueError as error:
         return _page(request, token, name, {error.field: f"This {error.reason}."}, 400)
 
 
-def join(
+def create_invited_person(
     connection: Connection, invite: Invite, token: str, name: str, password: str | None = None
 ) -> Person:
     """Make the person who was invited, a member of the account."""
@@ -92,7 +94,7 @@ def _accept_as_member(request: PageRequest) -> Response:
     with request.context.database.write() as connection:
         invite = _found(connection, request.form.text("token"))
         if session.person.email != invite.email:
-            raise PageError(403, ELSE)
+            raise PageError(403, OTHER_ADDRESS)
         accept_invite(connection, request.form.text("token"), session.person.id, session.actor)
         sessions.set_session_account(connection, session.id, invite.account_id)
     return see_other("/", "joined")

@@ -11,7 +11,7 @@ from engine.accounts.audit import Actor, ActorKind
 from engine.accounts.database import Connection
 from engine.accounts.members import find_invite
 from engine.accounts.people import Person
-from engine.admin.invite import join
+from engine.admin.invite import create_invited_person
 from engine.admin.oidc import CALLBACK, Flow, Identity, OidcError
 from engine.admin.request import Access, Page, PageError, PageRequest
 from engine.admin.session import cookie_prefix
@@ -25,7 +25,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _log = logging.getLogger("engine.admin")
 
 
-def begin(request: PageRequest) -> Response:
+def start(request: PageRequest) -> Response:
     """Off to the provider; what has to come back stays in a cookie of this browser.
 
     A link and not a form: under our `form-action` a browser follows no form to another site.
@@ -53,7 +53,7 @@ def begin(request: PageRequest) -> Response:
     return response
 
 
-def come_back(request: PageRequest) -> Response:
+def callback(request: PageRequest) -> Response:
     """Back from the provider, in the browser that was sent there."""
     client, kept = request.server.oidc, request.cookies.get(_cookie(request), "").split(".")
     if client is None or len(kept) != 4:
@@ -92,7 +92,7 @@ def _person(connection: Connection, found: Identity, token: str) -> Person | Non
     person = people.find_person_by_email(connection, found.email)
     invite = find_invite(connection, token) if person is None and token else None
     if invite is not None and invite.email == found.email.lower():
-        person = join(connection, invite, token, found.name or invite.email)
+        person = create_invited_person(connection, invite, token, found.name or invite.email)
     if person is not None:
         actor = Actor(ActorKind.PERSON, person.id, person.name)
         people.link_identity(connection, person.id, found.issuer, found.subject, actor)
@@ -100,6 +100,6 @@ def _person(connection: Connection, found: Identity, token: str) -> Person | Non
 
 
 OIDC_PAGES = (
-    Page("GET", "/signin/oidc", begin, Access.PUBLIC),
-    Page("GET", CALLBACK, come_back, Access.PUBLIC),
+    Page("GET", "/signin/oidc", start, Access.PUBLIC),
+    Page("GET", CALLBACK, callback, Access.PUBLIC),
 )

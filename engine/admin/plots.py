@@ -94,7 +94,7 @@ class PlotTexts:
 def stacked_bars(texts: PlotTexts, axis: Axis, series: Sequence[Series], show: Format) -> Plot:
     """Bars whose parts are `series`, the first at the bottom."""
     sums = [sum(value or 0 for value in values) for values in _by_column(series)]
-    top = nice_top(max(sums, default=0))
+    top = axis_maximum(max(sums, default=0))
     rects = [
         rect
         for at, values in enumerate(_by_column(series))
@@ -106,12 +106,12 @@ def stacked_bars(texts: PlotTexts, axis: Axis, series: Sequence[Series], show: F
 def lines(texts: PlotTexts, axis: Axis, series: Sequence[Series], show: Format) -> Plot:
     """One line for each of `series`, broken where a value is missing."""
     known = [value for each in series for value in each.values if value is not None]
-    top = nice_top(max(known, default=0))
+    top = axis_maximum(max(known, default=0))
     paths = [Line(each.kind, _path(each.values, top)) for each in reversed(series)]
     return _plot(texts, axis, series, show, top, [], paths)
 
 
-def nice_top(largest: float) -> float:
+def axis_maximum(largest: float) -> float:
     """The smallest round number that is not below `largest`, and at least 1."""
     if largest <= 1:
         return 1

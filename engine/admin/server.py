@@ -17,7 +17,7 @@ from engine.admin.oidc import CALLBACK, OidcClient
 from engine.admin.throttle import Throttle
 
 Methods = TypeVar("Methods")
-SIGN_INS_AT_ONCE = 8  # more are refused, so that a flood of them leaves threads for the rest
+MAX_CONCURRENT_SIGN_INS = 8  # more are refused, so that a flood of them leaves threads for the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class AdminServer:
     catalogues: CatalogueCache
     oidc: OidcClient | None
     sign_ins: threading.BoundedSemaphore = field(
-        default_factory=lambda: threading.BoundedSemaphore(SIGN_INS_AT_ONCE)
+        default_factory=lambda: threading.BoundedSemaphore(MAX_CONCURRENT_SIGN_INS)
     )
 
     def catalogue(self) -> Catalogue:

@@ -11,7 +11,7 @@ from engine.accounts.accounts import get_account
 from engine.accounts.database import Connection
 from engine.accounts.errors import NotFoundError, StoreUnavailableError
 from engine.accounts.members import Role, list_memberships
-from engine.accounts.people import Person, get_person, note_sign_in
+from engine.accounts.people import Person, get_person, record_sign_in
 from engine.admin.rendering import see_other
 from engine.admin.request import PageRequest
 from engine.admin.server import AdminServer
@@ -77,7 +77,7 @@ def start_session(
     old = request.session
     if old is not None:
         sessions.revoke_session(connection, old.person.id, old.id)
-    note_sign_in(connection, person_id, method)
+    record_sign_in(connection, person_id, method)
     _, token = sessions.create_session(
         connection, person_id, user_agent=request.agent, address=request.client
     )

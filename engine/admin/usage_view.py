@@ -108,18 +108,18 @@ def quantile(latencies: Sequence[int], share: float) -> float | None:
     return float(LATENCY_BOUNDS[-1])
 
 
-def shown_quantile(counts: Counts, share: float) -> str:
+def format_quantile(counts: Counts, share: float) -> str:
     found = quantile(counts.latencies, share)
     if found is None:
         return DASH
     return ("> " if found >= LATENCY_BOUNDS[-1] else "") + formats.duration(found)
 
 
-def shown_tokens(tokens: int | None) -> str:
+def format_tokens(tokens: int | None) -> str:
     return DASH if tokens is None else formats.count(tokens)
 
 
-def shown_cost(nano_usd: int | None) -> str:
+def format_cost(nano_usd: int | None) -> str:
     return DASH if nano_usd is None else formats.usd(nano_usd)
 
 
@@ -141,8 +141,8 @@ def tiles(counts: Counts) -> list[dict[str, Any]]:
             "value": formats.percent(counts.errors, counts.requests),
             "under": formats.count(counts.errors) if counts.errors else "",
         },
-        {"title": "Latency p50", "value": shown_quantile(counts, 0.5), "under": ""},
-        {"title": "Latency p95", "value": shown_quantile(counts, 0.95), "under": ""},
+        {"title": "Latency p50", "value": format_quantile(counts, 0.5), "under": ""},
+        {"title": "Latency p95", "value": format_quantile(counts, 0.95), "under": ""},
         {
             "title": "Tokens",
             "value": None if tokens is None else formats.count(tokens),
@@ -188,7 +188,7 @@ def latency_plot(period: UsagePeriod, by_step: Mapping[int, Counts], now: float)
     columns = [by_step.get(start, Counts()) for start in period.starts(now)]
     whole = total(columns)
     shares = (("p50", "stroke-1", 0.5), ("p95", "stroke-2", 0.95))
-    text = ", ".join(f"{name} {shown_quantile(whole, share)}" for name, _, share in shares)
+    text = ", ".join(f"{name} {format_quantile(whole, share)}" for name, _, share in shares)
     series = [
         Series(name, kind, [quantile(c.latencies, share) for c in columns], DASH)
         for name, kind, share in shares
@@ -205,10 +205,10 @@ def table_row(name: str, href: str, counts: Counts, whole: Counts) -> dict[str, 
         "share": counts.requests / whole.requests if whole.requests else 0.0,
         "requests": formats.count(counts.requests),
         "errors": formats.count(counts.errors),
-        "input_tokens": shown_tokens(counts.input_tokens),
-        "output_tokens": shown_tokens(counts.output_tokens),
-        "cost": shown_cost(counts.cost_nano_usd),
+        "input_tokens": format_tokens(counts.input_tokens),
+        "output_tokens": format_tokens(counts.output_tokens),
+        "cost": format_cost(counts.cost_nano_usd),
         "unpriced": unpriced_text(counts),
-        "p50": shown_quantile(counts, 0.5),
-        "p95": shown_quantile(counts, 0.95),
+        "p50": format_quantile(counts, 0.5),
+        "p95": format_quantile(counts, 0.95),
     }

@@ -43,7 +43,7 @@ MODULES = {
 }
 
 
-class OnDemand(Mapping[str, click.Command]):
+class LazyCommands(Mapping[str, click.Command]):
     """The commands by name, each imported when it is looked up."""
 
     def __getitem__(self, name: str) -> click.Command:
@@ -60,7 +60,7 @@ class OnDemand(Mapping[str, click.Command]):
 
 @click.group(
     cls=Commands,
-    commands=OnDemand(),
+    commands=LazyCommands(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 @click.version_option(__version__, prog_name="engine")

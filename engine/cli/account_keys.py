@@ -14,7 +14,7 @@ from engine.accounts.audit import CLI
 from engine.accounts.errors import ConflictError, InvalidValueError
 from engine.cli.accounts import account_named, limits_of
 from engine.cli.console import json_text
-from engine.cli.exits import FINDINGS, FINE, stop
+from engine.cli.exits import FINDINGS, OK, stop
 from engine.cli.key_options import LimitOptions
 from engine.cli.store import date, opened, settings_of, table
 from engine.config.model import Key
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from engine.accounts.database import Connection
     from engine.accounts.gateway_key import GatewayKey
 
-MOST = 100_000  # keys in a list
+MAX_KEYS = 100_000  # keys in a list
 
 
 def new(  # noqa: PLR0913 what the options say
@@ -58,7 +58,7 @@ def list_all(directory: Path, account: str, form: str) -> None:
     """Show the keys of an account, newest first."""
     with opened(settings_of(directory)) as database, database.read() as connection:
         owner = account_named(connection, account)
-        found = stored.list_keys(connection, owner.id, limit=MOST)
+        found = stored.list_keys(connection, owner.id, limit=MAX_KEYS)
     if form == "json":
         click.echo(json_text([dataclasses.asdict(key) for key in found]), nl=False)
         return
@@ -99,7 +99,7 @@ def import_all(directory: Path, account: str, keys: Sequence[Key]) -> None:
             refused += problem is not None
             click.echo(f"`{key.name}`: {problem or 'imported'}", err=problem is not None)
     click.echo("keys.yaml still has them: a key there belongs to no account until it is removed", err=True)  # fmt: skip
-    sys.exit(FINDINGS if refused else FINE)
+    sys.exit(FINDINGS if refused else OK)
 
 
 def _import(connection: "Connection", account_id: str, key: Key) -> str | None:
@@ -125,7 +125,7 @@ def _import(connection: "Connection", account_id: str, key: Key) -> str | None:
 
 def _named(connection: "Connection", account_id: str, name: str) -> "GatewayKey":
     """The key with an id, or the one valid key with a name; ends the run when that is not one."""
-    every = stored.list_keys(connection, account_id, limit=MOST)
+    every = stored.list_keys(connection, account_id, limit=MAX_KEYS)
     found = [key for key in every if key.id == name]
     found = found or [key for key in every if key.name == name and key.revoked_at is None]
     current = [key for key in found if key.replaced_by is None]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine.accounts.database import Connection
     from engine.accounts.key_limits import KeyLimits
 
-MOST = 10_000  # accounts in a list
+MAX_ACCOUNTS = 10_000  # accounts in a list
 FORM = click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
@@ -42,7 +42,7 @@ def accounts_list(form: str, directory: Path) -> None:
         from engine.accounts.accounts import list_accounts  # noqa: PLC0415 optional packages
 
         with database.read() as connection:
-            found = list_accounts(connection, limit=MOST)
+            found = list_accounts(connection, limit=MAX_ACCOUNTS)
     if form == "json":
         click.echo(json_text([dataclasses.asdict(account) for account in found]), nl=False)
         return
@@ -162,10 +162,10 @@ def accounts_sign_in_link(email: str | None, directory: Path) -> None:
         from engine.accounts.audit import CLI  # noqa: PLC0415 optional packages
         from engine.accounts.people import find_operator, find_person_by_email  # noqa: PLC0415
         from engine.accounts.sessions import create_sign_in_link  # noqa: PLC0415
-        from engine.accounts.start import first_sign_in  # noqa: PLC0415
+        from engine.accounts.start import create_first_account  # noqa: PLC0415
 
         with database.write() as connection:
-            token = None if email else first_sign_in(connection)
+            token = None if email else create_first_account(connection)
             if token is None:
                 person = find_person_by_email(connection, email) if email else find_operator(connection)  # fmt: skip
                 if person is None or person.is_disabled:
@@ -195,7 +195,9 @@ def account_named(connection: "Connection", name: str) -> "AccountInfo":
 
     account = find_account(connection, name)
     if account is None:
-        hint = nearest(name, [known.name for known in list_accounts(connection, limit=MOST)])
+        hint = nearest(
+            name, [known.name for known in list_accounts(connection, limit=MAX_ACCOUNTS)]
+        )
         stop(f"there is no account `{name}`" + (f"; did you mean `{hint}`?" if hint else ""))
     return account
 
@@ -220,7 +222,7 @@ def _set_person_disabled(directory: Path, email: str, *, is_disabled: bool) -> N
         with database.write() as connection:
             person = find_person_by_email(connection, email)
             if person is None:
-                hint = nearest(email.lower(), list_emails(connection, MOST))
+                hint = nearest(email.lower(), list_emails(connection, MAX_ACCOUNTS))
                 stop(f"there is no person `{email}`" + (f"; did you mean `{hint}`?" if hint else ""))  # fmt: skip
             set_person_disabled(connection, person.id, CLI, is_disabled=is_disabled)
             if is_disabled:

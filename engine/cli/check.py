@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-from engine.cli.common import number, unconfigured
+from engine.cli.common import number, unconfigured_line
 from engine.cli.console import COLOUR, wants_colour, width_of
-from engine.cli.exits import FINDINGS, FINE, stop
-from engine.cli.fix import fix_folder, fix_offer, fix_options
+from engine.cli.exits import FINDINGS, OK, stop
+from engine.cli.fix import fix_folder, fix_options, fixable_summary
 from engine.config.diagnostics.catalogue import UnknownRuleError, find_rules
 from engine.config.diagnostics.codes import RULES
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity
@@ -134,7 +134,7 @@ def check(  # noqa: PLR0913, PLR0917 one parameter an option
     _WRITERS.get(form, _write_data)(report, form)
     failing = _ORDER[: _ORDER.index(Severity(fail_on)) + 1]
     found = [d for d in loaded.diagnostics if d.code in reported and d.severity in failing]
-    sys.exit(FINDINGS if found or (as_serve and startup_problems(loaded)) else FINE)
+    sys.exit(FINDINGS if found or (as_serve and startup_problems(loaded)) else OK)
 
 
 def _source(
@@ -218,7 +218,7 @@ def _close(report: _Report) -> None:
     if chosen:
         click.echo(summary(chosen, len(loaded.documents), hidden))
         click.echo(f"for more about a code: engine explain {chosen[0].code}")
-        if report.offers_fixes and (offer := fix_offer(chosen)):
+        if report.offers_fixes and (offer := fixable_summary(chosen)):
             click.echo(offer)
     else:
         config = loaded.config
@@ -234,7 +234,7 @@ def _close(report: _Report) -> None:
     if loaded.plan is not None and (words := startup_problems(loaded)):
         click.echo(f"note: `engine serve` does not start here: {'; '.join(words)}")
     if not report.verbose:
-        for note in unconfigured(loaded):
+        for note in unconfigured_line(loaded):
             click.echo(note)
 
 

@@ -16,7 +16,7 @@ from engine.plan.plan import Plan
 from engine.plan.suggest import nearest
 from engine.report.text import render_text, summary
 
-MANY = 20  # names in one line
+LIST_LENGTH = 20  # names in one line
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 DIRECTORY = click.argument("directory", default=".", type=_FOLDER)
@@ -72,12 +72,14 @@ def render(found: Any, documents: Any) -> str:
     return render_text(diagnostics, documents, colour=colour, width=width_of(sys.stderr))
 
 
-def unconfigured(loaded: Loaded) -> list[str]:
+def unconfigured_line(loaded: Loaded) -> list[str]:
     """One line for all providers that have no credential in this environment."""
-    names = not_configured(loaded)
+    names = unconfigured_providers(loaded)
     if not names:
         return []
-    reported = ", ".join(names[:MANY]) + (f" and {len(names) - MANY} more" * (len(names) > MANY))
+    reported = ", ".join(names[:LIST_LENGTH]) + (
+        f" and {len(names) - LIST_LENGTH} more" * (len(names) > LIST_LENGTH)
+    )
     first = f"note: not configured here, callers get `provider_key_missing`: {reported}"
     return [first, *(f"note: {d.message}" for d in _uninstalled(loaded))]
 
@@ -89,7 +91,7 @@ def _uninstalled(loaded: Loaded) -> list[Diagnostic]:
     return [d for name, d in found.items() if name not in others]
 
 
-def not_configured(loaded: Loaded) -> list[str]:
+def unconfigured_providers(loaded: Loaded) -> list[str]:
     """The providers that lack a credential or variable in this environment."""
     return list(dict.fromkeys(str(d.path[1]) for d in _of_providers(loaded)))
 

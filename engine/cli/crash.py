@@ -11,7 +11,7 @@ import click
 from engine import __version__
 from engine.cli.exits import COULD_NOT_RUN, stop
 
-YOUNG_OBJECTS = (
+GC_THRESHOLD = (
     100_000  # made before the collector looks for cycles: 5 % less CPU for `engine check`
 )
 
@@ -20,7 +20,7 @@ class Commands(click.Group):
     """A group of commands, whose option `debug` lets bugs through."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        gc.set_threshold(YOUNG_OBJECTS)  # a command keeps most of what it imports and builds
+        gc.set_threshold(GC_THRESHOLD)  # a command keeps most of what it imports and builds
         try:
             return super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, click.Abort):

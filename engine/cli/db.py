@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import click
 
 from engine.cli.common import IN_DIRECTORY
-from engine.cli.exits import FINDINGS, FINE, stop
+from engine.cli.exits import FINDINGS, OK, stop
 from engine.cli.store import handled, opened, settings_of
 
 
@@ -64,7 +64,7 @@ def db_status(directory: Path) -> None:
         database.close()
     click.echo(f"tables    {known}, those of this version")
     click.echo("holds     " + ", ".join(f"{count} {word}" for word, count in counts.items()))
-    sys.exit(FINE)
+    sys.exit(OK)
 
 
 @db.command("delete-usage")

@@ -14,12 +14,12 @@ import click
 
 from engine.cli.common import refuse_errors
 from engine.cli.console import json_text
-from engine.cli.exits import FINDINGS, FINE, stop
+from engine.cli.exits import FINDINGS, OK, stop
 from engine.config.files import FILES, OPTIONAL
 from engine.config.load import Loaded, load
 from engine.report.diff import render_text, view_diff
 from engine.report.effects import effects, probes
-from engine.report.meetings import meetings
+from engine.report.meetings import matching_requests
 
 
 @click.command()
@@ -36,10 +36,10 @@ def diff(old: str, new: str, exit_code: bool, form: str) -> None:  # noqa: FBT00
     """
     sides = [_loaded(name) for name in (old, new)]
     configs = [side.config for side in sides]
-    models, asked = probes(*configs), meetings(*configs)
+    models, asked = probes(*configs), matching_requests(*configs)
     view = view_diff(*(effects(side, models, asked) for side in sides))
     click.echo(json_text(view) if form == "json" else render_text(view), nl=False)
-    sys.exit(FINDINGS if exit_code and not view["same"] else FINE)
+    sys.exit(FINDINGS if exit_code and not view["same"] else OK)
 
 
 def _loaded(name: str) -> Loaded:

@@ -4,7 +4,7 @@ from typing import NoReturn
 
 import click
 
-FINE, FINDINGS, COULD_NOT_RUN = 0, 1, 2
+OK, FINDINGS, COULD_NOT_RUN = 0, 1, 2
 
 
 class Stopped(SystemExit):

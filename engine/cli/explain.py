@@ -34,9 +34,9 @@ def explain(code: str | None, is_list: bool, form: str) -> None:  # noqa: FBT001
     try:
         rule = find_rule(code)
     except UnknownRuleError as error:
-        words = report.of_a_request(code) or str(error)
+        words = report.request_error_hint(code) or str(error)
         raise click.BadArgumentUsage(words) from error
-    view = report.view_explained(rule, shown_example(rule.code))
+    view = report.view_explained(rule, render_example(rule.code))
     width = min(width_of(sys.stdout) or 100, 100)
     text = (
         json_text(report.view_rules([view])) if form == "json" else report.render_text(view, width)
@@ -44,7 +44,7 @@ def explain(code: str | None, is_list: bool, form: str) -> None:  # noqa: FBT001
     click.echo(text, nl=False)
 
 
-def shown_example(code: str) -> str:
+def render_example(code: str) -> str:
     """How `engine check` reports the bad example of a code."""
     from engine.config.examples import load_example  # noqa: PLC0415 reads the examples
     from engine.report.text import render_text  # noqa: PLC0415 the same

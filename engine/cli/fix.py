@@ -61,7 +61,7 @@ def fix_folder(
         click.echo(f"{unsure} more with --unsafe-fixes, which are likely but not certain", err=True)
 
 
-def fix_offer(found: Iterable[Diagnostic]) -> str:
+def fixable_summary(found: Iterable[Diagnostic]) -> str:
     """How many of the findings can be fixed, and how; "" if none can be."""
     fixes = Counter(d.fix.applicability for d in found if d.fix and d.fix.span.file in FILES)
     sure, unsure = fixes[Applicability.SAFE], fixes[Applicability.UNSAFE]

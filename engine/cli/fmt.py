@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from engine.cli.common import render, unified_diff
-from engine.cli.exits import COULD_NOT_RUN, FINDINGS, FINE, stop
+from engine.cli.exits import COULD_NOT_RUN, FINDINGS, OK, stop
 from engine.cli.files import replace_file
 from engine.config.files import FILES
 from engine.config.source.document import parse_document
-from engine.config.source.files import read_file, why_not
+from engine.config.source.files import read_file, unreadable_reason
 from engine.config.source.formatting import FormatError, format_text
 
 STDIN = "-"
@@ -34,7 +34,7 @@ def fmt(paths: tuple[Path, ...], only_check: bool, only_diff: bool) -> None:  # 
     """
     if [str(path) for path in paths] == [STDIN]:
         sys.exit(_stdin(only_check=only_check, only_diff=only_diff))
-    worst = FINE
+    worst = OK
     for file in _files(paths or (Path(),)):
         code = _file(file, only_check=only_check, only_diff=only_diff)
         worst = max(worst, code)
@@ -62,7 +62,7 @@ def _stdin(*, only_check: bool, only_diff: bool) -> int:
         click.echo(unified_diff("stdin", raw.decode(), made), nl=False)
     elif not only_check:
         sys.stdout.buffer.write(made.encode())
-    return FINDINGS if (only_check or only_diff) and made != raw.decode() else FINE
+    return FINDINGS if (only_check or only_diff) and made != raw.decode() else OK
 
 
 def _file(file: Path, *, only_check: bool, only_diff: bool) -> int:
@@ -70,7 +70,7 @@ def _file(file: Path, *, only_check: bool, only_diff: bool) -> int:
         raw = read_file(file)
         made = _formatted(str(file), raw)
         if made is None or made.encode() == raw:
-            return COULD_NOT_RUN if made is None else FINE
+            return COULD_NOT_RUN if made is None else OK
         if only_diff:
             click.echo(unified_diff(str(file), raw.decode(), made), nl=False)
         elif only_check:
@@ -79,9 +79,9 @@ def _file(file: Path, *, only_check: bool, only_diff: bool) -> int:
             replace_file(file, made.encode())
             click.echo(f"formatted {file}")
     except OSError as error:
-        click.echo(f"engine: {file}: {why_not(file, error)}", err=True)
+        click.echo(f"engine: {file}: {unreadable_reason(file, error)}", err=True)
         return COULD_NOT_RUN
-    return FINDINGS if only_check or only_diff else FINE
+    return FINDINGS if only_check or only_diff else OK
 
 
 def _formatted(name: str, raw: bytes) -> str | None:

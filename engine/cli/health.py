@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from engine.cli.exits import FINDINGS, FINE, stop
+from engine.cli.exits import FINDINGS, OK, stop
 from engine.cli.fetch import CERT, CERT_KEY, ClientCertificate, FetchError, get
 
 READY = 200
@@ -29,7 +29,7 @@ def health(url: str, cert: Path | None, key: Path | None, *, live: bool) -> None
     """
     status = _status(url, "/healthz" if live else "/readyz", ClientCertificate(cert, key))
     click.echo("healthy" if status == READY else f"unhealthy: status {status}")
-    sys.exit(FINE if status == READY else FINDINGS)
+    sys.exit(OK if status == READY else FINDINGS)
 
 
 def _status(url: str, path: str, own: ClientCertificate) -> int:

@@ -12,23 +12,23 @@ import click
 
 from engine.cli.common import render
 from engine.cli.console import json_text
-from engine.cli.exits import FINDINGS, FINE, stop
+from engine.cli.exits import FINDINGS, OK, stop
 from engine.cli.files import replace_file
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import load
 from engine.config.source.any_yaml import ForeignDocument, UnreadableError, read_foreign
-from engine.config.source.files import read_file, why_not
+from engine.config.source.files import read_file, unreadable_reason
 from engine.importers.draft import ImportContext
 from engine.importers.litellm import import_litellm
-from engine.importers.others import FINDERS, import_other
+from engine.importers.others import READERS, import_other
 from engine.importers.result import ImportResult
-from engine.report.imported import text_of_import, view_import
+from engine.report.imported import render_import, view_import
 
 MAX_FILES = 32
 Importer = Callable[[Sequence[ForeignDocument], ImportContext], ImportResult]
 IMPORTERS: dict[str, Importer] = {
     "litellm": import_litellm,
-    **{program: partial(import_other, program) for program in FINDERS},
+    **{program: partial(import_other, program) for program in READERS},
 }
 
 
@@ -65,7 +65,7 @@ def import_(  # noqa: PLR0913, PLR0917 one parameter an option
     result = IMPORTERS[program](_read_all(file), around)
     if not dry_run:
         _write(result, directory)
-    text = json_text(view_import(result)) if form == "json" else text_of_import(result)
+    text = json_text(view_import(result)) if form == "json" else render_import(result)
     click.echo(text, nl=False)
     if not result.files:
         click.echo("engine: nothing could be imported, and nothing was written", err=True)
@@ -75,7 +75,7 @@ def import_(  # noqa: PLR0913, PLR0917 one parameter an option
             f"next: set what {directory / '.env.example'} names; engine check {directory}", err=True
         )
     is_carried = all(row.treatment.value.startswith("carried") for row in result.rows)
-    sys.exit(FINE if result.files and is_carried else FINDINGS)
+    sys.exit(OK if result.files and is_carried else FINDINGS)
 
 
 def _read_all(file: Path) -> list[ForeignDocument]:
@@ -94,7 +94,7 @@ def _read(file: Path, name: str) -> ForeignDocument:
     try:
         return read_foreign(name, read_file(file))
     except OSError as error:
-        stop(f"{file} cannot be read: {why_not(file, error)}")
+        stop(f"{file} cannot be read: {unreadable_reason(file, error)}")
     except UnreadableError as error:
         stop(str(error))
 

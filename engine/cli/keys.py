@@ -14,7 +14,7 @@ import click
 
 from engine.cli.common import IN_DIRECTORY, refuse_unknown_name, render, report_and_stop
 from engine.cli.console import json_text
-from engine.cli.exits import FINDINGS, FINE, stop
+from engine.cli.exits import FINDINGS, OK, stop
 from engine.cli.files import only_writer, replace_file
 from engine.cli.key_options import (
     ACCOUNT,
@@ -30,10 +30,10 @@ from engine.config.load import load
 from engine.config.new_key import digest, new_key
 from engine.config.schema.validation import check_schema
 from engine.config.source.document import parse_document, unread_document
-from engine.config.source.files import read_file, why_not
+from engine.config.source.files import read_file, unreadable_reason
 from engine.config.source.key_file import NotEditableError, entry_lines, with_entry, without_entry
 from engine.config.units import parse_duration, parse_expiry
-from engine.report.keys import text_of, view_keys
+from engine.report.keys import render_text, view_keys
 
 Fields = dict[str, str | Sequence[str]]
 
@@ -132,8 +132,8 @@ def keys_list(form: str, account: str | None, directory: Path) -> None:
     if errors:
         click.echo(render(errors, loaded.documents), err=True)
     view = view_keys(loaded.config.keys, now)
-    click.echo(json_text(view) if form == "json" else text_of(view) + "\n", nl=False)
-    sys.exit(FINDINGS if errors else FINE)
+    click.echo(json_text(view) if form == "json" else render_text(view) + "\n", nl=False)
+    sys.exit(FINDINGS if errors else OK)
 
 
 @keys.command("revoke")
@@ -292,4 +292,4 @@ def _text_of(file: Path) -> str:
     except UnicodeDecodeError:
         stop(f"{file} is not UTF-8 text")
     except OSError as error:
-        stop(f"{file} cannot be read: {why_not(file, error)}")
+        stop(f"{file} cannot be read: {unreadable_reason(file, error)}")

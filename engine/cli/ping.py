@@ -10,7 +10,7 @@ import click
 
 from engine.cli.common import IN_DIRECTORY, refuse_errors, refuse_unknown_name
 from engine.cli.console import json_text
-from engine.cli.exits import FINDINGS, FINE
+from engine.cli.exits import FINDINGS, OK
 from engine.config.load import load
 from engine.plan.plan import Plan
 from engine.report import pings as report
@@ -57,7 +57,7 @@ def ping(
     view = report.view_pings(views, named=bool(providers), dry_run=dry_run)
     text = json_text(view) if form == "json" else report.render_text(view)
     click.echo(text, nl=False)
-    sys.exit(FINE if view["ok"] else FINDINGS)
+    sys.exit(OK if view["ok"] else FINDINGS)
 
 
 def _views(plan: Plan, rows: list[Row], seconds: float, *, dry_run: bool) -> list[report.View]:

@@ -15,8 +15,8 @@ from engine.config.checks.registry import PRICES
 from engine.config.listed_prices import PriceListError, read_price_list
 from engine.config.load import load
 from engine.config.price_lists import select_prices
-from engine.config.prices import UNITS, plain, shown_usd, thousands
-from engine.config.source.files import read_file, why_not
+from engine.config.prices import UNITS, plain, thousands, usd_of
+from engine.config.source.files import read_file, unreadable_reason
 from engine.plan.plan import Plan
 from engine.plan.prices import Price
 from engine.report.prices import render_imported, render_prices
@@ -67,7 +67,7 @@ def import_prices(  # noqa: PLR0913, PLR0917 one parameter an option
     except PriceListError as error:
         stop(f"{file} is no price list: {error}")
     except OSError as error:
-        stop(f"{file} cannot be read: {why_not(file, error)}")
+        stop(f"{file} cannot be read: {unreadable_reason(file, error)}")
     imported = select_prices(listed, loaded.config, _called(called), every=every)
     first, *more = render_imported(imported)
     if not imported.prices:
@@ -142,5 +142,5 @@ def _text(price: Price) -> str:
 
 
 def _numbers(price: Price) -> str:
-    shown = shown_usd(price)
+    shown = usd_of(price)
     return ", ".join(f"{key} {plain(shown[key])}" for key in UNITS if key in shown)

@@ -12,13 +12,13 @@ from engine.cli.common import (
     ENDPOINT,
     IN_DIRECTORY,
     PROVIDER,
-    not_configured,
     refuse_errors,
     refuse_unknown,
     refuse_unknown_name,
+    unconfigured_providers,
 )
 from engine.cli.console import json_text, width_of
-from engine.cli.exits import FINDINGS, FINE
+from engine.cli.exits import FINDINGS, OK
 from engine.config.load import load
 from engine.plan.plan import Caller, Plan
 
@@ -85,7 +85,7 @@ def route(  # noqa: PLR0913, PLR0917 one parameter an option
     )
     view = report.view_route(plan, loaded.documents, question)
     click.echo(json_text(view) if form == "json" else render_text(view) + "\n", nl=False)
-    sys.exit(FINE if view["ok"] else FINDINGS)
+    sys.exit(OK if view["ok"] else FINDINGS)
 
 
 def _caller(plan: Plan, name: str) -> Caller:
@@ -119,13 +119,13 @@ def routes(  # noqa: PLR0913, PLR0917 one parameter an option
     plan = refuse_errors(loaded)
     if providers:
         catalogue = report.view_catalogue(loaded.config)
-        text = json_text(catalogue) if form == "json" else report.text_catalogue(catalogue)
+        text = json_text(catalogue) if form == "json" else report.render_catalogue(catalogue)
         click.echo(text, nl=False)
         return
     refuse_unknown(plan, endpoint, provider)
     view = report.view_routes(plan, loaded.documents, endpoint, provider)
     if configured:
-        view = report.configured_only(view, not_configured(loaded))
+        view = report.configured_only(view, unconfigured_providers(loaded))
     width = width_of(sys.stdout)
     text = json_text(view) if form == "json" else report.render_text(view, width) + "\n"
     click.echo(text, nl=False)

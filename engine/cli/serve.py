@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-from engine.cli.common import DIRECTORY, number, refuse_errors, report_and_stop, unconfigured
+from engine.cli.common import DIRECTORY, number, refuse_errors, report_and_stop, unconfigured_line
 from engine.cli.exits import Stopped, stop
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.extras import installing
 from engine.config.load import Loaded, load, stops_serving
-from engine.config.new_key import new_key, one_off
+from engine.config.new_key import new_key, temporary_key
 from engine.config.server import accounts_of
 from engine.config.units import parse_size
 from engine.plan.accounts import AccountsSettings
@@ -152,7 +152,7 @@ def _serve(  # noqa: PLR0913 one parameter an option
     key = new_key() if mock and needs_keys and not no_auth else None
     try:
         with ExitStack() as stack:
-            server.refuse_few_files(more["workers"])
+            server.raise_file_limit(more["workers"])
             settings = loaded.server or NO_SETTINGS
             if mock:
                 store = _trial(stack, loaded, port, is_open=no_auth)
@@ -163,7 +163,7 @@ def _serve(  # noqa: PLR0913 one parameter an option
                 directory=directory.absolute(),
                 host=host,
                 port=port,
-                extra_keys=(one_off(key, "one-off"),) if key else (),
+                extra_keys=(temporary_key(key, "one-off"),) if key else (),
                 is_open=no_auth,
                 mock=stack.enter_context(mock_process()) if mock else mock_port,
                 stand_ins=mock,
@@ -241,7 +241,7 @@ def _ready_banner(loaded: Loaded, url: str, key: str | None, *, mock: bool) -> s
         f"{number(config.providers, 'provider')}, {number(config.rules, 'model rule')}{mocked}"
     ]
     if not mock:
-        lines += unconfigured(loaded)
+        lines += unconfigured_line(loaded)
     if key and loaded.plan is not None:
         lines += ["", f"key for this run only: {key}", ""]
         lines += [call.format(url=url, key=key) + "\n" for call in example_calls(loaded.plan)]

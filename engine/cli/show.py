@@ -11,7 +11,7 @@ from engine.cli.console import json_text
 from engine.config.effective import fill_in
 from engine.config.files import FILES
 from engine.config.load import load
-from engine.report.show import count_masked, narrow, render_text, view_files, view_shown
+from engine.report.show import count_masked, filter_files, render_text, view_files, view_shown
 
 
 @click.command()
@@ -40,7 +40,7 @@ def show(  # noqa: PLR0913, PLR0917 one parameter an option
     refuse_unknown(plan, endpoint, provider)
     files = view_files({n: fill_in(d, FILES[n]) for n, d in loaded.documents.items()})
     if endpoint is not None or provider is not None:
-        files = narrow(files, endpoint, provider)
+        files = filter_files(files, endpoint, provider)
     shown = {name: data for name, data in files.items() if only in (None, name)}
     is_json = form == "json"
     text = json_text(view_shown(shown, bare=bare)) if is_json else render_text(shown, bare=bare)

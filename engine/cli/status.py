@@ -11,7 +11,7 @@ import click
 
 from engine.cli.common import DIRECTORY, render
 from engine.cli.console import json_text
-from engine.cli.exits import FINDINGS, FINE, stop
+from engine.cli.exits import FINDINGS, OK, stop
 from engine.cli.fetch import CERT, CERT_KEY, ClientCertificate, FetchError, fetch, other
 from engine.cli.top import read_metrics
 from engine.config.diagnostics.diagnostic import Severity
@@ -51,7 +51,7 @@ def status(directory: Path, url: str, form: str, cert: Path | None, key: Path | 
         if metrics is not None or why:
             _print_server(metrics, why)
         _print_disk(loaded, reported)
-    sys.exit(FINE if is_same and reported["status"] == "ready" else FINDINGS)
+    sys.exit(OK if is_same and reported["status"] == "ready" else FINDINGS)
 
 
 def _print_json(

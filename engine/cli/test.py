@@ -11,16 +11,16 @@ import click
 
 from engine.cli.common import refuse_errors, render
 from engine.cli.console import json_text
-from engine.cli.exits import FINDINGS, FINE, stop
+from engine.cli.exits import FINDINGS, OK, stop
 from engine.config.checks.registry import CheckContext
 from engine.config.checks.tests import read_tests, run_test
 from engine.config.load import Loaded, load
 from engine.config.rules import RoutingTest
 from engine.config.source.document import Document
-from engine.config.source.files import read_file, why_not
+from engine.config.source.files import read_file, unreadable_reason
 from engine.report.tests import render_junit, render_text, view_tests
 
-Placed = tuple[Document, RoutingTest]
+LocatedTest = tuple[Document, RoutingTest]
 
 
 class _Pattern(click.ParamType[re.Pattern[str]]):
@@ -73,13 +73,13 @@ def test(
         case _:
             text = render_text(view, verbose=verbose)
     click.echo(text, nl=False)
-    sys.exit(FINE if view["ok"] else FINDINGS)
+    sys.exit(OK if view["ok"] else FINDINGS)
 
 
-def _more(loaded: Loaded, files: Sequence[Path]) -> list[Placed]:
+def _more(loaded: Loaded, files: Sequence[Path]) -> list[LocatedTest]:
     """The tests of separate files; a file with errors ends the run."""
     subject = CheckContext(loaded.config, loaded.documents, {}, 0)
-    found: list[Placed] = []
+    found: list[LocatedTest] = []
     for file in files:
         tests, document, problems = read_tests(str(file), _bytes_of(file), subject)
         if problems or document is None:
@@ -93,4 +93,4 @@ def _bytes_of(file: Path) -> bytes:
     try:
         return read_file(file)
     except OSError as error:
-        stop(f"{file} cannot be read: {why_not(file, error)}")
+        stop(f"{file} cannot be read: {unreadable_reason(file, error)}")

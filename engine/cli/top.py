@@ -106,7 +106,7 @@ def _json(now: Readings, by: str) -> str:
     return json.dumps({"server": server_values(now), "traffic": rows}, indent=2)
 
 
-def fit(text: str, columns: int, lines: int) -> str:
+def truncate(text: str, columns: int, lines: int) -> str:
     """What of `text` a terminal of that size has room for, from its beginning: what scrolls is gone from its screen."""
     shown = [line[:columns] for line in text.splitlines()]
     if len(shown) > lines:
@@ -124,7 +124,7 @@ def _run(url: str, by: str, interval: float, now: Readings, token: str | None) -
             rows = traffic_rows(now if seconds is None else now.since(before), by)
             text = f"{url}  every {interval:g} s, Ctrl-C ends\n{render_server(now)}\n"
             text += render_traffic(rows, by, seconds)
-            click.echo(_HOME + fit(text, *shutil.get_terminal_size()), nl=False)
+            click.echo(_HOME + truncate(text, *shutil.get_terminal_size()), nl=False)
             time.sleep(interval)
             before, now = now, _read_again(url, interval, token)
             before_at, at = at, time.monotonic()

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from engine.cli.common import IN_DIRECTORY, number
-from engine.cli.exits import FINDINGS, FINE
+from engine.cli.exits import FINDINGS, OK
 from engine.cli.store import opened, settings_of
 
 
@@ -42,14 +42,14 @@ def vault_check(directory: Path) -> None:
         keys = settings.accounts.vault_keys
         with database.read() as connection:
             counts = provider_keys.count_by_vault_key(connection)
-            damaged = provider_keys.find_damage(connection, Vault(keys))
+            damaged = provider_keys.find_damaged(connection, Vault(keys))
     known = [key.id for key in keys]
     for key_id in [*known, *sorted(counts.keys() - set(known))]:
         note = "encrypts" if key_id == known[0] else "decrypts" if key_id in known else "missing"
         click.echo(f"vault key {key_id}  {note}, {number(range(counts.get(key_id, 0)), 'value')}")
     for row in damaged:
         click.echo(f"account {row.account_id}, {row.provider}, `{row.field}`: {row.reason}")
-    sys.exit(FINDINGS if damaged else FINE)
+    sys.exit(FINDINGS if damaged else OK)
 
 
 @vault.command("rotate")

@@ -3,9 +3,9 @@
 from engine.config.model import Key
 from engine.plan.gateway_key import digest, new_key
 
-__all__ = ["digest", "new_key", "one_off"]
+__all__ = ["digest", "new_key", "temporary_key"]
 
 
-def one_off(key: str, name: str) -> Key:
+def temporary_key(key: str, name: str) -> Key:
     """An entry for a key that no file declares."""
     return Key(name, (), digest(key), None, None, None, None)

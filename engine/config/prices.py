@@ -7,8 +7,8 @@ from decimal import Decimal
 from engine.config.source.document import Path
 from engine.plan.prices import MILLION, NANO, Price
 
-LEAST_PER_MILLION = Decimal("0.001")  # US dollars; all that was ever charged for a token is less
-LEAST_OF_THOUSAND = Decimal("0.00005")  # a token for more is rare, a thousand for less too
+MIN_PER_MILLION = Decimal("0.001")  # US dollars; all that was ever charged for a token is less
+MIN_OF_THOUSAND = Decimal("0.00005")  # a token for more is rare, a thousand for less too
 THOUSAND = 1000
 ABOVE = "above_input_tokens"
 # What each key of a price is for, and of how many.
@@ -87,8 +87,8 @@ def price_problems(usd: Mapping[str, Decimal]) -> Iterator[tuple[str, str, str |
     """Prices that cannot be right: the key, what is wrong, and the number that was probably meant."""
     for key, number in usd.items():
         per = UNITS[key][1]
-        if per == MILLION and 0 < number < LEAST_PER_MILLION:
-            is_of_one = number < LEAST_OF_THOUSAND
+        if per == MILLION and 0 < number < MIN_PER_MILLION:
+            is_of_one = number < MIN_OF_THOUSAND
             words = "looks like the price of one" if is_of_one else "looks like that of a thousand"
             meant = plain(number * (MILLION if is_of_one else THOUSAND))
             yield key, f"is {plain(number)} US dollars for a million, and {words}", meant
@@ -102,7 +102,7 @@ def plain(number: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def shown_usd(price: Price) -> dict[str, Decimal]:
+def usd_of(price: Price) -> dict[str, Decimal]:
     """The prices of a compiled entry as they are written."""
     nano = dict(price.nano_usd)
     for name in ("cached_tokens", "cache_write_tokens"):

@@ -13,7 +13,7 @@ from engine.gateway.callers import Callers
 from engine.gateway.hooks import NO_HOOKS, Hooks
 from engine.gateway.inbound.body import Receive, Send
 from engine.gateway.inbound.browsers import preflight, with_cors_headers
-from engine.gateway.inbound.head import Heads, Scope
+from engine.gateway.inbound.head import HeadCache, Scope
 from engine.gateway.inbound.lingering import CLOSE, Lingering, has_body
 from engine.gateway.outbound.health import Health
 from engine.gateway.record import Record, RecordBuilder, RequestIds, Timestamps, location_of
@@ -239,11 +239,11 @@ class Gateway:
         return status, {"status": state, "config": self.plan.fingerprint, **self.about}
 
 
-def _heads(plan: Plan, hooks: Hooks) -> Heads:
+def _heads(plan: Plan, hooks: Hooks) -> HeadCache:
     providers, routing = plan.providers.values(), plan.models.headers
     if hooks.keys is None:
-        return Heads(providers, routing=routing)
-    return Heads(providers, hooks.keys.is_current, routing)
+        return HeadCache(providers, routing=routing)
+    return HeadCache(providers, hooks.keys.is_current, routing)
 
 
 def _stored(plan: Plan, hooks: Hooks) -> Callers | None:

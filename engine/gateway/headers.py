@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import compress
 
 from engine.plan.plan import Context, Header, Provider
-from engine.plan.withheld import HOP_BY_HOP, is_withheld
+from engine.plan.withheld import HOP_BY_HOP, is_never_forwarded
 from engine.upstream import Pairs
 from engine.upstream.cache import BoundedCache
 
@@ -148,7 +148,7 @@ def _is_forwarded(name: bytes, provider: Provider) -> bool:
     return is_named and not (
         name.replace(b"_", b"-") in provider.caller_inputs.headers
         or name == b"accept-encoding"
-        or is_withheld(name)
+        or is_never_forwarded(name)
     )
 
 

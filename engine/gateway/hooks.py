@@ -146,7 +146,7 @@ class Hooks:
 NO_HOOKS = Hooks()
 
 
-async def in_time(deadline: Deadline, hook: Awaitable[T], what: str) -> T:
+async def call_hook(deadline: Deadline, hook: Awaitable[T], what: str) -> T:
     """What a hook gives; it is cancelled after HOOK_SECONDS.
 
     Raises:

@@ -14,7 +14,7 @@ from engine.gateway.admit import HeadCheck, check_models
 from engine.gateway.callers import CallerTable, search_key
 from engine.gateway.cancellation import Cancellation, Cause, Deadline, Task
 from engine.gateway.errors import GatewayError
-from engine.gateway.hooks import Permit, in_time
+from engine.gateway.hooks import Permit, call_hook
 from engine.gateway.inbound.body import CallerGone, Receive, RequestBodyReader, Send
 from engine.gateway.inbound.head import CallerHead, Scope
 from engine.gateway.inbound.lingering import CLOSE, has_body
@@ -96,7 +96,7 @@ class Request:
             if (admission := runtime.hooks.admission) is not None:
                 permit: Any = admission.admit(head.caller, endpoint, model, body, reader.size)
                 if type(permit) is CoroutineType:  # `isinstance` takes longer to say no
-                    permit = await in_time(deadline, permit, "the admission of the request")
+                    permit = await call_hook(deadline, permit, "the admission of the request")
                 self._keep(permit)
             target = runtime.target(head, model, body)
             source, plan = runtime.hooks.credentials, runtime.plan
@@ -177,7 +177,7 @@ class Request:
         """The callers to try once more, after a search for the key in the store where that can help."""
         # Not given the error itself: raised again from here, it would be in a cycle with its traceback.
         searching = search_key(self._runtime.stored, self._scope["headers"], code)
-        found = await in_time(self._deadline, searching, "the search for the gateway key")
+        found = await call_hook(self._deadline, searching, "the search for the gateway key")
         return found or self._runtime.callers
 
     def _admit(self, callers: CallerTable = None) -> CallerHead:

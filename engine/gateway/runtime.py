@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from engine.gateway.callers import Callers, CallerTable
 from engine.gateway.headers import RelayedNames
 from engine.gateway.hooks import NO_HOOKS, Hooks
-from engine.gateway.inbound.head import CallerHead, Heads
+from engine.gateway.inbound.head import CallerHead, HeadCache
 from engine.gateway.inbound.payload import RequestBody
 from engine.gateway.outbound.health import Health
 from engine.gateway.record import RequestIds
@@ -41,7 +41,7 @@ class Runtime:
     health: Mapping[str, Health]
     variants: ProviderVariants
     signers: Signers
-    heads: Heads
+    heads: HeadCache
     ids: RequestIds
     is_closing: Callable[[], bool]
     hooks: Hooks = NO_HOOKS

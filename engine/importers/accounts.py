@@ -12,7 +12,7 @@ from engine.importers.draft import Deployment
 USUAL_WEIGHT = 1000  # of a deployment without a weight beside others that have one
 
 
-def folded(group: list[Deployment], room: int) -> list[Deployment]:
+def merge_credentials(group: list[Deployment], room: int) -> list[Deployment]:
     """The deployments of one name, at most `room` of them as far as credentials can be put together."""
     if len({_identity(d) for d in group}) <= room:
         return group

@@ -56,7 +56,7 @@ class ImportedField:
     context: Context
 
 
-Verb = Callable[[ImportedField], Result]
+Handler = Callable[[ImportedField], Result]
 
 
 def _done(_: ImportedField) -> Result:
@@ -269,7 +269,7 @@ def _ssl_verify(f: ImportedField) -> Result:
     return ASKS, "the check cannot be switched off: name the CA certificates under `tls: {ca: ...}`"
 
 
-VERBS: Mapping[str, Verb] = {
+HANDLERS: Mapping[str, Handler] = {
     "done": _done,
     "secret": _secret,
     "base": _base,
@@ -297,4 +297,4 @@ def apply(field: ImportedField) -> Result:
     if "as" in field.row:
         is_off = field.row["as"] == DROPPED and is_unset(field.value)
         return (CARRIED, "off") if is_off else (SettingStatus(field.row["as"]), field.row["note"])
-    return VERBS[field.row["to"]](field)
+    return HANDLERS[field.row["to"]](field)

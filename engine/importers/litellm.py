@@ -14,7 +14,14 @@ from engine.importers.litellm_run import Import, value_at
 from engine.importers.litellm_settings import carry_setting
 from engine.importers.notes import ImportNotes
 from engine.importers.result import ImportResult, write_all
-from engine.importers.tables import compatible, is_kind, kind_of, kind_of_model, listed, table
+from engine.importers.tables import (
+    compatible_kind,
+    is_kind,
+    is_listed,
+    kind_of,
+    kind_of_model,
+    table,
+)
 
 
 def import_litellm(documents: Sequence[ForeignDocument], around: ImportContext) -> ImportResult:
@@ -71,7 +78,7 @@ def _provider(params: Mapping[str, Any]) -> tuple[Any, str]:
         return kind_of(name, rest), rest
     found = kind_of_model(model)
     if found is None and (model == "*" or params.get("api_base") or params.get("base_url")):
-        found = compatible()
+        found = compatible_kind()
     return found, model
 
 
@@ -127,7 +134,7 @@ def _row(params: Mapping[str, Any], known: Mapping[str, Any], key: str) -> Mappi
     misplaced = known["info"].get(key) or _by_prefix(known["info_prefixes"], key)
     if misplaced and key not in known["fields"]:
         return {"as": "carried_otherwise", "note": known["misplaced"]}
-    if key in known["fields"] or not listed(key, table("litellm_names")["internal"]):
+    if key in known["fields"] or not is_listed(key, table("litellm_names")["internal"]):
         return {"to": "default", "name": key}
     return {"as": "not_carried", "note": "there is no such setting here"}
 

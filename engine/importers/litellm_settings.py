@@ -10,7 +10,7 @@ from engine.importers.draft import Deployment, Reference
 from engine.importers.fields import ASKS, CARRIED, DROPPED, OTHERWISE, Result
 from engine.importers.litellm_run import Import, Setting, value_at
 from engine.importers.notes import SettingStatus
-from engine.importers.tables import listed, table, treatment_of
+from engine.importers.tables import find_row, is_listed, table
 from engine.importers.values import (
     attempts_note,
     duration,
@@ -26,7 +26,7 @@ def carry_setting(run: Import, document: ForeignDocument, path: Path) -> None:
     """One leaf outside of the list of models."""
     if path[:1] == ("model_list",):
         return
-    row = treatment_of(table("litellm")["settings"], path)
+    row = find_row(table("litellm")["settings"], path)
     if row is None:
         return
     value = value_at(document.data, path)
@@ -191,7 +191,7 @@ def _unread(s: Setting) -> Result:
     first, second = (*map(str, s.path), "", "")[:2]
     if first not in names["sections"]:
         return _ignored(first, names["sections"])
-    if second and first in names and not listed(second, names[first]):
+    if second and first in names and not is_listed(second, names[first]):
         return _ignored(second, names[first])
     return DROPPED, "there is no such setting here"
 
@@ -269,8 +269,8 @@ def _master_key(s: Setting) -> Result:
     )
 
 
-Verb = Callable[[Setting], Result]
-SETTINGS: Mapping[str, Verb] = {
+Handler = Callable[[Setting], Result]
+SETTINGS: Mapping[str, Handler] = {
     "strategy": _strategy,
     "attempts": _attempts,
     "timeout": _timeout,

@@ -13,7 +13,7 @@ from engine.importers.draft import Deployment, Draft, ImportContext
 from engine.importers.fields import ASKS, CARRIED, DROPPED, OTHERWISE, Context
 from engine.importers.notes import ImportNotes, SettingStatus
 from engine.importers.result import ImportResult, write_all
-from engine.importers.tables import Kind, is_kind, kind_of, table, treatment_of
+from engine.importers.tables import Kind, find_row, is_kind, kind_of, table
 from engine.importers.values import number_of
 from engine.importers.variables import Variables
 
@@ -42,7 +42,7 @@ def import_other(
     notes, draft = ImportNotes([*documents, *([around.keys] if around.keys else [])]), Draft()
     context = Context(re.compile(rows["env"]), Variables())
     pending: list[Pending] = []
-    for found in FINDERS[program](document.data, partial(notes.note, document.file)):
+    for found in READERS[program](document.data, partial(notes.note, document.file)):
         kind = _kind(rows["names"], found.provider, found.model)
         d = Deployment(
             document.file,
@@ -60,7 +60,7 @@ def import_other(
         if d.base is not None and not d.credentials:
             d.without.add("api_key")  # a key of the provider is not for another address
     for path in document.lines:
-        row = treatment_of(rows["settings"], path)
+        row = find_row(rows["settings"], path)
         if row and "as" in row:
             notes.note(document.file, path, SettingStatus(row["as"]), row["note"])
     return write_all(
@@ -260,8 +260,8 @@ def _agentgateway(data: Any, _: Note) -> Iterator[Found]:
         yield Found(at, name, str(provider), sent if isinstance(sent, str) else name, found)
 
 
-Finder = Callable[[Any, Note], Iterator[Found]]
-FINDERS: Mapping[str, Finder] = {
+Reader = Callable[[Any, Note], Iterator[Found]]
+READERS: Mapping[str, Reader] = {
     "portkey": _portkey,
     "bifrost": _bifrost,
     "one-api": _one_api,

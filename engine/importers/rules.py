@@ -4,14 +4,20 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.importers.accounts import folded
+from engine.importers.accounts import merge_credentials
 from engine.importers.draft import Deployment, Draft, Reference, Settings
 from engine.importers.notes import ImportNotes, SettingStatus
 from engine.importers.providers import Providers, served
-from engine.importers.tables import Kind, compatible, table
-from engine.importers.targets import MAX_TARGETS, ImportedTarget, distinct, kept, placed
+from engine.importers.tables import Kind, compatible_kind, table
+from engine.importers.targets import (
+    MAX_TARGETS,
+    ImportedTarget,
+    assign_weights,
+    distinct,
+    limit_targets,
+)
 from engine.importers.values import holds_credential
-from engine.importers.wildcards import covered_names
+from engine.importers.wildcards import find_covered
 
 _NAME = re.compile(r"[^\s*\x00-\x1f\x7f]{1,256}")
 _EXACT = re.compile(r"(?=.{1,256}\Z)[^\s*\x00-\x1f\x7f]+(?: [^\s*\x00-\x1f\x7f]+)*")
@@ -43,7 +49,7 @@ class Rules:
                     words = "taken out by drop_params, as LiteLLM does it"
                     self.notes.rewrite(d.file, at, SettingStatus.OTHERWISE, words)
             room = MAX_TARGETS - bool(self._links(name))
-            self.targets[name] = [self._target(d) for d in folded(usable, room)]
+            self.targets[name] = [self._target(d) for d in merge_credentials(usable, room)]
         self._add_covered()
         callers = {link.name for link in self.draft.fallbacks}
         for name, targets in self.targets.items():
@@ -58,12 +64,12 @@ class Rules:
 
     def _add_covered(self) -> None:
         """The targets of names that a wildcard covers; what is wrong with them is reported of the wildcard."""
-        for name, group in covered_names(self.draft).items():
+        for name, group in find_covered(self.draft).items():
             usable = [d for d in group if not self._reason(name, d)]
             for d in usable:
                 _apply(self.draft.settings, d)
             room = MAX_TARGETS - bool(self._links(name))
-            self.targets[name] = [self._target(d) for d in folded(usable, room)]
+            self.targets[name] = [self._target(d) for d in merge_credentials(usable, room)]
 
     def _is_usable(self, name: str, d: Deployment) -> bool:
         """Whether the deployment can be a target; otherwise the reason is added to the report."""
@@ -81,7 +87,7 @@ class Rules:
 
     def _target(self, d: Deployment) -> ImportedTarget:
         """The target of a deployment that is usable, whose provider has an entry from now on."""
-        kind = d.kind or compatible()
+        kind = d.kind or compatible_kind()
         endpoints = endpoints_of(d, kind)
         for other in d.behind:
             if other.key_at is not None:
@@ -121,7 +127,9 @@ class Rules:
         """The rule for `name`, with the targets of the group `like` and of those that come after it."""
         after = [self._group(link.to, name) for link in self._links(like)]
         every = [*targets, *(t for group in after for t in group)]
-        kept_entries = kept(distinct(name, placed(targets, after, self.draft.settings.balance)))
+        kept_entries = limit_targets(
+            distinct(name, assign_weights(targets, after, self.draft.settings.balance))
+        )
         found = [entry.written for entry in kept_entries]
         self.reached[name] = [t for entry in kept_entries for t in entry.targets]
         if name == like:
@@ -230,7 +238,7 @@ def endpoints_of(d: Deployment, kind: Kind) -> list[str]:
         wanted = kinds["modes"].get(d.mode or guess, ())
     if kind.endpoints:
         wanted = [name for name in wanted if name in kind.endpoints] or kind.endpoints
-    if d.base is not None and kind.name == compatible().name:
+    if d.base is not None and kind.name == compatible_kind().name:
         first, second, *_ = kinds["modes"]["chat"]
         wanted = [name for name in wanted if name != second] if first in wanted else wanted
     found = [name for name in wanted if name in enabled]

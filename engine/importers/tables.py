@@ -65,7 +65,7 @@ def kind_of(name: str, model: str) -> Kind:
     return _shipped(prefixes()[name])
 
 
-def compatible() -> Kind:
+def compatible_kind() -> Kind:
     """The kind for an address without a name."""
     return _shipped(table("kinds")["compatible"])
 
@@ -103,7 +103,7 @@ def _case(name: str, case: Mapping[str, Any]) -> Kind:
 
 def _at_address(case: Mapping[str, Any]) -> dict[str, Any]:
     """An entry of the usual API at another address; the source names the address where the table has none."""
-    model = compatible().entry
+    model = compatible_kind().entry
     names = table("kinds")["at_addresses"]
     endpoints = {name: model["endpoints"][name] for name in names}
     entry: dict[str, Any] = {"base_url": case.get("base_url", "")}
@@ -113,18 +113,18 @@ def _at_address(case: Mapping[str, Any]) -> dict[str, Any]:
     return {**entry, "endpoints": endpoints}
 
 
-def listed(name: str, patterns: Iterable[str]) -> bool:
+def is_listed(name: str, patterns: Iterable[str]) -> bool:
     """Whether a name is one of those, some of which are patterns."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def treatment_of(pattern_table: Any, path: DataPath) -> Mapping[str, Any] | None:
+def find_row(pattern_table: Any, path: DataPath) -> Mapping[str, Any] | None:
     """The first row of a table of settings whose `at` fits the path."""
     parts = tuple(map(str, path))
-    return next((row for row in pattern_table if fits(row["at"], parts)), None)
+    return next((row for row in pattern_table if matches(row["at"], parts)), None)
 
 
-def fits(pattern: str, parts: tuple[str, ...]) -> bool:
+def matches(pattern: str, parts: tuple[str, ...]) -> bool:
     """Whether a path fits: `*` stands for one step or a part of it, `**` at the end for all that follows."""
     wanted = pattern.split("/")
     if wanted[-1] == "**":

@@ -34,10 +34,10 @@ class ImportedEntry:
 
 
 # A target, its weight, if any, its tier, and whether it is a fallback.
-Placed: TypeAlias = tuple[ImportedTarget, int | None, int, bool]
+WeightedTarget: TypeAlias = tuple[ImportedTarget, int | None, int, bool]
 
 
-def distinct(name: str, targets: Iterable[Placed]) -> list[ImportedEntry]:
+def distinct(name: str, targets: Iterable[WeightedTarget]) -> list[ImportedEntry]:
     """The targets as a rule has them; of equal ones the first, with the weights of all of its tier."""
     found: dict[str, ImportedEntry] = {}
     for target, weight, tier, is_fallback in targets:
@@ -57,16 +57,16 @@ def distinct(name: str, targets: Iterable[Placed]) -> list[ImportedEntry]:
     return list(found.values())
 
 
-def kept(entries: list[ImportedEntry]) -> list[ImportedEntry]:
+def limit_targets(entries: list[ImportedEntry]) -> list[ImportedEntry]:
     """As many as a rule may have. One place is for the first fallback, however many come before it."""
     own = [entry for entry in entries if not entry.is_fallback]
     after = entries[len(own) :]
     return [*own[: MAX_TARGETS - bool(after)], *after][:MAX_TARGETS]
 
 
-def placed(
+def assign_weights(
     targets: list[ImportedTarget], after: list[list[ImportedTarget]], balance: str | None
-) -> Iterable[Placed]:
+) -> Iterable[WeightedTarget]:
     """The targets with weights and tiers: those of one `order` share a tier, each group of `after` has a later one.
 
     Without an `order` and a balance all are of tier 1, where targets without a weight come after the others.

@@ -6,7 +6,7 @@ from dataclasses import replace
 from engine.importers.draft import Deployment, Draft
 
 
-def covered_names(draft: Draft) -> dict[str, list[Deployment]]:
+def find_covered(draft: Draft) -> dict[str, list[Deployment]]:
     """The deployments of each name in fallbacks and aliases that has no group of its own, by its wildcard.
 
     Of several wildcards the longest counts. The deployments are copies that name the model.

@@ -43,8 +43,8 @@ Scope = tuple[str, CallerLimits]  # its name, unique among keys, accounts and mo
 # are used are back, what requests under way hold of it, and itself; None is one of requests at once.
 Reading = tuple[str, int, int, int, int, Rate | Budget | None]
 # A limit, what is left of it, and the seconds until all of it is back.
-Left = tuple[int, int, float]
-NOTHING_LEFT: Mapping[str, Left] = {}
+Remaining = tuple[int, int, float]
+NO_REMAINING: Mapping[str, Remaining] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Refused:
     wait: int
     scope: Scope
     is_spent: bool = False
-    left: Mapping[str, Left] = field(default_factory=dict, compare=False)
+    left: Mapping[str, Remaining] = field(default_factory=dict, compare=False)
 
 
 def readings(
@@ -83,7 +83,7 @@ def readings(
         held = both if number == TOKENS else of_input if number == INPUT else of_output
         found.append(of_rate(kind, rate, state[number] - now, held))
     for budget in limits.budgets:
-        used, _, end = spent(budget, state, wall, windows)
+        used, _, end = budget_usage(budget, state, wall, windows)
         held = state[HELD_COST] if budget.is_usd else both
         found.append(of_budget(budget, budget.amount - used - held, held, end - wall))
     return found
@@ -105,7 +105,7 @@ def of_budget(budget: Budget, free: int, held: int, seconds: float) -> Reading:
     return kind, budget.amount, free, int(seconds * NANOSECONDS), held, budget
 
 
-def spent(
+def budget_usage(
     budget: Budget, state: Sequence[int], wall: float, windows: Windows
 ) -> tuple[int, int, int]:
     """What of a budget is used at `wall`, where the window begins in which that counts, and where the present one ends.
@@ -120,7 +120,7 @@ def spent(
     )
 
 
-def tightest(found: Iterable[Reading]) -> dict[str, Reading]:
+def strictest(found: Iterable[Reading]) -> dict[str, Reading]:
     """Of all limits that count the same, the one with the least free; of several, the first."""
     least: dict[str, Reading] = {}
     for reading in found:
@@ -130,7 +130,9 @@ def tightest(found: Iterable[Reading]) -> dict[str, Reading]:
     return least
 
 
-def refusal(scopes: Iterable[Scope], found: Iterable[Reading], left: Mapping[str, Left]) -> Refused:
+def refusal(
+    scopes: Iterable[Scope], found: Iterable[Reading], left: Mapping[str, Remaining]
+) -> Refused:
     """Why a request is not admitted: of the limits that refuse it the one that does so longest, or the first of these.
 
     `found` are the readings of `scopes`, in their order.
@@ -144,11 +146,11 @@ def refusal(scopes: Iterable[Scope], found: Iterable[Reading], left: Mapping[str
     return max(refusing, key=lambda refused: refused.wait)
 
 
-def refused_by(reading: Reading, scope: Scope, left: Mapping[str, Left]) -> Refused:
+def refused_by(reading: Reading, scope: Scope, left: Mapping[str, Remaining]) -> Refused:
     """Why a limit of `scope` of which nothing is free refuses."""
     kind, number, free, ahead, held, limit = reading
     if isinstance(limit, Rate):
-        return late(kind, limit, ahead, scope, left)
+        return rate_refusal(kind, limit, ahead, scope, left)
     if limit is None:
         return Refused(kind, number, "", BUSY_SECONDS, scope, left=left)
     kind, is_spent = "budget_usd" if limit.is_usd else "budget", free + held < 1
@@ -156,8 +158,8 @@ def refused_by(reading: Reading, scope: Scope, left: Mapping[str, Left]) -> Refu
     return Refused(kind, number, limit.per, wait, scope, is_spent, left)
 
 
-def late(
-    kind: str, rate: Rate, ahead: int, scope: Scope, left: Mapping[str, Left] = NOTHING_LEFT
+def rate_refusal(
+    kind: str, rate: Rate, ahead: int, scope: Scope, left: Mapping[str, Remaining] = NO_REMAINING
 ) -> Refused:
     """A refusal until one unit is back, or until requests under way give back what they hold."""
     wait = -(-(ahead + rate.interval - rate.tolerance) // NANOSECONDS)
@@ -178,11 +180,11 @@ def cap(estimate: Amounts, least: Mapping[str, Reading]) -> Amounts:
     return of_input, of_output, min(estimate[2], least["cost"][2] if "cost" in least else UNLIMITED)
 
 
-def left_of(
+def remaining_of(
     least: Mapping[str, Reading], requests: int = 0, held: Amounts = (0, 0)
-) -> dict[str, Left]:
+) -> dict[str, Remaining]:
     """What is left of requests, tokens, input and output tokens, after so many more are taken."""
-    left: dict[str, Left] = {}
+    left: dict[str, Remaining] = {}
     of_input, of_output = held[0], held[1]
     for kind, (_, number, free, ahead, known, limit) in least.items():
         if kind == "requests":
@@ -197,7 +199,7 @@ def left_of(
     return left
 
 
-def left_at(rate: Rate, ahead: int) -> Left:
+def remaining_at(rate: Rate, ahead: int) -> Remaining:
     """What is left of a rate whose units are all back in `ahead` nanoseconds."""
     return rate.count, (rate.tolerance - ahead) // rate.interval, ahead / NANOSECONDS
 
@@ -261,7 +263,7 @@ def use(  # noqa: PLR0913, PLR0917 called for each request
         count = total if number == TOKENS else used[number - INPUT]
         state[number] = min(max(state[number], now) + count * rate.interval, now + MAX_AHEAD)
     for budget in limits.budgets:
-        before, start, _ = spent(budget, state, wall, windows)
+        before, start, _ = budget_usage(budget, state, wall, windows)
         after = before + (cost if budget.is_usd else total)
         at = BUDGETS + 2 * budget.number
         state[at], state[at + 1] = start, after
@@ -281,7 +283,7 @@ def is_idle(state: Sequence[int], now: int, wall: float) -> bool:
     return all(state[at] + length < wall for at, length in _STARTS.items())
 
 
-def revived(state: Sequence[int], shift: int, now: int, wall: float) -> list[int] | None:
+def restored(state: Sequence[int], shift: int, now: int, wall: float) -> list[int] | None:
     """Counters that an earlier server has left, without what its requests held; None if they cannot be.
 
     `shift` is added to the times of rates: how far `now` is ahead of the clock that they are from.

@@ -12,13 +12,13 @@ from engine.limits.core import (
     Scope,
     cap,
     convert,
-    left_at,
-    left_of,
     readings,
     refusal,
     release,
+    remaining_at,
+    remaining_of,
+    strictest,
     take,
-    tightest,
     use,
 )
 from engine.limits.store import Grant
@@ -29,15 +29,15 @@ from engine.plan.limits import Budget, CallerLimits, Rate
 MAX_TOKENS = 1 << 40  # of one request; no provider's count is higher
 
 
-def at_most(used: Amounts) -> Amounts:
+def capped(used: Amounts) -> Amounts:
     """What a request has used, no more than any does."""
     return tuple([min(amount, MAX_TOKENS) for amount in used]) if max(used) > MAX_TOKENS else used
 
 
-TakeOne = Callable[[str, CallerLimits, Rate], int]
+ReserveOne = Callable[[str, CallerLimits, Rate], int]
 
 
-def taking_one(table: Table, monotonic: Callable[[], int]) -> TakeOne:
+def reserve_one(table: Table, monotonic: Callable[[], int]) -> ReserveOne:
     """What takes a request of a scope whose limits are one rate: what `Ledger.reserve` does then, without a Grant.
 
     It returns the nanoseconds until the rate is whole again. 0: nothing is taken, and `reserve` says what is to be
@@ -91,7 +91,7 @@ class Ledger:
         self._monotonic = monotonic
         self._wall = wall
         self._windows = Windows()
-        self.take_one = taking_one(table, monotonic)
+        self.take_one = reserve_one(table, monotonic)
 
     def reserve(self, scopes: Sequence[Scope], estimate: Amounts) -> Grant | Refused:
         """As `Store.reserve`."""
@@ -99,7 +99,7 @@ class Ledger:
         if rate is not None and len(scopes) == 1:
             ahead = self.take_one(*scopes[0], rate)
             if ahead:
-                return Grant(scopes, estimate, None, {"requests": left_at(rate, ahead)})
+                return Grant(scopes, estimate, None, {"requests": remaining_at(rate, ahead)})
         table, wall = self._table, self._wall()
         found: list[Reading] = []
         places: list[Place] = []
@@ -115,16 +115,16 @@ class Ledger:
                     self._convert(limits, place, now)
                 found += readings(limits, state, now, wall, self._windows)
                 holds = holds or limits.holds
-            least = tightest(found)
+            least = strictest(found)
             for reading in found:
                 if reading[2] < 1:
-                    return refusal(scopes, found, left_of(least))
+                    return refusal(scopes, found, remaining_of(least))
             if not holds:
                 table.write(places)
                 for (_, limits), place in zip(scopes, places, strict=True):
                     take(limits, place[1], (), now)
                 table.written()
-                return Grant(scopes, estimate, None, left_of(least, 1), places)
+                return Grant(scopes, estimate, None, remaining_of(least, 1), places)
             held = cap(estimate, least)
             lease = table.hold(places, held)
             for (_, limits), place in zip(scopes, places, strict=True):
@@ -132,7 +132,7 @@ class Ledger:
             table.held(lease, len(places))
         finally:
             table.unlock()
-        return Grant(scopes, held, lease, left_of(least, 1, held), places)
+        return Grant(scopes, held, lease, remaining_of(least, 1, held), places)
 
     def _convert(self, limits: CallerLimits, place: Place, now: int) -> None:
         """The counters in `place` by the rates of `limits`, if they are by others, in a write of its own."""
@@ -148,7 +148,7 @@ class Ledger:
         if not isinstance(lease, int):
             return
         table, held, wall = self._table, grant.held, self._wall()
-        used = at_most(used)
+        used = capped(used)
         reached: list[tuple[str, Budget]] = []
         table.lock()
         try:

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.limits.core import RATES, revived
+from engine.limits.core import RATES, restored
 from engine.limits.table import (
     BLOCK,
     IDENTITY,
+    LEASE_SCOPES,
     MAX_SCOPES,
-    OF_LEASE,
     RECORD,
     RECORDS,
     SharedMemory,
@@ -57,7 +57,7 @@ class MemoryFile:
     problem: str | None
 
 
-def keep_in(
+def open_memory_file(
     path: Path, workers: int, records: int = RECORDS, clocks: Clocks | None = None
 ) -> MemoryFile:
     """Memory with the counters in the file at `path`, which is made if there is none.
@@ -129,7 +129,7 @@ def _revive(memory: SharedMemory, clocks: Clocks, found: bytes) -> int:
         if memory.map[at : at + BLOCK] == _EMPTY:
             continue
         digest, *state = RECORD.unpack_from(memory.map, at)
-        alive = revived(state, shift, now, wall / 1e9)
+        alive = restored(state, shift, now, wall / 1e9)
         damaged += alive is None
         memory.map[at : at + BLOCK] = _EMPTY
         if alive is not None:
@@ -140,7 +140,7 @@ def _revive(memory: SharedMemory, clocks: Clocks, found: bytes) -> int:
 def _undo(memory: SharedMemory) -> int:
     """Undo a write that was cut short; 1 if what says so is damaged."""
     words = memoryview(memory.map).cast("q")
-    words[OF_LEASE] = 0  # no reservation outlives its server
+    words[LEASE_SCOPES] = 0  # no reservation outlives its server
     blocks = words[1 : 1 + words[0]].tolist() if 0 <= words[0] <= MAX_SCOPES else [0]
     if any(not memory.first_record <= block < len(memory.map) // BLOCK for block in blocks):
         words[0] = 0

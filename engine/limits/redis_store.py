@@ -16,10 +16,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from engine.limits.core import NOTHING_LEFT, Amounts, Refused, Scope
-from engine.limits.ledger import at_most
+from engine.limits.core import NO_REMAINING, Amounts, Refused, Scope
+from engine.limits.ledger import capped
 from engine.limits.resp import LimitStoreError, command, encode
-from engine.limits.specs import MAX_SPECS, Spec, made_of, member_of, spec_of, three
+from engine.limits.specs import MAX_SPECS, Spec, member_of, pad_amounts, parse_reply, spec_of
 from engine.limits.store import Grant, Store, UnavailableError
 from engine.limits.store_client import StoreClient
 from engine.limits.windows import Windows
@@ -27,11 +27,11 @@ from engine.plan.limit_store import STORE_TIMEOUT, StoreServer
 from engine.plan.limits import Budget, StorePolicy
 
 LEASE_SECONDS = 30
-LIFE = LEASE_SECONDS * 1_000_000  # microseconds
+LEASE_MICROSECONDS = LEASE_SECONDS * 1_000_000  # microseconds
 RENEW_SECONDS = 10
 MAX_UNSETTLED = 10_000
 MAX_TIME = 1 << 53  # microseconds since 1970
-TRIES = 3
+MAX_TRIES = 3
 SCRIPT = Path(__file__).with_name("limits.lua").read_bytes()
 _Reply = tuple[bytes, list[int]]
 _ASKED, _USED = struct.Struct("<5d"), struct.Struct("<3d")
@@ -100,7 +100,7 @@ class RedisStore:
             self._local.settle(grant, used)
         elif grant.lease is not None:
             self._leases.pop(grant.lease, None)
-            self._settle(grant, at_most(used))
+            self._settle(grant, capped(used))
 
     def tick(self) -> None:
         """Renew the leases, and try again what has failed."""
@@ -115,11 +115,11 @@ class RedisStore:
     async def _reserve(self, scopes: Sequence[Scope], estimate: Amounts) -> Grant | Refused:
         script: bytes | None = None
         try:
-            for _ in range(TRIES):
+            for _ in range(MAX_TRIES):
                 spec = self._spec(scopes)
                 lease = f"{self._name}{next(self._numbers):x}" if spec.holds else ""
                 deadline = (self._wall() + self._offset + self._timeout) * 1e6
-                asked = _ASKED.pack(LIFE, deadline, *three(estimate))
+                asked = _ASKED.pack(LEASE_MICROSECONDS, deadline, *pad_amounts(estimate))
                 rest = _ARGUMENTS % (7, b"reserve", len(lease), lease.encode(), len(asked), asked)
                 command = self._command(spec, rest, script)
                 try:
@@ -177,7 +177,7 @@ class RedisStore:
 
     def _made(self, word: bytes, numbers: list[int], spec: Spec, lease: str) -> Grant | Refused:
         now = self._wall()
-        made = made_of(word, spec.scopes, numbers, self._windows, now + self._offset)
+        made = parse_reply(word, spec.scopes, numbers, self._windows, now + self._offset)
         if not lease or isinstance(made, Refused):
             return made
         member = member_of(spec, lease, made.held)
@@ -192,7 +192,7 @@ class RedisStore:
             if isinstance(made, Grant | Refused):
                 return made
         if self._policy is StorePolicy.ALLOW:
-            return Grant(scopes, estimate, None, NOTHING_LEFT)
+            return Grant(scopes, estimate, None, NO_REMAINING)
         raise UnavailableError
 
     def _release_late(self, about: object, reply: bytes) -> None:
@@ -201,7 +201,7 @@ class RedisStore:
             word, numbers = self._read(reply)
             if word == b"ok" and isinstance(about, tuple) and about[1]:
                 spec, lease = about
-                made = made_of(word, spec.scopes, numbers, self._windows, self._wall())
+                made = parse_reply(word, spec.scopes, numbers, self._windows, self._wall())
                 if isinstance(made, Grant):
                     late = Grant(
                         made.scopes, made.held, member_of(spec, lease, made.held), made.left
@@ -214,7 +214,7 @@ class RedisStore:
 
     def _settle(self, grant: Grant, used: Amounts, script: bytes | None = None) -> None:
         spec = self._spec(grant.scopes)
-        member, numbers = str(grant.lease).encode(), _USED.pack(*three(used))
+        member, numbers = str(grant.lease).encode(), _USED.pack(*pad_amounts(used))
         rest = _ARGUMENTS % (6, b"settle", len(member), member, len(numbers), numbers)
         try:
             future = self._client.send(self._command(spec, rest, script))
@@ -261,7 +261,7 @@ class RedisStore:
         for home, members in homes.items():
             self._leases.update((member, (home, now)) for member in members)
             encoded = [member.encode() for member in members]
-            self._send_renewal(home, [b"renew", b"%d" % LIFE, *encoded])
+            self._send_renewal(home, [b"renew", b"%d" % LEASE_MICROSECONDS, *encoded])
 
     def _send_renewal(self, home: str, rest: Sequence[bytes], script: bytes | None = None) -> None:
         def sent(future: asyncio.Future[bytes]) -> None:

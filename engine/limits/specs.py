@@ -16,11 +16,11 @@ from engine.limits.core import (
     Reading,
     Refused,
     Scope,
-    late,
-    left_of,
     of_budget,
     of_rate,
-    tightest,
+    rate_refusal,
+    remaining_of,
+    strictest,
 )
 from engine.limits.resp import encode
 from engine.limits.store import Grant
@@ -57,7 +57,7 @@ class Spec:
 
 def spec_of(scopes: Sequence[Scope], windows: Windows, now: float) -> Spec:
     """The command's parts for the scopes of a request at `now`, POSIX seconds by the clock of the server."""
-    home = home_of(scopes)
+    home = key_prefix(scopes)
     names = [f"{home}{quote(name)}" for name, _ in scopes]
     keys = [name.encode() for name in (f"{home}leases", *names)]
     every = [limits for _, limits in scopes]
@@ -101,7 +101,7 @@ def packed(numbers: Sequence[float]) -> bytes:
     return pack(f"<{len(numbers)}d", *numbers)
 
 
-def home_of(scopes: Sequence[Scope]) -> str:
+def key_prefix(scopes: Sequence[Scope]) -> str:
     """The start of the keys of all scopes of a request: in a cluster, one node has them all.
 
     It is that of an account, or of a key without one.
@@ -111,7 +111,7 @@ def home_of(scopes: Sequence[Scope]) -> str:
     return f"orqen:{{{quote(owner)}}}:"
 
 
-def made_of(
+def parse_reply(
     word: bytes, scopes: Sequence[Scope], numbers: Sequence[int], windows: Windows, now: float
 ) -> Grant | Refused:
     """The grant, without its lease, or the refusal in a reply.
@@ -120,10 +120,10 @@ def made_of(
         IndexError: it has too few numbers.
     """
     if word == b"ok":
-        left = left_of(tightest(_readings(scopes, numbers[AMOUNTS:], windows, now)))
+        left = remaining_of(strictest(_readings(scopes, numbers[AMOUNTS:], windows, now)))
         return Grant(scopes, tuple(numbers[:AMOUNTS]), None, left)
-    refused = refused_of(word, scopes, numbers, windows, now)
-    left = left_of(tightest(_readings(scopes, numbers[3:], windows, now)))
+    refused = parse_refusal(word, scopes, numbers, windows, now)
+    left = remaining_of(strictest(_readings(scopes, numbers[3:], windows, now)))
     return replace(refused, left=left)
 
 
@@ -147,7 +147,7 @@ def _readings(
     return found
 
 
-def refused_of(
+def parse_refusal(
     word: bytes, scopes: Sequence[Scope], numbers: Sequence[int], windows: Windows, now: float
 ) -> Refused:
     """The refusal in a reply, by the limits of the scope that it names."""
@@ -158,9 +158,9 @@ def refused_of(
         return Refused("concurrent", limits.concurrent or 0, "", BUSY_SECONDS, scope)
     if word == b"late":
         if which == 0 and limits.requests is not None:
-            return late("requests", limits.requests, ahead, scope)
+            return rate_refusal("requests", limits.requests, ahead, scope)
         _, kind, rate = limits.token_rates[which - 1]
-        return late(kind, rate, ahead, scope)
+        return rate_refusal(kind, rate, ahead, scope)
     budget = limits.budgets[which - 1]
     kind = "budget_usd" if budget.is_usd else "budget"
     if word == b"held":
@@ -169,7 +169,7 @@ def refused_of(
     return Refused(kind, budget.amount, budget.per, max(1, ceil(end - now)), scope, is_spent=True)
 
 
-def three(amounts: Amounts) -> Amounts:
+def pad_amounts(amounts: Amounts) -> Amounts:
     """Amounts with a place for each kind."""
     return amounts if len(amounts) == AMOUNTS else (*amounts, *_NOTHING[len(amounts) :])
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from engine.limits.core import Amounts, Left, Refused, Scope
+from engine.limits.core import Amounts, Refused, Remaining, Scope
 
 
 class FullError(Exception):
@@ -26,7 +26,7 @@ class Grant:
     scopes: Sequence[Scope]
     held: Amounts
     lease: int | str | None
-    left: Mapping[str, Left]
+    left: Mapping[str, Remaining]
     places: Sequence[Any] = ()
 
 

@@ -9,7 +9,7 @@ from engine.config.files import FILES, OPTIONAL
 from engine.config.load import Loaded, load
 from engine.config.source.document import Document
 from engine.config.source.files import read_file
-from engine.lsp.names import Occurrence, mentions
+from engine.lsp.names import Occurrence, occurrences
 from engine.lsp.text import Text
 from engine.plan.plan import Plan
 
@@ -84,7 +84,7 @@ class Folder:
         self.latest()
         generation = self._loaded[0] if self._loaded else 0
         if self._mentions is None or self._mentions[0] != generation:
-            self._mentions = generation, mentions(self.documents)
+            self._mentions = generation, occurrences(self.documents)
         return self._mentions[1]
 
     def text(self, file: str) -> Text:

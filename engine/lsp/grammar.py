@@ -61,7 +61,7 @@ class DocumentNode:
     schema: Schema
 
 
-def sites(file: str, data: Data) -> Iterator[DocumentNode]:
+def nodes(file: str, data: Data) -> Iterator[DocumentNode]:
     """Every key and scalar of `data`, in order."""
     yield from _sites(file, resolve(file, schema_of(file)), data, ())
 

@@ -10,7 +10,7 @@ from engine.lsp.names import Name, Occurrence
 from engine.plan.plan import Plan, Provider, Rule, RuleTarget, UnusableValueError
 
 ANY = "NAME"
-MOST = 8
+MAX_NAMES = 8
 
 
 def describe_key(file: str, path: Path) -> str | None:
@@ -143,8 +143,8 @@ def _meet(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> bool:
 def _listed(rules: Iterable[Rule]) -> Iterator[str]:
     shown = [f"`{_shown(rule)}` → {_providers(rule)} ({rule.where})" for rule in rules]
     if shown:
-        more = f" and {len(shown) - MOST} more" if len(shown) > MOST else ""
-        yield ", ".join(shown[:MOST]) + more
+        more = f" and {len(shown) - MAX_NAMES} more" if len(shown) > MAX_NAMES else ""
+        yield ", ".join(shown[:MAX_NAMES]) + more
 
 
 def _providers(rule: Rule) -> str:

@@ -32,7 +32,7 @@ class Symbol:
     children: tuple["Symbol", ...]
 
 
-def mention_at(folder: Folder, file: str, offset: int) -> Occurrence | None:
+def occurrence_at(folder: Folder, file: str, offset: int) -> Occurrence | None:
     """The name under the cursor. In a text that is not valid YAML, any name with the same letters."""
     document = folder.readable().get(file)
     if document is not None:
@@ -48,7 +48,7 @@ def mention_at(folder: Folder, file: str, offset: int) -> Occurrence | None:
 
 def hover(folder: Folder, file: str, offset: int) -> tuple[str, Span | None] | None:
     """Markdown for what is at the cursor, and the span it is about."""
-    mention = mention_at(folder, file, offset)
+    mention = occurrence_at(folder, file, offset)
     if mention is not None:
         span = mention.span if mention.span.file == file else None
         return describe_name(folder, mention.name), span
@@ -66,7 +66,7 @@ def hover(folder: Folder, file: str, offset: int) -> tuple[str, Span | None] | N
 
 def definitions(folder: Folder, file: str, offset: int) -> list[Span]:
     """Where the name under the cursor is defined."""
-    mention = mention_at(folder, file, offset)
+    mention = occurrence_at(folder, file, offset)
     if mention is None:
         return []
     return [m.span for m in folder.mentions() if m.defines and m.name == mention.name]
@@ -76,7 +76,7 @@ def references(
     folder: Folder, file: str, offset: int, *, with_definition: bool = True
 ) -> list[Span]:
     """Every place of the name under the cursor."""
-    mention = mention_at(folder, file, offset)
+    mention = occurrence_at(folder, file, offset)
     if mention is None:
         return []
     same = [m for m in folder.mentions() if m.name == mention.name]
@@ -89,7 +89,7 @@ def renamed(folder: Folder, file: str, offset: int, new: str) -> list[Span]:
     Raises:
         RefusedError: there is no such name, the new one is taken or no name, or a file is broken.
     """
-    mention = mention_at(folder, file, offset)
+    mention = occurrence_at(folder, file, offset)
     if mention is None:
         raise RefusedError("there is no name here that could be changed")
     if not _NAME.fullmatch(new):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from engine.config.diagnostics.diagnostic import Position, Span
 from engine.config.source.document import Document, Path
-from engine.lsp.grammar import DocumentNode, sites
+from engine.lsp.grammar import DocumentNode, nodes
 
 _INSERTED = re.compile(r"\{\{.*?(?:\}\}|$)")
 _DOTTED = re.compile(r"\b(credential|variable)s(?:\.|\[\s*['\"])([A-Za-z_]\w*)")
@@ -35,12 +35,12 @@ class Occurrence:
         return self.span.file == file and self.span.start <= position <= self.span.end
 
 
-def mentions(documents: Mapping[str, Document]) -> tuple[Occurrence, ...]:
+def occurrences(documents: Mapping[str, Document]) -> tuple[Occurrence, ...]:
     """Every mention of every name, definitions and uses."""
     return tuple(
         mention
         for file, document in documents.items()
-        for site in sites(file, document.data)
+        for site in nodes(file, document.data)
         if site.path not in document.inherited
         for mention in _mentioned(document, site)
     )

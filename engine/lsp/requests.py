@@ -87,7 +87,7 @@ class Requests:
 
     def prepare_rename(self, params: types.PrepareRenameParams) -> types.Range | None:
         asked = self._asked(params)
-        mention = lookups.mention_at(*asked) if asked else None
+        mention = lookups.occurrence_at(*asked) if asked else None
         if asked is None or mention is None or mention.span.file != asked[1]:
             return None
         return self._session.writer(asked[0]).range(mention.span)

@@ -21,7 +21,7 @@ from engine.mock.recording import (
     Send,
     read_body,
 )
-from engine.mock.responses import MockResponse, load_book
+from engine.mock.responses import MockResponse, load_responses
 
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Watcher: TypeAlias = "asyncio.Task[None]"
@@ -40,7 +40,7 @@ def create_app(
 
     Without ``record`` nothing that came in is kept after the response.
     """
-    book = load_book(fault, auth=require_auth)
+    book = load_responses(fault, auth=require_auth)
     ledger = RecordedExchanges(1000 if record else 0)
 
     async def exchange(scope: Scope, receive: Receive, send: Send) -> None:

@@ -38,7 +38,7 @@ def raw(*chunks: bytes, pause: float = 0.0) -> Fault:
     return fault
 
 
-def then(first: Fault, second: Fault) -> Fault:
+def sequence(first: Fault, second: Fault) -> Fault:
     async def fault(reader: Reader, writer: Writer) -> None:
         await first(reader, writer)
         await second(reader, writer)
@@ -116,10 +116,10 @@ FAULTS: dict[str, Fault] = {
     "plain": raw(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"),
     "close": raw(),
     "reset": reset,
-    "reset-in-head": then(raw(b"HTTP/1.1 200 OK\r\ncontent-"), reset),
+    "reset-in-head": sequence(raw(b"HTTP/1.1 200 OK\r\ncontent-"), reset),
     "cut-length": raw(LONG + b"{"),
-    "reset-events": then(raw(SSE + EVENTS, pause=0.05), reset),
-    "reset-length": then(raw(LONG + b"{", pause=0.05), reset),
+    "reset-events": sequence(raw(SSE + EVENTS, pause=0.05), reset),
+    "reset-length": sequence(raw(LONG + b"{", pause=0.05), reset),
     "cut-chunked": raw(
         b"HTTP/1.1 200 OK\r\ncontent-type: audio/wav\r\ntransfer-encoding: chunked\r\n\r\n"
         + chunk(b"x")
@@ -143,12 +143,12 @@ FAULTS: dict[str, Fault] = {
     "cut-long-done": raw(
         SSE + chunk(b'data: {"type": "response.completed", "x": "%b"}\n\n' % (b"A" * 200_000))
     ),
-    "hang-done": then(raw(SSE + EVENTS + chunk(LAST)), hang),
-    "drip-done": then(raw(SSE + EVENTS + chunk(LAST) + chunk(b": ping\n\n")), drip_on),
-    "hang-in-event": then(raw(SSE + EVENTS + chunk(b'data: {"n"')), hang),
+    "hang-done": sequence(raw(SSE + EVENTS + chunk(LAST)), hang),
+    "drip-done": sequence(raw(SSE + EVENTS + chunk(LAST) + chunk(b": ping\n\n")), drip_on),
+    "hang-in-event": sequence(raw(SSE + EVENTS + chunk(b'data: {"n"')), hang),
     "odd-end": raw(SSE + EVENTS + chunk(b'data: {"n": 3}') + b"0\r\n\r\n"),
     "hang": hang,
-    "hang-events": then(raw(SSE + EVENTS), hang),
+    "hang-events": sequence(raw(SSE + EVENTS), hang),
     "drip": drip,
     "garbage": raw(b"\x00\x01\x02 not http\r\n\r\n"),
     "http2": raw(b"\x00\x00\x12\x04\x00\x00\x00\x00\x00" + b"\x00" * 18),
@@ -193,7 +193,7 @@ FAULTS: dict[str, Fault] = {
 }
 
 # Complete responses, after which a connection can be used again.
-KEEPING = {"ok", "events", "busy", "busy-long", "overloaded", "error"}
+KEEP_ALIVE_FAULTS = {"ok", "events", "busy", "busy-long", "overloaded", "error"}
 
 
 class FaultServer:
@@ -218,7 +218,7 @@ class FaultServer:
                 name = self._fault or model.removeprefix("h-").partition("@")[0]
                 if name.startswith("first-") and self.seen[model] > 1:
                     name = "ok"  # `h-first-busy` is busy once
-                is_closing = name.removeprefix("first-") not in KEEPING
+                is_closing = name.removeprefix("first-") not in KEEP_ALIVE_FAULTS
                 self.closing += is_closing
                 await FAULTS[name.removeprefix("first-")](reader, writer)
                 if is_closing:

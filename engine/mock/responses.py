@@ -114,7 +114,7 @@ class ResponseTable:
         return {name: str(render(text, values)) for name, text in templates.items()}
 
 
-def load_book(fault: str | None, *, auth: bool) -> ResponseTable:
+def load_responses(fault: str | None, *, auth: bool) -> ResponseTable:
     """Read the responses beside this module."""
     text = Path(__file__).with_name("responses.json").read_text(encoding="utf-8")
     return ResponseTable(json.loads(text), fault, auth=auth)

@@ -36,19 +36,19 @@ When: TypeAlias = Mapping[Dimension, frozenset[str]]
 Read: TypeAlias = Callable[[Dimension], str | None]  # None: the request has no such value
 
 
-def signature(when: When) -> tuple[Dimension, ...]:
+def dimensions_of(when: When) -> tuple[Dimension, ...]:
     """The dimensions of `when`, in an order that is always the same."""
     return tuple(sorted(when))
 
 
 def combinations_of(when: When) -> Iterator[tuple[str, ...]]:
     """Every combination of values that `when` allows, in the order of its signature."""
-    return product(*(sorted(when[dimension]) for dimension in signature(when)))
+    return product(*(sorted(when[dimension]) for dimension in dimensions_of(when)))
 
 
-def described(when: When) -> str:
+def describe(when: When) -> str:
     """`when` for people: `header x-team = a or b, key = c`."""
-    return ", ".join(f"{d.label} = {' or '.join(sorted(when[d]))}" for d in signature(when))
+    return ", ".join(f"{d.label} = {' or '.join(sorted(when[d]))}" for d in dimensions_of(when))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def conditions_of(rules: Iterable[tuple[When, T]]) -> Conditions[T] | None:
     """The Conditions of `rules`; None where none has any. Of two for the same values, the first stays."""
     tables: dict[tuple[Dimension, ...], dict[tuple[str | None, ...], T]] = {}
     for when, rule in rules:
-        table = tables.setdefault(signature(when), {}) if when else {}
+        table = tables.setdefault(dimensions_of(when), {}) if when else {}
         for values in combinations_of(when):
             table.setdefault(values, rule)
     ordered = sorted(tables.items(), key=lambda item: -len(item[0]))
@@ -81,7 +81,9 @@ class UnusableFieldError(ValueError):
     """A body has a field in another spelling, which the gateway refuses with `duplicate_field`."""
 
 
-def given(key: str | None, account: str | None, headers: Mapping[str, str], body: object) -> Read:
+def dimension_reader(
+    key: str | None, account: str | None, headers: Mapping[str, str], body: object
+) -> Read:
     """How to read a request that is described by plain values; `body` is decoded JSON.
 
     What it returns raises UnusableFieldError.

@@ -41,7 +41,7 @@ from engine.plan.upstream import (
 from engine.plan.usage import UsagePlaces
 
 __all__ = [
-    "ROUTED_BY",
+    "ROUTING_FIELDS",
     "Account",
     "BodyEdits",
     "Breaker",
@@ -88,7 +88,7 @@ class Dialect(StrEnum):
 
 
 # The body fields that decide where any request goes.
-ROUTED_BY = frozenset({"model", "stream"})
+ROUTING_FIELDS = frozenset({"model", "stream"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Endpoint:
     caller_idle: float
     total: float = 3600.0
     edited_fields: frozenset[str] = frozenset()
-    routing_fields: frozenset[str] = ROUTED_BY
+    routing_fields: frozenset[str] = ROUTING_FIELDS
     drop_query: frozenset[bytes] = frozenset()
     odd_models: frozenset[str] = frozenset()
     last_events: tuple[bytes, ...] = ()

@@ -46,7 +46,7 @@ NAMES = HOP_BY_HOP | KEY_HEADERS | _FRAMING | _COOKIES | _FORWARDING | _BAGGAGE
 STARTS = (b"proxy-", b"x-engine-", b"x-forwarded-")
 
 
-def is_withheld(name: bytes) -> bool:
+def is_never_forwarded(name: bytes) -> bool:
     """Whether a caller's header `name`, in lower case, is forwarded to no provider.
 
     An underscore counts as a hyphen: CGI, and what follows it, reads both as the same.
@@ -60,7 +60,7 @@ def holds_secret(name: bytes) -> bool:
     return name.replace(b"_", b"-") in KEY_HEADERS | _COOKIES | {b"proxy-authorization"}
 
 
-def withheld_by(pattern: bytes, credentials: frozenset[bytes]) -> list[bytes]:
+def never_forwarded_by(pattern: bytes, credentials: frozenset[bytes]) -> list[bytes]:
     """What an entry of `forward_headers` covers that is never forwarded; `credentials` are more names."""
     names = NAMES | credentials
     written, pattern = pattern, pattern.replace(b"_", b"-")

@@ -27,24 +27,24 @@ def line_of(document: Document, path: Path) -> str:
 def sections(files: Effective, provider: str) -> dict[str, list[View]]:
     """The settings in force of each section of a provider."""
     at: Path = ("providers", provider)
-    return {name: shown(settings_at(files, (*at, name))) for name in SECTIONS}
+    return {name: mask_all(settings_at(files, (*at, name))) for name in SECTIONS}
 
 
 def section(settings: Iterable[EffectiveSetting], name: str) -> list[View]:
     """Those of `settings` that are below the key `name`, named by the keys that follow."""
     below = (replace(s, name=s.name.removeprefix(f"{name}.")) for s in settings if s.name.startswith(f"{name}."))  # fmt: skip
-    return shown(below)
+    return mask_all(below)
 
 
-def overlaid(
+def override(
     said: Iterable[EffectiveSetting], name: str, settings: Iterable[EffectiveSetting]
 ) -> list[View]:
     """`settings`, with those of a rule below the key `name` in place of theirs."""
     own = {each["name"]: each for each in section(said, name)}
-    return [own.get(each["name"], each) for each in shown(settings)]
+    return [own.get(each["name"], each) for each in mask_all(settings)]
 
 
-def shown(settings: Iterable[EffectiveSetting]) -> list[View]:
+def mask_all(settings: Iterable[EffectiveSetting]) -> list[View]:
     """Settings as data, without what may be a secret."""
     return [
         {
@@ -108,14 +108,14 @@ def choices(files: Effective, provider: Provider) -> list[View]:
     ]
 
 
-def written(files: Effective, provider: Provider, endpoints: Set[str]) -> list[View]:
+def declared_settings(files: Effective, provider: Provider, endpoints: Set[str]) -> list[View]:
     """What the entry of a provider says about how it is called, a line each: section, text, place."""
     at: Path = ("providers", provider.name)
     places = {name: (*at, name) for name in ("timeouts", "limits", *SECTIONS[:-1])}
     places |= {
         f"{e}.body": (*at, "endpoints", e, "body") for e in provider.upstreams if e in endpoints
     }
-    rows = [(name, shown(settings_at(files, place))) for name, place in places.items()]
+    rows = [(name, mask_all(settings_at(files, place))) for name, place in places.items()]
     written_rows = [
         _row(name, [s for s in settings if s["where"] != DEFAULT]) for name, settings in rows
     ]
@@ -125,18 +125,18 @@ def written(files: Effective, provider: Provider, endpoints: Set[str]) -> list[V
 def _row(section: str, settings: list[View]) -> View | None:
     if not settings:
         return None
-    words = ", ".join(f"{s['name']} {spelled(s['value'])}" for s in settings)
+    words = ", ".join(f"{s['name']} {format_value(s['value'])}" for s in settings)
     return {"section": section, "words": words, "where": settings[0]["where"]}
 
 
 def _accounts(provider: Provider) -> Iterator[View]:
     for account in provider.accounts:
         for where in account.where:
-            words = whom(_patterns(account.callers), _patterns(account.models))
+            words = describe_callers(_patterns(account.callers), _patterns(account.models))
             yield {"section": "accounts", "words": words, "where": where}
 
 
-def whom(callers: list[str] | None, models: list[str] | None) -> str:
+def describe_callers(callers: list[str] | None, models: list[str] | None) -> str:
     """Whom an account is for, in words."""
     kinds = {"keys": callers, "models": models}
     words = [f"{kind} {', '.join(names)}" for kind, names in kinds.items() if names is not None]
@@ -145,16 +145,16 @@ def whom(callers: list[str] | None, models: list[str] | None) -> str:
 
 def _choices(files: Effective, provider: Provider) -> Iterator[View]:
     for choice in choices(files, provider):
-        words = f"{choice['by']} picks {choice['variable']}: {some(choice['choices'])}"
+        words = f"{choice['by']} picks {choice['variable']}: {shorten_list(choice['choices'])}"
         yield {"section": "caller_variables", "words": words, "where": choice["where"]}
 
 
-def some(values: list[str]) -> str:
+def shorten_list(values: list[str]) -> str:
     """A few values of a list that may be long."""
     more = len(values) - MAX_VALUES
     return ", ".join(values[:MAX_VALUES]) + (f" and {more} more" if more > 0 else "")
 
 
-def spelled(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value for people: text as it is, all else as JSON."""
     return value if isinstance(value, str) else json.dumps(value)

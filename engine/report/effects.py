@@ -17,7 +17,7 @@ from engine.config.model import Config, Provider
 from engine.config.template import compile_template, render_now
 from engine.config.units import parse_duration, parse_size
 from engine.plan.plan import Plan, Rule
-from engine.report.deciding import spelled
+from engine.report.deciding import format_value
 from engine.report.meetings import MatchingRequests
 from engine.report.rule_settings import RuleSettings
 
@@ -149,7 +149,7 @@ def _route_by(
         at = plan.follow(rule, endpoint, model, rule_target)
         if at.provider is not None and not at.refusal:
             weight = rule_target.weight if rule_target else None
-            settings = [f"{s.name} {spelled(s.value)}" for s in said.of(rule, rule_target)]
+            settings = [f"{s.name} {format_value(s.value)}" for s in said.of(rule, rule_target)]
             targets.append(ShownTarget(at.provider.name, at.sent_model, weight, tuple(settings)))
     is_choice = len(targets) > 1
     if not is_choice:

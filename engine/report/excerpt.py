@@ -12,7 +12,7 @@ from engine.config.source.masking import is_path
 from engine.config.source.secret_shapes import SECRET
 
 # Far more than a terminal shows, so that no secret is cut where it would not be recognised.
-AROUND = 500
+MAX_CONTEXT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Excerpts:
         line = document.lines[span.start.line - 1]
         for secret in self._secrets(document).get(span.start.line, ()):
             line = _starred(line, secret)
-        first = max(0, span.start.column - AROUND)
-        text = line[first : span.start.column + AROUND]
+        first = max(0, span.start.column - MAX_CONTEXT)
+        text = line[first : span.start.column + MAX_CONTEXT]
         text = SECRET.sub(lambda match: "*" * len(match[0]), text)
         return Excerpt(_harmless(text), first + 1, len(text) == len(line))
 

@@ -40,7 +40,7 @@ def view_explained(rule: FindingKind, reported: str) -> View:
     }
 
 
-def of_a_request(code: str) -> str:
+def request_error_hint(code: str) -> str:
     """What to say of a code that responses have, which is no finding; "" for any other."""
     known = code in CATALOGUE
     return f"`{code}` is no finding but an error of a request: docs/errors.md" if known else ""

@@ -28,7 +28,7 @@ def view_import(result: ImportResult) -> dict[str, Any]:
             {
                 "file": row.file,
                 "line": row.line,
-                "setting": place(row.path),
+                "setting": format_path(row.path),
                 "treatment": row.treatment.value,
                 "note": row.note,
             }
@@ -43,7 +43,7 @@ def counts(result: ImportResult) -> dict[str, int]:
     return {treatment.value: found[treatment] for treatment in SettingStatus}
 
 
-def text_of_import(result: ImportResult) -> str:
+def render_import(result: ImportResult) -> str:
     """A line for each setting, what needs attention last, and the counts."""
     lines: list[str] = []
     for treatment in SettingStatus:
@@ -61,10 +61,12 @@ def summary(result: ImportResult) -> str:
 
 
 def _line(row: ImportRow) -> str:
-    return f"{row.file}:{row.line}: {place(row.path)}" + (f" - {row.note}" if row.note else "")
+    return f"{row.file}:{row.line}: {format_path(row.path)}" + (
+        f" - {row.note}" if row.note else ""
+    )
 
 
-def place(path: Path) -> str:
+def format_path(path: Path) -> str:
     """A path as `model_list[0].litellm_params.model`; a key that may be a secret is stars."""
     text = ""
     for step in path:

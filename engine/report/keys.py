@@ -28,7 +28,7 @@ def view_keys(keys: Sequence[Key], now: float) -> View:
     }
 
 
-def text_of(view: View) -> str:
+def render_text(view: View) -> str:
     """The keys as a table; long limits are on separate lines."""
     if not view["keys"]:
         return "no keys: every request is refused"

@@ -1,13 +1,13 @@
 """Findings as one line each: for editors and logs, and as the annotations of GitHub Actions."""
 
-from engine.report.view import Findings, View, finding
+from engine.report.view import Findings, View, view_finding
 
 _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
 
 
 def render_concise(findings: Findings) -> str:
     """`routes.yaml:31:31: error[X201] message`, and the suggestion after it."""
-    return "".join(f"{_concise(finding(d, findings))}\n" for d in findings.diagnostics)
+    return "".join(f"{_concise(view_finding(d, findings))}\n" for d in findings.diagnostics)
 
 
 def _concise(found: View) -> str:
@@ -24,7 +24,7 @@ def _sentence(found: View) -> str:
 
 def render_github(findings: Findings) -> str:
     """Workflow commands, which GitHub shows beside the lines of a change."""
-    return "".join(f"{_command(finding(d, findings))}\n" for d in findings.diagnostics)
+    return "".join(f"{_command(view_finding(d, findings))}\n" for d in findings.diagnostics)
 
 
 def _command(found: View) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from engine.config.model import Config
 from engine.config.rules import ModelRule
-from engine.plan.conditions import Dimension, combinations_of, described, signature
+from engine.plan.conditions import Dimension, combinations_of, describe, dimensions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +22,17 @@ class MatchingRequests:
 
     @property
     def label(self) -> str:
-        return described({dimension: frozenset({v}) for dimension, v in self.values.items()})
+        return describe({dimension: frozenset({v}) for dimension, v in self.values.items()})
 
 
-def meetings(*configs: Config) -> tuple[MatchingRequests, ...]:
+def matching_requests(*configs: Config) -> tuple[MatchingRequests, ...]:
     """Every combination of values that a rule of `configs` asks for.
 
     Others are treated like these, since a request that meets the conditions of several rules gets
     the one that has them all.
     """
     return tuple(
-        MatchingRequests(rule, dict(zip(signature(rule.when), values, strict=True)))
+        MatchingRequests(rule, dict(zip(dimensions_of(rule.when), values, strict=True)))
         for config in configs
         for rule in config.rules
         for values in (combinations_of(rule.when) if rule.when else ())

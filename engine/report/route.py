@@ -11,7 +11,7 @@ from engine.gateway.inbound.auth import ANONYMOUS
 from engine.gateway.inbound.paths import EndpointMatch, match_endpoint
 from engine.gateway.routing.conditions import facts_of
 from engine.gateway.routing.match import Target, explain, find_target, find_targets
-from engine.gateway.routing.variants import fitting_variants
+from engine.gateway.routing.variants import matching_variants
 from engine.plan.conditions import Read
 from engine.plan.plan import (
     Account,
@@ -24,7 +24,7 @@ from engine.plan.plan import (
     RuleTarget,
     UnusableValueError,
 )
-from engine.report.deciding import accounts, choices, line_of, overlaid, section, sections, shown
+from engine.report.deciding import accounts, choices, line_of, mask_all, override, section, sections
 from engine.report.mask import masked, masked_url
 from engine.report.route_rules import view_rule
 from engine.report.rule_settings import RuleSettings
@@ -175,7 +175,7 @@ class _RankedTarget:
 
 def _rank(plan: Plan, target: Target, by: RuleTarget | None, key: Caller | None) -> _RankedTarget:
     every = [key] if key else (plan.callers or {b"": ANONYMOUS}).values()
-    variants = [fitting_variants(target, each.name)[0] for each in every]
+    variants = [matching_variants(target, each.name)[0] for each in every]
     return _RankedTarget(target, by, tuple({id(v): v for v in variants}.values()))
 
 
@@ -223,7 +223,7 @@ def _target(
     files = fill_in(documents[_ROUTES], "routes"), fill_in(documents[_PROVIDERS], "providers")
     at: Path = ("providers", provider.name)
     said = list(RuleSettings(files[0], plan).of(target.rule, target.rule_target))
-    timeouts = overlaid(said, "timeouts", timeouts_of(*files, endpoint.name, provider.name))
+    timeouts = override(said, "timeouts", timeouts_of(*files, endpoint.name, provider.name))
     served = settings_at(files[1], (*at, "endpoints", endpoint.name))
     body = section([*said, *served], "body")
     return {
@@ -245,7 +245,7 @@ def _target(
             for each in candidates[1:]
         ],
         "timeouts": timeouts,
-        "limits": shown(limits_of(*files, endpoint.name, provider.name)),
+        "limits": mask_all(limits_of(*files, endpoint.name, provider.name)),
         **sections(files[1], provider.name) | {"body": body},
         "accounts": accounts(provider, target.sent_model, caller.name if caller else None),
         "choices": choices(files[1], provider),

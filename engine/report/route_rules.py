@@ -6,7 +6,7 @@ from typing import Any
 from engine.config.source.document import Document
 from engine.config.source.secret_shapes import SECRET
 from engine.gateway.routing.match import Candidate
-from engine.plan.conditions import described
+from engine.plan.conditions import describe
 
 _EXCERPT_LINES = 8
 
@@ -21,7 +21,7 @@ def view_rule(candidate: Candidate, documents: Mapping[str, Document]) -> dict[s
         "provider": rule.provider,
         "providers": [rule_target.provider for rule_target in rule.targets] or [rule.provider],
         "endpoints": list(rule.endpoints) if rule.endpoints is not None else None,
-        "when": described(rule.when) or None,
+        "when": describe(rule.when) or None,
         "won": candidate.reason is None,
         "reason": candidate.reason,
         "lines": _source(rule.where, documents),

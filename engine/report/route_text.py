@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from engine.config.effective import DEFAULT
-from engine.report.deciding import some, spelled, whom
+from engine.report.deciding import describe_callers, format_value, shorten_list
 from engine.report.mask import MASK
 
 UNKNOWN = "unknown until its variables are set"
@@ -82,7 +82,7 @@ def _verdict(candidate: View, *, is_first: bool) -> str:
 def _account_lines(target: View) -> Iterator[str]:
     for account in target["accounts"]:
         if account["serves"] is not False:
-            whom_for = whom(account["callers"], account["models"])
+            whom_for = describe_callers(account["callers"], account["models"])
             doubt = "  if the key fits" if account["serves"] is None else ""
             lacks = f"  missing {', '.join(account['missing'])}" if account["missing"] else ""
             weights = account["weights"]
@@ -92,7 +92,7 @@ def _account_lines(target: View) -> Iterator[str]:
             ]
             yield f"account    {whom_for}  {', '.join(lines)}{doubt}{lacks}"
     for choice in target["choices"]:
-        values = some(choice["choices"])
+        values = shorten_list(choice["choices"])
         yield f"choice     {choice['variable']} by {choice['by']}: {values}  {choice['where']}"
 
 
@@ -121,7 +121,7 @@ def _printable(line: str) -> str:
 def _setting_lines(target: View) -> Iterator[str]:
     """The values in force; rarely used settings only where they are set, and retries where there are any."""
     written_rows = [
-        (word, s["name"], spelled(s["value"]), s["where"])
+        (word, s["name"], format_value(s["value"]), s["where"])
         for word, section in _SECTIONS.items()
         for s in target[section]
         if s["where"] != DEFAULT or section in {"timeouts", "limits"} or _retries(target, s)

@@ -8,9 +8,9 @@ from typing import Any
 from engine.config.effective import fill_in
 from engine.config.model import Config
 from engine.config.source.document import Document
-from engine.plan.conditions import described
+from engine.plan.conditions import describe
 from engine.plan.plan import Plan, Rule, RuleTarget
-from engine.report.deciding import line_of, written
+from engine.report.deciding import declared_settings, line_of
 
 FORMAT_VERSION = "1.2"
 _ACROSS = 15  # endpoints beside each other in a table
@@ -49,7 +49,7 @@ def view_routes(
                 "endpoints": [name for name in p.upstreams if name in names],
                 "unset": [n for n, upstream in p.upstreams.items() if n in names and not upstream],
                 "where": line_of(documents["providers.yaml"], ("providers", p.name)),
-                "settings": written(files, p, names),
+                "settings": declared_settings(files, p, names),
             }
             for p in providers
         ],
@@ -69,7 +69,7 @@ def view_routes(
                     for w in _rule_targets(rule)
                 ],
                 "sticky": rule.is_sticky,
-                "when": described(rule.when) or None,
+                "when": describe(rule.when) or None,
                 "where": rule.where,
             }
             for rule in plan.rules
@@ -96,7 +96,7 @@ def view_catalogue(config: Config) -> View:
     }
 
 
-def text_catalogue(view: View) -> str:
+def render_catalogue(view: View) -> str:
     """Providers as rows under the numbers of endpoints, and how many entries there are by grade."""
     numbers = [str(number) for number in range(1, len(view["endpoints"]) + 1)]
     rows = [
@@ -106,7 +106,7 @@ def text_catalogue(view: View) -> str:
         _table(("", "endpoint"), list(zip(numbers, view["endpoints"], strict=True))),
         _table(("provider", *numbers), rows),
         "x is served and has no grade; off is known and not enabled",
-        counted(view),
+        catalogue_summary(view),
     ]
     return "\n\n".join(tables) + "\n"
 
@@ -119,7 +119,7 @@ def _grade(provider: View, endpoint: str) -> str:
     return "."
 
 
-def counted(view: View) -> str:
+def catalogue_summary(view: View) -> str:
     """How many providers and entries there are: "2 providers, 5 entries: 4 sdk, 1 docs; 1 off"."""
     served = [grade or "x" for p in view["providers"] for grade in p["grades"].values()]
     off = [grade or "x" for p in view["providers"] for grade in p["not_enabled"].values()]

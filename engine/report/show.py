@@ -30,7 +30,9 @@ def _sourced(effective: Effective, value: Any, path: tuple[str | int, ...], name
     return LocatedValue(value, effective.origin(path))
 
 
-def narrow(files: dict[str, Data], endpoint: str | None, provider: str | None) -> dict[str, Data]:
+def filter_files(
+    files: dict[str, Data], endpoint: str | None, provider: str | None
+) -> dict[str, Data]:
     """Only what a request to one endpoint, one provider, or one at the other can reach.
 
     The defaults are left out: they are filled in at each endpoint.

@@ -9,12 +9,12 @@ from functools import lru_cache
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity
 from engine.config.source.document import Document
 from engine.report.excerpt import Excerpt
-from engine.report.view import Findings, View, count, finding
+from engine.report.view import Findings, View, count_by_severity, view_finding
 
 _COLOURS = {Severity.ERROR: "31", Severity.WARNING: "33", Severity.NOTE: "36"}
 TAB = "    "
-WIDE = 160  # a line of a file is cut to this where no terminal says how wide it is
-NARROWEST, WIDEST = 30, 400
+DEFAULT_WIDTH = 160  # a line of a file is cut to this where no terminal says how wide it is
+MIN_WIDTH, MAX_WIDTH = 30, 400
 _SHORT_CODE = re.compile("`[^`]{1,24}`")
 
 Cell = tuple[str, int]
@@ -34,13 +34,13 @@ def render_text(
     """
     findings = Findings(diagnostics, documents, folder=folder)
     return "\n".join(
-        render_finding(finding(d, findings), colour=colour, width=width) for d in diagnostics
+        render_finding(view_finding(d, findings), colour=colour, width=width) for d in diagnostics
     )
 
 
 def summary(diagnostics: Sequence[Diagnostic], files: int, suppressed: int = 0) -> str:
     """The closing line of a run that found something."""
-    counts = count(diagnostics)
+    counts = count_by_severity(diagnostics)
     parts = [_count(counts["errors"], "error"), _count(counts["warnings"], "warning")]
     hidden = f" ({suppressed} suppressed)" if suppressed else ""
     return f"found {', '.join(parts)} in {_count(files, 'file')}{hidden}"
@@ -52,7 +52,7 @@ def _count(number: int, noun: str) -> str:
 
 def render_finding(found: View, *, colour: bool, width: int | None = None) -> str:
     """One finding of a view, over several lines."""
-    width = min(max(width, NARROWEST), WIDEST) if width else None
+    width = min(max(width, MIN_WIDTH), MAX_WIDTH) if width else None
     related = found["related"]
     last = max(r["range"]["start"]["line"] for r in (found, *related))
     gutter = len(str(last))
@@ -93,7 +93,7 @@ def _excerpt(item: View, mark: str, gutter: int, width: int | None) -> list[str]
     begin, end = item["range"]["start"], item["range"]["end"]
     start = begin["column"] - line.first
     stop = end["column"] - line.first if end["line"] == begin["line"] else len(line.text)
-    room = (width or WIDE) - gutter - len(" | ")
+    room = (width or DEFAULT_WIDTH) - gutter - len(" | ")
     shown, before, marked = _window(line, start, max(stop, start + 1), room)
     pad = " " * gutter
     underline = " " * before + mark * marked

@@ -34,27 +34,27 @@ class Findings:
 
 def view(findings: Findings) -> View:
     """The whole report."""
-    counts = count(findings.diagnostics)
+    counts = count_by_severity(findings.diagnostics)
     return {
         "format_version": FORMAT_VERSION,
         "ok": counts["errors"] == 0,
         "summary": {**counts, "suppressed": len(findings.suppressed)},
         "files": [findings.folder + file for file in findings.documents],
-        "diagnostics": [finding(d, findings) for d in findings.diagnostics],
+        "diagnostics": [view_finding(d, findings) for d in findings.diagnostics],
         "suppressed": [
-            {**finding(s.found, findings), "reason": s.reason} for s in findings.suppressed
+            {**view_finding(s.found, findings), "reason": s.reason} for s in findings.suppressed
         ],
     }
 
 
-def count(diagnostics: Sequence[Diagnostic]) -> dict[str, int]:
+def count_by_severity(diagnostics: Sequence[Diagnostic]) -> dict[str, int]:
     """How many findings of each severity: `errors`, `warnings`, `notes`."""
     return {
         f"{severity}s": sum(d.severity is severity for d in diagnostics) for severity in Severity
     }
 
 
-def finding(d: Diagnostic, findings: Findings) -> View:
+def view_finding(d: Diagnostic, findings: Findings) -> View:
     """One finding."""
     return {
         "code": d.code,

@@ -3,7 +3,7 @@
 parent -> worker    ("prepare", number, digest, names, read_at), ("commit", state),
 ("abort", state), ("note", state)                      see `reload`
 ("drain",), ("stop",), ("abort_requests",)             see `supervisor`
-("steer", number, index), ("unsteer",)                 see `listener`
+("select_socket", number, index), ("clear_selection",)  see `listener`
 worker -> parent    (number, reply) to a message that has a number, and one of these unasked:
 (0, "listening"), (0, "stopped listening")
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from engine.server.log import has_room
 
-UNASKED = 0
+UNSOLICITED = 0
 ENDING_SECONDS = 0.1  # how often to see whether the server is to end
 
 
@@ -72,6 +72,6 @@ class WorkerChannel:
 
     def _receive(self) -> tuple[int, str]:
         number, word = self.pipe.recv()
-        if number == UNASKED:
+        if number == UNSOLICITED:
             self._unasked.append(word)
         return number, word

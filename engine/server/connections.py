@@ -33,7 +33,7 @@ from engine.server.ports import ServeError
 
 MAX_CONNECTIONS = 4096
 OTHER_FILES = 256  # files and connections to providers, where few files may be open
-LEAST_FILES = 64  # of a worker that serves a few callers, and of the parent of one
+MIN_FILES = 64  # of a worker that serves a few callers, and of the parent of one
 FILES_OF_WORKER = 4  # in the parent: its pipe and its end, and those of its successor
 HEAD_SECONDS = 30.0
 STALL_SECONDS = 60.0
@@ -47,20 +47,20 @@ _INTERNET = {socket.AF_INET, socket.AF_INET6}
 Peer: TypeAlias = tuple[str, str]  # host and port, as in an ASGI scope
 
 
-def most_connections() -> int:
+def max_connections() -> int:
     """How many connections a worker keeps; as many again may come before it closes the excess."""
     wanted = 2 * MAX_CONNECTIONS + 4 * OTHER_FILES
     found = _file_limit(wanted)
     return MAX_CONNECTIONS if found == wanted else max((found - OTHER_FILES) // 2, found // 4)
 
 
-def refuse_few_files(workers: int = 1) -> None:
+def raise_file_limit(workers: int = 1) -> None:
     """Raise the limit on open files of this process, the parent of so many workers, as far as it needs.
 
     Raises:
         ServeError: the system allows fewer.
     """
-    wanted = LEAST_FILES + FILES_OF_WORKER * (workers - 1)
+    wanted = MIN_FILES + FILES_OF_WORKER * (workers - 1)
     found = _file_limit(wanted)
     if found < wanted:
         raise ServeError(
@@ -148,7 +148,7 @@ class Connections:
         found = await self._idle_connections()
         over = [one for one in found if one.is_over]
         kept = [one for one in found if not one.is_over]
-        excess = to_close(kept, self._count - len(over) - self._maximum)
+        excess = choose_to_close(kept, self._count - len(over) - self._maximum)
         await self._close(over + excess)
 
     async def _idle_connections(self) -> list[IdleConnection]:
@@ -211,7 +211,7 @@ def _open_files() -> int:
     return os.stat(folder).st_size or len(os.listdir(folder))  # 0 before Linux 6.2
 
 
-def to_close(found: list[IdleConnection], number: int) -> list[IdleConnection]:
+def choose_to_close(found: list[IdleConnection], number: int) -> list[IdleConnection]:
     """The `number` of connections to give up; fewer where most have only just come."""
     if number <= 0:
         return []

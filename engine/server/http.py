@@ -20,7 +20,7 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 
 from engine.plan.tls import ListenerTls, TlsVersion
-from engine.server.connections import most_connections
+from engine.server.connections import max_connections
 
 IDLE_SECONDS = 620  # load balancers keep connections for 60 to 600
 BUFFER_BYTES = 524288
@@ -54,7 +54,7 @@ def create_server(app: Any, listen: Listen) -> Server:
         websockets=False,
         backlog=BACKLOG,
         # `connections` closes what is above its own, lower bound.
-        backpressure=2 * most_connections(),
+        backpressure=2 * max_connections(),
         http1_settings=HTTP1Settings(
             header_read_timeout=listen.idle_seconds * 1000, max_buffer_size=BUFFER_BYTES
         ),

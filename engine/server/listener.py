@@ -4,7 +4,7 @@ All workers share one port (SO_REUSEPORT); the kernel picks a socket for each ne
 worker that stops closes its socket, and connections that wait there unaccepted are reset. So
 before a worker is replaced, the kernel is set to pick only the successor's socket:
 
-    successor listens -> `steer` -> the old worker accepts what waits -> it closes -> `unsteer`
+    successor listens -> `select_socket` -> the old worker accepts what waits -> it closes -> `clear_selection`
 
 The kernel picks by a classic BPF program of one instruction that returns an index into the sockets
 of the port, in the order in which they began to listen (socket(7), SO_ATTACH_REUSEPORT_CBPF). An
@@ -98,12 +98,12 @@ def wait_for_first_bytes(port: int) -> None:
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
 
 
-def steer(port: int, index: int) -> None:
+def select_socket(port: int, index: int) -> None:
     """Have every new connection to `port` go to the socket at `index` of those that listen."""
     _set_option(port, SO_ATTACH_REUSEPORT_CBPF, _program([(RETURN, 0, 0, index)]))
 
 
-def unsteer(port: int) -> None:
+def clear_selection(port: int) -> None:
     """Let the kernel pick among all sockets of `port` again."""
     _set_option(port, SO_DETACH_REUSEPORT_BPF, ctypes.c_int(0))
 

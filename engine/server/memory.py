@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 MIB = 1024 * 1024
-YOUNG_OBJECTS = 10_000
+GC_THRESHOLD = 10_000
 CHECKS = 3  # in a row above the limit, since a large body is freed soon
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -30,7 +30,7 @@ def keep_freed_memory() -> None:
         mallopt(M_MMAP_THRESHOLD, 8 << 20)
 
 
-def keep_out_of_collections() -> None:
+def freeze_objects() -> None:
     """Let no collection look at what there is now, neither here nor in processes that are forked from now on.
 
     A collection writes to each object that it looks at, so each process would have a copy of all of them.
@@ -38,7 +38,7 @@ def keep_out_of_collections() -> None:
     gc.freeze()
 
 
-def settle_garbage() -> None:
+def tune_garbage_collection() -> None:
     """Keep what was loaded out of every later collection, and collect the young less often.
 
     A request makes some sixty short-lived containers and hardly ever a cycle. What was loaded
@@ -46,7 +46,7 @@ def settle_garbage() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+    gc.set_threshold(GC_THRESHOLD, 20, 20)
 
 
 def collect_garbage() -> None:

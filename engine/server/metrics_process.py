@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.plan.settings import Metrics, OtlpMetrics
 from engine.server.http import Listen, name_process, new_loop, serve_side_process
-from engine.server.memory import settle_garbage
+from engine.server.memory import tune_garbage_collection
 from engine.telemetry.exposition import OPEN_METRICS, PLAIN, Exposition
 from engine.telemetry.memory import CounterMemory
 from engine.telemetry.processes import process_values
@@ -32,7 +32,7 @@ def run_metrics(
     `instance` is the id of the server for a collector.
     """
     name_process(PROCESS_NAME)
-    settle_garbage()  # the collector would copy what the parent has loaded
+    tune_garbage_collection()  # the collector would copy what the parent has loaded
     export = _start_export(memory, listen.otlp, version, instance)
     with asyncio.Runner(loop_factory=new_loop) as runner:
         app = MetricsApp(memory, version, export, listen.token)

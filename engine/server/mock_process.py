@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from functools import partial
 from multiprocessing.connection import Connection
 
-from engine.server.connections import refuse_few_files
+from engine.server.connections import raise_file_limit
 from engine.server.http import Listen, name_process, new_loop, serve_alone, serve_side_process
 from engine.server.ports import ServeError, claim_free_port, claim_port, wait_until_ready
-from engine.server.side_process import SideProcess, new_processes
+from engine.server.side_process import SideProcess, process_context
 
 
 def serve_mock(host: str, port: int, fault: str | None, *, record: bool = True) -> None:
@@ -20,7 +20,7 @@ def serve_mock(host: str, port: int, fault: str | None, *, record: bool = True) 
     Raises:
         ServeError: the address is taken, there is no such fault, or too few files may be open.
     """
-    refuse_few_files()
+    raise_file_limit()
     from engine.mock.app import create_app  # noqa: PLC0415 only a mock process pays for it
     from engine.mock.faults import FAULTS, serve_fault  # noqa: PLC0415 as above
     from engine.mock.responses import parse_faults  # noqa: PLC0415 as above
@@ -49,7 +49,7 @@ def mock_process() -> Iterator[int]:
     port, claim = claim_free_port()
     mock = SideProcess("mock upstream", partial(_run_mock, port))
     with claim:
-        mock.keep_alive(new_processes())
+        mock.keep_alive(process_context())
         try:
             if not wait_until_ready(mock, port, "/__mock/status"):
                 raise ServeError("the mock upstream did not start")

@@ -21,7 +21,7 @@ from engine.upstream import Attempt, Client, Failure, UpstreamError, UpstreamRes
 from engine.upstream.clients import new_clients
 from engine.upstream.signers.signing import Signers
 
-AT_ONCE = 16
+MAX_CONCURRENT = 16
 MAX_BODY = 64 * 1024
 MAX_MESSAGE = 200
 _NAME = "ping"
@@ -117,7 +117,7 @@ def send_pings(pings: Sequence[PingRequest], seconds: float) -> list[PingResult]
 
 
 async def _send_all(pings: Sequence[PingRequest], seconds: float) -> list[PingResult]:
-    clients, signers, slots = new_clients(), Signers(), asyncio.Semaphore(AT_ONCE)
+    clients, signers, slots = new_clients(), Signers(), asyncio.Semaphore(MAX_CONCURRENT)
 
     async def with_slot(ping: PingRequest) -> PingResult:
         async with slots:
@@ -157,7 +157,7 @@ async def _exchange(
     response = await clients[request.provider.client].send(attempt)
     try:
         is_ok = 200 <= response.status < 300
-        return response.status, "" if is_ok else said(await _body(response), ping.secrets)
+        return response.status, "" if is_ok else error_message(await _body(response), ping.secrets)
     finally:
         if (closing := response.close()) is not None:
             await closing
@@ -181,7 +181,7 @@ async def _body(response: UpstreamResponse) -> bytes:
     return bytes(found)
 
 
-def said(body: bytes, secrets: frozenset[str]) -> str:
+def error_message(body: bytes, secrets: frozenset[str]) -> str:
     """The message of an error body as one short line without secrets; "" where it has none."""
     text = body.decode("utf-8", "replace")
     try:

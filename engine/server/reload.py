@@ -33,7 +33,7 @@ from engine.telemetry.server_counts import ServerCounts
 
 PREPARE_SECONDS = 10.0
 REPEAT_SECONDS = 3.0
-SHOWN = 10
+MAX_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ class ConfigReloader:
         return next(known, "; ".join(problems))
 
     def _refuse(self, workers: Sequence[WorkerChannel], problems: list[Problem]) -> None:
-        shown, more = problems[:SHOWN], len(problems) - SHOWN
+        shown, more = problems[:MAX_SHOWN], len(problems) - MAX_SHOWN
         refusal = RefusedReload(now_text(), tuple(problem.place for problem in shown))
         self.state = replace(self.state, refused=refusal)
         words = [problem.words for problem in shown] + ([f"and {more} more"] if more > 0 else [])

@@ -16,7 +16,7 @@ from engine.config.compile.listener_tls import (
     TlsFileError,
     check_tls_files,
     read_tls_file,
-    why_not_now,
+    validity_problem,
 )
 from engine.config.compile.x509 import Certificate
 from engine.plan.tls import ListenerTls
@@ -84,7 +84,7 @@ class TlsRenewal:
         return held
 
     def _refuse_invalid(self, certificate: Certificate, now: float) -> None:
-        _, words = why_not_now(certificate, now)
+        _, words = validity_problem(certificate, now)
         if now < certificate.start:
             self._due = certificate.start
         if words:

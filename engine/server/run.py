@@ -16,7 +16,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from engine import __version__
-from engine.config.compile.credentials import STAND_IN
+from engine.config.compile.credentials import PLACEHOLDER
 from engine.config.compile.listener_tls import TlsFileError
 from engine.config.diagnostics.diagnostic import Diagnostic
 from engine.config.load import Loaded, load, load_config, stops_serving
@@ -25,10 +25,10 @@ from engine.plan.plan import Origin, Plan
 from engine.plan.settings import NO_SETTINGS, ServerSettings
 from engine.plan.tls import ListenerTls
 from engine.server.admin_process import AdminStart, run_admin
-from engine.server.connections import refuse_few_files
+from engine.server.connections import raise_file_limit
 from engine.server.http import IDLE_SECONDS, Listen
 from engine.server.log import LogOptions, set_up
-from engine.server.memory import MIB, keep_out_of_collections, memory_of
+from engine.server.memory import MIB, freeze_objects, memory_of
 from engine.server.metrics_process import run_metrics
 from engine.server.ports import FOR_METRICS, EndedError, ServeError, claim_port, url_of
 from engine.server.reload import ConfigReloader, Problem, ReloadState, Snapshot, files_of, now_text
@@ -44,7 +44,7 @@ __all__ = [
     "Options",
     "ServeError",
     "prepare",
-    "refuse_few_files",
+    "raise_file_limit",
     "serve",
     "url_of",
 ]
@@ -166,7 +166,7 @@ def serve(options: Options, snapshot: Snapshot, loaded: Loaded, ready_banner: st
                 side_processes=SideProcesses(_dashboard(options), _metrics(options, shared)),
                 tls=TlsRenewal(options.settings.tls, reloader.counts),
             )
-            keep_out_of_collections()
+            freeze_objects()
             supervisor.run()
     except TlsFileError as error:  # changed since they were checked
         raise ServeError(f"the `{error.name}` of `tls` {error}") from None
@@ -287,7 +287,7 @@ def _mock_environ(config: Config) -> dict[str, str]:
             needed = [c for c in variant.credentials if variant.sign or not c.optional]
             names += [name for c in needed for name in c.env[:1]]
             names += [name for v in variant.variables if v.value is None for name in v.env[:1]]
-    return dict.fromkeys(names, STAND_IN)
+    return dict.fromkeys(names, PLACEHOLDER)
 
 
 def _redirected(plan: Plan, port: int, *, signs: bool) -> Plan:

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.limits.memory_file import ForeignError, InUseError, MemoryFile, keep_in
+from engine.limits.memory_file import ForeignError, InUseError, MemoryFile, open_memory_file
 from engine.limits.table import SharedMemory
 from engine.server.ports import ServeError
 from engine.telemetry.memory import CounterMemory, ProcessCounters
@@ -48,7 +48,7 @@ def shared_memory(workers: int, file: Path | None) -> tuple[Shared, str]:
 
 def _kept(file: Path, workers: int) -> MemoryFile:
     try:
-        return keep_in(file, workers)
+        return open_memory_file(file, workers)
     except InUseError:
         raise ServeError(f"another server counts limits in {file}") from None
     except ForeignError:

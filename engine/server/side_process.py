@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from engine.server.log import log
-from engine.server.signals import held_signals
+from engine.server.signals import block_signals
 
 PAUSE_SECONDS = 1.0  # until one that has died is started again
 LONG_PAUSE_SECONDS = 30.0  # for one that has died soon after its start
@@ -23,7 +23,7 @@ def _run(target: Callable[[Connection], None], pipe: Connection, of_parent: Conn
     target(pipe)
 
 
-def new_processes() -> Any:
+def process_context() -> Any:
     """What starts processes. Later Pythons would not fork by default; elsewhere forking is not safe."""
     return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
 
@@ -47,7 +47,7 @@ class SideProcess:
         self._pipe, theirs = processes.Pipe()
         self._process = processes.Process(target=_run, args=(self._target, theirs, self._pipe))
         self._started = time.monotonic()
-        with held_signals():  # it is ended by the pipe alone
+        with block_signals():  # it is ended by the pipe alone
             self._process.start()
         theirs.close()
 

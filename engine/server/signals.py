@@ -67,7 +67,7 @@ def signal_queue() -> Iterator[SignalQueue]:
 
 
 @contextlib.contextmanager
-def held_signals() -> Iterator[None]:
+def block_signals() -> Iterator[None]:
     """Block signals meanwhile; a process started now inherits the mask."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

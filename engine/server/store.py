@@ -23,7 +23,7 @@ def prepare_store(settings: Accounts) -> str | None:
     from engine.accounts.database import open_database  # noqa: PLC0415 only with accounts
     from engine.accounts.errors import StoreError  # noqa: PLC0415 as above
     from engine.accounts.provider_keys import check_vault  # noqa: PLC0415 as above
-    from engine.accounts.start import first_sign_in  # noqa: PLC0415 as above
+    from engine.accounts.start import create_first_account  # noqa: PLC0415 as above
     from engine.accounts.vault import Vault  # noqa: PLC0415 as above
 
     try:
@@ -32,7 +32,7 @@ def prepare_store(settings: Accounts) -> str | None:
             database.upgrade()
             with database.write() as connection:
                 check_vault(connection, Vault(settings.vault_keys))
-                return first_sign_in(connection)
+                return create_first_account(connection)
         finally:
             database.close()  # workers are forked: none may inherit a connection
     except StoreError as error:

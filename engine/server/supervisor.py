@@ -30,8 +30,8 @@ from engine.server.memory import MemoryLimit
 from engine.server.notify import notify, notify_reloading
 from engine.server.reload import ConfigReloader, ReloadState, Snapshot
 from engine.server.renewal import TlsRenewal
-from engine.server.side_process import NO_SIDE_PROCESS, SideProcess, new_processes
-from engine.server.signals import SignalQueue, held_signals, signal_queue
+from engine.server.side_process import NO_SIDE_PROCESS, SideProcess, process_context
+from engine.server.signals import SignalQueue, block_signals, signal_queue
 from engine.server.watch import POLL_SECONDS, FolderWatch
 from engine.server.worker_process import WorkerProcess
 
@@ -41,7 +41,9 @@ LISTENING_SECONDS = 60.0  # for a successor to listen
 QUEUE_SECONDS = 1.2  # for a worker to accept what waits: connections without bytes wait a second
 FLUSH_SECONDS = 1.0  # for the responses to aborted requests
 TOO_MUCH_MEMORY = "takes too much memory"
-STEERED = -1  # the number of a message to steer; those of `reload` are above zero
+SELECT_SOCKET = (
+    -1
+)  # the number of a message that selects a socket; those of `reload` are above zero
 
 StartWorker = Callable[
     [Snapshot, Plan | None, ReloadState, ListenerTls | None, Connection, list[Connection]], None
@@ -71,7 +73,7 @@ class Supervisor:
         worker_memory: int | None = None,
         side_processes: SideProcess = NO_SIDE_PROCESS,
     ) -> None:
-        self._processes: Any = new_processes()
+        self._processes: Any = process_context()
         self._start_worker = start_worker
         self._reloader = reloader
         self._watch = FolderWatch(reloader.paths)
@@ -144,7 +146,7 @@ class Supervisor:
         reloader, tls = self._reloader, self._tls
         loaded = reloader.accepted, self._inherited(), reloader.state, tls.accepted
         process = self._processes.Process(target=self._start_worker, args=(*loaded, theirs, others))
-        with held_signals():  # the worker starts with them blocked: none is lost, none ends it
+        with block_signals():  # the worker starts with them blocked: none is lost, none ends it
             process.start()
         theirs.close()
         channel = WorkerChannel(ours, process.sentinel)
@@ -168,7 +170,7 @@ class Supervisor:
         elif event == "stopped listening":
             for successor in self._workers:
                 if successor.replaces is worker:
-                    successor.channel.send("unsteer")
+                    successor.channel.send("clear_selection")
                     successor.replaces = None
 
     def _on_death(self, worker: WorkerProcess) -> None:
@@ -233,8 +235,10 @@ class Supervisor:
             successor.replaces = None
             return
         listening = sum(not other.is_stopping for other in self._workers)
-        successor.channel.send("steer", STEERED, listening - 1)  # it was the last to listen
-        successor.channel.reply(STEERED, time.monotonic() + 1.0)
+        successor.channel.send(
+            "select_socket", SELECT_SOCKET, listening - 1
+        )  # it was the last to listen
+        successor.channel.reply(SELECT_SOCKET, time.monotonic() + 1.0)
         worker.is_stopping = True
         if successor.why == TOO_MUCH_MEMORY:
             self._reloader.counts.note_replacement()

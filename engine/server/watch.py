@@ -15,7 +15,7 @@ if sys.platform != "win32":
 
 POLL_SECONDS = 0.25
 
-Signature = tuple[tuple[int, ...] | None, ...]
+FileStates = tuple[tuple[int, ...] | None, ...]
 
 
 class FolderWatch:
@@ -23,12 +23,12 @@ class FolderWatch:
 
     def __init__(self, paths: Callable[[], Sequence[Path]]) -> None:
         self._paths = paths
-        self._seen = signature(paths())
+        self._seen = file_states(paths())
         self._is_due = False
 
     def has_changed(self) -> bool:
         """Whether to load the files now: they changed, and did not change since the last call."""
-        current = signature(self._paths())
+        current = file_states(self._paths())
         if current != self._seen:
             self._seen, self._is_due = current, True
             return False
@@ -38,7 +38,7 @@ class FolderWatch:
         return True
 
 
-def signature(paths: Iterable[Path]) -> Signature:
+def file_states(paths: Iterable[Path]) -> FileStates:
     """What `stat` says of every file."""
     return tuple(_stat(path) for path in paths)
 

@@ -25,19 +25,19 @@ from engine.limits.table import SharedMemory
 from engine.plan.accounts import Accounts
 from engine.plan.limit_store import NO_STORE, LimitSettings
 from engine.plan.plan import Plan
-from engine.server.channel import UNASKED
-from engine.server.connections import ConnectionLimits, Connections, Peer, most_connections
+from engine.server.channel import UNSOLICITED
+from engine.server.connections import ConnectionLimits, Connections, Peer, max_connections
 from engine.server.hooks.worker import WorkerHooks
 from engine.server.http import Listen, create_server, idle_limit, new_loop
 from engine.server.listener import (
+    clear_selection,
     drop_new_connections,
     is_listening,
-    steer,
-    unsteer,
+    select_socket,
     wait_for_first_bytes,
 )
 from engine.server.log import message_line
-from engine.server.memory import collect_garbage, keep_freed_memory, settle_garbage
+from engine.server.memory import collect_garbage, keep_freed_memory, tune_garbage_collection
 from engine.server.reload import Prepare, ReloadState, Snapshot, read_folder
 from engine.server.scheduling import ThreadScheduler
 from engine.telemetry.memory import CounterMemory
@@ -84,7 +84,7 @@ class Worker:
         self._listen = listen
         self._server = create_server(self, listen)
         self._connections = Connections(
-            listen.port, most_connections(), self._busy, ConnectionLimits(idle=idle_limit(listen))
+            listen.port, max_connections(), self._busy, ConnectionLimits(idle=idle_limit(listen))
         )
         self._is_draining = False  # the server ends, not this worker alone
         self._is_closing = False
@@ -98,7 +98,7 @@ class Worker:
         self._state = state
         self._show_state()
         self._next: Gateway | None = None
-        self._preparing = UNASKED  # the number of the newest `prepare` that still counts
+        self._preparing = UNSOLICITED  # the number of the newest `prepare` that still counts
         self._tasks: set[asyncio.Task[None]] = set()
         self._gateways = {self._gateway}
         self._handlers: dict[str, Callable[..., None]] = {
@@ -109,8 +109,8 @@ class Worker:
             "drain": self._on_drain,
             "stop": self._on_stop,
             "abort_requests": self._on_abort_requests,
-            "steer": self._on_steer,
-            "unsteer": self._on_unsteer,
+            "select_socket": self._on_select_socket,
+            "clear_selection": self._on_clear_selection,
         }
 
     def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> Awaitable[None]:
@@ -120,7 +120,7 @@ class Worker:
     async def serve(self) -> None:
         """Listen, and return once the parent has said stop and every request has ended."""
         loop = asyncio.get_running_loop()
-        settle_garbage()
+        tune_garbage_collection()
         await self._hooks.open()
         serving = asyncio.ensure_future(self._server.serve())
         self._spawn(self._report_listening())
@@ -192,7 +192,7 @@ class Worker:
         while sys.platform == "linux" and not is_listening(self._listen.port):  # noqa: ASYNC110 there is no event for it
             await asyncio.sleep(LISTEN_POLL_SECONDS)
         wait_for_first_bytes(self._listen.port)
-        self._send(UNASKED, "listening")
+        self._send(UNSOLICITED, "listening")
 
     def _on_prepare(self, number: int, digest: str, names: tuple[str, ...], now: float) -> None:
         self._next, self._preparing = None, number
@@ -222,7 +222,7 @@ class Worker:
         self._on_note(state)
 
     def _on_note(self, state: ReloadState) -> None:
-        self._next, self._preparing = None, UNASKED
+        self._next, self._preparing = None, UNSOLICITED
         self._state = state
         self._show_state()
 
@@ -257,19 +257,19 @@ class Worker:
         self._server.stop()  # type: ignore[no-untyped-call]
         while is_listening(self._listen.port):  # noqa: ASYNC110 there is no event for it
             await asyncio.sleep(LISTEN_POLL_SECONDS)
-        self._send(UNASKED, "stopped listening")
+        self._send(UNSOLICITED, "stopped listening")
 
     def _on_abort_requests(self) -> None:
         """End every request under way: the time to drain is over."""
         for gateway in self._gateways:
             gateway.abort_in_flight()
 
-    def _on_steer(self, number: int, index: int) -> None:
-        steer(self._listen.port, index)
-        self._send(number, "steered")
+    def _on_select_socket(self, number: int, index: int) -> None:
+        select_socket(self._listen.port, index)
+        self._send(number, "selected")
 
-    def _on_unsteer(self) -> None:
-        unsteer(self._listen.port)
+    def _on_clear_selection(self) -> None:
+        clear_selection(self._listen.port)
 
     async def _watch_parent(self) -> None:
         """Stop when the parent has died: an orphan would hold the port with an old configuration.

@@ -29,7 +29,7 @@ MAX_LABEL = 120  # characters
 _WORDS = sum(group.width * (group.most + 1) for group in GROUPS)
 _FIRST_WORD = (_HEADER + DIRECTORY) // 8
 PART = -(-(_HEADER + DIRECTORY + 8 * _WORDS) // mmap.PAGESIZE) * mmap.PAGESIZE
-MOST = (1 << 63) - 1  # of a word; more than that would keep the counts after it out
+MAX_COUNT = (1 << 63) - 1  # of a word; more than that would keep the counts after it out
 _ENTRY = struct.Struct("=HHI")  # number of the group, bytes of the labels, first word
 
 Labels = tuple[str, ...]
@@ -106,7 +106,7 @@ class ProcessCounters:
     def add(self, at: int, count: int) -> None:
         """Add to the word at `at`; the most it can hold is where it stays."""
         if count:
-            self.words[at] = min(self.words[at] + count, MOST)
+            self.words[at] = min(self.words[at] + count, MAX_COUNT)
 
     def _claim_any(self) -> int:
         for number in range(1, self._memory.parts):

@@ -28,7 +28,7 @@ RETRY_SECONDS = 20.0  # after which a batch is lost
 STOP_SECONDS = 2.0  # for all that waits when the worker ends
 REPORT_SECONDS = 60.0  # from one message to the next
 MAX_RESPONSE = 64 * 1024  # bytes that are read of a response
-TAKEN = range(200, 300)
+ACCEPTED = range(200, 300)
 BAD_CERTIFICATE = "its certificate is not trusted"
 UNREACHABLE = "it cannot be reached"
 SILENT = "it did not respond in time"
@@ -100,7 +100,7 @@ def post(
                     break
             status = response.status_code
             wait = retry_after(response.headers.get("retry-after", ""))
-            return Reply("" if status in TAKEN else f"it responded {status}", status, text, wait)
+            return Reply("" if status in ACCEPTED else f"it responded {status}", status, text, wait)
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
         return Reply(_problem(error))
     except Exception as error:  # noqa: BLE001 no response may end the thread that exports

@@ -4,7 +4,7 @@ import re
 
 from engine.config.model import DEFAULT_LIMITS, DEFAULT_RETRY, DEFAULT_TIMEOUTS
 from engine.config.source.document import MAX_BYTES
-from engine.gateway.inbound.body import LEAST_RATE
+from engine.gateway.inbound.body import MIN_RATE
 from engine.gateway.inbound.form_body import SPOOL_MEMORY
 from engine.gateway.inbound.form_parser import MAX_PARTS
 from engine.gateway.inbound.json_depth import MAX_DEPTH
@@ -39,7 +39,7 @@ def size(count: int) -> str:
         ("reliability", f"the next chunk ({size(CHUNK_BYTES)} at most) of a request body"),
         ("errors", f"more than {MAX_FIELDS:,} fields at its top level, more than {MAX_DEPTH} levels"),
         ("errors", f"a control character inside a string of over {size(LONG)}"),
-        ("errors", f"arrived slower than {size(LEAST_RATE)} a second"),
+        ("errors", f"arrived slower than {size(MIN_RATE)} a second"),
         ("errors", f"within the first {size(MAX_EVENT)}"),
         ("errors", f"first array or object are read, up to {size(MAX_LEADING)}"),
         ("errors", f"it waits for its end, up to {size(MAX_HELD)}"),

@@ -49,18 +49,18 @@ BANNED_IN_TESTS = re.compile(
 # whether an engineer in another country understands it at once.
 PLAIN = """
     1 abandoned actor address api app applicability audit axis binding body bounded bounds browser buffer builder call
-    catalogue cause certificate channel checked choices clocks column commands config conflict connection context cors
-    cost crash cursor damaged database demand deployment diagnostic difference document draft early edit editable
+    catalogue cause certificate channel checked choices clocks column commands config conflict connection context correction cors
+    cost crash cursor damaged database  deployment diagnostic difference document draft early edit editable
     edited editor effective effects end ended entry error example excerpt explained export exposed exposition extended
     facts family fetch field file first fixed flow folder follower foreign form format found full gone grant group
-    guard header held http httpx idle ids import imported info inputs invalid invite item json kind late line list
+    guard header held http httpx idle ids import imported info inputs invalid invite item json kind lazy line list
     listed listen loaded located log loop match matching member membership memory mock mutex name no node not notes
-    notice object occurrence on operation options otlp page paging parsed parser part path pattern pause person place
+    notice object occurrence  operation options otlp page paging parsed parser part path pattern pause person place
     plot pollable position prepared problem processes protocol queue quote read reader readings recorded rect redis
     reference refused regular related relayed reloader renewal repair reply reserve resolving result role route
     routing row scanner scheduler sealed secret sent series serve session setting shared shortened shown sign signal
     size snapshot span spec stage stalled start state status stop stopped stray supervisor suppressed suppression
-    symbol syntax table tabs test text thread throttle times timestamps token totals traffic trust try unavailable
+    symbol syntax table tabs test text thread throttle  timestamps token totals traffic trust try unavailable
     unknown unreadable unsampled unusable upload url use valid validated value version watch windows without writer
 """
 WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")

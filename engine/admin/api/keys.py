@@ -7,8 +7,8 @@ from typing import Any
 from engine.accounts import keys
 from engine.accounts.gateway_key import GatewayKey
 from engine.accounts.key_limits import (
-    MOST,
-    SHOWN,
+    LIMIT_NAMES,
+    MAX_COUNTS,
     USD,
     USD_PATTERN,
     USD_WANTED,
@@ -70,7 +70,7 @@ LIMITS: dict[str, Schema] = {
         name: {
             "type": ["integer", "null"],
             "minimum": 1,
-            "maximum": MOST[name],
+            "maximum": MAX_COUNTS[name],
             "description": text,
         }
         for name, text in _LIMIT_TEXTS.items()
@@ -238,7 +238,7 @@ def _given(request: ApiRequest) -> dict[str, Any]:
 
 def _limits(given: dict[str, Any]) -> dict[str, int | None]:
     """The limits in `given`, out of which they are taken, by the names of their columns."""
-    found = {name: given.pop(name) for name in SHOWN if name in given}
+    found = {name: given.pop(name) for name in LIMIT_NAMES if name in given}
     for shown, column in USD.items():
         if shown in found:
             text = found.pop(shown)

@@ -13,7 +13,7 @@ from engine.accounts.members import list_members
 from engine.accounts.provider_keys import list_provider_keys
 from engine.admin.formats import count
 from engine.admin.pages.common import PAGE_SIZE, Paging, actor_of, link
-from engine.admin.pages.key_form import limit_texts, limits_of, limits_typed
+from engine.admin.pages.key_form import limit_texts, limits_of, read_limits
 from engine.admin.rendering import page, see_other
 from engine.admin.request import Access, Page, PageError, PageRequest
 
@@ -94,7 +94,7 @@ def limit(request: PageRequest) -> Response:
     """Limit what all keys of an account use together."""
     account, numbers = _account(request), limits_of(request.form)
     try:
-        limits = limits_typed(request, numbers, account.limits)
+        limits = read_limits(request, numbers, account.limits)
         with request.context.database.write() as connection:
             accounts.limit_account(connection, account.id, limits, actor_of(request))
     except InvalidValueError as error:

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from engine.accounts.audit import ActorKind, AuditEntry, list_audit
 from engine.admin.formats import moment
-from engine.admin.pages.common import PAGE_SIZE, account_of, cut
+from engine.admin.pages.common import PAGE_SIZE, account_of, paginate
 from engine.admin.rendering import page
 from engine.admin.request import Access, Page, PageRequest
 
@@ -40,7 +40,7 @@ def audit_page(request: PageRequest) -> Response:
     after = request.query.text("after") or None
     with request.context.database.read() as connection:
         found = list_audit(connection, account_of(request).id, PAGE_SIZE + 1, after)
-    shown, paging = cut(found, "/audit", after)
+    shown, paging = paginate(found, "/audit", after)
     return page(request, "audit.html", entries=[_entry(e) for e in shown], paging=paging)
 
 

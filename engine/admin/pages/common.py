@@ -47,7 +47,9 @@ def account_of(request: PageRequest) -> Membership:
     return account
 
 
-def cut(rows: Sequence[T], path: str, after: str | None, **query: str) -> tuple[list[T], Paging]:
+def paginate(
+    rows: Sequence[T], path: str, after: str | None, **query: str
+) -> tuple[list[T], Paging]:
     """The rows of one page, of which one more than PAGE_SIZE was read, and the links around it."""
     shown = list(rows[:PAGE_SIZE])
     kept = {name: value for name, value in query.items() if value}

@@ -15,7 +15,7 @@ from engine.admin.request import Access, Page, PageRequest
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import Loaded
 from engine.report.text import render_finding
-from engine.report.view import Findings, count, finding
+from engine.report.view import Findings, count_by_severity, view_finding
 
 READY_SECONDS = 2.0
 MAX_FINDINGS = 50
@@ -45,8 +45,8 @@ def configuration_page(request: PageRequest) -> Response:
         disk=_disk(loaded, str(request.context.folder)),
         refused=_refused(running["refused"]) if running and running["refused"] else None,
         counts=_counts(loaded),
-        findings=[_finding(finding(d, findings)) for d in serious[:MAX_FINDINGS]],
-        notes=[_finding(finding(d, findings)) for d in notes[:MAX_FINDINGS]],
+        findings=[_finding(view_finding(d, findings)) for d in serious[:MAX_FINDINGS]],
+        notes=[_finding(view_finding(d, findings)) for d in notes[:MAX_FINDINGS]],
         more_findings=f"{left} more: run engine check" if left else "",
         files=[
             {"name": name, "holds": _HOLDS.get(name, ""), "lines": len(document.lines)}
@@ -134,7 +134,7 @@ def _disk(loaded: Loaded, folder: str) -> dict[str, Any]:
 
 
 def _counts(loaded: Loaded) -> list[tuple[str, str]]:
-    counts = count(loaded.diagnostics)
+    counts = count_by_severity(loaded.diagnostics)
     named = (("errors", "error", "bad"), ("warnings", "warning", "warn"), ("notes", "note", ""))
     return [
         (f"{counts[key]} {word}{'' if counts[key] == 1 else 's'}", kind)

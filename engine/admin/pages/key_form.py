@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from engine.accounts.errors import InvalidValueError
 from engine.accounts.gateway_key import GatewayKey
 from engine.accounts.key_limits import (
+    LIMIT_NAMES,
     NO_LIMITS,
-    SHOWN,
     USD,
     USD_PATTERN,
     USD_WANTED,
@@ -85,7 +85,7 @@ class KeyForm:
 
 def limits_of(form: FormValues) -> dict[str, str]:
     """The limits of use in a form, as they were typed."""
-    return {name: form.text(name).strip() for name in SHOWN}
+    return {name: form.text(name).strip() for name in LIMIT_NAMES}
 
 
 def limit_texts(limits: KeyLimits) -> dict[str, str]:
@@ -93,7 +93,7 @@ def limit_texts(limits: KeyLimits) -> dict[str, str]:
     return {name: str(value or "") for name, value in limits.shown().items()}
 
 
-def limits_typed(
+def read_limits(
     request: PageRequest, texts: Mapping[str, str], before: KeyLimits = NO_LIMITS
 ) -> KeyLimits:
     """The limits of use that were typed, in place of those of `before`.

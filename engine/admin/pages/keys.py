@@ -12,8 +12,8 @@ from engine.accounts.gateway_key import GatewayKey
 from engine.accounts.provider_keys import list_provider_keys
 from engine.admin.first_calls import curl, find_example
 from engine.admin.formats import count
-from engine.admin.pages.common import NO_SUCH, PAGE_SIZE, account_of, actor_of, cut, link
-from engine.admin.pages.key_form import DAY, NOT_OFFERED, SCOPES, KeyForm, limits_typed
+from engine.admin.pages.common import NO_SUCH, PAGE_SIZE, account_of, actor_of, link, paginate
+from engine.admin.pages.key_form import DAY, NOT_OFFERED, SCOPES, KeyForm, read_limits
 from engine.admin.rendering import page, see_other
 from engine.admin.request import Access, Page, PageError, PageRequest
 
@@ -45,7 +45,7 @@ def list_page(request: PageRequest) -> Response:
             live_at=None if shows_all else int(now),
         )
     show = "all" if shows_all else "live"
-    shown, paging = cut(found, "/keys", after, q=query, show="all" if shows_all else "")
+    shown, paging = paginate(found, "/keys", after, q=query, show="all" if shows_all else "")
     shows = (("live", "Active", "/keys"), ("all", "All", "/keys?show=all"))
     rows = [_row(key, now) for key in shown]
     return page(request, "keys.html", keys=rows, query=query, paging=paging, show=show, shows=shows)
@@ -57,7 +57,7 @@ def _row(key: GatewayKey, now: float) -> dict[str, Any]:
         "id": key.id,
         "name": key.name,
         "preview": f"sk-orq-…{key.preview}" if key.preview else "",
-        "may_use": may_use(key),
+        "may_use": describe_access(key),
         "scopes": key.scopes,
         "state": state,
         "kind": _STATES[state],
@@ -66,7 +66,7 @@ def _row(key: GatewayKey, now: float) -> dict[str, Any]:
     }
 
 
-def may_use(key: GatewayKey) -> str:
+def describe_access(key: GatewayKey) -> str:
     """What a key may call, in a few words."""
     if "use" not in key.scopes:
         return "account API"
@@ -117,7 +117,7 @@ def create(request: PageRequest) -> Response:
                 models=form.model_names(),
                 endpoints=form.endpoints or None,
                 expires_at=form.expires_at(time.time()),
-                limits=limits_typed(request, form.numbers),
+                limits=read_limits(request, form.numbers),
                 actor=actor_of(request),
             )
     except InvalidValueError as error:
@@ -205,7 +205,7 @@ def change(request: PageRequest) -> Response:
                 models=form.model_names(),
                 endpoints=form.endpoints or None,
                 expires_at=form.expires_at(time.time(), key.expires_at),
-                limits=limits_typed(request, form.numbers, key.limits),
+                limits=read_limits(request, form.numbers, key.limits),
                 actor=actor_of(request),
             )
     except InvalidValueError as error:

@@ -63,10 +63,12 @@ def run_test(request: PageRequest, provider_name: str) -> TestResult:
     except (OSError, http.client.HTTPException) as error:
         text = f"The gateway does not respond at {request.context.gateway_url}: {type(error).__name__}."  # fmt: skip
         return TestResult(model, "bad", "Nothing came back", text)
-    return judge(model, response.status, response.error_code, response.body, response.ms)
+    return result_of(model, response.status, response.error_code, response.body, response.ms)
 
 
-def judge(model: str, status: int, error_code: str | None, body: bytes, ms: float) -> TestResult:
+def result_of(
+    model: str, status: int, error_code: str | None, body: bytes, ms: float
+) -> TestResult:
     """What a response says about the key."""
     title = f"{status} in {duration(ms)}"
     said = _message(body)

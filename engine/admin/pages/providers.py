@@ -70,7 +70,7 @@ def _row(
     return {
         "name": entry.name,
         "title": title_of(entry),
-        "remark": remark_on(entry),
+        "remark": remark_of(entry),
         "saved": info is not None,
         "saved_at": info.updated_at if info else None,
         "preview": _main_preview(info) if info else "",
@@ -95,7 +95,7 @@ def title_of(entry: ProviderEntry) -> str:
     return entry.description.partition(";")[0] or entry.name
 
 
-def remark_on(entry: ProviderEntry) -> str:
+def remark_of(entry: ProviderEntry) -> str:
     """What the description says after its semicolon."""
     return entry.description.partition(";")[2].strip()
 
@@ -141,7 +141,7 @@ def show_provider(
     shown = {
         "name": entry.name,
         "title": title_of(entry),
-        "remark": remark_on(entry),
+        "remark": remark_of(entry),
         "operator": has_own_key(catalogue, entry.name),
         "is_free": not any(field.is_required for field in entry.fields),
         "saved": _saved_fields(info),

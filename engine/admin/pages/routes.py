@@ -89,14 +89,14 @@ def _target(
         "provider_title": title_of(entry),
         "sent_model": target["sent_model"],
         "url": target["url"] if is_operator else None,
-        "uses": whose_key(request, catalogue, entry.name),
+        "uses": describe_key_source(request, catalogue, entry.name),
     }
 
 
 def _shown_target(
     request: PageRequest, catalogue: Catalogue, target: Mapping[str, Any]
 ) -> dict[str, Any]:
-    uses = whose_key(request, catalogue, target["provider"])
+    uses = describe_key_source(request, catalogue, target["provider"])
     weight = "" if target["weight"] is None else f"weight {target['weight']}"
     return {
         "provider": target["provider"],
@@ -106,7 +106,9 @@ def _shown_target(
     }
 
 
-def whose_key(request: PageRequest, catalogue: Catalogue, provider: str) -> dict[str, str]:
+def describe_key_source(
+    request: PageRequest, catalogue: Catalogue, provider: str
+) -> dict[str, str]:
     """Whose key the account's calls to `provider` carry."""
     policy = request.context.settings.accounts.provider_keys
     with request.context.database.read() as connection:

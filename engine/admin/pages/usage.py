@@ -40,7 +40,7 @@ CSV_HEADER = (
     "requests", "errors", "input_tokens", "output_tokens", "milliseconds_total", "cost_usd", "unpriced_requests",
 )  # fmt: skip
 KEY_HIDDEN = "sk-orq-…"
-GONE = "a key that is gone"
+DELETED_KEY = "a key that is gone"
 _BY: Mapping[str, By] = {"model": "model", "key": "key", "provider": "provider", "day": "day"}
 _TOPS: tuple[By, ...] = ("model", "key")
 
@@ -181,11 +181,11 @@ def _names(request: PageRequest, by: By, labels: Sequence[str]) -> Mapping[str, 
         return {label: label or "none" for label in labels}
     with request.context.database.read() as connection:
         known = key_names(connection, account_of(request).id, labels)
-    return {label: known.get(label, GONE) for label in labels}
+    return {label: known.get(label, DELETED_KEY) for label in labels}
 
 
 def _href(query: _Query, label: str, names: Mapping[str, str]) -> str:
-    if query.by != "key" or names[label] == GONE:
+    if query.by != "key" or names[label] == DELETED_KEY:
         return ""
     return link("/usage", key=label, by="day", range=query.period.key)
 

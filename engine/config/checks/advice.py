@@ -7,7 +7,7 @@ from engine.config.checks.registry import KEYS, PROVIDERS, ROUTES, CheckContext,
 from engine.config.checks.rules import fallback_at
 from engine.config.checks.urls import url_problem
 from engine.config.checks.values import is_loopback
-from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.config.template import render_now
 
 
@@ -44,7 +44,7 @@ def plain_http(context: CheckContext) -> Iterator[Diagnostic]:
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             message = f"provider `{provider.name}` is called without TLS inside the network"
             help_text = "write https:// if it supports that"
-            yield context.at("A504", message, PROVIDERS, path, Place.VALUE, help=help_text)
+            yield context.at("A504", message, PROVIDERS, path, EntryPart.VALUE, help=help_text)
 
 
 @check("A505", stage=Stage.AUDIT)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.config.checks.registry import PROVIDERS, ROUTES, CheckContext, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.config.model import ProviderEndpoint
 from engine.config.rules import BodyEdits, ModelRule, steps
 from engine.config.source.document import Path
@@ -57,7 +57,7 @@ def changed_model(context: CheckContext) -> Iterator[Diagnostic]:
             if steps(field)[0].lower() in names:
                 message = f"`{kind}` changes the model behind the rule that chose it"
                 at: Path = (*changes.at, kind, name)
-                yield context.at("X245", message, changes.file, at, Place.KEY)
+                yield context.at("X245", message, changes.file, at, EntryPart.KEY)
 
 
 def _written(edits: BodyEdits, file: str) -> Iterator[tuple[str, str | int, str]]:
@@ -141,7 +141,7 @@ def written_and_removed(context: CheckContext) -> Iterator[Diagnostic]:
                             f"add {field} to `takes` of the provider's endpoint, or remove it here"
                         )
                         at: Path = (*changes.at, kind, name)
-                        yield context.at("X277", message, ROUTES, at, Place.KEY, help=help_text)
+                        yield context.at("X277", message, ROUTES, at, EntryPart.KEY, help=help_text)
 
 
 def _removes(served: ProviderEndpoint, field: str) -> bool:

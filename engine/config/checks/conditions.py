@@ -6,12 +6,12 @@ from math import prod
 from typing import Any, TypeAlias
 
 from engine.config.checks.registry import KEYS, ROUTES, SERVER, CheckContext, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart, Related
 from engine.config.rules import ModelRule
 from engine.config.server import accounts_of
 from engine.config.source.document import Path
 from engine.config.source.secret_shapes import without_keys
-from engine.plan.conditions import Dimension, When, combinations_of, described, signature
+from engine.plan.conditions import Dimension, When, combinations_of, describe, dimensions_of
 from engine.plan.suggest import nearest
 from engine.plan.withheld import holds_secret
 
@@ -37,7 +37,7 @@ def tied_conditions(context: CheckContext) -> Iterator[Diagnostic]:
             both = {**first.when, **_common(first, second), **_rest(first, second)}
             yield context.at(
                 "X279",
-                f"{second.label} ties with another rule for requests with {described(both)}",
+                f"{second.label} ties with another rule for requests with {describe(both)}",
                 ROUTES,
                 (*second.at, "when"),
                 related=(Related(context.span(ROUTES, (*first.at, "when")), "the other rule"),),
@@ -63,7 +63,7 @@ def _scopes(context: CheckContext) -> list[list[ModelRule]]:
 
 def _sets(rules: Sequence[ModelRule]) -> dict[_Signature, ModelRule]:
     """The first rule of each signature."""
-    return {signature(rule.when): rule for rule in reversed(rules)}
+    return {dimensions_of(rule.when): rule for rule in reversed(rules)}
 
 
 def _count(when: When) -> int:
@@ -74,7 +74,7 @@ def _ties(rules: Sequence[ModelRule]) -> Iterator[_Pair]:
     """The first tie of each rule with one of the same signature, and of each two signatures."""
     tables: dict[_Signature, dict[tuple[str, ...], list[ModelRule]]] = {}
     for rule in rules:
-        table = tables.setdefault(signature(rule.when), {})
+        table = tables.setdefault(dimensions_of(rule.when), {})
         for values in combinations_of(rule.when):
             table.setdefault(values, []).append(rule)
     for table in tables.values():
@@ -183,11 +183,11 @@ def unknown_caller(context: CheckContext) -> Iterator[Diagnostic]:
         if kind == "account" or value.startswith("@"):
             if not has_accounts:
                 message += f"there are no accounts: {SERVER} has no `accounts`"
-                yield context.at("X286", message, ROUTES, at, Place.VALUE)
+                yield context.at("X286", message, ROUTES, at, EntryPart.VALUE)
         elif is_read and value not in keys:
             message += f"{KEYS} has no such key"
             hint = nearest(value, keys)
-            yield context.at("X286", message, ROUTES, at, Place.VALUE, hint=hint)
+            yield context.at("X286", message, ROUTES, at, EntryPart.VALUE, hint=hint)
 
 
 def _callers(context: CheckContext) -> Iterator[tuple[str, str, ModelRule, Path]]:
@@ -226,7 +226,7 @@ def another_model(context: CheckContext) -> Iterator[Diagnostic]:
             for index, value in enumerate(values):
                 if not _fits(rule, value):
                     message = f"{rule.label} asks for `{without_keys(value)}` as the model of the body, which is not one of its models"
-                    yield context.at("X286", message, ROUTES, (*at, index), Place.VALUE)
+                    yield context.at("X286", message, ROUTES, (*at, index), EntryPart.VALUE)
 
 
 def _fits(rule: ModelRule, model: str) -> bool:

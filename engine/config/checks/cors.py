@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from engine.config.checks.registry import ROUTES, CheckContext, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.config.source.document import Path
 
 _ANY = "*"
@@ -93,4 +93,4 @@ def _describe(  # noqa: PLR0913 the parts of a finding
     hint: str | None = None,
 ) -> Diagnostic:
     message = f"origin {int(at[-1]) + 1} of `cors` {words}"
-    return context.at(code, message, ROUTES, at, Place.VALUE, help=help, hint=hint)
+    return context.at(code, message, ROUTES, at, EntryPart.VALUE, help=help, hint=hint)

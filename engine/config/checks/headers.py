@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from engine.config.checks.registry import PROVIDERS, CheckContext, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.plan.suggest import distance
 
 _INSERTED = re.compile(r"\{\{.*?\}\}")
@@ -37,7 +37,7 @@ def header_typos(context: CheckContext) -> Iterator[Diagnostic]:
             where = f"`headers.{name}` of provider `{provider.name}`"
             if problem := header_problem(text):
                 message = f"{where} {problem}"
-                yield context.at("X271", message, PROVIDERS, path, Place.VALUE, help=_RIGHT)
+                yield context.at("X271", message, PROVIDERS, path, EntryPart.VALUE, help=_RIGHT)
             if intended := _intended(name):
                 message = f"{where} carries a credential, and its name is almost `{intended}`"
                 yield context.at("X271", message, PROVIDERS, path, help=f"write `{intended}`")

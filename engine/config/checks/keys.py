@@ -5,9 +5,9 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
-from engine.config.checks.limits import meets
+from engine.config.checks.limits import may_match
 from engine.config.checks.registry import KEYS, CheckContext, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.plan.suggest import nearest
 
 # What is tried first by whoever looks for an open gateway: placeholders, examples, test values.
@@ -22,10 +22,10 @@ def repeated_key(context: CheckContext) -> Iterator[Diagnostic]:
     for key in context.config.keys or ():
         if key.name in names:
             message = f"the name `{key.name}` is given twice"
-            yield context.at("X211", message, KEYS, (*key.at, "name"), Place.VALUE)
+            yield context.at("X211", message, KEYS, (*key.at, "name"), EntryPart.VALUE)
         if key.sha256 in digests:
             message = f"key `{key.name}` repeats the digest of another key"
-            yield context.at("X211", message, KEYS, (*key.at, "sha256"), Place.VALUE)
+            yield context.at("X211", message, KEYS, (*key.at, "sha256"), EntryPart.VALUE)
         names.add(key.name)
         digests.add(key.sha256)
 
@@ -36,9 +36,9 @@ def expiry(context: CheckContext) -> Iterator[Diagnostic]:
         at = (*key.at, "expires")
         if key.expiry_text is not None and key.expires is None:
             message = f"`expires` of key `{key.name}` is not a date such as 2027-01-01"
-            yield context.at("X211", message, KEYS, at, Place.VALUE)
+            yield context.at("X211", message, KEYS, at, EntryPart.VALUE)
         if key.expires is not None and key.expires <= context.now:
-            yield context.at("X212", f"key `{key.name}` has expired", KEYS, at, Place.VALUE)
+            yield context.at("X212", f"key `{key.name}` has expired", KEYS, at, EntryPart.VALUE)
 
 
 @cache
@@ -64,7 +64,7 @@ def guessable_key(context: CheckContext) -> Iterator[Diagnostic]:
                 f"`sha256` of key `{key.name}` is the digest of {what}",
                 KEYS,
                 (*key.at, "sha256"),
-                Place.VALUE,
+                EntryPart.VALUE,
                 help="make a key with `engine keys new NAME`",
             )
 
@@ -78,9 +78,9 @@ def key_for_no_model(context: CheckContext) -> Iterator[Diagnostic]:
     names += [(e.default_model, False) for e in config.endpoints if e.default_model]
     for key in config.keys or ():
         for index, pattern in enumerate(key.models or ()):
-            if not any(meets(pattern, *name) for name in names):
+            if not any(may_match(pattern, *name) for name in names):
                 message = f"key `{key.name}` is for model `{pattern}`, and no model rule takes that"
                 shown = [f"{name}*" if is_prefix else name for name, is_prefix in names]
                 at = (*key.at, "models", index)
                 hint = nearest(pattern, shown)
-                yield context.at("X266", message, KEYS, at, Place.VALUE, hint=hint)
+                yield context.at("X266", message, KEYS, at, EntryPart.VALUE, hint=hint)

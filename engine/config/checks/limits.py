@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from engine.config.checks.prices import READ_FOR_REACH, sent_names
 from engine.config.checks.registry import KEYS, PRICES, PROVIDERS, CheckContext, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.config.source.document import Path
 from engine.plan.limits import CallerLimits
 from engine.plan.suggest import nearest
@@ -19,14 +19,14 @@ def limits_that_cannot_work(context: CheckContext) -> Iterator[Diagnostic]:
             here = (*at, "budgets", index)
             if (budget.per, budget.is_usd) in seen:
                 message = f"two budgets have the period `{budget.per}`"
-                yield context.at("X294", message, file, (*here, "per"), Place.VALUE)
+                yield context.at("X294", message, file, (*here, "per"), EntryPart.VALUE)
             seen.add((budget.per, budget.is_usd))
             if budget.is_usd and budget.unpriced is None and PRICES not in context.documents:
                 message = "a budget in US dollars refuses every request, as there is no prices.yaml"
-                yield context.at("X294", message, file, (*here, "usd"), Place.VALUE)
+                yield context.at("X294", message, file, (*here, "usd"), EntryPart.VALUE)
             if not _is_zone(budget.zone):
                 message = f"there is no time zone `{budget.zone}`"
-                yield context.at("X294", message, file, (*here, "zone"), Place.VALUE)
+                yield context.at("X294", message, file, (*here, "zone"), EntryPart.VALUE)
 
 
 @check("X295")
@@ -40,7 +40,7 @@ def limits_of_models_that_never_apply(context: CheckContext) -> Iterator[Diagnos
             if wider is not None:
                 message = f"the limit of `{pattern}` never applies: `{wider}` before it matches the same models"
                 help_text = f"write it before `{wider}`"
-            elif names and not any(meets(pattern.lower(), *name) for name in names):
+            elif names and not any(may_match(pattern.lower(), *name) for name in names):
                 message = f"no model rule has a model that `{pattern}` matches"
                 help_text = ""
             else:
@@ -61,7 +61,7 @@ def _names(context: CheckContext) -> list[tuple[str, bool]]:
     return [*asked, *sent]
 
 
-def meets(pattern: str, name: str, is_prefix: bool) -> bool:  # noqa: FBT001 a row of `_names`
+def may_match(pattern: str, name: str, is_prefix: bool) -> bool:  # noqa: FBT001 a row of `_names`
     """Whether some models with this name fit `pattern`, a whole name or a start that ends in `*`."""
     start = pattern.removesuffix("*")
     if start == pattern:

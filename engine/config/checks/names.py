@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from engine.config.checks.registry import KEYS, PROVIDERS, ROUTES, CheckContext, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.config.schema.places import describe
 from engine.config.source.document import Path
 from engine.config.source.quotes import odd_quote
@@ -33,20 +33,22 @@ def confusing_name(context: CheckContext) -> Iterator[Diagnostic]:
         if odd is not None:
             message = f"{where} has {_call(odd)}, which is invisible"
             yield context.at(
-                "X273", message, file, path, Place.VALUE, help="type the name again, without it"
+                "X273", message, file, path, EntryPart.VALUE, help="type the name again, without it"
             )
         elif unicodedata.normalize("NFC", name) != name:
             message = f"{where} has a letter in decomposed form, which is a different name"
-            yield context.at("X273", message, file, path, Place.VALUE, help="type the name again")
+            yield context.at(
+                "X273", message, file, path, EntryPart.VALUE, help="type the name again"
+            )
         elif alike is not None:
             message = f"{where} has {_call(alike)}, which looks like another character"
             yield context.at(
-                "X274", message, file, path, Place.VALUE, help="type the name again, in ASCII"
+                "X274", message, file, path, EntryPart.VALUE, help="type the name again, in ASCII"
             )
         elif path[-1] in ("prefix", "default_model") and not name.isascii():
             message = f"{where} has characters outside ASCII, and a request with them is refused"
             help_text = "write a name in ASCII; only a rule for an exact model may have others"
-            yield context.at("X273", message, file, path, Place.VALUE, help=help_text)
+            yield context.at("X273", message, file, path, EntryPart.VALUE, help=help_text)
 
 
 def _names(context: CheckContext) -> Iterator[tuple[str, Path, str]]:
@@ -72,7 +74,7 @@ def _is_in_odd_quotes(context: CheckContext, file: str, path: Path, name: str) -
     odd = odd_quote(name)
     if odd is None or odd.code != "Y009":
         return False
-    start = context.span(file, path, Place.VALUE).start
+    start = context.span(file, path, EntryPart.VALUE).start
     return context.documents[file].lines[start.line - 1][start.column - 1] == name[0]
 
 

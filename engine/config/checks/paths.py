@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from engine.config.checks.registry import ROUTES, CheckContext, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart, Related
 from engine.config.model import Config
 from engine.config.source.document import Path
 
@@ -23,7 +23,7 @@ def duplicate_route(context: CheckContext) -> Iterator[Diagnostic]:
                 f"endpoints `{names[route]}` and `{name}` share a path and a method",
                 ROUTES,
                 at,
-                Place.VALUE,
+                EntryPart.VALUE,
                 related=(Related(context.span(ROUTES, first[route]), "the first of them"),),
             )
         first.setdefault(route, at)
@@ -57,7 +57,7 @@ def exposed_and_refused(context: CheckContext) -> Iterator[Diagnostic]:
                         f"`{path}` is not exposed and is endpoint `{name}` as well",
                         ROUTES,
                         (*entry.at, "paths", index),
-                        Place.VALUE,
+                        EntryPart.VALUE,
                         related=(Related(context.span(ROUTES, places[name]), "the endpoint"),),
                     )
 
@@ -98,4 +98,4 @@ def _describe(
     context: CheckContext, code: str, message: str, route: _Route, other: _Route
 ) -> Diagnostic:
     related = (Related(context.span(ROUTES, other[3]), "the other path"),)
-    return context.at(code, message, ROUTES, route[3], Place.VALUE, related=related)
+    return context.at(code, message, ROUTES, route[3], EntryPart.VALUE, related=related)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.config.checks.registry import PRICES, ROUTES, CheckContext, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.config.prices import UNITS, PriceEntry, price_problems
 from engine.config.rules import ModelRule, ModelTarget
 from engine.plan.suggest import nearest
@@ -26,7 +26,7 @@ def price_that_cannot_be_right(context: CheckContext) -> Iterator[Diagnostic]:
         for at, usd in entry.every:
             for key, problem, meant in price_problems(usd):
                 message = f"`{key}` in {entry.label} {problem}"
-                yield context.at("X296", message, PRICES, (*at, key), Place.VALUE, hint=meant)
+                yield context.at("X296", message, PRICES, (*at, key), EntryPart.VALUE, hint=meant)
 
 
 @check("X297")

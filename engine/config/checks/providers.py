@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from engine.config.checks.registry import PROVIDERS, CheckContext, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.config.model import Provider
 from engine.config.schema.extending import extended_by
 from engine.config.source.document import Document, Path
 from engine.plan.suggest import nearest
-from engine.plan.withheld import withheld_by
+from engine.plan.withheld import never_forwarded_by
 
 _TEMPLATE = re.compile(r"\{\{.*?\}\}")
 _SHARED = frozenset({"ac", "co", "com", "gov", "net", "org"})  # as in co.uk
@@ -78,7 +78,7 @@ def inherited_secret(context: CheckContext) -> Iterator[Diagnostic]:
             named = " and ".join(f"`{place}:`" for place in places)
             dropped = ", ".join(f"/{place}" for place in places)
             hint = f"name its own under {named}, or drop it: extends: {{provider: …, drop: [{dropped}]}}"
-            yield context.at("X284", message, PROVIDERS, at, Place.VALUE, help=hint)
+            yield context.at("X284", message, PROVIDERS, at, EntryPart.VALUE, help=hint)
 
 
 def _host_at(provider: Provider, document: Document) -> Path | None:
@@ -111,9 +111,9 @@ def _domain(url: str) -> str:
     return host if is_address else ".".join(labels[-3 if is_shared else -2 :])
 
 
-def _place(at: Path) -> Place:
+def _place(at: Path) -> EntryPart:
     """Where a name is written: as a key in an account, elsewhere as a value."""
-    return Place.KEY if at[2] == "accounts" else Place.VALUE
+    return EntryPart.KEY if at[2] == "accounts" else EntryPart.VALUE
 
 
 @check("X231")
@@ -125,20 +125,22 @@ def no_choices(context: CheckContext) -> Iterator[Diagnostic]:
                 message = (
                     f"variable `{name}` of provider `{provider.name}` has no `choices` to pick from"
                 )
-                yield context.at("X231", message, PROVIDERS, at, Place.VALUE)
+                yield context.at("X231", message, PROVIDERS, at, EntryPart.VALUE)
 
 
 @check("X240")
-def withheld_headers(context: CheckContext) -> Iterator[Diagnostic]:
+def headers_never_forwarded(context: CheckContext) -> Iterator[Diagnostic]:
     """Entries of `forward_headers` that cover headers which the gateway never forwards."""
     providers = context.config.providers
     caller_credentials = frozenset(n.encode() for p in providers for n in p.caller_headers)
     for provider in providers:
         for index, pattern in enumerate(provider.forward_headers):
-            covered = [name.decode() for name in withheld_by(pattern.encode(), caller_credentials)]
+            covered = [
+                name.decode() for name in never_forwarded_by(pattern.encode(), caller_credentials)
+            ]
             if covered:
                 more = f" and {len(covered) - 2} more" if len(covered) > 2 else ""
                 names = ", ".join(f"`{name}`" for name in covered[:2]) + more
                 message = f"`{pattern}` covers {names}, which the gateway never forwards"
                 at: Path = (*provider.at, "forward_headers", index)
-                yield context.at("X240", message, PROVIDERS, at, Place.VALUE)
+                yield context.at("X240", message, PROVIDERS, at, EntryPart.VALUE)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Set
 
 from engine.config.checks.registry import KEYS, PROVIDERS, ROUTES, CheckContext, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart, Related
 from engine.config.source.document import Path
 from engine.plan.suggest import nearest
 
@@ -26,7 +26,7 @@ def unknown_provider(context: CheckContext) -> Iterator[Diagnostic]:
                 f"{rule.label} names provider `{provider}`, which {PROVIDERS} does not define",
                 ROUTES,
                 path,
-                Place.VALUE,
+                EntryPart.VALUE,
                 hint=hint,
                 related=related,
             )
@@ -50,21 +50,27 @@ def _is_name(word: str) -> bool:
     return re.fullmatch(r"[a-z][a-z0-9_]*", word) is not None
 
 
-def _endpoint_names(context: CheckContext) -> Iterator[tuple[str, str, str, Path, Place]]:
+def _endpoint_names(context: CheckContext) -> Iterator[tuple[str, str, str, Path, EntryPart]]:
     for rule in context.config.rules:
         for index, name in enumerate(rule.endpoints or ()):
-            yield rule.label, name, ROUTES, (*rule.at, "endpoint", index), Place.VALUE
+            yield rule.label, name, ROUTES, (*rule.at, "endpoint", index), EntryPart.VALUE
     for test in context.config.tests:
-        yield test.label, test.endpoint, ROUTES, (*test.at, "endpoint"), Place.VALUE
+        yield test.label, test.endpoint, ROUTES, (*test.at, "endpoint"), EntryPart.VALUE
     for provider in context.config.providers:
         for served in (*provider.endpoints, *provider.not_enabled):
-            yield f"provider `{provider.name}`", served.name, PROVIDERS, served.at, Place.KEY
+            yield f"provider `{provider.name}`", served.name, PROVIDERS, served.at, EntryPart.KEY
         if provider.ping and provider.ping.endpoint:
             at = (*provider.ping.at, "endpoint")
-            yield f"provider `{provider.name}`", provider.ping.endpoint, PROVIDERS, at, Place.VALUE
+            yield (
+                f"provider `{provider.name}`",
+                provider.ping.endpoint,
+                PROVIDERS,
+                at,
+                EntryPart.VALUE,
+            )
     for key in context.config.keys or ():
         for index, name in enumerate(key.endpoints or ()):
-            yield f"key `{key.name}`", name, KEYS, (*key.at, "endpoints", index), Place.VALUE
+            yield f"key `{key.name}`", name, KEYS, (*key.at, "endpoints", index), EntryPart.VALUE
 
 
 @check("X205")

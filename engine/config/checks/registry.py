@@ -14,7 +14,14 @@ from enum import Enum, auto
 from itertools import islice
 from typing import Any, TypeVar
 
-from engine.config.diagnostics.diagnostic import MAX_FOUND, Diagnostic, Fix, Place, Related, Span
+from engine.config.diagnostics.diagnostic import (
+    MAX_FOUND,
+    Diagnostic,
+    EntryPart,
+    Fix,
+    Related,
+    Span,
+)
 from engine.config.model import Config
 from engine.config.source.document import Document, Path
 from engine.config.template import Template
@@ -33,10 +40,10 @@ class CheckContext:
     templates: Mapping[Path, Template]
     now: float
 
-    def span(self, file: str, path: Path, place: Place = Place.KEY) -> Span:
+    def span(self, file: str, path: Path, place: EntryPart = EntryPart.KEY) -> Span:
         """Where the entry at `path` is in `file`."""
         entry = self.documents[file].entry(path)
-        return entry.head if place is Place.KEY else entry.value
+        return entry.head if place is EntryPart.KEY else entry.value
 
     def at(  # noqa: PLR0913 the parts of a finding
         self,
@@ -44,7 +51,7 @@ class CheckContext:
         message: str,
         file: str,
         path: Path,
-        place: Place = Place.KEY,
+        place: EntryPart = EntryPart.KEY,
         *,
         hint: str | None = None,
         related: tuple[Related, ...] = (),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from engine.config.checks.registry import ROUTES, CheckContext, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart, Related
 from engine.config.rules import ModelRule, ModelTarget
 from engine.config.source.document import Path
 
@@ -102,7 +102,7 @@ def chained_alias(context: CheckContext) -> Iterator[Diagnostic]:
             f"{rule.label} is sent as `{rule.rename}`, {words}; aliases are not followed",
             ROUTES,
             (*(rule.targets[0].at if rule.targets else rule.at), "as"),
-            Place.VALUE,
+            EntryPart.VALUE,
             related=(Related(context.span(ROUTES, following.at), "the other alias"),),
             help="write the name that the provider knows",
         )
@@ -212,7 +212,7 @@ def default_model_renamed(context: CheckContext) -> Iterator[Diagnostic]:
                 f"`default_model` of endpoint `{endpoint.name}` is renamed by {rule.label}",
                 ROUTES,
                 (*endpoint.at, "default_model"),
-                Place.VALUE,
+                EntryPart.VALUE,
                 related=(Related(context.span(ROUTES, rule.at), "the rule"),),
                 help="name a model that is sent as it is",
             )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from engine.config.checks.registry import PROVIDERS, ROUTES, CheckContext, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.config.schema.places import describe
 from engine.config.source.document import Data, Document, Path
 from engine.config.source.secret_shapes import holds_key, holds_random, holds_token, is_revealing
@@ -30,7 +30,7 @@ def secret_in_file(context: CheckContext) -> Iterator[Diagnostic]:
             f"{describe(context.documents[file].data, path)} looks like a secret",
             file,
             path,
-            Place.VALUE,
+            EntryPart.VALUE,
             help=_HELP,
         )
         for file in (PROVIDERS, ROUTES)

@@ -8,7 +8,7 @@ from typing import Any
 from engine.config.checks.bodies import every_change
 from engine.config.checks.registry import PROVIDERS, CheckContext, check
 from engine.config.checks.values import UNEXPANDED, is_unfilled
-from engine.config.diagnostics.diagnostic import Diagnostic, Fix, Place, Span
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart, Fix, Span
 from engine.config.model import Provider
 from engine.config.schema.places import describe, within
 from engine.config.source.document import Path
@@ -80,12 +80,12 @@ def unfilled_value(context: CheckContext) -> Iterator[Diagnostic]:
             if sign:
                 message = f"{where} has `{sign}` before `{{{{`, and it is sent as it is"
                 fix_hint = f"leave `{sign}` out: only `{{{{ … }}}}` is filled in"
-                yield context.at("X271", message, PROVIDERS, path, Place.VALUE, help=fix_hint)
+                yield context.at("X271", message, PROVIDERS, path, EntryPart.VALUE, help=fix_hint)
                 continue
             message = (
                 f"{where} has a variable or placeholder that is not filled in: it is sent as it is"
             )
-            found = context.at("X271", message, PROVIDERS, path, Place.VALUE, help=_FILL)
+            found = context.at("X271", message, PROVIDERS, path, EntryPart.VALUE, help=_FILL)
             yield replace(found, fix=_template_for(provider, path, text, found.span))
 
 
@@ -148,7 +148,7 @@ def unfilled_in_a_body(context: CheckContext) -> Iterator[Diagnostic]:
                         what = "a template" if is_template else "a variable or placeholder"
                         message = f"{where} has {what}, which is not filled in in a body: it is sent as it is"
                         yield context.at(
-                            "X271", message, changes.file, path, Place.VALUE, help=_LITERAL
+                            "X271", message, changes.file, path, EntryPart.VALUE, help=_LITERAL
                         )
 
 

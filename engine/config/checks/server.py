@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from engine.config.checks.registry import SERVER, CheckContext, check
 from engine.config.checks.values import is_loopback
-from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 
 
 @check("X293")
@@ -18,13 +18,13 @@ def admin_without_tls(context: CheckContext) -> Iterator[Diagnostic]:
         if not is_loopback(admin.host):
             message = "the dashboard would be reached over a network without TLS"
             at = ("admin", "host")
-            yield context.at("X293", message, SERVER, at, Place.VALUE, help=help_text)
+            yield context.at("X293", message, SERVER, at, EntryPart.VALUE, help=help_text)
         return
     url = urlsplit(admin.public_url)
     if url.scheme == "http" and not is_loopback(url.hostname or ""):
         message = "`public_url` is reached over a network without TLS"
         at = ("admin", "public_url")
-        yield context.at("X293", message, SERVER, at, Place.VALUE, help=help_text)
+        yield context.at("X293", message, SERVER, at, EntryPart.VALUE, help=help_text)
 
 
 @check("X299")
@@ -34,4 +34,4 @@ def metrics_without_token(context: CheckContext) -> Iterator[Diagnostic]:
         message = "anybody who reaches the port of the metrics could read them"
         help_text = "set `token`, or listen on a loopback address"
         at = ("metrics", "host")
-        yield context.at("X299", message, SERVER, at, Place.VALUE, help=help_text)
+        yield context.at("X299", message, SERVER, at, EntryPart.VALUE, help=help_text)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from engine.config.checks.registry import PROVIDERS, CheckContext, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.plan.signers import SIGNERS
 
 
@@ -21,7 +21,7 @@ def missing_parts(context: CheckContext) -> Iterator[Diagnostic]:
         missing += [f"`{name}`" for name in kind.settings if name not in sign.settings]
         for what in missing:
             message = f"signer `{sign.signer}` of provider `{provider.name}` needs {what}"
-            yield context.at("X232", message, PROVIDERS, (*sign.at, "with"), Place.VALUE)
+            yield context.at("X232", message, PROVIDERS, (*sign.at, "with"), EntryPart.VALUE)
 
 
 @check("X232")

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 
 from engine.config.checks.references import unknown_endpoint
 from engine.config.checks.registry import PROVIDERS, ROUTES, CheckContext, PlanContext, Stage, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related, Severity
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart, Related, Severity
 from engine.config.rules import RoutingTest
 from engine.config.schema.build import build_config
 from engine.config.schema.validation import check_schema
 from engine.config.source.document import Document, parse_document
-from engine.plan.conditions import UnusableFieldError, given
+from engine.plan.conditions import UnusableFieldError, dimension_reader
 from engine.plan.plan import Decision, Plan, UnusableValueError
 
-SHOWN = 8
+MAX_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class RoutingTestResult:
 
 def run_test(plan: Plan, test: RoutingTest) -> RoutingTestResult:
     """Ask the Plan, and compare with what the test expects."""
-    read = given(test.key, test.account, test.headers, test.body)
+    read = dimension_reader(test.key, test.account, test.headers, test.body)
     try:
         decision = plan.decide(test.endpoint, test.model, read)
     except UnusableFieldError:
@@ -103,7 +103,7 @@ def failing_tests(context: PlanContext) -> Iterator[Diagnostic]:
             f"{test.label} expects {found.name} `{found.expected}`, but {_actually(found.actual)}",
             ROUTES,
             (*test.at, "expect", found.name),
-            Place.VALUE,
+            EntryPart.VALUE,
             related=() if found.name == "url" else tuple(_deciding(context, first.decision)),
             help="; ".join(filter(None, (_failing_alike(others), _environment(found)))),
         )
@@ -130,8 +130,8 @@ def _deciding(context: PlanContext, decision: Decision) -> Iterator[Related]:
 
 
 def _failing_alike(others: Sequence[RoutingTestResult]) -> str:
-    names = ", ".join(other.test.label for other in others[:SHOWN])
-    more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+    names = ", ".join(other.test.label for other in others[:MAX_SHOWN])
+    more = f" and {len(others) - MAX_SHOWN} more" if len(others) > MAX_SHOWN else ""
     return f"failing the same way: {names}{more}" if others else ""
 
 
@@ -160,7 +160,7 @@ def unreachable_models(context: PlanContext) -> Iterator[Diagnostic]:
                     f"no rule leads to model {index + 1} in the list of provider `{provider.name}`"
                 )
                 at = (*provider.at, "models", index)
-                yield context.at("X233", message, PROVIDERS, at, Place.VALUE)
+                yield context.at("X233", message, PROVIDERS, at, EntryPart.VALUE)
 
 
 def read_tests(

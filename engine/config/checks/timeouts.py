@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from engine.config.checks.registry import PROVIDERS, ROUTES, CheckContext, check
-from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.config.source.document import Path
 
 _TIMEOUTS = ("connect", "first_byte", "idle")
@@ -18,7 +18,7 @@ def longer_than_total(context: CheckContext) -> Iterator[Diagnostic]:
             is_own = name in own and place in context.documents[file].entries
             if is_own and own[name] > timeouts.total:
                 message = f"`{name}` of {who} is longer than `total`, which ends the exchange first"
-                yield context.at("X217", message, file, place, Place.VALUE)
+                yield context.at("X217", message, file, place, EntryPart.VALUE)
 
 
 @check("X217")
@@ -31,7 +31,7 @@ def longer_than_total_of_a_target(context: CheckContext) -> Iterator[Diagnostic]
                 if rule.timeouts[name] > target.timeouts["total"]:
                     message = f"`{name}` of {rule.label} is longer than `total` of its target `{target.provider}`, which ends the exchange first"
                     place: Path = (*target.at, "timeouts", "total")
-                    yield context.at("X217", message, ROUTES, place, Place.VALUE)
+                    yield context.at("X217", message, ROUTES, place, EntryPart.VALUE)
 
 
 def _declared(context: CheckContext) -> Iterator[tuple[str, Path, str, Mapping[str, float]]]:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from engine.config.checks.registry import PROVIDERS, CheckContext, check
 from engine.config.checks.values import repeated
-from engine.config.diagnostics.diagnostic import Diagnostic, Place, Related
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart, Related
 from engine.config.model import Provider
 from engine.config.source.document import Path
 from engine.config.source.url_text import url_advice, url_text_problem
@@ -32,11 +32,11 @@ def unusable_url(context: CheckContext) -> Iterator[Diagnostic]:
                 url = render_now(template, {"variables": variables, "model": "m"})
                 why = url_text_problem(url or "")
                 message, fix_hint = f"the URL of provider `{provider.name}` {why}", url_advice(why)
-                yield context.at("X214", message, PROVIDERS, path, Place.VALUE, help=fix_hint)
+                yield context.at("X214", message, PROVIDERS, path, EntryPart.VALUE, help=fix_hint)
             elif problem is UrlProblem.PLAIN:
                 message = f"provider `{provider.name}` is called without TLS"
                 fix_hint = "write https://"
-                yield context.at("X213", message, PROVIDERS, path, Place.VALUE, help=fix_hint)
+                yield context.at("X213", message, PROVIDERS, path, EntryPart.VALUE, help=fix_hint)
 
 
 def _urls_in_file(context: CheckContext, provider: Provider) -> Iterator[tuple[Path, Template]]:
@@ -57,7 +57,7 @@ def unusable_proxy(context: CheckContext) -> Iterator[Diagnostic]:
             message = (
                 f"the proxy of provider `{provider.name}` has a host or a port that is not valid"
             )
-            yield context.at("X214", message, PROVIDERS, (*provider.at, "proxy"), Place.VALUE)
+            yield context.at("X214", message, PROVIDERS, (*provider.at, "proxy"), EntryPart.VALUE)
 
 
 @check("X235")
@@ -146,12 +146,12 @@ def doubled_path(context: CheckContext) -> Iterator[Diagnostic]:
                     f"the URL of `{served.name}` at provider `{provider.name}` has `{twice}` twice",
                     PROVIDERS,
                     served.path_at,
-                    Place.VALUE,
+                    EntryPart.VALUE,
                     related=_base(context, provider),
                     help=f"leave `{twice}` out of the path, or out of `base_url`",
                 )
 
 
 def _base(context: CheckContext, provider: Provider) -> tuple[Related, ...]:
-    span = context.span(PROVIDERS, (*provider.at, "base_url"), Place.VALUE)
+    span = context.span(PROVIDERS, (*provider.at, "base_url"), EntryPart.VALUE)
     return (Related(span, "the path is added to this"),)

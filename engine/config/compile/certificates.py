@@ -7,8 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from engine.config.checks.registry import PROVIDERS, CheckContext, Stage, check
-from engine.config.compile.files import ABSENT, expected_place, path_hint, why_unread
-from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.compile.files import ABSENT, describe_unreadable, expected_path, path_hint
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.config.model import Config, Provider
 from engine.config.source.files import MAX_READ, read_file
 
@@ -53,7 +53,7 @@ def _read(directory: Path, name: str, overrides: Mapping[str, bytes | None]) -> 
     try:
         raw = overrides[name] if name in overrides else read_file(path)
     except OSError as error:
-        return f"{why_unread(path, error)}{expected_place(directory, name)}"
+        return f"{describe_unreadable(path, error)}{expected_path(directory, name)}"
     if len(raw or b"") > MAX_READ:
         return f"is larger than {MAX_READ >> 20} MiB"
     return raw or (ABSENT if raw is None else "is empty")
@@ -87,8 +87,8 @@ def _ca_of(
         if isinstance(raw, bytes) and raw.startswith(_DER):
             fix_hint = "it looks like DER: `openssl x509 -inform der` makes PEM of it"
         message = f"{who} {problem}"
-        return "", context.at("E406", message, PROVIDERS, at, Place.VALUE, help=fix_hint)
+        return "", context.at("E406", message, PROVIDERS, at, EntryPart.VALUE, help=fix_hint)
     if read.end is not None and read.end <= context.now:
         message = f"every certificate in {who} has expired"
-        return read.pem, context.at("E407", message, PROVIDERS, at, Place.VALUE)
+        return read.pem, context.at("E407", message, PROVIDERS, at, EntryPart.VALUE)
     return read.pem, None

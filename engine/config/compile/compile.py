@@ -108,7 +108,7 @@ def _endpoints(
             caller_idle=timeouts.caller_idle,
             total=timeouts.total,
             edited_fields=own,
-            routing_fields=plan.ROUTED_BY | caller_fields | own,
+            routing_fields=plan.ROUTING_FIELDS | caller_fields | own,
             odd_models=odd,
             drop_query=frozenset(name.lower().encode("ascii") for name in endpoint.drop_query),
             last_events=tuple(event.encode("ascii") for event in endpoint.last_events),

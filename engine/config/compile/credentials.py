@@ -4,14 +4,14 @@ from pathlib import Path
 
 from engine.config.checks.registry import Stage, check
 from engine.config.checks.values import secret_problem
-from engine.config.compile.files import ABSENT, expected_place, path_hint, why_unread
+from engine.config.compile.files import ABSENT, describe_unreadable, expected_path, path_hint
 from engine.config.compile.values import Resolving
 from engine.config.model import Credential
 from engine.config.source.files import read_file
 from engine.plan.signers import SIGNERS
 
 MAX_SECRET = 64 * 1024
-STAND_IN = "mock-credential"
+PLACEHOLDER = "mock-credential"
 
 
 @check("E401", "E402", "E403", "E405", "X272", stage=Stage.STEP)
@@ -33,7 +33,7 @@ def read_credentials(resolving: Resolving, directory: Path) -> dict[str, str]:
 
 def _secret(resolving: Resolving, credential: Credential, directory: Path) -> str | None:
     if resolving.environ is None:
-        return STAND_IN if resolving.provider.sign or not credential.optional else None
+        return PLACEHOLDER if resolving.provider.sign or not credential.optional else None
     if credential.file is not None:
         return _secret_in_file(resolving, credential, directory)
     secret = resolving.first_set(credential.env)
@@ -48,7 +48,7 @@ def _secret_in_file(resolving: Resolving, credential: Credential, directory: Pat
     is_absent = problem == ABSENT and not path_hint(name)
     if problem and not (credential.optional and is_absent):
         resolving.missing.append(name)
-        message = f"the credential file of provider `{resolving.provider.name}` {problem}{expected_place(directory, name)}"
+        message = f"the credential file of provider `{resolving.provider.name}` {problem}{expected_path(directory, name)}"
         resolving.report("E402", message, (*credential.at, "file"), path_hint(name))
     return secret or None
 
@@ -58,7 +58,7 @@ def _read(path: Path) -> tuple[str, str]:
     try:
         secret = read_file(path, MAX_SECRET).decode("utf-8").rstrip("\r\n")
     except OSError as error:
-        return "", why_unread(path, error)
+        return "", describe_unreadable(path, error)
     except UnicodeDecodeError:
         return "", "is not UTF-8 text"
     return secret, "" if secret else "is empty"

@@ -16,7 +16,7 @@ from engine.config.compile.certificates import ca_certificates, certificate_file
 from engine.config.compile.credentials import read_credentials
 from engine.config.compile.values import ProviderValues, Resolving
 from engine.config.compile.variables import drop_bad_urls, read_variables, report_repeated
-from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.config.extras import installing
 from engine.config.model import Provider
 from engine.config.source.document import Path as DataPath
@@ -143,7 +143,7 @@ def check_otlp_headers(context: CheckContext, environ: Mapping[str, str]) -> lis
     bad = ", ".join(unusable_headers(environ))
     message = f"{bad} of `{HEADERS}` cannot be sent as a header, and is left out"
     return [
-        context.at("E403", message, file, at, Place.KEY)
+        context.at("E403", message, file, at, EntryPart.KEY)
         for file, at in (_exports(context) if bad else {}).items()
     ]
 
@@ -156,7 +156,7 @@ def check_tracing(context: CheckContext) -> list[Diagnostic]:
         return []
     message = f"`{{}}` needs `{installing('otel')}`"
     return [
-        context.at("E404", message.format(at[-1]), file, at, Place.KEY, help=_WHERE)
+        context.at("E404", message.format(at[-1]), file, at, EntryPart.KEY, help=_WHERE)
         for file, at in places.items()
     ]
 
@@ -182,4 +182,4 @@ def report_unrenderable(
         except UnusableValueError:
             resolving.missing.append(str(path[-1]))
             message = f"`{path[-1]}` of provider `{resolving.provider.name}` renders to text that no header or URL can hold"
-            resolving.report("E403", message, path, place=Place.KEY)
+            resolving.report("E403", message, path, place=EntryPart.KEY)

@@ -4,19 +4,19 @@ import os
 import re
 from pathlib import Path
 
-from engine.config.source.files import why_not
+from engine.config.source.files import unreadable_reason
 from engine.config.source.masking import is_path
 
 ABSENT = "is not there"
 
 
-def why_unread(path: Path, error: OSError) -> str:
+def describe_unreadable(path: Path, error: OSError) -> str:
     """What to say of a file that could not be read, after its name."""
     is_absent = isinstance(error, FileNotFoundError) and not path.is_symlink()
-    return ABSENT if is_absent else f"cannot be read: {why_not(path, error)}"
+    return ABSENT if is_absent else f"cannot be read: {unreadable_reason(path, error)}"
 
 
-def expected_place(directory: Path, name: str) -> str:
+def expected_path(directory: Path, name: str) -> str:
     """Where a file called `name` is looked for, unless the name could be a secret itself."""
     if is_path(name):
         return f", at {os.path.abspath(directory / name)}"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.config.compile.certificates import read_certificates
-from engine.config.compile.files import ABSENT, path_hint, why_unread
+from engine.config.compile.files import ABSENT, describe_unreadable, path_hint
 from engine.config.compile.x509 import Certificate, read_certificate, read_rsa
 from engine.config.source.files import MAX_READ, read_file
 from engine.plan.tls import ListenerTls
@@ -68,7 +68,7 @@ def check_tls_files(tls: ListenerTls) -> Certificate:
     return certificate
 
 
-def why_not_now(certificate: Certificate, now: float) -> tuple[str, str]:
+def validity_problem(certificate: Certificate, now: float) -> tuple[str, str]:
     """The code of what is wrong with its dates at `now`, and what to say after its name; "" for nothing."""
     if now > certificate.end:
         return "E409", f"has expired, at {_shown(certificate.end)}"
@@ -130,7 +130,7 @@ def read_tls_file(name: str, path: Path) -> bytes:
     try:
         raw = read_file(path)
     except OSError as error:
-        words = why_unread(path, error)
+        words = describe_unreadable(path, error)
         raise TlsFileError(name, words, path_hint(str(path)), is_absent=words == ABSENT) from None
     if len(raw) > MAX_READ:
         raise TlsFileError(name, f"is larger than {MAX_READ >> 20} MiB")

@@ -8,9 +8,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from engine.config.checks.registry import SERVER, CheckContext, Stage, check
-from engine.config.compile.files import expected_place, path_hint, why_unread
-from engine.config.compile.listener_tls import TlsFileError, check_tls_files, why_not_now
-from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.compile.files import describe_unreadable, expected_path, path_hint
+from engine.config.compile.listener_tls import TlsFileError, check_tls_files, validity_problem
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.config.extras import installing
 from engine.config.server import (
     AccountsEntry,
@@ -43,7 +43,9 @@ class _Reading:
     found: list[Diagnostic] = field(default_factory=list)
 
     def report(self, code: str, message: str, source: SecretSource, help: str = "") -> None:  # noqa: A002 the field's name
-        self.found.append(self.context.at(code, message, SERVER, source.at, Place.VALUE, help=help))
+        self.found.append(
+            self.context.at(code, message, SERVER, source.at, EntryPart.VALUE, help=help)
+        )
 
 
 def resolve_server(
@@ -124,12 +126,12 @@ def read_tls(reading: _Reading, declared: ListenerTlsEntry) -> ListenerTls:
         declared.http2,
     )
     try:
-        code, words = why_not_now(check_tls_files(tls), reading.context.now)
+        code, words = validity_problem(check_tls_files(tls), reading.context.now)
         if code:
             source = SecretSource(("tls", "certificate"))
             reading.report(code, f"the `certificate` of `tls` {words}", source)
     except TlsFileError as error:
-        where = expected_place(reading.directory, getattr(declared, error.name))
+        where = expected_path(reading.directory, getattr(declared, error.name))
         words = f"the `{error.name}` of `tls` {error}{where if error.is_absent else ''}"
         source = SecretSource(("tls", error.name))
         reading.report("E405" if error.is_absent else "E408", words, source, error.fix_hint)
@@ -205,8 +207,8 @@ def read_secret(reading: _Reading, source: SecretSource) -> str | None:
     try:
         value = read_file(path, MAX_SECRET).decode("utf-8").strip()
     except OSError as error:
-        where = expected_place(reading.directory, name)
-        words = f"a file that {SERVER} needs {why_unread(path, error)}{where}"
+        where = expected_path(reading.directory, name)
+        words = f"a file that {SERVER} needs {describe_unreadable(path, error)}{where}"
         reading.report("E405", words, source, path_hint(name))
         return None
     except UnicodeDecodeError:

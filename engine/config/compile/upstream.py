@@ -91,4 +91,4 @@ def _takes(served: model.ProviderEndpoint) -> frozenset[str] | None:
         return None
     body = served.body
     written = (*body.rename.values(), *body.default, *body.set) if body else ()
-    return plan.ROUTED_BY | {*served.takes, *(steps(name)[0] for name in written)}
+    return plan.ROUTING_FIELDS | {*served.takes, *(steps(name)[0] for name in written)}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from engine.config.checks.registry import PROVIDERS, CheckContext
 from engine.config.checks.values import written_badly
-from engine.config.diagnostics.diagnostic import Diagnostic, Place
+from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.config.model import Credential, Provider, Variable
 from engine.config.source.document import Path
 from engine.config.template import Template, checked_output
@@ -47,7 +47,7 @@ class Resolving:
         message: str,
         at: Path,
         help: str = "",  # noqa: A002 the field's name
-        place: Place = Place.VALUE,
+        place: EntryPart = EntryPart.VALUE,
     ) -> None:
         """Add a finding at an entry of providers.yaml."""
         self.found.append(self.context.at(code, message, PROVIDERS, at, place, help=help))
@@ -71,7 +71,7 @@ class Resolving:
             self.missing.append(str(at[-1]))
             problem = written_badly(value) or "is longer than 8 KiB"
             message = f"{source} {problem}; provider `{self.provider.name}` cannot be called"
-            self.report("E403", message, at, place=Place.KEY)
+            self.report("E403", message, at, place=EntryPart.KEY)
             return False
         return True
 

@@ -12,7 +12,7 @@ from engine.config.checks.values import (
     part_problem,
     written_badly,
 )
-from engine.config.compile.credentials import STAND_IN
+from engine.config.compile.credentials import PLACEHOLDER
 from engine.config.compile.values import Resolving
 from engine.config.model import Variable
 from engine.config.source.document import Path
@@ -33,7 +33,7 @@ def read_variables(resolving: Resolving) -> dict[str, str]:
     for variable in resolving.provider.variables:
         value = resolving.first_set(variable.env) or variable.value
         if resolving.environ is None:
-            value = value or next(iter(variable.choices), STAND_IN)
+            value = value or next(iter(variable.choices), PLACEHOLDER)
             variables[variable.name] = value
         elif value is None:
             resolving.unset(variable.env[0], (*variable.at, "env"))

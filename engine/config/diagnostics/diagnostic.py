@@ -13,8 +13,8 @@ __all__ = [
     "MAX_FOUND",
     "Applicability",
     "Diagnostic",
+    "EntryPart",
     "Fix",
-    "Place",
     "Position",
     "Related",
     "Severity",
@@ -47,7 +47,7 @@ class Span(NamedTuple):
         return f"{self.file}:{self.start.line}:{self.start.column}"
 
 
-class Place(StrEnum):
+class EntryPart(StrEnum):
     """Which half of a `key: value` entry a finding points at."""
 
     KEY = "key"

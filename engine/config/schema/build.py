@@ -21,11 +21,11 @@ from engine.config.prices import PriceFile
 from engine.config.rules import ModelRule, ModelTarget, RoutingTest
 from engine.config.schema.build_prices import build_prices
 from engine.config.schema.build_provider import (
+    as_list,
     body_edits,
     build_key,
     build_provider,
     durations,
-    several,
 )
 from engine.config.schema.build_server import build_server
 from engine.config.schema.build_usage import build_usage
@@ -132,7 +132,7 @@ def _endpoint(name: str, at: Path, data: dict[str, Any], max_body: int) -> Endpo
         path=data["path"],
         also=tuple(data.get("also", ())),
         method=data.get("method", "POST"),
-        bodies=several(data.get("body")) or ("json",),
+        bodies=as_list(data.get("body")) or ("json",),
         default_model=data.get("default_model"),
         dialect=dialect,
         last_events=tuple(data.get("last_events", DEFAULT_LAST_EVENTS[dialect])),
@@ -189,7 +189,7 @@ def _rule(at: Path, data: dict[str, Any]) -> ModelRule:
         pattern=data["model"] if "model" in data else data["prefix"],
         is_prefix="prefix" in data,
         provider=first.provider,
-        endpoints=several(data.get("endpoint")),
+        endpoints=as_list(data.get("endpoint")),
         rename=first.rename,
         strip=first.strip,
         targets=targets,

@@ -30,7 +30,7 @@ def durations(data: Mapping[str, str]) -> dict[str, float]:
     return {name: parse_duration(text) for name, text in data.items() if name in _DURATIONS}
 
 
-def several(value: str | list[str] | None) -> tuple[str, ...] | None:
+def as_list(value: str | list[str] | None) -> tuple[str, ...] | None:
     if value is None:
         return None
     return (value,) if isinstance(value, str) else tuple(value)
@@ -100,7 +100,7 @@ def _credentials(at: Path, data: dict[str, Any]) -> tuple[Credential, ...]:
         Credential(
             key,
             (*at, "credentials", key),
-            env=several(value.get("env")) or (),
+            env=as_list(value.get("env")) or (),
             file=value.get("file"),
             optional=value.get("optional", False),
             required=value.get("required", False),
@@ -138,15 +138,15 @@ def _breaker(data: dict[str, Any]) -> Breaker:
 def _variable(name: str, at: Path, data: str | dict[str, Any]) -> Variable:
     if isinstance(data, str):
         return Variable(name, at, data, ())
-    env = several(data["env"]) or ()
+    env = as_list(data["env"]) or ()
     return Variable(name, at, data.get("default"), env, tuple(data.get("choices", ())))
 
 
 def _credential_set(at: Path, data: dict[str, Any]) -> CredentialSet:
     return CredentialSet(
         at=at,
-        callers=several(data.get("callers")),
-        models=several(data.get("models")),
+        callers=as_list(data.get("callers")),
+        models=as_list(data.get("models")),
         credentials=_credentials(at, data),
         variables=_variables(at, data),
         weight=data.get("weight", 1),
@@ -196,8 +196,8 @@ def build_key(at: Path, data: dict[str, Any], limits: Any) -> Key:
         name=data["name"],
         at=at,
         sha256=data["sha256"],
-        endpoints=several(data.get("endpoints")),
-        models=several(data.get("models")),
+        endpoints=as_list(data.get("endpoints")),
+        models=as_list(data.get("models")),
         expires=parse_expiry(text) if text is not None else None,
         expiry_text=text,
         limits=build_limits(data["limits"] if has_own else limits, is_default=not has_own),

@@ -7,7 +7,7 @@ from engine.config.diagnostics.diagnostic import Diagnostic, Fix, Related, Span
 from engine.config.source.document import Document, Path
 
 
-def one_per_mistake(document: Document, found: list[Diagnostic]) -> list[Diagnostic]:
+def merge_repeated(document: Document, found: list[Diagnostic]) -> list[Diagnostic]:
     """`found` without those that another finding already reports."""
     found = [d for d in found if d.code != "S103" or not _is_bare_template(document, d)]
     found = _without_misfits(_without_misspelt(found))

@@ -6,13 +6,13 @@ from functools import cache
 from typing import Any
 
 from engine.config.resources import shipped
-from engine.config.schema.fits import Schema, fits
+from engine.config.schema.fits import Schema, is_valid_by
 
 
 def violations(name: str, data: Any) -> Iterator[Any]:
     """What jsonschema says against `data`, by the schema called `name`; most files have nothing of it."""
     schema = _schema(name)
-    return iter(()) if fits(schema)(data) else _validator()(schema).iter_errors(data)
+    return iter(()) if is_valid_by(schema)(data) else _validator()(schema).iter_errors(data)
 
 
 @cache
@@ -34,17 +34,19 @@ def _validator() -> Any:
 
     def properties(validator: Any, of_key: Any, instance: Any, schema: Any) -> Iterator[Any]:
         if isinstance(instance, dict):
-            unfit = {k: s for k, s in of_key.items() if k in instance and not fits(s)(instance[k])}
+            unfit = {
+                k: s for k, s in of_key.items() if k in instance and not is_valid_by(s)(instance[k])
+            }
             yield from every["properties"](validator, unfit, instance, schema)
 
     def others(validator: Any, other: Any, instance: Any, schema: Any) -> Iterator[Any]:
         if isinstance(instance, dict):
-            unfit = {key: value for key, value in instance.items() if not fits(other)(value)}
+            unfit = {key: value for key, value in instance.items() if not is_valid_by(other)(value)}
             yield from every["additionalProperties"](validator, other, unfit, schema)
 
     def items(validator: Any, item: Any, instance: Any, _schema: Any) -> Iterator[Any]:
         for index, value in enumerate(instance if isinstance(instance, list) else ()):
-            if not fits(item)(value):
+            if not is_valid_by(item)(value):
                 yield from validator.descend(value, item, path=index)
 
     pruned = {"properties": properties, "additionalProperties": others, "items": items}

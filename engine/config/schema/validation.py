@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from engine.config.diagnostics.diagnostic import MAX_FOUND, Diagnostic, Fix, Position, Span
-from engine.config.schema.merging import one_per_mistake
+from engine.config.schema.merging import merge_repeated
 from engine.config.schema.places import describe
 from engine.config.schema.schemas import violations
 from engine.config.schema.shape import shape_help
@@ -62,7 +62,7 @@ def check_schema(document: Document, name: str) -> tuple[list[Diagnostic], set[P
         broken.add(diagnostic.path)
         if diagnostic.code == "S102" and diagnostic.fix:
             broken.add((*diagnostic.path[:-1], diagnostic.fix.text))
-    reported = one_per_mistake(document, list(found.values()))
+    reported = merge_repeated(document, list(found.values()))
     return [with_fix(document, d) for d in reported], broken
 
 

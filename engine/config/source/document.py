@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from engine.config.diagnostics.diagnostic import LINE_END, Diagnostic, Fix, Position, Related, Span
-from engine.config.source.masking import shown_lines
+from engine.config.source.masking import mask_lines
 from engine.config.source.quotes import odd_quote
 from engine.config.source.scalars import core_value, reads_differently
 from engine.config.source.tokens import LOADER, position
@@ -129,7 +129,7 @@ def unread_document(file: str, raw: bytes) -> Document | None:
     if isinstance(text, Diagnostic):
         return None
     start = Position(1, 1)
-    lines = shown_lines(tuple(LINE_END.split(text)))
+    lines = mask_lines(tuple(LINE_END.split(text)))
     return Document(file, lines, None, {(): Entry(None, Span(file, start, start))})
 
 

@@ -48,7 +48,7 @@ def _refuse_other(found: os.stat_result) -> None:
         raise NotRegularError(errno.EINVAL, f"it is {kind}, not a regular file")
 
 
-def why_not(path: Path, error: OSError) -> str:
+def unreadable_reason(path: Path, error: OSError) -> str:
     """Why `path` could not be read, as text that follows "cannot be read: "."""
     if isinstance(error, FileNotFoundError):
         return (

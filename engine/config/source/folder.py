@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from engine.config.diagnostics.diagnostic import Diagnostic, Position, Span
-from engine.config.source.files import read_file, why_not
+from engine.config.source.files import read_file, unreadable_reason
 
 MANY = 1000  # entries of a folder that are searched for a file of another name
 _INIT = "`engine init DIR` writes a working configuration to start from"
@@ -30,7 +30,7 @@ def read_texts(
         except FileNotFoundError:
             raw = None
         except OSError as error:
-            words = f"`{name}` in {_shown(directory)} cannot be read: {why_not(Path(path), error)}"
+            words = f"`{name}` in {_shown(directory)} cannot be read: {unreadable_reason(Path(path), error)}"
             found.append(_at(name, words, "put the file there, or let this user read it"))
             continue
         if raw is not None:

@@ -47,7 +47,7 @@ def is_path(text: str) -> bool:
     )
 
 
-def shown_lines(lines: tuple[str, ...]) -> tuple[str, ...]:
+def mask_lines(lines: tuple[str, ...]) -> tuple[str, ...]:
     """`lines` with each word that may be secret replaced by as many stars."""
     return tuple(_shown(line) for line in lines)
 

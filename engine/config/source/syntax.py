@@ -24,8 +24,8 @@ from engine.config.source.repairs import (
     typeset,
 )
 
-AHEAD = 40
-BACK = 400
+MAX_AHEAD = 40
+MAX_BACK = 400
 MAX_WINDOW = 300_000  # characters
 MAX_TRIED = 2_000_000  # characters read again in all, which bounds the time for a malicious file
 
@@ -44,7 +44,7 @@ def find_repair(
 
     `error_line` gives the line at which reading a text stops, None when it reads to its end.
     """
-    window = list(lines[: stopped + AHEAD])
+    window = list(lines[: stopped + MAX_AHEAD])
     if sum(map(len, window)) > MAX_WINDOW:
         return None
     best, furthest, left = None, stopped + 1, MAX_TRIED
@@ -64,14 +64,14 @@ def find_repair(
 def _repairs(lines: list[str], stopped: int, opened: int) -> Iterator[Repair]:
     code = [i for i, line in enumerate(lines[: stopped + 1]) if bare(line)]
     near = code[-3:][::-1]
-    tabbed = [index for index in code[-BACK:-3][::-1] if has_tab(lines[index])]
+    tabbed = [index for index in code[-MAX_BACK:-3][::-1] if has_tab(lines[index])]
     for index in [*near, *tabbed[:3]]:
         yield from tabs(index, lines)
     for index in near:
         yield from signs(index, lines[index])
         yield from typeset(index, lines[index])
         yield from odd_blanks(index, lines[index])
-    for index in [i for i in code if i >= min(opened, stopped - BACK)]:
+    for index in [i for i in code if i >= min(opened, stopped - MAX_BACK)]:
         yield from quotes(index, lines[index])
     for index in dict.fromkeys([*([opened] if opened in code else []), *near]):
         yield from brackets(index, lines[index])

@@ -11,7 +11,7 @@ from engine.config.diagnostics.diagnostic import (
     Related,
     Span,
 )
-from engine.config.source.masking import shown_lines
+from engine.config.source.masking import mask_lines
 from engine.config.source.reading import (
     QUOTE,
     TEMPLATE,
@@ -84,7 +84,7 @@ def _finding(file: str, lines: tuple[str, ...], what: SyntaxFinding, opened: Sto
 
 def _is_harmless(lines: Sequence[str]) -> bool:
     """Whether lines may be part of a fix: a secret must not."""
-    return shown_lines(tuple(lines)) == tuple(lines)
+    return mask_lines(tuple(lines)) == tuple(lines)
 
 
 def _untabbed(file: str, lines: tuple[str, ...], error_line: ErrorLine) -> Diagnostic | None:

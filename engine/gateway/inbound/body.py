@@ -14,10 +14,10 @@ Send = Callable[[Message], Awaitable[None]]
 
 # Tiny chunks cost far more than their bytes; no real client sends them for long.
 FREE_CHUNKS = 1000
-LEAST_CHUNK = 64
+MIN_CHUNK = 64
 # Once `caller_idle` has passed, what has come must have come at this rate, so that drips cannot hold
 # a slot; and whatever the rate, a body that is read whole has come before `total`.
-LEAST_RATE = 1024
+MIN_RATE = 1024
 
 
 class CallerGone(Exception):  # noqa: N818 an event, not an error
@@ -116,7 +116,7 @@ class RequestBodyReader:
             raise self._too_large()
         if not self.complete:
             self._chunks += 1
-            if self._chunks >= FREE_CHUNKS and received < self._chunks * LEAST_CHUNK:
+            if self._chunks >= FREE_CHUNKS and received < self._chunks * MIN_CHUNK:
                 raise GatewayError("bad_chunking", "the body comes in too many tiny chunks")
         return data
 
@@ -126,7 +126,7 @@ class RequestBodyReader:
         if not self.received:
             return idle
         elapsed = monotonic() - self.started_at
-        return min(idle, max(idle, self.received / LEAST_RATE) - elapsed)
+        return min(idle, max(idle, self.received / MIN_RATE) - elapsed)
 
     def _too_large(self) -> GatewayError:
         return GatewayError(
@@ -139,7 +139,7 @@ class RequestBodyReader:
         return GatewayError(
             "request_timeout",
             f"the body came too slowly; `caller_idle` allows {self._endpoint.caller_idle:g} s without progress, "
-            f"and then {LEAST_RATE} bytes a second",
+            f"and then {MIN_RATE} bytes a second",
         )
 
     def _too_long(self) -> GatewayError:

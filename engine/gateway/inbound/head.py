@@ -88,7 +88,7 @@ class CallerHead:
             self.count(self)
 
 
-class Heads:
+class HeadCache:
     """The heads that passed lately, by what callers sent in them.
 
     Key: method, path, query, and each header that decides something. Bound: MAX_KNOWN_BYTES.

@@ -40,7 +40,7 @@ class JsonBody:
             self._text, self._cuts = raw, _NO_CUTS
         else:
             text = json_text.ShortenedText(raw)
-            if len(raw) >= json_text.MUCH:
+            if len(raw) >= json_text.LARGE:
                 text = json_text.without_long_strings(raw)
             members, text = json_text.members(raw, text)
             if text.cuts and "" in map(str, members):  # a key that was not read

@@ -23,7 +23,7 @@ MAX_FIELDS = 1024
 MAX_LIST = 1024 * 1024  # bytes of a list of which each item is read
 SMALL = 16 * 1024  # bytes; what is no longer cannot have many more fields than `MAX_FIELDS`
 LONG = 64 * 1024  # bytes of a string; more need not be read, and twice as many are not
-MUCH = 2 * LONG  # bytes of a body that has such strings, perhaps
+LARGE = 2 * LONG  # bytes of a body that has such strings, perhaps
 _NEVER_DEEP = 2 * MAX_DEPTH  # bytes
 _GAP = re.compile(
     rb'[ \t\r\n]*+,?+[ \t\r\n]*+("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL

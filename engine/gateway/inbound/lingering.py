@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
-from engine.gateway.inbound.body import FREE_CHUNKS, LEAST_CHUNK, Receive
+from engine.gateway.inbound.body import FREE_CHUNKS, MIN_CHUNK, Receive
 from engine.upstream import Pairs
 
 EXPECT_SECONDS = 0.25  # a caller that waits for `100 Continue` does not send
@@ -77,7 +77,7 @@ class Lingering:
         bounds, now = self._bounds, asyncio.get_running_loop().time
         end = now() + bounds.seconds
         taken = chunks = 0
-        while taken < bounds.size and (chunks < FREE_CHUNKS or taken >= chunks * LEAST_CHUNK):
+        while taken < bounds.size and (chunks < FREE_CHUNKS or taken >= chunks * MIN_CHUNK):
             limit.reschedule(min(end, now() + idle))
             message = await receive()
             if not message.get("more_body", False) or limit not in self._limits:

@@ -17,7 +17,7 @@ from engine.gateway.inbound.media import find_boundary, kind_of
 from engine.gateway.inbound.paths import is_model
 from engine.gateway.inbound.text_size import MAX_ENCODED, text_size
 from engine.plan.callers import FURTHER_MODELS
-from engine.plan.plan import ROUTED_BY, BodyEdits, Endpoint
+from engine.plan.plan import ROUTING_FIELDS, BodyEdits, Endpoint
 from engine.upstream import Pairs
 
 _BODYLESS = {"GET", "DELETE"}
@@ -224,7 +224,7 @@ async def form_request_body(
     usage = head.endpoint.usage
     limit = None if usage is None else usage.output_limit
     counted = frozenset[str]() if limit is None else limit.in_forms
-    watched = caller_fields | ROUTED_BY
+    watched = caller_fields | ROUTING_FIELDS
     form = FormBody(body_reader, boundary, watched, head.endpoint.edited_fields, refused, counted)
     try:
         await form.read_head()

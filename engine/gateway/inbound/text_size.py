@@ -1,7 +1,7 @@
 """How much of a JSON body is text, beside images and files in base64."""
 
 MAX_ENCODED = 256 * 1024  # bytes of base64 that count: a model reads no more of an image or file
-SPAN = 4096  # bytes without a quote from which on a string may be base64
+MIN_ENCODED = 4096  # bytes without a quote from which on a string may be base64
 _SAMPLE = 256
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=\\"
 
@@ -14,9 +14,9 @@ def text_size(raw: bytes) -> int:
     if len(raw) <= MAX_ENCODED:
         return len(raw)
     encoded = position = 0
-    while (end := raw.find(b'"', position + SPAN)) >= 0:
-        start = raw.rfind(b'"', position, position + SPAN) + 1
-        if end - start >= SPAN and _is_base64(raw, (start + end) // 2):
+    while (end := raw.find(b'"', position + MIN_ENCODED)) >= 0:
+        start = raw.rfind(b'"', position, position + MIN_ENCODED) + 1
+        if end - start >= MIN_ENCODED and _is_base64(raw, (start + end) // 2):
             encoded += end - start
         position = end
     return len(raw) - max(0, encoded - MAX_ENCODED)

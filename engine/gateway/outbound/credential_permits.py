@@ -6,7 +6,7 @@ from typing import cast
 
 from engine.gateway.cancellation import Deadline
 from engine.gateway.errors import GatewayError
-from engine.gateway.hooks import Permit, in_time
+from engine.gateway.hooks import Permit, call_hook
 from engine.gateway.inbound.body import RequestBodyReader
 from engine.gateway.inbound.head import CallerHead
 from engine.gateway.inbound.payload import RequestBody
@@ -77,7 +77,7 @@ class CredentialPermits:
         size = self._reader.size if self._reader else 0
         permit = hook.use(provider, head.endpoint, target.model, body, size)
         if type(permit) is CoroutineType:
-            permit = await in_time(self._deadline, permit, "the admission of the request")
+            permit = await call_hook(self._deadline, permit, "the admission of the request")
         self.permit = cast("Permit | None", permit)
 
     def end(self) -> None:

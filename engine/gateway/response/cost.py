@@ -11,7 +11,7 @@ _CLIENT_ERROR = 400
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
-def note_cost(record: RecordBuilder, prices: Prices) -> None:
+def record_cost(record: RecordBuilder, prices: Prices) -> None:
     """Note the cost of a request that is over, and the version of the prices. A bug in it is noted alone."""
     try:
         record.price_version = prices.version

@@ -23,12 +23,12 @@ from engine.gateway.hooks import Permit
 from engine.gateway.inbound.body import CallerStalled, Send
 from engine.gateway.outbound.exchange import IDLE, Exchange
 from engine.gateway.record import RecordBuilder
-from engine.gateway.response.cost import note_cost
+from engine.gateway.response.cost import record_cost
 from engine.gateway.response.error_events import error_event
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
 from engine.gateway.response.head import response_head, send_response, with_own
-from engine.gateway.response.stepping import rest_of
+from engine.gateway.response.stepping import run_rest
 from engine.gateway.response.usage import UsageMeter
 from engine.gateway.response.usage_reader import UsageReader
 from engine.plan.plan import Dialect, Timeouts
@@ -197,7 +197,7 @@ class ResponseRelay:
         for waiting in steps:  # mostly nothing
             self._is_blocked = True
             self._deadline.allow(self._timeouts.caller_idle, CallerStalled)
-            return rest_of(waiting, steps, self._unblock)
+            return run_rest(waiting, steps, self._unblock)
         return None
 
     def _unblock(self) -> None:
@@ -222,7 +222,7 @@ class ResponseRelay:
         if self.meter is not None:
             self.meter.finish(self._record, is_priced=prices is not None)
         if prices is not None:
-            note_cost(self._record, prices)
+            record_cost(self._record, prices)
 
     # -- how a response ends otherwise -------------------------------------------------------------
 

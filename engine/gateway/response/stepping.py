@@ -6,7 +6,7 @@ from typing import Any
 
 
 @types.coroutine
-def rest_of(
+def run_rest(
     waiting: object, steps: Generator[Any, Any, None], done: Callable[[], None]
 ) -> Generator[Any, Any, None]:
     """Wait for what `steps` wait for first, run the rest of them, and call `done`.

@@ -12,7 +12,7 @@ from engine.upstream import Pairs
 
 # When a model was made is unknown; both APIs allow the epoch for that.
 _EPOCH = "1970-01-01T00:00:00Z"
-MAX_ASKED = 3 * 256 + 1  # each character percent-encoded, and one too many
+MAX_REQUESTED = 3 * 256 + 1  # each character percent-encoded, and one too many
 
 
 def shape_of(listing: Listing, headers: Pairs) -> Dialect:
@@ -40,7 +40,7 @@ def render_listing(plan: Plan, caller: Caller, shape: Dialect, asked: bytes) -> 
 
 
 def _one(plan: Plan, caller: Caller, shape: Dialect, asked: bytes) -> dict[str, Any]:
-    model = unquote(asked[:MAX_ASKED].decode("latin-1"), "latin-1")
+    model = unquote(asked[:MAX_REQUESTED].decode("latin-1"), "latin-1")
     if not is_model(model):
         words = "a model is 1 to 256 visible ASCII characters, percent-encoded where they must be"
         raise GatewayError("model_not_found", words, param="model")

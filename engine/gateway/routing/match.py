@@ -6,7 +6,7 @@ from hashlib import sha256
 from math import log
 
 from engine.gateway.errors import GatewayError
-from engine.plan.conditions import Dimension, Read, When, described
+from engine.plan.conditions import Dimension, Read, When, describe
 from engine.plan.plan import (
     Decision,
     Endpoint,
@@ -196,7 +196,7 @@ def _exclusion(rule: Rule, endpoint: str, read: Read | None) -> str | None:
     if rule.endpoints is not None and endpoint not in rule.endpoints:
         return f"is limited to {', '.join(rule.endpoints)}"
     unmet = _unmet(rule, read)
-    return f"asks for {described(unmet)}" if unmet else None
+    return f"asks for {describe(unmet)}" if unmet else None
 
 
 def _beaten_by(winner: Rule, rule: Rule) -> str:

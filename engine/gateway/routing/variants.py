@@ -31,7 +31,7 @@ class ProviderVariants:
         Raises:
             GatewayError: `invalid_request` when a value is none of the choices.
         """
-        credentials = fitting_set(target, head.caller.name, found)
+        credentials = matching_set(target, head.caller.name, found)
         provider = target.provider if credentials is None else self._next(credentials)
         return provider if provider.choices is None else _pick(provider, head, body)
 
@@ -39,7 +39,7 @@ class ProviderVariants:
         self, chosen: Provider, target: Target, head: CallerHead, body: RequestBody
     ) -> Iterator[Provider]:
         """The variants that `choose` would return in the turns after the operator's `chosen`."""
-        every = fitting_variants(target, head.caller.name)
+        every = matching_variants(target, head.caller.name)
         picked = [each if each.choices is None else _pick(each, head, body) for each in every]
         at = next((n for n, each in enumerate(picked) if each is chosen), 0)
         yield from (*picked[at + 1 :], *picked[:at])
@@ -54,7 +54,7 @@ class ProviderVariants:
         return variants[turns[turn]]
 
 
-def fitting_variants(
+def matching_variants(
     target: Target, caller: str, found: CredentialSet | None = None
 ) -> tuple[Provider, ...]:
     """The variants that serve `caller` in turn, before its choices; not empty.
@@ -62,11 +62,11 @@ def fitting_variants(
     They are those of the first credential set that fits, or the provider itself. Either all of them
     have their credentials and variables, or there is only one.
     """
-    credentials = fitting_set(target, caller, found)
+    credentials = matching_set(target, caller, found)
     return (target.provider,) if credentials is None else credentials.providers
 
 
-def fitting_set(
+def matching_set(
     target: Target, caller: str, found: CredentialSet | None = None
 ) -> CredentialSet | None:
     """The first credential set that fits; None where the provider itself serves `caller`."""
@@ -86,7 +86,7 @@ def sample_variant(
 
     A choice that is none is left to `choose`, which refuses it.
     """
-    provider = fitting_variants(target, head.caller.name, found)[0]
+    provider = matching_variants(target, head.caller.name, found)[0]
     with suppress(GatewayError):
         return _pick(provider, head, body)
     return provider

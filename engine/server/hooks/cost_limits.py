@@ -81,7 +81,7 @@ class CostReserve:
 
 
 @dataclass(frozen=True, slots=True)
-class LateTimes:
+class ReserveCorrection:
     """How many responses a form asks for, `before` of them when it was admitted."""
 
     body: RequestBody
@@ -93,12 +93,12 @@ class LateTimes:
         return reserved * responses(self.body, self.limit) // self.before
 
 
-def late_times(endpoint: Endpoint, body: RequestBody) -> LateTimes | None:
+def reserve_correction(endpoint: Endpoint, body: RequestBody) -> ReserveCorrection | None:
     """For a body that is still to come and may ask for more responses; None for one that is whole."""
     limit = None if endpoint.usage is None else endpoint.usage.output_limit
     if limit is None or body.complete:
         return None
-    return LateTimes(body, limit, responses(body, limit))
+    return ReserveCorrection(body, limit, responses(body, limit))
 
 
 def _prices(plan: Plan, endpoint: str, model: str, in_tiers: bool) -> Iterable[Price | None]:  # noqa: FBT001 as above

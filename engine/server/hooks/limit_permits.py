@@ -10,7 +10,7 @@ from engine.gateway.response.cost import was_refused, was_sent
 from engine.gateway.response.usage import BYTES_A_TOKEN, estimated_input
 from engine.limits.core import Amounts
 from engine.limits.store import Grant, Store
-from engine.server.hooks.cost_limits import LateTimes, hidden_output, used_cost
+from engine.server.hooks.cost_limits import ReserveCorrection, hidden_output, used_cost
 from engine.server.hooks.limit_responses import PROVIDER_LIMITS
 from engine.upstream import Pairs
 
@@ -29,7 +29,7 @@ class LimitPermit:
     grant: Grant
     headers: Pairs
     estimate: Amounts
-    late: LateTimes | None = None
+    late: ReserveCorrection | None = None
     replaces: tuple[bytes, ...] = PROVIDER_LIMITS
 
     def settle(self, record: Record) -> None:

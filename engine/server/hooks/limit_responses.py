@@ -6,7 +6,7 @@ from functools import lru_cache
 from time import gmtime, time
 
 from engine.gateway.errors import GatewayError
-from engine.limits.core import Left, Refused, left_at
+from engine.limits.core import Refused, Remaining, remaining_at
 from engine.limits.store import FullError
 from engine.plan.limits import NANOSECONDS, Rate
 from engine.plan.plan import Dialect
@@ -54,7 +54,7 @@ PROVIDER_LIMITS = (
 )
 
 
-def uncounted(error: Exception) -> GatewayError:
+def limits_unavailable(error: Exception) -> GatewayError:
     """The error of a request whose limits cannot be counted."""
     if isinstance(error, FullError):
         return GatewayError(
@@ -77,7 +77,7 @@ def credential_refusal(refused: Refused) -> GatewayError:
     return GatewayError(code, _message(refused), retry_after=refused.wait)
 
 
-def unpriced(provider: str) -> GatewayError:
+def price_unknown(provider: str) -> GatewayError:
     """The error of a request of which nobody knows what it would take from a budget of `provider`."""
     message = f"the credentials of provider `{provider}` have a budget in US dollars, and the price of this model is not known"
     return GatewayError("not_allowed", message, param="model")
@@ -89,7 +89,7 @@ def _message(refused: Refused) -> str:
     default = "by default, " if limits.is_default else ""
     period = f"{'an' if refused.per == 'hour' else 'a'} {refused.per}" if refused.per else "at once"
     of_model = f" for `{model}`" if model else ""
-    what = described(refused.kind, refused.limit)
+    what = describe(refused.kind, refused.limit)
     allowed = f"{default}{_owner(owner)} allows {what} {period}{of_model}"
     if refused.is_spent:
         are = "are" if what[-1] == "s" else "is"
@@ -110,13 +110,13 @@ def _owner(name: str) -> str:
     return f"key `{key}`" if key else f"account `{owner}`"
 
 
-def described(kind: str, amount: int) -> str:
+def describe(kind: str, amount: int) -> str:
     """An amount of a limit for people; `kind` as in `Refused`."""
     number = f"{Decimal(amount) / NANO:f}" if kind == "budget_usd" else f"{amount}"
     return f"{number} {_UNITS[kind]}{'' if number == '1' else 's'}"
 
 
-def limit_headers(left: Mapping[str, Left], dialect: Dialect) -> Pairs:
+def limit_headers(left: Mapping[str, Remaining], dialect: Dialect) -> Pairs:
     """What is left, in the headers that the SDKs of a dialect know.
 
     The reset of OpenAI is a duration, that of Anthropic a time (RFC 3339): when all is back.
@@ -135,7 +135,7 @@ def limit_headers(left: Mapping[str, Left], dialect: Dialect) -> Pairs:
 def rate_headers(rate: Rate, ahead: int, dialect: Dialect) -> Pairs:
     """The same of a rate of requests alone, which is whole again in `ahead` nanoseconds."""
     if dialect is _ANTHROPIC_API:
-        return limit_headers({"requests": left_at(rate, ahead)}, dialect)
+        return limit_headers({"requests": remaining_at(rate, ahead)}, dialect)
     left = b"%d" % ((rate.tolerance - ahead) // rate.interval)
     if ahead < NANOSECONDS:
         return [(_LIMIT, rate.digits), (_REMAINING, left), _RESETS[ahead // 1_000_000]]

@@ -16,16 +16,16 @@ from engine.limits.table import SharedMemory, Table
 from engine.plan.limit_store import NO_STORE, LimitSettings
 from engine.plan.limits import Budget
 from engine.plan.plan import Caller, Dialect, Endpoint, Plan, Provider
-from engine.server.hooks.cost_limits import CostReserve, LateTimes, late_times
+from engine.server.hooks.cost_limits import CostReserve, ReserveCorrection, reserve_correction
 from engine.server.hooks.limit_permits import NO_TOKENS, OUTPUT_TOKENS, LimitPermit, RatePermit
 from engine.server.hooks.limit_responses import (
     credential_refusal,
-    described,
+    describe,
     limit_headers,
+    limits_unavailable,
+    price_unknown,
     rate_headers,
     refusal,
-    uncounted,
-    unpriced,
 )
 from engine.server.hooks.model_names import ModelNames
 
@@ -114,7 +114,7 @@ class LimitHooks:
     ) -> LimitPermit | Coroutine[Any, Any, LimitPermit] | None:
         scopes: Sequence[Scope] = caller.scopes
         estimate: Amounts = NO_TOKENS
-        late: LateTimes | None = None
+        late: ReserveCorrection | None = None
         if caller.one_rate is None:
             if caller.limits is not None and caller.limits.models:
                 scopes = scopes_of(caller, self._names.of(endpoint.name, model))
@@ -126,7 +126,7 @@ class LimitHooks:
                 estimate = estimate_of(endpoint, body, size)
             if caller.counts_usd and not endpoint.is_free:
                 cost = self._reserve.cost(endpoint, model, body, estimate, size, scopes)
-                estimate, late = (*estimate, cost), late_times(endpoint, body)
+                estimate, late = (*estimate, cost), reserve_correction(endpoint, body)
         try:
             made = self._store.reserve(scopes, estimate)
         except (FullError, UnavailableError) as error:
@@ -151,19 +151,19 @@ class LimitHooks:
             limits = limits.of_free or limits
         scopes = [(provider.credential_scope, limits)]
         estimate: Amounts = NO_TOKENS
-        late: LateTimes | None = None
+        late: ReserveCorrection | None = None
         if limits.counts_usage:
             estimate = estimate_of(endpoint, body, size)
         if limits.counts_usd:
             try:
                 cost = self._reserve.cost(endpoint, model, body, estimate, size, scopes)
             except GatewayError:
-                raise unpriced(provider.name) from None
-            estimate, late = (*estimate, cost), late_times(endpoint, body)
+                raise price_unknown(provider.name) from None
+            estimate, late = (*estimate, cost), reserve_correction(endpoint, body)
         return self._used(scopes, estimate, late)
 
     def _used(
-        self, scopes: Sequence[Scope], estimate: Amounts, late: LateTimes | None
+        self, scopes: Sequence[Scope], estimate: Amounts, late: ReserveCorrection | None
     ) -> LimitPermit | Coroutine[Any, Any, LimitPermit]:
         def permit(made: Grant | Refused) -> LimitPermit:
             if isinstance(made, Refused):
@@ -174,12 +174,12 @@ class LimitHooks:
             try:
                 return permit(await made)
             except (FullError, UnavailableError) as error:
-                raise uncounted(error) from None
+                raise limits_unavailable(error) from None
 
         try:
             made = self._store.reserve(scopes, estimate)
         except (FullError, UnavailableError) as error:
-            raise uncounted(error) from None
+            raise limits_unavailable(error) from None
         return permit(made) if isinstance(made, Grant | Refused) else wait(made)
 
     async def _wait(
@@ -187,7 +187,7 @@ class LimitHooks:
         made: Awaitable[Grant | Refused],
         dialect: Dialect,
         estimate: Amounts,
-        late: LateTimes | None,
+        late: ReserveCorrection | None,
     ) -> LimitPermit:
         try:
             return self._permit(await made, dialect, estimate, late)
@@ -199,7 +199,7 @@ class LimitHooks:
         made: Grant | Refused,
         dialect: Dialect,
         estimate: Amounts,
-        late: LateTimes | None,
+        late: ReserveCorrection | None,
     ) -> LimitPermit:
         if not isinstance(made, Grant):
             self.refused[0] += 1
@@ -209,13 +209,13 @@ class LimitHooks:
         return LimitPermit(self._store, made, headers, estimate, late)
 
     def _warn(self, scope: str, budget: Budget) -> None:
-        amount = described("budget_usd" if budget.is_usd else "budget", budget.amount)
+        amount = describe("budget_usd" if budget.is_usd else "budget", budget.amount)
         percent = 100 * (budget.warn_at or 0) // budget.amount
         self._log(f"`{scope}` has used {percent} % of its budget of {amount} per {budget.per}")
 
     def _uncounted(self, error: Exception) -> GatewayError:
         self.refused[0] += 1
-        return uncounted(error)
+        return limits_unavailable(error)
 
 
 def scopes_of(caller: Caller, names: Sequence[str]) -> Sequence[Scope]:

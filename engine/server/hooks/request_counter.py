@@ -29,7 +29,9 @@ from engine.telemetry.memory import MAX_LABEL, ProcessCounters
 MAX_KNOWN = (
     20_000  # combinations whose blocks a worker remembers; of further ones they are looked up
 )
-MOST = 10**12  # tokens, or billionths of a dollar, of one request: a provider could overflow a word
+MAX_COUNT = (
+    10**12
+)  # tokens, or billionths of a dollar, of one request: a provider could overflow a word
 CLIENT_ERROR = 400
 _LONG = tuple(bound * 1000 for bound in DURATIONS)  # milliseconds
 SHORT = tuple(bound * 1000 for bound in SHORT_DURATIONS)
@@ -200,7 +202,7 @@ def add_times(
 def _sum(column: Iterable[int | None]) -> int:
     numbers = [number for number in column if number]
     total = sum(numbers)
-    return total if total <= MOST else sum(min(number, MOST) for number in numbers)
+    return total if total <= MAX_COUNT else sum(min(number, MAX_COUNT) for number in numbers)
 
 
 def _cost(column: Iterable[float | None]) -> int:

@@ -19,12 +19,12 @@ from engine.upstream.http1.request import request_head
 from engine.upstream.http1.response import STEP, ExchangeState, HeaderNames, ResponseReader
 
 READ_AHEAD = 64 * 1024
-COPIED = (
+MAX_COPIED = (
     16 * 1024
 )  # bytes of a body that is copied behind its head, which is faster than two buffers
 KEEPALIVE_SECONDS = 30.0
 RETIRE_SECONDS = 0.1
-LEAVE_SECONDS = 10.0
+PEER_CLOSE_SECONDS = 10.0
 
 _IDLE, _HEAD, _BODY, _MUST_CLOSE = (
     ExchangeState.IDLE,
@@ -144,7 +144,7 @@ class Connection(ResponseReader, asyncio.Protocol):
             self.send_request()
             head, body = request_head(attempt, is_last=self.left < 1), attempt.body
             if isinstance(body, bytes):
-                if len(body) < COPIED:
+                if len(body) < MAX_COPIED:
                     self._transport.write(head + body)
                 else:  # what the socket does not take at once is kept by reference
                     self._transport.writelines((head, body))
@@ -212,7 +212,7 @@ class Connection(ResponseReader, asyncio.Protocol):
             self.idle_since = monotonic()
             self._pool.add(self)
         else:  # the response does not say that it is the last one: it may be that to an earlier request
-            self._pool.watch(self, self._loop.call_later(LEAVE_SECONDS, self.abort))
+            self._pool.watch(self, self._loop.call_later(PEER_CLOSE_SECONDS, self.abort))
 
     def abort(self) -> None:
         """Drop the connection now; nothing that is in flight can be mistaken for complete."""

@@ -21,7 +21,7 @@ from engine.config.model import DEFAULT_LIMITS, DEFAULT_TIMEOUTS
 from engine.config.units import parse_duration
 from engine.gateway.errors import CATALOGUE, GatewayError, error_body
 from engine.gateway.record import Record, RecordBuilder, Timestamps, lines
-from engine.gateway.response.cost import note_cost
+from engine.gateway.response.cost import record_cost
 from engine.gateway.response.error_events import error_event
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
@@ -159,7 +159,7 @@ def test_the_page_has_every_field_of_an_access_record() -> None:
     record.note_tried("429")
     record.exception = "ValueError at app.py:1"
     record.note_attempt("caller")
-    note_cost(record, Prices("2026-11-20-0123abcd", "a list", PriceTable(ModelPrices({}), {})))
+    record_cost(record, Prices("2026-11-20-0123abcd", "a list", PriceTable(ModelPrices({}), {})))
     with_bug = json.loads(lines([record.freeze(Timestamps())]))
     whole = Record(
         **with_bug,

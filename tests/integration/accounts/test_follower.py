@@ -127,7 +127,7 @@ def test_keys_are_read_ahead_anew_when_nothing_known_holds(
     async def scenario(f: Following) -> None:
         table = f.follower.table
         await until(lambda: table.get(old) is not None)
-        monkeypatch.setattr(reader, "MANY", 0)
+        monkeypatch.setattr(reader, "MAX_CHANGES", 0)
         _, new = f.new_key()
         await until(lambda: None not in (table.get(old), table.get(new)))
 

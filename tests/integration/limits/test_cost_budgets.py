@@ -14,7 +14,7 @@ from engine.gateway.inbound.form_body import FormBody
 from engine.gateway.inbound.payload import FormRequestBody, RequestBody, json_request_body
 from engine.gateway.inbound.text_size import MAX_ENCODED
 from engine.gateway.record import RecordBuilder, RequestUsage, Timestamps
-from engine.gateway.response.cost import note_cost
+from engine.gateway.response.cost import record_cost
 from engine.gateway.response.usage import estimated_input
 from engine.gateway.routing.match import find_target
 from engine.limits.core import Refused
@@ -124,7 +124,7 @@ class Desk:
         record.provider, record.sent_model = "openai", model
         record.state.price = self.plan.prices.find("openai", model)
         record.state.metered = RequestUsage(counts, tier=tier)
-        note_cost(record, self.plan.prices)
+        record_cost(record, self.plan.prices)
         permit.settle(record.freeze(Timestamps()))
 
     def left(self) -> int:

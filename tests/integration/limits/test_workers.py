@@ -13,7 +13,7 @@ import pytest
 
 from engine.limits.core import BUDGETS, RATES, Refused
 from engine.limits.ledger import Ledger
-from engine.limits.memory_file import InUseError, keep_in
+from engine.limits.memory_file import InUseError, open_memory_file
 from engine.limits.store import Grant
 from engine.limits.table import SharedMemory, Table
 from engine.plan.limits import Budget, CallerLimits, Period, Rate
@@ -216,7 +216,7 @@ def test_two_servers_do_not_share_a_file(tmp_path: Path) -> None:
     reading, writing = os.pipe()
 
     def serve() -> None:
-        kept = keep_in(path, 1, 64)
+        kept = open_memory_file(path, 1, 64)
         os.write(writing, b"x")
         time.sleep(30)
         kept.memory.close()
@@ -225,11 +225,11 @@ def test_two_servers_do_not_share_a_file(tmp_path: Path) -> None:
     try:
         os.read(reading, 1)
         with pytest.raises(InUseError):
-            keep_in(path, 1, 64)
+            open_memory_file(path, 1, 64)
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    keep_in(path, 1, 64)
+    open_memory_file(path, 1, 64)
     assert path.stat().st_mode & 0o777 == 0o600
     os.close(reading)
     os.close(writing)

@@ -21,7 +21,7 @@ from engine.server.connections import (
     IdleConnection,
     Peer,
     _open_files,
-    to_close,
+    choose_to_close,
 )
 from engine.server.http import Listen, idle_limit
 from tests import loopback
@@ -196,10 +196,10 @@ def test_surplus_takes_heads_first_then_crowds_then_the_oldest() -> None:
         one(4, "c", 2, is_in_head=True),
         one(5, "d", 0.5, is_in_head=True),
     ]
-    order = [resting.fd for resting in to_close(found, 9)]
+    order = [resting.fd for resting in choose_to_close(found, 9)]
     assert order == [4, 3, 2, 1]
-    assert to_close(found, 0) == []
-    assert [resting.fd for resting in to_close(found, 1)] == [4]
+    assert choose_to_close(found, 0) == []
+    assert [resting.fd for resting in choose_to_close(found, 1)] == [4]
 
 
 def test_an_idle_connection_rests_as_long_as_the_option_says(tmp_path: Path) -> None:

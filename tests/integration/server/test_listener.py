@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from engine.server.listener import (
+    clear_selection,
     drop_new_connections,
     is_listening,
-    steer,
-    unsteer,
+    select_socket,
     wait_for_first_bytes,
 )
 
@@ -51,26 +51,26 @@ def connect(port: int) -> None:
         socket.create_connection(("127.0.0.1", port), timeout=60).close()
 
 
-def test_new_connections_go_to_one_socket_while_they_are_steered(
+def test_new_connections_go_to_one_socket_while_it_is_selected(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
     first, second = pair
     port = first.getsockname()[1]
     for index, (one, other) in enumerate([(first, second), (second, first)]):
-        steer(port, index)
+        select_socket(port, index)
         connect(port)
         assert (accepted(one), accepted(other)) == (CONNECTIONS, 0)
-    unsteer(port)
+    clear_selection(port)
     connect(port)
     shares = accepted(first), accepted(second)
     assert sum(shares) == CONNECTIONS
     assert 0 not in shares
 
 
-def test_an_index_of_no_socket_steers_nothing(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_an_index_of_no_socket_selects_nothing(pair: tuple[socket.socket, socket.socket]) -> None:
     first, second = pair
     port = first.getsockname()[1]
-    steer(port, 2)
+    select_socket(port, 2)
     connect(port)
     assert accepted(first) + accepted(second) == CONNECTIONS
 

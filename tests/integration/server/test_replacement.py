@@ -83,9 +83,9 @@ def note(file: Path, text: str) -> None:
 
 def follow(file: Path, pipe: Connection) -> None:
     while (message := pipe.recv())[0] != "stop":
-        if message[0] == "steer":
+        if message[0] == "select_socket":
             note(file, f" to {message[2]}")
-            pipe.send((message[1], "steered"))
+            pipe.send((message[1], "selected"))
     note(file, " -")
     pipe.send((0, "stopped listening"))
 
@@ -150,7 +150,7 @@ def stuck(file: Path, *inherited: Any) -> None:
 
 
 def crossed(file: Path, *inherited: Any) -> None:
-    """A worker whose successor begins to listen in the middle of a reload, and ends the server when it is steered to."""
+    """A worker whose successor begins to listen in the middle of a reload, and ends the server when connections are sent to it."""
     pipe = pipe_of(inherited)
     is_first = not file.read_text()
     note(file, " +")
@@ -161,9 +161,9 @@ def crossed(file: Path, *inherited: Any) -> None:
     while (message := pipe.recv())[0] != "stop":
         if message[0] == "prepare" and not is_first:
             pipe.send((0, "listening"))
-        if message[0] in {"prepare", "steer"}:
+        if message[0] in {"prepare", "select_socket"}:
             pipe.send((message[1], "ready"))
-        if message[0] == "steer":
+        if message[0] == "select_socket":
             os.kill(os.getppid(), signal.SIGTERM)
     note(file, " -")
 

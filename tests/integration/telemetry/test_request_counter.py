@@ -9,7 +9,7 @@ from msgspec import UNSET, structs
 
 from engine.gateway.record import Record
 from engine.plan.plan import Caller
-from engine.server.hooks.request_counter import MOST, RequestCounter
+from engine.server.hooks.request_counter import MAX_COUNT, RequestCounter
 from engine.telemetry.families import (
     COUNTER,
     DURATIONS,
@@ -130,7 +130,7 @@ def test_cost_is_added_up_exactly_and_what_is_not_known_is_counted(stand: Stand)
     assert stand.values(KEYS, "k")["key_cost_usd_total"] == 300_000_001
 
 
-@pytest.mark.parametrize(("tokens", "count"), [(2**53, 2_000), (MOST + 1, 2)])
+@pytest.mark.parametrize(("tokens", "count"), [(2**53, 2_000), (MAX_COUNT + 1, 2)])
 def test_a_provider_cannot_make_a_counter_overflow(stand: Stand, tokens: int, count: int) -> None:
     record = Record(
         endpoint="e",
@@ -144,10 +144,10 @@ def test_a_provider_cannot_make_a_counter_overflow(stand: Stand, tokens: int, co
     )
     stand.counter.write([record] * count)
     assert stand.values(REQUESTS, "e", "", "", "", "refused") == {"requests_total": count}
-    assert stand.values(KEYS, "k")["key_output_tokens_total"] == count * MOST
+    assert stand.values(KEYS, "k")["key_output_tokens_total"] == count * MAX_COUNT
     traffic = stand.values(TRAFFIC, "e", "", "")
     for name in ("input", "output", "cached_input", "cache_write_input"):
-        assert traffic[f"{name}_tokens_total"] == count * MOST
+        assert traffic[f"{name}_tokens_total"] == count * MAX_COUNT
 
 
 def test_errors_and_retries_are_counted(stand: Stand) -> None:

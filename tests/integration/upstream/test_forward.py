@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, closing
 
 import pytest
 
-from engine.gateway.response.stepping import rest_of
+from engine.gateway.response.stepping import run_rest
 from engine.plan.plan import Origin
 from engine.upstream import Attempt, Client, RequestHead, UpstreamError, UpstreamResponse
 from engine.upstream.http1.connection import READ_AHEAD, Connection
@@ -229,7 +229,7 @@ def test_what_waits_for_the_caller_when_he_leaves_is_dropped_in_silence() -> Non
             def write(_chunk: bytes) -> Awaitable[None] | None:
                 asyncio.get_running_loop().call_soon(forwarding.cancel)
                 steps = asyncio.sleep(10).__await__()
-                return rest_of(next(steps), steps, lambda: None)
+                return run_rest(next(steps), steps, lambda: None)
 
             forwarding = asyncio.ensure_future(response.forward(write))
             await say(chunk(b"1"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from engine.server.ping import said
+from engine.server.ping import error_message
 from tests.listening import listening
 from tests.servers import Server
 from tests.unit.cli.outputs import view_of
@@ -152,7 +152,9 @@ def test_what_cannot_be_reached_says_why(
 
 
 def test_a_secret_of_any_characters_is_masked() -> None:
-    assert said(b'{"error": {"message": "no: a:$b!c"}}', frozenset({"a:$b!c"})) == "no: ***"
+    assert (
+        error_message(b'{"error": {"message": "no: a:$b!c"}}', frozenset({"a:$b!c"})) == "no: ***"
+    )
 
 
 def test_many_are_tried_at_once(

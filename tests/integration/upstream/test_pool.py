@@ -11,7 +11,7 @@ from engine.upstream import Attempt, RequestHead
 from engine.upstream.http1 import pool as pools
 from engine.upstream.http1.connection import (
     KEEPALIVE_SECONDS,
-    LEAVE_SECONDS,
+    PEER_CLOSE_SECONDS,
     READ_AHEAD,
     RETIRE_SECONDS,
     Connection,
@@ -49,7 +49,7 @@ async def answered(connection: Connection, wire: Wire, raw: bytes = sized(b"")) 
 
 
 def test_the_bounds_are_those_that_are_documented() -> None:
-    seconds = (KEEPALIVE_SECONDS, MAX_AGE_SECONDS, DISTRUST_SECONDS, LEAVE_SECONDS)
+    seconds = (KEEPALIVE_SECONDS, MAX_AGE_SECONDS, DISTRUST_SECONDS, PEER_CLOSE_SECONDS)
     assert seconds == (30.0, 60.0, 300.0, 10.0)
     assert (MAX_IDLE, READ_AHEAD, MAX_EXCHANGES) == (256, 64 * 1024, 500)
     assert FIRST_EXCHANGES == (4, 8, 16, 32, 64, 128, 256)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine.plan.plan import Origin
 from engine.upstream import Attempt, RequestHead, UpstreamError
-from engine.upstream.http1.connection import COPIED, READ_AHEAD, Connection
+from engine.upstream.http1.connection import MAX_COPIED, READ_AHEAD, Connection
 from engine.upstream.http1.idle import ATTRIBUTES, MAX_EXCHANGES, Pool
 from engine.upstream.http1.pool import Http1Client
 from engine.upstream.http1.response import MAX_FIELDS, MAX_HEADS, STEP, ResponseReader
@@ -380,7 +380,7 @@ def taking(pool: Pool[Connection]) -> Iterator[tuple[Taking, Connection]]:
         yield wire, connection
 
 
-@pytest.mark.parametrize("size", [0, 1, COPIED - 1, COPIED, COPIED + 1])
+@pytest.mark.parametrize("size", [0, 1, MAX_COPIED - 1, MAX_COPIED, MAX_COPIED + 1])
 def test_a_body_is_sent_whole_behind_its_head_whatever_its_size(size: int) -> None:
     async def run() -> None:
         with taking(a_pool()) as (wire, connection):

@@ -17,7 +17,7 @@ import uvloop
 from engine.plan.plan import Origin
 from engine.upstream import Attempt, Client, RequestHead, UpstreamError
 from engine.upstream.http1 import pool as pools
-from engine.upstream.http1.connection import LEAVE_SECONDS, READ_AHEAD, RETIRE_SECONDS
+from engine.upstream.http1.connection import PEER_CLOSE_SECONDS, READ_AHEAD, RETIRE_SECONDS
 from engine.upstream.http1.idle import (
     DISTRUST_SECONDS,
     FIRST_EXCHANGES,
@@ -317,7 +317,7 @@ def test_one_that_is_not_closed_by_its_upstream_is_closed_all_the_same() -> None
             connection.close()
             assert (wire.closing, pool) == (False, [])
             (timer,) = vars(pool)["_leaving"].values()
-            assert timer.when() - asyncio.get_running_loop().time() <= LEAVE_SECONDS
+            assert timer.when() - asyncio.get_running_loop().time() <= PEER_CLOSE_SECONDS
             pool.drop_all()
             assert wire.closing
             connection.connection_lost(None)

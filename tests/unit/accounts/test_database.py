@@ -13,8 +13,8 @@ from sqlalchemy import Connection, text
 
 from engine.accounts import changes, migrations
 from engine.accounts.accounts import create_account, find_account
-from engine.accounts.audit import CLI, note
-from engine.accounts.changes import note_change, read_changes, read_position
+from engine.accounts.audit import CLI, add_entry
+from engine.accounts.changes import read_changes, read_position, record_change
 from engine.accounts.database import Database, StoreUnavailableError, open_database
 from engine.accounts.errors import InvalidValueError, StoreVersionError
 from engine.accounts.tables import metadata
@@ -155,7 +155,7 @@ def test_reading_changes_nothing(database: Database) -> None:
 
 def test_the_audit_log_cannot_be_changed(database: Database) -> None:
     with database.write() as connection:
-        note(connection, None, CLI, "test", "target")
+        add_entry(connection, None, CLI, "test", "target")
     for change in ("UPDATE audit SET action = 'x'", "DELETE FROM audit"):
         with pytest.raises(Exception, match=r"."), database.write() as connection:
             connection.execute(text(change))
@@ -175,7 +175,7 @@ def test_a_reader_that_knows_nothing_reads_everything(store: Connection) -> None
 def test_changes_come_once_and_in_their_order(store: Connection) -> None:
     known = read_position(store)
     for account in ("a", None, "b"):
-        note_change(store, account)
+        record_change(store, account)
     new = read_changes(store, known)
     assert new.entries is not None
     assert [entry.account_id for entry in new.entries] == ["a", None, "b"]
@@ -184,20 +184,20 @@ def test_changes_come_once_and_in_their_order(store: Connection) -> None:
 
 def test_a_reader_far_behind_reads_everything(store: Connection) -> None:
     known = read_position(store)
-    store.execute(text("UPDATE change_counter SET seq = :n"), {"n": 2 * changes.KEPT - 1})
-    note_change(store, "a")
+    store.execute(text("UPDATE change_counter SET seq = :n"), {"n": 2 * changes.MAX_CHANGES - 1})
+    record_change(store, "a")
     assert read_changes(store, known).entries is None
     assert store.execute(text("SELECT count(*) FROM changes")).scalar() == 1
 
 
 def test_a_restored_database_is_noticed_even_when_it_has_caught_up(store: Connection) -> None:
-    note_change(store, "a")
+    record_change(store, "a")
     known = read_position(store)
     store.execute(text("DELETE FROM changes WHERE seq = 1"))  # as it was before
     store.execute(text("UPDATE change_counter SET seq = 0"))
-    note_change(store, "b")
+    record_change(store, "b")
     assert read_changes(store, known).entries is None
-    note_change(store, "c")
+    record_change(store, "c")
     assert read_changes(store, known).entries is None
 
 
@@ -211,7 +211,7 @@ def test_numbers_become_visible_in_their_order(database: Database) -> None:
     def write() -> None:
         for _ in range(20):
             with database.write() as connection:
-                note_change(connection, "a")
+                record_change(connection, "a")
 
     def follow() -> None:
         known = start

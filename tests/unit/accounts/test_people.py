@@ -14,13 +14,13 @@ from engine.accounts.accounts import (
     list_accounts,
     rename_account,
 )
-from engine.accounts.audit import CLI, SYSTEM, list_audit, note
+from engine.accounts.audit import CLI, SYSTEM, add_entry, list_audit
 from engine.accounts.database import Database
 from engine.accounts.errors import ConflictError, InvalidValueError, NotFoundError
 from engine.accounts.members import Role
 from engine.accounts.passwords import matches, needs_rehash
 from engine.accounts.people import Person
-from engine.accounts.start import FIRST_ACCOUNT, first_sign_in
+from engine.accounts.start import FIRST_ACCOUNT, create_first_account
 from tests.unit.accounts.all_audit import list_all_audit
 from tests.unit.accounts.quick_passwords import OF_TODAY, QUICK
 
@@ -101,7 +101,7 @@ def test_an_identity_belongs_to_one_person(store: Connection, ann: Person, bob: 
 
 
 def test_signing_in_is_recorded(store: Connection, ann: Person) -> None:
-    people.note_sign_in(store, ann.id, "password", NOW)
+    people.record_sign_in(store, ann.id, "password", NOW)
     assert people.get_person(store, ann.id).signed_in_at == NOW
     assert "person.sign_in" in [entry.action for entry in list_all_audit(store)]
 
@@ -318,9 +318,9 @@ def test_an_invite_is_withdrawn_by_its_account_alone(
 
 
 def test_the_first_start_makes_an_operator_who_can_sign_in_once(store: Connection) -> None:
-    link = first_sign_in(store)
+    link = create_first_account(store)
     assert link is not None
-    assert first_sign_in(store) is None
+    assert create_first_account(store) is None
     person_id = sessions.use_sign_in_link(store, link)
     assert person_id is not None
     person = people.get_person(store, person_id)
@@ -336,7 +336,7 @@ def test_of_many_servers_that_start_first_at_once_one_makes_the_operator(
 
     def start() -> None:
         with database.write() as store:
-            made.append(first_sign_in(store))
+            made.append(create_first_account(store))
 
     threads = [threading.Thread(target=start) for _ in range(4)]
     for thread in threads:
@@ -351,8 +351,8 @@ def test_an_account_sees_its_own_audit_log_in_pages(
     store: Connection, ours: AccountInfo, theirs: AccountInfo
 ) -> None:
     for n in range(5):
-        note(store, ours.id, CLI, "test", str(n), {"n": n})
-        note(store, theirs.id, SYSTEM, "test", "theirs")
+        add_entry(store, ours.id, CLI, "test", str(n), {"n": n})
+        add_entry(store, theirs.id, SYSTEM, "test", "theirs")
         time.sleep(0.002)  # ids of one millisecond have no order
     first = list_audit(store, ours.id, limit=3)
     assert [entry.detail.get("n") for entry in first] == [4, 3, 2]

@@ -91,9 +91,9 @@ def test_rows_that_were_swapped_cannot_be_decrypted(
         fields = [place[2] for place in (first, second) if place[:2] == (account, provider)]
         values = {field: f"{SECRET}-{account}-{provider}-{field}" for field in fields}
         saved.save_provider_key(store, vault, ids[account], provider, values, CLI)
-    assert saved.find_damage(store, vault) == []
+    assert saved.find_damaged(store, vault) == []
     _swap(store, *((ids[account], provider, field) for account, provider, field in (first, second)))
-    assert {(d.account_id, d.provider, d.field) for d in saved.find_damage(store, vault)} == {
+    assert {(d.account_id, d.provider, d.field) for d in saved.find_damaged(store, vault)} == {
         (ids[account], provider, field) for account, provider, field in (first, second)
     }
     read = saved.read_provider_keys(store, vault, ids.values())
@@ -173,7 +173,7 @@ def test_rotating_makes_the_older_vault_key_needless(store: Connection, ours: Ac
     assert saved.rotate_vault_key(store, both, CLI) == 0
     alone = Vault([new])
     saved.check_vault(store, alone)
-    assert saved.find_damage(store, alone) == []
+    assert saved.find_damaged(store, alone) == []
     assert read(store, alone, ours) == {"ours": {"key": SECRET, "other": "value"}}
     assert saved.count_by_vault_key(store) == {new.id: 2}
     (info,) = saved.list_provider_keys(store, ours.id)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection, delete, text
 
 from engine.accounts.database import Database, open_database
-from engine.accounts.key_limits import MOST
+from engine.accounts.key_limits import MAX_COUNTS
 from engine.accounts.old_usage import delete_usage
 from engine.accounts.tables import LATENCY_COLUMNS, usage_daily
 from engine.accounts.usage import DAY, HOUR, By, UsageRow, add_usage, has_usage, read_usage
@@ -85,7 +85,7 @@ def test_a_database_of_before_gets_its_sums(url: str) -> None:
         add_usage(connection, ROWS)
         connection.execute(delete(usage_daily))
         connection.execute(text("DROP TABLE usage_daily"))
-        for name in MOST:
+        for name in MAX_COUNTS:
             connection.execute(text(f"ALTER TABLE gateway_keys DROP COLUMN {name}"))
             connection.execute(text(f"ALTER TABLE accounts DROP COLUMN {name}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))

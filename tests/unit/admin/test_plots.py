@@ -1,7 +1,7 @@
 """The geometry of plots: what is drawn where, and that the table says the same."""
 
 from engine.admin import formats
-from engine.admin.plots import Axis, PlotTexts, Series, lines, nice_top, stacked_bars
+from engine.admin.plots import Axis, PlotTexts, Series, axis_maximum, lines, stacked_bars
 from tests.tables import each
 
 TEXTS = PlotTexts("Requests", "7 requests", "Nothing was called.")
@@ -10,7 +10,7 @@ AXIS = Axis("Day", ("1 Nov", "2 Nov"), ("1 Nov", "2 Nov"))
 
 @each(("largest", "top"), [(0, 1), (1, 1), (1.5, 2), (7, 8), (10, 10), (11, 20), (2001, 3000)])
 def test_the_scale_ends_at_a_round_number(largest: float, top: float) -> None:
-    assert nice_top(largest) == top
+    assert axis_maximum(largest) == top
 
 
 def test_parts_of_a_bar_stand_on_each_other() -> None:

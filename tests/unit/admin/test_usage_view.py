@@ -7,10 +7,10 @@ from engine.admin.usage_view import (
     HOUR,
     PERIODS,
     Counts,
+    format_quantile,
     latency_plot,
     quantile,
     requests_plot,
-    shown_quantile,
     table_row,
     tiles,
     total,
@@ -42,8 +42,8 @@ def test_quantiles(counts: tuple[int, ...], share: float, ms: float | None) -> N
 
 
 def test_what_is_longer_than_all_bounds_is_shown_as_more() -> None:
-    assert shown_quantile(Counts(latencies=latency(c11=1)), 0.5) == "> 2.0 min"
-    assert shown_quantile(Counts(), 0.5) == "\N{EN DASH}"
+    assert format_quantile(Counts(latencies=latency(c11=1)), 0.5) == "> 2.0 min"
+    assert format_quantile(Counts(), 0.5) == "\N{EN DASH}"
 
 
 def test_counts_are_added_and_unknown_is_not_zero() -> None:

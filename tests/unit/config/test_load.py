@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.config.diagnostics.diagnostic import Severity
 from engine.config.load import Loaded, load
-from engine.config.new_key import one_off
+from engine.config.new_key import temporary_key
 from engine.config.schema.schemas import read_schema
 from engine.plan.plan import Plan
 from tests.servers import ROOT
@@ -119,7 +119,7 @@ def test_expiry_is_judged_by_the_given_clock(now: float, found: list[str], tmp_p
 
 
 def test_a_one_off_key_is_let_in_beside_the_others(tmp_path: Path) -> None:
-    extra = one_off("sk-orq-x", "one-off")
+    extra = temporary_key("sk-orq-x", "one-off")
     for keys, count in ((None, 1), (KEYS, 2)):
         folder = write(tmp_path, **({"keys": keys} if keys else {}))
         callers = plan_of(load(folder, ENVIRON, NOW, (extra,))).callers

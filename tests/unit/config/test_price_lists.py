@@ -17,7 +17,7 @@ from engine.config.price_lists import (
     known_names,
     select_prices,
 )
-from engine.config.prices import UNITS, plain, shown_usd
+from engine.config.prices import UNITS, plain, usd_of
 from engine.report.prices import render_imported, render_prices
 from tests.servers import ROOT
 from tests.tables import each
@@ -168,7 +168,7 @@ def test_what_is_written_is_a_right_prices_yaml(tmp_path: Path, name: str) -> No
             for model, cost in models.items():
                 price = loaded.plan.prices.find(provider, model, tier)
                 assert price is not None
-                assert [shown_usd(p) for p in (price, *(p for _, p in price.above[::-1]))] == [
+                assert [usd_of(p) for p in (price, *(p for _, p in price.above[::-1]))] == [
                     *cost.every
                 ]
     lines = list(render_imported(found))

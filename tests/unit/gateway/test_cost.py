@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from engine.gateway.record import RecordBuilder, RequestState, RequestUsage, Timestamps, lines
-from engine.gateway.response.cost import note_cost
+from engine.gateway.response.cost import record_cost
 from engine.plan.prices import ModelPrices, Price, Prices, PriceTable
 from tests.tables import each
 
@@ -31,7 +31,7 @@ def test_a_request(name: str) -> None:
     fields, price, counts, cost = CASES[name]
     record = RecordBuilder(request_id="req_1", state=RequestState(price=price), **fields)
     record.state.metered = RequestUsage(counts)
-    note_cost(record, PRICES)
+    record_cost(record, PRICES)
     made = record.freeze(Timestamps())
     line = json.loads(lines([made]))
     assert "exception" not in line
@@ -49,5 +49,5 @@ def test_the_integer_comes_back_exactly(nano_usd: int) -> None:
     record = RecordBuilder(
         request_id="req_1", state=RequestState(price=Price({}, nano_usd)), attempts=1, status=200
     )
-    note_cost(record, PRICES)
+    record_cost(record, PRICES)
     assert record.freeze(Timestamps()).cost_nano_usd == nano_usd

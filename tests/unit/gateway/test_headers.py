@@ -14,7 +14,7 @@ from engine.gateway.headers import (
 from engine.gateway.inbound.query import without
 from engine.gateway.response.head import response_head
 from engine.plan.plan import Provider
-from engine.plan.withheld import KEY_HEADERS, NAMES, STARTS, withheld_by
+from engine.plan.withheld import KEY_HEADERS, NAMES, STARTS, never_forwarded_by
 from engine.upstream import Pairs
 from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan
@@ -260,10 +260,12 @@ def test_each_withheld_header_stays_behind_and_is_told(name: bytes) -> None:
     for start in {name[: name.index(b"-") + 1] if b"-" in name else name, b"", name}:
         to = replace(provider(), forward=frozenset(), forward_prefixes=(start,))
         assert b"theirs" not in dict(sent([(name, b"theirs")], to)).values()
-        assert withheld_by(start + b"*", frozenset({b"x-provider-api-key"}))
-    assert withheld_by(name, frozenset({b"x-provider-api-key"})) == [name]
+        assert never_forwarded_by(start + b"*", frozenset({b"x-provider-api-key"}))
+    assert never_forwarded_by(name, frozenset({b"x-provider-api-key"})) == [name]
     spelled = name.replace(b"-", b"_")  # which CGI, and what follows it, reads as the same
     to = replace(provider(), forward=frozenset({spelled}))
     assert b"theirs" not in dict(sent([(spelled, b"theirs")], to)).values()
-    assert withheld_by(spelled, frozenset({b"x-provider-api-key"})) == [spelled]
-    assert not withheld_by(b"x-stainless-*", frozenset()) + withheld_by(b"x-title", frozenset())
+    assert never_forwarded_by(spelled, frozenset({b"x-provider-api-key"})) == [spelled]
+    assert not never_forwarded_by(b"x-stainless-*", frozenset()) + never_forwarded_by(
+        b"x-title", frozenset()
+    )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engine.gateway.record import RecordBuilder, Timestamps, lines
-from engine.gateway.response.cost import note_cost
+from engine.gateway.response.cost import record_cost
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.usage import MAX_WHOLE, UsageMeter
 from engine.gateway.response.usage_reader import usage_readers
@@ -95,5 +95,5 @@ def test_a_tier_costs_its_own_price_or_is_unpriced(tier: str, cost: float | None
     assert meter.begin(200, {b"content-type": b"application/json"})
     meter.add(json.dumps({"usage": COUNTED, "service_tier": tier}).encode())
     meter.finish(record, is_priced=True)
-    note_cost(record, prices)
+    record_cost(record, prices)
     assert record.cost_usd == cost

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.importers.result import ImportResult
-from engine.report.imported import text_of_import
+from engine.report.imported import render_import
 from tests.servers import dump_yaml, parse_yaml
 from tests.tables import each
 from tests.unit.importers.sources import import_text, loaded
@@ -152,7 +152,7 @@ def test_a_key_in_the_place_of_a_name_is_never_written(place: str, secret: str) 
         (names["name"], params), ("b", {"model": "groq/x"}),
         router_settings={"model_group_alias": {names["alias"]: "b"}},
     )  # fmt: skip
-    texts = [*outcome.files.values(), text_of_import(outcome)]
+    texts = [*outcome.files.values(), render_import(outcome)]
     assert [text for text in texts if KEY[8:] in text] == []
     assert [rule["model"] for rule in _rules(outcome)][-1 if place != "alias" else 0] != secret
 

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from engine.importers.others import FINDERS
+from engine.importers.others import READERS
 from engine.importers.tables import table
 from tests.servers import dump_yaml
 from tests.unit.importers.sources import count_of, import_text, loaded
@@ -61,7 +61,7 @@ SECTIONS = st.sampled_from(["targets", "strategy", "providers", "keys", "channel
 OTHERS = st.recursive(SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.one_of(SECTIONS, WORDS), inner, max_size=4)), max_leaves=12)  # fmt: skip
 
 
-@given(st.sampled_from(sorted(FINDERS)), OTHERS)
+@given(st.sampled_from(sorted(READERS)), OTHERS)
 def test_every_leaf_of_other_programs_has_one_row(program: str, data: Any) -> None:
     raw = dump_yaml(data).encode()
     places = [(row.file, row.path) for row in import_text(program, "config.yaml", raw).rows]

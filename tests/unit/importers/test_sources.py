@@ -8,7 +8,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from engine.config.diagnostics.diagnostic import Severity
 from engine.importers.writing import render
-from engine.report.imported import text_of_import, view_import
+from engine.report.imported import render_import, view_import
 from tests.servers import parse_yaml
 from tests.tables import each
 from tests.unit.config.folders import TextSnapshot
@@ -33,7 +33,7 @@ def shown(name: str, text: str) -> str:
 @each(("source", "name"), zip(SOURCES, NAMES, strict=True))
 def test_report_and_files(source: Path, name: str, snapshot: SnapshotAssertion) -> None:
     outcome = imported(source)
-    parts = [text_of_import(outcome)]
+    parts = [render_import(outcome)]
     for file, text in outcome.files.items():
         parts.append(f"--- {file}\n{shown(file, text)}")
     assert "\n".join(parts) == snapshot(name=name, extension_class=TextSnapshot)
@@ -62,7 +62,7 @@ def test_every_setting_is_in_the_report_once(source: Path) -> None:
 @each("source", SOURCES)
 def test_no_secret_leaves(source: Path) -> None:
     outcome = imported(source)
-    texts = [*outcome.files.values(), text_of_import(outcome), str(view_import(outcome))]
+    texts = [*outcome.files.values(), render_import(outcome), str(view_import(outcome))]
     assert [hit[0] for text in texts for hit in CANARY.finditer(text)] == []
 
 

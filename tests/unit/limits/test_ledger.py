@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from engine.limits.core import BUDGETS, FIELDS, Refused, is_idle, revived, use
+from engine.limits.core import BUDGETS, FIELDS, Refused, is_idle, restored, use
 from engine.limits.ledger import MAX_TOKENS, Ledger
 from engine.limits.store import FullError, Grant
 from engine.limits.table import SharedMemory, Table
@@ -592,7 +592,7 @@ def test_a_window_that_begins_later_than_a_clock_can_be_wrong_is_damage(
 ) -> None:
     state = [0] * FIELDS
     state[BUDGETS] = int(START) + ahead
-    assert (revived(state, 0, 5, START) is not None) == is_kept
+    assert (restored(state, 0, 5, START) is not None) == is_kept
 
 
 def test_scopes_of_one_request_whose_places_are_the_same_get_one_each() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from engine.gateway.record import Record
-from engine.limits.core import Refused, left_at
+from engine.limits.core import Refused, remaining_at
 from engine.plan.limits import NANOSECONDS, CallerLimits, Rate
 from engine.plan.plan import Dialect
 from engine.plan.prices import NANO
@@ -176,5 +176,5 @@ def test_a_rate_alone_has_the_headers_that_it_has_beside_others(
     headers = rate_headers(rate, ahead, Dialect.OPENAI)
     assert tuple(value for _, value in headers) == texts
     for dialect in Dialect:
-        every = limit_headers({"requests": left_at(rate, ahead)}, dialect)
+        every = limit_headers({"requests": remaining_at(rate, ahead)}, dialect)
         assert rate_headers(rate, ahead, dialect) == every

@@ -9,9 +9,9 @@ import pytest
 
 from engine.limits.core import ACTIVE, HELD_INPUT, Refused
 from engine.limits.ledger import Ledger
-from engine.limits.memory_file import MAGIC, Clocks, ForeignError, _claim, keep_in
+from engine.limits.memory_file import MAGIC, Clocks, ForeignError, _claim, open_memory_file
 from engine.limits.store import Grant
-from engine.limits.table import BLOCK, IDENTITY, OF_LEASE, Table
+from engine.limits.table import BLOCK, IDENTITY, LEASE_SCOPES, Table
 from engine.plan.limits import NANOSECONDS, Budget, CallerLimits, Period, Rate
 
 RECORDS = 64
@@ -36,7 +36,7 @@ class Machine:
     def started(self, workers: int = 2) -> Ledger:
         """A ledger of a server that has just been started. The one before it is gone."""
         clocks = Clocks(lambda: self.monotonic, lambda: self.wall, lambda: self.boot)
-        kept = keep_in(self.path, workers, RECORDS, clocks)
+        kept = open_memory_file(self.path, workers, RECORDS, clocks)
         self.problem = kept.problem
         table = Table(kept.memory)
         table.take_part(0)
@@ -96,7 +96,7 @@ def test_a_write_that_was_cut_short_is_undone_and_its_request_gone(
     assert isinstance(grant.lease, int)
     first._table.settle(grant.lease, grant.places)
     if lease is not None:
-        first._table._words[OF_LEASE] = lease
+        first._table._words[LEASE_SCOPES] = lease
     grant.places[0][1][ACTIVE] = 99
     second = machine.started()
     state = second._table.find("key", 0, 0.0)[1]

@@ -3,7 +3,7 @@
 from engine.config.schema.extending import extend
 from engine.config.source.document import parse_document
 from engine.lsp.complete import complete
-from engine.lsp.names import Name, Occurrence, mentions
+from engine.lsp.names import Name, Occurrence, occurrences
 from engine.lsp.text import Text
 from tests.tables import each
 
@@ -78,7 +78,7 @@ def _extending() -> tuple[Occurrence, ...]:
     text = PROVIDERS.replace("NAME", "azure").replace("SECRET", "api_key")
     document, _ = parse_document("providers.yaml", text.encode())
     assert document is not None
-    return mentions({"providers.yaml": extend(document).document})
+    return occurrences({"providers.yaml": extend(document).document})
 
 
 @each(("place", "offered"), [("NAME", "azure"), ("SECRET", "api_key")])

@@ -6,7 +6,7 @@ from engine.config.checks.templates import template_sources
 from engine.config.files import FILES
 from engine.config.load import load
 from engine.lsp import grammar
-from engine.lsp.names import Name, mentions
+from engine.lsp.names import Name, occurrences
 from tests.servers import ROOT
 from tests.tables import each
 from tests.unit.config.folders import NOW
@@ -57,7 +57,7 @@ def test_every_key_of_the_shipped_files_is_known(file: str) -> None:
 
 
 def test_every_name_that_is_used_is_defined() -> None:
-    known = mentions(LOADED.documents)
+    known = occurrences(LOADED.documents)
     made = {m.name for m in known if m.defines}
     used = [m for m in known if not m.defines]
     assert len(made) > 50
@@ -67,7 +67,7 @@ def test_every_name_that_is_used_is_defined() -> None:
 
 
 def test_a_mention_covers_the_name_and_nothing_else() -> None:
-    for mention in mentions(LOADED.documents):
+    for mention in occurrences(LOADED.documents):
         span = mention.span
         line = LOADED.documents[span.file].lines[span.start.line - 1]
         assert line[span.start.column - 1 : span.end.column - 1] == mention.name.text

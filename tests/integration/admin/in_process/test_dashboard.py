@@ -17,7 +17,7 @@ from engine.accounts.gateway_key import GatewayKey
 from engine.accounts.key_limits import KeyLimits
 from engine.accounts.tables import LATENCY_COLUMNS
 from engine.admin.app import PAGES
-from engine.admin.pages.provider_test import judge
+from engine.admin.pages.provider_test import result_of
 from engine.admin.pages.table import DASHBOARD_PAGES
 from engine.admin.request import Access
 from tests.integration.admin.in_process.conftest import House
@@ -466,4 +466,4 @@ def test_a_budget_in_dollars_needs_prices(house: House) -> None:
      (429, None, "warn"), (500, None, "warn"), (503, "overloaded", "bad")],
 )  # fmt: skip
 def test_what_a_response_says_about_a_key(status: int, code: str | None, kind: str) -> None:
-    assert judge("m", status, code, b"not JSON", 5).kind == kind
+    assert result_of("m", status, code, b"not JSON", 5).kind == kind

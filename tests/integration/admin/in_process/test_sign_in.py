@@ -8,7 +8,7 @@ from argon2 import Parameters, PasswordHasher, extract_parameters
 from engine.accounts import passwords, people, sessions
 from engine.accounts.audit import SYSTEM
 from engine.admin.request import FormValues, PageError, PageRequest
-from engine.admin.server import SIGN_INS_AT_ONCE, create_server
+from engine.admin.server import MAX_CONCURRENT_SIGN_INS, create_server
 from engine.admin.sign_in import SIGN_IN_PAGES, sign_in_by_password
 from engine.admin.throttle import MAX_NAMES, Throttle
 from tests.integration.admin.in_process.conftest import PASSWORD, House
@@ -173,7 +173,7 @@ def test_a_flood_of_passwords_leaves_threads_for_the_rest(house: House) -> None:
     server = create_server(house.context)
     form = FormValues((("email", "ours-owner@example.com"), ("password", PASSWORD)))
     request = PageRequest(server, SIGN_IN_PAGES[1], {}, form=form)
-    for _ in range(SIGN_INS_AT_ONCE):
+    for _ in range(MAX_CONCURRENT_SIGN_INS):
         assert server.sign_ins.acquire(blocking=False)
     with pytest.raises(PageError) as refused:
         sign_in_by_password(request)

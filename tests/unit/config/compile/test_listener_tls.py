@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509 import ExtensionType
 
-from engine.config.compile.listener_tls import TlsFileError, check_tls_files, why_not_now
+from engine.config.compile.listener_tls import TlsFileError, check_tls_files, validity_problem
 from engine.plan.tls import ListenerTls
 from tests.certificates import KNOWN, UNKNOWN, PrivateKey, issue
 
@@ -80,7 +80,7 @@ def test_what_is_wrong_with_its_dates_depends_on_the_time(tls: ListenerTls) -> N
     found = check_tls_files(tls)
     assert found.end - found.start == 3 * 24 * 3600
     times = found.start - 1, found.start, found.end, found.end + 1
-    assert [why_not_now(found, time)[0] for time in times] == ["E410", "", "", "E409"]
+    assert [validity_problem(found, time)[0] for time in times] == ["E410", "", "", "E409"]
 
 
 @pytest.mark.parametrize("name", UNUSABLE)

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from engine.config.files import FILES
-from engine.config.schema.fits import fits
+from engine.config.schema.fits import is_valid_by
 from engine.config.schema.schemas import read_schema, violations
 from engine.config.source.document import parse_document
 from tests.tables import each
@@ -40,12 +40,12 @@ SCHEMAS: list[Any] = [
 @each("schema", SCHEMAS)
 def test_each_keyword_means_what_it_means_to_jsonschema(schema: Any) -> None:
     valid = Draft202012Validator(json.loads(json.dumps(schema))).is_valid
-    assert [value for value in VALUES if fits(schema)(value) != valid(value)] == []
+    assert [value for value in VALUES if is_valid_by(schema)(value) != valid(value)] == []
 
 
 def test_a_keyword_that_is_not_known_is_refused() -> None:
     with pytest.raises(KeyError, match="contains"):
-        fits({"contains": {}})
+        is_valid_by({"contains": {}})
 
 
 def documents() -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.source.files import NotRegularError, read_file, why_not
+from engine.config.source.files import NotRegularError, read_file, unreadable_reason
 from engine.server.reload import read_folder
 from tests.tables import each
 from tests.unit.config.folders import codes, only, provider, read, report, write
@@ -68,10 +68,10 @@ def test_reading_ends_at_the_limit(tmp_path: Path) -> None:
 def test_a_cause_is_told_in_words(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
     assert (
-        why_not(tmp_path / "dangling", FileNotFoundError())
+        unreadable_reason(tmp_path / "dangling", FileNotFoundError())
         == "it is a link to a file that is not there"
     )
-    assert "no permission" in why_not(tmp_path, PermissionError(13, "Permission denied"))
+    assert "no permission" in unreadable_reason(tmp_path, PermissionError(13, "Permission denied"))
 
 
 # -- the folder that is looked in ----------------------------------------------------------------

@@ -4,7 +4,7 @@ import re
 
 from engine.config.source.document import parse_document
 from engine.config.source.foreign import foreign_file
-from engine.config.source.masking import shown_lines
+from engine.config.source.masking import mask_lines
 from tests.servers import ROOT
 from tests.tables import each
 
@@ -24,7 +24,7 @@ def test_no_words_of_the_reader_are_told(start: str, form: str) -> None:
 
 @each("line", ["OPENAI_API_KEY=abc123def4567", "export X_TOKEN=abc123def4567", 'api_key = "abc123def4567"'])  # fmt: skip
 def test_a_value_behind_an_equals_sign_is_starred(line: str) -> None:
-    assert "abc123def4567" not in shown_lines((line,))[0]
+    assert "abc123def4567" not in mask_lines((line,))[0]
 
 
 @each("name", ["routes.yaml", "providers.yaml"])

@@ -7,13 +7,13 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.config.source.masking import shown_lines
+from engine.config.source.masking import mask_lines
 from tests.servers import ROOT
 from tests.tables import each
 
 
 def shown(line: str) -> str:
-    return shown_lines((line,))[0]
+    return mask_lines((line,))[0]
 
 
 def test_the_rules_of_the_shipped_file_can_be_read() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from engine.config.source import repairs
 from engine.config.source.repairs import Repair
-from engine.config.source.syntax import AHEAD, MAX_TRIED, MAX_WINDOW, find_marker, find_repair
+from engine.config.source.syntax import MAX_AHEAD, MAX_TRIED, MAX_WINDOW, find_marker, find_repair
 from tests.tables import each
 
 
@@ -21,7 +21,7 @@ def test_a_text_is_repaired_up_to_a_number_of_characters(size: int, *, is_found:
 
 
 def test_lines_far_behind_the_error_do_not_count() -> None:
-    lines = ["a: 'b", *["#"] * (AHEAD - 1), "#" * MAX_WINDOW]
+    lines = ["a: 'b", *["#"] * (MAX_AHEAD - 1), "#" * MAX_WINDOW]
     assert find_repair(lines, 0, 0, is_open) is not None
 
 

@@ -18,7 +18,7 @@ from engine.gateway.inbound.head import (
     MAX_REQUESTS_BYTES,
     PAIR_BYTES,
     CallerHead,
-    Heads,
+    HeadCache,
     Key,
     PreparedHead,
 )
@@ -81,7 +81,7 @@ def outcome(headers: Pairs) -> object:
     return kind, who
 
 
-def key(heads: Heads, headers: Pairs, **more: object) -> Key:
+def key(heads: HeadCache, headers: Pairs, **more: object) -> Key:
     return heads.key(scope(headers, **more), dict(headers))
 
 
@@ -93,7 +93,7 @@ FINE = [(b"host", b"a"), (b"content-type", b"application/json"), (b"x-api-key", 
 @example([*FINE, (b"connection", b"accept"), (b"accept", b"a")])
 @given(HEADERS)
 def test_a_key_holds_every_header_that_makes_a_difference(headers: Pairs) -> None:
-    kept = list(key(Heads(PROVIDERS), headers)[3:])
+    kept = list(key(HeadCache(PROVIDERS), headers)[3:])
     assert outcome(kept) == outcome(headers)
     for form in FORMS:
         sent = with_defaults(request_headers(headers, form), form.default_headers)
@@ -107,7 +107,7 @@ def test_a_key_holds_every_header_that_makes_a_difference(headers: Pairs) -> Non
 
 
 def test_method_path_query_and_values_tell_heads_apart() -> None:
-    heads = Heads(PROVIDERS)
+    heads = HeadCache(PROVIDERS)
     asked: list[Key] = [
         key(heads, [(b"host", b"a")], **more)
         for more in ({}, {"method": "GET"}, {"raw_path": b"/"}, {"query_string": b"a=b"})
@@ -122,7 +122,7 @@ def head(caller: Caller, kind: str = "json", endpoint: Endpoint = ENDPOINT) -> C
 
 
 def test_an_expired_key_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    heads = Heads(PROVIDERS)
+    heads = HeadCache(PROVIDERS)
     heads.keep(("a",), head(replace(ALICE, expires=100.0)))
     for now, is_known in ((99.0, True), (100.0, False)):
         monkeypatch.setattr("engine.gateway.inbound.head.time", lambda now=now: now)
@@ -131,20 +131,20 @@ def test_an_expired_key_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> N
 
 @each(("kind", "is_kept"), [("json", True), ("form", False)])
 def test_forms_are_not_kept(kind: str, *, is_kept: bool) -> None:
-    heads = Heads(PROVIDERS)
+    heads = HeadCache(PROVIDERS)
     heads.keep(("a",), head(ALICE, kind))
     assert (heads.known(("a",)) is not None) == is_kept
 
 
 def test_a_head_without_a_host_is_looked_at_again() -> None:
     """It passes in HTTP/1.0, and the version is no part of the key."""
-    heads = Heads(PROVIDERS)
+    heads = HeadCache(PROVIDERS)
     heads.keep(("a",), CallerHead(ENDPOINT, ALICE, "json", [], b""))
     assert heads.known(("a",)) is None
 
 
 def test_what_is_kept_is_bounded_in_bytes() -> None:
-    heads = Heads(PROVIDERS)
+    heads = HeadCache(PROVIDERS)
 
     def kept(size: int, count: int) -> int:
         for n in range(count):
@@ -166,7 +166,7 @@ def test_what_is_kept_is_bounded_in_bytes() -> None:
 
 @each(("spare", "is_kept"), [(0, True), (-1, False)])
 def test_a_head_is_kept_up_to_a_number_of_bytes(spare: int, *, is_kept: bool) -> None:
-    heads = Heads(PROVIDERS)
+    heads = HeadCache(PROVIDERS)
     pairs = [(b"host", b"a"), (b"accept", b"b"), (b"user-agent", b"c")]
     asked = len("POST/v1/chat/completions") + len("hostaacceptbuser-agentc")
     query = b"x" * (MAX_BYTES - asked - 3 * PAIR_BYTES - spare)
@@ -205,7 +205,7 @@ def test_all_heads_and_their_requests_take_no_more_memory_than_stated(
     bound = MAX_KNOWN_BYTES // 4
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("engine.gateway.inbound.head.MAX_KNOWN_BYTES", bound)
-        heads = Heads(PROVIDERS)
+        heads = HeadCache(PROVIDERS)
     most = taken = 0
     tracemalloc.start()
     while most <= len(vars(heads)["_known"]):  # until it was full, and all went
@@ -221,7 +221,7 @@ def test_all_heads_and_their_requests_take_no_more_memory_than_stated(
 
 
 def test_a_head_that_was_forgotten_does_not_come_back_with_a_request() -> None:
-    heads = Heads(PROVIDERS)
+    heads = HeadCache(PROVIDERS)
     old, new = head(ALICE), head(ALICE)
     heads.keep(("a",), old)
     vars(heads)["_known"].clear()

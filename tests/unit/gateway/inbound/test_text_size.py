@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.gateway.inbound.text_size import MAX_ENCODED, SPAN, text_size
+from engine.gateway.inbound.text_size import MAX_ENCODED, MIN_ENCODED, text_size
 from tests.tables import each
 
 LONG = base64.b64encode(bytes(range(256)) * 3000).decode()
@@ -20,7 +20,7 @@ URL = f"data:image/png;base64,{LONG}"
         "a word " * 200_000,
         "\u4f60\u597d" * 200_000,
         "x == 3;" * 200_000,
-        [LONG[: SPAN - 10]] * 400,  # images as small as icons
+        [LONG[: MIN_ENCODED - 10]] * 400,  # images as small as icons
         {str(number): "text" for number in range(60_000)},
     ],
 )
@@ -44,7 +44,7 @@ def test_text_counts_whole(value: Any, is_ascii: bool) -> None:
 def test_of_images_a_part_counts(value: Any) -> None:
     raw = json.dumps({"value": value, "text": "a word " * 10_000}).encode()
     encoded = 2 * len(URL) + 10 if isinstance(value, list) else len(json.dumps(value))
-    assert abs(text_size(raw) - (len(raw) - encoded + MAX_ENCODED)) < SPAN
+    assert abs(text_size(raw) - (len(raw) - encoded + MAX_ENCODED)) < MIN_ENCODED
 
 
 @given(

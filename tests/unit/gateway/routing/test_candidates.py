@@ -37,7 +37,7 @@ def test_who_takes_one_secret_of_another_company_gets_none(second: Any, owners: 
 
 def test_the_sets_before_the_chosen_one_stand_in_too(monkeypatch: pytest.MonkeyPatch) -> None:
     sets = [SimpleNamespace(name=n, choices=None) for n in "abc"]
-    monkeypatch.setattr(variants, "fitting_variants", lambda *_: sets)
+    monkeypatch.setattr(variants, "matching_variants", lambda *_: sets)
     caller: Any = SimpleNamespace(caller=SimpleNamespace(name="k"))
     nothing: Any = None
     chosen: Any = sets[1]

@@ -22,9 +22,9 @@ from engine.plan.conditions import (
     UnusableFieldError,
     When,
     conditions_of,
-    described,
+    describe,
 )
-from engine.plan.conditions import given as described_request
+from engine.plan.conditions import dimension_reader as described_request
 from engine.plan.plan import Account, Caller, Rule
 from tests.tables import each
 from tests.unit.config.folders import codes, minimal, only, read, write
@@ -129,7 +129,7 @@ def test_each_loser_has_its_reason() -> None:
 def test_a_rule_admits_a_key_whatever_headers_it_asks_for(name: str, *, wanted: bool) -> None:
     conditions = {DIMENSIONS[0]: frozenset({"joe"}), DIMENSIONS[1]: frozenset("1")}
     assert replace(rule("a"), when=conditions).admits(name, None) is wanted
-    assert described(conditions) == "header x-a = 1, key = joe"
+    assert describe(conditions) == "header x-a = 1, key = joe"
 
 
 def test_keys_of_accounts_have_the_id_of_their_account() -> None:
