@@ -37,7 +37,7 @@ from engine.server.worker_process import WorkerProcess
 
 CRASH_SECONDS = 5.0  # a worker that took the place of a dead one and dies sooner is a crash loop
 MEMORY_SECONDS = 1.0
-LISTENING_SECONDS = 60.0  # for a successor to listen
+LISTENING_SECONDS = 60.0  # for a worker to listen
 QUEUE_SECONDS = 1.2  # for a worker to accept what waits: connections without bytes wait a second
 FLUSH_SECONDS = 1.0  # for the responses to aborted requests
 TOO_MUCH_MEMORY = "takes too much memory"
@@ -152,6 +152,7 @@ class Supervisor:
         channel = WorkerChannel(ours, process.sentinel)
         worker = WorkerProcess(number, process, channel, is_restart, replaces, why, tls.count)
         self._workers.append(worker)
+        self._after(LISTENING_SECONDS, lambda: self._expect_listening(worker))
         if self._is_draining:
             channel.send("drain")
 
@@ -161,6 +162,7 @@ class Supervisor:
 
     def _on_event(self, worker: WorkerProcess, event: str) -> None:
         if event == "listening":
+            worker.is_listening = True
             if self._ready_banner:
                 announce(self._ready_banner)
                 self._ready_banner = ""
@@ -183,7 +185,8 @@ class Supervisor:
         if worker.is_stopping or self._is_stopping:
             return
         if worker.replaces is not None:
-            self._give_up_replacement(worker, f"it ended with exit code {code}")
+            words = f"could not be replaced: its successor ended with exit code {code}"
+            log(f"worker {worker.number} {worker.why} and {words}", "error")
             return
         if worker.is_restart and time.monotonic() - worker.started < CRASH_SECONDS:
             log(f"worker {worker.number} died again (exit code {code}): a crash loop", "error")
@@ -192,6 +195,12 @@ class Supervisor:
         log(f"worker {worker.number} died (exit code {code}); another takes its place", "error")
         if successor is None:
             self._start(worker.number, is_restart=True)
+
+    def _expect_listening(self, worker: WorkerProcess) -> None:
+        """Kill a worker that does not start: the one that it replaces stays, or another takes its place."""
+        if worker in self._workers and not worker.is_listening and not self._is_stopping:
+            log(f"worker {worker.number} does not listen after {LISTENING_SECONDS:g} s", "error")
+            worker.process.kill()
 
     # -- replacement -----------------------------------------------------------------------------
 
@@ -215,18 +224,6 @@ class Supervisor:
             return
         worker.note_try(self._tls.count, time.monotonic())
         self._start(worker.number, replaces=worker, why=why)
-        successor = self._workers[-1]
-        self._after(LISTENING_SECONDS, lambda: self._expect_listening(successor, worker))
-
-    def _expect_listening(self, successor: WorkerProcess, worker: WorkerProcess) -> None:
-        if successor.replaces is worker and not worker.is_stopping:
-            successor.is_stopping = True
-            successor.process.kill()
-            self._give_up_replacement(successor, "it did not listen in time")
-
-    def _give_up_replacement(self, successor: WorkerProcess, why: str) -> None:
-        log(f"worker {successor.number} {successor.why} and could not be replaced: {why}", "error")
-        successor.replaces = None
 
     def _take_over(self, successor: WorkerProcess) -> None:
         """Have new connections go to the successor; then let the worker finish what it has."""

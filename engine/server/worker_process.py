@@ -25,6 +25,7 @@ class WorkerProcess:
     renewals: int = 0
     tried: int = 0
     retry_at: float = 0.0
+    is_listening: bool = False
     is_stopping: bool = False
     started: float = field(default_factory=time.monotonic)
 

@@ -184,6 +184,21 @@ def heir(file: Path, *inherited: Any) -> None:
     follow(file, pipe)
 
 
+def hung(file: Path, *inherited: Any) -> None:
+    """The first worker dies while its successor starts, which never listens; the third ends the server."""
+    pipe = pipe_of(inherited)
+    note(file, " +")
+    match file.read_text().count("+"):
+        case 1:
+            pipe.send((0, "listening"))
+            while file.read_text().count("+") == 1:
+                time.sleep(CRASH_SECONDS)
+            sys.exit(1)
+        case 3:
+            os.kill(os.getppid(), signal.SIGTERM)
+    follow(file, pipe)
+
+
 class OneRenewal:
     """TLS files that are renewed once, as soon as a worker has begun."""
 
@@ -204,6 +219,7 @@ def supervise(
         return None, []
 
     shorter = dict.fromkeys(("POLL_SECONDS", "QUEUE_SECONDS", "FLUSH_SECONDS"), 0.02)
+    shorter |= {"LISTENING_SECONDS": 1.0} if start is hung else {}
     vars(supervisor).update(shorter, CRASH_SECONDS=CRASH_SECONDS)
     load = Folder(folder).prepare if start in {stuck, crossed} else load_none
     reloader = ConfigReloader(folder, load, Snapshot({}, 0.0), None, ReloadState(""))
@@ -216,7 +232,12 @@ def supervised(folder: Path, start: Callable[..., None], *, workers: int, delay:
     """What workers note that `start` runs; the parent has ended well."""
     file = folder / "noted"
     file.touch()
-    renewals: dict[Any, Any] = {worker: Renewals, heir: OneRenewal, crossed: OneRenewal}
+    renewals: dict[Any, Any] = {
+        worker: Renewals,
+        heir: OneRenewal,
+        hung: OneRenewal,
+        crossed: OneRenewal,
+    }
     tls = renewals[start](file) if start in renewals else TlsRenewal(None, ServerCounts())
     process = multiprocessing.get_context("fork").Process(
         target=supervise, args=(folder, file, start, tls, workers, delay)
@@ -289,3 +310,11 @@ def test_a_successor_that_listens_in_the_middle_of_a_reload_is_heard(tmp_path: P
 def test_the_successor_of_a_worker_that_dies_takes_its_place(tmp_path: Path) -> None:
     """It is the worker with too much memory that the system kills; else there is one more for ever."""
     assert supervised(tmp_path, heir, workers=1, delay=0.0).count("+") == 2
+
+
+@forked
+def test_a_worker_that_never_listens_is_killed_also_where_it_replaces_none_any_more(
+    tmp_path: Path,
+) -> None:
+    """Else the server goes on with one worker less, or with none."""
+    assert supervised(tmp_path, hung, workers=1, delay=0.0) == " + + + -"
