@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from engine.accounts.accounts import AccountInfo, account_of, get_account
 from engine.accounts.audit import Actor, add_entry
@@ -37,6 +37,7 @@ class Member:
     email: str | None
     role: Role
     signed_in_at: int | None
+    is_disabled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +84,17 @@ def role_of(connection: Connection, account_id: str, person_id: str) -> Role | N
 
 def list_members(connection: Connection, account_id: str) -> list[Member]:
     """The people of an account, by their names."""
+    person = people.c
+    columns = person.id, person.name, person.email, _MEMBERS.role, person.signed_in_at
     wanted = (
-        select(people.c.id, people.c.name, people.c.email, _MEMBERS.role, people.c.signed_in_at)
+        select(*columns, person.is_disabled)
         .join_from(members, people)
         .where(_MEMBERS.account_id == account_id)
-        .order_by(people.c.name, people.c.id)
+        .order_by(person.name, person.id)
     )
     return [
-        Member(person_id, name, email, Role(role), seen)
-        for person_id, name, email, role, seen in connection.execute(wanted)
+        Member(person_id, name, email, Role(role), seen, is_disabled)
+        for person_id, name, email, role, seen, is_disabled in connection.execute(wanted)
     ]
 
 
@@ -143,10 +146,18 @@ def _changing(connection: Connection, account_id: str, person_id: str, *, is_own
     before = role_of(connection, account_id, person_id)
     if before is None:
         raise NotFoundError("the person does not belong to the account")
-    owners = (_MEMBERS.account_id == account_id, _MEMBERS.role == str(Role.OWNER))
-    count = connection.execute(select(func.count()).select_from(members).where(*owners))
-    if before is Role.OWNER and not is_owner and count.scalar_one() == 1:
-        raise ConflictError("an account needs an owner")
+    others = (
+        select(_MEMBERS.person_id)
+        .join_from(members, people)
+        .where(
+            _MEMBERS.account_id == account_id,
+            _MEMBERS.role == str(Role.OWNER),
+            _MEMBERS.person_id != person_id,
+            people.c.is_disabled.is_(False),
+        )
+    )
+    if before is Role.OWNER and not is_owner and connection.execute(others).first() is None:
+        raise ConflictError("an account needs an owner who may sign in")
     return before
 
 

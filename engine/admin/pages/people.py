@@ -58,6 +58,7 @@ def _row(member: Member, you: str) -> dict[str, Any]:
         "email": member.email,
         "role": str(member.role),
         "signed_in_at": member.signed_in_at,
+        "is_disabled": member.is_disabled,
         "is_you": member.person_id == you,
     }
 

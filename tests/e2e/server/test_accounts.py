@@ -420,7 +420,9 @@ def test_known_keys_go_on_without_the_database_and_unknown_ones_get_a_503(
         assert refused.status_code == 503
         assert refused.json()["error"]["code"] == "accounts_unavailable"
         assert refused.headers["retry-after"] == "1"
-        assert server.text.count("the store of accounts cannot be read") == 2, "once a worker"
+        until(
+            lambda: server.text.count("the store of accounts cannot be read") == 2
+        )  # once a worker
     finally:
         away.rename(file)
     until(lambda: states(server) == {"ok"})

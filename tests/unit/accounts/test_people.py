@@ -228,6 +228,22 @@ def test_an_account_keeps_an_owner(
     assert [m.name for m in members.list_members(store, ours.id)] == ["Bob"]
 
 
+def test_an_owner_who_is_disabled_does_not_count(
+    store: Connection, ours: AccountInfo, ann: Person, bob: Person
+) -> None:
+    """The account is left to somebody who can sign in; and who is disabled may be removed."""
+    for person in (ann, bob):
+        members.add_member(store, ours.id, person.id, Role.OWNER, CLI)
+    people.set_person_disabled(store, bob.id, CLI, is_disabled=True)
+    assert [m.is_disabled for m in members.list_members(store, ours.id)] == [False, True]
+    with pytest.raises(ConflictError):
+        members.set_role(store, ours.id, ann.id, Role.MEMBER, CLI)
+    with pytest.raises(ConflictError):
+        members.remove_member(store, ours.id, ann.id, CLI)
+    members.remove_member(store, ours.id, bob.id, CLI)
+    assert [m.name for m in members.list_members(store, ours.id)] == ["Ann"]
+
+
 def test_of_two_owners_who_leave_at_once_one_stays(database: Database) -> None:
     with database.write() as store:
         account = create_account(store, "a", CLI)

@@ -15,6 +15,7 @@ from engine.accounts.audit import CLI, SYSTEM, list_audit
 from engine.accounts.database import Connection
 from engine.accounts.gateway_key import GatewayKey
 from engine.accounts.key_limits import KeyLimits
+from engine.accounts.people import set_person_disabled
 from engine.accounts.tables import LATENCY_COLUMNS
 from engine.admin.app import PAGES
 from engine.admin.pages.provider_test import result_of
@@ -406,6 +407,10 @@ def test_people_are_invited_and_change_roles(house: House) -> None:
     with house.database.read() as connection:
         names = [member.name for member in members.list_members(connection, house.ids["ours"])]
     assert names == ["ours-member", "ours-owner"]
+    assert "disabled</span>" not in browser.get("/people").text
+    with house.database.write() as connection:
+        set_person_disabled(connection, house.ids["ours-member"], CLI, is_disabled=True)
+    assert "disabled</span>" in browser.get("/people").text
 
 
 def test_the_audit_log_has_what_the_pages_did(house: House) -> None:
