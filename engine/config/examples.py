@@ -4,8 +4,9 @@ They are for documentation; nothing that checks or serves a configuration reads 
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,18 +23,19 @@ _SECTION = re.compile(r"^(?=[a-z_]+:)", re.M)
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An example as it is shown: the text of `file` that is wrong, None for no file, and the right one.
+    """An entry of checks/examples.yaml, which says what its keys mean."""
 
-    `elsewhere`: it is wrong only where some package is not installed. `also` are further codes
-    that the wrong one gives.
-    """
-
-    file: str
-    bad: str | None
-    good: str
-    beside: Mapping[str, str]
-    elsewhere: bool
-    also: tuple[str, ...]
+    file: str = ""
+    bad: str | None = None
+    good: str = ""
+    beside: Mapping[str, str] = field(default_factory=dict)
+    whole: bool = False
+    encoding: str = "utf-8"
+    repeat: int = 1
+    pad: int = 0
+    also: Sequence[str] = ()
+    elsewhere: bool = False
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,58 +55,57 @@ def _data() -> Any:
 
 def example(code: str) -> Example:
     """The example of a code of the catalogue."""
-    entry = _data()["examples"][code]
-    return Example(
-        file=entry["file"],
-        bad=entry.get("bad"),
-        good=entry["good"],
-        beside=entry.get("beside", {}),
-        elsewhere=entry.get("elsewhere", False),
-        also=tuple(entry.get("also", ())),
-    )
+    return Example(**_data()["examples"][code])
 
 
-def folder(code: str, *, good: bool = False) -> ExampleFolder:
-    """The whole configuration that an example stands for, made complete by a minimal one."""
-    entry, minimal = _data()["examples"][code], _data()["minimal"]
+def example_folder(code: str, *, good: bool = False) -> ExampleFolder:
+    """The whole configuration that the example of a code stands for."""
+    return complete(example(code), _data()["minimal"], _data()["environ"], good=good)
+
+
+def complete(
+    shown: Example, minimal: Mapping[str, str], environ: Mapping[str, str], *, good: bool = False
+) -> ExampleFolder:
+    """One side of an example, with the files and variables of a minimal configuration where it has none."""
+
+    def whole(name: str, text: str) -> str:
+        return text if shown.whole else _laid_over(minimal.get(name, ""), text)
+
     texts: dict[str, bytes | None] = dict.fromkeys(OPTIONAL)
-    for name, text in {**minimal, **entry.get("beside", {})}.items():
-        texts[name] = _laid_over(minimal.get(name, ""), text).encode()
-    file, text = entry["file"], entry["good"] if good else entry.get("bad")
-    if text is None:
-        texts[file] = None
-        return ExampleFolder(texts, _environ(entry))
-    whole = text if entry.get("whole") else _laid_over(minimal.get(file, ""), text)
-    if entry.get("repeat") and not good:
-        last = text.splitlines(keepends=True)[-1]
-        whole += "".join(last.replace("1", str(n), 1) for n in range(2, entry["repeat"] + 1))
-    raw = whole.encode("latin-1" if entry.get("latin_1") and not good else "utf-8")
-    if entry.get("cut") and not good:
-        raw = raw[: -entry["cut"]]
-    if entry.get("pad") and not good:
-        raw = raw.ljust(entry["pad"] - 1, b"#") + b"\n"
-    texts[file] = raw
-    return ExampleFolder(texts, _environ(entry))
+    for name, text in {**minimal, **shown.beside}.items():
+        texts[name] = whole(name, text).encode()
+    if shown.file and not good:
+        bad = shown.bad
+        texts[shown.file] = None if bad is None else _stored(shown, whole(shown.file, bad))
+    elif shown.good:
+        texts[shown.file] = whole(shown.file, shown.good).encode()
+    given = shown.environ if shown.file or not good else {}
+    return ExampleFolder(texts, {**environ, **given})
 
 
 def load_example(code: str, now: float, *, good: bool = False) -> Loaded:
     """What is found in an example; what server.yaml names is read from a disk, so a folder there has it."""
-    made, shown = folder(code, good=good), example(code)
+    made, shown = example_folder(code, good=good), example(code)
     beside = shown.beside if shown.file == SERVER else {}
-    with TemporaryDirectory() as written:
+    with TemporaryDirectory() if beside else nullcontext("/etc/gateway") as directory:
         for name, text in beside.items():
-            (Path(written) / name).write_text(text, "utf-8")
-        directory = Path(written if beside else "/etc/gateway")
-        return load(directory, made.environ, now, overrides=made.texts, audit=True)
-
-
-def _environ(entry: Mapping[str, Any]) -> dict[str, str]:
-    return {**_data()["environ"], **entry.get("environ", {})}
+            (Path(directory) / name).write_text(text, "utf-8")
+        return load(Path(directory), made.environ, now, overrides=made.texts, audit=True)
 
 
 def _laid_over(base: str, text: str) -> str:
     """`base` with the top-level sections of `text` in place of its own, and the rest added."""
     sections = {part.partition(":")[0]: part for part in _SECTION.split(base) if part}
     for part in _SECTION.split(text):
-        sections[part.partition(":")[0]] = part
+        name = part.partition(":")[0]
+        is_apart = sections.get(name, "").endswith("\n\n") and not part.endswith("\n\n")
+        sections[name] = part + "\n" * is_apart
     return "".join(sections.values())
+
+
+def _stored(shown: Example, text: str) -> bytes:
+    """The bad text as bytes, with what would be too long to show."""
+    last = text[text.rstrip("\n").rfind("\n") + 1 :]
+    text += "".join(last.replace("1", str(n), 1) for n in range(2, shown.repeat + 1))
+    raw = text.encode(shown.encoding)
+    return raw.ljust(shown.pad - 1, b"#") + b"\n" if shown.pad else raw

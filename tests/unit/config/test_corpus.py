@@ -1,101 +1,70 @@
-"""Every finding has broken and fixed files under corpus/, and the report of each is pinned.
+"""Every finding is found in the bad side of its cases and not in the good one, and each report is pinned.
 
-A case is a folder `<CODE>-<mistake>` with `bad/` and `good/`. A setup.json beside the files may
-name files that stay `absent`, sizes to `pad` files to, what the `environ` holds, whether to `audit`, codes found `also`, and `links` to make.
+Those of the examples are in docs/codes.md, which tests/e2e/docs compares.
 """
 
-import json
 import re
-import shutil
 from pathlib import Path
-from typing import Any
 
 from syrupy.assertion import SnapshotAssertion
 
 from engine.config.diagnostics.codes import RULES
-from engine.config.load import Loaded
-from tests.servers import ROOT
+from engine.config.examples import example
+from tests.servers import ROOT, read_yaml
 from tests.tables import each
-from tests.unit.config.folders import ENVIRON, MINIMAL, TextSnapshot, codes, fill, read, report
+from tests.unit.config.cases import CASES, CORPUS, FURTHER, NO_FILES, folder_of, load_case
+from tests.unit.config.folders import codes, fill, read, report
 
-CORPUS = Path(__file__).parent / "corpus"
-CASES = sorted(path.name for path in CORPUS.iterdir())
-LEAST = {name: (MINIMAL / name).read_bytes() for name in ("routes.yaml", "providers.yaml")}
 CODE = re.compile(r"[FYSXTEA][0-9]{3}")
-
-
-def prepared(side: Path, folder: Path) -> tuple[Path, dict[str, Any]]:
-    """A copy of one side of a case, made whole, and its setup."""
-    shutil.copytree(side, folder, dirs_exist_ok=True)
-    file = folder / "setup.json"
-    setup: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {}
-    fill(folder)
-    for name in setup.get("absent", ()):
-        (folder / name).unlink()
-    for name, target in setup.get("links", {}).items():
-        (folder / name).symlink_to(target)
-    for name, size in setup.get("pad", {}).items():
-        raw = (folder / name).read_bytes()
-        (folder / name).write_bytes(raw + b"#" * (size - len(raw) - 1) + b"\n")
-    return folder, setup
-
-
-def loaded_side(case: str, side: str, folder: Path) -> tuple[Loaded, dict[str, Any]]:
-    """One side of a case, and its setup; without one it is read where it is, since 1,000 copies take a second."""
-    written = CORPUS / case / side
-    if not (written / "setup.json").exists():
-        missing = {name: raw for name, raw in LEAST.items() if not (written / name).exists()}
-        return read(written, overrides=missing), {}
-    folder, setup = prepared(written, folder)
-    environ = {**ENVIRON, **setup.get("environ", {})}
-    return read(folder, environ, audit=setup.get("audit", False)), setup
 
 
 @each("case", CASES)
 def test_report(case: str, tmp_path: Path, snapshot: SnapshotAssertion) -> None:
-    """The bad side is told as its code and nothing else, and an error alone stops serving."""
-    loaded, setup = loaded_side(case, "bad", tmp_path)
-    assert set(codes(loaded)) == {case[:4], *setup.get("also", ())}
+    """The bad side is reported as its code and nothing else, and an error alone stops serving."""
+    loaded, shown = load_case(case, tmp_path), CASES[case]
+    assert set(codes(loaded)) == {case[:4], *shown.also} or (shown.elsewhere and not codes(loaded))
     has_error = any(found.severity == "error" for found in loaded.diagnostics)
     assert (loaded.plan is None) == has_error
-    text = report(loaded, tmp_path).replace(str(CORPUS / case / "bad"), "FOLDER")
-    assert text == snapshot(name=case, extension_class=TextSnapshot)
+    if case in FURTHER:
+        assert report(loaded, tmp_path) == snapshot(name=case)
 
 
-def contents(case: str, side: str) -> tuple[tuple[str, bytes], ...]:
-    """The files of a side: half of the good ones are the same as another of their code, and loaded once."""
-    folder = CORPUS / case / side
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return tuple((str(path.relative_to(folder)), path.read_bytes()) for path in files)
+@each("case", NO_FILES)
+def test_report_of_what_is_no_file(case: str, tmp_path: Path, snapshot: SnapshotAssertion) -> None:
+    NO_FILES[case](tmp_path)
+    loaded = read(fill(tmp_path))
+    assert codes(loaded) == ["F001"]
+    assert report(loaded, tmp_path) == snapshot(name=case)
 
 
-@each("code", sorted({case[:4] for case in CASES}))
-def test_good_is_clean(code: str, tmp_path: Path) -> None:
-    sides = {contents(case, "good"): case for case in CASES if case.startswith(code)}
-    loaded = {case: loaded_side(case, "good", tmp_path / case)[0] for case in sides.values()}
-    found = {
-        case: codes(side) for case, side in loaded.items() if side.diagnostics or not side.plan
-    }
-    assert found == {}
+def test_good_is_clean(tmp_path: Path) -> None:
+    """Most good sides are the same as another, and loaded once."""
+    sides = {repr(folder_of(case, good=True)): case for case in CASES}
+    for case in sides.values():
+        loaded = load_case(case, tmp_path / case, good=True)
+        assert codes(loaded) == [], case
+        assert loaded.plan is not None, case
 
 
-# Found only where a package is missing that these tests have; tests/unit/config/test_load.py has it.
-ELSEWHERE = {"E404"}
+def test_every_example_is_of_a_code() -> None:
+    assert sorted(read_yaml("engine/config/checks/examples.yaml")["examples"]) == sorted(RULES)
 
 
-def test_every_code_has_a_case() -> None:
-    assert set(RULES) - {case[:4] for case in CASES} == ELSEWHERE
-
-
-def test_every_case_has_two_sides_and_a_known_code() -> None:
-    for case in CASES:
-        assert case[:5] in {f"{code}-" for code in RULES}, case
-        assert sorted(path.name for path in (CORPUS / case).iterdir()) == ["bad", "good"], case
+def test_every_case_is_there_once_and_has_a_known_code() -> None:
+    lines = [line for file in CORPUS for line in file.read_text("utf-8").splitlines()]
+    assert [line[:-1] for line in lines if line[:1] not in ("", " ")] == list(FURTHER)
+    assert [case for case in FURTHER if case[:5] not in {f"{code}-" for code in RULES}] == []
 
 
 def test_the_two_sides_differ() -> None:
-    for case in CASES:
-        assert contents(case, "bad") != contents(case, "good"), case
+    same = [case for case in CASES if folder_of(case) == folder_of(case, good=True)]
+    assert same == []
+
+
+def test_examples_are_short_enough_to_be_read() -> None:
+    for code in RULES:
+        shown = example(code)
+        assert max(len((shown.bad or "").splitlines()), len(shown.good.splitlines())) <= 12, code
 
 
 def emitted() -> set[str]:

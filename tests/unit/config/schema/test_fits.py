@@ -12,7 +12,7 @@ from engine.config.schema.fits import is_valid_by
 from engine.config.schema.schemas import read_schema, violations
 from engine.config.source.document import parse_document
 from tests.tables import each
-from tests.unit.config.test_corpus import CORPUS
+from tests.unit.config.cases import CASES, folder_of
 
 VALUES: list[Any] = [
     None, True, False, 0, 1, 1.0, 1.5, -3, 10**30, "", "a", "abc", "b", [], [1], [1, 1.0], [1, True], ["a", "b"],
@@ -49,11 +49,13 @@ def test_a_keyword_that_is_not_known_is_refused() -> None:
 
 
 def documents() -> Iterator[tuple[str, Any]]:
-    """The files of the corpus for findings of schemas, those that fit and those that do not."""
-    for path in sorted(CORPUS.glob("S*/*/*.yaml")):
-        document, _ = parse_document(path.name, path.read_bytes()) if path.is_file() else (None, [])
-        if document is not None and path.name in FILES:
-            yield FILES[path.name], document.data
+    """The files of the cases for findings of schemas, those that fit and those that do not."""
+    cases = [case for case in CASES if case[0] == "S"]
+    sides = [folder_of(case, good=good).texts for case in cases for good in (False, True)]
+    for name, text in {(name, texts[name]) for texts in sides for name in FILES}:
+        document, _ = parse_document(name, text) if text is not None else (None, [])
+        if document is not None:
+            yield FILES[name], document.data
 
 
 def test_errors_are_those_that_jsonschema_finds_alone() -> None:
