@@ -60,8 +60,8 @@ PLAIN = """
     reference refused regular related relayed reloader renewal repair reply reserve resolving result role route
     routing row scanner scheduler sealed secret sent series serve session setting shared shortened shown sign signal
     size snapshot span spec stage stalled start state status stop stopped stray supervisor suppressed suppression
-    symbol syntax table tabs test text thread throttle  timestamps token totals traffic trust try unavailable
-    unknown unreadable unsampled unusable upload url use valid validated value version watch windows without writer
+    symbol syntax table test text thread throttle  timestamps token totals traffic trust try unavailable
+    unknown unreadable unsampled unusable upload url use valid validated value version watch windows writer
 """
 WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 # Promises to those who read the output, and names of tests, which are evidence and no text.

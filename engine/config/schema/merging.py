@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from engine.config.diagnostics.diagnostic import Diagnostic, Fix, Related, Span
+from engine.config.diagnostics.diagnostic import Diagnostic, Related
 from engine.config.source.document import Document, Path
 
 
@@ -11,7 +11,6 @@ def merge_repeated(document: Document, found: list[Diagnostic]) -> list[Diagnost
     """`found` without those that another finding already reports."""
     found = [d for d in found if d.code != "S103" or not _is_bare_template(document, d)]
     found = _without_misfits(_without_misspelt(found))
-    found = _without_torn(document, found)
     found = _without_swallowed(document, found)
     return _without_hanging(document, found)
 
@@ -52,29 +51,6 @@ def _without_swallowed(document: Document, found: list[Diagnostic]) -> list[Diag
         )
         found = [d for d in found if d is not missing and d.path[: len(place)] != place]
         found.append(moved)
-    return found
-
-
-def _without_torn(document: Document, found: list[Diagnostic]) -> list[Diagnostic]:
-    """A key and its value with a `,` between them, which makes two keys without values."""
-    empty = [d for d in found if d.code in ("S102", "S103") and document.value(d.path) is None]
-    for key in (d for d in empty if d.code == "S103"):
-        end = document.entry(key.path).head.end
-        for value in (d for d in empty if d.code == "S102" and d.path[:-1] == key.path[:-1]):
-            start = document.entry(value.path).head.start
-            between = document.lines[end.line - 1][end.column - 1 : start.column - 1]
-            if start.line == end.line and between.strip() == ",":
-                comma = Span(key.span.file, end, start)
-                whole = replace(
-                    key,
-                    message=f"`{key.path[-1]}` and `{value.path[-1]}` are two keys without values",
-                    span=comma,
-                    label="a `:` instead?",
-                    fix=Fix(comma, ": "),
-                    help=f"write `{key.path[-1]}: {value.path[-1]}`",
-                )
-                found = [whole if d is key else d for d in found if d is not value]
-                break
     return found
 
 

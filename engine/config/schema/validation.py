@@ -78,9 +78,10 @@ def _explain(document: Document, error: Any) -> Iterator[Diagnostic]:
             kinds = error.validator_value
             kinds = [kinds] if isinstance(kinds, str) else kinds
             wanted = " or ".join(_KINDS[kind] for kind in kinds)
-            expected = error.schema.get("x-expect")
+            several = isinstance(error.instance, list) and error.schema.get("x-several")
+            expected = several or error.schema.get("x-expect")
             hint = f"write {expected}" if expected else ""
-            if kinds == ["array"] and isinstance(error.instance, str):
+            if isinstance(error.instance, str) and _lists_texts(error.schema):
                 hint = hint or "write it as a list, in [ ]"
             if "string" in kinds and _is_scalar(error.instance) and _fits_quoted(error):
                 hint = "quote the value"
@@ -224,6 +225,11 @@ def _at_key(document: Document, code: str, message: str, path: Path, help: str) 
 def _fits_quoted(error: Any) -> bool:
     """Whether quotes would make the value right; a number of seconds needs its unit."""
     return re.search(error.schema.get("pattern", ""), str(error.instance)) is not None
+
+
+def _lists_texts(schema: dict[str, Any]) -> bool:
+    """Whether what is wanted is a list, and not one of mappings, of which an example is shown."""
+    return schema.get("type") == "array" and "properties" not in schema.get("items", {})
 
 
 def _is_scalar(value: Data) -> bool:

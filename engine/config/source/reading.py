@@ -31,7 +31,6 @@ _TAKES = {
     "*": "an alias", "&": "an anchor", "!": "a tag", "%": "a directive", "|": "a block of text",
     ">": "a block of text", "@": "", "`": "",
 }  # fmt: skip
-_BULLETS = "*\u2013\u2014\u2212\u2022\u00b7\u25cf\u2010\u2011"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,6 @@ def explain_syntax(lines: Sequence[str], line: int, column: int, problem: str) -
     text = lines[line] if line < len(lines) else ""
     found: SyntaxFinding | bool | None = (
         _escape(text, line, column, problem)
-        or _tab(text, line, column)
         or ("document start" not in problem and _begins(text, line, column))
         or _behind_a_quote(text, line, column, problem)
         or _template(text, line, column)
@@ -74,20 +72,7 @@ def _escape(text: str, line: int, column: int, problem: str) -> SyntaxFinding | 
     if at < 0 or not ("escape" in problem or "hexdecimal" in problem or "Unicode" in problem):
         return None
     words = "in double quotes a `\\` begins an escape, and this escape does not exist"
-    fix_hint = "use single quotes, or write `\\\\`"
-    open_, close = text.rfind('"', 0, at), text.find('"', at)
-    inner = text[open_ + 1 : close]
-    if open_ < 0 or close < 0 or "'" in inner or "\\\\" in inner or "\\" in (text[close - 1], ""):
-        return SyntaxFinding(words, line, (at, at + 2), fix_hint)
-    return SyntaxFinding(words, line, (at, at + 2), fix_hint, (open_, close + 1), f"'{inner}'")
-
-
-def _tab(text: str, line: int, column: int) -> SyntaxFinding | None:
-    hit = re.compile("\t+").match(text, column)
-    if not hit or text[:column].strip(" -?"):
-        return None
-    words = "a tab is where YAML requires spaces"
-    return SyntaxFinding(words, line, hit.span(), "write spaces", hit.span(), " ")
+    return SyntaxFinding(words, line, (at, at + 2), "use single quotes, or write `\\\\`")
 
 
 def _template(text: str, line: int, column: int) -> SyntaxFinding | None:
@@ -143,40 +128,12 @@ def _behind_a_quote(text: str, line: int, column: int, problem: str) -> SyntaxFi
     return SyntaxFinding(words, line, (at, at + 1), "put all of it into one pair of quotes" + twice)
 
 
-def bullet(text: str) -> tuple[int, int] | None:
-    """Where a list entry begins with another sign than `-`."""
-    hit = re.match(rf" *([{_BULLETS}])(?= +[\w{{\[\"'])", text)
-    return hit.span(1) if hit else None
+# Where YAML requires spaces: before the code of a line, and after a `:`; there a tab is allowed.
+_BLANKS = re.compile(r"^\s*(?:-\s+)*(?=\S)|(?<=:)[^\S\t]+")
 
 
-def foreign_comment(text: str) -> tuple[int, int] | None:
-    """Where a line begins as comments do in other languages."""
-    hit = re.match(r" *(//+|/\*+|--(?!-)|;+|<!--)", text)
-    return hit.span(1) if hit else None
-
-
-@dataclass(frozen=True, slots=True)
-class LinesWithoutTabs:
-    """Lines from `first` (from 0) on with spaces for tabs; `is_sure`: whatever a tab's width is."""
-
-    first: int
-    lines: tuple[str, ...]
-    is_sure: bool
-
-
-def without_tabs(lines: Sequence[str]) -> LinesWithoutTabs | None:
-    """The lines from the first to the last one indented by tabs, with two spaces for each.
-
-    Nothing depends on the width of a tab where no line is indented by spaces.
-    """
-    tabbed = [n for n, line in enumerate(lines) if re.match(r"[ -]*\t", line) and line.strip()]
-    if not tabbed:
-        return None
-    first, last = tabbed[0], tabbed[-1]
-    made = [re.sub(r"^[ -]*\t[\t -]*", _spaces, line) for line in lines[first : last + 1]]
-    spaced = [line for line in lines if line[:1] == " " and line.lstrip()[:1] not in ("", "#")]
-    return LinesWithoutTabs(first, tuple(made), not spaced)
-
-
-def _spaces(hit: re.Match[str]) -> str:
-    return hit[0].replace("-\t", "- ").replace("\t", "  ")
+def with_spaces(line: str) -> str:
+    """`line` with spaces for tabs, two for each, and for what only looks like a space."""
+    return _BLANKS.sub(
+        lambda hit: re.sub(r"\s", " ", hit[0].replace("-\t", "- ").replace("\t", "  ")), line
+    )

@@ -1,15 +1,17 @@
-"""Fixes of one line each, for common typos in YAML."""
+"""Common mistakes in one line of YAML, and what is written instead. `syntax` finds out which one was made.
+
+Most are a row of `TYPOS`. Quotes, brackets and indentation need more than a pattern.
+"""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.config.source.quotes import CURLY
-from engine.config.source.reading import bullet, foreign_comment
 
-NEAR = 12
-STEP = 2
-_KEY = r"^\s*(?:- +)?[\w.$-]+"
+INDENT = 2
+MAX_NEAR = 12  # lines in which the indentation of one is looked at
 _OPEN = {"{": "}", "[": "]"}
 _CLOSE = {"}": "{", "]": "["}
 # What an input method for Chinese or Japanese, or a word processor, writes in place of the signs of YAML.
@@ -33,6 +35,52 @@ class Repair:
         old = lines[self.line]
         new = old[: self.start] + self.text + old[self.end :]
         return [*lines[: self.line], new, *lines[self.line + 1 :]]
+
+
+class Typo(NamedTuple):
+    """A mistake in the code of a line: `pattern` matches, and its group `at` should be `text`.
+
+    The group `shown`, or else `at`, is underlined; a `{}` in `words` is the underlined text.
+    """
+
+    pattern: str
+    text: str | Callable[[str], str]
+    words: str
+    fix_hint: str = ""
+
+
+def _in_ascii(text: str) -> str:
+    spaced = re.sub("\uff1a(?! )", ": ", text)
+    return "".join(_TYPESET.get(c, c) for c in spaced).rstrip()
+
+
+TYPOS = (
+    Typo("^ *(?P<at>[*\u2013\u2014\u2212\u2022\u00b7\u25cf\u2010\u2011])(?= +[\\w{\\[\"'])", "-",
+            "a list entry begins with `-`; this is another character"),
+    Typo(r"^ *(?P<at>//+)", "#", "a comment begins with `#`"),
+    Typo(r"^(?P<at>\.\.\.)$", "", "`...` ends the document, so nothing may follow it", "remove it"),
+    *(Typo(f"^[^{re.escape(''.join(_TYPESET))}]*(?P<at>(?P<shown>{wide}).*)", _in_ascii,
+              f"this character only looks like `{sign}`", f"write `{sign}` instead")
+      for wide, sign in _TYPESET.items()),
+    Typo(r"^ *(?P<shown>-)(?P<at>)[\w{\[\"']", " ", "a space is missing after this `-`"),
+    Typo(r"^ *(?:- +)?[\w.$-]+(?P<at> *= *)[^\s=]", ": ", "a key and its value are separated by `: `, not `=`"),
+    Typo(r"^ *(?:- +)?[\w.$-]+(?P<at> *=)$", ":", "a key and its value are separated by `: `, not `=`"),
+    Typo(r"^ *(?:- +)?(?P<shown>[a-z][a-z_]{0,30})(?P<at>)(?: +[^\s:=]|$)", ":", "a `:` is missing after `{}`"),
+    Typo(r"^ *(?:- +)?(?P<shown>\w{1,60}[A-Z0-9.-][\w.-]*)(?P<at>)(?: +[^\s:=]|$)", ":", "a `:` is missing here"),
+    Typo(r"^ *(?:- +)?[\w.$-]+(?P<shown>:)(?P<at>)[^\s:]", " ", "a space is missing after this `:`"),
+    Typo(r"\S *(?P<shown>[\w\"'}\]/*-])(?P<at>) +[\w-]+: ", ",", "a `,` is missing after this"),
+)  # fmt: skip
+
+
+def typos(index: int, line: str) -> Iterator[Repair]:
+    """Every mistake of `TYPOS` that a line may have."""
+    code = line[: _scan(line).end]
+    for typo in TYPOS:
+        for hit in re.finditer(typo.pattern, code):
+            text = typo.text if isinstance(typo.text, str) else typo.text(hit["at"])
+            shown = hit.span("shown" if "shown" in hit.groupdict() else "at")
+            words = typo.words.replace("{}", code[slice(*shown)])
+            yield Repair(index, *hit.span("at"), text, words, shown, typo.fix_hint)
 
 
 def bare(line: str) -> str:
@@ -72,83 +120,19 @@ def _scan(line: str) -> _Scan:
     return _Scan(len(line[:end].rstrip()), quote, tuple(stack))
 
 
-def has_tab(line: str) -> bool:
-    """Whether a tab, or what looks like a space, is in the indentation."""
-    return line[: _indent(line)].strip(" ") != ""
-
-
-def tabs(index: int, lines: list[str]) -> Iterator[Repair]:
-    line = lines[index]
-    indent = _indent(line)
-    odd = line[:indent].lstrip(" ")
-    if not odd:
-        return
-    what = "a tab" if odd[0] == "\t" else "a character that only looks like a space"
-    words = f"{what} is in the indentation; YAML requires spaces"
-    at = line.index(odd[0])
-    for width in dict.fromkeys(_indents_around(lines, index)):
-        yield Repair(index, 0, indent, " " * width, words, (at, at + 1))
-
-
-def signs(index: int, line: str) -> Iterator[Repair]:
-    """A line that begins as an entry does in a text, as a comment does in another language, or as the end of a document."""
-    if span := bullet(line):
-        words = "a list entry begins with `-`; this is another character"
-        yield Repair(index, *span, "-", words, span)
-    if span := foreign_comment(line):
-        yield Repair(index, *span, "#", "a comment begins with `#`", span)
-    if line.rstrip() == "...":
-        words = "`...` ends the document, so nothing may follow it"
-        yield Repair(index, 0, len(line), "", words, (0, 3), "remove it")
-
-
-def typeset(index: int, line: str) -> Iterator[Repair]:
-    """A line with signs that only look like those of YAML, from the first one to its end."""
-    end = _scan(line).end
-    at = next((at for at, c in enumerate(line[:end]) if c in _TYPESET), None)
+def quotes(index: int, line: str) -> Iterator[Repair]:
+    """A line that leaves a quote open: it ends with the other kind, or is not closed."""
+    at = _scan(line).quote
     if at is None:
         return
-    sign = _TYPESET[line[at]]
-    code = re.sub("\uff1a(?! )", ": ", line[at:end])
-    text = "".join(_TYPESET.get(c, c) for c in code).rstrip()
-    words = f"this character only looks like `{sign}`"
-    yield Repair(index, at, end, text, words, (at, at + 1), f"write `{sign}` instead")
-
-
-def odd_blanks(index: int, line: str) -> Iterator[Repair]:
-    """A line with blanks behind its indentation that only look like spaces, such as no-break spaces."""
-    code = line[: _scan(line).end]
-    rest = line[len(code) :]
-    end = len(code) + len(rest) - len(rest.lstrip())
-    hit = re.search(r"(?<=\S)[^\S \t]", line[:end])
-    if hit is None:
-        return
-    text = re.sub(r"[^\S \t]", " ", line[hit.start() : end])
-    words = "a character that only looks like a space is here; YAML requires spaces"
-    yield Repair(index, hit.start(), end, text if line[end:] else text.rstrip(), words, hit.span())
-
-
-def quotes(index: int, line: str) -> Iterator[Repair]:
-    """A line that leaves a quote open: close it, or make its two quotes the same."""
-    scan = _scan(line)
-    if scan.quote is None:
-        return
-    mark = line[scan.quote]
+    mark = line[at]
     other = "'" if mark == '"' else '"'
-    shown = (scan.quote, scan.quote + 1)
-    for at in range(len(line) - 1, scan.quote, -1):
-        if line[at] == other:
-            words = f"a value starts with {mark} and ends with {other}"
-            yield Repair(index, at, at + 1, mark, words, shown)
-            yield Repair(index, scan.quote, scan.quote + 1, other, words, shown)
-    words = f"the {mark} that starts here is never closed"
-    ends = {len(line.rstrip())}
-    ends |= {m.start() for m in re.finditer(r"[\s}\],]+(?:#.*)?$|, |\s+#", line)}
-    ends |= {m.end() for m in re.finditer(r"\}\}", line)}
-    for end in sorted(end for end in ends if end > scan.quote + 1):
-        yield Repair(index, end, end, mark, words, shown)
-    words = f"a {mark} too many"
-    yield Repair(index, scan.quote, scan.quote + 1, "", words, shown)
+    shown = (at, at + 1)
+    for hit in re.finditer(other, line[at:]):
+        words = f"a value starts with {mark} and ends with {other}"
+        yield Repair(index, at + hit.start(), at + hit.end(), mark, words, shown)
+    for end in _ends(line, at + 1):
+        yield Repair(index, end, end, mark, f"the {mark} that starts here is never closed", shown)
 
 
 def brackets(index: int, line: str) -> Iterator[Repair]:
@@ -159,118 +143,76 @@ def brackets(index: int, line: str) -> Iterator[Repair]:
         if bracket in _OPEN:
             mate = _OPEN[bracket]
             words = f"the `{bracket}` that starts here is never closed with `{mate}`"
-            ends = {scan.end, *(m.end() for m in re.finditer(r"[\w\"'*/}\]](?=[,}\]])", line))}
-            for end in sorted(ends, reverse=True):
-                if end > at:
-                    yield Repair(index, end, end, mate, words, shown)
+            for end in _ends(line[: scan.end], at + 1):
+                yield Repair(index, end, end, mate, words, shown)
         else:
             mate = _CLOSE[bracket]
             words = f"this `{bracket}` has no `{mate}` before it"
-            for match in re.finditer(r"(?:^\s*-|:) +", line[:at]):
-                yield Repair(index, match.end(), match.end(), mate, words, shown)
-        yield Repair(index, at, at + 1, "", f"a `{bracket}` too many", shown)
+            for hit in re.finditer(r"(?:^\s*-|:) +", line[:at]):
+                yield Repair(index, hit.end(), hit.end(), mate, words, shown)
+            yield Repair(index, at, at + 1, "", f"a `{bracket}` too many", shown)
+
+
+def _ends(line: str, start: int) -> list[int]:
+    """Where what begins before `start` may end: at the end of the line, inside the brackets there, before a comma, after a template."""
+    ends = [
+        len(line.rstrip()),
+        *(hit.start() for hit in re.finditer(r"(?=[ }\],]{0,9}$|, )|(?<=\}\})", line)),
+    ]
+    return [at for at in dict.fromkeys(ends) if at > start]
 
 
 def dashes(index: int, lines: list[str]) -> Iterator[Repair]:
-    """A line that would begin an entry of the list around it if its dash, or the space behind, were there."""
+    """A line that begins as the entries of the list around it do, without their dash."""
     line = lines[index]
-    indent, shown = _indent(line), (_indent(line), _scan(line).end)
-    if re.match(r" *-[\w{\[\"']", line):
-        words = "a space is missing after this `-`"
-        yield Repair(index, indent + 1, indent + 1, " ", words, (indent, indent + 1))
-        return
-    around = lines[max(0, index - NEAR) : index + NEAR]
-    items = [hit for other in around if (hit := re.match(r"( *)- +(\{|[\w.$-]+:)", other))]
-    for width in dict.fromkeys(len(hit[1]) for hit in items):
-        begins = {hit[2] for hit in items if len(hit[1]) == width}
-        starts = any(line[indent:].startswith(word) for word in begins)
-        if starts and indent in (width, width + STEP):
+    indent = _indent(line)
+    for other in lines[max(0, index - MAX_NEAR) : index + MAX_NEAR]:
+        hit = re.match(r"( *)- +(\{|[\w.$-]+:)", other)
+        if hit and line.startswith(hit[2], indent) and indent - len(hit[1]) in (0, INDENT):
             words = "the `-` that begins this entry is missing"
-            yield Repair(index, 0, indent, " " * width + "- ", words, shown)
-
-
-def colons(index: int, line: str) -> Iterator[Repair]:
-    """A line that would be `key: value` if the colon or the space behind it were there."""
-    if hit := re.match(_KEY + r"( *= *)(?=[^\s=]|$)", line):
-        words = "a key and its value are separated by `: `, not `=`"
-        text = ": " if line[hit.end() :] else ":"
-        yield Repair(index, *hit.span(1), text, words, hit.span(1))
-    if hit := re.match(_KEY + r"(?=[ \t]+[^\s:#]|\s*(?:\s#.*)?$)", line):
-        end = hit.end()
-        start = end - len(re.sub(r"^\s*(?:- +)?", "", hit[0]))
-        word = line[start:end]
-        words = f"a `:` is missing after `{word}`" if _is_word(word) else "a `:` is missing here"
-        yield Repair(index, end, end, ":", words, (start, end))
-    if hit := re.match(_KEY + r":(?=[^\s:])", line):
-        yield Repair(
-            index, hit.end(), hit.end(), " ", "a space is missing after this `:`",
-            (hit.end() - 1, hit.end()),
-        )  # fmt: skip
-
-
-def _is_word(text: str) -> bool:
-    return re.fullmatch(r"[a-z][a-z_]{0,30}", text) is not None
-
-
-def commas(index: int, line: str) -> Iterator[Repair]:
-    """Two entries in braces with only a blank between them."""
-    for hit in re.finditer(r"(?<=[\w\"'}\]/*-])(?= +[\w-]+: )", line):
-        shown = (hit.start() - 1, hit.start())
-        if line[: hit.start()].strip(" -"):  # else it is the dash of an entry
-            yield Repair(index, hit.start(), hit.start(), ",", "a `,` is missing after this", shown)
-    for hit in re.finditer(r"(?<=[\w\"'}\]/*-]) *;(?= *[\w-]+: )", line):
-        words = "entries in braces are separated by `,`"
-        yield Repair(index, hit.end() - 1, hit.end(), ",", words, (hit.end() - 1, hit.end()))
+            shown = (indent, _scan(line).end)
+            yield Repair(index, 0, indent, f"{hit[1]}- ", words, shown)
+            return
 
 
 def indents(lines: list[str], code: list[int], stopped: int) -> Iterator[Repair]:
     """A line that would fit its neighbours with another indentation, the odd ones first."""
     after = [i for i in range(stopped + 1, len(lines)) if bare(lines[i])][:1]
     near = [*code[-3:][::-1], *after]
-    odd = [i for i in [*near, *code[-NEAR:-3][::-1]] if _is_odd(lines, i)]
+    odd = [i for i in [*near, *code[-MAX_NEAR:-3][::-1]] if _is_odd(lines, i)]
     for index in dict.fromkeys([*odd, *near]):
         line = lines[index]
         indent = _indent(line)
         words = "this line is indented unlike the ones it belongs to"
+        shown = (indent, len(line[: _scan(line).end]))
         for width in dict.fromkeys(_indents_around(lines, index)):
             if width != indent:
-                yield Repair(
-                    index, 0, indent, " " * width, words, (indent, len(line[: _scan(line).end]))
-                )
+                yield Repair(index, 0, indent, " " * width, words, shown)
 
 
 def _is_odd(lines: list[str], index: int) -> bool:
-    """Whether a line is indented as nothing should be: by halves, or by a leap to what it belongs to."""
-    line = lines[index]
-    above = next((lines[i] for i in range(index - 1, -1, -1) if bare(lines[i])), "")
-    below = next((lines[i] for i in range(index + 1, len(lines)) if bare(lines[i])), "")
-    indent = _indent(line)
-    owns, is_owned = bare(line).endswith(":"), bare(above).endswith(":")
-    is_item = line.lstrip().startswith("-")
-    return (
-        indent % STEP == 1
-        or (owns and _indent(below) > indent + STEP)
-        or (is_owned and indent > _indent(above) + STEP)
-        or (is_owned and indent <= _indent(above) and not is_item)
-    )
-
-
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
+    """Whether a line is indented by an odd number, or not one step deeper than the key that it belongs to."""
+    above, below = _neighbours(lines, index)
+    indent = _indent(lines[index])
+    leaps = bare(lines[index]).endswith(":") and _indent(below) > indent + INDENT
+    steps = (0, INDENT) if bare(lines[index]).startswith("-") else (INDENT,)
+    misses = bare(above).endswith(":") and indent - _indent(above) not in steps
+    return indent % INDENT == 1 or leaps or misses
 
 
 def _indents_around(lines: list[str], index: int) -> Iterator[int]:
     """The indentations that a line could have had: those of its neighbours and one step deeper."""
-    around = [i for i in range(index - 1, -1, -1) if bare(lines[i])][:12]
-    above = lines[around[0]] if around else ""
-    indent = _indent(above)
-    if bare(above).endswith(":"):
-        yield indent + 2
-    yield indent
-    below = next((lines[i] for i in range(index + 1, len(lines)) if bare(lines[i])), None)
-    if below is not None:
-        yield len(below) - len(below.lstrip())
-    for i in around:
-        yield _indent(lines[i])
-    yield indent + 2
-    yield indent + 4
+    above, below = _neighbours(lines, index)
+    yield _indent(above) + INDENT * bare(above).endswith(":")
+    yield from (_indent(above), _indent(below), _indent(above) + INDENT)
+
+
+def _neighbours(lines: list[str], index: int) -> tuple[str, str]:
+    """The next lines with code above and below."""
+    above = next((lines[i] for i in range(index - 1, -1, -1) if bare(lines[i])), "")
+    below = next((lines[i] for i in range(index + 1, len(lines)) if bare(lines[i])), "")
+    return above, below
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())

@@ -1,32 +1,17 @@
-"""Which line is wrong when a text is not YAML: the one whose fix lets reading continue.
+"""Which line is wrong when a text is not YAML: the one whose repair lets reading continue.
 
 A YAML reader stops where it cannot continue, often lines below the mistake: a quote that is not
-closed swallows everything up to the next one. So fixes of common typos are tried one at a time near
+closed swallows everything up to the next one. So common mistakes are repaired one at a time near
 that place, and the first after which more can be read says what the mistake was and where.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from engine.config.source.repairs import (
-    Repair,
-    bare,
-    brackets,
-    colons,
-    commas,
-    dashes,
-    has_tab,
-    indents,
-    odd_blanks,
-    quotes,
-    signs,
-    tabs,
-    typeset,
-)
+from engine.config.source.repairs import Repair, bare, brackets, dashes, indents, quotes, typos
 
 MAX_AHEAD = 40
 MAX_BACK = 400
-MAX_WINDOW = 300_000  # characters
 MAX_TRIED = 2_000_000  # characters read again in all, which bounds the time for a malicious file
 
 _MARKER = re.compile("(?:<{7}|>{7})(?: |$)|={7}$")
@@ -40,13 +25,11 @@ def find_marker(lines: Sequence[str]) -> int | None:
 def find_repair(
     lines: Sequence[str], stopped: int, opened: int, error_line: Callable[[str], int | None]
 ) -> Repair | None:
-    """The fix that helps, for an error at line `stopped` in something that began at `opened`.
+    """The repair that helps, for an error at line `stopped` in something that began at `opened`.
 
     `error_line` gives the line at which reading a text stops, None when it reads to its end.
     """
     window = list(lines[: stopped + MAX_AHEAD])
-    if sum(map(len, window)) > MAX_WINDOW:
-        return None
     best, furthest, left = None, stopped + 1, MAX_TRIED
     for repair in _repairs(window, min(stopped, len(window) - 1), opened):
         text = "\n".join(repair.apply(window))
@@ -64,21 +47,12 @@ def find_repair(
 def _repairs(lines: list[str], stopped: int, opened: int) -> Iterator[Repair]:
     code = [i for i, line in enumerate(lines[: stopped + 1]) if bare(line)]
     near = code[-3:][::-1]
-    tabbed = [index for index in code[-MAX_BACK:-3][::-1] if has_tab(lines[index])]
-    for index in [*near, *tabbed[:3]]:
-        yield from tabs(index, lines)
-    for index in near:
-        yield from signs(index, lines[index])
-        yield from typeset(index, lines[index])
-        yield from odd_blanks(index, lines[index])
     for index in [i for i in code if i >= min(opened, stopped - MAX_BACK)]:
         yield from quotes(index, lines[index])
     for index in dict.fromkeys([*([opened] if opened in code else []), *near]):
         yield from brackets(index, lines[index])
     for index in near:
+        yield from typos(index, lines[index])
+    for index in near:
         yield from dashes(index, lines)
-    for index in near:
-        yield from colons(index, lines[index])
-    for index in near:
-        yield from commas(index, lines[index])
     yield from indents(lines, code, stopped)

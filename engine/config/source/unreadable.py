@@ -1,5 +1,6 @@
 """One finding for a text that is not YAML: where the mistake is, what it is, and its fix."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from engine.config.source.reading import (
     TEMPLATE,
     SyntaxFinding,
     explain_syntax,
-    without_tabs,
+    with_spaces,
 )
 from engine.config.source.repairs import Repair
 from engine.config.source.syntax import find_marker, find_repair
@@ -43,9 +44,9 @@ def explain(file: str, lines: tuple[str, ...], stopped: Stop, error_line: ErrorL
         start, end = Position(marker + 1, 1), Position(marker + 1, 8)
         words = "a merge left both sides here; keep one and delete the three marker lines"
         return Diagnostic("Y001", words, Span(file, start, end))
-    untabbed = _untabbed(file, lines, error_line)
-    if untabbed is not None:
-        return untabbed
+    odd = _odd_spaces(file, lines, stopped.line, error_line)
+    if odd is not None:
+        return odd
     repair = find_repair(lines, stopped.line, stopped.opened_line, error_line)
     if repair is not None:
         return _repaired(file, repair)
@@ -87,24 +88,32 @@ def _is_harmless(lines: Sequence[str]) -> bool:
     return mask_lines(tuple(lines)) == tuple(lines)
 
 
-def _untabbed(file: str, lines: tuple[str, ...], error_line: ErrorLine) -> Diagnostic | None:
-    """One finding, with its fix, for a file whose only mistake is indentation by tabs."""
-    made = without_tabs(lines)
-    if made is None or not _is_harmless(made.lines):
+def _odd_spaces(
+    file: str, lines: tuple[str, ...], stopped: int, error_line: ErrorLine
+) -> Diagnostic | None:
+    """One finding for all tabs, and all that only looks like a space, where YAML requires spaces."""
+    made = tuple(map(with_spaces, lines))
+    odd = [n for n, line in enumerate(lines) if line != made[n]]
+    if not odd:
         return None
-    last = made.first + len(made.lines) - 1
-    text = "\n".join((*lines[: made.first], *made.lines, *lines[last + 1 :]))
-    if error_line(text) is not None:
-        return None
-    at = lines[made.first].index("\t")
-    end = Position(last + 1, len(lines[last]) + 1)
-    fix = Fix(
-        Span(file, Position(made.first + 1, 1), end),
-        "\n".join(made.lines),
-        Applicability.SAFE if made.is_sure else Applicability.UNSAFE,
-    )
-    words = "a tab is in the indentation; YAML requires spaces"
-    return Diagnostic("Y001", words, _stretch(file, made.first, (at, at + 1)), fix=fix)
+    first, last = odd[0], odd[-1]
+    reached = error_line("\n".join(made))
+    if stopped not in odd and reached is not None and reached <= stopped:
+        return None  # it is legal where it is
+    pairs = zip(lines[first], made[first], strict=False)
+    at = next(n for n, (old, new) in enumerate(pairs) if old != new)
+    is_tab = lines[first][at] == "\t"
+    what = "a tab" if is_tab else "a character that only looks like a space"
+    fix = None
+    if reached is None and _is_harmless(made[first : last + 1]):
+        whole = Span(file, Position(first + 1, 1), Position(last + 1, len(lines[last]) + 1))
+        # How wide a tab is matters only where other lines are indented by spaces.
+        spaced = any(re.match(" +[^ #]", line) for line in lines)
+        sure = Applicability.SAFE if is_tab and not spaced else Applicability.UNSAFE
+        fix = Fix(whole, "\n".join(made[first : last + 1]), sure)
+    where = "here" if lines[first][:at].strip(" -") else "in the indentation"
+    words = f"{what} is {where}; YAML requires spaces"
+    return Diagnostic("Y001", words, _stretch(file, first, (at, at + 1)), fix=fix)
 
 
 def _stretch(file: str, line: int, columns: tuple[int, int]) -> Span:

@@ -330,3 +330,32 @@ def test_no_syntax_error_shows_a_value(line: str, tmp_path: Path) -> None:
     assert CANARY not in report(loaded) + render_json(
         Findings(loaded.diagnostics, loaded.documents)
     )
+
+
+@each(
+    ("file", "old", "new", "words"),
+    [
+        ("routes.yaml", "model: a", "model: [a]", "write a rule for each model"),
+        ("routes.yaml", "model: a", "prefix: [a-, b-]", "a rule for each other one"),
+        ("routes.yaml", "provider: openai", "provider: [openai]", "`targets: ["),
+        ("routes.yaml", "provider: openai", "targets: [{provider: [openai]}]", "a target for each"),
+        ("routes.yaml", "provider: openai", "targets: openai", "write it as in [{provider: "),
+        ("routes.yaml", "path: /v1/e", "path: [/v1/e, /e]", "go under `also`"),
+        ("routes.yaml", "endpoints: {e: {path: /v1/e}}", "endpoints: [e]", "{path: "),
+        ("providers.yaml", "headers: {a: b}", "headers: [{a: b}]", "write it as in {authorization: "),
+        ("providers.yaml", "endpoints: {e: /e}", "endpoints: [e]", "write it as in {"),
+    ],
+)  # fmt: skip
+def test_help_for_another_type_says_what_to_write(
+    file: str, old: str, new: str, words: str
+) -> None:
+    texts = {
+        "routes.yaml": "version: 1\nendpoints: {e: {path: /v1/e}}\nmodels: [{model: a, provider: openai}]\n",
+        "providers.yaml": "version: 1\nproviders: {p: {base_url: 'https://x.example', headers: {a: b}, endpoints: {e: /e}}}\n",
+    }
+    assert old in texts[file]
+    document, _ = parse_document(file, texts[file].replace(old, new).encode())
+    assert document is not None
+    found, _ = check_schema(document, file.removesuffix(".yaml"))
+    assert [d.code for d in found] == ["S103"]
+    assert words in found[0].help

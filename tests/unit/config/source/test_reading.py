@@ -1,33 +1,25 @@
 """What is offered where a reader of YAML stopped: the words are tried by the corpus, the edits here."""
 
-from engine.config.source.reading import explain_syntax
+from engine.config.source.reading import explain_syntax, with_spaces
 from tests.tables import each
-
-ESCAPE = "found unknown escape character 'q'"
 
 
 @each(
     ("line", "after"),
     [
-        (r'"b\qwen": 1', r"'b\qwen': 1"),
-        (r'a: "b\qwen"', r"a: 'b\qwen'"),
-        (r'{a: "b", c: "\qwen", d: "e"}', r"""{a: "b", c: '\qwen', d: "e"}"""),
-        (r"""a: "it's \q" """, None),
-        (r'a: "\\x \q"', None),
-        (r'a: "\q', None),
-        (r'a: "\q\"', None),
-        (r"a: \q", None),
+        ("\ta: 1", "  a: 1"),
+        ("\t\ta: 1", "    a: 1"),
+        ("  -\ta: 1", "  - a: 1"),
+        ("\t\u00a0a: 1", "   a: 1"),
+        ("\u00a0\u3000a: 1", "  a: 1"),
+        ("a:\u00a0b", "a: b"),
+        ("a:\tb\t# c", "a:\tb\t# c"),
+        ("a: b\u00a0c", "a: b\u00a0c"),
+        ("\t", "\t"),
     ],
 )
-def test_a_backslash_that_begins_no_escape_moves_into_single_quotes(
-    line: str, after: str | None
-) -> None:
-    at = line.index(r"\q")
-    found = explain_syntax([line], 0, at + 1, ESCAPE)
-    assert "begins an escape" in found.words
-    assert found.shown == (at, at + 2)
-    start, end = found.put
-    assert (found.text and line[:start] + found.text + line[end:]) == after
+def test_spaces_are_written_where_yaml_requires_them(line: str, after: str) -> None:
+    assert with_spaces(line) == after
 
 
 @each(
