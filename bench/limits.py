@@ -219,7 +219,7 @@ class _Field:
         """The store of one process."""
         memory = self._memory if self.where == MEMORY else SharedMemory(1, records=8, leases=8)
         table = Table(memory)
-        table.join()
+        table.claim_part()
         ledger = Ledger(table)
         if self.where == MEMORY:
             return ledger

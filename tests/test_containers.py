@@ -300,8 +300,8 @@ def test_models_are_kept_up_to_a_number_of_bytes() -> None:
 def test_a_cache_keeps_no_more_than_its_bytes_and_nothing_too_large() -> None:
     cache = BoundedCache[int, str](max_bytes=10 * (ENTRY_BYTES + 100), max_entry=100)
     for n in range(25):
-        cache.keep(n, "", 100)
+        cache.put(n, "", 100)
         assert cache[n] == ""
         assert len(cache) == n % 10 + 1
-    cache.keep(25, "", 101)
+    cache.put(25, "", 101)
     assert 25 not in cache

@@ -178,7 +178,7 @@ class KeyFollower:
             asked = [self._asked.popleft() for _ in range(len(self._asked))]
             self._hand_over(asked)
             pause = READ_AHEAD_PAUSE if self._read_ahead() else POLL_SECONDS
-            for damage in self._reader.take_damage():
+            for damage in self._reader.take_damaged():
                 self._call(self._damaged, damage)
             self._wake.wait(pause)
 

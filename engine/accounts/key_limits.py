@@ -53,7 +53,7 @@ class KeyLimits:
         """The same, with those of `changes` that are limits."""
         return replace(self, **{n: v for n, v in asdict(changes).items() if v is not None})
 
-    def shown(self) -> dict[str, int | str | None]:
+    def api_fields(self) -> dict[str, int | str | None]:
         """The limits by the names that people and the account API have for them, money as decimal text."""
         values: dict[str, int | str | None] = {name: getattr(self, name) for name in MAX_COUNTS}
         for shown, column in USD.items():
@@ -82,7 +82,7 @@ class KeyLimits:
 
 
 NO_LIMITS = KeyLimits()
-LIMIT_NAMES: Iterable[str] = tuple(NO_LIMITS.shown())
+LIMIT_NAMES: Iterable[str] = tuple(NO_LIMITS.api_fields())
 
 
 def nano_usd(text: str) -> int:

@@ -83,7 +83,7 @@ class StoreReader:
         """Let `read_ahead` begin anew."""
         self._after = None
 
-    def take_damage(self) -> list[DamagedSecret]:
+    def take_damaged(self) -> list[DamagedSecret]:
         """The values that could not be decrypted, each of them once."""
         found, self._new_damage = self._new_damage, []
         return found

@@ -14,14 +14,20 @@ from engine.admin.dispatch import PageServer
 from engine.admin.invite import INVITE_PAGES
 from engine.admin.oidc_pages import OIDC_PAGES
 from engine.admin.pages.table import DASHBOARD_PAGES
+from engine.admin.profile import PROFILE_PAGES
 from engine.admin.request import Page
 from engine.admin.security import OPEN_TO_ALL, Guard
 from engine.admin.server import create_server
 from engine.admin.sign_in import SIGN_IN_PAGES
 from engine.admin.static import static_response
-from engine.admin.you import YOU_PAGES
 
-PAGES: tuple[Page, ...] = (*SIGN_IN_PAGES, *OIDC_PAGES, *INVITE_PAGES, *YOU_PAGES, *DASHBOARD_PAGES)
+PAGES: tuple[Page, ...] = (
+    *SIGN_IN_PAGES,
+    *OIDC_PAGES,
+    *INVITE_PAGES,
+    *PROFILE_PAGES,
+    *DASHBOARD_PAGES,
+)
 
 
 def create_app(context: AdminContext, pages: Iterable[Page] = PAGES) -> ASGIApp:

@@ -66,7 +66,7 @@ class FormValues:
     def all(self, name: str) -> tuple[str, ...]:
         return tuple(value for key, value in self.pairs if key == name)
 
-    def starting(self, prefix: str) -> dict[str, str]:
+    def with_prefix(self, prefix: str) -> dict[str, str]:
         """The fields whose names begin with `prefix`, by the rest of the name."""
         return {k.removeprefix(prefix): v for k, v in self.pairs if k.startswith(prefix)}
 

@@ -143,7 +143,7 @@ def accounts_limit(
                     limit_account(connection, account.id, changed, CLI)
             except InvalidValueError as error:
                 stop(str(error))
-    shown = [(what, f"{value:,}" if isinstance(value, int) else value) for what, value in changed.shown().items() if value is not None]  # fmt: skip
+    shown = [(what, f"{value:,}" if isinstance(value, int) else value) for what, value in changed.api_fields().items() if value is not None]  # fmt: skip
     click.echo(table(("limit", ""), shown) if shown else f"`{name}` has no limits")
 
 

@@ -19,7 +19,7 @@ from engine.config.files import FILES, OPTIONAL
 from engine.config.load import Loaded, load
 from engine.report.diff import render_text, view_diff
 from engine.report.effects import effects, probes
-from engine.report.meetings import matching_requests
+from engine.report.matching_requests import matching_requests
 
 
 @click.command()

@@ -83,7 +83,7 @@ def _write(  # noqa: PLR0913, PLR0917 one step of a loop
     """Take the price of a model for one provider, if something sends it there."""
     model = _without_provider(entry.model, names)
     priced = PriceEntry((), provider, model, entry.cost.usd)
-    if not every and not any(each.meets(priced) for each in sent):
+    if not every and not any(each.matches(priced) for each in sent):
         return False
     models = made.prices.setdefault(provider, {})
     if models.setdefault(model, entry.cost) != entry.cost:

@@ -86,7 +86,7 @@ class ModelRule:
         """What messages call the rule."""
         return f"model rule `{without_keys(self.pattern)}`"
 
-    def changes_the_name(self) -> bool:
+    def renames_model(self) -> bool:
         """Whether some provider gets the model under another name."""
         return any(
             rule_target.strip or rule_target.rename is not None

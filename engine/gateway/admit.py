@@ -71,7 +71,7 @@ class HeadCheck:
             GatewayError: as `head`, or `model_not_found`.
         """
         listing = self.plan.listing
-        asked = None if listing is None else listing.asked(self.scope["raw_path"])
+        asked = None if listing is None else listing.requested(self.scope["raw_path"])
         if asked is None:
             return None
         self.dialect = self._shape()
@@ -91,7 +91,7 @@ class HeadCheck:
 
     def _caller(self, headers: Pairs) -> Caller:
         caller = authenticate(headers, self.callers, time.time())
-        self.record.note_caller(caller, self.record.endpoint)
+        self.record.set_caller(caller, self.record.endpoint)
         check_framing(headers, self.scope["http_version"])
         if self.callers is None:
             refuse_cross_site(headers, self.plan.cors)

@@ -188,7 +188,7 @@ class Gateway:
         self._timer = loop.call_later(TICK_SECONDS, self._tick) if self.requests else None
         self.flush()
 
-    def take_most_requests(self) -> int:
+    def take_peak_requests(self) -> int:
         """The most requests in flight at a tick since the last call of this.
 
         Not those of this moment: a busy worker gets here when it has just emptied its queue.
@@ -202,7 +202,7 @@ class Gateway:
         for name, limiter in runtime.limiters.items():
             yield ProviderState(name, limiter, runtime.health[name])
 
-    def carry_over(self, old: "Gateway") -> None:
+    def inherit(self, old: "Gateway") -> None:
         """Keep the slots, breakers and retry budgets of providers that have not changed."""
         before = old.plan.providers
         same = {n for n, p in self.plan.providers.items() if n in before and _alike(before[n], p)}

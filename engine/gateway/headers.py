@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from itertools import compress
 
+from engine.plan.never_forwarded import HOP_BY_HOP, is_never_forwarded
 from engine.plan.plan import Context, Header, Provider
-from engine.plan.withheld import HOP_BY_HOP, is_never_forwarded
 from engine.upstream import Pairs
 from engine.upstream.cache import BoundedCache
 
@@ -133,7 +133,7 @@ _PATH = re.compile(rb"/(?:[!-.0-\[\]-~][!-\[\]-~]*)?")
 def request_headers(received: Pairs, provider: Provider) -> Pairs:
     """The caller's headers that `provider` may see, in their order.
 
-    Whatever it forwards, nothing of `withheld` is among them, nor a header that carries a caller's
+    Whatever it forwards, nothing of `never_forwarded` is among them, nor a header that carries a caller's
     credential to any provider, nor a second one of those that the gateway writes itself.
     """
     passed = [
@@ -200,7 +200,7 @@ class RelayedNames(BoundedCache[bytes, bool]):
 
     def __missing__(self, name: bytes) -> bool:
         is_relayed = not (name in _NEVER_RELAYED or name.startswith(self._never))
-        self.keep(name, is_relayed, len(name))
+        self.put(name, is_relayed, len(name))
         return is_relayed
 
     def without(self, replaced: tuple[bytes, ...]) -> "RelayedNames":

@@ -128,28 +128,28 @@ class RecordBuilder(_Fields, kw_only=True):
 
     state: RequestState = msgspec.field(default_factory=RequestState)
 
-    def note_caller(self, caller: Caller, endpoint: str | None) -> None:
+    def set_caller(self, caller: Caller, endpoint: str | None) -> None:
         """Note who calls which endpoint."""
         self.key, self.endpoint = caller.name, endpoint
         if caller.account is not None:
             self.account = caller.account.id
 
-    def note_first_event(self, at: float) -> None:
+    def set_first_event(self, at: float) -> None:
         """Note when the first event of a stream was whole, monotonic seconds."""
         self.ttft_ms = milliseconds(at - self.state.started_at)
 
-    def note_target(self, target: Target) -> None:
+    def set_target(self, target: Target) -> None:
         """Note where the request goes, and the rule that sends it there."""
         self.sent_model = target.sent_model
         self.provider = target.provider.name
         self.rule = target.rule.where
         self.state.price = target.price
 
-    def note_attempt(self, credential: str | None, dropped: Sequence[str] = ()) -> None:
+    def add_attempt(self, credential: str | None, dropped: Sequence[str] = ()) -> None:
         """Note one more attempt, whose credential it uses (`caller`, `account`, or None), and what it drops."""
         self.attempts += 1
         if dropped or self.dropped is not UNSET:
-            self.note_dropped(dropped)
+            self.set_dropped(dropped)
         if credential is not None:
             self.credential = credential
 
@@ -158,12 +158,12 @@ class RecordBuilder(_Fields, kw_only=True):
         called_at = self.state.called_at
         return inf if called_at is None or total is None else called_at + total
 
-    def note_silence(self, seconds: float) -> None:
+    def set_silence(self, seconds: float) -> None:
         """Note how long no event has come of a stream that broke off."""
         if seconds > 0 and self.outcome != "ok":
             self.ms_silent = milliseconds(seconds)
 
-    def note_dropped(self, names: Sequence[str]) -> None:
+    def set_dropped(self, names: Sequence[str]) -> None:
         """Note which fields of the body the latest attempt leaves out, if any.
 
         Names are the caller's, so an odd one is noted as `?`, and of many the first ones.
@@ -171,13 +171,13 @@ class RecordBuilder(_Fields, kw_only=True):
         noted = [name if _FIELD.fullmatch(name) else "?" for name in names[:MAX_DROPPED]]
         self.dropped = tuple(noted) or UNSET
 
-    def note_tried(self, result: str) -> None:
+    def add_tried(self, result: str) -> None:
         """Note how the latest attempt ended, as another one follows."""
         self.tried = (*(self.tried or ()), f"{self.provider} {result}")
         if self.state.trace is not None:
             self.state.trace.end_attempt()
 
-    def note_bug(self) -> None:
+    def set_bug(self) -> None:
         """Note where a bug is, without the exception's text, which may quote a secret."""
         self.exception = location_of(sys.exc_info()[1] or Exception())
 
@@ -190,7 +190,7 @@ class RecordBuilder(_Fields, kw_only=True):
         # Nearly always without a call: three of `milliseconds` alone would be a third of this.
         started, ended = state.started_at, state.ended_at
         if not timestamps.start <= ended < timestamps.end:
-            timestamps.move_to(ended)
+            timestamps.advance_to(ended)
         self.time = timestamps.text
         self.ms_total = int((ended - started) * 100_000 + 0.5) / 100
         if state.head_at is not None:
@@ -243,7 +243,7 @@ class Timestamps:
         self.start = self.end = 0.0
         self.text = ""
 
-    def move_to(self, moment: float) -> None:
+    def advance_to(self, moment: float) -> None:
         """Take the millisecond of `moment`."""
         millisecond = int((moment + self._offset) * 1000)
         self.start = millisecond / 1000 - self._offset

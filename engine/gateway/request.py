@@ -125,7 +125,7 @@ class Request:
             self._cancellation.stop_watching()
         if self._body_reader:
             self.record.bytes_in = self._body_reader.received
-        self._response.note_usage(self._runtime.plan.prices)
+        self._response.record_usage(self._runtime.plan.prices)
         if self._scope["method"] == "HEAD":  # the server sends no body (RFC 9110, 9.3.2)
             self.record.bytes_out = 0
 
@@ -186,7 +186,7 @@ class Request:
         fields = dict(self._scope["headers"])
         length = fields.get(b"content-length")
         self._declared = int(length) if length else None  # empty in HTTP/2: not declared
-        head = heads.known(key := heads.key(self._scope, fields))
+        head = heads.get(key := heads.key(self._scope, fields))
         if head is None:
             known = callers or self._runtime.callers
             check = HeadCheck(self._runtime.plan, self._scope, self.record, known)
@@ -194,10 +194,10 @@ class Request:
                 head = check.head(list(key[3:]))
             finally:
                 self._response.dialect = check.dialect
-            heads.keep(key, head)
+            heads.put(key, head)
         endpoint, response = head.endpoint, self._response
         response.dialect, response.caller_idle = endpoint.dialect, endpoint.caller_idle
-        self.record.note_caller(head.caller, endpoint.name)
+        self.record.set_caller(head.caller, endpoint.name)
         return head
 
     # -- route, attempt, relay ---------------------------------------------------------------------
@@ -212,7 +212,7 @@ class Request:
     ) -> NoResponse | None:
         """Attempt the request as often as retries and further targets allow."""
         runtime, record = self._runtime, self.record
-        record.note_target(target)
+        record.set_target(target)
         targets = candidate_targets(runtime.plan, head, target, body, found, runtime.in_flight)
         ends: TotalEnd = lambda target: record.total_end(target.total)  # noqa: E731 of this request
         steps = attempts(targets, runtime.health, monotonic, ends, resendable=body.resendable)
@@ -233,7 +233,7 @@ class Request:
         chosen: Provider | None = None,
     ) -> Awaitable[Exchange]:
         """Send the request to `target`, up to the head of its response; by the variant `chosen` of its provider."""
-        self.record.note_target(target)
+        self.record.set_target(target)
         provider = chosen or target.provider
         if chosen is None and (found or provider.has_credentials_to_choose):
             provider = self._runtime.variants.choose(target, head, body, found.get(provider.name))
@@ -241,7 +241,7 @@ class Request:
                 send = partial(self._send_to, target, head, body, found)
                 return self._permits().send(provider, target, head, body, send)
         request = prepare(head, target, provider, body)
-        self.record.note_attempt(request.credential, request.upload.dropped)
+        self.record.add_attempt(request.credential, request.upload.dropped)
         if self.record.state.trace is not None:
             stream = body.flag("stream")
             return open_traced(request, self._runtime, self._deadline, self.record, stream=stream)

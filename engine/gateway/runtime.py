@@ -81,5 +81,5 @@ class Runtime:
             if target is not None:
                 return target
         target = target_by(self.plan, endpoint, model, rule)
-        self.targets.keep(key, target, 3 * len(model))  # in the key, the target, what is sent
+        self.targets.put(key, target, 3 * len(model))  # in the key, the target, what is sent
         return target

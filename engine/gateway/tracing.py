@@ -18,7 +18,7 @@ class AttemptTrace(Protocol):
     def respond(self, status: int) -> None:
         """The head of the response has arrived."""
 
-    def note_model(self, model: str) -> None:
+    def record_model(self, model: str) -> None:
         """The response names this model."""
 
     def fail(self, reason: str) -> None:
@@ -30,7 +30,7 @@ class Trace(Protocol):
 
     trace_id: str | None
 
-    def begin(
+    def start_attempt(
         self, provider: Provider, model: str, origin: Origin, *, stream: bool
     ) -> AttemptTrace:
         """An attempt begins; `model` is the one that is sent."""

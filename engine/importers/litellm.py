@@ -86,7 +86,7 @@ def _deployment(run: Import, file: str, at: Path, entry: Any) -> None:
     params = entry.get("litellm_params") if isinstance(entry, dict) else None
     name = entry.get("model_name") if isinstance(entry, dict) else None
     if not isinstance(params, dict) or not isinstance(name, str):
-        run.notes.note(file, at, ASKS, "an entry needs model_name and litellm_params")
+        run.notes.add(file, at, ASKS, "an entry needs model_name and litellm_params")
         return
     kind, model = _provider(params)
     d = Deployment(file, at, name, kind, model)
@@ -103,8 +103,8 @@ def _deployment(run: Import, file: str, at: Path, entry: Any) -> None:
     if isinstance(info, dict):
         d.comment = _comment(info.get("description"))
     treatment, words = (OTHERWISE, kind.note) if kind and kind.note else (CARRIED, "")
-    run.notes.note(file, (*at, "model_name"), CARRIED)
-    run.notes.rewrite(
+    run.notes.add(file, (*at, "model_name"), CARRIED)
+    run.notes.replace(
         file, (*at, "litellm_params", "model"), treatment, words
     ) if "model" in params else None
 
@@ -155,7 +155,7 @@ def _field(run: Import, d: Deployment, path: Path, row: Mapping[str, Any], value
         d.key_at = path
     if "{variable}" in result[1]:
         run.pending.append((d, path, row.get("name", ""), value, result))
-    run.notes.note(d.file, path, *result)
+    run.notes.add(d.file, path, *result)
 
 
 def _finish(run: Import) -> None:
@@ -166,4 +166,4 @@ def _finish(run: Import) -> None:
         kind = d.kind.name if d.kind else ""
         name = names.get(secret) if "secret" in words else f"{kind.upper()}_BASE_URL"
         if name and not (d.kind is None or d.kind.refuse):
-            run.notes.rewrite(d.file, path, treatment, words.replace("{variable}", name))
+            run.notes.replace(d.file, path, treatment, words.replace("{variable}", name))

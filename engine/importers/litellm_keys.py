@@ -36,16 +36,16 @@ def _carry(file: str, at: Path, entry: Mapping[str, Any], draft: Draft, notes: I
     digest = entry.get("token")
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         words = "without the SHA-256 of the key: ask for /key/list?return_full_object=true"
-        notes.note(file, at, ASKS, words)
+        notes.add(file, at, ASKS, words)
         return
     if entry.get("blocked") is True:
-        notes.note(file, at, OTHERWISE, "blocked: left out, so that it is refused")
+        notes.add(file, at, OTHERWISE, "blocked: left out, so that it is refused")
         return
     key: dict[str, Any] = {"name": _name(entry, digest, draft), "sha256": digest}
     limits: dict[str, Any] = {}
     for field, value in entry.items():
         treatment, words = _field(field, value, key, limits)
-        notes.note(file, (*at, field), treatment, words)
+        notes.add(file, (*at, field), treatment, words)
     if key.pop("unsure", False):
         key["expires"] = _PAST
     draft.keys.append({**key, **({"limits": limits} if limits else {})})

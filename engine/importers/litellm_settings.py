@@ -32,13 +32,13 @@ def carry_setting(run: Import, document: ForeignDocument, path: Path) -> None:
     value = value_at(document.data, path)
     is_off = row.get("as") == DROPPED and not str(path[-1]).startswith("disable")
     if is_unset(value) and row.get("to") != "master_key" and (is_off or value is not False):
-        run.notes.note(document.file, path, CARRIED, "off" if value is False else "not set")
+        run.notes.add(document.file, path, CARRIED, "off" if value is False else "not set")
         return
     if "as" in row:
-        run.notes.note(document.file, path, SettingStatus(row["as"]), row["note"])
+        run.notes.add(document.file, path, SettingStatus(row["as"]), row["note"])
         return
     result = SETTINGS[row["to"]](Setting(run, document.file, path, value, row))
-    run.notes.note(document.file, path, *result)
+    run.notes.add(document.file, path, *result)
 
 
 def _strategy(s: Setting) -> Result:

@@ -35,12 +35,12 @@ class ImportNotes:
         self._rows: dict[tuple[str, Path], ImportRow] = {}
         self._below = {file: _below(d.lines) for file, d in self._documents.items()}
 
-    def note(self, file: str, path: Path, treatment: SettingStatus, words: str = "") -> None:
+    def add(self, file: str, path: Path, treatment: SettingStatus, words: str = "") -> None:
         """Say what became of the setting at `path`, and of all below it that has no row yet."""
         for leaf, line in self._leaves(file, path):
             self._rows.setdefault((file, leaf), ImportRow(file, line, leaf, treatment, words))
 
-    def rewrite(self, file: str, path: Path, treatment: SettingStatus, words: str) -> None:
+    def replace(self, file: str, path: Path, treatment: SettingStatus, words: str) -> None:
         """The same, in place of what was said before."""
         for leaf, line in self._leaves(file, path):
             self._rows[file, leaf] = ImportRow(file, line, leaf, treatment, words)
@@ -54,7 +54,7 @@ class ImportNotes:
     def rows(self) -> tuple[ImportRow, ...]:
         """All rows, in the order of the source."""
         for file, document in self._documents.items():
-            self.note(file, (), SettingStatus.DROPPED, "this importer does not know the setting")
+            self.add(file, (), SettingStatus.DROPPED, "this importer does not know the setting")
             for path, line in document.repeated:
                 words = "written again below: the later one counts, for the other program too"
                 row = ImportRow(file, line, path, SettingStatus.OTHERWISE, words)

@@ -42,7 +42,7 @@ def import_other(
     notes, draft = ImportNotes([*documents, *([around.keys] if around.keys else [])]), Draft()
     context = Context(re.compile(rows["env"]), Variables())
     pending: list[Pending] = []
-    for found in READERS[program](document.data, partial(notes.note, document.file)):
+    for found in READERS[program](document.data, partial(notes.add, document.file)):
         kind = _kind(rows["names"], found.provider, found.model)
         d = Deployment(
             document.file,
@@ -62,7 +62,7 @@ def import_other(
     for path in document.lines:
         row = find_row(rows["settings"], path)
         if row and "as" in row:
-            notes.note(document.file, path, SettingStatus(row["as"]), row["note"])
+            notes.add(document.file, path, SettingStatus(row["as"]), row["note"])
     return write_all(
         program,
         draft,
@@ -89,10 +89,10 @@ def _carry(  # noqa: PLR0913, PLR0917 what a field needs
     """Carry one field of a deployment; what waits for the name of a variable is returned."""
     row = rows.get(".".join(map(str, path[-2:]))) or rows.get(str(path[-1]))
     if row is None:
-        notes.note(d.file, path, DROPPED, "this importer does not know the setting")
+        notes.add(d.file, path, DROPPED, "this importer does not know the setting")
         return []
     treatment, words = fields.apply(fields.ImportedField(d, value, row, context))
-    notes.note(d.file, path, treatment, words)
+    notes.add(d.file, path, treatment, words)
     return [(d, path, value, words)] if "{variable}" in words else []
 
 
@@ -104,7 +104,7 @@ def _name(notes: ImportNotes, context: Context, pending: list[Pending]) -> None:
         )
         if name and kind:
             treatment = OTHERWISE if "secret" in words else ASKS
-            notes.rewrite(d.file, path, treatment, words.replace("{variable}", name))
+            notes.replace(d.file, path, treatment, words.replace("{variable}", name))
 
 
 # -- what each program has -----------------------------------------------------------------------

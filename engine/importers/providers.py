@@ -68,7 +68,7 @@ class Providers:
         self._set_options(entry, deployment)
         return _with_addresses(entry)
 
-    def keep(self, names: set[str]) -> None:
+    def keep_only(self, names: set[str]) -> None:
         """Leave out the entries that no rule names."""
         self.entries = {name: entry for name, entry in self.entries.items() if name in names}
 

@@ -47,7 +47,7 @@ class Rules:
                 for field_name in _apply(self.draft.settings, d):
                     at = (*d.at, "litellm_params", field_name)
                     words = "taken out by drop_params, as LiteLLM does it"
-                    self.notes.rewrite(d.file, at, SettingStatus.OTHERWISE, words)
+                    self.notes.replace(d.file, at, SettingStatus.OTHERWISE, words)
             room = MAX_TARGETS - bool(self._links(name))
             self.targets[name] = [self._target(d) for d in merge_credentials(usable, room)]
         self._add_covered()
@@ -60,7 +60,7 @@ class Rules:
         for link in self.draft.fallbacks:
             self._note_fallback(link)
         used = [target for rule in self.rules for target in rule.get("targets", [rule])]
-        self.providers.keep({target["provider"] for target in used})
+        self.providers.keep_only({target["provider"] for target in used})
 
     def _add_covered(self) -> None:
         """The targets of names that a wildcard covers; what is wrong with them is reported of the wildcard."""
@@ -92,7 +92,7 @@ class Rules:
         for other in d.behind:
             if other.key_at is not None:
                 words = "imported as a credential set (`accounts`); the sets are used in turn"
-                self.notes.rewrite(other.file, other.key_at, SettingStatus.OTHERWISE, words)
+                self.notes.replace(other.file, other.key_at, SettingStatus.OTHERWISE, words)
         provider = self.providers.add(d, kind, endpoints)
         if d.prices and not d.model.endswith("*"):
             prices = self.prices.setdefault(provider, {})
@@ -105,10 +105,10 @@ class Rules:
     def _refuse(self, d: Deployment, reason: str) -> None:
         """Report a deployment that is left out; of an entry with several models, the name of this one."""
         if d.named_at is None or d.kind is None or d.kind.refuse:
-            self.notes.rewrite(d.file, d.at, SettingStatus.DROPPED, reason)
+            self.notes.replace(d.file, d.at, SettingStatus.DROPPED, reason)
         else:
             words = f"a model of it is left out: {reason}"
-            self.notes.rewrite(d.file, d.named_at, SettingStatus.ASKS, words)
+            self.notes.replace(d.file, d.named_at, SettingStatus.ASKS, words)
 
     def _refusal(self, name: str, d: Deployment) -> str:
         if d.kind is None or d.kind.refuse:
@@ -157,7 +157,7 @@ class Rules:
             if id(t) not in reached:
                 words = f"a rule has at most {MAX_TARGETS} targets: leave out those that matter least, or give some of them a name of their own"
                 for d in (t.deployment, *t.deployment.behind):
-                    self.notes.rewrite(d.file, d.named_at or d.at, SettingStatus.ASKS, words)
+                    self.notes.replace(d.file, d.named_at or d.at, SettingStatus.ASKS, words)
 
     def _links(self, name: str) -> list[Reference]:
         own = [link for link in self.draft.fallbacks if link.name == name]
@@ -174,7 +174,7 @@ class Rules:
         if not targets:
             words = "no such model was imported"
         elif self.aliases.get(link.name) == link.to:
-            self.notes.rewrite(link.file, link.at, SettingStatus.CARRIED, "the same again")
+            self.notes.replace(link.file, link.at, SettingStatus.CARRIED, "the same again")
             return
         elif (
             {link.name} & {*self.targets, *self.aliases}
@@ -184,11 +184,11 @@ class Rules:
         ):
             words = "the name is taken, or cannot be a rule"
         if words or targets is None:
-            self.notes.rewrite(link.file, link.at, SettingStatus.ASKS, words)
+            self.notes.replace(link.file, link.at, SettingStatus.ASKS, words)
             return
         self.aliases[link.name] = link.to
         self._add(link.name, link.to, targets)
-        self.notes.rewrite(link.file, link.at, SettingStatus.CARRIED, "")
+        self.notes.replace(link.file, link.at, SettingStatus.CARRIED, "")
 
     def _note_fallback(self, link: Reference) -> None:
         treatment = SettingStatus.ASKS
@@ -201,7 +201,7 @@ class Rules:
         else:
             treatment = SettingStatus.OTHERWISE
             words = "a later target: by `fallback_on` also after a timeout, a cut connection or a 5xx, when it may be paid twice"
-        self.notes.rewrite(link.file, link.at, treatment, words)
+        self.notes.replace(link.file, link.at, treatment, words)
 
     def _is_reached(self, link: Reference) -> bool:
         """Whether every rule that falls back by `link` has a target of the group that it names."""

@@ -131,14 +131,14 @@ class RedisStore:
                     continue
                 if word != b"stale":
                     made = self._made(word, numbers, spec, lease)
-                    self._client.note_success()
+                    self._client.record_success()
                     return made
-            self._client.note_failure("stale")
+            self._client.record_failure("stale")
         except LimitStoreError as error:
             if str(error) == "NOSCRIPT":  # in reply to the script itself
-                self._client.note_failure("the script is refused")
+                self._client.record_failure("the script is refused")
         except (ValueError, IndexError):
-            self._client.note_failure("a reply that the script does not give")
+            self._client.record_failure("a reply that the script does not give")
         return self._without(scopes, estimate)
 
     def _spec(self, scopes: Sequence[Scope]) -> Spec:
@@ -208,7 +208,7 @@ class RedisStore:
                     )
                     self._settle(late, (0, 0))
         except (LimitStoreError, ValueError, IndexError):
-            self._client.note_failure("a reply that the script does not give")
+            self._client.record_failure("a reply that the script does not give")
 
     # -- settle, renew -----------------------------------------------------------------------------
 
@@ -237,7 +237,7 @@ class RedisStore:
             if str(error) == "NOSCRIPT" and script is None:
                 self._settle(grant, used, self._whole)
                 return
-            self._client.note_failure(str(error))
+            self._client.record_failure(str(error))
         self._keep(grant, used)
 
     def _keep(self, grant: Grant, used: Amounts) -> None:

@@ -105,7 +105,7 @@ class StoreClient:
         try:
             found = read(await future)
         except LimitStoreError as error:
-            self.note_failure(str(error))
+            self.record_failure(str(error))
             raise
         except asyncio.CancelledError:
             if future.done() and not future.cancelled() and future.exception() is None:
@@ -115,11 +115,11 @@ class StoreClient:
             timer.cancel()
         return found
 
-    def note_success(self) -> None:
+    def record_success(self) -> None:
         """A command has done what it was to do."""
         self._failures = 0
 
-    def note_failure(self, why: str) -> None:
+    def record_failure(self, why: str) -> None:
         """Count a failure; after some in a row nothing is sent until a probe has succeeded."""
         if why == "NOSCRIPT":
             return

@@ -241,7 +241,7 @@ class Table:
 
     # -- workers -----------------------------------------------------------------------------------
 
-    def join(self) -> None:
+    def claim_part(self) -> None:
         """Take the part of a worker that is free or whose worker is dead.
 
         Raises:
@@ -249,11 +249,11 @@ class Table:
         """
         for worker in range(self._memory.workers):
             if self._claim(worker):
-                self.take_part(worker)
+                self.use_part(worker)
                 return
         raise FullError
 
-    def take_part(self, worker: int) -> None:
+    def use_part(self, worker: int) -> None:
         """Be this worker, with all of its reservations free."""
         self.worker = worker
         first = self._memory.first_lease + worker * self._memory.leases

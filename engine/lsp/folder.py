@@ -51,7 +51,7 @@ class Folder:
         overrides = {file: text.raw for file, text in self.open.items()}
         return load(self.directory, self._environ, time.time(), overrides=overrides)
 
-    def take(self, generation: int, loaded: Loaded) -> bool:
+    def accept(self, generation: int, loaded: Loaded) -> bool:
         """Keep what a check of `generation` found; False when the texts have changed since."""
         if generation != self.generation:
             return False
@@ -65,8 +65,8 @@ class Folder:
     def loaded(self) -> Loaded:
         """The load result for the current texts."""
         if self._loaded is None or self._loaded[0] != self.generation:
-            self.take(self.generation, self.check())
-        assert self._loaded is not None  # noqa: S101 `take` has just set it
+            self.accept(self.generation, self.check())
+        assert self._loaded is not None  # noqa: S101 `accept` has just set it
         return self._loaded[1]
 
     def readable(self) -> dict[str, Document]:
@@ -79,7 +79,7 @@ class Folder:
         if self._loaded is None:
             self.loaded()
 
-    def mentions(self) -> tuple[Occurrence, ...]:
+    def occurrences(self) -> tuple[Occurrence, ...]:
         """All names in the last readable documents."""
         self.latest()
         generation = self._loaded[0] if self._loaded else 0

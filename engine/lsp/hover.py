@@ -96,7 +96,7 @@ def _served(plan: Plan, rule: Rule, rule_target: RuleTarget | None, sample: str)
         wins = any(rule is each for each in plan.models.possible(name, sample))
         if endpoint is None or not wins or name not in provider.upstreams:
             continue
-        decision = plan.follow(rule, name, sample, rule_target)
+        decision = plan.decide_target(rule, name, sample, rule_target)
         caller = f"{endpoint.method} {endpoint.path.decode()}"
         rows.append(f"| `{name}` | `{caller}` | `{_url(provider, name, decision.sent_model)}` |")
     if not rows:
@@ -189,7 +189,7 @@ def _endpoint(folder: Folder, name: str) -> Iterator[str]:
 
 
 def _serving(folder: Folder, name: str) -> Iterator[Occurrence]:
-    for mention in folder.mentions():
+    for mention in folder.occurrences():
         if mention.name == Name("endpoint", name) and mention.path[:1] == ("providers",):
             yield mention
 

@@ -37,12 +37,12 @@ def occurrence_at(folder: Folder, file: str, offset: int) -> Occurrence | None:
     document = folder.readable().get(file)
     if document is not None:
         position = folder.text(file).position(offset)
-        return next((m for m in folder.mentions() if m.covers(file, position)), None)
+        return next((m for m in folder.occurrences() if m.covers(file, position)), None)
     text = folder.text(file)
     start, end = text.line_around(offset)
     for word in _WORD.finditer(text.source, start, end):
         if word.start() <= offset <= word.end():
-            return next((m for m in folder.mentions() if m.name.text == word[0]), None)
+            return next((m for m in folder.occurrences() if m.name.text == word[0]), None)
     return None
 
 
@@ -69,7 +69,7 @@ def definitions(folder: Folder, file: str, offset: int) -> list[Span]:
     mention = occurrence_at(folder, file, offset)
     if mention is None:
         return []
-    return [m.span for m in folder.mentions() if m.defines and m.name == mention.name]
+    return [m.span for m in folder.occurrences() if m.defines and m.name == mention.name]
 
 
 def references(
@@ -79,7 +79,7 @@ def references(
     mention = occurrence_at(folder, file, offset)
     if mention is None:
         return []
-    same = [m for m in folder.mentions() if m.name == mention.name]
+    same = [m for m in folder.occurrences() if m.name == mention.name]
     return [m.span for m in same if with_definition or not m.defines]
 
 
@@ -96,7 +96,7 @@ def renamed(folder: Folder, file: str, offset: int, new: str) -> list[Span]:
         raise RefusedError(
             "a name has lower-case letters, digits and `_`, and starts with a letter"
         )
-    for other in folder.mentions():
+    for other in folder.occurrences():
         if other.defines and (other.name.kind, other.name.scope, other.name.text) == (
             mention.name.kind,
             mention.name.scope,

@@ -52,7 +52,7 @@ class Requests:
         ]
 
     def symbols(self, params: types.DocumentSymbolParams) -> list[types.DocumentSymbol]:
-        here = self._session.here(params.text_document.uri)
+        here = self._session.find_folder(params.text_document.uri)
         if here is None:
             return []
         return [self._session.writer(here[0]).symbol(symbol) for symbol in lookups.symbols(*here)]
@@ -63,14 +63,14 @@ class Requests:
             return None
         folder, file, offset = asked
         text = folder.text(file)
-        items = complete(file, text, offset, folder.mentions())
+        items = complete(file, text, offset, folder.occurrences())
         return types.CompletionList(
             is_incomplete=False,
             items=[completion(text, item, order) for order, item in enumerate(items)],
         )
 
     def actions(self, params: types.CodeActionParams) -> list[types.CodeAction]:
-        here = self._session.here(params.text_document.uri)
+        here = self._session.find_folder(params.text_document.uri)
         if here is None:
             return []
         folder, file = here
@@ -104,7 +104,7 @@ class Requests:
 
     def _asked(self, params: Any) -> tuple[Folder, str, int] | None:
         """The folder, file and offset that a question is about."""
-        here = self._session.here(params.text_document.uri)
+        here = self._session.find_folder(params.text_document.uri)
         if here is None:
             return None
         point = params.position

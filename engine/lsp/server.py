@@ -57,8 +57,11 @@ def _features(
         types.TEXT_DOCUMENT_DID_OPEN: (session.opened, None),
         types.TEXT_DOCUMENT_DID_CHANGE: (session.changed, None),
         types.TEXT_DOCUMENT_DID_CLOSE: (session.closed, None),
-        types.TEXT_DOCUMENT_DID_SAVE: (session.touched, types.SaveOptions(include_text=False)),
-        types.WORKSPACE_DID_CHANGE_WATCHED_FILES: (session.touched, None),
+        types.TEXT_DOCUMENT_DID_SAVE: (
+            session.files_changed,
+            types.SaveOptions(include_text=False),
+        ),
+        types.WORKSPACE_DID_CHANGE_WATCHED_FILES: (session.files_changed, None),
         types.TEXT_DOCUMENT_HOVER: (requests.hover, None),
         types.TEXT_DOCUMENT_DEFINITION: (requests.definition, None),
         types.TEXT_DOCUMENT_REFERENCES: (requests.references, None),

@@ -66,7 +66,7 @@ class EditorSession:
         else:
             self._forget(directory)
 
-    def touched(self, params: Any) -> None:
+    def files_changed(self, params: Any) -> None:
         """Files changed on disk, perhaps not by the editor: every open folder is checked again."""
         del params
         for folder in self._folders.values():
@@ -136,7 +136,7 @@ class EditorSession:
         if not folder.is_configuration():
             return
         loaded = await asyncio.to_thread(folder.check)
-        if folder.take(generation, loaded):
+        if folder.accept(generation, loaded):
             self._publish(folder)
 
     def _publish(self, folder: Folder) -> None:
@@ -163,7 +163,7 @@ class EditorSession:
         )
         self.server.window_show_message(types.ShowMessageParams(types.MessageType.Error, words))
 
-    def here(self, uri: str) -> tuple[Folder, str] | None:
+    def find_folder(self, uri: str) -> tuple[Folder, str] | None:
         place = _place(uri)
         folder = self._folders.get(place[0]) if place else None
         if place is None or folder is None or not folder.is_configuration():

@@ -110,7 +110,7 @@ class _Sender:
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._record.left()
+        self._record.client_left()
 
     async def _run(self, watcher: Watcher) -> None:
         await self._start()

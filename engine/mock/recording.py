@@ -61,7 +61,7 @@ class RecordedExchange:
         self.body += _text(data[: _HEAD_BYTES - len(self.body)])
         self.body_bytes += len(data)
 
-    def left(self) -> None:
+    def client_left(self) -> None:
         """Note that the client went away, unless it had all it asked for."""
         if not self.finished:
             self.disconnected_at, self.disconnected_monotonic = time(), monotonic()
@@ -175,7 +175,7 @@ async def _chunks(receive: Receive, record: RecordedExchange) -> AsyncIterator[b
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            record.left()
+            record.client_left()
             return
         yield message.get("body", b"")
         more = message.get("more_body", False)

@@ -172,11 +172,11 @@ class CallerLimits:
             object.__setattr__(self, "_of_free", free)
 
     @property
-    def of_free(self) -> "CallerLimits | None":
+    def for_free(self) -> "CallerLimits | None":
         """What of these counts requests that cost nothing and use no tokens; None for nothing."""
         return self._of_free if self.counts_tokens else self
 
-    def of_model(self, names: Sequence[str]) -> "tuple[str, CallerLimits] | None":
+    def for_model(self, names: Sequence[str]) -> "tuple[str, CallerLimits] | None":
         """The further limits for a model with these names, in lower case, and the pattern that one of them matches."""
         return next((entry for entry in self.models if _matches(entry[0].lower(), names)), None)
 

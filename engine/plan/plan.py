@@ -139,7 +139,7 @@ class Listing:
     shape: Dialect
     shape_by_header: tuple[tuple[bytes, Dialect], ...]
 
-    def asked(self, path: bytes) -> bytes | None:
+    def requested(self, path: bytes) -> bytes | None:
         """What `path` asks for: b"" for the list, or one model; None for something else."""
         for known in self.paths:
             if path == known:
@@ -197,9 +197,9 @@ class Plan:
         rule_target = next(
             (w for w in rule.targets if endpoint in self.providers[w.provider].upstreams), None
         )
-        return self.follow(rule, endpoint, model, rule_target)
+        return self.decide_target(rule, endpoint, model, rule_target)
 
-    def follow(
+    def decide_target(
         self, rule: Rule, endpoint: str, model: str, rule_target: RuleTarget | None
     ) -> "Decision":
         """Where `rule` leads a request, by one of its targets if it has several."""
@@ -216,7 +216,7 @@ class Plan:
         """Everywhere that some request for `model` at `endpoint` may go, by each target of each rule."""
         for rule in self.models.possible(endpoint, model):
             for rule_target in rule.targets or (None,):
-                decision = self.follow(rule, endpoint, model, rule_target)
+                decision = self.decide_target(rule, endpoint, model, rule_target)
                 if decision.refusal is None:
                     yield decision
 

@@ -117,7 +117,7 @@ class CredentialSet:
     where: tuple[str, ...]
     turns: tuple[int, ...] = ()
 
-    def fits(self, caller: str, model: str) -> bool:
+    def matches(self, caller: str, model: str) -> bool:
         return (self.callers is None or caller in self.callers) and (
             self.models is None or model in self.models
         )
@@ -137,7 +137,7 @@ class Choices:
     own: Mapping[str, str]
     providers: Mapping[frozenset[tuple[str, str]], "Provider"]
 
-    def pick(self, picked: Mapping[str, str]) -> "Provider":
+    def choose(self, picked: Mapping[str, str]) -> "Provider":
         """The provider for these values; the operator's own are used for what is not chosen."""
         return self.providers[frozenset({**self.own, **picked}.items())]
 

@@ -17,8 +17,8 @@ from engine.config.model import Config, Provider
 from engine.config.template import compile_template, render_now
 from engine.config.units import parse_duration, parse_size
 from engine.plan.plan import Plan, Rule
-from engine.report.deciding import format_value
-from engine.report.meetings import MatchingRequests
+from engine.report.matching_requests import MatchingRequests
+from engine.report.request_settings import format_value
 from engine.report.rule_settings import RuleSettings
 
 Facets = Mapping[str, str]
@@ -112,7 +112,7 @@ def effects(
         (e, m, each.label): _route_by(plan, plan.models.find(e, m, each.values.get), e, m, said)
         for e, m in routes
         for each in asked
-        if each.fits(e, m)
+        if each.matches(e, m)
     }
     every = [*routes.items(), *conditional.items()]
     reached = {(name, place[0]) for place, route in every for name in route.providers}
@@ -146,7 +146,7 @@ def _route_by(
     leads = rule.targets or (None,)
     targets = []
     for rule_target in leads:
-        at = plan.follow(rule, endpoint, model, rule_target)
+        at = plan.decide_target(rule, endpoint, model, rule_target)
         if at.provider is not None and not at.refusal:
             weight = rule_target.weight if rule_target else None
             settings = [f"{s.name} {format_value(s.value)}" for s in said.of(rule, rule_target)]

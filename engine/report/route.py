@@ -24,8 +24,16 @@ from engine.plan.plan import (
     RuleTarget,
     UnusableValueError,
 )
-from engine.report.deciding import accounts, choices, line_of, mask_all, override, section, sections
 from engine.report.mask import masked, masked_url
+from engine.report.request_settings import (
+    accounts,
+    choices,
+    line_of,
+    mask_all,
+    override,
+    section,
+    sections,
+)
 from engine.report.route_rules import view_rule
 from engine.report.rule_settings import RuleSettings
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from engine.config.effective import DEFAULT
-from engine.report.deciding import describe_callers, format_value, shorten_list
 from engine.report.mask import MASK
+from engine.report.request_settings import describe_callers, format_value, shorten_list
 
 UNKNOWN = "unknown until its variables are set"
 View = dict[str, Any]

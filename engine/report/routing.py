@@ -10,7 +10,7 @@ from engine.config.model import Config
 from engine.config.source.document import Document
 from engine.plan.conditions import describe
 from engine.plan.plan import Plan, Rule, RuleTarget
-from engine.report.deciding import declared_settings, line_of
+from engine.report.request_settings import declared_settings, line_of
 
 FORMAT_VERSION = "1.2"
 _ACROSS = 15  # endpoints beside each other in a table

@@ -4,7 +4,7 @@ parent -> worker    ("prepare", number, digest, names, read_at), ("commit", stat
 ("abort", state), ("note", state)                      see `reload`
 ("drain",), ("stop",), ("abort_requests",)             see `supervisor`
 ("select_socket", number, index), ("clear_selection",)  see `listener`
-worker -> parent    (number, reply) to a message that has a number, and one of these unasked:
+worker -> parent    (number, reply) to a message that has a number, and one of these that no message asked for:
 (0, "listening"), (0, "stopped listening")
 """
 

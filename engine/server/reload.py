@@ -178,7 +178,7 @@ class ConfigReloader:
         waiting = (SERVER,) if is_waiting else ()
         self.state = replace(self.state, loaded=now_text(), refused=None, restart=waiting)
         _send_all(workers, "commit", self.state)
-        self.counts.note_reload()
+        self.counts.count_reload()
         fingerprint = loaded.plan.fingerprint if loaded.plan else ""
         log(f"reloaded: config {fingerprint} runs now")
         if is_waiting and snapshot.texts.get(SERVER) != before.texts.get(SERVER):
@@ -187,7 +187,7 @@ class ConfigReloader:
             )
         return False
 
-    def note_tls(self, refused: RefusedReload | None) -> ReloadState:
+    def set_tls_state(self, refused: RefusedReload | None) -> ReloadState:
         """The state from now on, in which TLS files are refused or not."""
         self.state = replace(self.state, tls=refused)
         return self.state
@@ -217,7 +217,7 @@ class ConfigReloader:
         before, at = self._logged
         self._logged = text, time.monotonic()
         if text != before or self._logged[1] - at > REPEAT_SECONDS:
-            self.counts.note_refusal()
+            self.counts.count_refusal()
             log(text, "error")  # files that are watched from now on are read a second time
         _send_all(workers, "note", self.state)  # what /readyz says, the log has said
 

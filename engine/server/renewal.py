@@ -62,12 +62,12 @@ class TlsRenewal:
             self.accepted = self._accept(self._tls, now)
         except TlsFileError as error:
             self.refused = RefusedReload(now_text(), (f"{SERVER} tls.{error.name}",))
-            self._counts.note_tls_refusal()
+            self._counts.count_tls_refusal()
             log(f"TLS files have changed and are not used: the `{error.name}` {error}", "error")
             return True
         self.count += 1
         self.refused = None
-        self._counts.note_tls_renewal()
+        self._counts.count_tls_renewal()
         log("TLS files have changed: workers are replaced one after another")
         return True
 
@@ -80,7 +80,7 @@ class TlsRenewal:
                 self._refuse_invalid(certificate, now)
             self._handles.close()  # workers have handles of their own
             self._handles = handles.pop_all()
-        self._counts.note_certificate(certificate.end)
+        self._counts.set_certificate_end(certificate.end)
         return held
 
     def _refuse_invalid(self, certificate: Certificate, now: float) -> None:

@@ -23,7 +23,7 @@ class SignalQueue:
         """The file to wait for."""
         return self._receiver.fileno()
 
-    def note(self, number: int, _frame: object) -> None:
+    def handle(self, number: int, _frame: object) -> None:
         """Keep a signal; a third of its kind says nothing that two do not."""
         if self._waiting.count(number) < MAX_WAITING:
             self._waiting.append(number)
@@ -53,7 +53,7 @@ def signal_queue() -> Iterator[SignalQueue]:
     receiver.settimeout(0)
     queue = SignalQueue(receiver)
     before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-    handlers = {number: signal.signal(number, queue.note) for number in SIGNALS}
+    handlers = {number: signal.signal(number, queue.handle) for number in SIGNALS}
     if sys.platform == "linux":
         signal.signal(signal.SIGIO, signal.SIG_IGN)  # see `watch`: somebody opens a file to write
     try:

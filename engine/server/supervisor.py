@@ -191,7 +191,7 @@ class Supervisor:
         if worker.is_restart and time.monotonic() - worker.started < CRASH_SECONDS:
             log(f"worker {worker.number} died again (exit code {code}): a crash loop", "error")
             raise CrashLoopError
-        self._reloader.counts.note_death()
+        self._reloader.counts.count_death()
         log(f"worker {worker.number} died (exit code {code}); another takes its place", "error")
         if successor is None:
             self._start(worker.number, is_restart=True)
@@ -214,7 +214,7 @@ class Supervisor:
     def _check_tls(self) -> None:
         """Replace the first worker that has other TLS files than those on disk."""
         if self._tls.tick(time.time()):
-            self._send_all("note", self._reloader.note_tls(self._tls.refused))
+            self._send_all("note", self._reloader.set_tls_state(self._tls.refused))
         for worker in [w for w in self._workers if w.is_behind(self._tls.count, time.monotonic())]:
             self._replace(worker, "has old TLS files")
 
@@ -222,7 +222,7 @@ class Supervisor:
         """Start the successor of a worker, which stops once that one listens; one at a time."""
         if self._is_stopping or worker.is_stopping or any(w.replaces for w in self._workers):
             return
-        worker.note_try(self._tls.count, time.monotonic())
+        worker.record_try(self._tls.count, time.monotonic())
         self._start(worker.number, replaces=worker, why=why)
 
     def _take_over(self, successor: WorkerProcess) -> None:
@@ -238,7 +238,7 @@ class Supervisor:
         successor.channel.reply(SELECT_SOCKET, time.monotonic() + 1.0)
         worker.is_stopping = True
         if successor.why == TOO_MUCH_MEMORY:
-            self._reloader.counts.note_replacement()
+            self._reloader.counts.count_replacement()
         log(f"worker {worker.number} {successor.why}: replaced; its requests in flight continue")
         self._after(QUEUE_SECONDS, lambda: worker.channel.send("stop"))
 

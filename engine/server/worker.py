@@ -94,7 +94,7 @@ class Worker:
             parent.accounts, *shared, self._log, self._show_state, parent.limit_settings
         )
         self._gateway = self._new_gateway(plan)
-        self._hooks.follow(plan)
+        self._hooks.set_plan(plan)
         self._state = state
         self._show_state()
         self._next: Gateway | None = None
@@ -227,10 +227,10 @@ class Worker:
         self._show_state()
 
     def _swap(self, new: Gateway) -> None:
-        new.carry_over(self._gateway)
+        new.inherit(self._gateway)
         old, self._gateway = self._gateway, new
         self._gateways.add(new)
-        self._hooks.follow(new.plan)
+        self._hooks.set_plan(new.plan)
         self._spawn(self._retire(old))
 
     async def _retire(self, old: Gateway) -> None:
@@ -281,7 +281,7 @@ class Worker:
         while parent is not None and os.getppid() == parent.pid:  # there is no event for it
             await asyncio.sleep(TICK_SECONDS)
             self._hooks.tick(TICK_SECONDS, self._gateways)
-            scheduler.tick(sum(gateway.take_most_requests() for gateway in self._gateways))
+            scheduler.tick(sum(gateway.take_peak_requests() for gateway in self._gateways))
         self._on_drain()
         self._on_stop()
         await asyncio.sleep(self._parent.drain_timeout)

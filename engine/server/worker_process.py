@@ -29,7 +29,7 @@ class WorkerProcess:
     is_stopping: bool = False
     started: float = field(default_factory=time.monotonic)
 
-    def note_try(self, renewals: int, now: float) -> None:
+    def record_try(self, renewals: int, now: float) -> None:
         """A successor with the files of so many renewals is started."""
         self.tried, self.retry_at = renewals, now + RETRY_SECONDS
 

@@ -21,36 +21,36 @@ class ServerCounts:
         self._set("orqen_config_generation", 1)
         self._set("orqen_config_loaded_timestamp_seconds", int(time() * MICROSECONDS))
 
-    def note_reload(self) -> None:
+    def count_reload(self) -> None:
         """Another configuration runs."""
         self._add("orqen_config_reloads_total")
         self._add("orqen_config_generation")
         self._set("orqen_config_refused", 0)
         self._set("orqen_config_loaded_timestamp_seconds", int(time() * MICROSECONDS))
 
-    def note_refusal(self) -> None:
+    def count_refusal(self) -> None:
         """A configuration was refused."""
         self._add("orqen_config_reloads_refused_total")
         self._set("orqen_config_refused", 1)
 
-    def note_death(self) -> None:
+    def count_death(self) -> None:
         """A worker has died, and another takes its place."""
         self._add("orqen_worker_deaths_total")
 
-    def note_replacement(self) -> None:
+    def count_replacement(self) -> None:
         """A worker has taken too much memory, and another takes its place."""
         self._add("orqen_worker_replacements_total")
 
-    def note_certificate(self, end: float) -> None:
+    def set_certificate_end(self, end: float) -> None:
         """The certificate towards callers is one that expires at `end`, in Unix time."""
         self._set("orqen_tls_certificate_expiry_timestamp_seconds", int(end))
 
-    def note_tls_renewal(self) -> None:
+    def count_tls_renewal(self) -> None:
         """Other TLS files are used."""
         self._add("orqen_tls_renewals_total")
         self._set("orqen_tls_refused", 0)
 
-    def note_tls_refusal(self) -> None:
+    def count_tls_refusal(self) -> None:
         """TLS files were refused."""
         self._set("orqen_tls_refused", 1)
 

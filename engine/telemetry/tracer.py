@@ -46,7 +46,7 @@ class AttemptNotes:
     def respond(self, status: int) -> None:
         self.status = status
 
-    def note_model(self, model: str) -> None:
+    def record_model(self, model: str) -> None:
         self.response_model = model
 
     def fail(self, reason: str) -> None:
@@ -63,7 +63,7 @@ class Unsampled:
     def __init__(self, trace_id: str) -> None:
         self.trace_id: str | None = trace_id
 
-    def begin(
+    def start_attempt(
         self, _provider: Provider, _model: str, _origin: Origin, *, stream: bool
     ) -> "_NoAttempt":
         del stream
@@ -82,7 +82,7 @@ class _NoAttempt:
     def respond(self, status: int) -> None:
         """Nothing."""
 
-    def note_model(self, model: str) -> None:
+    def record_model(self, model: str) -> None:
         """Nothing."""
 
     def fail(self, reason: str) -> None:
@@ -118,7 +118,7 @@ class TraceNotes:
         self.routes = routes
         self.attempts: list[AttemptNotes] = []
 
-    def begin(
+    def start_attempt(
         self, provider: Provider, model: str, origin: Origin, *, stream: bool
     ) -> AttemptNotes:
         wants = self.is_sampled

@@ -21,7 +21,7 @@ class BoundedCache(dict[K, V], Generic[K, V]):
         self.used = 0
         self._sizes: dict[K, int] = {}
 
-    def keep(self, key: K, value: V, size: int) -> None:
+    def put(self, key: K, value: V, size: int) -> None:
         """Keep `value` in place of what `key` has; drop that too if `value` is too large.
 
         `size` is that of key and value, in bytes.

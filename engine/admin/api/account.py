@@ -25,7 +25,7 @@ def get_account(request: ApiRequest) -> JSON:
     with request.server.context.database.read() as connection:
         account = accounts.get_account(connection, request.account_id)
         key = keys.get_key(connection, request.account_id, request.key.key_id)
-    shown = {"key": key_object(key), "limits": account.limits.shown()}
+    shown = {"key": key_object(key), "limits": account.limits.api_fields()}
     return {"id": account.id, "name": account.name, **shown}
 
 

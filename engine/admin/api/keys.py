@@ -159,7 +159,7 @@ def key_object(key: GatewayKey) -> JSON:
         "expires_at": _time(key.expires_at),
         "revoked_at": _time(key.revoked_at),
         "replaced_by": key.replaced_by,
-        **key.limits.shown(),
+        **key.limits.api_fields(),
     }
 
 

@@ -90,7 +90,7 @@ def limits_of(form: FormValues) -> dict[str, str]:
 
 def limit_texts(limits: KeyLimits) -> dict[str, str]:
     """Limits of use as a form shows them; empty for none."""
-    return {name: str(value or "") for name, value in limits.shown().items()}
+    return {name: str(value or "") for name, value in limits.api_fields().items()}
 
 
 def read_limits(

@@ -198,7 +198,9 @@ def _test(catalogue: Catalogue, entry: ProviderEntry, result: TestResult | None)
 def save(request: PageRequest) -> Response:
     """Save a key, or replace it. `api_key` stands for the one field of a provider that needs one."""
     entry = _entry(request, request.form.text("provider"))
-    values = {name: value.strip() for name, value in request.form.starting(PREFIX).items() if value}
+    values = {
+        name: value.strip() for name, value in request.form.with_prefix(PREFIX).items() if value
+    }
     if entry.single_field and (simple := request.form.text("api_key")):
         values[entry.single_field] = simple
     try:

@@ -12,8 +12,8 @@ from engine.config.server import accounts_of
 from engine.config.source.document import Path
 from engine.config.source.secret_shapes import without_keys
 from engine.plan.conditions import Dimension, When, combinations_of, describe, dimensions_of
+from engine.plan.never_forwarded import holds_secret
 from engine.plan.suggest import nearest
-from engine.plan.withheld import holds_secret
 
 MAX_COMBINATIONS = 1000
 MAX_ALL = 100_000  # of all rules: each takes some 350 bytes in each worker

@@ -41,7 +41,7 @@ def price_that_is_not_used(context: CheckContext) -> Iterator[Diagnostic]:
             if entry.provider not in unknown:
                 unknown.add(entry.provider)
                 yield _no_provider(context, entry)
-        elif not any(each.meets(entry) for each in sent):
+        elif not any(each.matches(entry) for each in sent):
             message = f"{entry.label} is not used: no model rule sends such a model there"
             yield context.at("X297", message, PRICES, entry.at)
 
@@ -76,7 +76,7 @@ def unit_that_is_not_counted(context: CheckContext) -> Iterator[Diagnostic]:
     served = {p.name: {e.name for e in p.endpoints} for p in config.providers}
     sent = [each for rule in config.rules for each in sent_names(rule)]
     for entry in declared.entries:
-        providers = {each.target.provider for each in sent if each.meets(entry)}
+        providers = {each.target.provider for each in sent if each.matches(entry)}
         names = {name for provider in providers for name in served.get(provider, ())}
         counted = {unit for e in config.endpoints if e.name in names for unit in _counted(e.usage)}
         for key in entry.usd if names else ():
@@ -105,7 +105,7 @@ def model_without_price(context: CheckContext) -> Iterator[Diagnostic]:
     unpriced: dict[str, list[SentNames]] = {}
     known = set()
     for each in (each for rule in config.rules for each in sent_names(rule)):
-        if any(each.meets(entry) for entry in declared.entries if entry.tier is None):
+        if any(each.matches(entry) for entry in declared.entries if entry.tier is None):
             known.add(each.target.provider)
         else:
             unpriced.setdefault(each.target.provider, []).append(each)
@@ -119,7 +119,7 @@ def model_without_price(context: CheckContext) -> Iterator[Diagnostic]:
 
 def _listed(sent: Sequence["SentNames"]) -> str:
     """The names of models, of many the first few."""
-    names = list(dict.fromkeys(each.shown for each in sent))
+    names = list(dict.fromkeys(each.label for each in sent))
     more = len(names) - MAX_NAMES
     return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
@@ -133,13 +133,13 @@ class SentNames:
     is_prefix: bool
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """What messages call them."""
         if not self.is_prefix:
             return f"`{self.name}`"
         return f"`{self.name}*`" if self.name else "other models"
 
-    def meets(self, entry: PriceEntry) -> bool:
+    def matches(self, entry: PriceEntry) -> bool:
         """Whether some of these names have the price."""
         if entry.provider not in (None, self.target.provider):
             return False

@@ -9,8 +9,8 @@ from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.config.model import Provider
 from engine.config.schema.extending import extended_by
 from engine.config.source.document import Document, Path
+from engine.plan.never_forwarded import never_forwarded_by
 from engine.plan.suggest import nearest
-from engine.plan.withheld import never_forwarded_by
 
 _TEMPLATE = re.compile(r"\{\{.*?\}\}")
 _SHARED = frozenset({"ac", "co", "com", "gov", "net", "org"})  # as in co.uk

@@ -206,7 +206,7 @@ def default_model_renamed(context: CheckContext) -> Iterator[Diagnostic]:
         rule = max(
             rules, key=lambda r: (not r.is_prefix, len(r.pattern), bool(r.endpoints)), default=None
         )
-        if rule is not None and rule.changes_the_name():
+        if rule is not None and rule.renames_model():
             yield context.at(
                 "X216",
                 f"`default_model` of endpoint `{endpoint.name}` is renamed by {rule.label}",

@@ -79,7 +79,8 @@ def _then(plan: Plan, decision: Decision, endpoint: str) -> tuple[str, ...]:
     if decision.rule is None or decision.refusal:
         return ()
     follow = (
-        plan.follow(decision.rule, endpoint, decision.model, w) for w in decision.rule.targets
+        plan.decide_target(decision.rule, endpoint, decision.model, w)
+        for w in decision.rule.targets
     )
     return tuple(d.provider.name for d in follow if d.provider and not d.refusal)[1:]
 

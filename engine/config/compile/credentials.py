@@ -36,9 +36,9 @@ def _secret(resolving: Resolving, credential: Credential, directory: Path) -> st
         return PLACEHOLDER if resolving.provider.sign or not credential.optional else None
     if credential.file is not None:
         return _secret_in_file(resolving, credential, directory)
-    secret = resolving.first_set(credential.env)
+    secret = resolving.first_defined(credential.env)
     if secret is None and not credential.optional:
-        resolving.unset(credential.env[0], (*credential.at, "env"))
+        resolving.report_unset(credential.env[0], (*credential.at, "env"))
     return secret
 
 

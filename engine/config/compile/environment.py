@@ -115,7 +115,7 @@ def check_signer(resolving: Resolving, credentials: Mapping[str, str]) -> None:
     for credential in () if sign.by_workload_identity else provider.credentials:
         if credential.name in kind.needs and credential.name not in credentials:
             name, at = next(iter(credential.env), credential.name), credential.at
-            resolving.unset(name, (*at, "env") if credential.env else at)
+            resolving.report_unset(name, (*at, "env") if credential.env else at)
     if not _is_installed(kind.package):
         resolving.missing.append(installing(kind.extra))
         message = f"signer `{sign.signer}` needs `{installing(kind.extra)}`, so provider `{provider.name}` cannot be called"

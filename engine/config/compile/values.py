@@ -52,12 +52,12 @@ class Resolving:
         """Add a finding at an entry of providers.yaml."""
         self.found.append(self.context.at(code, message, PROVIDERS, at, place, help=help))
 
-    def first_set(self, names: tuple[str, ...]) -> str | None:
+    def first_defined(self, names: tuple[str, ...]) -> str | None:
         """The value of the first of the environment variables `names` that is set and not empty."""
         given = self.environ or {}
         return next((value for name in names if (value := given.get(name))), None)
 
-    def unset(self, name: str, at: Path) -> None:
+    def report_unset(self, name: str, at: Path) -> None:
         """Report that the environment variable `name` is not set, which the provider needs."""
         self.missing.append(name)
         message = f"`{name}` is not set, so provider `{self.provider.name}` cannot be called"

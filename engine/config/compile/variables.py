@@ -31,12 +31,12 @@ def read_variables(resolving: Resolving) -> dict[str, str]:
     """The value of every variable that has a usable one, by name."""
     variables: dict[str, str] = {}
     for variable in resolving.provider.variables:
-        value = resolving.first_set(variable.env) or variable.value
+        value = resolving.first_defined(variable.env) or variable.value
         if resolving.environ is None:
             value = value or next(iter(variable.choices), PLACEHOLDER)
             variables[variable.name] = value
         elif value is None:
-            resolving.unset(variable.env[0], (*variable.at, "env"))
+            resolving.report_unset(variable.env[0], (*variable.at, "env"))
         elif _fits(resolving, variable, value) and resolving.can_send(
             value, variable.at, f"`{variable.name}`"
         ):

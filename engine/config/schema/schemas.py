@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from engine.config.resources import shipped
-from engine.config.schema.fits import Schema, is_valid_by
+from engine.config.schema.validity import Schema, is_valid_by
 
 
 def violations(name: str, data: Any) -> Iterator[Any]:

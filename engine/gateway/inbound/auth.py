@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from engine.gateway.errors import GatewayError
+from engine.plan.never_forwarded import KEY_HEADERS
 from engine.plan.plan import Caller
-from engine.plan.withheld import KEY_HEADERS
 
 Headers = Iterable[tuple[bytes, bytes]]
 

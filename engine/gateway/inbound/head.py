@@ -14,8 +14,8 @@ import msgspec
 
 from engine.gateway.headers import ALWAYS_FORWARDED
 from engine.gateway.inbound.media import normalized
+from engine.plan.never_forwarded import KEY_HEADERS
 from engine.plan.plan import Caller, Endpoint, Provider, Timeouts
-from engine.plan.withheld import KEY_HEADERS
 from engine.upstream import Pairs, RequestHead
 from engine.upstream.cache import ENTRY_BYTES, BoundedCache
 
@@ -81,9 +81,9 @@ class CallerHead:
         self.headers = [(n, normalized(v) if n == b"content-type" else v) for n, v in self.headers]
         self.fields = dict(self.headers)
 
-    def keep(self, provider: str, request: PreparedHead) -> None:
+    def cache_request(self, provider: str, request: PreparedHead) -> None:
         """Keep what is decided of requests to `provider`."""
-        self.requests.keep(provider, request, _request_size(request.head))
+        self.requests.put(provider, request, _request_size(request.head))
         if self.count is not None:
             self.count(self)
 
@@ -132,7 +132,7 @@ class HeadCache:
             pairs = compress(headers, map(self._decides, fields))
         return scope["method"], scope["raw_path"], scope["query_string"], *pairs
 
-    def known(self, key: Key) -> CallerHead | None:
+    def get(self, key: Key) -> CallerHead | None:
         """The head with this key, if it has passed before and still would."""
         head = self._known.get(key)
         if head is not None and head.caller.expires is not None and not self._stands(head):
@@ -144,7 +144,7 @@ class HeadCache:
         is_expired = caller.expires is not None and caller.expires <= time()
         return not is_expired and (caller.account is None or self._is_current(caller))
 
-    def keep(self, key: Key, head: CallerHead) -> None:
+    def put(self, key: Key, head: CallerHead) -> None:
         """Keep a head that passed.
 
         The head of a form is never repeated, since each form has its own boundary. A head without
@@ -154,13 +154,13 @@ class HeadCache:
         if head.kind == "form" or not head.fields.get(b"host"):
             return
         if size <= MAX_BYTES:
-            self._known.keep(key, head, size + HEAD_BYTES + head.requests.used)
+            self._known.put(key, head, size + HEAD_BYTES + head.requests.used)
             head.count = partial(self._count, key, size + HEAD_BYTES)
 
     def _count(self, key: Key, size: int, head: CallerHead) -> None:
         """Count the requests of `head` too; it may have been forgotten, and is not kept anew then."""
         if self._known.get(key) is head:
-            self._known.keep(key, head, size + head.requests.used)
+            self._known.put(key, head, size + head.requests.used)
 
 
 def _size(key: Key) -> int:

@@ -124,7 +124,7 @@ class EditedFields:
         else:
             self._added[name] = value
 
-    def drop_all_but(self, names: Set[str]) -> tuple[str, ...]:
+    def keep_only(self, names: Set[str]) -> tuple[str, ...]:
         """Remove every other field, however often it is there. Returns the names of those removed."""
         now = {place: name for name, place in self._places.items()}
         every = [now.get(place, name) for place, (name, _) in enumerate(self._fields)]

@@ -56,7 +56,7 @@ def match_endpoint(plan: Plan, method: str, path: bytes, *, hint: bool = True) -
             )
     if methods is not None:
         raise _not_allowed(", ".join(sorted(methods)))
-    if plan.listing is not None and plan.listing.asked(path) is not None:
+    if plan.listing is not None and plan.listing.requested(path) is not None:
         raise _not_allowed("GET, HEAD")
     words = "this gateway has no such path"
     near = _near(plan, path) if hint else None

@@ -114,7 +114,7 @@ class JsonRequestBody(JsonBody):
         if raw and (changes or edits or takes is not None):
             draft = json_draft(self, changes, edits)
             if takes is not None:
-                dropped = draft.drop_all_but(takes)
+                dropped = draft.keep_only(takes)
             raw = apply_edits(raw, draft.edits())
         return Upload(raw, len(raw), dropped)
 

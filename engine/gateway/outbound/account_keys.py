@@ -22,7 +22,7 @@ def with_credentials(provider: Provider, values: Values) -> Provider:
     picked = {n: v for n, v in values.items() if v in choices.allowed.get(n, ())}
     variants = {pick: _bound(variant, values) for pick, variant in choices.providers.items()}
     own = {**choices.own, **picked}
-    chosen = _bound(choices.pick(picked) if picked else provider, values)
+    chosen = _bound(choices.choose(picked) if picked else provider, values)
     return replace(chosen, choices=replace(choices, own=own, providers=variants))
 
 

@@ -192,7 +192,7 @@ class _TargetAttempts:
         """None when a response was relayed, else why there is none from this target."""
         retry = self.target.provider.retry
         left: NoResponse | None = None
-        self.health.earn()
+        self.health.add_share()
         number = 1
         while True:
             is_probe = self.health.admit(self.clock())
@@ -226,12 +226,12 @@ class _TargetAttempts:
                 raise TypeError("an attempt ends with a ResponseHead or a Failure")
             is_good = _is_good(outcome)
         finally:
-            self.health.note(self.clock(), is_good=is_good, is_probe=is_probe)
+            self.health.record(self.clock(), is_good=is_good, is_probe=is_probe)
         return outcome
 
     def _relay(self) -> AttemptGenerator:
         if (yield RELAY) is not None:
-            self.health.note(self.clock(), is_good=False, is_probe=False)
+            self.health.record(self.clock(), is_good=False, is_probe=False)
         return None
 
     def _may_repeat(self, retry: Retry, number: int, outcome: ResponseHead | Failure) -> bool:
@@ -240,7 +240,7 @@ class _TargetAttempts:
             return False
         pause = _pause(outcome, number)
         is_in_time = self.clock() + pause < self.total_end(self.target)
-        return pause <= retry.max_wait and is_in_time and self.health.spend()
+        return pause <= retry.max_wait and is_in_time and self.health.take_retry()
 
     def _falls_back(self, head: ResponseHead) -> bool:
         """Whether the next target gets the request in place of this response."""

@@ -26,7 +26,7 @@ async def run_attempts(
     try:
         while isinstance(step := steps.send(outcome), Try | Pause):
             if outcome is not None:
-                record.note_tried(outcome.label)
+                record.add_tried(outcome.label)
             if exchange is not None:
                 await _close(exchange)
                 exchange = None

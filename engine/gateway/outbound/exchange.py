@@ -136,7 +136,7 @@ async def open_traced(
     if trace is None:
         return await open_exchange(request, runtime, deadline, record)
     head, model = request.head, record.sent_model or ""
-    attempt = trace.begin(request.provider, model, head.origin, stream=stream)
+    attempt = trace.start_attempt(request.provider, model, head.origin, stream=stream)
     if attempt.headers:
         pairs = [pair for pair in head.headers if pair[0] not in TRACE_HEADERS]
         head = RequestHead(head.method, head.origin, head.target, [*pairs, *attempt.headers])
@@ -148,7 +148,7 @@ async def open_traced(
         raise
     attempt.respond(exchange.response.status)
     if attempt.wants_model:
-        exchange.response = ResponseTrace(exchange.response, attempt.note_model)
+        exchange.response = ResponseTrace(exchange.response, attempt.record_model)
     return exchange
 
 

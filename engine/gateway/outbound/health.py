@@ -41,7 +41,7 @@ class Health:
         self._is_probing = self._opened is not None
         return self._is_probing
 
-    def note(self, now: float, *, is_good: bool | None, is_probe: bool) -> None:
+    def record(self, now: float, *, is_good: bool | None, is_probe: bool) -> None:
         """Note how an admitted request went; None when that says nothing of the provider."""
         if is_probe:
             self._is_probing = False
@@ -78,11 +78,11 @@ class Health:
             and failed > 0
         )
 
-    def earn(self) -> None:
+    def add_share(self) -> None:
         """A first attempt adds its share to the budget of retries."""
         self._budget = min(FREE_RETRIES, self._budget + self._retry.budget)
 
-    def spend(self) -> bool:
+    def take_retry(self) -> bool:
         """Whether the budget has a retry left, which is then taken from it."""
         if self._budget < 1:
             return False

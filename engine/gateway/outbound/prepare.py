@@ -108,7 +108,9 @@ def prepare(
             is_plain = not (
                 inputs.every_field or include or upstream.edits or caller.model is not None
             )
-            caller.keep(provider.name, PreparedHead(head, upstream.timeouts, credential, is_plain))
+            caller.cache_request(
+                provider.name, PreparedHead(head, upstream.timeouts, credential, is_plain)
+            )
     if sign is not None and SIGNERS[sign.signer].whole_body and body.is_form:
         message = f"provider `{provider.name}` needs a signature over the whole body; send JSON"
         raise GatewayError("unsupported_media_type", message)

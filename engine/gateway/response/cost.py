@@ -18,7 +18,7 @@ def record_cost(record: RecordBuilder, prices: Prices) -> None:
         nano_usd = cost_of(record, prices)
         record.cost_usd = None if nano_usd is None else nano_usd / NANO
     except Exception:  # noqa: BLE001 the caller has the response
-        record.note_bug()
+        record.set_bug()
 
 
 def cost_of(record: RecordBuilder, prices: Prices) -> int | None:

@@ -112,9 +112,9 @@ class EventStream:
             if chunk.partition(word)[1]:  # in two thirds of the time of `find`
                 self.is_done = self.is_done or self._has_last(chunk)
         if self.facts is not None:
-            self.facts.note(chunk)
+            self.facts.observe(chunk)
         meter = self._meter
-        if meter is not None and meter.note(chunk) and self._extra is not None:
+        if meter is not None and meter.observe(chunk) and self._extra is not None:
             return without_event(chunk, self._extra, meter.has_usage)
         return chunk
 

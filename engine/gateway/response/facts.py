@@ -32,7 +32,7 @@ class ResponseFacts:
         self._newest = deque[bytes](maxlen=4)
         self._number = -1  # of the newest event before them
 
-    def note(self, text: bytes) -> None:
+    def observe(self, text: bytes) -> None:
         """Take notice of whole events."""
         if self._unread > 0:
             self._find_response(text)

@@ -23,12 +23,12 @@ from engine.gateway.hooks import Permit
 from engine.gateway.inbound.body import CallerStalled, Send
 from engine.gateway.outbound.exchange import IDLE, Exchange
 from engine.gateway.record import RecordBuilder
+from engine.gateway.response.coroutines import run_rest
 from engine.gateway.response.cost import record_cost
 from engine.gateway.response.error_events import error_event
 from engine.gateway.response.event_stream import EventStream
 from engine.gateway.response.facts import ResponseFacts
 from engine.gateway.response.head import response_head, send_response, with_own
-from engine.gateway.response.stepping import run_rest
 from engine.gateway.response.usage import UsageMeter
 from engine.gateway.response.usage_reader import UsageReader
 from engine.plan.plan import Dialect, Timeouts
@@ -137,7 +137,7 @@ class ResponseRelay:
         record.status, record.state.head_at = status, monotonic()
         if usage is not None:
             meter = UsageMeter(usage, exchange.request.upload)
-            self.meter = meter if meter.begin(status, fields) else None
+            self.meter = meter if meter.start(status, fields) else None
         names = self._names if permit is None else self._names.without(permit.replaces)
         headers, length, is_events = response_head(
             status, response.headers, fields, response.length, record.request_id, names
@@ -215,10 +215,10 @@ class ResponseRelay:
         self._record.bytes_out += len(chunk)
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
-    def note_usage(self, prices: Prices | None) -> None:
+    def record_usage(self, prices: Prices | None) -> None:
         """Note usage, cost and first event of the response that was relayed, at the end of the request."""
         if self._stream is not None and self._stream.first_at is not None:
-            self._record.note_first_event(self._stream.first_at)
+            self._record.set_first_event(self._stream.first_at)
         if self.meter is not None:
             self.meter.finish(self._record, is_priced=prices is not None)
         if prices is not None:
@@ -260,7 +260,7 @@ class ResponseRelay:
     async def fail_by_bug(self, closing: Iterable[tuple[bytes, bytes]]) -> None:
         """A bug: a 500, or a cut, since nothing is known of a response that has started."""
         record = self._record
-        record.note_bug()
+        record.set_bug()
         record.outcome = record.error = "internal_error"
         if not self.is_started:
             message = f"the gateway failed; its log has the details under {record.request_id}"

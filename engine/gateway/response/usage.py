@@ -66,7 +66,7 @@ class UsageMeter:
         self._seen, self._since = -1, 0.0  # as of the last tick
         self.silent = 0.0  # seconds
 
-    def begin(self, status: int, fields: Mapping[bytes, bytes]) -> bool:
+    def start(self, status: int, fields: Mapping[bytes, bytes]) -> bool:
         """Whether the response with this head may say anything, so that the rest is worth noting.
 
         `fields` are its headers by name.
@@ -93,7 +93,7 @@ class UsageMeter:
         self._size = _NEVER_LONG
         return bool(self._reader.places.bytes_each)
 
-    def note(self, text: bytes) -> bool:
+    def observe(self, text: bytes) -> bool:
         """Take notice of whole events; whether one of them may have usage."""
         self.noted += 1
         self._recent.append(text if len(text) <= MAX_SAMPLE else text[:MAX_SAMPLE])
@@ -132,11 +132,11 @@ class UsageMeter:
         """
         try:
             record.state.metered = self.metered(record)
-            record.note_silence(self.silent)
+            record.set_silence(self.silent)
             if is_priced and self._reader.tier is not None:
                 record.state.metered = record.state.metered.in_tier(self._tier(self._reader.tier))
         except Exception:  # noqa: BLE001 the caller has the response
-            record.note_bug()
+            record.set_bug()
 
     def metered(self, record: RecordBuilder) -> RequestUsage:
         """The usage of a request that is over."""

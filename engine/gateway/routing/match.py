@@ -120,7 +120,7 @@ def find_targets(  # noqa: PLR0913, PLR0917 all that an order may depend on
     is_even = rule.is_sticky and all(rule_target.weight is None for rule_target in rule.targets)
     ranked: list[tuple[tuple[int, bool, float, float], Target]] = []
     for number, rule_target in enumerate(rule.targets):
-        decision = plan.follow(rule, endpoint.name, first.model, rule_target)
+        decision = plan.decide_target(rule, endpoint.name, first.model, rule_target)
         if decision.refusal or decision.provider is None:
             continue
         tier, weight = rule_target.tier, rule_target.weight or 1

@@ -50,7 +50,7 @@ class ProviderVariants:
             return variants[0]
         turns = credentials.turns or range(len(variants))
         turn = self._positions.get(id(variants), 0) % len(turns)
-        self._positions.keep(id(variants), turn + 1, 0)
+        self._positions.put(id(variants), turn + 1, 0)
         return variants[turns[turn]]
 
 
@@ -74,7 +74,7 @@ def matching_set(
         return found
     sets = target.provider.accounts if found is None else (found,)
     for credentials in sets:
-        if credentials.fits(caller, target.sent_model):
+        if credentials.matches(caller, target.sent_model):
             return credentials
     return None
 
@@ -96,7 +96,7 @@ def _pick(provider: Provider, head: CallerHead, body: RequestBody) -> Provider:
     if provider.choices is None:
         return provider
     picked = dict(_picks(provider.choices, body, head.headers))
-    return provider.choices.pick(picked) if picked else provider
+    return provider.choices.choose(picked) if picked else provider
 
 
 def _picks(choices: Choices, body: RequestBody, headers: Pairs) -> Iterable[tuple[str, str]]:

@@ -91,7 +91,7 @@ class AccountHooks:
             return kept[1]
         made = CredentialSet(None, None, (with_credentials(provider, values),), ())
         size = BOUND_BYTES + account_size(account)
-        self._bound.keep((account, provider.name), (provider, made), size)
+        self._bound.put((account, provider.name), (provider, made), size)
         return made
 
     def write(self, records: Sequence[Record]) -> None:

@@ -76,7 +76,7 @@ class CostReserve:
         found = self._known.get(key)
         if found is None:
             found = () if self._plan is None else tuple(_prices(self._plan, *key))
-            self._known.keep(key, found, len(endpoint) + len(model) + 8 * len(found))
+            self._known.put(key, found, len(endpoint) + len(model) + 8 * len(found))
         return found
 
 

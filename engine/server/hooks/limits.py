@@ -45,7 +45,7 @@ class LimitHooks:
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         table = Table(memory or SharedMemory(1))
-        table.join()
+        table.claim_part()
         self._log = log
         ledger = Ledger(table, warn=self._warn)
         self._store: Store = ledger
@@ -71,7 +71,7 @@ class LimitHooks:
         """How many requests the store has not counted; 0 without one."""
         return 0 if self._shared is None else self._shared.errors
 
-    def follow(self, plan: Plan) -> None:
+    def set_plan(self, plan: Plan) -> None:
         """New requests cost what the prices of `plan` say, and go where its rules lead."""
         self._reserve = CostReserve(plan)
         self._names = ModelNames(plan)
@@ -145,10 +145,10 @@ class LimitHooks:
     ) -> LimitPermit | Coroutine[Any, Any, LimitPermit] | None:
         """As `CredentialLimits.use`."""
         limits = provider.credential_limits
-        if limits is None or (endpoint.is_free and limits.of_free is None):
+        if limits is None or (endpoint.is_free and limits.for_free is None):
             return None
         if endpoint.is_free:
-            limits = limits.of_free or limits
+            limits = limits.for_free or limits
         scopes = [(provider.credential_scope, limits)]
         estimate: Amounts = NO_TOKENS
         late: ReserveCorrection | None = None
@@ -220,7 +220,7 @@ class LimitHooks:
 
 def scopes_of(caller: Caller, names: Sequence[str]) -> Sequence[Scope]:
     """What limits a request of `caller`: its key, the model that has these `names`, and its account."""
-    further = None if caller.limits is None else caller.limits.of_model(names)
+    further = None if caller.limits is None else caller.limits.for_model(names)
     if further is None:
         return caller.scopes
     own, *of_account = caller.scopes
@@ -229,7 +229,7 @@ def scopes_of(caller: Caller, names: Sequence[str]) -> Sequence[Scope]:
 
 def free_scopes(scopes: Sequence[Scope]) -> Sequence[Scope]:
     """What of these limits requests that cost nothing and use no tokens."""
-    return [(name, free) for name, limits in scopes if (free := limits.of_free) is not None]
+    return [(name, free) for name, limits in scopes if (free := limits.for_free) is not None]
 
 
 def estimate_of(endpoint: Endpoint, body: RequestBody, size: int | None) -> tuple[int, int]:

@@ -58,12 +58,12 @@ class WorkerMetrics:
         self._note_providers(gateways)
         self.add()
 
-    def note_store_errors(self, errors: int) -> None:
+    def count_store_errors(self, errors: int) -> None:
         """Note how many requests the store of limits has not counted so far."""
         self._words[self._worker + _STORE_ERRORS] += errors - self._store_errors
         self._store_errors = errors
 
-    def note_traces(self, exported: int, lost: int) -> None:
+    def count_traces(self, exported: int, lost: int) -> None:
         """Note how many traced requests were exported and lost so far."""
         at = self._worker + _TRACES
         self._words[at] += exported - self._traces[0]

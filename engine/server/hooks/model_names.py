@@ -35,7 +35,7 @@ class ModelNames:
         if found is None:
             found = tuple(dict.fromkeys(name.lower() for name in self._names(endpoint, model)))
             size = len(endpoint) + len(model) + sum(map(len, found))
-            self._known.keep((endpoint, model), found, size)
+            self._known.put((endpoint, model), found, size)
         return found
 
     def _names(self, endpoint: str, model: str) -> Iterator[str]:

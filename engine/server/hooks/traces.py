@@ -44,7 +44,7 @@ class TraceHooks:
         """What traces the requests of `plan`."""
         return None if plan.tracing is None else PlanTracer(plan, plan.tracing, self._put)
 
-    def follow(self, plan: Plan) -> None:
+    def set_plan(self, plan: Plan) -> None:
         """Export to the collector of `plan`, if it has one."""
         if plan.tracing is not None:
             self.queue.url = url_of(TRACES, plan.tracing.endpoint, os.environ)

@@ -57,11 +57,11 @@ class WorkerHooks:
             self._traces = self._open_traces()
         return replace(hooks, tracer=self._traces.tracer(plan))
 
-    def follow(self, plan: Plan) -> None:
+    def set_plan(self, plan: Plan) -> None:
         """New requests are served by `plan` from now on."""
-        self._limits.follow(plan)
+        self._limits.set_plan(plan)
         if self._traces is not None:
-            self._traces.follow(plan)
+            self._traces.set_plan(plan)
 
     async def open(self) -> None:
         """Connect to the limit store, if there is one, before the first request."""
@@ -83,7 +83,7 @@ class WorkerHooks:
         """Every so many seconds; `gateways` are those that serve or finish."""
         self._limits.tick()
         self._metrics.tick(seconds, gateways, self._log)
-        self._metrics.note_store_errors(self._limits.store_errors)
+        self._metrics.count_store_errors(self._limits.store_errors)
         self._note_traces()
 
     def stop(self) -> None:
@@ -96,7 +96,7 @@ class WorkerHooks:
     def _note_traces(self) -> None:
         if self._traces is not None:
             queue = self._traces.queue
-            self._metrics.note_traces(queue.exported, queue.dropped)
+            self._metrics.count_traces(queue.exported, queue.dropped)
 
     def _open_accounts(self, settings: Accounts | None, changed: Callable[[], None]) -> Any:
         if settings is None:

@@ -90,7 +90,7 @@ class Connection(ResponseReader, asyncio.Protocol):
         elif self.state is _MUST_CLOSE:
             self._transport.abort()
             if self.failure is None:
-                self._pool.got_unasked(data)
+                self._pool.receive_unsolicited(data)
         self._wake()
 
     def on_body(self, data: bytes) -> None:
@@ -120,7 +120,7 @@ class Connection(ResponseReader, asyncio.Protocol):
         """The connection is closed: a response that is not complete now has failed."""
         self.closed(cleanly=error is None)
         self._parser = None  # it refers back to here
-        self._pool.forget(self)
+        self._pool.unwatch(self)
         self._wake()
 
     def pause_writing(self) -> None:

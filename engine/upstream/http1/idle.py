@@ -95,7 +95,7 @@ class Pool(list[_Connection]):
         if len(self._leaving) > MAX_IDLE:
             next(iter(self._leaving)).abort()
 
-    def forget(self, connection: _Connection) -> None:
+    def unwatch(self, connection: _Connection) -> None:
         """It is closed."""
         timer = self._leaving.pop(connection, None)
         if timer is not None:
@@ -107,7 +107,7 @@ class Pool(list[_Connection]):
             connection.abort()
         self.clear()
 
-    def got_unasked(self, data: bytes) -> None:
+    def receive_unsolicited(self, data: bytes) -> None:
         """No request asked for `data`: keep no connection to the origin for DISTRUST_SECONDS."""
         if data.startswith(_TIMED_OUT):
             return
@@ -116,7 +116,7 @@ class Pool(list[_Connection]):
         self.capacity, self._distrusted_at = 0, monotonic()
         self.drop_all()
 
-    def renew(self, now: float) -> None:
+    def restore_trust(self, now: float) -> None:
         """Trust the origin again, once the time is over."""
         if now - self._distrusted_at > DISTRUST_SECONDS:
             self.capacity = MAX_IDLE

@@ -70,7 +70,7 @@ class Http1Client:
     def _drop_stale(self) -> None:
         now = monotonic()
         for pool in self._idle.values():
-            pool.renew(now)
+            pool.restore_trust(now)
             for connection in [c for c in pool if c.is_stale(now)]:
                 pool.remove(connection)
                 connection.retire()

@@ -73,7 +73,7 @@ class HeaderNames(BoundedCache[bytes, bytes]):
 
     def __missing__(self, name: bytes) -> bytes:
         lower = name.lower()
-        self.keep(name, lower, len(name))
+        self.put(name, lower, len(name))
         return lower
 
 

@@ -114,7 +114,7 @@ class _AccountTokens:
                     account = self._known.get(key) or _service_account(text, key[1])
                     if not account.valid:
                         await asyncio.to_thread(account.refresh, self._request)
-                    self._known.keep(key, account, ACCOUNT_BYTES)
+                    self._known.put(key, account, ACCOUNT_BYTES)
             finally:
                 if not lock.locked():
                     self._refreshing.pop(key, None)

@@ -156,9 +156,9 @@ def test_the_event_that_ends_a_broken_stream_is_that_of_the_page() -> None:
 def test_the_page_has_every_field_of_an_access_record() -> None:
     plain = json.loads(lines([RecordBuilder(request_id="req_x").freeze(Timestamps())]))
     record = RecordBuilder(request_id="req_x")
-    record.note_tried("429")
+    record.add_tried("429")
     record.exception = "ValueError at app.py:1"
-    record.note_attempt("caller")
+    record.add_attempt("caller")
     record_cost(record, Prices("2026-11-20-0123abcd", "a list", PriceTable(ModelPrices({}), {})))
     with_bug = json.loads(lines([record.freeze(Timestamps())]))
     whole = Record(

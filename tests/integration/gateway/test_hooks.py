@@ -537,7 +537,7 @@ class Tracing:
     def start(self, scope: Scope) -> Any:
         del scope
         attempt = SimpleNamespace(headers=(), wants_model=False, respond=bool, fail=bool)
-        return SimpleNamespace(trace_id="t", begin=lambda *_, **__: attempt)
+        return SimpleNamespace(trace_id="t", start_attempt=lambda *_, **__: attempt)
 
     def end(self, trace: Any, record: Record) -> None:
         assert trace.trace_id == record.trace_id

@@ -85,7 +85,7 @@ class Desk:
         self.plan = plan
         self.hooks = LimitHooks(None)
         if plan is not None:
-            self.hooks.follow(plan)
+            self.hooks.set_plan(plan)
         budget = Budget(dollars * NANO, Period.MONTH, is_usd=True, unpriced=unpriced)
         limits = CallerLimits(budgets=(budget,))
         self.caller = Caller("app", None, None, (), None, limits=limits)
@@ -218,7 +218,7 @@ def test_new_requests_are_reserved_by_the_prices_of_the_new_plan(
     )
     loaded = load(write(tmp_path, routes=ROUTES, prices=dearer), {"OPENAI_API_KEY": "x"}, NOW)
     assert loaded.plan is not None, loaded.diagnostics
-    desk.hooks.follow(loaded.plan)
+    desk.hooks.set_plan(loaded.plan)
     assert desk.admit("gpt-cheap").grant.held[2] == 7 * before
 
 
@@ -390,7 +390,7 @@ def test_a_free_endpoint_needs_no_price_and_no_budget(plan: Plan) -> None:
     limits = CallerLimits(Rate(3, 60), budgets=(Budget(1, Period.DAY), Budget(1, Period.DAY, is_usd=True)))  # fmt: skip
     caller = Caller("app", None, None, (), None, limits=limits)
     hooks, endpoint = LimitHooks(None), plan.endpoint("embeddings")
-    hooks.follow(plan)
+    hooks.set_plan(plan)
     assert endpoint is not None
     body = json_request_body(BODY, endpoint)
     for _ in range(2):
@@ -406,7 +406,7 @@ def test_a_free_endpoint_needs_no_price_and_no_budget(plan: Plan) -> None:
         hooks.admit(caller, endpoint, "gpt-unknown", body, 40)
     spent = replace(caller, name="other", limits=CallerLimits(budgets=limits.budgets))
     assert hooks.admit(spent, endpoint, "gpt-unknown", body, 40) is None
-    free = limits.of_free
+    free = limits.for_free
     assert free is not None  # its requests let no budget of the scope expire in a store
     kept = [numbers_of(of, Windows(), 0)[:8] for of in (limits, free)]  # the first number
     assert kept[0] == kept[1] != bytes(8)

@@ -96,7 +96,7 @@ class Stand:
 
     def __post_init__(self) -> None:
         table = Table(SharedMemory(1, records=64, leases=64))
-        table.take_part(0)
+        table.use_part(0)
         server = StoreServer.of(f"redis://127.0.0.1:{self.port}")
         self.store = RedisStore(server, self.policy, Ledger(table), self.log.append, lambda: None)
 

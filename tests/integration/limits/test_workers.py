@@ -32,7 +32,7 @@ def memory() -> Iterator[SharedMemory]:
 
 def joined(memory: SharedMemory) -> Ledger:
     table = Table(memory)
-    table.join()
+    table.claim_part()
     return Ledger(table)
 
 
@@ -66,7 +66,7 @@ def test_of_four_workers_that_race_for_the_last_unit_exactly_one_gets_it(
 
     def race() -> None:
         table = Table(memory)
-        table.join()
+        table.claim_part()
         ledger = Ledger(table, monotonic=slow)
         admitted = bytearray()
         for _ in range(4):
@@ -175,7 +175,7 @@ def killed_at_each_line(limits: CallerLimits) -> list[tuple[int, list[int], list
 
         def work(memory: SharedMemory = memory, line: int = line) -> None:
             table = Table(memory)
-            table.join()
+            table.claim_part()
             ledger = Ledger(table)
             sys.settrace(killed_at(line))
             grant = ledger.reserve(scopes, (5, 5))
@@ -185,7 +185,7 @@ def killed_at_each_line(limits: CallerLimits) -> list[tuple[int, list[int], list
 
         code = os.waitpid(fork(work), 0)[1]
         table = Table(memory)
-        table.join()
+        table.claim_part()
         with table.locked():
             states = (table.find(name, 0, 0.0)[1].tolist() for name, _ in scopes)
             one, other = (state[:RATES] for state in states)

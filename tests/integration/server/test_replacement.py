@@ -254,7 +254,7 @@ def test_a_successor_that_failed_is_tried_again_in_a_minute_or_with_the_next_fil
     pipe, _ = multiprocessing.Pipe()
     one = WorkerProcess(1, multiprocessing.current_process(), WorkerChannel(pipe, -1), renewals=2)
     assert [one.is_behind(renewals, 0.0) for renewals in (2, 3)] == [False, True]
-    one.note_try(3, 0.0)
+    one.record_try(3, 0.0)
     assert [one.is_behind(3, now) for now in (0.0, 59.0, 60.0)] == [False, False, True]
     assert one.is_behind(4, 1.0)
     assert not one.is_behind(2, 1000.0)

@@ -64,11 +64,11 @@ def test_the_state_of_providers_is_noted_over_all_plans_in_use(memory: CounterMe
         assert other.take()
         waiting = asyncio.ensure_future(limiter.acquire())
         await asyncio.sleep(0)
-        breaker.note(0.0, is_good=False, is_probe=False)
+        breaker.record(0.0, is_good=False, is_probe=False)
         log.dropped = 7
         metrics.tick(3600.0, plans, log)
-        metrics.note_store_errors(2)
-        metrics.note_store_errors(5)
+        metrics.count_store_errors(2)
+        metrics.count_store_errors(5)
         assert values(memory, PROVIDERS, "p") == {
             "provider_in_flight_requests": 2,
             "provider_queued_requests": 1,
@@ -80,10 +80,10 @@ def test_the_state_of_providers_is_noted_over_all_plans_in_use(memory: CounterMe
         await waiting
         limiter.release()
         other.release()
-        breaker.note(70.0, is_good=True, is_probe=True)
+        breaker.record(70.0, is_good=True, is_probe=True)
         metrics.tick(3600.0, [], log)
-        breaker.note(80.0, is_good=False, is_probe=False)
-        breaker.note(150.0, is_good=True, is_probe=True)
+        breaker.record(80.0, is_good=False, is_probe=False)
+        breaker.record(150.0, is_good=True, is_probe=True)
         metrics.tick(3600.0, plans, log)
 
     asyncio.run(run())

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, closing
 
 import pytest
 
-from engine.gateway.response.stepping import run_rest
+from engine.gateway.response.coroutines import run_rest
 from engine.plan.plan import Origin
 from engine.upstream import Attempt, Client, RequestHead, UpstreamError, UpstreamResponse
 from engine.upstream.http1.connection import READ_AHEAD, Connection

@@ -196,7 +196,7 @@ def test_stale_connections_go_without_being_asked_for() -> None:
         idle = vars(client)["_idle"]
         pool = idle["x"] = a_pool()
         with wired(pool) as (old, one, _), wired(pool) as (new, two, _):
-            pool.got_unasked(b"x")
+            pool.receive_unsolicited(b"x")
             pool += [one, two]
             one.idle_since -= KEEPALIVE_SECONDS + 1
             client._plan_sweep()

@@ -116,7 +116,7 @@ def test_what_has_arrived_is_seen_before_the_next_request(
             assert await call(sender, origin, b"/b%d" % n) == b"/b%d" % n
             if isinstance(sender, Http1Client):  # as if it had not been caught at it yet
                 for pool in vars(sender)["_idle"].values():
-                    pool.renew(time.monotonic() + DISTRUST_SECONDS + 1)
+                    pool.restore_trust(time.monotonic() + DISTRUST_SECONDS + 1)
         await sender.close()
 
     against(scenario)
@@ -154,10 +154,10 @@ def test_who_sends_them_gets_one_request_for_each_connection_for_a_while(
             f"{origin.url} has sent bytes that no request asked for: for 300 s it gets one request for each connection"
         ]
 
-        pool.renew(time.monotonic() + DISTRUST_SECONDS - 1)
+        pool.restore_trust(time.monotonic() + DISTRUST_SECONDS - 1)
         await call(client, origin, b"/alone")
         assert len(pool) == 0
-        pool.renew(time.monotonic() + DISTRUST_SECONDS + 1)
+        pool.restore_trust(time.monotonic() + DISTRUST_SECONDS + 1)
         for _ in range(3):
             await call(client, origin, b"/kept")
         assert (len(pool), len(upstream.all)) == (1, before + 6)
@@ -282,7 +282,7 @@ def test_an_origin_that_is_not_trusted_is_asked_to_close_each_connection() -> No
         client, upstream.more = Http1Client(warn=warnings.append), b""
         await call(client, origin, b"/")
         (pool,) = vars(client)["_idle"].values()
-        pool.got_unasked(UNASKED)
+        pool.receive_unsolicited(UNASKED)
         for _ in range(3):
             await call(client, origin, b"/")
         assert upstream.asked == upstream.all[1:]

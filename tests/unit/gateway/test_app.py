@@ -185,7 +185,7 @@ def test_the_most_requests_in_flight_are_counted_once_and_outlive_the_requests()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert [gateway.take_most_requests(), gateway.take_most_requests()] == [3, 0]
+        assert [gateway.take_peak_requests(), gateway.take_peak_requests()] == [3, 0]
 
     with_silent_provider(work)
 

@@ -13,8 +13,8 @@ from engine.gateway.headers import (
 )
 from engine.gateway.inbound.query import without
 from engine.gateway.response.head import response_head
+from engine.plan.never_forwarded import KEY_HEADERS, NAMES, STARTS, never_forwarded_by
 from engine.plan.plan import Provider
-from engine.plan.withheld import KEY_HEADERS, NAMES, STARTS, never_forwarded_by
 from engine.upstream import Pairs
 from tests.tables import each
 from tests.unit.gateway.plans import shipped_plan

@@ -46,7 +46,7 @@ STREAMS: list[tuple[str, list[dict[str, Any]], str | None]] = [
 
 def metered(endpoint: str, texts: list[bytes], kind: bytes, *, is_priced: bool = True) -> Any:
     meter, record = UsageMeter(READERS[endpoint]), RecordBuilder(request_id="req_1")
-    assert meter.begin(200, {b"content-type": kind})
+    assert meter.start(200, {b"content-type": kind})
     stream = EventStream((), None, meter)
     for text in texts:
         stream.feed(text) if meter.is_events else meter.add(text)
@@ -92,7 +92,7 @@ def test_a_tier_costs_its_own_price_or_is_unpriced(tier: str, cost: float | None
     record = RecordBuilder(request_id="req_1", attempts=1, status=200, outcome="ok")
     record.provider, record.sent_model, record.state.price = "p", "m", prices.find("p", "m")
     meter = UsageMeter(READERS[CHAT])
-    assert meter.begin(200, {b"content-type": b"application/json"})
+    assert meter.start(200, {b"content-type": b"application/json"})
     meter.add(json.dumps({"usage": COUNTED, "service_tier": tier}).encode())
     meter.finish(record, is_priced=True)
     record_cost(record, prices)

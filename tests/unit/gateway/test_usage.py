@@ -37,7 +37,7 @@ def metered(endpoint: str, texts: list[bytes], headers: Any, outcome: str = "ok"
     meter, record = UsageMeter(READERS[endpoint]), RecordBuilder(request_id="req_1")
     record.outcome, record.bytes_in, record.bytes_out = outcome, 80, sum(map(len, texts))
     record.provider, record.sent_model = "p", "m"
-    assert meter.begin(200, dict(headers))
+    assert meter.start(200, dict(headers))
     stream = EventStream((), None, meter)
     for text in texts:
         if headers is EVENTS:
@@ -107,10 +107,10 @@ def test_the_time_in_which_a_stream_that_broke_off_stood_still_is_noted(
 ) -> None:
     """A second of it counts, and then each further one; `noted` are events until then."""
     meter = UsageMeter(READERS["chat_completions"])
-    assert meter.begin(200, dict(EVENTS))
+    assert meter.start(200, dict(EVENTS))
     for at, noted, is_read in ticks:
         while meter.noted < noted:
-            meter.note(b"data: {}\n\n")
+            meter.observe(b"data: {}\n\n")
         meter.tick(at, is_read=is_read)
     record = RecordBuilder(request_id="req_1", outcome=outcome)
     meter.finish(record, is_priced=False)
@@ -163,9 +163,9 @@ def test_the_input_of_a_large_body_is_estimated_by_its_text_and_a_part_of_its_im
     size = 3_000_000 if body is None else len(body)
     record = RecordBuilder(request_id="req_1", bytes_in=size, bytes_out=size, outcome="ok")
     meter = UsageMeter(READERS["chat_completions"], None if body is None else Upload(body, size))
-    assert meter.begin(200, dict(headers))
+    assert meter.start(200, dict(headers))
     for text in texts:
-        (meter.note if headers is EVENTS else meter.add)(text)
+        (meter.observe if headers is EVENTS else meter.add)(text)
     found = meter.metered(record).counts
     assert found["input_tokens"] == tokens
     assert found["output_tokens"] == (1 if headers is EVENTS else 65_536)
@@ -194,7 +194,7 @@ def test_usage_at_the_end_of_a_body_in_many_chunks_is_read(size: int) -> None:
 
 def test_an_event_in_pieces_is_read_and_a_mention_in_text_is_not() -> None:
     meter = UsageMeter(READERS["chat_completions"])
-    assert meter.begin(200, dict(EVENTS))
+    assert meter.start(200, dict(EVENTS))
     stream = EventStream((b"[DONE]",), None, meter)
     said = json.dumps({"choices": [{"delta": {"content": '"usage": {"prompt_tokens": 1}'}}]})
     elsewhere = json.dumps({"choices": [{"usage": {"prompt_tokens": 9}}]})
@@ -211,7 +211,7 @@ def test_an_event_in_pieces_is_read_and_a_mention_in_text_is_not() -> None:
 @each("end", ["", "\n", "\r\n", "\n\n"])
 def test_a_last_event_without_the_blank_line_after_it_is_read(end: str) -> None:
     meter = UsageMeter(READERS["chat_completions"])
-    assert meter.begin(200, dict(EVENTS))
+    assert meter.start(200, dict(EVENTS))
     stream = EventStream((b"[DONE]",), None, meter)
     text = b'data: {"x":1}\n\ndata: {"usage":{"prompt_tokens":3}}' + end.encode()
     assert stream.feed(text) + stream.take_held() == text
@@ -230,7 +230,7 @@ def test_a_last_event_without_the_blank_line_after_it_is_read(end: str) -> None:
 @each("step", [1, 7, 1000])
 def test_usage_over_several_lines_of_one_event_is_read(event: bytes, step: int) -> None:
     meter = UsageMeter(READERS["chat_completions"])
-    assert meter.begin(200, dict(EVENTS))
+    assert meter.start(200, dict(EVENTS))
     stream = EventStream((), None, meter)
     sent = [stream.feed(event[at : at + step]) for at in range(0, len(event), step)]
     assert b"".join(sent) == event
@@ -307,7 +307,7 @@ def test_a_compressed_response_is_read_and_one_that_is_too_long_is_not() -> None
     ],
 )
 def test_what_cannot_have_usage_is_not_read(status: int, headers: Any) -> None:
-    assert not UsageMeter(READERS["chat_completions"]).begin(status, dict(headers))
+    assert not UsageMeter(READERS["chat_completions"]).start(status, dict(headers))
 
 
 # -- the event that is taken out of a stream -----------------------------------------------------
@@ -346,7 +346,7 @@ def test_the_extra_event_is_taken_out_however_a_stream_is_cut(
 
 def passed(whole: bytes, cuts: list[int]) -> bytes:
     meter = UsageMeter(READERS["chat_completions"])
-    assert meter.begin(200, dict(EVENTS))
+    assert meter.start(200, dict(EVENTS))
     stream = EventStream((b"[DONE]",), None, meter, HIDDEN)
     left = b""
     for start, end in pairwise([0, *sorted(cuts), len(whole)]):
@@ -359,7 +359,7 @@ def passed(whole: bytes, cuts: list[int]) -> bytes:
 
 def test_no_event_waits_for_what_comes_after_it() -> None:
     meter = UsageMeter(READERS["chat_completions"])
-    assert meter.begin(200, dict(EVENTS))
+    assert meter.start(200, dict(EVENTS))
     stream = EventStream((b"[DONE]",), None, meter, HIDDEN)
     for event in (CHUNK, FILTER, FINAL, BETWEEN, DONE):
         assert stream.feed(event % b"\n\n") == event % b"\n\n"
@@ -475,11 +475,11 @@ def test_units_that_a_response_does_not_say_are_estimated_by_the_size_of_the_req
 ) -> None:
     meter, record = UsageMeter(READERS[endpoint]), RecordBuilder(request_id="req_1")
     record.bytes_in, record.outcome = 9_600_001, outcome
-    reads = meter.begin(200, dict(headers))
+    reads = meter.start(200, dict(headers))
     assert reads == (endpoint != "chat_completions")
-    assert not UsageMeter(READERS[endpoint]).begin(400, dict(headers))
+    assert not UsageMeter(READERS[endpoint]).start(400, dict(headers))
     for text in texts if reads else ():
-        (meter.note if headers is EVENTS else meter.add)(text)
+        (meter.observe if headers is EVENTS else meter.add)(text)
     assert sum(map(len, meter._chunks)) < 1000, "audio is not kept"
     if reads:
         meter.finish(record, is_priced=False)

@@ -29,7 +29,7 @@ def memory() -> Iterator[SharedMemory]:
 
 def new_ledger(memory: SharedMemory, worker: int = 0, wall: float = 1_790_000_000.0) -> Ledger:
     table = Table(memory)
-    table.take_part(worker)
+    table.use_part(worker)
     return Ledger(table, wall=lambda: wall)
 
 
@@ -125,7 +125,7 @@ def test_a_warning_comes_once_in_a_window_over_all_workers(memory: SharedMemory)
 
     def spend(worker: int, tokens: int, cost: int, days: int = 0) -> list[tuple[str, str, bool]]:
         table = Table(memory)
-        table.take_part(worker)
+        table.use_part(worker)
         wall = 1_790_000_000.0 + days * 24 * 3600
         ledger = Ledger(table, wall=lambda: wall, warn=warn)
         made = ledger.reserve(scopes, (0, 0, 0))

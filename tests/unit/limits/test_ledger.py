@@ -201,7 +201,7 @@ class History(RuleBasedStateMachine):
 
     def new_worker(self, number: int) -> Ledger:
         table = Table(self.memory)
-        table.take_part(number)
+        table.use_part(number)
         return Ledger(table, lambda: self.now, lambda: self.wall)
 
     @rule(
@@ -292,7 +292,7 @@ def memory() -> Iterator[SharedMemory]:
 
 def new_ledger(memory: SharedMemory, worker: int = 0) -> Ledger:
     table = Table(memory)
-    table.take_part(worker)
+    table.use_part(worker)
     return Ledger(table)
 
 
@@ -400,7 +400,7 @@ WITHOUT = CallerLimits(concurrent=9)
 def test_under_another_rate_as_many_units_are_used_as_before(memory: SharedMemory) -> None:
     """After a mistake, nobody waits for weeks; requests under way are settled by the limits that admitted them."""
     table = Table(memory)
-    table.take_part(0)
+    table.use_part(0)
     ledger = Ledger(table, lambda: 10**15)
 
     def reserve(limits: CallerLimits) -> Grant | Refused:
@@ -459,7 +459,7 @@ def test_a_change_to_another_rate_that_is_cut_short_is_undone(
 ) -> None:
     hourly, other = (CallerLimits(**cast(Any, {name: Rate(1, each)})) for each in (3600, 60))
     table = Table(memory)
-    table.take_part(0)
+    table.use_part(0)
     ledger = Ledger(table, lambda: 10**15)
     grant = ledger.reserve([("key", hourly)], (1, 1))
     assert isinstance(grant, Grant)
@@ -481,7 +481,7 @@ def test_a_change_to_another_rate_that_is_cut_short_is_undone(
 def test_a_rate_of_which_all_is_back_stays_so_under_any_other(memory: SharedMemory) -> None:
     now = 10**15
     table = Table(memory)
-    table.take_part(0)
+    table.use_part(0)
     ledger = Ledger(table, lambda: now)
     for rate in (Rate(10**9, 1), Rate(1, 3600), Rate(10**9, 1)):
         made = ledger.reserve([("key", CallerLimits(requests=rate))], (0, 0))
@@ -504,7 +504,7 @@ def test_one_request_at_once_is_one_until_it_is_settled(memory: SharedMemory) ->
 def test_a_refusal_says_when_the_next_request_is_admitted(memory: SharedMemory) -> None:
     now = 10**15
     table = Table(memory)
-    table.take_part(0)
+    table.use_part(0)
     ledger = Ledger(table, lambda: now)
     scopes = [("key", CallerLimits(requests=Rate(2, 60)))]
     for remaining in (1, 0):
@@ -526,7 +526,7 @@ def test_a_refusal_says_when_the_next_request_is_admitted(memory: SharedMemory) 
 
 def test_what_is_held_of_a_rate_is_in_the_time_until_all_is_back(memory: SharedMemory) -> None:
     table = Table(memory)
-    table.take_part(0)
+    table.use_part(0)
     ledger = Ledger(table, lambda: 10**15)
     grant = ledger.reserve([("key", CallerLimits(tokens=Rate(60, 60)))], (10, 20))
     assert isinstance(grant, Grant)
@@ -544,7 +544,7 @@ def test_the_tokens_of_a_spent_budget_are_back_with_its_next_window(memory: Shar
     """A rate that is whole and a budget in dollars have nothing to say of them."""
     noon = START - START % DAY + DAY / 2
     table = Table(memory)
-    table.take_part(0)
+    table.use_part(0)
     ledger = Ledger(table, lambda: 10**15, lambda: noon)
     budgets = Budget(50, Period.DAY), Budget(9, Period.DAY, is_usd=True)
     scopes = [("key", CallerLimits(requests=Rate(10, 60), tokens=Rate(60, 60), budgets=budgets))]
@@ -614,7 +614,7 @@ def test_a_place_that_another_worker_has_given_to_another_scope_is_known_no_long
     workers = []
     for number in range(2):
         table = Table(memory)
-        table.take_part(number)
+        table.use_part(number)
         workers.append(Ledger(table, lambda: now))
     rate = CallerLimits(requests=Rate(2, 60))
     assert isinstance(workers[0].reserve([("one", rate)], (0, 0)), Grant)
@@ -640,7 +640,7 @@ def test_more_scopes_than_places_are_kept_in_mind_count_as_before(
 def test_idle_scopes_make_room_for_others_and_busy_ones_do_not(memory: SharedMemory) -> None:
     now = 10**15
     table = Table(memory)
-    table.take_part(0)
+    table.use_part(0)
     ledger = Ledger(table, lambda: now)
     limits = CallerLimits(requests=Rate(1, 60))
 

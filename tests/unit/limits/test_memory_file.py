@@ -39,7 +39,7 @@ class Machine:
         kept = open_memory_file(self.path, workers, RECORDS, clocks)
         self.problem = kept.problem
         table = Table(kept.memory)
-        table.take_part(0)
+        table.use_part(0)
         os.close(os.dup(kept.memory.descriptor))  # ends the locks of this process, as a kill does
         return Ledger(table, lambda: self.monotonic, lambda: self.wall / NANOSECONDS)
 

@@ -70,7 +70,7 @@ def test_an_entry_without_limits_keeps_those_after_it_from_its_models(names: Mod
     limits = build_limits({"models": {"gpt-5-mini": {}, "gpt-5*": {"requests": "1/h"}}})
     caller = Caller("app", None, None, (), None, limits=limits)
     table = Table(SharedMemory(1, records=16, leases=4))
-    table.take_part(0)
+    table.use_part(0)
     ledger = Ledger(table)
     made = [
         ledger.reserve(scopes_of(caller, names.of("chat_completions", model)), (1, 1))

@@ -75,7 +75,7 @@ def test_a_store_counts_and_not_the_memory_of_one_host(memory: SharedMemory) -> 
 def test_a_rest_gives_back_no_more_than_all(memory: SharedMemory) -> None:
     now = 10**15
     table = Table(memory)
-    table.take_part(0)
+    table.use_part(0)
     ledger = Ledger(table, lambda: now)
     for expected in (Grant, Grant, Refused):
         assert isinstance(ledger.reserve([("key", TWO)], (0, 0)), expected)
@@ -86,7 +86,7 @@ def test_a_rest_gives_back_no_more_than_all(memory: SharedMemory) -> None:
 
 def test_a_write_that_was_cut_short_is_undone_first(memory: SharedMemory) -> None:
     table, scope = Table(memory), ("key", TWO)
-    table.take_part(0)
+    table.use_part(0)
     ledger = Ledger(table, lambda: 10**15)
     assert isinstance(ledger.reserve([scope], (0, 0)), Grant)
     with table.locked():

@@ -111,7 +111,7 @@ def test_the_text_is_what_a_parser_of_prometheus_reads(memory: CounterMemory) ->
 def test_the_text_is_open_metrics_for_who_asks(memory: CounterMemory) -> None:
     part = ProcessCounters(memory, 1)
     part.words[part.block(TRAFFIC, *OF_WORKER)] += 1
-    ServerCounts(ProcessCounters(memory, 0)).note_reload()
+    ServerCounts(ProcessCounters(memory, 0)).count_reload()
     text = Exposition("1").text(TotalsReader(memory).read(), [], is_open=True).decode()
     found = {metric.name: metric for metric in open_metrics.text_string_to_metric_families(text)}  # type: ignore[no-untyped-call]  # it has no types
     assert found["orqen_config_reloads"].samples[0].value == 1

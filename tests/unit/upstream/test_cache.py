@@ -39,7 +39,7 @@ def test_a_cache_is_a_dict_with_a_bound(steps: list[tuple[str, int, int] | None]
             cache.clear()
             model.entries = []
         else:
-            cache.keep(*step)
+            cache.put(*step)
             model.keep(*step)
         assert list(cache.items()) == [entry[:2] for entry in model.entries]
         assert sum(ENTRY_BYTES + entry[2] for entry in model.entries) <= MAX_BYTES

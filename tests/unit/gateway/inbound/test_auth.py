@@ -6,8 +6,8 @@ import pytest
 
 from engine.gateway.errors import GatewayError
 from engine.gateway.inbound.auth import ANONYMOUS, MAX_KEY, authenticate
+from engine.plan.never_forwarded import KEY_HEADERS
 from engine.plan.plan import Caller
-from engine.plan.withheld import KEY_HEADERS
 from tests.tables import each
 
 NOW = 1_000.0

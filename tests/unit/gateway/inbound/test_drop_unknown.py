@@ -10,5 +10,5 @@ def test_a_field_that_is_set_and_then_removed_leaves_nothing() -> None:
     draft = EditedFields(body)
     draft.set("user", b'"a-longer-value"')
     draft.rename("x", "y")
-    assert draft.drop_all_but({"model"}) == ("user", "y")
+    assert draft.keep_only({"model"}) == ("user", "y")
     assert apply_edits(body.raw, draft.edits()) == b'{"model":"a"}'

@@ -123,24 +123,24 @@ def head(caller: Caller, kind: str = "json", endpoint: Endpoint = ENDPOINT) -> C
 
 def test_an_expired_key_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
     heads = HeadCache(PROVIDERS)
-    heads.keep(("a",), head(replace(ALICE, expires=100.0)))
+    heads.put(("a",), head(replace(ALICE, expires=100.0)))
     for now, is_known in ((99.0, True), (100.0, False)):
         monkeypatch.setattr("engine.gateway.inbound.head.time", lambda now=now: now)
-        assert (heads.known(("a",)) is not None) == is_known
+        assert (heads.get(("a",)) is not None) == is_known
 
 
 @each(("kind", "is_kept"), [("json", True), ("form", False)])
 def test_forms_are_not_kept(kind: str, *, is_kept: bool) -> None:
     heads = HeadCache(PROVIDERS)
-    heads.keep(("a",), head(ALICE, kind))
-    assert (heads.known(("a",)) is not None) == is_kept
+    heads.put(("a",), head(ALICE, kind))
+    assert (heads.get(("a",)) is not None) == is_kept
 
 
 def test_a_head_without_a_host_is_looked_at_again() -> None:
     """It passes in HTTP/1.0, and the version is no part of the key."""
     heads = HeadCache(PROVIDERS)
-    heads.keep(("a",), CallerHead(ENDPOINT, ALICE, "json", [], b""))
-    assert heads.known(("a",)) is None
+    heads.put(("a",), CallerHead(ENDPOINT, ALICE, "json", [], b""))
+    assert heads.get(("a",)) is None
 
 
 def test_what_is_kept_is_bounded_in_bytes() -> None:
@@ -150,7 +150,7 @@ def test_what_is_kept_is_bounded_in_bytes() -> None:
         for n in range(count):
             pairs = [(b"host", b"a"), (b"user-agent", b"%d-" % n + b"x" * (size - 400))]
             asked = key(heads, pairs)
-            heads.keep(asked, CallerHead(ENDPOINT, ALICE, "json", pairs, b""))
+            heads.put(asked, CallerHead(ENDPOINT, ALICE, "json", pairs, b""))
         return len(vars(heads)["_known"])
 
     assert kept(400_000, 10) == 0, "large ones are not kept"
@@ -160,8 +160,8 @@ def test_what_is_kept_is_bounded_in_bytes() -> None:
     assert 0 < kept(450, MAX_KNOWN_BYTES // 200) <= MAX_KNOWN_BYTES // 450
     pairs = [(b"host", b"a")]
     long = key(heads, pairs, query_string=b"x" * MAX_BYTES)
-    heads.keep(long, CallerHead(ENDPOINT, ALICE, "json", pairs, b""))
-    assert heads.known(long) is None
+    heads.put(long, CallerHead(ENDPOINT, ALICE, "json", pairs, b""))
+    assert heads.get(long) is None
 
 
 @each(("spare", "is_kept"), [(0, True), (-1, False)])
@@ -171,8 +171,8 @@ def test_a_head_is_kept_up_to_a_number_of_bytes(spare: int, *, is_kept: bool) ->
     asked = len("POST/v1/chat/completions") + len("hostaacceptbuser-agentc")
     query = b"x" * (MAX_BYTES - asked - 3 * PAIR_BYTES - spare)
     known = key(heads, pairs, query_string=query)
-    heads.keep(known, CallerHead(ENDPOINT, ALICE, "json", pairs, query))
-    assert (heads.known(known) is not None) == is_kept
+    heads.put(known, CallerHead(ENDPOINT, ALICE, "json", pairs, query))
+    assert (heads.get(known) is not None) == is_kept
 
 
 def request(size: int) -> PreparedHead:
@@ -187,10 +187,10 @@ def test_requests_of_a_head_are_kept_up_to_a_number_of_bytes() -> None:
     head = CallerHead(ENDPOINT, ALICE, "json", [], b"")
     for n in range(200):
         sent = request(2000)
-        head.keep(f"p{n}", sent)
+        head.cache_request(f"p{n}", sent)
         assert head.requests[f"p{n}"] is sent
         assert 2000 * len(head.requests) < head.requests.used <= MAX_REQUESTS_BYTES
-    head.keep("large", request(MAX_REQUESTS_BYTES))
+    head.cache_request("large", request(MAX_REQUESTS_BYTES))
     assert "large" not in head.requests
 
 
@@ -212,9 +212,9 @@ def test_all_heads_and_their_requests_take_no_more_memory_than_stated(
         most = len(vars(heads)["_known"])
         pairs = [(b"host", b"a"), (b"user-agent", b"%d-" % most + bytes(size))]
         one = CallerHead(ENDPOINT, ALICE, "json", pairs, b"")
-        heads.keep(key(heads, pairs), one)
+        heads.put(key(heads, pairs), one)
         for n in range(count):
-            one.keep(f"p{n}", request(size))
+            one.cache_request(f"p{n}", request(size))
         taken = max(taken, tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
     assert bound / 4 < taken < bound
@@ -223,10 +223,10 @@ def test_all_heads_and_their_requests_take_no_more_memory_than_stated(
 def test_a_head_that_was_forgotten_does_not_come_back_with_a_request() -> None:
     heads = HeadCache(PROVIDERS)
     old, new = head(ALICE), head(ALICE)
-    heads.keep(("a",), old)
+    heads.put(("a",), old)
     vars(heads)["_known"].clear()
-    old.keep("p", request(100))
-    assert heads.known(("a",)) is None
-    heads.keep(("a",), new)
-    old.keep("q", request(100))
-    assert heads.known(("a",)) is new
+    old.cache_request("p", request(100))
+    assert heads.get(("a",)) is None
+    heads.put(("a",), new)
+    old.cache_request("q", request(100))
+    assert heads.get(("a",)) is new

@@ -119,8 +119,8 @@ def test_a_choice_of_the_account_counts_until_a_caller_makes_another(
 
     bound = with_credentials(providers["regional"], {"key": "accounts", "region": "us"})
     assert bound.choices is not None
-    assert host(bound) == host(bound.choices.pick({})) == "us.example.com"
-    assert host(bound.choices.pick({"region": "eu"})) == "eu.example.com"
+    assert host(bound) == host(bound.choices.choose({})) == "us.example.com"
+    assert host(bound.choices.choose({"region": "eu"})) == "eu.example.com"
     refused = with_credentials(providers["regional"], {"key": "accounts", "region": "elsewhere"})
     assert host(refused) == "eu.example.com"
 

@@ -319,10 +319,10 @@ def test_the_budget_bounds_retries() -> None:
 def test_good_times_save_up_no_more_retries_than_are_free_at_first() -> None:
     health = Health(None, replace(ONCE, budget=1.0))
     for _ in range(1000):
-        health.earn()
-    assert [health.spend() for _ in range(12)] == [True] * int(FREE_RETRIES) + [False] * 2
-    health.earn()
-    assert [health.spend() for _ in range(2)] == [True, False]
+        health.add_share()
+    assert [health.take_retry() for _ in range(12)] == [True] * int(FREE_RETRIES) + [False] * 2
+    health.add_share()
+    assert [health.take_retry() for _ in range(2)] == [True, False]
 
 
 # -- breakers ------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from engine.config.files import FILES
-from engine.config.schema.fits import is_valid_by
 from engine.config.schema.schemas import read_schema, violations
+from engine.config.schema.validity import is_valid_by
 from engine.config.source.document import parse_document
 from tests.tables import each
 from tests.unit.config.cases import CASES, folder_of

@@ -15,7 +15,7 @@ class MatchingRequests:
     rule: ModelRule
     values: Mapping[Dimension, str]
 
-    def fits(self, endpoint: str, model: str) -> bool:
+    def matches(self, endpoint: str, model: str) -> bool:
         rule = self.rule
         starts = model.startswith(rule.pattern) if rule.is_prefix else model == rule.pattern
         return starts and (rule.endpoints is None or endpoint in rule.endpoints)

@@ -22,7 +22,7 @@ class SessionRow(NamedTuple):
     is_current: bool
 
 
-def you_page(request: PageRequest) -> Response:
+def profile_page(request: PageRequest) -> Response:
     return _page(request, _form_of(request.signed_in.person), {})
 
 
@@ -120,8 +120,8 @@ def end_session(request: PageRequest) -> Response:
     return see_other("/you", "session-ended")
 
 
-YOU_PAGES = (
-    Page("GET", "/you", you_page, Access.PERSON, "you"),
+PROFILE_PAGES = (
+    Page("GET", "/you", profile_page, Access.PERSON, "you"),
     Page("POST", "/you", save, Access.PERSON, "you"),
     Page("POST", "/you/sessions/{session_id}/end", end_session, Access.PERSON, "you"),
 )
