@@ -118,12 +118,12 @@ def revoke_session(connection: Connection, person_id: str, session_id: str) -> N
         raise NotFoundError("there is no such session")
 
 
-def revoke_sessions(connection: Connection, person_id: str, *, but: str | None = None) -> int:
-    """End all sessions of a person, but for the one with the id `but`, and unused links to sign in; how many sessions."""
+def revoke_sessions(connection: Connection, person_id: str, *, except_id: str | None = None) -> int:
+    """End all sessions of a person, but for the one with the id `except_id`, and unused links to sign in; how many sessions."""
     connection.execute(delete(sign_in_links).where(_LINKS.person_id == person_id))
     where = [_SESSIONS.person_id == person_id]
-    if but is not None:
-        where.append(_SESSIONS.id != but)
+    if except_id is not None:
+        where.append(_SESSIONS.id != except_id)
     return connection.execute(delete(sessions).where(*where)).rowcount
 
 

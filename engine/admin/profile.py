@@ -102,7 +102,7 @@ def _stored(request: PageRequest, form: dict[str, str], password: str) -> dict[s
             people.update_person(connection, session.person.id, **values, actor=session.actor)
             if password:
                 people.set_password(connection, session.person.id, password, session.actor)
-                sessions.revoke_sessions(connection, session.person.id, but=session.id)
+                sessions.revoke_sessions(connection, session.person.id, except_id=session.id)
     except InvalidValueError as error:
         return {error.field: f"This {error.reason}."}
     except ConflictError:

@@ -61,9 +61,9 @@ def refuse_unknown_name(kind: str, name: str, file: str, known: Iterable[str]) -
         stop(f"there is no {kind} `{name}` in {file}{words}")
 
 
-def number(things: Sized, word: str) -> str:
+def number(items: Sized, word: str) -> str:
     """A count with its noun in singular or plural."""
-    return f"{len(things)} {word}" + ("" if len(things) == 1 else "s")
+    return f"{len(items)} {word}" + ("" if len(items) == 1 else "s")
 
 
 def render(found: Any, documents: Any) -> str:

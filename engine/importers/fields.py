@@ -10,14 +10,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from engine.config.checks.urls import is_near
-from engine.config.source.secret_shapes import holds_key
+from engine.config.source.secret_shapes import has_key
 from engine.config.source.url_text import url_text_problem
 from engine.importers.draft import Deployment
 from engine.importers.notes import SettingStatus
 from engine.importers.values import (
     attempts_note,
     duration,
-    holds_credential,
+    has_credential,
     is_on,
     is_secret,
     is_unset,
@@ -93,7 +93,7 @@ def _base(f: ImportedField) -> Result:
     if f.value in (None, ""):
         return OTHERWISE, "empty: the provider's own address"
     text = str(f.value).strip().rstrip("/")
-    if _URL.fullmatch(text) and not url_text_problem(text) and not holds_key(text):
+    if _URL.fullmatch(text) and not url_text_problem(text) and not has_key(text):
         if text.startswith("http:") and not is_near(urlsplit(text).hostname or ""):
             f.deployment.base = {"unknown": True}
             return (
@@ -213,7 +213,7 @@ def _drop_params(f: ImportedField) -> Result:
 
 def _drop(f: ImportedField) -> Result:
     names = f.value if isinstance(f.value, list) else [f.value]
-    texts = [name for name in names if isinstance(name, str) and not holds_credential(name)]
+    texts = [name for name in names if isinstance(name, str) and not has_credential(name)]
     known = [name for name in texts if _FIELD.fullmatch(name)]
     f.deployment.drop += [name for name in known if name not in f.deployment.drop]
     if len(known) < len(names):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.config.source.any_yaml import ForeignDocument, Path
-from engine.config.source.secret_shapes import holds_key, holds_random
+from engine.config.source.secret_shapes import has_key, has_random_token
 from engine.importers import fields
 from engine.importers.draft import Deployment, ImportContext
 from engine.importers.fields import ASKS, CARRIED, OTHERWISE
@@ -144,7 +144,7 @@ def _by_prefix(rows: Mapping[str, Any], key: str) -> Any:
 
 
 def _comment(text: Any) -> str:
-    if not isinstance(text, str) or holds_key(text) or holds_random(text):
+    if not isinstance(text, str) or has_key(text) or has_random_token(text):
         return ""
     return re.sub(r"[^\x20-\x7e\xa0-\ud7ff]+", " ", text).strip()[:120]
 

@@ -14,7 +14,7 @@ from engine.importers.tables import find_row, is_listed, table
 from engine.importers.values import (
     attempts_note,
     duration,
-    holds_credential,
+    has_credential,
     is_on,
     is_unset,
     number_of,
@@ -210,7 +210,7 @@ def _ignored(name: str, known: Sequence[str]) -> Result:
 
 def _drop(s: Setting) -> Result:
     is_name = isinstance(s.value, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", s.value)
-    if not is_name or holds_credential(s.value):
+    if not is_name or has_credential(s.value):
         return ASKS, "only top-level fields can be removed"
     s.run.draft.settings.drop.append(s.value)
     return CARRIED, "body: {drop} of every rule"

@@ -16,7 +16,7 @@ from engine.importers.targets import (
     distinct,
     limit_targets,
 )
-from engine.importers.values import holds_credential
+from engine.importers.values import has_credential
 from engine.importers.wildcards import find_covered
 
 _NAME = re.compile(r"[^\s*\x00-\x1f\x7f]{1,256}")
@@ -113,7 +113,7 @@ class Rules:
     def _refusal(self, name: str, d: Deployment) -> str:
         if d.kind is None or d.kind.refuse:
             return d.kind.refuse if d.kind else "its provider is not known here"
-        if holds_credential(name) or holds_credential(d.model):
+        if has_credential(name) or has_credential(d.model):
             return "the name looks like a key, which is never written"
         if not (_EXACT.fullmatch(name) or _PREFIX.fullmatch(name)):
             return "the name begins or ends with a space, has control characters, or a `*` that is not at its end"
@@ -179,7 +179,7 @@ class Rules:
         elif (
             {link.name} & {*self.targets, *self.aliases}
             or not _EXACT.fullmatch(link.name)
-            or holds_credential(link.name)
+            or has_credential(link.name)
             or link.to.endswith("*")
         ):
             words = "the name is taken, or cannot be a rule"

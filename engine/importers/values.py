@@ -4,7 +4,7 @@ import math
 import re
 from typing import Any
 
-from engine.config.source.secret_shapes import holds_key, holds_random, is_revealing
+from engine.config.source.secret_shapes import has_key, has_random_token, names_secret
 
 
 def duration(seconds: Any) -> str | None:
@@ -36,9 +36,9 @@ def is_on(value: Any) -> bool:
     return value is True or (isinstance(value, str) and value.strip().lower() == "true")
 
 
-def holds_credential(text: str) -> bool:
+def has_credential(text: str) -> bool:
     """Whether a text holds a key, or the password of a URL."""
-    return holds_key(text) or re.search(r"://[^/\s]*@", text) is not None
+    return has_key(text) or re.search(r"://[^/\s]*@", text) is not None
 
 
 def is_secret(name: str, value: Any) -> bool:
@@ -48,7 +48,7 @@ def is_secret(name: str, value: Any) -> bool:
     if isinstance(value, list):
         return any(is_secret(name, inner) for inner in value)
     return isinstance(value, str) and (
-        is_revealing(name) or holds_key(value) or holds_random(value)
+        names_secret(name) or has_key(value) or has_random_token(value)
     )
 
 

@@ -51,7 +51,7 @@ def reserve_one(table: Table, monotonic: Callable[[], int]) -> ReserveOne:
     def take_one(scope: str, limits: CallerLimits, rate: Rate) -> int:
         code = trylock()
         if code or header[0]:
-            table.enter(code)
+            table.finish_lock(code)
         try:
             found = known(scope)
             if found is None:
@@ -120,16 +120,16 @@ class Ledger:
                 if reading[2] < 1:
                     return refusal(scopes, found, remaining_of(least))
             if not holds:
-                table.write(places)
+                table.begin_write(places)
                 for (_, limits), place in zip(scopes, places, strict=True):
                     take(limits, place[1], (), now)
-                table.written()
+                table.end_write()
                 return Grant(scopes, estimate, None, remaining_of(least, 1), places)
             held = cap(estimate, least)
-            lease = table.hold(places, held)
+            lease = table.begin_hold(places, held)
             for (_, limits), place in zip(scopes, places, strict=True):
                 take(limits, place[1], held, now)
-            table.held(lease, len(places))
+            table.end_hold(lease, len(places))
         finally:
             table.unlock()
         return Grant(scopes, held, lease, remaining_of(least, 1, held), places)
@@ -138,9 +138,9 @@ class Ledger:
         """The counters in `place` by the rates of `limits`, if they are by others, in a write of its own."""
         state = place[1]
         if (state[RATES], state[RATES + 1]) != (limits.rates, limits.side_rates):
-            self._table.write([place])
+            self._table.begin_write([place])
             convert(limits, state, now)
-            self._table.written()
+            self._table.end_write()
 
     def settle(self, grant: Grant, used: Amounts) -> None:
         """As `Store.settle`."""
@@ -153,14 +153,14 @@ class Ledger:
         table.lock()
         try:
             now = self._monotonic()
-            table.settle(lease, grant.places)
+            table.begin_settle(lease, grant.places)
             for (name, limits), (_, state) in zip(grant.scopes, grant.places, strict=True):
                 release(state, held)
                 if limits.counts_tokens:
                     budgets = use(limits, state, used, now, wall, self._windows)
                     if budgets:
                         reached += [(name, budget) for budget in budgets]
-            table.settled(lease)
+            table.end_settle(lease)
         finally:
             table.unlock()
         for each in reached:

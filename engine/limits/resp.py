@@ -20,7 +20,7 @@ class LimitStoreError(Exception):
     """The server did not do what it was asked: a word says why, without a host or a password."""
 
 
-def greeting(server: StoreServer) -> list[Sequence[bytes]]:
+def first_commands(server: StoreServer) -> list[Sequence[bytes]]:
     """The commands that a connection begins with."""
     commands: list[Sequence[bytes]] = []
     if server.password is not None:
@@ -136,7 +136,7 @@ async def connect(
         lambda: RedisConnection(closed, late), server.host, server.port, ssl=context
     )
     try:
-        for parts in greeting(server):
+        for parts in first_commands(server):
             await made.send(command(len(parts), encode(parts)))
     except BaseException:
         made.abort()

@@ -109,9 +109,9 @@ class Table:
         """Wait for the memory; undo a write whose process was killed in the middle of it."""
         code = self.trylock()
         if code or self.header[0]:
-            self.enter(code)
+            self.finish_lock(code)
 
-    def enter(self, code: int) -> None:
+    def finish_lock(self, code: int) -> None:
         """The rest of `lock`, where `trylock` returned an error `code` or the header says something."""
         if code:
             self._wait(code)
@@ -183,7 +183,7 @@ class Table:
 
     # -- writes ------------------------------------------------------------------------------------
 
-    def hold(self, places: Sequence[Place], held: Amounts) -> int:
+    def begin_hold(self, places: Sequence[Place], held: Amounts) -> int:
         """Begin a write to the counters in `places`, and a reservation of what one request holds there.
 
         Returns the number of the reservation, which the write ends with.
@@ -204,7 +204,7 @@ class Table:
             words[at] = block
         return lease
 
-    def settle(self, lease: int, places: Sequence[Place]) -> None:
+    def begin_settle(self, lease: int, places: Sequence[Place]) -> None:
         """Begin a write to the counters in `places` that ends a reservation."""
         self._begin(places, lease, len(places))
 
@@ -218,19 +218,19 @@ class Table:
         words[LEASE_SCOPES], words[_WAS] = lease, scopes
         words[_COPIES] = number
 
-    def write(self, places: Sequence[Place]) -> None:
+    def begin_write(self, places: Sequence[Place]) -> None:
         """Begin a write to the counters in `places` without a reservation."""
         self._begin(places, 0, 0)
 
-    def written(self) -> None:
+    def end_write(self) -> None:
         """End that."""
         self._words[_COPIES] = 0
 
-    def held(self, lease: int, scopes: int) -> None:
+    def end_hold(self, lease: int, scopes: int) -> None:
         """End the write of a reservation in so many scopes."""
         self._end(lease, scopes)
 
-    def settled(self, lease: int) -> None:
+    def end_settle(self, lease: int) -> None:
         """End the write that ends a reservation."""
         self._end(lease, 0)
         self._free.append(lease)
@@ -285,7 +285,7 @@ class Table:
             scopes, *of_lease = self._words[_WORDS * lease : _WORDS * (lease + 1)].tolist()
             held, blocks = tuple(of_lease[:AMOUNTS]), of_lease[AMOUNTS : AMOUNTS + scopes]
             places = [(block, self._counters(block)) for block in blocks]
-            self.settle(lease, places)
+            self.begin_settle(lease, places)
             for _, state in places:
                 release(state, held)
             self._end(lease, 0)

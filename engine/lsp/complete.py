@@ -51,10 +51,12 @@ def complete(file: str, text: Text, offset: int, known: Iterable[Occurrence]) ->
     return sorted(items, key=lambda item: not item.required)
 
 
-Offer = tuple[str, str, str] | tuple[str, str, str, str] | tuple[str, str, str, str, bool]
+Suggestion = tuple[str, str, str] | tuple[str, str, str, str] | tuple[str, str, str, str, bool]
 
 
-def _keys(file: str, cursor: Cursor, known: Iterable[Occurrence], after: str) -> Iterator[Offer]:
+def _keys(
+    file: str, cursor: Cursor, known: Iterable[Occurrence], after: str
+) -> Iterator[Suggestion]:
     parent = grammar.at(file, cursor.path[:-1])
     colon = "" if re.match(r"[\w-]*\s*:", after) else ": "
     yield from _keys_of(file, parent, cursor, known, colon)
@@ -62,7 +64,7 @@ def _keys(file: str, cursor: Cursor, known: Iterable[Occurrence], after: str) ->
 
 def _keys_of(
     file: str, parent: Schema, cursor: Cursor, known: Iterable[Occurrence], colon: str
-) -> Iterator[Offer]:
+) -> Iterator[Suggestion]:
     needed = parent.get("required", parent.get("else", {}).get("required", ()))
     for key in parent.get("properties", ()):
         if key not in cursor.siblings:
@@ -76,7 +78,7 @@ def _keys_of(
 
 def _values(
     file: str, schema: Schema, cursor: Cursor, known: Iterable[Occurrence]
-) -> Iterator[Offer]:
+) -> Iterator[Suggestion]:
     if cursor.starts and _takes(schema, "object"):
         yield from _keys_of(file, schema, cursor, known, ": ")
     for name in _names(schema, cursor, known):
@@ -111,7 +113,9 @@ def _names(schema: Schema, cursor: Cursor, known: Iterable[Occurrence]) -> list[
     return defined(known, kind, scope) if kind else []
 
 
-def _in_template(schema: Schema, cursor: Cursor, known: Iterable[Occurrence]) -> Iterator[Offer]:
+def _in_template(
+    schema: Schema, cursor: Cursor, known: Iterable[Occurrence]
+) -> Iterator[Suggestion]:
     """Names and filters between `{{` and `}}`."""
     roots = schema.get("x-template", ())
     expression = cursor.before.rpartition("{{")[2]

@@ -43,7 +43,7 @@ _FORWARDING = frozenset(
 # What a caller's own systems say to each other beside a trace (W3C Baggage): users, tenants, anything.
 _BAGGAGE = frozenset({b"baggage"})
 NAMES = HOP_BY_HOP | KEY_HEADERS | _FRAMING | _COOKIES | _FORWARDING | _BAGGAGE
-STARTS = (b"proxy-", b"x-engine-", b"x-forwarded-")
+PREFIXES = (b"proxy-", b"x-engine-", b"x-forwarded-")
 
 
 def is_never_forwarded(name: bytes) -> bool:
@@ -52,10 +52,10 @@ def is_never_forwarded(name: bytes) -> bool:
     An underscore counts as a hyphen: CGI, and what follows it, reads both as the same.
     """
     name = name.replace(b"_", b"-")
-    return name in NAMES or name.startswith(STARTS)
+    return name in NAMES or name.startswith(PREFIXES)
 
 
-def holds_secret(name: bytes) -> bool:
+def has_secret(name: bytes) -> bool:
     """Whether a header `name`, in lower case, holds a key or a cookie; an underscore counts as a hyphen."""
     return name.replace(b"_", b"-") in KEY_HEADERS | _COOKIES | {b"proxy-authorization"}
 
@@ -65,7 +65,9 @@ def never_forwarded_by(pattern: bytes, credentials: frozenset[bytes]) -> list[by
     names = NAMES | credentials
     written, pattern = pattern, pattern.replace(b"_", b"-")
     if not pattern.endswith(b"*"):
-        return [written] if pattern in names or pattern.startswith(STARTS) else []
+        return [written] if pattern in names or pattern.startswith(PREFIXES) else []
     start = pattern[:-1]
-    whole = [begin + b"*" for begin in STARTS if begin.startswith(start) or start.startswith(begin)]
+    whole = [
+        begin + b"*" for begin in PREFIXES if begin.startswith(start) or start.startswith(begin)
+    ]
     return [*sorted(name for name in names if name.startswith(start)), *whole]

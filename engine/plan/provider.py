@@ -137,9 +137,9 @@ class Choices:
     own: Mapping[str, str]
     providers: Mapping[frozenset[tuple[str, str]], "Provider"]
 
-    def choose(self, picked: Mapping[str, str]) -> "Provider":
+    def choose(self, chosen: Mapping[str, str]) -> "Provider":
         """The provider for these values; the operator's own are used for what is not chosen."""
-        return self.providers[frozenset({**self.own, **picked}.items())]
+        return self.providers[frozenset({**self.own, **chosen}.items())]
 
 
 @dataclass(frozen=True, slots=True, repr=False)

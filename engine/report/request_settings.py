@@ -37,10 +37,10 @@ def section(settings: Iterable[EffectiveSetting], name: str) -> list[View]:
 
 
 def override(
-    said: Iterable[EffectiveSetting], name: str, settings: Iterable[EffectiveSetting]
+    changes: Iterable[EffectiveSetting], name: str, settings: Iterable[EffectiveSetting]
 ) -> list[View]:
     """`settings`, with those of a rule below the key `name` in place of theirs."""
-    own = {each["name"]: each for each in section(said, name)}
+    own = {each["name"]: each for each in section(changes, name)}
     return [own.get(each["name"], each) for each in mask_all(settings)]
 
 

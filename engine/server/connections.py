@@ -39,8 +39,8 @@ HEAD_SECONDS = 30.0
 STALL_SECONDS = 60.0
 FRESH_SECONDS = 1.0  # a connection younger than this is kept, however many there are
 TICK_SECONDS = 5.0
-PRESSED_SECONDS = 0.25
-SLICE = 64  # connections that are checked before other tasks run
+FULL_TICK_SECONDS = 0.25
+BATCH = 64  # connections that are checked before other tasks run
 
 _INFO = struct.Struct("=44xI4xI88xI8xI")  # struct tcp_info of linux/tcp.h
 _INTERNET = {socket.AF_INET, socket.AF_INET6}
@@ -132,7 +132,7 @@ class Connections:
             return
         last, is_reported = monotonic(), False
         while True:
-            await asyncio.sleep(PRESSED_SECONDS)
+            await asyncio.sleep(FULL_TICK_SECONDS)
             try:
                 is_pressed = _open_files() > self._maximum
                 if is_pressed or monotonic() - last > TICK_SECONDS:
@@ -156,7 +156,7 @@ class Connections:
         heads, self._heads, self._count = self._heads, {}, 0
         busy = self._busy()
         for index, name in enumerate(os.listdir("/proc/self/fd")):
-            if index % SLICE == SLICE - 1:
+            if index % BATCH == BATCH - 1:
                 await asyncio.sleep(0)
                 busy = self._busy()
             one = self._check(int(name), busy, heads)
@@ -196,7 +196,7 @@ class Connections:
     async def _close(self, those: list[IdleConnection]) -> None:
         busy = self._busy()
         for index, one in enumerate(those):
-            if index % SLICE == SLICE - 1:
+            if index % BATCH == BATCH - 1:
                 await asyncio.sleep(0)
                 busy = self._busy()
             now = self._check(one.fd, busy, self._heads)

@@ -13,7 +13,7 @@ from engine.server.signals import block_signals
 
 PAUSE_SECONDS = 1.0  # until one that has died is started again
 LONG_PAUSE_SECONDS = 30.0  # for one that has died soon after its start
-SOON_SECONDS = 3.0
+EARLY_EXIT_SECONDS = 3.0
 STOP_SECONDS = 2.0
 
 
@@ -58,7 +58,7 @@ class SideProcess:
 
     def _on_death(self) -> None:
         code, now = self._end(), time.monotonic()
-        pause = LONG_PAUSE_SECONDS if now - self._started < SOON_SECONDS else PAUSE_SECONDS
+        pause = LONG_PAUSE_SECONDS if now - self._started < EARLY_EXIT_SECONDS else PAUSE_SECONDS
         self._due = now + pause
         log(f"the {self._name} died (exit code {code}); it starts again in {pause:g} s", "error")
 

@@ -41,9 +41,7 @@ LISTENING_SECONDS = 60.0  # for a worker to listen
 QUEUE_SECONDS = 1.2  # for a worker to accept what waits: connections without bytes wait a second
 FLUSH_SECONDS = 1.0  # for the responses to aborted requests
 TOO_MUCH_MEMORY = "takes too much memory"
-SELECT_SOCKET = (
-    -1
-)  # the number of a message that selects a socket; those of `reload` are above zero
+SELECT_SOCKET = -1  # the number of this message; those of `reload` are above zero
 
 StartWorker = Callable[
     [Snapshot, Plan | None, ReloadState, ListenerTls | None, Connection, list[Connection]], None

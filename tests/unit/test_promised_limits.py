@@ -12,7 +12,7 @@ from engine.gateway.inbound.json_text import LONG, MAX_FIELDS
 from engine.gateway.inbound.lingering import Bounds
 from engine.gateway.response.event_stream import MAX_HELD
 from engine.gateway.response.event_text import MAX_EVENT, MAX_LEADING
-from engine.gateway.response.relay import AFTER_LAST
+from engine.gateway.response.relay import END_SECONDS
 from engine.upstream import CHUNK_BYTES
 from engine.upstream.http1 import response
 from tests.servers import ROOT
@@ -43,7 +43,7 @@ def size(count: int) -> str:
         ("errors", f"within the first {size(MAX_EVENT)}"),
         ("errors", f"first array or object are read, up to {size(MAX_LEADING)}"),
         ("errors", f"it waits for its end, up to {size(MAX_HELD)}"),
-        ("errors", f"sends nothing for {WORDS[AFTER_LAST]} seconds"),
+        ("errors", f"sends nothing for {WORDS[END_SECONDS]} seconds"),
         ("faults", f"up to {response.MAX_FIELDS:,} fields are passed on"),
         ("faults", f"a head of more than {size(response.MAX_HEAD)}, or interim heads of more than {size(response.MAX_HEADS)}"),
     ],

@@ -6,7 +6,8 @@ word in a meaning of our own, has to be learnt. `make test` fails where one come
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 from tests.servers import ROOT
@@ -45,25 +46,18 @@ BANNED_IN_TESTS = re.compile(
     r"(?<![a-z])(?:mend|mends|mended|mending|remedy|remedies|dial|dials|dialled|dialling|vouch|vouches|"
     r"vouched|brought|parting|hostile|who the machine is|intake|converse|own words)(?![a-z])"
 )
-# Plain words of the trade that names of classes are made of, besides those of the glossary. Whoever adds one asks
-# whether an engineer in another country understands it at once.
-PLAIN = """
-    1 abandoned actor address api app applicability audit axis binding body bounded bounds browser buffer builder call
-    catalogue cause certificate channel checked choices clocks column commands config conflict connection context correction cors
-    cost crash cursor damaged database  deployment diagnostic difference document draft early edit editable
-    edited editor effective effects end ended entry error example excerpt explained export exposed exposition extended
-    facts family fetch field file first fixed flow folder follower foreign form format found full gone grant group
-    guard header held http httpx idle ids import imported info inputs invalid invite item json kind lazy line list
-    listed listen loaded located log loop match matching member membership memory mock mutex name no node not notes
-    notice object occurrence  operation options otlp page paging parsed parser part path pattern pause person place
-    plot pollable position prepared problem processes protocol queue quote read reader readings recorded rect redis
-    reference refused regular related relayed reloader renewal repair reply reserve resolving result role route
-    routing row scanner scheduler sealed secret sent series serve session setting shared shortened shown sign signal
-    size snapshot span spec stage stalled start state status stop stopped stray supervisor suppressed suppression
-    symbol syntax table test text thread throttle  timestamps token totals traffic trust try unavailable
-    unknown unreadable unsampled unusable upload url use valid validated value version watch windows writer
-"""
-WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+# Plain words of the trade that public names are made of, besides those of the glossary: one a line, sorted. Whoever adds
+# one asks whether an engineer in another country understands it at once. Plurals and forms of verbs follow from the stem.
+PLAIN = (Path(__file__).parent / "plain_words.txt").read_text("utf-8").split()
+# What a module or a class defines: classes, functions with their parameters, constants, fields.
+DEFINITION = re.compile(
+    r"^(?P<inside> {4})?(?:class (?P<owner>\w+)|(?:async )?def (?P<function>\w+)\((?P<parameters>.*?)\)(?: ->|:\n)"
+    r"|(?P<values>\w+(?:, \w+)*)(?:: [^=\n]+)? = |(?P<field>\w+): \S)",
+    re.M | re.S,
+)
+PARAMETER = re.compile(r"(?:\A|,)(?:\s*# .*)?\s*\**([a-z]\w*):")
+DOCSTRING = re.compile(r'""".*?"""', re.S)
+WORD = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]+")
 # Promises to those who read the output, and names of tests, which are evidence and no text.
 KEPT = re.compile(r'test_\w+|"told"|\btold:')
 
@@ -76,6 +70,7 @@ PAGES = [
     ROOT / "docs" / "generate.py",
 ]
 SOURCES = [path for path in (ROOT / "engine").rglob("*") if path.suffix in (".py", ".yaml")]
+MODULES = sorted(path for path in SOURCES if path.suffix == ".py")
 
 TESTS = [
     path
@@ -94,6 +89,7 @@ def found(path: Path, words: re.Pattern[str] = FOUND) -> list[str]:
     ]
 
 
+@cache
 def read(path: Path) -> str:
     """The text of a page; of the change log, what is not released yet."""
     text = path.read_text("utf-8")
@@ -114,8 +110,7 @@ def test_tests_and_benchmarks_do_without_the_worst_of_them() -> None:
 
 
 def test_no_renamed_name_comes_back() -> None:
-    sources = {path: path.read_text("utf-8") for path in SOURCES}
-    assert {path: names for path, text in sources.items() if (names := DEFINED.findall(text))} == {}
+    assert {path: names for path in SOURCES if (names := DEFINED.findall(read(path)))} == {}
 
 
 @each("wrong", ["it is told", "answer_of", "_pieces", "Telling", "own words"])
@@ -138,35 +133,110 @@ def test_the_glossary_is_sorted_and_points_to_what_there_is() -> None:
     table = glossary()
     terms = [term.lower() for term, *_ in table]
     assert terms == sorted(terms)
-    known = "".join(
-        path.read_text("utf-8") for path in [*PAGES, *SOURCES] if path.name != "glossary.md"
-    )
+    known = "".join(read(path) for path in [*PAGES, *SOURCES] if path.name != "glossary.md")
     for _, meaning, where in table:
         assert meaning
         for name in re.findall(r"`([^`]+)`", where):
             assert (ROOT / name).exists() if name.startswith("engine/") else name in known, name
 
 
-def public_classes() -> Iterator[str]:
-    """The names of all public classes."""
-    for path in (ROOT / "engine").rglob("*.py"):
-        yield from re.findall(r"^class ([A-Za-z]\w*)", path.read_text("utf-8"), re.M)
+@cache
+def public_names() -> frozenset[str]:
+    """The names of modules, of what they and their public classes define, and of what public functions take."""
+    modules = (path.parent.name if path.stem == "__init__" else path.stem for path in MODULES)
+    return frozenset(modules).union(*(names_in(read(path)) for path in MODULES))
 
 
-def test_a_public_class_is_named_in_words_of_the_glossary() -> None:
-    terms = " ".join(term.lower() for term, *_ in glossary())
-    known = set(re.findall(r"[a-z]+", terms)) | set(PLAIN.split())
-    known |= {f"{word}s" for word in known}
-    parts = {name: [word.lower() for word in WORD.findall(name)] for name in public_classes()}
-    assert {name: words for name, words in parts.items() if not known.issuperset(words)} == {}
-    used = {word for words in parts.values() for word in words}
-    assert used.issuperset(PLAIN.split()), "a plain word that no name uses any more"
+def names_in(source: str) -> Iterator[str]:
+    is_public = True  # of a class; what stands in a function is not
+    for found in DEFINITION.finditer(DOCSTRING.sub("", source)):
+        owner, function = found["owner"], found["function"]
+        if not found["inside"]:
+            is_public = owner is not None and not owner.startswith("_")
+        elif not is_public:
+            continue
+        names = (found["values"] or found["field"] or owner or function).split(", ")
+        yield from (name for name in names if not name.startswith("_"))
+        if function and (function == "__init__" or not function.startswith("_")):
+            yield from PARAMETER.findall(found["parameters"])
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name; a single letter is none, such as a type variable."""
+    return [word.lower() for word in WORD.findall(name) if len(word) > 1]
+
+
+def forms(word: str) -> Iterator[str]:
+    """The plural of a noun, and what a regular verb becomes: `retries`, `dropped`, `mapping`, `writers`."""
+    yield word + ("es" if word.endswith(("s", "x", "z", "ch", "sh")) else "s")
+    if word.endswith("y"):
+        yield from (f"{word[:-1]}{end}" for end in ("ies", "ied", "ier"))
+    if len(word) > 2:
+        for stem in (word.removesuffix("e"), word + word[-1]):
+            yield from (f"{stem}{end}" for end in ("ed", "ing", "ings", "er", "ers"))
+
+
+@cache
+def terms() -> frozenset[str]:
+    """The words of the terms of the glossary."""
+    return frozenset(re.findall(r"[a-z]+", " ".join(term.lower() for term, *_ in glossary())))
+
+
+@cache
+def known_words() -> frozenset[str]:
+    known = terms().union(PLAIN)
+    return known.union(*map(forms, known))
+
+
+def unknown(names: Iterable[str]) -> dict[str, list[str]]:
+    """The names with a word that neither the glossary nor the list of plain words has, and all of their words."""
+    parts = {name: words_of(name) for name in names}
+    return {name: words for name, words in parts.items() if not known_words().issuperset(words)}
+
+
+def test_a_public_name_is_made_of_words_of_the_glossary() -> None:
+    assert unknown(public_names()) == {}
+
+
+@each(
+    "source",
+    [
+        "def twiddle_gizmo(path: Path) -> None:",
+        "class Gizmo(Base):",
+        "class Page:\n    async def twiddle(self) -> None:",
+        "class Page:\n    gizmo: int",
+        "GIZMO = 1",
+        "def read(\n    path: Path,\n    *,\n    gizmo: int = 1,  # a comment\n) -> None:",
+    ],
+)
+def test_a_made_up_word_is_found_wherever_a_name_is_defined(source: str) -> None:
+    assert unknown(names_in(source))
+
+
+@each(
+    "source",
+    [
+        "def _gizmo() -> None:",
+        "class _Gizmo:\n    gizmo: int",
+        "def read() -> None:\n    gizmo = 1",
+    ],
+)
+def test_what_is_private_may_have_any_name(source: str) -> None:
+    assert unknown(names_in(source)) == {}
+
+
+def test_the_plain_words_are_sorted_and_each_is_needed() -> None:
+    assert sorted(set(PLAIN)) == PLAIN
+    used = {word for name in public_names() for word in words_of(name)}
+    assert [word for word in PLAIN if used.isdisjoint([word, *forms(word)])] == []
+    follow = {form for word in {*terms(), *PLAIN} for form in forms(word)}
+    assert [word for word in PLAIN if word in follow] == [], "these follow from another word"
 
 
 def test_no_two_public_classes_have_one_name() -> None:
     """Except an entry of a file and what the plan makes of it: YAML words run down to the wire."""
     rooms = defaultdict(list)
-    for path in sorted((ROOT / "engine").rglob("*.py")):
-        for name in re.findall(r"^class ([A-Za-z]\w*)", path.read_text("utf-8"), re.M):
+    for path in MODULES:
+        for name in re.findall(r"^class ([A-Za-z]\w*)", read(path), re.M):
             rooms[name].append(path.relative_to(ROOT / "engine").parts[0])
     assert {name: r for name, r in rooms.items() if r not in ([r[0]], ["config", "plan"])} == {}

@@ -12,7 +12,7 @@ from engine.config.server import accounts_of
 from engine.config.source.document import Path
 from engine.config.source.secret_shapes import without_keys
 from engine.plan.conditions import Dimension, When, combinations_of, describe, dimensions_of
-from engine.plan.never_forwarded import holds_secret
+from engine.plan.never_forwarded import has_secret
 from engine.plan.suggest import nearest
 
 MAX_COMBINATIONS = 1000
@@ -157,7 +157,7 @@ def condition_on_a_secret(context: CheckContext) -> Iterator[Diagnostic]:
     secrets |= {("body", f"/{name}") for p in providers for name in p.caller_body}
     for rule, dimension in _asked(context):
         kind, name = dimension
-        if dimension in secrets or (kind == "header" and holds_secret(name.encode("ascii"))):
+        if dimension in secrets or (kind == "header" and has_secret(name.encode("ascii"))):
             message = f"{rule.label} asks for {dimension.label}, which holds a secret"
             help_text = (
                 "ask for the `key` by its name" if kind == "header" else "ask for something else"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
-from engine.config.checks.prices import READ_FOR_REACH, sent_names
+from engine.config.checks.prices import MODEL_SECTIONS, sent_names
 from engine.config.checks.registry import KEYS, PRICES, PROVIDERS, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.config.source.document import Path
@@ -53,7 +53,7 @@ def limits_of_models_that_never_apply(context: CheckContext) -> Iterator[Diagnos
 
 def _names(context: CheckContext) -> list[tuple[str, bool]]:
     """The names that callers or targets use for models, in lower case, and whether each is the start of many."""
-    if context.config.incomplete & READ_FOR_REACH:
+    if context.config.incomplete & MODEL_SECTIONS:
         return []
     rules = context.config.rules
     asked = [(rule.pattern.lower(), rule.is_prefix) for rule in rules]

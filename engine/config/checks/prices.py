@@ -16,7 +16,7 @@ _TIERS = (
     "write them without the tier, or remove it from `standard` in `service_tier` of an endpoint"
 )
 _UNCOUNTED = "name its place in `usage` of the endpoint, or its size in `bytes_each` there"
-READ_FOR_REACH = {"models", "providers"}
+MODEL_SECTIONS = {"models", "providers"}  # what decides which models are sent where
 
 
 @check("X296")
@@ -32,7 +32,7 @@ def price_that_cannot_be_right(context: CheckContext) -> Iterator[Diagnostic]:
 @check("X297")
 def price_that_is_not_used(context: CheckContext) -> Iterator[Diagnostic]:
     declared, config = context.config.prices, context.config
-    if declared is None or config.incomplete & READ_FOR_REACH:
+    if declared is None or config.incomplete & MODEL_SECTIONS:
         return
     sent = [each for rule in config.rules for each in sent_names(rule)]
     unknown = set()
@@ -71,7 +71,7 @@ def tier_that_is_not_read(context: CheckContext) -> Iterator[Diagnostic]:
 def unit_that_is_not_counted(context: CheckContext) -> Iterator[Diagnostic]:
     """Prices by a unit that no endpoint of the providers which get the model counts or estimates."""
     declared, config = context.config.prices, context.config
-    if declared is None or config.incomplete & {*READ_FOR_REACH, "endpoints"}:
+    if declared is None or config.incomplete & {*MODEL_SECTIONS, "endpoints"}:
         return
     served = {p.name: {e.name for e in p.endpoints} for p in config.providers}
     sent = [each for rule in config.rules for each in sent_names(rule)]
@@ -100,7 +100,7 @@ def _counted(usage: UsagePlaces | None) -> Iterator[str]:
 def model_without_price(context: CheckContext) -> Iterator[Diagnostic]:
     """A finding for each provider, at its first model without a price; one for all that have no price at all."""
     declared, config = context.config.prices, context.config
-    if declared is None or config.incomplete & READ_FOR_REACH:
+    if declared is None or config.incomplete & MODEL_SECTIONS:
         return
     unpriced: dict[str, list[SentNames]] = {}
     known = set()

@@ -8,7 +8,7 @@ from engine.config.checks.registry import PROVIDERS, ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart
 from engine.config.schema.places import describe
 from engine.config.source.document import Data, Document, Path
-from engine.config.source.secret_shapes import holds_key, holds_random, holds_token, is_revealing
+from engine.config.source.secret_shapes import has_key, has_random_token, has_token, names_secret
 
 # Where a value goes into a request as it stands.
 _SENT = {"headers", "default_headers", "variables", "query", "base_url", "endpoints", "sign"}
@@ -49,13 +49,13 @@ def _is_secret(path: Path, text: str) -> bool:
     if not path or path[-1] in _NAMES:
         return False
     text = _TEMPLATE.sub(" ", _USER.sub("", text) if path[-1] in ("base_url", "proxy") else text)
-    if holds_key(text):
+    if has_key(text):
         return True
     if path[0] != "providers" or "caller_credentials" in path or not _SENT & set(path[2:]):
         return False
-    if is_revealing(_name(path)):
-        return holds_token(text)
-    return "body" not in path and holds_random(text)
+    if names_secret(_name(path)):
+        return has_token(text)
+    return "body" not in path and has_random_token(text)
 
 
 def _name(path: Path) -> str:

@@ -12,7 +12,7 @@ from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart, Fix, Spa
 from engine.config.model import Provider
 from engine.config.schema.places import describe, within
 from engine.config.source.document import Path
-from engine.config.source.secret_shapes import holds_key, holds_token, is_revealing
+from engine.config.source.secret_shapes import has_key, has_token, names_secret
 from engine.plan.signers import SIGNERS
 
 _DOLLAR = re.compile(r"((?:Bearer|Basic|Token|Key) )?\$(?:\{([A-Z][A-Z0-9_]*)\}|([A-Z][A-Z0-9_]*))")
@@ -60,7 +60,7 @@ def _used_credentials(context: CheckContext, provider: Provider) -> set[str] | N
 
 
 def _is_secret(name: str, text: str) -> bool:
-    return holds_key(text) or (is_revealing(name) and holds_token(text))
+    return has_key(text) or (names_secret(name) and has_token(text))
 
 
 def _signed_with(provider: Provider) -> tuple[set[str], set[str]]:

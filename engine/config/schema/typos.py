@@ -25,7 +25,7 @@ _UNITS = {
 }  # fmt: skip
 _NEAR_UNITS = {"k": "KiB", "kb": "KiB", "mb": "MiB", "g": "GiB", "gb": "GiB"}
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-Made = tuple[Span, str, Applicability]
+Replacement = tuple[Span, str, Applicability]
 
 
 class VariableReference(NamedTuple):
@@ -61,7 +61,7 @@ def _value(document: Document, path: Path) -> Span:
     return document.entries[path].value
 
 
-def _quote_number(document: Document, d: Diagnostic, value: Data) -> Made | None:
+def _quote_number(document: Document, d: Diagnostic, value: Data) -> Replacement | None:
     """4.1 where a name belongs: quoted as it is written, so that 4.10 stays 4.10."""
     if d.help != "quote the value" or not isinstance(value, int | float):
         return None
@@ -70,20 +70,20 @@ def _quote_number(document: Document, d: Diagnostic, value: Data) -> Made | None
     return (span, f'"{raw}"', SAFE) if re.fullmatch(r"[-+.0-9eE]{1,20}", raw) else None
 
 
-def _switch(document: Document, d: Diagnostic, value: Data) -> Made | None:
+def _switch(document: Document, d: Diagnostic, value: Data) -> Replacement | None:
     word = _SWITCH.get(value.casefold()) if isinstance(value, str) else None
     is_wanted = "must be `true` or `false`" in d.message
     return (_value(document, d.path), word, SAFE) if word and is_wanted else None
 
 
-def _target(document: Document, d: Diagnostic, value: Data) -> Made | None:
+def _target(document: Document, d: Diagnostic, value: Data) -> Replacement | None:
     """`targets: [NAME]`: a name where a mapping with that provider belongs."""
     if d.path[-2:-1] != ("targets",) or not isinstance(value, str) or not _NAME.fullmatch(value):
         return None
     return _value(document, d.path), f"{{provider: {value}}}", SAFE
 
 
-def _credential(document: Document, d: Diagnostic, value: Data) -> Made | None:
+def _credential(document: Document, d: Diagnostic, value: Data) -> Replacement | None:
     """$NAME under `credentials:`, which names a variable."""
     variable = find_variable(value)
     if variable is None or d.path[-2:-1] != ("credentials",):
@@ -91,7 +91,7 @@ def _credential(document: Document, d: Diagnostic, value: Data) -> Made | None:
     return _value(document, d.path), f"{{env: {variable.name}}}", SAFE
 
 
-def _env(document: Document, d: Diagnostic, value: Data) -> Made | None:
+def _env(document: Document, d: Diagnostic, value: Data) -> Replacement | None:
     """`env: $NAME`, which takes the name alone."""
     variable = find_variable(value)
     if variable is None or "env" not in d.path[-2:]:
@@ -99,7 +99,7 @@ def _env(document: Document, d: Diagnostic, value: Data) -> Made | None:
     return _value(document, d.path), variable.name, SAFE
 
 
-def _slash(document: Document, d: Diagnostic, value: Data) -> Made | None:
+def _slash(document: Document, d: Diagnostic, value: Data) -> Replacement | None:
     """A slash at the end of a base URL: removed; the fix contains nothing else of the value."""
     span = _value(document, d.path)
     if d.path[-1] != "base_url" or not isinstance(value, str) or not value.endswith("/"):
@@ -113,7 +113,7 @@ def _slash(document: Document, d: Diagnostic, value: Data) -> Made | None:
     return Span(span.file, Position(row, start + 1), Position(row, end + 1)), "", SAFE
 
 
-def _star(document: Document, d: Diagnostic, value: Data) -> Made | None:
+def _star(document: Document, d: Diagnostic, value: Data) -> Replacement | None:
     """`model: gpt-*`, where a prefix is intended, and `prefix: gpt-*`."""
     entry = document.entries[d.path]
     is_start = isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9._/@:-]{1,80}\*", value)
@@ -125,7 +125,7 @@ def _star(document: Document, d: Diagnostic, value: Data) -> Made | None:
     return span, f'prefix: "{str(value)[:-1]}"', SAFE
 
 
-def _unit(document: Document, d: Diagnostic, value: Data) -> Made | None:
+def _unit(document: Document, d: Diagnostic, value: Data) -> Replacement | None:
     """A duration or size in a spelling of its own; only the same amount is sure."""
     found = re.fullmatch(r"([0-9]{1,9}) *([A-Za-z]+)\.?", value) if isinstance(value, str) else None
     if not found:
@@ -142,7 +142,7 @@ def _unit(document: Document, d: Diagnostic, value: Data) -> Made | None:
     )
 
 
-def _seconds(document: Document, d: Diagnostic, value: Data) -> Made | None:
+def _seconds(document: Document, d: Diagnostic, value: Data) -> Replacement | None:
     is_plain = isinstance(value, int) and not isinstance(value, bool)
     return (
         (_value(document, d.path), f"{value}s", UNSAFE)
@@ -151,14 +151,14 @@ def _seconds(document: Document, d: Diagnostic, value: Data) -> Made | None:
     )
 
 
-def _capitals(document: Document, d: Diagnostic, value: Data) -> Made | None:
+def _capitals(document: Document, d: Diagnostic, value: Data) -> Replacement | None:
     """The name of a provider in small letters, with `_` between its words."""
     name = re.sub(r"[-. ]", "_", value.casefold()) if isinstance(value, str) else ""
     is_name = d.path[-1] == "provider" and _NAME.fullmatch(name)
     return (_value(document, d.path), name, UNSAFE) if is_name else None
 
 
-def _header(document: Document, d: Diagnostic, _: Data) -> Made | None:
+def _header(document: Document, d: Diagnostic, _: Data) -> Replacement | None:
     """`Authorization:`, in lower case; names of headers mean the same in any."""
     name = str(d.path[-1])
     is_header = d.path[-2:-1] and d.path[-2] in ("headers", "default_headers")
@@ -170,7 +170,7 @@ def _header(document: Document, d: Diagnostic, _: Data) -> Made | None:
     return key, name.lower(), SAFE
 
 
-Repairer = Callable[[Document, Diagnostic, Data], Made | None]
+Repairer = Callable[[Document, Diagnostic, Data], Replacement | None]
 _REPAIRERS: dict[str, tuple[Repairer, ...]] = {
     "S103": (_quote_number, _switch, _target, _credential, _seconds),
     "S104": (_env, _slash, _star, _unit, _capitals),

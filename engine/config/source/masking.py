@@ -7,7 +7,7 @@ models, and plain short words.
 
 import re
 
-from engine.config.source.secret_shapes import holds_key, holds_random
+from engine.config.source.secret_shapes import has_key, has_random_token
 
 MAX_KEY = 40
 _WORD = re.compile(r"""[^\s{}\[\],:"'#|=]+""")
@@ -42,8 +42,8 @@ def is_path(text: str) -> bool:
     parts = re.split(r"[/\\.]", text)
     return (
         _PATH.fullmatch(text) is not None
-        and not any(map(holds_random, parts))
-        and not holds_key(text)
+        and not any(map(has_random_token, parts))
+        and not has_key(text)
     )
 
 
@@ -63,7 +63,7 @@ def _shown(line: str) -> str:
         kept = _HARMLESS if found.start() < limit else _INNOCENT
         core = text.rstrip(";")  # written for a comma
         is_name = found.start() < limit and _NAME.fullmatch(core)
-        names = is_key and len(text) <= MAX_KEY and not holds_key(text)
+        names = is_key and len(text) <= MAX_KEY and not has_key(text)
         is_shown = kept.fullmatch(core) or is_name or names
         return text if is_shown else "*" * len(text)
 

@@ -53,12 +53,12 @@ _BASIC = re.compile(r"(?i:basic)\s+([A-Za-z0-9+/]{6,}={0,2})")
 TOKEN, RANDOM = 12, 32  # characters
 
 
-def is_revealing(name: str) -> bool:
+def names_secret(name: str) -> bool:
     """Whether what is called `name` holds a secret, as `authorization` and `x-api-key` do."""
     return _REVEALING.search(name) is not None
 
 
-def holds_key(text: str) -> bool:
+def has_key(text: str) -> bool:
     """Whether `text` has a key of a well-known shape."""
     return KEY.search(text) is not None or _is_basic(text)
 
@@ -74,14 +74,14 @@ def masked(found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
         yield replace(each, message=without_keys(each.message), help=without_keys(each.help))
 
 
-def holds_token(text: str) -> bool:
+def has_token(text: str) -> bool:
     """Whether some token in `text` looks random; for a place whose name suggests a secret."""
     return bool(_UUID.search(text)) or any(
         len(run) >= TOKEN and _has(run, "[0-9]", "[A-Za-z]") for run in _RUN.findall(text)
     )
 
 
-def holds_random(text: str) -> bool:
+def has_random_token(text: str) -> bool:
     """The same for any other place, where ids, hosts and names of models are long and mixed too."""
     runs = [run for run in re.findall("[A-Za-z0-9]+", text) if len(run) >= RANDOM]
     return any(_has(run, "[0-9]", "[A-Z]", "[a-z]") for run in [*runs, *_BASE64.findall(text)])

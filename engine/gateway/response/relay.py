@@ -37,7 +37,7 @@ from engine.upstream import Failure, Pairs, UpstreamError, UpstreamResponse
 
 _NOT_AGAIN = ((b"x-should-retry", b"false"),)  # another target may have processed the request
 _DEFAULT_DIALECT = Dialect.OPENAI  # a look-up in an enum takes as long as ten of a name
-AFTER_LAST = 2.0  # seconds of silence after the last event of a stream, until it is ended here
+END_SECONDS = 2.0  # seconds of silence after the last event of a stream, until it is ended here
 
 
 class ResponseRelay:
@@ -207,7 +207,7 @@ class ResponseRelay:
     def _allow_idle(self) -> None:
         is_done = self._stream is not None and self._stream.is_done
         idle = self._timeouts.idle
-        self._deadline.allow(min(idle, AFTER_LAST) if is_done else idle, IDLE)
+        self._deadline.allow(min(idle, END_SECONDS) if is_done else idle, IDLE)
 
     async def _send_part(self, chunk: bytes) -> None:
         if self.meter is not None:

@@ -29,9 +29,7 @@ from engine.telemetry.memory import MAX_LABEL, ProcessCounters
 MAX_KNOWN = (
     20_000  # combinations whose blocks a worker remembers; of further ones they are looked up
 )
-MAX_COUNT = (
-    10**12
-)  # tokens, or billionths of a dollar, of one request: a provider could overflow a word
+MAX_COUNT = 10**12  # of tokens or billionths of a dollar in a request: more could overflow a word
 CLIENT_ERROR = 400
 _LONG = tuple(bound * 1000 for bound in DURATIONS)  # milliseconds
 SHORT = tuple(bound * 1000 for bound in SHORT_DURATIONS)

@@ -19,9 +19,7 @@ from engine.upstream.http1.request import request_head
 from engine.upstream.http1.response import STEP, ExchangeState, HeaderNames, ResponseReader
 
 READ_AHEAD = 64 * 1024
-MAX_COPIED = (
-    16 * 1024
-)  # bytes of a body that is copied behind its head, which is faster than two buffers
+MAX_COPIED = 16 * 1024  # of a body that is copied behind its head: faster than two buffers
 KEEPALIVE_SECONDS = 30.0
 RETIRE_SECONDS = 0.1
 PEER_CLOSE_SECONDS = 10.0

@@ -96,7 +96,7 @@ import os
 from engine.server import scheduling as turns
 os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 looks = turns.ThreadScheduler()
-for turns.BUSY, turns.CALM in ((-1, -1), (9, 9)):
+for turns.BUSY, turns.NOT_BUSY in ((-1, -1), (9, 9)):
     looks.tick(turns.SEVERAL)
     assert os.sched_getscheduler(0) == os.SCHED_BATCH
 """

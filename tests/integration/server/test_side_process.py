@@ -17,7 +17,7 @@ def test_one_that_dies_soon_after_its_start_is_started_again_later(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(side_process, "SOON_SECONDS", soon)
+    monkeypatch.setattr(side_process, "EARLY_EXIT_SECONDS", soon)
     context = multiprocessing.get_context("fork")
     one = SideProcess("dashboard", lambda _: sys.exit(3))
     one.keep_alive(context)

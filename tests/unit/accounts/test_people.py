@@ -137,7 +137,7 @@ def test_all_but_one_session_are_ended(store: Connection, ann: Person, bob: Pers
     made = [sessions.create_session(store, ann.id) for _ in range(3)]
     other, _ = sessions.create_session(store, bob.id)
     link, others = (sessions.create_sign_in_link(store, who.id, CLI) for who in (ann, bob))
-    assert sessions.revoke_sessions(store, ann.id, but=made[1][0].id) == 2
+    assert sessions.revoke_sessions(store, ann.id, except_id=made[1][0].id) == 2
     assert sessions.use_sign_in_link(store, link) is None
     assert sessions.use_sign_in_link(store, others) == bob.id
     assert sessions.list_sessions(store, ann.id) == [made[1][0]]

@@ -13,7 +13,7 @@ from engine.gateway.headers import (
 )
 from engine.gateway.inbound.query import without
 from engine.gateway.response.head import response_head
-from engine.plan.never_forwarded import KEY_HEADERS, NAMES, STARTS, never_forwarded_by
+from engine.plan.never_forwarded import KEY_HEADERS, NAMES, PREFIXES, never_forwarded_by
 from engine.plan.plan import Provider
 from engine.upstream import Pairs
 from tests.tables import each
@@ -229,7 +229,7 @@ def test_a_forwarded_prefix() -> None:
     assert b"x-stain" not in names(sent(pairs, provider()))
 
 
-WITHHELD = sorted(NAMES) + [start + b"x" for start in STARTS] + [b"x-provider-api-key"]
+WITHHELD = sorted(NAMES) + [start + b"x" for start in PREFIXES] + [b"x-provider-api-key"]
 
 
 @st.composite

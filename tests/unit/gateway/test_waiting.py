@@ -18,7 +18,7 @@ from engine.config.load import load
 from engine.gateway.access_log import AccessLog
 from engine.gateway.app import Gateway
 from engine.gateway.inbound.body import Message
-from engine.gateway.response.relay import AFTER_LAST
+from engine.gateway.response.relay import END_SECONDS
 from engine.plan.plan import Plan
 from engine.upstream import Attempt, Failure, Pairs, UpstreamError, UpstreamResponse, Write
 from tests.tables import each
@@ -209,7 +209,7 @@ def test_who_does_not_read_the_end_of_a_whole_stream_is_given_up() -> None:
     async def scenario(gateway: Gateway) -> None:
         caller = Caller(gateway, is_last)
         await asyncio.sleep(0.01)
-        await caller.pass_time(AFTER_LAST + 1)
+        await caller.pass_time(END_SECONDS + 1)
         await caller.stalled.wait()
         assert await caller.pass_time(CALLER_IDLE + 1)
 
@@ -299,7 +299,7 @@ def test_a_stream_whose_last_event_was_taken_late_ends_as_soon_as_any_other() ->
         await caller.stalled.wait()
         caller.reads.set()
         await asyncio.sleep(0.01)
-        assert await caller.pass_time(AFTER_LAST + 0.5)
+        assert await caller.pass_time(END_SECONDS + 0.5)
         assert [m.get("body") for m in caller.messages] == [None, DONE, b""]
 
     reply = ScriptedReply(chunks=(DONE,), is_silent=True)

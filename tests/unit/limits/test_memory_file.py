@@ -94,7 +94,7 @@ def test_a_write_that_was_cut_short_is_undone_and_its_request_gone(
     first = machine.started()
     grant = granted(first)
     assert isinstance(grant.lease, int)
-    first._table.settle(grant.lease, grant.places)
+    first._table.begin_settle(grant.lease, grant.places)
     if lease is not None:
         first._table._words[LEASE_SCOPES] = lease
     grant.places[0][1][ACTIVE] = 99

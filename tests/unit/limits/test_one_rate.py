@@ -91,7 +91,7 @@ def test_a_write_that_was_cut_short_is_undone_first(memory: SharedMemory) -> Non
     assert isinstance(ledger.reserve([scope], (0, 0)), Grant)
     with table.locked():
         place = table.find("key", 10**15, 0.0)
-        table.write([place])
+        table.begin_write([place])
         place[1][REQUESTS] = 0  # and the worker is killed
     assert isinstance(ledger.reserve([scope], (0, 0)), Grant)
     assert isinstance(ledger.reserve([scope], (0, 0)), Refused)
