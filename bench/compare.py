@@ -68,6 +68,8 @@ def tree_of(commit: str) -> Iterator[Path]:
         run("git", "-C", str(ROOT), "rev-parse", "--verify", f"{commit}^{{commit}}")
     except UnavailableError:
         raise UnavailableError(f"there is no commit `{commit}`") from None
+    if tree.exists():  # of a run that was killed
+        run("git", "-C", str(ROOT), "worktree", "remove", "--force", str(tree))
     run("git", "-C", str(ROOT), "worktree", "add", "--force", "--detach", str(tree), commit)
     try:
         run("make", "-C", str(tree), f"PYTHON={sys.executable}", *INSTALLED)
@@ -76,10 +78,10 @@ def tree_of(commit: str) -> Iterator[Path]:
         run("git", "-C", str(ROOT), "worktree", "remove", "--force", str(tree))
 
 
-def ratios(base: Path, name: str, *, is_first: bool) -> list[float]:
-    """The CPU of this code by that of `base`, one ratio for each pair of slices of one start.
+def ratios(base: Path, name: str, start: int) -> list[float]:
+    """The CPU of this code by that of `base`, one ratio for each pair of slices of start number `start`.
 
-    Which is started first matters a little, hence `is_first`.
+    Which is started first matters a little, so they take turns.
     """
     engine = next(peer for peer in PEERS if peer.name == "engine")
     of_base = replace(
@@ -87,7 +89,7 @@ def ratios(base: Path, name: str, *, is_first: bool) -> list[float]:
     )
     one_slice, rounds = SLICES[name]
     with upstreams(), ExitStack() as stack:
-        peers = [of_base, engine][:: -1 if is_first else 1]
+        peers = [of_base, engine][:: 1 if start % 2 else -1]
         started = {peer.name: stack.enter_context(ready(peer)) for peer in peers}
         before, after = started["base"], started["engine"]
         both = [before, after]
@@ -98,9 +100,9 @@ def ratios(base: Path, name: str, *, is_first: bool) -> list[float]:
         for _ in range(rounds):
             used = {}
             for found in random.sample(both, 2):
-                start = machine.cpu_nanoseconds(found.pid)
+                begun = machine.cpu_nanoseconds(found.pid)
                 count = one_slice(found)
-                used[found.port] = (machine.cpu_nanoseconds(found.pid) - start) / count
+                used[found.port] = (machine.cpu_nanoseconds(found.pid) - begun) / count
             pairs.append(used[after.port] / used[before.port])
     return pairs
 
@@ -110,6 +112,16 @@ def _of_base(base: Path, port: int, setting: Setting) -> list[str]:
     python = str(base / ".venv/bin/python")
     command = engine_command(port, setting, "config-base")
     return [python if word == sys.executable else word for word in command]
+
+
+def each_start(name: str, count: int, ratios_of: Callable[[int], Sequence[float]]) -> list[float]:
+    """The median ratio of each start, shown at once: a run that is stopped has shown what it knew."""
+    starts: list[float] = []
+    for start in range(count):
+        starts.append(statistics.median(ratios_of(start)))
+        shown = f"{name}: start {start + 1} of {count}: {100 * (starts[-1] - 1):+.1f} %\n"
+        sys.stderr.write(shown)
+    return starts
 
 
 def summary(name: str, starts: Sequence[float]) -> str:
@@ -137,8 +149,7 @@ def main() -> None:
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(SLICES)}")
     with tree_of(options.commit) as base:
         for name in names:
-            pairs = [ratios(base, name, is_first=start % 2 == 0) for start in range(options.starts)]
-            starts = [statistics.median(each) for each in pairs]
+            starts = each_start(name, options.starts, partial(ratios, base, name))
             sys.stdout.write(summary(name, starts))
 
 

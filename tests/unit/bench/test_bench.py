@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench import machine
-from bench.compare import summary
+from bench.compare import each_start, summary
 from bench.load import LoadError, percentile, read_h2load, read_wrk
 from bench.peers import PEERS
 from bench.report import TARGETS, number, render, replaced, table, targets_table
@@ -115,3 +115,17 @@ def test_starts_of_a_comparison_are_summed_up() -> None:
         "small: +1.0 % CPU, standard error 0.6 % (+2.0 +0.0 +1.0)\n"
     )
     assert "standard error nan %" in summary("small", [0.98])
+
+
+def test_a_comparison_shows_each_start_when_it_has_ended(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def ratios(start: int) -> list[float]:
+        if start == 2:
+            raise LoadError("h2load was killed")
+        return [1.5, 1.02 - start / 100, 0.5]
+
+    with pytest.raises(LoadError):
+        each_start("small", 3, ratios)
+    assert capsys.readouterr().err == "small: start 1 of 3: +2.0 %\nsmall: start 2 of 3: +1.0 %\n"
+    assert each_start("small", 2, ratios) == [1.02, 1.01]
