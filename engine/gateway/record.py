@@ -235,13 +235,14 @@ class Timestamps:
     """The time of day as text (RFC 3339, milliseconds, UTC), formatted once for all that end in one.
 
     `text` is that of every moment from `start` until before `end`, monotonic seconds of just now: the
-    time of day is compared with them when this is made.
+    time of day is compared with them when this is made. The text of a second is formatted once, too.
     """
 
     def __init__(self) -> None:
         self._offset = time() - monotonic()
         self.start = self.end = 0.0
         self.text = ""
+        self._second, self._second_text = -1, ""
 
     def advance_to(self, moment: float) -> None:
         """Take the millisecond of `moment`."""
@@ -249,7 +250,10 @@ class Timestamps:
         self.start = millisecond / 1000 - self._offset
         self.end = self.start + 0.001
         second, rest = divmod(millisecond, 1000)
-        self.text = f"{datetime.fromtimestamp(second, UTC).isoformat()[:19]}.{rest:03}+00:00"
+        if second != self._second:
+            self._second = second
+            self._second_text = datetime.fromtimestamp(second, UTC).isoformat()[:19]
+        self.text = f"{self._second_text}.{rest:03}+00:00"
 
 
 def milliseconds(seconds: float) -> float:
