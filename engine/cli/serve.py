@@ -166,7 +166,7 @@ def _serve(  # noqa: PLR0913 one parameter an option
                 extra_keys=(temporary_key(key, "one-off"),) if key else (),
                 is_open=no_auth,
                 mock=stack.enter_context(mock_process()) if mock else mock_port,
-                stand_ins=mock,
+                placeholders=mock,
                 settings=settings,
                 log=log,
                 **more,

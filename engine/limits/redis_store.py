@@ -181,7 +181,7 @@ class RedisStore:
         if not lease or isinstance(made, Refused):
             return made
         member = member_of(spec, lease, made.held)
-        self._leases[member] = spec.home, now
+        self._leases[member] = spec.key_prefix, now
         return Grant(made.scopes, made.held, member, made.left)
 
     def _without(self, scopes: Sequence[Scope], estimate: Amounts) -> Grant | Refused:

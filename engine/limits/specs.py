@@ -45,7 +45,7 @@ class Spec:
     """
 
     scopes: Sequence[Scope]
-    home: str
+    key_prefix: str
     holds: bool
     count: int
     keys: bytes

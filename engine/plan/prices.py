@@ -96,14 +96,14 @@ class ModelPrices:
 class PriceTable:
     """Prices of models at any provider, and those of single providers, which win."""
 
-    anywhere: ModelPrices
+    general: ModelPrices
     providers: Mapping[str, ModelPrices]
 
     def find(self, provider: str, model: str) -> Price | None:
         """The price of a model as it is sent to a provider; None when it is not known."""
         own = self.providers.get(provider)
         price = None if own is None else own.find(model)
-        return self.anywhere.find(model) if price is None else price
+        return self.general.find(model) if price is None else price
 
 
 @dataclass(frozen=True, slots=True)

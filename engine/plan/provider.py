@@ -69,12 +69,12 @@ class CallerInputs:
 
     headers: frozenset[bytes] = frozenset()
     fields: frozenset[str] = frozenset()
-    picks: frozenset[str] = frozenset()
+    choice_fields: frozenset[str] = frozenset()
     every_field: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         """Join the fields once, since every request needs them."""
-        object.__setattr__(self, "every_field", self.fields | self.picks)
+        object.__setattr__(self, "every_field", self.fields | self.choice_fields)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -108,14 +108,14 @@ class CredentialSet:
     """The same provider with other credentials or variables, for some callers or models.
 
     `providers` are used in turn; None for `callers` or `models` means all of them. `where` has the
-    line of each. `turns`, if any, are the places in `providers` in an order by weight.
+    line of each. `rotation`, if any, are the places in `providers` in an order by weight.
     """
 
     callers: Names | None
     models: Names | None
     providers: tuple["Provider", ...]
     where: tuple[str, ...]
-    turns: tuple[int, ...] = ()
+    rotation: tuple[int, ...] = ()
 
     def matches(self, caller: str, model: str) -> bool:
         return (self.callers is None or caller in self.callers) and (

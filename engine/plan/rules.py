@@ -84,8 +84,8 @@ class PatternRules:
     `conditional` are those with conditions, by endpoint, None being those that are not narrowed.
     """
 
-    narrowed: Mapping[str, Rule]
-    anywhere: Rule | None
+    by_endpoint: Mapping[str, Rule]
+    general: Rule | None
     conditional: Mapping[str | None, Conditions[Rule]] | None = None
 
     def rule(self, endpoint: str, read: Read | None = None) -> Rule | None:
@@ -94,19 +94,19 @@ class PatternRules:
         Rules that are narrowed to the endpoint come first, with conditions or without.
         """
         if self.conditional is None or read is None:
-            return self.narrowed.get(endpoint, self.anywhere)
+            return self.by_endpoint.get(endpoint, self.general)
         conditions = self.conditional.get(endpoint)
         found = conditions.find(read) if conditions is not None else None
         if found is None:
-            found = self.narrowed.get(endpoint)
+            found = self.by_endpoint.get(endpoint)
         if found is None:
             conditions = self.conditional.get(None)
             found = conditions.find(read) if conditions is not None else None
-        return self.anywhere if found is None else found
+        return self.general if found is None else found
 
     def possible(self, endpoint: str) -> Iterator[Rule]:
         """Every rule that some request at `endpoint` may get, the narrowed ones first."""
-        for scope, rule in ((endpoint, self.narrowed.get(endpoint)), (None, self.anywhere)):
+        for scope, rule in ((endpoint, self.by_endpoint.get(endpoint)), (None, self.general)):
             conditions = (self.conditional or {}).get(scope)
             for _, table in conditions.tables if conditions else ():
                 yield from {id(each): each for each in table.values()}.values()

@@ -74,8 +74,8 @@ def accounts(provider: Provider, sent_model: str, caller: str | None) -> list[Vi
         written_rows.append(
             {
                 "where": list(account.where),
-                "weights": [account.turns.count(i) for i in range(len(account.providers))]
-                if account.turns
+                "weights": [account.rotation.count(i) for i in range(len(account.providers))]
+                if account.rotation
                 else None,
                 "callers": _patterns(account.callers),
                 "models": _patterns(account.models),

@@ -54,7 +54,7 @@ __all__ = [
 class Options:
     """How to serve. `mock` is the port of a mock upstream that stands in for every provider.
 
-    With `stand_ins`, no credential or variable of the environment is sent there.
+    With `placeholders`, no credential or variable of the environment is sent there.
     `is_open` asks callers for no key. `worker_memory` is in bytes. `settings` are those of
     server.yaml at the start, or of a trial.
     """
@@ -66,7 +66,7 @@ class Options:
     extra_keys: tuple[Key, ...] = ()
     is_open: bool = False
     mock: int | None = None
-    stand_ins: bool = False
+    placeholders: bool = False
     drain_delay: float = 5.0
     drain_timeout: int = 30
     idle_timeout: int = IDLE_SECONDS
@@ -94,7 +94,7 @@ def prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded | None, list[P
 
 
 def _prepare(options: Options, snapshot: Snapshot) -> tuple[Loaded, list[Problem]]:
-    environ: Mapping[str, str] | None = None if options.stand_ins else os.environ
+    environ: Mapping[str, str] | None = None if options.placeholders else os.environ
     directory, now, texts = options.directory, snapshot.read_at, snapshot.texts
     if options.mock is not None and environ is not None:
         environ = {**_mock_environ(load_config(directory, now, texts)), **environ}
@@ -108,7 +108,7 @@ def _adapted(options: Options, loaded: Loaded) -> tuple[Loaded, list[Problem]]:
     if plan is None or (refused and options.mock is None):
         return loaded, refused
     if options.mock is not None:
-        plan = _redirected(plan, options.mock, signs=not options.stand_ins)
+        plan = _redirected(plan, options.mock, signs=not options.placeholders)
     if options.is_open:
         plan = replace(plan, callers=None)
     elif plan.callers is None:
@@ -181,7 +181,7 @@ def _open_dashboard(options: Options, stack: ExitStack) -> str:
     if store is None:
         return ""
     admin = store.admin
-    if admin is not None and not options.stand_ins:
+    if admin is not None and not options.placeholders:
         stack.enter_context(claim_port(admin.host, admin.port, " for `admin` of server.yaml"))
     token = prepare_store(store.accounts)
     if admin is None:
@@ -197,7 +197,7 @@ def _open_metrics(options: Options, stack: ExitStack) -> str:
     listen = options.settings.metrics
     if listen is None:
         return ""
-    if not options.stand_ins:
+    if not options.placeholders:
         stack.enter_context(claim_port(listen.host, listen.port, FOR_METRICS))
     return f"metrics: {url_of(listen.host, listen.port)}/metrics\n"
 
@@ -227,7 +227,7 @@ def _dashboard(options: Options) -> SideProcess:
 
 def _load_now(options: Options) -> Loaded:
     """The configuration as it is on disk, with its findings."""
-    environ: Mapping[str, str] | None = None if options.stand_ins else os.environ
+    environ: Mapping[str, str] | None = None if options.placeholders else os.environ
     return load(options.directory, environ, time.time(), options.extra_keys)
 
 

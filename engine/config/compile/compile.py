@@ -177,11 +177,11 @@ def _rules_of_pattern(rules: Sequence[plan.Rule]) -> plan.PatternRules:
         for name in rule.endpoints or (None,):
             by_scope.setdefault(name, []).append(rule)
     plain = {scope: rule for scope, group in by_scope.items() for rule in group if not rule.when}
-    anywhere = plain.pop(None, None)
+    general = plain.pop(None, None)
     found = {scope: conditions_of((r.when, r) for r in g) for scope, g in by_scope.items()}
     conditional = {scope: each for scope, each in found.items() if each is not None}
-    narrowed = {scope: rule for scope, rule in plain.items() if scope is not None}
-    return plan.PatternRules(MappingProxyType(narrowed), anywhere, conditional or None)
+    by_endpoint = {scope: rule for scope, rule in plain.items() if scope is not None}
+    return plan.PatternRules(MappingProxyType(by_endpoint), general, conditional or None)
 
 
 def _callers(config: model.Config) -> Mapping[bytes, plan.Caller] | None:

@@ -31,7 +31,7 @@ def _table(
     of_tier = [e for e in entries if e.tier == tier]
     names = dict.fromkeys(e.provider for e in of_tier if e.provider is not None)
     return PriceTable(
-        anywhere=_models((e for e in of_tier if e.provider is None), lines),
+        general=_models((e for e in of_tier if e.provider is None), lines),
         providers=MappingProxyType(
             {n: _models((e for e in of_tier if e.provider == n), lines) for n in names}
         ),

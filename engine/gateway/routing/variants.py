@@ -48,7 +48,7 @@ class ProviderVariants:
         variants = credentials.providers
         if len(variants) == 1:
             return variants[0]
-        turns = credentials.turns or range(len(variants))
+        turns = credentials.rotation or range(len(variants))
         turn = self._positions.get(id(variants), 0) % len(turns)
         self._positions.put(id(variants), turn + 1, 0)
         return variants[turns[turn]]

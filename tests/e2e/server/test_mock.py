@@ -96,8 +96,8 @@ def test_every_provider_answers_without_what_the_machine_has(served: Server, mod
     assert answer.json()["choices"][0]["message"]["content"] == "You said: hello"
 
 
-@pytest.mark.parametrize("stand_ins", [True, False], ids=["--mock", "--mock-port"])
-def test_credential_sets_need_no_credential_either(tmp_path: Path, *, stand_ins: bool) -> None:
+@pytest.mark.parametrize("placeholders", [True, False], ids=["--mock", "--mock-port"])
+def test_credential_sets_need_no_credential_either(tmp_path: Path, *, placeholders: bool) -> None:
     accounts = """
     accounts:
       - callers: [tests]
@@ -109,7 +109,7 @@ def test_credential_sets_need_no_credential_either(tmp_path: Path, *, stand_ins:
     )
     (tmp_path / "routes.yaml").write_text(ROUTES.lstrip())
     write_keys(tmp_path)
-    options = Options(tmp_path, "127.0.0.1", 1, 1, mock=2, stand_ins=stand_ins)
+    options = Options(tmp_path, "127.0.0.1", 1, 1, mock=2, placeholders=placeholders)
     loaded, problems = prepare(options, read_folder(tmp_path))
     assert loaded is not None and loaded.plan is not None and not problems
     (own,) = loaded.plan.providers["by_env"].accounts

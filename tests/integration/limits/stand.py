@@ -158,7 +158,7 @@ class Stand:
 
 def shipped(mock_port: int) -> Plan:
     """The shipped configuration, with the mock in place of every provider."""
-    options = Options(ROOT, "127.0.0.1", 0, 1, is_open=True, mock=mock_port, stand_ins=True)
+    options = Options(ROOT, "127.0.0.1", 0, 1, is_open=True, mock=mock_port, placeholders=True)
     loaded, problems = prepare(options, read_folder(ROOT))
     assert loaded is not None
     assert loaded.plan is not None, problems

@@ -51,4 +51,4 @@ def test_a_set_without_its_variable_has_no_turn(tmp_path: Path) -> None:
     assert plan is not None
     (credentials,) = plan.providers["openai"].accounts
     assert len(credentials.providers) == 2
-    assert sorted(credentials.turns) == [0, 0, 1]
+    assert sorted(credentials.rotation) == [0, 0, 1]
