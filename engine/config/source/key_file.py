@@ -1,7 +1,7 @@
 """Adds an entry to the text of keys.yaml, or removes one; every other character stays as it is.
 
-Places come from the tokens of YAML, so every way of writing the list works: empty, absent, in
-brackets, indented or not. The result is read again, and refused when it is not what was intended.
+The list may be absent, `[]`, or entries after `- `, indented or not; what is in brackets is left to its writer.
+Places come from the tokens of YAML. The result is read again, and refused when it is not what was intended.
 """
 
 import json
@@ -16,6 +16,10 @@ from engine.config.source.tokens import Token, scan
 FILE = "keys.yaml"
 _MARK = "\ufeff"
 _ENDS = {"BlockEnd", "DocumentEnd", "StreamEnd"}
+_NOT_HERE = f"{FILE} is written in a way that cannot be changed here"
+_IN_BRACKETS = (
+    f"{FILE} has entries in brackets or braces; write each on lines of its own, after `- `"
+)
 Fields = Mapping[str, str | Sequence[str]]
 
 
@@ -100,7 +104,7 @@ def _proved(text: str, wanted: Data) -> str:
     """`text`, when it has the intended entries: the last guard against a wrong edit."""
     document, _ = parse_document(FILE, text.encode())
     if document is None or document.data != wanted:
-        raise NotEditableError(f"{FILE} is written in a way that cannot be changed here")
+        raise NotEditableError(_NOT_HERE)
     return text
 
 
@@ -125,6 +129,7 @@ class _Text:
         self.eol = _line_end(text)
         self.starts = [0, *(hit.end() for hit in LINE_END.finditer(text))]
         self.tokens = scan(text)
+        _refuse_if(any(token.kind == "FlowMappingStart" for token in self.tokens[1:3]))
 
     def offset(self, place: tuple[int, int]) -> int:
         return self.starts[place[0]] + place[1]
@@ -141,15 +146,12 @@ class _Text:
             is_key = token.kind == "Key" and self.slice(self.tokens[at + 1]).strip("\"'") == "keys"
             if depth == 1 and is_key:
                 return at + 2
-        raise NotEditableError(f"{FILE} is written in a way that cannot be changed here")
-
-    def is_flow(self) -> bool:
-        return any(token.kind == "FlowMappingStart" for token in self.tokens[1:3])
+        raise NotEditableError(_NOT_HERE)
 
     def items(self, value: int) -> list[_Span]:
         """The entries of the list that begins after the token `value`."""
         start = value + 1
-        inside = {"BlockEntry"} if self.tokens[start].kind != "FlowSequenceStart" else {"FlowEntry"}
+        _refuse_if(self.tokens[start].kind == "FlowSequenceStart")
         bare = self.tokens[start].kind == "BlockEntry"  # a list that is not indented
         spans: list[_Span] = []
         depth, first = (1 if bare else 0), start + 1
@@ -157,11 +159,11 @@ class _Text:
             kind = self.tokens[at].kind
             closes = kind in ("BlockEnd", "FlowMappingEnd", "FlowSequenceEnd")
             ends = depth == 1 and (closes or (bare and kind == "Key"))
-            if (ends or (depth == 1 and kind in inside)) and at > first:
+            if (ends or (depth == 1 and kind == "BlockEntry")) and at > first:
                 spans.append(_Span(first, at - 1))
             if ends:
                 break
-            if depth == 1 and kind in inside:
+            if depth == 1 and kind == "BlockEntry":
                 first = at + 1
             depth += kind.endswith(("MappingStart", "SequenceStart")) - closes
         return spans
@@ -187,34 +189,26 @@ class _Text:
 
 def _added(text: _Text, is_there: bool, count: int, fields: Fields) -> str:  # noqa: FBT001
     """The text with the entry after the last one, as the list is written."""
-    flow = "{" + ", ".join(f"{k}: {_value(k, v)}" for k, v in fields.items()) + "}"
     if not is_there:
-        if text.is_flow():
-            last = next(n for n in range(len(text.tokens) - 1, 0, -1) if text.tokens[n].kind == "FlowMappingEnd")  # fmt: skip
-            return _beside(text, last, f"keys: [{flow}]")
-        return text.insert_after(
-            text.last_line(len(text.tokens) - 1), ["keys:", *entry_lines(fields)]
-        )
+        last = text.last_line(len(text.tokens) - 1)
+        return text.insert_after(last, ["keys:", *entry_lines(fields)])
     value = text.value()
-    first = text.tokens[value + 1]
-    if first.kind == "FlowSequenceStart":
-        end = _flow_end(text, value + 1)
-        is_plain = end == value + 2 and first.start[0] == text.tokens[end].end[0] and not text.is_flow()  # fmt: skip
-        if not is_plain:
-            return _beside(text, end, flow)
-        start = text.offset(text.tokens[value].end)
-        text = text.put(start, text.offset(text.tokens[end].end), "")
-    elif not count:
-        if text.is_flow():
-            raise NotEditableError(f"`keys:` in {FILE} has no value; write `keys: []`")
-        if first.kind == "Scalar":
-            text = text.put(text.offset(first.start), text.offset(first.end), "")
     if not count:
-        return text.insert_after(text.tokens[value].start[0], entry_lines(fields))
+        key, first = text.tokens[value], text.tokens[value + 1]
+        end = {"FlowSequenceStart": value + 2, "Scalar": value + 1}.get(first.kind)  # `[]`, `null`
+        if end is not None:
+            _refuse_if(text.tokens[end].end[0] != key.end[0])  # a comment may be inside
+            text = text.put(text.offset(key.end), text.offset(text.tokens[end].end), "")
+        return text.insert_after(key.start[0], entry_lines(fields))
     items = text.items(value)
     dash = text.tokens[items[-1].first - 1].start[1]
     line = _with_comments(text, text.last_line(items[-1].last), dash)
     return text.insert_after(line, entry_lines(fields, dash))
+
+
+def _refuse_if(is_in_brackets: bool) -> None:  # noqa: FBT001
+    if is_in_brackets:
+        raise NotEditableError(_IN_BRACKETS)
 
 
 def _with_comments(text: _Text, line: int, dash: int) -> int:
@@ -225,33 +219,10 @@ def _with_comments(text: _Text, line: int, dash: int) -> int:
     return line
 
 
-def _flow_end(text: _Text, start: int) -> int:
-    """The number of the token that closes the bracket at `start`."""
-    depth = 0
-    for at in range(start, len(text.tokens)):
-        kind = text.tokens[at].kind
-        depth += kind in ("FlowSequenceStart", "FlowMappingStart")
-        depth -= kind in ("FlowSequenceEnd", "FlowMappingEnd")
-        if not depth:
-            return at
-    raise NotEditableError(f"{FILE} is written in a way that cannot be changed here")
-
-
-def _beside(text: _Text, end: int, new: str) -> str:
-    """The text with `new` as the last thing in the brackets that the token `end` closes."""
-    before = text.tokens[end - 1]
-    at = text.offset(before.end)
-    opens = before.kind in ("FlowSequenceStart", "FlowMappingStart")
-    joint = "" if opens else " " if before.kind == "FlowEntry" else ", "
-    return text.text[:at] + joint + new + text.text[at:]
-
-
 def _removed(text: _Text, index: int, count: int) -> str:
     """The text without the entry of that number; a list that would be empty is written `[]`."""
     value = text.value()
     item = text.items(value)[index]
-    if text.tokens[value + 1].kind == "FlowSequenceStart":
-        return _out_of_brackets(text, item)
     first, last = text.tokens[item.first - 1].start[0], text.last_line(item.last)
     end = text.starts[last + 1] if last + 1 < len(text.starts) else len(text.text)
     text = text.put(text.starts[first], end, "") if count > 1 else _emptied(text, value, first, end)
@@ -261,15 +232,3 @@ def _removed(text: _Text, index: int, count: int) -> str:
 def _emptied(text: _Text, value: int, first: int, end: int) -> _Text:
     at = text.offset(text.tokens[value].end)
     return _Text(text.text[:at] + " []" + text.text[at : text.starts[first]] + text.text[end:])
-
-
-def _out_of_brackets(text: _Text, item: _Span) -> str:
-    before, after = text.tokens[item.first - 1], text.tokens[item.last + 1]
-    start, end = text.offset(text.tokens[item.first].start), text.offset(text.tokens[item.last].end)
-    if before.kind == "FlowEntry":
-        start = text.offset(before.start)
-    elif after.kind == "FlowEntry":
-        following = text.tokens[item.last + 2]
-        is_near = following.start[0] == after.end[0]
-        end = text.offset(following.start if is_near else after.end)
-    return text.text[:start] + text.text[end:]

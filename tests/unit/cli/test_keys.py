@@ -20,7 +20,6 @@ ONE = f"version: 1\nkeys:\n  - name: first\n    sha256: {A}\n"
 NEW = f'name: "new"\n{{}}sha256: {B}'
 BLOCK = f'  - name: "new"\n    sha256: {B}\n'
 FLAT = f'- name: "new"\n  sha256: {B}\n'
-FLOW = f'{{name: "new", sha256: {B}}}'
 START = "version: 1\nkeys:\n" + BLOCK
 OLD = f"{{name: first, sha256: {A}}}"
 # How a file is written, with a new entry in it.
@@ -39,7 +38,7 @@ SHAPES = {
     "no keys": ("version: 1\n", START),
     "no keys, not ended": ("version: 1", START),
     "nothing": ("version: 1\nkeys:\n", START),
-    "null": ("version: 1\nkeys: null\n", START.replace("keys:", "keys: ")),
+    "null": ("version: 1\nkeys: null\n", START),
     "quoted names": ("'version': 1\n\"keys\": []\n", f"'version': 1\n\"keys\":\n{BLOCK}"),
     "a document's marks": ("---\nversion: 1\nkeys: []\n...\n", f"---\n{START}...\n"),
     "indented": (ONE, ONE + BLOCK),
@@ -52,11 +51,6 @@ SHAPES = {
     "not indented, first": (f"keys:\n- name: first\n  sha256: {A}\nversion: 1\n", f"keys:\n- name: first\n  sha256: {A}\n{FLAT}version: 1\n"),
     "deep": (f"version: 1\nkeys:\n      -  name: first\n         sha256: {A}\n", f"version: 1\nkeys:\n      -  name: first\n         sha256: {A}\n      - name: \"new\"\n        sha256: {B}\n"),
     "braces in a list": (f"version: 1\nkeys:\n  - {OLD}\n", f"version: 1\nkeys:\n  - {OLD}\n{BLOCK}"),
-    "brackets": (f"version: 1\nkeys: [{OLD}]\n", f"version: 1\nkeys: [{OLD}, {FLOW}]\n"),
-    "brackets over lines": (f"version: 1\nkeys: [\n  {OLD},  # one\n]\n", f"version: 1\nkeys: [\n  {OLD}, {FLOW}  # one\n]\n"),
-    "empty brackets over lines": ("version: 1\nkeys: [\n  # none\n]\n", f"version: 1\nkeys: [{FLOW}\n  # none\n]\n"),
-    "all in braces": ("{version: 1, keys: []}\n", f"{{version: 1, keys: [{FLOW}]}}\n"),
-    "all in braces, no keys": ("{version: 1}\n", f"{{version: 1, keys: [{FLOW}]}}\n"),
 }  # fmt: skip
 
 
@@ -129,7 +123,7 @@ def test_the_last_key_leaves_an_empty_list_and_a_new_one_fits_in(tmp_path: Path)
 
 
 def test_a_name_that_is_there_twice_is_revoked_twice(tmp_path: Path) -> None:
-    folder = write(tmp_path, keys=f"version: 1\nkeys: [{OLD}, {OLD.replace(A, B)}]\n")
+    folder = write(tmp_path, keys=f"version: 1\nkeys:\n  - {OLD}\n  - {OLD.replace(A, B)}\n")
     assert engine("keys", "revoke", "first", "-C", folder).exit_code == 0
     assert (folder / "keys.yaml").read_text() == "version: 1\nkeys: []\n"
 
@@ -146,7 +140,13 @@ def test_a_name_that_is_there_twice_is_revoked_twice(tmp_path: Path) -> None:
         (ONE, "the name `first` is taken"),
         ("version: 1\nkeys: &a []\n", "anchors are not supported"),
         ("version: 1\nother: 1\n", "unknown key `other`"),
-        ("{version: 1, keys: }\n", "`keys:` in keys.yaml has no value; write `keys: []`"),
+        ("{version: 1, keys: []}\n", "has entries in brackets or braces; write each on lines of"),
+        ("{version: 1}\n", "has entries in brackets or braces"),
+        (
+            f"version: 1\nkeys: [{{name: other, sha256: {A}}}]\n",
+            "has entries in brackets or braces",
+        ),
+        ("version: 1\nkeys: [\n  # none\n]\n", "has entries in brackets or braces"),
     ],
 )
 def test_a_file_that_cannot_take_it_is_left_alone(text: str, words: str, tmp_path: Path) -> None:
@@ -155,6 +155,15 @@ def test_a_file_that_cannot_take_it_is_left_alone(text: str, words: str, tmp_pat
     assert (result.exit_code, result.stdout) == (2, "")
     assert words in " ".join(result.stderr.split())
     assert "('" not in result.stderr
+    assert (folder / "keys.yaml").read_text() == text
+
+
+def test_a_key_in_brackets_is_left_to_its_writer(tmp_path: Path) -> None:
+    text = f"version: 1\nkeys: [{OLD}]\n"
+    folder = write(tmp_path, keys=text)
+    result = engine("keys", "revoke", "first", "-C", folder)
+    assert result.exit_code == 2
+    assert "write each on lines of its own" in " ".join(result.stderr.split())
     assert (folder / "keys.yaml").read_text() == text
 
 
