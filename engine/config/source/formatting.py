@@ -5,7 +5,7 @@ level, list items two columns inside their key, one space after `:`, `-` and `,`
 brackets, two before a comment, at most one empty line.
 
 A result that another reader could read differently is never returned: its meaning is compared with
-that of the original, and formatting it again must not change it.
+that of the original.
 """
 
 import re
@@ -57,8 +57,6 @@ def format_text(text: str) -> str:
     made = _laid_out(text)
     if meaning(made) != meaning(text) or _without_spaces(made) != _without_spaces(text):
         raise FormatError("its layout is too unusual to be changed safely")
-    if _laid_out(made) != made:
-        raise FormatError("its layout does not settle")
     return made
 
 
@@ -201,11 +199,9 @@ def _spaced(line: _Line, tokens: Sequence[Token]) -> str:
 def _gap(before: Token | None, token: Token) -> str:
     if before is None:
         return ""
-    if token.kind in _CLOSERS:
+    if token.kind in _CLOSERS | {"FlowEntry"}:
         return " " if before.kind == "Value" else ""
-    if token.kind in {"FlowEntry", "Value"}:
-        return " " if before.kind in {"Value", "FlowEntry", "Key", "BlockEntry"} else ""
-    return "" if before.kind in _OPENERS else " "
+    return "" if token.kind == "Value" or before.kind in _OPENERS else " "
 
 
 def _without_spaces(text: str) -> list[str]:
