@@ -40,7 +40,7 @@ RENAMED = (
 
 # For lower case: without regard to case it would take three times as long.
 FOUND = re.compile(rf"(?<![a-z])(?:{'|'.join(BANNED)})(?![a-z])")
-DEFINED = re.compile(rf"\b(?:class|def) (?:{RENAMED})\b|^(?:{RENAMED})\b.* =", re.M)
+DEFINED = re.compile(rf"^(?: *(?:class|(?:async )?def) (?:{RENAMED})\b|(?:{RENAMED})\b.* =)", re.M)
 # What tests and benchmarks do not say either.
 BANNED_IN_TESTS = re.compile(
     r"(?<![a-z])(?:mend|mends|mended|mending|remedy|remedies|dial|dials|dialled|dialling|vouch|vouches|"
