@@ -17,10 +17,10 @@ from engine.limits.core import RATES, restored
 from engine.limits.table import (
     BLOCK,
     IDENTITY,
-    LEASE_SCOPES,
     MAX_SCOPES,
     RECORD,
     RECORDS,
+    WRITE_LEASE,
     SharedMemory,
     Table,
 )
@@ -140,7 +140,7 @@ def _revive(memory: SharedMemory, clocks: Clocks, found: bytes) -> int:
 def _undo(memory: SharedMemory) -> int:
     """Undo a write that was cut short; 1 if what says so is damaged."""
     words = memoryview(memory.map).cast("q")
-    words[LEASE_SCOPES] = 0  # no reservation outlives its server
+    words[WRITE_LEASE] = 0  # no reservation outlives its server
     blocks = words[1 : 1 + words[0]].tolist() if 0 <= words[0] <= MAX_SCOPES else [0]
     if any(not memory.first_record <= block < len(memory.map) // BLOCK for block in blocks):
         words[0] = 0

@@ -43,7 +43,7 @@ _STATE_AT = 2  # words of a record before its counters
 _DIGEST = 16  # bytes of an id
 _NOBODY = bytes(_DIGEST)
 # Words of the header: how many copies there are, their blocks, the reservation of the write, and how many scopes it had.
-_COPIES, LEASE_SCOPES, _WAS = 0, MAX_SCOPES + 1, MAX_SCOPES + 2
+_COPIES, WRITE_LEASE, _WAS = 0, MAX_SCOPES + 1, MAX_SCOPES + 2
 MAX_KNOWN = 16_384  # scopes whose places a worker knows without a search
 Place = tuple[int, memoryview]  # the block of a scope, and its counters
 _USED = _WORDS - 1  # the word of a worker's first block that says that there was one
@@ -131,8 +131,8 @@ class Table:
         words = self._words
         for number in range(words[_COPIES]):
             self._counters(words[1 + number])[:] = self._copies[number]
-        if words[LEASE_SCOPES]:
-            words[_WORDS * words[LEASE_SCOPES]] = words[_WAS]
+        if words[WRITE_LEASE]:
+            words[_WORDS * words[WRITE_LEASE]] = words[_WAS]
         words[_COPIES] = 0
 
     def _counters(self, block: int) -> memoryview:
@@ -215,7 +215,7 @@ class Table:
             self._copies[number][:] = state
             number += 1
             words[number] = block
-        words[LEASE_SCOPES], words[_WAS] = lease, scopes
+        words[WRITE_LEASE], words[_WAS] = lease, scopes
         words[_COPIES] = number
 
     def begin_write(self, places: Sequence[Place]) -> None:

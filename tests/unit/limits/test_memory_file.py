@@ -11,7 +11,7 @@ from engine.limits.core import ACTIVE, HELD_INPUT, Refused
 from engine.limits.ledger import Ledger
 from engine.limits.memory_file import MAGIC, Clocks, ForeignError, _claim, open_memory_file
 from engine.limits.store import Grant
-from engine.limits.table import BLOCK, IDENTITY, LEASE_SCOPES, Table
+from engine.limits.table import BLOCK, IDENTITY, WRITE_LEASE, Table
 from engine.plan.limits import NANOSECONDS, Budget, CallerLimits, Period, Rate
 
 RECORDS = 64
@@ -96,7 +96,7 @@ def test_a_write_that_was_cut_short_is_undone_and_its_request_gone(
     assert isinstance(grant.lease, int)
     first._table.begin_settle(grant.lease, grant.places)
     if lease is not None:
-        first._table._words[LEASE_SCOPES] = lease
+        first._table._words[WRITE_LEASE] = lease
     grant.places[0][1][ACTIVE] = 99
     second = machine.started()
     state = second._table.find("key", 0, 0.0)[1]
