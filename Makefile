@@ -164,7 +164,7 @@ mutants: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m tests.mutants $(MUTANTS) $(SEED)
 
 typos: $(DEV) $(PACKAGE)
-	@$(BIN)/python -m tests.unit.config.mutation 2000 7
+	@$(BIN)/python -m tests.integration.catalogue.slip_scores 2000 7
 
 soak: $(DEV) $(PACKAGE)
 	@$(BIN)/python -m pytest -q tests/e2e/server/rolling.py

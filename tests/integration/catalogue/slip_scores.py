@@ -1,6 +1,6 @@
 """How well findings hit: slips in the shipped files, and where the first finding then stands.
 
-python -m tests.unit.config.mutation 2000 7      2,000 of each kind, seed 7
+python -m tests.integration.catalogue.slip_scores 2000 7      2,000 of each kind, seed 7
 """
 
 import shutil
@@ -12,9 +12,9 @@ from random import Random
 
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity
 from engine.config.load import Loaded, load
+from tests.integration.catalogue.slips import SLIPS, Slip, Source, source
 from tests.servers import ROOT
 from tests.unit.config.folders import NOW
-from tests.unit.config.slips import SLIPS, Slip, Source, source
 
 FILES = ("routes.yaml", "providers.yaml")
 

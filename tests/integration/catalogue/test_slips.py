@@ -1,11 +1,11 @@
-"""Slips in the shipped files are told on their line, with the word that was meant; see mutation."""
+"""Slips in the shipped files are told on their line, with the word that was meant; see slip_scores."""
 
 import pytest
 
-from tests.unit.config.mutation import Score, measure, table
-from tests.unit.config.slips import SLIPS
+from tests.integration.catalogue.slip_scores import Score, measure, table
+from tests.integration.catalogue.slips import SLIPS
 
-# The whole measurement is `make slips`; these few keep it from rotting.
+# The whole measurement is `make typos`; these few keep it from rotting.
 EACH, SEED = 1, 7
 
 
