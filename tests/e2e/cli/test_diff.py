@@ -1,13 +1,15 @@
 """`engine diff` with a revision of git."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.servers import ROOT
 from tests.unit.cli.running import engine
-from tests.unit.cli.test_diff import KEYS, keyless
+from tests.unit.cli.test_diff import KEYS
 
 
 @pytest.fixture
@@ -15,7 +17,10 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with the shipped files committed, and a change that is not."""
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
-    folder = keyless(tmp_path / "gateway")
+    folder = tmp_path / "gateway"
+    folder.mkdir()
+    for name in ("routes.yaml", "providers.yaml"):
+        shutil.copyfile(ROOT / name, folder / name)
     who = ["-c", "user.name=t", "-c", "user.email=t@example.com"]
     for words in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "first"]):
         subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)

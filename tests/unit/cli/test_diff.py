@@ -1,9 +1,6 @@
 """`engine diff`: it tells every effect, each once, and nothing that has none."""
 
 import json
-import random
-import re
-import shutil
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -17,7 +14,6 @@ from engine.config.load import Loaded, load
 from engine.plan.plan import Plan, UnusableValueError
 from engine.report.diff import render_text, view_diff
 from engine.report.effects import effects, probes
-from tests.servers import ROOT
 from tests.unit.cli.outputs import view_of
 from tests.unit.cli.running import engine, plain
 from tests.unit.config.folders import NOW, SECRET, TextSnapshot
@@ -41,13 +37,6 @@ def small(folder: Path, *edits: tuple[str, str, str]) -> Path:
         texts[name] = texts[name].replace(old, new)
     for name, text in texts.items():
         (folder / f"{name}.yaml").write_text(text)
-    return folder
-
-
-def keyless(folder: Path) -> Path:
-    folder.mkdir()
-    for name in ("routes.yaml", "providers.yaml"):
-        shutil.copyfile(ROOT / name, folder / name)
     return folder
 
 
@@ -143,50 +132,6 @@ def test_conditions_are_compared_by_what_requests_meet(tmp_path: Path) -> None:
     moved = view_of("diff", engine("diff", old, new, "--format", "json"))["routing"]
     assert all("when header x-team = b" in model for move in moved for model in move["models"])
     assert "when header x-team = b" in engine("diff", old, new).stdout
-
-
-def shuffled(text: str) -> str:
-    """routes.yaml with its rules and tests in another order."""
-    lines = text.splitlines()
-    moved = [n for n, line in enumerate(lines) if re.match(r"  - \{(prefix|model):", line)]
-    order = random.Random(7).sample(moved, len(moved))
-    taken = [lines[n] for n in order]
-    for n, line in zip(moved, taken, strict=True):
-        lines[n] = line
-    return "\n".join(lines) + "\n"
-
-
-REWRITES: dict[str, Callable[[str, str], str]] = {
-    "another order": lambda name, text: shuffled(text) if name == "routes" else text,
-    "no comments": lambda _, text: re.sub(r"(^|\s)#.*", "", text),
-    "equal durations": lambda _, text: text.replace("10m", "600s").replace("64MiB", "65536KiB"),
-    "spaces in templates": lambda _, text: text.replace("{{ ", "{{").replace(" }}", "  }}").replace(" | ", "|"),
-    "other quotes": lambda _, text: re.sub(r'"([^"\'\\\n]*)"', r"'\1'", text),
-}  # fmt: skip
-
-
-def respelled(name: str, text: str) -> str:
-    """The shipped file `name` with every rewrite, of which each changes it or the other one."""
-    for rewrite in REWRITES.values():
-        text = rewrite(name, text)
-    return text
-
-
-def test_every_rewrite_changes_a_shipped_file() -> None:
-    texts = {name: (ROOT / f"{name}.yaml").read_text("utf-8") for name in ("routes", "providers")}
-    for rewrite in REWRITES.values():
-        after = {name: rewrite(name, text) for name, text in texts.items()}
-        assert after != texts
-        texts = after
-
-
-def test_another_spelling_has_no_effect(tmp_path: Path) -> None:
-    new = keyless(tmp_path / "new")
-    for name in ("routes", "providers"):
-        file = new / f"{name}.yaml"
-        file.write_text(respelled(name, file.read_text("utf-8")), "utf-8")
-    result = engine("diff", ROOT, new, "--exit-code")
-    assert (result.stdout, result.exit_code) == ("no effect\n", 0)
 
 
 def test_pages_that_may_call_are_compared(tmp_path: Path) -> None:

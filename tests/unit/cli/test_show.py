@@ -24,7 +24,6 @@ from tests.unit.config.folders import ENVIRON, NOW, SECRET, TextSnapshot, provid
 __all__ = ["plain"]
 
 LITERAL = "sk-" + "a1b2c3d4" * 4
-FOLDERS = [ROOT, *sorted(PLANS.iterdir())]
 
 
 def bare(folder: Path, into: Path) -> Path:
@@ -49,8 +48,12 @@ def plan_of(loaded: Loaded) -> Any:
     )
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.name))
+@each("folder", sorted(PLANS.iterdir()))
 def test_what_is_shown_bare_compiles_to_the_same_plan(folder: Path, tmp_path: Path) -> None:
+    check_bare(folder, tmp_path)
+
+
+def check_bare(folder: Path, tmp_path: Path) -> None:
     again = bare(folder, tmp_path / "again")
     shown, written = (load(side, ENVIRON, NOW) for side in (again, folder))
     assert plan_of(shown) == plan_of(written)

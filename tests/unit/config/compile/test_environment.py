@@ -4,48 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.diagnostics.diagnostic import Severity
-from engine.config.load import load
-from tests.servers import ROOT
 from tests.tables import each
-from tests.unit.config.folders import NOW, codes, minimal, provider, read, write
-
-TURNS = 7  # of which each loads all
-PLAUSIBLE = ("acme", "acme-prod-01", "eu-west-1", "2025-01-01", "a" * 32, "10.0.0.7")
-
-
-def shaping() -> dict[str, tuple[str, ...]]:
-    """The variables of the shipped file, and the choices of each."""
-    variables = [v for p in load(ROOT, {}, NOW).config.providers for v in p.variables if v.env]
-    return {variable.env[0]: tuple(variable.choices or ()) for variable in variables}
-
-
-def evenly(choices: tuple[str, ...], most: int) -> tuple[str, ...]:
-    """At most `most` of `choices`: the regions of a cloud all have one form."""
-    return choices[:: -(-len(choices) // most)]
-
-
-def environments(shapes: dict[str, tuple[str, ...]]) -> list[dict[str, str]]:
-    """The choices of every variable, of many some, and plausible values of the others."""
-    chosen = {name: evenly(choices, TURNS) for name, choices in shapes.items() if choices}
-    others = [n for n in shapes if n not in chosen and not n.endswith(("_URL", "_BASE"))]
-    return [
-        {name: choices[turn % len(choices)] for name, choices in chosen.items()}
-        | {name: PLAUSIBLE[turn % len(PLAUSIBLE)] for name in others}
-        for turn in range(TURNS)
-    ]
-
-
-def test_the_shipped_tests_hold_in_every_environment() -> None:
-    shapes = shaping()
-    chosen = {name for name, choices in shapes.items() if choices}
-    assert chosen >= {"OPENAI_HOST", "AWS_REGION", "MOONSHOT_HOST"}
-    for environ in environments(shapes):
-        loaded = load(ROOT, environ, NOW)
-        errors = [d for d in loaded.diagnostics if d.severity is Severity.ERROR]
-        assert errors == [], environ
-        assert loaded.plan is not None
-
+from tests.unit.config.folders import codes, minimal, provider, read, write
 
 REGION = {"region": {"env": "REGION", "default": "us"}}
 HOST = "https://{{ variables.region }}.example.com"
