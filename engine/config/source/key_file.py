@@ -17,9 +17,7 @@ FILE = "keys.yaml"
 _MARK = "\ufeff"
 _ENDS = {"BlockEnd", "DocumentEnd", "StreamEnd"}
 _NOT_HERE = f"{FILE} is written in a way that cannot be changed here"
-_IN_BRACKETS = (
-    f"{FILE} has entries in brackets or braces; write each on lines of its own, after `- `"
-)
+_IN_BRACKETS = f"{FILE} or its list of keys is in brackets or braces; write each key on a line of its own, after `- `"
 Fields = Mapping[str, str | Sequence[str]]
 
 

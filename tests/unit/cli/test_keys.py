@@ -140,13 +140,13 @@ def test_a_name_that_is_there_twice_is_revoked_twice(tmp_path: Path) -> None:
         (ONE, "the name `first` is taken"),
         ("version: 1\nkeys: &a []\n", "anchors are not supported"),
         ("version: 1\nother: 1\n", "unknown key `other`"),
-        ("{version: 1, keys: []}\n", "has entries in brackets or braces; write each on lines of"),
-        ("{version: 1}\n", "has entries in brackets or braces"),
+        ("{version: 1, keys: []}\n", "is in brackets or braces; write each key on a line of"),
+        ("{version: 1}\n", "list of keys is in brackets"),
         (
             f"version: 1\nkeys: [{{name: other, sha256: {A}}}]\n",
-            "has entries in brackets or braces",
+            "list of keys is in brackets",
         ),
-        ("version: 1\nkeys: [\n  # none\n]\n", "has entries in brackets or braces"),
+        ("version: 1\nkeys: [\n  # none\n]\n", "list of keys is in brackets"),
     ],
 )
 def test_a_file_that_cannot_take_it_is_left_alone(text: str, words: str, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_key_in_brackets_is_left_to_its_writer(tmp_path: Path) -> None:
     folder = write(tmp_path, keys=text)
     result = engine("keys", "revoke", "first", "-C", folder)
     assert result.exit_code == 2
-    assert "write each on lines of its own" in " ".join(result.stderr.split())
+    assert "write each key on a line of its own" in " ".join(result.stderr.split())
     assert (folder / "keys.yaml").read_text() == text
 
 
