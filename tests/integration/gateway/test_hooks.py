@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field, replace
@@ -310,9 +311,10 @@ def test_a_permit_is_settled_although_the_record_cannot_be_logged(
     monkeypatch.setattr(AccessLog, "write", fail)
     lines = run(Hooks(admission=limit), tmp_path, scenario)
     assert (limit.held, len(limit.settled)) == (0, 2)
-    (line,) = lines
-    assert line.startswith("engine: a hook failed at the end of req_")
-    assert "records it may lack: 2: LookupError" in line
+    found = [re.match(r"engine: a hook failed at the end of req_.* records it may lack: (\d): LookupError", line) for line in lines]  # fmt: skip
+    assert sum(int(line[1]) for line in found if line) == 2, (
+        lines
+    )  # in one batch, or in two on a busy machine
 
 
 class Hanging:
