@@ -54,6 +54,10 @@ def fix_folder(
     verb = "would fix" if only_diff else "fixed"
     for d in fixed.applied:
         click.echo(f"{verb} {d.span}: {d.code} {d.name}", err=True)
+    for d in fixed.refused:
+        click.echo(
+            f"not fixed {d.span}: {d.code} {d.name}: the fix would leave more errors", err=True
+        )
     unsure = sum(
         d.fix is not None and d.fix.applicability is Applicability.UNSAFE for d in fixed.left
     )

@@ -1,7 +1,8 @@
 """Applies the fixes of findings: texts and findings in, texts out.
 
 Nothing but the marked text changes: line ends, comments, tabs and a byte order mark stay as they
-are. Fixes that overlap are never applied together, and none is kept that leaves a file with more errors.
+are. Fixes that overlap are never applied together, and none is kept that leaves a file with more errors,
+unless the file could not be read before: what is wrong in it was hidden.
 """
 
 from collections import Counter
@@ -22,6 +23,7 @@ from engine.config.diagnostics.diagnostic import (
 # A fix may reveal the next finding, so there are several rounds; this many are a bug.
 MAX_ROUNDS = 20
 _MARK = "\ufeff"
+_UNREADABLE = "Y001"
 
 Texts = Mapping[str, str]
 Check = Callable[[Texts], Sequence[Diagnostic]]
@@ -29,11 +31,15 @@ Check = Callable[[Texts], Sequence[Diagnostic]]
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """The texts after all fixes, the findings that were fixed, and those that are left."""
+    """The texts after all fixes, the findings that were fixed, and those that are left.
+
+    `refused` are those left whose fix was tried, and would leave more errors.
+    """
 
     texts: Texts
     applied: tuple[Diagnostic, ...]
     left: tuple[Diagnostic, ...]
+    refused: tuple[Diagnostic, ...]
 
 
 def fix_all(texts: Texts, check: Check, *, unsafe: bool, codes: Container[str] = RULES) -> Fixed:
@@ -43,9 +49,11 @@ def fix_all(texts: Texts, check: Check, *, unsafe: bool, codes: Container[str] =
     """
     found = tuple(check(texts))
     applied: list[Diagnostic] = []
+    chosen: list[Diagnostic] = []
     for _ in range(MAX_ROUNDS):
         chosen = choose([d for d in found if d.code in codes], texts, unsafe=unsafe)
-        for attempt in (chosen, *([d] for d in chosen)):
+        readable = [d for d in chosen if d.code == _UNREADABLE]
+        for attempt in (*filter(None, [readable]), chosen, *([d] for d in chosen)):
             made = apply_fixes(texts, attempt)
             left = tuple(check(made)) if made != texts else found
             if made != texts and not _is_worse(found, left):
@@ -54,7 +62,8 @@ def fix_all(texts: Texts, check: Check, *, unsafe: bool, codes: Container[str] =
             break
         texts, found = made, left
         applied += attempt
-    return Fixed(texts, tuple(applied), tuple(d for d in found if d.code in codes))
+    left = tuple(d for d in found if d.code in codes)
+    return Fixed(texts, tuple(applied), left, tuple(d for d in chosen if d in left))
 
 
 def choose(found: Iterable[Diagnostic], files: Container[str], *, unsafe: bool) -> list[Diagnostic]:
@@ -100,7 +109,12 @@ def _offset(starts: Sequence[int], at: Position) -> int:
 
 
 def _is_worse(before: Sequence[Diagnostic], after: Sequence[Diagnostic]) -> bool:
-    """Whether a file has more errors than before."""
+    """Whether a file has more errors than before, and none can be read that could not."""
+    unread = [{d.span.file for d in found if d.code == _UNREADABLE} for found in (before, after)]
+    if unread[1] < unread[0]:
+        return (
+            False  # one syntax error hides all others, also those of files that refer to this one
+        )
     counts = [
         Counter(d.span.file for d in found if d.severity is Severity.ERROR)
         for found in (before, after)

@@ -44,6 +44,12 @@ def find_variable(value: Data) -> VariableReference | None:
     return VariableReference(name, found[0].replace(name, ""))
 
 
+def valid_name(text: str) -> str:
+    """`text` in small letters, with `_` between its words; "" where that is no name."""
+    name = re.sub(r"[-. ]", "_", text.casefold())
+    return name if _NAME.fullmatch(name) else ""
+
+
 def with_fix(document: Document, d: Diagnostic) -> Diagnostic:
     """`d` with a fix, if it is about a known typo."""
     if d.fix is not None or not d.path or d.path not in document.entries:
@@ -144,17 +150,14 @@ def _unit(document: Document, d: Diagnostic, value: Data) -> Replacement | None:
 
 def _seconds(document: Document, d: Diagnostic, value: Data) -> Replacement | None:
     is_plain = isinstance(value, int) and not isinstance(value, bool)
-    return (
-        (_value(document, d.path), f"{value}s", UNSAFE)
-        if is_plain and "timeouts" in d.path
-        else None
-    )
+    is_time = d.path[-2:-1] == ("timeouts",)
+    return (_value(document, d.path), f"{value}s", UNSAFE) if is_plain and is_time else None
 
 
 def _capitals(document: Document, d: Diagnostic, value: Data) -> Replacement | None:
-    """The name of a provider in small letters, with `_` between its words."""
-    name = re.sub(r"[-. ]", "_", value.casefold()) if isinstance(value, str) else ""
-    is_name = d.path[-1] == "provider" and _NAME.fullmatch(name)
+    """The name of a provider or an endpoint in small letters, with `_` between its words."""
+    name = valid_name(value) if isinstance(value, str) else ""
+    is_name = name and (d.path[-1] == "provider" or "endpoint" in d.path[-2:])
     return (_value(document, d.path), name, UNSAFE) if is_name else None
 
 

@@ -7,6 +7,7 @@ providers.yaml may be a secret.
 import re
 from collections.abc import Iterator
 from itertools import islice
+from types import NoneType
 from typing import Any
 
 from engine.config.diagnostics.diagnostic import MAX_FOUND, Diagnostic, Fix, Position, Span
@@ -14,32 +15,12 @@ from engine.config.schema.merging import merge_repeated
 from engine.config.schema.places import describe
 from engine.config.schema.schemas import violations
 from engine.config.schema.shape import shape_help
-from engine.config.schema.typos import find_variable, with_fix
+from engine.config.schema.typos import find_variable, valid_name, with_fix
+from engine.config.schema.wrong_words import OF_MODELS, WRONG_VALUES, WRONG_WORDS
 from engine.config.source.document import Data, Document, Path
+from engine.config.source.secret_shapes import has_key
 from engine.config.source.url_text import url_advice, url_text_problem
 from engine.plan.suggest import nearest
-
-# Other names for known keys, which no edit distance finds.
-WRONG_WORDS = {
-    "url": "base_url", "api_base": "base_url", "base": "base_url", "host": "base_url",
-    "auth": "credentials", "api_key": "credentials", "key": "credentials", "keys": "credentials",
-    "route": "path", "uri": "path", "routes": "endpoints", "verb": "method", "methods": "method",
-    "rules": "models", "model_list": "models", "name": "model", "alias": "as", "rename": "as",
-    "timeout": "timeouts", "ttfb": "first_byte", "read": "idle", "env_var": "env",
-    "pass_headers": "forward_headers", "params": "query", "max_size": "max_body",
-    "ssl": "tls", "ca_bundle": "ca", "ca_file": "ca", "ca_cert": "ca", "cacert": "ca", "cafile": "ca",
-    "origin": "origins", "allow_origin": "origins", "allow_origins": "origins",
-    "cert": "certificate", "cert_file": "certificate", "certfile": "certificate", "ssl_certificate": "certificate",
-    "key_file": "key", "keyfile": "key", "ssl_certificate_key": "key", "rpm": "requests", "rps": "requests",
-    "tpm": "tokens", "max_parallel_requests": "concurrent", "max_budget": "budgets", "pattern": "prefix",
-    "upstream_model": "as", "proxy_pass": "base_url", "prices": "providers",
-    "allowed_origins": "origins", "hash": "sha256", "digest": "sha256", "expiry": "expires", "expires_at": "expires",
-}  # fmt: skip
-# The same for values of which there is a fixed list.
-WRONG_VALUES = {
-    "multipart": "form", "multipart/form-data": "form", "form-data": "form", "multipart_form": "form",
-    "application/json": "json",
-}  # fmt: skip
 
 _TEMPLATE = re.compile(r"\{\{[^{}]*\}\}")
 _KINDS = {
@@ -75,33 +56,44 @@ def _explain(document: Document, error: Any) -> Iterator[Diagnostic]:
         case "required":
             yield from _missing_keys(document, error, path, where)
         case "type":
-            kinds = error.validator_value
-            kinds = [kinds] if isinstance(kinds, str) else kinds
-            wanted = " or ".join(_KINDS[kind] for kind in kinds)
-            several = isinstance(error.instance, list) and error.schema.get("x-several")
-            expected = several or error.schema.get("x-expect")
-            hint = f"write {expected}" if expected else ""
-            if isinstance(error.instance, str) and _lists_texts(error.schema):
-                hint = hint or "write it as a list, in [ ]"
-            if "string" in kinds and _is_scalar(error.instance) and _fits_quoted(error):
-                hint = "quote the value"
-            hint = hint or shape_help(error.schema, kinds)
-            found = "a fraction" if "integer" in kinds and isinstance(error.instance, float) else ""
-            message = f"{where} must be {wanted}, not {found or _kind_of(error.instance)}"
-            yield _at_value(document, "S103", message, path, help=hint)
+            yield _wrong_type(document, error, path, where)
         case _ if "propertyNames" in error.absolute_schema_path:
             name = (*path, str(error.instance))
             if joined := _joined(document, name):
                 yield _at_joined(document, "S105", name, joined, where)
                 return
             message = f"`{error.instance}` is not a usable name in {where}"
-            expected = error.schema.get("x-expect", "lower case letters, digits and `_`")
+            if "a name in lower-case" in (expected := error.schema.get("x-expect", "")):
+                yield _bad_name(document, message, name, expected)
+                return
+            expected = expected or "lower case letters, digits and `_`"
             yield _at_key(document, "S105", message, name, help=f"write {expected}")
         case "pattern" if path[-1:] == ("base_url",) and (problem := _url_problem(error.instance)):
             message = f"{where} {problem}"
             yield _at_value(document, "S104", message, path, help=url_advice(problem))
         case _:
             yield _bad_value(document, error, path, where)
+
+
+def _wrong_type(document: Document, error: Any, path: Path, where: str) -> Diagnostic:
+    kinds = error.validator_value
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    wanted = " or ".join(_KINDS[kind] for kind in kinds)
+    several = isinstance(error.instance, list) and error.schema.get("x-several")
+    expected = several or error.schema.get("x-expect")
+    hint = f"write {expected}" if expected else ""
+    if isinstance(error.instance, str) and _lists_texts(error.schema):
+        hint = hint or "write it as a list, in [ ]"
+    if "string" in kinds and _is_scalar(error.instance) and _fits_quoted(error):
+        hint = "quote the value"
+    hint = hint or shape_help(error.schema, kinds)
+    found = "a fraction" if "integer" in kinds and isinstance(error.instance, float) else ""
+    message = f"{where} must be {wanted}, not {found or _kind_of(error.instance)}"
+    if error.instance is None:
+        message = f"{where} is empty: it must be {wanted}"
+    if path[-1:] == ("timeouts",) and "object" in kinds:
+        hint = "write it as in `timeouts: {total: 30s}`"
+    return _at_value(document, "S103", message, path, help=hint)
 
 
 def _unknown_keys(document: Document, error: Any, path: Path, where: str) -> Iterator[Diagnostic]:
@@ -115,17 +107,39 @@ def _unknown_keys(document: Document, error: Any, path: Path, where: str) -> Ite
         if (joined := _joined(document, place)) and joined in known:
             yield _at_joined(document, "S102", place, joined, where)
             continue
-        hint = nearest(key, free) or WRONG_WORDS.get(key)
+        elsewhere = OF_MODELS.get(key, "") if path[:1] == ("models",) else ""
+        hint = None if elsewhere else nearest(key, free) or WRONG_WORDS.get(key)
         hint = hint if hint in known else None
+        fits = bool(hint) and _is_of_kind(error.instance[key], schema["properties"][hint])
+        shown = "" if hint else "known keys: " + ", ".join(f"`{name}`" for name in sorted(known))
+        if hint == "timeouts" and not fits:
+            shown = "write it as in `timeouts: {total: 30s}`"
         yield Diagnostic(
             "S102",
             f"unknown key `{key}` in {where}",
             document.entry(place).head,
             label=f"did you mean `{hint}`?" if hint else "",
-            help="" if hint else "known keys: " + ", ".join(f"`{name}`" for name in sorted(known)),
+            help=elsewhere or shown,
             path=place,
-            fix=Fix(document.entry(place).head, hint) if hint else None,
+            fix=Fix(document.entry(place).head, hint) if hint and fits else None,
         )
+
+
+def _is_of_kind(value: Data, schema: dict[str, Any]) -> bool:
+    """Whether `value` may be meant for a key: no number or text stands where a mapping or a list is wanted."""
+    return isinstance(value, dict | list | NoneType) or schema.get("type") not in (
+        "object",
+        "array",
+    )
+
+
+def _bad_name(document: Document, message: str, place: Path, expected: str) -> Diagnostic:
+    """A name that is not usable, with the one that is, unless another entry has that."""
+    head, name = document.entry(place).head, valid_name(str(place[-1]))
+    if not name or (*place[:-1], name) in document.entries:
+        return Diagnostic("S105", message, head, help=f"write {expected}", path=place)
+    label = f"did you mean `{name}`?"
+    return Diagnostic("S105", message, head, label=label, path=place, fix=Fix(head, name))
 
 
 def _joined(document: Document, place: Path) -> str:
@@ -170,6 +184,8 @@ def _bad_value(document: Document, error: Any, path: Path, where: str) -> Diagno
                 hint = _nearest_value(error.instance, [str(v) for v in error.validator_value])
         case "const":
             wanted = error.schema.get("x-expect", f"`{error.validator_value}`")
+            same = str(error.instance) == str(error.validator_value)
+            hint = str(error.validator_value) if same and isinstance(error.instance, str) else None
         case "pattern":
             expected = error.schema.get("x-expect", "in the form its description gives")
             wanted = _name_alone(path, error.instance) or expected
@@ -186,14 +202,27 @@ def _bad_value(document: Document, error: Any, path: Path, where: str) -> Diagno
         case _:
             wanted = error.schema.get("x-expect", "in a form that is allowed here")
     entry = document.entry(path)
+    verb = "have" if wanted.startswith(("either ", "at least one of ")) else "be"
     return Diagnostic(
         "S104",
-        f"{where} must be {wanted}",
+        f"{where} must {verb} {wanted}",
         entry.value,
         label=f"did you mean `{hint}`?" if hint else "",
+        help=_belongs(path, error.instance),
         path=path,
         fix=Fix(entry.value, hint) if hint else None,
     )
+
+
+def _belongs(path: Path, value: Data) -> str:
+    """Where parts of a value belong: a model after the provider, or the URL of a provider as a path; "" for others."""
+    if not isinstance(value, str) or has_key(value):
+        return ""
+    both = re.fullmatch(r"([a-z][a-z0-9_]{0,40})/([A-Za-z0-9._:/@-]{1,80})", value)
+    if both and path[:1] == ("models",) and path[-1] == "provider":
+        return f"write `provider: {both[1]}` and `as: {both[2]}`"
+    is_url = path[:1] == ("endpoints",) and "path" in path and re.match("https?://", value)
+    return "the URL of a provider belongs in `base_url` in providers.yaml" if is_url else ""
 
 
 def _nearest_value(text: str, values: list[str]) -> str | None:
@@ -238,8 +267,6 @@ def _is_scalar(value: Data) -> bool:
 
 def _kind_of(value: Data) -> str:
     match value:
-        case None:
-            return "nothing"
         case bool():
             return "`true` or `false`"
         case str():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 from engine.config.diagnostics.diagnostic import Span
-from engine.config.schema.validation import WRONG_WORDS
+from engine.config.schema.wrong_words import WRONG_WORDS
 from engine.config.source.document import Document, Path, parse_document
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz_"

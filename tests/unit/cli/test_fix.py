@@ -47,6 +47,24 @@ def test_what_is_repaired_is_told_and_nothing_else_changes(tmp_path: Path) -> No
     assert sorted(path.name for path in folder.iterdir()) == ["providers.yaml", "routes.yaml"]
 
 
+def test_a_file_that_cannot_be_read_is_repaired_although_more_is_found_then(tmp_path: Path) -> None:
+    text = RIGHT.replace("{prefix: gpt-,", '{model: "gpt-4, foo: 1,').replace("text-embedding-,", "text-embedding-, bar: 1,")  # fmt: skip
+    folder = write(tmp_path, routes=text.encode())
+    result = engine("check", folder, "--fix", "--unsafe-fixes")
+    assert "fixed routes.yaml:10:13: Y001" in result.stderr
+    assert "unknown key `foo`" in result.stdout
+    assert "unknown key `bar`" in result.stdout
+
+
+def test_a_fix_that_is_not_made_is_told(tmp_path: Path) -> None:
+    text = RIGHT.replace("openai}", "openai, falback_on: [gpt-5]}", 1)
+    folder = write(tmp_path, routes=text.encode())
+    result = engine("check", folder, "--fix", "--unsafe-fixes")
+    assert result.exit_code == 1
+    assert "not fixed routes.yaml:10:38: S102 unknown-key: the fix would leave more errors\n" in result.stderr  # fmt: skip
+    assert (folder / "routes.yaml").read_bytes() == text.encode()
+
+
 def test_diff_shows_and_changes_nothing(tmp_path: Path) -> None:
     folder = write(tmp_path, routes=WRONG.encode())
     result = engine("check", folder, "--diff", "--unsafe-fixes")

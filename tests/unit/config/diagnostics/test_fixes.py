@@ -86,6 +86,32 @@ def test_what_would_make_a_file_worse_is_left_out_alone() -> None:
     assert len(fixed.applied) == len(fixed.left) == 1
 
 
+def test_a_repair_that_makes_a_file_readable_is_kept_whatever_it_reveals() -> None:
+    """One syntax error hid three others, and one in another file that refers to this one."""
+
+    def check(texts: Mapping[str, str]) -> Sequence[Diagnostic]:
+        if texts["x"][0] == "a":
+            return [finding(1, 1, 2, "A", code="Y001"), finding(1, 2, 3, "B")]
+        span = Span("y", Position(1, 1), Position(1, 2))
+        shown = [finding(1, 3, 4, "c", code=code) for code in ("S103", "S104", "S105")]
+        return [*shown, Diagnostic("X201", "words", span)]
+
+    fixed = fix_all({"x": "abc"}, check, unsafe=True)
+    assert fixed.texts == {"x": "Abc"}
+    assert [d.code for d in fixed.applied] == ["Y001"]
+
+
+def test_a_fix_that_is_not_made_is_named() -> None:
+    def check(texts: Mapping[str, str]) -> Sequence[Diagnostic]:
+        if texts["x"] == "a":
+            return [finding(1, 1, 2, "b")]
+        return [finding(1, 1, 2, "b", code=code) for code in ("S103", "S104")]
+
+    fixed = fix_all({"x": "a"}, check, unsafe=True)
+    assert fixed.applied == ()
+    assert fixed.refused == fixed.left == tuple(check({"x": "a"}))
+
+
 def test_repairs_that_undo_each_other_end() -> None:
     def check(texts: Mapping[str, str]) -> Sequence[Diagnostic]:
         return [finding(1, 1, 2, "b" if texts["x"] == "a" else "a")]

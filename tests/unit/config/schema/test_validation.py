@@ -11,7 +11,8 @@ from jsonschema import Draft202012Validator
 from engine.config.load import Loaded
 from engine.config.schema.places import describe
 from engine.config.schema.schemas import read_schema
-from engine.config.schema.validation import WRONG_WORDS, check_schema
+from engine.config.schema.validation import check_schema
+from engine.config.schema.wrong_words import WRONG_WORDS
 from engine.config.source.document import parse_document
 from engine.report.json import render_json
 from engine.report.view import Findings
