@@ -109,6 +109,15 @@ def list_memberships(connection: Connection, person_id: str) -> list[tuple[Accou
     return [(account_of(row), Role(row[-1])) for row in connection.execute(wanted)]
 
 
+def accounts_without_owner(connection: Connection, person_id: str) -> list[str]:
+    """The names of the accounts that have no owner who may sign in while this person may not."""
+    return [
+        account.name
+        for account, role in list_memberships(connection, person_id)
+        if role is Role.OWNER and not _has_other_owner(connection, account.id, person_id)
+    ]
+
+
 def set_role(
     connection: Connection, account_id: str, person_id: str, role: Role, actor: Actor
 ) -> None:
@@ -146,6 +155,17 @@ def _changing(connection: Connection, account_id: str, person_id: str, *, is_own
     before = role_of(connection, account_id, person_id)
     if before is None:
         raise NotFoundError("the person does not belong to the account")
+    if (
+        before is Role.OWNER
+        and not is_owner
+        and not _has_other_owner(connection, account_id, person_id)
+    ):
+        raise ConflictError("an account needs an owner who may sign in")
+    return before
+
+
+def _has_other_owner(connection: Connection, account_id: str, person_id: str) -> bool:
+    """Whether an owner other than this person may sign in."""
     others = (
         select(_MEMBERS.person_id)
         .join_from(members, people)
@@ -156,9 +176,7 @@ def _changing(connection: Connection, account_id: str, person_id: str, *, is_own
             people.c.is_disabled.is_(False),
         )
     )
-    if before is Role.OWNER and not is_owner and connection.execute(others).first() is None:
-        raise ConflictError("an account needs an owner who may sign in")
-    return before
+    return connection.execute(others).first() is not None
 
 
 def create_invite(  # noqa: PLR0913, PLR0917 the row, and who invites

@@ -216,6 +216,7 @@ def _set_disabled(directory: Path, name: str, *, is_disabled: bool) -> None:
 def _set_person_disabled(directory: Path, email: str, *, is_disabled: bool) -> None:
     with opened(settings_of(directory)) as database:
         from engine.accounts.audit import CLI  # noqa: PLC0415 optional packages
+        from engine.accounts.members import accounts_without_owner  # noqa: PLC0415
         from engine.accounts.people import find_person_by_email, list_emails, set_person_disabled  # noqa: PLC0415
         from engine.accounts.sessions import revoke_sessions  # noqa: PLC0415
 
@@ -227,4 +228,7 @@ def _set_person_disabled(directory: Path, email: str, *, is_disabled: bool) -> N
             set_person_disabled(connection, person.id, CLI, is_disabled=is_disabled)
             if is_disabled:
                 revoke_sessions(connection, person.id)
+            left = accounts_without_owner(connection, person.id) if is_disabled else []
     click.echo(f"{'disabled' if is_disabled else 'enabled'} `{person.email}`", err=True)
+    for name in left:
+        click.echo(f"account `{name}` has no other owner who may sign in", err=True)

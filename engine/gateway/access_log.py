@@ -100,7 +100,8 @@ class AccessLog:
             self._thread_runs = True
             threading.Thread(target=self._write_batches, daemon=True).start()
         if self.dropped != self._reported:
-            lost = f"{self.dropped - self._reported} lines were lost"
+            count = self.dropped - self._reported
+            lost = f"{count} lines were lost" if count > 1 else "1 line was lost"
             line = self._message_line(lost, "warning").encode()
             self._lines.append(line)
             self._reporting = self.dropped if line else None

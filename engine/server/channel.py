@@ -18,6 +18,7 @@ from typing import Any
 from engine.server.log import has_room
 
 UNSOLICITED = 0
+NOT_READY = "a worker did not get ready in time"
 ENDING_SECONDS = 0.1  # how often to see whether the server is to end
 
 
@@ -67,7 +68,7 @@ class WorkerChannel:
             if ready:
                 return "gone"
             if left == 0.0:
-                return "a worker did not get ready in time"
+                return NOT_READY
         return "ended"
 
     def _receive(self) -> tuple[int, str]:

@@ -27,7 +27,7 @@ from engine.config.files import FILES
 from engine.config.load import Loaded
 from engine.config.source.files import read_file
 from engine.plan.plan import Plan
-from engine.server.channel import WorkerChannel
+from engine.server.channel import NOT_READY, WorkerChannel
 from engine.server.log import log
 from engine.telemetry.server_counts import ServerCounts
 
@@ -126,7 +126,8 @@ class ConfigReloader:
     """Holds the accepted configuration of one server; lives in the parent.
 
     `prepare` loads as `check` does: a snapshot in; out what was loaded, and why it cannot run.
-    `accepted` is what runs, and `plan` what it became.
+    `accepted` is what runs, and `plan` what it became. `waits_for_worker` while a worker that did not
+    get ready is all that is wrong with what is on disk.
     """
 
     directory: Path
@@ -136,6 +137,7 @@ class ConfigReloader:
     state: ReloadState
     other_files: tuple[str, ...] = ()
     counts: ServerCounts = field(default_factory=ServerCounts)
+    waits_for_worker: bool = False
     _number: int = 0
     _logged: tuple[str, float] = ("", 0.0)
     _server: bytes | None = field(init=False)  # the server.yaml that it was started with
@@ -154,6 +156,7 @@ class ConfigReloader:
 
         Not when the server is to end before every worker is ready: one that is stuck would hold that up.
         """
+        self.waits_for_worker = False
         snapshot = read_folder(self.directory)
         loaded, problems = self.prepare(snapshot)
         if loaded is not None:
@@ -169,6 +172,7 @@ class ConfigReloader:
         if words in {"changed", "ended"}:
             return words == "changed"
         if words:
+            self.waits_for_worker = words == NOT_READY
             self._refuse(workers, [Problem(words, words)])
             return False
         before, self.accepted = self.accepted, snapshot

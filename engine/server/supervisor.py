@@ -167,6 +167,8 @@ class Supervisor:
                 notify("READY=1")
             if worker.replaces is not None:
                 self._take_over(worker)
+            if self._reloader.waits_for_worker:  # it may be the one that was too slow
+                self._reload()
         elif event == "stopped listening":
             for successor in self._workers:
                 if successor.replaces is worker:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from engine.config.load import Loaded
-from engine.server import supervisor
+from engine.server import reload, supervisor
 from engine.server.channel import WorkerChannel
 from engine.server.reload import ConfigReloader, Problem, ReloadState, Snapshot
 from engine.server.renewal import TlsRenewal
@@ -30,6 +30,7 @@ forked = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked 
 WORKERS, FAILS, HANGS, LAST = 2, 2, 3, 4
 QUIET_TICKS = 8
 CRASH_SECONDS = 0.05
+STEADY_SECONDS = 0.3
 
 
 class Renewals:
@@ -199,6 +200,35 @@ def hung(file: Path, *inherited: Any) -> None:
     follow(file, pipe)
 
 
+def steady(file: Path, *inherited: Any) -> None:
+    """A worker that listens, and ends the server long after it had to."""
+    pipe = pipe_of(inherited)
+    note(file, " +")
+    pipe.send((0, "listening"))
+    time.sleep(3 * STEADY_SECONDS)
+    os.kill(os.getppid(), signal.SIGTERM)
+    follow(file, pipe)
+
+
+def unready(file: Path, *inherited: Any) -> None:
+    """A worker that does not get ready for a reload, and dies; the one in its place follows, and ends the server."""
+    pipe = pipe_of(inherited)
+    is_first = not file.read_text()
+    note(file, " +")
+    pipe.send((0, "listening"))
+    if is_first:
+        time.sleep(STEADY_SECONDS)  # so that the reload is asked for after it was read
+        os.kill(os.getppid(), signal.SIGHUP)
+    while (message := pipe.recv())[0] != "stop":
+        note(file, f" {message[0]}")
+        if message[0] == "prepare" and not is_first:
+            pipe.send((message[1], "ready"))
+        if message[0] == "abort":
+            sys.exit(1)
+        if message[0] == "commit":
+            os.kill(os.getppid(), signal.SIGTERM)
+
+
 class OneRenewal:
     """TLS files that are renewed once, as soon as a worker has begun."""
 
@@ -220,8 +250,10 @@ def supervise(
 
     shorter = dict.fromkeys(("POLL_SECONDS", "QUEUE_SECONDS", "FLUSH_SECONDS"), 0.02)
     shorter |= {"LISTENING_SECONDS": 1.0} if start is hung else {}
+    shorter |= {"LISTENING_SECONDS": STEADY_SECONDS} if start is steady else {}
+    vars(reload).update(PREPARE_SECONDS=0.2)
     vars(supervisor).update(shorter, CRASH_SECONDS=CRASH_SECONDS)
-    load = Folder(folder).prepare if start in {stuck, crossed} else load_none
+    load = Folder(folder).prepare if start in {stuck, crossed, unready} else load_none
     reloader = ConfigReloader(folder, load, Snapshot({}, 0.0), None, ReloadState(""))
     begin = partial(start, file)
     drain = delay, 5.0
@@ -318,3 +350,16 @@ def test_a_worker_that_never_listens_is_killed_also_where_it_replaces_none_any_m
 ) -> None:
     """Else the server goes on with one worker less, or with none."""
     assert supervised(tmp_path, hung, workers=1, delay=0.0) == " + + + -"
+
+
+@forked
+def test_a_worker_that_listens_is_not_killed(tmp_path: Path) -> None:
+    assert supervised(tmp_path, steady, workers=1, delay=0.0) == " + -"
+
+
+@forked
+def test_a_reload_that_a_worker_held_up_is_tried_again_when_another_listens(tmp_path: Path) -> None:
+    """Else the files on disk wait for somebody to change them once more."""
+    write_keys(fill(tmp_path))
+    noted = supervised(tmp_path, unready, workers=1, delay=0.0)
+    assert noted == " + prepare abort + prepare commit drain"

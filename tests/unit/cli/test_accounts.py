@@ -19,6 +19,7 @@ from engine.accounts.accounts import find_account
 from engine.accounts.audit import CLI
 from engine.accounts.database import Database, open_database
 from engine.accounts.key_limits import KeyLimits
+from engine.accounts.members import Role, add_member
 from engine.accounts.migrations import newest
 from engine.accounts.people import create_person, get_person
 from engine.accounts.provider_keys import save_provider_key
@@ -486,6 +487,12 @@ def test_a_person_is_disabled_and_enabled_but_not_the_last_operator(
     with database.read() as c:
         assert not get_person(c, ann.id).is_disabled
         assert sessions.list_sessions(c, ann.id) == []
+    with database.write() as c:
+        account = find_account(c, "team")
+        assert account is not None
+        add_member(c, account.id, ann.id, Role.OWNER, CLI)
+    done = engine("accounts", "disable-person", "ann@example.com", "-C", ready)
+    assert "account `team` has no other owner who may sign in" in done.stderr
     typo = engine("accounts", "disable-person", "anm@example.com", "-C", ready)
     assert "no person `anm@example.com`; did you mean `ann@example.com`?" in typo.stderr
     last = engine("accounts", "disable-person", "op@example.com", "-C", ready)

@@ -85,6 +85,21 @@ def test_nothing_waits_for_a_reader_who_does_not_read(pipe: tuple[int, TextIO]) 
     assert all(json.loads(line)["outcome"] == "refused" for line in lines[:-1])
 
 
+def test_one_lost_line_is_reported_too(pipe: tuple[int, TextIO]) -> None:
+    reading, stream = pipe
+
+    async def main() -> bytes:
+        log = AccessLog(stream)
+        write(log, access_log.MAX_WAITING + 1)
+        seen = b""
+        async with asyncio.timeout(10):
+            while not seen.endswith(b"lost\n"):
+                seen += await asyncio.to_thread(os.read, reading, PIPE_BYTES_TOTAL)
+        return seen
+
+    assert asyncio.run(main()).endswith(b"engine: 1 line was lost\n")
+
+
 def test_messages_of_the_worker_are_bounded_and_counted_as_records_are(
     pipe: tuple[int, TextIO],
 ) -> None:

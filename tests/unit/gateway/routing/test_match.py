@@ -164,3 +164,18 @@ def test_a_tier_goes_before_weights() -> None:
     first = replace(found, rule=replace(found.rule, targets=rule_targets))
     order = [t.sent_model for t in find_targets(plan, endpoint, first, "key", lambda: 0.5)]
     assert order == ["a", "b", "c", "d"]
+
+
+def test_a_draw_of_zero_is_no_logarithm_of_zero() -> None:
+    """`random()` may give it."""
+    plan = shipped_plan()
+    endpoint = plan.endpoint("chat_completions")
+    assert endpoint is not None
+    found = find_target(plan, endpoint, "gpt-4o")
+    weighted = tuple(
+        RuleTarget("openai", name, strip=False, weight=5, where=name) for name in ("a", "b")
+    )
+    first = replace(found, rule=replace(found.rule, targets=weighted))
+    draws = iter([0.0, 0.5])
+    order = [t.sent_model for t in find_targets(plan, endpoint, first, "key", lambda: next(draws))]
+    assert order == ["b", "a"]
