@@ -217,7 +217,8 @@ def _close(report: _Report) -> None:
     hidden = len(loaded.suppressed)
     if chosen:
         click.echo(summary(chosen, len(loaded.documents), hidden))
-        click.echo(f"for more about a code: engine explain {chosen[0].code}")
+        worst = min(chosen, key=lambda d: _ORDER.index(d.severity))
+        click.echo(f"for more about a code: engine explain {worst.code}")
         if report.offers_fixes and (offer := fixable_summary(chosen)):
             click.echo(offer)
     else:

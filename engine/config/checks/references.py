@@ -2,11 +2,15 @@
 
 import re
 from collections.abc import Iterator, Set
+from itertools import takewhile
 
 from engine.config.checks.registry import KEYS, PROVIDERS, ROUTES, CheckContext, check
 from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart, Related
+from engine.config.model import Config
 from engine.config.source.document import Path
 from engine.plan.suggest import nearest
+
+_MAX_SHOWN = 5
 
 
 @check("X201")
@@ -29,7 +33,27 @@ def unknown_provider(context: CheckContext) -> Iterator[Diagnostic]:
                 EntryPart.VALUE,
                 hint=hint,
                 related=related,
+                help="" if hint else _instead_of(provider, context.config),
             )
+
+
+def _instead_of(name: str, config: Config) -> str:
+    """Where the models go whose names begin like this, or else what providers there are, first those that begin alike."""
+    known = config.known_providers
+    owners = {rule.provider for rule in config.rules if rule.pattern.startswith(name)} & set(known)
+    if owners:
+        shown = " or ".join(f"`{owner}`" for owner in sorted(owners)[:_MAX_SHOWN])
+        return f"models whose names begin with `{name}` go to {shown}"
+    closest = sorted(known, key=lambda other: (-_alike(name, other), other))
+    rest = f" and {len(known) - _MAX_SHOWN} more" if len(known) > _MAX_SHOWN else ""
+    return f"{PROVIDERS} defines " + ", ".join(f"`{each}`" for each in closest[:_MAX_SHOWN]) + rest
+
+
+def _alike(left: str, right: str) -> int:
+    """How many characters at their start are the same."""
+    return sum(
+        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(left, right, strict=False))
+    )
 
 
 @check("X202")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.config.checks.bodies import every_change
-from engine.config.checks.registry import PROVIDERS, CheckContext, check
+from engine.config.checks.registry import PROVIDERS, ROUTES, CheckContext, check
 from engine.config.checks.values import UNEXPANDED, is_unfilled
 from engine.config.diagnostics.diagnostic import Diagnostic, EntryPart, Fix, Span
 from engine.config.model import Provider
@@ -22,6 +22,7 @@ _OWN_TEMPLATE = re.compile(
     r"\{\{\s*(?:variables|credentials|request|model|endpoint|env)\b[^{}]*\}\}"
 )
 _LITERAL = "write the value itself: only URLs, queries and headers have templates"
+_MODEL_NAME = "write the name of the model itself"
 _NAMING = ("base_url", "headers", "variables")
 _FILL = "values come from `credentials:` and `variables:` only, as in `{{ credentials.api_key }}`"
 
@@ -150,6 +151,17 @@ def unfilled_in_a_body(context: CheckContext) -> Iterator[Diagnostic]:
                         yield context.at(
                             "X271", message, changes.file, path, EntryPart.VALUE, help=_LITERAL
                         )
+
+
+@check("X271")
+def unfilled_model_name(context: CheckContext) -> Iterator[Diagnostic]:
+    """A variable in `as:`, where nothing is filled in."""
+    for rule in context.config.rules:
+        places = {(*target.at, "as"): target.rename for target in rule.targets}
+        for path, name in ({(*rule.at, "as"): rule.rename} | places).items():
+            if name and UNEXPANDED.search(name) and path in context.documents[ROUTES].entries:
+                message = f"{describe(context.documents[ROUTES].data, path)} has a variable or placeholder that is not filled in: it is sent as it is"
+                yield context.at("X271", message, ROUTES, path, EntryPart.VALUE, help=_MODEL_NAME)
 
 
 def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:

@@ -13,6 +13,7 @@ _START = "`engine init DIR` writes files to start from"
 _MODELS = (
     "write its models as rules under `models:` in routes.yaml, and its accounts in providers.yaml"
 )
+_FILE = "FILE"
 _FRONT = "keep it for that program, which may run in front of this one"
 
 
@@ -25,6 +26,11 @@ class _Kind:
     fix_hint: str
 
 
+def _import(program: str) -> str:
+    """What to do with the configuration of a program that `engine import` reads."""
+    return f"`engine import {program} {_FILE} DIR` writes it as files of this program in DIR"
+
+
 def _key(names: str) -> str:
     """A line that has one of these keys, in YAML or JSON."""
     return rf"(?:.*[{{,\[])?[ \t-]*[\"']?(?:{names})[\"']?[ \t]*:"
@@ -34,16 +40,16 @@ _ANY = (
     _Kind(
         "LiteLLM",
         (_key("litellm_params|litellm_settings"),),
-        "write each `model_name` as a rule under `models:`, with `as:` for its `model`, and each `api_base` and `api_key` as a provider in providers.yaml",
+        _import("litellm"),
     ),
     _Kind("Envoy AI Gateway", (r"apiVersion:\s*aigateway\.envoyproxy\.io",), _MODELS),
     _Kind("Kubernetes", (r"apiVersion:\s*\S", r"kind:\s*\S"), "extract what is in the ConfigMap, or write these files into one"),
-    _Kind("agentgateway", (r"binds[ \t]*:", _key("listeners|backends|port")), _MODELS),
+    _Kind("agentgateway", (r"binds[ \t]*:", _key("listeners|backends|port")), _import("agentgateway")),
     _Kind("KrakenD", (_key("endpoints"), _key("backend|output_encoding"), _key("endpoint|host|url_pattern")), _MODELS),
-    _Kind("Portkey", (_key("strategy"), _key("targets"), _key("mode|virtual_key|api_key|override_params")), _MODELS),
-    _Kind("Portkey", (_key("virtual_key|virtualKey"),), _MODELS),
-    _Kind("Bifrost", (_key("providers"), _key("config_store|network_config|concurrency_and_buffer_size|client|governance")), _MODELS),
-    _Kind("Bifrost", (_key("providers"), _key("keys"), _key("value"), _key("weight")), _MODELS),
+    _Kind("Portkey", (_key("strategy"), _key("targets"), _key("mode|virtual_key|api_key|override_params")), _import("portkey")),
+    _Kind("Portkey", (_key("virtual_key|virtualKey"),), _import("portkey")),
+    _Kind("Bifrost", (_key("providers"), _key("config_store|network_config|concurrency_and_buffer_size|client|governance")), _import("bifrost")),
+    _Kind("Bifrost", (_key("providers"), _key("keys"), _key("value"), _key("weight")), _import("bifrost")),
     _Kind("Kong", (r"_format_version[ \t]*:",), _FRONT),
     _Kind("Traefik", (r"(?:http|entryPoints)[ \t]*:", _key("routers|entryPoints|loadBalancer")), _FRONT),
     _Kind("Envoy", (r"static_resources[ \t]*:",), _FRONT),
@@ -97,4 +103,5 @@ def _finding(file: str, kind: _Kind, lines: list[str], line: int) -> Diagnostic:
     end = max(start + 1, len(text.rstrip()))
     span = Span(file, Position(line + 1, start + 1), Position(line + 1, end + 1))
     message = f"this is {what}, and {file} has its own format"
-    return Diagnostic("X275", message, span, help=f"{kind.fix_hint}; {_START}")
+    fix_hint = kind.fix_hint.replace(_FILE, file)
+    return Diagnostic("X275", message, span, help=f"{fix_hint}; {_START}")

@@ -132,8 +132,9 @@ def _behind_a_quote(text: str, line: int, column: int, problem: str) -> SyntaxFi
 _BLANKS = re.compile(r"^\s*(?:-\s+)*(?=\S)|(?<=:)[^\S\t]+")
 
 
-def with_spaces(line: str) -> str:
-    """`line` with spaces for tabs, two for each, and for what only looks like a space."""
+def with_spaces(line: str, width: int = 2) -> str:
+    """`line` with spaces for tabs, `width` for each, and for what only looks like a space."""
+    tab = " " * width
     return _BLANKS.sub(
-        lambda hit: re.sub(r"\s", " ", hit[0].replace("-\t", "- ").replace("\t", "  ")), line
+        lambda hit: re.sub(r"\s", " ", hit[0].replace("-\t", "- ").replace("\t", tab)), line
     )

@@ -12,6 +12,8 @@ from engine.config.source.quotes import CURLY
 
 INDENT = 2
 MAX_NEAR = 12  # lines in which the indentation of one is looked at
+NO_SPACE = "a space is missing after this `-`"
+_KEY = re.compile(r"[\w.$-]+:(?: |$)")
 _OPEN = {"{": "}", "[": "]"}
 _CLOSE = {"}": "{", "]": "["}
 # What an input method for Chinese or Japanese, or a word processor, writes in place of the signs of YAML.
@@ -62,7 +64,7 @@ TYPOS = (
     *(Typo(f"^[^{re.escape(''.join(_TYPESET))}]*(?P<at>(?P<shown>{wide}).*)", _in_ascii,
               f"this character only looks like `{sign}`", f"write `{sign}` instead")
       for wide, sign in _TYPESET.items()),
-    Typo(r"^ *(?P<shown>-)(?P<at>)[\w{\[\"']", " ", "a space is missing after this `-`"),
+    Typo(r"^ *(?P<shown>-)(?P<at>)[\w{\[\"']", " ", NO_SPACE),
     Typo(r"^ *(?:- +)?[\w.$-]+(?P<at> *= *)[^\s=]", ": ", "a key and its value are separated by `: `, not `=`"),
     Typo(r"^ *(?:- +)?[\w.$-]+(?P<at> *=)$", ":", "a key and its value are separated by `: `, not `=`"),
     Typo(r"^ *(?:- +)?(?P<shown>[a-z][a-z_]{0,30})(?P<at>)(?: +[^\s:=]|$)", ":", "a `:` is missing after `{}`"),
@@ -132,7 +134,7 @@ def quotes(index: int, line: str) -> Iterator[Repair]:
         words = f"a value starts with {mark} and ends with {other}"
         yield Repair(index, at + hit.start(), at + hit.end(), mark, words, shown)
     for end in _ends(line, at + 1):
-        yield Repair(index, end, end, mark, f"the {mark} that starts here is never closed", shown)
+        yield Repair(index, end, end, mark, never_closed(mark), shown)
 
 
 def brackets(index: int, line: str) -> Iterator[Repair]:
@@ -142,7 +144,7 @@ def brackets(index: int, line: str) -> Iterator[Repair]:
         shown = (at, at + 1)
         if bracket in _OPEN:
             mate = _OPEN[bracket]
-            words = f"the `{bracket}` that starts here is never closed with `{mate}`"
+            words = never_closed(bracket)
             for end in _ends(line[: scan.end], at + 1):
                 yield Repair(index, end, end, mate, words, shown)
         else:
@@ -151,6 +153,27 @@ def brackets(index: int, line: str) -> Iterator[Repair]:
             for hit in re.finditer(r"(?:^\s*-|:) +", line[:at]):
                 yield Repair(index, hit.end(), hit.end(), mate, words, shown)
             yield Repair(index, at, at + 1, "", f"a `{bracket}` too many", shown)
+
+
+def open_bracket(lines: Sequence[str]) -> tuple[int, int, str] | None:
+    """The last bracket that is open where the text ends: its line and column, from 0, and the bracket."""
+    stack: list[tuple[int, int, str]] = []
+    for index, line in enumerate(lines):
+        for at, bracket in _scan(line).brackets:
+            if bracket in _OPEN and re.search(r"(?:^|[:,\[{]|(?:^| )-) *$", line[:at]):
+                stack.append((index, at, bracket))
+            elif stack and stack[-1][2] == _CLOSE[bracket]:
+                stack.pop()
+    return stack[-1] if stack else None
+
+
+def never_closed(mark: str) -> str:
+    """What is said of a bracket or a quote that stays open."""
+    return (
+        f"the {mark} that starts here is never closed"
+        if mark not in _OPEN
+        else f"the `{mark}` that starts here is never closed with `{_OPEN[mark]}`"
+    )
 
 
 def _ends(line: str, start: int) -> list[int]:
@@ -163,12 +186,14 @@ def _ends(line: str, start: int) -> list[int]:
 
 
 def dashes(index: int, lines: list[str]) -> Iterator[Repair]:
-    """A line that begins as the entries of the list around it do, without their dash."""
-    line = lines[index]
+    """A line that begins as the entries of the list around it do, or the list itself, without a dash."""
+    line, (above, _) = lines[index], _neighbours(lines, index)
     indent = _indent(line)
     for other in lines[max(0, index - MAX_NEAR) : index + MAX_NEAR]:
         hit = re.match(r"( *)- +(\{|[\w.$-]+:)", other)
-        if hit and line.startswith(hit[2], indent) and indent - len(hit[1]) in (0, INDENT):
+        step = indent - len(hit[1]) if hit else -1
+        is_first = step == INDENT and bare(above).endswith(":") and _KEY.match(line, indent)
+        if hit and (is_first or (line.startswith(hit[2], indent) and step in (0, INDENT))):
             words = "the `-` that begins this entry is missing"
             shown = (indent, _scan(line).end)
             yield Repair(index, 0, indent, f"{hit[1]}- ", words, shown)

@@ -8,7 +8,17 @@ that place, and the first after which more can be read says what the mistake was
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from engine.config.source.repairs import Repair, bare, brackets, dashes, indents, quotes, typos
+from engine.config.source.repairs import (
+    MAX_NEAR,
+    NO_SPACE,
+    Repair,
+    bare,
+    brackets,
+    dashes,
+    indents,
+    quotes,
+    typos,
+)
 
 MAX_AHEAD = 40
 MAX_BACK = 400
@@ -39,6 +49,8 @@ def find_repair(
         reached = error_line(text)
         if reached is None:
             return repair
+        if repair.words == NO_SPACE and reached > stopped:
+            return repair  # the next entry lacks it as well, so that no repair of one line reaches further
         if reached > furthest:
             best, furthest = repair, reached
     return best
@@ -53,6 +65,6 @@ def _repairs(lines: list[str], stopped: int, opened: int) -> Iterator[Repair]:
         yield from brackets(index, lines[index])
     for index in near:
         yield from typos(index, lines[index])
-    for index in near:
+    for index in code[-MAX_NEAR:][::-1]:
         yield from dashes(index, lines)
     yield from indents(lines, code, stopped)

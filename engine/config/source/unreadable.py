@@ -1,7 +1,7 @@
 """One finding for a text that is not YAML: where the mistake is, what it is, and its fix."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from engine.config.diagnostics.diagnostic import (
@@ -20,7 +20,7 @@ from engine.config.source.reading import (
     explain_syntax,
     with_spaces,
 )
-from engine.config.source.repairs import Repair
+from engine.config.source.repairs import Repair, never_closed, open_bracket
 from engine.config.source.syntax import find_marker, find_repair
 
 
@@ -50,6 +50,9 @@ def explain(file: str, lines: tuple[str, ...], stopped: Stop, error_line: ErrorL
     repair = find_repair(lines, stopped.line, stopped.opened_line, error_line)
     if repair is not None:
         return _repaired(file, repair)
+    if (bracket := open_bracket(lines)) is not None and bracket[0] <= stopped.line:
+        line, column, sign = bracket
+        return Diagnostic("Y001", never_closed(sign), _stretch(file, line, (column, column + 1)))
     if lines[-1] and stopped.line >= len(lines) - 1:
         words = "the file stops in the middle of something; it may be cut short"
         return Diagnostic("Y001", words, last_line(file, lines))
@@ -92,7 +95,7 @@ def _odd_spaces(
     file: str, lines: tuple[str, ...], stopped: int, error_line: ErrorLine
 ) -> Diagnostic | None:
     """One finding for all tabs, and all that only looks like a space, where YAML requires spaces."""
-    made = tuple(map(with_spaces, lines))
+    made = next(_readable(lines, error_line), tuple(map(with_spaces, lines)))
     odd = [n for n, line in enumerate(lines) if line != made[n]]
     if not odd:
         return None
@@ -113,7 +116,16 @@ def _odd_spaces(
         fix = Fix(whole, "\n".join(made[first : last + 1]), sure)
     where = "here" if lines[first][:at].strip(" -") else "in the indentation"
     words = f"{what} is {where}; YAML requires spaces"
-    return Diagnostic("Y001", words, _stretch(file, first, (at, at + 1)), fix=fix)
+    fix_hint = "" if fix else "indent the line by as many spaces as the lines it belongs to"
+    return Diagnostic("Y001", words, _stretch(file, first, (at, at + 1)), help=fix_hint, fix=fix)
+
+
+def _readable(lines: tuple[str, ...], error_line: ErrorLine) -> Iterator[tuple[str, ...]]:
+    """The lines with their tabs as spaces, in each width with which the text can be read."""
+    for width in (2, 4, 8) if any("\t" in line for line in lines) else ():
+        made = tuple(with_spaces(line, width) for line in lines)
+        if made != lines and error_line("\n".join(made)) is None:
+            yield made
 
 
 def _stretch(file: str, line: int, columns: tuple[int, int]) -> Span:

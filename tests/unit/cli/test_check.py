@@ -96,6 +96,16 @@ def shape(value: Any) -> object:
             return type(value)
 
 
+def test_the_code_to_explain_is_that_of_the_first_error(check: Check) -> None:
+    """A warning in a file that comes before it is not why the command failed."""
+    text = minimal("providers").replace(
+        "Bearer {{ credentials.api_key }}", "Bearer $OPENAI_API_KEY"
+    )
+    result = check(providers=text, routes=BROKEN)
+    assert result.stdout.index("warning[X271]") < result.stdout.index("error[X201]")
+    assert "engine explain X201\n" in result.stdout
+
+
 def test_every_finding_fits_both_schemas(tmp_path: Path) -> None:
     own = jsonschema.Draft202012Validator(closed(json.loads(read_schema("diagnostics"))))
     oasis = jsonschema.Draft4Validator(OASIS)

@@ -2,6 +2,7 @@
 
 import re
 
+from engine.cli.imports import IMPORTERS
 from engine.config.source.document import parse_document
 from engine.config.source.foreign import foreign_file
 from engine.config.source.masking import mask_lines
@@ -34,3 +35,17 @@ def test_a_file_of_ours_is_not_taken_for_another_programs(name: str) -> None:
     lines = text.splitlines(keepends=True)
     for stop in range(20, len(lines), 40):
         assert foreign_file(name, "".join(lines[:stop]) + "x: [\n") is None, stop
+
+
+def test_a_file_that_can_be_imported_is_reported_with_the_command() -> None:
+    texts = {
+        "litellm": "model_list:\n  - litellm_params: {model: a}\n",
+        "portkey": "strategy: {mode: fallback}\ntargets: [{virtual_key: a}]\n",
+        "bifrost": "providers: {}\nconfig_store: {}\n",
+        "agentgateway": "binds:\n- port: 3000\n",
+    }
+    for program, text in texts.items():
+        assert program in IMPORTERS
+        found = foreign_file("routes.yaml", text)
+        assert found is not None
+        assert f"`engine import {program} routes.yaml DIR`" in found.help
