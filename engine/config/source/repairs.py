@@ -162,7 +162,7 @@ def open_bracket(lines: Sequence[str]) -> tuple[int, int, str] | None:
         for at, bracket in _scan(line).brackets:
             if bracket in _OPEN and re.search(r"(?:^|[:,\[{]|(?:^| )-) *$", line[:at]):
                 stack.append((index, at, bracket))
-            elif stack and stack[-1][2] == _CLOSE[bracket]:
+            elif stack and stack[-1][2] == _CLOSE.get(bracket):
                 stack.pop()
     return stack[-1] if stack else None
 

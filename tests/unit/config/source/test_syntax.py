@@ -167,3 +167,19 @@ def test_a_long_line_takes_time_in_proportion_to_its_length(line: str) -> None:
     assert sum(1 for _ in repairs.typos(0, line)) < 9
     assert sum(1 for _ in islice(repairs.brackets(0, line), 99)) <= 99
     assert with_spaces(line).strip() == line.strip()
+
+
+@each(
+    ("lines", "bracket"),
+    [
+        (["a: [", "b: 1"], (0, 3, "[")),
+        (["a: [", "b]"], None),
+        (["a: b{", "c: d["], None),
+        (["a: [", "b{"], (0, 3, "[")),
+        (["- {a: [", "]"], (0, 2, "{")),
+    ],
+)
+def test_the_last_bracket_that_stays_open(
+    lines: list[str], bracket: tuple[int, int, str] | None
+) -> None:
+    assert repairs.open_bracket(lines) == bracket
