@@ -16,6 +16,7 @@ ACTIONS: Mapping[str, str] = {
     "account.create": "created account",
     "account.disable": "disabled account",
     "account.enable": "enabled account",
+    "account.limit": "changed the limits of",
     "account.rename": "renamed account to",
     "invite.accept": "accepted the invitation of",
     "invite.create": "invited",
@@ -29,6 +30,7 @@ ACTIONS: Mapping[str, str] = {
     "member.remove": "removed",
     "member.role": "changed the role of",
     "provider_key.delete": "removed the provider key for",
+    "provider_key.replace": "replaced the provider key for",
     "provider_key.save": "saved the provider key for",
 }
 _WHO = {ActorKind.KEY: "key ", ActorKind.CLI: "", ActorKind.SYSTEM: "", ActorKind.PERSON: ""}

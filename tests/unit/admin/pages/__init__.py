@@ -1,0 +1,1 @@
+"""Tests of the dashboard that need no socket."""
