@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from engine.cli.common import number, unconfigured_line
+from engine.cli.common import FOLDER, FolderPath, number, unconfigured_line
 from engine.cli.console import COLOUR, wants_colour, width_of
 from engine.cli.exits import FINDINGS, OK, stop
 from engine.cli.fix import fix_folder, fix_options, fixable_summary
@@ -25,18 +25,14 @@ from engine.config.source.document import MAX_BYTES
 _ORDER = [Severity.ERROR, Severity.WARNING, Severity.NOTE]
 _LEVELS = click.Choice([severity.value for severity in _ORDER])
 _FORMATS = click.Choice(["auto", "text", "concise", "json", "sarif", "github"])
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _STDIN = Path("-")
 
 
-class _Source(click.Path):
+class _Source(FolderPath):
     """A folder, or - for standard input."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         return _STDIN if value == "-" else super().convert(value, param, ctx)
-
-
-_SOURCE = _Source(exists=True, file_okay=False, path_type=Path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +68,8 @@ def _codes(_context: Any, parameter: click.Parameter, words: tuple[str, ...]) ->
 
 
 @click.command()
-@click.argument("directory", default=".", type=_SOURCE)
-@click.option("-C", "--directory", "folder", type=_FOLDER, help="With -, where the other files are.")  # fmt: skip
+@click.argument("directory", default=".", type=_Source())
+@click.option("-C", "--directory", "folder", type=FOLDER, help="With -, where the other files are.")  # fmt: skip
 @click.option(
     "--stdin-filename",
     type=click.Path(path_type=Path),

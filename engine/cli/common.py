@@ -18,9 +18,23 @@ from engine.report.text import render_text, summary
 
 LIST_LENGTH = 20  # names in one line
 
-_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-DIRECTORY = click.argument("directory", default=".", type=_FOLDER)
-IN_DIRECTORY = click.option("-C", "--directory", default=".", type=_FOLDER)
+
+class FolderPath(click.Path):
+    """A folder. For a file in its place the message says what to give."""
+
+    def __init__(self, *, exists: bool = True) -> None:
+        super().__init__(exists=exists, file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if Path(value).is_file():
+            or_nothing = "" if param and param.required else ", or nothing for the current folder"
+            self.fail(f"`{value}` is a file; give the folder it is in{or_nothing}.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FOLDER = FolderPath()
+DIRECTORY = click.argument("directory", default=".", type=FOLDER)
+IN_DIRECTORY = click.option("-C", "--directory", default=".", type=FOLDER)
 ENDPOINT = click.option("--endpoint", metavar="NAME", help="Only this endpoint.")
 PROVIDER = click.option("--provider", metavar="NAME", help="Only this provider.")
 
@@ -80,7 +94,8 @@ def unconfigured_line(loaded: Loaded) -> list[str]:
     reported = ", ".join(names[:LIST_LENGTH]) + (
         f" and {len(names) - LIST_LENGTH} more" * (len(names) > LIST_LENGTH)
     )
-    first = f"note: not configured here, callers get `provider_key_missing`: {reported}"
+    lacking = "a key or variable is not set here for these providers"
+    first = f"note: {lacking}; calls to them fail with `provider_key_missing`: {reported}"
     return [first, *(f"note: {d.message}" for d in _uninstalled(loaded))]
 
 

@@ -56,6 +56,8 @@ def _folder(name: str) -> Iterator[Path]:
     """The folder called `name`; a revision of git is written into a folder for the time being."""
     kind, _, revision = name.partition(":")
     if kind != "git" or Path(name).is_dir():
+        if Path(name).is_file():
+            stop(f"`{name}` is a file; give the folder it is in, or git:REVISION")
         if not Path(name).is_dir():
             stop(f"there is no folder {name}; a revision is written git:REVISION")
         yield Path(name)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from engine.cli.common import render
+from engine.cli.common import FolderPath, render
 from engine.cli.console import json_text
 from engine.cli.exits import FINDINGS, OK, stop
 from engine.cli.files import replace_file
@@ -35,7 +35,7 @@ IMPORTERS: dict[str, Importer] = {
 @click.command("import")
 @click.argument("program", type=click.Choice(list(IMPORTERS)))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("directory", type=FolderPath(exists=False))
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from engine.cli.common import FolderPath
 from engine.cli.exits import stop
 from engine.config.new_key import digest, new_key
 from engine.config.resources import shipped, starter
@@ -26,7 +27,7 @@ EDITORS = {"vscode": ("settings.json", "extensions.json")}
 
 
 @click.command()
-@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("directory", type=FolderPath(exists=False))
 @click.option("--minimal", is_flag=True, help="Start from one provider, not all that are known.")
 @click.option(
     "--providers", metavar="NAMES", help="Only these, separated by commas; `set`: those with a key."

@@ -112,7 +112,7 @@ def startup_problems(loaded: Loaded) -> list[str]:
     """Why `serve` would not start in this environment, although the files are right."""
     reasons = [f"{d.span} {d.code}: {d.message}" for d in loaded.diagnostics if stops_serving(d)]
     if loaded.plan is not None and loaded.plan.callers is None:
-        reasons.append("there is no keys.yaml: `engine keys new NAME --write` makes one")
+        reasons.append("there is no keys.yaml (`engine keys new NAME --write` makes one)")
     return reasons
 
 

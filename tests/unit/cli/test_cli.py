@@ -259,7 +259,7 @@ def test_check_verbose_names_each_variable(tmp_path: Path) -> None:
     text = provider(credentials={"a": {"env": "FIRST"}, "b": {"env": "SECOND"}})
     folder = write(tmp_path, providers=text)
     short, long = engine("check", folder).stdout, engine("check", folder, "-v").stdout
-    assert "not configured here" in short
+    assert "fail with `provider_key_missing`: " in short
     assert "FIRST" not in short
     assert "FIRST" in long
     assert "SECOND" in long
@@ -694,3 +694,32 @@ def test_serve_without_auth_stays_on_this_machine(host: str, folder: Path) -> No
 @each(("host", "url"), [("::1", "http://[::1]:80"), ("127.0.0.1", "http://127.0.0.1:80")])
 def test_an_address_stands_in_a_url_as_it_must(host: str, url: str) -> None:
     assert url_of(host, 80) == url
+
+
+FOLDER_COMMANDS = [
+    "check",
+    "serve",
+    "show",
+    "status",
+    "route chat_completions -C",
+    "keys list -C",
+    "ping -C",
+    "check - -C",
+]
+
+
+@each("command", FOLDER_COMMANDS)
+def test_a_file_in_place_of_its_folder_is_told_what_to_give(command: str, tmp_path: Path) -> None:
+    file = write(tmp_path) / "routes.yaml"
+    result = engine(*command.split(), file)
+    words = f"`{file}` is a file; give the folder it is in, or nothing for the current folder."
+    assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
+
+
+@each("command", ["init", "import litellm CONFIG", "diff"])
+def test_a_command_that_needs_a_folder_offers_no_other(command: str, tmp_path: Path) -> None:
+    file = write(tmp_path) / "routes.yaml"
+    result = engine(*command.replace("CONFIG", str(file)).split(), file)
+    assert result.exit_code == 2
+    assert f"`{file}` is a file; give the folder it is in" in result.stderr
+    assert "nothing for" not in result.stderr
