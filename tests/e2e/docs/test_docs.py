@@ -304,6 +304,9 @@ def test_the_hook_of_the_page_is_the_one_there_is(tmp_path: Path) -> None:
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
     (theirs,) = yaml.safe_load(marked(DOCS / "check.md", "hooks").text)["repos"]
     assert [asked["id"] for asked in theirs["hooks"]] == [hook["id"]]
+    page = (DOCS / "check.md").read_text("utf-8")
+    (when,) = re.findall(r"It runs when (.*?) is part of a commit", page, re.S)
+    assert sorted(re.findall(r"`(.*?)`", when)) == sorted(FILES)
     for name in FILES:
         assert re.search(hook["files"], name)
     assert not re.search(hook["files"], "routes.yaml.md")
