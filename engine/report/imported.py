@@ -11,8 +11,8 @@ from engine.importers.result import ImportResult
 
 _TITLES = {
     SettingStatus.CARRIED: "carried",
-    SettingStatus.OTHERWISE: "carried otherwise",
-    SettingStatus.ASKS: "asks you",
+    SettingStatus.OTHERWISE: "carried with a difference",
+    SettingStatus.ASKS: "needs your decision",
     SettingStatus.DROPPED: "not carried",
 }
 
@@ -57,6 +57,7 @@ def summary(result: ImportResult) -> str:
     """The counts in one line."""
     found = counts(result)
     parts = ", ".join(f"{found[treatment.value]} {title}" for treatment, title in _TITLES.items())
+    parts = parts if found["asks_you"] == 1 else parts.replace("needs your", "need your")
     return f"{len(result.rows)} setting{'s' * (len(result.rows) != 1)}: {parts}"
 
 
