@@ -21,6 +21,10 @@ from engine.plan.plan import ROUTING_FIELDS, BodyEdits, Endpoint
 from engine.upstream import Pairs
 
 _BODYLESS = {"GET", "DELETE"}
+_OFFERS = {  # of each kind of body, what it is and the header to send
+    "json": ("JSON in UTF-8", "`content-type: application/json`"),
+    "form": ("a form", "`content-type: multipart/form-data; boundary=...`"),
+}
 
 
 class Upload(msgspec.Struct, frozen=True, gc=False):
@@ -249,9 +253,9 @@ def body_kind(endpoint: Endpoint, headers: Pairs) -> str:
         return "json"
     kind = kind_of(types[0]) if len(types) == 1 else None
     if kind is None or kind not in endpoint.bodies:
-        names = {"json": "application/json in UTF-8", "form": "multipart/form-data"}
-        wanted = " or ".join(names[body] for body in sorted(endpoint.bodies, reverse=True))
-        words = f"endpoint `{endpoint.name}` takes {wanted}, by one content-type header"
+        offers = [_OFFERS[body] for body in sorted(endpoint.bodies, reverse=True)]
+        taken, wanted = map(" or ".join, zip(*offers, strict=True))
+        words = f"endpoint `{endpoint.name}` takes {taken}: send the header {wanted} once"
         raise GatewayError("unsupported_media_type", words)
     return kind
 

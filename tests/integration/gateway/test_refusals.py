@@ -51,6 +51,13 @@ def test_what_another_try_cannot_change_says_so(served: Server, sent: bytes, sta
     assert answer.header("accept-encoding") == ("identity" if b"gzip" in sent else None)
 
 
+def test_a_415_says_which_header_to_send(served: Server) -> None:
+    answer = driver(served.port, request(BODY, kind="text/plain"))
+    assert json.loads(answer.body)["error"]["message"].endswith(
+        "takes JSON in UTF-8: send the header `content-type: application/json` once"
+    )
+
+
 def test_a_401_names_the_scheme(served: Server) -> None:
     assert driver(served.port, request(BODY, key=None)).header("www-authenticate") == "Bearer"
 
