@@ -100,15 +100,17 @@ def stacked_bars(texts: PlotTexts, axis: Axis, series: Sequence[Series], show: F
         for at, values in enumerate(_by_column(series))
         for rect in _bar(at, len(axis.names), series, values, top)
     ]
-    return _plot(texts, axis, series, show, top, rects, [])
+    return _plot(texts, axis, series, show, show, top, rects, [])
 
 
-def lines(texts: PlotTexts, axis: Axis, series: Sequence[Series], show: Format) -> Plot:
+def lines(
+    texts: PlotTexts, axis: Axis, series: Sequence[Series], show_tick: Format, show: Format
+) -> Plot:
     """One line for each of `series`, broken where a value is missing."""
     known = [value for each in series for value in each.values if value is not None]
     top = axis_maximum(max(known, default=0))
     paths = [Line(each.kind, _path(each.values, top)) for each in reversed(series)]
-    return _plot(texts, axis, series, show, top, [], paths)
+    return _plot(texts, axis, series, show_tick, show, top, [], paths)
 
 
 def axis_maximum(largest: float) -> float:
@@ -123,6 +125,7 @@ def _plot(  # noqa: PLR0913, PLR0917 what both kinds of plot share
     texts: PlotTexts,
     axis: Axis,
     series: Sequence[Series],
+    show_tick: Format,
     show: Format,
     top: float,
     rects: Sequence[Rect],
@@ -147,7 +150,7 @@ def _plot(  # noqa: PLR0913, PLR0917 what both kinds of plot share
         paths,
         columns,
         (0.0, HEIGHT / 2, HEIGHT),
-        (show(0), show(top / 2) if top > 1 else "", show(top)),
+        (show_tick(0), show_tick(top / 2) if top > 1 else "", show_tick(top)),
         _ticks(axis.short),
         legend,
         (axis.title, *(each.name for each in series)),

@@ -15,6 +15,7 @@ from engine.admin.plots import Axis, Plot, PlotTexts, Series, lines, stacked_bar
 
 HOUR, DAY = 3600, 86400
 NOT_MEASURED = "not measured yet"
+NO_PRICES = "no prices"  # there is no prices.yaml, so no cost will come
 DASH = "–"
 NOTHING = "Nothing was called in this time."
 
@@ -110,9 +111,15 @@ def quantile(latencies: Sequence[int], share: float) -> float | None:
 
 def format_quantile(counts: Counts, share: float) -> str:
     found = quantile(counts.latencies, share)
-    if found is None:
-        return DASH
-    return ("> " if found >= LATENCY_BOUNDS[-1] else "") + formats.duration(found)
+    return DASH if found is None else format_latency(found)
+
+
+def format_latency(ms: float) -> str:
+    """A quantile; `< 50 ms` in the first class and `> 2.0 min` in the last, of which no more is known."""
+    least, most = LATENCY_BOUNDS[0], LATENCY_BOUNDS[-1]
+    if ms <= least:
+        return f"< {formats.duration(least)}"
+    return f"> {formats.duration(most)}" if ms >= most else formats.duration(ms)
 
 
 def format_tokens(tokens: int | None) -> str:
@@ -131,9 +138,10 @@ def unpriced_text(counts: Counts) -> str:
     return f"{formats.count(counts.unpriced)} request{plural} of unknown cost"
 
 
-def tiles(counts: Counts) -> list[dict[str, Any]]:
+def tiles(counts: Counts, *, has_prices: bool) -> list[dict[str, Any]]:
     """The figures at the top of the overview; a `value` of None is not measured."""
     tokens = _sum(counts.input_tokens, counts.output_tokens)
+    without = NOT_MEASURED if has_prices else NO_PRICES
     return [
         {"title": "Requests", "value": formats.count(counts.requests), "under": ""},
         {
@@ -151,8 +159,7 @@ def tiles(counts: Counts) -> list[dict[str, Any]]:
         {
             "title": "Cost",
             "value": None if counts.cost_nano_usd is None else formats.usd(counts.cost_nano_usd),
-            "under": unpriced_text(counts)
-            or ("" if counts.cost_nano_usd is not None else NOT_MEASURED),
+            "under": unpriced_text(counts) or (without if counts.cost_nano_usd is None else ""),
         },
     ]
 
@@ -194,7 +201,11 @@ def latency_plot(period: UsagePeriod, by_step: Mapping[int, Counts], now: float)
         for name, kind, share in shares
     ]
     return lines(
-        PlotTexts("Latency", text, NOTHING), axis_of(period, now), series, formats.duration
+        PlotTexts("Latency", text, NOTHING),
+        axis_of(period, now),
+        series,
+        formats.duration,
+        format_latency,
     )
 
 

@@ -1,6 +1,6 @@
 """What a server does now, from its metrics: a table for people, and values for programs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -178,7 +178,7 @@ def _cells(row: TrafficRow, seconds: float | None) -> list[str]:
         tokens_in,
         tokens_out,
         _dollars(row),
-        *(_time(value) for value in row.times()),
+        *map(_time, row.times(), (row.durations, row.durations, row.first_events)),
         retries if row.retries else NOBODY,
     ]
 
@@ -191,7 +191,15 @@ def _dollars(row: TrafficRow) -> str:
     return f"{least}{row.cost_usd:,.4f}" if row.cost_usd < 1 else f"{least}{row.cost_usd:,.2f}"
 
 
-def _time(seconds: float | None) -> str:
+def _time(seconds: float | None, buckets: Mapping[float, float]) -> str:
+    """A quantile; in the first bucket and in the last, only the bound is known."""
     if seconds is None:
         return NOBODY
+    *bounds, _infinite = sorted(buckets)
+    if seconds <= bounds[0]:
+        return f"< {_duration(bounds[0])}"
+    return f"> {_duration(bounds[-1])}" if seconds >= bounds[-1] else _duration(seconds)
+
+
+def _duration(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

@@ -118,12 +118,13 @@ class _Query:
 def _dashboard(request: PageRequest) -> Response:
     query = _Query.read(request)
     by_step, whole = _by_step(request, query)
+    documents = request.server.catalogue().loaded.documents
     return page(
         request,
         "overview.html",
         start=None,
         range=_range(query.period, "/", {}),
-        tiles=tiles(whole),
+        tiles=tiles(whole, has_prices="prices.yaml" in documents),
         plots=[
             requests_plot(query.period, by_step, query.now),
             latency_plot(query.period, by_step, query.now),

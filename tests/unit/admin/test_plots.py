@@ -35,13 +35,19 @@ def test_the_table_and_the_readout_have_every_figure() -> None:
 
 def test_a_line_has_a_gap_where_nothing_was_measured() -> None:
     axis = Axis("Day", tuple("abcd"), tuple("abcd"))
-    plot = lines(TEXTS, axis, [Series("p50", "stroke-1", (1, None, 2, 2), "–")], formats.duration)
+    plot = lines(
+        TEXTS,
+        axis,
+        [Series("p50", "stroke-1", (1, None, 2, 2), "–")],
+        formats.duration,
+        formats.duration,
+    )
     assert plot.lines[0].path == "M62.5 50h125M625 0L875 0"
     assert plot.rows[1] == ("b", "–")
 
 
 def test_nothing_at_all_is_empty() -> None:
-    assert lines(TEXTS, AXIS, [Series("p50", "stroke-1", (None, None))], str).is_empty
+    assert lines(TEXTS, AXIS, [Series("p50", "stroke-1", (None, None))], str, str).is_empty
     assert stacked_bars(TEXTS, AXIS, [Series("x", "fill-1", (0, 0))], str).is_empty
 
 

@@ -46,6 +46,25 @@ def test_what_is_longer_than_all_bounds_is_shown_as_more() -> None:
     assert format_quantile(Counts(), 0.5) == "\N{EN DASH}"
 
 
+def test_what_is_in_the_first_class_is_shown_as_less() -> None:
+    short = Counts(1, latencies=latency(c0=1))
+    assert [format_quantile(short, share) for share in (0.5, 0.95)] == ["< 50 ms"] * 2
+    assert format_quantile(Counts(latencies=latency(c1=1)), 0.5) == "75 ms"
+    plot = latency_plot(PERIODS["7d"], {PERIODS["7d"].starts(NOW)[-1]: short}, NOW)
+    assert plot.rows[-1] == ("26 Nov", "< 50 ms", "< 50 ms")
+    assert plot.y_ticks[0] == "0 ms"
+
+
+def test_a_cost_without_prices_is_not_waited_for() -> None:
+    shown = [
+        tile["under"]
+        for has_prices in (True, False)
+        for tile in tiles(Counts(1), has_prices=has_prices)
+        if tile["title"] == "Cost"
+    ]
+    assert shown == ["not measured yet", "no prices"]
+
+
 def test_counts_are_added_and_unknown_is_not_zero() -> None:
     one = Counts(2, 1, None, 5, latency(c0=2))
     two = Counts(3, 0, None, None, latency(c1=3))
@@ -55,7 +74,7 @@ def test_counts_are_added_and_unknown_is_not_zero() -> None:
 
 def test_a_cost_is_shown_with_the_requests_that_are_not_in_it() -> None:
     whole = total([Counts(2, cost_nano_usd=360_000), Counts(1, unpriced=1), Counts(3, unpriced=11)])
-    (cost,) = (tile for tile in tiles(whole) if tile["title"] == "Cost")
+    (cost,) = (tile for tile in tiles(whole, has_prices=True) if tile["title"] == "Cost")
     assert cost == {"title": "Cost", "value": "$0.00036", "under": "12 requests of unknown cost"}
     row = table_row("m", "", Counts(1, unpriced=1), whole)
     assert (row["cost"], row["unpriced"]) == ("\N{EN DASH}", "1 request of unknown cost")
@@ -71,11 +90,12 @@ def test_dollars(nano_usd: int, text: str) -> None:
 
 def test_what_is_not_measured_is_said_to_be() -> None:
     shown = {
-        tile["title"]: tile["value"] for tile in tiles(Counts(4, 1, None, None, latency(c0=4)))
+        tile["title"]: tile["value"]
+        for tile in tiles(Counts(4, 1, None, None, latency(c0=4)), has_prices=True)
     }
     assert (shown["Tokens"], shown["Cost"]) == (None, None)
     assert (shown["Requests"], shown["Errors"]) == ("4", "25%")
-    measured = {tile["title"]: tile["value"] for tile in tiles(Counts(4, 1, 7, 5))}
+    measured = {tile["title"]: tile["value"] for tile in tiles(Counts(4, 1, 7, 5), has_prices=True)}
     assert measured["Tokens"] == "12"
 
 

@@ -1,10 +1,17 @@
 """Metrics read back from their text, and what `engine top` makes of them."""
 
 from collections.abc import Iterator
+from math import inf
 
 import pytest
 
-from engine.report.traffic import render_server, render_traffic, server_values, traffic_rows
+from engine.report.traffic import (
+    TrafficRow,
+    render_server,
+    render_traffic,
+    server_values,
+    traffic_rows,
+)
 from engine.telemetry.exposition import Exposition
 from engine.telemetry.families import (
     KEYS,
@@ -166,6 +173,16 @@ def test_a_cost_that_is_not_known_is_not_shown_as_none(stand: Stand) -> None:
     stand.part.words[at + TRAFFIC.places["orqen_cost_usd_total"]] = 1_200_000_000
     rows = traffic_rows(stand.readings(), "model")
     assert render_traffic(rows, "model", None).splitlines()[1].split()[5:7] == [">", "1.20"]
+
+
+def test_times_in_the_first_and_the_last_bucket_are_shown_by_their_bound() -> None:
+    row = TrafficRow(
+        "a",
+        durations={0.005: 6, 1.0: 6, 600.0: 6, inf: 10},
+        first_events={0.005: 0, 1.0: 4, inf: 4},
+    )
+    line = render_traffic([row], "provider", None).splitlines()[1]
+    assert line.split()[6:-1] == ["<", "5", "ms", ">", "600.0", "s", "502", "ms"]
 
 
 @each(
