@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.cli.explain import render_example
-from engine.config.diagnostics.codes import RULES, FindingKind
+from engine.config.diagnostics.codes import FINDING_KINDS, FindingKind
 from engine.config.examples import example
 from engine.config.load import load
 from engine.config.schema.schemas import read_schema
@@ -81,7 +81,9 @@ def render_codes() -> str:
     parts = [CODES]
     for letter, title in PHASES.items():
         parts.append(f"## {title}\n")
-        parts.extend(_finding(rule) for rule in RULES.values() if rule.code.startswith(letter))
+        parts.extend(
+            _finding(kind) for kind in FINDING_KINDS.values() if kind.code.startswith(letter)
+        )
     return "\n".join(parts)
 
 
@@ -107,11 +109,11 @@ def _provider_cell(provider: Schema, endpoint: str) -> str:
     return provider["grades"].get(endpoint) or ""
 
 
-def _finding(rule: FindingKind) -> str:
-    shown = example(rule.code)
-    silenced = "a comment silences it" if rule.ignorable else "no comment silences it"
-    lines = [f"### {rule.code} {rule.name}", ""]
-    lines += [f"**{rule.severity}** ({silenced}): {rule.summary}. {rule.explanation}", ""]
+def _finding(kind: FindingKind) -> str:
+    shown = example(kind.code)
+    silenced = "a comment silences it" if kind.ignorable else "no comment silences it"
+    lines = [f"### {kind.code} {kind.name}", ""]
+    lines += [f"**{kind.severity}** ({silenced}): {kind.summary}. {kind.explanation}", ""]
     for name, text in shown.beside.items():
         lines += [f"With this `{name}`:", "", *_fence("example", "yaml", text), ""]
     if shown.bad is None:
@@ -119,7 +121,7 @@ def _finding(rule: FindingKind) -> str:
     else:
         lines += [f"Wrong in `{shown.file}`, and what is reported:", ""]
         lines += [*_fence("example", "yaml", shown.bad), ""]
-    lines += [*_fence("example", "text", render_example(rule.code)), "", "Right:", ""]
+    lines += [*_fence("example", "text", render_example(kind.code)), "", "Right:", ""]
     return "\n".join([*lines, *_fence("example", "yaml", shown.good), ""])
 
 

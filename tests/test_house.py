@@ -1,4 +1,4 @@
-"""The house rules: which room may import which, who owns a library, how large a module may be."""
+"""The house rules: which package may import which, who owns a library, how large a module may be."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ from tests.servers import ROOT
 ENGINE = ROOT / "engine"
 MODULES = sorted(str(p.relative_to(ENGINE).with_suffix("")) for p in ENGINE.rglob("*.py"))
 
-# Who may import whom: the first row with a pattern that fits a module is its rule. A room may import itself.
+# Who may import whom: the first row with a pattern that fits a module is its rule. A package may import itself.
 ARROWS = (
     ("__*__", "cli/*"),
     ("plan/* mock/*", ""),
@@ -95,7 +95,7 @@ OWNERS = {
     "argon2": {"accounts/passwords"},
     "click": {m for m in MODULES if m.startswith("cli/")} - {"cli/files", "cli/store"},
 }
-ROOMS = {"starlette": "admin/"}  # used all over one room
+PACKAGES = {"starlette": "admin/"}  # used all over one package
 MAX_LINES = 300
 Node = TypeVar("Node", bound=ast.AST)
 TABLES = {"config/diagnostics/codes"}  # data only, and read by looking one entry up
@@ -136,7 +136,7 @@ def _imported(module: str) -> Iterator[str]:
 
 
 @cache
-def rooms(module: str) -> set[str]:
+def imported_modules(module: str) -> set[str]:
     """The modules of engine that `module` imports; importing the package itself is free."""
     names = {name.removeprefix("engine.").replace(".", "/") for name in imported(module) if name.startswith("engine.")}  # fmt: skip
     return {name if name in MODULES else f"{name}/__init__" for name in names if name in MODULES or f"{name}/__init__" in MODULES}  # fmt: skip
@@ -153,36 +153,41 @@ def may_import(module: str, other: str) -> bool:
 
 
 def floor(module: str) -> int:
-    room, _, rest = module.partition("/")
-    floors = [parts.split() for parts in FLOORS.get(room, ())]
+    package, _, rest = module.partition("/")
+    floors = [parts.split() for parts in FLOORS.get(package, ())]
     return next((n for n, parts in enumerate(floors) if rest.split("/")[0] in parts), len(floors))
 
 
 def test_imports_point_down() -> None:
     forbidden = {
-        module: {r for r in rooms(module) if not may_import(module, r)} for module in MODULES
+        module: {r for r in imported_modules(module) if not may_import(module, r)}
+        for module in MODULES
     }
-    assert {module: rooms for module, rooms in forbidden.items() if rooms} == {}
+    assert {module: others for module, others in forbidden.items() if others} == {}
 
 
 def test_the_rule_sees_imports_at_all() -> None:
-    assert {"config/load", "config/model", "upstream/http1/pool"} & rooms("server/run")
-    assert rooms("config/compile/binding") >= {"config/model", "config/template", "plan/plan"}
+    assert {"config/load", "config/model", "upstream/http1/pool"} & imported_modules("server/run")
+    assert imported_modules("config/compile/binding") >= {
+        "config/model",
+        "config/template",
+        "plan/plan",
+    }
     assert not may_import("config/load", "gateway/app")
     assert not may_import("config/source/tokens", "config/checks/urls")
     assert not may_import("server/hooks/worker", "server/run")
 
 
-def test_the_engine_has_few_rooms() -> None:
+def test_the_engine_has_few_packages() -> None:
     assert len({module.partition("/")[0] for module in MODULES if "/" in module}) <= 14
     assert {module for module in MODULES if "/" not in module} == {"__init__", "__main__"}
 
 
-def test_no_two_rooms_import_each_other() -> None:
-    def room(module: str) -> str:
+def test_no_two_packages_import_each_other() -> None:
+    def package_of(module: str) -> str:
         return module.partition("/")[0] if "/" in module else ""
 
-    below = {room(m): {room(other) for n in MODULES if room(n) == room(m) for other in rooms(n)} - {room(m), ""} for m in MODULES}  # fmt: skip
+    below = {package_of(m): {package_of(other) for n in MODULES if package_of(n) == package_of(m) for other in imported_modules(n)} - {package_of(m), ""} for m in MODULES}  # fmt: skip
     while ready := {name for name in below if not below[name] & below.keys()}:
         below = {name: others for name, others in below.items() if name not in ready}
     assert below == {}
@@ -205,11 +210,11 @@ def test_granian_is_used_by_its_public_names() -> None:
     assert [name for name in used if "._" in name] == []
 
 
-def test_a_library_stays_in_its_room() -> None:
-    for package, room in ROOMS.items():
-        users = {m for m in MODULES if any(n.split(".")[0] == package for n in imported(m))}
-        assert {m for m in users if not m.startswith(room)} == set(), package
-        assert users, package
+def test_a_library_stays_in_its_package() -> None:
+    for library, package in PACKAGES.items():
+        users = {m for m in MODULES if any(n.split(".")[0] == library for n in imported(m))}
+        assert {m for m in users if not m.startswith(package)} == set(), library
+        assert users, library
 
 
 def test_a_module_is_not_too_long() -> None:

@@ -235,8 +235,8 @@ def test_the_plain_words_are_sorted_and_each_is_needed() -> None:
 
 def test_no_two_public_classes_have_one_name() -> None:
     """Except an entry of a file and what the plan makes of it: YAML words run down to the wire."""
-    rooms = defaultdict(list)
+    packages = defaultdict(list)
     for path in MODULES:
         for name in re.findall(r"^class ([A-Za-z]\w*)", read(path), re.M):
-            rooms[name].append(path.relative_to(ROOT / "engine").parts[0])
-    assert {name: r for name, r in rooms.items() if r not in ([r[0]], ["config", "plan"])} == {}
+            packages[name].append(path.relative_to(ROOT / "engine").parts[0])
+    assert {name: r for name, r in packages.items() if r not in ([r[0]], ["config", "plan"])} == {}

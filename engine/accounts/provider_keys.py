@@ -210,15 +210,15 @@ def _checked_value(name: str, value: str) -> str:
     return value
 
 
-def _encrypted(vault: Vault, bound: SecretPlace, value: str) -> dict[str, Any]:
+def _encrypted(vault: Vault, place: SecretPlace, value: str) -> dict[str, Any]:
     return {
-        "account_id": bound.account_id,
-        "provider": bound.provider,
-        "field": bound.field,
-        "version": bound.version,
+        "account_id": place.account_id,
+        "provider": place.provider,
+        "field": place.field,
+        "version": place.version,
         "preview": preview(value),
         "fingerprint": vault.fingerprint(value),
-        **_columns(vault.seal(value, bound)),
+        **_columns(vault.seal(value, place)),
     }
 
 
@@ -231,11 +231,11 @@ def _read(row: Row[Any]) -> tuple[Sealed, SecretPlace]:
     return sealed, SecretPlace(row.account_id, row.provider, row.field, row.version)
 
 
-def _at(bound: SecretPlace) -> tuple[Any, ...]:
+def _at(place: SecretPlace) -> tuple[Any, ...]:
     return (
-        _ROWS.account_id == bound.account_id,
-        _ROWS.provider == bound.provider,
-        _ROWS.field == bound.field,
+        _ROWS.account_id == place.account_id,
+        _ROWS.provider == place.provider,
+        _ROWS.field == place.field,
     )
 
 

@@ -82,7 +82,7 @@ def find_session(connection: Connection, token: str, now: float | None = None) -
 
 
 def touch_session(connection: Connection, session_id: str, now: float | None = None) -> None:
-    """Note that a session is in use; once a minute is enough."""
+    """Record that a session is in use; once a minute is enough."""
     where = _SESSIONS.id == session_id
     connection.execute(update(sessions).where(where).values(seen_at=second(now)))
 

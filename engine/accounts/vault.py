@@ -74,51 +74,51 @@ class Vault:
     def primary_key_id(self) -> str:
         return self._primary
 
-    def seal(self, secret: str, bound: SecretPlace) -> Sealed:
+    def seal(self, secret: str, place: SecretPlace) -> Sealed:
         """Encrypt `secret` for its place."""
         data_key, nonce = AESGCM.generate_key(256), os.urandom(NONCE_BYTES)
-        ciphertext = AESGCM(data_key).encrypt(nonce, secret.encode(), bound.data(b"secret"))
-        return self._wrapped(data_key, nonce, ciphertext, bound)
+        ciphertext = AESGCM(data_key).encrypt(nonce, secret.encode(), place.data(b"secret"))
+        return self._wrapped(data_key, nonce, ciphertext, place)
 
-    def open(self, sealed: Sealed, bound: SecretPlace) -> str:
+    def open(self, sealed: Sealed, place: SecretPlace) -> str:
         """The secret in `sealed`.
 
         Raises:
             VaultError: its vault key is missing, or it was changed or belongs to another place.
         """
-        data_key = self._unwrapped(sealed, bound)
+        data_key = self._unwrapped(sealed, place)
         try:
-            data = AESGCM(data_key).decrypt(sealed.nonce, sealed.ciphertext, bound.data(b"secret"))
+            data = AESGCM(data_key).decrypt(sealed.nonce, sealed.ciphertext, place.data(b"secret"))
         except (InvalidTag, ValueError):
             raise VaultError("a provider key was changed or moved in the database") from None
         return data.decode()
 
-    def rewrap(self, sealed: Sealed, bound: SecretPlace) -> Sealed:
+    def rewrap(self, sealed: Sealed, place: SecretPlace) -> Sealed:
         """The same secret under the first vault key.
 
         Raises:
             VaultError: as `open`.
         """
-        return self._wrapped(self._unwrapped(sealed, bound), sealed.nonce, sealed.ciphertext, bound)
+        return self._wrapped(self._unwrapped(sealed, place), sealed.nonce, sealed.ciphertext, place)
 
     def fingerprint(self, secret: str) -> str:
         """16 hex digits by which equal secrets are recognized; useless without the first vault key."""
         return hmac.digest(self._fingerprint_key, secret.encode(), hashlib.sha256).hex()[:16]
 
     def _wrapped(
-        self, data_key: bytes, nonce: bytes, ciphertext: bytes, bound: SecretPlace
+        self, data_key: bytes, nonce: bytes, ciphertext: bytes, place: SecretPlace
     ) -> Sealed:
         wrap_nonce = os.urandom(NONCE_BYTES)
         cipher = self._wrapping[self._primary]
-        wrapped = cipher.encrypt(wrap_nonce, data_key, bound.data(b"key"))
+        wrapped = cipher.encrypt(wrap_nonce, data_key, place.data(b"key"))
         return Sealed(self._primary, wrap_nonce, wrapped, nonce, ciphertext)
 
-    def _unwrapped(self, sealed: Sealed, bound: SecretPlace) -> bytes:
+    def _unwrapped(self, sealed: Sealed, place: SecretPlace) -> bytes:
         cipher = self._wrapping.get(sealed.vault_key_id)
         if cipher is None:
             raise VaultError(f"the vault key `{sealed.vault_key_id}` is missing in server.yaml")
         try:
-            return cipher.decrypt(sealed.wrap_nonce, sealed.wrapped_key, bound.data(b"key"))
+            return cipher.decrypt(sealed.wrap_nonce, sealed.wrapped_key, place.data(b"key"))
         except (InvalidTag, ValueError):
             raise VaultError("a provider key was changed or moved in the database") from None
 

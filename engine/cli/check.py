@@ -14,8 +14,8 @@ from engine.cli.common import FOLDER, FolderPath, number, unconfigured_line
 from engine.cli.console import COLOUR, wants_colour, width_of
 from engine.cli.exits import FINDINGS, OK, stop
 from engine.cli.fix import fix_folder, fix_options, fixable_summary
-from engine.config.diagnostics.catalogue import UnknownRuleError, find_rules
-from engine.config.diagnostics.codes import RULES
+from engine.config.diagnostics.catalogue import UnknownFindingError, find_kinds
+from engine.config.diagnostics.codes import FINDING_KINDS
 from engine.config.diagnostics.diagnostic import Diagnostic, Severity
 from engine.config.files import FILES
 from engine.config.load import Loaded, load, startup_problems, stops_serving
@@ -53,17 +53,17 @@ def _codes(_context: Any, parameter: click.Parameter, words: tuple[str, ...]) ->
     found: set[str] = set()
     for word in ",".join(words).replace(" ", "").split(",") if words else ():
         try:
-            rules = find_rules(word)
-        except UnknownRuleError as error:
+            kinds = find_kinds(word)
+        except UnknownFindingError as error:
             raise click.BadParameter(str(error)) from error
         if parameter.name == "ignore":
-            kept = [r for r in rules if r.ignorable or r.severity is not Severity.ERROR]
+            kept = [r for r in kinds if r.ignorable or r.severity is not Severity.ERROR]
             if not kept:
                 raise click.BadParameter(
                     f"`{word}` cannot be ignored: nothing could be served then"
                 )
-            rules = kept
-        found |= {rule.code for rule in rules}
+            kinds = kept
+        found |= {kind.code for kind in kinds}
     return frozenset(found)
 
 
@@ -109,7 +109,7 @@ def check(  # noqa: PLR0913, PLR0917 one parameter an option
     Exits with 0 when it is fine, 1 when something was found, 2 when it could not be checked.
     """
     directory, overrides = _source(directory, folder, stdin_filename)
-    reported = (select or set(RULES)) - ignore
+    reported = (select or set(FINDING_KINDS)) - ignore
     if unsafe_fixes and not (fix or diff):
         raise click.UsageError("--unsafe-fixes needs --fix or --diff")
     if fix or diff:

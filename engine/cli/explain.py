@@ -5,8 +5,8 @@ import sys
 import click
 
 from engine.cli.console import json_text, width_of
-from engine.config.diagnostics.catalogue import UnknownRuleError, find_rule
-from engine.config.diagnostics.codes import RULES
+from engine.config.diagnostics.catalogue import UnknownFindingError, find_kind
+from engine.config.diagnostics.codes import FINDING_KINDS
 
 NOW = 1_790_000_000.0  # 2026-09-21: what an example reports does not depend on the day
 
@@ -27,19 +27,19 @@ def explain(code: str | None, is_list: bool, form: str) -> None:  # noqa: FBT001
     if is_list == (code is not None):
         raise click.UsageError("give a code, or --list")
     if code is None:
-        views = map(report.view_rule, RULES.values())
-        text = json_text(report.view_rules(views)) if form == "json" else report.render_list()
+        views = map(report.view_kind, FINDING_KINDS.values())
+        text = json_text(report.view_kinds(views)) if form == "json" else report.render_list()
         click.echo(text, nl=False)
         return
     try:
-        rule = find_rule(code)
-    except UnknownRuleError as error:
+        kind = find_kind(code)
+    except UnknownFindingError as error:
         words = report.request_error_hint(code) or str(error)
         raise click.BadArgumentUsage(words) from error
-    view = report.view_explained(rule, render_example(rule.code))
+    view = report.view_explained(kind, render_example(kind.code))
     width = min(width_of(sys.stdout) or 100, 100)
     text = (
-        json_text(report.view_rules([view])) if form == "json" else report.render_text(view, width)
+        json_text(report.view_kinds([view])) if form == "json" else report.render_text(view, width)
     )
     click.echo(text, nl=False)
 

@@ -74,7 +74,7 @@ def import_(  # noqa: PLR0913, PLR0917 one parameter an option
         click.echo(
             f"next: set what {directory / '.env.example'} names; engine check {directory}", err=True
         )
-    is_carried = all(row.treatment.value.startswith("carried") for row in result.rows)
+    is_carried = all(row.status.value.startswith("carried") for row in result.rows)
     sys.exit(OK if result.files and is_carried else FINDINGS)
 
 

@@ -129,24 +129,24 @@ class RecordBuilder(_Fields, kw_only=True):
     state: RequestState = msgspec.field(default_factory=RequestState)
 
     def set_caller(self, caller: Caller, endpoint: str | None) -> None:
-        """Note who calls which endpoint."""
+        """Set who calls which endpoint."""
         self.key, self.endpoint = caller.name, endpoint
         if caller.account is not None:
             self.account = caller.account.id
 
     def set_first_event(self, at: float) -> None:
-        """Note when the first event of a stream was whole, monotonic seconds."""
+        """Set when the first event of a stream was whole, monotonic seconds."""
         self.ttft_ms = milliseconds(at - self.state.started_at)
 
     def set_target(self, target: Target) -> None:
-        """Note where the request goes, and the rule that sends it there."""
+        """Set where the request goes, and the rule that sends it there."""
         self.sent_model = target.sent_model
         self.provider = target.provider.name
         self.rule = target.rule.where
         self.state.price = target.price
 
     def add_attempt(self, credential: str | None, dropped: Sequence[str] = ()) -> None:
-        """Note one more attempt, whose credential it uses (`caller`, `account`, or None), and what it drops."""
+        """Count one more attempt; set whose credential it uses (`caller`, `account`, or None), and what it drops."""
         self.attempts += 1
         if dropped or self.dropped is not UNSET:
             self.set_dropped(dropped)
@@ -159,26 +159,26 @@ class RecordBuilder(_Fields, kw_only=True):
         return inf if called_at is None or total is None else called_at + total
 
     def set_silence(self, seconds: float) -> None:
-        """Note how long no event has come of a stream that broke off."""
+        """Set how long no event has come of a stream that broke off."""
         if seconds > 0 and self.outcome != "ok":
             self.ms_silent = milliseconds(seconds)
 
     def set_dropped(self, names: Sequence[str]) -> None:
-        """Note which fields of the body the latest attempt leaves out, if any.
+        """Set which fields of the body the latest attempt leaves out, if any.
 
-        Names are the caller's, so an odd one is noted as `?`, and of many the first ones.
+        Names are the caller's, so an odd one becomes `?`, and of many only the first ones are kept.
         """
-        noted = [name if _FIELD.fullmatch(name) else "?" for name in names[:MAX_DROPPED]]
-        self.dropped = tuple(noted) or UNSET
+        shown = [name if _FIELD.fullmatch(name) else "?" for name in names[:MAX_DROPPED]]
+        self.dropped = tuple(shown) or UNSET
 
     def add_tried(self, result: str) -> None:
-        """Note how the latest attempt ended, as another one follows."""
+        """Add how the latest attempt ended, as another one follows."""
         self.tried = (*(self.tried or ()), f"{self.provider} {result}")
         if self.state.trace is not None:
             self.state.trace.end_attempt()
 
     def set_bug(self) -> None:
-        """Note where a bug is, without the exception's text, which may quote a secret."""
+        """Set where a bug is, without the exception's text, which may quote a secret."""
         self.exception = location_of(sys.exc_info()[1] or Exception())
 
     def freeze(self, timestamps: "Timestamps") -> Record:

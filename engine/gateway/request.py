@@ -115,12 +115,12 @@ class Request:
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 the outermost frame
             await self._end_early(error)
         finally:
-            self._note_end()
+            self._record_end()
             if body is not None:
                 body.close()
 
-    def _note_end(self) -> None:
-        """Note what is known at the end alone; nobody ends the request any more."""
+    def _record_end(self) -> None:
+        """Record what is known only at the end; nobody ends the request any more."""
         if self._cancellation is not None:
             self._cancellation.stop_watching()
         if self._body_reader:

@@ -224,7 +224,7 @@ def _drop(f: ImportedField) -> Result:
 def _headers(f: ImportedField) -> Result:
     if not isinstance(f.value, dict):
         return ASKS, "no mapping of headers"
-    treatment, note = CARRIED, ""
+    status, note = CARRIED, ""
     for name, text in f.value.items():
         lower = str(name).lower()
         if not _HEADER.fullmatch(lower) or not re.fullmatch(r"[^\x00-\x1f\x7f]+", str(text)):
@@ -238,12 +238,12 @@ def _headers(f: ImportedField) -> Result:
                 {"env": f.context.variables.use(variable)[0]} if variable else {"secret": str(text)}
             )
             f.deployment.headers[lower] = f"{{{{ credentials.{credential} }}}}"
-            treatment, note = OTHERWISE, "a secret in a header: read from the environment"
+            status, note = OTHERWISE, "a secret in a header: read from the environment"
         else:
             f.deployment.headers[lower] = (
                 str(text).replace("{", "{{ '{' }}") if "{" in str(text) else str(text)
             )
-    return treatment, note
+    return status, note
 
 
 def _mode(f: ImportedField) -> Result:

@@ -102,10 +102,10 @@ def _deployment(run: Import, file: str, at: Path, entry: Any) -> None:
             _field(run, d, (*at, "model_info", key), row, value)
     if isinstance(info, dict):
         d.comment = _comment(info.get("description"))
-    treatment, words = (OTHERWISE, kind.note) if kind and kind.note else (CARRIED, "")
+    status, words = (OTHERWISE, kind.note) if kind and kind.note else (CARRIED, "")
     run.notes.add(file, (*at, "model_name"), CARRIED)
     run.notes.replace(
-        file, (*at, "litellm_params", "model"), treatment, words
+        file, (*at, "litellm_params", "model"), status, words
     ) if "model" in params else None
 
 
@@ -161,9 +161,9 @@ def _field(run: Import, d: Deployment, path: Path, row: Mapping[str, Any], value
 def _finish(run: Import) -> None:
     """Name in the report the variables that took the place of literal secrets."""
     names = run.variables.secrets()
-    for d, path, _, value, (treatment, words) in run.pending:
+    for d, path, _, value, (status, words) in run.pending:
         secret = value if isinstance(value, str) else repr(value)
         kind = d.kind.name if d.kind else ""
         name = names.get(secret) if "secret" in words else f"{kind.upper()}_BASE_URL"
         if name and not (d.kind is None or d.kind.refuse):
-            run.notes.replace(d.file, path, treatment, words.replace("{variable}", name))
+            run.notes.replace(d.file, path, status, words.replace("{variable}", name))

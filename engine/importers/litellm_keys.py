@@ -44,8 +44,8 @@ def _carry(file: str, at: Path, entry: Mapping[str, Any], draft: Draft, notes: I
     key: dict[str, Any] = {"name": _name(entry, digest, draft), "sha256": digest}
     limits: dict[str, Any] = {}
     for field, value in entry.items():
-        treatment, words = _field(field, value, key, limits)
-        notes.add(file, (*at, field), treatment, words)
+        status, words = _field(field, value, key, limits)
+        notes.add(file, (*at, field), status, words)
     if key.pop("unsure", False):
         key["expires"] = _PAST
     draft.keys.append({**key, **({"limits": limits} if limits else {})})

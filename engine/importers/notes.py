@@ -23,7 +23,7 @@ class ImportRow:
     file: str
     line: int
     path: Path
-    treatment: SettingStatus
+    status: SettingStatus
     note: str
 
 
@@ -35,15 +35,15 @@ class ImportNotes:
         self._rows: dict[tuple[str, Path], ImportRow] = {}
         self._below = {file: _below(d.lines) for file, d in self._documents.items()}
 
-    def add(self, file: str, path: Path, treatment: SettingStatus, words: str = "") -> None:
+    def add(self, file: str, path: Path, status: SettingStatus, words: str = "") -> None:
         """Say what became of the setting at `path`, and of all below it that has no row yet."""
         for leaf, line in self._leaves(file, path):
-            self._rows.setdefault((file, leaf), ImportRow(file, line, leaf, treatment, words))
+            self._rows.setdefault((file, leaf), ImportRow(file, line, leaf, status, words))
 
-    def replace(self, file: str, path: Path, treatment: SettingStatus, words: str) -> None:
+    def replace(self, file: str, path: Path, status: SettingStatus, words: str) -> None:
         """The same, in place of what was said before."""
         for leaf, line in self._leaves(file, path):
-            self._rows[file, leaf] = ImportRow(file, line, leaf, treatment, words)
+            self._rows[file, leaf] = ImportRow(file, line, leaf, status, words)
 
     def _leaves(self, file: str, path: Path) -> list[tuple[Path, int]]:
         lines = self._documents[file].lines

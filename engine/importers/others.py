@@ -91,8 +91,8 @@ def _carry(  # noqa: PLR0913, PLR0917 what a field needs
     if row is None:
         notes.add(d.file, path, DROPPED, "this importer does not know the setting")
         return []
-    treatment, words = fields.apply(fields.ImportedField(d, value, row, context))
-    notes.add(d.file, path, treatment, words)
+    status, words = fields.apply(fields.ImportedField(d, value, row, context))
+    notes.add(d.file, path, status, words)
     return [(d, path, value, words)] if "{variable}" in words else []
 
 
@@ -103,8 +103,8 @@ def _name(notes: ImportNotes, context: Context, pending: list[Pending]) -> None:
             context.variables.secrets().get(str(value)) if "secret" in words else f"{kind}_BASE_URL"
         )
         if name and kind:
-            treatment = OTHERWISE if "secret" in words else ASKS
-            notes.replace(d.file, path, treatment, words.replace("{variable}", name))
+            status = OTHERWISE if "secret" in words else ASKS
+            notes.replace(d.file, path, status, words.replace("{variable}", name))
 
 
 # -- what each program has -----------------------------------------------------------------------

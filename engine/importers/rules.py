@@ -48,17 +48,17 @@ class Rules:
                     at = (*d.at, "litellm_params", field_name)
                     words = "taken out by drop_params, as LiteLLM does it"
                     self.notes.replace(d.file, at, SettingStatus.OTHERWISE, words)
-            room = MAX_TARGETS - bool(self._links(name))
+            room = MAX_TARGETS - bool(self._references(name))
             self.targets[name] = [self._target(d) for d in merge_credentials(usable, room)]
         self._add_covered()
-        callers = {link.name for link in self.draft.fallbacks}
+        callers = {reference.name for reference in self.draft.fallbacks}
         for name, targets in self.targets.items():
             if targets and (name in self.draft.groups or name in callers):
                 self._add(name, name, targets)
-        for link in self.draft.aliases:
-            self._alias(link)
-        for link in self.draft.fallbacks:
-            self._note_fallback(link)
+        for reference in self.draft.aliases:
+            self._alias(reference)
+        for reference in self.draft.fallbacks:
+            self._note_fallback(reference)
         used = [target for rule in self.rules for target in rule.get("targets", [rule])]
         self.providers.keep_only({target["provider"] for target in used})
 
@@ -68,7 +68,7 @@ class Rules:
             usable = [d for d in group if not self._reason(name, d)]
             for d in usable:
                 _apply(self.draft.settings, d)
-            room = MAX_TARGETS - bool(self._links(name))
+            room = MAX_TARGETS - bool(self._references(name))
             self.targets[name] = [self._target(d) for d in merge_credentials(usable, room)]
 
     def _is_usable(self, name: str, d: Deployment) -> bool:
@@ -125,7 +125,7 @@ class Rules:
 
     def _add(self, name: str, like: str, targets: list[ImportedTarget]) -> None:
         """The rule for `name`, with the targets of the group `like` and of those that come after it."""
-        after = [self._group(link.to, name) for link in self._links(like)]
+        after = [self._group(reference.to, name) for reference in self._references(like)]
         every = [*targets, *(t for group in after for t in group)]
         kept_entries = limit_targets(
             distinct(name, assign_weights(targets, after, self.draft.settings.balance))
@@ -159,55 +159,61 @@ class Rules:
                 for d in (t.deployment, *t.deployment.behind):
                     self.notes.replace(d.file, d.named_at or d.at, SettingStatus.ASKS, words)
 
-    def _links(self, name: str) -> list[Reference]:
-        own = [link for link in self.draft.fallbacks if link.name == name]
-        return own or [link for link in self.draft.fallbacks if not link.name and link.to != name]
+    def _references(self, name: str) -> list[Reference]:
+        own = [reference for reference in self.draft.fallbacks if reference.name == name]
+        return own or [
+            reference
+            for reference in self.draft.fallbacks
+            if not reference.name and reference.to != name
+        ]
 
     def _group(self, name: str, behind: str) -> list[ImportedTarget]:
         """The targets of a group that may stand behind another rule: not those of a wildcard."""
         prefix = behind.endswith("*")
         return [t for t in self.targets.get(name, ()) if prefix or not t.sent.endswith("*")]
 
-    def _alias(self, link: Reference) -> None:
-        targets = self.targets.get(link.to)
+    def _alias(self, reference: Reference) -> None:
+        targets = self.targets.get(reference.to)
         words = ""
         if not targets:
             words = "no such model was imported"
-        elif self.aliases.get(link.name) == link.to:
-            self.notes.replace(link.file, link.at, SettingStatus.CARRIED, "the same again")
+        elif self.aliases.get(reference.name) == reference.to:
+            self.notes.replace(
+                reference.file, reference.at, SettingStatus.CARRIED, "the same again"
+            )
             return
         elif (
-            {link.name} & {*self.targets, *self.aliases}
-            or not _EXACT.fullmatch(link.name)
-            or has_credential(link.name)
-            or link.to.endswith("*")
+            {reference.name} & {*self.targets, *self.aliases}
+            or not _EXACT.fullmatch(reference.name)
+            or has_credential(reference.name)
+            or reference.to.endswith("*")
         ):
             words = "the name is taken, or cannot be a rule"
         if words or targets is None:
-            self.notes.replace(link.file, link.at, SettingStatus.ASKS, words)
+            self.notes.replace(reference.file, reference.at, SettingStatus.ASKS, words)
             return
-        self.aliases[link.name] = link.to
-        self._add(link.name, link.to, targets)
-        self.notes.replace(link.file, link.at, SettingStatus.CARRIED, "")
+        self.aliases[reference.name] = reference.to
+        self._add(reference.name, reference.to, targets)
+        self.notes.replace(reference.file, reference.at, SettingStatus.CARRIED, "")
 
-    def _note_fallback(self, link: Reference) -> None:
-        treatment = SettingStatus.ASKS
-        if link.name and not self.targets.get(link.name):
+    def _note_fallback(self, reference: Reference) -> None:
+        status = SettingStatus.ASKS
+        if reference.name and not self.targets.get(reference.name):
             words = "no such model was imported to fall back from"
-        elif not self._group(link.to, link.name or "x"):
+        elif not self._group(reference.to, reference.name or "x"):
             words = "no such model was imported to fall back to"
-        elif not self._is_reached(link):
+        elif not self._is_reached(reference):
             words = f"no rule has a place for it: a rule has at most {MAX_TARGETS} targets"
         else:
-            treatment = SettingStatus.OTHERWISE
+            status = SettingStatus.OTHERWISE
             words = "a later target: by `fallback_on` also after a timeout, a cut connection or a 5xx, when it may be paid twice"
-        self.notes.replace(link.file, link.at, treatment, words)
+        self.notes.replace(reference.file, reference.at, status, words)
 
-    def _is_reached(self, link: Reference) -> bool:
-        """Whether every rule that falls back by `link` has a target of the group that it names."""
-        names = [n for n in self.targets if n in self.reached and link in self._links(n)]
+    def _is_reached(self, reference: Reference) -> bool:
+        """Whether every rule that falls back by `reference` has a target of the group that it names."""
+        names = [n for n in self.targets if n in self.reached and reference in self._references(n)]
         reached = {n: {id(t) for t in self.reached[n]} for n in names}
-        return all(any(id(t) in reached[n] for t in self._group(link.to, n)) for n in names)
+        return all(any(id(t) in reached[n] for t in self._group(reference.to, n)) for n in names)
 
 
 def _apply(settings: Settings, d: Deployment) -> list[str]:

@@ -10,7 +10,8 @@ once, and settles what it has used when it is over:
     windows   calendar days, weeks and months in a time zone
     table     counters and reservations in memory that the workers share, behind a lock
     ledger    both of them together
-    kept      that memory in a file, for counters that outlive the server
+    mutex     that lock, which ends with the process that has it
+    memory_file    that memory in a file, for counters that outlive the server
     specs, limits.lua    the same arithmetic in a script that Redis or Valkey runs
     resp, store_client, redis_store    the connection to that, kept or cut off, and what is done while it fails
 

@@ -27,10 +27,10 @@ from engine.plan.limit_store import STORE_TIMEOUT, StoreServer
 from engine.plan.limits import Budget, StorePolicy
 
 LEASE_SECONDS = 30
-LEASE_MICROSECONDS = LEASE_SECONDS * 1_000_000  # microseconds
+LEASE_MICROSECONDS = LEASE_SECONDS * 1_000_000
 RENEW_SECONDS = 10
 MAX_UNSETTLED = 10_000
-MAX_TIME = 1 << 53  # microseconds since 1970
+MAX_CLOCK = 1 << 53  # microseconds since 1970
 MAX_TRIES = 3
 SCRIPT = Path(__file__).with_name("limits.lua").read_bytes()
 _Reply = tuple[bytes, list[int]]
@@ -66,7 +66,7 @@ class RedisStore:
         self._specs: dict[tuple[tuple[str, int], ...], Spec] = {}  # by names and ids of limits
         self._offset = 0.0  # seconds by which the server's clock is ahead of this one
         self._name, self._numbers = os.urandom(6).hex(), count()
-        self._leases: dict[str, tuple[str, float]] = {}  # home, and when it was renewed
+        self._leases: dict[str, tuple[str, float]] = {}  # key prefix, and when it was renewed
         self._unsettled: deque[tuple[Grant, Amounts]] = deque()
         self.status, self.lost, self.errors = "ok", 0, 0
         self.warn: Callable[[str, Budget], None] = lambda _scope, _budget: None  # as of a Ledger
@@ -160,17 +160,17 @@ class RedisStore:
         return b"*%d\r\n%b%b%b%b" % (5 + spec.count, head, spec.keys, rest, spec.texts)
 
     def _read(self, reply: bytes) -> _Reply:
-        """The word and the numbers of a reply; its time is noted.
+        """The word and the numbers of a reply; its time sets the offset of the clock.
 
         Raises:
-            StoreError: it is none of the script.
+            LimitStoreError: it is none of the script.
         """
         word, _, rest = reply.partition(b" ")
         try:
             now, *numbers = struct.unpack(f"<{len(rest) // 8}q", rest)
         except (struct.error, ValueError):
             now = -1
-        if not 0 <= now < MAX_TIME:
+        if not 0 <= now < MAX_CLOCK:
             raise LimitStoreError("a reply that the script does not give")
         self._offset = now / 1e6 - self._wall()
         return word, numbers
@@ -252,24 +252,26 @@ class RedisStore:
             self._settle(*self._unsettled.popleft())
 
     def _renew(self) -> None:
-        """Renew leases of requests that take long, those of one home together."""
+        """Renew leases of requests that take long, those of one key prefix together."""
         now = self._wall()
-        homes: dict[str, list[str]] = {}
-        for member, (home, at) in self._leases.items():
+        by_prefix: dict[str, list[str]] = {}
+        for member, (key_prefix, at) in self._leases.items():
             if not 0 <= now - at < RENEW_SECONDS:
-                homes.setdefault(home, []).append(member)
-        for home, members in homes.items():
-            self._leases.update((member, (home, now)) for member in members)
+                by_prefix.setdefault(key_prefix, []).append(member)
+        for key_prefix, members in by_prefix.items():
+            self._leases.update((member, (key_prefix, now)) for member in members)
             encoded = [member.encode() for member in members]
-            self._send_renewal(home, [b"renew", b"%d" % LEASE_MICROSECONDS, *encoded])
+            self._send_renewal(key_prefix, [b"renew", b"%d" % LEASE_MICROSECONDS, *encoded])
 
-    def _send_renewal(self, home: str, rest: Sequence[bytes], script: bytes | None = None) -> None:
+    def _send_renewal(
+        self, key_prefix: str, rest: Sequence[bytes], script: bytes | None = None
+    ) -> None:
         def sent(future: asyncio.Future[bytes]) -> None:
             error = future.exception()
             if script is None and error is not None and str(error) == "NOSCRIPT":
-                self._send_renewal(home, rest, self._whole)
+                self._send_renewal(key_prefix, rest, self._whole)
 
-        parts = [b"1", f"{home}leases".encode(), *rest]
+        parts = [b"1", f"{key_prefix}leases".encode(), *rest]
         head = script or encode([b"EVALSHA", self._client.sha])
         with suppress(LimitStoreError):
             future = self._client.send(command(2 + len(parts), head + encode(parts)))

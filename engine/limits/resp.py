@@ -69,7 +69,7 @@ class RedisConnection(asyncio.Protocol):
             self._transport.abort()
 
     def send(self, sent: bytes, about: object = None) -> asyncio.Future[bytes]:
-        """Send an encoded command; its reply, or StoreError.
+        """Send an encoded command; its reply, or LimitStoreError.
 
         The future may be cancelled: `late` gets the reply then, with `about`.
         """
@@ -128,7 +128,7 @@ async def connect(
     """A connection that is logged in.
 
     Raises:
-        StoreError, OSError: there is none.
+        LimitStoreError, OSError: there is none.
     """
     loop = asyncio.get_running_loop()
     context = ssl.create_default_context() if server.is_secure else None

@@ -57,14 +57,14 @@ class Spec:
 
 def spec_of(scopes: Sequence[Scope], windows: Windows, now: float) -> Spec:
     """The command's parts for the scopes of a request at `now`, POSIX seconds by the clock of the server."""
-    home = key_prefix(scopes)
-    names = [f"{home}{quote(name)}" for name, _ in scopes]
-    keys = [name.encode() for name in (f"{home}leases", *names)]
+    prefix = key_prefix(scopes)
+    names = [f"{prefix}{quote(name)}" for name, _ in scopes]
+    keys = [name.encode() for name in (f"{prefix}leases", *names)]
     every = [limits for _, limits in scopes]
     spans = [windows.of(budget, now) for limits in every for budget in limits.budgets]
     return Spec(
         scopes,
-        home,
+        prefix,
         any(limits.holds for limits in every),
         1 + len(keys) + len(every),
         encode([b"%d" % len(keys), *keys]),

@@ -87,7 +87,7 @@ class StoreClient:
         """Send a command, without a time for its reply.
 
         Raises:
-            StoreError: it was not sent.
+            LimitStoreError: it was not sent.
         """
         if self._connection is None or not self.is_up:
             raise LimitStoreError(self._why or "not connected")
@@ -97,7 +97,7 @@ class StoreClient:
         """Send a command; what `read` makes of its reply.
 
         Raises:
-            StoreError: it was not sent, or the reply was an error, too late, or none that can be read.
+            LimitStoreError: it was not sent, or the reply was an error, too late, or none that can be read.
         """
         future = self.send(sent, about)
         loop = future.get_loop()

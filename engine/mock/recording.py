@@ -57,12 +57,12 @@ class RecordedExchange:
         return next((value for key, value in self.headers if key == name), "")
 
     def count(self, data: bytes) -> None:
-        """Note a chunk of the body."""
+        """Add a chunk of the body."""
         self.body += _text(data[: _HEAD_BYTES - len(self.body)])
         self.body_bytes += len(data)
 
     def client_left(self) -> None:
-        """Note that the client went away, unless it had all it asked for."""
+        """Record that the client went away, unless it had all it asked for."""
         if not self.finished:
             self.disconnected_at, self.disconnected_monotonic = time(), monotonic()
 

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-from engine.config.diagnostics.codes import RULES, FindingKind
+from engine.config.diagnostics.codes import FINDING_KINDS, FindingKind
 from engine.config.examples import example
 from engine.gateway.errors import CATALOGUE
 
@@ -12,24 +12,24 @@ FORMAT_VERSION = "1.0"
 View = dict[str, Any]
 
 
-def view_rule(rule: FindingKind) -> View:
+def view_kind(kind: FindingKind) -> View:
     """One entry of the catalogue."""
     return {
-        "code": rule.code,
-        "name": rule.name,
-        "severity": rule.severity.value,
-        "ignorable": rule.ignorable,
-        "summary": rule.summary,
-        "explanation": rule.explanation,
-        "url": rule.url,
+        "code": kind.code,
+        "name": kind.name,
+        "severity": kind.severity.value,
+        "ignorable": kind.ignorable,
+        "summary": kind.summary,
+        "explanation": kind.explanation,
+        "url": kind.url,
     }
 
 
-def view_explained(rule: FindingKind, reported: str) -> View:
+def view_explained(kind: FindingKind, reported: str) -> View:
     """One entry with its example; `reported` is how `engine check` reports the bad one."""
-    shown = example(rule.code)
+    shown = example(kind.code)
     return {
-        **view_rule(rule),
+        **view_kind(kind),
         "example": {
             "file": shown.file,
             "bad": shown.bad,
@@ -46,16 +46,16 @@ def request_error_hint(code: str) -> str:
     return f"`{code}` is no finding but an error of a request: docs/errors.md" if known else ""
 
 
-def view_rules(rules: Iterable[View]) -> View:
+def view_kinds(kinds: Iterable[View]) -> View:
     """Entries as one document."""
-    return {"format_version": FORMAT_VERSION, "rules": list(rules)}
+    return {"format_version": FORMAT_VERSION, "rules": list(kinds)}
 
 
-def render_list(rules: Iterable[FindingKind] = tuple(RULES.values())) -> str:
+def render_list(kinds: Iterable[FindingKind] = tuple(FINDING_KINDS.values())) -> str:
     """The catalogue as a table."""
     rows = [("code", "name", "severity", "silenced by a comment", "what it reports")]
     rows += [
-        (r.code, r.name, r.severity.value, "yes" if r.ignorable else "no", r.summary) for r in rules
+        (r.code, r.name, r.severity.value, "yes" if r.ignorable else "no", r.summary) for r in kinds
     ]
     widths = [max(len(row[n]) for row in rows) for n in range(4)]
     lines = ("  ".join([*map(str.ljust, row[:4], widths), row[4]]) for row in rows)

@@ -29,7 +29,7 @@ def view_import(result: ImportResult) -> dict[str, Any]:
                 "file": row.file,
                 "line": row.line,
                 "setting": format_path(row.path),
-                "treatment": row.treatment.value,
+                "treatment": row.status.value,
                 "note": row.note,
             }
             for row in result.rows
@@ -38,25 +38,25 @@ def view_import(result: ImportResult) -> dict[str, Any]:
 
 
 def counts(result: ImportResult) -> dict[str, int]:
-    """How many settings had each treatment."""
-    found = Counter(row.treatment for row in result.rows)
-    return {treatment.value: found[treatment] for treatment in SettingStatus}
+    """How many settings had each status."""
+    found = Counter(row.status for row in result.rows)
+    return {status.value: found[status] for status in SettingStatus}
 
 
 def render_import(result: ImportResult) -> str:
     """A line for each setting, what needs attention last, and the counts."""
     lines: list[str] = []
-    for treatment in SettingStatus:
-        rows = [row for row in result.rows if row.treatment is treatment]
+    for status in SettingStatus:
+        rows = [row for row in result.rows if row.status is status]
         if rows:
-            lines += [f"{_TITLES[treatment]}:", *(f"  {_line(row)}" for row in rows), ""]
+            lines += [f"{_TITLES[status]}:", *(f"  {_line(row)}" for row in rows), ""]
     return "\n".join([*lines, summary(result)]) + "\n"
 
 
 def summary(result: ImportResult) -> str:
     """The counts in one line."""
     found = counts(result)
-    parts = ", ".join(f"{found[treatment.value]} {title}" for treatment, title in _TITLES.items())
+    parts = ", ".join(f"{found[status.value]} {title}" for status, title in _TITLES.items())
     parts = parts if found["asks_you"] == 1 else parts.replace("needs your", "need your")
     return f"{len(result.rows)} setting{'s' * (len(result.rows) != 1)}: {parts}"
 

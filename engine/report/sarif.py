@@ -4,7 +4,7 @@ import json
 from urllib.parse import quote
 
 from engine import __version__
-from engine.config.diagnostics.codes import RULES
+from engine.config.diagnostics.codes import FINDING_KINDS
 from engine.report.view import Findings, View, view
 
 SCHEMA = (
@@ -28,14 +28,14 @@ def render_sarif(findings: Findings) -> str:
 
 
 def _rule(code: str) -> View:
-    rule = RULES[code]
+    kind = FINDING_KINDS[code]
     return {
         "id": code,
-        "name": "".join(word.capitalize() for word in rule.name.split("-")),
-        "shortDescription": {"text": rule.summary},
-        "fullDescription": {"text": rule.explanation},
-        "help": {"text": f"{rule.explanation} `engine explain {code}` shows an example."},
-        "defaultConfiguration": {"level": rule.severity.value},
+        "name": "".join(word.capitalize() for word in kind.name.split("-")),
+        "shortDescription": {"text": kind.summary},
+        "fullDescription": {"text": kind.explanation},
+        "help": {"text": f"{kind.explanation} `engine explain {code}` shows an example."},
+        "defaultConfiguration": {"level": kind.severity.value},
     }
 
 

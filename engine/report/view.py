@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from engine.config.diagnostics.codes import RULES
+from engine.config.diagnostics.codes import FINDING_KINDS
 from engine.config.diagnostics.diagnostic import Diagnostic, Fix, Related, Severity, Span
 from engine.config.schema.places import describe
 from engine.config.source.document import Document
@@ -69,7 +69,7 @@ def view_finding(d: Diagnostic, findings: Findings) -> View:
         "related": [_related(r, findings) for r in d.related],
         "help": d.help,
         "fix": _fix(d.fix, findings.folder) if d.fix else None,
-        "url": RULES[d.code].url,
+        "url": FINDING_KINDS[d.code].url,
     }
 
 

@@ -1,11 +1,15 @@
 """The pipe between the parent and one worker: small messages, each way.
 
-parent -> worker    ("prepare", number, digest, names, read_at), ("commit", state),
-("abort", state), ("note", state)                      see `reload`
-("drain",), ("stop",), ("abort_requests",)             see `supervisor`
-("select_socket", number, index), ("clear_selection",)  see `listener`
-worker -> parent    (number, reply) to a message that has a number, and one of these that no message asked for:
-(0, "listening"), (0, "stopped listening")
+parent -> worker
+
+    ("prepare", number, digest, names, read_at), ("commit", state),
+    ("abort", state), ("state", state)                      see `reload`
+    ("drain",), ("stop",), ("abort_requests",)              see `supervisor`
+    ("select_socket", number, index), ("clear_selection",)  see `listener`
+
+worker -> parent: (number, reply) to a message that has a number, and one of these that no message asked for
+
+    (0, "listening"), (0, "stopped listening")
 """
 
 import contextlib
@@ -34,7 +38,7 @@ class WorkerChannel:
         """Send a small message; to a worker that has ended it is dropped.
 
         So it is to one that has left some hundred unread, such as a stopped one: this process must
-        not wait for it, or it would hear no signal any more. In the end such a worker is killed.
+        not wait for it, or it would handle no signal any more. In the end such a worker is killed.
         A pipe that has room takes a small message whole.
         """
         with contextlib.suppress(OSError):
@@ -51,7 +55,7 @@ class WorkerChannel:
         return events
 
     def reply(self, number: int, end: float, is_ending: Callable[[], bool] = lambda: False) -> str:
-        """The worker's reply to message `number`: `ready`, `gone`, or why it cannot follow.
+        """The worker's reply to message `number`: `ready`, `changed`, `gone`, or why it cannot follow.
 
         `ended` when the server is to end before that.
         """

@@ -223,7 +223,7 @@ class ConfigReloader:
         if text != before or self._logged[1] - at > REPEAT_SECONDS:
             self.counts.count_refusal()
             log(text, "error")  # files that are watched from now on are read a second time
-        _send_all(workers, "note", self.state)  # what /readyz says, the log has said
+        _send_all(workers, "state", self.state)  # what /readyz says, the log has said
 
 
 def _send_all(workers: Sequence[WorkerChannel], word: str, state: ReloadState) -> None:

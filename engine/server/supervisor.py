@@ -214,7 +214,7 @@ class Supervisor:
     def _check_tls(self) -> None:
         """Replace the first worker that has other TLS files than those on disk."""
         if self._tls.tick(time.time()):
-            self._send_all("note", self._reloader.set_tls_state(self._tls.refused))
+            self._send_all("state", self._reloader.set_tls_state(self._tls.refused))
         for worker in [w for w in self._workers if w.is_behind(self._tls.count, time.monotonic())]:
             self._replace(worker, "has old TLS files")
 

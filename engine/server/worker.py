@@ -104,8 +104,8 @@ class Worker:
         self._handlers: dict[str, Callable[..., None]] = {
             "prepare": self._on_prepare,
             "commit": self._on_commit,
-            "abort": self._on_note,
-            "note": self._on_note,
+            "abort": self._on_state,
+            "state": self._on_state,
             "drain": self._on_drain,
             "stop": self._on_stop,
             "abort_requests": self._on_abort_requests,
@@ -219,9 +219,9 @@ class Worker:
     def _on_commit(self, state: ReloadState) -> None:
         if self._next is not None:
             self._swap(self._next)
-        self._on_note(state)
+        self._on_state(state)
 
-    def _on_note(self, state: ReloadState) -> None:
+    def _on_state(self, state: ReloadState) -> None:
         self._next, self._preparing = None, UNSOLICITED
         self._state = state
         self._show_state()

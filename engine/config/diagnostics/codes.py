@@ -814,7 +814,7 @@ _CATALOGUE = (
     ),
 )
 
-RULES = {rule.code: rule for rule in _CATALOGUE}
+FINDING_KINDS = {kind.code: kind for kind in _CATALOGUE}
 
 # Codes that were once given or reserved, and are never used again.
 RETIRED = frozenset({"X215"})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from engine.config.diagnostics.codes import RULES, Severity
+from engine.config.diagnostics.codes import FINDING_KINDS, Severity
 
 __all__ = [
     "LINE_END",
@@ -97,11 +97,11 @@ class Diagnostic:
 
     @property
     def severity(self) -> Severity:
-        return RULES[self.code].severity
+        return FINDING_KINDS[self.code].severity
 
     @property
     def name(self) -> str:
-        return RULES[self.code].name
+        return FINDING_KINDS[self.code].name
 
 
 def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

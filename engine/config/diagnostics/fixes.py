@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.config.diagnostics.codes import RULES
+from engine.config.diagnostics.codes import FINDING_KINDS
 from engine.config.diagnostics.diagnostic import (
     LINE_END,
     Applicability,
@@ -42,7 +42,9 @@ class Fixed:
     refused: tuple[Diagnostic, ...]
 
 
-def fix_all(texts: Texts, check: Check, *, unsafe: bool, codes: Container[str] = RULES) -> Fixed:
+def fix_all(
+    texts: Texts, check: Check, *, unsafe: bool, codes: Container[str] = FINDING_KINDS
+) -> Fixed:
     """Fix what `check` finds of `codes` in `texts` (by file name) until no fix is left.
 
     Without `unsafe` only fixes that cannot change a meaning are applied.

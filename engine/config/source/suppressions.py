@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from engine.config.diagnostics.codes import RULES
+from engine.config.diagnostics.codes import FINDING_KINDS
 from engine.config.diagnostics.diagnostic import Applicability, Diagnostic, Fix, Position, Span
 from engine.config.source.document import Document
 from engine.config.source.tokens import opaque_spans
@@ -147,9 +147,9 @@ def _read(document: Document, span: Span, body: str) -> list[Suppression | Diagn
 
 def _refused(code: str, place: Span) -> Diagnostic | None:
     """Why `code` cannot be silenced."""
-    if code not in RULES:
-        names = {rule.name: rule.code for rule in RULES.values()}
-        known = [c for c, rule in RULES.items() if rule.ignorable]
+    if code not in FINDING_KINDS:
+        names = {kind.name: kind.code for kind in FINDING_KINDS.values()}
+        known = [c for c, kind in FINDING_KINDS.items() if kind.ignorable]
         hint = names.get(code.lower()) or nearest(code, known)
         return Diagnostic(
             "X291",
@@ -159,7 +159,7 @@ def _refused(code: str, place: Span) -> Diagnostic | None:
             help="" if hint else "`engine explain --list` has all codes",
             fix=Fix(place, hint) if hint else None,
         )
-    if RULES[code].ignorable:
+    if FINDING_KINDS[code].ignorable:
         return None
     message = f"`{code}` cannot be suppressed"
     return Diagnostic("X291", message, place, help="fix the finding, then remove it here")

@@ -41,7 +41,7 @@ class FormField:
 class FormBody:
     """A form being received.
 
-    `watched`: fields whose values are recorded; each may occur once. `noted`: fields whose part
+    `watched`: fields whose values are recorded; each may occur once. `located`: fields whose part
     numbers only are recorded (in `parts`). `refused`: fields that the caller may not send.
     """
 
@@ -50,7 +50,7 @@ class FormBody:
         body_reader: RequestBodyReader,
         boundary: bytes,
         watched: frozenset[str],
-        noted: frozenset[str] = frozenset(),
+        located: frozenset[str] = frozenset(),
         refused: frozenset[str] = frozenset(),
         counted: frozenset[str] = frozenset(),
     ) -> None:
@@ -58,7 +58,7 @@ class FormBody:
         self._boundary = boundary
         self._parser = FormParser(boundary)
         self._watched = watched
-        self._noted = noted
+        self._located = located
         self._refused = refused
         self._counted = {fold_in_form(name): name for name in counted}
         self._head: IO[bytes] = SpooledTemporaryFile(max_size=SPOOL_MEMORY)  # noqa: SIM115 closed in close()
@@ -73,7 +73,7 @@ class FormBody:
         self.fields: dict[str, FormField] = {}
         self.numbers: dict[str, int] = {}
         self.parts: dict[str, list[int]] = {}
-        self.names_at: dict[int, tuple[int, int]] = {}  # of the noted parts
+        self.names_at: dict[int, tuple[int, int]] = {}  # of the located parts
         self.head_size = 0
 
     def close(self) -> None:
@@ -192,7 +192,7 @@ class FormBody:
         name = part.name
         read_as = self._refuse_variants(name)
         self._number = self._counted.get(read_as)
-        if name in self._noted:
+        if name in self._located:
             self.parts.setdefault(name, []).append(self._part)
             at = self._parser.head_at
             self.names_at[self._part] = (at + part.start, at + part.end)
@@ -204,8 +204,8 @@ class FormBody:
     def _refuse_variants(self, name: str) -> str:
         """Refuse a field name that another parser could read as a routing field. Returns the name it could be read as."""
         read_as = fold_in_form(name)
-        meant = folded(self._watched).get(read_as) or folded(self._noted).get(fold(name))
-        if meant is not None and name != meant and name not in self._noted:
+        meant = folded(self._watched).get(read_as) or folded(self._located).get(fold(name))
+        if meant is not None and name != meant and name not in self._located:
             raise other_spelling(name, meant)
         if read_as in self._refused:
             raise further_models(read_as)

@@ -42,7 +42,7 @@ class Health:
         return self._is_probing
 
     def record(self, now: float, *, is_good: bool | None, is_probe: bool) -> None:
-        """Note how an admitted request went; None when that says nothing of the provider."""
+        """Record how an admitted request went; None when that says nothing of the provider."""
         if is_probe:
             self._is_probing = False
             if is_good is not None:

@@ -12,7 +12,7 @@ _NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 def record_cost(record: RecordBuilder, prices: Prices) -> None:
-    """Note the cost of a request that is over, and the version of the prices. A bug in it is noted alone."""
+    """Record the cost of a request that is over, and the version of the prices; of a bug in it, only where it is."""
     try:
         record.price_version = prices.version
         nano_usd = cost_of(record, prices)

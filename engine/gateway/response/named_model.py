@@ -29,15 +29,15 @@ _object = msgspec.json.Decoder(_Object)
 
 
 class ResponseTrace:
-    """A response that is read on its way; `note` gets the model that it names, when it is closed."""
+    """A response that is read on its way; `record_model` gets the model that it names, when it is closed."""
 
-    def __init__(self, response: UpstreamResponse, note: Callable[[str], None]) -> None:
+    def __init__(self, response: UpstreamResponse, record_model: Callable[[str], None]) -> None:
         self.status = response.status
         self.headers: Pairs = response.headers
         self.fields = response.fields
         self.length = response.length
         self._response = response
-        self._note = note
+        self._record_model = record_model
         self._kept: list[bytes] = []
         self._room = MAX_BEGINNING
         self._end = b""
@@ -63,11 +63,11 @@ class ResponseTrace:
         await self._response.forward(watched)
 
     def close(self) -> Awaitable[None] | None:
-        """Note the model, and close the response."""
+        """Record the model, and close the response."""
         if self.status in _SUCCESS:
             model = model_in(self.fields, b"".join(self._kept), self._end)
             if model:
-                self._note(model)
+                self._record_model(model)
         return self._response.close()
 
     def _keep(self, chunk: bytes) -> None:

@@ -216,7 +216,7 @@ class ResponseRelay:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
     def record_usage(self, prices: Prices | None) -> None:
-        """Note usage, cost and first event of the response that was relayed, at the end of the request."""
+        """Record usage, cost and first event of the response that was relayed, at the end of the request."""
         if self._stream is not None and self._stream.first_at is not None:
             self._record.set_first_event(self._stream.first_at)
         if self.meter is not None:

@@ -48,8 +48,8 @@ class UsageMeter:
         "_sent",
         "_since",
         "_size",
+        "event_chunks",
         "is_events",
-        "noted",
         "silent",
     )
 
@@ -62,12 +62,12 @@ class UsageMeter:
         self._size = 0
         self._is_packed = False
         self.is_events = False
-        self.noted = 0  # chunks of whole events
+        self.event_chunks = 0  # of whole events
         self._seen, self._since = -1, 0.0  # as of the last tick
         self.silent = 0.0  # seconds
 
     def start(self, status: int, fields: Mapping[bytes, bytes]) -> bool:
-        """Whether the response with this head may say anything, so that the rest is worth noting.
+        """Whether the response with this head may say anything, so that the rest is worth keeping.
 
         `fields` are its headers by name.
         """
@@ -95,7 +95,7 @@ class UsageMeter:
 
     def observe(self, text: bytes) -> bool:
         """Take notice of whole events; whether one of them may have usage."""
-        self.noted += 1
+        self.event_chunks += 1
         self._recent.append(text if len(text) <= MAX_SAMPLE else text[:MAX_SAMPLE])
         if self._search(text) is None:
             return False
@@ -107,8 +107,8 @@ class UsageMeter:
 
     def tick(self, now: float, *, is_read: bool) -> None:
         """Several times a second: add up the time in which no event comes to a caller that reads all there is."""
-        if self.noted != self._seen or not is_read:
-            self._seen, self._since = self.noted, now
+        if self.event_chunks != self._seen or not is_read:
+            self._seen, self._since = self.event_chunks, now
         elif now - self._since > QUIET_SECONDS:
             self.silent += now - self._since
             self._since = now
@@ -126,7 +126,7 @@ class UsageMeter:
             self._end -= len(self._chunks.popleft())
 
     def finish(self, record: RecordBuilder, *, is_priced: bool) -> None:
-        """Note the usage in the record of a request that is over. A bug in it is noted alone.
+        """Set the usage in the record of a request that is over; of a bug in it, only where it is.
 
         `is_priced`: the service tier counts, too, since the cost depends on it.
         """
@@ -178,9 +178,9 @@ class UsageMeter:
             if input_bytes > MAX_ENCODED:
                 input_bytes = MAX_ENCODED if self._sent is None else self._sent.text_size()
             counts = {"input_tokens": estimated_input(input_bytes)} | counts
-        if self.noted:
+        if self.event_chunks:
             counts["output_tokens"] = max(
-                counts.get("output_tokens", 0), self.noted, self._estimated_output()
+                counts.get("output_tokens", 0), self.event_chunks, self._estimated_output()
             )
         elif self._reader.has_output:
             counts.setdefault("output_tokens", min(output_bytes, MAX_ESTIMATED) // BYTES_A_TOKEN)
@@ -189,7 +189,7 @@ class UsageMeter:
     def _estimated_output(self) -> int:
         """Tokens of the text in all events, as far as the latest ones show how much they have."""
         found = sum(map(self._reader.output_bytes, self._recent))
-        size = found * self.noted // len(self._recent)
+        size = found * self.event_chunks // len(self._recent)
         return min(size, MAX_ESTIMATED) // BYTES_A_TOKEN
 
     def counts(self) -> Counts:

@@ -46,7 +46,7 @@ class WorkerMetrics:
         return [counts for _, counts in self._limit_counts]
 
     def tick(self, seconds: float, gateways: Iterable[Gateway], log: AccessLog) -> None:
-        """Note the state of the worker; called every `seconds`, more or less."""
+        """Record the state of the worker; called every `seconds`, more or less."""
         now = monotonic()
         if self._called is not None:
             late = max(0.0, now - self._called - seconds)
@@ -55,22 +55,22 @@ class WorkerMetrics:
         self._words[self._worker] = sum(len(gateway.requests) for gateway in gateways)
         self._words[self._worker + _LOST] += log.dropped - self._lost
         self._lost = log.dropped
-        self._note_providers(gateways)
+        self._record_providers(gateways)
         self.add()
 
     def count_store_errors(self, errors: int) -> None:
-        """Note how many requests the store of limits has not counted so far."""
+        """Count how many requests the store of limits has not counted so far."""
         self._words[self._worker + _STORE_ERRORS] += errors - self._store_errors
         self._store_errors = errors
 
     def count_traces(self, exported: int, lost: int) -> None:
-        """Note how many traced requests were exported and lost so far."""
+        """Count how many traced requests were exported and lost so far."""
         at = self._worker + _TRACES
         self._words[at] += exported - self._traces[0]
         self._words[at + 1] += lost - self._traces[1]
         self._traces = exported, lost
 
-    def _note_providers(self, gateways: Iterable[Gateway]) -> None:
+    def _record_providers(self, gateways: Iterable[Gateway]) -> None:
         """The state of each provider, over the Plans that are in use."""
         states = [state for gateway in gateways for state in gateway.provider_states()]
         found = {at: [0, 0, 0] for at in self._part.blocks(PROVIDERS)}

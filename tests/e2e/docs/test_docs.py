@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from engine.cli import main
-from engine.config.diagnostics.codes import RULES
+from engine.config.diagnostics.codes import FINDING_KINDS
 from engine.config.examples import example, load_example
 from engine.config.files import FILES
 from engine.config.load import load
@@ -330,7 +330,7 @@ def test_the_steps_of_the_workflow_do_what_they_say(tmp_path: Path, served: Serv
 def test_the_problem_matchers_know_every_line_of_the_concise_format() -> None:
     matchers = json.loads((DOCS / "problem-matcher.json").read_text("utf-8"))["problemMatcher"]
     patterns = [pattern for matcher in matchers for pattern in matcher["pattern"]]
-    for code in RULES:
+    for code in FINDING_KINDS:
         loaded = load_example(code, time.time())
         for line in render_concise(Findings(loaded.diagnostics, loaded.documents)).splitlines():
             (match,) = [m for p in patterns if (m := re.search(p["regexp"], line))]
@@ -338,7 +338,9 @@ def test_the_problem_matchers_know_every_line_of_the_concise_format() -> None:
             assert match[pattern["code"]] in (code, *example(code).also)
             assert match[pattern["file"]].endswith(".yaml")
             assert int(match[pattern["line"]]) and int(match[pattern["column"]])
-            assert match[pattern.get("severity", 0)].count(RULES[match[pattern["code"]]].severity)
+            assert match[pattern.get("severity", 0)].count(
+                FINDING_KINDS[match[pattern["code"]]].severity
+            )
 
 
 # -- README --------------------------------------------------------------------------------------

@@ -147,10 +147,10 @@ def test_a_worker_that_reads_nothing_does_not_stop_the_parent() -> None:
     with ours, theirs:
         channel = WorkerChannel(ours, -1)
         for _ in range(UNREAD):
-            channel.send("note", ReloadState("then"))
+            channel.send("state", ReloadState("then"))
         received = told(theirs)
         assert 0 < len(received) < UNREAD
-        assert set(received) == {"note"}
+        assert set(received) == {"state"}
         channel.send("stop")
         assert told(theirs) == ["stop"]
 

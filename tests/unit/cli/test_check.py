@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from syrupy.assertion import SnapshotAssertion
 
 from engine.cli import main
-from engine.config.diagnostics.codes import RULES
+from engine.config.diagnostics.codes import FINDING_KINDS
 from engine.config.examples import example
 from engine.config.schema.schemas import read_schema
 from engine.report.json import render_json
@@ -110,7 +110,7 @@ def test_every_finding_fits_both_schemas(tmp_path: Path) -> None:
     own = jsonschema.Draft202012Validator(closed(json.loads(read_schema("diagnostics"))))
     oasis = jsonschema.Draft4Validator(OASIS)
     seen, shapes = set(), set()
-    for code in RULES:
+    for code in FINDING_KINDS:
         loaded = load_case(code, tmp_path / code)
         found = Findings(loaded.diagnostics, loaded.documents, loaded.suppressed, "folder/")
         for render, validator in ((render_json, own), (render_sarif, oasis)):
@@ -119,7 +119,7 @@ def test_every_finding_fits_both_schemas(tmp_path: Path) -> None:
                 validator.validate(reported)
             shapes.add(like)
         seen |= {item["ruleId"] for item in reported["runs"][0]["results"]}
-    assert seen == {code for code in RULES if not example(code).elsewhere}
+    assert seen == {code for code in FINDING_KINDS if not example(code).elsewhere}
 
 
 def test_the_schema_of_the_json_is_strict_enough_to_fail() -> None:
@@ -145,10 +145,10 @@ def test_json_counts_and_lists_what_is_suppressed(check: Check) -> None:
 
 def test_what_json_links_to_is_there(check: Check) -> None:
     page = (ROOT / "docs/codes.md").read_text("utf-8")
-    for rule in RULES.values():
-        file, _, anchor = rule.url.partition("#")
+    for kind in FINDING_KINDS.values():
+        file, _, anchor = kind.url.partition("#")
         assert (ROOT / file).exists()
-        assert re.search(rf"^### {anchor.replace('-', '[ -]')}$", page, re.M | re.I), rule.url
+        assert re.search(rf"^### {anchor.replace('-', '[ -]')}$", page, re.M | re.I), kind.url
 
 
 def test_github_escapes_what_its_commands_are_made_of(check: Check) -> None:

@@ -5,7 +5,7 @@ from click.testing import CliRunner, Result
 from syrupy.assertion import SnapshotAssertion
 
 from engine.cli import main
-from engine.config.diagnostics.codes import RETIRED, RULES
+from engine.config.diagnostics.codes import FINDING_KINDS, RETIRED
 from engine.config.examples import example
 from tests.tables import each
 from tests.unit.cli.outputs import view_of
@@ -24,12 +24,14 @@ def test_a_finding_explained(code: str, snapshot: SnapshotAssertion) -> None:
     assert explain(code).stdout == snapshot(extension_class=TextSnapshot)
 
 
-@each("code", RULES)
+@each("code", FINDING_KINDS)
 def test_every_finding_is_explained_by_its_own_report(code: str) -> None:
     result = explain(code)
     assert result.exit_code == 0
     assert f"[{code}]: " in result.stdout or example(code).elsewhere
-    assert result.stdout.startswith(f"{code} {RULES[code].name} ({RULES[code].severity})\n")
+    assert result.stdout.startswith(
+        f"{code} {FINDING_KINDS[code].name} ({FINDING_KINDS[code].severity})\n"
+    )
 
 
 @each("word", ["X201", "x201", "unknown-provider", "Unknown-Provider"])
@@ -56,12 +58,12 @@ def test_what_is_not_known_is_said_with_the_nearest(word: str, said: str) -> Non
 
 def test_the_list_has_every_code_on_a_line_of_its_own() -> None:
     lines = explain("--list").stdout.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == list(RULES)
+    assert [line.split()[0] for line in lines[1:]] == list(FINDING_KINDS)
 
 
 def test_as_data() -> None:
     every = view_of("explain", explain("--list", "--format", "json"))["rules"]
-    assert [rule["code"] for rule in every] == list(RULES)
+    assert [rule["code"] for rule in every] == list(FINDING_KINDS)
     (one,) = view_of("explain", explain("X205", "--format", "json"))["rules"]
     assert one["ignorable"] is True
     assert "error" not in one["example"]["good"]
@@ -69,4 +71,4 @@ def test_as_data() -> None:
 
 
 def test_no_retired_code_is_in_use() -> None:
-    assert not RETIRED & set(RULES)
+    assert not RETIRED & set(FINDING_KINDS)

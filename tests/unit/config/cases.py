@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.config.diagnostics.codes import RULES
+from engine.config.diagnostics.codes import FINDING_KINDS
 from engine.config.examples import (
     Example,
     ExampleFolder,
@@ -56,7 +56,7 @@ def _case(entry: dict[str, Any]) -> Example:
 CORPUS = sorted((Path(__file__).parent / "corpus").iterdir())
 _entries = [entry for file in CORPUS for entry in parse_yaml(file.read_bytes()).items()]
 FURTHER = {name: _case(entry) for name, entry in _entries}
-CASES = {**{code: example(code) for code in RULES}, **FURTHER}
+CASES = {**{code: example(code) for code in FINDING_KINDS}, **FURTHER}
 
 # What no text says: the rest of the folder is minimal.
 NO_FILES: dict[str, Callable[[Path], None]] = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from syrupy.assertion import SnapshotAssertion
 
-from engine.config.diagnostics.codes import RULES
+from engine.config.diagnostics.codes import FINDING_KINDS
 from engine.config.examples import example
 from tests.servers import ROOT, read_yaml
 from tests.tables import each
@@ -47,13 +47,17 @@ def test_good_is_clean(tmp_path: Path) -> None:
 
 
 def test_every_example_is_of_a_code() -> None:
-    assert sorted(read_yaml("engine/config/checks/examples.yaml")["examples"]) == sorted(RULES)
+    assert sorted(read_yaml("engine/config/checks/examples.yaml")["examples"]) == sorted(
+        FINDING_KINDS
+    )
 
 
 def test_every_case_is_there_once_and_has_a_known_code() -> None:
     lines = [line for file in CORPUS for line in file.read_text("utf-8").splitlines()]
     assert [line[:-1] for line in lines if line[:1] not in ("", " ")] == list(FURTHER)
-    assert [case for case in FURTHER if case[:5] not in {f"{code}-" for code in RULES}] == []
+    assert [
+        case for case in FURTHER if case[:5] not in {f"{code}-" for code in FINDING_KINDS}
+    ] == []
 
 
 def test_the_two_sides_differ() -> None:
@@ -62,7 +66,7 @@ def test_the_two_sides_differ() -> None:
 
 
 def test_examples_are_short_enough_to_be_read() -> None:
-    for code in RULES:
+    for code in FINDING_KINDS:
         shown = example(code)
         assert max(len((shown.bad or "").splitlines()), len(shown.good.splitlines())) <= 12, code
 
@@ -79,13 +83,13 @@ def emitted() -> set[str]:
 
 
 def test_codes_in_the_source_are_those_of_the_catalogue() -> None:
-    assert emitted() == set(RULES)
+    assert emitted() == set(FINDING_KINDS)
 
 
 def test_catalogue_entries_are_complete() -> None:
-    assert len({rule.name for rule in RULES.values()}) == len(RULES)
-    for code, rule in RULES.items():
+    assert len({kind.name for kind in FINDING_KINDS.values()}) == len(FINDING_KINDS)
+    for code, kind in FINDING_KINDS.items():
         assert CODE.fullmatch(code)
-        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.name), code
-        assert rule.summary and not rule.summary.endswith("."), code
-        assert rule.explanation.endswith("."), code
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", kind.name), code
+        assert kind.summary and not kind.summary.endswith("."), code
+        assert kind.explanation.endswith("."), code

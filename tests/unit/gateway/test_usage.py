@@ -109,7 +109,7 @@ def test_the_time_in_which_a_stream_that_broke_off_stood_still_is_noted(
     meter = UsageMeter(READERS["chat_completions"])
     assert meter.start(200, dict(EVENTS))
     for at, noted, is_read in ticks:
-        while meter.noted < noted:
+        while meter.event_chunks < noted:
             meter.observe(b"data: {}\n\n")
         meter.tick(at, is_read=is_read)
     record = RecordBuilder(request_id="req_1", outcome=outcome)

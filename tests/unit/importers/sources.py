@@ -44,9 +44,7 @@ def loaded(outcome: ImportResult, folder: Path) -> Loaded:
 
 def share(outcome: ImportResult) -> float:
     """The share of its settings that an import carries."""
-    kept = [
-        r for r in outcome.rows if r.treatment in (SettingStatus.CARRIED, SettingStatus.OTHERWISE)
-    ]
+    kept = [r for r in outcome.rows if r.status in (SettingStatus.CARRIED, SettingStatus.OTHERWISE)]
     return len(kept) / len(outcome.rows)
 
 

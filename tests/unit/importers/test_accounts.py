@@ -37,7 +37,7 @@ def _variables(outcome: ImportResult) -> dict[str, list[str]]:
 
 
 def _asked(outcome: ImportResult) -> list[Any]:
-    return [row.path for row in outcome.rows if row.treatment == "asks_you"]
+    return [row.path for row in outcome.rows if row.status == "asks_you"]
 
 
 def test_eight_keys_are_eight_targets_so_that_a_429_goes_to_the_next() -> None:

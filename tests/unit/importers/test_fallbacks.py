@@ -25,7 +25,7 @@ def _targets(outcome: ImportResult, model: str) -> list[dict[str, Any]]:
 
 def _row(outcome: ImportResult, *path: str | int) -> tuple[str, str]:
     row = next(r for r in outcome.rows if r.path == path)
-    return row.treatment, row.note
+    return row.status, row.note
 
 
 MODELS = [_model("a", "openai/gpt-4o"), _model("b", "groq/b"), _model("c", "mistral/c")]
@@ -62,9 +62,7 @@ def test_a_fallback_keeps_its_place_behind_many_deployments() -> None:
     outcome = _imported(models, {"fallbacks": [{"big": ["b", "c"]}]})
     found = _targets(outcome, "big")
     assert [t.get("as") for t in found] == ["m0", "m1", "m2", "m3", "m4", "m5", "m6", "b"]
-    lost = [
-        r.path[1] for r in outcome.rows if r.treatment == "asks_you" and r.path[0] == "model_list"
-    ]
+    lost = [r.path[1] for r in outcome.rows if r.status == "asks_you" and r.path[0] == "model_list"]
     assert sorted(set(lost)) == [7, 8, 9, 10, 11]
     at = ("router_settings", "fallbacks", 0, "big")
     assert _row(outcome, *at, 0)[0] == "carried_otherwise"
@@ -92,7 +90,7 @@ def test_fallbacks_from_and_to_a_name_that_a_wildcard_covers_are_carried() -> No
     }
     rules = parse_yaml(outcome.files["routes.yaml"])["models"]
     assert len(rules) == len(WILD) + 2  # g-3, g-4 and openai/o3 have none of their own
-    rows = {r.path[1:]: r.treatment for r in outcome.rows if r.path[0] == "router_settings"}
+    rows = {r.path[1:]: r.status for r in outcome.rows if r.path[0] == "router_settings"}
     assert rows["fallbacks", 0, "openai/gpt-4o", 0] == "carried_otherwise"
     assert rows["fallbacks", 1, "c", 0] == "carried_otherwise"
     assert rows["model_group_alias", "fast"] == "carried"

@@ -61,7 +61,7 @@ def test_what_is_not_understood_never_gives_more_rights(
     assert expected.items() <= written(outcome)[0].items()
     assert loaded(outcome, tmp_path).plan is not None
     assert [
-        row.treatment
+        row.status
         for row in outcome.rows
         if row.path[-1] == next(iter(field)) or next(iter(field)) in row.path
     ] == [SettingStatus.ASKS]

@@ -29,7 +29,7 @@ def _chat(outcome: ImportResult, provider: str) -> Any:
 
 def _row(outcome: ImportResult, *path: str | int) -> tuple[str, str]:
     row = next(r for r in outcome.rows if r.path == path)
-    return row.treatment, row.note
+    return row.status, row.note
 
 
 ON = {"litellm_settings": {"drop_params": True}}
@@ -133,7 +133,7 @@ def test_settings_that_ask_for_nothing_are_carried() -> None:
         ("a", {"model": "groq/x"}), general_settings=None, router_settings={"fallbacks": []},
         litellm_settings={"max_budget": None, "guardrails": [], "public_routes": False},
     )  # fmt: skip
-    assert {row.treatment.value for row in outcome.rows} == {"carried"}
+    assert {row.status.value for row in outcome.rows} == {"carried"}
 
 
 KEY = "sk-proj-" + "aB3dE5fG7hJ9kL1mN3pQ5rS7"

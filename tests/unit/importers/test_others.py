@@ -19,8 +19,8 @@ def _rules(outcome: ImportResult) -> list[dict[str, Any]]:
     return list(parse_yaml(outcome.files["routes.yaml"])["models"])
 
 
-def _treatments(outcome: ImportResult) -> dict[str, str]:
-    return {".".join(map(str, r.path)): r.treatment for r in outcome.rows}
+def _statuses(outcome: ImportResult) -> dict[str, str]:
+    return {".".join(map(str, r.path)): r.status for r in outcome.rows}
 
 
 TARGETS = [{"provider": "openai"}, {"provider": "groq"}]
@@ -31,7 +31,7 @@ def test_targets_of_a_mode_that_is_not_known_get_nothing(mode: str) -> None:
     strategy = {"mode": mode, "conditions": [{"query": {}, "then": "a"}], "default": "b"}
     outcome = _imported("portkey", {"strategy": strategy, "targets": TARGETS})
     assert _rules(outcome) == []
-    found = _treatments(outcome)
+    found = _statuses(outcome)
     assert {found["strategy.default"], found["strategy.mode"]} == {"asks_you", "not_carried"}
     assert not {*found.values()} & {"carried", "carried_otherwise"}
 
@@ -39,7 +39,7 @@ def test_targets_of_a_mode_that_is_not_known_get_nothing(mode: str) -> None:
 def test_of_a_single_target_the_others_get_nothing() -> None:
     outcome = _imported("portkey", {"strategy": {"mode": "single"}, "targets": TARGETS})
     assert [rule["provider"] for rule in _rules(outcome)] == ["openai"]
-    assert _treatments(outcome)["targets.1.provider"] == "not_carried"
+    assert _statuses(outcome)["targets.1.provider"] == "not_carried"
 
 
 @each(
@@ -54,14 +54,14 @@ def test_fallback_falls_back_after_errors(codes: Any, expected: Any) -> None:
     strategy = {"mode": "fallback"} | ({"on_status_codes": codes} if codes else {})
     outcome = _imported("portkey", {"strategy": strategy, "targets": TARGETS})
     assert _rules(outcome)[0].get("fallback_on") == expected
-    assert _treatments(outcome)["strategy.mode"] == "carried_otherwise"
+    assert _statuses(outcome)["strategy.mode"] == "carried_otherwise"
 
 
 def test_one_bad_name_does_not_lose_its_channel() -> None:
     channel = {"type": 1, "key": "canary-key-12345678", "models": "gpt-4o,a bad*name,gpt-4o-mini"}
     outcome = _imported("one-api", [channel])
     assert [rule["model"] for rule in _rules(outcome)] == ["gpt-4o", "gpt-4o-mini"]
-    assert _treatments(outcome) == {
+    assert _statuses(outcome) == {
         "0.type": "carried",
         "0.key": "carried_otherwise",
         "0.models": "asks_you",
@@ -70,7 +70,7 @@ def test_one_bad_name_does_not_lose_its_channel() -> None:
 
 def test_two_keys_of_a_channel_are_two_accounts() -> None:
     outcome = _imported("one-api", [{"type": 1, "key": "canary-a-1\ncanary-b-2", "models": "gpt-4o"}])  # fmt: skip
-    assert _treatments(outcome)["0.key"] == "carried_otherwise"
+    assert _statuses(outcome)["0.key"] == "carried_otherwise"
     provider = parse_yaml(outcome.files["providers.yaml"])["providers"]["openai"]
     first, second = provider["credentials"], provider["accounts"][0]["credentials"]
     assert first["api_key"] == {"env": "OPENAI_API_KEY"}
@@ -82,7 +82,7 @@ def test_two_keys_of_a_channel_are_two_accounts() -> None:
 def test_two_keys_in_one_are_no_key_of_litellm() -> None:
     params = {"model": "openai/gpt-4o", "api_key": "canary-a-1\ncanary-b-2"}
     outcome = _imported("litellm", {"model_list": [{"model_name": "a", "litellm_params": params}]})
-    assert _treatments(outcome)["model_list.0.litellm_params.api_key"] == "asks_you"
+    assert _statuses(outcome)["model_list.0.litellm_params.api_key"] == "asks_you"
     assert "canary" not in "".join(outcome.files.values())
 
 

@@ -10,7 +10,7 @@ import pytest
 from engine.config import load as _load  # noqa: F401 registers the steps
 from engine.config.checks import registry
 from engine.config.checks.registry import REGISTRY, Check, Stage
-from engine.config.diagnostics.codes import RULES
+from engine.config.diagnostics.codes import FINDING_KINDS
 from tests.tables import each
 from tests.unit.config.folders import codes, minimal, read, write
 
@@ -28,7 +28,7 @@ def reported(registered: Check) -> set[str]:
     """The codes in the source of a registered function, and of all that it calls."""
     seen: set[int] = set()
     compared = COMPARED.get(registered.function.__name__, set())
-    return set(strings(registered.function, seen)) & set(RULES) - compared
+    return set(strings(registered.function, seen)) & set(FINDING_KINDS) - compared
 
 
 def strings(value: Any, seen: set[int]) -> Iterator[str]:
@@ -64,7 +64,7 @@ def in_code(code: CodeType, function: FunctionType, seen: set[int]) -> Iterator[
     classes = [c for c in get_type_hints(function).values() if isinstance(c, type)]
     for name in code.co_names:
         value = function.__globals__.get(name)
-        if value is not RULES and not (callable(value) and value in FUNCTIONS):
+        if value is not FINDING_KINDS and not (callable(value) and value in FUNCTIONS):
             yield from strings(value, seen)
         for owner in classes:
             yield from strings(getattr(owner, name, None), seen)
@@ -76,7 +76,7 @@ def test_a_function_reports_the_codes_that_it_registers(registered: Check) -> No
 
 
 def test_every_code_has_a_function() -> None:
-    assert {code for registered in REGISTRY for code in registered.codes} == set(RULES)
+    assert {code for registered in REGISTRY for code in registered.codes} == set(FINDING_KINDS)
 
 
 def test_checks_are_in_their_room() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.config.diagnostics.codes import RULES, Severity
+from engine.config.diagnostics.codes import FINDING_KINDS, Severity
 from engine.config.source.document import parse_document
 from engine.config.source.suppressions import read_suppressions
 from tests.tables import each
@@ -82,16 +82,18 @@ def test_a_comment_beside_the_mark_of_a_block_is_one(tmp_path: Path) -> None:
     assert codes(read(write(tmp_path, providers=text))) == ["X292"]
 
 
-@each("code", [c for c, rule in RULES.items() if not rule.ignorable])
+@each("code", [c for c, kind in FINDING_KINDS.items() if not kind.ignorable])
 def test_what_leaves_nothing_to_serve_cannot_be_silenced(code: str, tmp_path: Path) -> None:
     text = spare(beside=f"  # engine: ignore[{code}] why")
     assert codes(read(write(tmp_path, providers=text))) == ["X205", "X291"]
 
 
 def test_every_error_but_four_is_beyond_silencing() -> None:
-    errors = {c for c, rule in RULES.items() if rule.ignorable and rule.severity is Severity.ERROR}
+    errors = {
+        c for c, kind in FINDING_KINDS.items() if kind.ignorable and kind.severity is Severity.ERROR
+    }
     assert errors == {"X208", "X213", "X218", "X296"}
-    assert not any(rule.ignorable for c, rule in RULES.items() if c[0] in "FYS")
+    assert not any(kind.ignorable for c, kind in FINDING_KINDS.items() if c[0] in "FYS")
 
 
 IGNORABLE_ERRORS = {
