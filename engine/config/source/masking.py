@@ -10,7 +10,8 @@ import re
 from engine.config.source.secret_shapes import has_key, has_random_token
 
 MAX_KEY = 40
-_WORD = re.compile(r"""[^\s{}\[\],:"'#|=]+""")
+# The last are what is written for `,`, `:` and quotes by mistake.
+_WORD = re.compile(r"""[^\s{}\[\],:"'#|=\uff01-\uff5e\u2018-\u201f]+""")
 _HARMLESS = re.compile(
     r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"  # SOME_API_KEY
     r"|[A-Za-z_]{1,12}|[A-Za-z]{1,20}(?:[_./]+[A-Za-z]{1,20})*"

@@ -6,6 +6,7 @@ Most are a row of `TYPOS`. Quotes, brackets and indentation need more than a pat
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import NamedTuple
 
 from engine.config.source.quotes import CURLY
@@ -82,7 +83,12 @@ def typos(index: int, line: str) -> Iterator[Repair]:
             text = typo.text if isinstance(typo.text, str) else typo.text(hit["at"])
             shown = hit.span("shown" if "shown" in hit.groupdict() else "at")
             words = typo.words.replace("{}", code[slice(*shown)])
-            yield Repair(index, *hit.span("at"), text, words, shown, typo.fix_hint)
+            # What stays as it is, a secret perhaps, is no part of the repair.
+            ends = zip(reversed(hit["at"]), reversed(text), strict=False)
+            same = len(list(takewhile(lambda pair: pair[0] == pair[1], ends)))
+            start, end = hit.span("at")
+            put = text[: len(text) - same]
+            yield Repair(index, start, end - same, put, words, shown, typo.fix_hint)
 
 
 def bare(line: str) -> str:

@@ -49,7 +49,7 @@ def explain(file: str, lines: tuple[str, ...], stopped: Stop, error_line: ErrorL
         return odd
     repair = find_repair(lines, stopped.line, stopped.opened_line, error_line)
     if repair is not None:
-        return _repaired(file, repair)
+        return _repaired(file, lines, repair)
     if (bracket := open_bracket(lines)) is not None and bracket[0] <= stopped.line:
         line, column, sign = bracket
         return Diagnostic("Y001", never_closed(sign), _stretch(file, line, (column, column + 1)))
@@ -80,15 +80,20 @@ def _finding(file: str, lines: tuple[str, ...], what: SyntaxFinding, opened: Sto
             ),
         )
     fix = None
-    if what.text is not None and _is_harmless(lines[what.line : what.line + 1]):
-        fix = Fix(_stretch(file, what.line, what.put), what.text, Applicability.SAFE)
+    if what.text is not None:
+        place = _stretch(file, what.line, what.put)
+        fix = _without_secrets(lines, Fix(place, what.text, Applicability.SAFE))
     shown = _stretch(file, what.line, what.shown)
     return Diagnostic("Y001", what.words, shown, help=what.fix_hint, related=related, fix=fix)
 
 
-def _is_harmless(lines: Sequence[str]) -> bool:
-    """Whether lines may be part of a fix: a secret must not."""
-    return mask_lines(tuple(lines)) == tuple(lines)
+def _without_secrets(lines: Sequence[str], fix: Fix) -> Fix | None:
+    """The fix, unless its text may hold a secret, where it would stand."""
+    (first, left), (last, right) = fix.span.start, fix.span.end
+    before = lines[first - 1][: left - 1]
+    made = f"{before}{fix.text}{lines[last - 1][right - 1 :]}"
+    shown = "\n".join(mask_lines(tuple(made.split("\n"))))
+    return fix if shown.startswith(fix.text, len(before)) else None
 
 
 def _odd_spaces(
@@ -108,12 +113,12 @@ def _odd_spaces(
     is_tab = lines[first][at] == "\t"
     what = "a tab" if is_tab else "a character that only looks like a space"
     fix = None
-    if reached is None and _is_harmless(made[first : last + 1]):
+    if reached is None:
         whole = Span(file, Position(first + 1, 1), Position(last + 1, len(lines[last]) + 1))
         # How wide a tab is matters only where other lines are indented by spaces.
         spaced = any(re.match(" +[^ #]", line) for line in lines)
         sure = Applicability.SAFE if is_tab and not spaced else Applicability.UNSAFE
-        fix = Fix(whole, "\n".join(made[first : last + 1]), sure)
+        fix = _without_secrets(lines, Fix(whole, "\n".join(made[first : last + 1]), sure))
     where = "here" if lines[first][:at].strip(" -") else "in the indentation"
     words = f"{what} is {where}; YAML requires spaces"
     fix_hint = "" if fix else "indent the line by as many spaces as the lines it belongs to"
@@ -134,8 +139,9 @@ def _stretch(file: str, line: int, columns: tuple[int, int]) -> Span:
     return Span(file, Position(line + 1, start + 1), Position(line + 1, end + 1))
 
 
-def _repaired(file: str, repair: Repair) -> Diagnostic:
-    fix = Fix(_stretch(file, repair.line, (repair.start, repair.end)), repair.text)
+def _repaired(file: str, lines: Sequence[str], repair: Repair) -> Diagnostic:
+    place = _stretch(file, repair.line, (repair.start, repair.end))
+    fix = _without_secrets(lines, Fix(place, repair.text))
     shown = _stretch(file, repair.line, repair.shown)
     return Diagnostic("Y001", repair.words, shown, help=repair.fix_hint, fix=fix)
 

@@ -72,6 +72,19 @@ def test_each_format(form: str, check: Check, snapshot: SnapshotAssertion) -> No
     assert result.stderr == ""
 
 
+@each("form", ["text", *DATA])
+@each("file", ["providers", "keys"])
+@each("rest", ["", "    c: d\n"])
+def test_no_format_prints_a_secret_behind_a_full_width_colon(
+    form: str, file: str, rest: str, check: Check
+) -> None:
+    secret = "sk-live-4tQ9vXbE2mZr8YkLw0Pn7Hd5Jc3Ua6Gf"
+    text = f"version: 1\n{file}:\n  a:\n    api_key\uff1a {secret}     # b\n{rest}"
+    result = check("--format", form, **{file: text})
+    assert not rest or "this character only looks like" in result.output
+    assert secret not in result.output
+
+
 def closed(schema: Any) -> Any:
     """The schema without room for keys that it does not describe."""
     if isinstance(schema, list):
