@@ -1,8 +1,8 @@
 """Gateway keys in the memory of one worker, bounded; for its event loop alone.
 
-Two generations of dicts: a key that is used moves to the young one; when that has taken half of the
-bound, the old one is dropped and the young one becomes the old. So keys in use stay, at the cost of
-a look-up in a dict.
+Two dicts, the recent and the older keys: a key that is used moves to the recent ones; when these take half
+of the bound, the older ones are dropped and the recent ones become the older ones. So keys in use stay, at
+the cost of a look-up in a dict.
 """
 
 from collections.abc import Iterable, Mapping

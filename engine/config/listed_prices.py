@@ -218,7 +218,7 @@ class _Found:
         self._usd: dict[tuple[str, int], dict[str, Decimal]] = {}
 
     def number(self, value: Any, factor: int) -> Decimal | None:
-        """A price; where it is no number, the others of the model would be half a price."""
+        """A price. One that is no number leaves the price of the model incomplete."""
         number = _number(value)
         if number is None:
             self.is_unreadable = True

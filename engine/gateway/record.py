@@ -30,10 +30,11 @@ MAX_DROPPED = 16
 class _Fields(msgspec.Struct, gc=False):
     """What is known of a request; these are the fields of the log line, in this order.
 
-    Times are milliseconds. What is not known is null; the last eleven are left out instead. `usage`
+    Times are milliseconds. What is not known is null; a field that begins UNSET is left out instead. `usage`
     says where the counts come from: `reported` by the provider, `partial` of a response that broke
     off, or `estimated` by the gateway. `input_tokens` include `cached_tokens` and
-    `cache_write_tokens`. `cost_usd` is there with prices.yaml only, whose version is `price_version`. `ttft_ms` is until the first event of a stream with data was whole.
+    `cache_write_tokens`. `cost_usd` is there with prices.yaml only, whose version is `price_version`.
+    `ttft_ms` is the time until the first event of a stream with data was whole.
     """
 
     time: str = ""

@@ -90,9 +90,9 @@ def readings(
 
 
 def of_rate(kind: str, rate: Rate, ahead: int, held: int) -> Reading:
-    """The reading of a rate whose units are all back in `ahead` nanoseconds, less those that are held.
+    """What is free of a rate that is full again in `ahead` nanoseconds, without the units that are held.
 
-    Less than none is free after more was used than there was.
+    It is negative after requests used more than was free.
     """
     if ahead <= 0:
         return kind, rate.count, rate.count - held, 0, held, rate
@@ -167,7 +167,7 @@ def rate_refusal(
 
 
 def cap(estimate: Amounts, least: Mapping[str, Reading]) -> Amounts:
-    """What of an estimate can be held: no more than is free."""
+    """The part of an estimate that can be reserved: no more than is free."""
     total = least["tokens"][2] if "tokens" in least else UNLIMITED
     of_input, of_output = min(estimate[0], total), estimate[1]
     if "input_tokens" in least:

@@ -17,7 +17,7 @@ _TYPES, _ERROR, _STRING = b"+-:$", 0x2D, 0x24
 
 
 class LimitStoreError(Exception):
-    """The server did not do what it was asked: a word says why, without a host or a password."""
+    """The limit store failed or refused a command. The message is one word; it never holds a host or a password."""
 
 
 def first_commands(server: StoreServer) -> list[Sequence[bytes]]:

@@ -108,12 +108,14 @@ class CallerLimits:
     """All limits of one key or account; `tokens` is input and output together.
 
     `models` are further limits for models, by a name or a prefix that ends in `*`. The first that
-    matches one of the names of a model applies. `is_default`: keys have them that have none of their own.
+    matches one of the names of a model applies. `is_default`: they are those of keys without limits of their own.
 
-    The last nine are derived, once, since every request reads them. `size` is how many limits there are, without those
-    of `models`. `rates` and `side_rates` are two words with the codes of its rates. `token_rates` are the rates of what is used, each with its number and name: 1 for input and output together, 2 for input, 3 for output. `counts_tokens`: tokens or cost are
-    limited. `counts_usage` and `counts_usd`: the same, and cost, with the limits of `models`. `holds`: a
-    request holds something of these until it is over. `only_rate`: the rate of requests, if there is nothing else.
+    The other fields are derived from these once, since every request reads them. `size`: how many limits there are,
+    without those of `models`. `rates` and `side_rates`: the encoded rates, two integers of 64 bits. `token_rates`: the
+    rates of tokens, each with its number and name: 1 for input and output together, 2 for input, 3 for output.
+    `counts_tokens`: tokens or cost are limited. `counts_usage` and `counts_usd`: tokens or cost, and cost, are limited
+    here or by `models`. `holds`: a request reserves something of these until it is over. `only_rate`: the rate of
+    requests, if there is no other limit.
     """
 
     requests: Rate | None = None

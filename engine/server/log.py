@@ -122,7 +122,7 @@ def _write(stream: TextIO, rest: bytes) -> bytes:
     """Write `rest` past the buffer of `stream`, which would be written again at the end; what is left of it.
 
     What a full pipe does not take in WRITE_SECONDS is lost: whoever waited for a reader that has
-    stopped would neither see a worker die nor hear SIGTERM.
+    stopped would neither see a worker die nor handle SIGTERM.
     """
     with contextlib.suppress(OSError, ValueError):
         file = stream.fileno()

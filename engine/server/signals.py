@@ -45,7 +45,7 @@ class SignalQueue:
 def signal_queue() -> Iterator[SignalQueue]:
     """What comes to this process meanwhile.
 
-    The bytes on the socket only wake: there is room for few of them, and a storm of SIGHUP must
+    The bytes on the socket only wake: there is room for few of them, and many SIGHUPs must
     neither crowd out a SIGTERM nor cause as many reloads before it.
     """
     receiver, sender = socket.socketpair()

@@ -170,7 +170,7 @@ class PlanTracer:
         return notes
 
     def end(self, notes: TraceNotes | Unsampled, record: Record) -> None:
-        """The request of `notes` is over. The wish of a caller without a valid key counts for nothing."""
+        """The request of `notes` is over. A caller without a valid key cannot ask for a trace."""
         if isinstance(notes, TraceNotes) and notes.is_sampled:
             if notes.is_asked and self._needs_key and record.key is None:
                 return

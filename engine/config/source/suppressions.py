@@ -1,7 +1,7 @@
-"""Comments that silence a finding: `# engine: ignore[X205] reason`, on its line or alone above it.
+"""Comments that suppress a finding: `# engine: ignore[X205] reason`, on its line or alone above it.
 
-Only findings that leave a usable Plan can be silenced, and only with a reason. A comment that
-cannot be read or silences nothing is a finding itself.
+Only findings that leave a usable Plan can be suppressed, and only with a reason. A comment that
+cannot be read or suppresses nothing is a finding itself.
 """
 
 import re
@@ -22,7 +22,7 @@ _HELP = "write `# engine: ignore[CODE] reason`"
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """A comment that silences `codes` (each with its place) on line `line` of its file."""
+    """A comment that suppresses `codes` (each with its place) on line `line` of its file."""
 
     span: Span
     line: int
@@ -32,7 +32,7 @@ class Suppression:
 
 @dataclass(frozen=True, slots=True)
 class Suppressed:
-    """A finding that a comment silences, and the reason given there."""
+    """A finding that a comment suppresses, and the reason given there."""
 
     found: Diagnostic
     reason: str

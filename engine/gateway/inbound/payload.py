@@ -195,7 +195,7 @@ class FormRequestBody:
         return Upload(self._form.stream(chunks, late), size)
 
     def text_size(self) -> int:
-        """As of a file, which nearly all of a large form is."""
+        """The same small figure for every form, since nearly all of a large form is a file and not text."""
         return MAX_ENCODED
 
     def close(self) -> None:

@@ -109,7 +109,7 @@ class Unavailable:
 
 @dataclass(frozen=True, slots=True)
 class Abandoned:
-    """`provider` may have processed the request, but failed, and the other targets were of no help.
+    """`provider` may have processed the request, but failed, and no other target could serve it.
 
     `status` is that of its response, which is closed, if it sent one.
     """

@@ -31,7 +31,7 @@ class Event(NamedTuple):
 
 
 class Fields(msgspec.Struct):
-    """What counts of an event's data. Each member is read by itself, as any may be of another type."""
+    """The members of an event's data that the gateway reads, each by itself, since any may be of another type."""
 
     type: msgspec.Raw = msgspec.Raw()
     sequence_number: msgspec.Raw = msgspec.Raw()
@@ -40,7 +40,7 @@ class Fields(msgspec.Struct):
 
 
 class Response(msgspec.Struct):
-    """What counts of the object that an event of the Responses API has in `response`."""
+    """The members that the gateway reads of the object in `response`, in an event of the Responses API."""
 
     id: msgspec.Raw = msgspec.Raw()
     created_at: msgspec.Raw = msgspec.Raw()
