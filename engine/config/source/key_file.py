@@ -196,7 +196,9 @@ def _added(text: _Text, is_there: bool, count: int, fields: Fields) -> str:  # n
         end = {"FlowSequenceStart": value + 2, "Scalar": value + 1}.get(first.kind)  # `[]`, `null`
         if end is not None:
             _refuse_if(text.tokens[end].end[0] != key.end[0])  # a comment may be inside
-            text = text.put(text.offset(key.end), text.offset(text.tokens[end].end), "")
+            at = text.offset(text.tokens[end].end)
+            blank = " " if text.text.startswith("#", at) else ""  # `[]# comment`
+            text = text.put(text.offset(key.end), at, blank)
         return text.insert_after(key.start[0], entry_lines(fields))
     items = text.items(value)
     dash = text.tokens[items[-1].first - 1].start[1]

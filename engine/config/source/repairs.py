@@ -136,11 +136,13 @@ def quotes(index: int, line: str) -> Iterator[Repair]:
     mark = line[at]
     other = "'" if mark == '"' else '"'
     shown = (at, at + 1)
-    for hit in re.finditer(other, line[at:]):
-        words = f"a value starts with {mark} and ends with {other}"
-        yield Repair(index, at + hit.start(), at + hit.end(), mark, words, shown)
-    for end in _ends(line, at + 1):
-        yield Repair(index, end, end, mark, never_closed(mark), shown)
+    before_comment = re.split(r"(?<!\s)\s+#", line[at:], maxsplit=1)[0]
+    for part in dict.fromkeys((before_comment, line[at:])):
+        for hit in re.finditer(other, part):
+            words = f"a value starts with {mark} and ends with {other}"
+            yield Repair(index, at + hit.start(), at + hit.end(), mark, words, shown)
+        for end in _ends(line[:at] + part, at + 1):
+            yield Repair(index, end, end, mark, never_closed(mark), shown)
 
 
 def brackets(index: int, line: str) -> Iterator[Repair]:

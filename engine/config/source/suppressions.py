@@ -5,8 +5,10 @@ cannot be read or suppresses nothing is a finding itself.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from operator import attrgetter
 
 from engine.config.diagnostics.codes import FINDING_KINDS
 from engine.config.diagnostics.diagnostic import Applicability, Diagnostic, Fix, Position, Span
@@ -45,8 +47,10 @@ def read_suppressions(
     comments: list[Suppression] = []
     problems: list[Diagnostic] = []
     for document in documents.values():
-        for span, body in _marked(document):
-            read = _read(document, span, body)
+        marked = list(_marked(document))
+        below = _lines_below(document.lines) if marked else []
+        for span, body in marked:
+            read = _read(document, below, span, body)
             problems += [item for item in read if isinstance(item, Diagnostic)]
             comments += [item for item in read if isinstance(item, Suppression)]
     return comments, problems
@@ -109,14 +113,17 @@ def _marked(document: Document) -> Iterator[tuple[Span, str]]:
     for number, line in lines.items():
         for match in _OPENING.finditer(line):
             start = Position(number, match.start() + 1)
-            if not any(text.start <= start < text.end for text in texts):
+            before = bisect_right(texts, start, key=attrgetter("start")) - 1
+            if before < 0 or start >= texts[before].end:
                 body = line[match.end() :].rstrip()
                 end = Position(number, match.end() + len(body) + 1)
                 yield Span(document.file, start, end), body
                 break
 
 
-def _read(document: Document, span: Span, body: str) -> list[Suppression | Diagnostic]:
+def _read(
+    document: Document, below: Sequence[int], span: Span, body: str
+) -> list[Suppression | Diagnostic]:
     match = _FORM.fullmatch(body)
     if match is None:
         word = re.match(r"[A-Za-z-]*", body)
@@ -141,7 +148,7 @@ def _read(document: Document, span: Span, body: str) -> list[Suppression | Diagn
             codes[item[0]] = place
     if not codes and not problems:
         return [Diagnostic("X291", "this suppression names no code", span, help=_HELP)]
-    comment = Suppression(span, _target(document, span), codes, match["reason"])
+    comment = Suppression(span, _target(document, below, span), codes, match["reason"])
     return [comment, *problems] if codes else problems
 
 
@@ -165,11 +172,17 @@ def _refused(code: str, place: Span) -> Diagnostic | None:
     return Diagnostic("X291", message, place, help="fix the finding, then remove it here")
 
 
-def _target(document: Document, span: Span) -> int:
+def _target(document: Document, below: Sequence[int], span: Span) -> int:
     """The line a comment is about: its own, or the next that is no comment when it stands alone."""
     line = span.start.line
     if document.lines[line - 1][: span.start.column - 1].strip():
         return line
-    while line < len(document.lines) and document.lines[line].lstrip().startswith("#"):
-        line += 1
-    return line + 1
+    return below[line]
+
+
+def _lines_below(lines: Sequence[str]) -> list[int]:
+    """For each line, from 0, the first from it on that is no comment, from 1."""
+    below = [len(lines) + 1] * (len(lines) + 1)
+    for at in range(len(lines) - 1, -1, -1):
+        below[at] = below[at + 1] if lines[at].lstrip().startswith("#") else at + 1
+    return below

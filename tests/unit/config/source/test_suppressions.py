@@ -179,3 +179,15 @@ def test_comments_are_found_whatever_the_values_hold(values: list[tuple[str, str
     comments, problems = read_suppressions({"routes.yaml": document})
     assert [comment.line for comment in comments] == expected
     assert problems == []
+
+
+@each("last", ["a: 1", "# end"])
+def test_twenty_thousand_comments_in_a_row_are_about_the_line_below_them(last: str) -> None:
+    """Each looked for that line by itself, and then at every quoted value: half a minute."""
+    size = 20_000
+    lines = [*[GOOD] * size, last, *(f'"a{n}": "b"' for n in range(size))]
+    document, _ = parse_document("routes.yaml", "\n".join(lines).encode())
+    assert document is not None
+    comments, _ = read_suppressions({"routes.yaml": document})
+    assert {comment.line for comment in comments} == {size + (2 if last[0] == "#" else 1)}
+    assert len(comments) == size

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from engine.config.source import repairs
+from engine.config.source.document import parse_document
 from engine.config.source.reading import with_spaces
 from engine.config.source.repairs import Repair
 from engine.config.source.syntax import MAX_AHEAD, MAX_TRIED, find_marker, find_repair
@@ -18,6 +19,14 @@ def test_lines_far_behind_the_error_are_not_read() -> None:
 
     find_repair(["a: 'b", *["#"] * MAX_AHEAD, "end"], 0, 0, reads)
     assert read == ["\n".join(["a: 'b'", *["#"] * (MAX_AHEAD - 1)])]
+
+
+def test_of_two_repairs_that_reach_the_same_line_the_first_is_reported() -> None:
+    lines = ["a: 'b, c", "d", "e"]
+    found = find_repair(lines, 0, 0, lambda _: 2)
+    assert found is not None
+    assert found.apply(lines)[0] == "a: 'b, c'"
+    assert find_repair(lines, 0, 0, lambda _: 1) is None
 
 
 @each("size", [40_000, 40_001])
@@ -113,6 +122,33 @@ def test_each_repair_of_a_line_in_turn(
 ) -> None:
     assert made(line, repairing(0, line)) == lines
     assert shown(line, repairing(0, line)) == marks
+
+
+COMMENTED = [
+    ('a: "b  # c', 'a: "b"  # c'),
+    ('a: "b # c', 'a: "b" # c'),
+    ("a: 'b\t# c", "a: 'b'\t# c"),
+    ('a: "https://a.example/v1#b  # c', 'a: "https://a.example/v1#b"  # c'),
+    ('a: {b: "c}  # d', 'a: {b: "c"}  # d'),
+    ('a: {b: "c, d: e}  # f', 'a: {b: "c", d: e}  # f'),
+    ('a: [{b: "c}]  # [d]', 'a: [{b: "c"}]  # [d]'),
+    ('a: {b: "c {{ d }}-}  # {{ d }}', 'a: {b: "c {{ d }}-"}  # {{ d }}'),
+    ('a: "b  # c\'s', 'a: "b"  # c\'s'),
+    ('a: {b: "c # d}', 'a: {b: "c # d"}'),
+]  # fmt: skip
+
+
+@each(("line", "after"), COMMENTED)
+@each("more", [[], ["b: c", 'c: "d"'], ["b: {c: d}", "e: [f]"]])
+def test_an_open_quote_is_closed_before_the_comment(line: str, after: str, more: list[str]) -> None:
+    lines = ["z: 1", line, *more]
+    [found] = parse_document("a.yaml", "\n".join(lines).encode())[1]
+    mark = min(at for at in (line.find("'"), line.find('"')) if at >= 0)
+    assert found.message == f"the {line[mark]} that starts here is never closed"
+    assert found.span.start == (2, mark + 1)
+    assert found.fix is not None
+    at = found.fix.span.start.column - 1
+    assert line[:at] + found.fix.text + line[at:] == after
 
 
 @each(

@@ -61,3 +61,8 @@ def test_a_fix_beside_a_secret_is_offered_and_one_that_holds_it_is_not(
     (number, start), (_, end) = found.fix.span.start, found.fix.span.end
     old = text.split("\n")[number - 1]
     assert old[: start - 1] + found.fix.text + old[end - 1 :] == made
+
+
+def test_a_tab_that_is_legal_is_not_reported_for_a_mistake_below_it() -> None:
+    [found] = parse_document("a.yaml", b'a: "one\n\ttwo"\nb: c: d\n')[1]
+    assert found.span.start.line == 3
