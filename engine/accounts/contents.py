@@ -12,7 +12,7 @@ _NAMES = {
 }
 
 
-def count(connection: Connection) -> dict[str, int]:
+def count_rows(connection: Connection) -> dict[str, int]:
     """The number of rows of what people make, by their names; those that have ended count."""
     return {
         name: int(connection.execute(select(func.count()).select_from(table)).scalar_one())

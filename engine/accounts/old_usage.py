@@ -11,17 +11,17 @@ MAX_DELETED = 2000  # rows that one transaction removes
 _HOURS, _DAYS = usage_hourly.c, usage_daily.c
 
 
-def delete_usage(database: Database, before: int, most: int = MAX_DELETED) -> int:
+def delete_usage(database: Database, before: int, max_rows: int = MAX_DELETED) -> int:
     """Remove all usage before a midnight in UTC; the number of hourly rows.
 
-    `most`: how many rows at most in a transaction, between which workers write.
+    `max_rows`: how many rows at most in a transaction, between which workers write.
     """
     removed = 0
     for account_id in _accounts(database):
         old = (_HOURS.account_id == account_id, _HOURS.hour < before)
-        removed += _delete(database, usage_hourly, old, most)
+        removed += _delete(database, usage_hourly, old, max_rows)
         old = (_DAYS.account_id == account_id, _DAYS.day < before)
-        _delete(database, usage_daily, old, most)
+        _delete(database, usage_daily, old, max_rows)
     return removed
 
 
@@ -42,7 +42,7 @@ def _delete(
     database: Database,
     table: Table,
     where: Sequence[ColumnElement[bool]],
-    most: int,
+    max_rows: int,
 ) -> int:
     """Remove rows in the order of the primary key, so that each transaction begins where the last one ended.
 
@@ -50,7 +50,7 @@ def _delete(
     """
     columns = list(table.primary_key.columns)[1:]  # of one account
     left: tuple[ColumnElement[bool], ...] = tuple(where)
-    last_of_some = select(*columns).order_by(*columns).offset(most - 1).limit(1)
+    last_of_some = select(*columns).order_by(*columns).offset(max_rows - 1).limit(1)
     removed = 0
     while True:
         with database.read() as connection:

@@ -35,7 +35,7 @@ def hash_password(password: str) -> str:
         return _HASHER.hash(_encoded(password))
 
 
-def matches(password_hash: str | None, password: str) -> bool:
+def is_password_of(password_hash: str | None, password: str) -> bool:
     """Whether it is the password of `password_hash`; takes as long when there is none to compare."""
     with _AT_ONCE:
         try:

@@ -162,7 +162,7 @@ def set_password(connection: Connection, person_id: str, password: str, actor: A
 def read_password_hash(connection: Connection, email: str) -> tuple[str | None, str | None]:
     """The id and the password hash of the person with this address; None for what there is not.
 
-    Disabled people count as unknown. Compare with `passwords.matches` after the connection is closed: that is slow.
+    Disabled people count as unknown. Compare with `passwords.is_password_of` after the connection is closed: that is slow.
     """
     wanted = select(_PEOPLE.id, _PEOPLE.password_hash).where(
         _PEOPLE.email == email.strip().lower(), _PEOPLE.is_disabled.is_(False)

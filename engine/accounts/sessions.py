@@ -1,6 +1,6 @@
 """Sessions of people who signed in, and the one-time links by which they can.
 
-A session ends after IDLE_SECONDS without a request, after MAX_SECONDS, when it is revoked, and
+A session ends after IDLE_SECONDS without a request, after SESSION_SECONDS, when it is revoked, and
 while its person is disabled.
 """
 
@@ -17,7 +17,7 @@ from engine.accounts.tokens import new_token, token_digest
 from engine.accounts.values import new_id, second
 
 IDLE_SECONDS = 12 * 3600
-MAX_SECONDS = 7 * 86400
+SESSION_SECONDS = 7 * 86400
 LINK_SECONDS = 3600
 _SESSIONS = sessions.c
 _LINKS = sign_in_links.c
@@ -58,7 +58,7 @@ def create_session(  # noqa: PLR0913 one parameter a column
         raise NotFoundError("there is no such person who may sign in")
     connection.execute(delete(sessions).where(_SESSIONS.expires_at <= at))
     shown = "".join(char for char in user_agent[:200] if char.isprintable())
-    session = Session(new_id(), person_id, account_id, shown, address[:64], at, at, at + MAX_SECONDS)  # fmt: skip
+    session = Session(new_id(), person_id, account_id, shown, address[:64], at, at, at + SESSION_SECONDS)  # fmt: skip
     row = {name: getattr(session, name) for name in Session.__slots__}
     connection.execute(insert(sessions).values(row | {"token_digest": token_digest(token)}))
     return session, token

@@ -19,7 +19,7 @@ from engine.accounts.usage import HOUR, UsageRow, add_usage
 
 FLUSH_SECONDS = 1.0
 MAX_ROWS = 20_000
-MAX_SECOND = 2_000  # rows of one second; further models count as OTHER
+MAX_ROWS_PER_SECOND = 2_000  # further models count as OTHER
 OTHER = "(other models)"
 JOIN_SECONDS = 2.0
 _INPUT = 3 + len(LATENCY_COLUMNS)  # places in the numbers of a group, after the latencies
@@ -86,7 +86,7 @@ class UsageWriter:
             self._thread.join(JOIN_SECONDS)
 
     def _new(self, group: Group) -> list[int]:
-        if len(self._counts) >= MAX_SECOND:
+        if len(self._counts) >= MAX_ROWS_PER_SECOND:
             group = (group[0], OTHER, *group[2:])
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._hand_over)

@@ -29,15 +29,15 @@ def second(now: float | None = None) -> int:
     return int(time.time() if now is None else now)
 
 
-def checked_text(text: str, field: str, most: int = MAX_NAME) -> str:
+def checked_text(text: str, field: str, max_length: int = MAX_NAME) -> str:
     """`text` without spaces at its ends.
 
     Raises:
-        InvalidValueError: it is empty, has more than `most` characters or one that does not print.
+        InvalidValueError: it is empty, has more than `max_length` characters or one that does not print.
     """
     text = text.strip()
-    if not 1 <= len(text) <= most:
-        raise InvalidValueError(field, f"must have 1 to {most} characters")
+    if not 1 <= len(text) <= max_length:
+        raise InvalidValueError(field, f"must have 1 to {max_length} characters")
     if not text.isprintable():
         raise InvalidValueError(field, "must not have control characters")
     return text

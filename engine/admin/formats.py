@@ -9,7 +9,7 @@ _SYSTEMS = (("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("Wi
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
-def count(value: float) -> str:
+def format_count(value: float) -> str:
     """123,456; from a million on 1.2M."""
     for size, unit in ((1e9, "B"), (1e6, "M")):
         if value >= size:

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from engine.accounts import people, sessions
 from engine.accounts.errors import ConflictError, InvalidValueError
-from engine.accounts.passwords import checked_password, matches
+from engine.accounts.passwords import checked_password, is_password_of
 from engine.accounts.people import Person
 from engine.admin.rendering import page, see_other
 from engine.admin.request import Access, Page, PageError, PageRequest
@@ -77,7 +77,7 @@ def _problems(request: PageRequest, form: dict[str, str], password: str) -> dict
         return {"current": "Too many tries. Please wait some minutes."}
     with request.context.database.read() as connection:
         _, known = people.read_password_hash(connection, person.email or "")
-    if not matches(known, request.form.secret("current")):
+    if not is_password_of(known, request.form.secret("current")):
         return {"current": "This is not your current password."}
     request.server.throttle.succeeded(f"current {person.id}")
     return _password_problem(password)

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, RedirectResponse
 from engine.admin import formats
 from engine.admin.request import PageRequest
 
-_FILTERS = ("browser", "count", "day", "duration", "hour", "iso", "moment")
+_FILTERS = ("browser", "day", "duration", "hour", "iso", "moment")
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
 
@@ -100,6 +100,7 @@ def _environment() -> Environment:
     made.filters |= {
         "ago": lambda seconds: formats.ago(seconds, time.time()),
         **{name: getattr(formats, name) for name in _FILTERS},
+        "count": formats.format_count,
     }
     return made
 

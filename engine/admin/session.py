@@ -9,7 +9,7 @@ from starlette.responses import Response
 from engine.accounts.audit import Actor, ActorKind
 from engine.accounts.members import Role
 from engine.accounts.people import Person
-from engine.accounts.sessions import MAX_SECONDS
+from engine.accounts.sessions import SESSION_SECONDS
 from engine.admin.address import Address
 
 
@@ -76,7 +76,7 @@ def set_session_cookie(response: Response, address: Address, token: str) -> None
     response.set_cookie(
         cookie_name(address),
         token,
-        max_age=MAX_SECONDS,
+        max_age=SESSION_SECONDS,
         path="/",
         secure=address.is_secure,
         httponly=True,

@@ -5,7 +5,7 @@ import re
 from starlette.responses import RedirectResponse, Response
 
 from engine.accounts import people, sessions
-from engine.accounts.passwords import hash_password, matches, needs_rehash
+from engine.accounts.passwords import hash_password, is_password_of, needs_rehash
 from engine.admin.rendering import Notice, page, see_other
 from engine.admin.request import Access, Page, PageError, PageRequest
 from engine.admin.session import clear_session_cookie
@@ -53,7 +53,7 @@ def _verified(request: PageRequest, email: str) -> str | None:
     if not request.server.sign_ins.acquire(blocking=False):
         raise PageError(503, BUSY)
     try:
-        if not matches(known, password) or person_id is None or known is None:
+        if not is_password_of(known, password) or person_id is None or known is None:
             return None
         renewed = hash_password(password) if needs_rehash(known) else None
     finally:

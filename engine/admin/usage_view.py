@@ -123,7 +123,7 @@ def format_latency(ms: float) -> str:
 
 
 def format_tokens(tokens: int | None) -> str:
-    return DASH if tokens is None else formats.count(tokens)
+    return DASH if tokens is None else formats.format_count(tokens)
 
 
 def format_cost(nano_usd: int | None) -> str:
@@ -135,7 +135,7 @@ def unpriced_text(counts: Counts) -> str:
     if not counts.unpriced:
         return ""
     plural = "" if counts.unpriced == 1 else "s"
-    return f"{formats.count(counts.unpriced)} request{plural} of unknown cost"
+    return f"{formats.format_count(counts.unpriced)} request{plural} of unknown cost"
 
 
 def tiles(counts: Counts, *, has_prices: bool) -> list[dict[str, Any]]:
@@ -143,17 +143,17 @@ def tiles(counts: Counts, *, has_prices: bool) -> list[dict[str, Any]]:
     tokens = _sum(counts.input_tokens, counts.output_tokens)
     without = NOT_MEASURED if has_prices else NO_PRICES
     return [
-        {"title": "Requests", "value": formats.count(counts.requests), "under": ""},
+        {"title": "Requests", "value": formats.format_count(counts.requests), "under": ""},
         {
             "title": "Errors",
             "value": formats.percent(counts.errors, counts.requests),
-            "under": formats.count(counts.errors) if counts.errors else "",
+            "under": formats.format_count(counts.errors) if counts.errors else "",
         },
         {"title": "Latency p50", "value": format_quantile(counts, 0.5), "under": ""},
         {"title": "Latency p95", "value": format_quantile(counts, 0.95), "under": ""},
         {
             "title": "Tokens",
-            "value": None if tokens is None else formats.count(tokens),
+            "value": None if tokens is None else formats.format_count(tokens),
             "under": NOT_MEASURED if tokens is None else "",
         },
         {
@@ -182,13 +182,13 @@ def requests_plot(period: UsagePeriod, by_step: Mapping[int, Counts], now: float
             Series("succeeded", "fill-1", [c.requests - c.errors for c in columns]),
             Series("errors", "fill-bad", [c.errors for c in columns]),
         ],
-        formats.count,
+        formats.format_count,
     )
 
 
 def _requests_text(counts: Counts) -> str:
-    errors = f"{formats.count(counts.errors)} error{'' if counts.errors == 1 else 's'}"
-    return f"{formats.count(counts.requests)}, {errors}"
+    errors = f"{formats.format_count(counts.errors)} error{'' if counts.errors == 1 else 's'}"
+    return f"{formats.format_count(counts.requests)}, {errors}"
 
 
 def latency_plot(period: UsagePeriod, by_step: Mapping[int, Counts], now: float) -> Plot:
@@ -214,8 +214,8 @@ def table_row(name: str, href: str, counts: Counts, whole: Counts) -> dict[str, 
         "name": name,
         "href": href,
         "share": counts.requests / whole.requests if whole.requests else 0.0,
-        "requests": formats.count(counts.requests),
-        "errors": formats.count(counts.errors),
+        "requests": formats.format_count(counts.requests),
+        "errors": formats.format_count(counts.errors),
         "input_tokens": format_tokens(counts.input_tokens),
         "output_tokens": format_tokens(counts.output_tokens),
         "cost": format_cost(counts.cost_nano_usd),

@@ -60,7 +60,7 @@ def db_status(directory: Path) -> None:
             click.echo(f"tables    {known or none}; this version needs {needed}: `engine db upgrade`")  # fmt: skip
             sys.exit(FINDINGS)
         with database.read() as connection:
-            counts = contents.count(connection)
+            counts = contents.count_rows(connection)
         database.close()
     click.echo(f"tables    {known}, those of this version")
     click.echo("holds     " + ", ".join(f"{count} {word}" for word, count in counts.items()))

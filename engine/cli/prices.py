@@ -129,7 +129,7 @@ def show_price(model: str, directory: Path) -> None:
 def _sent(plan: Plan, model: str) -> Iterator[tuple[str, str]]:
     """The providers that get `model`, each with the name that it gets."""
     for endpoint in plan.every_endpoint():
-        for decision in plan.possible(endpoint.name, model):
+        for decision in plan.possible_decisions(endpoint.name, model):
             if decision.provider is not None:
                 yield decision.provider.name, decision.sent_model
 

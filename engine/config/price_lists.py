@@ -14,7 +14,7 @@ from engine.config.source.document import parse_document
 from engine.plan.prices import MILLION
 
 _NAMES = Path(__file__).with_name("price_lists.yaml")
-_MOST = {MILLION: 10_000, 1: 1000}  # as the schema has it, in US dollars
+_MAX_PRICES = {MILLION: 10_000, 1: 1000}  # as the schema has it, in US dollars
 NO_PROVIDER = "no provider of providers.yaml has this name"
 NOT_SENT = "no model rule sends them"
 ALL_ZERO = "all of their prices are 0, which lists also write for unknown"
@@ -83,7 +83,7 @@ def _write(  # noqa: PLR0913, PLR0917 one step of a loop
     """Take the price of a model for one provider, if something sends it there."""
     model = _without_provider(entry.model, names)
     priced = PriceEntry((), provider, model, entry.cost.usd)
-    if not every and not any(each.matches(priced) for each in sent):
+    if not every and not any(each.may_use(priced) for each in sent):
         return False
     models = made.prices.setdefault(provider, {})
     if models.setdefault(model, entry.cost) != entry.cost:
@@ -105,7 +105,8 @@ def _problem(entry: Listed) -> str | None:
     every = [usd for cost in (entry.cost, *entry.tiers.values()) for usd in cost.every]
     numbers = ((key, number) for usd in every for key, number in usd.items())
     if any(
-        not number.is_finite() or not 0 <= number <= _MOST[UNITS[key][1]] for key, number in numbers
+        not number.is_finite() or not 0 <= number <= _MAX_PRICES[UNITS[key][1]]
+        for key, number in numbers
     ):
         return "a price is negative or absurd"
     if any(any(price_problems(usd)) for usd in every):

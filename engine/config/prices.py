@@ -7,8 +7,9 @@ from decimal import Decimal
 from engine.config.source.document import Path
 from engine.plan.prices import MILLION, NANO, Price
 
-MIN_PER_MILLION = Decimal("0.001")  # US dollars; all that was ever charged for a token is less
-MIN_OF_THOUSAND = Decimal("0.00005")  # a token for more is rare, a thousand for less too
+# US dollars. A price per million below the first is probably a price per thousand; below the second, per token.
+MIN_PER_MILLION = Decimal("0.001")
+MIN_OF_THOUSAND = Decimal("0.00005")
 THOUSAND = 1000
 ABOVE = "above_input_tokens"
 # What each key of a price is for, and of how many.

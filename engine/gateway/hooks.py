@@ -65,7 +65,7 @@ class Admission(Protocol):
 class CredentialLimits(Protocol):
     """Whether the operator's credentials may be used for a request now, as the limits of their provider say."""
 
-    def use(
+    def admit_credentials(
         self,
         provider: Provider,
         endpoint: Endpoint,

@@ -121,10 +121,10 @@ def is_listed(name: str, patterns: Iterable[str]) -> bool:
 def find_row(pattern_table: Any, path: DataPath) -> Mapping[str, Any] | None:
     """The first row of a table of settings whose `at` fits the path."""
     parts = tuple(map(str, path))
-    return next((row for row in pattern_table if matches(row["at"], parts)), None)
+    return next((row for row in pattern_table if path_matches(row["at"], parts)), None)
 
 
-def matches(pattern: str, parts: tuple[str, ...]) -> bool:
+def path_matches(pattern: str, parts: tuple[str, ...]) -> bool:
     """Whether a path fits: `*` stands for one step or a part of it, `**` at the end for all that follows."""
     wanted = pattern.split("/")
     if wanted[-1] == "**":

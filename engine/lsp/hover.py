@@ -93,7 +93,7 @@ def _served(plan: Plan, rule: Rule, rule_target: RuleTarget | None, sample: str)
     rows = []
     for name in rule.endpoints or provider.upstreams:
         endpoint = plan.endpoint(name)
-        wins = any(rule is each for each in plan.models.possible(name, sample))
+        wins = any(rule is each for each in plan.models.possible_rules(name, sample))
         if endpoint is None or not wins or name not in provider.upstreams:
             continue
         decision = plan.decide_target(rule, name, sample, rule_target)

@@ -14,7 +14,7 @@ _COUNT = re.compile(r"\{(\d+)(?:,\d*)?\}")
 _GROUP = re.compile(r"\?(?:P?<\w+>|:|[imsx-]+:)")
 _LOOK = re.compile(r"\?<?[=!]")
 _ANY = "aA0 -_./:@"
-_MOST = 1000
+_MAX_LENGTH = 1000
 
 
 def example(pattern: str) -> str | None:
@@ -40,7 +40,7 @@ def _sequence(of: str, at: int) -> tuple[str, int]:
         chunk, at = _atom(of, at)
         times, at = _times(of, at)
         text += chunk * times
-        if len(text) > _MOST:
+        if len(text) > _MAX_LENGTH:
             raise ValueError("too long")
     return text, at
 
@@ -48,7 +48,7 @@ def _sequence(of: str, at: int) -> tuple[str, int]:
 def _times(of: str, at: int) -> tuple[int, int]:
     times = 1
     if found := _COUNT.match(of, at):
-        times, at = min(int(found[1]), _MOST), found.end()
+        times, at = min(int(found[1]), _MAX_LENGTH), found.end()
     elif at < len(of) and of[at] in "*?+":
         times, at = int(of[at] == "+"), at + 1
     else:

@@ -56,8 +56,8 @@ class RecordedExchange:
         """Give the first value of a header, or nothing."""
         return next((value for key, value in self.headers if key == name), "")
 
-    def count(self, data: bytes) -> None:
-        """Add a chunk of the body."""
+    def add_chunk(self, data: bytes) -> None:
+        """Add a chunk of the body, of which the start is kept."""
         self.body += _text(data[: _HEAD_BYTES - len(self.body)])
         self.body_bytes += len(data)
 
@@ -70,8 +70,8 @@ class RecordedExchange:
 class RecordedExchanges:
     """The last records, and how many exchanges are still open."""
 
-    def __init__(self, most: int = 1000) -> None:
-        self.records: deque[RecordedExchange] = deque(maxlen=most)
+    def __init__(self, max_records: int = 1000) -> None:
+        self.records: deque[RecordedExchange] = deque(maxlen=max_records)
         self.open = 0
         self._ids = count(1)
 
@@ -163,7 +163,7 @@ async def read_body(receive: Receive, record: RecordedExchange) -> Fields | None
     sink = FormScanner(boundary[1]) if boundary else JsonBuffer()
     digest = hashlib.sha256()
     async for chunk in _chunks(receive, record):
-        record.count(chunk)
+        record.add_chunk(chunk)
         digest.update(chunk)
         sink.feed(chunk)
     record.body_sha256 = digest.hexdigest()

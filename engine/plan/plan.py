@@ -212,9 +212,9 @@ class Plan:
             refusal = "endpoint_not_supported"
         return Decision(model, sent, rule, provider, upstream, refusal, rule_target)
 
-    def possible(self, endpoint: str, model: str) -> Iterator["Decision"]:
+    def possible_decisions(self, endpoint: str, model: str) -> Iterator["Decision"]:
         """Everywhere that some request for `model` at `endpoint` may go, by each target of each rule."""
-        for rule in self.models.possible(endpoint, model):
+        for rule in self.models.possible_rules(endpoint, model):
             for rule_target in rule.targets or (None,):
                 decision = self.decide_target(rule, endpoint, model, rule_target)
                 if decision.refusal is None:
@@ -233,7 +233,7 @@ class Plan:
         return next((n for n in shortest_first if self._leads(n, provider, model)), None)
 
     def _leads(self, name: str, provider: Provider, model: str) -> bool:
-        found = (r for e in provider.upstreams for r in self.models.possible(e, name))
+        found = (r for e in provider.upstreams for r in self.models.possible_rules(e, name))
         return any(r.provider == provider.name and r.sent_model(name) == model for r in found)
 
     def endpoint(self, name: str) -> Endpoint | None:

@@ -104,7 +104,7 @@ class PatternRules:
             found = conditions.find(read) if conditions is not None else None
         return self.general if found is None else found
 
-    def possible(self, endpoint: str) -> Iterator[Rule]:
+    def possible_rules(self, endpoint: str) -> Iterator[Rule]:
         """Every rule that some request at `endpoint` may get, the narrowed ones first."""
         for scope, rule in ((endpoint, self.by_endpoint.get(endpoint)), (None, self.general)):
             conditions = (self.conditional or {}).get(scope)
@@ -141,13 +141,13 @@ class ModelTable:
                 return rule
         return None
 
-    def possible(self, endpoint: str, model: str) -> Iterator[Rule]:
+    def possible_rules(self, endpoint: str, model: str) -> Iterator[Rule]:
         """Every rule that some request for `model` at `endpoint` may get; for listings and reserves."""
         groups = [self.exact.get(model)]
         groups += [self.prefixes.get(model[:n]) for n in self.lengths if n <= len(model)]
         for group in filter(None, groups):
             rule = None
-            for rule in group.possible(endpoint):
+            for rule in group.possible_rules(endpoint):
                 yield rule
             if rule is not None and not rule.when:  # takes what the conditions leave
                 return

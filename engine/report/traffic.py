@@ -30,9 +30,9 @@ class TrafficRow:
     def times(self) -> list[float | None]:
         """Median and 95th percentile of durations, and the median of first events."""
         return [
-            quantile(0.5, self.durations),
-            quantile(0.95, self.durations),
-            quantile(0.5, self.first_events),
+            quantile(self.durations, 0.5),
+            quantile(self.durations, 0.95),
+            quantile(self.first_events, 0.5),
         ]
 
 

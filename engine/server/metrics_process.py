@@ -82,9 +82,9 @@ class MetricsApp:
         elif not self._is_allowed(fields.get(b"authorization", b"")):
             status, body, more = 401, TOKEN_NEEDED, [(b"www-authenticate", b"Bearer")]
         else:
-            is_open = b"application/openmetrics-text" in fields.get(b"accept", b"")
-            kind = (OPEN_METRICS if is_open else PLAIN).encode()
-            status, body = 200, self.text(is_open=is_open)
+            as_openmetrics = b"application/openmetrics-text" in fields.get(b"accept", b"")
+            kind = (OPEN_METRICS if as_openmetrics else PLAIN).encode()
+            status, body = 200, self.text(as_openmetrics=as_openmetrics)
         headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *more]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         sent = b"" if scope["method"] == "HEAD" else body
@@ -97,11 +97,13 @@ class MetricsApp:
             return True
         return scheme.lower() == b"bearer" and compare_digest(given.strip(b" "), self._token)
 
-    def text(self, *, is_open: bool = False) -> bytes:
+    def text(self, *, as_openmetrics: bool = False) -> bytes:
         """All metrics as they are now."""
         processes = _processes(self._reader)
         failed = 0 if self._export is None else self._export.failed
-        return self._exposition.text(self._reader.read(), processes, failed, is_open=is_open)
+        return self._exposition.text(
+            self._reader.read(), processes, failed, as_openmetrics=as_openmetrics
+        )
 
 
 def _processes(reader: TotalsReader) -> Iterator[tuple[str, list[float]]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 # CPU seconds a second. With SCHED_BATCH the same load uses less, hence the lower threshold.
 BUSY, NOT_BUSY = 0.3, 0.2
-SEVERAL = 2  # requests under way
+MIN_REQUESTS = 2  # requests under way
 
 _THREADS = Path("/proc/self/task")
 
@@ -35,7 +35,7 @@ class ThreadScheduler:
         used, now = time.process_time(), time.monotonic()
         share = (used - self._used) / max(now - self._ticked_at, 0.001)
         self._used, self._ticked_at = used, now
-        wanted = requests >= SEVERAL and share > (NOT_BUSY if self._is_batch else BUSY)
+        wanted = requests >= MIN_REQUESTS and share > (NOT_BUSY if self._is_batch else BUSY)
         if wanted != self._is_batch and self._is_free:
             self._is_batch = wanted
             _take(os.SCHED_BATCH if wanted else os.SCHED_OTHER)

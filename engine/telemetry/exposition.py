@@ -32,30 +32,30 @@ class Exposition:
         processes: Iterable[tuple[str, list[float]]],
         exports_failed: int = 0,
         *,
-        is_open: bool = False,
+        as_openmetrics: bool = False,
     ) -> bytes:
         """All metrics; `processes` are name and values of each process, in the order of PROCESS_FAMILIES."""
-        parts = list(self._counted(totals, is_open=is_open))
+        parts = list(self._counted(totals, as_openmetrics=as_openmetrics))
         listed = list(processes)
         for at, family in enumerate(PROCESS_FAMILIES):
-            parts.append(_head(family, is_open=is_open))
+            parts.append(_head(family, as_openmetrics=as_openmetrics))
             parts += [
                 f"{family.name}{_braces(PROCESS_LABELS, (name,))} {values[at]!r}\n"
                 for name, values in listed
             ]
-        parts.append(_head(BUILD_INFO, is_open=is_open))
+        parts.append(_head(BUILD_INFO, as_openmetrics=as_openmetrics))
         parts.append(f"{BUILD_INFO.name}{_braces(('version',), (self._version,))} 1\n")
-        parts.append(_head(EXPORTS_FAILED, is_open=is_open))
+        parts.append(_head(EXPORTS_FAILED, as_openmetrics=as_openmetrics))
         parts.append(f"{EXPORTS_FAILED.name} {exports_failed}\n")
-        if is_open:
+        if as_openmetrics:
             parts.append("# EOF\n")
         return "".join(parts).encode()
 
-    def _counted(self, totals: Totals, *, is_open: bool) -> Iterator[str]:
+    def _counted(self, totals: Totals, *, as_openmetrics: bool) -> Iterator[str]:
         for group, blocks in zip(GROUPS, totals, strict=True):
             listed = sorted(blocks.items())
             for family in group.families:
-                yield _head(family, is_open=is_open)
+                yield _head(family, as_openmetrics=as_openmetrics)
                 at, end = group.places[family.name], group.places[family.name] + family.width
                 for labels, words in listed:
                     values = words[at:end]
@@ -98,8 +98,8 @@ def _escaped(label: str) -> str:
     return label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _head(family: Family, *, is_open: bool) -> str:
+def _head(family: Family, *, as_openmetrics: bool) -> str:
     name = family.name
-    if is_open and family.kind == COUNTER:
+    if as_openmetrics and family.kind == COUNTER:
         name = name.removesuffix("_total")
     return f"# HELP {name} {family.help}\n# TYPE {name} {family.kind}\n"

@@ -41,10 +41,10 @@ class Family:
 
 @dataclass(frozen=True)
 class Group:
-    """Metrics with the same labels; at most `most` combinations of their values, and one for the others."""
+    """Metrics with the same labels; `max_combinations` of their values, and one for the others."""
 
     labels: tuple[str, ...]
-    most: int
+    max_combinations: int
     families: tuple[Family, ...]
 
     @cached_property

@@ -26,7 +26,7 @@ _PID, _USED = 0, 1  # words of the header
 DIRECTORY = 1536 * 1024
 _RESERVE = 16 * 1024  # of the directory, for the blocks of what has no room
 MAX_LABEL = 120  # characters
-_WORDS = sum(group.width * (group.most + 1) for group in GROUPS)
+_WORDS = sum(group.width * (group.max_combinations + 1) for group in GROUPS)
 _FIRST_WORD = (_HEADER + DIRECTORY) // 8
 PART = -(-(_HEADER + DIRECTORY + 8 * _WORDS) // mmap.PAGESIZE) * mmap.PAGESIZE
 MAX_COUNT = (1 << 63) - 1  # of a word; more than that would keep the counts after it out
@@ -130,7 +130,10 @@ class ProcessCounters:
         found = self._blocks.get((number, labels))
         if found is not None:
             return found
-        is_full = self._used_bytes > DIRECTORY - _RESERVE or self._counts[number] >= group.most
+        is_full = (
+            self._used_bytes > DIRECTORY - _RESERVE
+            or self._counts[number] >= group.max_combinations
+        )
         return self.other(group) if is_full else self._add(number, labels)
 
     def other(self, group: Group) -> int:

@@ -61,7 +61,7 @@ def _unescaped(label: str) -> str:
     return re.sub(r"\\.", lambda found: _ESCAPES.get(found[0], found[0]), label)
 
 
-def quantile(share: float, buckets: Mapping[float, float]) -> float | None:
+def quantile(buckets: Mapping[float, float], share: float) -> float | None:
     """The value that `share` of all do not exceed, as Prometheus estimates it; None of nothing.
 
     `buckets` has the number of values up to each bound.

@@ -11,7 +11,7 @@ from engine.accounts.errors import ConflictError, InvalidValueError, NotFoundErr
 from engine.accounts.keys import count_keys
 from engine.accounts.members import list_members
 from engine.accounts.provider_keys import list_provider_keys
-from engine.admin.formats import count
+from engine.admin.formats import format_count
 from engine.admin.pages.common import PAGE_SIZE, Paging, actor_of, link
 from engine.admin.pages.key_form import limit_texts, limits_of, read_limits
 from engine.admin.rendering import page, see_other
@@ -51,7 +51,7 @@ def _row(connection: Any, account: AccountInfo) -> dict[str, Any]:
         "is_disabled": account.is_disabled,
         "created_at": account.created_at,
         "people": len(list_members(connection, account.id)),
-        "key_count": count(count_keys(connection, account.id)),
+        "key_count": format_count(count_keys(connection, account.id)),
         "provider_keys": len(list_provider_keys(connection, account.id)),
     }
 

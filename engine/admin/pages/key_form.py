@@ -44,7 +44,7 @@ class KeyForm:
     numbers: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def is_open(self) -> bool:
+    def is_unfolded(self) -> bool:
         """Whether the folded part has something in it."""
         return bool(
             self.models or self.endpoints or self.scope != "use" or any(self.numbers.values())

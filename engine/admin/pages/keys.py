@@ -11,7 +11,7 @@ from engine.accounts.errors import ConflictError, InvalidValueError, NotFoundErr
 from engine.accounts.gateway_key import GatewayKey
 from engine.accounts.provider_keys import list_provider_keys
 from engine.admin.first_calls import curl, find_example
-from engine.admin.formats import count
+from engine.admin.formats import format_count
 from engine.admin.pages.common import NO_SUCH, PAGE_SIZE, account_of, actor_of, link, paginate
 from engine.admin.pages.key_form import DAY, NOT_OFFERED, SCOPES, KeyForm, read_limits
 from engine.admin.rendering import page, see_other
@@ -182,7 +182,7 @@ def _key(
         "endpoints": key.endpoints,
         "may_do": _MAY_DO.get(key.scopes, "call models, and manage this account"),
         "revoked_at": key.revoked_at,
-        "requests": f"{count(requests)} request{'' if requests == 1 else 's'}",
+        "requests": f"{format_count(requests)} request{'' if requests == 1 else 's'}",
         "usage_href": link("/usage", key=key.id, by="day") if requests else "",
         "is_live": state_of(key, now) in ("active", "ends soon"),
         "is_rotated": key.replaced_by is not None,

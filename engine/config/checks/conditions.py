@@ -16,7 +16,7 @@ from engine.plan.never_forwarded import has_secret
 from engine.plan.suggest import nearest
 
 MAX_COMBINATIONS = 1000
-MAX_ALL = 100_000  # of all rules: each takes some 350 bytes in each worker
+MAX_ALL_COMBINATIONS = 100_000  # of all rules: each takes some 350 bytes in each worker
 MAX_SETS = 32  # of conditions that differ in what they ask for: a request takes a search for each
 _MODEL = Dimension("body", "/model")
 _Signature: TypeAlias = tuple[Dimension, ...]
@@ -52,7 +52,7 @@ def _scopes(context: CheckContext) -> list[list[ModelRule]]:
 
     None where there are too many combinations to compare (X280).
     """
-    if sum(_count(rule.when) for rule in context.config.rules) > MAX_ALL:
+    if sum(_count(rule.when) for rule in context.config.rules) > MAX_ALL_COMBINATIONS:
         return []
     scopes: dict[tuple[bool, str, str | None], list[ModelRule]] = {}
     for rule in context.config.rules:
@@ -133,9 +133,12 @@ def too_many_combinations(context: CheckContext) -> Iterator[Diagnostic]:
             message = f"the conditions of {rule.label} have {_count(rule.when)} combinations of values; at most {MAX_COMBINATIONS} are possible"
             yield context.at("X280", message, ROUTES, (*rule.at, "when"))
     sums = accumulate(_count(rule.when) for rule in context.config.rules)
-    last = next((r for r, n in zip(context.config.rules, sums, strict=True) if n > MAX_ALL), None)
+    last = next(
+        (r for r, n in zip(context.config.rules, sums, strict=True) if n > MAX_ALL_COMBINATIONS),
+        None,
+    )
     if last is not None:
-        message = f"the conditions of all rules up to {last.label} have more than {MAX_ALL} combinations of values"
+        message = f"the conditions of all rules up to {last.label} have more than {MAX_ALL_COMBINATIONS} combinations of values"
         yield context.at("X280", message, ROUTES, (*last.at, "when"))
 
 

@@ -41,7 +41,7 @@ def price_that_is_not_used(context: CheckContext) -> Iterator[Diagnostic]:
             if entry.provider not in unknown:
                 unknown.add(entry.provider)
                 yield _no_provider(context, entry)
-        elif not any(each.matches(entry) for each in sent):
+        elif not any(each.may_use(entry) for each in sent):
             message = f"{entry.label} is not used: no model rule sends such a model there"
             yield context.at("X297", message, PRICES, entry.at)
 
@@ -76,7 +76,7 @@ def unit_that_is_not_counted(context: CheckContext) -> Iterator[Diagnostic]:
     served = {p.name: {e.name for e in p.endpoints} for p in config.providers}
     sent = [each for rule in config.rules for each in sent_names(rule)]
     for entry in declared.entries:
-        providers = {each.target.provider for each in sent if each.matches(entry)}
+        providers = {each.target.provider for each in sent if each.may_use(entry)}
         names = {name for provider in providers for name in served.get(provider, ())}
         counted = {unit for e in config.endpoints if e.name in names for unit in _counted(e.usage)}
         for key in entry.usd if names else ():
@@ -105,7 +105,7 @@ def model_without_price(context: CheckContext) -> Iterator[Diagnostic]:
     unpriced: dict[str, list[SentNames]] = {}
     known = set()
     for each in (each for rule in config.rules for each in sent_names(rule)):
-        if any(each.matches(entry) for entry in declared.entries if entry.tier is None):
+        if any(each.may_use(entry) for entry in declared.entries if entry.tier is None):
             known.add(each.target.provider)
         else:
             unpriced.setdefault(each.target.provider, []).append(each)
@@ -139,7 +139,7 @@ class SentNames:
             return f"`{self.name}`"
         return f"`{self.name}*`" if self.name else "other models"
 
-    def matches(self, entry: PriceEntry) -> bool:
+    def may_use(self, entry: PriceEntry) -> bool:
         """Whether some of these names have the price."""
         if entry.provider not in (None, self.target.provider):
             return False

@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.config.diagnostics.diagnostic import Diagnostic, Position, Span
 from engine.config.source.files import read_file, unreadable_reason
 
-MANY = 1000  # entries of a folder that are searched for a file of another name
+MAX_ENTRIES = 1000  # entries of a folder that are searched for a file of another name
 _INIT = "`engine init DIR` writes a working configuration to start from"
 
 
@@ -86,7 +86,7 @@ def _near(directory: Path, name: str) -> str:
 def _entries(directory: Path) -> Iterator[str]:
     try:
         with os.scandir(directory) as entries:
-            return iter(sorted(entry.name for entry in islice(entries, MANY)))
+            return iter(sorted(entry.name for entry in islice(entries, MAX_ENTRIES)))
     except OSError:
         return iter(())
 

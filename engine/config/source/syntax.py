@@ -22,7 +22,7 @@ from engine.config.source.repairs import (
 
 MAX_AHEAD = 40
 MAX_BACK = 400
-MAX_TRIED = 2_000_000  # characters read again in all, which bounds the time for a malicious file
+MAX_TRIED_CHARACTERS = 2_000_000  # read again in all, which bounds the time for a malicious file
 
 _MARKER = re.compile("(?:<{7}|>{7})(?: |$)|={7}$")
 
@@ -40,7 +40,7 @@ def find_repair(
     `error_line` gives the line at which reading a text stops, None when it reads to its end.
     """
     window = list(lines[: stopped + MAX_AHEAD])
-    best, furthest, left = None, stopped + 1, MAX_TRIED
+    best, furthest, left = None, stopped + 1, MAX_TRIED_CHARACTERS
     for repair in _repairs(window, min(stopped, len(window) - 1), opened):
         text = "\n".join(repair.apply(window))
         left -= len(text)

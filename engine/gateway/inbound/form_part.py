@@ -18,7 +18,7 @@ _PARAMETER = re.compile(
     rb';[ \t]*(?:(%b)=("(?:[^"\\]|\\.)*+"|[^][()<>@,;:\\"/?={}\x00-\x20\x7f]+))?[ \t]*' % _TOKEN
 )
 _NAMES = re.compile(rb"name[ \t]*(?:\*[0-9]*)?\*?[ \t]*=", re.IGNORECASE)
-_MOST = 32  # header lines of a part, and parameters of its disposition
+_MAX_ENTRIES = 32  # header lines of a part, and parameters of its disposition
 _PLAIN_ENCODINGS = {b"7bit", b"8bit", b"binary"}
 _KNOWN = {b"disposition", b"type", b"transfer-encoding", b"length"}
 
@@ -61,8 +61,8 @@ def read_part(head: bytes) -> FormPart:
     """
     headers: dict[bytes, bytes] = {}
     at = disposition_at = 0
-    if head.count(b"\r\n") >= _MOST:
-        raise invalid(f"the header of a part has more than {_MOST} lines")
+    if head.count(b"\r\n") >= _MAX_ENTRIES:
+        raise invalid(f"the header of a part has more than {_MAX_ENTRIES} lines")
     for line in head.split(b"\r\n"):
         found = _LINE.fullmatch(line)
         if found is None:
@@ -92,10 +92,10 @@ def _named(disposition: bytes) -> tuple[str, int, int, bool]:
     kind = _KIND.match(disposition)
     position = kind.end() if kind else len(disposition)
     spans: dict[bytes, tuple[int, int]] = {}
-    left = iter(range(_MOST))
+    left = iter(range(_MAX_ENTRIES))
     while position < len(disposition):
         if next(left, None) is None:
-            raise invalid(f"the disposition of a part has more than {_MOST} parameters")
+            raise invalid(f"the disposition of a part has more than {_MAX_ENTRIES} parameters")
         found = _PARAMETER.match(disposition, position)
         if found is None:
             raise invalid("the disposition of a part cannot be read")

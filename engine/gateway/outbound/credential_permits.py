@@ -75,7 +75,7 @@ class CredentialPermits:
         if provider.credential_limits is None or hook is None:
             return
         size = self._reader.size if self._reader else 0
-        permit = hook.use(provider, head.endpoint, target.model, body, size)
+        permit = hook.admit_credentials(provider, head.endpoint, target.model, body, size)
         if type(permit) is CoroutineType:
             permit = await call_hook(self._deadline, permit, "the admission of the request")
         self.permit = cast("Permit | None", permit)

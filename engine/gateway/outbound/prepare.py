@@ -239,11 +239,11 @@ def _body(  # noqa: PLR0913, PLR0917 called for each attempt
             by_provider = _with_model(by_provider, target.sent_model)
         elif named is not None and named != target.sent_model:
             changes["model"] = target.sent_model
-    by = target.by
-    edits = by.edits if by_provider is None else (*by.edits, by_provider)
+    entry = target.entry
+    edits = entry.edits if by_provider is None else (*entry.edits, by_provider)
     if include is not None:
         edits = (*edits, include.edits)
-    return body.upload(changes, fields, edits, upstream.takes if by.drops_unknown else None)
+    return body.upload(changes, fields, edits, upstream.takes if entry.drops_unknown else None)
 
 
 def _counts_usage(provider: Provider) -> bool:
@@ -270,9 +270,9 @@ def _is_included(
     """
     if body.is_form or not body.flag("stream") or not can_set(body, include.field):
         return False
-    by, name = target.by, include.field[0]
-    edits = by.edits if upstream.edits is None else (*by.edits, upstream.edits)
-    is_dropped = by.drops_unknown and upstream.takes is not None and name not in upstream.takes
+    entry, name = target.entry, include.field[0]
+    edits = entry.edits if upstream.edits is None else (*entry.edits, upstream.edits)
+    is_dropped = entry.drops_unknown and upstream.takes is not None and name not in upstream.takes
     return not (is_dropped or any(name in each.names for each in edits))
 
 

@@ -21,13 +21,13 @@ def candidate_targets(  # noqa: PLR0913, PLR0917 called once a request
     head: CallerHead,
     first: Target,
     body: RequestBody,
-    found: Mapping[str, CredentialSet],
+    account_credentials: Mapping[str, CredentialSet],
     in_flight: Callable[[str], int],
 ) -> Sequence[Target]:
     """The targets to try, without those that have no credential or no URL for this request.
 
     A request with a caller's own credential goes to providers that take it, and never to one by the
-    operator's credential; each credential goes to one origin alone, see `_owners`. `found` are the credentials of a CredentialSource by provider,
+    operator's credential; each credential goes to one origin alone, see `_owners`. `account_credentials` are the credentials of a CredentialSource by provider,
     `in_flight` the requests under way to each in this worker.
     When no target can be called, `first` alone is returned: its refusal says what is missing.
     """
@@ -38,7 +38,7 @@ def candidate_targets(  # noqa: PLR0913, PLR0917 called once a request
     usable: list[Target] = []
     taken: dict[str, _Taken] = {}
     for target in every:
-        variant = sample_variant(target, head, body, found.get(target.provider.name))
+        variant = sample_variant(target, head, body, account_credentials.get(target.provider.name))
         upstream = variant.upstreams[head.endpoint.name]
         if is_own:
             inputs = _accepted(variant, head.fields.keys(), body)

@@ -82,7 +82,7 @@ def _rule_for(plan: Plan, endpoints: list[str], caller: Caller, name: str) -> Ru
     decisions = (
         plan.decide_by(rule, endpoint, name)
         for endpoint in endpoints
-        for rule in plan.models.possible(endpoint, name)
+        for rule in plan.models.possible_rules(endpoint, name)
         if rule.admits(caller.name, account)
     )
     return next((decision.rule for decision in decisions if decision.refusal is None), None)

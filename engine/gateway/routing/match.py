@@ -45,15 +45,15 @@ class Target:
 
     def __post_init__(self) -> None:
         """Decide once what every request asks."""
-        upstream, by = self.upstream, self.by
-        is_edited = upstream is None or upstream.edits is not None or bool(by.edits)
-        is_as_is = not is_edited and not by.drops_unknown and self.sent_model == self.model
+        upstream, entry = self.upstream, self.entry
+        is_edited = upstream is None or upstream.edits is not None or bool(entry.edits)
+        is_as_is = not is_edited and not entry.drops_unknown and self.sent_model == self.model
         object.__setattr__(self, "sends_as_is", is_as_is)
         has_one = self.provider.single_attempt and not self.rule.targets
         object.__setattr__(self, "has_one_attempt", has_one)
 
     @property
-    def by(self) -> Rule | RuleTarget:
+    def entry(self) -> Rule | RuleTarget:
         """What the configuration says of this target: its entry, or the rule if it has only one."""
         return self.rule_target or self.rule
 
@@ -141,7 +141,7 @@ def _digested(text: str) -> float:
 
 
 def _no_model(plan: Plan, endpoint: Endpoint, model: str) -> str:
-    if any(rule.when for rule in plan.models.possible(endpoint.name, model)):
+    if any(rule.when for rule in plan.models.possible_rules(endpoint.name, model)):
         return f"the model rules of this gateway for `{model}` have conditions that this request does not meet"
     known = [name for name in (*plan.models.exact, *plan.models.prefixes) if name != model]
     head = model.split("/", maxsplit=1)[0] + "/" if "/" in model else model

@@ -22,16 +22,20 @@ class ProviderVariants:
         self._positions = BoundedCache[int, int](MAX_POSITIONS_BYTES, 0)
 
     def choose(
-        self, target: Target, head: CallerHead, body: RequestBody, found: CredentialSet | None
+        self,
+        target: Target,
+        head: CallerHead,
+        body: RequestBody,
+        account_credentials: CredentialSet | None,
     ) -> Provider:
         """The variant of the target's provider for this caller, model and the caller's choices.
 
-        `found` are the caller's credentials of a CredentialSource, which go before the operator's.
+        `account_credentials` are the caller's credentials of a CredentialSource, which go before the operator's.
 
         Raises:
             GatewayError: `invalid_request` when a value is none of the choices.
         """
-        credentials = matching_set(target, head.caller.name, found)
+        credentials = matching_set(target, head.caller.name, account_credentials)
         provider = target.provider if credentials is None else self._next(credentials)
         return provider if provider.choices is None else _pick(provider, head, body)
 
@@ -55,24 +59,27 @@ class ProviderVariants:
 
 
 def matching_variants(
-    target: Target, caller: str, found: CredentialSet | None = None
+    target: Target, caller: str, account_credentials: CredentialSet | None = None
 ) -> tuple[Provider, ...]:
     """The variants that serve `caller` in turn, before its choices; not empty.
 
     They are those of the first credential set that fits, or the provider itself. Either all of them
     have their credentials and variables, or there is only one.
     """
-    credentials = matching_set(target, caller, found)
+    credentials = matching_set(target, caller, account_credentials)
     return (target.provider,) if credentials is None else credentials.providers
 
 
 def matching_set(
-    target: Target, caller: str, found: CredentialSet | None = None
+    target: Target, caller: str, account_credentials: CredentialSet | None = None
 ) -> CredentialSet | None:
     """The first credential set that fits; None where the provider itself serves `caller`."""
-    if found is not None and found.callers is found.models is None:
-        return found
-    sets = target.provider.accounts if found is None else (found,)
+    if (
+        account_credentials is not None
+        and account_credentials.callers is account_credentials.models is None
+    ):
+        return account_credentials
+    sets = target.provider.accounts if account_credentials is None else (account_credentials,)
     for credentials in sets:
         if credentials.matches(caller, target.sent_model):
             return credentials
@@ -80,13 +87,13 @@ def matching_set(
 
 
 def sample_variant(
-    target: Target, head: CallerHead, body: RequestBody, found: CredentialSet | None
+    target: Target, head: CallerHead, body: RequestBody, account_credentials: CredentialSet | None
 ) -> Provider:
     """A variant like the one that `choose` will return, without taking its turn.
 
     A choice that is none is left to `choose`, which refuses it.
     """
-    provider = matching_variants(target, head.caller.name, found)[0]
+    provider = matching_variants(target, head.caller.name, account_credentials)[0]
     with suppress(GatewayError):
         return _pick(provider, head, body)
     return provider

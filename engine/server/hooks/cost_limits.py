@@ -103,7 +103,7 @@ def reserve_correction(endpoint: Endpoint, body: RequestBody) -> ReserveCorrecti
 
 def _prices(plan: Plan, endpoint: str, model: str, in_tiers: bool) -> Iterable[Price | None]:  # noqa: FBT001 as above
     every: dict[int, Price | None] = {}
-    for decision in plan.possible(endpoint, model):
+    for decision in plan.possible_decisions(endpoint, model):
         if decision.provider is not None:
             name = decision.provider.name, decision.sent_model
             found = _in_tiers(plan.prices, *name) if in_tiers else [_ordinary(plan.prices, *name)]

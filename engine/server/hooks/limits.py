@@ -135,7 +135,7 @@ class LimitHooks:
             return self._permit(made, endpoint.dialect, estimate, late)
         return self._wait(made, endpoint.dialect, estimate, late)
 
-    def use(
+    def admit_credentials(
         self,
         provider: Provider,
         endpoint: Endpoint,
@@ -143,7 +143,7 @@ class LimitHooks:
         body: RequestBody,
         size: int | None,
     ) -> LimitPermit | Coroutine[Any, Any, LimitPermit] | None:
-        """As `CredentialLimits.use`."""
+        """As `CredentialLimits.admit_credentials`."""
         limits = provider.credential_limits
         if limits is None or (endpoint.is_free and limits.for_free is None):
             return None

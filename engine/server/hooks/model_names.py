@@ -51,4 +51,6 @@ class ModelNames:
         """The models that the targets of `model` get."""
         if self._plan is None:
             return []
-        return list(dict.fromkeys(d.sent_model for d in self._plan.possible(endpoint, model)))
+        return list(
+            dict.fromkeys(d.sent_model for d in self._plan.possible_decisions(endpoint, model))
+        )

@@ -97,7 +97,7 @@ from engine.server import scheduling as turns
 os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 looks = turns.ThreadScheduler()
 for turns.BUSY, turns.NOT_BUSY in ((-1, -1), (9, 9)):
-    looks.tick(turns.SEVERAL)
+    looks.tick(turns.MIN_REQUESTS)
     assert os.sched_getscheduler(0) == os.SCHED_BATCH
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)

@@ -111,7 +111,7 @@ def test_a_key_has_the_models_in_its_list_that_it_may_get(stand: Stand) -> None:
 
 
 def test_budgets_reserve_the_highest_price_of_all_rules(stand: Stand) -> None:
-    possible = [rule.provider for rule in stand.plan.models.possible("talk", "fast")]
+    possible = [rule.provider for rule in stand.plan.models.possible_rules("talk", "fast")]
     assert sorted(possible) == ["both", "gold", "plain", "team"]
 
 

@@ -271,7 +271,7 @@ def test_a_bug_of_the_limits_lets_nothing_through(
     with recording(as_json(USAGE)) as upstream:
 
         async def scenario(stand: Stand) -> None:
-            monkeypatch.setattr(stand.limits, "use", fail)
+            monkeypatch.setattr(stand.limits, "admit_credentials", fail)
             assert (await ask(stand, model="both")).status == 500
             assert used(upstream) == ""
 

@@ -191,11 +191,11 @@ def test_ten_thousand_models_of_a_caller_add_at_most_one_series(stand: Stand) ->
 
 def test_what_has_no_room_is_counted_as_other(stand: Stand) -> None:
     stand.counter.write(
-        [Record(endpoint="e", status=status) for status in range(REQUESTS.most + 100)]
+        [Record(endpoint="e", status=status) for status in range(REQUESTS.max_combinations + 100)]
     )
     blocks = stand.reader.read()[GROUPS.index(REQUESTS)]
-    assert len(blocks) == REQUESTS.most + 1
-    assert sum(words[0] for words in blocks.values()) == REQUESTS.most + 100
+    assert len(blocks) == REQUESTS.max_combinations + 1
+    assert sum(words[0] for words in blocks.values()) == REQUESTS.max_combinations + 100
 
 
 def test_keys_of_accounts_take_no_series_of_the_keys_in_the_file() -> None:

@@ -18,7 +18,7 @@ from engine.accounts.audit import CLI, SYSTEM, add_entry, list_audit
 from engine.accounts.database import Database
 from engine.accounts.errors import ConflictError, InvalidValueError, NotFoundError
 from engine.accounts.members import Role
-from engine.accounts.passwords import matches, needs_rehash
+from engine.accounts.passwords import is_password_of, needs_rehash
 from engine.accounts.people import Person
 from engine.accounts.start import FIRST_ACCOUNT, create_first_account
 from tests.unit.accounts.all_audit import list_all_audit
@@ -64,8 +64,8 @@ def test_a_password_is_verified_and_only_its_hash_is_stored(store: Connection, a
     found, stored = people.read_password_hash(store, "Ann@example.com")
     assert stored is not None
     assert (found, people.get_person(store, ann.id).has_password) == (ann.id, True)
-    assert matches(stored, PASSWORD)
-    assert not matches(stored, PASSWORD + "x")
+    assert is_password_of(stored, PASSWORD)
+    assert not is_password_of(stored, PASSWORD + "x")
     assert stored.startswith("$argon2id$")
     assert not needs_rehash(stored)
     assert PASSWORD not in repr(list_all_audit(store))
@@ -88,8 +88,8 @@ def test_a_hash_costs_what_rfc_9106_recommends() -> None:
 
 
 def test_text_that_is_no_unicode_matches_nothing() -> None:
-    assert not matches(None, "\ud800")
-    assert not matches("no hash", PASSWORD)
+    assert not is_password_of(None, "\ud800")
+    assert not is_password_of("no hash", PASSWORD)
 
 
 def test_an_identity_belongs_to_one_person(store: Connection, ann: Person, bob: Person) -> None:
@@ -117,9 +117,9 @@ def test_a_session_lives_while_it_is_used_and_not_beyond_its_end(
     assert session.user_agent == "xy"
     assert sessions.find_session(store, token + "x", NOW) is None
     assert sessions.find_session(store, token, NOW + sessions.IDLE_SECONDS) is None
-    sessions.touch_session(store, session.id, NOW + sessions.MAX_SECONDS - 1)
-    assert sessions.find_session(store, token, NOW + sessions.MAX_SECONDS - 1)
-    assert sessions.find_session(store, token, NOW + sessions.MAX_SECONDS) is None
+    sessions.touch_session(store, session.id, NOW + sessions.SESSION_SECONDS - 1)
+    assert sessions.find_session(store, token, NOW + sessions.SESSION_SECONDS - 1)
+    assert sessions.find_session(store, token, NOW + sessions.SESSION_SECONDS) is None
 
 
 def test_a_session_can_be_ended_by_its_person_alone(

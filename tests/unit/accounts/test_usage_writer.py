@@ -10,7 +10,7 @@ from sqlalchemy import select
 from engine.accounts.database import Database
 from engine.accounts.tables import usage_hourly
 from engine.accounts.usage import read_all_usage
-from engine.accounts.usage_writer import MAX_SECOND, OTHER, UsageWriter
+from engine.accounts.usage_writer import MAX_ROWS_PER_SECOND, OTHER, UsageWriter
 
 FAR = 10**12
 ACCOUNT, KEY = ("01890000-0000-7000-8000-00000000000" + digit for digit in "12")
@@ -84,14 +84,14 @@ def test_what_leads_nowhere_has_no_model(database: Database) -> None:
 def test_the_models_of_one_second_are_bounded(database: Database) -> None:
     async def main() -> None:
         writer = UsageWriter(database, lambda _: None)
-        for number in range(MAX_SECOND + 50):
+        for number in range(MAX_ROWS_PER_SECOND + 50):
             writer.add(("app", f"gpt-{number}", "p", ""), False, 1.0)
         writer.stop()
         writer._thread.join(60)  # `stop` waits for two seconds, and so many rows may take longer
 
     asyncio.run(main())
     found = counted(database)
-    assert len(found) == MAX_SECOND + 1
+    assert len(found) == MAX_ROWS_PER_SECOND + 1
     assert found[OTHER] == (50, 0)
 
 

@@ -11,7 +11,7 @@ NOW = 1_795_725_000.0  # 26 Nov 2026, 20:30 UTC
     [(0, "0"), (1204, "1,204"), (123_456, "123,456"), (1_200_000, "1.2M"), (123_456_789, "123M")],
 )
 def test_counts(value: float, text: str) -> None:
-    assert formats.count(value) == text
+    assert formats.format_count(value) == text
 
 
 @each(("ms", "text"), [(87.4, "87 ms"), (1400, "1.4 s"), (150_000, "2.5 min")])

@@ -15,7 +15,7 @@ def test_the_scale_ends_at_a_round_number(largest: float, top: float) -> None:
 
 def test_parts_of_a_bar_stand_on_each_other() -> None:
     series = [Series("succeeded", "fill-1", (3, 0)), Series("errors", "fill-bad", (1, 0))]
-    plot = stacked_bars(TEXTS, AXIS, series, formats.count)
+    plot = stacked_bars(TEXTS, AXIS, series, formats.format_count)
     below, above = plot.rects
     assert (below.y + below.height, above.y + above.height) == (100, below.y)
     assert (below.height, above.height) == (75, 25)
@@ -24,7 +24,7 @@ def test_parts_of_a_bar_stand_on_each_other() -> None:
 
 def test_the_table_and_the_readout_have_every_figure() -> None:
     series = [Series("succeeded", "fill-1", (3, 0)), Series("errors", "fill-bad", (1, 0))]
-    plot = stacked_bars(TEXTS, AXIS, series, formats.count)
+    plot = stacked_bars(TEXTS, AXIS, series, formats.format_count)
     assert plot.header == ("Day", "succeeded", "errors")
     assert plot.rows == [("1 Nov", "3", "1"), ("2 Nov", "0", "0")]
     assert [column.text for column in plot.columns] == [
@@ -52,5 +52,5 @@ def test_nothing_at_all_is_empty() -> None:
 
 
 def test_a_small_value_has_a_scale_of_its_own_and_no_middle() -> None:
-    plot = stacked_bars(TEXTS, AXIS, [Series("x", "fill-1", (1, 0))], formats.count)
+    plot = stacked_bars(TEXTS, AXIS, [Series("x", "fill-1", (1, 0))], formats.format_count)
     assert plot.y_ticks == ("0", "", "1")

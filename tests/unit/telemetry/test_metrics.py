@@ -64,7 +64,7 @@ def test_who_takes_the_part_of_a_dead_process_counts_on(memory: CounterMemory) -
 
 def test_what_a_dead_process_has_used_of_the_room_is_not_there_again(memory: CounterMemory) -> None:
     first = ProcessCounters(memory, 1)
-    for number in range(KEYS.most):
+    for number in range(KEYS.max_combinations):
         first.block(KEYS, f"{number}")
     second = ProcessCounters(memory, 1)
     assert second.block(KEYS, "0") != second.other(KEYS)
@@ -73,16 +73,16 @@ def test_what_a_dead_process_has_used_of_the_room_is_not_there_again(memory: Cou
 
 def test_series_are_bounded_and_the_rest_is_counted_as_other(memory: CounterMemory) -> None:
     part = ProcessCounters(memory, 1)
-    for number in range(KEYS.most + 500):
+    for number in range(KEYS.max_combinations + 500):
         part.words[part.block(KEYS, f"{number} " + "é" * 300)] += 1
     blocks = TotalsReader(memory).read()[GROUPS.index(KEYS)]
-    assert len(blocks) == KEYS.most + 1
+    assert len(blocks) == KEYS.max_combinations + 1
     assert blocks[OTHER,][0] == 500
     assert max(len(label) for (label,) in blocks) == MAX_LABEL
     overflow = exposed(memory)["orqen_series_overflow"].samples[0]
     assert overflow.value == 500
     for group in GROUPS:  # and there is room for all of each
-        for number in range(group.most + 1):
+        for number in range(group.max_combinations + 1):
             words = part.block(group, *[f"{number}"] * len(group.labels))
             part.words[words + group.width - 1] += 1
 
@@ -112,7 +112,7 @@ def test_the_text_is_open_metrics_for_who_asks(memory: CounterMemory) -> None:
     part = ProcessCounters(memory, 1)
     part.words[part.block(TRAFFIC, *OF_WORKER)] += 1
     ServerCounts(ProcessCounters(memory, 0)).count_reload()
-    text = Exposition("1").text(TotalsReader(memory).read(), [], is_open=True).decode()
+    text = Exposition("1").text(TotalsReader(memory).read(), [], as_openmetrics=True).decode()
     found = {metric.name: metric for metric in open_metrics.text_string_to_metric_families(text)}  # type: ignore[no-untyped-call]  # it has no types
     assert found["orqen_config_reloads"].samples[0].value == 1
     assert found["orqen_request_duration_seconds"].type == "histogram"

@@ -202,4 +202,4 @@ def test_times_in_the_first_and_the_last_bucket_are_shown_by_their_bound() -> No
 def test_quantiles_are_those_of_prometheus(
     buckets: dict[float, float], share: float, value: float | None
 ) -> None:
-    assert quantile(share, buckets) == value
+    assert quantile(buckets, share) == value

@@ -7,7 +7,7 @@ from engine.config.source import repairs
 from engine.config.source.document import parse_document
 from engine.config.source.reading import with_spaces
 from engine.config.source.repairs import Repair
-from engine.config.source.syntax import MAX_AHEAD, MAX_TRIED, find_marker, find_repair
+from engine.config.source.syntax import MAX_AHEAD, MAX_TRIED_CHARACTERS, find_marker, find_repair
 from tests.tables import each
 
 
@@ -40,7 +40,7 @@ def test_repairs_are_tried_up_to_a_number_of_characters(size: int) -> None:
     line = "a: 'b" + ", c" * 100
     assert find_repair([line, "#" * (size - len(line) - 2)], 0, 0, never) is None
     assert set(tried) <= {size - 1, size, size + 1}
-    assert sum(tried) <= MAX_TRIED < sum(tried) + size + 1
+    assert sum(tried) <= MAX_TRIED_CHARACTERS < sum(tried) + size + 1
 
 
 @each(

@@ -98,7 +98,7 @@ def test_narrowed_rules_come_first_then_those_with_most_conditions(
     assert table.find("messages", "a", read) is made[2 * wanted + 1]
     assert table.find("chat_completions", "a", read) is made[2 * wanted]
     assert table.find("messages", "b", read) is made[-1]
-    assert set(map(id, table.possible("messages", "a"))) == set(map(id, made[1:6:2]))
+    assert set(map(id, table.possible_rules("messages", "a"))) == set(map(id, made[1:6:2]))
 
 
 def test_a_rule_whose_conditions_are_not_met_leaves_the_model_to_a_shorter_prefix() -> None:
@@ -106,7 +106,7 @@ def test_a_rule_whose_conditions_are_not_met_leaves_the_model_to_a_shorter_prefi
     table = table_of([first, second])
     assert table.find("messages", "abc", described_request("2", None, {}, None)) is second
     assert table.find("messages", "abc") is second
-    assert list(table.possible("messages", "abc")) == [first, second]
+    assert list(table.possible_rules("messages", "abc")) == [first, second]
 
 
 def test_each_loser_has_its_reason() -> None:
@@ -163,8 +163,8 @@ def test_more_rules_cost_no_more_searches() -> None:
 
 def test_all_rules_together_have_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each combination is an entry of a table in each worker; here with a tenth of the bound."""
-    assert checks.MAX_ALL == 100_000
-    monkeypatch.setattr(checks, "MAX_ALL", 10_000)
+    assert checks.MAX_ALL_COMBINATIONS == 100_000
+    monkeypatch.setattr(checks, "MAX_ALL_COMBINATIONS", 10_000)
     lists = ", ".join(f"x-{name}: [{', '.join(f'v{n}' for n in range(10))}]" for name in "abc")
     rules = [
         f"  - {{prefix: g, provider: openai, when: {{key: [k{n}], header: {{{lists}}}}}}}"
