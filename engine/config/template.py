@@ -21,6 +21,8 @@ from engine.plan.plan import Context, Render, UnusableValueError
 from engine.plan.suggest import nearest
 
 MAX_OUTPUT = 8 * 1024
+MAX_SOURCE = 4096  # characters
+MAX_TOKENS = 64  # names, signs and texts between `{{` and `}}`
 _OUTPUT = re.compile(r"[\x20-\x7e]*")
 Name = tuple[str, ...]
 
@@ -133,11 +135,12 @@ def compile_template(source: str) -> tuple[Template | None, list[TemplateProblem
     if "{" not in source:
         return _constant(source)
     try:
+        if (excess := _excess(source)) is not None:
+            return None, [TemplateProblem("T301", excess)]
         tree = _ENVIRONMENT.parse(source)
-    except TemplateSyntaxError as error:
-        return None, [
-            TemplateProblem("T301", f"the template cannot be read: {_plain(error.message)}")
-        ]
+    except (TemplateSyntaxError, RecursionError) as error:
+        words = _plain(getattr(error, "message", "it is nested too deeply"))
+        return None, [TemplateProblem("T301", f"the template cannot be read: {words}")]
     survey = _Survey()
     survey.visit(tree)
     if survey.problems:
@@ -152,6 +155,18 @@ def compile_template(source: str) -> tuple[Template | None, list[TemplateProblem
 
     names, optional = frozenset(survey.names), frozenset(survey.optional)
     return Template(source, names, optional, frozenset(survey.segments), render), []
+
+
+def _excess(source: str) -> str | None:
+    """What is too much in a template: Jinja calls itself for each level and each filter."""
+    if len(source) > MAX_SOURCE:
+        return f"the template is longer than {MAX_SOURCE:,} characters"
+    count = 0
+    for _, kind, _ in _ENVIRONMENT.lexer.tokeniter(source, None):
+        count = 0 if kind.endswith("_begin") else count + (kind != "whitespace")
+        if count > MAX_TOKENS and kind != "data":
+            return f"between `{{{{` and `}}}}` are more than {MAX_TOKENS} names and signs"
+    return None
 
 
 def _constant(source: str) -> tuple[Template | None, list[TemplateProblem]]:

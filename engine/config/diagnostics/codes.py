@@ -656,7 +656,8 @@ _CATALOGUE = (
         "template-syntax",
         _ERROR,
         "a template that cannot be read",
-        "Templates are Jinja2 expressions such as `{{ credentials.api_key }}`.",
+        "Templates are Jinja2 expressions such as `{{ credentials.api_key }}`. A template has at most 4,096 "
+        "characters, and at most 64 names and signs between `{{` and `}}`.",
     ),
     FindingKind(
         "T302",

@@ -9,6 +9,8 @@ from jinja2 import UndefinedError
 
 from engine.config.template import (
     MAX_OUTPUT,
+    MAX_SOURCE,
+    MAX_TOKENS,
     Template,
     checked_output,
     compile_template,
@@ -248,3 +250,39 @@ def test_segment_gives_one_plain_segment_or_refuses(value: str) -> None:
     assert encoded not in ("", ".", "..")
     assert checked_output(encoded)
     assert not set(encoded) & set("/\\?# ")
+
+
+@each(
+    "inside",
+    [
+        "(" * 100 + "a" + ")" * 100,
+        "[" * 100 + "a" + "]" * 100,
+        "{" * 100,
+        "credentials" + ".a" * 400,
+        "a | default(" * 150 + "a" + ")" * 150,
+        "a" + "|lower" * 1000,
+        "not " * 500 + "a",
+        "-" * 1000 + "a",
+        "a" + " - a" * 500,
+        "a" + " ** a" * 500,
+        "a" + " if a else a" * 300,
+        "a" + "[a" * 200 + "]" * 200,
+    ],
+)
+def test_a_template_of_many_levels_is_refused_at_once(inside: str) -> None:
+    for source in (f"{{{{ {inside} }}}}", f"{{% if {inside} %}}{{% endif %}}", f"{{{{ {inside}"):
+        assert refusals(source) == ["T301"]
+
+
+def test_a_template_may_have_so_many_characters_names_and_signs() -> None:
+    most = "{{ model" + "|lower" * ((MAX_TOKENS - 1) // 2) + " }}"
+    assert compiled(most).render(CONTEXT) == "org/model"
+    assert refusals(most.replace("|lower }}", "|lower|lower }}")) == ["T301"]
+    longest = "{{model}}" * 3 + "a" * (MAX_SOURCE - 27)
+    assert compiled(longest).source == longest
+    assert refusals(longest + "a") == ["T301"]
+    assert compiled("{{model}}{{model|lower}}" * 99).names == {("model",)}
+
+
+def test_statements_inside_each_other_are_refused_however_deep() -> None:
+    assert refusals("{% if a %}" * 400) == ["T301"]
