@@ -96,3 +96,10 @@ def test_another_spelling_has_no_effect(tmp_path: Path) -> None:
 
 def test_what_is_shown_bare_compiles_to_the_same_plan(tmp_path: Path) -> None:
     check_bare(ROOT, tmp_path)
+
+
+def test_one_endpoint_of_the_shipped_files_fits_a_few_pages() -> None:
+    shown = engine("show", ROOT, "--endpoint", "rerank").stdout
+    assert len(shown.splitlines()) < 450
+    assert "listing:" not in shown
+    assert "  - {prefix: jina/, provider: jina, strip: true}  # routes.yaml:" in shown

@@ -14,7 +14,6 @@ from engine.config.effective import LocatedValue
 from engine.config.load import Loaded, load
 from engine.config.source.document import parse_document
 from engine.config.yaml_text import render_yaml
-from tests.servers import ROOT
 from tests.tables import each
 from tests.unit.cli.outputs import view_of
 from tests.unit.cli.running import engine, plain
@@ -166,10 +165,3 @@ def test_server_yaml_is_shown_with_its_defaults_and_without_what_it_names(tmp_pa
     )
     again = engine("show", folder, "--bare", "--file", "server.yaml").stdout
     assert again == (folder / "server.yaml").read_text()
-
-
-def test_one_endpoint_of_the_shipped_files_fits_a_few_pages() -> None:
-    shown = engine("show", ROOT, "--endpoint", "rerank").stdout
-    assert len(shown.splitlines()) < 450
-    assert "listing:" not in shown
-    assert "  - {prefix: jina/, provider: jina, strip: true}  # routes.yaml:" in shown
