@@ -1,6 +1,6 @@
 """Which rule wins, against a search through all of them, and what the search costs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -135,47 +135,43 @@ def test_a_prefix_with_nothing_behind_it_is_no_model() -> None:
     assert model_refusal("chat_completions", "openai/").code == "model_not_found"
 
 
-def test_callers_are_spread_over_two_models_of_one_provider() -> None:
-    """What tells two targets of a sticky rule apart is the model as well as the provider."""
+def order_of(
+    rule_targets: Sequence[RuleTarget],
+    draw: Callable[[], float],
+    key: str = "key",
+    *,
+    is_sticky: bool = False,
+) -> list[str]:
+    """The models of the targets of a rule, in the order in which they are tried."""
     plan = shipped_plan()
     endpoint = plan.endpoint("chat_completions")
     assert endpoint is not None
     found = find_target(plan, endpoint, "gpt-4o")
-    rule_targets = tuple(
-        RuleTarget("openai", name, strip=False, weight=None, where=name) for name in ("a", "b")
-    )
-    first = replace(found, rule=replace(found.rule, targets=rule_targets, is_sticky=True))
+    rule = replace(found.rule, targets=tuple(rule_targets), is_sticky=is_sticky)
+    targets = find_targets(plan, endpoint, replace(found, rule=rule), key, draw)
+    return [target.sent_model for target in targets]
+
+
+def rule_target(name: str, weight: int | None, tier: int = 1) -> RuleTarget:
+    return RuleTarget("openai", name, strip=False, weight=weight, where=name, tier=tier)
+
+
+def test_callers_are_spread_over_two_models_of_one_provider() -> None:
+    """What tells two targets of a sticky rule apart is the model as well as the provider."""
+    both = [rule_target(name, None) for name in ("a", "b")]
     keys = [f"key-{number}" for number in range(64)]
-    sent = [find_targets(plan, endpoint, first, key, lambda: 0.5)[0].sent_model for key in keys]
-    assert sent == [find_targets(plan, endpoint, first, key, lambda: 0.1)[0].sent_model for key in keys]  # fmt: skip
+    sent = [order_of(both, lambda: 0.5, key, is_sticky=True)[0] for key in keys]
+    assert sent == [order_of(both, lambda: 0.1, key, is_sticky=True)[0] for key in keys]
     assert 16 < sent.count("a") < 48
 
 
 def test_a_tier_goes_before_weights() -> None:
-    plan = shipped_plan()
-    endpoint = plan.endpoint("chat_completions")
-    assert endpoint is not None
-    found = find_target(plan, endpoint, "gpt-4o")
     places = [("a", None, 1), ("b", 5, 2), ("c", None, 2), ("d", 5, 3)]
-    rule_targets = tuple(
-        RuleTarget("openai", name, strip=False, weight=weight, where=name, tier=tier)
-        for name, weight, tier in places
-    )
-    first = replace(found, rule=replace(found.rule, targets=rule_targets))
-    order = [t.sent_model for t in find_targets(plan, endpoint, first, "key", lambda: 0.5)]
-    assert order == ["a", "b", "c", "d"]
+    assert order_of([rule_target(*place) for place in places], lambda: 0.5) == ["a", "b", "c", "d"]
 
 
 def test_a_draw_of_zero_is_no_logarithm_of_zero() -> None:
     """`random()` may give it."""
-    plan = shipped_plan()
-    endpoint = plan.endpoint("chat_completions")
-    assert endpoint is not None
-    found = find_target(plan, endpoint, "gpt-4o")
-    weighted = tuple(
-        RuleTarget("openai", name, strip=False, weight=5, where=name) for name in ("a", "b")
-    )
-    first = replace(found, rule=replace(found.rule, targets=weighted))
     draws = iter([0.0, 0.5])
-    order = [t.sent_model for t in find_targets(plan, endpoint, first, "key", lambda: next(draws))]
-    assert order == ["b", "a"]
+    weighted = [rule_target(name, 5) for name in ("a", "b")]
+    assert order_of(weighted, lambda: next(draws)) == ["b", "a"]
